@@ -1,0 +1,64 @@
+package schemas
+
+import (
+	"strings"
+	"time"
+)
+
+// Error is the one error type of the program: every way in which a call can
+// fail to run is an Error, whichever package found it. Everything but Err is
+// safe to show to a model or a person: no secret, no stack, no address of ours.
+type Error struct {
+	// Outcome is the kind of failure.
+	Outcome Outcome
+	// Message says what is wrong: lower case, no full stop, the culprit named.
+	Message string
+	// Next says what to do about it; empty where there is nothing to do.
+	Next string
+	// Details are the single faults, in the order in which they were found.
+	Details []Detail
+	// RetryAfter is how long to wait before a repeat has a chance; 0 where nobody said.
+	RetryAfter time.Duration
+	// Err is the cause, for the log only.
+	Err error
+}
+
+// Detail is one fault of a payload.
+type Detail struct {
+	// Path leads to the fault in the tool's arguments, such as `input.email` or `filter.and[0].id`; empty for the whole.
+	Path string `json:"path,omitempty"`
+	// Type is Sippet's machine-readable word for it (`not_found`, `required`); empty where this program found the fault.
+	Type string `json:"type,omitempty"`
+	// Message says what is wrong there. Where Type is set it is Sippet's text, that is, text from outside.
+	Message string `json:"message"`
+	// Nearest is the valid name closest to a wrong one.
+	Nearest string `json:"nearest,omitempty"`
+}
+
+// Error gives the message, the faults and the cause, for logs.
+func (e *Error) Error() string {
+	var b strings.Builder
+	b.WriteString(string(e.Outcome))
+	b.WriteString(": ")
+	b.WriteString(e.Message)
+	for i, d := range e.Details {
+		b.WriteString("; ")
+		if i == 8 {
+			b.WriteString("…")
+			break
+		}
+		if d.Path != "" {
+			b.WriteString(d.Path)
+			b.WriteString(": ")
+		}
+		b.WriteString(d.Message)
+	}
+	if e.Err != nil {
+		b.WriteString(": ")
+		b.WriteString(e.Err.Error())
+	}
+	return b.String()
+}
+
+// Unwrap gives the cause.
+func (e *Error) Unwrap() error { return e.Err }
