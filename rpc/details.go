@@ -1,0 +1,205 @@
+package rpc
+
+import (
+	"bytes"
+	"encoding/json"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/sippet-ai/sippet-mcp/schemas"
+)
+
+// Bounds of what is shown of a refusal. Lengths are in characters, except maxEntry.
+const (
+	maxDetails = 20
+	maxMessage = 500
+	maxVar     = 200
+	maxEntry   = 64 << 10 // bytes of one entry of errors; a longer one is not decoded
+	untyped    = "error"  // the Type where Sippet gives none: a Detail with a Type is marked as text from outside
+)
+
+// details reads errors in every form that is known: a list of entries, a list
+// of strings, an object of messages by name (HTTP 400 and 500 give
+// {"detail":"…"}), a string. raw is valid JSON or nil. What has another form is left out.
+func (c *Client) details(raw []byte) []schemas.Detail {
+	raw = bytes.TrimSpace(raw)
+	if len(raw) == 0 {
+		return nil
+	}
+	var list []schemas.Detail
+	left := 0
+	add := func(d schemas.Detail) {
+		if len(list) == maxDetails {
+			left++
+			return
+		}
+		d.Message = clip(c.redact.text(d.Message), maxMessage)
+		list = append(list, d)
+	}
+	switch raw[0] {
+	case '"':
+		add(schemas.Detail{Type: untyped, Message: text(raw)})
+	case '[':
+		each(raw, func(_, entry []byte) bool {
+			if len(list) == maxDetails {
+				left++
+				return true
+			}
+			if d, ok := detail(entry); ok {
+				add(d)
+			}
+			return true
+		})
+	case '{':
+		each(raw, func(key, value []byte) bool {
+			name := memberName(key)
+			if name == "detail" || name == "message" {
+				name = ""
+			}
+			messages(value, func(message string) {
+				add(schemas.Detail{Path: input(name), Type: untyped, Message: message})
+			})
+			return true
+		})
+	}
+	if left > 0 {
+		// Our own words, so without a Type.
+		list[maxDetails-1] = schemas.Detail{Message: "and " + strconv.Itoa(left+1) + " more"}
+	}
+	return list
+}
+
+// messages gives the strings of a member: itself, or the elements of a list.
+func messages(value []byte, add func(string)) {
+	switch value[0] {
+	case '"':
+		add(text(value))
+	case '[':
+		each(value, func(_, v []byte) bool {
+			if v[0] == '"' {
+				add(text(v))
+			}
+			return true
+		})
+	}
+}
+
+// text decodes a JSON string, unless it is absurdly long.
+func text(raw []byte) (s string) {
+	if len(raw) > maxEntry {
+		return "a message too long to show"
+	}
+	json.Unmarshal(raw, &s) // valid JSON already
+	return s
+}
+
+// detail reads one entry. Every member may be missing or of another type than documented.
+func detail(raw []byte) (schemas.Detail, bool) {
+	if len(raw) > maxEntry {
+		return schemas.Detail{Type: untyped, Message: "an error too long to show"}, true
+	}
+	if raw[0] == '"' {
+		return schemas.Detail{Type: untyped, Message: text(raw)}, true
+	}
+	if raw[0] != '{' {
+		return schemas.Detail{}, false
+	}
+	var e map[string]any
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.UseNumber()
+	if dec.Decode(&e) != nil {
+		return schemas.Detail{}, false
+	}
+	vars, _ := e["vars"].(map[string]any)
+	d := schemas.Detail{Type: kind(e)}
+	d.Path = place(d.Type, e, vars)
+	for _, name := range []string{"message", "shortMessage"} {
+		if s, _ := e[name].(string); s != "" && d.Message == "" {
+			d.Message = fill(lastParagraph(s), vars)
+		}
+	}
+	if d.Message == "" {
+		d.Message = strings.ReplaceAll(d.Type, "_", " ")
+	}
+	return d, true
+}
+
+var word = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,63}$`)
+
+// kind is the machine-readable word: type, or code where the catch-all leaves type out.
+func kind(e map[string]any) string {
+	for _, name := range []string{"type", "code"} {
+		if s, _ := e[name].(string); word.MatchString(s) {
+			return s
+		}
+	}
+	return untyped
+}
+
+// lastParagraph leaves out the trail of calls ("Bread Crumbs: > Error returned
+// from …") that some messages begin with.
+func lastParagraph(s string) string {
+	if !strings.HasPrefix(s, "Bread Crumbs:") {
+		return s
+	}
+	s = strings.TrimSpace(s)
+	if i := strings.LastIndex(s, "\n\n"); i >= 0 {
+		return strings.TrimSpace(s[i:])
+	}
+	return s
+}
+
+var template = regexp.MustCompile(`%\{[A-Za-z_][A-Za-z0-9_]*\}`)
+
+// fill puts vars into a template, once: a value that looks like a template
+// stays as it is. Templates say %{action_name} where vars say actionName, so
+// both spellings are tried. A name that vars lack stays, and so does Elixir's way of writing a map (%{limit: 0}).
+func fill(s string, vars map[string]any) string {
+	return template.ReplaceAllStringFunc(s, func(m string) string {
+		name := m[2 : len(m)-1]
+		for _, spelling := range []string{name, camel(name), snake(name)} {
+			if v, ok := scalar(vars[spelling]); ok {
+				return clip(v, maxVar)
+			}
+		}
+		return m
+	})
+}
+
+// scalar shows a string, a number or a boolean; structures are not shown.
+func scalar(v any) (string, bool) {
+	switch v := v.(type) {
+	case string:
+		return v, true
+	case json.Number:
+		return v.String(), true
+	case bool:
+		return strconv.FormatBool(v), true
+	}
+	return "", false
+}
+
+func camel(s string) string {
+	parts := strings.Split(s, "_")
+	for i, p := range parts {
+		if i > 0 && p != "" {
+			parts[i] = strings.ToUpper(p[:1]) + p[1:]
+		}
+	}
+	return strings.Join(parts, "")
+}
+
+func snake(s string) string {
+	var b strings.Builder
+	for i, r := range s {
+		if r >= 'A' && r <= 'Z' {
+			if i > 0 {
+				b.WriteByte('_')
+			}
+			r += 'a' - 'A'
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}

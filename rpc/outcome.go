@@ -1,0 +1,99 @@
+package rpc
+
+import (
+	"fmt"
+	"net/http"
+
+	"github.com/sippet-ai/sippet-mcp/schemas"
+)
+
+// manner is what a call may do, which decides what a missing answer means.
+type manner int
+
+const (
+	validating manner = iota
+	reading
+	writing
+)
+
+// explain turns a reply that is no success into the one error type.
+func (c *Client) explain(rep *reply, r Request, how manner) error {
+	e := &schemas.Error{Err: c.redact.cause(rep.err)}
+	switch {
+	case rep.verdict == refused:
+		c.explainRefusal(e, rep, r, how)
+	case how == writing && rep.sent:
+		// RetryAfter stays empty: it would invite to the repeat that must not happen.
+		e.Outcome = schemas.OutcomeUnknown
+		e.Message = fmt.Sprintf("nobody knows whether %s ran: the request was sent to sippet, and %s", r.Action, rep.why)
+		e.Next = "do not repeat it; look first whether it took effect"
+		e.Details = c.details(rep.errors)
+	case how == reading && rep.verdict == crashed:
+		e.Outcome = schemas.UpstreamError
+		e.Message = fmt.Sprintf("sippet failed on %s (HTTP %d)", r.Action, rep.status)
+		e.Next = "a filter, sort or page that sippet cannot read is answered like this: simplify them and call again"
+		e.Details = c.details(rep.errors)
+	case how == reading && rep.verdict == tooLong:
+		e.Outcome = schemas.UpstreamError
+		e.Message = fmt.Sprintf("the answer to %s is longer than %d MiB", r.Action, max(c.max>>20, 1))
+		e.Next = "ask for less: fewer fields, a narrower filter, or a page with a limit"
+	default:
+		e.Outcome = schemas.UpstreamUnavailable
+		e.RetryAfter = rep.retryAfter
+		e.Next = "nothing ran; try again in a while"
+		switch {
+		case how == validating:
+			e.Message = fmt.Sprintf("sippet could not validate %s: %s", r.Action, rep.why)
+			e.Details = c.details(rep.errors)
+		case rep.sent:
+			e.Message = fmt.Sprintf("sippet gave no usable answer to %s: %s", r.Action, rep.why)
+			e.Next = "nothing was changed; try again in a while"
+		default:
+			e.Message = fmt.Sprintf("sippet could not be reached for %s: %s", r.Action, rep.why)
+			e.Next = "nothing was sent; check the network and SIPPET_BASE_URL, then try again"
+		}
+	}
+	return e
+}
+
+// explainRefusal fills in what Sippet, or something in front of it, answered on purpose.
+func (c *Client) explainRefusal(e *schemas.Error, rep *reply, r Request, how manner) {
+	e.Outcome = schemas.UpstreamError
+	e.RetryAfter = rep.retryAfter
+	e.Details = c.details(rep.errors)
+	if rep.envelope {
+		if how == validating {
+			e.Outcome = schemas.ValidationFailed
+			e.Message = fmt.Sprintf("sippet's validation refused %s; it did not run", r.Action)
+		} else {
+			e.Message = fmt.Sprintf("sippet refused %s", r.Action)
+		}
+		e.Next = "correct the faults named in the details and call again"
+		if len(e.Details) == 0 {
+			// A refusal without a reason is how this backend says forbidden.
+			e.Message += " without a reason, which means that this key may not do it"
+			e.Next = "use a key of an organisation and a role that may do it"
+		}
+		return
+	}
+	switch s := rep.status; s {
+	case http.StatusUnauthorized:
+		e.Message = fmt.Sprintf("sippet did not accept the secret key for %s (HTTP 401); nothing ran", r.Action)
+		e.Next = "check SIPPET_SECRET_KEY or the file of --key-file: the key may be mistyped, revoked or for another environment"
+	case http.StatusForbidden:
+		e.Message = fmt.Sprintf("sippet does not allow %s with this key (HTTP 403); nothing ran", r.Action)
+		e.Next = "use a key that may do it (SIPPET_SECRET_KEY or --key-file), or ask whoever runs the organisation"
+	case http.StatusNotFound, http.StatusMethodNotAllowed:
+		e.Message = fmt.Sprintf("there is no sippet API where %s was sent (HTTP %d); nothing ran", r.Action, s)
+		e.Next = "check SIPPET_BASE_URL; the default is " + DefaultBaseURL
+	case http.StatusTooManyRequests:
+		e.Message = fmt.Sprintf("sippet refused %s: too many calls (HTTP 429); nothing ran", r.Action)
+		e.Next = "wait before calling again"
+	case http.StatusMovedPermanently, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+		e.Message = fmt.Sprintf("%s was answered with a redirect (HTTP %d), which is not followed; nothing ran", r.Action, s)
+		e.Next = "check SIPPET_BASE_URL: it should be the address that needs no redirect"
+	default:
+		e.Message = fmt.Sprintf("sippet refused %s (HTTP %d); nothing ran", r.Action, s)
+		e.Next = "correct the call; repeating it as it is will not help"
+	}
+}

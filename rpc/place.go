@@ -1,0 +1,104 @@
+package rpc
+
+import (
+	"encoding/json"
+	"strings"
+)
+
+// places are the kinds of errors that are about one part of the payload, and come without a path.
+var places = map[string]string{
+	"action_not_found":               "action",
+	"unknown_field":                  "fields",
+	"duplicate_field":                "fields",
+	"empty_fields_array":             "fields",
+	"invalid_fields_type":            "fields",
+	"field_does_not_support_nesting": "fields",
+	"requires_field_selection":       "fields",
+	"invalid_calculation_args":       "fields",
+	"invalid_field_selection":        "fields",
+	"invalid_input_format":           "input",
+	"missing_identity":               "identity",
+	"invalid_identity":               "identity",
+	"invalid_primary_key":            "identity",
+	"invalid_page":                   "page",
+	"invalid_pagination":             "page",
+	"invalid_keyset":                 "page",
+}
+
+// parts are the payload's members; every other name is one of input's.
+var parts = map[string]bool{"action": true, "identity": true, "input": true, "fields": true,
+	"filter": true, "sort": true, "page": true}
+
+// place gives the path of an entry in the tool's arguments. Validate puts the
+// attribute in path, run puts it in fields and vars and leaves path
+// empty or with an index (field languages, path [1]): all give input.languages[1].
+//
+// A path is shown as ours, so it is made of names and indexes only.
+func place(kind string, e, vars map[string]any) string {
+	if p, ok := places[kind]; ok {
+		return p
+	}
+	if kind == "missing_required_parameter" {
+		if p, _ := vars["parameter"].(string); parts[p] {
+			return p
+		}
+	}
+	path, _ := e["path"].([]any)
+	field := ""
+	if fields, _ := e["fields"].([]any); len(fields) > 0 {
+		field, _ = fields[0].(string)
+	} else {
+		field, _ = vars["field"].(string)
+	}
+	names, found := 0, false
+	for _, p := range path {
+		if s, ok := p.(string); ok {
+			names++
+			found = found || s == field
+		}
+	}
+	if field != "" && !found {
+		if names == 0 {
+			path = append([]any{field}, path...)
+		} else {
+			path = append(append([]any{}, path...), field)
+		}
+	}
+	var b strings.Builder
+	for i, p := range path {
+		switch p := p.(type) {
+		case string:
+			if !word.MatchString(p) {
+				p = "?"
+			}
+			if i == 0 && !parts[p] {
+				b.WriteString("input")
+			}
+			if b.Len() > 0 {
+				b.WriteByte('.')
+			}
+			b.WriteString(p)
+		case json.Number:
+			if i == 0 {
+				b.WriteString("input")
+			}
+			b.WriteString("[" + clip(p.String(), 10) + "]")
+		}
+		if i == 15 {
+			b.WriteString("…")
+			break
+		}
+	}
+	return b.String()
+}
+
+// input gives the path of a name that an object of errors uses.
+func input(name string) string {
+	switch {
+	case name == "" || !word.MatchString(name):
+		return ""
+	case parts[name]:
+		return name
+	}
+	return "input." + name
+}
