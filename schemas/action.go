@@ -1,0 +1,163 @@
+package schemas
+
+import (
+	"encoding/json"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Class says what an action can do to the world. Policies set a default per class.
+type Class string
+
+const (
+	// Read looks and changes nothing.
+	Read Class = "read"
+	// Write changes a record that this API can set back.
+	Write Class = "write"
+	// Outbound reaches a person or a live call.
+	Outbound Class = "outbound"
+	// Destructive does what this API cannot undo.
+	Destructive Class = "destructive"
+	// Credential issues a token that acts for somebody.
+	Credential Class = "credential"
+)
+
+// Classes lists them from the mildest to the gravest.
+var Classes = []Class{Read, Write, Outbound, Destructive, Credential}
+
+// Toolset is a group of actions that makes sense alone.
+type Toolset string
+
+// The toolsets. An action's first one is its home.
+const (
+	Calls         Toolset = "calls"
+	Queue         Toolset = "queue"
+	OutboundCalls Toolset = "outbound"
+	Conversations Toolset = "conversations"
+	Contacts      Toolset = "contacts"
+	Email         Toolset = "email"
+	Operators     Toolset = "operators"
+	Agents        Toolset = "agents"
+)
+
+// Toolsets lists them in the order in which they are documented.
+var Toolsets = []Toolset{Calls, Queue, OutboundCalls, Conversations, Contacts, Email, Operators, Agents}
+
+// Action is one public action of Sippet's org API.
+type Action struct {
+	// Name is the action's key on the wire and the tool's name, such as `list_contacts`.
+	Name string
+	// Title is for menus and cards, such as `List contacts`.
+	Title string
+	// Description is written for a model that has never seen Sippet.
+	Description string
+	// Toolsets are the groups it belongs to; the first is its home.
+	Toolsets []Toolset
+	// Class is what it can do to the world.
+	Class Class
+	// Keys are the payload's keys as the reference writes them, such as `fields, filter?, sort?, page?`.
+	Keys string
+	// Input is a zero value of the typed input; nil where the action takes none.
+	Input any
+	// Targets are the input keys of which exactly one must be given; empty where the reference's own rules are enough.
+	Targets []string
+	// Resource is what `fields` selects from; nil where the action answers a map or nothing.
+	Resource *Resource
+	// Fields are selected when the caller names none; empty where there is no Resource.
+	Fields []string
+	// FilterExample is a filter that works, shown with the list's schema.
+	FilterExample string
+	// LiveCall marks actions on a call that is going on: they get 10 seconds, not 30.
+	LiveCall bool
+	// Repeatable is true where running the same payload twice leaves what once leaves.
+	Repeatable bool
+	// Ask is the sentence on the card that a person says yes to; `{input.callUuid}` is filled from the payload. Empty for reads.
+	Ask string
+	// Effect says who notices and what cannot be taken back, for the card. Empty for reads.
+	Effect string
+
+	keys   map[string]bool // payload key → required by the reference
+	schema json.RawMessage
+	check  *node
+	fields map[string]bool
+}
+
+// Key reports whether the payload has the key, and whether the reference requires it.
+func (a *Action) Key(name string) (has, required bool) {
+	required, has = a.keys[name]
+	return has, required
+}
+
+// List reports whether the action answers many records.
+func (a *Action) List() bool { return a.keys != nil && a.hasKey("filter") }
+
+// Paged reports whether upstream can answer the list page by page.
+func (a *Action) Paged() bool { return a.hasKey("page") }
+
+func (a *Action) hasKey(k string) bool { _, ok := a.keys[k]; return ok }
+
+// In reports whether the action belongs to the toolset.
+func (a *Action) In(t Toolset) bool { return slices.Contains(a.Toolsets, t) }
+
+// Deadline is how long one request may take, retries included.
+func (a *Action) Deadline() time.Duration {
+	if a.LiveCall {
+		return 10 * time.Second
+	}
+	return 30 * time.Second
+}
+
+// InputSchema is the tool's JSON Schema, compact. It must not be changed.
+func (a *Action) InputSchema() json.RawMessage { return a.schema }
+
+// InputType is the Go type of the input; nil where there is none.
+func (a *Action) InputType() reflect.Type {
+	if a.Input == nil {
+		return nil
+	}
+	return reflect.TypeOf(a.Input)
+}
+
+var (
+	registry = slices.Concat(callActions, queueActions, outboundActions, conversationActions,
+		contactActions, emailActions, operatorActions, agentActions)
+	byName = map[string]*Action{}
+)
+
+func init() {
+	for _, a := range registry {
+		a.keys = map[string]bool{}
+		for k := range strings.SplitSeq(a.Keys, ",") {
+			if k = strings.TrimSpace(k); k != "" {
+				name, optional := strings.CutSuffix(k, "?")
+				a.keys[name] = !optional
+			}
+		}
+		if a.Resource != nil && a.Fields == nil {
+			a.Fields = a.Resource.Default
+		}
+		a.build()
+		byName[a.Name] = a
+	}
+}
+
+// Actions gives all 52, toolset by toolset. The slice and its entries must not be changed.
+func Actions() []*Action { return registry }
+
+// Find gives the action of that name. An unknown name is an [InvalidArguments] error that offers the nearest.
+func Find(name string) (*Action, error) {
+	if a, ok := byName[name]; ok {
+		return a, nil
+	}
+	names := make([]string, 0, len(registry))
+	for _, a := range registry {
+		names = append(names, a.Name)
+	}
+	e := &Error{Outcome: InvalidArguments, Message: "unknown action " + quote(name), Next: "list the actions with `sippet-mcp actions`"}
+	if n := nearest(name, names); n != "" {
+		e.Message += ", did you mean " + n + "?"
+	}
+	return nil, e
+}

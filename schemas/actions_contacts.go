@@ -1,0 +1,34 @@
+package schemas
+
+var contactActions = []*Action{
+	{
+		Name: "list_contacts", Title: "List contacts", Class: Read, Toolsets: []Toolset{Contacts, OutboundCalls, Conversations},
+		Keys: "fields, filter?, sort?, page?", Resource: contactResource,
+		FilterExample: `{"fullName":{"ilike":"%ada%"}}`,
+		Description:   "List people the organisation knows, to find a contact's id before ringing, changing or erasing. Leave out archived ones with {\"deletedAt\":{\"isNil\":true}}. What they said: list_conversations.",
+	},
+	{
+		Name: "create_contact", Title: "Create a contact", Class: Write, Toolsets: []Toolset{Contacts},
+		Keys: "input, fields?", Input: createContactInput{}, Resource: contactResource,
+		Ask: "Add the contact {input.fullName}.", Effect: "The contact can be rung and written to from then on; archive_contact puts it away.",
+		Description: "Add a person to the contacts. Doubles are not merged: look in list_contacts first, and use update_contact if they are there. Set *VerifiedAt only where somebody verified.",
+	},
+	{
+		Name: "update_contact", Title: "Update a contact", Class: Write, Toolsets: []Toolset{Contacts}, Repeatable: true,
+		Keys: "identity, input, fields?", Input: updateContactInput{}, Resource: contactResource,
+		Ask: "Change the contact {identity}.", Effect: "A changed number, email, birthday or verification decides whom later calls reach and how callers prove who they are.",
+		Description: "Change fields of a contact; the rest stays, old values are lost. Phone, email, birthday and *VerifiedAt decide whom calls reach and who callers are: never set them on a caller's word alone. To put away: archive_contact.",
+	},
+	{
+		Name: "archive_contact", Title: "Archive a contact", Class: Destructive, Toolsets: []Toolset{Contacts}, Repeatable: true,
+		Keys: "identity, fields?", Resource: contactResource,
+		Ask: "Archive the contact {identity}.", Effect: "The contact's data is kept, but this API cannot take it out of the archive.",
+		Description: "Put a contact away: data stays, but no tool takes it back, so a person is asked first. To erase personal data use delete_contact; to correct it, update_contact.",
+	},
+	{
+		Name: "delete_contact", Title: "Erase a contact", Class: Destructive, Toolsets: []Toolset{Contacts}, Repeatable: true,
+		Keys: "input, fields", Input: deleteContactInput{}, Resource: contactResource,
+		Ask: "Erase the contact {input.contactId} for good.", Effect: "Name, number, email and all other personal data of the contact are gone; nobody can bring them back.",
+		Description: "Erase a contact's personal data for good, as a privacy request demands. Nobody can undo it, so a person is asked first. To keep the data use archive_contact; never to tidy up.",
+	},
+}

@@ -1,0 +1,16 @@
+package schemas
+
+var conversationActions = []*Action{
+	{
+		Name: "list_conversations", Title: "List conversations", Class: Read, Toolsets: []Toolset{Conversations},
+		Keys: "fields, filter?, sort?, page?", Resource: conversationResource,
+		FilterExample: `{"contactId":{"eq":"<id>"}}`,
+		Description:   "List conversations of every channel (calls, email, WhatsApp, chat) with summary and outcome. Phone details: list_calls; steps inside one: list_conversation_events.",
+	},
+	{
+		Name: "list_conversation_events", Title: "List conversation events", Class: Read, Toolsets: []Toolset{Conversations},
+		Keys: "fields, filter?, sort?", Resource: conversationEventResource,
+		FilterExample: `{"conversationId":{"eq":"<id>"}}`,
+		Description:   "List what happened inside conversations: messages, tool uses, states, errors. A phone call's words: list_call_transcripts. No pages: filter by conversationId, callId or occurredAt, else the last 24 hours.",
+	},
+}

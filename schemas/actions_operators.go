@@ -1,0 +1,33 @@
+package schemas
+
+var operatorActions = []*Action{
+	{
+		Name: "who_am_i", Title: "Who am I", Class: Read, Toolsets: []Toolset{Operators, Calls},
+		Keys: "fields", Resource: userResource,
+		Description: "Get the Sippet user behind the API key: as whom calls are taken, and whether the key works. Other operators: list_operator_statuses; customers: list_contacts.",
+	},
+	{
+		Name: "list_operator_statuses", Title: "List operator statuses", Class: Read, Toolsets: []Toolset{Operators, Queue},
+		Keys: "fields, filter?, sort?, page?", Resource: operatorStatusResource,
+		FilterExample: `{"status":{"eq":"available"}}`,
+		Description:   "List human operators and whether each is available, say before transfer_call_to_queue. Gives sipUserId for set_operator_status. AI agents: list_ai_agents.",
+	},
+	{
+		Name: "set_operator_status", Title: "Set an operator's status", Class: Write, Toolsets: []Toolset{Operators}, Repeatable: true,
+		Keys: "input, fields?", Input: setOperatorStatusInput{}, Resource: operatorStatusResource,
+		Ask: "Set operator {input.sipUserId} to {input.status}.", Effect: "Decides whether waiting callers are put through to them.",
+		Description: "Set whether a human operator gets waiting callers. Takes sipUserId from list_operator_statuses, not its id; undo by setting the old status. Does not end their call: see leave_call.",
+	},
+	{
+		Name: "issue_operator_access_token", Title: "Issue an operator access token", Class: Credential, Toolsets: []Toolset{Operators},
+		Keys: "input", Input: issueTokenInput{},
+		Ask: "Issue a token that acts as the operator {input.operatorEmail}.", Effect: "Whoever holds the token can do all that this operator can.",
+		Description: "Issue a token that can do all an operator can. No built-in policy allows it: tell the person to use Sippet itself. Whom this key is: who_am_i; live audio: issue_operator_media_access.",
+	},
+	{
+		Name: "issue_operator_media_access", Title: "Issue media access to a call", Class: Credential, Toolsets: []Toolset{Operators},
+		Keys: "input", Input: issueMediaInput{},
+		Ask: "Issue access to the live audio of call {input.callUuid}.", Effect: "Whoever holds it can hear the call.",
+		Description: "Issue access to a call's live audio. No built-in policy allows it: tell the person to listen in Sippet itself. To join use barge_call; to read it, list_call_transcripts.",
+	},
+}

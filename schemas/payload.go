@@ -1,0 +1,303 @@
+package schemas
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// DefaultLimit is the page that a list gets when the caller asks for none.
+const DefaultLimit = 25
+
+// Payload is one checked call: the request body and what was decided about it
+// before it was encoded. It must not be changed.
+type Payload struct {
+	Action *Action
+	// Body is the one canonical encoding, action included: sorted keys, numbers verbatim. Validate and Run get these very bytes.
+	Body []byte
+	// Args is what Body says, decoded: for cards and rules. Numbers are json.Number.
+	Args map[string]any
+	// Reason is what the model gave as its reason; never part of Body.
+	Reason string
+	// DefaultFields is true where the caller named no fields.
+	DefaultFields bool
+	// Window is true where the time filter and its order are ours: the list has no pages and the caller gave no filter.
+	Window bool
+	// Notes say what was filled in or lowered, for the answer.
+	Notes []string
+}
+
+// Hash identifies what would run: action and arguments, not the reason.
+func (p *Payload) Hash() string {
+	sum := sha256.Sum256(p.Body)
+	return hex.EncodeToString(sum[:])
+}
+
+// Limits are what Check needs to know beside the arguments.
+type Limits struct {
+	// Now is the time that `the last 24 hours` ends at.
+	Now time.Time
+	// Rows is the most rows that an answer may have; a larger limit is lowered. 0: no bound but Sippet's.
+	Rows int
+	// Without are default fields that the live server does not know.
+	Without map[string]bool
+}
+
+// Check turns the arguments of a tool call into the payload that would be
+// sent, or an [InvalidArguments] error with every fault. raw is JSON; empty
+// and null mean no arguments.
+func (a *Action) Check(raw []byte, l Limits) (*Payload, error) {
+	args, err := decode(raw)
+	if err != nil {
+		err.Next = a.hint()
+		return nil, err
+	}
+	var f faults
+	a.check.walk("", args, &f)
+	if len(f.list) == 0 {
+		a.meaning(args, &f)
+	}
+	if len(f.list) > 0 {
+		return nil, &Error{Outcome: InvalidArguments, Message: "the arguments do not fit " + a.Name, Details: f.list, Next: a.hint()}
+	}
+	p := &Payload{Action: a}
+	p.Reason, _ = args["reason"].(string)
+	delete(args, "reason")
+	a.fill(p, args, l)
+	args["action"] = a.Name
+	p.Args = args
+	p.Body = encode(args)
+	return p, nil
+}
+
+func (a *Action) hint() string {
+	keys := make([]string, 0, len(a.check.names))
+	for _, n := range a.check.names {
+		if slices.Contains(a.check.required, n) {
+			n += " (required)"
+		}
+		keys = append(keys, n)
+	}
+	if len(keys) == 0 {
+		return a.Name + " takes no arguments; nothing was sent, call it with {}"
+	}
+	return "nothing was sent; correct the arguments and call again. " + a.Name + " takes " + strings.Join(keys, ", ")
+}
+
+// meaning checks what a schema cannot say.
+func (a *Action) meaning(args map[string]any, f *faults) {
+	if len(a.Targets) > 0 {
+		a.target(args, f)
+	}
+	if v, ok := args["filter"].(map[string]any); ok {
+		(&filterCheck{resource: a.Resource, faults: f}).group("filter", v, 1)
+	}
+	if v, ok := args["sort"].(string); ok {
+		checkSort(a.Resource, v, f)
+	}
+	if v, ok := args["page"].(map[string]any); ok {
+		_, after := v["after"]
+		_, before := v["before"]
+		_, offset := v["offset"]
+		_, count := v["count"]
+		if after && before || (after || before) && (offset || count) {
+			f.add("page", "takes offset and count, or after, or before, not several")
+		}
+	}
+	in, _ := args["input"].(map[string]any)
+	start, end := in["contactRangeStart"], in["contactRangeEnd"]
+	if start, ok := start.(json.Number); ok {
+		if end, ok := end.(json.Number); ok && toInt(start) > toInt(end) {
+			f.add("input.contactRangeEnd", "must not come before contactRangeStart")
+		}
+	}
+}
+
+func (a *Action) target(args map[string]any, f *faults) {
+	in, _ := args["input"].(map[string]any)
+	given := 0
+	for _, t := range a.Targets {
+		if _, ok := in[t]; ok {
+			given++
+		}
+	}
+	switch {
+	case given == 0:
+		f.add("input", "needs exactly one of %s", strings.Join(a.Targets, " and "))
+	case given > 1:
+		f.add("input", "takes only one of %s, so that it is clear what is meant", strings.Join(a.Targets, " and "))
+	}
+}
+
+// fill puts in what the caller left out and the answer needs.
+func (a *Action) fill(p *Payload, args map[string]any, l Limits) {
+	if a.Resource != nil {
+		if _, ok := args["fields"]; !ok && a.hasKey("fields") {
+			p.DefaultFields = true
+			fields := make([]any, 0, len(a.Fields))
+			for _, name := range a.Fields {
+				if !l.Without[name] {
+					fields = append(fields, name)
+				}
+			}
+			args["fields"] = fields
+		}
+	}
+	if !a.List() {
+		return
+	}
+	// An empty filter, sort or page means none.
+	for _, k := range []string{"filter", "page"} {
+		if m, ok := args[k].(map[string]any); ok && len(m) == 0 {
+			delete(args, k)
+		}
+	}
+	if args["sort"] == "" {
+		delete(args, "sort")
+	}
+	if a.Paged() {
+		a.fillPage(p, args, l)
+		return
+	}
+	if _, ok := args["filter"]; ok {
+		return
+	}
+	p.Window = true
+	since := l.Now.UTC().Add(-24 * time.Hour).Format("2006-01-02T15:04:05.000000Z")
+	args["filter"] = map[string]any{a.Resource.TimeField: map[string]any{"greaterThanOrEqual": since}}
+	if _, ok := args["sort"]; !ok {
+		args["sort"] = "-" + a.Resource.TimeField
+	}
+	p.Notes = append(p.Notes, fmt.Sprintf("no filter was given, so these are the last 24 hours by %s; filter by time for others", a.Resource.TimeField))
+}
+
+func (a *Action) fillPage(p *Payload, args map[string]any, l Limits) {
+	page, ok := args["page"].(map[string]any)
+	if !ok {
+		page = map[string]any{}
+		args["page"] = page
+	}
+	n, ok := page["limit"].(json.Number)
+	switch {
+	case !ok:
+		page["limit"] = json.Number(strconv.Itoa(rows(DefaultLimit, l.Rows)))
+	case l.Rows > 0 && toInt(n) > int64(l.Rows):
+		page["limit"] = json.Number(strconv.Itoa(l.Rows))
+		p.Notes = append(p.Notes, fmt.Sprintf("page.limit was lowered from %s to %d so that the answer fits", n, l.Rows))
+	}
+}
+
+func rows(want, bound int) int {
+	if bound > 0 {
+		return min(want, bound)
+	}
+	return want
+}
+
+func toInt(n json.Number) int64 { v, _ := n.Int64(); return v }
+
+// maxDepth is how deep arguments may nest. Deeper than any filter that
+// somebody could read, shallower than what costs anything to walk.
+const maxDepth = 32
+
+func decode(raw []byte) (map[string]any, *Error) {
+	bad := func(format string, args ...any) *Error {
+		return &Error{Outcome: InvalidArguments, Message: fmt.Sprintf(format, args...)}
+	}
+	if len(raw) > MaxArguments {
+		return nil, bad("the arguments have %d bytes, at most %d are taken", len(raw), MaxArguments)
+	}
+	if !utf8.Valid(raw) {
+		return nil, bad("the arguments are not valid UTF-8")
+	}
+	if len(bytes.TrimSpace(raw)) == 0 {
+		return map[string]any{}, nil
+	}
+	if depth(raw) > maxDepth {
+		return nil, bad("the arguments nest more than %d levels deep", maxDepth)
+	}
+	var v any
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.UseNumber()
+	if err := d.Decode(&v); err != nil {
+		return nil, bad("the arguments are not JSON")
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return nil, bad("the arguments are more than one JSON value")
+	}
+	switch v := v.(type) {
+	case nil:
+		return map[string]any{}, nil
+	case map[string]any:
+		if path := nul("", v); path != "" {
+			return nil, bad("the character U+0000 at %s cannot be stored", path)
+		}
+		return v, nil
+	}
+	return nil, bad("the arguments must be a JSON object, not %s", article(typeOf(v)))
+}
+
+// depth is how deep brackets nest, without decoding.
+func depth(raw []byte) int {
+	deep, most, inside := 0, 0, false
+	for i := 0; i < len(raw); i++ {
+		switch c := raw[i]; {
+		case inside && c == '\\':
+			i++
+		case c == '"':
+			inside = !inside
+		case inside:
+		case c == '{' || c == '[':
+			deep++
+			most = max(most, deep)
+		case c == '}' || c == ']':
+			deep--
+		}
+	}
+	return most
+}
+
+// nul gives the path of a string or key with U+0000 in it: no database column takes it.
+func nul(path string, v any) string {
+	switch v := v.(type) {
+	case string:
+		if strings.IndexByte(v, 0) >= 0 {
+			return path
+		}
+	case []any:
+		for i, e := range v {
+			if p := nul(index(path, i), e); p != "" {
+				return p
+			}
+		}
+	case map[string]any:
+		for k, e := range v {
+			if strings.IndexByte(k, 0) >= 0 {
+				return join(path, "a name")
+			}
+			if p := nul(join(path, k), e); p != "" {
+				return p
+			}
+		}
+	}
+	return ""
+}
+
+// encode is the one place where a request body is made.
+func encode(args map[string]any) []byte {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(args); err != nil {
+		panic("schemas: decoded JSON does not encode: " + err.Error())
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+}

@@ -1,0 +1,166 @@
+package schemas
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/invopop/jsonschema"
+)
+
+// The bounds of what is sent upstream. Sippet's maximum page is 250 rows:
+// above it answers a page that looks complete and is not.
+const (
+	MaxLimit     = 250
+	MaxReason    = 500     // characters of `reason`
+	MaxArguments = 8 << 20 // bytes of a call's arguments
+)
+
+const phonePattern = `^\+[1-9][0-9]{6,14}$`
+
+// build derives the tool's schema and the compiled check from the entry. It
+// runs once at start; a wrong entry panics there, and so in every test.
+func (a *Action) build() {
+	s := object()
+	add := func(name string, p *jsonschema.Schema, required bool) {
+		s.Properties.Set(name, p)
+		if required {
+			s.Required = append(s.Required, name)
+		}
+	}
+	if has, required := a.Key("identity"); has {
+		add("identity", &jsonschema.Schema{Type: "string", Format: "uuid", Description: a.identityText()}, required)
+	}
+	if has, required := a.Key("input"); has {
+		in := reflector.ReflectFromType(a.InputType())
+		in.Version = ""
+		if in.AdditionalProperties == nil {
+			in.AdditionalProperties = jsonschema.FalseSchema
+		}
+		in.Description = a.inputText()
+		add("input", in, required)
+	}
+	if has, _ := a.Key("fields"); has {
+		add("fields", fieldsSchema(a), false)
+	}
+	if has, _ := a.Key("filter"); has {
+		add("filter", &jsonschema.Schema{Type: "object", Description: a.FilterExample}, false)
+	}
+	if has, _ := a.Key("sort"); has {
+		add("sort", &jsonschema.Schema{Type: "string", Description: a.sortExample()}, false)
+	}
+	if has, _ := a.Key("page"); has {
+		add("page", pageSchema(), false)
+	}
+	if a.Class != Read {
+		max := uint64(MaxReason)
+		add("reason", &jsonschema.Schema{Type: "string", MaxLength: &max, Description: "Your reason"}, false)
+	}
+	a.check = compile(s)
+	slim(s)
+	raw, err := json.Marshal(s)
+	if err != nil {
+		panic(fmt.Sprintf("schemas: %s: %v", a.Name, err))
+	}
+	a.schema = raw
+	a.fields = map[string]bool{}
+	if a.Resource != nil {
+		for _, f := range a.Fields {
+			if a.Resource.Field(f) == nil {
+				panic(fmt.Sprintf("schemas: %s: default field %q is not a field of %s", a.Name, f, a.Resource.Name))
+			}
+			a.fields[f] = true
+		}
+	}
+}
+
+func object() *jsonschema.Schema {
+	return &jsonschema.Schema{Type: "object", Properties: jsonschema.NewProperties(), AdditionalProperties: jsonschema.FalseSchema}
+}
+
+// identityText says which id it is and who gives it.
+func (a *Action) identityText() string {
+	for _, l := range registry {
+		if l.hasKey("filter") && l.Resource != nil && (l.Resource == a.Resource || a.Resource == nil && strings.HasSuffix(a.Name, strings.TrimPrefix(singular(l.Name), "list"))) {
+			return "From " + l.Name
+		}
+	}
+	panic("schemas: " + a.Name + ": no list gives its identity")
+}
+
+// singular turns list_email_mailboxes into list_email_mailbox.
+func singular(name string) string {
+	switch {
+	case strings.HasSuffix(name, "ities"):
+		return strings.TrimSuffix(name, "ies") + "y"
+	case strings.HasSuffix(name, "xes"):
+		return strings.TrimSuffix(name, "es")
+	}
+	return strings.TrimSuffix(name, "s")
+}
+
+func (a *Action) inputText() string {
+	switch {
+	case len(a.Targets) > 0:
+		return "One of " + strings.Join(a.Targets, ", ")
+	case strings.HasPrefix(a.Name, "update_"):
+		return "What changes"
+	case strings.HasPrefix(a.Name, "create_"):
+		return "The new record"
+	}
+	return "Its arguments"
+}
+
+// sortExample is the order that a first look most often wants.
+func (a *Action) sortExample() string {
+	if a.Resource.TimeField != "" {
+		return "-" + a.Resource.TimeField
+	}
+	return a.Fields[1]
+}
+
+func fieldsSchema(a *Action) *jsonschema.Schema {
+	one := uint64(1)
+	return &jsonschema.Schema{Type: "array", Items: enum(a.Resource.Names()), MinItems: &one, UniqueItems: true, Description: "To return"}
+}
+
+func pageSchema() *jsonschema.Schema {
+	p := object()
+	p.Description = fmt.Sprintf(`{limit,offset,count} or {limit,after|before}; default {"limit":%d}`, DefaultLimit)
+	p.Properties.Set("limit", &jsonschema.Schema{Type: "integer", Minimum: "1", Maximum: json.Number(fmt.Sprint(MaxLimit))})
+	p.Properties.Set("offset", &jsonschema.Schema{Type: "integer", Minimum: "0"})
+	p.Properties.Set("count", &jsonschema.Schema{Type: "boolean"})
+	one := uint64(1)
+	p.Properties.Set("after", &jsonschema.Schema{Type: "string", MinLength: &one})
+	p.Properties.Set("before", &jsonschema.Schema{Type: "string", MinLength: &one})
+	return p
+}
+
+// slim drops from what a model is shown all that goes without saying (that a
+// list of fields names one, that nested objects take no other names) and the
+// inside of page, whose grammar the server's instructions give once. The
+// checker, compiled before, keeps everything.
+func slim(s *jsonschema.Schema) {
+	for p := s.Properties.Oldest(); p != nil; p = p.Next() {
+		bare(p.Value)
+		if p.Key == "page" {
+			p.Value.Properties = nil
+		}
+	}
+}
+
+func bare(s *jsonschema.Schema) {
+	s.MinLength, s.MaxLength, s.MinItems, s.UniqueItems = nil, nil, nil, false
+	s.Pattern, s.AdditionalProperties = "", nil
+	if s.Minimum == "0" || s.Minimum == "1" {
+		s.Minimum = ""
+	}
+	if s.Items != nil {
+		bare(s.Items)
+	}
+	if s.Properties != nil {
+		for p := s.Properties.Oldest(); p != nil; p = p.Next() {
+			bare(p.Value)
+		}
+	}
+}
