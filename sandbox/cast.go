@@ -1,0 +1,350 @@
+package sandbox
+
+import (
+	"encoding/json"
+	"math"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+)
+
+// document is a map or an array as it is stored: compact JSON, keys sorted.
+type document string
+
+// The layouts of stored times. Texts of one layout sort as their times do.
+const (
+	timeLayout   = "2006-01-02T15:04:05.000000Z"
+	secondLayout = "2006-01-02T15:04:05Z"
+	dateLayout   = "2006-01-02"
+)
+
+// castInput turns a value of a payload into the stored one, or says what is
+// wrong. It is the first of two steps, as in Ash: it knows kinds but no
+// constraints, and it alone is applied to the values of filters.
+func (a *attribute) castInput(v any, known atoms) (any, *fault) {
+	if v == nil {
+		return nil, nil
+	}
+	if a.Kind.array() {
+		return a.castArray(v, known)
+	}
+	out, ok := castScalar(a.Kind, v)
+	if !ok {
+		if a.Kind == timeKind || a.Kind == secondKind {
+			return nil, invalidFault("Could not cast input to datetime", nil)
+		}
+		return nil, isInvalid()
+	}
+	if a.Kind == enumKind && out != nil && !slices.Contains(a.Values, out.(string)) && !known[out.(string)] {
+		return nil, isInvalid() // a string that is no atom cannot even be cast
+	}
+	return out, nil
+}
+
+func castScalar(k kind, v any) (any, bool) {
+	s, isString := v.(string)
+	number, isNumber := v.(json.Number)
+	truth, isBool := v.(bool)
+	switch k {
+	case stringKind:
+		if isBool {
+			return strconv.FormatBool(truth), true
+		}
+		return v, isString
+	case enumKind:
+		if isBool {
+			return strconv.FormatBool(truth), true
+		}
+		if s == "" {
+			return nil, isString
+		}
+		return s, isString
+	case uuidKind:
+		if isString && s == "" {
+			return nil, true
+		}
+		return castUUID(s)
+	case boolKind:
+		switch {
+		case isBool:
+			return truth, true
+		case s == "true" || s == "1":
+			return true, true
+		case s == "false" || s == "0":
+			return false, true
+		}
+		return nil, isString && s == ""
+	case intKind:
+		if isNumber {
+			s = number.String()
+		}
+		if isString && s == "" {
+			return nil, true
+		}
+		n, err := strconv.ParseInt(s, 10, 64)
+		return n, err == nil
+	case floatKind:
+		if isNumber {
+			s = number.String()
+		}
+		if isString && s == "" {
+			return nil, true
+		}
+		f, err := strconv.ParseFloat(s, 64)
+		return f, err == nil && !math.IsInf(f, 0) && !math.IsNaN(f)
+	case decimalKind:
+		if isNumber {
+			s = number.String()
+		}
+		if isString && s == "" {
+			return nil, true
+		}
+		return castDecimal(s)
+	case timeKind, secondKind:
+		if isString && s == "" {
+			return nil, true
+		}
+		t, ok := castTime(s)
+		if !ok {
+			return nil, false
+		}
+		if k == secondKind {
+			return t.Format(secondLayout), true
+		}
+		return t.Format(timeLayout), true
+	case dateKind:
+		if isString && s == "" {
+			return nil, true
+		}
+		if t, err := time.Parse(dateLayout, s); err == nil {
+			return t.Format(dateLayout), true
+		}
+		t, ok := castTime(s)
+		return t.Format(dateLayout), ok
+	case mapKind:
+		m, ok := v.(map[string]any)
+		if !ok {
+			return nil, false
+		}
+		return encodeDocument(m), true
+	}
+	return nil, false
+}
+
+func castUUID(s string) (any, bool) {
+	s = strings.TrimSpace(s)
+	u, err := uuid.Parse(s)
+	if err != nil || len(s) != 36 {
+		return nil, false
+	}
+	return u.String(), true
+}
+
+var decimalPattern = regexp.MustCompile(`^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?$`)
+
+func castDecimal(s string) (any, bool) {
+	if !decimalPattern.MatchString(s) {
+		return nil, false
+	}
+	if strings.ContainsAny(s, "eE") { // shown without an exponent
+		f, _ := strconv.ParseFloat(s, 64)
+		s = strconv.FormatFloat(f, 'f', -1, 64)
+	}
+	return strings.TrimPrefix(s, "+"), true
+}
+
+// castTime reads what Elixir reads as ISO 8601: a zone is optional (then it is
+// UTC), a space does for the T, and a date alone is its midnight.
+func castTime(s string) (time.Time, bool) {
+	s = strings.Replace(s, " ", "T", 1)
+	for _, layout := range []string{"2006-01-02T15:04:05.999999999Z07:00", "2006-01-02T15:04:05.999999999", dateLayout} {
+		t, err := time.Parse(layout, s)
+		if err == nil {
+			t = t.UTC()
+			return t, t.Year() >= 0 && t.Year() <= 9999
+		}
+	}
+	return time.Time{}, false
+}
+
+func (a *attribute) castArray(v any, known atoms) (any, *fault) {
+	items, ok := v.([]any)
+	if !ok {
+		if items, ok = indexedItems(v); !ok {
+			return nil, isInvalid()
+		}
+	}
+	item := attribute{Kind: stringKind, NoTrim: true}
+	if a.Kind == uuidsKind {
+		item.Kind = uuidKind
+	}
+	out := make([]any, 0, len(items))
+	for i, x := range items {
+		if x == nil {
+			f := invalidFault("no nil values", nil)
+			f.index = i
+			return nil, f
+		}
+		cast, f := item.castInput(x, known)
+		if f != nil {
+			f.index, f.path, f.formBlind = i, []any{i}, true
+			return nil, f
+		}
+		out = append(out, cast)
+	}
+	return encodeDocument(out), nil
+}
+
+// indexedItems reads {"0": a, "1": b} as the list [a, b]: forms send lists so.
+func indexedItems(v any) ([]any, bool) {
+	m, ok := v.(map[string]any)
+	if !ok {
+		return nil, false
+	}
+	var indexes []int
+	for k := range m {
+		i, err := strconv.Atoi(k)
+		if err != nil || i < 0 || strconv.Itoa(i) != k {
+			return nil, false
+		}
+		indexes = append(indexes, i)
+	}
+	slices.Sort(indexes)
+	items := make([]any, len(indexes))
+	for n, i := range indexes {
+		items[n] = m[strconv.Itoa(i)]
+	}
+	return items, true
+}
+
+// constrain is the second step: trimming, the enum's values, bounds, patterns.
+func (a *attribute) constrain(v any) (any, *fault) {
+	switch v := v.(type) {
+	case string:
+		switch a.Kind {
+		case stringKind:
+			return a.constrainString(v)
+		case enumKind:
+			if !slices.Contains(a.Values, v) {
+				return nil, invalidFault("atom must be one of %{atom_list}, got: %{value}",
+					map[string]any{"atomList": strings.Join(a.Values, ", "), "value": v})
+			}
+		}
+		return v, nil
+	case int64:
+		if a.Min != nil && v < *a.Min {
+			return nil, invalidFault("must be greater than or equal to %{min}", map[string]any{"min": *a.Min})
+		}
+		if a.Max != nil && v > *a.Max {
+			return nil, invalidFault("must be less than or equal to %{max}", map[string]any{"max": *a.Max})
+		}
+	case document:
+		if a.Kind == stringsKind {
+			return constrainStrings(v)
+		}
+	}
+	return v, nil
+}
+
+func (a *attribute) constrainString(s string) (any, *fault) {
+	trimmed := strings.TrimSpace(s)
+	if trimmed == "" {
+		return nil, nil
+	}
+	if !a.NoTrim {
+		s = trimmed
+	}
+	n := int64(utf8.RuneCountInString(s))
+	if a.Min != nil && n < *a.Min {
+		return nil, invalidFault("length must be greater than or equal to %{min}", map[string]any{"min": *a.Min})
+	}
+	if a.Max != nil && n > *a.Max {
+		return nil, invalidFault("length must be less than or equal to %{max}", map[string]any{"max": *a.Max})
+	}
+	if a.Match != nil && !a.Match.MatchString(s) {
+		return nil, invalidFault("must match the pattern %{regex}", map[string]any{"regex": "~r/" + a.Match.String() + "/"})
+	}
+	return s, nil
+}
+
+func constrainStrings(v document) (any, *fault) {
+	items, err := decodeDocument(v)
+	if err != nil {
+		return nil, isInvalid()
+	}
+	list := items.([]any)
+	for i, x := range list {
+		s := strings.TrimSpace(x.(string))
+		if s == "" { // it became nil, and that the form does not see
+			f := invalidFault("no nil values", nil)
+			f.index, f.formBlind = i, true
+			return nil, f
+		}
+		list[i] = s
+	}
+	return encodeDocument(list), nil
+}
+
+// cast is both steps, and the refusal of null.
+func (a *attribute) cast(v any, known atoms) (any, *fault) {
+	out, f := a.castInput(v, known)
+	if f == nil && out != nil {
+		out, f = a.constrain(out)
+	}
+	if f == nil && out == nil && a.Required {
+		f = &fault{sort: required, index: -1}
+	}
+	if f != nil {
+		f.field = a.Name
+	}
+	return out, f
+}
+
+func encodeDocument(v any) document {
+	var b strings.Builder
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		panic("sandbox: a decoded JSON value does not encode: " + err.Error())
+	}
+	return document(strings.TrimSuffix(b.String(), "\n"))
+}
+
+func decodeDocument(d document) (any, error) {
+	dec := json.NewDecoder(strings.NewReader(string(d)))
+	dec.UseNumber()
+	var v any
+	err := dec.Decode(&v)
+	return v, err
+}
+
+// text writes a stored value as Elixir's to_string/1 does.
+func text(v any) string {
+	switch v := v.(type) {
+	case string:
+		return v
+	case int64:
+		return strconv.FormatInt(v, 10)
+	case bool:
+		return strconv.FormatBool(v)
+	case float64:
+		return formatFloat(v)
+	case document:
+		return string(v)
+	}
+	return ""
+}
+
+// formatFloat writes a float as the backend does: 4.0, not 4.
+func formatFloat(f float64) string {
+	s := strconv.FormatFloat(f, 'g', -1, 64)
+	if !strings.ContainsAny(s, ".e") {
+		s += ".0"
+	}
+	return s
+}

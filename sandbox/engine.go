@@ -1,0 +1,301 @@
+package sandbox
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+)
+
+// engine answers payloads as AshTypescript on Ash does, for any definitions.
+type engine struct {
+	defs      *definitions
+	actions   map[string]*action
+	resources map[string]*resource
+	atoms     atoms
+	store     *store
+	now       func() time.Time
+
+	mu  sync.Mutex // one turn at a time: the store has one connection
+	ids uint64     // how many were made; written with every turn that made some
+}
+
+func newEngine(ctx context.Context, defs *definitions, path string, now func() time.Time) (*engine, error) {
+	e := &engine{defs: defs, actions: map[string]*action{}, resources: map[string]*resource{}, atoms: newAtoms(), now: now}
+	for _, r := range defs.Resources {
+		r.init()
+		e.resources[r.Name] = r
+		for _, a := range r.Attributes {
+			e.atoms.add(a.Name)
+			e.atoms.add(a.Values...)
+		}
+		for _, rel := range r.Relations {
+			e.atoms.add(rel.Name)
+		}
+	}
+	for _, a := range defs.Actions {
+		a.init()
+		e.actions[a.Name] = a
+		e.atoms.add(a.Name, a.Ash)
+		for _, x := range a.Arguments {
+			e.atoms.add(x.Name)
+		}
+	}
+	var err error
+	if e.store, err = openStore(ctx, path, defs.Resources); err != nil {
+		return nil, err
+	}
+	if err := e.start(ctx); err != nil {
+		e.store.db.Close()
+		return nil, err
+	}
+	return e, nil
+}
+
+// start seeds an empty store, or takes up the count of ids of a used one.
+func (e *engine) start(ctx context.Context) error {
+	var n int64
+	err := e.store.db.QueryRowContext(ctx, `SELECT "value" FROM "sandbox" WHERE "key" = 'ids'`).Scan(&n)
+	if err == nil {
+		e.ids = uint64(n)
+		return nil
+	}
+	if !errors.Is(err, sql.ErrNoRows) {
+		return fmt.Errorf("read sandbox database: %w", err)
+	}
+	return e.inTurn(ctx, func(t *turn) error {
+		t.made = true // remember that it is seeded, whatever the seed makes
+		if e.defs.Seed == nil {
+			return nil
+		}
+		if err := e.defs.Seed(ctx, t); err != nil {
+			return fmt.Errorf("seed sandbox: %w", err)
+		}
+		return nil
+	})
+}
+
+// errDryRun rolls a turn back that went well.
+var errDryRun = errors.New("dry run")
+
+// inTurn runs fn in a transaction, which it keeps unless fn fails.
+func (e *engine) inTurn(ctx context.Context, fn func(t *turn) error) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	// A client that goes away must not cut the one connection of a database in memory.
+	ctx = context.WithoutCancel(ctx)
+	tx, err := e.store.db.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("begin sandbox transaction: %w", err)
+	}
+	defer tx.Rollback()
+	t := &turn{ctx: ctx, e: e, tx: tx, now: e.now().UTC()}
+	if err := fn(t); err != nil {
+		return err
+	}
+	if t.made {
+		if err := t.exec(`INSERT INTO "sandbox" ("key", "value") VALUES ('ids', ?1) ON CONFLICT DO UPDATE SET "value" = ?1`, int64(e.ids)); err != nil {
+			return err
+		}
+	}
+	return tx.Commit()
+}
+
+// run answers POST /rpc/public/run: the value of `data`, or failures, or errCrash.
+func (e *engine) run(ctx context.Context, req map[string]any) (any, error) {
+	c, err := e.parse(req, false)
+	if err != nil {
+		return nil, err
+	}
+	var data any
+	err = e.inTurn(ctx, func(t *turn) error {
+		if e.defs.Tick != nil {
+			if err := e.defs.Tick(t); err != nil {
+				return err
+			}
+		}
+		data, err = c.run(t)
+		return err
+	})
+	return data, err
+}
+
+// validate answers POST /rpc/public/validate: nil, or failures. It changes nothing.
+func (e *engine) validate(ctx context.Context, req map[string]any) error {
+	c, err := e.parse(req, true)
+	if err != nil {
+		return err
+	}
+	err = e.inTurn(ctx, func(t *turn) error {
+		if err := c.validate(t); err != nil {
+			return err
+		}
+		return errDryRun
+	})
+	if errors.Is(err, errDryRun) {
+		return nil
+	}
+	return err
+}
+
+// request is a payload whose shape is right: what AshTypescript checks before
+// it hands over to Ash.
+type request struct {
+	action   *action
+	fields   *selection
+	input    map[string]any
+	identity any
+	filter   any
+	sort     any
+	page     any
+}
+
+// parse checks in the backend's order: the action, the fields, the shapes of
+// input and page.
+func (e *engine) parse(req map[string]any, validating bool) (*request, error) {
+	name := req["action"]
+	if name == nil || name == "" {
+		return nil, fail(missingParameter("action"))
+	}
+	text, _ := name.(string)
+	a := e.actions[text]
+	if a == nil {
+		return nil, fail(&failure{Type: "action_not_found", Message: "RPC action %{action_name} not found",
+			ShortMessage: "Action not found", Vars: map[string]any{"actionName": name}})
+	}
+	c := &request{action: a, input: map[string]any{}, identity: req["identity"], filter: req["filter"], sort: req["sort"], page: req["page"]}
+	var err error
+	if c.fields, err = e.selectFields(a, req, validating); err != nil {
+		return nil, err
+	}
+	if v, given := req["input"]; given {
+		var ok bool
+		if c.input, ok = v.(map[string]any); !ok {
+			return nil, fail(&failure{Type: "invalid_input_format", Message: "Input parameter must be a map",
+				ShortMessage: "Invalid input format", Vars: map[string]any{"received": inspect(v, e.atoms)}})
+		}
+	}
+	if _, ok := c.page.(map[string]any); c.page != nil && !ok {
+		return nil, fail(&failure{Type: "invalid_pagination", Message: "Invalid pagination parameter format",
+			ShortMessage: "Invalid pagination", Vars: map[string]any{"received": inspect(c.page, e.atoms)}})
+	}
+	return c, nil
+}
+
+func (c *request) run(t *turn) (any, error) {
+	switch c.action.Type {
+	case listAction:
+		return c.list(t)
+	case getAction:
+		return c.get(t)
+	case createAction:
+		return c.create(t)
+	case updateAction:
+		return c.update(t)
+	case destroyAction:
+		return c.destroy(t)
+	}
+	return c.generic(t)
+}
+
+// cast reads the input: the stored values, and the faults in three groups, each
+// in the backend's order.
+type castResult struct {
+	values                    record
+	invalid, unknown, missing []*fault
+}
+
+// castInput casts every known key. Where both spellings of one are given the
+// snake_case one wins, since it sorts last.
+func (c *request) castInput(known atoms) *castResult {
+	a := c.action
+	out := &castResult{values: record{}}
+	given := map[string]any{}
+	for _, key := range sortedKeys(c.input) {
+		name := wireName(key)
+		if a.input(name) == nil || key != name && key != snake(name) {
+			out.unknown = append(out.unknown, &fault{sort: unknownInput, field: key, index: -1})
+			continue
+		}
+		given[name] = c.input[key]
+	}
+	names := sortedKeys(given)
+	slices.SortStableFunc(names, func(x, y string) int { return compareText(snake(x), snake(y)) })
+	bad := map[string]bool{}
+	nulls := map[string]bool{}
+	for _, name := range names {
+		v, f := a.input(name).cast(given[name], known)
+		switch {
+		case f == nil:
+			out.values[name] = v
+		case f.sort == required:
+			nulls[name] = true
+		default:
+			bad[name] = true
+			out.invalid = append(out.invalid, f)
+		}
+	}
+	need := func(x *attribute, due bool) {
+		_, have := out.values[x.Name]
+		if nulls[x.Name] || due && !have && !bad[x.Name] {
+			out.missing = append(out.missing, &fault{sort: required, field: x.Name, index: -1})
+		}
+	}
+	if a.Resource != nil {
+		for _, x := range a.Resource.Attributes {
+			if a.accepts[x.Name] {
+				need(x, a.Type == createAction && x.Required && x.Default == nil || slices.Contains(a.Needed, x.Name))
+			}
+		}
+	}
+	for _, x := range a.Arguments {
+		need(x, x.Required)
+	}
+	return out
+}
+
+// inOrder is how a create reports its faults.
+func (r *castResult) inOrder() []*fault { return slices.Concat(r.invalid, r.unknown, r.missing) }
+
+// firstOnly is how an update does: it stops at the first, in the order of keys.
+func (r *castResult) firstOnly() []*fault {
+	all := slices.Concat(r.invalid, r.missing)
+	slices.SortStableFunc(all, func(x, y *fault) int { return compareText(snake(x.field), snake(y.field)) })
+	all = append(all, r.unknown...)
+	return all[:min(1, len(all))]
+}
+
+func compareText(a, b string) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	}
+	return 0
+}
+
+// present turns faults into failures.
+func present(faults []*fault, as func(*fault) *failure) failures {
+	var out failures
+	for _, f := range faults {
+		if shown := as(f); shown != nil {
+			out = append(out, shown)
+		}
+	}
+	return out
+}
+
+// marshal encodes an answer as the backend does: no escaping of < > &.
+func marshal(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	err := e.Encode(v)
+	return b.Bytes(), err
+}

@@ -1,0 +1,340 @@
+package sandbox
+
+import (
+	"encoding/json"
+	"strconv"
+	"strings"
+)
+
+// maxFilterDepth is ours: SQLite refuses expressions nested a thousand deep.
+const maxFilterDepth = 200
+
+// condition is a piece of SQL with its parameters.
+type condition struct {
+	sql  string
+	args []any
+}
+
+var (
+	always = condition{sql: "TRUE"}
+	never  = condition{sql: "NULL"} // as a comparison with null: neither it nor its negation lets a row through
+)
+
+func joinConditions(cs []condition, with string) condition {
+	switch len(cs) {
+	case 0:
+		return always
+	case 1:
+		return cs[0]
+	}
+	var out condition
+	parts := make([]string, len(cs))
+	for i, c := range cs {
+		parts[i] = c.sql
+		out.args = append(out.args, c.args...)
+	}
+	out.sql = "(" + strings.Join(parts, " "+with+" ") + ")"
+	return out
+}
+
+func negate(c condition) condition { return condition{sql: "NOT (" + c.sql + ")", args: c.args} }
+
+// filterCompiler turns one filter into SQL.
+//
+// Faults come in two sorts, as in the backend: those found while the filter is
+// built, which are reported together with a bad sort or page, and those that
+// only the database finds when the query runs (late), after everything else.
+type filterCompiler struct {
+	e     *engine
+	depth int // for alias names
+	late  *failure
+}
+
+// compile gives the condition on the resource's table under the alias.
+// The error is one failure for the whole filter, or errCrash.
+func (c *filterCompiler) compile(filter any, r *resource, alias string, level int) (condition, error) {
+	if level > maxFilterDepth {
+		return never, fail(internalError("filter"))
+	}
+	switch f := filter.(type) {
+	case nil:
+		return always, nil
+	case bool:
+		if f {
+			return always, nil
+		}
+		return condition{sql: "FALSE"}, nil
+	case []any:
+		return c.all(f, r, alias, level)
+	case map[string]any:
+		var parts []condition
+		for _, key := range sortedKeys(f) {
+			part, err := c.entry(key, f[key], r, alias, level)
+			if err != nil {
+				return never, err
+			}
+			parts = append(parts, part)
+		}
+		return joinConditions(parts, "AND"), nil
+	}
+	return never, fail(internalError("filter"))
+}
+
+func (c *filterCompiler) all(list []any, r *resource, alias string, level int) (condition, error) {
+	parts, err := c.each(list, r, alias, level)
+	return joinConditions(parts, "AND"), err
+}
+
+func (c *filterCompiler) each(list []any, r *resource, alias string, level int) ([]condition, error) {
+	var parts []condition
+	for _, x := range list {
+		part, err := c.compile(x, r, alias, level+1)
+		if err != nil {
+			return nil, err
+		}
+		parts = append(parts, part)
+	}
+	return parts, nil
+}
+
+func (c *filterCompiler) entry(key string, value any, r *resource, alias string, level int) (condition, error) {
+	switch snake(key) {
+	case "and", "or", "not":
+		return c.connective(snake(key), value, r, alias, level)
+	}
+	if rel := r.relByName[wireName(key)]; rel != nil {
+		return c.relation(rel, value, alias, level)
+	}
+	a := r.public(key)
+	if a == nil || a.Compute != nil {
+		return never, fail(internalError("filter"))
+	}
+	ops, ok := value.(map[string]any)
+	if !ok {
+		switch value.(type) {
+		case nil:
+			return c.operator(a, "is_nil", true, alias)
+		case []any:
+			return c.operator(a, "in", value, alias)
+		}
+		return c.operator(a, "eq", value, alias)
+	}
+	if len(ops) == 0 {
+		return never, nil
+	}
+	var parts []condition
+	for _, op := range sortedKeys(ops) {
+		part, err := c.operator(a, snake(op), ops[op], alias)
+		if err != nil {
+			return never, err
+		}
+		parts = append(parts, part)
+	}
+	return joinConditions(parts, "AND"), nil
+}
+
+// connective combines filters. A map under one is and-ed, whichever it is.
+func (c *filterCompiler) connective(name string, value any, r *resource, alias string, level int) (condition, error) {
+	list, ok := value.([]any)
+	if !ok {
+		list = []any{value}
+	}
+	if len(list) == 0 {
+		return never, errCrash
+	}
+	parts, err := c.each(list, r, alias, level)
+	if err != nil {
+		return never, err
+	}
+	switch name {
+	case "or":
+		return joinConditions(parts, "OR"), nil
+	case "not":
+		return negate(joinConditions(parts, "AND")), nil
+	}
+	return joinConditions(parts, "AND"), nil
+}
+
+func (c *filterCompiler) relation(rel *relation, value any, alias string, level int) (condition, error) {
+	target := c.e.resources[rel.Resource]
+	c.depth++
+	inner := "r" + strconv.Itoa(c.depth)
+	exists := "EXISTS (SELECT 1 FROM " + quoteName(target.Name) + " " + inner + " WHERE " + inner + `."id" = ` + alias + "." + quoteName(rel.Key)
+	if m, ok := value.(map[string]any); ok && len(m) == 1 {
+		for k, v := range m {
+			if snake(k) == "is_nil" {
+				return c.nilCheck(v, exists+")", true)
+			}
+		}
+	}
+	part, err := c.compile(value, target, inner, level+1)
+	if err != nil {
+		return never, err
+	}
+	return condition{sql: exists + " AND " + part.sql + ")", args: part.args}, nil
+}
+
+// nilCheck is isNil on an expression; present says that the expression is true
+// where there is something.
+func (c *filterCompiler) nilCheck(operand any, expr string, present bool) (condition, error) {
+	yes, ok := castScalar(boolKind, operand)
+	if operand == nil {
+		return never, nil
+	}
+	if !ok {
+		return never, fail(unknownError("filter"))
+	}
+	if yes == nil {
+		return never, nil
+	}
+	switch {
+	case present && yes == true:
+		return condition{sql: "NOT " + expr}, nil
+	case present:
+		return condition{sql: expr}, nil
+	case yes == true:
+		return condition{sql: expr + " IS NULL"}, nil
+	}
+	return condition{sql: expr + " IS NOT NULL"}, nil
+}
+
+// operators are the binary ones, under each of their names.
+var operators = map[string]string{
+	"eq": "=", "equals": "=", "==": "=", "=": "=",
+	"not_eq": "!=", "not_equals": "!=", "!=": "!=",
+	"gt": ">", "greater_than": ">", ">": ">",
+	"gte": ">=", "greater_than_or_equal": ">=", ">=": ">=",
+	"lt": "<", "less_than": "<", "<": "<",
+	"lte": "<=", "less_than_or_equal": "<=", "<=": "<=",
+	"is_distinct_from": "IS NOT", "is_not_distinct_from": "IS",
+}
+
+func (c *filterCompiler) operator(a *attribute, op string, operand any, alias string) (condition, error) {
+	if sql, ok := operators[op]; ok {
+		return c.compare(a, sql, operand, alias), nil
+	}
+	e := a.expr(alias)
+	switch op {
+	case "in":
+		return c.in(a, operand, alias)
+	case "is_nil":
+		return c.nilCheck(operand, e, false)
+	case "has":
+		if !a.Kind.array() {
+			return never, c.postpone(unknownError())
+		}
+		s, ok := operand.(string)
+		if !ok {
+			return never, nil
+		}
+		return condition{"EXISTS (SELECT 1 FROM json_each(" + e + ") j WHERE j.value = ?)", []any{s}}, nil
+	case "contains", "string_starts_with", "string_ends_with", "like", "ilike":
+		return c.text(a, op, operand, e)
+	case "and", "or", "not":
+		return never, c.postpone(unknownError())
+	}
+	return never, fail(internalError("filter"))
+}
+
+// postpone keeps the first fault that only the database would find.
+func (c *filterCompiler) postpone(f *failure) error {
+	if c.late == nil {
+		c.late = f
+	}
+	return nil
+}
+
+func (c *filterCompiler) compare(a *attribute, op string, operand any, alias string) condition {
+	v, fault := a.castInput(operand, c.e.atoms)
+	if fault == nil && a.Kind == enumKind && v != nil {
+		_, fault = a.constrain(v)
+	}
+	if fault != nil {
+		if a.Kind == stringKind {
+			// The database compares a number or a list with a string, and only
+			// an object is too much for it.
+			switch x := operand.(type) {
+			case json.Number:
+				v, fault = x.String(), nil
+			case []any:
+				v, fault = inspect(x, nil), nil
+			}
+		}
+		if fault != nil {
+			c.postpone(internalError())
+			return never
+		}
+	}
+	e, p := a.expr(alias), "?"
+	switch {
+	case op == "=" || op == "!=" || strings.HasPrefix(op, "IS"):
+		if a.Kind == decimalKind {
+			e, p = a.comparable(alias), "CAST(? AS REAL)"
+		}
+	case a.Kind == decimalKind:
+		e, p = a.comparable(alias), "CAST(? AS REAL)"
+	case a.Kind == mapKind:
+		e, p = a.comparable(alias), "sandbox_map_key(?)"
+	case a.Kind.array():
+		e, p = a.comparable(alias), "sandbox_array_key(?)"
+	}
+	return condition{"(" + e + " " + op + " " + p + ")", []any{param(v)}}
+}
+
+func (c *filterCompiler) in(a *attribute, operand any, alias string) (condition, error) {
+	if operand == nil {
+		return never, nil
+	}
+	list, ok := operand.([]any)
+	if !ok {
+		return never, fail(internalError("filter"))
+	}
+	e, p := a.expr(alias), "?"
+	if a.Kind == decimalKind {
+		e, p = a.comparable(alias), "CAST(? AS REAL)"
+	}
+	var args []any
+	for _, x := range list {
+		v, fault := a.castInput(x, c.e.atoms)
+		if fault == nil && a.Kind == enumKind && v != nil {
+			_, fault = a.constrain(v)
+		}
+		if fault != nil {
+			return never, fail(internalError("filter"))
+		}
+		args = append(args, param(v))
+	}
+	if len(args) == 0 {
+		return condition{sql: "FALSE"}, nil
+	}
+	return condition{e + " IN (" + strings.Repeat(p+",", len(args)-1) + p + ")", args}, nil
+}
+
+func (c *filterCompiler) text(a *attribute, op string, operand any, e string) (condition, error) {
+	if a.Kind != stringKind {
+		return never, c.postpone(unknownError())
+	}
+	if operand == nil {
+		return never, nil
+	}
+	s, ok := operand.(string)
+	if !ok {
+		return never, fail(internalError("filter"))
+	}
+	switch op {
+	case "contains":
+		return condition{"(instr(" + e + ", ?) > 0)", []any{s}}, nil
+	case "string_starts_with":
+		return condition{"(substr(" + e + ", 1, length(?)) = ?)", []any{s, s}}, nil
+	case "string_ends_with":
+		if s == "" {
+			return condition{sql: "(" + e + " IS NOT NULL)"}, nil
+		}
+		return condition{"(substr(" + e + ", -length(?)) = ?)", []any{s, s}}, nil
+	}
+	fold := 0
+	if op == "ilike" {
+		fold = 1
+	}
+	return condition{"sandbox_like(" + e + ", ?, ?)", []any{s, fold}}, nil
+}

@@ -1,0 +1,239 @@
+package sandbox
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"modernc.org/sqlite"
+)
+
+// record is one row: wire names to stored values (string, int64, float64,
+// bool, document or nil).
+type record map[string]any
+
+func (r record) text(name string) string { s, _ := r[name].(string); return s }
+
+// store keeps the records: one SQLite table a resource, one column an
+// attribute. Times, dates and uuids are texts that sort as they should; maps
+// and arrays are JSON; SQLite's binary collation is PostgreSQL's C.
+type store struct {
+	db        *sql.DB
+	resources map[string]*resource
+}
+
+// openStore opens the file, or memory where path is empty. The pool is one
+// connection: in memory each connection would have a database of its own.
+func openStore(ctx context.Context, path string, resources []*resource) (*store, error) {
+	dsn := "file::memory:"
+	if path != "" {
+		dsn = "file:" + strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23").Replace(path) +
+			"?_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)&_pragma=busy_timeout(5000)&_txlock=immediate"
+	}
+	db, err := sql.Open("sqlite", dsn)
+	if err != nil {
+		return nil, fmt.Errorf("open sandbox database: %w", err)
+	}
+	db.SetMaxOpenConns(1)
+	db.SetMaxIdleConns(1)
+	db.SetConnMaxLifetime(0)
+	db.SetConnMaxIdleTime(0)
+	s := &store{db: db, resources: map[string]*resource{}}
+	ddl := []string{`CREATE TABLE IF NOT EXISTS "sandbox" ("key" TEXT PRIMARY KEY, "value" INTEGER NOT NULL)`}
+	for _, r := range resources {
+		s.resources[r.Name] = r
+		ddl = append(ddl, tableSQL(r)...)
+	}
+	if _, err := db.ExecContext(ctx, strings.Join(ddl, ";\n")); err != nil {
+		db.Close()
+		return nil, fmt.Errorf("create sandbox tables in %q: %w", path, err)
+	}
+	return s, nil
+}
+
+var columnTypes = map[kind]string{intKind: "INTEGER", boolKind: "INTEGER", floatKind: "REAL"}
+
+func tableSQL(r *resource) []string {
+	columns := []string{`"seq" INTEGER PRIMARY KEY`}
+	for _, a := range r.Attributes {
+		if !a.stored() {
+			continue
+		}
+		t := columnTypes[a.Kind]
+		if t == "" {
+			t = "TEXT"
+		}
+		columns = append(columns, quoteName(a.Name)+" "+t)
+	}
+	out := []string{
+		fmt.Sprintf("CREATE TABLE IF NOT EXISTS %s (%s)", quoteName(r.Name), strings.Join(columns, ", ")),
+		fmt.Sprintf("CREATE UNIQUE INDEX IF NOT EXISTS %s ON %s (\"id\")", quoteName(r.Name+"_id"), quoteName(r.Name)),
+	}
+	for _, name := range r.Unique {
+		out = append(out, fmt.Sprintf("CREATE UNIQUE INDEX IF NOT EXISTS %s ON %s (%s)", quoteName(r.Name+"_"+name), quoteName(r.Name), quoteName(name)))
+	}
+	for _, names := range r.Indexes {
+		columns := make([]string, len(names))
+		for i, n := range names {
+			columns[i] = quoteName(n)
+		}
+		out = append(out, fmt.Sprintf("CREATE INDEX IF NOT EXISTS %s ON %s (%s)",
+			quoteName(r.Name+"_"+strings.Join(names, "_")), quoteName(r.Name), strings.Join(columns, ", ")))
+	}
+	return out
+}
+
+// quoteName quotes a name of the definitions. No client's text gets here.
+func quoteName(s string) string { return `"` + s + `"` }
+
+// param is a stored value as SQLite takes it.
+func param(v any) any {
+	switch v := v.(type) {
+	case document:
+		return string(v)
+	case bool:
+		if v {
+			return int64(1)
+		}
+		return int64(0)
+	}
+	return v
+}
+
+// restore is a column's value as a stored one.
+func (a *attribute) restore(v any) any {
+	switch v := v.(type) {
+	case nil:
+		return nil
+	case int64:
+		if a.Kind == boolKind {
+			return v != 0
+		}
+		if a.Kind == floatKind {
+			return float64(v)
+		}
+		return v
+	case []byte:
+		return a.restore(string(v))
+	case string:
+		if a.Kind == mapKind || a.Kind.array() {
+			return document(v)
+		}
+	}
+	return v
+}
+
+// expr is the attribute in SQL, on the table's alias.
+func (a *attribute) expr(alias string) string {
+	if a.Expr != "" {
+		return "(" + strings.ReplaceAll(a.Expr, "%s", alias) + ")"
+	}
+	return alias + "." + quoteName(a.Name)
+}
+
+// comparable is the attribute as something that SQLite orders as PostgreSQL does.
+func (a *attribute) comparable(alias string) string {
+	e := a.expr(alias)
+	switch {
+	case a.Kind == decimalKind:
+		return "CAST(" + e + " AS REAL)"
+	case a.Kind == mapKind:
+		return "sandbox_map_key(" + e + ")"
+	case a.Kind.array():
+		return "sandbox_array_key(" + e + ")"
+	}
+	return e
+}
+
+// Functions that SQLite lacks. Registration is for the whole process.
+func init() {
+	sqlite.MustRegisterDeterministicScalarFunction("sandbox_array_key", 1, arrayKey)
+	sqlite.MustRegisterDeterministicScalarFunction("sandbox_map_key", 1, mapKey)
+	sqlite.MustRegisterDeterministicScalarFunction("sandbox_like", 3, like)
+}
+
+func columnText(v driver.Value) (string, bool) {
+	switch v := v.(type) {
+	case string:
+		return v, true
+	case []byte:
+		return string(v), true
+	}
+	return "", false
+}
+
+// arrayKey orders arrays element by element, the shorter first.
+func arrayKey(_ *sqlite.FunctionContext, args []driver.Value) (driver.Value, error) {
+	s, ok := columnText(args[0])
+	if !ok {
+		return nil, nil
+	}
+	var items []string
+	if err := json.Unmarshal([]byte(s), &items); err != nil {
+		return nil, err
+	}
+	key := []byte{}
+	for _, x := range items {
+		key = append(append(key, x...), 0)
+	}
+	return key, nil
+}
+
+// mapKey orders objects as jsonb does: those with fewer keys first.
+func mapKey(_ *sqlite.FunctionContext, args []driver.Value) (driver.Value, error) {
+	s, ok := columnText(args[0])
+	if !ok {
+		return nil, nil
+	}
+	var m map[string]json.RawMessage
+	if err := json.Unmarshal([]byte(s), &m); err != nil {
+		return nil, err
+	}
+	return fmt.Sprintf("%06d%s", len(m), s), nil
+}
+
+// like is SQL's LIKE as PostgreSQL has it: args are the text, the pattern, and
+// whether to ignore case. SQLite's own never minds the case of ASCII.
+func like(_ *sqlite.FunctionContext, args []driver.Value) (driver.Value, error) {
+	s, ok1 := columnText(args[0])
+	p, ok2 := columnText(args[1])
+	if !ok1 || !ok2 {
+		return nil, nil
+	}
+	if args[2] != int64(0) {
+		s, p = strings.ToLower(s), strings.ToLower(p)
+	}
+	if matchLike([]rune(s), []rune(p)) {
+		return int64(1), nil
+	}
+	return int64(0), nil
+}
+
+// matchLike backtracks to the last % only, so that it is never worse than
+// the product of both lengths.
+func matchLike(s, p []rune) bool {
+	i, j, star, mark := 0, 0, -1, 0
+	for i < len(s) {
+		switch {
+		case j < len(p) && p[j] == '%':
+			star, mark = j, i
+			j++
+		case j < len(p) && p[j] == '\\' && j+1 < len(p) && p[j+1] == s[i]:
+			i, j = i+1, j+2
+		case j < len(p) && (p[j] == '_' || p[j] == s[i] && p[j] != '\\'):
+			i, j = i+1, j+1
+		case star >= 0:
+			mark++
+			i, j = mark, star+1
+		default:
+			return false
+		}
+	}
+	for j < len(p) && p[j] == '%' {
+		j++
+	}
+	return j == len(p)
+}

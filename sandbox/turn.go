@@ -1,0 +1,171 @@
+package sandbox
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// turn is the answering of one request: one transaction at one time. What an
+// action does, it does through its turn.
+type turn struct {
+	ctx  context.Context
+	e    *engine
+	tx   *sql.Tx
+	now  time.Time
+	made bool // an id was made
+
+	inserts map[string]*sql.Stmt
+}
+
+func (t *turn) exec(query string, args ...any) error {
+	if _, err := t.tx.ExecContext(t.ctx, query, args...); err != nil {
+		return fmt.Errorf("sandbox statement %.60q: %w", query, err)
+	}
+	return nil
+}
+
+// stamp is the turn's time as stored in time attributes.
+func (t *turn) stamp() string { return t.now.Format(timeLayout) }
+
+// newID makes an id that no other record has.
+func (t *turn) newID() string {
+	t.e.ids++
+	t.made = true
+	return t.e.defs.NewID(t.e.ids)
+}
+
+// insert stores a new record, which gets an id where it has none.
+func (t *turn) insert(r *resource, rec record) error {
+	if rec["id"] == nil {
+		rec["id"] = t.newID()
+	}
+	if t.inserts == nil {
+		t.inserts = map[string]*sql.Stmt{}
+	}
+	stmt := t.inserts[r.Name]
+	if stmt == nil {
+		var names, marks []string
+		for _, a := range r.Attributes {
+			if a.stored() {
+				names = append(names, quoteName(a.Name))
+				marks = append(marks, "?")
+			}
+		}
+		var err error
+		stmt, err = t.tx.PrepareContext(t.ctx, "INSERT INTO "+quoteName(r.Name)+" ("+strings.Join(names, ",")+") VALUES ("+strings.Join(marks, ",")+")")
+		if err != nil {
+			return fmt.Errorf("insert %s: %w", r.Name, err)
+		}
+		t.inserts[r.Name] = stmt
+	}
+	var args []any
+	for _, a := range r.Attributes {
+		if a.stored() {
+			args = append(args, param(rec[a.Name]))
+		}
+	}
+	if _, err := stmt.ExecContext(t.ctx, args...); err != nil {
+		return fmt.Errorf("insert %s: %w", r.Name, err)
+	}
+	return nil
+}
+
+// update stores the changes on the record of that id.
+func (t *turn) update(r *resource, id string, changes record) error {
+	var sets []string
+	var args []any
+	for _, name := range sortedKeys(changes) {
+		if a := r.byName[name]; a == nil || !a.stored() {
+			return fmt.Errorf("update %s: no stored attribute %q", r.Name, name)
+		}
+		sets = append(sets, quoteName(name)+" = ?")
+		args = append(args, param(changes[name]))
+	}
+	if len(sets) == 0 {
+		return nil
+	}
+	return t.exec("UPDATE "+quoteName(r.Name)+" SET "+strings.Join(sets, ", ")+` WHERE "id" = ?`, append(args, id)...)
+}
+
+func (t *turn) remove(r *resource, id string) error {
+	return t.exec("DELETE FROM "+quoteName(r.Name)+` WHERE "id" = ?`, id)
+}
+
+// get reads a whole record by id; nil where there is none.
+func (t *turn) get(r *resource, id string) (record, error) {
+	return t.first(r, `t."id" = ?`, id)
+}
+
+// first reads the first whole record that the condition, over the alias t, lets
+// through; nil where there is none.
+func (t *turn) first(r *resource, where string, args ...any) (record, error) {
+	recs, err := t.all(r, where+` ORDER BY t."seq" LIMIT 1`, args...)
+	if err != nil || len(recs) == 0 {
+		return nil, err
+	}
+	return recs[0], nil
+}
+
+// all reads whole records; where may go on with ORDER BY and LIMIT.
+func (t *turn) all(r *resource, where string, args ...any) ([]record, error) {
+	var attrs []*attribute
+	for _, a := range r.Attributes {
+		if a.Compute == nil {
+			attrs = append(attrs, a)
+		}
+	}
+	recs, _, err := t.query(r, attrs, nil, where, args)
+	return recs, err
+}
+
+// query reads the attributes, and beside them the values of extra expressions.
+func (t *turn) query(r *resource, attrs []*attribute, extra []string, where string, args []any) ([]record, [][]any, error) {
+	columns := make([]string, 0, len(attrs)+len(extra)+1)
+	for _, a := range attrs {
+		columns = append(columns, a.expr("t"))
+	}
+	columns = append(columns, extra...)
+	if len(columns) == 0 {
+		columns = append(columns, "1")
+	}
+	query := "SELECT " + strings.Join(columns, ", ") + " FROM " + quoteName(r.Name) + " t WHERE " + where
+	rows, err := t.tx.QueryContext(t.ctx, query, args...)
+	if err != nil {
+		return nil, nil, fmt.Errorf("query %s: %w", r.Name, err)
+	}
+	defer rows.Close()
+	cells := make([]any, len(columns))
+	targets := make([]any, len(columns))
+	for i := range cells {
+		targets[i] = &cells[i]
+	}
+	var recs []record
+	var extras [][]any
+	for rows.Next() {
+		if err := rows.Scan(targets...); err != nil {
+			return nil, nil, fmt.Errorf("read %s: %w", r.Name, err)
+		}
+		rec := make(record, len(attrs))
+		for i, a := range attrs {
+			rec[a.Name] = a.restore(cells[i])
+		}
+		recs = append(recs, rec)
+		if len(extra) > 0 {
+			extras = append(extras, append([]any(nil), cells[len(attrs):]...))
+		}
+	}
+	return recs, extras, rows.Err()
+}
+
+// count counts the records that the condition lets through.
+func (t *turn) count(r *resource, where string, args ...any) (int64, error) {
+	var n int64
+	err := t.tx.QueryRowContext(t.ctx, "SELECT count(*) FROM "+quoteName(r.Name)+" t WHERE "+where, args...).Scan(&n)
+	if err != nil {
+		return 0, fmt.Errorf("count %s: %w", r.Name, err)
+	}
+	return n, nil
+}

@@ -1,0 +1,244 @@
+package sandbox
+
+import (
+	"maps"
+	"slices"
+	"strings"
+)
+
+// create answers a create, or an upsert.
+func (c *request) create(t *turn) (any, error) {
+	a, r := c.action, c.action.Resource
+	in := c.castInput(t.e.atoms)
+	rec := c.newRecord(in)
+	faults := in.inOrder()
+	if a.Check != nil {
+		faults = append(faults, a.Check(nil, rec)...)
+	}
+	if fs := present(faults, c.asChange); len(fs) > 0 {
+		return nil, fs
+	}
+	if a.Forbidden {
+		return nil, fail(forbidden())
+	}
+	if a.UpsertOn != "" {
+		old, err := t.first(r, "t."+quoteName(a.UpsertOn)+" = ?", rec[a.UpsertOn])
+		if err != nil {
+			return nil, err
+		}
+		if old != nil {
+			changes := record{}
+			for _, name := range a.UpsertSet {
+				changes[name] = rec[name]
+			}
+			return c.store(t, old, changes)
+		}
+	}
+	if a.Change != nil {
+		if err := a.Change(t, nil, rec); err != nil {
+			return nil, err
+		}
+	}
+	if err := c.unique(t, rec, ""); err != nil {
+		return nil, err
+	}
+	if err := t.insert(r, rec); err != nil {
+		return nil, err
+	}
+	if a.After != nil {
+		if err := a.After(t, nil, rec); err != nil {
+			return nil, err
+		}
+	}
+	return c.answer(t, rec.text("id"))
+}
+
+// newRecord is what a create would store: the input over the defaults.
+func (c *request) newRecord(in *castResult) record {
+	rec := record{}
+	for _, x := range c.action.Resource.Attributes {
+		if x.Default != nil {
+			rec[x.Name] = x.Default
+		}
+	}
+	maps.Copy(rec, in.values)
+	return rec
+}
+
+func (c *request) asChange(f *fault) *failure { return f.asChange(c.action) }
+
+// update answers an update of the record that identity names.
+func (c *request) update(t *turn) (any, error) {
+	a := c.action
+	if err := c.identityShape(); err != nil {
+		return nil, err
+	}
+	in := c.castInput(t.e.atoms)
+	if fs := present(in.firstOnly(), c.asChange); len(fs) > 0 {
+		return nil, fs
+	}
+	if a.Forbidden {
+		return nil, fail(forbidden())
+	}
+	id, ok := castID(c.identity)
+	if !ok {
+		if a.Atomic {
+			return nil, fail(unknownError())
+		}
+		return nil, fail(internalError())
+	}
+	old, err := t.get(a.Resource, id)
+	if err != nil {
+		return nil, err
+	}
+	if old == nil {
+		return nil, fail(notFound("record not found"))
+	}
+	if a.Check != nil {
+		if fs := present(a.Check(old, merged(old, in.values)), c.asChange); len(fs) > 0 {
+			return nil, fs
+		}
+	}
+	return c.store(t, old, in.values)
+}
+
+func merged(old, changes record) record {
+	next := maps.Clone(old)
+	maps.Copy(next, changes)
+	return next
+}
+
+// store writes the changes to a record and answers it.
+func (c *request) store(t *turn, old, changes record) (any, error) {
+	a, r := c.action, c.action.Resource
+	next := merged(old, changes)
+	if a.Change != nil {
+		if err := a.Change(t, old, next); err != nil {
+			return nil, err
+		}
+	}
+	id := old.text("id")
+	if err := c.unique(t, next, id); err != nil {
+		return nil, err
+	}
+	differ := record{}
+	for name, v := range next {
+		if x := r.byName[name]; x != nil && x.stored() && v != old[name] {
+			differ[name] = v
+		}
+	}
+	if err := t.update(r, id, differ); err != nil {
+		return nil, err
+	}
+	if a.After != nil {
+		if err := a.After(t, old, next); err != nil {
+			return nil, err
+		}
+	}
+	return c.answer(t, id)
+}
+
+// unique refuses a record whose unique attributes another has.
+func (c *request) unique(t *turn, rec record, id string) error {
+	r := c.action.Resource
+	for _, name := range r.Unique {
+		if rec[name] == nil {
+			continue
+		}
+		n, err := t.count(r, "t."+quoteName(name)+` = ? AND t."id" != ?`, param(rec[name]), id)
+		if err != nil {
+			return err
+		}
+		if n > 0 {
+			return fail(&failure{Type: "invalid_changes", Message: "has already been taken", ShortMessage: "Invalid changes", Fields: []string{name}})
+		}
+	}
+	return nil
+}
+
+// destroy answers a destroy. One of a record that is gone succeeds.
+func (c *request) destroy(t *turn) (any, error) {
+	a := c.action
+	if err := c.identityShape(); err != nil {
+		return nil, err
+	}
+	in := c.castInput(t.e.atoms)
+	if fs := present(in.firstOnly(), c.asChange); len(fs) > 0 {
+		return nil, fs
+	}
+	id, ok := castID(c.identity)
+	if !ok {
+		return nil, fail(unknownError())
+	}
+	old, err := t.get(a.Resource, id)
+	if err != nil || old == nil {
+		return map[string]any{}, err
+	}
+	data, err := c.answer(t, id)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.remove(a.Resource, id); err != nil {
+		return nil, err
+	}
+	if a.After != nil {
+		err = a.After(t, old, nil)
+	}
+	return data, err
+}
+
+// answer gives the fields of the record as it is stored now.
+func (c *request) answer(t *turn, id string) (any, error) {
+	if len(c.fields.attrs)+len(c.fields.nested) == 0 {
+		return map[string]any{}, nil
+	}
+	rec, err := t.get(c.action.Resource, id)
+	if err != nil {
+		return nil, err
+	}
+	return c.fields.render(t, rec)
+}
+
+// identityShape is what run checks of the identity before anything else.
+func (c *request) identityShape() error {
+	switch v := c.identity.(type) {
+	case nil:
+		return fail(&failure{Type: "missing_identity", Message: "Identity is required. Provide the id value directly.",
+			ShortMessage: "Missing identity", Vars: map[string]any{"expectedKeys": "id"}, Path: []any{"identity"}})
+	case map[string]any:
+		return fail(&failure{Type: "invalid_identity", ShortMessage: "Invalid identity", Path: []any{"identity"},
+			Message: "Identity fields do not match any configured identity. Provided: [%{provided_keys}], expected: [%{expected_keys}]",
+			Vars:    map[string]any{"expectedKeys": "id", "providedKeys": strings.Join(sortedKeys(v), ", ")}})
+	}
+	return nil
+}
+
+func castID(v any) (string, bool) {
+	s, ok := v.(string)
+	if !ok {
+		return "", false
+	}
+	id, ok := castUUID(s)
+	if !ok {
+		return "", false
+	}
+	return id.(string), true
+}
+
+// generic answers a generic action.
+func (c *request) generic(t *turn) (any, error) {
+	a := c.action
+	in := c.castInput(t.e.atoms)
+	faults := slices.Concat(in.missing, in.invalid, in.unknown)
+	if fs := present(faults, (*fault).asGeneric); len(fs) > 0 {
+		return nil, fs
+	}
+	out, err := a.Run(t, in.values)
+	if err != nil {
+		return nil, err
+	}
+	if rec, ok := out.(record); ok && a.Type == recordAction {
+		return c.fields.render(t, rec)
+	}
+	return out, nil
+}
