@@ -73,6 +73,8 @@ type Action struct {
 	LiveCall bool
 	// Repeatable is true where running the same payload twice leaves what once leaves.
 	Repeatable bool
+	// Shows names the list in which the effect can be seen, where the resource does not tell.
+	Shows string
 	// Ask is the sentence on the card that a person says yes to; `{input.callUuid}` is filled from the payload. Empty for reads.
 	Ask string
 	// Effect says who notices and what cannot be taken back, for the card. Empty for reads.
@@ -91,7 +93,7 @@ func (a *Action) Key(name string) (has, required bool) {
 }
 
 // List reports whether the action answers many records.
-func (a *Action) List() bool { return a.keys != nil && a.hasKey("filter") }
+func (a *Action) List() bool { return a.hasKey("filter") }
 
 // Paged reports whether upstream can answer the list page by page.
 func (a *Action) Paged() bool { return a.hasKey("page") }
@@ -138,8 +140,10 @@ func init() {
 		if a.Resource != nil && a.Fields == nil {
 			a.Fields = a.Resource.Default
 		}
-		a.build()
 		byName[a.Name] = a
+	}
+	for _, a := range registry {
+		a.build()
 	}
 }
 

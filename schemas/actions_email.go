@@ -75,7 +75,7 @@ var emailActions = []*Action{
 	},
 	{
 		Name: "import_inbound_email", Title: "Import an inbound email", Class: Outbound, Toolsets: []Toolset{Email},
-		Keys: "input, fields", Input: importInboundEmailInput{}, Targets: []string{"rawMime", "structuredPayload"}, Resource: messageResource,
+		Keys: "input, fields", Input: importInboundEmailInput{}, Targets: []string{"rawMime", "structuredPayload"}, Resource: messageResource, Shows: "list_email_classifications",
 		Ask: "Hand in an email to {input.recipientAddress} as if it had just arrived.", Effect: "An AI agent may answer its sender.",
 		Description: "Hand in an email as if it had just arrived, say one that a failed mailbox missed. An AI agent may answer its sender, so a person is asked first. Twice makes two; what arrived: list_email_classifications.",
 	},

@@ -20,7 +20,7 @@ var queueActions = []*Action{
 	},
 	{
 		Name: "transfer_call_to_queue", Title: "Transfer a call to the queue", Class: Outbound, Toolsets: []Toolset{Queue, Calls}, LiveCall: true,
-		Keys: "input", Input: callUUIDInput{},
+		Keys: "input", Input: callUUIDInput{}, Shows: "list_call_queue_entries",
 		Ask: "Put the caller of the live call {input.callUuid} into the queue for an operator.", Effect: "The caller hears the change and waits until an operator takes the call.",
 		Description: "Put the caller of a live call into the queue for a human; they hear it and wait. A person is asked first. To take it yourself use barge_call; who is free: list_operator_statuses.",
 	},

@@ -49,7 +49,7 @@ func (c *filterCheck) group(path string, g map[string]any, deep int) {
 		c.faults.add(path, "nests more than %d levels deep", maxFilterDepth)
 		return
 	}
-	for _, k := range sortedKeys(g) {
+	for _, k := range SortedKeys(g) {
 		p := join(path, clip(k, 60))
 		switch k {
 		case "and", "or", "not":
@@ -66,7 +66,7 @@ func (c *filterCheck) group(path string, g map[string]any, deep int) {
 			c.faults.add(p, `must be an object of operators, such as {%q:{"eq":…}}`, k)
 			continue
 		}
-		for _, op := range sortedKeys(ops) {
+		for _, op := range SortedKeys(ops) {
 			c.condition(join(p, clip(op, 60)), f, op, ops[op])
 		}
 	}

@@ -90,4 +90,5 @@ func join(path, name string) string {
 
 func index(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]" }
 
-func sortedKeys(m map[string]any) []string { return slices.Sorted(maps.Keys(m)) }
+// SortedKeys gives the keys of a decoded object in order.
+func SortedKeys(m map[string]any) []string { return slices.Sorted(maps.Keys(m)) }

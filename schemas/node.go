@@ -237,7 +237,7 @@ func (n *node) object(path string, v map[string]any, f *faults) {
 	if n.props == nil && !n.closed {
 		return
 	}
-	for _, k := range sortedKeys(v) {
+	for _, k := range SortedKeys(v) {
 		p, ok := n.props[k]
 		switch {
 		case ok:

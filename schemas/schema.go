@@ -80,12 +80,26 @@ func object() *jsonschema.Schema {
 
 // identityText says which id it is and who gives it.
 func (a *Action) identityText() string {
-	for _, l := range registry {
-		if l.hasKey("filter") && l.Resource != nil && (l.Resource == a.Resource || a.Resource == nil && strings.HasSuffix(a.Name, strings.TrimPrefix(singular(l.Name), "list"))) {
-			return "From " + l.Name
-		}
+	if list := a.ShownBy(); list != "" {
+		return "From " + list
 	}
 	panic("schemas: " + a.Name + ": no list gives its identity")
+}
+
+// ShownBy names the list in which what the action did can be seen; empty where there is none.
+func (a *Action) ShownBy() string {
+	for _, l := range registry {
+		if !l.List() {
+			continue
+		}
+		switch {
+		case a.Shows != "" && l.Name == a.Shows,
+			a.Shows == "" && a.Resource != nil && l.Resource == a.Resource,
+			a.Shows == "" && a.Resource == nil && strings.HasSuffix(a.Name, strings.TrimPrefix(singular(l.Name), "list")):
+			return l.Name
+		}
+	}
+	return ""
 }
 
 // singular turns list_email_mailboxes into list_email_mailbox.

@@ -1,0 +1,128 @@
+package policy
+
+import (
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/sippet-ai/sippet-mcp/schemas"
+)
+
+// Card is what a person says yes or no to. It is built from the registry and
+// the payload only; what the model wrote comes last and is marked.
+type Card struct {
+	Action string `json:"action"`
+	// Sentence says what will happen; Effect who notices and what cannot be undone.
+	Sentence string `json:"sentence"`
+	Effect   string `json:"effect"`
+	// Lines are the payload, flat, all values shown as text that cannot imitate the card.
+	Lines []Line `json:"lines"`
+	// Why is the policy's line that demands the question.
+	Why string `json:"why"`
+	// Principal is who asks.
+	Principal string `json:"principal"`
+	// Reason is what the model gave as its reason; empty where it gave none.
+	Reason  string    `json:"reason,omitempty"`
+	Expires time.Time `json:"expires"`
+}
+
+// Line is one value of the payload.
+type Line struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
+const (
+	maxLines = 40
+	maxValue = 160 // characters
+)
+
+func newCard(p *schemas.Payload, principal string, v Verdict, expires time.Time) Card {
+	c := Card{Action: p.Action.Name, Effect: p.Action.Effect, Why: v.Why, Principal: principal,
+		Reason: schemas.Escape(p.Reason, schemas.MaxReason), Expires: expires}
+	c.Sentence = fill(p.Action.Ask, p.Args)
+	for _, key := range []string{"identity", "input"} {
+		if v, ok := p.Args[key]; ok {
+			c.add(key, v)
+		}
+	}
+	return c
+}
+
+func (c *Card) add(name string, v any) {
+	if m, ok := v.(map[string]any); ok && len(m) > 0 {
+		for _, k := range schemas.SortedKeys(m) {
+			c.add(name+"."+schemas.Escape(k, 40), m[k])
+		}
+		return
+	}
+	switch {
+	case len(c.Lines) < maxLines:
+		c.Lines = append(c.Lines, Line{name, show(v)})
+	case len(c.Lines) == maxLines:
+		c.Lines = append(c.Lines, Line{"…", "more values than a card can show"})
+	}
+}
+
+// show writes a value so that it is one line and cannot be taken for anything else.
+func show(v any) string {
+	switch v := v.(type) {
+	case string:
+		return schemas.Escape(v, maxValue)
+	case []any:
+		if len(v) > 0 {
+			parts := make([]string, 0, 5)
+			for _, e := range v[:min(5, len(v))] {
+				parts = append(parts, show(e))
+			}
+			s := strings.Join(parts, ", ")
+			if len(v) > 5 {
+				s += fmt.Sprintf(", … (%d in all)", len(v))
+			}
+			return s
+		}
+	}
+	raw, _ := json.Marshal(v)
+	return schemas.Escape(string(raw), maxValue)
+}
+
+var placeholder = regexp.MustCompile(`\{([^}]+)\}`)
+
+// fill puts payload values into a sentence: {input.a|input.b} takes the first that is there.
+func fill(sentence string, args map[string]any) string {
+	return placeholder.ReplaceAllStringFunc(sentence, func(m string) string {
+		for path := range strings.SplitSeq(m[1:len(m)-1], "|") {
+			var v any = args
+			for key := range strings.SplitSeq(path, ".") {
+				in, _ := v.(map[string]any)
+				v = in[key]
+			}
+			if list, ok := v.([]any); ok {
+				return fmt.Sprintf("%d of them", len(list))
+			}
+			if v != nil {
+				return show(v)
+			}
+		}
+		return "(not given)"
+	})
+}
+
+// Text is the card in short, for an elicitation or a terminal: no markup, no links.
+func (c Card) Text() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s\n%s\n", c.Sentence, c.Effect)
+	for _, l := range c.Lines {
+		fmt.Fprintf(&b, "\n  %s: %s", l.Name, l.Value)
+	}
+	if len(c.Lines) > 0 {
+		b.WriteByte('\n')
+	}
+	fmt.Fprintf(&b, "\nAction %s, asked by %s. %s.", c.Action, c.Principal, c.Why)
+	if c.Reason != "" {
+		fmt.Fprintf(&b, "\n\nWritten by the AI as its reason: %s", c.Reason)
+	}
+	return b.String()
+}

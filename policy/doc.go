@@ -1,0 +1,27 @@
+// Package policy decides and gates: every call to Sippet passes [Gate.Do].
+//
+// # Deciding
+//
+// A [Policy] is a YAML file with a decision for each class of action and for
+// single actions. Decisions form a ladder, allow < validate < confirm < approve
+// < deny, and of two that apply the stricter wins. Four profiles are embedded;
+// [Load] takes their names or a file.
+//
+// # The road of a call
+//
+//	decide    what the policy demands of this action
+//	validate  POST /rpc/public/validate with the payload's bytes
+//	grant     confirm or approve: is there a person's yes for these very bytes?
+//	          No: answer approval_pending with a card and a grant id, and return.
+//	          Yes: spend it, once.
+//	run       POST /rpc/public/run with the same bytes, at most once
+//
+// The gate never waits for a person. Whoever asks (an elicitation, the
+// terminal) shows the card, records the answer with [Gate.Record] and calls
+// the gate again with the grant's id; the gate then decides and validates
+// anew. So there is one path to Run, and asking is a loop around it.
+//
+// A grant is bound to the caller, the payload's hash and the policy's version,
+// has an expiry and is spent once. Everything fails closed: no answer, another
+// payload, an unreachable validate, an unknown decision: nothing runs.
+package policy

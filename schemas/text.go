@@ -1,0 +1,109 @@
+package schemas
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// ansi matches the escape sequences of terminals, with either introducer.
+var ansi = regexp.MustCompile("(?:\x1b\\[|\u009b)[0-?]*[ -/]*[@-~]|(?:\x1b\\]|\u009d)[^\x07\x1b\u009c]*(?:\x07|\x1b\\\\|\u009c)?|\x1b[ -/]*[0-~]")
+
+// Clean takes out of a text what a reader does not see or a terminal obeys:
+// control characters (but line feed and tab), ANSI sequences, bidi controls,
+// zero-width and other invisible characters, invalid UTF-8. n counts what went.
+func Clean(s string) (clean string, n int) {
+	if plain(s) {
+		return s, 0
+	}
+	if strings.ContainsAny(s, "\x1b\u009b\u009d") {
+		s = ansi.ReplaceAllStringFunc(s, func(string) string { n++; return "" })
+	}
+	var b strings.Builder
+	b.Grow(len(s))
+	last := rune(0)
+	for i, r := range s {
+		if r == utf8.RuneError {
+			if _, size := utf8.DecodeRuneInString(s[i:]); size == 1 {
+				n++
+				continue
+			}
+		}
+		if hidden(r, last) {
+			n++
+			continue
+		}
+		b.WriteRune(r)
+		last = r
+	}
+	return b.String(), n
+}
+
+// Escape shows a text on a card or in a terminal: one line, what Clean would
+// take out written as \u{…}, and at most max characters.
+func Escape(s string, max int) string {
+	var b strings.Builder
+	last, n := rune(0), 0
+	for i, r := range s {
+		if n++; n > max {
+			fmt.Fprintf(&b, "… (%d characters)", utf8.RuneCountInString(s))
+			break
+		}
+		switch {
+		case r == '\n':
+			b.WriteString(`\n`)
+		case r == '\t':
+			b.WriteByte(' ')
+		case r == utf8.RuneError && !strings.HasPrefix(s[i:], "\uFFFD"):
+			fmt.Fprintf(&b, `\x%02x`, s[i])
+		case hidden(r, last):
+			fmt.Fprintf(&b, `\u{%x}`, r)
+		default:
+			b.WriteRune(r)
+		}
+		last = r
+	}
+	return b.String()
+}
+
+// plain is the usual case: printable ASCII, line feeds and tabs.
+func plain(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c >= 0x7f || c < ' ' && c != '\n' && c != '\t' {
+			return false
+		}
+	}
+	return true
+}
+
+// hidden reports whether a rune is not seen, or changes how others are seen.
+// One variation selector 16 after a visible rune makes it an emoji and stays.
+func hidden(r, last rune) bool {
+	switch {
+	case r == '\n' || r == '\t':
+		return false
+	case r == 0xFE0F:
+		return last < 0x80 || last == 0xFE0F
+	case unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Variation_Selector):
+		return true
+	case unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r):
+		return true
+	}
+	return false
+}
+
+// Cut shortens a text to max characters and says how many there were.
+func Cut(s string, max int) string {
+	if len(s) <= max {
+		return s
+	}
+	n := 0
+	for i := range s {
+		if n++; n > max {
+			return fmt.Sprintf("%s… (cut, %d characters in all)", s[:i], utf8.RuneCountInString(s))
+		}
+	}
+	return s
+}

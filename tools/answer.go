@@ -1,0 +1,307 @@
+package tools
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"strconv"
+	"time"
+
+	"github.com/sippet-ai/sippet-mcp/policy"
+	"github.com/sippet-ai/sippet-mcp/schemas"
+)
+
+// done shows what Sippet answered.
+func (r *Runner) done(ctx context.Context, q Request, p *schemas.Payload, a policy.Answer, notes []string) Result {
+	w := r.render()
+	w.put(`{"outcome":"done"`)
+	if p.Action.List() {
+		notes = r.list(ctx, q, p, a.Data, w, notes)
+	} else {
+		notes = r.single(p, a.Data, w, notes)
+	}
+	if len(notes) > 0 {
+		w.own("notes", notes)
+	}
+	return r.finish(w, schemas.Done)
+}
+
+// textBounds are tried in turn where a single record is too large: its texts are cut ever shorter.
+var textBounds = []int{0, 8000, 2000, 400, 80}
+
+// fit writes a record so that both outputs grow by at most room bytes; false where it cannot.
+func fit(w *render, v []byte, res *schemas.Resource, base string, room int) bool {
+	m := w.mark()
+	for _, n := range textBounds {
+		w.maxText = n
+		w.record(v, res, base)
+		w.maxText = 0
+		if len(w.fenced)-m.fenced <= room {
+			return true
+		}
+		w.back(m)
+	}
+	return false
+}
+
+func cutNote(n int) string {
+	return fmt.Sprintf("%d long texts were cut so that the answer fits", n)
+}
+
+// single shows one record, or the map of a generic action.
+func (r *Runner) single(p *schemas.Payload, data []byte, w *render, notes []string) []string {
+	w.put(`,"result":`)
+	if !fit(w, data, p.Action.Resource, "result", r.bytes()) {
+		w.put("null")
+		return append(notes, fmt.Sprintf("the answer has %d bytes, more than fits; ask for fewer fields", len(data)))
+	}
+	if w.cut > 0 {
+		notes = append(notes, cutNote(w.cut))
+	}
+	return notes
+}
+
+// envelope is what a list answers, whichever of its shapes Sippet chose.
+type envelope struct {
+	rows    [][]byte
+	paged   bool
+	kind    string // keyset or offset
+	hasMore bool
+	limit   int64
+	next    string // cursor after the last row
+	before  string // cursor before the first row
+	count   []byte // as it came; nil where nobody counted
+}
+
+// open reads a list's answer: a plain array, a page of either kind, or null.
+// What is none of these is shown as a list of that one thing.
+func open(data []byte) (e envelope) {
+	switch data[0] {
+	case '[':
+		schemas.EachJSON(data, func(_, v []byte) { e.rows = append(e.rows, v) })
+		return e
+	case 'n':
+		return e
+	case '{':
+		var results []byte
+		schemas.EachJSON(data, func(k, v []byte) {
+			switch string(k) {
+			case `"results"`:
+				results = v
+			case `"hasMore"`:
+				e.hasMore = string(v) == "true"
+			case `"limit"`:
+				e.limit, _ = strconv.ParseInt(string(v), 10, 64)
+			case `"type"`:
+				e.kind = schemas.DecodeString(v)
+			case `"nextPage"`:
+				e.next = schemas.DecodeString(v)
+			case `"previousPage"`:
+				e.before = schemas.DecodeString(v)
+			case `"count"`:
+				if v[0] != 'n' {
+					e.count = v
+				}
+			}
+		})
+		if results != nil && results[0] == '[' {
+			e.paged = true
+			schemas.EachJSON(results, func(_, v []byte) { e.rows = append(e.rows, v) })
+			return e
+		}
+	}
+	e.rows = [][]byte{data}
+	return e
+}
+
+// list shows a list in the one shape: results, hasMore, next, asOf, and what was left out.
+func (r *Runner) list(ctx context.Context, q Request, p *schemas.Payload, data []byte, w *render, notes []string) []string {
+	e := open(data)
+	shown := r.rowsThatFit(p, e, w)
+	left := len(e.rows) - shown
+	w.put("]")
+
+	limit := pageLimit(p)
+	over := e.paged && limit > 0 && int64(len(e.rows)) > limit
+	more := e.hasMore || left > 0 || over
+	var next map[string]any
+	switch {
+	case !more:
+	case !e.paged:
+		next = r.nextInTime(p, e, shown)
+	case left > 0 || over:
+		next = r.nextAfterCut(ctx, q, p, e, shown)
+	default:
+		next = nextPage(p, e)
+	}
+	w.put(`,"hasMore":` + strconv.FormatBool(more))
+	if next != nil {
+		w.own("next", next)
+	}
+	if e.count != nil && e.count[0] != '"' && e.count[0] != '{' && e.count[0] != '[' {
+		w.put(`,"count":`)
+		w.putRaw(e.count)
+	}
+	w.own("asOf", r.Gate.Now().UTC().Format(time.RFC3339))
+	if left > 0 {
+		w.own("omitted", left)
+		notes = append(notes, narrow(p, left, shown))
+	}
+	if w.cut > 0 {
+		notes = append(notes, cutNote(w.cut))
+	}
+	if over {
+		notes = append(notes, "the server sent more rows than were asked for, so hasMore may be wrong; go on with next")
+	}
+	if limit == schemas.MaxLimit && len(e.rows) < schemas.MaxLimit && !e.hasMore && e.paged {
+		notes = append(notes, "the server may cut pages of this size short without saying so; ask with a smaller limit to be sure")
+	}
+	return notes
+}
+
+// rowsThatFit writes rows up to both bounds and gives how many.
+func (r *Runner) rowsThatFit(p *schemas.Payload, e envelope, w *render) int {
+	w.put(`,"results":[`)
+	begin, shown := len(w.fenced), 0
+	for _, row := range e.rows {
+		if shown == r.rows() {
+			break
+		}
+		m := w.mark()
+		if shown > 0 {
+			w.put(",")
+			w.record(row, p.Action.Resource, "results[]")
+			if len(w.fenced)-begin > r.bytes() {
+				w.back(m)
+				break
+			}
+		} else if !fit(w, row, p.Action.Resource, "results[]", r.bytes()) {
+			break
+		}
+		shown++
+	}
+	return shown
+}
+
+func narrow(p *schemas.Payload, left, shown int) string {
+	s := fmt.Sprintf("%d rows were left out because the answer would be too long: ", left)
+	switch {
+	case shown == 0:
+		return s + "a single one is longer than an answer may be, so ask for fewer fields"
+	case p.Action.Paged():
+		return s + "go on with next, or ask for fewer fields, a narrower filter or a smaller page"
+	}
+	return s + "filter for a shorter time by " + p.Action.Resource.TimeField + ", or ask for fewer fields"
+}
+
+func pageLimit(p *schemas.Payload) int64 {
+	page, _ := p.Args["page"].(map[string]any)
+	n, _ := page["limit"].(json.Number)
+	v, _ := n.Int64()
+	return v
+}
+
+// arguments are the call's arguments with one of them replaced: what next says.
+func arguments(p *schemas.Payload, key string, value any) map[string]any {
+	args := maps.Clone(p.Args)
+	delete(args, "action")
+	if p.DefaultFields {
+		delete(args, "fields")
+	}
+	args[key] = value
+	return args
+}
+
+// nextPage goes on where a whole page ended.
+func nextPage(p *schemas.Payload, e envelope) map[string]any {
+	page, _ := p.Args["page"].(map[string]any)
+	next := map[string]any{"limit": page["limit"]}
+	_, back := page["before"]
+	switch {
+	case e.kind == "offset":
+		next["offset"] = offset(page) + int64(len(e.rows))
+		if c, ok := page["count"]; ok {
+			next["count"] = c
+		}
+	case back && e.before != "":
+		next["before"] = e.before
+	case e.next != "":
+		next["after"] = e.next
+	default:
+		return nil
+	}
+	return arguments(p, "page", next)
+}
+
+func offset(page map[string]any) int64 {
+	n, _ := page["offset"].(json.Number)
+	v, _ := n.Int64()
+	return v
+}
+
+// nextAfterCut goes on behind the last row that was shown. A cursor belongs to
+// the end of its page, so a keyset page that was cut is asked for again at the
+// length that fits, for its cursor alone.
+func (r *Runner) nextAfterCut(ctx context.Context, q Request, p *schemas.Payload, e envelope, shown int) map[string]any {
+	if shown == 0 {
+		return nil
+	}
+	e.rows = e.rows[:shown]
+	page, _ := p.Args["page"].(map[string]any)
+	if e.kind == "offset" {
+		return nextPage(p, e)
+	}
+	short := maps.Clone(page)
+	short["limit"] = json.Number(strconv.Itoa(shown))
+	again, err := p.Action.Check(encode(arguments(p, "page", short)), r.limits(p.Action))
+	if err != nil {
+		return nil
+	}
+	a := r.Gate.Do(ctx, policy.Call{Principal: q.Principal, Payload: again})
+	if a.Err != nil {
+		return nil
+	}
+	return nextPage(p, open(a.Data))
+}
+
+// nextInTime goes on in a list without pages that is ordered newest first: up
+// to the time of the last row shown, which comes again as the first.
+func (r *Runner) nextInTime(p *schemas.Payload, e envelope, shown int) map[string]any {
+	field := p.Action.Resource.TimeField
+	if shown == 0 || p.Args["sort"] != "-"+field {
+		return nil
+	}
+	first, last := timeOf(e.rows[0], field), timeOf(e.rows[shown-1], field)
+	if last == "" || first == last {
+		return nil
+	}
+	until := map[string]any{field: map[string]any{"lessThanOrEqual": last}}
+	filter := p.Args["filter"]
+	// A filter that an earlier next made is not nested once more.
+	if m, ok := filter.(map[string]any); ok && len(m) == 1 {
+		if and, ok := m["and"].([]any); ok && len(and) == 2 && isUntil(and[1], field) {
+			filter = and[0]
+		}
+	}
+	if filter == nil {
+		return arguments(p, "filter", until)
+	}
+	return arguments(p, "filter", map[string]any{"and": []any{filter, until}})
+}
+
+func isUntil(v any, field string) bool {
+	m, _ := v.(map[string]any)
+	op, _ := m[field].(map[string]any)
+	_, ok := op["lessThanOrEqual"]
+	return ok && len(m) == 1 && len(op) == 1
+}
+
+func timeOf(row []byte, field string) (at string) {
+	schemas.EachJSON(row, func(k, v []byte) {
+		if v[0] == '"' && schemas.DecodeString(k) == field && timeShape.looks(v[1:len(v)-1]) {
+			at = string(v[1 : len(v)-1])
+		}
+	})
+	return at
+}

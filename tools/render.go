@@ -1,0 +1,189 @@
+package tools
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/sippet-ai/sippet-mcp/schemas"
+)
+
+// render writes an answer twice at once: plain, for programs that read the
+// structured content, and fenced, for the model that reads the text. They
+// differ in strings only: a text that came from outside stands between the
+// marker's tags in the fenced one. Both are cleaned of what nobody sees.
+//
+// Sippet's bytes are walked, not decoded: numbers stay as they came, and an
+// answer costs one pass.
+type render struct {
+	plain, fenced []byte
+	// marker is random for every answer, so that no text can close its own fence.
+	marker string
+	// outside names where text from outside stands, such as results[].fullName.
+	outside []string
+	// stripped counts characters and sequences that were taken out.
+	stripped int
+	// maxText bounds a single text in characters; 0: no bound. cut counts the texts that were longer.
+	maxText, cut int
+}
+
+// put writes our own bytes to both.
+func (r *render) put(s string) {
+	r.plain = append(r.plain, s...)
+	r.fenced = append(r.fenced, s...)
+}
+
+func (r *render) putRaw(b []byte) {
+	r.plain = append(r.plain, b...)
+	r.fenced = append(r.fenced, b...)
+}
+
+// own writes `"name":value` of our own making, after a comma.
+func (r *render) own(name string, value any) {
+	r.put(`,"` + name + `":`)
+	r.putRaw(encode(value))
+}
+
+// record writes one of Sippet's records, or whatever stands in its place.
+// base is where it stands, for outside.
+func (r *render) record(v []byte, res *schemas.Resource, base string) {
+	if res == nil || v[0] != '{' {
+		r.value(v, nil, base)
+		return
+	}
+	r.put("{")
+	first := true
+	schemas.EachJSON(v, func(key, value []byte) {
+		if !first {
+			r.put(",")
+		}
+		first = false
+		name := schemas.DecodeString(key)
+		f := res.Field(name)
+		if f == nil {
+			r.key(key)
+			r.value(value, nil, base+".*")
+			return
+		}
+		r.putRaw(key)
+		r.put(":")
+		r.value(value, f, base)
+	})
+	r.put("}")
+}
+
+// value writes a value of the field f, or of nothing that is known where f is nil.
+func (r *render) value(v []byte, f *schemas.Field, base string) {
+	switch v[0] {
+	case '"':
+		r.text(v, f, base)
+	case '{', '[':
+		open, shut := "{", "}"
+		if v[0] == '[' {
+			open, shut = "[", "]"
+		}
+		r.put(open)
+		first := true
+		schemas.EachJSON(v, func(key, value []byte) {
+			if !first {
+				r.put(",")
+			}
+			first = false
+			if key != nil {
+				r.key(key)
+			}
+			r.value(value, f, base)
+		})
+		r.put(shut)
+	default:
+		r.putRaw(v)
+	}
+}
+
+// key writes the name of a member that may come from outside: one that is no word is fenced like a text.
+func (r *render) key(key []byte) {
+	if word.looks(key[1 : len(key)-1]) {
+		r.putRaw(key)
+	} else {
+		r.outsideText(key)
+	}
+	r.put(":")
+}
+
+func (r *render) text(v []byte, f *schemas.Field, base string) {
+	inner := v[1 : len(v)-1]
+	if len(inner) == 0 || shapeOf(f).looks(inner) {
+		r.putRaw(v)
+		return
+	}
+	r.note(f, base)
+	r.outsideText(v)
+}
+
+// note remembers where text from outside stands, once for each place.
+func (r *render) note(f *schemas.Field, base string) {
+	if f != nil {
+		base += "." + f.Name
+	}
+	if !slices.Contains(r.outside, base) {
+		r.outside = append(r.outside, base)
+	}
+}
+
+func (r *render) outsideText(v []byte) {
+	inner := v[1 : len(v)-1]
+	if !simple(inner) || r.maxText > 0 && len(inner) > r.maxText {
+		s, n := schemas.Clean(schemas.DecodeString(v))
+		r.stripped += n
+		if r.maxText > 0 {
+			if cut := schemas.Cut(s, r.maxText); cut != s {
+				s = cut
+				r.cut++
+			}
+		}
+		q := encode(s)
+		inner = q[1 : len(q)-1]
+	}
+	r.plain = append(r.plain, '"')
+	r.plain = append(r.plain, inner...)
+	r.plain = append(r.plain, '"')
+	r.fenced = append(r.fenced, `"<`...)
+	r.fenced = append(r.fenced, r.marker...)
+	r.fenced = append(r.fenced, '>')
+	r.fenced = append(r.fenced, inner...)
+	r.fenced = append(r.fenced, `</`...)
+	r.fenced = append(r.fenced, r.marker...)
+	r.fenced = append(r.fenced, `>"`...)
+}
+
+// simple reports whether the inside of a JSON string is what it says: printable ASCII without escapes.
+func simple(inner []byte) bool {
+	for _, c := range inner {
+		if c < ' ' || c > '~' || c == '\\' {
+			return false
+		}
+	}
+	return true
+}
+
+// encode writes a value of ours as compact JSON.
+func encode(v any) []byte {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		panic(fmt.Sprintf("tools: encoding %T: %v", v, err))
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+}
+
+// mark is where both outputs stand, to go back to.
+type mark struct{ plain, fenced, stripped, cut int }
+
+func (r *render) mark() mark { return mark{len(r.plain), len(r.fenced), r.stripped, r.cut} }
+
+func (r *render) back(m mark) {
+	r.plain, r.fenced = r.plain[:m.plain], r.fenced[:m.fenced]
+	r.stripped, r.cut = m.stripped, m.cut
+}

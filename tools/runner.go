@@ -1,0 +1,283 @@
+package tools
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/sippet-ai/sippet-mcp/policy"
+	"github.com/sippet-ai/sippet-mcp/schemas"
+)
+
+// Runner takes the arguments of one call to its result: check, gate, render.
+// It knows nothing of MCP, so that `sippet-mcp call` and the tools are the
+// same thing. It is safe for concurrent use.
+type Runner struct {
+	Gate *policy.Gate
+	// Rows and Bytes bound an answer; 0 means DefaultRows and DefaultBytes.
+	Rows, Bytes int
+	// Simulated marks every answer: it comes from the sandbox.
+	Simulated bool
+	// Command gives the command line with which a person can run a call themselves; nil where there is none.
+	Command func(action string, args []byte) string
+
+	mu sync.Mutex
+	// unknown are default fields that the live server does not know, by action.
+	unknown map[string]map[string]bool
+}
+
+// The bounds of an answer: what a model can read without losing the rest of its context.
+const (
+	DefaultRows  = 100
+	DefaultBytes = 50_000
+)
+
+// Request is one call.
+type Request struct {
+	// Principal is who asks.
+	Principal string
+	// Action is the action's name; Args are its arguments, JSON.
+	Action string
+	Args   []byte
+	// Grant is the id of the question that a person answered; empty on the first pass.
+	Grant string
+}
+
+// Result is how a call ended, ready to show.
+type Result struct {
+	Outcome schemas.Outcome
+	// Structured is a JSON object for programs; Text is the same as compact JSON in which text from outside is fenced by the marker.
+	Structured, Text []byte
+	// Marker fences text from outside; Outside says where it stands. Empty where there is none.
+	Marker  string
+	Outside []string
+	// Stripped counts invisible characters and control sequences that were taken out.
+	Stripped int
+	// Pending is set where a person must be asked before the same request, with the grant's id, can run.
+	Pending *policy.Pending
+	// Err is the failure behind Structured; nil where the call ran.
+	Err *schemas.Error
+}
+
+// Call takes a request along the road. Where a person is due it answers at
+// once, with Pending.
+func (r *Runner) Call(ctx context.Context, q Request) Result {
+	action, err := schemas.Find(q.Action)
+	if err != nil {
+		return r.fail(q.Action, err.(*schemas.Error))
+	}
+	var notes []string
+	for {
+		p, err := action.Check(q.Args, r.limits(action))
+		if err != nil {
+			return r.fail(action.Name, err.(*schemas.Error))
+		}
+		a := r.Gate.Do(ctx, policy.Call{Principal: q.Principal, Payload: p, Grant: q.Grant})
+		if a.Err == nil {
+			return r.done(ctx, q, p, a, append(notes, p.Notes...))
+		}
+		if name := r.forget(p, a.Err); name != "" {
+			notes = append(notes, "this Sippet server does not know the default field "+name+"; it was left out")
+			continue
+		}
+		res := r.fail(action.Name, a.Err)
+		res.Pending = a.Pending
+		return res
+	}
+}
+
+// Call builds what the gate knows the request as; for recording an answer.
+// The arguments have passed Check before, so a failure here is a changed request.
+func (r *Runner) call(q Request, grant string) (policy.Call, *schemas.Error) {
+	action, err := schemas.Find(q.Action)
+	if err != nil {
+		return policy.Call{}, err.(*schemas.Error)
+	}
+	p, err := action.Check(q.Args, r.limits(action))
+	if err != nil {
+		return policy.Call{}, err.(*schemas.Error)
+	}
+	return policy.Call{Principal: q.Principal, Payload: p, Grant: grant}, nil
+}
+
+// Answer records what a person said to the question grant, and takes the
+// request along the road again. by says who answered and how.
+func (r *Runner) Answer(ctx context.Context, q Request, grant string, yes bool, by string) Result {
+	c, err := r.call(q, grant)
+	if err == nil {
+		err = r.Gate.Record(ctx, c, yes, by)
+	}
+	if err != nil {
+		return r.fail(q.Action, err)
+	}
+	q.Grant = grant
+	return r.Call(ctx, q)
+}
+
+// Unasked takes a question back that could not be put to anybody, and says so.
+func (r *Runner) Unasked(ctx context.Context, q Request, grant, why string) Result {
+	c, err := r.call(q, grant)
+	if err != nil {
+		return r.fail(q.Action, err)
+	}
+	r.Gate.Withdraw(ctx, c)
+	e := &schemas.Error{Outcome: schemas.Denied, Message: why + ", so " + q.Action + " did not run",
+		Next: "tell the person what you wanted to do and why; they can do it in Sippet itself"}
+	if r.Command != nil {
+		if line := r.Command(q.Action, withoutReason(q.Args)); len(line) <= maxCommand {
+			e.Next = "tell the person what you wanted to do and why; they can run it in a terminal, where they are asked: " + line
+		}
+	}
+	return r.fail(q.Action, e)
+}
+
+// maxCommand bounds the command line that a person is given to copy.
+const maxCommand = 4000
+
+func withoutReason(args []byte) []byte {
+	m := map[string]json.RawMessage{}
+	if len(args) > 0 && json.Unmarshal(args, &m) != nil {
+		return args
+	}
+	delete(m, "reason")
+	return encode(m)
+}
+
+func (r *Runner) limits(a *schemas.Action) schemas.Limits {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return schemas.Limits{Now: r.Gate.Now(), Rows: r.rows(), Without: r.unknown[a.Name]}
+}
+
+func (r *Runner) rows() int {
+	if r.Rows > 0 {
+		return r.Rows
+	}
+	return DefaultRows
+}
+
+func (r *Runner) bytes() int {
+	if r.Bytes > 0 {
+		return r.Bytes
+	}
+	return DefaultBytes
+}
+
+// forget drops a default field that the server refused, for reads only, and
+// gives its name; "" where that is not what went wrong. The published API
+// drifts, and a caller who named no field should not have to know.
+func (r *Runner) forget(p *schemas.Payload, e *schemas.Error) string {
+	if p.Action.Class != schemas.Read || !p.DefaultFields || e.Outcome != schemas.UpstreamError {
+		return ""
+	}
+	fields, _ := p.Args["fields"].([]any)
+	if len(fields) < 2 {
+		return ""
+	}
+	for _, d := range e.Details {
+		if d.Type != "unknown_field" {
+			continue
+		}
+		for _, w := range strings.Fields(d.Message) {
+			for _, f := range fields {
+				if f != w {
+					continue
+				}
+				r.mu.Lock()
+				defer r.mu.Unlock()
+				if r.unknown == nil {
+					r.unknown = map[string]map[string]bool{}
+				}
+				// A new map: limits has given the old one away.
+				next := map[string]bool{w: true}
+				for k := range r.unknown[p.Action.Name] {
+					next[k] = true
+				}
+				r.unknown[p.Action.Name] = next
+				return w
+			}
+		}
+	}
+	return ""
+}
+
+func (r *Runner) render() *render {
+	var b [4]byte
+	rand.Read(b[:]) // never fails
+	return &render{marker: hex.EncodeToString(b[:])}
+}
+
+// finish closes the object that both outputs hold and makes it a result.
+func (r *Runner) finish(w *render, o schemas.Outcome) Result {
+	if r.Simulated {
+		w.put(`,"simulated":true`)
+	}
+	w.put("}")
+	res := Result{Outcome: o, Structured: w.plain, Text: w.fenced, Outside: w.outside, Stripped: w.stripped}
+	if len(w.outside) > 0 {
+		res.Marker = w.marker
+	}
+	return res
+}
+
+// fail shows an error: what went wrong, whether anything ran, what to do next.
+func (r *Runner) fail(action string, e *schemas.Error) Result {
+	w := r.render()
+	w.put(`{"outcome":"` + string(e.Outcome) + `"`)
+	if _, err := schemas.Find(action); err == nil {
+		w.own("action", action)
+	}
+	w.own("message", e.Message)
+	if e.Outcome == schemas.OutcomeUnknown {
+		w.put(`,"ran":"unknown"`)
+	} else {
+		w.put(`,"ran":false`)
+	}
+	if len(e.Details) > 0 {
+		w.put(`,"details":[`)
+		for i, d := range e.Details {
+			if i > 0 {
+				w.put(",")
+			}
+			w.detail(d)
+		}
+		w.put("]")
+	}
+	if e.RetryAfter > 0 {
+		w.own("retryAfterSeconds", int64((e.RetryAfter+time.Second-1)/time.Second))
+	}
+	if e.Next != "" {
+		w.own("nextStep", e.Next)
+	}
+	res := r.finish(w, e.Outcome)
+	res.Err = e
+	return res
+}
+
+// detail shows one fault; where Sippet worded it, it is text from outside.
+func (r *render) detail(d schemas.Detail) {
+	if d.Type == "" {
+		r.putRaw(encode(d))
+		return
+	}
+	path, n := schemas.Clean(d.Path)
+	r.stripped += n
+	r.put("{")
+	if path != "" {
+		r.put(`"path":`)
+		r.value(encode(path), nil, "details[].path")
+		r.put(",")
+	}
+	r.put(`"type":`)
+	r.value(encode(d.Type), typeField, "details[]")
+	r.put(`,"message":`)
+	r.value(encode(d.Message), nil, "details[].message")
+	r.put("}")
+}
+
+// typeField is the shape of Sippet's error types.
+var typeField = &schemas.Field{Name: "type", Kind: schemas.Word}

@@ -1,0 +1,73 @@
+package tools
+
+import "github.com/sippet-ai/sippet-mcp/schemas"
+
+// A trusted field is shown unfenced only while its value has the shape of its
+// kind: a status that holds a sentence is a text from outside, whatever the
+// registry says of statuses.
+type shape int
+
+const (
+	none shape = iota // nothing is trusted
+	word              // letters, digits and a few signs, no spaces, short
+	uuidShape
+	timeShape
+	number
+	idOrTime // where nothing is known of the field
+)
+
+func shapeOf(f *schemas.Field) shape {
+	switch {
+	case f == nil:
+		return idOrTime
+	case !f.Trusted():
+		return none
+	}
+	switch f.Kind {
+	case schemas.UUID:
+		return uuidShape
+	case schemas.Time, schemas.Second, schemas.Date:
+		return timeShape
+	case schemas.Integer, schemas.Float, schemas.Decimal:
+		return number
+	}
+	return word
+}
+
+const maxWord = 64
+
+func (s shape) looks(inner []byte) bool {
+	switch s {
+	case word:
+		return len(inner) <= maxWord && all(inner, func(c byte) bool {
+			return digit(c) || letter(c) || c == '_' || c == '-' || c == '.' || c == ':' || c == '/' || c == '+'
+		})
+	case uuidShape:
+		return len(inner) == 36 && all(inner, func(c byte) bool {
+			return digit(c) || c == '-' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F'
+		})
+	case timeShape:
+		return len(inner) >= 8 && len(inner) <= 35 && digit(inner[0]) && all(inner, func(c byte) bool {
+			return digit(c) || c == '-' || c == ':' || c == '.' || c == 'T' || c == 'Z' || c == '+'
+		})
+	case number:
+		return len(inner) <= 40 && all(inner, func(c byte) bool {
+			return digit(c) || c == '-' || c == '.' || c == '+' || c == 'e' || c == 'E'
+		})
+	case idOrTime:
+		return uuidShape.looks(inner) || timeShape.looks(inner)
+	}
+	return false
+}
+
+func all(b []byte, ok func(byte) bool) bool {
+	for _, c := range b {
+		if !ok(c) {
+			return false
+		}
+	}
+	return true
+}
+
+func digit(c byte) bool  { return c >= '0' && c <= '9' }
+func letter(c byte) bool { return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' }
