@@ -23,10 +23,11 @@ const (
 // of strings, an object of messages by name (HTTP 400 and 500 give
 // {"detail":"…"}), a string. raw is valid JSON or nil. What has another form is left out.
 func (c *Client) details(raw []byte) []schemas.Detail {
-	raw = bytes.TrimSpace(raw)
 	if len(raw) == 0 {
 		return nil
 	}
+	// Before anything is cut to length, which could leave half a key behind; and once more after decoding.
+	raw = c.redact.json(raw)
 	var list []schemas.Detail
 	left := 0
 	add := func(d schemas.Detail) {
@@ -34,6 +35,7 @@ func (c *Client) details(raw []byte) []schemas.Detail {
 			left++
 			return
 		}
+		d.Path, d.Type = c.redact.text(d.Path), c.redact.text(d.Type)
 		d.Message = clip(c.redact.text(d.Message), maxMessage)
 		list = append(list, d)
 	}
@@ -41,26 +43,22 @@ func (c *Client) details(raw []byte) []schemas.Detail {
 	case '"':
 		add(schemas.Detail{Type: untyped, Message: text(raw)})
 	case '[':
-		each(raw, func(_, entry []byte) bool {
+		each(raw, func(_, entry []byte) {
 			if len(list) == maxDetails {
 				left++
-				return true
-			}
-			if d, ok := detail(entry); ok {
+			} else if d, ok := detail(entry); ok {
 				add(d)
 			}
-			return true
 		})
 	case '{':
-		each(raw, func(key, value []byte) bool {
-			name := memberName(key)
-			if name == "detail" || name == "message" {
-				name = ""
+		each(raw, func(key, value []byte) {
+			path := ""
+			if n := name(key); n != "detail" && n != "message" {
+				path = input(n)
 			}
 			messages(value, func(message string) {
-				add(schemas.Detail{Path: input(name), Type: untyped, Message: message})
+				add(schemas.Detail{Path: path, Type: untyped, Message: message})
 			})
-			return true
 		})
 	}
 	if left > 0 {
@@ -76,22 +74,20 @@ func messages(value []byte, add func(string)) {
 	case '"':
 		add(text(value))
 	case '[':
-		each(value, func(_, v []byte) bool {
+		each(value, func(_, v []byte) {
 			if v[0] == '"' {
 				add(text(v))
 			}
-			return true
 		})
 	}
 }
 
 // text decodes a JSON string, unless it is absurdly long.
-func text(raw []byte) (s string) {
+func text(raw []byte) string {
 	if len(raw) > maxEntry {
 		return "a message too long to show"
 	}
-	json.Unmarshal(raw, &s) // valid JSON already
-	return s
+	return decodeString(raw)
 }
 
 // detail reads one entry. Every member may be missing or of another type than documented.

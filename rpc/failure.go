@@ -13,11 +13,10 @@ import (
 
 // failed makes a reply of an error of the network: what happened in our own
 // words, because the error's text holds addresses and may quote the other side.
-func failed(ctx context.Context, err error) *reply {
-	rep := &reply{verdict: lost, err: err, transient: true}
+func failed(ctx context.Context, err error, sent bool) *reply {
+	rep := &reply{verdict: lost, err: err, transient: true, sent: sent}
 	var (
 		dns  *net.DNSError
-		op   *net.OpError
 		cert *tls.CertificateVerificationError
 		auth x509.UnknownAuthorityError
 		host x509.HostnameError
@@ -34,12 +33,12 @@ func failed(ctx context.Context, err error) *reply {
 		rep.why = "its name could not be resolved"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		rep.why = "the connection was refused"
-	case errors.As(err, &op) && op.Op == "dial":
-		rep.why = "no connection could be made"
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		rep.why = "its answer broke off"
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &late) && late.Timeout():
 		rep.why = "no answer came in time"
+	case !sent:
+		rep.why = "no connection could be made"
 	default:
 		rep.why = "the connection broke before a whole answer came"
 	}

@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 )
 
-// Key is Sippet's secret key. However it is printed, logged or marshalled, it
-// shows as [secret]; only an explicit string(key) gives it away.
+// Key is Sippet's secret key. Printed, logged or marshalled, it shows as
+// [secret]; string(key) gives it away. Do not keep it in an unexported field of
+// something that is printed: fmt cannot call methods there, and prints the value.
 type Key string
 
 const masked = "[secret]"
@@ -53,7 +55,7 @@ func (k Key) check() error {
 
 // redactor takes the key out of whatever came from outside.
 type redactor struct {
-	forms [][]byte // the key as it may be spelled, in plain text and in JSON
+	forms [][]byte // the key as a JSON string may spell it
 	plain *strings.Replacer
 }
 
@@ -65,21 +67,29 @@ func newRedactor(k Key) *redactor {
 	plain := string(k)
 	html, _ := json.Marshal(plain) // a string always marshals
 	escaped := strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(plain)
+	spellings := []string{string(html[1 : len(html)-1]), escaped, strings.ReplaceAll(escaped, "/", `\/`)}
 	var pairs []string
-	for _, form := range []string{strings.Trim(string(html), `"`), escaped, strings.ReplaceAll(escaped, "/", `\/`), plain} {
-		r.forms = append(r.forms, []byte(form))
-		pairs = append(pairs, form, masked)
+	for _, s := range slices.Compact(spellings) { // nearly always one
+		r.forms = append(r.forms, []byte(s))
+		pairs = append(pairs, s, masked)
 	}
-	r.plain = strings.NewReplacer(pairs...)
+	r.plain = strings.NewReplacer(append(pairs, plain, masked)...)
 	return r
 }
 
-// json takes the key out of a JSON document. The common case costs a search and no copy.
+// json takes the key out of a valid JSON document and leaves it valid. The
+// usual case costs a search and no copy.
 func (r *redactor) json(doc []byte) []byte {
+	found := false
 	for _, form := range r.forms {
 		if bytes.Contains(doc, form) {
+			found = true
 			doc = bytes.ReplaceAll(doc, form, []byte(masked))
 		}
+	}
+	if found && !json.Valid(doc) {
+		// The key was more than a part of a string: a key of digits, say.
+		return []byte(`"` + masked + `"`)
 	}
 	return doc
 }

@@ -56,6 +56,28 @@ func (c *Client) explain(rep *reply, r Request, how manner) error {
 	return e
 }
 
+const (
+	adviceForbidden = "this key may not do it: use one that may (SIPPET_SECRET_KEY or --key-file), or leave it"
+	adviceSilent    = "sippet does not say what is wrong; mostly it is an unknown name or an impossible value in input, filter, sort or page: simplify them and call again"
+)
+
+// advice says what to do about a refusal's faults: where all are of one kind, they have one cure.
+func advice(faults []schemas.Detail) string {
+	kinds := map[string]int{}
+	for _, f := range faults {
+		kinds[f.Type]++
+	}
+	switch len(faults) {
+	case kinds["forbidden"]:
+		return adviceForbidden
+	case kinds["not_found"]:
+		return "look the record up again: its id is wrong, or it is gone"
+	case kinds["internal_error"] + kinds["unknown_error"] + kinds[untyped]: // the catch-all
+		return adviceSilent
+	}
+	return "correct the faults named in the details and call again"
+}
+
 // explainRefusal fills in what Sippet, or something in front of it, answered on purpose.
 func (c *Client) explainRefusal(e *schemas.Error, rep *reply, r Request, how manner) {
 	e.Outcome = schemas.UpstreamError
@@ -68,11 +90,15 @@ func (c *Client) explainRefusal(e *schemas.Error, rep *reply, r Request, how man
 		} else {
 			e.Message = fmt.Sprintf("sippet refused %s", r.Action)
 		}
-		e.Next = "correct the faults named in the details and call again"
-		if len(e.Details) == 0 {
-			// A refusal without a reason is how this backend says forbidden.
-			e.Message += " without a reason, which means that this key may not do it"
-			e.Next = "use a key of an organisation and a role that may do it"
+		switch {
+		case string(rep.errors) == "[]":
+			e.Message += " without a reason, which is how it says forbidden"
+			e.Next = adviceForbidden
+		case len(e.Details) == 0:
+			e.Message += " and gave no reason that can be read"
+			e.Next = adviceSilent
+		default:
+			e.Next = advice(e.Details)
 		}
 		return
 	}

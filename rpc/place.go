@@ -61,8 +61,10 @@ func place(kind string, e, vars map[string]any) string {
 		if names == 0 {
 			path = append([]any{field}, path...)
 		} else {
-			path = append(append([]any{}, path...), field)
+			path = append(path, field)
 		}
+	} else if field == "" && names == 0 {
+		return "" // an index of we know not what
 	}
 	var b strings.Builder
 	for i, p := range path {
@@ -79,9 +81,6 @@ func place(kind string, e, vars map[string]any) string {
 			}
 			b.WriteString(p)
 		case json.Number:
-			if i == 0 {
-				b.WriteString("input")
-			}
 			b.WriteString("[" + clip(p.String(), 10) + "]")
 		}
 		if i == 15 {

@@ -53,14 +53,19 @@ func (c *Client) attempt(ctx context.Context, endpoint *http.Request, r Request)
 	rep := c.exchange(ctx, endpoint, r)
 	rep.attempts = 1
 	level := slog.LevelDebug
-	if rep.verdict != done && rep.verdict != refused {
+	if rep.verdict != done && rep.verdict != refused && ctx.Err() != context.Canceled {
 		level = slog.LevelWarn
 	}
 	if c.log.Enabled(ctx, level) {
-		c.log.LogAttrs(ctx, level, "sippet call",
-			slog.String("endpoint", endpoint.URL.Path), slog.String("action", r.Action),
-			slog.Int("status", rep.status), slog.Bool("sent", rep.sent),
-			slog.Duration("took", time.Since(begun)), slog.String("why", rep.why), slog.Any("err", c.redact.cause(rep.err)))
+		attrs := []slog.Attr{slog.String("endpoint", endpoint.URL.Path), slog.String("action", r.Action),
+			slog.Int("status", rep.status), slog.Bool("sent", rep.sent), slog.Duration("took", time.Since(begun))}
+		if rep.why != "" {
+			attrs = append(attrs, slog.String("why", rep.why))
+		}
+		if rep.err != nil {
+			attrs = append(attrs, slog.String("err", c.redact.cause(rep.err).Error()))
+		}
+		c.log.LogAttrs(ctx, level, "sippet call", attrs...)
 	}
 	return rep
 }
@@ -74,8 +79,8 @@ func (c *Client) exchange(ctx context.Context, endpoint *http.Request, r Request
 	res, err := c.transport.RoundTrip(req)
 	if err != nil {
 		sent, reused := s.abandon()
-		rep := failed(ctx, err)
-		rep.sent, rep.reused = sent, reused
+		rep := failed(ctx, err, sent)
+		rep.reused = reused
 		return rep
 	}
 	defer res.Body.Close()
@@ -100,7 +105,7 @@ func readAll(r io.Reader, length, limit int64) ([]byte, error) {
 	if length > limit {
 		return nil, errTooLong
 	}
-	size := int64(4 << 10)
+	size := int64(8 << 10)
 	if length >= 0 {
 		size = min(length, 1<<20) + 1
 	}
@@ -135,7 +140,7 @@ func judge(ctx context.Context, status int, body []byte, err error) *reply {
 		case err == errTooLong:
 			return &reply{verdict: tooLong, why: "its answer is too long", err: err}
 		case err != nil:
-			return failed(ctx, err)
+			return failed(ctx, err, true)
 		case !isJSON:
 			return &reply{verdict: lost, transient: true, why: "it answered with something that is not JSON"}
 		}
@@ -166,37 +171,6 @@ func judge(ctx context.Context, status int, body []byte, err error) *reply {
 		return &reply{verdict: lost, transient: true, why: "it is not available (HTTP " + strconv.Itoa(status) + ")"}
 	}
 	return &reply{verdict: lost, why: "it answered HTTP " + strconv.Itoa(status)}
-}
-
-// judgeEnvelope reads a whole JSON object that came with a 2xx.
-//
-// success:true without data is a success: Sippet says in so many words that it ran, and
-// calling that unknown would make a person look for what is known. But
-// success:true beside named errors contradicts itself, and is no answer.
-func judgeEnvelope(e envelope) *reply {
-	switch string(e.success) {
-	case "true":
-		if len(e.errors) > 0 && string(e.errors) != "null" && !empty(e.errors) {
-			return &reply{verdict: lost, why: "its answer says both success and failure"}
-		}
-		if e.data == nil {
-			e.data = []byte("null")
-		}
-		return &reply{verdict: done, data: e.data, envelope: true}
-	case "false":
-		return &reply{verdict: refused, errors: e.errors, envelope: true}
-	}
-	return &reply{verdict: lost, transient: true, why: "its answer says neither success nor failure"}
-}
-
-// empty reports whether a valid JSON value is {} or [].
-func empty(value []byte) bool {
-	if value[0] != '{' && value[0] != '[' {
-		return false
-	}
-	none := true
-	each(value, func(_, _ []byte) bool { none = false; return false })
-	return none
 }
 
 // maxRetryAfter bounds what the other side can make a caller wait.
