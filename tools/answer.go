@@ -24,8 +24,16 @@ func (r *Runner) done(ctx context.Context, q Request, p *schemas.Payload, a poli
 	if len(notes) > 0 {
 		w.own("notes", notes)
 	}
-	return r.finish(w, schemas.Done)
+	res := r.finish(w, schemas.Done)
+	for _, f := range asList(p.Args["fields"]) {
+		if name, ok := f.(string); ok {
+			res.Fields = append(res.Fields, name)
+		}
+	}
+	return res
 }
+
+func asList(v any) []any { l, _ := v.([]any); return l }
 
 // textBounds are tried in turn where a single record is too large: its texts are cut ever shorter.
 var textBounds = []int{0, 8000, 2000, 400, 80}

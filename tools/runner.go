@@ -59,6 +59,8 @@ type Result struct {
 	Stripped int
 	// Pending is set where a person must be asked before the same request, with the grant's id, can run.
 	Pending *policy.Pending
+	// Fields are the fields asked for, in the caller's order; nil where there are none.
+	Fields []string
 	// Err is the failure behind Structured; nil where the call ran.
 	Err *schemas.Error
 }

@@ -1,0 +1,235 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sippet-ai/sippet-mcp/policy"
+	"github.com/sippet-ai/sippet-mcp/schemas"
+	"github.com/sippet-ai/sippet-mcp/tools"
+)
+
+// exitCodes gives each outcome its own, so that a script can tell them apart. 1 is left to the program's own errors.
+var exitCodes = map[schemas.Outcome]exitCode{
+	schemas.Done: 0, schemas.Recorded: 0,
+	schemas.InvalidArguments: 2, schemas.ValidationFailed: 3, schemas.ApprovalPending: 4, schemas.Declined: 5,
+	schemas.Denied: 6, schemas.LimitExceeded: 7, schemas.Frozen: 8, schemas.UpstreamError: 9,
+	schemas.UpstreamUnavailable: 10, schemas.Unavailable: 11, schemas.OutcomeUnknown: 12,
+}
+
+type callOptions struct {
+	connection
+	json bool
+}
+
+func newCall(p *program) *cobra.Command {
+	o := &callOptions{}
+	c := &cobra.Command{
+		Use:   "call ACTION [ARGUMENTS]",
+		Short: "Run one action, through the same gate as an AI's call",
+		Long: `Run one action with the arguments that its tool takes, as JSON. The call goes
+through the same gate as an AI's: where the policy wants a person's yes, it is
+asked for on the terminal, and without a terminal nothing runs.
+
+A terminal gets a table, a pipe gets JSON. The exit code tells the outcome:
+  0 done or recorded       5 declined         9 upstream_error
+  2 invalid_arguments      6 denied          10 upstream_unavailable
+  3 validation_failed      7 limit_exceeded  11 unavailable
+  4 approval_pending       8 frozen          12 outcome_unknown (do not repeat it)
+  1 the command itself could not start`,
+		Example: `  sippet-mcp call list_contacts '{"fields":["id","fullName"],"page":{"limit":5}}' --sandbox
+  sippet-mcp call who_am_i --sandbox`,
+		Args: cobra.RangeArgs(1, 2),
+		RunE: func(c *cobra.Command, args []string) error { return runCall(c.Context(), p, o, args) },
+	}
+	o.flags(c)
+	c.Flags().BoolVar(&o.json, "json", false, "write JSON, also on a terminal")
+	_ = c.Flags().Set("log-level", "warn")
+	c.Flag("log-level").DefValue = "warn"
+	c.Flag("log-level").Changed = false
+	return c
+}
+
+func runCall(ctx context.Context, p *program, o *callOptions, args []string) error {
+	log, err := o.logger(p)
+	if err != nil {
+		return err
+	}
+	c, err := o.open(ctx, p, log)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	q := tools.Request{Principal: me() + " (terminal)", Action: args[0]}
+	if len(args) > 1 {
+		q.Args = []byte(args[1])
+	}
+	res := c.runner.Call(ctx, q)
+	if res.Pending != nil {
+		res = answerOnTerminal(ctx, p, c.runner, q, res.Pending)
+	}
+	o.show(p, res)
+	if code := exitCodes[res.Outcome]; code != 0 {
+		return code
+	}
+	return nil
+}
+
+// answerOnTerminal puts the question to whoever is at the terminal.
+func answerOnTerminal(ctx context.Context, p *program, r *tools.Runner, q tools.Request, pending *policy.Pending) tools.Result {
+	if !p.inTerminal || !p.errTerminal {
+		return r.Unasked(ctx, q, pending.Grant, "a person must agree first and there is no terminal to ask on")
+	}
+	fmt.Fprintf(p.err, "\n%s\n\nType yes to do this: ", pending.Card.Text())
+	ctx, cancel := context.WithDeadline(ctx, pending.Card.Expires)
+	defer cancel()
+	line, err := readLine(ctx, p.in)
+	if err != nil {
+		fmt.Fprintln(p.err)
+		return r.Unasked(ctx, q, pending.Grant, "a person must agree first and nobody answered")
+	}
+	return r.Answer(ctx, q, pending.Grant, strings.EqualFold(strings.TrimSpace(line), "yes"), "terminal")
+}
+
+func readLine(ctx context.Context, in io.Reader) (string, error) {
+	type read struct {
+		line string
+		err  error
+	}
+	got := make(chan read, 1)
+	go func() {
+		line, err := bufio.NewReader(io.LimitReader(in, 1000)).ReadString('\n')
+		got <- read{line, err}
+	}()
+	select {
+	case r := <-got:
+		return r.line, r.err
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+}
+
+func (o *callOptions) show(p *program, r tools.Result) {
+	if o.json || !p.outTerminal {
+		fmt.Fprintf(p.out, "%s\n", r.Structured)
+		return
+	}
+	if r.Err != nil {
+		showError(p.err, r.Err)
+		return
+	}
+	showDone(p.out, r)
+}
+
+func showError(w io.Writer, e *schemas.Error) {
+	fmt.Fprintf(w, "%s: %s\n", e.Outcome, e.Message)
+	for _, d := range e.Details {
+		at := ""
+		if d.Path != "" {
+			at = schemas.Escape(d.Path, 80) + ": "
+		}
+		fmt.Fprintf(w, "  %s%s\n", at, schemas.Escape(d.Message, 500))
+	}
+	if e.Next != "" {
+		fmt.Fprintf(w, "next: %s\n", e.Next)
+	}
+}
+
+// showDone writes a list as a table, a record as lines, and the notes beneath.
+func showDone(w io.Writer, r tools.Result) {
+	var a struct {
+		Results   []json.RawMessage `json:"results"`
+		Result    json.RawMessage   `json:"result"`
+		HasMore   bool              `json:"hasMore"`
+		Next      json.RawMessage   `json:"next"`
+		Notes     []string          `json:"notes"`
+		Simulated bool              `json:"simulated"`
+	}
+	if err := json.Unmarshal(r.Structured, &a); err != nil {
+		fmt.Fprintf(w, "%s\n", r.Structured)
+		return
+	}
+	switch {
+	case a.Result != nil:
+		for _, c := range cells(a.Result, r.Fields) {
+			fmt.Fprintf(w, "%s: %s\n", c.name, c.value)
+		}
+	case len(a.Results) == 0:
+		fmt.Fprintln(w, "nothing found")
+	default:
+		var t *table
+		for _, row := range a.Results {
+			cs := cells(row, r.Fields)
+			if t == nil {
+				var names []string
+				for _, c := range cs {
+					names = append(names, c.name)
+				}
+				t = newTable(names...)
+			}
+			var values []string
+			for _, c := range cs {
+				values = append(values, c.value)
+			}
+			t.row(values...)
+		}
+		t.write(w, true)
+	}
+	if a.HasMore && a.Next != nil {
+		fmt.Fprintf(w, "there is more: call again with %s\n", quote(ascii(a.Next)))
+	}
+	for _, n := range a.Notes {
+		fmt.Fprintf(w, "note: %s\n", n)
+	}
+	if a.Simulated {
+		fmt.Fprintln(w, "simulated: this is the sandbox")
+	}
+}
+
+type cell struct{ name, value string }
+
+// cells takes a record apart, in the order of the fields asked for; others follow in their own.
+func cells(raw json.RawMessage, fields []string) []cell {
+	var out []cell
+	if !bytes.HasPrefix(bytes.TrimSpace(raw), []byte("{")) {
+		return []cell{{"value", cellText(raw)}}
+	}
+	schemas.EachJSON(raw, func(k, v []byte) {
+		out = append(out, cell{schemas.Escape(schemas.DecodeString(k), 40), cellText(v)})
+	})
+	place := func(c cell) int {
+		if i := slices.Index(fields, c.name); i >= 0 {
+			return i
+		}
+		return len(fields)
+	}
+	slices.SortStableFunc(out, func(a, b cell) int { return place(a) - place(b) })
+	return out
+}
+
+func cellText(v []byte) string {
+	switch v[0] {
+	case '"':
+		return schemas.Escape(schemas.DecodeString(v), 60)
+	case 'n':
+		return "-"
+	}
+	return schemas.Escape(string(v), 60)
+}
+
+// width is a terminal's, or 0.
+func width(w io.Writer) int {
+	if f, ok := w.(*os.File); ok {
+		return terminalWidth(int(f.Fd()))
+	}
+	return 0
+}

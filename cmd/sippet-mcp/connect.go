@@ -1,0 +1,217 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/lmittmann/tint"
+	"github.com/spf13/cobra"
+
+	"github.com/sippet-ai/sippet-mcp/policy"
+	"github.com/sippet-ai/sippet-mcp/rpc"
+	"github.com/sippet-ai/sippet-mcp/sandbox"
+	"github.com/sippet-ai/sippet-mcp/tools"
+)
+
+// connection is how a command reaches an organisation, and under which policy.
+type connection struct {
+	sandbox   bool
+	sandboxDB string
+	keyFile   string
+	baseURL   string
+	stateDir  string
+	policy    string
+	wait      time.Duration
+	rows      int
+	bytes     int
+	logLevel  string
+}
+
+func (o *connection) flags(c *cobra.Command) {
+	f := c.Flags()
+	f.BoolVar(&o.sandbox, "sandbox", false, "use a simulated organisation inside this program; needs no key")
+	f.StringVar(&o.sandboxDB, "sandbox-db", "", "keep the simulated organisation in this file; a bare name goes into the state directory")
+	f.StringVar(&o.keyFile, "key-file", "", "file that holds the secret key (else SIPPET_SECRET_KEY)")
+	f.StringVar(&o.baseURL, "base-url", rpc.DefaultBaseURL, "where Sippet's API is")
+	f.StringVar(&o.stateDir, "state-dir", "", "directory for what the program keeps (default: sippet-mcp in the user's configuration directory)")
+	f.StringVar(&o.policy, "policy", "desktop", "policy: "+strings.Join(policy.Profiles, ", ")+", or a file")
+	f.DurationVar(&o.wait, "ask-timeout", 2*time.Minute, "how long a question to a person stays open")
+	f.IntVar(&o.rows, "max-rows", tools.DefaultRows, "most rows of one answer")
+	f.IntVar(&o.bytes, "max-bytes", tools.DefaultBytes, "most bytes of one answer")
+	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
+}
+
+// logger writes to stderr: coloured lines for a person, JSON for a program.
+func (o *connection) logger(p *program) (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(o.logLevel)); err != nil {
+		return nil, fmt.Errorf("unknown log level %q, valid: debug, info, warn, error", o.logLevel)
+	}
+	if p.errTerminal {
+		return slog.New(tint.NewHandler(p.err, &tint.Options{Level: level, TimeFormat: time.TimeOnly})), nil
+	}
+	return slog.New(slog.NewJSONHandler(p.err, &slog.HandlerOptions{Level: level})), nil
+}
+
+// connected is an open connection.
+type connected struct {
+	runner *tools.Runner
+	client *rpc.Client
+	close  func()
+}
+
+// errNoWay says both ways on.
+var errNoWay = errors.New(`no organisation to work in. Either
+  try it:   add --sandbox, a simulated organisation that needs no key
+  go live:  put the organisation's secret key into SIPPET_SECRET_KEY, or into a file named by --key-file`)
+
+// open makes the runner over a live organisation or the sandbox.
+func (o *connection) open(ctx context.Context, p *program, log *slog.Logger) (*connected, error) {
+	pol, err := policy.Load(o.policy)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case o.rows < 1 || o.bytes < 1000:
+		return nil, errors.New("--max-rows must be at least 1 and --max-bytes at least 1000")
+	case o.wait < time.Second:
+		return nil, errors.New("--ask-timeout must be at least 1s, or nobody can answer")
+	case o.sandboxDB != "" && !o.sandbox:
+		return nil, errors.New("--sandbox-db needs --sandbox")
+	}
+	config := rpc.Config{BaseURL: o.baseURL, Log: log}
+	shut := func() {}
+	if o.sandbox {
+		if config.BaseURL, config.Key, shut, err = o.openSandbox(ctx, log); err != nil {
+			return nil, err
+		}
+	} else if config.Key, err = o.key(p); err != nil {
+		return nil, err
+	}
+	client, err := rpc.New(config)
+	if err != nil {
+		shut()
+		return nil, err
+	}
+	gate := &policy.Gate{Policy: pol, Upstream: client, Grants: policy.NewMemory(time.Now), Wait: o.wait, Now: time.Now, Log: log}
+	runner := &tools.Runner{Gate: gate, Rows: o.rows, Bytes: o.bytes, Simulated: o.sandbox, Command: o.command}
+	return &connected{runner: runner, client: client, close: func() { client.Close(); shut() }}, nil
+}
+
+func (o *connection) key(p *program) (rpc.Key, error) {
+	if o.keyFile == "" {
+		if k := p.env("SIPPET_SECRET_KEY"); k != "" {
+			return rpc.Key(k), nil
+		}
+		return "", errNoWay
+	}
+	raw, err := os.ReadFile(o.keyFile)
+	if err != nil {
+		return "", fmt.Errorf("reading the key file: %w", err)
+	}
+	if len(raw) > 4096 {
+		return "", fmt.Errorf("the key file %s holds %d bytes, which is no key", o.keyFile, len(raw))
+	}
+	return rpc.Key(strings.TrimSpace(string(raw))), nil
+}
+
+func (o *connection) openSandbox(ctx context.Context, log *slog.Logger) (url string, key rpc.Key, shut func(), err error) {
+	path := o.sandboxDB
+	if path != "" && filepath.Base(path) == path {
+		dir, err := o.state()
+		if err != nil {
+			return "", "", nil, err
+		}
+		path = filepath.Join(dir, path)
+	}
+	s, err := sandbox.New(sandbox.Options{Path: path, Log: log})
+	if err != nil {
+		return "", "", nil, fmt.Errorf("opening the sandbox: %w", err)
+	}
+	// It outlives the signal that stops the program: calls in flight still need it.
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	url, k, err := s.Serve(ctx)
+	if err != nil {
+		cancel()
+		s.Close()
+		return "", "", nil, fmt.Errorf("serving the sandbox: %w", err)
+	}
+	return url, rpc.Key(k), func() { cancel(); s.Close() }, nil
+}
+
+// state makes and gives the directory for what the program keeps.
+func (o *connection) state() (string, error) {
+	dir := o.stateDir
+	if dir == "" {
+		base, err := os.UserConfigDir()
+		if err != nil {
+			return "", fmt.Errorf("no place for state: %w; name one with --state-dir", err)
+		}
+		dir = filepath.Join(base, "sippet-mcp")
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("making the state directory: %w", err)
+	}
+	return dir, nil
+}
+
+// command is the line with which a person runs a call themselves, as this
+// process would: plain ASCII, so that nothing in it can hide.
+func (o *connection) command(action string, args []byte) string {
+	line := []string{"sippet-mcp", "call", action, quote(ascii(args))}
+	add := func(flag, value, usual string) {
+		if value != usual {
+			line = append(line, flag, quote(value))
+		}
+	}
+	if o.sandbox {
+		line = append(line, "--sandbox")
+		add("--sandbox-db", o.sandboxDB, "")
+	} else {
+		add("--base-url", o.baseURL, rpc.DefaultBaseURL)
+		add("--key-file", o.keyFile, "")
+	}
+	add("--state-dir", o.stateDir, "")
+	add("--policy", o.policy, "desktop")
+	return strings.Join(line, " ")
+}
+
+// quote makes a word of a shell's command line.
+func quote(s string) string {
+	if s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:") == "" {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+// ascii writes JSON with escapes for everything that is not plain.
+func ascii(doc []byte) string {
+	var b strings.Builder
+	for _, r := range string(doc) {
+		switch {
+		case r < 0x7f:
+			b.WriteRune(r)
+		case r > 0xffff:
+			r -= 0x10000
+			fmt.Fprintf(&b, `\u%04x\u%04x`, 0xd800+(r>>10), 0xdc00+(r&0x3ff))
+		default:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		}
+	}
+	return b.String()
+}
+
+// me names the person at this machine, on cards and in the log.
+func me() string {
+	if u, err := user.Current(); err == nil && u.Username != "" {
+		return u.Username
+	}
+	return "this machine's user"
+}

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sippet-ai/sippet-mcp/serve"
+	"github.com/sippet-ai/sippet-mcp/tools"
+)
+
+// serverOptions are what both transports take beside the connection.
+type serverOptions struct {
+	connection
+	toolsets, tools []string
+	readOnly        bool
+}
+
+func (o *serverOptions) flags(c *cobra.Command) {
+	o.connection.flags(c)
+	f := c.Flags()
+	f.StringSliceVar(&o.toolsets, "toolsets", nil, "show only these toolsets, comma-separated: calls, queue, outbound, conversations, contacts, email, operators, agents")
+	f.StringSliceVar(&o.tools, "tools", nil, "show these tools too, comma-separated; alone: only these")
+	f.BoolVar(&o.readOnly, "read-only", false, "show only tools that read")
+}
+
+// open makes the MCP server over the connection.
+func (o *serverOptions) open(ctx context.Context, p *program, log *slog.Logger) (*tools.Server, *connected, error) {
+	c, err := o.connection.open(ctx, p, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	s, err := tools.NewServer(tools.Options{Version: version(), Runner: c.runner, Log: log,
+		Select: tools.Selection{Toolsets: o.toolsets, Tools: o.tools, ReadOnly: o.readOnly}})
+	if err != nil {
+		c.close()
+		return nil, nil, err
+	}
+	return s, c, nil
+}
+
+func newStdio(p *program) *cobra.Command {
+	o := &serverOptions{}
+	c := &cobra.Command{
+		Use:   "stdio",
+		Short: "Serve a desktop client over stdin and stdout",
+		Long: `Serve one MCP client over stdin and stdout. Desktop clients start it
+themselves; in their configuration:
+
+  {"mcpServers": {"sippet": {"command": "sippet-mcp", "args": ["stdio", "--sandbox"]}}}
+
+Live, leave --sandbox out and give SIPPET_SECRET_KEY in "env".`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return runStdio(c.Context(), p, o) },
+	}
+	o.flags(c)
+	return c
+}
+
+func runStdio(ctx context.Context, p *program, o *serverOptions) error {
+	log, err := o.logger(p)
+	if err != nil {
+		return err
+	}
+	s, c, err := o.open(ctx, p, log)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	log.Info("serving on stdio", "sandbox", o.sandbox, "policy", o.policy, "version", version())
+	return serve.Stdio(ctx, s, tools.Caller{Principal: me() + " (stdio)", Interactive: true}, p.in, p.out, log)
+}
