@@ -139,10 +139,11 @@ func TestHangs(t *testing.T) {
 		"in the body":     "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"success\":true,",
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			u := serve(t, hang(text))
 			c := client(t, u.url)
 			write, read := aWrite, aRead
-			write.Deadline, read.Deadline = 50*time.Millisecond, 50*time.Millisecond
+			write.Deadline, read.Deadline = 300*time.Millisecond, 300*time.Millisecond
 			if res, err := run(t, c, write); outcome(t, err) != unknown || !res.Sent || !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("write: %+v, %v", res, err)
 			}

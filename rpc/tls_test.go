@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -33,7 +34,7 @@ func serveTLS(t *testing.T, http2 bool, handler http.HandlerFunc) *secure {
 		handler(w, r)
 	}))
 	s.EnableHTTP2 = http2
-	s.Config.ErrorLog = nil
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
 	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
 		if state == http.StateNew {
 			s.conns.Add(1)
@@ -68,10 +69,9 @@ func TestTLS(t *testing.T) {
 				}
 			})
 			t.Run("hangs", func(t *testing.T) {
-				s := serveTLS(t, http2, func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
-				r := aWrite
-				r.Deadline = 50 * time.Millisecond
-				if res, err := run(t, trusting(t, s), r); outcome(t, err) != unknown || !res.Sent {
+				ctx, cancel := context.WithCancel(context.Background())
+				s := serveTLS(t, http2, func(w http.ResponseWriter, r *http.Request) { cancel(); <-r.Context().Done() })
+				if res, err := runContext(t, ctx, trusting(t, s), aWrite); outcome(t, err) != unknown || !res.Sent {
 					t.Errorf("%+v, %v", res, err)
 				}
 			})
