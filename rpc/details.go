@@ -43,7 +43,7 @@ func (c *Client) details(raw []byte) []schemas.Detail {
 	case '"':
 		add(schemas.Detail{Type: untyped, Message: text(raw)})
 	case '[':
-		each(raw, func(_, entry []byte) {
+		schemas.EachJSON(raw, func(_, entry []byte) {
 			if len(list) == maxDetails {
 				left++
 			} else if d, ok := detail(entry); ok {
@@ -51,7 +51,7 @@ func (c *Client) details(raw []byte) []schemas.Detail {
 			}
 		})
 	case '{':
-		each(raw, func(key, value []byte) {
+		schemas.EachJSON(raw, func(key, value []byte) {
 			path := ""
 			if n := name(key); n != "detail" && n != "message" {
 				path = input(n)
@@ -74,7 +74,7 @@ func messages(value []byte, add func(string)) {
 	case '"':
 		add(text(value))
 	case '[':
-		each(value, func(_, v []byte) {
+		schemas.EachJSON(value, func(_, v []byte) {
 			if v[0] == '"' {
 				add(text(v))
 			}
@@ -87,7 +87,7 @@ func text(raw []byte) string {
 	if len(raw) > maxEntry {
 		return "a message too long to show"
 	}
-	return decodeString(raw)
+	return schemas.DecodeString(raw)
 }
 
 // detail reads one entry. Every member may be missing or of another type than documented.

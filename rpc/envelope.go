@@ -14,7 +14,7 @@ func parseEnvelope(doc []byte) (e envelope, ok bool) {
 	if !bytes.HasPrefix(bytes.TrimLeft(doc, " \t\r\n"), []byte("{")) {
 		return envelope{}, false
 	}
-	ok = each(doc, func(key, value []byte) {
+	ok = schemas.EachJSON(doc, func(key, value []byte) {
 		switch name(key) {
 		case "success":
 			e.success = value
@@ -35,7 +35,7 @@ func name(key []byte) string {
 	if bytes.IndexByte(key, '\\') < 0 {
 		return string(key[1 : len(key)-1])
 	}
-	return decodeString(key)
+	return schemas.DecodeString(key)
 }
 
 // judgeEnvelope reads an envelope that came with a 2xx.
