@@ -48,7 +48,6 @@ func NewServer(o Options) (*Server, error) {
 		server.WithInstructions(instructions),
 		server.WithToolCapabilities(false),
 		server.WithElicitation(),
-		server.WithLogger(o.Log),
 		// Outermost: a panic must not end the server, and its text must not reach the client.
 		server.WithToolHandlerMiddleware(s.recover),
 	)
