@@ -1,6 +1,10 @@
 package rpc
 
-import "bytes"
+import (
+	"bytes"
+
+	"github.com/sippet-ai/sippet-mcp/schemas"
+)
 
 // envelope is the answer's outer object, its members as they came and nil
 // where missing. Unknown members are ignored, and of two members of one
