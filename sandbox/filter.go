@@ -6,8 +6,13 @@ import (
 	"strings"
 )
 
-// maxFilterDepth is ours: SQLite refuses expressions nested a thousand deep.
-const maxFilterDepth = 200
+// Bounds of ours: SQLite refuses expressions nested a thousand deep, and more
+// than 32,766 parameters.
+const (
+	maxFilterDepth = 200
+	maxFilterParts = 30_000
+	maxPlainIn     = 100 // longer lists are passed as one parameter
+)
 
 // condition is a piece of SQL with its parameters.
 type condition struct {
@@ -28,13 +33,28 @@ func joinConditions(cs []condition, with string) condition {
 		return cs[0]
 	}
 	var out condition
-	parts := make([]string, len(cs))
-	for i, c := range cs {
-		parts[i] = c.sql
+	var b strings.Builder
+	for _, c := range cs {
 		out.args = append(out.args, c.args...)
 	}
-	out.sql = "(" + strings.Join(parts, " "+with+" ") + ")"
+	joinHalves(&b, cs, ") "+with+" (")
+	out.sql = "(" + b.String() + ")"
 	return out
+}
+
+// joinHalves joins as a balanced tree: SQLite bounds the depth of expressions,
+// and a chain is as deep as it is long.
+func joinHalves(b *strings.Builder, cs []condition, with string) {
+	if len(cs) == 1 {
+		b.WriteString(cs[0].sql)
+		return
+	}
+	half := len(cs) / 2
+	b.WriteByte('(')
+	joinHalves(b, cs[:half], with)
+	b.WriteString(with)
+	joinHalves(b, cs[half:], with)
+	b.WriteByte(')')
 }
 
 func negate(c condition) condition { return condition{sql: "NOT (" + c.sql + ")", args: c.args} }
@@ -47,6 +67,7 @@ func negate(c condition) condition { return condition{sql: "NOT (" + c.sql + ")"
 type filterCompiler struct {
 	e     *engine
 	depth int // for alias names
+	parts int // comparisons so far
 	late  *failure
 }
 
@@ -210,6 +231,9 @@ var operators = map[string]string{
 }
 
 func (c *filterCompiler) operator(a *attribute, op string, operand any, alias string) (condition, error) {
+	if c.parts++; c.parts > maxFilterParts {
+		return never, fail(internalError("filter"))
+	}
 	if sql, ok := operators[op]; ok {
 		return c.compare(a, sql, operand, alias), nil
 	}
@@ -306,6 +330,13 @@ func (c *filterCompiler) in(a *attribute, operand any, alias string) (condition,
 	}
 	if len(args) == 0 {
 		return condition{sql: "FALSE"}, nil
+	}
+	if len(args) > maxPlainIn {
+		all, err := json.Marshal(args)
+		if err != nil {
+			return never, err
+		}
+		return condition{e + " IN (SELECT " + strings.ReplaceAll(p, "?", "j.value") + " FROM json_each(?) j)", []any{string(all)}}, nil
 	}
 	return condition{e + " IN (" + strings.Repeat(p+",", len(args)-1) + p + ")", args}, nil
 }

@@ -1,0 +1,267 @@
+package sandbox
+
+import (
+	"encoding/json"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/sippet-ai/sippet-mcp/schemas"
+)
+
+// clock is a time that stands still until it is moved.
+type clock struct{ at time.Time }
+
+func (c *clock) now() time.Time          { return c.at }
+func (c *clock) advance(d time.Duration) { c.at = c.at.Add(d) }
+
+// office is a sandbox with a clock, for tests.
+type office struct {
+	t *testing.T
+	s *Sandbox
+	*clock
+}
+
+func open(t *testing.T, o Options) *office {
+	t.Helper()
+	c := &clock{time.Date(2026, 3, 4, 15, 30, 0, 0, time.UTC)}
+	o.Now = c.now
+	s, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return &office{t, s, c}
+}
+
+func (o *office) post(endpoint string, payload any) (int, map[string]any) {
+	o.t.Helper()
+	body, ok := payload.(string)
+	if !ok {
+		b, err := json.Marshal(payload)
+		if err != nil {
+			o.t.Fatal(err)
+		}
+		body = string(b)
+	}
+	r := httptest.NewRequest("POST", "/rpc/public/"+endpoint, strings.NewReader(body))
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("X-Api-Key", "any")
+	w := httptest.NewRecorder()
+	o.s.Handler().ServeHTTP(w, r)
+	var out map[string]any
+	if err := json.Unmarshal(w.Body.Bytes(), &out); err != nil {
+		o.t.Fatalf("%s answered no JSON: %.200s", body, w.Body)
+	}
+	return w.Code, out
+}
+
+// run gives the data of a run that must succeed.
+func (o *office) run(payload string) any {
+	o.t.Helper()
+	status, out := o.post("run", payload)
+	if status != http.StatusOK || out["success"] != true {
+		o.t.Fatalf("%s: status %d, %v", payload, status, out)
+	}
+	return out["data"]
+}
+
+// list gives the rows of a list.
+func (o *office) list(payload string) []map[string]any {
+	o.t.Helper()
+	data := o.run(payload)
+	if page, ok := data.(map[string]any); ok {
+		data = page["results"]
+	}
+	var rows []map[string]any
+	for _, row := range data.([]any) {
+		rows = append(rows, row.(map[string]any))
+	}
+	return rows
+}
+
+// one gives the only row of a list.
+func (o *office) one(payload string) map[string]any {
+	o.t.Helper()
+	rows := o.list(payload)
+	if len(rows) != 1 {
+		o.t.Fatalf("%s: %d rows, want 1", payload, len(rows))
+	}
+	return rows[0]
+}
+
+// refused gives the errors of a run that must fail.
+func (o *office) refused(payload string) string {
+	o.t.Helper()
+	_, out := o.post("run", payload)
+	if out["success"] != false {
+		o.t.Fatalf("%s was not refused: %v", payload, out)
+	}
+	b, _ := json.Marshal(out["errors"])
+	return string(b)
+}
+
+// put puts values for <names> into a payload.
+func put(payload string, pairs ...any) string {
+	for i := 0; i < len(pairs); i += 2 {
+		payload = strings.ReplaceAll(payload, "<"+pairs[i].(string)+">", pairs[i+1].(string))
+	}
+	return payload
+}
+
+func names(r *schemas.Resource) string {
+	b, _ := json.Marshal(r.Names())
+	return string(b)
+}
+
+func TestEveryFieldOfEveryListHasValues(t *testing.T) {
+	o := open(t, Options{})
+	for _, a := range schemas.Actions() {
+		if !a.List() {
+			continue
+		}
+		rows := o.list(`{"action":"` + a.Name + `","fields":` + names(a.Resource) + `}`)
+		if len(rows) == 0 {
+			t.Errorf("%s: no rows", a.Name)
+		}
+		seen := map[string]bool{}
+		for _, row := range rows {
+			if d := cmp.Diff(slices.Sorted(maps.Keys(row)), slices.Sorted(slices.Values(a.Resource.Names()))); d != "" {
+				t.Fatalf("%s: keys differ from the fields asked for:\n%s", a.Name, d)
+			}
+			for k, v := range row {
+				if v != nil {
+					seen[k] = true
+					checkKind(t, a.Name, a.Resource.Field(k), v)
+				}
+			}
+		}
+		var never []string
+		for _, n := range a.Resource.Names() {
+			if !seen[n] {
+				never = append(never, n)
+			}
+		}
+		if len(never) > 0 {
+			t.Errorf("%s: always null in the seed: %v", a.Name, never)
+		}
+	}
+}
+
+func checkKind(t *testing.T, action string, f *schemas.Field, v any) {
+	t.Helper()
+	text, isText := v.(string)
+	ok := true
+	switch f.Kind {
+	case schemas.UUID:
+		_, ok = castUUID(text)
+	case schemas.Time:
+		_, err := time.Parse(timeLayout, text)
+		ok = err == nil
+	case schemas.Second:
+		_, err := time.Parse(secondLayout, text)
+		ok = err == nil
+	case schemas.Date:
+		_, err := time.Parse(dateLayout, text)
+		ok = err == nil
+	case schemas.Bool:
+		_, ok = v.(bool)
+	case schemas.Integer, schemas.Float:
+		_, ok = v.(float64)
+	case schemas.Map:
+		_, ok = v.(map[string]any)
+	case schemas.Texts:
+		_, ok = v.([]any)
+	default:
+		ok = isText
+	}
+	if len(f.Values) > 0 && !slices.Contains(f.Values, text) {
+		ok = false
+	}
+	if !ok {
+		t.Errorf("%s: %s is %v, which is no %s", action, f.Name, v, f.Kind)
+	}
+}
+
+func TestEveryActionIsThere(t *testing.T) {
+	d := newOrganisation(1).definitions()
+	if len(d.Actions) != 52 {
+		t.Errorf("%d actions, want 52", len(d.Actions))
+	}
+	for _, a := range d.Actions {
+		if a.Resource == nil {
+			t.Errorf("%s has no resource", a.Name)
+		}
+		if (a.Type == mapAction || a.Type == recordAction) && a.Run == nil {
+			t.Errorf("%s does nothing", a.Name)
+		}
+	}
+	for name := range newOrganisation(1).behaviours {
+		if _, err := schemas.Find(name); err != nil {
+			t.Errorf("behaviour of %s: no such action", name)
+		}
+	}
+}
+
+func TestSameSeedSameOrganisation(t *testing.T) {
+	dump := func(o *office) map[string]any {
+		out := map[string]any{}
+		for _, a := range schemas.Actions() {
+			if a.List() {
+				out[a.Name] = o.run(`{"action":"` + a.Name + `","fields":` + names(a.Resource) + `}`)
+			}
+		}
+		return out
+	}
+	story := func(o *office) {
+		o.run(`{"action":"create_contact","input":{"fullName":"A"},"fields":["id"]}`)
+		o.run(put(`{"action":"start_outbound_call","input":{"phoneNumber":"+447700900900"}}`))
+		for range 10 {
+			o.advance(9 * time.Second)
+			o.run(`{"action":"list_calls","fields":["id"]}`)
+		}
+	}
+	a, b, c := open(t, Options{Seed: 7}), open(t, Options{Seed: 7}), open(t, Options{Seed: 8})
+	story(a)
+	story(b)
+	if d := cmp.Diff(dump(a), dump(b)); d != "" {
+		t.Errorf("two of one seed differ:\n%s", d)
+	}
+	if cmp.Equal(dump(a), dump(c)) {
+		t.Error("another seed gives the same organisation")
+	}
+}
+
+func TestFileKeepsTheOrganisation(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a b?#%.db")
+	o := open(t, Options{Path: path})
+	first := o.run(`{"action":"create_contact","input":{"fullName":"Kept"},"fields":["id"]}`).(map[string]any)["id"]
+	if err := o.s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	o = open(t, Options{Path: path})
+	row := o.one(`{"action":"list_contacts","fields":["id"],"filter":{"fullName":{"eq":"Kept"}}}`)
+	if row["id"] != first {
+		t.Errorf("got %v, want the contact %v", row["id"], first)
+	}
+	second := o.run(`{"action":"create_contact","input":{"fullName":"Another"},"fields":["id"]}`).(map[string]any)["id"]
+	if second == first {
+		t.Error("the id of the first run was given out again")
+	}
+}
+
+func BenchmarkNew(b *testing.B) {
+	for b.Loop() {
+		s, err := New(Options{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		s.Close()
+	}
+}

@@ -1,0 +1,109 @@
+package sandbox
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+)
+
+// Options say which organisation to open. The zero value is one in memory, of
+// seed 1, in real time.
+type Options struct {
+	// Path is a SQLite file that keeps the organisation across runs; "" is memory.
+	Path string
+	// Seed makes the organisation and the course of events, ids included; 0 is 1.
+	// A file that has an organisation already keeps it: then the same seed must
+	// be given for new ids to go on from the old.
+	Seed uint64
+	// Now is the organisation's clock; nil is the real one.
+	Now func() time.Time
+	// Log gets what goes wrong inside; nil discards it.
+	Log *slog.Logger
+}
+
+// Sandbox is one open organisation. It may be used by many goroutines.
+type Sandbox struct {
+	engine *engine
+	log    *slog.Logger
+}
+
+// New opens an organisation, and seeds it where it is new. It takes some tens of milliseconds.
+func New(o Options) (*Sandbox, error) {
+	if o.Seed == 0 {
+		o.Seed = 1
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	e, err := newEngine(context.Background(), newOrganisation(o.Seed).definitions(), o.Path, o.Now)
+	if err != nil {
+		return nil, err
+	}
+	return &Sandbox{engine: e, log: o.Log}, nil
+}
+
+// Close closes the organisation. One in memory is gone with it.
+func (s *Sandbox) Close() error { return s.engine.store.db.Close() }
+
+// Handler answers the two endpoints. Any x-api-key will do, but one must be
+// there: without it the answer is 401.
+func (s *Sandbox) Handler() http.Handler {
+	return s.front(func(key string) int {
+		if key == "" {
+			return http.StatusUnauthorized
+		}
+		return 0
+	})
+}
+
+func (s *Sandbox) front(admit func(key string) int) http.Handler {
+	return &front{engine: s.engine, log: s.log, admit: admit}
+}
+
+// Serve listens on a free port of the loopback interface until the context
+// ends. It gives the base URL, such as http://127.0.0.1:40123, and the key
+// that callers must send: a random one, so that nothing else on the machine
+// gets in. Closing the sandbox is left to the caller.
+func (s *Sandbox) Serve(ctx context.Context) (baseURL, key string, err error) {
+	secret := make([]byte, 24)
+	if _, err := rand.Read(secret); err != nil {
+		return "", "", fmt.Errorf("sandbox key: %w", err)
+	}
+	key = "sandbox_" + base64.RawURLEncoding.EncodeToString(secret)
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", "", fmt.Errorf("listen for the sandbox: %w", err)
+	}
+	srv := &http.Server{ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
+		Handler: s.front(func(got string) int {
+			if subtle.ConstantTimeCompare([]byte(got), []byte(key)) != 1 {
+				return http.StatusUnauthorized
+			}
+			return 0
+		})}
+	stop := context.AfterFunc(ctx, func() {
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		if srv.Shutdown(grace) != nil {
+			srv.Close()
+		}
+	})
+	go func() {
+		defer stop()
+		if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			s.log.Error("sandbox: cannot serve", "error", err)
+		}
+	}()
+	return "http://" + l.Addr().String(), key, nil
+}

@@ -1,0 +1,275 @@
+package sandbox
+
+import (
+	"fmt"
+	"maps"
+	"time"
+)
+
+// planter seeds an organisation: Harbour Lane Dental, a small clinic in
+// Brighton with a branch in Cork, as it stands after a week of work. Times are
+// counted back from the moment of seeding, so that there is always a today.
+// Everything has its id from its name.
+type planter struct {
+	o   *organisation
+	t   *turn
+	now time.Time
+
+	contacts map[string]record // by key
+	agents   map[string]record // by name
+}
+
+func newPlanter(o *organisation, t *turn) *planter {
+	return &planter{o: o, t: t, now: t.now.Truncate(time.Second), contacts: map[string]record{}, agents: map[string]record{}}
+}
+
+func (p *planter) plant() error {
+	for _, step := range []func() error{p.plantUsers, p.plantAgents, p.plantContacts, p.plantGroup, p.plantEmailSetup,
+		p.plantHistory, p.plantReviews, p.plantBulk, p.plantLive, p.plantQueueHistory, p.plantMail, p.plantCampaigns, p.plantHostile} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *planter) put(resource string, rec record) error { return p.t.insert(p.o.r[resource], rec) }
+
+// ago is a stored time, so long before now.
+func (p *planter) ago(d time.Duration) string { return p.now.Add(-d).Format(timeLayout) }
+
+var seedUsers = []struct{ key, name, status string }{
+	{"nadia", "Nadia Rahman", "available"},
+	{"tom", "Tom Whitlock", "available"},
+	{"siobhan", "Siobhán Keane", "on_break"},
+	{"george", "George Adeyemi", "logged_out"},
+}
+
+func (p *planter) plantUsers() error {
+	for i, u := range seedUsers {
+		id, sip := p.o.named("user", u.key), p.o.named("sip user", u.key)
+		if err := p.put("User", record{"id": id, "fullName": u.name, "email": u.key + "@harbourlane.example", "sipUserId": sip,
+			"confirmedAt": p.ago(200 * 24 * time.Hour), "sipUsername": "hl-" + u.key}); err != nil {
+			return err
+		}
+		if err := p.put("OperatorStatus", record{"id": p.o.named("operator status", u.key), "sipUserId": sip, "agentName": u.name, "status": u.status,
+			"source": []string{"widget", "api", "system"}[i%3], "changedByUserId": id}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var seedAgents = []struct{ name, voice, tone, job string }{
+	{"Molly", "marin", "warm and brief", "You answer the phone of a dental clinic: book, move and cancel appointments, and pass on what needs a person."},
+	{"Iris", "sage", "friendly, formal", "You answer the clinic's email. Never give medical advice. Never promise a refund."},
+	{"Finn", "cedar", "cheerful", "You ring patients to remind them of appointments and check-ups that are due. Stop when asked to."},
+}
+
+func (p *planter) plantAgents() error {
+	for i, a := range seedAgents {
+		rec := record{"id": p.o.named("agent", a.name), "name": a.name, "realtimeProvider": "openai", "realtimeModel": callModel,
+			"callerNameVerificationMode": []string{"soft", "strict", "off"}[i], "identityVerificationFactors": document(`["date_of_birth","phone"]`),
+			"inactivityEnabled": true, "inactivityFirstReminderMs": int64(8000), "inactivityFollowUpMs": int64(12000),
+			"inactivityCallEnabled": true, "inactivityCallFirstReminderMs": int64(8000), "inactivityCallFollowUpMs": int64(12000),
+			"inactivityEmailEnabled": false, "inactivityEmailFirstReminderMs": int64(86400000), "inactivityEmailFollowUpMs": int64(172800000),
+			"inactivityWhatsappEnabled": false, "inactivityWhatsappFirstReminderMs": int64(3600000), "inactivityWhatsappFollowUpMs": int64(7200000),
+			"inactivityDiscordEnabled": false, "inactivityDiscordFirstReminderMs": int64(3600000), "inactivityDiscordFollowUpMs": int64(7200000),
+			"inactivityCallAutoEndEnabled": true, "inactivityCallAutoEndMessage": "I cannot hear you, so I will hang up now. Goodbye.",
+			"inactivityWhatsappAutoEndEnabled": false, "inactivityWhatsappAutoEndMessage": "We close this chat for now.",
+			"contactMemoryEnabled": i != 2, "contactMemoryWriteMode": "auto", "contactMemoryMaxResults": int64(5),
+			"scriptOpeningMode": "fixed", "voice": a.voice, "tone": a.tone, "languages": document(`["en","ga"]`),
+			"workflow":          document(`{"states":["greeting","conversation","closing"]}`),
+			"scriptComposition": "Greet. Ask what it is about. Solve it or pass it on. Say goodbye.", "scriptExamples": "Caller: Do you do children? Agent: We do, from three.",
+			"promptSecurityMiddlewareEnabled": true, "promptSecurityTimeoutMs": int64(1500), "systemPrompt": a.job,
+			"safetyGuardrails": "Do not diagnose. In an emergency name 999 or 112.", "enabledToolIds": document(`["find_slots","book_slot","transfer_to_queue"]`),
+			"toolSettings": document(`{"find_slots":{"max":3}}`), "published": i != 1}
+		p.agents[a.name] = rec
+		if err := p.put("AiAgent", rec); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// seedContacts have numbers and domains that are kept free for fiction.
+var seedContacts = []struct{ key, name, email, phone, birth, lang string }{
+	{"eleanor", "Eleanor Marsh", "eleanor.marsh@example.com", "+447700900101", "1979-04-12", "en"},
+	{"dev", "Dev Patel-Shaw", "dev.ps@example.com", "+447700900102", "1988-11-03", "en"},
+	{"aoife", "Aoife Ní Bhriain", "aoife@example.ie", "+353209100103", "1994-02-27", "ga"},
+	{"malcolm", "Malcolm Ferris", "m.ferris@example.org", "+442079460104", "1951-09-30", "en"},
+	{"grace", "Grace Oyelaran", "grace.oy@example.com", "+447700900105", "1990-06-18", "en"},
+	{"jakub", "Jakub Wiśniewski", "jakub.w@example.com", "+447700900106", "1985-01-09", "pl"},
+	{"hannah", "Hannah Blythe", "hblythe@example.com", "+447700900107", "2001-12-24", "en"},
+	{"connor", "Connor Daly", "connor.daly@example.ie", "+353209100108", "1972-07-07", "en"},
+	{"priya", "Priya Venkataraman", "priya.v@example.org", "+447700900109", "1996-03-15", "en"},
+	{"walter", "Walter Pym", "", "+441632960110", "1938-05-21", "en"},
+	{"zoe", "Zoë Lindqvist", "zoe.lindqvist@example.com", "+447700900111", "1983-10-02", "sv"},
+	{"samir", "Samir Haddad", "samir.h@example.com", "+447700900112", "1991-08-29", "ar"},
+	{"beth", "Beth Cartwright", "beth.c@example.com", "+447700900113", "1969-02-14", "en"},
+	{"liam", "Liam O'Sullivan", "liam.os@example.ie", "+353209100114", "1999-04-01", "en"},
+	{"mei", "Mei-Ling Chow", "meiling@example.org", "+447700900115", "1987-12-12", "zh"},
+	{"robert", "Robert Quill", "rob.quill@example.com", "+442079460116", "1975-06-06", "en"},
+	{"ivy", "Ivy Thornbury", "ivy.t@example.com", "+447700900117", "2004-09-19", "en"},
+	{"tariq", "Tariq Mahmood", "tariq.m@example.com", "+447700900118", "1982-03-03", "ur"},
+	{"nora", "Nora Kelleher", "nora.k@example.ie", "+353209100119", "1964-11-11", "en"},
+	{"olu", "Olu Bamgbose", "olu.b@example.com", "", "1993-05-05", "en"},
+	{"frances", "Frances Deakin", "fdeakin@example.org", "+447700900121", "1958-01-31", "en"},
+	{"kit", "Kit Marlow", "kit.marlow@example.com", "+447700900122", "1997-07-22", "en"},
+}
+
+func (p *planter) plantContacts() error {
+	for i, c := range seedContacts {
+		added := p.ago(time.Duration(400-i*11) * 24 * time.Hour)
+		rec := p.o.contact(c.key, c.name, added)
+		for name, v := range map[string]string{"email": c.email, "phoneE164": c.phone} {
+			if v != "" {
+				rec[name] = v
+			}
+		}
+		rec["dateOfBirth"], rec["defaultLanguage"] = c.birth, c.lang
+		rec["languages"] = encodeDocument([]any{c.lang})
+		rec["metadata"] = encodeDocument(map[string]any{"patientNumber": 20400 + i*7, "recallMonths": 6 + 6*(i%2)})
+		if i%3 == 0 && c.phone != "" {
+			rec["phoneVerifiedAt"] = added
+		}
+		if i%4 == 0 && c.email != "" {
+			rec["emailVerifiedAt"] = added
+		}
+		if i%5 == 1 && c.phone != "" {
+			rec["whatsappReachabilityStatus"], rec["whatsappJid"], rec["whatsappReachabilityCheckedAt"] = "reachable", c.phone[1:]+"@s.whatsapp.net", p.ago(50*time.Hour)
+		}
+		if c.key == "walter" {
+			rec["whatsappReachabilityStatus"], rec["whatsappReachabilityError"], rec["whatsappReachabilityCheckedAt"] = "unreachable", "no account", p.ago(50*time.Hour)
+		}
+		if c.key == "frances" {
+			rec["deletedAt"] = p.ago(70 * time.Hour)
+		}
+		p.contacts[c.key] = rec
+		if err := p.put("Contact", rec); err != nil {
+			return err
+		}
+	}
+	gone := p.o.contact("erased", "[erased]", p.ago(300*24*time.Hour))
+	gone["deletedAt"], gone["erasedAt"] = p.ago(90*time.Hour), p.ago(90*time.Hour)
+	return p.put("Contact", gone)
+}
+
+// contact is a contact with nothing but a name.
+func (o *organisation) contact(key, name, added string) record {
+	return record{"id": o.named("contact", key), "fullName": name, "whatsappReachabilityStatus": "unknown", "metadata": document("{}"),
+		"privateMetadataKeys": document("[]"), "languages": document("[]"), "insertedAt": added, "updatedAt": added}
+}
+
+// plantGroup makes the group that bulk calls can be for: patients due for recall.
+func (p *planter) plantGroup() error {
+	for i, key := range []string{"eleanor", "grace", "hannah", "connor", "zoe", "beth", "mei", "ivy"} {
+		if err := p.put("ContactGroupMember", record{"id": p.o.named("member of recall", key), "groupId": p.o.named("group", "recall"),
+			"contactId": p.contacts[key]["id"], "position": int64(i + 1)}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *planter) plantCampaigns() error {
+	for i, c := range []struct{ name, status string }{{"Spring recall", "active"}, {"Whitening offer", "draft"}, {"New patients, Cork", "completed"}} {
+		id := p.o.named("campaign", c.name)
+		details := map[string]any{"id": id, "displayName": c.name, "status": c.status, "aiAgentId": p.agents["Finn"]["id"],
+			"contactGroupId": p.o.named("group", "recall"), "contactCount": 8, "callsPerDay": 20 + 10*i,
+			"startsAt": p.ago(time.Duration(20-6*i) * 24 * time.Hour), "insertedAt": p.ago(time.Duration(30-6*i) * 24 * time.Hour)}
+		if err := p.put("Campaign", record{"id": id, "details": encodeDocument(details)}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *planter) plantEmailSetup() error {
+	for _, m := range []struct {
+		domain, status, tls string
+		on                  bool
+	}{{"harbourlane.example", "running", "required", true}, {"cork.harbourlane.example", "failed", "optional", true}, {"old.harbourlane.example", "disabled", "disabled", false}} {
+		rec := record{"id": p.o.named("mailbox", m.domain), "inboundDomain": m.domain, "mxTarget": "mx." + m.domain, "listenerEnabled": m.on,
+			"listenerStatus": m.status, "listenerHost": "0.0.0.0", "listenerPort": int64(2525), "tlsMode": m.tls, "maxSessions": int64(20),
+			"metadata": document("{}"), "organisationId": p.o.id}
+		if m.status == "running" {
+			rec["lastInboundAt"] = p.ago(3 * time.Hour)
+		}
+		if err := p.put("EmailMailbox", rec); err != nil {
+			return err
+		}
+	}
+	for _, e := range []struct {
+		local, owner, ownerID, name string
+		standard                    bool
+	}{{"hello", "organisation", p.o.id, "Harbour Lane Dental", true}, {"billing", "organisation", p.o.id, "Harbour Lane Billing", false},
+		{"iris", "ai_agent", p.o.named("agent", "Iris"), "Iris at Harbour Lane", true}, {"nadia", "user", p.o.named("user", "nadia"), "Nadia Rahman", true}} {
+		if err := p.put("EmailIdentity", record{"id": p.o.named("identity", e.local), "ownerType": e.owner, "ownerId": e.ownerID, "localPart": e.local,
+			"domain": "harbourlane.example", "displayName": e.name, "active": true, "defaultOutbound": e.standard, "metadata": document("{}"),
+			"emailMailboxId": p.o.named("mailbox", "harbourlane.example"), "organisationId": p.o.id}); err != nil {
+			return err
+		}
+	}
+	for i, x := range []struct{ model, name, subject, body, variables string }{
+		{"appointment", "Confirmation", "Your appointment at Harbour Lane Dental", "Dear {{name}},\n\nyou are booked for {{time}} with {{clinician}}.\n\nHarbour Lane Dental", `["name","time","clinician"]`},
+		{"appointment", "Reminder", "See you tomorrow", "Dear {{name}},\n\nwe expect you tomorrow at {{time}}.\n", `["name","time"]`},
+		{"contact", "Recall", "Time for a check-up", "Dear {{name}},\n\nit has been {{months}} months. Reply to this email or ring 020 7946 0018.\n", `["name","months"]`},
+		{"invoice", "Invoice", "Your invoice {{number}}", "Dear {{name}},\n\nplease find invoice {{number}} over {{amount}} enclosed.\n", `["name","number","amount"]`},
+		{"contact", "Christmas closing", "We are closed over Christmas", "Dear {{name}},\n\nwe are back on 2 January.\n", `["name"]`},
+	} {
+		if err := p.put("EmailTemplate", record{"id": p.o.named("template", x.name), "model": x.model, "name": x.name, "subject": x.subject, "body": x.body,
+			"variables": document(x.variables), "active": i != 4}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var seedMails = []struct {
+	who, subject, body string
+	hours              int
+}{
+	{"beth", "Overcharged again", "I was overcharged on Monday and nobody rings me back. Please refund the difference.", 70},
+	{"dev", "Reschedule", "Could we reschedule my hygienist appointment to next week?", 52},
+	{"aoife", "Parking", "A chairde, is there parking at the Cork practice?", 30},
+	{"robert", "Invoice", "Please send me the invoice for the crown once more, my accountant lost it.", 26},
+	{"priya", "Book a check-up", "I would like to book a check-up in the first week of the month.", 8},
+	{"kit", "Cancel Friday", "Sorry, I have to cancel Friday.", 3},
+}
+
+func (p *planter) plantMail() error {
+	for i, m := range seedMails {
+		if err := p.mail(fmt.Sprint("mail", i), p.contacts[m.who], m.subject, m.body, p.now.Add(-time.Duration(m.hours)*time.Hour)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mail plants an email that came in, with its conversation and classification.
+func (p *planter) mail(key string, contact record, subject, body string, at time.Time) error {
+	stamp, id := at.Format(timeLayout), p.o.named("message", key)
+	thread, conversation, err := p.o.thread(p.t, contact.text("id"), stamp)
+	if err != nil {
+		return err
+	}
+	msg := record{"id": id, "channel": "email", "direction": "inbound", "status": "received", "body": body, "subject": subject,
+		"fromAddress": contact["email"], "toAddress": "hello@harbourlane.example", "provider": "smtp", "providerMessageId": key + "@mail.example",
+		"occurredAt": stamp, "metadata": document("{}"), "conversationId": conversation, "threadId": thread, "contactId": contact["id"]}
+	if err := p.put("CommunicationMessage", msg); err != nil {
+		return err
+	}
+	class := p.o.emailClassification(msg, stamp)
+	done := at.Add(3 * time.Second).Format(timeLayout)
+	switch key {
+	case "mail2":
+		class["status"], class["lastError"] = "failed", "provider timed out"
+	case "mail3":
+		maps.Copy(class, p.o.classified(msg, done))
+		maps.Copy(class, record{"effectiveLabel": "billing", "effectiveSource": "override", "overriddenAt": p.ago(time.Hour), "overriddenByUserId": p.o.named("user", "tom")})
+	default:
+		maps.Copy(class, p.o.classified(msg, done))
+	}
+	return p.put("EmailClassification", class)
+}

@@ -1,0 +1,283 @@
+package sandbox
+
+import (
+	"fmt"
+	"time"
+)
+
+// callPlan is one call of the seed: who, about what, when, and how it ended.
+type callPlan struct {
+	key     string
+	contact record // nil for a caller who withholds who they are
+	script  *script
+	agent   string
+	at      time.Time
+	status  string // completed, busy, no_answer, failed
+	bulk    any    // the id of a bulk entry
+	// lines, where not nil, are said instead of the script's.
+	lines []line
+	// open leaves the call going on.
+	open bool
+}
+
+// call plants a call with everything that it left behind.
+func (p *planter) call(c *callPlan) (record, error) {
+	o, id := p.o, p.o.named("call", c.key)
+	ai := p.agents[c.agent]
+	call := record{"id": id, "direction": "inbound", "fromNumber": "anonymous", "toNumber": mainLine, "callUuid": o.named("callUuid", id),
+		"callSource": "sip", "status": "initiated", "startedAt": c.at.Format(timeLayout), "conversationId": o.named("conversation", id),
+		"currentHandlerType": "ai_agent", "currentHandlerId": ai["id"], "currentHandlerName": c.agent, "currentAiAgentId": ai["id"],
+		"currentAiAgentName": c.agent, "billingCostCurrency": "GBP", "script": c.script.name, "bulkEntryId": c.bulk}
+	other := "caller"
+	if c.contact != nil {
+		call["contactId"], call["contactFullName"], call["fromNumber"] = c.contact["id"], c.contact["fullName"], c.contact["phoneE164"]
+	}
+	if c.script.outbound {
+		other = "callee"
+		call["direction"], call["callSource"], call["outboundTrunkSource"] = "outbound", "api", "default_sippet_trunk"
+		call["fromNumber"], call["toNumber"] = mainLine, call["fromNumber"]
+		if c.bulk != nil {
+			call["callSource"] = "bulk"
+		}
+	}
+	at := c.at.Add(time.Duration(2+o.random("rings", id).IntN(9)) * time.Second)
+	var rows []planted
+	add := func(resource string, rec record) { rows = append(rows, planted{resource, rec}) }
+	add("ConversationEvent", o.event(call, "started", "call_started", "Call started", c.at, nil))
+	var left any
+	if c.status == "completed" || c.open {
+		call["status"], call["answeredAt"], call["mediaQualifiedAt"] = "answered", at.Format(timeLayout), at.Format(timeLayout)
+		add("ConversationEvent", o.event(call, "answered", "call_answered", "Answered", at, nil))
+		at = p.speak(call, c, at, add)
+	} else {
+		at = at.Add(20 * time.Second)
+	}
+	conversation := o.conversation(call, ai.text("id"), c.at)
+	conversation["lastActivityAt"] = at.Format(timeLayout)
+	if !c.open {
+		for k, v := range o.ended(call, c.status, at) {
+			call[k] = v
+		}
+		left = at.Format(timeLayout)
+		conversation["status"], conversation["endedAt"], conversation["outcome"] = "ended", left, c.status
+		add("ConversationEvent", o.event(call, "ended", "call_ended", "Call "+c.status, at, nil))
+		if c.status == "completed" {
+			first := firstName(call)
+			conversation["outcome"], conversation["summary"] = c.script.outcome, fill(c.script.summary, first, c.agent)
+			add("CallClassification", o.classification(call, c.script, first, c.agent, at.Add(6*time.Second)))
+		}
+	}
+	add("CallParticipant", o.participant(call, "ai", ai.text("id"), "ai_agent", c.at, left))
+	if call["answeredAt"] != nil {
+		add("CallParticipant", o.participant(call, other, o.named("member", id, other), other, c.at, left))
+	}
+	add("Conversation", conversation)
+	delete(call, "contactFullName") // a calculation
+	add("Call", call)
+	for _, row := range rows {
+		if err := p.put(row.resource, row.rec); err != nil {
+			return nil, err
+		}
+	}
+	return call, nil
+}
+
+type planted struct {
+	resource string
+	rec      record
+}
+
+// speak plants what was said and done, and gives the time when it was over.
+func (p *planter) speak(call record, c *callPlan, at time.Time, add func(string, record)) time.Time {
+	lines := c.lines
+	if lines == nil {
+		lines = c.script.lines
+	}
+	if c.open {
+		lines = lines[:min(2, len(lines))]
+	}
+	first := firstName(call)
+	for n, l := range lines {
+		if l.tool != "" {
+			event, audit := p.o.toolUse(call, n, len(lines), l, at.Add(-500*time.Millisecond))
+			add("ConversationEvent", event)
+			add("CallAiAuditEvent", audit)
+		}
+		speaker := "caller"
+		if l.agent {
+			speaker = "agent"
+		} else if call["callerSpokeAt"] == nil {
+			call["callerSpokeAt"] = at.Format(timeLayout)
+		}
+		add("CallTranscript", p.o.transcript(call, n, speaker, fill(l.text, first, c.agent), at))
+		at = at.Add(l.pace())
+	}
+	return at
+}
+
+// plantHistory plants the calls of the last week: some each working day, none
+// in the last half hour.
+func (p *planter) plantHistory() error {
+	inbound := []string{"book", "move", "pain", "price", "complaint", "directions", "cancel", "repeat_prescription"}
+	outbound := []string{"reminder", "recall", "not_interested", "voicemail"}
+	n := 0
+	for day := 6; day >= 0; day-- {
+		date := p.now.AddDate(0, 0, -day).Truncate(24 * time.Hour)
+		for slot := range 6 {
+			r := p.o.random("slot", fmt.Sprint(day), fmt.Sprint(slot))
+			at := date.Add(8*time.Hour + 40*time.Minute + time.Duration(slot*85+r.IntN(70))*time.Minute + time.Duration(r.IntN(60))*time.Second)
+			if at.After(p.now.Add(-30 * time.Minute)) {
+				at = p.now.Add(-time.Duration(35+slot*95) * time.Minute) // today is younger than that
+			}
+			c := &callPlan{key: fmt.Sprint("history ", n), contact: p.contacts[seedContacts[(n*7+3)%len(seedContacts)].key],
+				script: scriptNamed(inbound[(n*3+day)%len(inbound)]), agent: "Molly", at: at, status: "completed"}
+			if slot%3 == 2 {
+				c.script, c.agent = scriptNamed(outbound[(n+day)%len(outbound)]), "Finn"
+				c.status = []string{"completed", "completed", "no_answer", "completed", "busy", "completed", "failed"}[n%7]
+			}
+			if c.contact["phoneE164"] == nil {
+				c.contact = p.contacts["eleanor"]
+			}
+			if _, err := p.call(c); err != nil {
+				return err
+			}
+			n++
+		}
+	}
+	return nil
+}
+
+// plantReviews plants what people did about the calls of the week: one is
+// marked for review, one label corrected, one classification failed, one
+// recording lost.
+func (p *planter) plantReviews() error {
+	calls, err := p.t.all(p.o.r["Call"], `t."status" = 'completed' ORDER BY t."startedAt" DESC LIMIT 4`)
+	if err != nil {
+		return err
+	}
+	tom := p.o.named("user", "tom")
+	flagged, corrected, failed, lost := calls[0].text("id"), calls[1].text("id"), calls[2].text("id"), calls[3].text("id")
+	for _, u := range []struct {
+		resource, id string
+		changes      record
+	}{
+		{"Call", flagged, record{"flaggedAt": p.ago(10 * time.Minute), "flaggedByUserId": tom}},
+		{"CallClassification", p.o.named("classification", corrected), record{"effectiveLabel": "complaint", "effectiveSource": "override",
+			"overriddenAt": p.ago(5 * time.Minute), "overriddenByUserId": tom}},
+		{"CallClassification", p.o.named("classification", failed), record{"status": "failed", "predictedLabel": nil, "effectiveLabel": nil,
+			"effectiveSource": nil, "predictedConfidence": nil, "classificationSummary": nil, "lastError": "provider timed out"}},
+		{"Call", lost, record{"recordingStatus": "failed", "recordingUri": nil, "recordingUploadedAt": nil, "recordingError": "upload timed out after 3 tries"}},
+	} {
+		if err := p.t.update(p.o.r[u.resource], u.id, u.changes); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// plantLive plants what is going on now: an AI agent in conversation, an
+// operator on a call, and a caller who waits.
+func (p *planter) plantLive() error {
+	talking, err := p.call(&callPlan{key: "live agent", contact: p.contacts["samir"], script: scriptNamed("book"), agent: "Molly", at: p.now.Add(-40 * time.Second), open: true})
+	if err != nil {
+		return err
+	}
+	if err := p.o.schedule(p.t, "say", talking.text("id"), 2, 20*time.Minute); err != nil {
+		return err
+	}
+	withOperator, err := p.call(&callPlan{key: "live operator", contact: p.contacts["malcolm"], script: scriptNamed("complaint"), agent: "Molly", at: p.now.Add(-4 * time.Minute), open: true})
+	if err != nil {
+		return err
+	}
+	member := p.o.named("member", withOperator.text("id"), "tom")
+	if err := p.t.update(p.o.r["Call"], withOperator.text("id"), record{"currentHandlerType": "operator", "currentHandlerId": p.o.named("user", "tom"),
+		"currentHandlerName": "Tom Whitlock", "currentOperatorMemberUuid": member, "currentOperatorName": "Tom Whitlock", "sipUsername": "hl-tom"}); err != nil {
+		return err
+	}
+	if err := p.put("CallParticipant", p.o.participant(withOperator, "tom", member, "operator", p.now.Add(-3*time.Minute), nil)); err != nil {
+		return err
+	}
+	if err := p.o.schedule(p.t, "hang_up", withOperator.text("id"), 0, 25*time.Minute); err != nil {
+		return err
+	}
+	for i, key := range []string{"nora", "tariq"} {
+		call, err := p.call(&callPlan{key: "waiting " + key, contact: p.contacts[key], script: scriptNamed([]string{"pain", "repeat_prescription"}[i]),
+			agent: "Molly", at: p.now.Add(-time.Duration(3-i) * time.Minute), open: true})
+		if err != nil {
+			return err
+		}
+		if err := p.o.handlersLeave(p.t, call); err != nil {
+			return err
+		}
+		if err := p.t.update(p.o.r["Call"], call.text("id"), record{"currentHandlerType": "queue", "currentHandlerId": nil, "currentHandlerName": "reception"}); err != nil {
+			return err
+		}
+		entry := record{"id": p.o.named("queue entry", key), "callUuid": call["callUuid"], "queueName": "reception", "callerIdNumber": call["fromNumber"],
+			"callerIdName": p.contacts[key]["fullName"], "state": "waiting", "waitStartedAt": p.now.Add(-time.Duration(2-i) * time.Minute).Format(secondLayout)}
+		if err := p.put("CallQueueEntry", entry); err != nil {
+			return err
+		}
+		if err := p.o.schedule(p.t, queuePatience, entry.text("id"), 0, queueWait); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// plantQueueHistory plants who waited this week: the callers of the scripts
+// that end with a person.
+func (p *planter) plantQueueHistory() error {
+	calls, err := p.t.all(p.o.r["Call"], `t."status" = 'completed' AND t."script" IN ('pain', 'repeat_prescription') ORDER BY t."startedAt"`)
+	if err != nil {
+		return err
+	}
+	for i, call := range calls {
+		began, err := time.Parse(timeLayout, call.text("startedAt"))
+		if err != nil {
+			return err
+		}
+		entry := record{"id": p.o.named("queue entry", call.text("id")), "callUuid": call["callUuid"], "queueName": "reception",
+			"callerIdNumber": call["fromNumber"], "callerIdName": call["contactFullName"], "waitStartedAt": began.Add(30 * time.Second).Format(secondLayout)}
+		if i%4 == 3 {
+			entry["state"], entry["abandonedAt"] = "abandoned", began.Add(4*time.Minute).Format(secondLayout)
+		} else {
+			entry["state"], entry["agentName"] = "completed", []string{"Nadia Rahman", "Tom Whitlock"}[i%2]
+			entry["answeredAt"], entry["completedAt"] = began.Add(70*time.Second).Format(secondLayout), began.Add(5*time.Minute).Format(secondLayout)
+		}
+		if err := p.put("CallQueueEntry", entry); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// plantBulk plants a bulk call of two days ago, over.
+func (p *planter) plantBulk() error {
+	id, at := p.o.named("bulk", "recall"), p.now.Add(-49*time.Hour)
+	keys := []string{"eleanor", "grace", "hannah", "connor", "zoe", "beth"}
+	done, failed := int64(0), int64(0)
+	for i, key := range keys {
+		status, entryID, start := []string{"completed", "completed", "no_answer", "completed", "busy", "completed"}[i], p.o.named("bulk entry", key), at.Add(time.Duration(i)*70*time.Second)
+		call, err := p.call(&callPlan{key: "bulk " + key, contact: p.contacts[key], script: scriptNamed([]string{"recall", "not_interested"}[i%2]), agent: "Finn",
+			at: start, status: status, bulk: entryID})
+		if err != nil {
+			return err
+		}
+		entry := record{"id": entryID, "position": int64(i + 1), "status": "completed", "callUuid": call["callUuid"], "startedAt": start.Format(timeLayout),
+			"completedAt": call["endedAt"], "bulkOutboundCallId": id, "contactId": p.contacts[key]["id"], "callId": call["id"],
+			"insertedAt": at.Format(timeLayout), "updatedAt": call["endedAt"]}
+		if status == "completed" {
+			done++
+		} else {
+			failed++
+			entry["status"], entry["errorMessage"] = "failed", "Call ended as "+status
+		}
+		if err := p.put("BulkOutboundCallEntry", entry); err != nil {
+			return err
+		}
+	}
+	end := at.Add(9 * time.Minute).Format(timeLayout)
+	return p.put("BulkOutboundCall", record{"id": id, "status": "completed", "targetType": "group", "concurrency": int64(2), "totalCount": int64(len(keys)),
+		"contactGroupId": p.o.named("group", "recall"), "contactLimit": int64(6), "startedCount": int64(len(keys)), "completedCount": done, "failedCount": failed, "startedAt": at.Format(timeLayout), "completedAt": end,
+		"aiAgentId": p.agents["Finn"]["id"], "initiatedByUserId": p.o.named("user", "nadia"), "insertedAt": at.Format(timeLayout), "updatedAt": end})
+}
