@@ -1,0 +1,153 @@
+package rpctest
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/sippet-ai/sippet-mcp/schemas"
+)
+
+// maxUsual bounds the answers that are kept for the next request with the same bytes.
+const maxUsual = 1000
+
+// usual is the answer of a server that was told nothing.
+func (s *Server) usual(r Request) string {
+	if r.Endpoint != Run {
+		return success("")
+	}
+	key := string(r.Body)
+	s.mu.Lock()
+	body, ok := s.defaults[key]
+	s.mu.Unlock()
+	if ok {
+		return body
+	}
+	body = usual(r)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.defaults) >= maxUsual {
+		clear(s.defaults)
+	}
+	s.defaults[key] = body
+	return body
+}
+
+// payload is what the answers look at.
+type payload struct {
+	Fields []string       `json:"fields"`
+	Filter map[string]any `json:"filter"`
+	Sort   string         `json:"sort"`
+	Page   *page          `json:"page"`
+}
+
+type page struct {
+	Limit  int     `json:"limit"`
+	Offset *int    `json:"offset"`
+	After  *string `json:"after"`
+	Before *string `json:"before"`
+	Count  bool    `json:"count"`
+}
+
+func usual(r Request) string {
+	a, err := schemas.Find(r.Action)
+	if err != nil {
+		return `{"success":false,"errors":[{"type":"action_not_found","message":"RPC action %{action_name} not found","shortMessage":"Action not found","vars":{"actionName":` + quote(r.Action) + `},"fields":[],"path":[]}]}`
+	}
+	var p payload
+	_ = json.Unmarshal(r.Body, &p)
+	switch {
+	case a.List():
+		rows := []string{Record(a.Resource, p.Fields, 1), Record(a.Resource, p.Fields, 2)}
+		return success(envelope(rows, p.Page, 0, false, len(rows)))
+	case a.Resource == nil:
+		return success(`{"ok":true,"codec":"opus"}`)
+	case len(p.Fields) == 0:
+		return success("{}")
+	}
+	return success(Record(a.Resource, p.Fields, 1))
+}
+
+// envelope puts rows into what Sippet puts them: a plain list without a page,
+// else a keyset page, or an offset page where offset or count were asked for.
+// first is the place of the first row among all.
+func envelope(rows []string, p *page, first int, more bool, all int) string {
+	list := "[" + strings.Join(rows, ",") + "]"
+	if p == nil {
+		return list
+	}
+	count := "null"
+	if p.Count {
+		count = fmt.Sprint(all)
+	}
+	if p.Offset != nil || p.Count && p.After == nil && p.Before == nil {
+		return fmt.Sprintf(`{"results":%s,"hasMore":%t,"limit":%d,"offset":%d,"count":%s,"type":"offset"}`, list, more, p.Limit, first, count)
+	}
+	previous, next := "null", "null"
+	if len(rows) > 0 {
+		previous, next = quote(cursor(first)), quote(cursor(first+len(rows)-1))
+	}
+	return fmt.Sprintf(`{"results":%s,"hasMore":%t,"limit":%d,"after":%s,"before":%s,"previousPage":%s,"nextPage":%s,"count":%s,"type":"keyset"}`,
+		list, more, p.Limit, orNull(p.After), orNull(p.Before), previous, next, count)
+}
+
+func orNull(s *string) string {
+	if s == nil {
+		return "null"
+	}
+	return quote(*s)
+}
+
+func quote(s string) string { b, _ := json.Marshal(s); return string(b) }
+
+// ID is the n-th uuid of the records here.
+func ID(n int) string { return fmt.Sprintf("00000000-0000-4000-8000-%012d", n) }
+
+// Record is the n-th record of a resource as JSON, with a value for each of the
+// fields that fits its kind. Unknown fields are null.
+func Record(res *schemas.Resource, fields []string, n int) string {
+	var b strings.Builder
+	b.WriteByte('{')
+	for i, name := range fields {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString(quote(name) + ":" + value(res.Field(name), n))
+	}
+	b.WriteByte('}')
+	return b.String()
+}
+
+func value(f *schemas.Field, n int) string {
+	if f == nil {
+		return "null"
+	}
+	switch f.Kind {
+	case schemas.UUID:
+		return quote(ID(n))
+	case schemas.Word:
+		if len(f.Values) > 0 {
+			return quote(f.Values[0])
+		}
+		return fmt.Sprintf(`"word-%d"`, n)
+	case schemas.Bool:
+		return "true"
+	case schemas.Integer:
+		return fmt.Sprint(n)
+	case schemas.Float:
+		return "0.5"
+	case schemas.Decimal:
+		return `"0.50"`
+	case schemas.Time:
+		return fmt.Sprintf(`"2026-01-31T09:00:%02d.000000Z"`, n%60)
+	case schemas.Second:
+		return fmt.Sprintf(`"2026-01-31T09:00:%02dZ"`, n%60)
+	case schemas.Date:
+		return `"2026-01-31"`
+	case schemas.Map:
+		return `{"key":"some value"}`
+	case schemas.Texts:
+		return `["some","texts"]`
+	}
+	return fmt.Sprintf(`"Some text %d"`, n)
+}
