@@ -2,6 +2,7 @@ package schemas
 
 import (
 	"encoding/json"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -83,7 +84,6 @@ type Action struct {
 	keys   map[string]bool // payload key → required by the reference
 	schema json.RawMessage
 	check  *node
-	fields map[string]bool
 }
 
 // Key reports whether the payload has the key, and whether the reference requires it.
@@ -155,12 +155,8 @@ func Find(name string) (*Action, error) {
 	if a, ok := byName[name]; ok {
 		return a, nil
 	}
-	names := make([]string, 0, len(registry))
-	for _, a := range registry {
-		names = append(names, a.Name)
-	}
 	e := &Error{Outcome: InvalidArguments, Message: "unknown action " + quote(name), Next: "list the actions with `sippet-mcp actions`"}
-	if n := nearest(name, names); n != "" {
+	if n := nearest(name, slices.Sorted(maps.Keys(byName))); n != "" {
 		e.Message += ", did you mean " + n + "?"
 	}
 	return nil, e

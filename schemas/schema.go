@@ -63,13 +63,9 @@ func (a *Action) build() {
 		panic(fmt.Sprintf("schemas: %s: %v", a.Name, err))
 	}
 	a.schema = raw
-	a.fields = map[string]bool{}
-	if a.Resource != nil {
-		for _, f := range a.Fields {
-			if a.Resource.Field(f) == nil {
-				panic(fmt.Sprintf("schemas: %s: default field %q is not a field of %s", a.Name, f, a.Resource.Name))
-			}
-			a.fields[f] = true
+	for _, f := range a.Fields {
+		if a.Resource.Field(f) == nil {
+			panic(fmt.Sprintf("schemas: %s: default field %q is not a field of %s", a.Name, f, a.Resource.Name))
 		}
 	}
 }
