@@ -86,15 +86,17 @@ func runCall(ctx context.Context, p *program, o *callOptions, args []string) err
 
 // answerOnTerminal puts the question to whoever is at the terminal.
 func answerOnTerminal(ctx context.Context, p *program, r *tools.Runner, q tools.Request, pending *policy.Pending) tools.Result {
-	if !p.inTerminal || !p.errTerminal {
+	tty, err := p.terminal()
+	if err != nil {
 		return r.Unasked(ctx, q, pending.Grant, "a person must agree first and there is no terminal to ask on")
 	}
-	fmt.Fprintf(p.err, "\n%s\n\nType yes to do this: ", pending.Card.Text())
+	defer tty.Close()
+	fmt.Fprintf(tty, "\n%s\n\nType yes to do this: ", pending.Card.Text())
 	ctx, cancel := context.WithDeadline(ctx, pending.Card.Expires)
 	defer cancel()
-	line, err := readLine(ctx, p.in)
+	line, err := readLine(ctx, tty)
 	if err != nil {
-		fmt.Fprintln(p.err)
+		fmt.Fprintln(tty)
 		return r.Unasked(ctx, q, pending.Grant, "a person must agree first and nobody answered")
 	}
 	return r.Answer(ctx, q, pending.Grant, strings.EqualFold(strings.TrimSpace(line), "yes"), "terminal")

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"syscall"
 
@@ -20,19 +21,46 @@ type program struct {
 	in       io.Reader
 	out, err io.Writer
 	env      func(string) string
-	// inTerminal, outTerminal and errTerminal say whether a person is at that end.
-	inTerminal, outTerminal, errTerminal bool
+	// outTerminal and errTerminal say whether a person reads there.
+	outTerminal, errTerminal bool
+	// terminal opens the terminal that the program was started from, for a question; an error where there is none.
+	terminal func() (io.ReadWriteCloser, error)
 }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	p := &program{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.Getenv,
-		inTerminal:  term.IsTerminal(int(os.Stdin.Fd())),
 		outTerminal: term.IsTerminal(int(os.Stdout.Fd())),
-		errTerminal: term.IsTerminal(int(os.Stderr.Fd()))}
+		errTerminal: term.IsTerminal(int(os.Stderr.Fd())),
+		terminal:    openTerminal}
 	os.Exit(p.run(ctx, os.Args[1:]))
 }
+
+// openTerminal opens the controlling terminal, whatever stdin and stdout are:
+// an answer that is piped on can still be asked about, and a piped input cannot answer.
+func openTerminal() (io.ReadWriteCloser, error) {
+	if runtime.GOOS != "windows" {
+		return os.OpenFile("/dev/tty", os.O_RDWR, 0)
+	}
+	in, err := os.OpenFile("CONIN$", os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	out, err := os.OpenFile("CONOUT$", os.O_RDWR, 0)
+	if err != nil {
+		in.Close()
+		return nil, err
+	}
+	return console{in, out}, nil
+}
+
+// console is Windows' terminal, which has a file for each direction.
+type console struct{ in, out *os.File }
+
+func (c console) Read(p []byte) (int, error)  { return c.in.Read(p) }
+func (c console) Write(p []byte) (int, error) { return c.out.Write(p) }
+func (c console) Close() error                { return errors.Join(c.in.Close(), c.out.Close()) }
 
 // run runs the command line and gives the exit code.
 func (p *program) run(ctx context.Context, args []string) int {

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"sippet-mcp": main})
+}
+
+// The program's behaviour, as a person at a shell sees it. $LIVE is a stand-in
+// for Sippet that answers every action with one row and writes down the
+// actions that it ran in $WORK/ran.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Setup: func(e *testscript.Env) error {
+			live := httptest.NewServer(standIn(filepath.Join(e.WorkDir, "ran")))
+			e.Defer(live.Close)
+			page, err := filepath.Abs("../../schemas/testdata/page.txt")
+			if err != nil {
+				return err
+			}
+			e.Setenv("LIVE", live.URL)
+			e.Setenv("PAGE", page)
+			e.Setenv("HOME", e.WorkDir)
+			e.Setenv("XDG_CONFIG_HOME", filepath.Join(e.WorkDir, "config"))
+			return nil
+		},
+		RequireExplicitExec: true,
+	})
+}
+
+func standIn(ran string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		if r.Header.Get("X-Api-Key") != "sk_test_1234567890" {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		var body struct{ Action string }
+		_ = json.NewDecoder(r.Body).Decode(&body)
+		if strings.HasSuffix(r.URL.Path, "/validate") {
+			_, _ = w.Write([]byte(`{"success":true}`))
+			return
+		}
+		f, err := os.OpenFile(ran, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+		if err == nil {
+			_, _ = f.WriteString(body.Action + "\n")
+			_ = f.Close()
+		}
+		if strings.HasPrefix(body.Action, "list_") {
+			_, _ = w.Write([]byte(`{"success":true,"data":[{"id":"c0000000-0000-4000-8000-000000000001","fullName":"Ada\u202e Lovelace"}]}`))
+			return
+		}
+		_, _ = w.Write([]byte(`{"success":true,"data":{"id":"c0000000-0000-4000-8000-000000000001"}}`))
+	})
+}
