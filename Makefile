@@ -1,0 +1,38 @@
+.DEFAULT_GOAL := help
+.PHONY: help run test race lint fmt fuzz bench inspector build vuln
+
+help: ## list these targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+run: ## serve the sandbox over HTTP on 127.0.0.1:8765
+	go run ./cmd/sippet-mcp http --sandbox
+
+test: ## every test
+	go test ./...
+
+race: ## every test under the race detector (needs a C compiler)
+	go test -race ./...
+
+lint: ## formatting, vet, staticcheck
+	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }
+	go vet ./...
+	go tool staticcheck ./...
+
+fmt: ## format the code
+	gofmt -w .
+
+fuzz: ## each fuzz target for half a minute
+	@for p in ./schemas:FuzzCheck ./rpc:FuzzEnvelope; do \
+		go test $${p%%:*} -run '^$$' -fuzz $${p##*:} -fuzztime 30s || exit 1; done
+
+bench: ## measure against a direct POST and a bare mcp-go server
+	go run ./bench
+
+inspector: ## the official MCP Inspector against the sandbox (needs npm)
+	go test -count=1 -v ./inspector
+
+build: ## the program, in bin/
+	CGO_ENABLED=0 go build -trimpath -o bin/sippet-mcp ./cmd/sippet-mcp
+
+vuln: ## known vulnerabilities (needs the network)
+	go run golang.org/x/vuln/cmd/govulncheck@latest ./...
