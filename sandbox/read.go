@@ -1,7 +1,6 @@
 package sandbox
 
 import (
-	"encoding/base64"
 	"slices"
 	"strings"
 )
@@ -167,15 +166,15 @@ func beyond(order []sortKey, values []any, backwards bool) condition {
 		case values[i] == nil:
 			further = condition{sql: "FALSE"}
 		case nullsFirst || k.attr.Name == "id":
-			further = condition{e + " " + op + " ?", []any{cursorParam(k.attr, values[i])}}
+			further = condition{e + " " + op + " ?", []any{values[i]}}
 		default:
-			further = condition{"(" + e + " " + op + " ? OR " + e + " IS NULL)", []any{cursorParam(k.attr, values[i])}}
+			further = condition{"(" + e + " " + op + " ? OR " + e + " IS NULL)", []any{values[i]}}
 		}
 		if i > 0 {
 			further = joinConditions([]condition{same, further}, "AND")
 		}
 		parts = append(parts, further)
-		equal := condition{e + " IS ?", []any{cursorParam(k.attr, values[i])}}
+		equal := condition{e + " IS ?", []any{values[i]}}
 		if i == 0 {
 			same = equal
 		} else {
@@ -183,17 +182,6 @@ func beyond(order []sortKey, values []any, backwards bool) condition {
 		}
 	}
 	return joinConditions(parts, "OR")
-}
-
-// cursorParam takes an array's key back to the bytes that it was: JSON made
-// base64 of them.
-func cursorParam(a *attribute, v any) any {
-	if s, ok := v.(string); ok && a.Kind.array() {
-		if b, err := base64.StdEncoding.DecodeString(s); err == nil {
-			return b
-		}
-	}
-	return v
 }
 
 // get answers one record.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -165,7 +166,8 @@ func columnText(v driver.Value) (string, bool) {
 	return "", false
 }
 
-// arrayKey orders arrays element by element, the shorter first.
+// arrayKey orders arrays element by element, the shorter first. It is
+// hexadecimal, so that it can be part of a cursor.
 func arrayKey(_ *sqlite.FunctionContext, args []driver.Value) (driver.Value, error) {
 	s, ok := columnText(args[0])
 	if !ok {
@@ -179,7 +181,7 @@ func arrayKey(_ *sqlite.FunctionContext, args []driver.Value) (driver.Value, err
 	for _, x := range items {
 		key = append(append(key, x...), 0)
 	}
-	return key, nil
+	return hex.EncodeToString(key), nil
 }
 
 // mapKey orders objects as jsonb does: those with fewer keys first.

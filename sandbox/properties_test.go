@@ -1,0 +1,330 @@
+package sandbox
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/sippet-ai/sippet-mcp/schemas"
+	"pgregory.net/rapid"
+)
+
+// drawAction draws one of the actions that do, by name: names shrink well.
+func drawAction(t *rapid.T, do func(*schemas.Action) bool) *schemas.Action {
+	byName := map[string]*schemas.Action{}
+	for _, a := range schemas.Actions() {
+		if do(a) {
+			byName[a.Name] = a
+		}
+	}
+	return byName[rapid.SampledFrom(sortedKeys(byName)).Draw(t, "action")]
+}
+
+func sortable(r *schemas.Resource) []string {
+	var out []string
+	for _, f := range r.Fields {
+		if f.Kind != schemas.Map {
+			out = append(out, f.Name)
+		}
+	}
+	return out
+}
+
+func drawSort(t *rapid.T, r *schemas.Resource) string {
+	keys := rapid.SliceOfNDistinct(rapid.SampledFrom(sortable(r)), 0, 3, rapid.ID[string]).Draw(t, "sort")
+	for i, k := range keys {
+		keys[i] = rapid.SampledFrom([]string{"", "+", "-", "++", "--"}).Draw(t, "direction") + k
+	}
+	return strings.Join(keys, ",")
+}
+
+func ids(rows []map[string]any) []string {
+	var out []string
+	for _, r := range rows {
+		out = append(out, r["id"].(string))
+	}
+	return out
+}
+
+// TestWalkSeesEachRowOnce walks keyset pages forwards and backwards under any
+// order, while contacts are added and removed.
+func TestWalkSeesEachRowOnce(t *testing.T) {
+	o := open(t, Options{})
+	rapid.Check(t, func(rt *rapid.T) {
+		a := drawAction(rt, (*schemas.Action).Paged)
+		sort := drawSort(rt, a.Resource)
+		ask := func(page map[string]any) map[string]any {
+			req := map[string]any{"action": a.Name, "fields": []string{"id"}, "page": page}
+			if sort != "" {
+				req["sort"] = sort
+			}
+			status, out := o.post("run", req)
+			data, ok := out["data"].(map[string]any)
+			if status != 200 || !ok {
+				rt.Fatalf("%v: status %d, %v", req, status, out)
+			}
+			return data
+		}
+		before := ids(o.list(`{"action":"` + a.Name + `","fields":["id"],"page":{"limit":250}}`))
+		limit := len(before)/8 + rapid.IntRange(1, 5).Draw(rt, "limit")
+		var forwards []string
+		page, last := map[string]any{"limit": limit}, ""
+		for n := 0; ; n++ {
+			data := ask(page)
+			for _, row := range data["results"].([]any) {
+				forwards = append(forwards, row.(map[string]any)["id"].(string))
+			}
+			if data["hasMore"] == false {
+				last, _ = data["nextPage"].(string)
+				break
+			}
+			page = map[string]any{"limit": limit, "after": data["nextPage"]}
+			if a.Name == "list_contacts" && n%3 == 0 {
+				o.run(fmt.Sprintf(`{"action":"create_contact","input":{"fullName":"added %d"}}`, n))
+			}
+		}
+		seen := map[string]int{}
+		for _, id := range forwards {
+			seen[id]++
+		}
+		for _, id := range before {
+			if seen[id] != 1 {
+				rt.Fatalf("%s by %q: row %s was seen %d times", a.Name, sort, id, seen[id])
+			}
+		}
+		var backwards []string
+		for cursor := last; ; {
+			data := ask(map[string]any{"limit": limit, "before": cursor})
+			var some []string
+			for _, row := range data["results"].([]any) {
+				some = append(some, row.(map[string]any)["id"].(string))
+			}
+			backwards = append(some, backwards...)
+			if data["hasMore"] == false {
+				break
+			}
+			cursor = data["previousPage"].(string)
+		}
+		// The last row is where the walk back began; what was added meanwhile may be new.
+		known := func(list []string) []string {
+			return slices.DeleteFunc(slices.Clone(list), func(id string) bool { return !slices.Contains(before, id) })
+		}
+		want := known(forwards)
+		if len(want) > 0 && want[len(want)-1] == forwards[len(forwards)-1] {
+			want = want[:len(want)-1]
+		}
+		if d := cmp.Diff(known(backwards), want, cmpopts.EquateEmpty()); d != "" {
+			rt.Fatalf("%s by %q: backwards differs from forwards:\n%s", a.Name, sort, d)
+		}
+	})
+}
+
+// TestFilterAndItsNegationPartition checks that no row passes both a filter
+// and its negation, and that what passes neither is null in a filtered field.
+func TestFilterAndItsNegationPartition(t *testing.T) {
+	o := open(t, Options{})
+	rapid.Check(t, func(rt *rapid.T) {
+		a := drawAction(rt, (*schemas.Action).Paged)
+		all := o.list(`{"action":"` + a.Name + `","fields":` + names(a.Resource) + `}`)
+		field := rapid.SampledFrom(sortable(a.Resource)).Draw(rt, "field")
+		value := rapid.SampledFrom(all).Draw(rt, "row")[field]
+		op := rapid.SampledFrom([]string{"eq", "notEq", "in", "isNil", "greaterThan", "lessThanOrEqual"}).Draw(rt, "operator")
+		operand := value
+		switch op {
+		case "in":
+			operand = []any{value}
+		case "isNil":
+			operand = true
+		}
+		f := map[string]any{field: map[string]any{op: operand}}
+		ask := func(filter any) []string {
+			_, out := o.post("run", map[string]any{"action": a.Name, "fields": []string{"id"}, "filter": filter})
+			rows, ok := out["data"].([]any)
+			if !ok {
+				rt.Fatalf("%v: %v", filter, out)
+			}
+			var got []string
+			for _, row := range rows {
+				got = append(got, row.(map[string]any)["id"].(string))
+			}
+			return got
+		}
+		yes, no := ask(f), ask(map[string]any{"not": []any{f}})
+		for _, row := range all {
+			id := row["id"].(string)
+			in, out := slices.Contains(yes, id), slices.Contains(no, id)
+			switch {
+			case in && out:
+				rt.Fatalf("%v: row %s passes the filter and its negation", f, id)
+			case !in && !out && row[field] != nil && operand != nil && !(op == "in" && value == nil):
+				rt.Fatalf("%v: row %s, whose %s is %v, passes neither", f, id, field, row[field])
+			}
+		}
+	})
+}
+
+// drawInput makes an input of an action's keys, mostly of the right kind.
+func drawInput(t *rapid.T, a *schemas.Action) map[string]any {
+	properties, needed := inputOf(a)
+	out := map[string]any{}
+	for _, name := range sortedKeys(properties) {
+		if !slices.Contains(needed, name) && rapid.Bool().Draw(t, "leave out "+name) {
+			continue
+		}
+		out[name] = rapid.SampledFrom([]any{nil, "", " x ", "true", true, 3, -1, 2.5, "2026-01-01", "2026-01-01T00:00:00Z", "on_break", "enabled", "x",
+			"c0000000-0000-4000-8000-000000000001", []any{}, []any{"en", ""}, []any{map[string]any{}}, map[string]any{"a": 1}, map[string]any{"0": "en"}}).Draw(t, name)
+	}
+	if rapid.IntRange(0, 9).Draw(t, "unknown") == 0 {
+		out["bogus"] = 1
+	}
+	return out
+}
+
+// TestValidateMissesOnlyWhatTheRecordingsShow runs what validate passed: it may
+// fail only for an unknown key, an item of an array, uniqueness, or a permission.
+func TestValidateMissesOnlyWhatTheRecordingsShow(t *testing.T) {
+	o := open(t, Options{})
+	writes := func(a *schemas.Action) bool {
+		verb, _, _ := strings.Cut(a.Name, "_")
+		return a.Input != nil && (verb == "create" || verb == "update" || verb == "set")
+	}
+	rapid.Check(t, func(rt *rapid.T) {
+		a := drawAction(rt, writes)
+		req := map[string]any{"action": a.Name, "input": drawInput(rt, a)}
+		if has, _ := a.Key("identity"); has {
+			rows := o.list(`{"action":"` + listOf(a) + `","fields":["id"]}`)
+			req["identity"] = rapid.SampledFrom(rows).Draw(rt, "row")["id"]
+		}
+		changes := o.changes()
+		_, valid := o.post("validate", req)
+		if o.changes() != changes {
+			rt.Fatalf("validate wrote: %v", req)
+		}
+		_, ran := o.post("run", req)
+		if valid["success"] != true {
+			if ran["success"] == true {
+				rt.Fatalf("run did what validate refused: %v: %v", req, valid["errors"])
+			}
+			return
+		}
+		errors, _ := ran["errors"].([]any)
+		for _, e := range errors {
+			e := e.(map[string]any)
+			_, item := e["vars"].(map[string]any)["index"]
+			unknown := e["code"] == "internal_error" && req["input"].(map[string]any)["bogus"] != nil
+			if !unknown && !item && e["type"] != "invalid_changes" && e["type"] != "forbidden" {
+				rt.Fatalf("%v: validate passed what run refused: %v", req, e)
+			}
+		}
+	})
+}
+
+func listOf(a *schemas.Action) string {
+	for _, x := range schemas.Actions() {
+		if x.List() && x.Resource == a.Resource {
+			return x.Name
+		}
+	}
+	return ""
+}
+
+// changes counts the rows ever written.
+func (o *office) changes() (n int64) {
+	o.s.engine.mu.Lock()
+	defer o.s.engine.mu.Unlock()
+	if err := o.s.engine.store.db.QueryRow("SELECT total_changes()").Scan(&n); err != nil {
+		o.t.Fatal(err)
+	}
+	return n
+}
+
+func TestFieldsAreExactlyThoseAskedFor(t *testing.T) {
+	o := open(t, Options{})
+	rapid.Check(t, func(rt *rapid.T) {
+		a := drawAction(rt, (*schemas.Action).Paged)
+		fields := rapid.SliceOfNDistinct(rapid.SampledFrom(a.Resource.Names()), 1, -1, rapid.ID[string]).Draw(rt, "fields")
+		_, out := o.post("run", map[string]any{"action": a.Name, "fields": fields, "page": map[string]any{"limit": 3}})
+		slices.Sort(fields)
+		for _, row := range out["data"].(map[string]any)["results"].([]any) {
+			if d := cmp.Diff(sortedKeys(row.(map[string]any)), fields); d != "" {
+				rt.Fatal(d)
+			}
+		}
+	})
+}
+
+// fuzz sends a body to an endpoint: the answer must be JSON, and the sandbox go on.
+func fuzz(f *testing.F, endpoint string) {
+	for _, seed := range []string{
+		`{"action":"list_contacts","fields":["id"],"filter":{"or":[{"fullName":{"ilike":"%a_\\%"}},{"not":[{"metadata":{"eq":{}}}]}]},"sort":"-fullName,++email","page":{"limit":2}}`,
+		`{"action":"list_calls","fields":["id","currentHandler"],"filter":{"billingCostCents":{"in":["1.50",2,null]},"startedAt":{"greaterThan":"2026-01-01"}}}`,
+		`{"action":"list_contacts","fields":["id"],"sort":"languages","page":{"limit":1,"after":"WyIrbGxhbmd1YWdlcyIsImVuIiwieCJd"}}`,
+		`{"action":"create_contact","input":{"fullName":"x","languages":{"0":"a"},"dateOfBirth":"2026-01-01T00:00:00+25:00"},"fields":["languages"]}`,
+		`{"action":"update_contact","identity":"x","input":{"email":null}}`, `{"action":"end_call","input":{"callUuid":"x","y":[]}}`,
+		`{"action":"start_bulk_outbound_call","input":{"contactIds":[null,"x"],"concurrency":99999999999999999999}}`,
+		`{"action":"import_inbound_email","input":{"recipientAddress":"hello@harbourlane.example","rawMime":"From: a@b.c\nContent-Type: multipart/mixed; boundary=x\n\n--x\n\n--x--"},"fields":["id"]}`,
+		`{"action":"set_operator_status","input":{"status":{}}}`, `{"action":"list_contacts","fields":[{"":[]}]}`, `[]`, `{`, "\xff",
+	} {
+		f.Add([]byte(seed))
+	}
+	s, err := New(Options{})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(func() { s.Close() })
+	h := s.Handler()
+	send := func(body []byte) *httptest.ResponseRecorder {
+		r := httptest.NewRequest("POST", "/rpc/public/"+endpoint, strings.NewReader(string(body)))
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("X-Api-Key", "k")
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		return w
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		w := send(body)
+		if !json.Valid(w.Body.Bytes()) {
+			t.Fatalf("no JSON: %.300q", w.Body)
+		}
+		if w.Code == 500 && !crashes(body) {
+			t.Fatalf("%.300q is answered with 500: %s", body, w.Body)
+		}
+	})
+}
+
+// crashes reports whether a body is one of those that the real backend answers
+// with 500: an empty and, or, not; a sort that is no string; fields that are no
+// list on an action that need not have any.
+func crashes(body []byte) bool {
+	v, ok := decodeJSON(body)
+	m, isMap := v.(map[string]any)
+	if !ok || !isMap {
+		return false
+	}
+	_, sortText := m["sort"].(string)
+	_, fieldsList := m["fields"].([]any)
+	return m["sort"] != nil && !sortText || m["fields"] != nil && !fieldsList || emptyConnective(m["filter"])
+}
+
+func emptyConnective(v any) bool {
+	switch v := v.(type) {
+	case []any:
+		return slices.ContainsFunc(v, emptyConnective)
+	case map[string]any:
+		for k, x := range v {
+			list, isList := x.([]any)
+			if c := snake(k); (c == "and" || c == "or" || c == "not") && isList && len(list) == 0 || emptyConnective(x) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func FuzzRun(f *testing.F)      { fuzz(f, "run") }
+func FuzzValidate(f *testing.F) { fuzz(f, "validate") }
