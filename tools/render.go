@@ -24,9 +24,15 @@ type render struct {
 	outside []string
 	// stripped counts characters and sequences that were taken out.
 	stripped int
+	// deep is how many objects and arrays are open.
+	deep int
 	// maxText bounds a single text in characters; 0: no bound. cut counts the texts that were longer.
 	maxText, cut int
 }
+
+// maxDepth bounds nesting: every level is walked once more, so an answer that
+// somebody nested on purpose would cost its depth times its length.
+const maxDepth = 24
 
 // put writes our own bytes to both.
 func (r *render) put(s string) {
@@ -83,6 +89,11 @@ func (r *render) value(v []byte, f *schemas.Field, base string) {
 		if v[0] == '[' {
 			open, shut = "[", "]"
 		}
+		if r.deep == maxDepth {
+			r.put(`"(nested too deep to show)"`)
+			return
+		}
+		r.deep++
 		r.put(open)
 		first := true
 		schemas.EachJSON(v, func(key, value []byte) {
@@ -96,6 +107,7 @@ func (r *render) value(v []byte, f *schemas.Field, base string) {
 			r.value(value, f, base)
 		})
 		r.put(shut)
+		r.deep--
 	default:
 		r.putRaw(v)
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"time"
 
@@ -92,7 +93,7 @@ func (o *connection) open(ctx context.Context, p *program, log *slog.Logger) (*c
 		if config.BaseURL, config.Key, shut, err = o.openSandbox(ctx, log); err != nil {
 			return nil, err
 		}
-	} else if config.Key, err = o.key(p); err != nil {
+	} else if config.Key, err = o.key(p, log); err != nil {
 		return nil, err
 	}
 	client, err := rpc.New(config)
@@ -105,7 +106,7 @@ func (o *connection) open(ctx context.Context, p *program, log *slog.Logger) (*c
 	return &connected{runner: runner, client: client, close: func() { client.Close(); shut() }}, nil
 }
 
-func (o *connection) key(p *program) (rpc.Key, error) {
+func (o *connection) key(p *program, log *slog.Logger) (rpc.Key, error) {
 	if o.keyFile == "" {
 		if k := p.env("SIPPET_SECRET_KEY"); k != "" {
 			return rpc.Key(k), nil
@@ -115,6 +116,9 @@ func (o *connection) key(p *program) (rpc.Key, error) {
 	raw, err := os.ReadFile(o.keyFile)
 	if err != nil {
 		return "", fmt.Errorf("reading the key file: %w", err)
+	}
+	if info, err := os.Stat(o.keyFile); err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
+		log.Warn("others on this machine can read the key file; chmod 600 it", "file", o.keyFile)
 	}
 	if len(raw) > 4096 {
 		return "", fmt.Errorf("the key file %s holds %d bytes, which is no key", o.keyFile, len(raw))
@@ -180,6 +184,9 @@ func (o *connection) command(action string, args []byte) string {
 	}
 	add("--state-dir", o.stateDir, "")
 	add("--policy", o.policy, "desktop")
+	if !o.sandbox && o.keyFile == "" {
+		line = append(line, "# with SIPPET_SECRET_KEY set")
+	}
 	return strings.Join(line, " ")
 }
 
