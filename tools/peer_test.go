@@ -1,0 +1,379 @@
+package tools_test
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// peer is an MCP client written by hand, so that what is tested is the wire.
+type peer struct {
+	t            testing.TB
+	modern       bool
+	capabilities string
+	wire         wire
+	// answer gives the result of an elicitation, JSON; "" stays silent. nil accepts.
+	answer func(message string) string
+
+	mu          sync.Mutex
+	ids         int
+	initialized bool
+	asked       []string
+}
+
+// wire carries frames. exchange sends a request and gives the response with the
+// same id; what the server asks meanwhile goes to ask, whose answer is sent back.
+type wire interface {
+	exchange(t testing.TB, frame []byte, headers http.Header, id string, ask func(json.RawMessage) string) []byte
+	notify(t testing.TB, frame []byte, headers http.Header)
+}
+
+const (
+	modernVersion = "2026-07-28"
+	legacyVersion = "2025-11-25"
+)
+
+const (
+	accepts = `{"action":"accept","content":{"approve":true}}`
+	unticks = `{"action":"accept","content":{"approve":false}}`
+	refuses = `{"action":"decline"}`
+	cancels = `{"action":"cancel"}`
+)
+
+func always(s string) func(string) string { return func(string) string { return s } }
+
+// reply is a JSON-RPC response to tools/call.
+type reply struct {
+	Frame  []byte          `json:"-"`
+	ID     json.RawMessage `json:"id"`
+	Result struct {
+		ResultType string
+		Content    []struct{ Type, Text string }
+		Structured json.RawMessage `json:"structuredContent"`
+		IsError    bool
+		Meta       struct {
+			Untrusted *struct {
+				Marker string
+				Paths  []string
+			} `json:"sippet.ai/untrusted"`
+			Stripped int `json:"sippet.ai/stripped"`
+		} `json:"_meta"`
+		RequestState  string
+		InputRequests map[string]struct {
+			Method string
+			Params struct{ Message string }
+		}
+	}
+	Error *struct {
+		Code    int
+		Message string
+	}
+}
+
+func (r *reply) outcome(t testing.TB) string {
+	t.Helper()
+	if r.Result.Structured == nil {
+		t.Fatalf("no structured content: %s", r.Frame)
+	}
+	s, _ := object(t, r.Result.Structured)["outcome"].(string)
+	return s
+}
+
+func (r *reply) field(t testing.TB, name string) any {
+	t.Helper()
+	return object(t, r.Result.Structured)[name]
+}
+
+func (r *reply) text(t testing.TB, name string) string {
+	t.Helper()
+	s, _ := r.field(t, name).(string)
+	return s
+}
+
+func (p *peer) id() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ids++
+	return fmt.Sprint(p.ids)
+}
+
+func (p *peer) begin() {
+	if p.modern || p.initialized {
+		return
+	}
+	p.initialized = true
+	p.send("initialize", `{"protocolVersion":"`+legacyVersion+`","capabilities":`+p.capabilities+`,"clientInfo":{"name":"test","version":"1"}}`, "")
+	p.wire.notify(p.t, []byte(`{"jsonrpc":"2.0","method":"notifications/initialized"}`), p.headers("notifications/initialized", ""))
+}
+
+func (p *peer) headers(method, name string) http.Header {
+	h := http.Header{"Content-Type": {"application/json"}, "Accept": {"application/json, text/event-stream"}}
+	if p.modern {
+		h.Set("Mcp-Protocol-Version", modernVersion)
+		h.Set("Mcp-Method", method)
+		if name != "" {
+			h.Set("Mcp-Name", name)
+		}
+	} else if method != "initialize" {
+		h.Set("Mcp-Protocol-Version", legacyVersion)
+	}
+	return h
+}
+
+func (p *peer) meta() string {
+	return `"_meta":{"io.modelcontextprotocol/protocolVersion":"` + modernVersion + `","io.modelcontextprotocol/clientCapabilities":` + p.capabilities + `}`
+}
+
+// send makes one request with params as they are; in the modern era _meta is added.
+func (p *peer) send(method, params, name string) []byte {
+	p.t.Helper()
+	id := p.id()
+	if p.modern {
+		if rest := strings.TrimPrefix(params, "{"); rest == "}" {
+			params = "{" + p.meta() + "}"
+		} else {
+			params = "{" + p.meta() + "," + rest
+		}
+	}
+	frame := `{"jsonrpc":"2.0","id":` + id + `,"method":"` + method + `","params":` + params + `}`
+	return p.wire.exchange(p.t, []byte(frame), p.headers(method, name), id, p.elicited)
+}
+
+func (p *peer) elicited(params json.RawMessage) string {
+	var in struct{ Message string }
+	_ = json.Unmarshal(params, &in)
+	p.mu.Lock()
+	p.asked = append(p.asked, in.Message)
+	p.mu.Unlock()
+	if p.answer == nil {
+		return accepts
+	}
+	return p.answer(in.Message)
+}
+
+func (p *peer) questions() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append([]string(nil), p.asked...)
+}
+
+// once calls a tool in one round; rest are further members of params.
+func (p *peer) once(tool, args, rest string) *reply {
+	p.t.Helper()
+	p.begin()
+	params := `{"name":"` + tool + `"`
+	if args != "" {
+		params += `,"arguments":` + args
+	}
+	return p.parse(p.send("tools/call", params+rest+"}", tool))
+}
+
+func (p *peer) parse(frame []byte) *reply {
+	p.t.Helper()
+	r := &reply{Frame: frame}
+	if err := json.Unmarshal(frame, r); err != nil {
+		p.t.Fatalf("not a response: %v: %s", err, frame)
+	}
+	return r
+}
+
+// retry brings the answer to a modern question.
+func (p *peer) retry(tool, args, state, answer string) *reply {
+	p.t.Helper()
+	return p.once(tool, args, `,"inputResponses":{"approve":`+answer+`},"requestState":`+string(mustJSON(state)))
+}
+
+// call calls a tool and answers what is asked: in the modern era with a second call.
+func (p *peer) call(tool, args string) *reply {
+	p.t.Helper()
+	r := p.once(tool, args, "")
+	if r.Result.ResultType != "input_required" {
+		return r
+	}
+	answer := p.elicited(mustJSON(r.Result.InputRequests["approve"].Params))
+	if answer == "" {
+		return r
+	}
+	return p.retry(tool, args, r.Result.RequestState, answer)
+}
+
+func mustJSON(v any) []byte {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+// httpWire is streamable HTTP: an answer is JSON, or a stream on which the server also asks.
+type httpWire struct {
+	url     string
+	client  *http.Client
+	session string
+}
+
+func (h *httpWire) post(t testing.TB, frame []byte, headers http.Header) *http.Response {
+	t.Helper()
+	r, err := http.NewRequest("POST", h.url, bytes.NewReader(frame))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header = headers.Clone()
+	if h.session != "" {
+		r.Header.Set("Mcp-Session-Id", h.session)
+	}
+	res, err := h.client.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res
+}
+
+func (h *httpWire) notify(t testing.TB, frame []byte, headers http.Header) {
+	t.Helper()
+	res := h.post(t, frame, headers)
+	io.Copy(io.Discard, res.Body)
+	res.Body.Close()
+}
+
+func (h *httpWire) exchange(t testing.TB, frame []byte, headers http.Header, id string, ask func(json.RawMessage) string) []byte {
+	t.Helper()
+	res := h.post(t, frame, headers)
+	defer res.Body.Close()
+	if s := res.Header.Get("Mcp-Session-Id"); s != "" {
+		h.session = s
+	}
+	if !strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream") {
+		b, err := io.ReadAll(res.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return bytes.TrimSpace(b)
+	}
+	in := bufio.NewReader(res.Body)
+	for {
+		line, err := in.ReadBytes('\n')
+		if data, ok := bytes.CutPrefix(line, []byte("data: ")); ok {
+			data = bytes.TrimSpace(data)
+			if back := answerTo(data, ask); back != nil {
+				h.notify(t, back, headers)
+			} else if idOf(data) == id {
+				return data
+			}
+		}
+		if err != nil {
+			t.Fatalf("the stream ended without an answer: %v", err)
+		}
+	}
+}
+
+// answerTo gives the response to a server's question, nil where frame is none or stays unanswered.
+func answerTo(frame []byte, ask func(json.RawMessage) string) []byte {
+	var m struct {
+		ID     json.RawMessage
+		Method string
+		Params json.RawMessage
+	}
+	if json.Unmarshal(frame, &m) != nil || m.Method != "elicitation/create" {
+		return nil
+	}
+	result := ask(m.Params)
+	if result == "" {
+		return nil
+	}
+	return []byte(`{"jsonrpc":"2.0","id":` + string(m.ID) + `,"result":` + result + `}`)
+}
+
+func idOf(frame []byte) string {
+	var m struct {
+		ID     json.RawMessage
+		Method string
+	}
+	if json.Unmarshal(frame, &m) != nil || m.Method != "" {
+		return ""
+	}
+	return string(m.ID)
+}
+
+// stdioWire is one frame a line.
+type stdioWire struct {
+	mu      sync.Mutex
+	in      io.Writer
+	waiting map[string]chan []byte
+	ask     func(json.RawMessage) string
+	// strays are answers to nobody: errors without an id.
+	strays chan []byte
+}
+
+func newStdioWire(in io.Writer, out io.Reader) *stdioWire {
+	s := &stdioWire{in: in, waiting: map[string]chan []byte{}, strays: make(chan []byte, 100)}
+	go func() {
+		r := bufio.NewReaderSize(out, 1<<20)
+		for {
+			line, err := r.ReadBytes('\n')
+			if err != nil {
+				return
+			}
+			s.deliver(bytes.TrimSpace(line))
+		}
+	}()
+	return s
+}
+
+func (s *stdioWire) deliver(frame []byte) {
+	s.mu.Lock()
+	ask, c := s.ask, s.waiting[idOf(frame)]
+	s.mu.Unlock()
+	if ask != nil {
+		if back := answerTo(frame, ask); back != nil {
+			go s.write(back)
+			return
+		}
+	}
+	if c != nil {
+		c <- frame
+		return
+	}
+	if id := idOf(frame); id == "null" || id == "" && !bytes.Contains(frame, []byte(`"method"`)) {
+		s.strays <- frame
+	}
+}
+
+func (s *stdioWire) write(frame []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.in.Write(append(bytes.Clone(frame), '\n'))
+}
+
+func (s *stdioWire) notify(_ testing.TB, frame []byte, _ http.Header) { s.write(frame) }
+
+func (s *stdioWire) exchange(t testing.TB, frame []byte, _ http.Header, id string, ask func(json.RawMessage) string) []byte {
+	t.Helper()
+	c := make(chan []byte, 1)
+	s.mu.Lock()
+	s.waiting[id], s.ask = c, ask
+	s.mu.Unlock()
+	s.write(frame)
+	select {
+	case r := <-c:
+		return r
+	case <-time.After(20 * time.Second):
+		t.Fatalf("no answer to %.200s", frame)
+		return nil
+	}
+}
+
+// anew begins another session, with the capabilities that the peer has now.
+func (p *peer) anew() {
+	p.initialized = false
+	if h, ok := p.wire.(*httpWire); ok {
+		h.session = ""
+	}
+}

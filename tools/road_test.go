@@ -1,0 +1,231 @@
+package tools_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/sippet-ai/sippet-mcp/policy"
+	"github.com/sippet-ai/sippet-mcp/schemas"
+)
+
+// clientKind is one way in which a client treats a question.
+type clientKind struct {
+	name         string
+	answer       func(string) string
+	capabilities string
+}
+
+var clientKinds = []clientKind{
+	{"accepting", always(accepts), `{"elicitation":{}}`},
+	{"accepting forms", always(accepts), `{"elicitation":{"form":{},"url":{}}}`},
+	{"declining", always(refuses), `{"elicitation":{}}`},
+	{"unticking", always(unticks), `{"elicitation":{}}`},
+	{"cancelling", always(cancels), `{"elicitation":{}}`},
+	{"silent", always(""), `{"elicitation":{}}`},
+	{"incapable", always(accepts), `{}`},
+	{"capable of URLs only", always(accepts), `{"elicitation":{"url":{}}}`},
+}
+
+// wanted is what must reach upstream, and the outcome, where a client of this
+// kind calls the action under a policy that demands the decision.
+func wanted(d policy.Decision, a *schemas.Action, kind string, modern bool, body string) (road []string, outcome string) {
+	validate, run := "validate "+body, "run "+body
+	switch d {
+	case policy.Allow:
+		return []string{run}, "done"
+	case policy.Validate:
+		return []string{validate, run}, "done"
+	case policy.Confirm:
+		switch kind {
+		case "accepting", "accepting forms":
+			return []string{validate, validate, run}, "done"
+		case "declining", "unticking", "cancelling":
+			return []string{validate}, "declined"
+		case "silent":
+			if modern {
+				return []string{validate}, "input_required"
+			}
+		}
+		return []string{validate}, "denied"
+	}
+	return []string{}, "denied"
+}
+
+// TestRoadOfEveryAction drives all actions with every kind of client over both
+// transports and eras, and compares what reached upstream byte by byte.
+func TestRoadOfEveryAction(t *testing.T) {
+	for _, profile := range policy.Profiles {
+		kinds := clientKinds
+		if profile != "desktop" {
+			kinds = []clientKind{clientKinds[0], clientKinds[2], clientKinds[6]}
+		}
+		t.Run(profile, func(t *testing.T) {
+			transports(t, func() setup {
+				return setup{policy: profile}
+			}, func(t *testing.T, w *world, p *peer) {
+				// A clock that stands still within a call makes windows comparable; the grants need one that runs.
+				w.gate.Grants = policy.NewMemory(time.Now)
+				now := time.Now()
+				w.gate.Now = func() time.Time { return now }
+				for _, kind := range kinds {
+					p.answer, p.capabilities = kind.answer, kind.capabilities
+					w.gate.Wait = time.Minute
+					if kind.name == "silent" {
+						w.gate.Wait = 30 * time.Millisecond
+					}
+					p.anew()
+					for _, a := range schemas.Actions() {
+						now = time.Now()
+						drive(t, w, p, kind, a)
+					}
+				}
+			})
+		})
+	}
+}
+
+func drive(t *testing.T, w *world, p *peer, kind clientKind, a *schemas.Action) {
+	t.Helper()
+	args := sample(a)
+	body := w.canonical(t, a.Name, args)
+	w.up.Forget()
+	before := len(p.questions())
+	r := p.call(a.Name, args)
+	d := w.gate.Policy.Decide(a).Decision
+	road1, outcome := wanted(d, a, kind.name, p.modern, body)
+	if diff := cmp.Diff(road1, road(w.up.Requests())); diff != "" {
+		t.Errorf("%s, %s client: what reached upstream (-want +got):\n%s", a.Name, kind.name, diff)
+	}
+	if outcome == "input_required" {
+		if r.Result.ResultType != "input_required" || r.Result.RequestState == "" || r.Result.Structured != nil {
+			t.Errorf("%s, %s client: %s", a.Name, kind.name, r.Frame)
+		}
+		return
+	}
+	if got := r.outcome(t); got != outcome {
+		t.Errorf("%s, %s client: outcome %s, want %s: %s", a.Name, kind.name, got, outcome, r.Frame)
+		return
+	}
+	checkShape(t, r)
+	if (outcome != "done") != r.Result.IsError {
+		t.Errorf("%s, %s client: isError %t with %s", a.Name, kind.name, r.Result.IsError, outcome)
+	}
+	asked := p.questions()[before:]
+	couldAsk := d == policy.Confirm && !strings.Contains(kind.name, "capable")
+	if couldAsk != (len(asked) == 1) || len(asked) > 1 {
+		t.Errorf("%s, %s client: %d questions", a.Name, kind.name, len(asked))
+	}
+	if couldAsk && !strings.Contains(asked[0], "Action "+a.Name+", asked by ada.") {
+		t.Errorf("%s: the card does not name the action and the caller: %s", a.Name, asked[0])
+	}
+	if outcome == "done" {
+		return
+	}
+	if r.field(t, "ran") != false {
+		t.Errorf("%s, %s client: ran is %v", a.Name, kind.name, r.field(t, "ran"))
+	}
+	next := r.text(t, "nextStep")
+	switch {
+	case next == "":
+		t.Errorf("%s, %s client: no next step", a.Name, kind.name)
+	case outcome == "denied" && d == policy.Confirm:
+		checkCommand(t, w, a, next, body)
+	case a.Class == schemas.Credential && !strings.Contains(next, "in Sippet itself"):
+		t.Errorf("%s: %s", a.Name, next)
+	case d == policy.Approve && !strings.Contains(r.text(t, "message"), "another person"):
+		t.Errorf("%s: %s", a.Name, r.text(t, "message"))
+	}
+}
+
+// checkCommand: the step names the very command that runs the same payload, without the model's reason.
+func checkCommand(t *testing.T, w *world, a *schemas.Action, next, body string) {
+	t.Helper()
+	_, args, ok := strings.Cut(next, ": sippet-mcp call "+a.Name+" '")
+	args, quoted := strings.CutSuffix(args, "'")
+	if !ok || !quoted {
+		t.Errorf("%s: no command in: %s", a.Name, next)
+		return
+	}
+	if _, has := object(t, []byte(args))["reason"]; has {
+		t.Errorf("%s: the model's reason is in the command: %s", a.Name, args)
+	}
+	if got := w.canonical(t, a.Name, args); got != body {
+		t.Errorf("%s: the command runs %s, not %s", a.Name, got, body)
+	}
+}
+
+// TestCredentialIsNeverRun holds for every profile and client: nothing reaches upstream at all.
+func TestCredentialIsNeverRun(t *testing.T) {
+	for _, profile := range policy.Profiles {
+		w := newWorld(t, setup{policy: profile})
+		p := w.httpPeer(t, true)
+		for _, name := range []string{"issue_operator_access_token", "issue_operator_media_access"} {
+			if r := p.call(name, samples[name]); r.outcome(t) != "denied" || !r.Result.IsError {
+				t.Errorf("%s %s: %s", profile, name, r.Frame)
+			}
+		}
+		if got := w.up.Requests(); len(got) != 0 || len(p.questions()) != 0 {
+			t.Errorf("%s: %d requests, %d questions", profile, len(got), len(p.questions()))
+		}
+	}
+}
+
+// TestSilentQuestionExpires: the modern client's late answer, and the legacy one's, count for nothing.
+func TestSilentQuestionExpires(t *testing.T) {
+	now := noon
+	w := newWorld(t, setup{now: func() time.Time { return now }})
+	p := w.httpPeer(t, true)
+	p.answer = always("")
+	r := p.call("delete_contact", samples["delete_contact"])
+	now = now.Add(time.Minute + time.Second)
+	late := p.retry("delete_contact", samples["delete_contact"], r.Result.RequestState, accepts)
+	if late.outcome(t) != "denied" || !strings.Contains(late.text(t, "message"), "too late") {
+		t.Errorf("%s", late.Frame)
+	}
+	if got := road(w.up.Requests()); len(got) != 1 {
+		t.Errorf("%q", got)
+	}
+}
+
+// TestValidateMustPass: what Sippet's validate refuses or cannot answer is neither asked nor run, on either pass.
+func TestValidateMustPass(t *testing.T) {
+	for name, c := range validateFaults {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, setup{deadline: 300 * time.Millisecond})
+			p := w.httpPeer(t, true)
+			w.up.On("validate", "", c.handler)
+			for _, a := range schemas.Actions() {
+				d := w.gate.Policy.Decide(a).Decision
+				if d != policy.Validate && d != policy.Confirm || c.slow && a.Name != "delete_contact" {
+					continue
+				}
+				if r := p.call(a.Name, sample(a)); r.outcome(t) != c.outcome || !r.Result.IsError || r.field(t, "ran") != false {
+					t.Errorf("%s: %s", a.Name, r.Frame)
+				}
+			}
+			if n := len(p.questions()); n != 0 {
+				t.Errorf("%d questions were asked for what cannot pass", n)
+			}
+			noRun(t, w)
+			// It passes, the person agrees, and then it does not pass any more.
+			w.up.On("validate", "", nil)
+			p.answer = func(string) string { w.up.On("validate", "", c.handler); return accepts }
+			if r := p.call("delete_contact", samples["delete_contact"]); r.outcome(t) != c.outcome {
+				t.Errorf("second pass: %s", r.Frame)
+			}
+			noRun(t, w)
+		})
+	}
+}
+
+func noRun(t *testing.T, w *world) {
+	t.Helper()
+	for _, r := range w.up.Requests() {
+		if r.Endpoint != "validate" {
+			t.Errorf("reached %s: %s", r.Endpoint, r.Body)
+		}
+	}
+}

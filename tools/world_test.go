@@ -1,0 +1,237 @@
+package tools_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sippet-ai/sippet-mcp/policy"
+	"github.com/sippet-ai/sippet-mcp/rpc"
+	"github.com/sippet-ai/sippet-mcp/rpc/rpctest"
+	"github.com/sippet-ai/sippet-mcp/schemas"
+	"github.com/sippet-ai/sippet-mcp/serve"
+	"github.com/sippet-ai/sippet-mcp/tools"
+)
+
+// world is the whole program but its command line, before a recording upstream.
+type world struct {
+	up     *rpctest.Server
+	client *rpc.Client
+	gate   *policy.Gate
+	runner *tools.Runner
+	server *tools.Server
+	log    *lockedBuffer
+}
+
+// setup says how a world differs from the usual one. Zero values mean the program's defaults.
+type setup struct {
+	policy      string        // a profile's name, or a whole file
+	wait        time.Duration // of a question
+	deadline    time.Duration // of one call to upstream; 0: the action's own
+	now         func() time.Time
+	rows, bytes int
+	selection   tools.Selection
+	simulated   bool
+	grants      policy.Grants
+	up          *rpctest.Server
+}
+
+var noon = time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
+
+// hurried is the real client with a shorter deadline than actions have.
+type hurried struct {
+	*rpc.Client
+	deadline time.Duration
+}
+
+func (h hurried) Run(ctx context.Context, r rpc.Request) (rpc.Result, error) {
+	r.Deadline = h.deadline
+	return h.Client.Run(ctx, r)
+}
+
+func (h hurried) Validate(ctx context.Context, r rpc.Request) error {
+	r.Deadline = h.deadline
+	return h.Client.Validate(ctx, r)
+}
+
+func newWorld(t testing.TB, s setup) *world {
+	t.Helper()
+	w := &world{up: s.up, log: &lockedBuffer{}}
+	if w.up == nil {
+		w.up = rpctest.New(t)
+	}
+	var err error
+	if w.client, err = rpc.New(rpc.Config{BaseURL: w.up.URL, Key: rpctest.Key, RetryDelay: time.Millisecond, MaxResponse: 4 << 20}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.client.Close)
+	if s.policy == "" {
+		s.policy = "desktop"
+	}
+	var p *policy.Policy
+	if strings.Contains(s.policy, "\n") {
+		p, err = policy.Parse("test.yaml", []byte(s.policy))
+	} else {
+		p, err = policy.Load(s.policy)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.wait == 0 {
+		s.wait = time.Minute
+	}
+	if s.now == nil {
+		s.now = func() time.Time { return noon.Add(time.Since(started)) }
+	}
+	if s.grants == nil {
+		s.grants = policy.NewMemory(s.now)
+	}
+	var up policy.Upstream = w.client
+	if s.deadline > 0 {
+		up = hurried{w.client, s.deadline}
+	}
+	log := slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	w.gate = &policy.Gate{Policy: p, Upstream: up, Grants: s.grants, Wait: s.wait, Now: s.now, Log: log}
+	w.runner = &tools.Runner{Gate: w.gate, Rows: s.rows, Bytes: s.bytes, Simulated: s.simulated,
+		Command: func(action string, args []byte) string {
+			return "sippet-mcp call " + action + " '" + string(args) + "'"
+		}}
+	if w.server, err = tools.NewServer(tools.Options{Version: "v0", Runner: w.runner, Select: s.selection, Log: log}); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+var started = time.Now()
+
+// listen serves the world over HTTP to one caller, and gives the URL.
+func (w *world) listen(t testing.TB, c tools.Caller) string {
+	t.Helper()
+	ln, err := serve.Listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() {
+		done <- (&serve.HTTP{Server: w.server, Caller: c, Log: slog.New(slog.NewTextHandler(w.log, nil))}).Serve(ctx, ln)
+	}()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("serving HTTP: %v", err)
+		}
+	})
+	return "http://" + ln.Addr().String() + "/mcp"
+}
+
+var ada = tools.Caller{Principal: "ada", Interactive: true}
+
+// httpPeer is an MCP client over HTTP.
+func (w *world) httpPeer(t testing.TB, modern bool) *peer {
+	return overHTTP(t, w.listen(t, ada), modern)
+}
+
+func overHTTP(t testing.TB, url string, modern bool) *peer {
+	tr := &http.Transport{}
+	t.Cleanup(tr.CloseIdleConnections)
+	return &peer{t: t, modern: modern, capabilities: `{"elicitation":{}}`, wire: &httpWire{url: url, client: &http.Client{Transport: tr}}}
+}
+
+// stdioPeer is an MCP client over pipes. There can be one at a time in a process.
+func (w *world) stdioPeer(t testing.TB, modern bool) *peer {
+	t.Helper()
+	inR, inW := io.Pipe()
+	outR, outW := io.Pipe()
+	served := make(chan error, 1)
+	go func() {
+		err := serve.Stdio(context.Background(), w.server, ada, inR, outW, slog.New(slog.NewTextHandler(w.log, nil)))
+		outW.Close()
+		served <- err
+	}()
+	wire := newStdioWire(inW, outR)
+	t.Cleanup(func() {
+		inW.Close()
+		if err := <-served; err != nil {
+			t.Errorf("serving stdio: %v", err)
+		}
+	})
+	return &peer{t: t, modern: modern, capabilities: `{"elicitation":{}}`, wire: wire}
+}
+
+// transports runs a test over both transports, in both eras.
+func transports(t *testing.T, s func() setup, f func(t *testing.T, w *world, p *peer)) {
+	t.Helper()
+	for _, modern := range []bool{false, true} {
+		era := "legacy"
+		if modern {
+			era = "modern"
+		}
+		t.Run("http "+era, func(t *testing.T) {
+			w := newWorld(t, s())
+			f(t, w, w.httpPeer(t, modern))
+		})
+		t.Run("stdio "+era, func(t *testing.T) {
+			w := newWorld(t, s())
+			f(t, w, w.stdioPeer(t, modern))
+		})
+	}
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// canonical is the payload that the arguments should become.
+func (w *world) canonical(t testing.TB, action, args string) string {
+	t.Helper()
+	a, err := schemas.Find(action)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := a.Check([]byte(args), schemas.Limits{Now: w.gate.Now(), Rows: tools.DefaultRows})
+	if err != nil {
+		t.Fatalf("%s %s: %v", action, args, err)
+	}
+	return string(p.Body)
+}
+
+// road writes down what reached upstream, one line a request.
+func road(rs []rpctest.Request) []string {
+	out := []string{}
+	for _, r := range rs {
+		out = append(out, r.Endpoint+" "+string(r.Body))
+	}
+	return out
+}
+
+func object(t testing.TB, raw []byte) map[string]any {
+	t.Helper()
+	var m map[string]any
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.UseNumber()
+	if err := d.Decode(&m); err != nil || m == nil {
+		t.Fatalf("not an object: %v: %s", err, raw)
+	}
+	return m
+}
