@@ -13,7 +13,7 @@ const (
 	callModel = "gpt-realtime"
 )
 
-// speaker is one side of a call as its records name it.
+// transcript is one utterance: the n-th of the call.
 func (o *organisation) transcript(call record, n int, speaker, text string, at time.Time) record {
 	id := call.text("id")
 	return record{"id": o.named("transcript", id, fmt.Sprint(n)), "content": text, "speaker": speaker, "source": "realtime",
@@ -28,7 +28,7 @@ func (o *organisation) participant(call record, key, member, role string, joined
 
 // event is a line of a conversation's log.
 func (o *organisation) event(call record, key, kind, summary string, at time.Time, more record) record {
-	e := record{"id": o.named("event", call.text("id"), key, at.Format(timeLayout)), "eventType": kind, "source": "call", "summary": summary,
+	e := record{"id": o.named("event", call.text("id"), key), "eventType": kind, "source": "call", "summary": summary,
 		"metadata": document("{}"), "payload": document("{}"), "callUuid": call["callUuid"], "roomId": "room-" + call.text("callUuid"),
 		"actorType": "system", "occurredAt": at.Format(timeLayout), "callId": call["id"],
 		"conversationId": call["conversationId"], "agentId": call["currentAiAgentId"]}
