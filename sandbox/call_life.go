@@ -11,7 +11,13 @@ import (
 
 // dial begins an outbound call to a number.
 func (o *organisation) dial(t *turn, contact record, number string, aiAgent record, bulkEntry any) (record, error) {
-	id := t.newID()
+	var id string
+	var err error
+	if entry, ok := bulkEntry.(string); ok {
+		id = o.named("call of", entry) // whenever it comes to be rung
+	} else if id, err = t.newID(); err != nil {
+		return nil, err
+	}
 	call := record{"id": id, "direction": "outbound", "fromNumber": mainLine, "toNumber": number, "status": "initiated",
 		"callUuid": o.named("callUuid", id), "callSource": "api", "outboundTrunkSource": "default_sippet_trunk", "startedAt": t.stamp(),
 		"conversationId": o.named("conversation", id), "currentHandlerType": "ai_agent", "currentHandlerId": aiAgent["id"],

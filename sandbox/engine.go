@@ -21,8 +21,7 @@ type engine struct {
 	store     *store
 	now       func() time.Time
 
-	mu  sync.Mutex // one turn at a time: the store has one connection
-	ids uint64     // how many were made; written with every turn that made some
+	mu sync.Mutex // one turn at a time: the store has one connection
 }
 
 func newEngine(ctx context.Context, defs *definitions, path string, now func() time.Time) (*engine, error) {
@@ -57,19 +56,21 @@ func newEngine(ctx context.Context, defs *definitions, path string, now func() t
 	return e, nil
 }
 
-// start seeds an empty store, or takes up the count of ids of a used one.
+// start seeds an empty store. The count of ids, which every store has that was
+// seeded, tells the two apart.
 func (e *engine) start(ctx context.Context) error {
-	var n int64
-	err := e.store.db.QueryRowContext(ctx, `SELECT "value" FROM "sandbox" WHERE "key" = 'ids'`).Scan(&n)
-	if err == nil {
-		e.ids = uint64(n)
-		return nil
-	}
-	if !errors.Is(err, sql.ErrNoRows) {
-		return fmt.Errorf("read sandbox database: %w", err)
-	}
 	return e.inTurn(ctx, func(t *turn) error {
-		t.made = true // remember that it is seeded, whatever the seed makes
+		var n uint64
+		err := t.tx.QueryRowContext(ctx, countOfIDs).Scan(&n)
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, sql.ErrNoRows) {
+			return fmt.Errorf("read sandbox database: %w", err)
+		}
+		if err := t.exec(`INSERT INTO "sandbox" ("key", "value") VALUES ('ids', 0)`); err != nil {
+			return err
+		}
 		if e.defs.Seed == nil {
 			return nil
 		}
@@ -79,6 +80,8 @@ func (e *engine) start(ctx context.Context) error {
 		return nil
 	})
 }
+
+const countOfIDs = `SELECT "value" FROM "sandbox" WHERE "key" = 'ids'`
 
 // errDryRun rolls a turn back that went well.
 var errDryRun = errors.New("dry run")
@@ -97,11 +100,6 @@ func (e *engine) inTurn(ctx context.Context, fn func(t *turn) error) error {
 	t := &turn{ctx: ctx, e: e, tx: tx, now: e.now().UTC()}
 	if err := fn(t); err != nil {
 		return err
-	}
-	if t.made {
-		if err := t.exec(`INSERT INTO "sandbox" ("key", "value") VALUES ('ids', ?1) ON CONFLICT DO UPDATE SET "value" = ?1`, int64(e.ids)); err != nil {
-			return err
-		}
 	}
 	return tx.Commit()
 }

@@ -107,7 +107,7 @@ func (o *organisation) receive(t *turn, a *action, args record) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	msg := record{"id": t.newID(), "channel": "email", "direction": "inbound", "status": "received", "body": m.body, "subject": m.subject,
+	msg := record{"channel": "email", "direction": "inbound", "status": "received", "body": m.body, "subject": m.subject,
 		"fromAddress": m.from, "toAddress": recipient, "provider": "import", "providerMessageId": m.messageID, "occurredAt": at,
 		"metadata": document("{}"), "conversationId": conversation, "threadId": thread, "contactId": contact["id"]}
 	if err := t.insert(o.r["CommunicationMessage"], msg); err != nil {
@@ -169,7 +169,7 @@ func (o *organisation) sender(t *turn, m *received) (record, error) {
 	if name == "" {
 		name = m.from
 	}
-	contact = record{"id": t.newID(), "fullName": name, "email": m.from, "whatsappReachabilityStatus": "unknown", "metadata": document(`{"source":"inbound_email"}`),
+	contact = record{"fullName": name, "email": m.from, "whatsappReachabilityStatus": "unknown", "metadata": document(`{"source":"inbound_email"}`),
 		"privateMetadataKeys": document("[]"), "languages": document("[]"), "insertedAt": t.stamp(), "updatedAt": t.stamp()}
 	return contact, t.insert(o.r["Contact"], contact)
 }
@@ -185,7 +185,7 @@ func (o *organisation) thread(t *turn, contact, at string) (thread, conversation
 		return c["communicationThreadId"], c["id"], t.update(o.r["Conversation"], c.text("id"),
 			record{"lastActivityAt": at, "status": "active", "endedAt": nil, "updatedAt": t.stamp()})
 	}
-	id := t.newID()
+	id := o.named("email conversation", contact)
 	c = record{"id": id, "status": "active", "sessionDate": at[:10], "timezone": "Europe/London", "startedAt": at, "lastActivityAt": at,
 		"channel": "email", "mode": "text", "transport": "smtp", "runtimeState": document("{}"), "runtimeMemory": document("{}"),
 		"sessionScopeKey": "email:" + contact, "publicId": "conv_" + id[:12], "metadata": document("{}"),

@@ -154,7 +154,7 @@ func (o *organisation) startBulk(t *turn, a *action, args record) (any, error) {
 	if len(ids) == 0 {
 		return nil, refuse("contactIds", "there is nobody to call")
 	}
-	bulk := record{"id": t.newID(), "status": "running", "targetType": "contacts", "contactLimit": args["contactLimit"],
+	bulk := record{"status": "running", "targetType": "contacts", "contactLimit": args["contactLimit"],
 		"concurrency": number("concurrency", 2), "totalCount": int64(len(ids)), "startedCount": int64(0), "completedCount": int64(0),
 		"failedCount": int64(0), "startedAt": t.stamp(), "aiAgentId": aiAgent["id"], "initiatedByUserId": o.keyHolder(),
 		"contactGroupId": args["groupId"], "insertedAt": t.stamp(), "updatedAt": t.stamp()}
@@ -165,7 +165,7 @@ func (o *organisation) startBulk(t *turn, a *action, args record) (any, error) {
 		return nil, err
 	}
 	for i, id := range ids {
-		entry := record{"id": t.newID(), "position": int64(i + 1), "status": "pending", "bulkOutboundCallId": bulk["id"], "contactId": id,
+		entry := record{"position": int64(i + 1), "status": "pending", "bulkOutboundCallId": bulk["id"], "contactId": id,
 			"insertedAt": t.stamp(), "updatedAt": t.stamp()}
 		if err := t.insert(o.r["BulkOutboundCallEntry"], entry); err != nil {
 			return nil, err

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -263,5 +264,39 @@ func BenchmarkNew(b *testing.B) {
 			b.Fatal(err)
 		}
 		s.Close()
+	}
+}
+
+func TestManyClientsAtOnce(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "shared.db")
+	a := open(t, Options{Path: path})
+	b := open(t, Options{Path: path}) // a second process on the file
+	var wg sync.WaitGroup
+	seen := make(chan any, 200)
+	for n := range 8 {
+		wg.Go(func() {
+			o := []*office{a, b}[n%2]
+			for range 10 {
+				status, out := o.post("run", `{"action":"create_contact","input":{"fullName":"X"},"fields":["id"]}`)
+				if status != 200 || out["success"] != true {
+					t.Errorf("status %d: %v", status, out)
+					return
+				}
+				seen <- out["data"].(map[string]any)["id"]
+				o.post("validate", `{"action":"list_contacts"}`)
+			}
+		})
+	}
+	wg.Wait()
+	close(seen)
+	ids := map[any]bool{}
+	for id := range seen {
+		ids[id] = true
+	}
+	if len(ids) != 80 {
+		t.Errorf("%d ids for 80 contacts", len(ids))
+	}
+	if rows := a.list(`{"action":"list_contacts","fields":["id"],"filter":{"fullName":{"eq":"X"}}}`); len(rows) != 80 {
+		t.Errorf("%d contacts, want 80", len(rows))
 	}
 }

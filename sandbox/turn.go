@@ -11,11 +11,10 @@ import (
 // turn is the answering of one request: one transaction at one time. What an
 // action does, it does through its turn.
 type turn struct {
-	ctx  context.Context
-	e    *engine
-	tx   *sql.Tx
-	now  time.Time
-	made bool // an id was made
+	ctx context.Context
+	e   *engine
+	tx  *sql.Tx
+	now time.Time
 
 	inserts map[string]*sql.Stmt
 }
@@ -30,17 +29,25 @@ func (t *turn) exec(query string, args ...any) error {
 // stamp is the turn's time as stored in time attributes.
 func (t *turn) stamp() string { return t.now.Format(timeLayout) }
 
-// newID makes an id that no other record has.
-func (t *turn) newID() string {
-	t.e.ids++
-	t.made = true
-	return t.e.defs.NewID(t.e.ids)
+// newID makes an id that no other record has. The count is kept in the store,
+// since several processes may share a file.
+func (t *turn) newID() (string, error) {
+	var n uint64
+	err := t.tx.QueryRowContext(t.ctx, `UPDATE "sandbox" SET "value" = "value" + 1 WHERE "key" = 'ids' RETURNING "value"`).Scan(&n)
+	if err != nil {
+		return "", fmt.Errorf("count sandbox ids: %w", err)
+	}
+	return t.e.defs.NewID(n), nil
 }
 
 // insert stores a new record, which gets an id where it has none.
 func (t *turn) insert(r *resource, rec record) error {
 	if rec["id"] == nil {
-		rec["id"] = t.newID()
+		id, err := t.newID()
+		if err != nil {
+			return err
+		}
+		rec["id"] = id
 	}
 	if t.inserts == nil {
 		t.inserts = map[string]*sql.Stmt{}
