@@ -32,10 +32,10 @@ type world struct {
 
 // setup says how a world differs from the usual one. Zero values mean the program's defaults.
 type setup struct {
-	policy      string        // a profile's name, or a whole file
-	wait        time.Duration // of a question
-	deadline    time.Duration // of one call to upstream; 0: the action's own
-	now         func() time.Time
+	policy      string           // a profile's name, or a whole file
+	wait        time.Duration    // of a question
+	deadline    time.Duration    // of one call to upstream; 0: the action's own
+	now         func() time.Time // legacy questions also end by the real clock
 	rows, bytes int
 	selection   tools.Selection
 	simulated   bool
@@ -88,7 +88,7 @@ func newWorld(t testing.TB, s setup) *world {
 		s.wait = time.Minute
 	}
 	if s.now == nil {
-		s.now = func() time.Time { return noon.Add(time.Since(started)) }
+		s.now = time.Now
 	}
 	if s.grants == nil {
 		s.grants = policy.NewMemory(s.now)
@@ -108,8 +108,6 @@ func newWorld(t testing.TB, s setup) *world {
 	}
 	return w
 }
-
-var started = time.Now()
 
 // listen serves the world over HTTP to one caller, and gives the URL.
 func (w *world) listen(t testing.TB, c tools.Caller) string {
