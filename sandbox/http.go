@@ -4,17 +4,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"io"
 	"log/slog"
 	"mime"
 	"net/http"
-	"net/url"
 	"strings"
-	"unicode/utf8"
 )
-
-// MaxBody is the largest request body, in bytes. Larger ones are answered with 413.
-const MaxBody = 32 << 20
 
 const (
 	runPath      = "/rpc/public/run"
@@ -26,8 +20,18 @@ const (
 type front struct {
 	engine *engine
 	log    *slog.Logger
-	// admit says whether a key may come in; status is what to answer if not.
-	admit func(key string) (status int)
+	// admit says whether a key may run the action; if not, what is answered.
+	admit func(key, action string) *reply
+	// fault gives the fault that a request has; nil is none.
+	fault func(endpoint, action string) *Fault
+}
+
+// reply is an answer, ready to be written.
+type reply struct {
+	status     int
+	body       []byte
+	html       bool
+	retryAfter string
 }
 
 func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -37,45 +41,53 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 				panic(v)
 			}
 			f.log.Error("sandbox: panic while answering", "panic", v, "path", r.URL.Path)
-			detail(w, http.StatusInternalServerError)
+			detail(http.StatusInternalServerError).write(w)
 		}
 	}()
 	path := strings.TrimSuffix(r.URL.Path, "/")
 	if r.Method != http.MethodPost || path != runPath && path != validatePath {
-		detail(w, http.StatusNotFound)
+		detail(http.StatusNotFound).write(w)
 		return
 	}
 	if !acceptsJSON(r.Header.Values("Accept")) {
-		detail(w, http.StatusNotAcceptable)
+		detail(http.StatusNotAcceptable).write(w)
 		return
 	}
 	req, status := payload(w, r)
 	if status != 0 {
-		detail(w, status)
+		detail(status).write(w)
 		return
 	}
-	if status := f.admit(r.Header.Get("X-Api-Key")); status != 0 {
-		detail(w, status)
+	action, _ := req["action"].(string)
+	if no := f.admit(r.Header.Get("X-Api-Key"), action); no != nil {
+		no.write(w)
 		return
 	}
-	if path == validatePath {
-		f.answer(w, r, nil, f.engine.validate(r.Context(), req), false)
+	fault := f.fault(strings.TrimPrefix(path, "/rpc/public/"), action)
+	if fault != nil && fault.before(w, r) {
 		return
 	}
-	data, err := f.engine.run(r.Context(), req)
-	f.answer(w, r, data, err, true)
+	out := f.answer(r, req, path == runPath)
+	if fault != nil && fault.after(w, r, out) {
+		return
+	}
+	out.write(w)
 }
 
-// answer writes what run or validate came to. Every RPC error is status 200.
-func (f *front) answer(w http.ResponseWriter, r *http.Request, data any, err error, withData bool) {
+// answer gives what run or validate comes to. Every RPC error is status 200.
+func (f *front) answer(r *http.Request, req map[string]any, running bool) *reply {
+	body := map[string]any{}
+	var err error
+	if running {
+		body["data"], err = f.engine.run(r.Context(), req)
+	} else {
+		err = f.engine.validate(r.Context(), req)
+	}
 	var fs failures
-	body := map[string]any{"success": err == nil}
 	switch {
 	case err == nil:
-		if withData {
-			body["data"] = data
-		}
 	case errors.As(err, &fs):
+		delete(body, "data")
 		if fs == nil {
 			fs = failures{}
 		}
@@ -84,128 +96,51 @@ func (f *front) answer(w http.ResponseWriter, r *http.Request, data any, err err
 		if !errors.Is(err, errCrash) {
 			f.log.Error("sandbox: cannot answer", "error", err, "path", r.URL.Path)
 		}
-		detail(w, http.StatusInternalServerError)
-		return
+		return detail(http.StatusInternalServerError)
 	}
+	body["success"] = err == nil
 	out, err := marshal(body)
 	if err != nil {
 		f.log.Error("sandbox: cannot encode the answer", "error", err)
-		detail(w, http.StatusInternalServerError)
-		return
+		return detail(http.StatusInternalServerError)
 	}
-	writeJSON(w, http.StatusOK, bytes.TrimSuffix(out, []byte("\n")))
+	return &reply{status: http.StatusOK, body: bytes.TrimSuffix(out, []byte("\n"))}
 }
 
-func writeJSON(w http.ResponseWriter, status int, body []byte) {
-	w.Header().Set("Content-Type", "application/json; charset=utf-8")
-	w.WriteHeader(status)
-	w.Write(body) // the client may be gone; there is nobody to tell
+func (p *reply) write(w http.ResponseWriter) {
+	kind := "application/json; charset=utf-8"
+	if p.html {
+		kind = "text/html"
+	}
+	w.Header().Set("Content-Type", kind)
+	if p.retryAfter != "" {
+		w.Header().Set("Retry-After", p.retryAfter)
+	}
+	w.WriteHeader(p.status)
+	w.Write(p.body) // the client may be gone; there is nobody to tell
 }
 
-// detail answers as Phoenix does outside of RPC: `errors` is an object there.
-func detail(w http.ResponseWriter, status int) {
-	text := http.StatusText(status)
-	if status == http.StatusInternalServerError {
-		text = "Internal Server Error"
+// detail is an answer of Phoenix's outside of RPC: `errors` is an object there.
+func detail(status int) *reply {
+	out, err := json.Marshal(map[string]any{"errors": map[string]any{"detail": http.StatusText(status)}})
+	if err != nil {
+		panic("sandbox: a plain text does not encode: " + err.Error())
 	}
-	out, _ := json.Marshal(map[string]any{"errors": map[string]any{"detail": text}})
-	writeJSON(w, status, out)
+	return &reply{status: status, body: out}
 }
 
 // acceptsJSON reports whether any range of the Accept header lets JSON through.
 func acceptsJSON(values []string) bool {
-	ranges := strings.Split(strings.Join(values, ","), ",")
 	none := true
-	for _, x := range ranges {
+	for x := range strings.SplitSeq(strings.Join(values, ","), ",") {
 		kind, _, err := mime.ParseMediaType(x)
 		if strings.TrimSpace(x) == "" || err != nil {
 			continue
 		}
 		none = false
-		switch {
-		case kind == "*/*" || kind == "application/*" || kind == "application/json" || strings.HasSuffix(kind, "+json"):
+		if kind == "*/*" || kind == "application/*" || kind == "application/json" || strings.HasSuffix(kind, "+json") {
 			return true
 		}
 	}
 	return none
-}
-
-// payload reads the body as Plug's parsers do, and lays it over the query's
-// parameters. A status other than 0 is the answer.
-func payload(w http.ResponseWriter, r *http.Request) (map[string]any, int) {
-	req, ok := queryParams(r.URL.RawQuery)
-	if !ok {
-		return nil, http.StatusBadRequest
-	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBody))
-	if err != nil {
-		var tooLarge *http.MaxBytesError
-		if errors.As(err, &tooLarge) {
-			return nil, http.StatusRequestEntityTooLarge
-		}
-		return nil, http.StatusBadRequest
-	}
-	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	switch {
-	case err != nil && r.Header.Get("Content-Type") != "":
-		return nil, http.StatusUnsupportedMediaType
-	case kind == "application/x-www-form-urlencoded":
-		form, ok := queryParams(string(body))
-		if !ok {
-			return nil, http.StatusBadRequest
-		}
-		for k, v := range form {
-			req[k] = v
-		}
-		return req, 0
-	case kind != "application/json" && !strings.HasSuffix(kind, "+json"):
-		return req, 0 // not parsed, so the action is missing
-	}
-	if len(bytes.TrimSpace(body)) == 0 {
-		return req, 0
-	}
-	v, ok := decodeJSON(body)
-	if !ok {
-		return nil, http.StatusBadRequest
-	}
-	m, ok := v.(map[string]any)
-	if !ok {
-		return req, 0 // Plug keeps it under _json, where nobody looks
-	}
-	for k, x := range m {
-		req[k] = x
-	}
-	return req, 0
-}
-
-// decodeJSON reads one JSON value of valid UTF-8, numbers verbatim.
-func decodeJSON(body []byte) (any, bool) {
-	if !utf8.Valid(body) {
-		return nil, false
-	}
-	dec := json.NewDecoder(bytes.NewReader(body))
-	dec.UseNumber()
-	var v any
-	if dec.Decode(&v) != nil {
-		return nil, false
-	}
-	_, err := dec.Token()
-	return v, err == io.EOF
-}
-
-// queryParams reads flat parameters; the nested forms that Plug knows (a[b]=c)
-// have no use here.
-func queryParams(raw string) (map[string]any, bool) {
-	values, err := url.ParseQuery(raw)
-	if err != nil {
-		return nil, false
-	}
-	out := map[string]any{}
-	for k, v := range values {
-		if !utf8.ValidString(k) || !utf8.ValidString(v[len(v)-1]) {
-			return nil, false
-		}
-		out[k] = v[len(v)-1]
-	}
-	return out, true
 }

@@ -15,8 +15,9 @@ import (
 
 // organisation is Sippet's set of definitions, and what its actions share.
 type organisation struct {
-	seed uint64
-	id   string
+	seed  uint64
+	scale int // how many contacts and calls more are seeded
+	id    string
 	// r are the resources by name: those of the reference, and a few of our own
 	// that no action shows (see orgHidden).
 	r map[string]*resource

@@ -24,7 +24,18 @@ func (k sortKey) sql(alias string) string {
 	if k.nullsFirst {
 		nulls = " NULLS FIRST"
 	}
+	if !k.nullable() { // the clause would only keep SQLite from an index
+		nulls = ""
+	}
 	return k.attr.comparable(alias) + dir + nulls
+}
+
+func (k sortKey) nullable() bool { return !k.attr.Required }
+
+// reversed is the key of the opposite order.
+func (k sortKey) reversed() sortKey {
+	k.descending, k.nullsFirst = !k.descending, !k.nullsFirst
+	return k
 }
 
 // parseSort reads a sort string: keys parted by commas, each with `-` or `+`

@@ -79,22 +79,30 @@ func (s *selection) renderAll(t *turn, recs []record) ([]any, error) {
 func (c *request) paged(t *turn, pg *page, keys []sortKey, where condition, late *failure) (any, error) {
 	a, r := c.action, c.action.Resource
 	sig := signature(keys)
-	order := keys
+	order := slices.Clone(keys)
 	if !slices.ContainsFunc(keys, func(k sortKey) bool { return k.attr.Name == "id" }) {
-		order = append(slices.Clone(keys), sortKey{attr: r.byName["id"]})
+		order = append(order, sortKey{attr: r.byName["id"]})
 	}
 	backwards := pg.before != nil // wins over after
-	all := where
-	for side, cursor := range map[string]*string{"after": pg.after, "before": pg.before} {
-		if cursor == nil {
+	if backwards {
+		for i, k := range order {
+			order[i] = k.reversed()
+		}
+	}
+	var from []any // the row to go on from: its values of the order's keys
+	for _, x := range []struct {
+		side   string
+		cursor *string
+	}{{"after", pg.after}, {"before", pg.before}} {
+		if x.cursor == nil {
 			continue
 		}
-		values, err := decodeCursor(a, side, *cursor, sig, len(order)-1)
+		values, err := decodeCursor(a, x.side, *x.cursor, sig, len(order)-1)
 		if err != nil {
 			return nil, err
 		}
-		if backwards == (side == "before") {
-			where = joinConditions([]condition{where, beyond(order, values, backwards)}, "AND")
+		if backwards == (x.side == "before") {
+			from = values
 		}
 	}
 	if late != nil {
@@ -104,17 +112,7 @@ func (c *request) paged(t *turn, pg *page, keys []sortKey, where condition, late
 	if most == 0 {
 		most = maxLimit
 	}
-	terms, extra := make([]string, len(order)), make([]string, len(order))
-	for i, k := range order {
-		extra[i] = k.attr.comparable("t")
-		if backwards {
-			k.descending, k.nullsFirst = !k.descending, !k.nullsFirst
-		}
-		terms[i] = k.sql("t")
-	}
-	recs, cursors, err := t.query(r, c.fields.columns(), extra,
-		where.sql+" ORDER BY "+strings.Join(terms, ", ")+" LIMIT ? OFFSET ?",
-		append(slices.Clone(where.args), min(pg.limit, most)+1, pg.offset))
+	recs, cursors, err := c.window(t, order, from, where, min(pg.limit, most)+1, pg.offset)
 	if err != nil {
 		return nil, err
 	}
@@ -132,7 +130,7 @@ func (c *request) paged(t *turn, pg *page, keys []sortKey, where condition, late
 	}
 	out := map[string]any{"results": results, "hasMore": more, "limit": pg.limit, "count": nil}
 	if pg.count {
-		if out["count"], err = t.count(r, all.sql, all.args...); err != nil {
+		if out["count"], err = t.count(r, where.sql, where.args...); err != nil {
 			return nil, err
 		}
 	}
@@ -148,40 +146,92 @@ func (c *request) paged(t *turn, pg *page, keys []sortKey, where condition, late
 	return out, nil
 }
 
-// beyond is the condition that a row comes after the values in the order, or
-// before them.
-func beyond(order []sortKey, values []any, backwards bool) condition {
-	var parts []condition
-	var same condition // equal on all keys so far
+// window reads up to limit rows in the order, beginning after the row from
+// (nil is the beginning), and with them their values of the order's keys.
+//
+// Rows with and without the first key are read apart: an index on it serves
+// both in order, wherever the nulls are to go, and a page costs the same however
+// deep it is.
+func (c *request) window(t *turn, order []sortKey, from []any, where condition, limit, offset int) (recs []record, values [][]any, err error) {
+	r, columns := c.action.Resource, c.fields.columns()
+	terms, extra := make([]string, len(order)), make([]string, len(order))
 	for i, k := range order {
-		descending, nullsFirst := k.descending != backwards, k.nullsFirst != backwards
-		e, op := k.attr.comparable("t"), ">"
-		if descending {
-			op = "<"
+		extra[i], terms[i] = k.attr.comparable("t"), k.sql("t")
+	}
+	parts := []condition{always}
+	if offset == 0 {
+		parts = segments(order, from)
+		terms[0] = strings.TrimSuffix(strings.TrimSuffix(terms[0], " NULLS FIRST"), " NULLS LAST")
+	}
+	for _, part := range parts {
+		part = joinConditions([]condition{where, part}, "AND")
+		some, of, err := t.query(r, columns, extra, part.sql+" ORDER BY "+strings.Join(terms, ", ")+" LIMIT ? OFFSET ?",
+			append(part.args, limit-len(recs), offset))
+		if err != nil {
+			return nil, nil, err
 		}
-		var further condition
-		switch {
-		case values[i] == nil && nullsFirst:
-			further = condition{sql: e + " IS NOT NULL"}
-		case values[i] == nil:
-			further = condition{sql: "FALSE"}
-		case nullsFirst || k.attr.Name == "id":
-			further = condition{e + " " + op + " ?", []any{values[i]}}
-		default:
-			further = condition{"(" + e + " " + op + " ? OR " + e + " IS NULL)", []any{values[i]}}
-		}
-		if i > 0 {
-			further = joinConditions([]condition{same, further}, "AND")
-		}
-		parts = append(parts, further)
-		equal := condition{e + " IS ?", []any{values[i]}}
-		if i == 0 {
-			same = equal
-		} else {
-			same = joinConditions([]condition{same, equal}, "AND")
+		recs, values = append(recs, some...), append(values, of...)
+		if len(recs) == limit {
+			break
 		}
 	}
-	return joinConditions(parts, "OR")
+	return recs, values, nil
+}
+
+// segments are the conditions that together let through what comes after the
+// row from, each in one piece of an index, in order.
+func segments(order []sortKey, from []any) []condition {
+	k := order[0]
+	e := k.attr.comparable("t")
+	with, without := condition{sql: e + " IS NOT NULL"}, condition{sql: e + " IS NULL"}
+	switch {
+	case from != nil && from[0] == nil:
+		rest := joinConditions([]condition{without, beyond(order[1:], from[1:])}, "AND")
+		if k.nullsFirst && k.nullable() {
+			return []condition{rest, with}
+		}
+		return []condition{rest}
+	case from != nil:
+		op := ">="
+		if k.descending {
+			op = "<="
+		}
+		// The first condition is implied by the second, and is what the index can use.
+		with = joinConditions([]condition{{e + " " + op + " ?", []any{from[0]}}, beyond(order, from)}, "AND")
+		if k.nullable() && !k.nullsFirst {
+			return []condition{with, without}
+		}
+		return []condition{with}
+	case !k.nullable():
+		return []condition{always}
+	case k.nullsFirst:
+		return []condition{without, with}
+	}
+	return []condition{with, without}
+}
+
+// beyond is the condition that a row comes after the values in the order. Nulls
+// in the first key are the caller's.
+func beyond(order []sortKey, values []any) condition {
+	if len(order) == 0 {
+		return condition{sql: "FALSE"}
+	}
+	k, e := order[0], order[0].attr.comparable("t")
+	op := ">"
+	if k.descending {
+		op = "<"
+	}
+	further := condition{e + " " + op + " ?", []any{values[0]}}
+	switch {
+	case values[0] == nil && k.nullsFirst:
+		further = condition{sql: e + " IS NOT NULL"}
+	case values[0] == nil:
+		further = condition{sql: "FALSE"}
+	case k.nullable() && !k.nullsFirst:
+		further = condition{"(" + e + " " + op + " ? OR " + e + " IS NULL)", []any{values[0]}}
+	}
+	same := condition{e + " IS ?", []any{values[0]}}
+	return joinConditions([]condition{further, joinConditions([]condition{same, beyond(order[1:], values[1:])}, "AND")}, "OR")
 }
 
 // get answers one record.

@@ -117,7 +117,7 @@ func recordedDefinitions(t *testing.T, rowsFile string) *definitions {
 	}
 	d.Actions = append(d.Actions, recordedReadsAndWrites(rs)...)
 	d.Actions = append(d.Actions, recordedGenerics(rs)...)
-	raw, err := os.ReadFile(rowsFile)
+	raw, err := os.ReadFile(fromRoot(rowsFile))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -76,8 +77,17 @@ func TestRecorded(t *testing.T) {
 	fmt.Printf("recorded pairs: %d of %d\n", passed, len(pairs))
 }
 
+// fromRoot finds a file named on the command line, which may be relative to the
+// module's root while tests run in the package's folder.
+func fromRoot(file string) string {
+	if _, err := os.Stat(file); err != nil && !filepath.IsAbs(file) {
+		return filepath.Join("..", file)
+	}
+	return file
+}
+
 func readPairs(t *testing.T, file string) []pair {
-	raw, err := os.ReadFile(file)
+	raw, err := os.ReadFile(fromRoot(file))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +132,7 @@ func recordedHandler(t *testing.T) http.Handler {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { e.store.db.Close() })
-	return &front{engine: e, log: slog.Default(), admit: func(string) int { return 0 }}
+	return &front{engine: e, log: slog.Default(), admit: anyKey, fault: faulty(nil, nil)}
 }
 
 // replay sends the pair's request and says how the answer differs.
@@ -141,6 +151,7 @@ func replay(p pair, handler http.Handler, cursors map[string]string, seeded map[
 	}
 	r := httptest.NewRequest(method, path, strings.NewReader(body))
 	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("X-Api-Key", "any")
 	for k, v := range p.Headers {
 		r.Header.Set(k, v)
 	}
@@ -306,7 +317,7 @@ func sortTies(p pair, answer any, seeded map[string]map[string]any) {
 
 // seededRows gives the rows that the recordings began with, by id.
 func seededRows(t *testing.T) map[string]map[string]any {
-	raw, err := os.ReadFile(*rowsFile)
+	raw, err := os.ReadFile(fromRoot(*rowsFile))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,8 +22,13 @@ type Options struct {
 	// A file that has an organisation already keeps it: then the same seed must
 	// be given for new ids to go on from the old.
 	Seed uint64
+	// Scale adds that many contacts and that many calls of the past to a new
+	// organisation, to see how lists behave when they are long.
+	Scale int
 	// Now is the organisation's clock; nil is the real one.
 	Now func() time.Time
+	// Faults make requests go wrong on purpose; the first that fits counts.
+	Faults []Fault
 	// Log gets what goes wrong inside; nil discards it.
 	Log *slog.Logger
 }
@@ -32,6 +37,7 @@ type Options struct {
 type Sandbox struct {
 	engine *engine
 	log    *slog.Logger
+	fault  func(endpoint, action string) *Fault
 }
 
 // New opens an organisation, and seeds it where it is new. It takes some tens of milliseconds.
@@ -45,29 +51,24 @@ func New(o Options) (*Sandbox, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	e, err := newEngine(context.Background(), newOrganisation(o.Seed).definitions(), o.Path, o.Now)
+	org := newOrganisation(o.Seed)
+	org.scale = o.Scale
+	e, err := newEngine(context.Background(), org.definitions(), o.Path, o.Now)
 	if err != nil {
 		return nil, err
 	}
-	return &Sandbox{engine: e, log: o.Log}, nil
+	return &Sandbox{engine: e, log: o.Log, fault: faulty(org, o.Faults)}, nil
 }
 
 // Close closes the organisation. One in memory is gone with it.
 func (s *Sandbox) Close() error { return s.engine.store.db.Close() }
 
-// Handler answers the two endpoints. Any x-api-key will do, but one must be
-// there: without it the answer is 401.
-func (s *Sandbox) Handler() http.Handler {
-	return s.front(func(key string) int {
-		if key == "" {
-			return http.StatusUnauthorized
-		}
-		return 0
-	})
-}
+// Handler answers the two endpoints. Any x-api-key will do, but for the magic
+// ones (see keys.go), and one must be there: without it the answer is 401.
+func (s *Sandbox) Handler() http.Handler { return s.front(anyKey) }
 
-func (s *Sandbox) front(admit func(key string) int) http.Handler {
-	return &front{engine: s.engine, log: s.log, admit: admit}
+func (s *Sandbox) front(admit func(key, action string) *reply) http.Handler {
+	return &front{engine: s.engine, log: s.log, admit: admit, fault: s.fault}
 }
 
 // Serve listens on a free port of the loopback interface until the context
@@ -86,11 +87,11 @@ func (s *Sandbox) Serve(ctx context.Context) (baseURL, key string, err error) {
 	}
 	srv := &http.Server{ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
-		Handler: s.front(func(got string) int {
+		Handler: s.front(func(got, _ string) *reply {
 			if subtle.ConstantTimeCompare([]byte(got), []byte(key)) != 1 {
-				return http.StatusUnauthorized
+				return detail(http.StatusUnauthorized)
 			}
-			return 0
+			return nil
 		})}
 	stop := context.AfterFunc(ctx, func() {
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)

@@ -25,7 +25,7 @@ func newPlanter(o *organisation, t *turn) *planter {
 
 func (p *planter) plant() error {
 	for _, step := range []func() error{p.plantUsers, p.plantAgents, p.plantContacts, p.plantGroup, p.plantEmailSetup,
-		p.plantHistory, p.plantReviews, p.plantBulk, p.plantLive, p.plantQueueHistory, p.plantMail, p.plantCampaigns, p.plantHostile} {
+		p.plantHistory, p.plantReviews, p.plantBulk, p.plantLive, p.plantQueueHistory, p.plantMail, p.plantCampaigns, p.plantHostile, p.plantScale} {
 		if err := step(); err != nil {
 			return err
 		}

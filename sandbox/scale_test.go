@@ -1,0 +1,69 @@
+package sandbox
+
+import (
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+// BenchmarkLists measures reads over 20,000 contacts and calls, over the handler.
+func BenchmarkLists(b *testing.B) {
+	s, err := New(Options{Scale: 20_000})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	h := s.Handler()
+	send := func(body string) *httptest.ResponseRecorder {
+		r := httptest.NewRequest("POST", runPath, strings.NewReader(body))
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("X-Api-Key", "k")
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		return w
+	}
+	// deep gives the cursor after so many pages of 250.
+	deep := func(request string, pages int) string {
+		cursor := ""
+		for range pages {
+			data, _ := decodeJSON(send(strings.ReplaceAll(request, "<after>", cursor)).Body.Bytes())
+			page := data.(map[string]any)["data"].(map[string]any)
+			cursor = `,"after":"` + page["nextPage"].(string) + `"`
+		}
+		return cursor
+	}
+	by := func(sort string) string {
+		return `{"action":"list_contacts","fields":["id","fullName","email"],"sort":"` + sort + `","page":{"limit":250<after>}}`
+	}
+	for name, body := range map[string]string{
+		"first page":            by("id"),
+		"first page by name":    by("fullName"),
+		"page 70 by name":       strings.ReplaceAll(by("fullName"), "<after>", deep(by("fullName"), 70)),
+		"page 70 by -name":      strings.ReplaceAll(by("-fullName"), "<after>", deep(by("-fullName"), 70)),
+		"page 70 by email":      strings.ReplaceAll(by("email"), "<after>", deep(by("email"), 70)),
+		"one by email":          `{"action":"list_contacts","fields":["id"],"filter":{"email":{"eq":"patient777@example.com"}}}`,
+		"calls of a contact":    `{"action":"list_calls","fields":["id","contactFullName"],"filter":{"contactId":{"eq":"c694dc71-c171-41d0-be01-8341b21ba8cc"}}}`,
+		"calls that are live":   `{"action":"list_calls","fields":["id","contactFullName"],"filter":{"status":{"eq":"answered"}}}`,
+		"calls since last week": `{"action":"list_calls","fields":["id","startedAt"],"filter":{"startedAt":{"greaterThan":"` + s.engine.now().AddDate(0, 0, -7).UTC().Format(timeLayout) + `"}},"sort":"-startedAt"}`,
+	} {
+		body = strings.ReplaceAll(body, "<after>", "")
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				if w := send(body); !strings.Contains(w.Body.String(), `"success":true`) {
+					b.Fatal(w.Body)
+				}
+			}
+		})
+	}
+}
+
+// TestScale checks that the scale is what is asked for.
+func TestScale(t *testing.T) {
+	o := open(t, Options{Scale: 300})
+	if n := len(o.list(`{"action":"list_contacts","fields":["id"]}`)); n < 300 {
+		t.Errorf("%d contacts", n)
+	}
+	if n := len(o.list(`{"action":"list_calls","fields":["id"]}`)); n < 300 {
+		t.Errorf("%d calls", n)
+	}
+}
