@@ -1,6 +1,20 @@
 package tools_test
 
-import "github.com/sippet-ai/sippet-mcp/rpc/rpctest"
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/sippet-ai/sippet-mcp/rpc/rpctest"
+	"github.com/sippet-ai/sippet-mcp/schemas"
+	"github.com/sippet-ai/sippet-mcp/tools"
+)
 
 // validateFaults are the ways in which validate does not pass.
 var validateFaults = map[string]struct {
@@ -21,4 +35,172 @@ var validateFaults = map[string]struct {
 	"oversize":    {rpctest.Oversize, "upstream_unavailable", true},
 	"hang":        {rpctest.Hang, "upstream_unavailable", true},
 	"reset after": {rpctest.Reset, "upstream_unavailable", false},
+}
+
+type fault struct {
+	name    string
+	handler rpctest.Handler
+	// read and write are the outcomes of a read and of a confirmed write.
+	read, write string
+	retryAfter  int
+	// attempts are the requests of the read.
+	attempts int
+}
+
+// runFaults are the ways in which run fails. A read changes nothing, so that it is never unknown how it ended.
+var runFaults = []fault{
+	{"refused", rpctest.Refuse("not_found", "record not found"), "upstream_error", "upstream_error", 0, 1},
+	{"forbidden", rpctest.Faults(), "upstream_error", "upstream_error", 0, 1},
+	{"400", rpctest.Status(400, `{"errors":{"detail":"Bad Request"}}`), "upstream_error", "upstream_error", 0, 1},
+	{"401", rpctest.Status(401, "no"), "upstream_error", "upstream_error", 0, 1},
+	{"403", rpctest.Status(403, `{"error":"no"}`), "upstream_error", "upstream_error", 0, 1},
+	{"404", rpctest.Status(404, "<html>"), "upstream_error", "upstream_error", 0, 1},
+	{"429", rpctest.Status(429, ""), "upstream_error", "upstream_error", 0, 1},
+	{"429 with a time", rpctest.Status(429, "", 30), "upstream_error", "upstream_error", 30, 1},
+	{"500", rpctest.Status(500, `{"errors":{"detail":"Internal Server Error"}}`), "upstream_error", "outcome_unknown", 0, 1},
+	{"503", rpctest.Status(503, "<html>"), "upstream_unavailable", "outcome_unknown", 0, 3},
+	{"503 with a time", rpctest.Status(503, "", 30), "upstream_unavailable", "outcome_unknown", 30, 1},
+	{"HTML", rpctest.HTML, "upstream_unavailable", "outcome_unknown", 0, 3},
+	{"truncated", rpctest.Truncated, "upstream_unavailable", "outcome_unknown", 0, 3},
+	{"oversize", rpctest.Oversize, "upstream_error", "outcome_unknown", 0, 1},
+	{"hang", rpctest.Hang, "upstream_unavailable", "outcome_unknown", 0, 1},
+	{"reset after reading", rpctest.Reset, "upstream_unavailable", "outcome_unknown", 0, 3},
+}
+
+// foreign is what an answer must never repeat: a proxy's page, an address, a stack, the key.
+var foreign = regexp.MustCompile(`(?i)<html|127\.0\.0\.1|goroutine|sk_test`)
+
+func TestUpstreamFaults(t *testing.T) {
+	for _, f := range runFaults {
+		t.Run(f.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, setup{deadline: 400 * time.Millisecond})
+			p := w.httpPeer(t, true)
+			w.up.On("run", "", f.handler)
+
+			r := p.call("list_contacts", `{"fields":["id"]}`)
+			checkFault(t, r, f.read, f.retryAfter)
+			if n := len(w.up.Requests()); n != f.attempts {
+				t.Errorf("the read was tried %d times, want %d", n, f.attempts)
+			}
+
+			w.up.Forget()
+			body := w.canonical(t, "delete_contact", deleting)
+			r = p.call("delete_contact", deleting)
+			wait := f.retryAfter
+			if f.write == "outcome_unknown" {
+				wait = 0 // it would invite to a repeat
+				if s := r.text(t, "nextStep"); !strings.Contains(s, "do not repeat") || !strings.Contains(s, "list_contacts") {
+					t.Errorf("next step: %s", s)
+				}
+			}
+			checkFault(t, r, f.write, wait)
+			if d := cmp.Diff([]string{"validate " + body, "validate " + body, "run " + body}, road(w.up.Requests())); d != "" {
+				t.Errorf("a write is sent once: %s", d)
+			}
+
+			// An unconfirmed write fares the same.
+			w.up.Forget()
+			r = p.call("update_contact", samples["update_contact"])
+			if r.outcome(t) != f.write || runs(w.up.Requests()) != 1 {
+				t.Errorf("update_contact: %d runs, %s", runs(w.up.Requests()), r.Frame)
+			}
+
+			w.up.On("run", "", nil)
+			goesOn(t, w, p)
+		})
+	}
+}
+
+func checkFault(t *testing.T, r *reply, outcome string, retryAfter int) {
+	t.Helper()
+	checkShape(t, r)
+	if got := r.outcome(t); got != outcome {
+		t.Errorf("outcome %s, want %s: %s", got, outcome, r.Frame)
+		return
+	}
+	ran := any(false)
+	if outcome == "outcome_unknown" {
+		ran = "unknown"
+	}
+	if r.field(t, "ran") != ran {
+		t.Errorf("ran is %v with %s", r.field(t, "ran"), outcome)
+	}
+	var after any
+	if retryAfter > 0 {
+		after = json.Number(fmt.Sprint(retryAfter))
+	}
+	if got := r.field(t, "retryAfterSeconds"); got != after {
+		t.Errorf("retryAfterSeconds is %v, want %v", got, after)
+	}
+	if found := foreign.Find(r.Frame); found != nil {
+		t.Errorf("%q is in the answer: %s", found, r.Frame)
+	}
+}
+
+// TestResetBefore: where the connection is refused, nothing was sent, and that is what the answer says: for a read,
+// for validate, and for the run of a write whose validate still passed.
+func TestResetBefore(t *testing.T) {
+	t.Run("read and validate", func(t *testing.T) {
+		w := newWorld(t, setup{})
+		p := w.httpPeer(t, true)
+		w.up.Down()
+		for _, c := range [][2]string{{"list_contacts", "{}"}, {"delete_contact", deleting}, {"update_contact", samples["update_contact"]}} {
+			r := p.call(c[0], c[1])
+			checkFault(t, r, "upstream_unavailable", 0)
+		}
+		if len(w.up.Requests()) != 0 || len(p.questions()) != 0 {
+			t.Error("something was sent or asked")
+		}
+	})
+	t.Run("run", func(t *testing.T) {
+		w := newWorld(t, setup{})
+		p := w.httpPeer(t, true)
+		w.up.On("validate", "", rpctest.InTurn(rpctest.Closing, func(r rpctest.Request) rpctest.Answer {
+			w.up.Down()
+			return rpctest.Closing(r)
+		}))
+		r := p.call("delete_contact", deleting)
+		checkFault(t, r, "upstream_unavailable", 0)
+		noRun(t, w)
+		if n := len(w.up.Requests()); n != 2 {
+			t.Errorf("%d validates", n)
+		}
+	})
+	t.Run("the answer was spent all the same", func(t *testing.T) {
+		w := newWorld(t, setup{})
+		p := w.httpPeer(t, true)
+		w.up.On("run", "", rpctest.Reset)
+		state := p.once("delete_contact", deleting, "").Result.RequestState
+		if r := p.retry("delete_contact", deleting, state, accepts); r.outcome(t) != "outcome_unknown" {
+			t.Errorf("%s", r.Frame)
+		}
+		if r := p.retry("delete_contact", deleting, state, accepts); r.outcome(t) != "denied" || runs(w.up.Requests()) != 1 {
+			t.Errorf("the same answer ran it twice: %s", r.Frame)
+		}
+	})
+}
+
+// TestClientLeaves: a write that is under way is seen to its end although its client has gone.
+func TestClientLeaves(t *testing.T) {
+	w := newWorld(t, setup{})
+	hold := make(chan struct{})
+	ended := make(chan struct{})
+	w.up.On("run", "", func(rpctest.Request) rpctest.Answer {
+		<-hold
+		defer close(ended)
+		return rpctest.Answer{Usual: true}
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan tools.Result)
+	go func() {
+		done <- w.runner.Call(ctx, tools.Request{Principal: "ada", Action: "update_contact", Args: []byte(samples["update_contact"])})
+	}()
+	w.up.Await(t, 2)
+	cancel()
+	close(hold)
+	if r := <-done; r.Outcome != schemas.Done {
+		t.Errorf("%s", r.Structured)
+	}
+	<-ended
 }

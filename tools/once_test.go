@@ -12,6 +12,8 @@ import (
 	"github.com/sippet-ai/sippet-mcp/tools"
 )
 
+var selectReads = tools.Selection{ReadOnly: true}
+
 const deleting = `{"input":{"contactId":"` + anID + `"}}`
 
 // runs counts what reached Run, by body.
@@ -224,8 +226,8 @@ func TestNobodyBehindTheCaller(t *testing.T) {
 			t.Errorf("%s", r.Frame)
 		}
 		if modern {
-			// Nor does one that it brings for a question which another caller was asked.
-			asked := overHTTP(t, w.listen(t, ada), true)
+			// Nor one that it brings for a question which the same caller was asked where a person sits.
+			asked := overHTTP(t, w.listen(t, tools.Caller{Principal: "robot", Interactive: true}), true)
 			state := asked.once("delete_contact", deleting, "").Result.RequestState
 			if r := p.retry("delete_contact", deleting, state, accepts); r.outcome(t) != "denied" {
 				t.Errorf("%s", r.Frame)
