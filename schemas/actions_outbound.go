@@ -17,10 +17,10 @@ var outboundActions = []*Action{
 		Name: "list_bulk_outbound_calls", Title: "List bulk outbound calls", Class: Read, Toolsets: []Toolset{OutboundCalls},
 		Keys: "fields, filter?, sort?, page?", Resource: bulkCallResource,
 		FilterExample: `{"status":{"eq":"running"}}`,
-		Description:   "List runs of start_bulk_outbound_call with status and counts, to see how far one is. Single people of a run: list_bulk_outbound_call_entries; planned campaigns: list_campaigns.",
+		Description:   "List runs of start_bulk_outbound_call with status and counts, to see how far one is. People of a run: list_bulk_outbound_call_entries; planned campaigns: list_campaigns.",
 	},
 	{
-		Name: "list_bulk_outbound_call_entries", Title: "List entries of bulk calls", Class: Read, Toolsets: []Toolset{OutboundCalls},
+		Name: "list_bulk_outbound_call_entries", Title: "List bulk call entries", Class: Read, Toolsets: []Toolset{OutboundCalls},
 		Keys: "fields, filter?, sort?, page?", Resource: bulkEntryResource,
 		FilterExample: `{"bulkOutboundCallId":{"eq":"<id>"},"status":{"eq":"failed"}}`,
 		Description:   "List the people of a bulk call with status and error, to see who was reached. Filter by bulkOutboundCallId from list_bulk_outbound_calls, which has the totals.",
@@ -28,11 +28,11 @@ var outboundActions = []*Action{
 	{
 		Name: "list_campaigns", Title: "List campaigns", Class: Read, Toolsets: []Toolset{OutboundCalls},
 		Keys:        "",
-		Description: "List all outbound campaigns, as a map that Sippet shapes; it cannot filter. Gives ids for get_campaign. Bulk calls started by hand: list_bulk_outbound_calls. No tool starts or stops a campaign.",
+		Description: "List all outbound campaigns, as a map that Sippet shapes. Gives ids for get_campaign. Bulk calls started by hand: list_bulk_outbound_calls. No tool starts or stops a campaign.",
 	},
 	{
 		Name: "get_campaign", Title: "Get a campaign", Class: Read, Toolsets: []Toolset{OutboundCalls},
 		Keys: "input", Input: getCampaignInput{},
-		Description: "Get one campaign by id, as a map that Sippet shapes, when its details matter. Changes nothing. All of them: list_campaigns; bulk calls: list_bulk_outbound_calls.",
+		Description: "Get one campaign, as a map that Sippet shapes, when its details matter. All of them: list_campaigns; bulk calls: list_bulk_outbound_calls.",
 	},
 }

@@ -13,10 +13,10 @@ type (
 		ID ID `json:"id" jsonschema_description:"From list_call_queue_entries"`
 	}
 	callUUIDInput struct {
-		CallUUID Key `json:"callUuid" jsonschema_description:"From list_calls; not the call's id"`
+		CallUUID Key `json:"callUuid" jsonschema_description:"From list_calls; not its id"`
 	}
 	leaveCallInput struct {
-		CallUUID Key    `json:"callUuid" jsonschema_description:"From list_calls; not the call's id"`
+		CallUUID Key    `json:"callUuid" jsonschema_description:"From list_calls; not its id"`
 		Reason   string `json:"reason,omitempty" jsonschema_description:"Recorded by Sippet"`
 	}
 	createCallInput struct {
@@ -24,7 +24,7 @@ type (
 		FromNumber          Key               `json:"fromNumber"`
 		ToNumber            Key               `json:"toNumber"`
 		SipUsername         Null[string]      `json:"sipUsername,omitempty"`
-		CallUUID            Key               `json:"callUuid" jsonschema_description:"Your own unique id"`
+		CallUUID            Key               `json:"callUuid" jsonschema_description:"That system's unique id"`
 		CallSource          string            `json:"callSource,omitempty"`
 		OutboundTrunkSource Null[TrunkSource] `json:"outboundTrunkSource,omitempty"`
 		Status              Null[CallStatus]  `json:"status,omitempty"`
@@ -45,7 +45,7 @@ type (
 	}
 	startBulkOutboundCallInput struct {
 		ContactIDs        []ID  `json:"contactIds,omitempty" jsonschema:"minItems=1,uniqueItems=true" jsonschema_description:"From list_contacts"`
-		GroupID           ID    `json:"groupId,omitempty" jsonschema_description:"A contact group"`
+		GroupID           ID    `json:"groupId,omitempty" jsonschema_description:"No tool lists groups"`
 		AiAgentID         ID    `json:"aiAgentId,omitempty" jsonschema_description:"From list_ai_agents"`
 		Concurrency       Count `json:"concurrency,omitempty" jsonschema_description:"Calls at a time"`
 		ContactLimit      Count `json:"contactLimit,omitempty" jsonschema_description:"Most people to ring"`
@@ -69,8 +69,8 @@ type (
 		PhoneVerifiedAt     Null[Instant]        `json:"phoneVerifiedAt,omitempty"`
 		DefaultLanguage     Null[string]         `json:"defaultLanguage,omitempty"`
 		Languages           []string             `json:"languages,omitempty"`
-		Metadata            Null[map[string]any] `json:"metadata,omitempty" jsonschema_description:"Replaces the whole map"`
-		PrivateMetadataKeys []string             `json:"privateMetadataKeys,omitempty" jsonschema_description:"Hidden from AI agents"`
+		Metadata            Null[map[string]any] `json:"metadata,omitempty" jsonschema_description:"Replaces it whole"`
+		PrivateMetadataKeys []string             `json:"privateMetadataKeys,omitempty" jsonschema_description:"Keys in metadata"`
 	}
 	deleteContactInput struct {
 		ContactID ID `json:"contactId" jsonschema_description:"From list_contacts"`
@@ -79,7 +79,7 @@ type (
 	createMailboxInput struct {
 		InboundDomain Key `json:"inboundDomain"`
 		mailboxInput
-		OrganisationID ID `json:"organisationId" jsonschema_description:"As in list_call_participants"`
+		OrganisationID ID `json:"organisationId" jsonschema_description:"A field of list_call_participants"`
 	}
 	updateMailboxInput struct {
 		InboundDomain Key `json:"inboundDomain,omitempty"`
@@ -88,7 +88,7 @@ type (
 	mailboxInput struct {
 		MxTarget        Null[string]   `json:"mxTarget,omitempty"`
 		ListenerEnabled bool           `json:"listenerEnabled,omitempty"`
-		ListenerStatus  ListenerStatus `json:"listenerStatus,omitempty"`
+		ListenerStatus  ListenerStatus `json:"listenerStatus,omitempty" jsonschema_description:"Leave to Sippet"`
 		ListenerHost    Null[string]   `json:"listenerHost,omitempty"`
 		ListenerPort    Count          `json:"listenerPort,omitempty"`
 		TLSMode         TLSMode        `json:"tlsMode,omitempty"`
@@ -97,9 +97,9 @@ type (
 		Metadata        map[string]any `json:"metadata,omitempty"`
 	}
 	importInboundEmailInput struct {
-		RecipientAddress  Key            `json:"recipientAddress" jsonschema_description:"Who received it"`
+		RecipientAddress  Key            `json:"recipientAddress" jsonschema_description:"Our address"`
 		RawMime           Key            `json:"rawMime,omitempty" jsonschema_description:"RFC 5322 text"`
-		StructuredPayload map[string]any `json:"structuredPayload,omitempty" jsonschema_description:"An object, passed on as it is"`
+		StructuredPayload map[string]any `json:"structuredPayload,omitempty" jsonschema_description:"Passed on as it is"`
 		ReceivedAt        Instant        `json:"receivedAt,omitempty"`
 	}
 	createTemplateInput struct {
@@ -120,7 +120,7 @@ type (
 	}
 	createIdentityInput struct {
 		OwnerType      OwnerType      `json:"ownerType"`
-		OwnerID        ID             `json:"ownerId"`
+		OwnerID        ID             `json:"ownerId" jsonschema_description:"Id of that owner"`
 		LocalPart      Key            `json:"localPart"`
 		Domain         Key            `json:"domain"`
 		DisplayName    Null[string]   `json:"displayName,omitempty"`
@@ -128,7 +128,7 @@ type (
 		DefaultOut     bool           `json:"defaultOutbound,omitempty"`
 		Metadata       map[string]any `json:"metadata,omitempty"`
 		EmailMailboxID Null[ID]       `json:"emailMailboxId,omitempty"`
-		OrganisationID ID             `json:"organisationId" jsonschema_description:"As in list_call_participants"`
+		OrganisationID ID             `json:"organisationId" jsonschema_description:"A field of list_call_participants"`
 	}
 	updateIdentityInput struct {
 		OwnerType      OwnerType      `json:"ownerType,omitempty"`
@@ -151,6 +151,6 @@ type (
 		OperatorEmail Key `json:"operatorEmail"`
 	}
 	issueMediaInput struct {
-		CallUUID Key `json:"callUuid" jsonschema_description:"From list_calls; not the call's id"`
+		CallUUID Key `json:"callUuid" jsonschema_description:"From list_calls; not its id"`
 	}
 )

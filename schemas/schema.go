@@ -54,7 +54,7 @@ func (a *Action) build() {
 	}
 	if a.Class != Read {
 		max := uint64(MaxReason)
-		add("reason", &jsonschema.Schema{Type: "string", MaxLength: &max, Description: "Your reason"}, false)
+		add("reason", &jsonschema.Schema{Type: "string", MaxLength: &max, Description: a.reasonText()}, false)
 	}
 	a.check = compile(s)
 	slim(s)
@@ -77,7 +77,7 @@ func object() *jsonschema.Schema {
 // identityText says which id it is and who gives it.
 func (a *Action) identityText() string {
 	if list := a.ShownBy(); list != "" {
-		return "From " + list
+		return "Id from " + list
 	}
 	panic("schemas: " + a.Name + ": no list gives its identity")
 }
@@ -112,13 +112,29 @@ func singular(name string) string {
 func (a *Action) inputText() string {
 	switch {
 	case len(a.Targets) > 0:
-		return "One of " + strings.Join(a.Targets, ", ")
+		return "Give exactly one of " + strings.Join(a.Targets, ", ")
 	case strings.HasPrefix(a.Name, "update_"):
-		return "What changes"
+		return "Only what changes"
 	case strings.HasPrefix(a.Name, "create_"):
 		return "The new record"
+	case strings.HasPrefix(a.Name, "get_"):
+		return "Which one"
 	}
-	return "Its arguments"
+	if _, ok := a.InputType().FieldByName("CallUUID"); ok {
+		return "The live call"
+	}
+	if a.Class == Write {
+		return "What to set"
+	}
+	return "Whom it is about"
+}
+
+// reasonText says who reads the reason.
+func (a *Action) reasonText() string {
+	if a.Class == Write {
+		return "Your reason"
+	}
+	return "For the person asked"
 }
 
 // sortExample is the order that a first look most often wants.
@@ -130,13 +146,16 @@ func (a *Action) sortExample() string {
 }
 
 func fieldsSchema(a *Action) *jsonschema.Schema {
-	one := uint64(1)
-	return &jsonschema.Schema{Type: "array", Items: enum(a.Resource.Names()), MinItems: &one, UniqueItems: true, Description: "To return"}
+	one, text := uint64(1), "To return"
+	if a.Class == Read {
+		text = "Default: main ones"
+	}
+	return &jsonschema.Schema{Type: "array", Items: enum(a.Resource.Names()), MinItems: &one, UniqueItems: true, Description: text}
 }
 
 func pageSchema() *jsonschema.Schema {
 	p := object()
-	p.Description = fmt.Sprintf(`{limit,offset,count} or {limit,after|before}; default {"limit":%d}`, DefaultLimit)
+	p.Description = fmt.Sprintf("{limit,offset,count}; else %d rows", DefaultLimit)
 	p.Properties.Set("limit", &jsonschema.Schema{Type: "integer", Minimum: "1", Maximum: json.Number(fmt.Sprint(MaxLimit))})
 	p.Properties.Set("offset", &jsonschema.Schema{Type: "integer", Minimum: "0"})
 	p.Properties.Set("count", &jsonschema.Schema{Type: "boolean"})
