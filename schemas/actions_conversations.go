@@ -5,7 +5,7 @@ var conversationActions = []*Action{
 		Name: "list_conversations", Title: "List conversations", Class: Read, Toolsets: []Toolset{Conversations},
 		Keys: "fields, filter?, sort?, page?", Resource: conversationResource,
 		FilterExample: `{"contactId":{"eq":"<id>"}}`,
-		Description:   "List conversations of every channel (calls, email, WhatsApp, chat) with summary and outcome. Phone details: list_calls; steps inside one: list_conversation_events.",
+		Description:   "List conversations of every channel (calls, email, WhatsApp, chat) with summary and outcome, say one contact's history. Phone details: list_calls; steps inside one: list_conversation_events.",
 	},
 	{
 		Name: "list_conversation_events", Title: "List conversation events", Class: Read, Toolsets: []Toolset{Conversations},

@@ -5,7 +5,7 @@ var emailActions = []*Action{
 		Name: "list_email_mailboxes", Title: "List email mailboxes", Class: Read, Toolsets: []Toolset{Email},
 		Keys: "fields, filter?, sort?, page?", Resource: mailboxResource,
 		FilterExample: `{"listenerStatus":{"eq":"failed"}}`,
-		Description:   "List mailboxes that receive email, with listener status, say to see why no mail arrives. Addresses that send: list_email_identities; what mails were about: list_email_classifications.",
+		Description:   "List mailboxes that receive email, with listener status, say to see why no mail arrives. Addresses that send: list_email_identities.",
 	},
 	{
 		Name: "create_email_mailbox", Title: "Create an email mailbox", Class: Write, Toolsets: []Toolset{Email},
@@ -53,7 +53,7 @@ var emailActions = []*Action{
 		Name: "list_email_identities", Title: "List email identities", Class: Read, Toolsets: []Toolset{Email},
 		Keys: "fields, filter?, sort?, page?", Resource: identityResource,
 		FilterExample: `{"defaultOutbound":{"eq":true}}`,
-		Description:   "List sender addresses of the organisation, its AI agents and users, say to see the default one. Mailboxes that receive: list_email_mailboxes; people outside: list_contacts.",
+		Description:   "List sender addresses of the organisation, its AI agents and users, say to see the default one. Mailboxes that receive: list_email_mailboxes.",
 	},
 	{
 		Name: "create_email_identity", Title: "Create an email identity", Class: Write, Toolsets: []Toolset{Email},
@@ -71,7 +71,7 @@ var emailActions = []*Action{
 		Name: "delete_email_identity", Title: "Delete an email identity", Class: Destructive, Toolsets: []Toolset{Email}, Repeatable: true,
 		Keys: "identity",
 		Ask:  "Delete the email identity {identity}.", Effect: "Nobody can send as this address any more; its settings cannot be brought back.",
-		Description: "Delete a sender address for good; nobody can send as it. A person is asked first. To keep it use update_email_identity with active false. A mailbox: delete_email_mailbox.",
+		Description: "Delete a sender address for good; nobody can send as it. A person is asked first. To keep it use update_email_identity with active false.",
 	},
 	{
 		Name: "import_inbound_email", Title: "Import an inbound email", Class: Outbound, Toolsets: []Toolset{Email},

@@ -4,7 +4,7 @@ var operatorActions = []*Action{
 	{
 		Name: "who_am_i", Title: "Who am I", Class: Read, Toolsets: []Toolset{Operators, Calls},
 		Keys: "fields", Resource: userResource,
-		Description: "Get the Sippet user behind the API key: as whom calls are taken, and whether the key works. Other operators: list_operator_statuses; customers: list_contacts.",
+		Description: "Get the Sippet user behind the API key: as whom calls are taken, and whether the key works. Other operators: list_operator_statuses.",
 	},
 	{
 		Name: "list_operator_statuses", Title: "List operator statuses", Class: Read, Toolsets: []Toolset{Operators, Queue},

@@ -28,11 +28,11 @@ var outboundActions = []*Action{
 	{
 		Name: "list_campaigns", Title: "List campaigns", Class: Read, Toolsets: []Toolset{OutboundCalls},
 		Keys:        "",
-		Description: "List all outbound campaigns, as a map that Sippet shapes. Gives ids for get_campaign. Bulk calls started by hand: list_bulk_outbound_calls. No tool starts or stops a campaign.",
+		Description: "List all outbound campaigns, as a map that Sippet shapes. Gives ids for get_campaign. Bulk calls: list_bulk_outbound_calls. No tool starts or stops a campaign.",
 	},
 	{
 		Name: "get_campaign", Title: "Get a campaign", Class: Read, Toolsets: []Toolset{OutboundCalls},
 		Keys: "input", Input: getCampaignInput{},
-		Description: "Get one campaign, as a map that Sippet shapes, when its details matter. All of them: list_campaigns; bulk calls: list_bulk_outbound_calls.",
+		Description: "Get one campaign, as a map that Sippet shapes, when its details matter. For ids, and all of them, use list_campaigns.",
 	},
 }

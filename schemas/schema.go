@@ -44,10 +44,10 @@ func (a *Action) build() {
 		add("fields", fieldsSchema(a), false)
 	}
 	if has, _ := a.Key("filter"); has {
-		add("filter", &jsonschema.Schema{Type: "object", Description: a.FilterExample}, false)
+		add("filter", &jsonschema.Schema{Type: "object", Description: "e.g. " + a.FilterExample}, false)
 	}
 	if has, _ := a.Key("sort"); has {
-		add("sort", &jsonschema.Schema{Type: "string", Description: a.sortExample()}, false)
+		add("sort", &jsonschema.Schema{Type: "string", Description: "e.g. " + a.sortExample()}, false)
 	}
 	if has, _ := a.Key("page"); has {
 		add("page", pageSchema(), false)
