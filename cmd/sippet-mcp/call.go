@@ -60,7 +60,7 @@ A terminal gets a table, a pipe gets JSON. The exit code tells the outcome:
 }
 
 func runCall(ctx context.Context, p *program, o *callOptions, args []string) error {
-	log, err := o.logger(p)
+	log, err := newLogger(p, o.logLevel)
 	if err != nil {
 		return err
 	}

@@ -17,14 +17,13 @@ import (
 
 	"github.com/sippet-ai/sippet-mcp/policy"
 	"github.com/sippet-ai/sippet-mcp/rpc"
-	"github.com/sippet-ai/sippet-mcp/sandbox"
 	"github.com/sippet-ai/sippet-mcp/tools"
 )
 
 // connection is how a command reaches an organisation, and under which policy.
 type connection struct {
 	sandbox   bool
-	sandboxDB string
+	simulated sandboxOptions
 	keyFile   string
 	baseURL   string
 	stateDir  string
@@ -35,25 +34,30 @@ type connection struct {
 	logLevel  string
 }
 
+const (
+	stateDirHelp = "directory for what the program keeps (default: sippet-mcp in the user's configuration directory)"
+	logLevelHelp = "debug, info, warn or error"
+)
+
 func (o *connection) flags(c *cobra.Command) {
 	f := c.Flags()
 	f.BoolVar(&o.sandbox, "sandbox", false, "use a simulated organisation inside this program; needs no key")
-	f.StringVar(&o.sandboxDB, "sandbox-db", "", "keep the simulated organisation in this file; a bare name goes into the state directory")
+	o.simulated.flags(c)
 	f.StringVar(&o.keyFile, "key-file", "", "file that holds the secret key (else SIPPET_SECRET_KEY)")
 	f.StringVar(&o.baseURL, "base-url", rpc.DefaultBaseURL, "where Sippet's API is")
-	f.StringVar(&o.stateDir, "state-dir", "", "directory for what the program keeps (default: sippet-mcp in the user's configuration directory)")
+	f.StringVar(&o.stateDir, "state-dir", "", stateDirHelp)
 	f.StringVar(&o.policy, "policy", "desktop", "policy: "+strings.Join(policy.Profiles, ", ")+", or a file")
 	f.DurationVar(&o.wait, "ask-timeout", 2*time.Minute, "how long a question to a person stays open")
 	f.IntVar(&o.rows, "max-rows", tools.DefaultRows, "most rows of one answer")
 	f.IntVar(&o.bytes, "max-bytes", tools.DefaultBytes, "most bytes of one answer")
-	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
+	f.StringVar(&o.logLevel, "log-level", "info", logLevelHelp)
 }
 
-// logger writes to stderr: coloured lines for a person, JSON for a program.
-func (o *connection) logger(p *program) (*slog.Logger, error) {
+// newLogger writes to stderr: coloured lines for a person, JSON for a program.
+func newLogger(p *program, name string) (*slog.Logger, error) {
 	var level slog.Level
-	if err := level.UnmarshalText([]byte(o.logLevel)); err != nil {
-		return nil, fmt.Errorf("unknown log level %q, valid: debug, info, warn, error", o.logLevel)
+	if err := level.UnmarshalText([]byte(name)); err != nil {
+		return nil, fmt.Errorf("unknown log level %q, valid: debug, info, warn, error", name)
 	}
 	if p.errTerminal {
 		return slog.New(tint.NewHandler(p.err, &tint.Options{Level: level, TimeFormat: time.TimeOnly})), nil
@@ -84,8 +88,8 @@ func (o *connection) open(ctx context.Context, p *program, log *slog.Logger) (*c
 		return nil, errors.New("--max-rows must be at least 1 and --max-bytes at least 1000")
 	case o.wait < time.Second:
 		return nil, errors.New("--ask-timeout must be at least 1s, or nobody can answer")
-	case o.sandboxDB != "" && !o.sandbox:
-		return nil, errors.New("--sandbox-db needs --sandbox")
+	case o.simulated.changed() && !o.sandbox:
+		return nil, errors.New("--sandbox-db, -seed, -speed and -scale need --sandbox")
 	}
 	config := rpc.Config{BaseURL: o.baseURL, Log: log}
 	shut := func() {}
@@ -127,17 +131,9 @@ func (o *connection) key(p *program, log *slog.Logger) (rpc.Key, error) {
 }
 
 func (o *connection) openSandbox(ctx context.Context, log *slog.Logger) (url string, key rpc.Key, shut func(), err error) {
-	path := o.sandboxDB
-	if path != "" && filepath.Base(path) == path {
-		dir, err := o.state()
-		if err != nil {
-			return "", "", nil, err
-		}
-		path = filepath.Join(dir, path)
-	}
-	s, err := sandbox.New(sandbox.Options{Path: path, Log: log})
+	s, err := o.simulated.open(o.stateDir, nil, log)
 	if err != nil {
-		return "", "", nil, fmt.Errorf("opening the sandbox: %w", err)
+		return "", "", nil, err
 	}
 	// It outlives the signal that stops the program: calls in flight still need it.
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -150,9 +146,8 @@ func (o *connection) openSandbox(ctx context.Context, log *slog.Logger) (url str
 	return url, rpc.Key(k), func() { cancel(); s.Close() }, nil
 }
 
-// state makes and gives the directory for what the program keeps.
-func (o *connection) state() (string, error) {
-	dir := o.stateDir
+// makeState makes and gives the directory for what the program keeps.
+func makeState(dir string) (string, error) {
 	if dir == "" {
 		base, err := os.UserConfigDir()
 		if err != nil {
@@ -177,7 +172,8 @@ func (o *connection) command(action string, args []byte) string {
 	}
 	if o.sandbox {
 		line = append(line, "--sandbox")
-		add("--sandbox-db", o.sandboxDB, "")
+		add("--sandbox-db", o.simulated.db, "")
+		add("--sandbox-seed", fmt.Sprint(o.simulated.seed), "1")
 	} else {
 		add("--base-url", o.baseURL, rpc.DefaultBaseURL)
 		add("--key-file", o.keyFile, "")

@@ -32,7 +32,7 @@ listened on: whoever can reach the port can use the key.`,
 }
 
 func runHTTP(ctx context.Context, p *program, o *httpOptions) error {
-	log, err := o.logger(p)
+	log, err := newLogger(p, o.logLevel)
 	if err != nil {
 		return err
 	}

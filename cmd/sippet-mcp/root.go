@@ -33,7 +33,7 @@ by the environment variable that its help names.`,
 	root.SetOut(p.out)
 	root.SetErr(p.err)
 	root.SetIn(p.in)
-	root.AddCommand(newStdio(p), newHTTP(p), newCall(p), newActions(p))
+	root.AddCommand(newStdio(p), newHTTP(p), newCall(p), newActions(p), newSandbox(p))
 	eachCommand(root, nameVariables)
 	return root
 }
@@ -47,9 +47,15 @@ func eachCommand(c *cobra.Command, f func(*cobra.Command)) {
 
 func eachFlag(c *cobra.Command, f func(*pflag.Flag, string)) {
 	c.LocalFlags().VisitAll(func(flag *pflag.Flag) {
-		if flag.Name != "help" && flag.Name != "version" {
-			f(flag, "SIPPET_"+strings.ToUpper(strings.ReplaceAll(flag.Name, "-", "_")))
+		name := flag.Name
+		if name == "help" || name == "version" {
+			return
 		}
+		// Where the sandbox is served and where MCP is are two things.
+		if c.HasParent() && c.Parent().Name() == "sandbox" && (name == "addr" || name == "fault") {
+			name = "sandbox-" + name
+		}
+		f(flag, "SIPPET_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_")))
 	})
 }
 

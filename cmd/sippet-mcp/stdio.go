@@ -59,7 +59,7 @@ Live, leave --sandbox out and give SIPPET_SECRET_KEY in "env".`,
 }
 
 func runStdio(ctx context.Context, p *program, o *serverOptions) error {
-	log, err := o.logger(p)
+	log, err := newLogger(p, o.logLevel)
 	if err != nil {
 		return err
 	}
