@@ -126,8 +126,21 @@ func open(data []byte) (e envelope) {
 // list shows a list in the one shape: results, hasMore, next, asOf, and what was left out.
 func (r *Runner) list(ctx context.Context, q Request, p *schemas.Payload, data []byte, w *render, notes []string) []string {
 	e := open(data)
+	begin, sent := w.mark(), len(e.rows)
 	shown := r.rowsThatFit(p, e, w)
-	left := len(e.rows) - shown
+	back := backwards(p)
+	// Going backwards, the rows at the end of a page are those next to the ones seen before: cut at its end, a page
+	// would lose them for good. So it is fetched again at the length that fits.
+	for back && e.paged && shown > 0 && shown < len(e.rows) {
+		short, ok := r.shorter(ctx, q, p, shown)
+		if !ok || len(short.rows) >= len(e.rows) {
+			break
+		}
+		w.back(begin)
+		e = short
+		shown = r.rowsThatFit(p, e, w)
+	}
+	left := sent - shown
 	w.put("]")
 
 	limit := pageLimit(p)
@@ -138,6 +151,8 @@ func (r *Runner) list(ctx context.Context, q Request, p *schemas.Payload, data [
 	case !more:
 	case !e.paged:
 		next = r.nextInTime(p, e, shown)
+	case back && shown > 0 && shown == len(e.rows):
+		next = nextPage(p, e)
 	case left > 0 || over:
 		next = r.nextAfterCut(ctx, q, p, e, shown)
 	default:
@@ -225,14 +240,13 @@ func arguments(p *schemas.Payload, key string, value any) map[string]any {
 func nextPage(p *schemas.Payload, e envelope) map[string]any {
 	page, _ := p.Args["page"].(map[string]any)
 	next := map[string]any{"limit": page["limit"]}
-	_, back := page["before"]
 	switch {
 	case e.kind == "offset":
 		next["offset"] = offset(page) + int64(len(e.rows))
 		if c, ok := page["count"]; ok {
 			next["count"] = c
 		}
-	case back && e.before != "":
+	case backwards(p) && e.before != "":
 		next["before"] = e.before
 	case e.next != "":
 		next["after"] = e.next
@@ -256,21 +270,40 @@ func (r *Runner) nextAfterCut(ctx context.Context, q Request, p *schemas.Payload
 		return nil
 	}
 	e.rows = e.rows[:shown]
-	page, _ := p.Args["page"].(map[string]any)
 	if e.kind == "offset" {
 		return nextPage(p, e)
 	}
-	short := maps.Clone(page)
-	short["limit"] = json.Number(strconv.Itoa(shown))
-	again, err := p.Action.Check(encode(arguments(p, "page", short)), r.limits(p.Action))
-	if err != nil {
+	if backwards(p) {
+		return nil // the cursor before rows that were not shown leads past them
+	}
+	short, ok := r.shorter(ctx, q, p, shown)
+	if !ok {
 		return nil
+	}
+	return nextPage(p, short)
+}
+
+// shorter fetches the page of p again with n rows at most.
+func (r *Runner) shorter(ctx context.Context, q Request, p *schemas.Payload, n int) (envelope, bool) {
+	page, _ := p.Args["page"].(map[string]any)
+	page = maps.Clone(page)
+	page["limit"] = json.Number(strconv.Itoa(n))
+	again, err := p.Action.Check(encode(arguments(p, "page", page)), r.limits(p.Action))
+	if err != nil {
+		return envelope{}, false
 	}
 	a := r.Gate.Do(ctx, policy.Call{Principal: q.Principal, Payload: again})
 	if a.Err != nil {
-		return nil
+		return envelope{}, false
 	}
-	return nextPage(p, open(a.Data))
+	return open(a.Data), true
+}
+
+// backwards reports whether the page is the one before a cursor.
+func backwards(p *schemas.Payload) bool {
+	page, _ := p.Args["page"].(map[string]any)
+	_, back := page["before"]
+	return back
 }
 
 // nextInTime goes on in a list without pages that is ordered newest first: up

@@ -191,11 +191,13 @@ func encode(v any) []byte {
 }
 
 // mark is where both outputs stand, to go back to.
-type mark struct{ plain, fenced, stripped, cut int }
+type mark struct{ plain, fenced, outside, stripped, cut int }
 
-func (r *render) mark() mark { return mark{len(r.plain), len(r.fenced), r.stripped, r.cut} }
+func (r *render) mark() mark {
+	return mark{len(r.plain), len(r.fenced), len(r.outside), r.stripped, r.cut}
+}
 
 func (r *render) back(m mark) {
-	r.plain, r.fenced = r.plain[:m.plain], r.fenced[:m.fenced]
+	r.plain, r.fenced, r.outside = r.plain[:m.plain], r.fenced[:m.fenced], r.outside[:m.outside]
 	r.stripped, r.cut = m.stripped, m.cut
 }
