@@ -1,0 +1,428 @@
+package tools_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/sippet-ai/sippet-mcp/rpc/rpctest"
+)
+
+// answered is a list's structured content.
+type answered struct {
+	Outcome string
+	Results []map[string]any
+	HasMore bool
+	Next    json.RawMessage
+	Count   *int
+	AsOf    string
+	Omitted int
+	Notes   []string
+}
+
+func list(t *testing.T, p *peer, tool, args string) answered {
+	t.Helper()
+	r := p.call(tool, args)
+	checkShape(t, r)
+	var a answered
+	if err := json.Unmarshal(r.Result.Structured, &a); err != nil || a.Outcome != "done" || a.Results == nil {
+		t.Fatalf("%s %s: %v: %.1000s", tool, args, err, r.Frame)
+	}
+	if _, err := time.Parse(time.RFC3339, a.AsOf); err != nil {
+		t.Errorf("asOf: %v", err)
+	}
+	if a.Omitted > 0 && !a.HasMore {
+		t.Errorf("%d rows were left out, and hasMore is false", a.Omitted)
+	}
+	return a
+}
+
+func (a answered) noted(words string) bool {
+	for _, n := range a.Notes {
+		if strings.Contains(n, words) {
+			return true
+		}
+	}
+	return false
+}
+
+// follow goes by next until there is none, and gives the ids of each answer.
+func follow(t *testing.T, p *peer, tool, args string) (pages [][]string) {
+	t.Helper()
+	for {
+		a := list(t, p, tool, args)
+		var ids []string
+		for _, row := range a.Results {
+			ids = append(ids, row["id"].(string))
+		}
+		pages = append(pages, ids)
+		if a.HasMore != (a.Next != nil) {
+			t.Fatalf("hasMore is %t and next %s, notes %q", a.HasMore, a.Next, a.Notes)
+		}
+		if !a.HasMore {
+			return pages
+		}
+		if len(pages) > 200 {
+			t.Fatalf("no end: %q", pages[len(pages)-2:])
+		}
+		args = string(a.Next)
+	}
+}
+
+func flat(pages [][]string) (all []string) {
+	for _, p := range pages {
+		all = append(all, p...)
+	}
+	return all
+}
+
+// table makes n rows, newest last, each a second after the other unless together of them share one; text is in each.
+func table(field string, n, together int, text string) *rpctest.Table {
+	var rows []map[string]any
+	for i := range n {
+		at := noon.Add(-time.Hour + time.Duration(i/together)*time.Second).Format("2006-01-02T15:04:05.000000Z")
+		rows = append(rows, map[string]any{"id": rpctest.ID(i), "fullName": text, "summary": text, "recordingUri": text, field: at})
+	}
+	return rpctest.NewTable(field, rows...)
+}
+
+func ids(from, to int) (out []string) {
+	for i := from; i < to; i++ {
+		out = append(out, rpctest.ID(i))
+	}
+	for i := from; i > to; i-- {
+		out = append(out, rpctest.ID(i-1))
+	}
+	return out
+}
+
+// TestDefaultPage: a list without a page gets one of 25, and fields without links to recordings.
+func TestDefaultPage(t *testing.T) {
+	w := newWorld(t, setup{})
+	p := w.httpPeer(t, true)
+	list(t, p, "list_contacts", "{}")
+	want := `run {"action":"list_contacts","fields":["id","fullName","email","phoneE164","defaultLanguage","deletedAt","erasedAt"],"page":{"limit":25}}`
+	if d := cmp.Diff([]string{want}, road(w.up.Requests())); d != "" {
+		t.Error(d)
+	}
+	w.up.Forget()
+	if a := list(t, p, "list_contacts", `{"page":{"limit":200},"fields":["id"]}`); !a.noted("lowered from 200 to 100") {
+		t.Errorf("%q", a.Notes)
+	}
+	if got := road(w.up.Requests()); !strings.Contains(got[0], `"page":{"limit":100}`) {
+		t.Errorf("%q", got)
+	}
+}
+
+// TestWindow: a list that has no pages gets the last 24 hours, newest first, and says so.
+func TestWindow(t *testing.T) {
+	w := newWorld(t, setup{now: func() time.Time { return noon }})
+	p := w.httpPeer(t, true)
+	for tool, field := range map[string]string{"list_calls": "startedAt", "list_call_classifications": "insertedAt",
+		"list_email_classifications": "insertedAt", "list_conversation_events": "occurredAt", "list_call_ai_audit_events": "occurredAt"} {
+		w.up.Forget()
+		if a := list(t, p, tool, `{"fields":["id"]}`); !a.noted("last 24 hours by " + field) {
+			t.Errorf("%s: %q", tool, a.Notes)
+		}
+		want := `run {"action":"` + tool + `","fields":["id"],"filter":{"` + field + `":{"greaterThanOrEqual":"2026-01-30T12:00:00.000000Z"}},"sort":"-` + field + `"}`
+		if d := cmp.Diff([]string{want}, road(w.up.Requests())); d != "" {
+			t.Errorf("%s: %s", tool, d)
+		}
+		// With a filter it is the caller's.
+		w.up.Forget()
+		filter := `{"` + field + `":{"lessThan":"2026-01-01T00:00:00Z"}}`
+		if a := list(t, p, tool, `{"fields":["id"],"filter":`+filter+`}`); len(a.Notes) > 0 {
+			t.Errorf("%s: %q", tool, a.Notes)
+		}
+		if d := cmp.Diff([]string{`run {"action":"` + tool + `","fields":["id"],"filter":` + filter + `}`}, road(w.up.Requests())); d != "" {
+			t.Errorf("%s: %s", tool, d)
+		}
+	}
+}
+
+// TestFollowNext reads lists to their end by next alone: every row comes once, in order.
+func TestFollowNext(t *testing.T) {
+	long := strings.Repeat("a long name ", 30)
+	for name, c := range map[string]struct {
+		args  string
+		bytes int
+		text  string
+		want  []string
+		pages int // at least
+	}{
+		"keyset":                   {`{}`, 0, "x", ids(0, 137), 6},
+		"keyset, own limit":        {`{"fields":["id"],"page":{"limit":10}}`, 0, "x", ids(0, 137), 14},
+		"offset":                   {`{"page":{"limit":25,"offset":0}}`, 0, "x", ids(0, 137), 6},
+		"offset from the middle":   {`{"page":{"limit":25,"offset":30}}`, 0, "x", ids(30, 137), 5},
+		"offset with count":        {`{"page":{"limit":50,"count":true}}`, 0, "x", ids(0, 137), 3},
+		"keyset, cut by bytes":     {`{}`, 2000, long, ids(0, 137), 28},
+		"keyset, some cut":         {`{"page":{"limit":7}}`, 3000, long, ids(0, 137), 20},
+		"offset, cut by bytes":     {`{"page":{"limit":25,"offset":0}}`, 2000, long, ids(0, 137), 28},
+		"count, cut by bytes":      {`{"page":{"limit":25,"count":true}}`, 2000, long, ids(0, 137), 28},
+		"limit above the bound":    {`{"page":{"limit":250},"fields":["id"]}`, 0, "x", ids(0, 137), 2},
+		"one row an answer":        {`{"page":{"limit":3}}`, 500, long, ids(0, 137), 100},
+		"after a cursor":           {`{"page":{"limit":25,"after":"g2wAAAABbQ99"}}`, 0, "x", ids(100, 137), 2},
+		"own filter and sort":      {`{"filter":{"email":{"isNil":true}},"sort":"fullName","page":{"limit":60}}`, 0, "x", ids(0, 137), 3},
+		"two thirds of a filter":   {`{"page":{"limit":46}}`, 0, "x", ids(0, 137), 3},
+		"exactly the whole at 137": {`{"page":{"limit":100,"offset":37}}`, 0, "x", ids(37, 137), 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, setup{bytes: c.bytes})
+			p := w.httpPeer(t, true)
+			tab := table("insertedAt", 137, 1, c.text)
+			w.up.On("run", "list_contacts", func(r rpctest.Request) rpctest.Answer {
+				// Contacts have no time; the table ignores other filters than by its own.
+				r.Body = []byte(strings.Replace(string(r.Body), `"filter":{"email":{"isNil":true}},`, "", 1))
+				return tab.Answer(r)
+			})
+			pages := follow(t, p, "list_contacts", c.args)
+			if d := cmp.Diff(c.want, flat(pages)); d != "" {
+				t.Error(d)
+			}
+			if len(pages) < c.pages {
+				t.Errorf("%d answers, expected %d at least", len(pages), c.pages)
+			}
+			for _, r := range w.up.Requests() {
+				if strings.Contains(c.args, "filter") && !strings.Contains(string(r.Body), `"filter":{"email":{"isNil":true}}`) {
+					t.Errorf("the filter was lost: %s", r.Body)
+				}
+			}
+		})
+	}
+}
+
+// TestFollowBackwards: before a cursor, next leads to the rows before.
+func TestFollowBackwards(t *testing.T) {
+	long := strings.Repeat("a long name ", 30)
+	for name, c := range map[string]struct {
+		bytes int
+		text  string
+	}{"whole": {0, "x"}, "cut": {2000, long}} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, setup{bytes: c.bytes})
+			p := w.httpPeer(t, true)
+			w.up.On("run", "list_contacts", table("insertedAt", 50, 1, c.text).Answer)
+			pages := follow(t, p, "list_contacts", `{"page":{"limit":20,"before":"g2wAAAABbQ40"}}`)
+			var got []string
+			for _, page := range pages {
+				got = append(append([]string(nil), page...), got...)
+			}
+			if d := cmp.Diff(ids(0, 40), got); d != "" {
+				t.Errorf("in their order, from the last answer to the first: %s", d)
+			}
+		})
+	}
+}
+
+// TestFollowNextInTime: a list without pages goes on by time. The rows that
+// share the time of the last one come again, so that none is lost.
+func TestFollowNextInTime(t *testing.T) {
+	long := strings.Repeat("a long summary ", 30)
+	for name, c := range map[string]struct {
+		args        string
+		rows, bytes int
+		together    int
+		text        string
+	}{
+		"window":                   {`{"fields":["id","startedAt"]}`, 100, 0, 1, "x"},
+		"small bound":              {`{"fields":["id","startedAt"]}`, 7, 0, 1, "x"},
+		"times that rows share":    {`{"fields":["id","startedAt"]}`, 10, 0, 4, "x"},
+		"by bytes":                 {`{"fields":["id","startedAt","recordingUri"]}`, 100, 3000, 1, long},
+		"own filter":               {`{"fields":["id","startedAt"],"filter":{"startedAt":{"greaterThan":"2026-01-01T00:00:00Z"}},"sort":"-startedAt"}`, 50, 0, 1, "x"},
+		"own filter of one branch": {`{"fields":["id","startedAt"],"filter":{"and":[{"startedAt":{"greaterThan":"2026-01-01T00:00:00Z"}}]},"sort":"-startedAt"}`, 50, 0, 1, "x"},
+		"own filter that looks like next": {`{"fields":["id","startedAt"],"filter":{"and":[{"startedAt":{"greaterThan":"2026-01-01T00:00:00Z"}},{"startedAt":{"lessThanOrEqual":"2026-02-01T00:00:00Z"}}]},"sort":"-startedAt"}`,
+			50, 0, 1, "x"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, setup{now: func() time.Time { return noon }, rows: c.rows, bytes: c.bytes})
+			p := w.httpPeer(t, true)
+			w.up.On("run", "list_calls", table("startedAt", 237, c.together, c.text).Answer)
+			pages := follow(t, p, "list_calls", c.args)
+			if len(pages) < 3 {
+				t.Errorf("only %d answers", len(pages))
+			}
+			var got []string
+			seen := map[string]bool{}
+			for n, page := range pages {
+				again := 0
+				for _, id := range page {
+					if seen[id] {
+						again++
+						continue
+					}
+					seen[id] = true
+					got = append(got, id)
+				}
+				if most := c.together; again > most || n > 0 && again == 0 {
+					t.Errorf("answer %d repeats %d rows of the ones before", n, again)
+				}
+			}
+			if c.together > 1 {
+				// Within one time any order is right.
+				if len(got) != 237 {
+					t.Errorf("%d rows of 237", len(got))
+				}
+			} else if d := cmp.Diff(ids(237, 0), got); d != "" {
+				t.Error(d)
+			}
+			for _, r := range w.up.Requests() {
+				if n := strings.Count(string(r.Body), `"and"`); n > 2 {
+					t.Errorf("next nests filters ever deeper: %s", r.Body)
+				}
+			}
+		})
+	}
+}
+
+// TestOneTimeForAll: where all rows shown have one time there is no way on by time, and the answer says what to do.
+func TestOneTimeForAll(t *testing.T) {
+	w := newWorld(t, setup{now: func() time.Time { return noon }, rows: 5})
+	w.up.On("run", "list_calls", table("startedAt", 20, 20, "x").Answer)
+	a := list(t, w.httpPeer(t, true), "list_calls", `{"fields":["id","startedAt"]}`)
+	if !a.HasMore || a.Next != nil || a.Omitted != 15 || !a.noted("filter for a shorter time by startedAt") {
+		t.Errorf("%+v", a)
+	}
+}
+
+func TestBounds(t *testing.T) {
+	long := strings.Repeat("ü€😀 ", 200)
+	w := newWorld(t, setup{rows: 30, bytes: 10_000})
+	p := w.httpPeer(t, true)
+	w.up.On("run", "list_contacts", table("insertedAt", 100, 1, long).Answer)
+	r := p.call("list_contacts", `{"page":{"limit":30}}`)
+	if n := len(r.Result.Content[0].Text); n > 11_000 {
+		t.Errorf("the text has %d bytes", n)
+	}
+	a := list(t, p, "list_contacts", `{"page":{"limit":30}}`)
+	if len(a.Results) == 0 || a.Omitted != 30-len(a.Results) || !a.noted(fmt.Sprintf("%d rows were left out", a.Omitted)) {
+		t.Errorf("%d rows, omitted %d, %q", len(a.Results), a.Omitted, a.Notes)
+	}
+	if a.Results[0]["fullName"] != long {
+		t.Error("a row that fits was changed")
+	}
+}
+
+// TestGiant: a single row that is too long has its texts cut; one that even so is too long is left out.
+func TestGiant(t *testing.T) {
+	giant := strings.Repeat("word ", 100_000)
+	w := newWorld(t, setup{})
+	p := w.httpPeer(t, true)
+	w.up.On("run", "list_contacts", table("insertedAt", 3, 1, giant).Answer)
+	r := p.call("list_contacts", `{}`)
+	a := list(t, p, "list_contacts", `{}`)
+	name, _ := a.Results[0]["fullName"].(string)
+	if len(r.Frame) > 120_000 || len(name) < 1000 || len(name) > 50_000 || !strings.Contains(name, "cut, 500000 characters in all") || !a.noted("long texts were cut") {
+		t.Errorf("%d bytes, name of %d, %q", len(r.Frame), len(name), a.Notes)
+	}
+	// Nothing is lost: next leads to the others.
+	if d := cmp.Diff(ids(0, 3), flat(follow(t, p, "list_contacts", `{}`))); d != "" {
+		t.Error(d)
+	}
+
+	numbers := "[" + strings.Repeat("1234567890,", 20_000) + "0]"
+	w.up.On("run", "list_contacts", rpctest.OK(`{"results":[{"id":"x","metadata":{"n":`+numbers+`}}],"hasMore":false,"limit":25,"type":"keyset","nextPage":"c"}`))
+	a = list(t, p, "list_contacts", `{"fields":["id","metadata"]}`)
+	if len(a.Results) != 0 || a.Omitted != 1 || !a.HasMore || !a.noted("ask for fewer fields") {
+		t.Errorf("%+v", a)
+	}
+	w.up.On("run", "get_campaign", rpctest.OK(`{"id":"x","status":`+numbers+`}`))
+	one := p.call("get_campaign", samples["get_campaign"])
+	if one.outcome(t) != "done" || one.field(t, "result") != nil || !strings.Contains(encodeJSON(one.field(t, "notes")), "ask for fewer fields") {
+		t.Errorf("%.500s", one.Frame)
+	}
+	w.up.On("run", "get_campaign", rpctest.OK(`{"id":"x","targetType":`+string(mustJSON(giant))+`}`))
+	one = p.call("get_campaign", samples["get_campaign"])
+	if got := object(t, one.Result.Structured)["result"].(map[string]any)["targetType"].(string); !strings.Contains(got, "cut, 500000 characters") {
+		t.Errorf("%d bytes", len(got))
+	}
+}
+
+// TestShapesOfLists: whatever Sippet chose to send, the answer has one shape.
+func TestShapesOfLists(t *testing.T) {
+	row := `{"id":"` + rpctest.ID(1) + `"}`
+	for name, c := range map[string]struct {
+		data string
+		rows int
+		more bool
+		note string
+	}{
+		"plain":            {`[` + row + `,` + row + `]`, 2, false, ""},
+		"empty":            {`[]`, 0, false, ""},
+		"null":             {`null`, 0, false, ""},
+		"page":             {`{"results":[` + row + `],"hasMore":true,"limit":25,"nextPage":"c","type":"keyset"}`, 1, true, ""},
+		"page of nothing":  {`{"results":[],"hasMore":false,"limit":25,"nextPage":null,"type":"keyset"}`, 0, false, ""},
+		"more than asked":  {`{"results":[` + strings.TrimSuffix(strings.Repeat(row+",", 26), ",") + `],"hasMore":false,"limit":25,"nextPage":"c","type":"keyset"}`, 26, true, "more rows than were asked for"},
+		"neither":          {`{"id":"x"}`, 1, false, ""},
+		"results no list":  {`{"results":5}`, 1, false, ""},
+		"cursors of other": {`{"results":[` + row + `],"hasMore":true,"limit":25,"nextPage":5,"type":7}`, 1, true, ""},
+	} {
+		w := newWorld(t, setup{})
+		w.up.On("run", "", rpctest.OK(c.data))
+		a := list(t, w.httpPeer(t, true), "list_contacts", `{}`)
+		if len(a.Results) != c.rows || a.HasMore != c.more || c.note != "" && !a.noted(c.note) {
+			t.Errorf("%s: %+v", name, a)
+		}
+	}
+}
+
+func TestCount(t *testing.T) {
+	w := newWorld(t, setup{})
+	p := w.httpPeer(t, true)
+	w.up.On("run", "list_contacts", table("insertedAt", 137, 1, "x").Answer)
+	if a := list(t, p, "list_contacts", `{"page":{"limit":1,"count":true},"fields":["id"]}`); a.Count == nil || *a.Count != 137 || len(a.Results) != 1 {
+		t.Errorf("%+v", a)
+	}
+	if a := list(t, p, "list_contacts", `{"fields":["id"]}`); a.Count != nil {
+		t.Errorf("%+v", a)
+	}
+}
+
+// TestUnknownDefaultField: what the live server does not know is left out once, remembered and mentioned; for reads, and defaults, only.
+func TestUnknownDefaultField(t *testing.T) {
+	w := newWorld(t, setup{})
+	p := w.httpPeer(t, true)
+	unknown := func(r rpctest.Request) rpctest.Answer {
+		for _, f := range []string{"defaultLanguage", "erasedAt"} {
+			if strings.Contains(string(r.Body), `"`+f+`"`) {
+				return rpctest.Faults(rpctest.Fault{Type: "unknown_field", Message: "Unknown field %{field} for resource %{resource}", Short: "Unknown field",
+					Vars: map[string]any{"field": f, "resource": "Contact"}})(r)
+			}
+		}
+		return rpctest.Answer{Usual: true}
+	}
+	w.up.On("run", "", unknown)
+	a := list(t, p, "list_contacts", `{}`)
+	if !a.noted("default field defaultLanguage") || !a.noted("default field erasedAt") || len(w.up.Requests()) != 3 || a.Results[0]["id"] == nil || a.Results[0]["erasedAt"] != nil {
+		t.Errorf("%d requests, %+v", len(w.up.Requests()), a)
+	}
+	w.up.Forget()
+	if a := list(t, p, "list_contacts", `{}`); len(w.up.Requests()) != 1 || strings.Contains(string(w.up.Requests()[0].Body), "erasedAt") {
+		t.Errorf("not remembered: %q, %q", road(w.up.Requests()), a.Notes)
+	}
+	// Named by the caller it is the caller's mistake.
+	w.up.Forget()
+	if r := p.call("list_contacts", `{"fields":["id","erasedAt"]}`); r.outcome(t) != "upstream_error" || len(w.up.Requests()) != 1 {
+		t.Errorf("%s", r.Frame)
+	}
+	// A write is never sent again.
+	w.up.Forget()
+	if r := p.call("update_contact", samples["update_contact"]); r.outcome(t) != "upstream_error" || runs(w.up.Requests()) != 1 {
+		t.Errorf("%d runs, %s", runs(w.up.Requests()), r.Frame)
+	}
+	// A server that knows none of them does not make a loop.
+	w.up.Forget()
+	w.up.On("run", "list_ai_agents", func(r rpctest.Request) rpctest.Answer {
+		var b struct{ Fields []string }
+		_ = json.Unmarshal(r.Body, &b)
+		return rpctest.Faults(rpctest.Fault{Type: "unknown_field", Message: "Unknown field %{field} here", Vars: map[string]any{"field": b.Fields[0]}})(r)
+	})
+	if r := p.call("list_ai_agents", `{}`); r.outcome(t) != "upstream_error" || len(w.up.Requests()) > 20 {
+		t.Errorf("%d requests, %s", len(w.up.Requests()), r.Frame)
+	}
+}
