@@ -340,11 +340,15 @@ func text(v any) string {
 	return ""
 }
 
-// formatFloat writes a float as the backend does: 4.0, not 4.
+// formatFloat writes a float as the backend does: 4.0, not 4, and 1.0e30.
 func formatFloat(f float64) string {
 	s := strconv.FormatFloat(f, 'g', -1, 64)
-	if !strings.ContainsAny(s, ".e") {
-		s += ".0"
+	digits, exponent, scientific := strings.Cut(s, "e")
+	if !strings.Contains(digits, ".") {
+		digits += ".0"
 	}
-	return s
+	if scientific {
+		digits += "e" + strings.TrimPrefix(exponent, "+")
+	}
+	return digits
 }

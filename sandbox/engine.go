@@ -157,11 +157,14 @@ type request struct {
 // input and page.
 func (e *engine) parse(req map[string]any, validating bool) (*request, error) {
 	name := req["action"]
-	if name == nil || name == "" {
+	if name == nil || name == "" || name == false {
 		return nil, fail(missingParameter("action"))
 	}
-	text, _ := name.(string)
-	a := e.actions[text]
+	called, isText := name.(string)
+	if !isText && name != true { // true is an atom, and could be a name
+		return nil, errCrash
+	}
+	a := e.actions[called]
 	if a == nil {
 		return nil, fail(&failure{Type: "action_not_found", Message: "RPC action %{action_name} not found",
 			ShortMessage: "Action not found", Vars: map[string]any{"actionName": name}})
@@ -216,7 +219,7 @@ func (c *request) castInput(known atoms) *castResult {
 	given := map[string]any{}
 	for _, key := range sortedKeys(c.input) {
 		name := wireName(key)
-		if a.input(name) == nil || key != name && key != snake(name) {
+		if a.input(name) == nil {
 			out.unknown = append(out.unknown, &fault{sort: unknownInput, field: key, index: -1})
 			continue
 		}

@@ -1,13 +1,16 @@
 package sandbox
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+)
 
 // selection is a checked `fields`: what of a record is answered.
 type selection struct {
-	attrs   []*attribute
-	nested  []nestedSelection
-	resRef  *resource
-	keyName map[string]bool
+	resource *resource
+	attrs    []*attribute
+	nested   []nestedSelection
 }
 
 type nestedSelection struct {
@@ -25,11 +28,11 @@ func (e *engine) selectFields(a *action, req map[string]any, validating bool) (*
 		if mustHave && !validating {
 			return nil, fail(missingParameter("fields"))
 		}
-		return &selection{resRef: a.Resource}, nil
+		return &selection{resource: a.Resource}, nil
 	}
 	list, ok := v.([]any)
 	if !ok {
-		if !mustHave {
+		if !mustHave || validating {
 			return nil, errCrash
 		}
 		return nil, fail(&failure{Type: "invalid_fields_type", Message: "Fields parameter must be an array",
@@ -39,98 +42,154 @@ func (e *engine) selectFields(a *action, req map[string]any, validating bool) (*
 		if mustHave && !validating {
 			return nil, fail(&failure{Type: "empty_fields_array", Message: "Fields array cannot be empty", ShortMessage: "Empty fields array"})
 		}
-		return &selection{resRef: a.Resource}, nil
+		return &selection{resource: a.Resource}, nil
 	}
 	if a.Type == mapAction {
 		return nil, fail(&failure{Type: "invalid_field_selection", Message: "Cannot select fields from primitive type %{return_type}",
 			ShortMessage: "Invalid field selection", Vars: map[string]any{"returnType": "Ash.Type.Map"}})
 	}
-	return e.selectFrom(a.Resource, list, "")
+	return e.selectFrom(a.Resource, list, nil)
 }
 
-func fieldFailure(typ, message, short, path string, vars map[string]any) error {
+// place is where in a selection a field is: the relations that lead to it.
+type place []string
+
+func (p place) field(name string) string { return strings.Join(append(slices.Clone(p), name), ".") }
+
+func (p place) failure(typ, message, short, name string, vars map[string]any) error {
 	if vars == nil {
 		vars = map[string]any{}
 	}
-	vars["field"] = path
-	return fail(&failure{Type: typ, Message: message, ShortMessage: short, Vars: vars, Fields: []string{path}})
+	field := p.field(name)
+	vars["field"] = field
+	path := []any{}
+	for _, x := range p {
+		path = append(path, x)
+	}
+	return fail(&failure{Type: typ, Message: message, ShortMessage: short, Vars: vars, Fields: []string{field}, Path: path})
 }
 
-func (e *engine) selectFrom(r *resource, list []any, prefix string) (*selection, error) {
-	s := &selection{resRef: r, keyName: map[string]bool{}}
+func (p place) unknown(r *resource, name string) error {
+	return p.failure("unknown_field", "Unknown field %{field} for resource %{resource}", "Unknown field", name, map[string]any{"resource": r.module()})
+}
+
+func (p place) needsSelection(name string) error {
+	return p.failure("requires_field_selection", "%{field_type} %{field} requires field selection", "Field selection required", name,
+		map[string]any{"fieldType": "Relationship"})
+}
+
+func (p place) noNesting(name string) error {
+	return p.failure("field_does_not_support_nesting", "Field %{field} does not support nested field selection", "Field does not support nesting", name, nil)
+}
+
+func (p place) badArguments(name string) error {
+	return p.failure("invalid_calculation_args", "Invalid arguments for calculation %{field}", "Invalid calculation arguments", name, nil)
+}
+
+// selectFrom reads one level of a selection: names, and maps of a relation's
+// name to what to select from it.
+func (e *engine) selectFrom(r *resource, list []any, at place) (*selection, error) {
+	if err := checkDuplicates(list, at); err != nil {
+		return nil, err
+	}
+	s := &selection{resource: r}
 	for _, item := range list {
 		switch item := item.(type) {
 		case string:
-			if err := s.addPlain(r, item, prefix); err != nil {
-				return nil, err
+			name := wireName(item)
+			a := r.public(item)
+			switch {
+			case r.relByName[name] != nil:
+				return nil, at.needsSelection(name)
+			case a == nil:
+				return nil, at.unknown(r, name)
 			}
+			s.attrs = append(s.attrs, a)
 		case map[string]any:
 			if len(item) == 0 {
-				return nil, unknownField(r, prefix)
+				return nil, at.unknown(r, "")
 			}
 			for _, name := range sortedKeys(item) {
-				if err := e.addNested(s, r, name, item[name], prefix); err != nil {
+				if err := e.selectNested(s, r, wireName(name), item[name], at); err != nil {
 					return nil, err
 				}
 			}
-		default:
-			return nil, unknownField(r, prefix+inspect(item, nil))
+		default: // null and booleans, which are atoms
+			return nil, at.unknown(r, camel(atomText(item)))
 		}
 	}
 	return s, nil
 }
 
-func unknownField(r *resource, path string) error {
-	return fieldFailure("unknown_field", "Unknown field %{field} for resource %{resource}", "Unknown field", path,
-		map[string]any{"resource": r.module()})
+// atomText is null or a boolean as the atom's text; null has none.
+func atomText(v any) string {
+	if b, ok := v.(bool); ok {
+		return text(b)
+	}
+	return ""
 }
 
-func (s *selection) once(name, path string) error {
-	if s.keyName[name] {
-		return fieldFailure("duplicate_field", "Field %{field} was requested multiple times", "Duplicate field", path, nil)
-	}
-	s.keyName[name] = true
-	return nil
-}
-
-func (s *selection) addPlain(r *resource, item, prefix string) error {
-	name := wireName(item)
-	path := prefix + name
-	if r.relByName[name] != nil {
-		return fieldFailure("requires_field_selection", "%{field_type} %{field} requires field selection", "Field selection required",
-			path, map[string]any{"fieldType": "Relationship"})
-	}
-	a := r.public(item)
-	if a == nil {
-		return unknownField(r, path)
-	}
-	if err := s.once(name, path); err != nil {
-		return err
-	}
-	s.attrs = append(s.attrs, a)
-	return nil
-}
-
-func (e *engine) addNested(s *selection, r *resource, item string, below any, prefix string) error {
-	name := wireName(item)
-	path := prefix + name
-	rel := r.relByName[name]
-	if rel == nil {
-		if r.public(item) != nil {
-			return fieldFailure("field_does_not_support_nesting", "Field %{field} does not support nested field selection",
-				"Field does not support nesting", path, nil)
+// checkDuplicates comes before any field is looked at. Of several fields named
+// twice the first in alphabetical order is reported.
+func checkDuplicates(list []any, at place) error {
+	count := map[string]int{}
+	for _, item := range list {
+		switch item := item.(type) {
+		case string:
+			count[wireName(item)]++
+		case map[string]any:
+			for name := range item {
+				count[wireName(name)]++
+			}
+		case nil, bool:
+			count[camel(atomText(item))]++
+		default:
+			return at.failure("unknown_field", "Unknown field %{field}", "Unknown field", inspect(item, nil), nil)
 		}
-		return unknownField(r, path)
 	}
-	if err := s.once(name, path); err != nil {
-		return err
+	for _, name := range sortedKeys(count) {
+		if count[name] > 1 {
+			return at.failure("duplicate_field", "Field %{field} was requested multiple times", "Duplicate field", name, nil)
+		}
+	}
+	return nil
+}
+
+// selectNested reads what a selection wants from below a field. Only a relation
+// has anything there; a map with args or fields is the form for calculations
+// with arguments, which no resource here has.
+func (e *engine) selectNested(s *selection, r *resource, name string, below any, at place) error {
+	rel, a := r.relByName[name], r.public(name)
+	calculated := a != nil && !a.stored()
+	m, isMap := below.(map[string]any)
+	_, hasArgs := m["args"]
+	_, hasFields := m["fields"]
+	switch {
+	case rel == nil && a == nil:
+		return at.unknown(r, name)
+	case hasArgs && m["args"] != nil || hasFields:
+		if !calculated {
+			return at.unknown(r, name)
+		}
+		if m["args"] != nil || m["fields"] == nil {
+			return at.badArguments(name)
+		}
+		return at.failure("invalid_field_selection", "Cannot select fields from %{field_type} %{field}", "Invalid field selection", name,
+			map[string]any{"fieldType": ":calculation"})
+	case calculated && isMap:
+		return at.badArguments(name)
+	case rel == nil:
+		return at.noNesting(name)
 	}
 	list, ok := below.([]any)
-	if !ok || len(list) == 0 {
-		return fieldFailure("requires_field_selection", "%{field_type} %{field} requires field selection", "Field selection required",
-			path, map[string]any{"fieldType": "Relationship"})
+	if !ok {
+		return at.failure("unsupported_field_combination", "Unsupported combination of field type and specification for %{field}",
+			"Unsupported field combination", name, map[string]any{"fieldType": "relationship"})
 	}
-	fields, err := e.selectFrom(e.resources[rel.Resource], list, path+".")
+	if len(list) == 0 {
+		return at.needsSelection(name)
+	}
+	fields, err := e.selectFrom(e.resources[rel.Resource], list, append(slices.Clone(at), name))
 	if err != nil {
 		return err
 	}
@@ -153,11 +212,11 @@ func (s *selection) columns() []*attribute {
 			add(a)
 		}
 		for _, n := range a.Needs {
-			add(s.resRef.byName[n])
+			add(s.resource.byName[n])
 		}
 	}
 	for _, n := range s.nested {
-		add(s.resRef.byName[n.rel.Key])
+		add(s.resource.byName[n.rel.Key])
 	}
 	return out
 }

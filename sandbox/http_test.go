@@ -46,7 +46,9 @@ func TestBadHTTP(t *testing.T) {
 		"sort as a list":   {body: `{"action":"list_contacts","fields":["id"],"sort":["id"]}`, status: 500},
 		"huge number":      {body: `{"action":"list_contacts","fields":["id"],"page":{"limit":1e400}}`, status: 200, contains: "invalid_page"},
 		"NUL":              {body: `{"action":"list_contacts","fields":["id"],"filter":{"fullName":{"eq":"a\u0000b"}}}`, status: 200},
-		"action is a map":  {body: `{"action":{}}`, status: 200, contains: "action_not_found"},
+		"action is a map":  {body: `{"action":{}}`, status: 500},
+		"action is true":   {body: `{"action":true}`, status: 200, contains: "action_not_found"},
+		"action is false":  {body: `{"action":false}`, status: 200, contains: "missing_required_parameter"},
 		"too large":        {body: `{"x":"` + strings.Repeat("x", MaxBody) + `"}`, status: 413, contains: "Request Entity Too Large"},
 	} {
 		t.Run(name, func(t *testing.T) {

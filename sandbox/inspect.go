@@ -39,6 +39,9 @@ func inspect(v any, known atoms) string {
 	case bool:
 		return strconv.FormatBool(v)
 	case json.Number:
+		if f, err := v.Float64(); err == nil && strings.ContainsAny(v.String(), ".eE") {
+			return formatFloat(f)
+		}
 		return v.String()
 	case string:
 		return inspectString(v)

@@ -49,9 +49,6 @@ func parseSort(v any, r *resource) ([]sortKey, error) {
 	if !ok {
 		return nil, errCrash
 	}
-	if s == "" {
-		return nil, nil
-	}
 	var keys []sortKey
 	seen := map[string]bool{}
 	for part := range strings.SplitSeq(s, ",") {

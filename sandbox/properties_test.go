@@ -298,8 +298,8 @@ func fuzz(f *testing.F, endpoint string) {
 }
 
 // crashes reports whether a body is one of those that the real backend answers
-// with 500: an empty and, or, not; a sort that is no string; fields that are no
-// list on an action that need not have any.
+// with 500: an empty and, or, not; an action or a sort that is no string; fields
+// that are no list on an action that need not have any.
 func crashes(body []byte) bool {
 	v, ok := decodeJSON(body)
 	m, isMap := v.(map[string]any)
@@ -308,7 +308,8 @@ func crashes(body []byte) bool {
 	}
 	_, sortText := m["sort"].(string)
 	_, fieldsList := m["fields"].([]any)
-	return m["sort"] != nil && !sortText || m["fields"] != nil && !fieldsList || emptyConnective(m["filter"])
+	_, actionText := m["action"].(string)
+	return m["action"] != nil && !actionText || m["sort"] != nil && !sortText || m["fields"] != nil && !fieldsList || emptyConnective(m["filter"])
 }
 
 func emptyConnective(v any) bool {

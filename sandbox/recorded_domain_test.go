@@ -175,9 +175,13 @@ func recordedReadsAndWrites(rs map[string]*resource) []*action {
 		{Name: "update_contact", Ash: "update", Type: updateAction, Atomic: true, Resource: rs["Contact"], Accept: contactInput},
 		{Name: "archive_contact", Ash: "archive", Type: updateAction, Resource: rs["Contact"], Change: stamp("deletedAt")},
 		{Name: "create_email_template", Ash: "create", Type: createAction, Resource: rs["EmailTemplate"], Accept: []string{"model", "name", "subject", "body", "variables", "active"}},
+		{Name: "update_email_template", Ash: "update", Type: updateAction, Atomic: true, Resource: rs["EmailTemplate"], Accept: []string{"model", "name", "subject", "body", "variables", "active"}},
 		{Name: "delete_email_template", Ash: "destroy", Type: destroyAction, Resource: rs["EmailTemplate"]},
 		{Name: "create_email_mailbox", Ash: "create", Type: createAction, Resource: rs["EmailMailbox"], Accept: mailbox},
+		{Name: "update_email_mailbox", Ash: "update", Type: updateAction, Atomic: true, Resource: rs["EmailMailbox"], Accept: mailbox[:len(mailbox)-1]},
 		{Name: "delete_email_mailbox", Ash: "destroy", Type: destroyAction, Resource: rs["EmailMailbox"]},
+		{Name: "delete_email_identity", Ash: "destroy", Type: destroyAction, Resource: rs["EmailIdentity"]},
+		{Name: "update_email_identity", Ash: "update", Type: updateAction, Atomic: true, Resource: rs["EmailIdentity"], Accept: identity[:len(identity)-1]},
 		{Name: "create_email_identity", Ash: "create", Type: createAction, Resource: rs["EmailIdentity"], Accept: identity,
 			Check: func(_, next record) []*fault {
 				var out []*fault
@@ -243,6 +247,8 @@ func recordedGenerics(rs map[string]*resource) []*action {
 		return rec, t.remove(rs["Contact"], id)
 	}
 	return []*action{barge, remove,
+		{Name: "who_am_i_generic", Ash: "who_am_i_generic", Type: recordAction, Resource: rs["User"],
+			Run: func(t *turn, _ record) (any, error) { return t.first(rs["User"], `t."sipUsername" = 'ada'`) }},
 		{Name: "call_codec", Ash: "codec", Type: mapAction, Resource: rs["Call"], Arguments: []*attribute{at(stringKind, "callUuid", need)},
 			Run: func(_ *turn, args record) (any, error) { return map[string]any{"codec": "opus"}, nil }},
 		{Name: "list_campaigns", Ash: "list_campaigns", Type: mapAction, Resource: rs["Call"],

@@ -147,7 +147,7 @@ func replay(p pair, handler http.Handler, cursors map[string]string, seeded map[
 	if p.RawBody != nil {
 		body = latin1(*p.RawBody)
 	} else {
-		body = translateCursors(body, cursors)
+		body = translateCursors(body, cursors, orderOf(p, handler))
 	}
 	r := httptest.NewRequest(method, path, strings.NewReader(body))
 	r.Header.Set("Content-Type", "application/json")
@@ -201,17 +201,40 @@ var (
 )
 
 // translateCursors puts our cursors in the place of recorded ones: those that
-// an earlier answer gave, else one made from what the recorded one holds.
-func translateCursors(body string, cursors map[string]string) string {
+// an earlier answer gave, else one made from what the recorded one holds. That
+// is taken to be of the request's own order, unless it holds too little for it.
+func translateCursors(body string, cursors map[string]string, order []sortKey) string {
 	return etfCursor.ReplaceAllStringFunc(body, func(c string) string {
 		if cursors[c] == "" {
-			cursors[c] = encodeCursor("", decodeETF(c))
+			values, sig := decodeETF(c), ""
+			if len(values) >= len(order) {
+				sig = signature(order)
+			}
+			cursors[c] = encodeCursor(sig, values)
 		}
 		return cursors[c]
 	})
 }
 
-// decodeETF reads a list of binaries and nil in Erlang's external term format.
+// orderOf gives the order that a pair's request asks for, where it asks for one.
+func orderOf(p pair, handler http.Handler) []sortKey {
+	var req struct {
+		Action string
+		Sort   any
+	}
+	if json.Unmarshal(p.Request, &req) != nil {
+		return nil
+	}
+	a := handler.(*front).engine.actions[req.Action]
+	if a == nil || a.Type != listAction {
+		return nil
+	}
+	keys, _ := parseSort(req.Sort, a.Resource) // a bad one is the case's own matter
+	return keys
+}
+
+// decodeETF reads a list of binaries, atoms and small integers in Erlang's
+// external term format.
 func decodeETF(cursor string) []any {
 	b, err := base64.StdEncoding.DecodeString(cursor)
 	if err != nil || len(b) < 6 || b[1] != 'l' {
@@ -225,7 +248,19 @@ func decodeETF(cursor string) []any {
 			size := binary.BigEndian.Uint32(b[1:])
 			out, b = append(out, string(b[5:5+size])), b[5+size:]
 		case 'd':
-			out, b = append(out, nil), b[3+binary.BigEndian.Uint16(b[1:]):]
+			size := binary.BigEndian.Uint16(b[1:])
+			atom := string(b[3 : 3+size])
+			var v any = atom
+			if special, ok := map[string]any{"nil": nil, "true": 1, "false": 0}[atom]; ok {
+				v = special
+			}
+			out, b = append(out, v), b[3+size:]
+		case 'a':
+			out, b = append(out, int(b[1])), b[2:]
+		case 'b':
+			out, b = append(out, int(int32(binary.BigEndian.Uint32(b[1:])))), b[5:]
+		default:
+			return nil
 		}
 	}
 	return out
