@@ -2,7 +2,7 @@ package schemas
 
 var callActions = []*Action{
 	{
-		Name: "list_calls", Title: "List calls", Class: Read, Toolsets: []Toolset{Calls, Conversations, Queue},
+		Name: "list_calls", Title: "List calls", Class: Read, Toolsets: []Toolset{Calls, Queue, OutboundCalls, Conversations},
 		Keys: "fields, filter?, sort?", Resource: callResource,
 		FilterExample: `{"status":{"eq":"answered"}}: live now`,
 		Description:   "List phone calls, live or past, to find a call's id or callUuid. Words spoken: list_call_transcripts; other channels: list_conversations; waiting callers: list_call_queue_entries. No pages: filter by startedAt; unfiltered, the last 24 hours.",
@@ -31,7 +31,7 @@ var callActions = []*Action{
 		Description: "Get the audio codec of a live call, as a small map, say when its sound is poor. For status, times and handler use list_calls.",
 	},
 	{
-		Name: "barge_call", Title: "Barge into a call", Class: Outbound, Toolsets: []Toolset{Calls}, LiveCall: true,
+		Name: "barge_call", Title: "Barge into a call", Class: Outbound, Toolsets: []Toolset{Calls, Queue}, LiveCall: true,
 		Keys: "input", Input: callUUIDInput{}, Shows: "list_calls",
 		Ask: "Join the live call {input.callUuid}.", Effect: "The caller and whoever speaks with them notice at once.",
 		Description: "Join this account's operator (who_am_i) to a live call that an AI or colleague handles; the caller notices. A person is asked first. For a waiting caller use accept_call_queue_entry; to go again, leave_call.",
@@ -49,13 +49,13 @@ var callActions = []*Action{
 		Description: "Take this account's operator out of a live call that goes on; a caller may be left alone. A person is asked first. To hang up for all use end_call; to hand over, resume_ai_call or transfer_call_to_queue.",
 	},
 	{
-		Name: "end_call", Title: "End a call", Class: Destructive, Toolsets: []Toolset{Calls}, LiveCall: true, Repeatable: true,
+		Name: "end_call", Title: "End a call", Class: Destructive, Toolsets: []Toolset{Calls, Queue, OutboundCalls}, LiveCall: true, Repeatable: true,
 		Keys: "input", Input: callUUIDInput{}, Shows: "list_calls",
 		Ask: "Hang up the live call {input.callUuid}.", Effect: "Everybody on the line is cut off; the call cannot be taken up again.",
 		Description: "Hang up a live call for everybody; it cannot be taken up again. A person is asked first. To step out alone use leave_call; to pass the caller on, transfer_call_to_queue.",
 	},
 	{
-		Name: "list_call_participants", Title: "List call participants", Class: Read, Toolsets: []Toolset{Calls},
+		Name: "list_call_participants", Title: "List call participants", Class: Read, Toolsets: []Toolset{Calls, Email},
 		Keys: "fields, filter?, sort?, page?", Resource: callParticipantResource,
 		FilterExample: `{"callId":{"eq":"<call id>"}}`,
 		Description:   "List who is or was on a call (leftAt empty: still on), say to see whether a human joined. Filter by callId, a call's id from list_calls. Words spoken: list_call_transcripts.",

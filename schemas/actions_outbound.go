@@ -16,7 +16,7 @@ var outboundActions = []*Action{
 	{
 		Name: "list_bulk_outbound_calls", Title: "List bulk outbound calls", Class: Read, Toolsets: []Toolset{OutboundCalls},
 		Keys: "fields, filter?, sort?, page?", Resource: bulkCallResource,
-		FilterExample: `{"status":{"eq":"running"}}`,
+		FilterExample: `{"completedAt":{"isNil":true}}`,
 		Description:   "List runs of start_bulk_outbound_call with status and counts, to see how far one is. People of a run: list_bulk_outbound_call_entries; planned campaigns: list_campaigns.",
 	},
 	{

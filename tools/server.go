@@ -138,7 +138,7 @@ var instructions = strings.TrimSpace(`
 Sippet is a call centre with AI voice agents. Toolsets: calls, queue (callers who wait), outbound (ring people), conversations (all channels), contacts, email, operators (humans), agents (AI).
 Ids: a record's id is a uuid from its list. Tools for a live call take callUuid, review and labels take id.
 filter: {"field":{"op":value}}, keys are and-ed; {"and":[…]}, {"or":[…]}, {"not":[…]} take lists. ops: eq, notEq, in; numbers and times also greaterThan, greaterThanOrEqual, lessThan, lessThanOrEqual; texts contains, like, ilike; isNil true/false for null. No notIn: use not with in. Times: 2026-01-31T09:00:00Z.
-sort: "-startedAt,id" (- descending). page: {"limit":25} up to 250, then the answer's next; {"limit":…,"offset":…,"count":true} counts.
+sort: "-startedAt,id" (- descending). page: {"limit":25}, at most 100 rows come, then the answer's next; {"limit":…,"offset":…,"count":true} counts.
 Lists answer results, hasMore, next (the very arguments for the next call), omitted. fields: ask only for what you need.
 Every answer has outcome. done: it ran. invalid_arguments, validation_failed: nothing ran, correct it. declined, denied: nothing ran, do not try another way; tell the person. approval_pending: a person must answer. upstream_error: Sippet refused. upstream_unavailable, unavailable: nothing ran, try later. outcome_unknown: nobody knows whether it ran, never repeat it, look first. nextStep says what to do.
 Reaching people, ending calls, deleting: a person is asked before it runs; give reason. Try a call without running it with validate_action.
