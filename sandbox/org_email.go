@@ -110,6 +110,9 @@ func (o *organisation) receive(t *turn, a *action, args record) (any, error) {
 	msg := record{"channel": "email", "direction": "inbound", "status": "received", "body": m.body, "subject": m.subject,
 		"fromAddress": m.from, "toAddress": recipient, "provider": "import", "providerMessageId": m.messageID, "occurredAt": at,
 		"metadata": document("{}"), "conversationId": conversation, "threadId": thread, "contactId": contact["id"]}
+	if m.body == "" {
+		msg["error"] = "message has no text"
+	}
 	if err := t.insert(o.r["CommunicationMessage"], msg); err != nil {
 		return nil, err
 	}

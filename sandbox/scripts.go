@@ -40,9 +40,9 @@ func (l line) using(tool, out string, args map[string]any) line {
 
 func (l line) failing() line { l.fails = true; return l }
 
-// pace is how long a line takes to say.
+// pace is how long a line takes to say: a long one is cut off.
 func (l line) pace() time.Duration {
-	return 2*time.Second + time.Duration(len(l.text))*45*time.Millisecond
+	return 2*time.Second + time.Duration(min(len(l.text), 400))*45*time.Millisecond
 }
 
 var scripts = []*script{

@@ -16,8 +16,9 @@ type callPlan struct {
 	bulk    any    // the id of a bulk entry
 	// lines, where not nil, are said instead of the script's.
 	lines []line
-	// open leaves the call going on.
+	// open leaves the call going on, after so many lines.
 	open bool
+	said int
 }
 
 // call plants a call with everything that it left behind.
@@ -94,7 +95,7 @@ func (p *planter) speak(call record, c *callPlan, at time.Time, add func(string,
 		lines = c.script.lines
 	}
 	if c.open {
-		lines = lines[:min(2, len(lines))]
+		lines = lines[:min(c.said, len(lines))]
 	}
 	first := firstName(call)
 	for n, l := range lines {
@@ -135,7 +136,7 @@ func (p *planter) plantHistory() error {
 				c.script, c.agent = scriptNamed(outbound[(n+day)%len(outbound)]), "Finn"
 				c.status = []string{"completed", "completed", "no_answer", "completed", "busy", "completed", "failed"}[n%7]
 			}
-			if c.contact["phoneE164"] == nil {
+			if c.contact["phoneE164"] == nil || c.contact["deletedAt"] != nil {
 				c.contact = p.contacts["eleanor"]
 			}
 			if _, err := p.call(c); err != nil {
@@ -178,14 +179,14 @@ func (p *planter) plantReviews() error {
 // plantLive plants what is going on now: an AI agent in conversation, an
 // operator on a call, and a caller who waits.
 func (p *planter) plantLive() error {
-	talking, err := p.call(&callPlan{key: "live agent", contact: p.contacts["samir"], script: scriptNamed("book"), agent: "Molly", at: p.now.Add(-40 * time.Second), open: true})
+	talking, err := p.call(&callPlan{key: "live agent", contact: p.contacts["samir"], script: scriptNamed("book"), agent: "Molly", at: p.now.Add(-40 * time.Second), open: true, said: 2})
 	if err != nil {
 		return err
 	}
 	if err := p.o.schedule(p.t, "say", talking.text("id"), 2, 20*time.Minute); err != nil {
 		return err
 	}
-	withOperator, err := p.call(&callPlan{key: "live operator", contact: p.contacts["malcolm"], script: scriptNamed("complaint"), agent: "Molly", at: p.now.Add(-4 * time.Minute), open: true})
+	withOperator, err := p.call(&callPlan{key: "live operator", contact: p.contacts["malcolm"], script: scriptNamed("complaint"), agent: "Molly", at: p.now.Add(-4 * time.Minute), open: true, said: 6})
 	if err != nil {
 		return err
 	}
@@ -202,7 +203,7 @@ func (p *planter) plantLive() error {
 	}
 	for i, key := range []string{"nora", "tariq"} {
 		call, err := p.call(&callPlan{key: "waiting " + key, contact: p.contacts[key], script: scriptNamed([]string{"pain", "repeat_prescription"}[i]),
-			agent: "Molly", at: p.now.Add(-time.Duration(3-i) * time.Minute), open: true})
+			agent: "Molly", at: p.now.Add(-time.Duration(4-i) * time.Minute), open: true, said: 9})
 		if err != nil {
 			return err
 		}

@@ -19,7 +19,7 @@ func (p *planter) plantScale() error {
 	for n := range p.o.scale {
 		key := "scale " + strconv.Itoa(n)
 		contact := p.o.contact(key, firstNames[n*7%len(firstNames)]+" "+lastNames[n*5%len(lastNames)], added)
-		contact["phoneE164"] = fmt.Sprintf("+4477009%05d", n%100_000)
+		contact["phoneE164"] = fmt.Sprintf("+447700900%03d", n%900)
 		contact["email"] = fmt.Sprintf("patient%d@example.com", n)
 		if err := p.put("Contact", contact); err != nil {
 			return err
