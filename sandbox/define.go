@@ -173,6 +173,8 @@ func (a *action) input(name string) *attribute {
 type definitions struct {
 	Resources []*resource
 	Actions   []*action
+	// Facts are kept in the store when it is seeded.
+	Facts map[string]int64
 	// Seed fills an empty store.
 	Seed func(ctx context.Context, t *turn) error
 	// NewID makes the n-th id.

@@ -3,10 +3,10 @@ package sandbox
 import (
 	"bytes"
 	"context"
-	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -56,20 +56,25 @@ func newEngine(ctx context.Context, defs *definitions, path string, now func() t
 	return e, nil
 }
 
-// start seeds an empty store. The count of ids, which every store has that was
-// seeded, tells the two apart.
+// start seeds an empty store.
 func (e *engine) start(ctx context.Context) error {
 	return e.inTurn(ctx, func(t *turn) error {
-		var n uint64
-		err := t.tx.QueryRowContext(ctx, countOfIDs).Scan(&n)
-		if err == nil {
+		shape, used, err := fact(ctx, t.tx, "shape")
+		if err != nil {
+			return fmt.Errorf("read sandbox database %q: %w", e.store.path, err)
+		}
+		if used {
+			if shape != e.store.shape {
+				return fmt.Errorf("sandbox database %q is of another version of this program: use another file, or delete it", e.store.path)
+			}
 			return nil
 		}
-		if !errors.Is(err, sql.ErrNoRows) {
-			return fmt.Errorf("read sandbox database: %w", err)
-		}
-		if err := t.exec(`INSERT INTO "sandbox" ("key", "value") VALUES ('ids', 0)`); err != nil {
-			return err
+		facts := map[string]int64{"ids": 0, "shape": e.store.shape}
+		maps.Copy(facts, e.defs.Facts)
+		for _, key := range sortedKeys(facts) {
+			if err := t.exec(`INSERT INTO "sandbox" ("key", "value") VALUES (?, ?)`, key, facts[key]); err != nil {
+				return err
+			}
 		}
 		if e.defs.Seed == nil {
 			return nil
@@ -80,8 +85,6 @@ func (e *engine) start(ctx context.Context) error {
 		return nil
 	})
 }
-
-const countOfIDs = `SELECT "value" FROM "sandbox" WHERE "key" = 'ids'`
 
 // errDryRun rolls a turn back that went well.
 var errDryRun = errors.New("dry run")

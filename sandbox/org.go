@@ -47,7 +47,7 @@ func newOrganisation(seed uint64) *organisation {
 
 // definitions gives what the engine runs.
 func (o *organisation) definitions() *definitions {
-	d := &definitions{NewID: func(n uint64) string { return o.named("new", fmt.Sprint(n)) }, Seed: o.plant, Tick: o.tick}
+	d := &definitions{Facts: map[string]int64{"seed": int64(o.seed)}, NewID: func(n uint64) string { return o.named("new", fmt.Sprint(n)) }, Seed: o.plant, Tick: o.tick}
 	for _, a := range schemas.Actions() {
 		d.Actions = append(d.Actions, o.action(a))
 	}

@@ -1,10 +1,12 @@
 package sandbox
 
 import (
+	"database/sql"
 	"encoding/json"
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -258,7 +260,10 @@ func TestFileKeepsTheOrganisation(t *testing.T) {
 	if err := o.s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	o = open(t, Options{Path: path})
+	o = open(t, Options{Path: path, Seed: 99}) // the file's own seed counts
+	if me := o.run(`{"action":"who_am_i","fields":["fullName"]}`).(map[string]any); me["fullName"] != "Nadia Rahman" {
+		t.Errorf("who am I: %v", me)
+	}
 	row := o.one(`{"action":"list_contacts","fields":["id"],"filter":{"fullName":{"eq":"Kept"}}}`)
 	if row["id"] != first {
 		t.Errorf("got %v, want the contact %v", row["id"], first)
@@ -276,6 +281,41 @@ func BenchmarkNew(b *testing.B) {
 			b.Fatal(err)
 		}
 		s.Close()
+	}
+}
+
+func TestWrongFiles(t *testing.T) {
+	folder := t.TempDir()
+	text := filepath.Join(folder, "notes.txt")
+	if err := os.WriteFile(text, []byte(strings.Repeat("not a database\n", 100)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	older := filepath.Join(folder, "older.db")
+	o := open(t, Options{Path: older})
+	if _, err := o.s.engine.store.db.Exec(`UPDATE "sandbox" SET "value" = 1 WHERE "key" = 'shape'`); err != nil {
+		t.Fatal(err)
+	}
+	o.s.Close()
+	foreign := filepath.Join(folder, "other.db")
+	db, err := sql.Open("sqlite", foreign)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Exec("CREATE TABLE mine (x)"); err != nil {
+		t.Fatal(err)
+	}
+	db.Close()
+	for _, path := range []string{text, older, foreign, folder, filepath.Join(folder, "no", "such", "folder.db")} {
+		s, err := New(Options{Path: path})
+		if err == nil {
+			s.Close()
+			t.Errorf("%s was opened", path)
+		} else if !strings.Contains(err.Error(), filepath.Base(path)) {
+			t.Errorf("%s: the error does not name it: %v", path, err)
+		}
+	}
+	if b, err := os.ReadFile(text); err != nil || len(b) != 1500 {
+		t.Errorf("the text file was changed: %d bytes, %v", len(b), err)
 	}
 }
 

@@ -19,8 +19,7 @@ type Options struct {
 	// Path is a SQLite file that keeps the organisation across runs; "" is memory.
 	Path string
 	// Seed makes the organisation and the course of events, ids included; 0 is 1.
-	// A file that has an organisation already keeps it: then the same seed must
-	// be given for new ids to go on from the old.
+	// A file that has an organisation already keeps it, and its seed.
 	Seed uint64
 	// Scale adds that many contacts and that many calls of the past to a new
 	// organisation, to see how lists behave when they are long.
@@ -50,6 +49,13 @@ func New(o Options) (*Sandbox, error) {
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	seed, known, err := storedSeed(context.Background(), o.Path)
+	if err != nil {
+		return nil, err
+	}
+	if known {
+		o.Seed = seed
 	}
 	org := newOrganisation(o.Seed)
 	org.scale = o.Scale

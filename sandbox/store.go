@@ -6,7 +6,10 @@ import (
 	"database/sql/driver"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"hash/crc32"
+	"os"
 	"strings"
 
 	"modernc.org/sqlite"
@@ -22,8 +25,9 @@ func (r record) text(name string) string { s, _ := r[name].(string); return s }
 // attribute. Times, dates and uuids are texts that sort as they should; maps
 // and arrays are JSON; SQLite's binary collation is PostgreSQL's C.
 type store struct {
-	db        *sql.DB
-	resources map[string]*resource
+	db    *sql.DB
+	path  string
+	shape int64 // a checksum of the tables
 }
 
 // openStore opens the file, or memory where path is empty. The pool is one
@@ -42,17 +46,50 @@ func openStore(ctx context.Context, path string, resources []*resource) (*store,
 	db.SetMaxIdleConns(1)
 	db.SetConnMaxLifetime(0)
 	db.SetConnMaxIdleTime(0)
-	s := &store{db: db, resources: map[string]*resource{}}
 	ddl := []string{`CREATE TABLE IF NOT EXISTS "sandbox" ("key" TEXT PRIMARY KEY, "value" INTEGER NOT NULL)`}
 	for _, r := range resources {
-		s.resources[r.Name] = r
 		ddl = append(ddl, tableSQL(r)...)
 	}
-	if _, err := db.ExecContext(ctx, strings.Join(ddl, ";\n")); err != nil {
+	all := strings.Join(ddl, ";\n")
+	var foreign bool // has tables, and none of ours
+	err = db.QueryRowContext(ctx, `SELECT count(*) > 0 AND count(*) FILTER (WHERE "name" = 'sandbox') = 0 FROM sqlite_master`).Scan(&foreign)
+	if err == nil && foreign {
+		err = errors.New("it is a database of something else")
+	}
+	if err != nil {
+		db.Close()
+		return nil, fmt.Errorf("open sandbox database %q: %w", path, err)
+	}
+	if _, err := db.ExecContext(ctx, all); err != nil {
 		db.Close()
 		return nil, fmt.Errorf("create sandbox tables in %q: %w", path, err)
 	}
-	return s, nil
+	return &store{db: db, path: path, shape: int64(crc32.ChecksumIEEE([]byte(all)))}, nil
+}
+
+// fact reads a number that the store was seeded with.
+func fact(ctx context.Context, q interface {
+	QueryRowContext(context.Context, string, ...any) *sql.Row
+}, key string) (n int64, known bool, err error) {
+	err = q.QueryRowContext(ctx, `SELECT "value" FROM "sandbox" WHERE "key" = ?`, key).Scan(&n)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, false, nil
+	}
+	return n, err == nil, err
+}
+
+// storedSeed gives the seed of the organisation in a file, where there is one.
+func storedSeed(ctx context.Context, path string) (uint64, bool, error) {
+	if _, err := os.Stat(path); path == "" || errors.Is(err, os.ErrNotExist) {
+		return 0, false, nil
+	}
+	s, err := openStore(ctx, path, nil)
+	if err != nil {
+		return 0, false, err
+	}
+	defer s.db.Close()
+	seed, known, err := fact(ctx, s.db, "seed")
+	return uint64(seed), known, err
 }
 
 var columnTypes = map[kind]string{intKind: "INTEGER", boolKind: "INTEGER", floatKind: "REAL"}
