@@ -118,7 +118,6 @@ type action struct {
 	Page     *paging // lists only; nil answers plain arrays and refuses `page`
 
 	Accept    []string     // attributes that input may set
-	Needed    []string     // attributes of Accept that are required on this action, beyond the resource's own
 	Arguments []*attribute // other input
 
 	// UpsertOn names the attribute on which a create updates the record that

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -207,53 +208,66 @@ func (c *request) run(t *turn) (any, error) {
 	return c.generic(t)
 }
 
-// cast reads the input: the stored values, and the faults in three groups, each
-// in the backend's order.
+// castResult is the input, cast: the stored values, and the faults in the
+// order in which the backend comes upon them.
 type castResult struct {
-	values                    record
-	invalid, unknown, missing []*fault
+	values  record
+	given   []*fault // of keys that are there
+	missing []*fault // of keys that are not, or are null
 }
 
-// castInput casts every known key. Where both spellings of one are given the
-// snake_case one wins, since it sorts last.
+// castInput casts every key. The backend goes through them in the order of
+// Erlang's terms: known words alphabetically, then all others. Where both
+// spellings of a key are given the snake_case one wins, since it sorts last.
 func (c *request) castInput(known atoms) *castResult {
 	a := c.action
 	out := &castResult{values: record{}}
-	given := map[string]any{}
+	given := map[string]any{} // by snake_case, or as it came where no such word is known
 	for _, key := range sortedKeys(c.input) {
-		name := wireName(key)
-		if a.input(name) == nil {
-			out.unknown = append(out.unknown, &fault{sort: unknownInput, field: key, index: -1})
+		if word := snake(key); known[word] {
+			given[word] = c.input[key]
+		} else {
+			given[key] = c.input[key]
+		}
+	}
+	keys := sortedKeys(given)
+	slices.SortStableFunc(keys, func(x, y string) int {
+		switch {
+		case known[x] == known[y]:
+			return strings.Compare(x, y)
+		case known[x]:
+			return -1
+		}
+		return 1
+	})
+	bad, null := map[string]bool{}, map[string]bool{}
+	for _, key := range keys {
+		x := a.input(wireName(key))
+		if x == nil {
+			out.given = append(out.given, &fault{sort: unknownInput, field: camel(key), index: -1})
 			continue
 		}
-		given[name] = c.input[key]
-	}
-	names := sortedKeys(given)
-	slices.SortStableFunc(names, func(x, y string) int { return compareText(snake(x), snake(y)) })
-	bad := map[string]bool{}
-	nulls := map[string]bool{}
-	for _, name := range names {
-		v, f := a.input(name).cast(given[name], known)
+		v, f := x.cast(given[key], known)
 		switch {
 		case f == nil:
-			out.values[name] = v
+			out.values[x.Name] = v
 		case f.sort == required:
-			nulls[name] = true
+			null[x.Name] = true
 		default:
-			bad[name] = true
-			out.invalid = append(out.invalid, f)
+			bad[x.Name] = true
+			out.given = append(out.given, f)
 		}
 	}
 	need := func(x *attribute, due bool) {
 		_, have := out.values[x.Name]
-		if nulls[x.Name] || due && !have && !bad[x.Name] {
+		if null[x.Name] || due && !have && !bad[x.Name] {
 			out.missing = append(out.missing, &fault{sort: required, field: x.Name, index: -1})
 		}
 	}
 	if a.Resource != nil {
 		for _, x := range a.Resource.Attributes {
 			if a.accepts[x.Name] {
-				need(x, a.Type == createAction && x.Required && x.Default == nil || slices.Contains(a.Needed, x.Name))
+				need(x, a.Type == createAction && x.Required && x.Default == nil)
 			}
 		}
 	}
@@ -264,24 +278,19 @@ func (c *request) castInput(known atoms) *castResult {
 }
 
 // inOrder is how a create reports its faults.
-func (r *castResult) inOrder() []*fault { return slices.Concat(r.invalid, r.unknown, r.missing) }
+func (r *castResult) inOrder() []*fault { return slices.Concat(r.given, r.missing) }
 
-// firstOnly is how an update does: it stops at the first, in the order of keys.
-func (r *castResult) firstOnly() []*fault {
-	all := slices.Concat(r.invalid, r.missing)
-	slices.SortStableFunc(all, func(x, y *fault) int { return compareText(snake(x.field), snake(y.field)) })
-	all = append(all, r.unknown...)
-	return all[:min(1, len(all))]
+// lastFirst is how reads and generic actions do.
+func (r *castResult) lastFirst() []*fault {
+	all := r.inOrder()
+	slices.Reverse(all)
+	return all
 }
 
-func compareText(a, b string) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
+// firstOnly is how an update does: it stops at the first.
+func (r *castResult) firstOnly() []*fault {
+	all := r.inOrder()
+	return all[:min(1, len(all))]
 }
 
 // present turns faults into failures.

@@ -32,7 +32,7 @@ func (c *request) list(t *turn) (any, error) {
 	if err := collect(err); err != nil {
 		return nil, err
 	}
-	found = append(found, present(in.asQuery(), (*fault).asQuery)...)
+	found = append(found, present(in.lastFirst(), (*fault).asQuery)...)
 	if len(found) > 0 {
 		return nil, found
 	}
@@ -52,13 +52,6 @@ func (c *request) list(t *turn) (any, error) {
 		return nil, err
 	}
 	return c.fields.renderAll(t, recs)
-}
-
-// asQuery gives the faults in the order in which a read reports them.
-func (r *castResult) asQuery() []*fault {
-	all := r.inOrder()
-	slices.Reverse(all)
-	return all
 }
 
 func (s *selection) renderAll(t *turn, recs []record) ([]any, error) {
@@ -238,7 +231,7 @@ func beyond(order []sortKey, values []any) condition {
 func (c *request) get(t *turn) (any, error) {
 	a := c.action
 	in := c.castInput(t.e.atoms)
-	if fs := present(in.asQuery(), (*fault).asQuery); len(fs) > 0 {
+	if fs := present(in.lastFirst(), (*fault).asQuery); len(fs) > 0 {
 		return nil, fs
 	}
 	where, args := `t."id" = ?`, []any{in.values["id"]}

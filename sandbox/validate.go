@@ -10,7 +10,7 @@ func (c *request) validate(t *turn) error {
 	a := c.action
 	switch a.Type {
 	case listAction, getAction:
-		if fs := present(c.castInput(t.e.atoms).asQuery(), (*fault).asQuery); len(fs) > 0 {
+		if fs := present(c.castInput(t.e.atoms).lastFirst(), (*fault).asQuery); len(fs) > 0 {
 			return fs
 		}
 		return nil

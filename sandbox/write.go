@@ -2,7 +2,6 @@ package sandbox
 
 import (
 	"maps"
-	"slices"
 	"strings"
 )
 
@@ -229,8 +228,7 @@ func castID(v any) (string, bool) {
 func (c *request) generic(t *turn) (any, error) {
 	a := c.action
 	in := c.castInput(t.e.atoms)
-	faults := slices.Concat(in.missing, in.invalid, in.unknown)
-	if fs := present(faults, (*fault).asGeneric); len(fs) > 0 {
+	if fs := present(in.lastFirst(), (*fault).asGeneric); len(fs) > 0 {
 		return nil, fs
 	}
 	out, err := a.Run(t, in.values)
