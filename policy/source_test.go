@@ -1,0 +1,172 @@
+package policy_test
+
+import (
+	"go/ast"
+	"go/types"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"golang.org/x/tools/go/packages"
+)
+
+const module = "github.com/sippet-ai/sippet-mcp"
+
+// source is the whole module, type-checked, without tests.
+var source = sync.OnceValues(func() ([]*packages.Package, error) {
+	return packages.Load(&packages.Config{Mode: packages.LoadSyntax, Dir: ".."}, "./...")
+})
+
+func load(t *testing.T) []*packages.Package {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("type-checks the whole module")
+	}
+	all, err := source()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range all {
+		for _, e := range p.Errors {
+			t.Errorf("%s does not type-check: %v", p.PkgPath, e)
+		}
+	}
+	if len(all) < 6 {
+		t.Fatalf("only %d packages were found", len(all))
+	}
+	return all
+}
+
+// runs reports whether a function sends a payload to be run: it takes an
+// rpc.Request and gives an rpc.Result, whichever type or interface it belongs to.
+func runs(f *types.Func) bool {
+	s, ok := f.Type().(*types.Signature)
+	return ok && has(s.Params(), "Request") && has(s.Results(), "Result")
+}
+
+func has(t *types.Tuple, name string) bool {
+	for v := range t.Variables() {
+		typ := v.Type()
+		if p, ok := typ.(*types.Pointer); ok {
+			typ = p.Elem()
+		}
+		if n, ok := types.Unalias(typ).(*types.Named); ok && n.Obj().Pkg() != nil && n.Obj().Pkg().Path() == module+"/rpc" && n.Obj().Name() == name {
+			return true
+		}
+	}
+	return false
+}
+
+// TestOnlyTheGateRuns: no code but the methods of policy.Gate, in gate.go, calls
+// or takes hold of what runs a payload, be it (*rpc.Client).Run, Upstream.Run or an interface made up elsewhere.
+func TestOnlyTheGateRuns(t *testing.T) {
+	found := 0
+	for _, p := range load(t) {
+		if p.PkgPath == module+"/rpc" {
+			continue
+		}
+		for _, file := range p.Syntax {
+			name := filepath.Base(p.Fset.Position(file.Pos()).Filename)
+			for _, d := range file.Decls {
+				inGate := p.PkgPath == module+"/policy" && name == "gate.go" && receiver(d) == "Gate"
+				ast.Inspect(d, func(n ast.Node) bool {
+					id, ok := n.(*ast.Ident)
+					if !ok {
+						return true
+					}
+					f, ok := p.TypesInfo.Uses[id].(*types.Func)
+					if !ok || !runs(f) {
+						return true
+					}
+					found++
+					if !inGate {
+						t.Errorf("%s: %s is used outside of policy.Gate", p.Fset.Position(id.Pos()), f.FullName())
+					}
+					return true
+				})
+			}
+		}
+	}
+	if found != 1 {
+		t.Errorf("%d uses of Run were found, there should be the gate's one", found)
+	}
+}
+
+func receiver(d ast.Decl) string {
+	f, ok := d.(*ast.FuncDecl)
+	if !ok || f.Recv == nil {
+		return ""
+	}
+	typ := f.Recv.List[0].Type
+	if s, ok := typ.(*ast.StarExpr); ok {
+		typ = s.X
+	}
+	id, ok := typ.(*ast.Ident)
+	if !ok {
+		return ""
+	}
+	return id.Name
+}
+
+// height is where a folder stands: imports go downwards only.
+var height = map[string]int{"schemas": 1, "rpc": 2, "ledger": 2, "policy": 3, "tools": 4, "inbox": 4, "serve": 5, "cmd": 6}
+
+func TestImportsPointOneWay(t *testing.T) {
+	seen := map[string]bool{}
+	for _, p := range load(t) {
+		from, ok := strings.CutPrefix(p.PkgPath, module+"/")
+		if !ok {
+			continue
+		}
+		from, _, _ = strings.Cut(from, "/")
+		seen[from] = true
+		for path := range p.Imports {
+			to, ok := strings.CutPrefix(path, module+"/")
+			if !ok {
+				continue
+			}
+			if to == "rpc/rpctest" && from != "bench" {
+				t.Errorf("%s imports %s, which is for tests", p.PkgPath, path)
+			}
+			to, _, _ = strings.Cut(to, "/")
+			switch {
+			case from == to, from == "bench":
+			case from == "sandbox":
+				if to != "schemas" {
+					t.Errorf("%s imports %s; the sandbox knows schemas only", p.PkgPath, path)
+				}
+			case to == "sandbox":
+				if from != "cmd" {
+					t.Errorf("%s imports the sandbox, which only cmd may start", p.PkgPath)
+				}
+			case height[from] == 0 || height[to] == 0:
+				t.Errorf("%s imports %s: say in this test where the folder stands", p.PkgPath, path)
+			case height[from] <= height[to]:
+				t.Errorf("%s imports %s, which stands above or beside it", p.PkgPath, path)
+			}
+		}
+	}
+	for _, f := range []string{"schemas", "rpc", "policy", "tools", "serve", "cmd"} {
+		if !seen[f] {
+			t.Errorf("folder %s was not looked at", f)
+		}
+	}
+}
+
+// TestWhoKnowsWhat: the gate knows neither MCP nor HTTP, and what puts tools on a wire does not reach Sippet.
+func TestWhoKnowsWhat(t *testing.T) {
+	for _, p := range load(t) {
+		for path := range p.Imports {
+			mcp := strings.HasPrefix(path, "github.com/mark3labs/mcp-go")
+			switch folder, _, _ := strings.Cut(strings.TrimPrefix(p.PkgPath, module+"/"), "/"); {
+			case folder == "policy" && (mcp || path == "net/http"),
+				folder == "schemas" && (mcp || path == "net/http" || path == "net"),
+				folder == "rpc" && mcp,
+				folder == "tools" && path == "net/http",
+				folder == "tools" && path == module+"/rpc":
+				t.Errorf("%s imports %s", p.PkgPath, path)
+			}
+		}
+	}
+}
