@@ -24,7 +24,6 @@ type machine struct {
 	t      *testing.T
 	up     *rpctest.Server
 	worlds []*world
-	names  []string
 	now    time.Time
 	broken bool // validate refuses
 
