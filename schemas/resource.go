@@ -61,6 +61,14 @@ func (f *Field) Trusted() bool {
 // Field gives the field of that name, or nil.
 func (r *Resource) Field(name string) *Field { return r.byName[name] }
 
+// FieldOf gives the field that a JSON key (with its quotes) names, or nil.
+func (r *Resource) FieldOf(key []byte) *Field {
+	if f := r.byName[string(key[1:len(key)-1])]; f != nil { // no copy
+		return f
+	}
+	return r.byName[DecodeString(key)]
+}
+
 // Names are the fields' names in the reference's order. They must not be changed.
 func (r *Resource) Names() []string { return r.names }
 

@@ -1,6 +1,10 @@
 package schemas
 
-import "encoding/json"
+import (
+	"bytes"
+	"encoding/json"
+	"unicode/utf8"
+)
 
 // The scanner checks JSON and cuts it at the top in one pass, without decoding
 // or copying. encoding/json takes some six times as long for the same, which
@@ -185,8 +189,15 @@ func isHex(c byte) bool {
 	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
 }
 
-// DecodeString decodes a JSON string, quotes included, that a scan has passed.
+// DecodeString decodes a JSON string, quotes included, that a scan has passed; any other value gives "".
 func DecodeString(quoted []byte) (s string) {
+	if len(quoted) == 0 || quoted[0] != '"' { // no key: an array's element
+		return ""
+	}
+	inner := quoted[1 : len(quoted)-1]
+	if bytes.IndexByte(inner, '\\') < 0 && utf8.Valid(inner) {
+		return string(inner)
+	}
 	json.Unmarshal(quoted, &s)
 	return s
 }

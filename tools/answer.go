@@ -14,7 +14,7 @@ import (
 
 // done shows what Sippet answered.
 func (r *Runner) done(ctx context.Context, q Request, p *schemas.Payload, a policy.Answer, notes []string) Result {
-	w := r.render()
+	w := r.render(len(a.Data))
 	w.put(`{"outcome":"done"`)
 	if p.Action.List() {
 		notes = r.list(ctx, q, p, a.Data, w, notes)

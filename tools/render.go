@@ -18,10 +18,11 @@ import (
 // answer costs one pass.
 type render struct {
 	plain, fenced []byte
-	// marker is random for every answer, so that no text can close its own fence.
-	marker string
-	// outside names where text from outside stands, such as results[].fullName.
+	// marker is random for every answer, and taken out of every text, so that none can close its own fence.
+	marker []byte
+	// outside names where text from outside stands, such as results[].fullName; noted are the fields that are in it.
 	outside []string
+	noted   []*schemas.Field
 	// stripped counts characters and sequences that were taken out.
 	stripped int
 	// deep is how many objects and arrays are open.
@@ -65,8 +66,7 @@ func (r *render) record(v []byte, res *schemas.Resource, base string) {
 			r.put(",")
 		}
 		first = false
-		name := schemas.DecodeString(key)
-		f := res.Field(name)
+		f := res.FieldOf(key)
 		if f == nil {
 			r.key(key)
 			r.value(value, nil, base+".*")
@@ -136,6 +136,10 @@ func (r *render) text(v []byte, f *schemas.Field, base string) {
 // note remembers where text from outside stands, once for each place.
 func (r *render) note(f *schemas.Field, base string) {
 	if f != nil {
+		if slices.Contains(r.noted, f) {
+			return
+		}
+		r.noted = append(r.noted, f)
 		base += "." + f.Name
 	}
 	if !slices.Contains(r.outside, base) {
@@ -156,6 +160,11 @@ func (r *render) outsideText(v []byte) {
 		}
 		q := encode(s)
 		inner = q[1 : len(q)-1]
+	}
+	if bytes.Contains(inner, r.marker) {
+		// By chance or by guessing: the text would close its own fence.
+		inner = bytes.ReplaceAll(inner, r.marker, nil)
+		r.stripped++
 	}
 	r.plain = append(r.plain, '"')
 	r.plain = append(r.plain, inner...)
@@ -191,13 +200,14 @@ func encode(v any) []byte {
 }
 
 // mark is where both outputs stand, to go back to.
-type mark struct{ plain, fenced, outside, stripped, cut int }
+type mark struct{ plain, fenced, outside, noted, stripped, cut int }
 
 func (r *render) mark() mark {
-	return mark{len(r.plain), len(r.fenced), len(r.outside), r.stripped, r.cut}
+	return mark{len(r.plain), len(r.fenced), len(r.outside), len(r.noted), r.stripped, r.cut}
 }
 
 func (r *render) back(m mark) {
 	r.plain, r.fenced, r.outside = r.plain[:m.plain], r.fenced[:m.fenced], r.outside[:m.outside]
+	r.noted = r.noted[:m.noted]
 	r.stripped, r.cut = m.stripped, m.cut
 }

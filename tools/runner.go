@@ -207,10 +207,12 @@ func (r *Runner) forget(p *schemas.Payload, e *schemas.Error) string {
 	return ""
 }
 
-func (r *Runner) render() *render {
-	var b [4]byte
+// render begins an answer made of about so many of Sippet's bytes.
+func (r *Runner) render(size int) *render {
+	var b [3]byte
 	rand.Read(b[:]) // never fails
-	return &render{marker: hex.EncodeToString(b[:])}
+	size = min(size, r.bytes()) + 512
+	return &render{marker: hex.AppendEncode(nil, b[:]), plain: make([]byte, 0, size), fenced: make([]byte, 0, size+size/2)}
 }
 
 // finish closes the object that both outputs hold and makes it a result.
@@ -221,14 +223,14 @@ func (r *Runner) finish(w *render, o schemas.Outcome) Result {
 	w.put("}")
 	res := Result{Outcome: o, Structured: w.plain, Text: w.fenced, Outside: w.outside, Stripped: w.stripped}
 	if len(w.outside) > 0 {
-		res.Marker = w.marker
+		res.Marker = string(w.marker)
 	}
 	return res
 }
 
 // fail shows an error: what went wrong, whether anything ran, what to do next.
 func (r *Runner) fail(action string, e *schemas.Error) Result {
-	w := r.render()
+	w := r.render(0)
 	w.put(`{"outcome":"` + string(e.Outcome) + `"`)
 	if _, err := schemas.Find(action); err == nil {
 		w.own("action", action)

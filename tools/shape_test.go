@@ -73,6 +73,6 @@ func checkShape(t testing.TB, r *reply) {
 	d.UseNumber()
 	_ = d.Decode(&fromStructured)
 	if encodeJSON(fromText) != encodeJSON(fromStructured) {
-		t.Errorf("the text says something else than the structured content:\n%s\n%s", text, r.Result.Structured); println(string(r.Frame[:400]))
+		t.Errorf("the text says something else than the structured content:\n%s\n%s", text, r.Result.Structured)
 	}
 }

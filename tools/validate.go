@@ -57,7 +57,7 @@ func (r *Runner) Explain(ctx context.Context, q Request) Result {
 	if fault != nil && fault.Outcome != schemas.InvalidArguments && fault.Outcome != schemas.ValidationFailed {
 		return r.fail(q.Action, fault)
 	}
-	w := r.render()
+	w := r.render(0)
 	w.put(`{"outcome":"done"`)
 	w.own("action", action.Name)
 	w.own("valid", fault == nil)
