@@ -1,140 +1,167 @@
-// Package inspector drives the program with a real client: the official MCP
-// Inspector, over both transports and in both protocol eras.
-package inspector
+package inspector_test
 
 import (
-	"context"
 	"encoding/json"
-	"fmt"
-	"net"
-	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
-	"time"
+
+	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// missing skips where the client cannot be had; in CI that is a failure.
-func missing(t *testing.T, why string) {
-	t.Helper()
-	if os.Getenv("CI") != "" {
-		t.Fatal(why + ", and in CI this test must run")
-	}
-	t.Skip(why)
+const (
+	inspectorScript   = "@modelcontextprotocol/inspector/clients/launcher/build/index.js"
+	conformanceScript = "@modelcontextprotocol/conformance/dist/index.js"
+
+	modernRevision = "2026-07-28"
+)
+
+// way is a transport: the Inspector's arguments for reaching the server, and what it said there.
+type way struct {
+	before, after []string // its options, and the command behind --
+	said          func() []said
 }
 
 func TestInspector(t *testing.T) {
-	if _, err := exec.LookPath("npm"); err != nil {
-		missing(t, "npm is not installed, so the MCP Inspector cannot be had")
+	n := needNode(t)
+	exe := build(t)
+	url, take := tapHTTP(t, serve(t, exe))
+	ways := map[string]func(t *testing.T) way{
+		"http": func(*testing.T) way {
+			take()
+			return way{before: []string{"--server-url", url, "--transport", "http"}, said: take}
+		},
+		"stdio": func(t *testing.T) way {
+			file := filepath.Join(t.TempDir(), "said")
+			self, err := os.Executable()
+			if err != nil {
+				t.Fatal(err)
+			}
+			return way{before: []string{"-e", tapFile + "=" + file},
+				after: []string{"--", self, exe, "stdio", "--sandbox"},
+				said:  func() []said { return tapped(t, file) }}
+		},
 	}
-	out, err := exec.Command("bash", "install.sh").Output()
-	if err != nil {
-		missing(t, fmt.Sprintf("the MCP Inspector could not be installed: %v", err))
-	}
-	bin := strings.TrimSpace(string(out))
-	program := filepath.Join(t.TempDir(), "sippet-mcp")
-	if out, err := exec.Command("go", "build", "-o", program, "../cmd/sippet-mcp").CombinedOutput(); err != nil {
-		t.Fatalf("building the program: %v\n%s", err, out)
-	}
-	url := serveHTTP(t, program)
-	for _, transport := range []struct {
-		name string
-		to   []string // the server, after the method
-	}{
-		{"stdio", []string{"--", program, "stdio", "--sandbox"}},
-		{"http", []string{"--server-url", url, "--transport", "http"}},
-	} {
+	for _, transport := range []string{"stdio", "http"} {
 		for _, era := range []string{"legacy", "modern"} {
-			t.Run(transport.name+"/"+era, func(t *testing.T) {
-				inspect := func(args ...string) []byte {
-					all := append([]string{filepath.Join(bin, "mcp-inspector"), "--cli"}, args...)
-					all = append(all, "--format", "json", "-q")
-					if era == "modern" {
-						all = append(all, "--protocol-era", "modern")
-					}
-					return run(t, filepath.Join(bin, "node"), append(all, transport.to...)...)
-				}
-				tools := inspect("--method", "tools/list")
-				var list struct {
-					Tools []struct{ Name string } `json:"tools"`
-				}
-				decode(t, tools, &list)
-				if len(list.Tools) != 53 {
-					t.Errorf("%d tools, want the 52 actions and validate_action", len(list.Tools))
-				}
-				var res struct {
-					IsError           bool `json:"isError"`
-					StructuredContent struct {
-						Outcome   string           `json:"outcome"`
-						Results   []map[string]any `json:"results"`
-						Simulated bool             `json:"simulated"`
-					} `json:"structuredContent"`
-				}
-				decode(t, inspect("--method", "tools/call", "--tool-name", "list_contacts",
-					"--tool-args-json", `{"fields":["id","fullName"],"page":{"limit":5}}`), &res)
-				c := res.StructuredContent
-				if res.IsError || c.Outcome != "done" || len(c.Results) != 5 || !c.Simulated || c.Results[0]["fullName"] == nil {
-					t.Errorf("list_contacts answered %+v", res)
-				}
+			t.Run(transport+"/"+era+"/list", func(t *testing.T) {
+				// --strict fails on a schema that some client cannot take.
+				out := inspect(t, n, ways[transport](t), era, "--method", "tools/list", "--strict")
+				checkList(t, out)
+			})
+			t.Run(transport+"/"+era+"/call", func(t *testing.T) {
+				out := inspect(t, n, ways[transport](t), era, "--method", "tools/call",
+					"--tool-name", "list_contacts", "--tool-args-json", `{"fields":["id","fullName"],"page":{"limit":3}}`)
+				checkCall(t, out)
 			})
 		}
 	}
 }
 
-func run(t *testing.T, name string, args ...string) []byte {
+// inspect runs the Inspector, sees that it spoke the era that it was told, and gives the result.
+func inspect(t *testing.T, n node, w way, era string, what ...string) json.RawMessage {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, name, args...)
-	var errs strings.Builder
-	cmd.Stderr = &errs
-	out, err := cmd.Output()
+	args := append([]string{"--cli", "--protocol-era", era, "--format", "json", "-q"}, w.before...)
+	out, errs, err := n.run(t, inspectorScript, append(append(args, what...), w.after...)...)
 	if err != nil {
-		t.Fatalf("%s: %v\n%s\n%s", strings.Join(args, " "), err, out, errs.String())
+		t.Fatalf("the Inspector failed: %v\n%s\n%s", err, out, errs)
 	}
-	return out
+	checkEra(t, w.said(), era, what[1])
+	var answer struct{ Result json.RawMessage }
+	if err := json.Unmarshal([]byte(out), &answer); err != nil || answer.Result == nil {
+		t.Fatalf("the Inspector printed no result: %v\n%s", err, out)
+	}
+	return answer.Result
 }
 
-// decode takes the result, or the result within an envelope.
-func decode(t *testing.T, raw []byte, v any) {
+func checkEra(t *testing.T, all []said, era, method string) {
 	t.Helper()
-	var in struct {
-		Result json.RawMessage `json:"result"`
+	t.Log("the client said", all)
+	asked := slices.IndexFunc(all, func(s said) bool { return s.Method == method })
+	if asked < 0 {
+		t.Fatalf("the client never asked %s", method)
 	}
-	if err := json.Unmarshal(raw, &in); err != nil {
-		t.Fatalf("not JSON: %v\n%s", err, raw)
-	}
-	if in.Result != nil {
-		raw = in.Result
-	}
-	if err := json.Unmarshal(raw, v); err != nil {
-		t.Fatalf("%v\n%s", err, raw)
+	shook := slices.ContainsFunc(all, func(s said) bool { return s.Method == "initialize" })
+	revision := all[asked].revision()
+	switch {
+	case era == "modern" && (shook || revision != modernRevision):
+		t.Errorf("not the modern era: initialize sent: %t, revision of the request: %q", shook, revision)
+	case era == "legacy" && (!shook || revision != ""):
+		t.Errorf("not the legacy era: initialize sent: %t, revision of the request: %q", shook, revision)
 	}
 }
 
-// serveHTTP starts the program on a free port and waits until it is healthy.
-func serveHTTP(t *testing.T, program string) string {
+func checkList(t *testing.T, result json.RawMessage) {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := ln.Addr().String()
-	ln.Close()
-	cmd := exec.Command(program, "http", "--sandbox", "--addr", addr)
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = cmd.Process.Signal(os.Interrupt); _ = cmd.Wait() })
-	for range 100 {
-		if res, err := http.Get("http://" + addr + "/healthz"); err == nil {
-			res.Body.Close()
-			return "http://" + addr + "/mcp"
+	var list struct {
+		Tools []struct {
+			Name        string
+			InputSchema struct{ Type string }
 		}
-		time.Sleep(50 * time.Millisecond)
 	}
-	t.Fatal("the program did not become healthy")
-	return ""
+	if err := json.Unmarshal(result, &list); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"validate_action"}
+	for _, a := range schemas.Actions() {
+		want = append(want, a.Name)
+	}
+	var got []string
+	for _, tool := range list.Tools {
+		got = append(got, tool.Name)
+		if tool.InputSchema.Type != "object" {
+			t.Errorf("%s takes %q, want an object", tool.Name, tool.InputSchema.Type)
+		}
+	}
+	slices.Sort(want)
+	slices.Sort(got)
+	if len(want) != 53 || !slices.Equal(got, want) {
+		t.Errorf("%d tools: %v\nwant 53: %v", len(got), got, want)
+	}
+}
+
+func checkCall(t *testing.T, result json.RawMessage) {
+	t.Helper()
+	var call struct {
+		IsError           *bool
+		StructuredContent struct {
+			Outcome   schemas.Outcome
+			Simulated bool
+			Results   []struct{ ID, FullName string }
+		}
+		Content []struct{ Type, Text string }
+	}
+	if err := json.Unmarshal(result, &call); err != nil {
+		t.Fatal(err)
+	}
+	s := call.StructuredContent
+	if call.IsError != nil || s.Outcome != schemas.Done || !s.Simulated {
+		t.Errorf("isError %v, outcome %q, simulated %t; want none, done, true\n%s", call.IsError, s.Outcome, s.Simulated, result)
+	}
+	if len(s.Results) != 3 || s.Results[0].ID == "" || s.Results[0].FullName == "" {
+		t.Errorf("want 3 results with id and fullName\n%s", result)
+	}
+	if len(call.Content) != 1 || call.Content[0].Type != "text" || !strings.HasPrefix(call.Content[0].Text, `{"outcome":"done"`) {
+		t.Errorf("the text does not say the same\n%s", result)
+	}
+}
+
+// The scenarios of the conformance suite that ask for no tools made for it.
+var scenarios = []string{
+	"server-initialize", "server-session-lifecycle", "ping", "tools-list",
+	"server-sse-multiple-streams", "dns-rebinding-protection", "http-header-validation",
+}
+
+func TestConformance(t *testing.T) {
+	n := needNode(t)
+	url := serve(t, build(t))
+	for _, s := range scenarios {
+		t.Run(s, func(t *testing.T) {
+			if out, errs, err := n.run(t, conformanceScript, "server", "--url", url, "--scenario", s); err != nil {
+				t.Errorf("%v\n%s\n%s", err, out, errs)
+			}
+		})
+	}
 }
