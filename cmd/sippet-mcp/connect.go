@@ -60,7 +60,7 @@ func newLogger(p *program, name string) (*slog.Logger, error) {
 		return nil, fmt.Errorf("unknown log level %q, valid: debug, info, warn, error", name)
 	}
 	if p.errTerminal {
-		return slog.New(tint.NewHandler(p.err, &tint.Options{Level: level, TimeFormat: time.TimeOnly})), nil
+		return slog.New(tint.NewTextHandler(p.err, &tint.Options{Level: level, TimeFormat: time.TimeOnly})), nil
 	}
 	return slog.New(slog.NewJSONHandler(p.err, &slog.HandlerOptions{Level: level})), nil
 }
