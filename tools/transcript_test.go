@@ -1,0 +1,152 @@
+package tools_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/tools/txtar"
+
+	"github.com/sippet-ai/sippet-mcp/serve"
+)
+
+// TestTranscripts plays the client's frames of each transcript over stdio and
+// compares what the server said and what reached upstream. In the files, and
+// only there, random values are called GRANT, QUESTION, MARKER and NOW, and the
+// instructions, which have their own file, INSTRUCTIONS; a client's frame may say GRANT and QUESTION
+// and gets the values of this run. With -update all but the client's part is rewritten.
+func TestTranscripts(t *testing.T) {
+	files, err := filepath.Glob("testdata/transcripts/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no transcripts: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
+			a, err := txtar.ParseFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			golden(t, file, play(t, a))
+		})
+	}
+}
+
+// names replace what is random, in this order.
+var names = []struct {
+	pattern *regexp.Regexp
+	name    string
+}{
+	{regexp.MustCompile(`("requestState": ")[0-9a-f]{32}"`), `${1}GRANT"`},
+	{regexp.MustCompile(`("instructions": ")(?:[^"\\]|\\.)*"`), `${1}INSTRUCTIONS"`},
+	{regexp.MustCompile(`("asOf": ")[^"]*"`), `${1}NOW"`},
+	{regexp.MustCompile(`(\\"asOf\\":\\")[^"]*\\"`), `${1}NOW\"`},
+	{regexp.MustCompile(`("id": )[0-9]+(,\s+"method": "elicitation/create")`), `${1}"QUESTION"${2}`},
+}
+
+func play(t *testing.T, script *txtar.Archive) []byte {
+	t.Helper()
+	w := newWorld(t, setup{})
+	inR, in := io.Pipe()
+	outR, outW := io.Pipe()
+	done := make(chan error, 1)
+	go func() {
+		done <- serve.Stdio(context.Background(), w.server, ada, inR, outW, slog.New(slog.DiscardHandler))
+		outW.Close()
+	}()
+	lines := make(chan []byte, 10)
+	go func() {
+		defer close(lines)
+		for r := bufio.NewReader(outR); ; {
+			line, err := r.ReadBytes('\n')
+			if err != nil {
+				return
+			}
+			lines <- line
+		}
+	}()
+	got := &txtar.Archive{Comment: script.Comment}
+	upstream := func() {
+		if rs := road(w.up.Requests()); len(rs) > 0 {
+			got.Files = append(got.Files, txtar.File{Name: "upstream", Data: []byte(strings.Join(rs, "\n") + "\n")})
+			w.up.Forget()
+		}
+	}
+	grant, question := "", ""
+	for _, f := range script.Files {
+		if f.Name != "client" {
+			continue
+		}
+		got.Files = append(got.Files, f)
+		var frame bytes.Buffer
+		sent := strings.NewReplacer("GRANT", grant, `"QUESTION"`, question).Replace(string(f.Data))
+		if err := json.Compact(&frame, []byte(sent)); err != nil {
+			t.Fatalf("%v: %s", err, sent)
+		}
+		frame.WriteByte('\n')
+		if _, err := in.Write(frame.Bytes()); err != nil {
+			t.Fatal(err)
+		}
+		var m struct {
+			ID     json.RawMessage
+			Method string
+		}
+		if _ = json.Unmarshal(frame.Bytes(), &m); m.ID == nil {
+			continue // a notification
+		}
+		var line []byte
+		select {
+		case line = <-lines:
+		case <-time.After(20 * time.Second):
+			t.Fatalf("no answer to %s", frame.Bytes())
+		}
+		upstream()
+		got.Files = append(got.Files, txtar.File{Name: "server", Data: spell(t, line)})
+		r := &reply{}
+		if json.Unmarshal(line, r) == nil && r.Result.RequestState != "" {
+			grant = r.Result.RequestState
+		}
+		if _ = json.Unmarshal(line, &m); m.Method == "elicitation/create" {
+			question = string(m.ID)
+		}
+	}
+	in.Close()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	for line := range lines {
+		t.Errorf("said more: %s", line)
+	}
+	return txtar.Format(got)
+}
+
+// spell indents a frame and gives random values their names.
+func spell(t *testing.T, frame []byte) []byte {
+	t.Helper()
+	marker := ""
+	r := &reply{}
+	if json.Unmarshal(frame, r) == nil && r.Result.Meta.Untrusted != nil {
+		marker = r.Result.Meta.Untrusted.Marker
+	}
+	// Angle brackets read better than their escapes, and say the same.
+	frame = []byte(strings.NewReplacer(`\u003c`, "<", `\u003e`, ">", `\u0026`, "&").Replace(string(frame)))
+	var b bytes.Buffer
+	if err := json.Indent(&b, frame, "", "  "); err != nil {
+		t.Fatalf("%v: %s", err, frame)
+	}
+	s := b.String()
+	if marker != "" {
+		s = strings.ReplaceAll(s, marker, "MARKER")
+	}
+	for _, n := range names {
+		s = n.pattern.ReplaceAllString(s, n.name)
+	}
+	return []byte(strings.TrimSpace(s) + "\n")
+}
