@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -44,19 +45,22 @@ func Stdio(ctx context.Context, s *tools.Server, caller tools.Caller, in io.Read
 }
 
 // lines writes whole messages: the SDK writes answers under one lock and
-// questions under none. It also counts the requests that have no answer yet.
+// questions under none. It also knows the requests that have no answer yet.
 type lines struct {
 	mu       sync.Mutex
 	out      io.Writer
-	inFlight int
-	idle     chan struct{} // closed when the count is 0; nil while nobody waits
+	inFlight map[any]int   // by id; the SDK also answers what is no request, which must not count
+	idle     chan struct{} // closed when there are none; nil while nobody waits
 }
 
 func (l *lines) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if isAnswer(p) && l.inFlight > 0 {
-		if l.inFlight--; l.inFlight == 0 && l.idle != nil {
+	if id := answered(p); l.inFlight[id] > 0 {
+		if l.inFlight[id]--; l.inFlight[id] == 0 {
+			delete(l.inFlight, id)
+		}
+		if len(l.inFlight) == 0 && l.idle != nil {
 			close(l.idle)
 			l.idle = nil
 		}
@@ -64,23 +68,55 @@ func (l *lines) Write(p []byte) (int, error) {
 	return l.out.Write(p)
 }
 
-// isAnswer looks at the beginning only: the SDK writes jsonrpc and id first,
-// and after them method in what is no answer.
-func isAnswer(p []byte) bool {
-	head := p[:min(len(p), 64)]
-	return !bytes.Contains(head, []byte(`"method":`)) && !bytes.Contains(head, []byte(`"id":null`))
+var answerHead = []byte(`{"jsonrpc":"2.0","id":`)
+
+// answered gives the id of the request that a message answers, nil where it
+// answers none. It looks at the beginning only: the SDK writes jsonrpc and id
+// first, and after them method in what is no answer.
+func answered(p []byte) any {
+	rest, ok := bytes.CutPrefix(p, answerHead)
+	if !ok {
+		return nil
+	}
+	end := bytes.IndexByte(rest, ',')
+	if end > 0 && rest[0] == '"' {
+		for end = 1; end < len(rest) && rest[end] != '"'; end++ {
+			if rest[end] == '\\' {
+				end++
+			}
+		}
+		end++
+	}
+	if end <= 0 || end >= len(rest) || bytes.HasPrefix(rest[end:], []byte(`,"method":`)) {
+		return nil
+	}
+	return idOf(rest[:end])
 }
 
-func (l *lines) begin() {
+// idOf makes an id comparable: the SDK does not spell it as it came. Only texts and numbers are ids.
+func idOf(raw []byte) any {
+	if raw[0] == '"' {
+		return schemas.DecodeString(raw)
+	}
+	if f, err := strconv.ParseFloat(string(raw), 64); err == nil {
+		return f
+	}
+	return nil
+}
+
+func (l *lines) begin(id any) {
 	l.mu.Lock()
-	l.inFlight++
+	if l.inFlight == nil {
+		l.inFlight = map[any]int{}
+	}
+	l.inFlight[id]++
 	l.mu.Unlock()
 }
 
 // settled waits until every request has its answer.
 func (l *lines) settled(ctx context.Context) {
 	l.mu.Lock()
-	if l.inFlight == 0 {
+	if len(l.inFlight) == 0 {
 		l.mu.Unlock()
 		return
 	}
@@ -109,8 +145,8 @@ func (f *frames) Read(p []byte) (int, error) {
 	for len(f.rest) == 0 {
 		line, err := f.next()
 		if len(line) > 0 {
-			if isRequest(line) {
-				f.out.begin()
+			if id := requested(line); id != nil {
+				f.out.begin(id)
 			}
 			f.rest = line
 			break
@@ -160,16 +196,19 @@ func (f *frames) next() ([]byte, error) {
 	}
 }
 
-// isRequest reports whether a message wants an answer.
-func isRequest(line []byte) bool {
-	id, method := false, false
+// requested gives the id of a message that wants an answer, nil where it wants none.
+func requested(line []byte) (id any) {
+	method := false
 	ok := schemas.EachJSON(line, func(k, v []byte) {
 		switch strings.ToLower(string(k)) { // the SDK takes any case
 		case `"id"`:
-			id = v[0] != 'n'
+			id = idOf(v)
 		case `"method"`:
 			method = true
 		}
 	})
-	return ok && id && method
+	if !ok || !method {
+		return nil
+	}
+	return id
 }

@@ -54,6 +54,47 @@ func TestEndOfInput(t *testing.T) {
 	}
 }
 
+// TestEndOfInputAfterStrangeFrames: what is no request, and is answered all the same, does not count as the answer to one.
+func TestEndOfInputAfterStrangeFrames(t *testing.T) {
+	w := newWorld(t, nil)
+	hold := make(chan struct{})
+	w.up.On(rpctest.Run, "", rpctest.Always(rpctest.Answer{Usual: true, Until: hold}))
+	p := pipe(t, w)
+	p.begin(t)
+	p.write(t, call(`"a\u0062"`, "list_contacts", "{}", ""))
+	p.write(t, call("1e1", "list_contacts", "{}", ""))
+	w.up.Await(t, 2)
+	strange := []string{
+		`{"jsonrpc":"2.0","id":73}`,
+		`{"jsonrpc":"2.0","id":74,"error":{"code":-32000,"message":"a late no to a question that has expired"}}`,
+		`{"jsonrpc":"2.0","id":75,"params":{}}`,
+	}
+	for _, f := range strange {
+		p.write(t, f)
+		if line := p.read(t); !strings.Contains(line, `"error"`) {
+			t.Errorf("%s: %s", f, line)
+		}
+	}
+	ended := make(chan struct{})
+	go func() { p.in.Close(); close(ended) }()
+	<-ended
+	select {
+	case line := <-p.out:
+		t.Errorf("a call in flight was given up: %s", line)
+	case <-time.After(100 * time.Millisecond): // long enough for a server that does not wait
+	}
+	close(hold)
+	for range 2 {
+		if line := p.read(t); outcomeOf(t, line) != "done" {
+			t.Errorf("%s", line)
+		}
+	}
+	begun := time.Now()
+	if err := <-p.done; err != nil || time.Since(begun) > 10*time.Second {
+		t.Errorf("%v after %v", err, time.Since(begun))
+	}
+}
+
 // TestEndOfInputGivesUpQuestions: whoever closed the input cannot answer any more.
 func TestEndOfInputGivesUpQuestions(t *testing.T) {
 	w := newWorld(t, nil)
