@@ -74,7 +74,11 @@ func TestUpstreamFaults(t *testing.T) {
 	for _, f := range runFaults {
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, setup{deadline: 400 * time.Millisecond})
+			s := setup{}
+			if f.name == "hang" {
+				s.deadline = 400 * time.Millisecond
+			}
+			w := newWorld(t, s)
 			p := w.httpPeer(t, true)
 			w.up.On("run", "", f.handler)
 

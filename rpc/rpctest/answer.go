@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -114,6 +115,6 @@ var (
 	Usual     = Always(Answer{Usual: true})
 	Closing   = Always(Answer{Usual: true, Close: true})
 	HTML      = Always(Answer{Body: "<html><body>Bad gateway</body></html>", Header: http.Header{"Content-Type": {"text/html"}}})
-	Oversize  = Always(Answer{Body: "                                ", Endless: true})
+	Oversize  = Always(Answer{Body: strings.Repeat(" ", 64<<10), Endless: true})
 	Truncated = Always(Answer{Body: `{"success":true,"data":{"id":"`, Truncated: true})
 )
