@@ -285,6 +285,9 @@ func (r *Runner) nextAfterCut(ctx context.Context, q Request, p *schemas.Payload
 
 // shorter fetches the page of p again with n rows at most.
 func (r *Runner) shorter(ctx context.Context, q Request, p *schemas.Payload, n int) (envelope, bool) {
+	if d := r.Gate.Policy.Decide(p.Action).Decision; d != policy.Allow && d != policy.Validate {
+		return envelope{}, false // a person would be asked for a cursor
+	}
 	page, _ := p.Args["page"].(map[string]any)
 	page = maps.Clone(page)
 	page["limit"] = json.Number(strconv.Itoa(n))

@@ -219,6 +219,17 @@ func TestFollowBackwards(t *testing.T) {
 	}
 }
 
+// TestCutConfirmedRead: where a person is asked for each read, nobody is asked for a cursor.
+func TestCutConfirmedRead(t *testing.T) {
+	w := newWorld(t, setup{policy: confirmAll, bytes: 2000})
+	p := w.httpPeer(t, true)
+	w.up.On("run", "list_contacts", table("insertedAt", 50, 1, strings.Repeat("a long name ", 30)).Answer)
+	a := list(t, p, "list_contacts", `{"page":{"limit":20}}`)
+	if len(p.questions()) != 1 || len(w.up.Requests()) != 3 || !a.HasMore || a.Omitted == 0 || !a.noted("a smaller page") {
+		t.Errorf("%d questions, %d requests, %+v", len(p.questions()), len(w.up.Requests()), a)
+	}
+}
+
 // TestFollowNextInTime: a list without pages goes on by time. The rows that
 // share the time of the last one come again, so that none is lost.
 func TestFollowNextInTime(t *testing.T) {
