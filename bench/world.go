@@ -90,9 +90,9 @@ func (w *world) doors(forward, action, args string, modern bool) (all []work, sh
 				return nil, shut, err
 			}
 			all = append(all, one)
-			if web, ok := d.(*web); ok && modern {
-				m := &web2{web: web}
-				if one, err = through(server+" http modern", m.door(), tool, a); err != nil {
+			if w, ok := d.(*web); ok && modern {
+				same := &web{cmd: w.cmd, client: w.client, url: w.url, modern: true}
+				if one, err = through(server+" http modern", same, tool, a); err != nil {
 					return nil, shut, err
 				}
 				all = append(all, one)
@@ -100,13 +100,6 @@ func (w *world) doors(forward, action, args string, modern bool) (all []work, sh
 		}
 	}
 	return all, shut, nil
-}
-
-// web2 is the same server, spoken to as a modern client does.
-type web2 struct{ web *web }
-
-func (m *web2) door() door {
-	return &web{cmd: m.web.cmd, client: m.web.client, url: m.web.url, modern: true}
 }
 
 func (w *world) reads(r *report) error {
