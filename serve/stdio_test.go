@@ -261,3 +261,30 @@ func TestPanic(t *testing.T) {
 		}
 	})
 }
+
+// TestProgress: a client that wants to know is told that a person is being waited for.
+func TestProgress(t *testing.T) {
+	p := pipe(t, newWorld(t, nil))
+	p.begin(t)
+	p.write(t, call("1", "end_call", `{"input":{"callUuid":"c"}}`, `"_meta":{"progressToken":"tok"}`))
+	question, progress := "", ""
+	for range 2 {
+		line := p.read(t)
+		if strings.Contains(line, "elicitation/create") {
+			question = line
+		} else {
+			progress = line
+		}
+	}
+	if !strings.Contains(progress, "notifications/progress") || !strings.Contains(progress, `"tok"`) {
+		t.Errorf("%s", progress)
+	}
+	var m struct{ ID json.Number }
+	if err := json.Unmarshal([]byte(question), &m); err != nil {
+		t.Fatalf("%v: %s", err, question)
+	}
+	p.write(t, `{"jsonrpc":"2.0","id":`+string(m.ID)+`,"result":{"action":"accept","content":{"approve":true}}}`)
+	if line := p.read(t); outcomeOf(t, line) != "done" {
+		t.Errorf("%s", line)
+	}
+}

@@ -1,0 +1,80 @@
+package tools_test
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/sippet-ai/sippet-mcp/tools"
+)
+
+// TestClientFailsToAsk: an error instead of an answer, or an answer of no known kind, is no yes.
+func TestClientFailsToAsk(t *testing.T) {
+	for name, c := range map[string]struct{ answer, outcome string }{
+		"another action":        {`{"action":"ok","content":{"approve":true}}`, "declined"},
+		"an action in capitals": {`{"action":"ACCEPT","content":{"approve":true}}`, "declined"},
+		"no action":             {`{"content":{"approve":true}}`, "declined"},
+		"content of a list":     {`{"action":"accept","content":[true]}`, "declined"},
+		"a number":              {`{"action":"accept","content":{"approve":1}}`, "declined"},
+		"another box":           {`{"action":"accept","content":{"Approve":true}}`, "declined"},
+		"no object":             {`"accept"`, "denied"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			transports(t, func() setup { return setup{} }, func(t *testing.T, w *world, p *peer) {
+				p.answer = always(c.answer)
+				r := p.call("delete_contact", deleting)
+				noRun(t, w)
+				if r.Error != nil {
+					return // the SDK found it unreadable
+				}
+				checkShape(t, r)
+				// The eras differ in what they make of an answer that cannot be read.
+				if got := r.outcome(t); got != c.outcome && !(c.outcome == "denied" && got == "declined") {
+					t.Errorf("%s", r.Frame)
+				}
+			})
+		})
+	}
+}
+
+// TestNobody: a request without a caller is nobody's, and nobody is asked.
+func TestNobody(t *testing.T) {
+	w := newWorld(t, setup{})
+	frame := mustJSON(w.server.MCP.HandleMessage(context.Background(), json.RawMessage(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"`+
+		modernVersion+`","io.modelcontextprotocol/clientCapabilities":{"elicitation":{}}},"name":"delete_contact","arguments":`+deleting+`}}`)))
+	r := &reply{Frame: frame}
+	if err := json.Unmarshal(frame, r); err != nil || r.outcome(t) != "denied" || !strings.Contains(r.text(t, "message"), "none sits behind") {
+		t.Errorf("%v %s", err, frame)
+	}
+	noRun(t, w)
+}
+
+// TestNoCommandToGive: without a command line, or with one too long to copy, the person is sent to Sippet itself.
+func TestNoCommandToGive(t *testing.T) {
+	w := newWorld(t, setup{})
+	p := w.httpPeer(t, true)
+	p.capabilities = `{}`
+	long := `{"input":{"callUuid":"` + strings.Repeat("c", 5000) + `"}}`
+	if r := p.call("end_call", long); r.outcome(t) != "denied" || strings.Contains(r.text(t, "nextStep"), "sippet-mcp call") || !strings.Contains(r.text(t, "nextStep"), "in Sippet itself") {
+		t.Errorf("%.600s", r.Frame)
+	}
+	w.runner.Command = nil
+	if r := p.call("delete_contact", deleting); !strings.Contains(r.text(t, "nextStep"), "in Sippet itself") {
+		t.Errorf("%s", r.Frame)
+	}
+	noRun(t, w)
+}
+
+// TestRefusedQuestionMakesRoom: what could not be asked holds no place among the questions that wait.
+func TestRefusedQuestionMakesRoom(t *testing.T) {
+	w := newWorld(t, setup{})
+	p := overHTTP(t, w.listen(t, tools.Caller{Principal: "robot"}), true)
+	for i := range 40 {
+		r := p.call("end_call", `{"input":{"callUuid":"c-`+strings.Repeat("x", i)+`"}}`)
+		if r.outcome(t) != "denied" {
+			t.Fatalf("call %d: %s", i, r.Frame)
+		}
+	}
+	noRun(t, w)
+}
