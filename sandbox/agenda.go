@@ -54,6 +54,10 @@ func (o *organisation) happen(t *turn, what, subject string, step int) error {
 		return t.update(o.r["EmailMailbox"], subject, record{"listenerStatus": "running"})
 	case "classify_email":
 		return o.classifyEmail(t, subject)
+	case answerEmail:
+		return o.sendAnswer(t, subject)
+	case bounceEmail:
+		return o.bounceAnswer(t, subject)
 	}
 	call, err := t.get(o.r["Call"], subject)
 	if err != nil || call == nil {

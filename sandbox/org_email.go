@@ -81,7 +81,8 @@ type received struct {
 }
 
 // receive takes an email in: a message in its sender's thread, a contact where
-// the sender is new, a conversation, and a classification that comes a little later.
+// the sender is new, and a conversation; a classification and an answer come a
+// little later.
 func (o *organisation) receive(t *turn, a *action, args record) (any, error) {
 	recipient := strings.ToLower(args.text("recipientAddress"))
 	known, err := t.count(o.r["EmailIdentity"], `lower(t."localPart" || '@' || t."domain") = ? AND t."active" = 1`, recipient)
@@ -121,6 +122,12 @@ func (o *organisation) receive(t *turn, a *action, args record) (any, error) {
 	}
 	class := o.emailClassification(msg, t.stamp())
 	if err := t.insert(o.r["EmailClassification"], class); err != nil {
+		return nil, err
+	}
+	if err := t.insert(o.r["ConversationEvent"], o.receivedEvent(msg)); err != nil {
+		return nil, err
+	}
+	if err := o.schedule(t, answerEmail, msg.text("id"), 0, answerAfter); err != nil {
 		return nil, err
 	}
 	return msg, o.schedule(t, "classify_email", class.text("id"), 0, 3*time.Second)
@@ -192,7 +199,7 @@ func (o *organisation) thread(t *turn, contact, at string) (thread, conversation
 	c = record{"id": id, "status": "active", "sessionDate": at[:10], "timezone": "Europe/London", "startedAt": at, "lastActivityAt": at,
 		"channel": "email", "mode": "text", "transport": "smtp", "runtimeState": document("{}"), "runtimeMemory": document("{}"),
 		"sessionScopeKey": "email:" + contact, "publicId": "conv_" + id[:12], "metadata": document("{}"),
-		"aiAgentId": o.named("agent", "Iris"), "contactId": contact, "communicationThreadId": o.named("thread", contact),
+		"aiAgentId": o.named("agent", emailAgent), "contactId": contact, "communicationThreadId": o.named("thread", contact),
 		"insertedAt": t.stamp(), "updatedAt": t.stamp()}
 	return c["communicationThreadId"], id, t.insert(o.r["Conversation"], c)
 }
@@ -200,7 +207,7 @@ func (o *organisation) thread(t *turn, contact, at string) (thread, conversation
 // emailClassification is a message's, still to be made.
 func (o *organisation) emailClassification(msg record, at string) record {
 	return record{"id": o.named("email classification", msg.text("id")), "communicationMessageId": msg["id"], "status": "pending", "provider": "openai",
-		"model": "gpt-4.1-mini", "taxonomyVersion": "dental-3", "promptVersion": "2026-01", "insertedAt": at, "updatedAt": at}
+		"model": emailModel, "taxonomyVersion": "dental-3", "promptVersion": "2026-01", "insertedAt": at, "updatedAt": at}
 }
 
 // emailLabels are looked for in subject and body, the first that is there counts.

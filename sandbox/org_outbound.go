@@ -6,7 +6,11 @@ import (
 	"strings"
 )
 
-const defaultAgent = "Molly"
+// The agents that have a call or an email where nobody says who should.
+const (
+	defaultAgent = "Molly"
+	emailAgent   = "Iris"
+)
 
 var phonePattern = regexp.MustCompile(`^\+[1-9][0-9]{5,14}$`)
 

@@ -64,12 +64,13 @@ var seedAgents = []struct{ name, voice, tone, job string }{
 	{"Molly", "marin", "warm and brief", "You answer the phone of a dental clinic: book, move and cancel appointments, and pass on what needs a person."},
 	{"Iris", "sage", "friendly, formal", "You answer the clinic's email. Never give medical advice. Never promise a refund."},
 	{"Finn", "cedar", "cheerful", "You ring patients to remind them of appointments and check-ups that are due. Stop when asked to."},
+	{"Otto", "echo", "neutral", "Draft: you answer WhatsApp messages. Not in use yet."},
 }
 
 func (p *planter) plantAgents() error {
 	for i, a := range seedAgents {
 		rec := record{"id": p.o.named("agent", a.name), "name": a.name, "realtimeProvider": "openai", "realtimeModel": callModel,
-			"callerNameVerificationMode": []string{"soft", "strict", "off"}[i], "identityVerificationFactors": document(`["date_of_birth","phone"]`),
+			"callerNameVerificationMode": []string{"soft", "strict", "off"}[i%3], "identityVerificationFactors": document(`["date_of_birth","phone"]`),
 			"inactivityEnabled": true, "inactivityFirstReminderMs": int64(8000), "inactivityFollowUpMs": int64(12000),
 			"inactivityCallEnabled": true, "inactivityCallFirstReminderMs": int64(8000), "inactivityCallFollowUpMs": int64(12000),
 			"inactivityEmailEnabled": false, "inactivityEmailFirstReminderMs": int64(86400000), "inactivityEmailFollowUpMs": int64(172800000),
@@ -83,7 +84,7 @@ func (p *planter) plantAgents() error {
 			"scriptComposition": "Greet. Ask what it is about. Solve it or pass it on. Say goodbye.", "scriptExamples": "Caller: Do you do children? Agent: We do, from three.",
 			"promptSecurityMiddlewareEnabled": true, "promptSecurityTimeoutMs": int64(1500), "systemPrompt": a.job,
 			"safetyGuardrails": "Do not diagnose. In an emergency name 999 or 112.", "enabledToolIds": document(`["find_slots","book_slot","transfer_to_queue"]`),
-			"toolSettings": document(`{"find_slots":{"max":3}}`), "published": i != 1}
+			"toolSettings": document(`{"find_slots":{"max":3}}`), "published": a.name != "Otto"}
 		p.agents[a.name] = rec
 		if err := p.put("AiAgent", rec); err != nil {
 			return err
@@ -259,6 +260,18 @@ func (p *planter) mail(key string, contact record, subject, body string, at time
 		"occurredAt": stamp, "metadata": document("{}"), "conversationId": conversation, "threadId": thread, "contactId": contact["id"]}
 	if err := p.put("CommunicationMessage", msg); err != nil {
 		return err
+	}
+	if err := p.put("ConversationEvent", p.o.receivedEvent(msg)); err != nil {
+		return err
+	}
+	if key != "hostile" { // that one the agent leaves to people
+		today := p.t.now
+		p.t.now = at.Add(answerAfter)
+		err := p.o.sendAnswer(p.t, id)
+		p.t.now = today
+		if err != nil {
+			return err
+		}
 	}
 	class := p.o.emailClassification(msg, stamp)
 	done := at.Add(3 * time.Second).Format(timeLayout)

@@ -1,0 +1,89 @@
+package sandbox
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+// events gives the log of a conversation, oldest first.
+func (o *office) events(conversation any) []map[string]any {
+	o.t.Helper()
+	return o.list(put(`{"action":"list_conversation_events","fields":["eventType","success","error","summary","actorType","agentId","occurredAt","payload","callId"],"filter":{"conversationId":{"eq":"<c>"}},"sort":"occurredAt"}`, "c", conversation))
+}
+
+func (o *office) mail(from, text string) map[string]any {
+	o.t.Helper()
+	return o.run(put(`{"action":"import_inbound_email","input":{"recipientAddress":"hello@harbourlane.example","structuredPayload":{"from":"<f>","subject":"Hello","text":"<t>"}},"fields":["id","conversationId","contactId"]}`,
+		"f", from, "t", text)).(map[string]any)
+}
+
+func kindsOf(events []map[string]any) string {
+	var out []string
+	for _, e := range events {
+		out = append(out, e["eventType"].(string))
+	}
+	return strings.Join(out, " ")
+}
+
+func TestEmailIsAnswered(t *testing.T) {
+	for from, why := range map[string]string{
+		"ada@outside.example":             "",
+		"bouncer@outside.example":         "",
+		"bounce@outside.example":          "550 5.1.1 <bounce@outside.example>: Recipient address rejected: User unknown",
+		"Bounce+two@other.example":        "550 5.1.1 <Bounce+two@other.example>: Recipient address rejected: User unknown",
+		"mailbox-full@outside.example":    "552 5.2.2 <mailbox-full@outside.example>: Mailbox full",
+		"not.mailbox-full@other.example":  "",
+		"\\\"bounce bounce\\\"@x.example": "",
+	} {
+		o := open(t, Options{})
+		msg := o.mail(from, "Where can I park?")
+		o.advance(answerAfter - time.Second)
+		if got := kindsOf(o.events(msg["conversationId"])); got != "email_received" {
+			t.Errorf("%s: soon after: %s", from, got)
+		}
+		o.advance(time.Second)
+		sent := o.events(msg["conversationId"])
+		if kindsOf(sent) != "email_received email_sent" || sent[1]["success"] != true || sent[1]["actorType"] != "ai_agent" || sent[1]["summary"] == "" {
+			t.Fatalf("%s: no answer: %v", from, sent)
+		}
+		o.advance(time.Hour)
+		all := o.events(msg["conversationId"])
+		want := "email_received email_sent"
+		if why != "" {
+			want += " email_bounced"
+		}
+		if got := kindsOf(all); got != want {
+			t.Fatalf("%s: %s, want %s", from, got, want)
+		}
+		last := all[len(all)-1]
+		if text, _ := last["error"].(string); text != why || last["success"] != (why == "") {
+			t.Errorf("%s: success %v, error %q, want %q", from, last["success"], text, why)
+		}
+		conversation := o.one(put(`{"action":"list_conversations","fields":["lastActivityAt","aiAgentId","contactId"],"filter":{"id":{"eq":"<c>"}}}`, "c", msg["conversationId"]))
+		if conversation["lastActivityAt"] != last["occurredAt"] || conversation["aiAgentId"] != last["agentId"] || conversation["contactId"] != msg["contactId"] {
+			t.Errorf("%s: conversation %v, last event %v", from, conversation, last)
+		}
+	}
+}
+
+func TestAnswersFollowTheContact(t *testing.T) {
+	o := open(t, Options{})
+	first := o.mail("ada@outside.example", "I want a refund")
+	o.advance(time.Minute)
+	second := o.mail("ada@outside.example", "Where is the invoice?")
+	o.advance(time.Minute)
+	all := o.events(first["conversationId"])
+	if got := kindsOf(all); second["conversationId"] != first["conversationId"] || got != "email_received email_sent email_received email_sent" {
+		t.Fatalf("two emails of one contact: %s", got)
+	}
+	if all[1]["summary"] == all[3]["summary"] {
+		t.Errorf("a complaint and a question about an invoice get the same answer: %v", all[1]["summary"])
+	}
+	o.mail("ada@outside.example", "One more thing")
+	o.run(put(`{"action":"delete_contact","input":{"contactId":"<c>"},"fields":["id"]}`, "c", first["contactId"]))
+	o.advance(time.Hour)
+	if got := kindsOf(o.events(first["conversationId"])); strings.Count(got, "email_sent") != 2 {
+		t.Errorf("somebody who was erased got an answer: %s", got)
+	}
+}
