@@ -2,7 +2,6 @@ package tools_test
 
 import (
 	"encoding/json"
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -298,87 +297,6 @@ func TestOneTimeForAll(t *testing.T) {
 	a := list(t, w.httpPeer(t, true), "list_calls", `{"fields":["id","startedAt"]}`)
 	if !a.HasMore || a.Next != nil || a.Omitted != 15 || !a.noted("filter for a shorter time by startedAt") {
 		t.Errorf("%+v", a)
-	}
-}
-
-func TestBounds(t *testing.T) {
-	long := strings.Repeat("ü€😀 ", 200)
-	w := newWorld(t, setup{rows: 30, bytes: 10_000})
-	p := w.httpPeer(t, true)
-	w.up.On("run", "list_contacts", table("insertedAt", 100, 1, long).Answer)
-	r := p.call("list_contacts", `{"page":{"limit":30}}`)
-	if n := len(r.Result.Content[0].Text); n > 11_000 {
-		t.Errorf("the text has %d bytes", n)
-	}
-	a := list(t, p, "list_contacts", `{"page":{"limit":30}}`)
-	if len(a.Results) == 0 || a.Omitted != 30-len(a.Results) || !a.noted(fmt.Sprintf("%d rows were left out", a.Omitted)) {
-		t.Errorf("%d rows, omitted %d, %q", len(a.Results), a.Omitted, a.Notes)
-	}
-	if a.Results[0]["fullName"] != long {
-		t.Error("a row that fits was changed")
-	}
-}
-
-// TestGiant: a single row that is too long has its texts cut; one that even so is too long is left out.
-func TestGiant(t *testing.T) {
-	giant := strings.Repeat("word ", 100_000)
-	w := newWorld(t, setup{})
-	p := w.httpPeer(t, true)
-	w.up.On("run", "list_contacts", table("insertedAt", 3, 1, giant).Answer)
-	r := p.call("list_contacts", `{}`)
-	a := list(t, p, "list_contacts", `{}`)
-	name, _ := a.Results[0]["fullName"].(string)
-	if len(r.Frame) > 120_000 || len(name) < 1000 || len(name) > 50_000 || !strings.Contains(name, "cut, 500000 characters in all") || !a.noted("long texts were cut") {
-		t.Errorf("%d bytes, name of %d, %q", len(r.Frame), len(name), a.Notes)
-	}
-	// Nothing is lost: next leads to the others.
-	if d := cmp.Diff(ids(0, 3), flat(follow(t, p, "list_contacts", `{}`))); d != "" {
-		t.Error(d)
-	}
-
-	numbers := "[" + strings.Repeat("1234567890,", 20_000) + "0]"
-	w.up.On("run", "list_contacts", rpctest.OK(`{"results":[{"id":"x","metadata":{"n":`+numbers+`}}],"hasMore":false,"limit":25,"type":"keyset","nextPage":"c"}`))
-	a = list(t, p, "list_contacts", `{"fields":["id","metadata"]}`)
-	if len(a.Results) != 0 || a.Omitted != 1 || !a.HasMore || !a.noted("ask for fewer fields") {
-		t.Errorf("%+v", a)
-	}
-	w.up.On("run", "get_campaign", rpctest.OK(`{"id":"x","status":`+numbers+`}`))
-	one := p.call("get_campaign", samples["get_campaign"])
-	if one.outcome(t) != "done" || one.field(t, "result") != nil || !strings.Contains(encodeJSON(one.field(t, "notes")), "ask for fewer fields") {
-		t.Errorf("%.500s", one.Frame)
-	}
-	w.up.On("run", "get_campaign", rpctest.OK(`{"id":"x","targetType":`+string(mustJSON(giant))+`}`))
-	one = p.call("get_campaign", samples["get_campaign"])
-	if got := object(t, one.Result.Structured)["result"].(map[string]any)["targetType"].(string); !strings.Contains(got, "cut, 500000 characters") {
-		t.Errorf("%d bytes", len(got))
-	}
-}
-
-// TestShapesOfLists: whatever Sippet chose to send, the answer has one shape.
-func TestShapesOfLists(t *testing.T) {
-	row := `{"id":"` + rpctest.ID(1) + `"}`
-	for name, c := range map[string]struct {
-		data string
-		rows int
-		more bool
-		note string
-	}{
-		"plain":            {`[` + row + `,` + row + `]`, 2, false, ""},
-		"empty":            {`[]`, 0, false, ""},
-		"null":             {`null`, 0, false, ""},
-		"page":             {`{"results":[` + row + `],"hasMore":true,"limit":25,"nextPage":"c","type":"keyset"}`, 1, true, ""},
-		"page of nothing":  {`{"results":[],"hasMore":false,"limit":25,"nextPage":null,"type":"keyset"}`, 0, false, ""},
-		"more than asked":  {`{"results":[` + strings.TrimSuffix(strings.Repeat(row+",", 26), ",") + `],"hasMore":false,"limit":25,"nextPage":"c","type":"keyset"}`, 26, true, "more rows than were asked for"},
-		"neither":          {`{"id":"x"}`, 1, false, ""},
-		"results no list":  {`{"results":5}`, 1, false, ""},
-		"cursors of other": {`{"results":[` + row + `],"hasMore":true,"limit":25,"nextPage":5,"type":7}`, 1, true, ""},
-	} {
-		w := newWorld(t, setup{})
-		w.up.On("run", "", rpctest.OK(c.data))
-		a := list(t, w.httpPeer(t, true), "list_contacts", `{}`)
-		if len(a.Results) != c.rows || a.HasMore != c.more || c.note != "" && !a.noted(c.note) {
-			t.Errorf("%s: %+v", name, a)
-		}
 	}
 }
 
