@@ -169,7 +169,7 @@ func (r *Runner) list(ctx context.Context, q Request, p *schemas.Payload, data [
 	w.own("asOf", r.Gate.Now().UTC().Format(time.RFC3339))
 	if left > 0 {
 		w.own("omitted", left)
-		notes = append(notes, narrow(p, left, shown))
+		notes = append(notes, narrow(p, left, shown, next != nil))
 	}
 	if w.cut > 0 {
 		notes = append(notes, cutNote(w.cut))
@@ -207,13 +207,16 @@ func (r *Runner) rowsThatFit(p *schemas.Payload, e envelope, w *render) int {
 	return shown
 }
 
-func narrow(p *schemas.Payload, left, shown int) string {
+func narrow(p *schemas.Payload, left, shown int, next bool) string {
 	s := fmt.Sprintf("%d rows were left out because the answer would be too long: ", left)
 	switch {
 	case shown == 0:
 		return s + "a single one is longer than an answer may be, so ask for fewer fields"
-	case p.Action.Paged():
-		return s + "go on with next, or ask for fewer fields, a narrower filter or a smaller page"
+	case next:
+		s += "go on with next, or "
+	}
+	if p.Action.Paged() {
+		return s + "ask for fewer fields, a narrower filter or a smaller page"
 	}
 	return s + "filter for a shorter time by " + p.Action.Resource.TimeField + ", or ask for fewer fields"
 }
