@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -166,4 +167,41 @@ func TestClock(t *testing.T) {
 			t.Errorf("advanced to %v and %v", still.Now(), fast.Now())
 		}
 	})
+}
+
+// TestServingEndsWhileAFaultHolds checks that the end of serving does not wait
+// for a request that a fault holds.
+func TestServingEndsWhileAFaultHolds(t *testing.T) {
+	o := open(t, Options{Faults: []Fault{{Action: "who_am_i", Kind: TimeoutAfterCommit}}})
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	served, asked := make(chan error, 1), make(chan error, 1)
+	go func() { served <- o.s.ServeOn(ctx, l) }()
+	go func() {
+		r, err := http.NewRequest("POST", "http://"+l.Addr().String()+runPath, strings.NewReader(`{"action":"who_am_i","fields":["id"]}`))
+		if err != nil {
+			asked <- err
+			return
+		}
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("X-Api-Key", "k")
+		_, err = http.DefaultClient.Do(r)
+		asked <- err
+	}()
+	select {
+	case err := <-asked:
+		t.Fatalf("was not held: %v", err)
+	case <-time.After(300 * time.Millisecond):
+	}
+	began := time.Now()
+	cancel()
+	if err := <-served; err != nil || time.Since(began) >= stopWithin {
+		t.Errorf("ended after %v with %v", time.Since(began), err)
+	}
+	if err := <-asked; err == nil {
+		t.Error("the request that was held got an answer")
+	}
 }

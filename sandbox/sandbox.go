@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"crypto/subtle"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -91,26 +90,48 @@ func (s *Sandbox) Serve(ctx context.Context) (baseURL, key string, err error) {
 	if err != nil {
 		return "", "", fmt.Errorf("listen for the sandbox: %w", err)
 	}
-	srv := &http.Server{ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+	h := s.front(func(got, _ string) *reply {
+		if subtle.ConstantTimeCompare([]byte(got), []byte(key)) != 1 {
+			return detail(http.StatusUnauthorized)
+		}
+		return nil
+	})
+	go func() {
+		if err := s.serve(ctx, l, h); err != nil {
+			s.log.Error("sandbox: cannot serve", "error", err)
+		}
+	}()
+	return "http://" + l.Addr().String(), key, nil
+}
+
+// ServeOn answers on a listener as [Sandbox.Handler] does, until the context
+// ends; that is no error. It closes the listener.
+func (s *Sandbox) ServeOn(ctx context.Context, l net.Listener) error {
+	return s.serve(ctx, l, s.Handler())
+}
+
+// stopWithin bounds how long the end of serving waits for requests.
+const stopWithin = 2 * time.Second
+
+func (s *Sandbox) serve(ctx context.Context, l net.Listener, h http.Handler) error {
+	srv := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
-		Handler: s.front(func(got, _ string) *reply {
-			if subtle.ConstantTimeCompare([]byte(got), []byte(key)) != 1 {
-				return detail(http.StatusUnauthorized)
-			}
-			return nil
-		})}
+		// So that a request which a fault holds for ever does not hold the end.
+		BaseContext: func(net.Listener) context.Context { return ctx }}
+	stopped := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
-		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer close(stopped)
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
 		defer cancel()
 		if srv.Shutdown(grace) != nil {
 			srv.Close()
 		}
 	})
-	go func() {
-		defer stop()
-		if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			s.log.Error("sandbox: cannot serve", "error", err)
-		}
-	}()
-	return "http://" + l.Addr().String(), key, nil
+	err := srv.Serve(l)
+	if stop() { // it ended before the context did
+		srv.Close()
+		return err
+	}
+	<-stopped
+	return nil
 }

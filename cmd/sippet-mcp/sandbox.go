@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"path/filepath"
 	"strings"
 	"time"
@@ -85,7 +84,8 @@ func newSandbox(p *program) *cobra.Command {
 		Use:   "serve",
 		Short: "Serve the simulated organisation as Sippet's API is served",
 		Long: `Serve the simulated organisation on this machine, at the two endpoints of Sippet's
-org API, for programs that speak to Sippet. Any x-api-key is taken.
+org API, for programs that speak to Sippet. Any x-api-key is taken, but for those
+that docs/sandbox.md names, which are refused on purpose.
 
 A fault makes requests go wrong on purpose, [ENDPOINT:]ACTION=KIND[@PROBABILITY]:
 
@@ -134,20 +134,5 @@ func runSandbox(ctx context.Context, p *program, o *sandboxServeOptions) error {
   curl -X POST http://%[1]s/rpc/public/run -H "content-type: application/json" -H "x-api-key: anything" \
     -d '{"action":"list_contacts","fields":["id","fullName"],"page":{"limit":20}}'
 `, ln.Addr())
-	srv := &http.Server{Handler: s.Handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
-		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
-	failed := make(chan error, 1)
-	go func() { failed <- srv.Serve(ln) }()
-	select {
-	case err := <-failed:
-		return err
-	case <-ctx.Done():
-	}
-	// A request that a fault holds for ever must not hold the program.
-	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
-	defer cancel()
-	if srv.Shutdown(stop) != nil {
-		return srv.Close()
-	}
-	return nil
+	return s.ServeOn(ctx, ln)
 }
