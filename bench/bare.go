@@ -13,10 +13,11 @@ import (
 	"github.com/sippet-ai/sippet-mcp/tools"
 )
 
-// serveBare is the least that the SDK lets a server do: one tool hands its
-// arguments on as the body and what comes back as the answer. The 52
-// definitions stand beside it, for tools/list.
-func serveBare(transport, addr, base string) error {
+// bareServer is the least that the SDK lets a server do: one tool hands its
+// arguments on as the body, and what comes back on as text and as structured
+// content; another posts them twice, as a validated write does. The
+// definitions of the real tools stand beside them, for tools/list.
+func bareServer(base string) *server.MCPServer {
 	s := server.NewMCPServer("bare", "1", server.WithToolCapabilities(false))
 	c := client()
 	forward := func(_ context.Context, r mcp.CallToolRequest) (*mcp.CallToolResult, error) {
@@ -42,9 +43,14 @@ func serveBare(transport, addr, base string) error {
 		all = append(all, server.ServerTool{Tool: tools.Tool(a), Handler: forward})
 	}
 	s.AddTools(all...)
+	return s
+}
+
+// serveBare serves it as ours is served: sessions over HTTP, as many workers over stdio.
+func serveBare(transport, addr, base string) error {
+	s := bareServer(base)
 	if transport == "http" {
-		h := server.NewStreamableHTTPServer(s, server.WithStateful(true))
-		return http.ListenAndServe(addr, h) //nolint:gosec // ends with its parent
+		return http.ListenAndServe(addr, server.NewStreamableHTTPServer(s, server.WithStateful(true)))
 	}
 	std := server.NewStdioServer(s)
 	server.WithWorkerPoolSize(64)(std)

@@ -1,17 +1,24 @@
 // Bench measures what the gate costs. In one run it puts the same work through
-// several doors and prints their times as ratios, so that a slow or busy
-// machine changes the figures and hardly the ratios:
+// several doors and compares their times:
 //
 //	direct  a POST to the upstream from Go, on a connection that is kept
 //	bare    an mcp-go server with one tool that forwards its arguments
 //	ours    sippet-mcp: the strict check, the policy, the gate, the rendering
 //
-// The upstream is a server in this process that answers at once with 25
-// contacts. Servers run as processes of their own. Doors take turns in short
-// rounds, and a figure is the median over all rounds.
+// Upstream and servers are processes of their own; the upstream answers at once
+// with a fixed page of 25 contacts of 7 fields. One client, the same for all,
+// sends the calls and reads the answers without decoding them.
 //
-//	go run ./bench            about a minute and a half; a table, JSON in a pipe
+// Doors take turns in short rounds. Times are of single calls over all rounds;
+// a ratio is the median of the rounds' own ratios (the p50 of one door in a
+// round over that of another in the same round), so that a busy machine
+// changes the times much and the ratios little. cpu is what the server's
+// process used for a call, user and system; it hardly depends on who else is busy.
+//
+//	go run ./bench            some 90 s; a table on a terminal, JSON in a pipe
+//	go run ./bench -json      JSON, also on a terminal
 //	go run ./bench -time 1s   longer rounds
+//	go test ./bench -run - -bench . -cpuprofile cpu.out    the same calls in one process, for profiles
 package main
 
 import (
@@ -28,49 +35,66 @@ import (
 )
 
 func main() {
-	if len(os.Args) > 2 && os.Args[1] == "bare" {
-		if err := serveBare(os.Args[2], os.Args[3], os.Args[4]); err != nil {
-			fmt.Fprintln(os.Stderr, "bench:", err)
-			os.Exit(1)
-		}
+	if len(os.Args) > 1 && (os.Args[1] == "bare" || os.Args[1] == "upstream") {
+		exit(serve(os.Args[1], os.Args[2:]))
 		return
 	}
-	round := flag.Duration("time", 300*time.Millisecond, "length of a round")
-	rounds := flag.Int("rounds", 7, "rounds for each figure")
+	w := &world{}
+	flag.DurationVar(&w.round, "time", 150*time.Millisecond, "length of a round")
+	flag.IntVar(&w.rounds, "rounds", 9, "rounds for each figure")
+	flag.IntVar(&w.many, "calls", 10_000, "calls before memory is measured again")
+	asJSON := flag.Bool("json", false, "write JSON, also on a terminal")
 	flag.Parse()
-	if err := run(*round, *rounds); err != nil {
+	r, err := w.run()
+	exit(err)
+	if !*asJSON && term.IsTerminal(int(os.Stdout.Fd())) {
+		r.print(os.Stdout)
+		return
+	}
+	e := json.NewEncoder(os.Stdout)
+	e.SetIndent("", "  ")
+	exit(e.Encode(r))
+}
+
+func exit(err error) {
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(round time.Duration, rounds int) error {
+// serve is what this program does when it has started itself.
+func serve(what string, args []string) error {
+	switch {
+	case what == "upstream" && len(args) == 0:
+		return serveUpstream(os.Stdin, os.Stdout)
+	case what == "bare" && len(args) == 3:
+		return serveBare(args[0], args[1], args[2])
+	}
+	return fmt.Errorf("%s is for this program itself", what)
+}
+
+// run measures everything.
+func (w *world) run() (*report, error) {
 	dir, err := os.MkdirTemp("", "bench")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	program := filepath.Join(dir, "sippet-mcp")
-	if out, err := exec.Command("go", "build", "-o", program, "./cmd/sippet-mcp").CombinedOutput(); err != nil {
-		return fmt.Errorf("building the program: %w\n%s", err, out)
+	w.program = filepath.Join(dir, "sippet-mcp")
+	if out, err := exec.Command("go", "build", "-o", w.program, "github.com/sippet-ai/sippet-mcp/cmd/sippet-mcp").CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("building the program: %w\n%s", err, out)
 	}
-	up, err := newUpstream()
+	stop, err := w.startUpstream()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	w := &world{program: program, upstream: up, round: round, rounds: rounds}
-	defer w.close()
-	r := report{Go: runtime.Version(), CPUs: runtime.NumCPU(), Rounds: rounds, Round: round.String()}
+	defer stop()
+	r := &report{Go: runtime.Version(), CPUs: runtime.NumCPU(), Rounds: w.rounds, Round: w.round.String(), Calls: w.many}
 	for _, part := range []func(*report) error{w.reads, w.writes, w.lists, w.starts, w.memory} {
-		if err := part(&r); err != nil {
-			return err
+		if err := part(r); err != nil {
+			return nil, err
 		}
 	}
-	if term.IsTerminal(int(os.Stdout.Fd())) {
-		r.print(os.Stdout)
-		return nil
-	}
-	e := json.NewEncoder(os.Stdout)
-	e.SetIndent("", "  ")
-	return e.Encode(r)
+	return r, nil
 }

@@ -12,6 +12,7 @@ type report struct {
 	CPUs   int      `json:"cpus"`
 	Rounds int      `json:"rounds"`
 	Round  string   `json:"round"`
+	Calls  int      `json:"calls"`
 	Parts  []part   `json:"parts"`
 	Memory []memory `json:"memory"`
 }
@@ -22,17 +23,19 @@ type part struct {
 	Figures []figure `json:"figures"`
 }
 
-// figure is one door's: times in microseconds, the median rate of its rounds.
+// figure is one door's: times in microseconds.
 type figure struct {
-	Name      string  `json:"name"`
-	Calls     int     `json:"calls"`
-	P50       float64 `json:"p50"`
-	P95       float64 `json:"p95"`
+	Name  string  `json:"name"`
+	Calls int     `json:"calls"`
+	P50   float64 `json:"p50"`
+	P95   float64 `json:"p95"`
+	// PerSecond is the median of the rounds' rates.
 	PerSecond float64 `json:"perSecond"`
-	// VsDirect and VsBare are ratios of medians; 0 where there is nothing to compare with.
+	// CPU is the server's, for a call; 0 where it is not known.
+	CPU float64 `json:"cpu,omitempty"`
+	// VsDirect and VsBare are medians of the rounds' ratios of p50; 0 where there is nothing to compare with.
 	VsDirect float64 `json:"vsDirect,omitempty"`
 	VsBare   float64 `json:"vsBare,omitempty"`
-	Error    string  `json:"error,omitempty"`
 }
 
 // memory is a server's resident memory in MiB, after its first call and after many.
@@ -42,40 +45,33 @@ type memory struct {
 	After  float64 `json:"afterManyCalls"`
 }
 
-func (r *report) add(name string, figures []figure) {
-	by := map[string]float64{}
-	for _, f := range figures {
-		by[f.Name] = f.P50
+// counterpart is the bare server's door of the same kind as one of ours; empty for others.
+func counterpart(name string) string {
+	if rest, ok := strings.CutPrefix(name, "ours"); ok {
+		return "bare" + rest
 	}
-	for i := range figures {
-		f := &figures[i]
-		if d := by["direct"]; d > 0 && f.Name != "direct" {
-			f.VsDirect = f.P50 / d
-		}
-		if rest, ok := strings.CutPrefix(f.Name, "ours"); ok && by["bare"+rest] > 0 {
-			f.VsBare = f.P50 / by["bare"+rest]
-		}
-	}
-	r.Parts = append(r.Parts, part{name, figures})
+	return ""
 }
 
 func (r *report) print(w io.Writer) {
-	fmt.Fprintf(w, "%s, %d CPUs, medians of %d rounds of %s\n", r.Go, r.CPUs, r.Rounds, r.Round)
+	fmt.Fprintf(w, "%s, %d CPUs, %d rounds of %s, each door in turn\n", r.Go, r.CPUs, r.Rounds, r.Round)
 	for _, p := range r.Parts {
-		fmt.Fprintf(w, "\n\x1b[1m%-30s %10s %10s %10s %9s %8s\x1b[0m\n", p.Name, "p50 µs", "p95 µs", "per s", "× direct", "× bare")
+		fmt.Fprintf(w, "\n\x1b[1m%-30s %9s %9s %9s %9s %9s %8s\x1b[0m\n", p.Name, "p50 µs", "p95 µs", "cpu µs", "per s", "× direct", "× bare")
 		for _, f := range p.Figures {
-			fmt.Fprintf(w, "%-30s %10.0f %10.0f %10.0f %9s %8s %s\n", f.Name, f.P50, f.P95, f.PerSecond, ratio(f.VsDirect), ratio(f.VsBare), f.Error)
+			fmt.Fprintf(w, "%-30s %9.0f %9.0f %9s %9.0f %9s %8s\n", f.Name, f.P50, f.P95, given("%.0f", f.CPU), f.PerSecond, given("%.2f", f.VsDirect), given("%.2f", f.VsBare))
 		}
 	}
-	fmt.Fprintf(w, "\n\x1b[1m%-30s %10s %10s\x1b[0m\n", "resident memory, MiB", "start", fmt.Sprintf("%d calls", manyCalls))
+	fmt.Fprintf(w, "\n\x1b[1m%-30s %9s %9s\x1b[0m\n", "resident memory, MiB", "at start", "later")
 	for _, m := range r.Memory {
-		fmt.Fprintf(w, "%-30s %10.1f %10.1f\n", m.Name, m.Before, m.After)
+		fmt.Fprintf(w, "%-30s %9.1f %9.1f\n", m.Name, m.Before, m.After)
 	}
+	fmt.Fprintf(w, "(later: after %d calls)\n", r.Calls)
 }
 
-func ratio(v float64) string {
+// given leaves out what is not known.
+func given(format string, v float64) string {
 	if v == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%.2f", v)
+	return fmt.Sprintf(format, v)
 }

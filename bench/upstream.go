@@ -6,18 +6,15 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"os/exec"
 	"strings"
 )
 
-// upstream stands in for Sippet: it answers at once and remembers nothing.
-type upstream struct {
-	url string
-	srv *http.Server
-}
-
 const key = "sk_bench_0123456789"
 
-func newUpstream() (*upstream, error) {
+// answers is the upstream: it stands in for Sippet, answers at once and remembers nothing.
+func answers() http.Handler {
 	rows := make([]string, 25)
 	for i := range rows {
 		rows[i] = fmt.Sprintf(`{"defaultLanguage":"en","deletedAt":null,"email":"person%02d@example.com","erasedAt":null,"fullName":"Person Number %02d","id":"c0000000-0000-4000-8000-0000000000%02d","phoneE164":"+4477009001%02d"}`, i, i, i, i)
@@ -26,13 +23,11 @@ func newUpstream() (*upstream, error) {
 		strings.Join(rows, ",") + `],"type":"keyset"}}`)
 	record := []byte(`{"success":true,"data":` + rows[0] + `}`)
 	passed := []byte(`{"success":true}`)
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, err
-	}
-	u := &upstream{url: "http://" + ln.Addr().String()}
-	u.srv = &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return
+		}
 		w.Header().Set("Content-Type", "application/json")
 		switch {
 		case strings.HasSuffix(r.URL.Path, "/validate"):
@@ -42,9 +37,52 @@ func newUpstream() (*upstream, error) {
 		default:
 			_, _ = w.Write(record)
 		}
-	})}
-	go func() { _ = u.srv.Serve(ln) }()
-	return u, nil
+	})
+}
+
+// serveUpstream serves until its input ends, which is when its parent does. It says where on its output.
+func serveUpstream(in io.Reader, out io.Writer) error {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "http://%s\n", ln.Addr())
+	go func() {
+		_, _ = io.Copy(io.Discard, in)
+		ln.Close()
+	}()
+	err = http.Serve(ln, answers())
+	if strings.Contains(err.Error(), net.ErrClosed.Error()) {
+		return nil
+	}
+	return err
+}
+
+// startUpstream runs it as a process of its own.
+func (w *world) startUpstream() (stop func(), err error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	c := exec.Command(self, "upstream")
+	c.Stderr = os.Stderr
+	in, err := c.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	out, err := c.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := c.Start(); err != nil {
+		return nil, err
+	}
+	stop = func() { in.Close(); _ = c.Wait() }
+	if _, err := fmt.Fscanln(out, &w.upstream); err != nil {
+		stop()
+		return nil, fmt.Errorf("the upstream did not start: %w", err)
+	}
+	return stop, nil
 }
 
 // post is what every door does in the end.
@@ -61,7 +99,11 @@ func post(c *http.Client, base, endpoint string, body []byte) ([]byte, error) {
 		return nil, err
 	}
 	defer res.Body.Close()
-	return io.ReadAll(res.Body)
+	answer, err := io.ReadAll(res.Body)
+	if err == nil && res.StatusCode != http.StatusOK {
+		err = fmt.Errorf("HTTP %d", res.StatusCode)
+	}
+	return answer, err
 }
 
 func client() *http.Client {

@@ -2,29 +2,19 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
-	"os"
-	"slices"
-	"strconv"
-	"strings"
-	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // world is what is measured, and how long.
 type world struct {
-	program  string
-	upstream *upstream
+	program  string // the built program
+	upstream string // its address
 	round    time.Duration
 	rounds   int
-}
-
-func (w *world) close() { _ = w.upstream.srv.Close() }
-
-// work is one thing done through one door.
-type work struct {
-	name string
-	do   func() error
+	many     int
 }
 
 const (
@@ -32,33 +22,43 @@ const (
 	writeArgs = `{"fields":["id","fullName"],"input":{"fullName":"Ada Lovelace","phoneE164":"+15555550123"}}`
 )
 
-func bodyOf(action, args string) string { return `{"action":"` + action + `",` + args[1:] }
+// task is one kind of call: the real tool with its arguments, and the bare server's tool that sends the same body.
+type task struct {
+	action, args string
+	bare         string
+	endpoints    []string
+}
 
-func call(tool, args string) string { return `{"name":"` + tool + `","arguments":` + args + `}` }
+var (
+	aRead  = task{"list_contacts", readArgs, "forward", []string{"run"}}
+	aWrite = task{"create_contact", writeArgs, "forward_twice", []string{"validate", "run"}}
+)
 
-const modernMeta = `,"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}`
+// body is what Sippet is sent.
+func (t task) body() string { return `{"action":"` + t.action + `",` + t.args[1:] }
 
-// through makes the work of one tool call, and proves once that it is answered well.
-func through(name string, d door, tool, args string) (work, error) {
-	params := call(tool, args)
-	if w, ok := d.(*web); ok && w.modern {
-		params = params[:len(params)-1] + modernMeta
+// call makes the work of one task through a door, and proves once that it is answered well.
+func call(name string, d door, server string, t task) (work, error) {
+	tool, args := t.action, t.args
+	if server == "bare" {
+		tool, args = t.bare, t.body()
 	}
-	answer, err := d.ask("tools/call", params)
+	params := `{"name":"` + tool + `","arguments":` + args + `}`
+	answer, err := d.ask("tools/call", tool, params)
 	if err == nil && (!bytes.Contains(answer, []byte(`"structuredContent"`)) || bytes.Contains(answer, []byte(`"isError":true`))) {
 		err = fmt.Errorf("it answered %.300s", answer)
 	}
 	if err != nil {
 		return work{}, fmt.Errorf("%s: %w", name, err)
 	}
-	return work{name, func() error { _, err := d.ask("tools/call", params); return err }}, nil
+	return work{name, func() error { _, err := d.ask("tools/call", tool, params); return err }, d.pid()}, nil
 }
 
-func (w *world) direct(endpoints []string, body string) work {
-	c := client()
-	return work{"direct", func() error {
-		for _, e := range endpoints {
-			if _, err := post(c, w.upstream.url, e, []byte(body)); err != nil {
+func (w *world) direct(t task) work {
+	c, body := client(), []byte(t.body())
+	return work{name: "direct", do: func() error {
+		for _, e := range t.endpoints {
+			if _, err := post(c, w.upstream, e, body); err != nil {
 				return err
 			}
 		}
@@ -66,205 +66,125 @@ func (w *world) direct(endpoints []string, body string) work {
 	}}
 }
 
-// doors gives the same call through every door.
-func (w *world) doors(forward, action, args string, modern bool) (all []work, shut func(), err error) {
-	var open []door
-	shut = func() {
-		for _, d := range open {
-			d.close()
-		}
-	}
-	for _, transport := range []string{"stdio", "http"} {
-		for _, server := range []string{"bare", "ours"} {
-			d, err := w.spawn(server, transport)
-			if err != nil {
-				return nil, shut, err
-			}
-			open = append(open, d)
-			tool, a := action, args
-			if server == "bare" {
-				tool, a = forward, bodyOf(action, args)
-			}
-			one, err := through(server+" "+transport, d, tool, a)
-			if err != nil {
-				return nil, shut, err
-			}
-			all = append(all, one)
-			if w, ok := d.(*web); ok && modern {
-				same := &web{cmd: w.cmd, client: w.client, url: w.url, modern: true}
-				if one, err = through(server+" http modern", same, tool, a); err != nil {
-					return nil, shut, err
-				}
-				all = append(all, one)
-			}
-		}
-	}
-	return all, shut, nil
-}
+// pair is a server on a transport.
+type pair struct{ server, transport string }
 
-func (w *world) reads(r *report) error {
-	all, shut, err := w.doors("forward", "list_contacts", readArgs, true)
-	defer shut()
-	if err != nil {
-		return err
-	}
-	all = append([]work{w.direct([]string{"run"}, bodyOf("list_contacts", readArgs))}, all...)
-	for _, c := range []int{1, 8, 64} {
-		r.add(fmt.Sprintf("read, %d at a time", c), w.measure(all, c))
-	}
-	return nil
-}
+func (p pair) String() string { return p.server + " " + p.transport }
 
-func (w *world) writes(r *report) error {
-	all, shut, err := w.doors("forward_twice", "create_contact", writeArgs, false)
-	defer shut()
-	if err != nil {
-		return err
-	}
-	all = append([]work{w.direct([]string{"validate", "run"}, bodyOf("create_contact", writeArgs))}, all...)
-	r.add("validated write, 1 at a time", w.measure(all, 1))
-	return nil
-}
+// pairs stand so that what is compared comes one after the other.
+var pairs = []pair{{"bare", "stdio"}, {"ours", "stdio"}, {"bare", "http"}, {"ours", "http"}}
 
-func (w *world) lists(r *report) error {
-	var all []work
-	for _, transport := range []string{"stdio", "http"} {
-		for _, server := range []string{"bare", "ours"} {
-			d, err := w.spawn(server, transport)
-			if err != nil {
-				return err
-			}
-			defer d.close()
-			all = append(all, work{server + " " + transport, func() error { _, err := d.ask("tools/list", `{}`); return err }})
-		}
-	}
-	r.add("tools/list, 1 at a time", w.measure(all, 1))
-	return nil
-}
-
-func (w *world) starts(r *report) error {
-	var all []work
-	for _, transport := range []string{"stdio", "http"} {
-		for _, server := range []string{"bare", "ours"} {
-			tool, args := "list_contacts", readArgs
-			if server == "bare" {
-				tool, args = "forward", bodyOf(tool, args)
-			}
-			all = append(all, work{server + " " + transport, func() error {
-				d, err := w.spawn(server, transport)
-				if err != nil {
-					return err
-				}
-				defer d.close()
-				_, err = through(server, d, tool, args)
-				return err
-			}})
-		}
-	}
-	r.add("start to first answer", w.measure(all, 1))
-	return nil
-}
-
-const manyCalls = 10_000
-
-func (w *world) memory(r *report) error {
-	for _, server := range []string{"bare", "ours"} {
-		d, err := w.spawn(server, "http")
+// through measures a task through every door.
+func (w *world) through(r *report, t task, title string, concurrencies ...int) error {
+	all := []work{w.direct(t)}
+	var modern []work
+	for _, p := range pairs {
+		d, err := w.spawn(p)
 		if err != nil {
 			return err
 		}
 		defer d.close()
-		tool, args := "list_contacts", readArgs
-		if server == "bare" {
-			tool, args = "forward", bodyOf(tool, args)
-		}
-		one, err := through(server, d, tool, args)
+		one, err := call(p.String(), d, p.server, t)
 		if err != nil {
 			return err
 		}
-		before := resident(d.pid())
-		for range manyCalls {
-			if err := one.do(); err != nil {
+		all = append(all, one)
+		if h, ok := d.(*web); ok {
+			if one, err = call(p.String()+" modern", h.inModern(), p.server, t); err != nil {
 				return err
 			}
+			modern = append(modern, one)
 		}
-		r.Memory = append(r.Memory, memory{server, before, resident(d.pid())})
+	}
+	all = append(all, modern...)
+	for _, c := range concurrencies {
+		if err := w.add(r, fmt.Sprintf("%s, %d at a time", title, c), all, c); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-// resident is a process's resident memory in MiB; 0 where the system does not say.
-func resident(pid int) float64 {
-	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+func (w *world) add(r *report, title string, all []work, concurrency int) error {
+	figures, err := w.measure(all, concurrency)
 	if err != nil {
-		return 0
+		return fmt.Errorf("%s: %w", title, err)
 	}
-	for line := range strings.Lines(string(raw)) {
-		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
-			kb, _ := strconv.ParseFloat(strings.Fields(rest)[0], 64)
-			return kb / 1024
-		}
-	}
-	return 0
+	r.Parts = append(r.Parts, part{title, figures})
+	return nil
 }
 
-// measure lets the works take turns, and gives their figures in order.
-func (w *world) measure(all []work, concurrency int) []figure {
-	times := make([][]time.Duration, len(all))
-	rates := make([][]float64, len(all))
-	failed := make([]error, len(all))
-	for range w.rounds {
-		for i, one := range all {
-			ds, took, err := spell(one, concurrency, w.round)
+func (w *world) reads(r *report) error  { return w.through(r, aRead, "read", 1, 8, 64) }
+func (w *world) writes(r *report) error { return w.through(r, aWrite, "validated write", 1, 8) }
+
+func (w *world) lists(r *report) error {
+	var all []work
+	for _, p := range pairs {
+		d, err := w.spawn(p)
+		if err != nil {
+			return err
+		}
+		defer d.close()
+		all = append(all, work{p.String(), func() error { _, err := d.ask("tools/list", "", `{}`); return err }, d.pid()})
+	}
+	return w.add(r, "tools/list, 1 at a time", all, 1)
+}
+
+// starts measures from nothing to the first answer, the first try of a connection included.
+func (w *world) starts(r *report) error {
+	var all []work
+	for _, p := range pairs {
+		all = append(all, work{name: p.String(), do: func() error {
+			d, err := w.spawn(p)
 			if err != nil {
-				failed[i] = err
+				return err
 			}
-			times[i] = append(times[i], ds...)
-			rates[i] = append(rates[i], float64(len(ds))/took.Seconds())
-		}
+			defer d.close()
+			_, err = call(p.String(), d, p.server, aRead)
+			return err
+		}})
 	}
-	out := make([]figure, len(all))
-	for i, one := range all {
-		slices.Sort(times[i])
-		slices.Sort(rates[i])
-		f := figure{Name: one.name, Calls: len(times[i])}
-		if failed[i] != nil {
-			f.Error = failed[i].Error()
-		}
-		if n := len(times[i]); n > 0 {
-			f.P50, f.P95 = us(times[i][n/2]), us(times[i][n*95/100])
-			f.PerSecond = rates[i][len(rates[i])/2]
-		}
-		out[i] = f
-	}
-	return out
+	return w.add(r, "start to first answer", all, 1)
 }
 
-func us(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
+func (w *world) memory(r *report) error {
+	for _, p := range pairs {
+		d, err := w.spawn(p)
+		if err != nil {
+			return err
+		}
+		defer d.close()
+		one, err := call(p.String(), d, p.server, aRead)
+		if err != nil {
+			return err
+		}
+		m := memory{Name: p.String(), Before: resident(d.pid())}
+		if err := times(w.many, 8, one.do); err != nil {
+			return err
+		}
+		m.After = resident(d.pid())
+		r.Memory = append(r.Memory, m)
+	}
+	return nil
+}
 
-// spell does the work over and over for a while.
-func spell(one work, concurrency int, length time.Duration) (times []time.Duration, took time.Duration, failed error) {
-	var mu sync.Mutex
-	var wg sync.WaitGroup
-	begin := time.Now()
+// times does something n times, several at once.
+func times(n, concurrency int, do func() error) error {
+	var left atomic.Int64
+	left.Store(int64(n))
+	failed := make(chan error, concurrency)
 	for range concurrency {
-		wg.Go(func() {
-			var mine []time.Duration
+		go func() {
 			var err error
-			for time.Since(begin) < length && err == nil {
-				t := time.Now()
-				if err = one.do(); err == nil {
-					mine = append(mine, time.Since(t))
-				}
+			for err == nil && left.Add(-1) >= 0 {
+				err = do()
 			}
-			mu.Lock()
-			defer mu.Unlock()
-			times = append(times, mine...)
-			if err != nil {
-				failed = err
-			}
-		})
+			failed <- err
+		}()
 	}
-	wg.Wait()
-	return times, time.Since(begin), failed
+	var err error
+	for range concurrency {
+		err = cmp.Or(err, <-failed)
+	}
+	return err
 }

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/http/httptest"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/mark3labs/mcp-go/server"
+
+	"github.com/sippet-ai/sippet-mcp/policy"
+	"github.com/sippet-ai/sippet-mcp/rpc"
+	"github.com/sippet-ai/sippet-mcp/tools"
+)
+
+// The test binary stands in for the program, as servers are started from it.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && (os.Args[1] == "bare" || os.Args[1] == "upstream") {
+		exit(serve(os.Args[1], os.Args[2:]))
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// A run as short as can be goes through every door and finds something everywhere.
+func TestRun(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts some thirty servers")
+	}
+	w := &world{round: time.Millisecond, rounds: 1, many: 10}
+	r, err := w.run()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range r.Parts {
+		for _, f := range p.Figures {
+			if f.Calls == 0 || f.P50 <= 0 || f.P95 < f.P50 || f.PerSecond <= 0 {
+				t.Errorf("%s: %+v", p.Name, f)
+			}
+			if counterpart(f.Name) != "" && f.VsBare <= 0 {
+				t.Errorf("%s: %s is compared with nothing", p.Name, f.Name)
+			}
+		}
+	}
+	if len(r.Parts) != 7 || len(r.Memory) != 4 {
+		t.Errorf("%d parts, %d figures of memory", len(r.Parts), len(r.Memory))
+	}
+	var table, doc bytes.Buffer
+	r.print(&table)
+	if err := json.NewEncoder(&doc).Encode(r); err != nil || table.Len() == 0 {
+		t.Errorf("the report cannot be shown: %v", err)
+	}
+}
+
+// BenchmarkCall does the calls in this process, without a transport: for profiles.
+// The upstream is in this process too, so look at what is under HandleMessage and json.Marshal.
+func BenchmarkCall(b *testing.B) {
+	up := httptest.NewServer(answers())
+	defer up.Close()
+	bare, ours := bareServer(up.URL), oursServer(b, up.URL)
+	for name, t := range map[string]task{"read": aRead, "write": aWrite} {
+		b.Run(name+"/bare", func(b *testing.B) { handle(b, bare, t.bare, t.body()) })
+		b.Run(name+"/ours", func(b *testing.B) { handle(b, ours, t.action, t.args) })
+	}
+}
+
+func handle(b *testing.B, s *server.MCPServer, tool, args string) {
+	message := json.RawMessage(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"` + tool + `","arguments":` + args + `}}`)
+	b.ReportAllocs()
+	var out []byte
+	for b.Loop() {
+		var err error
+		if out, err = json.Marshal(s.HandleMessage(context.Background(), message)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if !bytes.Contains(out, []byte("structuredContent")) {
+		b.Fatalf("it answered %.300s", out)
+	}
+	b.ReportMetric(float64(len(out)), "answer-bytes")
+}
+
+// oursServer is what the program serves, the gate on.
+func oursServer(b *testing.B, base string) *server.MCPServer {
+	b.Helper()
+	log := slog.New(slog.DiscardHandler)
+	c, err := rpc.New(rpc.Config{BaseURL: base, Key: key, Log: log})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(c.Close)
+	p, err := policy.Load("desktop")
+	if err != nil {
+		b.Fatal(err)
+	}
+	gate := &policy.Gate{Policy: p, Upstream: c, Grants: policy.NewMemory(time.Now), Wait: time.Minute, Now: time.Now, Log: log}
+	s, err := tools.NewServer(tools.Options{Version: "bench", Runner: &tools.Runner{Gate: gate}, Log: log})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return s.MCP
+}
