@@ -306,13 +306,11 @@ func (a *attribute) cast(v any, known atoms) (any, *fault) {
 }
 
 func encodeDocument(v any) document {
-	var b strings.Builder
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
+	b, err := marshal(v)
+	if err != nil {
 		panic("sandbox: a decoded JSON value does not encode: " + err.Error())
 	}
-	return document(strings.TrimSuffix(b.String(), "\n"))
+	return document(b)
 }
 
 func decodeDocument(d document) (any, error) {

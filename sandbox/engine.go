@@ -1,9 +1,7 @@
 package sandbox
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -302,13 +300,4 @@ func present(faults []*fault, as func(*fault) *failure) failures {
 		}
 	}
 	return out
-}
-
-// marshal encodes an answer as the backend does: no escaping of < > &.
-func marshal(v any) ([]byte, error) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	err := e.Encode(v)
-	return b.Bytes(), err
 }

@@ -1,7 +1,6 @@
 package sandbox
 
 import (
-	"encoding/json"
 	"slices"
 	"strings"
 )
@@ -195,68 +194,4 @@ func (e *engine) selectNested(s *selection, r *resource, name string, below any,
 	}
 	s.nested = append(s.nested, nestedSelection{rel, fields})
 	return nil
-}
-
-// columns are the attributes that must be read to answer the selection.
-func (s *selection) columns() []*attribute {
-	var out []*attribute
-	seen := map[string]bool{}
-	add := func(a *attribute) {
-		if a != nil && !seen[a.Name] {
-			seen[a.Name] = true
-			out = append(out, a)
-		}
-	}
-	for _, a := range s.attrs {
-		if a.Compute == nil {
-			add(a)
-		}
-		for _, n := range a.Needs {
-			add(s.resource.byName[n])
-		}
-	}
-	for _, n := range s.nested {
-		add(s.resource.byName[n.rel.Key])
-	}
-	return out
-}
-
-// render gives the record as it is answered: exactly the keys asked for.
-func (s *selection) render(t *turn, rec record) (map[string]any, error) {
-	out := map[string]any{}
-	for _, a := range s.attrs {
-		v := rec[a.Name]
-		if a.Compute != nil {
-			v = a.Compute(rec)
-		}
-		out[a.Name] = wireValue(v)
-	}
-	for _, n := range s.nested {
-		out[n.rel.Name] = nil
-		id := rec.text(n.rel.Key)
-		if id == "" {
-			continue
-		}
-		other, err := t.get(t.e.resources[n.rel.Resource], id)
-		if err != nil {
-			return nil, err
-		}
-		if other == nil {
-			continue
-		}
-		if out[n.rel.Name], err = n.fields.render(t, other); err != nil {
-			return nil, err
-		}
-	}
-	return out, nil
-}
-
-func wireValue(v any) any {
-	switch v := v.(type) {
-	case document:
-		return json.RawMessage(v)
-	case float64:
-		return json.Number(formatFloat(v))
-	}
-	return v
 }

@@ -1,7 +1,6 @@
 package sandbox
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"log/slog"
@@ -99,12 +98,12 @@ func (f *front) answer(r *http.Request, req map[string]any, running bool) *reply
 		return detail(http.StatusInternalServerError)
 	}
 	body["success"] = err == nil
-	out, err := marshal(body)
+	out, err := appendAnswer(nil, body)
 	if err != nil {
 		f.log.Error("sandbox: cannot encode the answer", "error", err)
 		return detail(http.StatusInternalServerError)
 	}
-	return &reply{status: http.StatusOK, body: bytes.TrimSuffix(out, []byte("\n"))}
+	return &reply{status: http.StatusOK, body: out}
 }
 
 func (p *reply) write(w http.ResponseWriter) {

@@ -51,7 +51,8 @@ func (o *organisation) outboundActions() map[string]func(*action) {
 	}
 }
 
-func campaign(rec record) any { return wireValue(rec["details"]) }
+// campaign shows a campaign, which is stored as it is shown.
+func campaign(rec record) any { return json.RawMessage(rec["details"].(document)) }
 
 // agentFor finds the AI agent that an action names, else the default one.
 func (o *organisation) agentFor(t *turn, a *action, args record) (record, error) {

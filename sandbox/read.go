@@ -47,23 +47,12 @@ func (c *request) list(t *turn) (any, error) {
 		order = append(order, k.sql("t"))
 	}
 	order = append(order, `t."seq"`)
-	recs, _, err := t.query(r, c.fields.columns(), nil, where.sql+" ORDER BY "+strings.Join(order, ", "), where.args)
+	x := c.fields.renderer(t.e)
+	rows, err := t.rows(r, x.columns, nil, where.sql+" ORDER BY "+strings.Join(order, ", "), where.args)
 	if err != nil {
 		return nil, err
 	}
-	return c.fields.renderAll(t, recs)
-}
-
-func (s *selection) renderAll(t *turn, recs []record) ([]any, error) {
-	out := make([]any, 0, len(recs))
-	for _, rec := range recs {
-		m, err := s.render(t, rec)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, m)
-	}
-	return out, nil
+	return x.list(t, rows)
 }
 
 // paged answers one page. A limit above the maximum is not refused: one row
@@ -105,19 +94,19 @@ func (c *request) paged(t *turn, pg *page, keys []sortKey, where condition, late
 	if most == 0 {
 		most = maxLimit
 	}
-	recs, cursors, err := c.window(t, order, from, where, min(pg.limit, most)+1, pg.offset)
+	x := c.fields.renderer(t.e)
+	rows, err := c.window(t, x.columns, order, from, where, min(pg.limit, most)+1, pg.offset)
 	if err != nil {
 		return nil, err
 	}
-	more := len(recs) > pg.limit
+	more := len(rows) > pg.limit
 	if more {
-		recs, cursors = recs[:pg.limit], cursors[:pg.limit]
+		rows = rows[:pg.limit]
 	}
 	if backwards {
-		slices.Reverse(recs)
-		slices.Reverse(cursors)
+		slices.Reverse(rows)
 	}
-	results, err := c.fields.renderAll(t, recs)
+	results, err := x.list(t, rows)
 	if err != nil {
 		return nil, err
 	}
@@ -133,20 +122,19 @@ func (c *request) paged(t *turn, pg *page, keys []sortKey, where condition, late
 	}
 	out["type"], out["after"], out["before"] = "keyset", pg.after, pg.before
 	out["previousPage"], out["nextPage"] = nil, nil
-	if n := len(cursors); n > 0 {
-		out["previousPage"], out["nextPage"] = encodeCursor(sig, cursors[0]), encodeCursor(sig, cursors[n-1])
+	if n, at := len(rows), len(x.columns); n > 0 {
+		out["previousPage"], out["nextPage"] = encodeCursor(sig, rows[0][at:]), encodeCursor(sig, rows[n-1][at:])
 	}
 	return out, nil
 }
 
-// window reads up to limit rows in the order, beginning after the row from
-// (nil is the beginning), and with them their values of the order's keys.
+// window reads the columns of up to limit rows in the order, beginning after
+// the row from (nil is the beginning), and behind them the order's keys.
 //
 // Rows with and without the first key are read apart: an index on it serves
 // both in order, wherever the nulls are to go, and a page costs the same however
 // deep it is.
-func (c *request) window(t *turn, order []sortKey, from []any, where condition, limit, offset int) (recs []record, values [][]any, err error) {
-	r, columns := c.action.Resource, c.fields.columns()
+func (c *request) window(t *turn, columns []*attribute, order []sortKey, from []any, where condition, limit, offset int) ([][]any, error) {
 	terms, extra := make([]string, len(order)), make([]string, len(order))
 	for i, k := range order {
 		extra[i], terms[i] = k.attr.comparable("t"), k.sql("t")
@@ -156,19 +144,20 @@ func (c *request) window(t *turn, order []sortKey, from []any, where condition, 
 		parts = segments(order, from)
 		terms[0] = strings.TrimSuffix(strings.TrimSuffix(terms[0], " NULLS FIRST"), " NULLS LAST")
 	}
+	var rows [][]any
 	for _, part := range parts {
 		part = joinConditions([]condition{where, part}, "AND")
-		some, of, err := t.query(r, columns, extra, part.sql+" ORDER BY "+strings.Join(terms, ", ")+" LIMIT ? OFFSET ?",
-			append(part.args, limit-len(recs), offset))
+		some, err := t.rows(c.action.Resource, columns, extra, part.sql+" ORDER BY "+strings.Join(terms, ", ")+" LIMIT ? OFFSET ?",
+			append(part.args, limit-len(rows), offset))
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
-		recs, values = append(recs, some...), append(values, of...)
-		if len(recs) == limit {
+		rows = append(rows, some...)
+		if len(rows) == limit {
 			break
 		}
 	}
-	return recs, values, nil
+	return rows, nil
 }
 
 // segments are the conditions that together let through what comes after the
@@ -238,12 +227,13 @@ func (c *request) get(t *turn) (any, error) {
 	if a.Scope != nil {
 		where, args = a.Scope(t, in.values)
 	}
-	recs, _, err := t.query(a.Resource, c.fields.columns(), nil, where+" LIMIT 1", args)
+	x := c.fields.renderer(t.e)
+	rows, err := t.rows(a.Resource, x.columns, nil, where+" LIMIT 1", args)
 	if err != nil {
 		return nil, err
 	}
-	if len(recs) == 0 {
+	if len(rows) == 0 {
 		return nil, fail(notFound("record not found"))
 	}
-	return c.fields.render(t, recs[0])
+	return x.append(nil, t, rows[0])
 }

@@ -4,6 +4,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
 // BenchmarkLists measures reads over 20,000 contacts and calls, over the handler.
@@ -32,6 +34,11 @@ func BenchmarkLists(b *testing.B) {
 		}
 		return cursor
 	}
+	calls, err := schemas.Find("list_calls")
+	if err != nil {
+		b.Fatal(err)
+	}
+	every := names(calls.Resource)
 	by := func(sort string) string {
 		return `{"action":"list_contacts","fields":["id","fullName","email"],"sort":"` + sort + `","page":{"limit":250<after>}}`
 	}
@@ -39,8 +46,13 @@ func BenchmarkLists(b *testing.B) {
 		"first page":            by("id"),
 		"first page by name":    by("fullName"),
 		"page 70 by name":       strings.ReplaceAll(by("fullName"), "<after>", deep(by("fullName"), 70)),
+		"first page by -name":   by("-fullName"),
+		"first page by email":   by("email"),
+		"page 2 by name":        strings.ReplaceAll(by("fullName"), "<after>", deep(by("fullName"), 1)),
 		"page 70 by -name":      strings.ReplaceAll(by("-fullName"), "<after>", deep(by("-fullName"), 70)),
 		"page 70 by email":      strings.ReplaceAll(by("email"), "<after>", deep(by("email"), 70)),
+		"every call":            `{"action":"list_calls","fields":["id","status","direction","startedAt","callUuid"]}`,
+		"every field of all":    `{"action":"list_calls","fields":` + every + `}`,
 		"one by email":          `{"action":"list_contacts","fields":["id"],"filter":{"email":{"eq":"patient777@example.com"}}}`,
 		"calls of a contact":    `{"action":"list_calls","fields":["id","contactFullName"],"filter":{"contactId":{"eq":"c694dc71-c171-41d0-be01-8341b21ba8cc"}}}`,
 		"calls that are live":   `{"action":"list_calls","fields":["id","contactFullName"],"filter":{"status":{"eq":"answered"}}}`,
@@ -65,5 +77,19 @@ func TestScale(t *testing.T) {
 	}
 	if n := len(o.list(`{"action":"list_calls","fields":["id"]}`)); n < 300 {
 		t.Errorf("%d calls", n)
+	}
+}
+
+// TestLargestPage checks what a limit above the maximum gives: one row more than it, as if there were no more.
+func TestLargestPage(t *testing.T) {
+	o := open(t, Options{Scale: 300})
+	for limit, want := range map[string]struct {
+		rows int
+		more bool
+	}{"250": {250, true}, "251": {251, false}, "1000": {251, false}} {
+		page := o.run(`{"action":"list_contacts","fields":["id"],"page":{"limit":` + limit + `}}`).(map[string]any)
+		if n := len(page["results"].([]any)); n != want.rows || page["hasMore"] != want.more {
+			t.Errorf("limit %s: %d rows, hasMore %v", limit, n, page["hasMore"])
+		}
 	}
 }

@@ -124,12 +124,21 @@ func (t *turn) all(r *resource, where string, args ...any) ([]record, error) {
 			attrs = append(attrs, a)
 		}
 	}
-	recs, _, err := t.query(r, attrs, nil, where, args)
+	rows, err := t.rows(r, attrs, nil, where, args)
+	var recs []record
+	for _, row := range rows {
+		rec := make(record, len(attrs))
+		for i, a := range attrs {
+			rec[a.Name] = row[i]
+		}
+		recs = append(recs, rec)
+	}
 	return recs, err
 }
 
-// query reads the attributes, and beside them the values of extra expressions.
-func (t *turn) query(r *resource, attrs []*attribute, extra []string, where string, args []any) ([]record, [][]any, error) {
+// rows reads the attributes of records, and behind them the values of extra
+// expressions.
+func (t *turn) rows(r *resource, attrs []*attribute, extra []string, where string, args []any) ([][]any, error) {
 	columns := make([]string, 0, len(attrs)+len(extra)+1)
 	for _, a := range attrs {
 		columns = append(columns, a.expr("t"))
@@ -139,32 +148,27 @@ func (t *turn) query(r *resource, attrs []*attribute, extra []string, where stri
 		columns = append(columns, "1")
 	}
 	query := "SELECT " + strings.Join(columns, ", ") + " FROM " + quoteName(r.Name) + " t WHERE " + where
-	rows, err := t.tx.QueryContext(t.ctx, query, args...)
+	found, err := t.tx.QueryContext(t.ctx, query, args...)
 	if err != nil {
-		return nil, nil, fmt.Errorf("query %s: %w", r.Name, err)
+		return nil, fmt.Errorf("query %s: %w", r.Name, err)
 	}
-	defer rows.Close()
-	cells := make([]any, len(columns))
+	defer found.Close()
 	targets := make([]any, len(columns))
-	for i := range cells {
-		targets[i] = &cells[i]
-	}
-	var recs []record
-	var extras [][]any
-	for rows.Next() {
-		if err := rows.Scan(targets...); err != nil {
-			return nil, nil, fmt.Errorf("read %s: %w", r.Name, err)
+	var rows [][]any
+	for found.Next() {
+		row := make([]any, len(columns))
+		for i := range row {
+			targets[i] = &row[i]
 		}
-		rec := make(record, len(attrs))
+		if err := found.Scan(targets...); err != nil {
+			return nil, fmt.Errorf("read %s: %w", r.Name, err)
+		}
 		for i, a := range attrs {
-			rec[a.Name] = a.restore(cells[i])
+			row[i] = a.restore(row[i])
 		}
-		recs = append(recs, rec)
-		if len(extra) > 0 {
-			extras = append(extras, append([]any(nil), cells[len(attrs):]...))
-		}
+		rows = append(rows, row)
 	}
-	return recs, extras, rows.Err()
+	return rows, found.Err()
 }
 
 // count counts the records that the condition lets through.

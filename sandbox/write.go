@@ -188,14 +188,11 @@ func (c *request) destroy(t *turn) (any, error) {
 
 // answer gives the fields of the record as it is stored now.
 func (c *request) answer(t *turn, id string) (any, error) {
-	if len(c.fields.attrs)+len(c.fields.nested) == 0 {
-		return map[string]any{}, nil
-	}
 	rec, err := t.get(c.action.Resource, id)
 	if err != nil {
 		return nil, err
 	}
-	return c.fields.render(t, rec)
+	return c.fields.renderer(t.e).record(nil, t, rec)
 }
 
 // identityShape is what run checks of the identity before anything else.
@@ -236,7 +233,7 @@ func (c *request) generic(t *turn) (any, error) {
 		return nil, err
 	}
 	if rec, ok := out.(record); ok && a.Type == recordAction {
-		return c.fields.render(t, rec)
+		return c.fields.renderer(t.e).record(nil, t, rec)
 	}
 	return out, nil
 }
