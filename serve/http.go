@@ -74,6 +74,9 @@ func (h *HTTP) Serve(ctx context.Context, ln net.Listener) error {
 		ErrorLog:          slog.NewLogLogger(h.Log.Handler(), slog.LevelWarn),
 		// No WriteTimeout: a call may wait for a person, a stream stays open.
 	}
+	// Once no more is taken: who listens or waits for a person would hold the shutdown.
+	srv.RegisterOnShutdown(endStreams)
+	srv.RegisterOnShutdown(h.Server.HangUp)
 	failed := make(chan error, 1)
 	go func() { failed <- srv.Serve(ln) }()
 	select {
@@ -81,8 +84,6 @@ func (h *HTTP) Serve(ctx context.Context, ln net.Listener) error {
 		return err
 	case <-ctx.Done():
 	}
-	h.Server.HangUp()
-	endStreams()
 	stop, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
 	return srv.Shutdown(stop)
