@@ -23,7 +23,8 @@ type renderer struct {
 type renderedField struct {
 	name   string
 	attr   *attribute
-	column int // of the attribute, or of the relation's key
+	column int   // of the attribute, or of the relation's key
+	needs  []int // columns of what a calculation needs, in its order
 	target *resource
 	below  *renderer // of a relation
 }
@@ -44,7 +45,7 @@ func (s *selection) renderer(e *engine) *renderer {
 			f.column = column(a)
 		}
 		for _, n := range a.Needs {
-			column(s.resource.byName[n])
+			f.needs = append(f.needs, column(s.resource.byName[n]))
 		}
 		x.fields = append(x.fields, f)
 	}
@@ -96,8 +97,8 @@ func (x *renderer) append(b rendered, t *turn, row []any) (rendered, error) {
 			}
 		case f.attr.Compute != nil:
 			rec := record{}
-			for i, a := range x.columns {
-				rec[a.Name] = row[i]
+			for _, c := range f.needs {
+				rec[x.columns[c].Name] = row[c]
 			}
 			b = appendValue(b, f.attr.Compute(rec))
 		default:
