@@ -9,9 +9,9 @@
 // # How it is made
 //
 // The backend is Elixir: Ash behind AshTypescript. The engine here (the files
-// named after what they do: cast, filter, page, fields, read, write, validate)
-// does what those two do, and knows nothing of Sippet: it is generic over
-// definitions of resources and actions (define.go). Sippet's definitions are
+// named after what they do: cast, filter, page, fields, read, write, validate,
+// render) does what those two do, and knows nothing of Sippet: it is generic
+// over definitions of resources and actions (define.go). Sippet's definitions are
 // the files beginning with org; their names and kinds come from package
 // schemas, and only defaults, constraints and behaviour are stated here.
 //
@@ -22,6 +22,9 @@
 //	cast      the input's values, each by its attribute's kind and constraints
 //	run       one transaction on SQLite (a turn): read, write, or an action of its own
 //	render    exactly the fields asked for
+//
+// What happens by itself (a call goes on, an email is answered) is on an agenda
+// (agenda.go), and happens at the beginning of the next run.
 //
 // What is known of the real backend was recorded. TestRecorded replays the
 // recordings against a second, test-only set of definitions, which belongs to

@@ -20,7 +20,8 @@ type engine struct {
 	store     *store
 	now       func() time.Time
 
-	mu sync.Mutex // one turn at a time: the store has one connection
+	mu   sync.Mutex // one turn at a time: the store has one connection
+	seen time.Time  // the latest time that the store was told of
 }
 
 func newEngine(ctx context.Context, defs *definitions, path string, now func() time.Time) (*engine, error) {
@@ -66,9 +67,9 @@ func (e *engine) start(ctx context.Context) error {
 			if shape != e.store.shape {
 				return fmt.Errorf("sandbox database %q is of another version of this program: use another file, or delete it", e.store.path)
 			}
-			return nil
+			return e.goOn(t)
 		}
-		facts := map[string]int64{"ids": 0, "shape": e.store.shape}
+		facts := map[string]int64{"ids": 0, "shape": e.store.shape, "time": t.now.UnixMicro()}
 		maps.Copy(facts, e.defs.Facts)
 		for _, key := range sortedKeys(facts) {
 			if err := t.exec(`INSERT INTO "sandbox" ("key", "value") VALUES (?, ?)`, key, facts[key]); err != nil {
@@ -83,6 +84,30 @@ func (e *engine) start(ctx context.Context) error {
 		}
 		return nil
 	})
+}
+
+// goOn lets the clock go on from the latest time that the store has seen,
+// where it is behind that: a clock may have run fast, and been stopped since.
+func (e *engine) goOn(t *turn) error {
+	latest, _, err := fact(t.ctx, t.tx, "time")
+	if err != nil {
+		return err
+	}
+	e.seen = time.UnixMicro(latest).UTC()
+	if behind := e.seen.Sub(t.now); behind > 0 {
+		clock := e.now
+		e.now = func() time.Time { return clock().Add(behind) }
+	}
+	return nil
+}
+
+// see keeps the turn's time for goOn. To the second will do.
+func (e *engine) see(t *turn) error {
+	if e.store.path == "" || t.now.Sub(e.seen) < time.Second {
+		return nil
+	}
+	e.seen = t.now
+	return t.exec(`UPDATE "sandbox" SET "value" = ? WHERE "key" = 'time' AND "value" < ?1`, t.now.UnixMicro())
 }
 
 // errDryRun rolls a turn back that went well.
@@ -119,8 +144,10 @@ func (e *engine) run(ctx context.Context, req map[string]any) (any, error) {
 				return err
 			}
 		}
-		data, err = c.run(t)
-		return err
+		if data, err = c.run(t); err != nil {
+			return err
+		}
+		return e.see(t)
 	})
 	return data, err
 }

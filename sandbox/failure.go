@@ -147,7 +147,7 @@ func (f *fault) asInvalid(typ, short string) *failure {
 }
 
 func requiredFailure(what, field string) *failure {
-	return &failure{Type: "required", Message: what + " " + underscored(field) + " is required",
+	return &failure{Type: "required", Message: what + " " + snake(field) + " is required",
 		ShortMessage: "Required field", Vars: map[string]any{"field": field}, Fields: []string{field}}
 }
 

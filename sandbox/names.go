@@ -47,7 +47,3 @@ func camel(s string) string {
 // wireName is the one spelling under which definitions are found, whichever
 // of the two the client used.
 func wireName(s string) string { return camel(snake(s)) }
-
-// underscored is the backend's name of a definition: phoneE164 becomes
-// phone_e164, fullName full_name.
-func underscored(wire string) string { return snake(wire) }

@@ -42,9 +42,9 @@ func (o *office) call(uuid string) map[string]any {
 }
 
 func TestOutboundCallRunsItsCourse(t *testing.T) {
+	o := open(t, Options{})
 	for number, want := range map[string]string{"+447700900900": "completed", "+447700900901": "busy", "+447700900902": "no_answer",
 		"+447700900903": "completed", "+447700900904": "failed"} {
-		o := open(t, Options{})
 		uuid := o.live(number)
 		seen := []string{}
 		for range 90 {

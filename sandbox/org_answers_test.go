@@ -27,6 +27,7 @@ func kindsOf(events []map[string]any) string {
 }
 
 func TestEmailIsAnswered(t *testing.T) {
+	o := open(t, Options{})
 	for from, why := range map[string]string{
 		"ada@outside.example":             "",
 		"bouncer@outside.example":         "",
@@ -36,7 +37,6 @@ func TestEmailIsAnswered(t *testing.T) {
 		"not.mailbox-full@other.example":  "",
 		"\\\"bounce bounce\\\"@x.example": "",
 	} {
-		o := open(t, Options{})
 		msg := o.mail(from, "Where can I park?")
 		o.advance(answerAfter - time.Second)
 		if got := kindsOf(o.events(msg["conversationId"])); got != "email_received" {

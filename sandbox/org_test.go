@@ -274,6 +274,51 @@ func TestFileKeepsTheOrganisation(t *testing.T) {
 	}
 }
 
+// TestClockGoesOnFromTheFile opens a file whose organisation has lived faster
+// than the clock that it is opened with.
+func TestClockGoesOnFromTheFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "org.db")
+	o := open(t, Options{Path: path})
+	o.run(`{"action":"list_campaigns"}`)
+	o.advance(10 * time.Hour)
+	o.live("+447700900900")
+	o.s.Close()
+	o = open(t, Options{Path: path}) // ten hours behind
+	status := `{"action":"list_calls","fields":["status"],"filter":{"toNumber":{"eq":"+447700900900"}}}`
+	if got := o.one(status)["status"]; got != "initiated" {
+		t.Errorf("the call is %v before any time went by", got)
+	}
+	o.advance(time.Minute)
+	if got := o.one(status)["status"]; got != "completed" {
+		t.Errorf("a minute later the call is %v", got)
+	}
+}
+
+// TestSeedDoesNotDependOnTheTime checks the ids that docs/sandbox.md promises.
+func TestSeedDoesNotDependOnTheTime(t *testing.T) {
+	var first map[string][]string
+	for _, at := range []time.Time{time.Date(2026, 3, 4, 15, 30, 0, 0, time.UTC), time.Date(2026, 12, 27, 0, 1, 0, 0, time.UTC), time.Date(2028, 2, 29, 8, 45, 0, 0, time.UTC)} {
+		s, err := New(Options{Now: NewClock(at, 0).Now})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		o := &office{t: t, s: s}
+		all := map[string][]string{}
+		for _, a := range schemas.Actions() {
+			if a.List() {
+				all[a.Name] = slices.Sorted(slices.Values(ids(o.list(`{"action":"` + a.Name + `","fields":["id"]}`))))
+			}
+		}
+		if first == nil {
+			first = all
+		}
+		if d := cmp.Diff(first, all); d != "" {
+			t.Errorf("at %s:\n%s", at, d)
+		}
+	}
+}
+
 func BenchmarkNew(b *testing.B) {
 	for b.Loop() {
 		s, err := New(Options{})

@@ -224,6 +224,25 @@ func TestValidateMissesOnlyWhatTheRecordingsShow(t *testing.T) {
 	})
 }
 
+// TestValidateNeverWrites validates any input of any action.
+func TestValidateNeverWrites(t *testing.T) {
+	o := open(t, Options{})
+	rapid.Check(t, func(rt *rapid.T) {
+		a := drawAction(rt, func(*schemas.Action) bool { return true })
+		req := map[string]any{"action": a.Name}
+		if a.Input != nil {
+			req["input"] = drawInput(rt, a)
+		}
+		if list := listOf(a); list != "" {
+			req["identity"] = rapid.SampledFrom(o.list(`{"action":"`+list+`","fields":["id"]}`)).Draw(rt, "row")["id"]
+		}
+		before := written(t, o.s.engine)
+		if status, out := o.post("validate", req); status != 200 || written(t, o.s.engine) != before {
+			rt.Fatalf("%v: status %d, wrote %d: %v", req, status, written(t, o.s.engine)-before, out)
+		}
+	})
+}
+
 func listOf(a *schemas.Action) string {
 	for _, x := range schemas.Actions() {
 		if x.List() && x.Resource == a.Resource {

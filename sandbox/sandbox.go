@@ -23,7 +23,8 @@ type Options struct {
 	// Scale adds that many contacts and that many calls of the past to a new
 	// organisation, to see how lists behave when they are long.
 	Scale int
-	// Now is the organisation's clock; nil is the real one.
+	// Now is the organisation's clock; nil is the real one. Where a file was
+	// written to at a later time than that, the clock goes on from there.
 	Now func() time.Time
 	// Faults make requests go wrong on purpose; the first that fits counts.
 	Faults []Fault

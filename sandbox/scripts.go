@@ -16,7 +16,6 @@ type script struct {
 	outcome   string
 	reason    string
 	next      string
-	human     bool // an operator takes over at the end
 	voicemail bool
 }
 
@@ -58,7 +57,7 @@ var scripts = []*script{
 		lines: []line{agent("Harbour Lane Dental, {agent} speaking."), says("I can't make Tuesday after all. Could we move it?"),
 			agent("Let me look. I see the hygienist on Tuesday at 14:00. Next Monday at 09:00 is free.").using("find_slots", "1 slot", map[string]any{"kind": "hygienist"}),
 			says("Monday at nine is fine."), agent("Moved. Anything else?").using("move_slot", "moved", map[string]any{"to": "mon-09:00"}), says("No, that's all.")}},
-	{name: "pain", label: "emergency", outcome: "handed_over", reason: "Pain since last night, wanted a person", human: true,
+	{name: "pain", label: "emergency", outcome: "handed_over", reason: "Pain since last night, wanted a person",
 		summary: "{first} has a swollen jaw and strong pain; passed to reception for an emergency slot.", next: "Ring back if the slot at 16:00 is not confirmed.",
 		lines: []line{agent("Harbour Lane Dental, {agent} here."), says("I've been up all night, my jaw is swollen and it really hurts."),
 			agent("I am sorry to hear that. Is the swelling making it hard to breathe or swallow?"), says("No, it's just very sore. Can I talk to a person?"),
@@ -68,7 +67,7 @@ var scripts = []*script{
 		lines: []line{agent("Good morning, Harbour Lane Dental."), says("How much is a crown with you?"),
 			agent("A porcelain crown is from 620 pounds, with an examination first at 58.").using("price_list", "crown 620, exam 58", map[string]any{"item": "crown"}),
 			says("That's more than I thought. I'll think about it."), agent("Take your time. We can also spread it over ten months.")}},
-	{name: "complaint", label: "complaint", outcome: "callback_promised", reason: "Charged twice", human: false,
+	{name: "complaint", label: "complaint", outcome: "callback_promised", reason: "Charged twice",
 		summary: "{first} was charged twice for the same filling and wants the money back this week.", next: "Practice manager to ring back by Friday.",
 		lines: []line{agent("Harbour Lane Dental, {agent} speaking."), says("You've charged me twice for one filling and nobody answers my emails."),
 			agent("I am sorry. Let me look at the account.").using("find_invoice", "timeout after 5000 ms", map[string]any{"days": 30}).failing(),
@@ -80,7 +79,7 @@ var scripts = []*script{
 		summary: "{first} cancelled Friday's check-up and will ring again in January.", next: "Offer a slot in January.",
 		lines: []line{agent("Harbour Lane Dental, this is {agent}."), says("I need to cancel Friday, I'm abroad until the new year."),
 			agent("No problem, I have cancelled it. Shall I note that you would like January?").using("cancel_slot", "cancelled", map[string]any{"slot": "fri-11:00"}), says("Please do.")}},
-	{name: "repeat_prescription", label: "clinical_question", outcome: "handed_over", reason: "Needs a clinician", human: true,
+	{name: "repeat_prescription", label: "clinical_question", outcome: "handed_over", reason: "Needs a clinician",
 		summary: "{first} asked for more of the mouthwash on prescription; reception took over.", next: "Dr Okafor to sign.",
 		lines: []line{agent("Harbour Lane Dental, {agent} here."), says("I've run out of the prescription mouthwash. Can you send it to the chemist?"),
 			agent("A dentist has to look at that. I am putting you through.").using("transfer_to_queue", "queued", map[string]any{"queue": "reception"})}},
