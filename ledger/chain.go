@@ -1,0 +1,161 @@
+package ledger
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/sippet-ai/sippet-mcp/schemas"
+)
+
+// Phase says what a record tells of.
+type Phase string
+
+// The phases, a closed set. A call that a person agreed to leaves asked, answered, prepared and settled.
+const (
+	PhaseAsked    Phase = "asked"
+	PhaseAnswered Phase = "answered"
+	PhasePrepared Phase = "prepared" // an intent: it is about to be sent
+	PhaseSent     Phase = "sent"
+	PhaseSettled  Phase = "settled"
+	PhaseSwept    Phase = "swept"    // nobody settled it in time: nobody knows
+	PhaseResolved Phase = "resolved" // a person found out how it ended
+	PhaseRead     Phase = "read"
+	PhaseRefused  Phase = "refused" // a call that did not run
+	PhaseDropped  Phase = "dropped" // Count reads or refusals came too fast to be written
+	PhaseFrozen   Phase = "frozen"
+	PhaseResumed  Phase = "resumed"
+	PhaseErased   Phase = "erased" // the keys in Subjects are destroyed
+)
+
+// Record is one line of the audit chain. Its JSON is canonical: these keys in
+// this order, empty ones left out, one line without a line feed. SHA-256 of
+// the line, hex, is Prev of the next one.
+type Record struct {
+	Seq   int64     `json:"seq"`
+	Prev  string    `json:"prev"`
+	Time  time.Time `json:"time"`
+	Phase Phase     `json:"phase"`
+
+	Intent     string        `json:"intent,omitempty"`
+	Grant      string        `json:"grant,omitempty"`
+	Request    string        `json:"request,omitempty"`
+	Principal  string        `json:"principal,omitempty"`
+	Credential string        `json:"credential,omitempty"`
+	Client     string        `json:"client,omitempty"`
+	Action     string        `json:"action,omitempty"`
+	Class      schemas.Class `json:"class,omitempty"`
+	// Print is a keyed hash of the payload: equal where the payload is.
+	Print    string   `json:"print,omitempty"`
+	Decision string   `json:"decision,omitempty"`
+	Why      string   `json:"why,omitempty"`
+	Rules    []string `json:"rules,omitempty"`
+	Policy   string   `json:"policy,omitempty"`
+	// Repeats is the earlier intent that a person agreed to repeat.
+	Repeats string `json:"repeats,omitempty"`
+	// State is the grant's or the intent's new state.
+	State string `json:"state,omitempty"`
+	// By is the person who answered, resolved, froze, resumed or erased.
+	By      string          `json:"by,omitempty"`
+	Note    string          `json:"note,omitempty"`
+	Sent    bool            `json:"sent,omitempty"`
+	Outcome schemas.Outcome `json:"outcome,omitempty"`
+	Status  int             `json:"status,omitempty"`
+	// Latency is in microseconds.
+	Latency int64     `json:"latency,omitempty"`
+	Budgets []Balance `json:"budgets,omitempty"`
+	Count   int64     `json:"count,omitempty"`
+	// Subjects are the ids of the keys of the persons concerned.
+	Subjects []string `json:"subjects,omitempty"`
+	Sealed   *Sealed  `json:"sealed,omitempty"`
+
+	// Private is what Sealed holds, nil where nothing was sealed or a key is destroyed. People are the
+	// subjects by name, without the erased. Line is the record as it is stored. Only reading sets them.
+	Private *Private `json:"-"`
+	People  []string `json:"-"`
+	Line    []byte   `json:"-"`
+}
+
+// Balance is a budget before and after a debit.
+type Balance struct {
+	Budget string `json:"budget"`
+	Before int64  `json:"before"`
+	After  int64  `json:"after"`
+}
+
+// place names what the record is about, which its sealed part is bound to.
+func (r *Record) place() string {
+	id := r.Intent
+	if id == "" {
+		id = r.Grant
+	}
+	return string(r.Phase) + " " + id
+}
+
+// encode gives the record's line.
+func (r *Record) encode() ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(r); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}
+
+// decodeRecord reads a line strictly: what encode would not have written so is an error.
+func decodeRecord(line []byte) (*Record, error) {
+	d := json.NewDecoder(bytes.NewReader(line))
+	d.DisallowUnknownFields()
+	r := new(Record)
+	if err := d.Decode(r); err != nil {
+		return nil, err
+	}
+	again, err := r.encode()
+	if err == nil && !bytes.Equal(again, line) {
+		err = fmt.Errorf("it is not in canonical form")
+	}
+	r.Line = line
+	return r, err
+}
+
+// genesis is Prev of the first record: it ties the chain to its ledger.
+func genesis(id string) [sha256.Size]byte { return sha256.Sum256([]byte("sippet-mcp ledger " + id)) }
+
+// loadHead reads the end of the chain. Another process may have written since the last time.
+func (t *tx) loadHead() (head, error) {
+	var h head
+	var line []byte
+	found, err := t.row("SELECT seq, body FROM records ORDER BY seq DESC LIMIT 1", nil, &h.seq, &line)
+	if err != nil {
+		return h, err
+	}
+	h.hash = genesis(t.s.id)
+	if found {
+		h.hash = sha256.Sum256(line)
+	}
+	return h, nil
+}
+
+// append writes a record at the end of the chain; it sets Seq, Prev and Time.
+func (t *tx) append(r *Record) error {
+	r.Seq, r.Prev, r.Time = t.head.seq+1, hex.EncodeToString(t.head.hash[:]), t.now
+	line, err := r.encode()
+	if err != nil {
+		return fmt.Errorf("%w: the record cannot be encoded: %w", errUsage, err)
+	}
+	if _, err := t.exec("INSERT INTO records (seq, body) VALUES (?, ?)", r.Seq, string(line)); err != nil {
+		return err
+	}
+	t.head = head{r.Seq, sha256.Sum256(line)}
+	return nil
+}
+
+// record begins the record of a call: the plain fields.
+func (c *Call) record(phase Phase, print string) *Record {
+	return &Record{Phase: phase, Request: clip(c.Request), Principal: clip(c.Principal), Credential: clip(c.Credential), Client: clip(c.Client),
+		Action: clip(c.Action), Class: c.Class, Print: print, Decision: c.Decision, Why: clip(c.Why), Rules: c.Rules, Policy: c.Policy}
+}

@@ -1,0 +1,2 @@
+// Package ledger remembers.
+package ledger

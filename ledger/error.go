@@ -1,0 +1,143 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"modernc.org/sqlite"
+)
+
+// The ways in which a grant does not fit. Each says what happened in its text.
+var (
+	ErrNoGrant      = errors.New("no such question was asked")
+	ErrGrantExpired = errors.New("the answer came too late")
+	ErrGrantSpent   = errors.New("the answer was already used once")
+	ErrGrantDenied  = errors.New("the person said no")
+	ErrGrantRevoked = errors.New("the question was withdrawn")
+	ErrGrantWaiting = errors.New("nobody has answered yet")
+	ErrGrantOther   = errors.New("the answer was given to another call: caller, action, payload or policy differ")
+	ErrTooMany      = errors.New("too many questions are waiting for a person")
+)
+
+// The ways in which an intent does not fit.
+var (
+	ErrNoIntent = errors.New("no such intent is recorded")
+	ErrSettled  = errors.New("the intent has ended already")
+	ErrKnown    = errors.New("the intent's outcome is known, or it is still in flight; only an unknown one can be resolved")
+)
+
+// FrozenError refuses a call while a person has stopped the program.
+type FrozenError struct{ Frozen }
+
+func (e *FrozenError) Error() string {
+	s := fmt.Sprintf("%s stopped everything but reads and hanging up at %s", e.By, e.At.Format(time.RFC3339))
+	if e.Note != "" {
+		s += ": " + e.Note
+	}
+	return s
+}
+
+// PriorError refuses a call because the same caller's same payload is in
+// flight, may have run, or ran a moment ago. A grant whose Repeats is Prior.ID lets it run.
+type PriorError struct{ Prior Intent }
+
+func (e *PriorError) Error() string {
+	p := e.Prior
+	switch p.State {
+	case Succeeded:
+		return fmt.Sprintf("the same %s ran at %s (intent %s)", p.Action, p.Settled.Format(time.RFC3339), p.ID)
+	case Unknown:
+		return fmt.Sprintf("nobody knows whether the same %s of %s ran (intent %s)", p.Action, p.Prepared.Format(time.RFC3339), p.ID)
+	}
+	return fmt.Sprintf("the same %s is still running (intent %s)", p.Action, p.ID)
+}
+
+// Kind says what is wrong with the store.
+type Kind string
+
+// The kinds of trouble, a closed set.
+const (
+	DiskFull   Kind = "disk_full"   // passes once there is room
+	Locked     Kind = "locked"      // another process holds the file; passes by itself
+	ReadOnly   Kind = "read_only"   // the file or the file system takes no writes
+	Corrupt    Kind = "corrupt"     // the file is damaged
+	Foreign    Kind = "foreign"     // the file is something else
+	Newer      Kind = "newer"       // a newer version of the program wrote it
+	MissingKey Kind = "missing_key" // the master key is not there, or is another one
+	Replaced   Kind = "replaced"    // the file was moved away under the running program
+	Closed     Kind = "closed"
+	Broken     Kind = "broken" // anything else: an I/O error, no permission
+)
+
+// Trouble means that the store cannot be used now. Error is one sentence for a person; Err is the cause.
+type Trouble struct {
+	Kind Kind
+	// Path is the file that it is about.
+	Path string
+	Err  error
+}
+
+func (t *Trouble) Unwrap() error { return t.Err }
+
+func (t *Trouble) Error() string {
+	switch t.Kind {
+	case DiskFull:
+		return fmt.Sprintf("the disk of the ledger %s is full: make room, and it goes on by itself", t.Path)
+	case Locked:
+		return fmt.Sprintf("another process holds the ledger %s: try again in a moment, or end the program that keeps it open", t.Path)
+	case ReadOnly:
+		return fmt.Sprintf("the ledger %s cannot be written: give this user the right to write it and its folder", t.Path)
+	case Corrupt:
+		return fmt.Sprintf("the ledger %s is damaged: stop every sippet-mcp, keep a copy of the file, and put back a backup or begin with an empty folder", t.Path)
+	case Foreign:
+		return fmt.Sprintf("%s is not a ledger of sippet-mcp: choose another state folder", t.Path)
+	case Newer:
+		return fmt.Sprintf("the ledger %s was written by a newer sippet-mcp: update this one", t.Path)
+	case MissingKey:
+		return fmt.Sprintf("the key %s of the ledger is missing or is another one: put it back from a backup, or begin with an empty folder", t.Path)
+	case Replaced:
+		return fmt.Sprintf("the ledger %s was moved or replaced while in use: restart sippet-mcp", t.Path)
+	case Closed:
+		return fmt.Sprintf("the ledger %s is closed", t.Path)
+	}
+	return fmt.Sprintf("the ledger %s cannot be used: %v", t.Path, t.Err)
+}
+
+// SQLite's primary result codes, https://sqlite.org/rescode.html.
+var codes = map[int]Kind{5: Locked, 6: Locked, 8: ReadOnly, 11: Corrupt, 13: DiskFull, 26: Corrupt}
+
+// trouble makes an error of SQLite or of a file a *Trouble, and leaves ours and the context's alone.
+func trouble(path string, err error) error {
+	var t *Trouble
+	var q *sqlite.Error
+	switch {
+	case err == nil, errors.As(err, &t), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return err
+	case errors.As(err, &q):
+		if k, ok := codes[q.Code()&0xff]; ok {
+			return &Trouble{k, path, err}
+		}
+	case errors.Is(err, fs.ErrPermission):
+		return &Trouble{ReadOnly, path, err}
+	}
+	return &Trouble{Broken, path, err}
+}
+
+// refusal reports whether err is an answer of the ledger, not a failure of its store.
+func refusal(err error) bool {
+	var f *FrozenError
+	var p *PriorError
+	for _, known := range []error{ErrNoGrant, ErrGrantExpired, ErrGrantSpent, ErrGrantDenied, ErrGrantRevoked, ErrGrantWaiting,
+		ErrGrantOther, ErrTooMany, ErrNoIntent, ErrSettled, ErrKnown, errUsage} {
+		if errors.Is(err, known) {
+			return true
+		}
+	}
+	return errors.As(err, &f) || errors.As(err, &p)
+}
+
+// errUsage is wrapped by refusals of what a caller must not ask for.
+var errUsage = errors.New("wrong use of the ledger")

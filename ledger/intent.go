@@ -1,0 +1,243 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/sippet-ai/sippet-mcp/schemas"
+)
+
+// Progress is how far an intent has come.
+type Progress string
+
+// The stages. An intent begins prepared and ends in one of the last four; only unknown can still change.
+const (
+	Prepared  Progress = "prepared" // durable; whether anything was sent, only its process knows
+	Sent      Progress = "sent"     // the request is on the wire
+	Succeeded Progress = "succeeded"
+	Failed    Progress = "failed"   // Sippet refused it
+	NotSent   Progress = "not_sent" // nothing left this machine
+	Unknown   Progress = "unknown"  // it may have run
+)
+
+// Intent is one run of an action that changes something.
+type Intent struct {
+	ID, Request, Principal, Credential, Action string
+	Class                                      schemas.Class
+	// Grant is the yes that it spent; empty where none was due.
+	Grant string
+	State Progress
+	// Sent says whether any byte may have left this machine; meaningful once it has ended.
+	Sent              bool
+	Outcome           schemas.Outcome
+	Status            int
+	Latency           time.Duration
+	Prepared, Settled time.Time
+	// By and Note are from the person who resolved it.
+	By, Note string
+	// Payload and Result are set by Intent and Prior; nil where nothing was kept or a subject was erased.
+	Payload, Result []byte
+
+	seq, settledSeq int64
+	keys            string
+}
+
+// IntentFilter chooses intents; zero fields choose all.
+type IntentFilter struct {
+	State Progress
+	// Open chooses those that have not ended or are unknown.
+	Open      bool
+	Principal string
+	Action    string
+	Since     time.Time
+	Limit     int
+}
+
+const intentColumns = `id, request, principal, credential, action, class, grant_id, state, sent, outcome, status, latency,
+	prepared, settled, resolver, note, seq, settled_seq, keys`
+
+// scanIntent reads a row of intentColumns.
+func scanIntent(scan func(...any) error) (*Intent, error) {
+	in := new(Intent)
+	var latency, prepared, settled int64
+	err := scan(&in.ID, &in.Request, &in.Principal, &in.Credential, &in.Action, &in.Class, &in.Grant, &in.State, &in.Sent, &in.Outcome,
+		&in.Status, &latency, &prepared, &settled, &in.By, &in.Note, &in.seq, &in.settledSeq, &in.keys)
+	in.Latency = time.Duration(latency) * time.Microsecond
+	in.Prepared, in.Settled = fromMicros(prepared), fromMicros(settled)
+	return in, err
+}
+
+// priorQuery finds the latest run of the same payload that stands in its way.
+const priorQuery = "SELECT " + intentColumns + ` FROM intents WHERE principal = ? AND print = ?
+	AND (state IN ('prepared', 'sent', 'unknown') OR state = 'succeeded' AND settled > ? AND NOT ?) ORDER BY prepared DESC, seq DESC LIMIT 1`
+
+func (s *SQLite) priorArgs(principal, hash string, repeatable bool, now time.Time) []any {
+	return []any{principal, s.seal.fingerprint(hash), micros(now.Add(-s.o.Window)), repeatable}
+}
+
+// Prior implements Ledger.
+func (s *SQLite) Prior(ctx context.Context, principal, hash string, repeatable bool) (*Intent, error) {
+	return s.oneIntent(ctx, priorQuery, s.priorArgs(principal, hash, repeatable, s.now())...)
+}
+
+// Intent implements Ledger.
+func (s *SQLite) Intent(ctx context.Context, id string) (Intent, error) {
+	in, err := s.oneIntent(ctx, "SELECT "+intentColumns+" FROM intents WHERE id = ?", id)
+	if err != nil || in == nil {
+		if err == nil {
+			err = ErrNoIntent
+		}
+		return Intent{}, err
+	}
+	return *in, nil
+}
+
+func (s *SQLite) oneIntent(ctx context.Context, query string, args ...any) (in *Intent, err error) {
+	err = s.rows(ctx, query, args, func(scan func(...any) error) (err error) {
+		in, err = scanIntent(scan)
+		return err
+	})
+	if err != nil || in == nil {
+		return nil, err
+	}
+	ring := s.keyring(ctx)
+	for _, seq := range []int64{in.seq, in.settledSeq} {
+		r, err := s.recordAt(ctx, seq, ring)
+		if err != nil {
+			return nil, err
+		}
+		if r != nil && r.Private != nil && r.Private.Payload != nil {
+			in.Payload = r.Private.Payload
+		}
+		if r != nil && r.Private != nil && r.Private.Result != nil {
+			in.Result = r.Private.Result
+		}
+	}
+	return in, nil
+}
+
+// Intents implements Ledger.
+func (s *SQLite) Intents(ctx context.Context, f IntentFilter) ([]Intent, error) {
+	where, args := []string{"1"}, []any{}
+	add := func(cond string, v any) { where, args = append(where, cond), append(args, v) }
+	if f.State != "" {
+		add("state = ?", string(f.State))
+	}
+	if f.Open {
+		where = append(where, "state IN ('prepared', 'sent', 'unknown')")
+	}
+	if f.Principal != "" {
+		add("principal = ?", f.Principal)
+	}
+	if f.Action != "" {
+		add("action = ?", f.Action)
+	}
+	if !f.Since.IsZero() {
+		add("prepared >= ?", micros(f.Since))
+	}
+	limit := -1
+	if f.Limit > 0 {
+		limit = f.Limit
+	}
+	var all []Intent
+	query := fmt.Sprintf("SELECT %s FROM intents WHERE %s ORDER BY prepared DESC, seq DESC LIMIT %d", intentColumns, strings.Join(where, " AND "), limit)
+	return all, s.rows(ctx, query, args, func(scan func(...any) error) error {
+		in, err := scanIntent(scan)
+		all = append(all, *in)
+		return err
+	})
+}
+
+// Commit implements Ledger.
+func (s *SQLite) Commit(ctx context.Context, x Txn) (Intent, error) {
+	if len(x.Debits) > 0 {
+		return Intent{}, fmt.Errorf("%w: it keeps no budgets yet, so it cannot debit %s", errUsage, x.Debits[0].Budget)
+	}
+	if x.Class == schemas.Read || x.Class == "" || x.Action == "" || x.Hash == "" {
+		return Intent{}, fmt.Errorf("%w: an intent needs an action that changes something, its class and its hash", errUsage)
+	}
+	in := Intent{ID: NewID(), Request: x.Request, Principal: x.Principal, Credential: x.Credential, Action: x.Action, Class: x.Class, Grant: x.Grant, State: Prepared}
+	err := s.write(ctx, func(t *tx) error { return t.commitCall(&x, &in) })
+	if err != nil {
+		return Intent{}, err
+	}
+	return in, nil
+}
+
+func (t *tx) commitCall(x *Txn, in *Intent) error {
+	if err := t.checkFrozen(x.Action); err != nil {
+		return err
+	}
+	var g *grantRow
+	var wrong error
+	if x.Grant != "" {
+		want := &Grant{ID: x.Grant, Principal: x.Principal, Credential: x.Credential, Action: x.Action, Hash: x.Hash, Policy: x.Policy}
+		if g, wrong = t.grant(want); wrong != nil && !refusal(wrong) {
+			return wrong
+		}
+	}
+	repeats := ""
+	if g != nil && wrong == nil {
+		repeats = g.repeats
+	}
+	// Before the grant's own fault: who repeats a call with its spent grant wants to hear how the call ended.
+	if x.Action != HangUp {
+		prior, err := t.prior(x)
+		if err != nil {
+			return err
+		}
+		if prior != nil && prior.ID != repeats {
+			return &PriorError{*prior}
+		}
+	}
+	if wrong != nil {
+		return wrong
+	}
+	print := t.s.seal.fingerprint(x.Hash)
+	r := x.record(PhasePrepared, print)
+	r.Intent, r.State, r.Repeats, r.Grant = in.ID, string(Prepared), repeats, x.Grant
+	if g != nil {
+		r.By = clip(g.by)
+		if n, err := t.exec("UPDATE grants SET state = 'spent' WHERE id = ? AND state = 'granted'", g.id); err != nil || n != 1 {
+			if err == nil {
+				err = ErrGrantSpent
+			}
+			return err
+		}
+	}
+	keys, err := t.subjectKeys(x.Subjects)
+	if err != nil {
+		return err
+	}
+	if r.Sealed, err = sealUnder(keys, Private{Payload: x.Payload, Card: x.Card, Replaced: x.Replaced, Hash: x.Hash}, r.place()); err != nil {
+		return err
+	}
+	if err := t.append(r); err != nil {
+		return err
+	}
+	in.Prepared, in.seq, in.keys = t.now, r.Seq, strings.Join(keyIDs(keys), ",")
+	_, err = t.exec(`INSERT INTO intents (id, request, principal, credential, action, class, print, grant_id, owner, keys, seq, prepared, state)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'prepared')`, in.ID, clip(x.Request), x.Principal, x.Credential, x.Action, string(x.Class), print, x.Grant,
+		owner, in.keys, in.seq, micros(in.Prepared))
+	return err
+}
+
+func (t *tx) prior(x *Txn) (*Intent, error) {
+	return t.intent(priorQuery, t.s.priorArgs(x.Principal, x.Hash, x.Repeatable, t.now)...)
+}
+
+// intent reads one intent; nil where there is none.
+func (t *tx) intent(query string, args ...any) (*Intent, error) {
+	st, err := t.s.statement(query)
+	if err != nil {
+		return nil, err
+	}
+	in, err := scanIntent(st.QueryRow(args...).Scan)
+	if err == sql.ErrNoRows {
+		return nil, nil
+	}
+	return in, err
+}

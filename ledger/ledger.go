@@ -1,0 +1,164 @@
+package ledger
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"time"
+
+	"github.com/sippet-ai/sippet-mcp/schemas"
+)
+
+// Ledger is what the program remembers. [SQLite] keeps it in a file; another
+// backend implements this whole interface. There is no method that spends a
+// grant, debits a budget or writes an intent alone: Commit does all of it or
+// none of it, and a store that cannot is no Ledger.
+//
+// A method's error is one of this package's (see error.go); a *Trouble means
+// that the store cannot be used now and that nothing was changed.
+// All methods are safe for concurrent use, also by several processes.
+type Ledger interface {
+	// Ask stores a question that waits for a person, and revokes an open one with the same binding.
+	// g needs ID, the binding, Expires, Payload and Card. ErrTooMany where MaxWaiting wait, *FrozenError while frozen.
+	Ask(ctx context.Context, g Grant) error
+	// Answer stores what a person said to the question that fits want: Granted, Refused or Revoked.
+	// A yes counts only while the question waits; a no also takes back a yes that is not spent.
+	Answer(ctx context.Context, want Grant, state State, by string) error
+	// Check says whether Commit would take the grant that fits want now; nil or one of the grant errors.
+	Check(ctx context.Context, want Grant) error
+	// Grant gives one grant with its payload and card; ErrNoGrant where there is none.
+	Grant(ctx context.Context, id string) (Grant, error)
+	// Waiting lists the questions that a person can answer now, oldest first.
+	Waiting(ctx context.Context) ([]Grant, error)
+
+	// Prior tells what is known of the same payload by the same principal: an intent that is in flight, one whose
+	// outcome is unknown, or, where the action is not repeatable, one that succeeded within the window. nil where none is.
+	Prior(ctx context.Context, principal, hash string, repeatable bool) (*Intent, error)
+	// Commit makes a call durable before anything is sent: in one transaction it spends x.Grant, debits x.Debits and
+	// writes the intent and its audit record. It refuses with a *FrozenError, a *PriorError or a grant error, having changed nothing.
+	Commit(ctx context.Context, x Txn) (Intent, error)
+	// Settle stores how an intent ended, before the answer leaves. NotSent gives the grant back.
+	// ErrSettled where it has ended already, ErrNoIntent where there is none.
+	Settle(ctx context.Context, s Settlement) error
+	// Intent gives one intent with its payload and result.
+	Intent(ctx context.Context, id string) (Intent, error)
+	// Intents lists intents, newest first, without payload and result.
+	Intents(ctx context.Context, f IntentFilter) ([]Intent, error)
+	// Resolve closes an intent whose outcome is unknown: as is Succeeded or Failed, by is the person who found out.
+	Resolve(ctx context.Context, id string, as Progress, note, by string) error
+
+	// Note writes an event to the audit chain a moment later. It never blocks; what does not fit is counted in a record.
+	Note(e Event)
+	// Records reads the audit chain, oldest first.
+	Records(ctx context.Context, f Filter) ([]Record, error)
+	// Verify reads the whole chain and says what is wrong with it, and where.
+	Verify(ctx context.Context, o VerifyOptions) (Report, error)
+	// Erase destroys the key of a subject: nothing that was sealed under it can be read again, and the chain still verifies.
+	// It reports whether the ledger knew the subject.
+	Erase(ctx context.Context, subject, by string) (bool, error)
+
+	// Freeze stops everything but reads and HangUp, on every process, and revokes all open grants.
+	Freeze(ctx context.Context, by, note string) error
+	// Resume ends a freeze. It reports whether there was one.
+	Resume(ctx context.Context, by string) (bool, error)
+	// Frozen gives the freeze that holds, nil where none does. It is cheap, and at most FreshFor old.
+	Frozen(ctx context.Context) (*Frozen, error)
+
+	Close() error
+}
+
+// HangUp is the one action that neither a freeze nor an earlier attempt stops:
+// our own safety must never keep a call going.
+const HangUp = "end_call"
+
+// Call is what is known of a call before it runs. The plain fields are written
+// as they are; Payload, Card and Replaced are sealed, and Subjects become ids.
+// No field may hold a secret.
+type Call struct {
+	// Request is the id of the request in the logs.
+	Request string
+	// Principal is who asks, Credential the id of the credential they showed, Client what the program calls itself.
+	Principal, Credential, Client string
+	Action                        string
+	Class                         schemas.Class
+	// Hash is schemas.Payload.Hash.
+	Hash string
+	// Decision, Why, Rules and Policy say what was decided, by which rules of which version.
+	Decision, Why string
+	Rules         []string
+	Policy        string
+	// Subjects are the persons whom the call concerns, such as `contact:` and an id. They own what is sealed.
+	Subjects []string
+	// Payload is the request body, Card what a person saw, Replaced what an update overwrites; JSON or nil.
+	Payload, Card, Replaced []byte
+}
+
+// Txn is a call that is about to run.
+type Txn struct {
+	Call
+	// Grant is the id of the yes that it spends; empty where none was due.
+	Grant string
+	// Debits are what it takes from budgets. The ledger keeps no budgets yet and refuses any.
+	Debits []Debit
+	// Repeatable is schemas.Action.Repeatable.
+	Repeatable bool
+}
+
+// Debit is an amount taken from a budget.
+type Debit struct {
+	Budget string
+	Amount int64
+}
+
+// Settlement is how an intent ended.
+type Settlement struct {
+	// Intent is the intent's id.
+	Intent string
+	// State is Succeeded, Failed, NotSent or Unknown; or Sent, which ends nothing.
+	State Progress
+	// Sent is rpc.Result.Sent, Status rpc.Result.Status.
+	Sent   bool
+	Status int
+	// Outcome is the word that the caller gets.
+	Outcome schemas.Outcome
+	Latency time.Duration
+	// Result is Sippet's answer, kept sealed for a call that is repeated. It is
+	// dropped where it is larger than MaxResult or the action issues a credential.
+	Result []byte
+}
+
+// Event is a call that leaves no intent: a read, or one that did not run.
+type Event struct {
+	Call
+	Outcome schemas.Outcome
+	Status  int
+	Latency time.Duration
+}
+
+// MaxResult is the most of an answer that is kept.
+const MaxResult = 64 << 10
+
+// NewID gives 128 random bits, hex.
+func NewID() string {
+	var b [16]byte
+	rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}
+
+// clip bounds a text that somebody else chose.
+func clip(s string) string {
+	const most = 500
+	if len(s) <= most {
+		return s
+	}
+	return s[:most] + "…" // a rune cut in two becomes U+FFFD in the record
+}
+
+func micros(t time.Time) int64 { return t.UnixMicro() }
+
+func fromMicros(n int64) time.Time {
+	if n == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(n).UTC()
+}

@@ -1,0 +1,78 @@
+-- Times are microseconds since 1970, UTC. Ids are 128 random bits, hex.
+
+CREATE TABLE meta (
+	name  TEXT PRIMARY KEY,
+	value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- The audit chain. body is the record as it was hashed, one line of JSON.
+CREATE TABLE records (
+	seq  INTEGER PRIMARY KEY,
+	body TEXT NOT NULL
+) STRICT;
+
+-- One row a subject. tag finds it (a keyed hash of the subject), wrapped is its
+-- key under the master key, name is the subject under its own key. Erasing
+-- empties all three.
+CREATE TABLE keys (
+	id      TEXT PRIMARY KEY,
+	tag     BLOB UNIQUE,
+	wrapped BLOB,
+	name    BLOB,
+	erased  INTEGER
+) STRICT;
+
+-- print is a keyed hash of the payload's hash; seq is the record that holds the sealed payload and card.
+CREATE TABLE grants (
+	id         TEXT PRIMARY KEY,
+	principal  TEXT NOT NULL,
+	credential TEXT NOT NULL,
+	action     TEXT NOT NULL,
+	print      TEXT NOT NULL,
+	policy     TEXT NOT NULL,
+	needs      TEXT NOT NULL,
+	repeats    TEXT NOT NULL,
+	state      TEXT NOT NULL,
+	answerer   TEXT NOT NULL,
+	asked      INTEGER NOT NULL,
+	answered   INTEGER NOT NULL,
+	expires    INTEGER NOT NULL,
+	seq        INTEGER NOT NULL
+) STRICT;
+CREATE INDEX grants_open ON grants (expires) WHERE state IN ('pending', 'granted');
+
+-- keys are the ids of the keys that the call's records are sealed under; seq and settled_seq the records.
+CREATE TABLE intents (
+	id          TEXT PRIMARY KEY,
+	request     TEXT NOT NULL,
+	principal   TEXT NOT NULL,
+	credential  TEXT NOT NULL,
+	action      TEXT NOT NULL,
+	class       TEXT NOT NULL,
+	print       TEXT NOT NULL,
+	grant_id    TEXT NOT NULL,
+	owner       TEXT NOT NULL,
+	keys        TEXT NOT NULL,
+	seq         INTEGER NOT NULL,
+	prepared    INTEGER NOT NULL,
+	state       TEXT NOT NULL,
+	sent        INTEGER NOT NULL DEFAULT 0,
+	outcome     TEXT NOT NULL DEFAULT '',
+	status      INTEGER NOT NULL DEFAULT 0,
+	latency     INTEGER NOT NULL DEFAULT 0,
+	settled     INTEGER NOT NULL DEFAULT 0,
+	settled_seq INTEGER NOT NULL DEFAULT 0,
+	resolver    TEXT NOT NULL DEFAULT '',
+	note        TEXT NOT NULL DEFAULT ''
+) STRICT, WITHOUT ROWID;
+CREATE INDEX intents_same ON intents (principal, print, prepared);
+CREATE INDEX intents_open ON intents (prepared) WHERE state IN ('prepared', 'sent');
+
+CREATE TABLE freezes (
+	id      INTEGER PRIMARY KEY,
+	at      INTEGER NOT NULL,
+	who     TEXT NOT NULL,
+	note    TEXT NOT NULL,
+	resumed INTEGER,
+	resumer TEXT
+) STRICT;

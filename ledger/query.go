@@ -1,0 +1,184 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/sippet-ai/sippet-mcp/schemas"
+)
+
+// Filter chooses records; zero fields choose all.
+type Filter struct {
+	// After chooses records with a larger Seq: give the last one seen to follow the chain.
+	After        int64
+	Since, Until time.Time
+	Phase        Phase
+	Action       string
+	Principal    string
+	Outcome      schemas.Outcome
+	Intent       string
+	Grant        string
+	// Subject chooses what concerns one person: what was read and changed. Of an erased subject nothing is found.
+	Subject string
+	// Limit is the most records to give, the oldest of those chosen; with Last the newest. 0: all.
+	Limit int
+	Last  bool
+}
+
+// Records implements Ledger.
+func (s *SQLite) Records(ctx context.Context, f Filter) ([]Record, error) {
+	where, args := []string{"seq > ?"}, []any{f.After}
+	add := func(cond string, v any) { where, args = append(where, cond), append(args, v) }
+	// Times are compared by julianday: RFC 3339 with and without fractions does not sort as text.
+	if !f.Since.IsZero() {
+		add("julianday(body->>'time') >= julianday(?)", f.Since.UTC().Format(time.RFC3339Nano))
+	}
+	if !f.Until.IsZero() {
+		add("julianday(body->>'time') < julianday(?)", f.Until.UTC().Format(time.RFC3339Nano))
+	}
+	for _, c := range []struct{ key, value string }{{"phase", string(f.Phase)}, {"action", f.Action}, {"principal", f.Principal},
+		{"outcome", string(f.Outcome)}, {"intent", f.Intent}, {"grant", f.Grant}} {
+		if c.value != "" {
+			add("body->>'"+c.key+"' = ?", c.value)
+		}
+	}
+	if f.Subject != "" {
+		var id string
+		found, err := s.row(ctx, "SELECT id FROM keys WHERE tag = ?", []any{mac(s.seal.tag, f.Subject)}, &id)
+		if err != nil || !found {
+			return nil, err
+		}
+		add("instr(body, ?) > 0", id)
+	}
+	order, limit := "", -1
+	if f.Limit > 0 {
+		limit = f.Limit
+	}
+	if f.Last {
+		order = " DESC"
+	}
+	ring := s.keyring(ctx)
+	var all []Record
+	query := fmt.Sprintf("SELECT seq, body FROM records WHERE %s ORDER BY seq%s LIMIT %d", strings.Join(where, " AND "), order, limit)
+	err := s.rows(ctx, query, args, func(scan func(...any) error) error {
+		r, err := s.scanRecord(scan, ring)
+		if err == nil {
+			all = append(all, *r)
+		}
+		return err
+	})
+	if f.Last {
+		for i, j := 0, len(all)-1; i < j; i, j = i+1, j-1 {
+			all[i], all[j] = all[j], all[i]
+		}
+	}
+	return all, err
+}
+
+// recordAt reads one record; nil where it is not there.
+func (s *SQLite) recordAt(ctx context.Context, seq int64, ring *keyring) (r *Record, err error) {
+	if seq == 0 {
+		return nil, nil
+	}
+	return r, s.rows(ctx, "SELECT seq, body FROM records WHERE seq = ?", []any{seq}, func(scan func(...any) error) (err error) {
+		r, err = s.scanRecord(scan, ring)
+		return err
+	})
+}
+
+func (s *SQLite) scanRecord(scan func(...any) error, ring *keyring) (*Record, error) {
+	var seq int64
+	var line []byte
+	if err := scan(&seq, &line); err != nil {
+		return nil, err
+	}
+	r, err := decodeRecord(line)
+	if err == nil {
+		ids := r.Subjects
+		if r.Private, err = ring.open(r.Sealed, r.place()); r.Sealed != nil {
+			ids = append(ids, r.Sealed.Keys...)
+		}
+		for _, id := range ids {
+			if _, e := ring.get(id); e != nil && err == nil {
+				err = e
+			}
+			if name := ring.names[id]; name != everybody && !contains(r.People, name) {
+				r.People = append(r.People, name)
+			}
+		}
+	}
+	if err != nil {
+		var t *Trouble
+		if errors.As(err, &t) {
+			return nil, err
+		}
+		return nil, &Trouble{Corrupt, s.path, fmt.Errorf("record %d: %w", seq, err)}
+	}
+	return r, nil
+}
+
+func contains(list []string, s string) bool {
+	for _, e := range list {
+		if e == s {
+			return true
+		}
+	}
+	return false
+}
+
+// keyring opens what is sealed, for one reading.
+func (s *SQLite) keyring(ctx context.Context) *keyring {
+	return &keyring{s: s, row: func(query string, args []any, into ...any) (bool, error) { return s.row(ctx, query, args, into...) }}
+}
+
+// row reads one row outside of the writer; it reports whether there was one.
+func (s *SQLite) row(ctx context.Context, query string, args []any, into ...any) (bool, error) {
+	err := s.db.QueryRowContext(ctx, query, args...).Scan(into...)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	return err == nil, trouble(s.path, err)
+}
+
+// rows reads all rows of a query outside of the writer.
+func (s *SQLite) rows(ctx context.Context, query string, args []any, each func(scan func(...any) error) error) error {
+	r, err := s.db.QueryContext(ctx, query, args...)
+	if err != nil {
+		return trouble(s.path, err)
+	}
+	return trouble(s.path, eachRow(r, each))
+}
+
+// Erase implements Ledger.
+func (s *SQLite) Erase(ctx context.Context, subject, by string) (was bool, err error) {
+	if subject == everybody {
+		return false, fmt.Errorf("%w: no subject was named", errUsage)
+	}
+	err = s.write(ctx, func(t *tx) error {
+		var id string
+		was, err = t.row("SELECT id FROM keys WHERE tag = ?", []any{mac(s.seal.tag, subject)}, &id)
+		if err != nil || !was {
+			return err
+		}
+		if _, err := t.exec("UPDATE keys SET tag = NULL, wrapped = NULL, name = NULL, erased = ? WHERE id = ?", micros(t.now), id); err != nil {
+			return err
+		}
+		return t.append(&Record{Phase: PhaseErased, Subjects: []string{id}, By: clip(by)})
+	})
+	if err == nil && was {
+		// The log still holds the pages as they were. Where a reader keeps it from being emptied now, the last one to close does so.
+		_, err := s.db.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)")
+		if err != nil {
+			s.log.Warn("the key is destroyed, but its bytes stay in the ledger's write-ahead log until all have closed it", "cause", err)
+		}
+	}
+	return was, err
+}
+
+// digest writes a hash as the chain does.
+func digest(h [32]byte) string { return hex.EncodeToString(h[:]) }

@@ -1,0 +1,298 @@
+package ledger
+
+import (
+	"bytes"
+	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Private is what a record says of persons. It is stored sealed.
+type Private struct {
+	Payload  json.RawMessage `json:"payload,omitempty"`
+	Card     json.RawMessage `json:"card,omitempty"`
+	Replaced json.RawMessage `json:"replaced,omitempty"`
+	Result   json.RawMessage `json:"result,omitempty"`
+	// Hash is schemas.Payload.Hash. In the clear it would let anybody test a guess of the payload.
+	Hash string `json:"hash,omitempty"`
+}
+
+// Sealed is a Private under the keys of all its subjects: whoever lacks one of them cannot read it.
+type Sealed struct {
+	// Keys are the ids of the keys, sorted. The chain holds no other name of a subject.
+	Keys []string `json:"keys"`
+	// Data is nonce, AES-256-GCM ciphertext and tag.
+	Data []byte `json:"data"`
+}
+
+// everybody is the subject of what concerns no person in particular. It cannot be erased.
+const everybody = ""
+
+// sealer holds what is derived from the master key.
+type sealer struct {
+	wrap, tag, print []byte
+}
+
+// subjectKey is one subject's key, unwrapped.
+type subjectKey struct {
+	id  string
+	key []byte
+}
+
+// openSealer reads the master key, or makes it where the ledger is fresh. A
+// fingerprint of it is kept in the ledger, so that another key is noticed
+// before anything is sealed under it.
+func openSealer(ctx context.Context, conn *sql.Conn, path string, fresh bool) (*sealer, error) {
+	missing := func(err error) error { return &Trouble{MissingKey, path, err} }
+	raw, err := os.ReadFile(path)
+	if fresh && errors.Is(err, fs.ErrNotExist) {
+		key := make([]byte, 32)
+		rand.Read(key) // never fails
+		raw = []byte(base64.StdEncoding.EncodeToString(key) + "\n")
+		err = writeNew(path, raw)
+	}
+	if err != nil {
+		return nil, missing(err)
+	}
+	master, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(raw)))
+	if err != nil || len(master) != 32 {
+		return nil, missing(errors.New("it is not 32 bytes in base64"))
+	}
+	s := &sealer{derive(master, "wrap"), derive(master, "tag"), derive(master, "print")}
+	check := hex.EncodeToString(derive(master, "check"))
+	if fresh {
+		_, err = conn.ExecContext(ctx, "INSERT INTO meta (name, value) VALUES ('master', ?)", check)
+		return s, err
+	}
+	var known string
+	if err := conn.QueryRowContext(ctx, "SELECT value FROM meta WHERE name = 'master'").Scan(&known); err != nil {
+		return nil, err
+	}
+	if known != check {
+		return nil, missing(errors.New("it is not the key that this ledger was written with"))
+	}
+	return s, nil
+}
+
+// writeNew writes a file that must not exist, whole or not at all, and makes it durable.
+func writeNew(path string, data []byte) error {
+	// A crash may have left one half written. Nobody else is here: the ledger's write lock is held.
+	temp := path + ".new"
+	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err == nil {
+		err = f.Sync()
+	}
+	if e := f.Close(); err == nil {
+		err = e
+	}
+	if err == nil {
+		err = os.Rename(temp, path)
+	}
+	if err != nil {
+		return err
+	}
+	// Folders cannot be synced everywhere; where they cannot, nothing better is to be had.
+	if d, err := os.Open(filepath.Dir(path)); err == nil {
+		_ = d.Sync()
+		d.Close()
+	}
+	return nil
+}
+
+func derive(secret []byte, info string) []byte {
+	k, err := hkdf.Key(sha256.New, secret, nil, "sippet-mcp ledger "+info, 32)
+	if err != nil {
+		panic("ledger: " + err.Error()) // only for lengths that we do not ask for
+	}
+	return k
+}
+
+func mac(key []byte, text string) []byte {
+	h := hmac.New(sha256.New, key)
+	h.Write([]byte(text))
+	return h.Sum(nil)[:16]
+}
+
+// fingerprint stands for a payload's hash where it is stored in the clear.
+func (s *sealer) fingerprint(hash string) string { return hex.EncodeToString(mac(s.print, hash)) }
+
+func gcm(key []byte) cipher.AEAD {
+	b, err := aes.NewCipher(key)
+	if err != nil {
+		panic("ledger: " + err.Error()) // only for keys that are not 32 bytes
+	}
+	a, err := cipher.NewGCMWithRandomNonce(b)
+	if err != nil {
+		panic("ledger: " + err.Error())
+	}
+	return a
+}
+
+// key gives a subject's key, and makes it where there is none.
+func (t *tx) key(subject string) (subjectKey, error) {
+	if k, ok := t.keys[subject]; ok {
+		return k, nil
+	}
+	var k subjectKey
+	var wrapped []byte
+	tag := mac(t.s.seal.tag, subject)
+	found, err := t.row("SELECT id, wrapped FROM keys WHERE tag = ?", []any{tag}, &k.id, &wrapped)
+	if err != nil {
+		return k, err
+	}
+	if found {
+		if k.key, err = gcm(t.s.seal.wrap).Open(nil, nil, wrapped, []byte(k.id)); err != nil {
+			return k, &Trouble{Corrupt, t.s.path, fmt.Errorf("key %s: %w", k.id, err)}
+		}
+		t.keys[subject] = k
+		return k, nil
+	}
+	k.id, k.key = NewID(), make([]byte, 32)
+	rand.Read(k.key) // never fails
+	name := gcm(derive(k.key, "name")).Seal(nil, nil, []byte(subject), []byte(k.id))
+	_, err = t.exec("INSERT INTO keys (id, tag, wrapped, name) VALUES (?, ?, ?, ?)", k.id, tag,
+		gcm(t.s.seal.wrap).Seal(nil, nil, k.key, []byte(k.id)), name)
+	t.keys[subject] = k
+	return k, err
+}
+
+// subjectKeys gives the keys of several subjects, sorted by id; of everybody where none are named.
+func (t *tx) subjectKeys(subjects []string) ([]subjectKey, error) {
+	if len(subjects) == 0 {
+		subjects = []string{everybody}
+	}
+	keys := make([]subjectKey, 0, len(subjects))
+	for _, name := range subjects {
+		k, err := t.key(name)
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, k)
+	}
+	slices.SortFunc(keys, func(a, b subjectKey) int { return strings.Compare(a.id, b.id) })
+	return slices.CompactFunc(keys, func(a, b subjectKey) bool { return a.id == b.id }), nil
+}
+
+// sealUnder seals what is there of p; nil where nothing is. bound names the
+// place of the blob, so that it opens nowhere else.
+func sealUnder(keys []subjectKey, p Private, bound string) (*Sealed, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false) // what was stored must come back byte for byte
+	if err := e.Encode(p); err != nil {
+		return nil, fmt.Errorf("%w: what is to be sealed is not JSON: %w", errUsage, err)
+	}
+	plain := bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+	if len(plain) <= len("{}") {
+		return nil, nil
+	}
+	s := &Sealed{Keys: keyIDs(keys)}
+	s.Data = gcm(combine(keys)).Seal(nil, nil, plain, []byte(bound))
+	return s, nil
+}
+
+func keyIDs(keys []subjectKey) []string {
+	ids := make([]string, len(keys))
+	for i, k := range keys {
+		ids[i] = k.id
+	}
+	return ids
+}
+
+func combine(keys []subjectKey) []byte {
+	var all []byte
+	for _, k := range keys {
+		all = append(all, k.key...)
+	}
+	return derive(all, "record")
+}
+
+// keyring reads keys by their ids; of a destroyed one it gives nothing.
+type keyring struct {
+	s     *SQLite
+	row   func(query string, args []any, into ...any) (bool, error)
+	known map[string]*subjectKey
+	names map[string]string
+}
+
+func (r *keyring) get(id string) (*subjectKey, error) {
+	if k, ok := r.known[id]; ok {
+		return k, nil
+	}
+	var wrapped, name []byte
+	found, err := r.row("SELECT wrapped, name FROM keys WHERE id = ? AND erased IS NULL", []any{id}, &wrapped, &name)
+	if err != nil {
+		return nil, err
+	}
+	if r.known == nil {
+		r.known, r.names = map[string]*subjectKey{}, map[string]string{}
+	}
+	r.known[id] = nil
+	if !found {
+		return nil, nil
+	}
+	k := &subjectKey{id: id}
+	if k.key, err = gcm(r.s.seal.wrap).Open(nil, nil, wrapped, []byte(id)); err != nil {
+		return nil, &Trouble{Corrupt, r.s.path, fmt.Errorf("key %s: %w", id, err)}
+	}
+	if plain, err := gcm(derive(k.key, "name")).Open(nil, nil, name, []byte(id)); err == nil {
+		r.names[id] = string(plain)
+	}
+	r.known[id] = k
+	return k, nil
+}
+
+// all gives the keys of the ids; nil where one of them is destroyed.
+func (r *keyring) all(ids []string) ([]subjectKey, error) {
+	keys := make([]subjectKey, 0, len(ids))
+	for _, id := range ids {
+		k, err := r.get(id)
+		if err != nil || k == nil {
+			return nil, err
+		}
+		keys = append(keys, *k)
+	}
+	return keys, nil
+}
+
+// open reads a sealed blob; nil where a key of it is destroyed.
+func (r *keyring) open(s *Sealed, bound string) (*Private, error) {
+	if s == nil {
+		return nil, nil
+	}
+	keys, err := r.all(s.Keys)
+	if err != nil || keys == nil {
+		return nil, err
+	}
+	plain, err := gcm(combine(keys)).Open(nil, nil, s.Data, []byte(bound))
+	p := new(Private)
+	if err == nil {
+		err = json.Unmarshal(plain, p)
+	}
+	if err != nil {
+		return nil, &Trouble{Corrupt, r.s.path, fmt.Errorf("a sealed part of %s: %w", bound, err)}
+	}
+	return p, nil
+}

@@ -1,0 +1,126 @@
+package ledger
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/sippet-ai/sippet-mcp/schemas"
+)
+
+// Settle implements Ledger. What the sweeper called unknown can still be
+// settled: its process was only slow.
+func (s *SQLite) Settle(ctx context.Context, o Settlement) error {
+	switch o.State {
+	case Sent, Succeeded, Failed, NotSent, Unknown:
+	default:
+		return fmt.Errorf("%w: %q is no way for an intent to end", errUsage, o.State)
+	}
+	if o.State == NotSent && o.Sent {
+		return fmt.Errorf("%w: an intent of which something was sent did not end as not_sent", errUsage)
+	}
+	if len(o.Result) > MaxResult || !json.Valid(o.Result) {
+		o.Result = nil
+	}
+	return s.write(ctx, func(t *tx) error {
+		in, err := t.intent("SELECT "+intentColumns+" FROM intents WHERE id = ?", o.Intent)
+		switch {
+		case err != nil:
+			return err
+		case in == nil:
+			return ErrNoIntent
+		case in.State == Sent && o.State == Sent:
+			return nil
+		case in.State == Prepared, in.State == Sent:
+		case in.State == Unknown && in.By == "" && o.State != Unknown && o.State != Sent:
+		default:
+			return ErrSettled
+		}
+		return t.settle(in, &o)
+	})
+}
+
+func (t *tx) settle(in *Intent, o *Settlement) error {
+	r := in.record(PhaseSettled)
+	r.State, r.Sent, r.Outcome, r.Status, r.Latency = string(o.State), o.Sent, o.Outcome, o.Status, o.Latency.Microseconds()
+	if o.State == Sent {
+		r.Phase, r.Sent = PhaseSent, true
+		if err := t.append(r); err != nil {
+			return err
+		}
+		_, err := t.exec("UPDATE intents SET state = 'sent', sent = 1 WHERE id = ?", in.ID)
+		return err
+	}
+	if o.Result != nil && in.Class != schemas.Credential {
+		// Of a subject that was erased meanwhile nothing new is kept.
+		ring := &keyring{s: t.s, row: t.row}
+		keys, err := ring.all(strings.Split(in.keys, ","))
+		if err != nil {
+			return err
+		}
+		if keys != nil {
+			if r.Sealed, err = sealUnder(keys, Private{Result: o.Result}, r.place()); err != nil {
+				return err
+			}
+		}
+	}
+	if o.State == NotSent && in.Grant != "" {
+		if err := t.giveBack(in, r); err != nil {
+			return err
+		}
+	}
+	if err := t.append(r); err != nil {
+		return err
+	}
+	_, err := t.exec("UPDATE intents SET state = ?, sent = ?, outcome = ?, status = ?, latency = ?, settled = ?, settled_seq = ? WHERE id = ?",
+		string(o.State), o.Sent, string(o.Outcome), o.Status, o.Latency.Microseconds(), micros(t.now), r.Seq, in.ID)
+	return err
+}
+
+// giveBack makes a spent yes good again: what it was for did not happen. A
+// freeze since then has voided it.
+func (t *tx) giveBack(in *Intent, r *Record) error {
+	r.Grant = in.Grant
+	var freezes int
+	if _, err := t.row("SELECT count(*) FROM freezes WHERE at >= ? OR resumed IS NULL", []any{micros(in.Prepared)}, &freezes); err != nil {
+		return err
+	}
+	state := Granted
+	if freezes > 0 {
+		state = Revoked
+	}
+	_, err := t.exec("UPDATE grants SET state = ? WHERE id = ? AND state = 'spent'", string(state), in.Grant)
+	return err
+}
+
+// record begins a record about the intent.
+func (in *Intent) record(phase Phase) *Record {
+	return &Record{Phase: phase, Intent: in.ID, Request: in.Request, Principal: in.Principal, Credential: in.Credential, Action: in.Action, Class: in.Class}
+}
+
+// Resolve implements Ledger.
+func (s *SQLite) Resolve(ctx context.Context, id string, as Progress, text, by string) error {
+	if as != Succeeded && as != Failed || by == "" {
+		return fmt.Errorf("%w: a person resolves an intent as succeeded or failed, and is named", errUsage)
+	}
+	return s.write(ctx, func(t *tx) error {
+		in, err := t.intent("SELECT "+intentColumns+" FROM intents WHERE id = ?", id)
+		switch {
+		case err != nil:
+			return err
+		case in == nil:
+			return ErrNoIntent
+		case in.State != Unknown:
+			return ErrKnown
+		}
+		r := in.record(PhaseResolved)
+		r.State, r.By, r.Note, r.Sent = string(as), clip(by), clip(text), in.Sent
+		if err := t.append(r); err != nil {
+			return err
+		}
+		_, err = t.exec("UPDATE intents SET state = ?, resolver = ?, note = ?, settled = ?, settled_seq = ? WHERE id = ?",
+			string(as), clip(by), clip(text), micros(t.now), r.Seq, id)
+		return err
+	})
+}

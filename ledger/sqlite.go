@@ -1,0 +1,230 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+	_ "modernc.org/sqlite" // the driver
+
+	"github.com/sippet-ai/sippet-mcp/schemas"
+)
+
+// The files of a ledger, all in its folder and readable by their owner only.
+const (
+	File           = "ledger.db" // with -wal and -shm beside it while in use
+	MasterKeyFile  = "master.key"
+	SigningKeyFile = "checkpoint.key"
+	VerifyKeyFile  = "checkpoint.pub"
+	CheckpointFile = "checkpoints"
+)
+
+// busyTimeout is how long a write waits for another process to finish its own.
+const busyTimeout = 5 * time.Second
+
+// FreshFor is how old the answer of Frozen may be.
+const FreshFor = 250 * time.Millisecond
+
+// Options are how a ledger is opened.
+type Options struct {
+	// Dir is the state folder; it is created where it is missing.
+	Dir string
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+	// Log takes what goes wrong in the background; nil means nowhere.
+	Log *slog.Logger
+	// Window is how long a success answers for the same payload again where the action is not repeatable; 0 means 10 minutes.
+	Window time.Duration
+	// Stale is the age at which an intent that nobody settled becomes unknown; 0 means the longest deadline and 30 seconds.
+	Stale time.Duration
+	// Records and Age say how often a checkpoint is signed: after so many records, or once so old; 0 means 1000 and a minute.
+	Records int
+	Age     time.Duration
+}
+
+// SQLite is the ledger in a file. It is safe for concurrent use, and several
+// processes may have the same folder open.
+type SQLite struct {
+	o    Options
+	now  func() time.Time
+	log  *slog.Logger
+	path string
+	file fs.FileInfo
+
+	db   *sql.DB // reads
+	seal *sealer
+	id   string // of this ledger: the origin of its checkpoints
+	sign note.Signer
+
+	// The writer's own.
+	conn       *sql.Conn
+	statements map[string]*sql.Stmt
+	ops        chan *op
+
+	frozen  atomic.Pointer[seenFreeze]
+	signed  atomic.Int64 // up to which record a checkpoint is known
+	notes   chan Event
+	dropped atomic.Int64
+
+	once    sync.Once
+	stop    chan struct{} // closed: take no more
+	stopped chan struct{} // closed: the writer has ended
+	noted   chan struct{} // closed: the notes are written
+	ticked  chan struct{}
+}
+
+var _ Ledger = (*SQLite)(nil)
+
+// Open opens the ledger of a folder, and creates what is missing. Before it
+// returns, the intents that a process left behind have become unknown.
+func Open(ctx context.Context, o Options) (*SQLite, error) {
+	if o.Dir == "" {
+		return nil, errors.New("the ledger needs a state folder")
+	}
+	o.defaults()
+	s := &SQLite{o: o, now: o.Now, log: o.Log, path: filepath.Join(o.Dir, File),
+		statements: map[string]*sql.Stmt{}, ops: make(chan *op, maxBatch), notes: make(chan Event, maxNotes),
+		stop: make(chan struct{}), stopped: make(chan struct{}), noted: make(chan struct{}), ticked: make(chan struct{})}
+	if err := s.open(ctx); err != nil {
+		if s.db != nil {
+			s.db.Close()
+		}
+		return nil, trouble(s.path, err)
+	}
+	go s.writer()
+	if err := s.sweep(ctx); err != nil {
+		close(s.stop)
+		<-s.stopped
+		s.db.Close()
+		return nil, err
+	}
+	go s.noting()
+	go s.tick()
+	return s, nil
+}
+
+func (o *Options) defaults() {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Window <= 0 {
+		o.Window = 10 * time.Minute
+	}
+	if o.Stale <= 0 {
+		for _, a := range schemas.Actions() {
+			o.Stale = max(o.Stale, a.Deadline())
+		}
+		o.Stale += 30 * time.Second
+	}
+	if o.Records <= 0 {
+		o.Records = 1000
+	}
+	if o.Age <= 0 {
+		o.Age = time.Minute
+	}
+}
+
+func (s *SQLite) open(ctx context.Context) error {
+	if err := os.MkdirAll(s.o.Dir, 0o700); err != nil {
+		return err
+	}
+	// Before SQLite does, which would make it readable by everybody; -wal and -shm get the same mode.
+	f, err := os.OpenFile(s.path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	s.file, err = f.Stat()
+	f.Close()
+	if err != nil {
+		return err
+	}
+	// secure_delete: a destroyed key must not lie on in a free page.
+	dsn := "file:" + strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23").Replace(s.path) +
+		fmt.Sprintf("?_pragma=busy_timeout(%d)&_pragma=synchronous(FULL)&_pragma=secure_delete(ON)", busyTimeout.Milliseconds())
+	if s.db, err = sql.Open("sqlite", dsn); err != nil {
+		return err
+	}
+	s.db.SetMaxIdleConns(4)
+	s.db.SetMaxOpenConns(5)
+	if s.conn, err = s.db.Conn(ctx); err != nil {
+		return err
+	}
+	if err := wal(ctx, s.conn, s.path); err != nil {
+		return err
+	}
+	return migrate(ctx, s.conn, s.path, s.first)
+}
+
+// first reads or makes what a ledger has once: its id and its keys. It runs
+// in the transaction of the migration, so no other process does the same now.
+func (s *SQLite) first(ctx context.Context, conn *sql.Conn) error {
+	err := conn.QueryRowContext(ctx, "SELECT value FROM meta WHERE name = 'id'").Scan(&s.id)
+	fresh := errors.Is(err, sql.ErrNoRows)
+	if err != nil && !fresh {
+		return err
+	}
+	if fresh {
+		s.id = NewID()
+		if _, err := conn.ExecContext(ctx, "INSERT INTO meta (name, value) VALUES ('id', ?)", s.id); err != nil {
+			return err
+		}
+	}
+	if s.seal, err = openSealer(ctx, conn, filepath.Join(s.o.Dir, MasterKeyFile), fresh); err != nil {
+		return err
+	}
+	s.sign, err = openSigner(ctx, conn, s.o.Dir, s.id, fresh)
+	return err
+}
+
+// tick sweeps and signs in the background, until the ledger closes.
+func (s *SQLite) tick() {
+	defer close(s.ticked)
+	sweep, sign := time.NewTicker(min(15*time.Second, s.o.Stale)), time.NewTicker(s.o.Age)
+	defer sweep.Stop()
+	defer sign.Stop()
+	for {
+		var err error
+		select {
+		case <-s.stop:
+			return
+		case <-sweep.C:
+			err = s.sweep(context.Background())
+		case <-sign.C:
+			err = s.checkpoint(context.Background())
+		}
+		if err != nil {
+			s.log.Warn("the ledger's upkeep failed, it is tried again", "cause", err)
+		}
+	}
+}
+
+// Close writes what waits, signs a last checkpoint and closes the file.
+func (s *SQLite) Close() error {
+	var err error
+	s.once.Do(func() {
+		close(s.notes)
+		<-s.noted
+		err = s.checkpoint(context.Background())
+		close(s.stop)
+		<-s.ticked
+		<-s.stopped
+		s.conn.Close()
+		if e := s.db.Close(); err == nil {
+			err = trouble(s.path, e)
+		}
+	})
+	return err
+}

@@ -1,0 +1,102 @@
+package ledger
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/sippet-ai/sippet-mcp/schemas"
+)
+
+// owner names this process on its intents: machine and process namespace, process id, and a
+// random part that tells it from a dead one with the same id.
+var owner = machine() + " " + strconv.Itoa(os.Getpid()) + " " + random()
+
+func machine() string {
+	name, _ := os.Hostname()
+	// Containers may share a host name and still not see each other's processes. Elsewhere than on Linux there is no such link.
+	space, _ := os.Readlink("/proc/self/ns/pid")
+	return strings.ReplaceAll(name+space, " ", "")
+}
+
+func random() string {
+	var b [8]byte
+	rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}
+
+// gone reports whether the process of that name has certainly ended.
+func gone(name string) bool {
+	if name == owner {
+		return false
+	}
+	place, rest, _ := strings.Cut(name, " ")
+	id, _, _ := strings.Cut(rest, " ")
+	pid, err := strconv.Atoi(id)
+	if err != nil || place != machine() {
+		return false
+	}
+	if pid == os.Getpid() {
+		return true // it had our id before us
+	}
+	p, err := os.FindProcess(pid)
+	if err != nil {
+		return false
+	}
+	defer p.Release()
+	// Where signal 0 does not exist the error is another one, and age alone decides.
+	return errors.Is(p.Signal(syscall.Signal(0)), os.ErrProcessDone)
+}
+
+// sweep makes intents unknown that nobody will settle: their process has
+// ended, or they are older than any request can last.
+func (s *SQLite) sweep(ctx context.Context) error {
+	stale := func(now time.Time, prepared int64, who string) bool {
+		return now.Sub(fromMicros(prepared)) > s.o.Stale || gone(who)
+	}
+	const query = "SELECT id, owner, prepared FROM intents WHERE state IN ('prepared', 'sent')"
+	find := func(now time.Time, ids *[]string) func(func(...any) error) error {
+		return func(scan func(...any) error) error {
+			var id, who string
+			var prepared int64
+			err := scan(&id, &who, &prepared)
+			if err == nil && stale(now, prepared, who) {
+				*ids = append(*ids, id)
+			}
+			return err
+		}
+	}
+	// A look first, so that nothing is written where nothing is stale.
+	var ids []string
+	if err := s.rows(ctx, query, nil, find(s.now(), &ids)); err != nil || len(ids) == 0 {
+		return err
+	}
+	return s.write(ctx, func(t *tx) error {
+		var ids []string
+		if err := t.rows(query, nil, find(t.now, &ids)); err != nil {
+			return err
+		}
+		for _, id := range ids {
+			in, err := t.intent("SELECT "+intentColumns+" FROM intents WHERE id = ?", id)
+			if err != nil || in == nil {
+				return err
+			}
+			r := in.record(PhaseSwept)
+			r.State, r.Outcome, r.Sent = string(Unknown), schemas.OutcomeUnknown, true
+			if err := t.append(r); err != nil {
+				return err
+			}
+			if _, err := t.exec("UPDATE intents SET state = 'unknown', sent = 1, outcome = ?, settled = ?, settled_seq = ? WHERE id = ?",
+				string(schemas.OutcomeUnknown), micros(t.now), r.Seq, id); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}

@@ -1,0 +1,268 @@
+package ledger
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+)
+
+// op is one change to the ledger, waiting for its transaction.
+type op struct {
+	ctx  context.Context
+	run  func(*tx) error
+	done chan error
+	err  error
+}
+
+// maxBatch bounds a transaction, so that the last of a flood does not delay the first.
+const maxBatch = 256
+
+// write runs a change in a transaction and returns when it is durable, or
+// refused. Changes that wait together share one transaction and its one fsync.
+// A context that ends while the change waits its turn takes it back; after
+// that the caller gets the outcome, however late, because it counts.
+func (s *SQLite) write(ctx context.Context, run func(*tx) error) error {
+	o := &op{ctx: ctx, run: run, done: make(chan error, 1)}
+	select {
+	case <-s.stop:
+		return &Trouble{Kind: Closed, Path: s.path}
+	case <-ctx.Done():
+		return ctx.Err()
+	case s.ops <- o:
+	}
+	select {
+	case err := <-o.done:
+		return err
+	case <-s.stopped:
+		select {
+		case err := <-o.done:
+			return err
+		default:
+			return &Trouble{Kind: Closed, Path: s.path}
+		}
+	}
+}
+
+// writer drains the queue until the ledger closes; it is the only goroutine that writes.
+func (s *SQLite) writer() {
+	defer close(s.stopped)
+	for {
+		select {
+		case o := <-s.ops:
+			s.batch(o)
+			continue
+		default:
+		}
+		select {
+		case o := <-s.ops:
+			s.batch(o)
+		case <-s.stop:
+			// What was queued before the end still counts.
+			for {
+				select {
+				case o := <-s.ops:
+					s.batch(o)
+				default:
+					return
+				}
+			}
+		}
+	}
+}
+
+func (s *SQLite) batch(first *op) {
+	ops := []*op{first}
+	take := func() {
+		for len(ops) < maxBatch {
+			select {
+			case o := <-s.ops:
+				ops = append(ops, o)
+			default:
+				return
+			}
+		}
+	}
+	take()
+	t, err := s.begin()
+	if err == nil {
+		for i := 0; i < len(ops); i++ {
+			if ops[i].err = t.one(ops[i]); t.broken != nil {
+				break
+			}
+			if i == len(ops)-1 {
+				take()
+			}
+		}
+		if t.broken == nil && t.head.seq-s.signed.Load() >= int64(s.o.Records) {
+			t.broken = t.checkpoint()
+		}
+		err = t.commit()
+	}
+	if err != nil {
+		err = trouble(s.path, err)
+	}
+	for _, o := range ops {
+		if err != nil {
+			o.done <- err
+		} else {
+			o.done <- o.err
+		}
+	}
+}
+
+// tx is an open write transaction.
+type tx struct {
+	s    *SQLite
+	now  time.Time
+	head head
+	// keys are the subjects' keys that this transaction has met.
+	keys map[string]subjectKey
+	// broken is set where the transaction itself failed, which fails everything in it.
+	broken error
+	// after run once the transaction is durable.
+	after []func()
+}
+
+// head is the end of the chain.
+type head struct {
+	seq  int64
+	hash [sha256.Size]byte
+}
+
+func (s *SQLite) begin() (*tx, error) {
+	if err := s.same(); err != nil {
+		return nil, err
+	}
+	t := &tx{s: s, now: s.now().UTC().Truncate(time.Microsecond), keys: map[string]subjectKey{}}
+	if _, err := t.exec("BEGIN IMMEDIATE"); err != nil {
+		return nil, err
+	}
+	var err error
+	if t.head, err = t.loadHead(); err != nil {
+		t.rollback()
+		return nil, err
+	}
+	return t, nil
+}
+
+// same says whether the file is still the one that was opened: SQLite would
+// write on to a file that was deleted, and a freeze by others would go unseen.
+func (s *SQLite) same() error {
+	now, err := os.Stat(s.path)
+	if err != nil || !os.SameFile(s.file, now) {
+		return &Trouble{Replaced, s.path, err}
+	}
+	return nil
+}
+
+// one runs an op between savepoints, so that a refusal undoes its own changes only.
+func (t *tx) one(o *op) (err error) {
+	if o.ctx.Err() != nil {
+		return o.ctx.Err()
+	}
+	if _, err := t.exec("SAVEPOINT op"); err != nil {
+		t.broken = err
+		return err
+	}
+	before, after := t.head, len(t.after)
+	if err = o.run(t); err == nil {
+		_, err = t.exec("RELEASE op")
+		t.broken = err
+		return err
+	}
+	if !refusal(err) {
+		err = trouble(t.s.path, err)
+	}
+	t.head, t.after, t.keys = before, t.after[:after], map[string]subjectKey{}
+	if _, e := t.exec("ROLLBACK TO op"); e != nil {
+		t.broken = err // a full disk has ended the transaction already: report that, not this
+		return err
+	}
+	if _, e := t.exec("RELEASE op"); e != nil {
+		t.broken = e
+	}
+	return err
+}
+
+func (t *tx) commit() error {
+	if t.broken == nil {
+		_, t.broken = t.exec("COMMIT")
+	}
+	if t.broken != nil {
+		t.rollback()
+		return t.broken
+	}
+	for _, f := range t.after {
+		f()
+	}
+	return nil
+}
+
+// rollback ends the transaction. SQLite has done so itself after some errors, so its error says nothing.
+func (t *tx) rollback() { _, _ = t.exec("ROLLBACK") }
+
+// exec runs a statement and gives the number of rows it changed.
+func (t *tx) exec(query string, args ...any) (int64, error) {
+	st, err := t.s.statement(query)
+	if err != nil {
+		return 0, err
+	}
+	r, err := st.Exec(args...)
+	if err != nil {
+		return 0, err
+	}
+	return r.RowsAffected()
+}
+
+// row reads one row; it reports whether there was one.
+func (t *tx) row(query string, args []any, into ...any) (bool, error) {
+	st, err := t.s.statement(query)
+	if err != nil {
+		return false, err
+	}
+	err = st.QueryRow(args...).Scan(into...)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// rows reads all rows of a query.
+func (t *tx) rows(query string, args []any, each func(scan func(...any) error) error) error {
+	st, err := t.s.statement(query)
+	if err != nil {
+		return err
+	}
+	r, err := st.Query(args...)
+	if err != nil {
+		return err
+	}
+	return eachRow(r, each)
+}
+
+func eachRow(r *sql.Rows, each func(scan func(...any) error) error) error {
+	defer r.Close()
+	for r.Next() {
+		if err := each(r.Scan); err != nil {
+			return err
+		}
+	}
+	return r.Err()
+}
+
+// statement prepares a query once on the writer's connection.
+func (s *SQLite) statement(query string) (*sql.Stmt, error) {
+	if st := s.statements[query]; st != nil {
+		return st, nil
+	}
+	st, err := s.conn.PrepareContext(context.Background(), query)
+	if err != nil {
+		return nil, fmt.Errorf("prepare: %w", err)
+	}
+	s.statements[query] = st
+	return st, nil
+}
