@@ -23,6 +23,8 @@ type Card struct {
 	Why string `json:"why"`
 	// Principal is who asks.
 	Principal string `json:"principal"`
+	// Simulated says that nothing real happens.
+	Simulated bool `json:"simulated,omitempty"`
 	// Reason is what the model gave as its reason; empty where it gave none.
 	Reason  string    `json:"reason,omitempty"`
 	Expires time.Time `json:"expires"`
@@ -36,41 +38,61 @@ type Line struct {
 
 const (
 	maxLines = 40
-	maxValue = 160 // characters
+	maxValue = 150 // characters
+	maxName  = 40
 )
 
-func newCard(p *schemas.Payload, principal string, v Verdict, expires time.Time) Card {
-	c := Card{Action: p.Action.Name, Effect: p.Action.Effect, Why: v.Why, Principal: principal,
+func newCard(call Call, v Verdict, expires time.Time, simulated bool) Card {
+	p := call.Payload
+	c := Card{Action: p.Action.Name, Effect: p.Action.Effect, Why: v.Why, Principal: call.Principal, Simulated: simulated,
 		Reason: schemas.Escape(p.Reason, schemas.MaxReason), Expires: expires}
 	c.Sentence = fill(p.Action.Ask, p.Args)
-	for _, key := range []string{"identity", "input"} {
-		if v, ok := p.Args[key]; ok {
-			c.add(key, v)
-		}
-	}
+	c.lines(p.Args)
 	return c
 }
 
-func (c *Card) add(name string, v any) {
-	if m, ok := v.(map[string]any); ok && len(m) > 0 {
-		for _, k := range schemas.SortedKeys(m) {
-			c.add(name+"."+schemas.Escape(k, 40), m[k])
-		}
-		return
+// lines lists the payload level by level: what an action takes by name comes
+// before what somebody can add at will inside a map, so that the one cannot crowd out the other.
+func (c *Card) lines(args map[string]any) {
+	type entry struct {
+		name  string
+		value any
 	}
-	switch {
-	case len(c.Lines) < maxLines:
-		c.Lines = append(c.Lines, Line{name, show(v)})
-	case len(c.Lines) == maxLines:
-		c.Lines = append(c.Lines, Line{"…", "more values than a card can show"})
+	level := []entry{}
+	for _, key := range []string{"identity", "input"} {
+		if v, ok := args[key]; ok {
+			level = append(level, entry{key, v})
+		}
+	}
+	hidden := 0
+	for len(level) > 0 {
+		var deeper []entry
+		for _, e := range level {
+			if m, ok := e.value.(map[string]any); ok && len(m) > 0 {
+				for _, k := range schemas.SortedKeys(m) {
+					deeper = append(deeper, entry{e.name + "." + shown(k, maxName), m[k]})
+				}
+				continue
+			}
+			if len(c.Lines) < maxLines {
+				c.Lines = append(c.Lines, Line{e.name, show(e.value)})
+			} else {
+				hidden++
+			}
+		}
+		level = deeper
+	}
+	if hidden > 0 {
+		c.Lines = append(c.Lines, Line{"…", fmt.Sprintf("%d more values that this card has no room for", hidden)})
 	}
 }
 
-// show writes a value so that it is one line and cannot be taken for anything else.
+// show writes a value so that it is one line and cannot be taken for anything
+// else: a text that is more than a word stands in quotes.
 func show(v any) string {
 	switch v := v.(type) {
 	case string:
-		return schemas.Escape(v, maxValue)
+		return shown(v, maxValue)
 	case []any:
 		if len(v) > 0 {
 			parts := make([]string, 0, 5)
@@ -86,6 +108,15 @@ func show(v any) string {
 	}
 	raw, _ := json.Marshal(v)
 	return schemas.Escape(string(raw), maxValue)
+}
+
+var word = regexp.MustCompile(`^[A-Za-z0-9_.:+@/-]{1,64}$`)
+
+func shown(s string, max int) string {
+	if word.MatchString(s) {
+		return s
+	}
+	return `"` + strings.ReplaceAll(schemas.Escape(s, max), `"`, `\"`) + `"`
 }
 
 var placeholder = regexp.MustCompile(`\{([^}]+)\}`)
@@ -113,6 +144,9 @@ func fill(sentence string, args map[string]any) string {
 // Text is the card in short, for an elicitation or a terminal: no markup, no links.
 func (c Card) Text() string {
 	var b strings.Builder
+	if c.Simulated {
+		b.WriteString("SIMULATED: this is the sandbox, nothing real happens.\n")
+	}
 	fmt.Fprintf(&b, "%s\n%s\n", c.Sentence, c.Effect)
 	for _, l := range c.Lines {
 		fmt.Fprintf(&b, "\n  %s: %s", l.Name, l.Value)

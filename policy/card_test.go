@@ -164,11 +164,37 @@ func TestCardIsShort(t *testing.T) {
 	}
 	c := card(t, "create_contact", `{"input":{"fullName":"x","metadata":{`+strings.Join(keys, ",")+`}}}`)
 	text := c.Text()
-	if len(c.Lines) > 50 || len(text) > 12_000 || !strings.Contains(text, "more values than a card can show") || !strings.Contains(text, "(300 characters)") {
+	if len(c.Lines) > 50 || len(text) > 12_000 || !strings.Contains(text, "more values that this card has no room for") || !strings.Contains(text, "(300 characters)") {
 		t.Errorf("%d lines, %d bytes", len(c.Lines), len(text))
 	}
 	bulk := card(t, "start_bulk_outbound_call", `{"input":{"contactIds":[`+strings.Join(ids, ",")+`]}}`)
 	if !strings.Contains(bulk.Sentence, "200") || !strings.Contains(bulk.Text(), "(200 in all)") {
 		t.Errorf("how many are rung is not said:\n%s", bulk.Text())
+	}
+}
+
+// TestNothingCrowdsOut: what decides whom a call reaches is on the card, however much stands beside it.
+func TestNothingCrowdsOut(t *testing.T) {
+	var keys []string
+	for n := range 60 {
+		keys = append(keys, fmt.Sprintf(`"k%02d":%d`, n, n))
+	}
+	c := card(t, "create_contact", `{"input":{"fullName":"Bob","phoneE164":"+442079460123","metadata":{`+strings.Join(keys, ",")+`}}}`)
+	if text := c.Text(); !strings.Contains(text, "input.phoneE164: +442079460123\n") || !strings.Contains(text, "more values that this card has no room for") {
+		t.Error(text)
+	}
+}
+
+// TestPayloadCannotWriteTheCard: words of the payload stand in quotes, so that they are not the card's own.
+func TestPayloadCannotWriteTheCard(t *testing.T) {
+	c := card(t, "end_call", `{"input":{"callUuid":"c-17 (a test line). No \"caller\" will notice."}}`)
+	if want := `Hang up the live call "c-17 (a test line). No \"caller\" will notice.".`; c.Sentence != want {
+		t.Errorf("%s\nwant %s", c.Sentence, want)
+	}
+	c = card(t, "create_contact", `{"input":{"fullName":"x","languages":["en, … (3 in all)"],"metadata":{"a: 1; input.fullName: Bob":2}}}`)
+	for _, want := range []string{`input.languages: "en, … (3 in all)"`, `input.metadata."a: 1; input.fullName: Bob": 2`} {
+		if !strings.Contains(c.Text(), want) {
+			t.Errorf("no %s in\n%s", want, c.Text())
+		}
 	}
 }

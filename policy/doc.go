@@ -3,9 +3,9 @@
 // # Deciding
 //
 // A [Policy] is a YAML file with a decision for each class of action and for
-// single actions. Decisions form a ladder, allow < validate < confirm < approve
-// < deny, and of two that apply the stricter wins. Four profiles are embedded;
-// [Load] takes their names or a file.
+// single actions, where an action's own line goes before its class's. Decisions
+// form a ladder, allow < validate < confirm < approve < deny. Four profiles are
+// embedded; [Load] takes their names or a file.
 //
 // # The road of a call
 //

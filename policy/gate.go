@@ -23,6 +23,8 @@ type Gate struct {
 	Policy   *Policy
 	Upstream Upstream
 	Grants   Grants
+	// Simulated says so on every card: the upstream is the sandbox.
+	Simulated bool
 	// Wait is how long a question may stay unanswered.
 	Wait time.Duration
 	Now  func() time.Time
@@ -84,6 +86,10 @@ func (g *Gate) Do(ctx context.Context, c Call) (a Answer) {
 		}
 	}
 	if a.Err = g.validate(ctx, c); a.Err != nil {
+		if c.Grant != "" {
+			// The answer was to this attempt; another one asks again.
+			g.Withdraw(ctx, c)
+		}
 		return a
 	}
 	if a.Verdict.Decision == Confirm {
@@ -101,7 +107,12 @@ func (g *Gate) Do(ctx context.Context, c Call) (a Answer) {
 // Explain says what Do would meet, and runs nothing: the verdict, and what
 // Sippet's validate says of the payload (nil where it passes).
 func (g *Gate) Explain(ctx context.Context, c Call) (Verdict, *schemas.Error) {
-	return g.Policy.Decide(c.Payload.Action), g.validate(ctx, c)
+	v := g.Policy.Decide(c.Payload.Action)
+	switch v.Decision {
+	case Allow, Validate, Confirm:
+		return v, g.validate(ctx, c)
+	}
+	return v, refusal(c.Payload.Action, v)
 }
 
 // Record keeps a person's answer to the question c.Grant. by says who
@@ -134,7 +145,7 @@ func (g *Gate) ask(ctx context.Context, c Call, a Answer) Answer {
 		a.Err = grantError(err)
 		return a
 	}
-	a.Pending = &Pending{Grant: n.ID, Card: newCard(c.Payload, c.Principal, a.Verdict, n.Expires)}
+	a.Pending = &Pending{Grant: n.ID, Card: newCard(c, a.Verdict, n.Expires, g.Simulated)}
 	a.Err = &schemas.Error{Outcome: schemas.ApprovalPending,
 		Message: fmt.Sprintf("a person must agree before %s runs; nothing ran", c.Payload.Action.Name),
 		Next:    "ask the person, then call again with their answer"}
@@ -184,9 +195,9 @@ func refusal(a *schemas.Action, v Verdict) *schemas.Error {
 		e.Next = "tell the person to do this in Sippet itself: a credential must not pass through an AI"
 	case v.Decision == Approve:
 		e.Message = fmt.Sprintf("%s needs the yes of another person, and this version has no place to give it; nothing ran", a.Name)
-		e.Next = "tell the person to do this in Sippet itself, or to start the server with a policy that confirms it, such as --policy desktop"
+		e.Next = "tell the person, who can do this in Sippet itself"
 	default:
-		e.Next = "do not try again; if it must be done, the person can start the server with another --policy"
+		e.Next = "do not try again; tell the person, who decides what this server may do"
 	}
 	e.Message += " (" + v.Why + ")"
 	return e

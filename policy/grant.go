@@ -93,11 +93,12 @@ func (m *Memory) Open(_ context.Context, g Grant) error {
 	defer m.mu.Unlock()
 	now, waiting := m.now(), 0
 	for id, old := range m.all {
-		open := old.State == Waiting && now.Before(old.Expires)
+		// A yes that was not used is open too: with a new card the old answer is void.
+		open := (old.State == Waiting || old.State == Granted) && now.Before(old.Expires)
 		switch {
 		case open && old.bound() == g.bound():
 			old.State = Revoked
-		case open:
+		case open && old.State == Waiting:
 			waiting++
 		case now.Sub(old.Expires) > kept || len(m.all) > maxKept && old.State != Granted:
 			delete(m.all, id)

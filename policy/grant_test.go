@@ -1,6 +1,7 @@
 package policy_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -192,5 +193,33 @@ func TestGrantedUnderFlood(t *testing.T) {
 		if err := s.Spend(t.Context(), g); err != nil {
 			t.Fatalf("a flood of questions voided a person's answer: %v", err)
 		}
+	}
+}
+
+// TestOneAnswerAtATime: asked anew, an earlier yes that was not used is void, whatever the new answer is.
+func TestOneAnswerAtATime(t *testing.T) {
+	now := time.Now()
+	m := policy.NewMemory(func() time.Time { return now })
+	ctx := context.Background()
+	first := policy.Grant{ID: "1", Principal: "ada", Action: "end_call", Hash: "h", Policy: "v", Expires: now.Add(time.Minute)}
+	second := first
+	second.ID = "2"
+	if err := m.Open(ctx, first); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Record(ctx, first, policy.Granted, "test"); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Open(ctx, second); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Spend(ctx, first); !errors.Is(err, policy.ErrGrantRevoked) {
+		t.Errorf("the first yes can still be spent: %v", err)
+	}
+	if err := m.Record(ctx, second, policy.Refused, "test"); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Spend(ctx, first); !errors.Is(err, policy.ErrGrantRevoked) {
+		t.Errorf("after a no the first yes can be spent: %v", err)
 	}
 }

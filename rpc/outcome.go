@@ -86,7 +86,7 @@ func (c *Client) explainRefusal(e *schemas.Error, rep *reply, r Request, how man
 	if rep.envelope {
 		if how == validating {
 			e.Outcome = schemas.ValidationFailed
-			e.Message = fmt.Sprintf("sippet's validation refused %s; it did not run", r.Action)
+			e.Message = fmt.Sprintf("sippet's validation refused %s", r.Action)
 		} else {
 			e.Message = fmt.Sprintf("sippet refused %s", r.Action)
 		}
@@ -100,6 +100,7 @@ func (c *Client) explainRefusal(e *schemas.Error, rep *reply, r Request, how man
 		default:
 			e.Next = advice(e.Details)
 		}
+		e.Message += "; nothing ran"
 		return
 	}
 	switch s := rep.status; s {

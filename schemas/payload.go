@@ -52,7 +52,8 @@ type Limits struct {
 }
 
 // Check turns the arguments of a tool call into the payload that would be
-// sent, or an [InvalidArguments] error with every fault. raw is JSON; empty
+// sent, or an [InvalidArguments] error with its faults: those of its shape
+// and, where that is right, those of its meaning. raw is JSON; empty
 // and null mean no arguments.
 func (a *Action) Check(raw []byte, l Limits) (*Payload, error) {
 	args, err := decode(raw)
@@ -171,7 +172,8 @@ func (a *Action) fill(p *Payload, args map[string]any, l Limits) {
 		return
 	}
 	p.Window = true
-	since := l.Now.UTC().Add(-24 * time.Hour).Format("2006-01-02T15:04:05.000000Z")
+	// From a full hour, so that the same call is the same payload when a person has answered.
+	since := l.Now.UTC().Add(-24 * time.Hour).Truncate(time.Hour).Format("2006-01-02T15:04:05.000000Z")
 	args["filter"] = map[string]any{a.Resource.TimeField: map[string]any{"greaterThanOrEqual": since}}
 	if _, ok := args["sort"]; !ok {
 		args["sort"] = "-" + a.Resource.TimeField

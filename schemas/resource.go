@@ -49,7 +49,7 @@ type Field struct {
 // Trusted reports whether the field's content is made by Sippet (ids, words,
 // numbers, times) and not by a caller, a contact or an email. Untrusted is the
 // default. A trusted field is still shown as text from outside when its value
-// does not look like its kind: see [Field.Looks].
+// does not look like its kind.
 func (f *Field) Trusted() bool {
 	switch f.Kind {
 	case Text, Texts, Map:

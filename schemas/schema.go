@@ -12,7 +12,7 @@ import (
 // above it answers a page that looks complete and is not.
 const (
 	MaxLimit     = 250
-	MaxReason    = 500     // characters of `reason`
+	MaxReason    = 500     // characters of `reason` that a person is shown
 	MaxArguments = 8 << 20 // bytes of a call's arguments
 )
 
@@ -53,8 +53,7 @@ func (a *Action) build() {
 		add("page", pageSchema(), false)
 	}
 	if a.Class != Read {
-		max := uint64(MaxReason)
-		add("reason", &jsonschema.Schema{Type: "string", MaxLength: &max, Description: a.reasonText()}, false)
+		add("reason", &jsonschema.Schema{Type: "string", Description: a.reasonText()}, false)
 	}
 	a.check = compile(s)
 	slim(s)

@@ -17,6 +17,7 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
 
+	"github.com/sippet-ai/sippet-mcp/rpc"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 	"github.com/sippet-ai/sippet-mcp/tools"
 )
@@ -24,8 +25,8 @@ import (
 const (
 	// sessionIdle ends sessions that clients left without a word.
 	sessionIdle = 10 * time.Minute
-	// grace is how long calls in flight may go on when the server is told to stop.
-	grace = 35 * time.Second
+	// grace is how long calls in flight may go on when the server is told to stop: a validate, a run, and a little.
+	grace = 2*rpc.DefaultDeadline + 5*time.Second
 )
 
 // HTTP serves streamable HTTP at /mcp and health at /healthz.
@@ -86,7 +87,10 @@ func (h *HTTP) Serve(ctx context.Context, ln net.Listener) error {
 	}
 	stop, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
-	return srv.Shutdown(stop)
+	if err := srv.Shutdown(stop); err != nil {
+		return fmt.Errorf("calls in flight did not end within %s; see the log for how they ended", grace)
+	}
+	return nil
 }
 
 func (h *HTTP) handler(streams context.Context) http.Handler {

@@ -24,7 +24,7 @@ const (
 	workers    = 64
 	queue      = 1000
 	// lastCalls is how long calls in flight may go on after the input has ended.
-	lastCalls = 35 * time.Second
+	lastCalls = grace
 )
 
 // Stdio serves one client on in and out until in ends or ctx does. The SDK

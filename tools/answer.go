@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/sippet-ai/sippet-mcp/policy"
@@ -41,11 +42,15 @@ var textBounds = []int{0, 8000, 2000, 400, 80}
 // fit writes a record so that both outputs grow by at most room bytes; false where it cannot.
 func fit(w *render, v []byte, res *schemas.Resource, base string, room int) bool {
 	m := w.mark()
-	for _, n := range textBounds {
-		w.maxText = n
+	bounds := textBounds
+	if len(v) > 20*room {
+		bounds = bounds[len(bounds)-1:] // no use in trying the others
+	}
+	defer func() { w.maxText, w.limit, w.deep = 0, 0, 0 }()
+	for _, n := range bounds {
+		w.maxText, w.limit, w.deep = n, m.fenced+room, 0
 		w.record(v, res, base)
-		w.maxText = 0
-		if len(w.fenced)-m.fenced <= room {
+		if len(w.fenced)-m.fenced <= room && !w.over {
 			return true
 		}
 		w.back(m)
@@ -72,7 +77,8 @@ func (r *Runner) single(p *schemas.Payload, data []byte, w *render, notes []stri
 
 // envelope is what a list answers, whichever of its shapes Sippet chose.
 type envelope struct {
-	rows    [][]byte
+	rows    [][]byte // as many as could be shown, and one more
+	total   int      // how many there were
 	paged   bool
 	kind    string // keyset or offset
 	hasMore bool
@@ -83,11 +89,16 @@ type envelope struct {
 }
 
 // open reads a list's answer: a plain array, a page of either kind, or null.
-// What is none of these is shown as a list of that one thing.
-func open(data []byte) (e envelope) {
+// What is none of these is shown as a list of that one thing. Only keep rows are kept.
+func open(data []byte, keep int) (e envelope) {
+	row := func(_, v []byte) {
+		if e.total++; e.total <= keep {
+			e.rows = append(e.rows, v)
+		}
+	}
 	switch data[0] {
 	case '[':
-		schemas.EachJSON(data, func(_, v []byte) { e.rows = append(e.rows, v) })
+		schemas.EachJSON(data, row)
 		return e
 	case 'n':
 		return e
@@ -104,36 +115,49 @@ func open(data []byte) (e envelope) {
 			case `"type"`:
 				e.kind = schemas.DecodeString(v)
 			case `"nextPage"`:
-				e.next = schemas.DecodeString(v)
+				e.next = cursor(v)
 			case `"previousPage"`:
-				e.before = schemas.DecodeString(v)
+				e.before = cursor(v)
 			case `"count"`:
-				if v[0] != 'n' {
+				if number.looks(v) {
 					e.count = v
 				}
 			}
 		})
 		if results != nil && results[0] == '[' {
 			e.paged = true
-			schemas.EachJSON(results, func(_, v []byte) { e.rows = append(e.rows, v) })
+			schemas.EachJSON(results, row)
 			return e
 		}
 	}
-	e.rows = [][]byte{data}
+	row(nil, data)
 	return e
+}
+
+// maxCursor is more than a cursor over any sort needs.
+const maxCursor = 4 << 10
+
+// cursor reads an opaque cursor. It is shown as our own, in next, so it must
+// be one word of printable ASCII; what is not cannot be a cursor.
+func cursor(v []byte) string {
+	s := schemas.DecodeString(v)
+	if len(s) > maxCursor || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' || r == '<' || r == '[' }) {
+		return ""
+	}
+	return s
 }
 
 // list shows a list in the one shape: results, hasMore, next, asOf, and what was left out.
 func (r *Runner) list(ctx context.Context, q Request, p *schemas.Payload, data []byte, w *render, notes []string) []string {
-	e := open(data)
-	begin, sent := w.mark(), len(e.rows)
+	e := open(data, r.rows()+1)
+	begin, sent := w.mark(), e.total
 	shown := r.rowsThatFit(p, e, w)
 	back := backwards(p)
 	// Going backwards, the rows at the end of a page are those next to the ones seen before: cut at its end, a page
 	// would lose them for good. So it is fetched again at the length that fits.
-	for back && e.paged && shown > 0 && shown < len(e.rows) {
+	for back && e.paged && shown > 0 && shown < e.total {
 		short, ok := r.shorter(ctx, q, p, shown)
-		if !ok || len(short.rows) >= len(e.rows) {
+		if !ok || short.total >= e.total {
 			break
 		}
 		w.back(begin)
@@ -144,14 +168,14 @@ func (r *Runner) list(ctx context.Context, q Request, p *schemas.Payload, data [
 	w.put("]")
 
 	limit := pageLimit(p)
-	over := e.paged && limit > 0 && int64(len(e.rows)) > limit
+	over := e.paged && limit > 0 && int64(e.total) > limit
 	more := e.hasMore || left > 0 || over
 	var next map[string]any
 	switch {
 	case !more:
 	case !e.paged:
 		next = r.nextInTime(p, e, shown)
-	case back && shown > 0 && shown == len(e.rows):
+	case back && shown > 0 && shown == e.total:
 		next = nextPage(p, e)
 	case left > 0 || over:
 		next = r.nextAfterCut(ctx, q, p, e, shown)
@@ -160,9 +184,16 @@ func (r *Runner) list(ctx context.Context, q Request, p *schemas.Payload, data [
 	}
 	w.put(`,"hasMore":` + strconv.FormatBool(more))
 	if next != nil {
-		w.own("next", next)
+		// It repeats the caller's own arguments, which may be long.
+		if raw := encode(next); len(raw) <= max(r.bytes()/4, 2000) {
+			w.put(`,"next":`)
+			w.putRaw(raw)
+		} else {
+			next = nil
+			notes = append(notes, "there is more, but your arguments are too long to repeat here; page on with a shorter filter")
+		}
 	}
-	if e.count != nil && e.count[0] != '"' && e.count[0] != '{' && e.count[0] != '[' {
+	if e.count != nil {
 		w.put(`,"count":`)
 		w.putRaw(e.count)
 	}
@@ -177,7 +208,7 @@ func (r *Runner) list(ctx context.Context, q Request, p *schemas.Payload, data [
 	if over {
 		notes = append(notes, "the server sent more rows than were asked for, so hasMore may be wrong; go on with next")
 	}
-	if limit == schemas.MaxLimit && len(e.rows) < schemas.MaxLimit && !e.hasMore && e.paged {
+	if limit == schemas.MaxLimit && e.total < schemas.MaxLimit && !e.hasMore && e.paged {
 		notes = append(notes, "the server may cut pages of this size short without saying so; ask with a smaller limit to be sure")
 	}
 	return notes
@@ -193,9 +224,11 @@ func (r *Runner) rowsThatFit(p *schemas.Payload, e envelope, w *render) int {
 		}
 		m := w.mark()
 		if shown > 0 {
+			w.limit = begin + r.bytes()
 			w.put(",")
 			w.record(row, p.Action.Resource, "results[]")
-			if len(w.fenced)-begin > r.bytes() {
+			w.limit = 0
+			if w.over || len(w.fenced)-begin > r.bytes() {
 				w.back(m)
 				break
 			}
@@ -302,7 +335,7 @@ func (r *Runner) shorter(ctx context.Context, q Request, p *schemas.Payload, n i
 	if a.Err != nil {
 		return envelope{}, false
 	}
-	return open(a.Data), true
+	return open(a.Data, r.rows()+1), true
 }
 
 // backwards reports whether the page is the one before a cursor.

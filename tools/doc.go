@@ -13,7 +13,7 @@
 // `message`, whether anything may have happened in `ran`, and what to do in
 // `nextStep`. The text content is the same as compact JSON, except that every
 // text that came from outside (a caller, a contact, an email, a server's
-// message) stands between <marker> and </marker>, where the marker is random
+// message) stands between [marker] and [/marker], where the marker is random
 // for each answer and named in _meta.
 //
 // # Asking

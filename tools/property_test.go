@@ -175,7 +175,7 @@ func (m *machine) bring(rt *rapid.T, q *asked, w int, who, action, args, answer,
 	r := m.send(rt, w, who, action, args, state, answer)
 	fits := state == q.state && w == q.world && who == q.who && action == q.action && args == q.args
 	switch {
-	case !fits, q.stand == "spent", q.stand == "withdrawn", q.stand == "" && !m.now.Before(q.expires), q.stand == "yes" && !m.now.Before(q.expires):
+	case !fits, q.stand == "spent", q.stand == "withdrawn", q.stand == "" && !m.now.Before(q.expires):
 		// Whatever the answer is, it does nothing, and asks Sippet nothing. Only its outcome may say what the policy would.
 		m.expect(rt, r, "denied")
 	case q.stand == "no":
@@ -184,7 +184,7 @@ func (m *machine) bring(rt *rapid.T, q *asked, w int, who, action, args, answer,
 		q.stand = "no"
 		m.expect(rt, r, "declined")
 	case m.broken:
-		q.stand = "yes" // given and not used: it still counts
+		q.stand = "withdrawn" // an answer is to one attempt
 		m.expect(rt, r, "validation_failed", "validate")
 	default:
 		q.stand = "spent"

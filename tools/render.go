@@ -25,6 +25,9 @@ type render struct {
 	noted   []*schemas.Field
 	// stripped counts characters and sequences that were taken out.
 	stripped int
+	// limit is how long fenced may get while a record is written; 0: no limit.
+	limit int
+	over  bool // the limit was reached
 	// deep is how many objects and arrays are open.
 	deep int
 	// maxText bounds a single text in characters; 0: no bound. cut counts the texts that were longer.
@@ -33,7 +36,7 @@ type render struct {
 
 // maxDepth bounds nesting: every level is walked once more, so an answer that
 // somebody nested on purpose would cost its depth times its length.
-const maxDepth = 24
+const maxDepth = 12
 
 // put writes our own bytes to both.
 func (r *render) put(s string) {
@@ -62,13 +65,16 @@ func (r *render) record(v []byte, res *schemas.Resource, base string) {
 	r.put("{")
 	first := true
 	schemas.EachJSON(v, func(key, value []byte) {
+		if r.full(0) {
+			return
+		}
 		if !first {
 			r.put(",")
 		}
 		first = false
 		f := res.FieldOf(key)
 		if f == nil {
-			r.key(key)
+			r.key(key, nil, base)
 			r.value(value, nil, base+".*")
 			return
 		}
@@ -97,12 +103,15 @@ func (r *render) value(v []byte, f *schemas.Field, base string) {
 		r.put(open)
 		first := true
 		schemas.EachJSON(v, func(key, value []byte) {
+			if r.full(0) {
+				return
+			}
 			if !first {
 				r.put(",")
 			}
 			first = false
 			if key != nil {
-				r.key(key)
+				r.key(key, f, base)
 			}
 			r.value(value, f, base)
 		})
@@ -113,14 +122,25 @@ func (r *render) value(v []byte, f *schemas.Field, base string) {
 	}
 }
 
-// key writes the name of a member that may come from outside: one that is no word is fenced like a text.
-func (r *render) key(key []byte) {
-	if word.looks(key[1 : len(key)-1]) {
+// key writes the name of a member that Sippet does not define: inside a map
+// that somebody filled it is a text from outside, elsewhere if it is no identifier.
+func (r *render) key(key []byte, f *schemas.Field, base string) {
+	if f == nil && identifier.looks(key[1:len(key)-1]) {
 		r.putRaw(key)
 	} else {
+		r.note(f, base)
 		r.outsideText(key)
 	}
 	r.put(":")
+}
+
+// full reports whether more bytes would go over the limit of the record that
+// is being written. Then nothing more is: it will be taken back.
+func (r *render) full(more int) bool {
+	if r.limit > 0 && len(r.fenced)+more > r.limit {
+		r.over = true
+	}
+	return r.over
 }
 
 func (r *render) text(v []byte, f *schemas.Field, base string) {
@@ -161,21 +181,24 @@ func (r *render) outsideText(v []byte) {
 		q := encode(s)
 		inner = q[1 : len(q)-1]
 	}
-	if bytes.Contains(inner, r.marker) {
-		// By chance or by guessing: the text would close its own fence.
+	if r.full(len(inner)) {
+		return
+	}
+	for bytes.Contains(inner, r.marker) {
+		// By chance or by guessing: the text would close its own fence. Again, until none is made of what is left.
 		inner = bytes.ReplaceAll(inner, r.marker, nil)
 		r.stripped++
 	}
 	r.plain = append(r.plain, '"')
 	r.plain = append(r.plain, inner...)
 	r.plain = append(r.plain, '"')
-	r.fenced = append(r.fenced, `"<`...)
+	r.fenced = append(r.fenced, `"[`...)
 	r.fenced = append(r.fenced, r.marker...)
-	r.fenced = append(r.fenced, '>')
+	r.fenced = append(r.fenced, ']')
 	r.fenced = append(r.fenced, inner...)
-	r.fenced = append(r.fenced, `</`...)
+	r.fenced = append(r.fenced, `[/`...)
 	r.fenced = append(r.fenced, r.marker...)
-	r.fenced = append(r.fenced, `>"`...)
+	r.fenced = append(r.fenced, `]"`...)
 }
 
 // simple reports whether the inside of a JSON string is what it says: printable ASCII without escapes.
@@ -209,5 +232,5 @@ func (r *render) mark() mark {
 func (r *render) back(m mark) {
 	r.plain, r.fenced, r.outside = r.plain[:m.plain], r.fenced[:m.fenced], r.outside[:m.outside]
 	r.noted = r.noted[:m.noted]
-	r.stripped, r.cut = m.stripped, m.cut
+	r.stripped, r.cut, r.over = m.stripped, m.cut, false
 }

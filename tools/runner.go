@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -72,18 +74,22 @@ func (r *Runner) Call(ctx context.Context, q Request) Result {
 	if err != nil {
 		return r.fail(q.Action, err.(*schemas.Error))
 	}
-	var notes []string
 	for {
-		p, err := action.Check(q.Args, r.limits(action))
+		limits := r.limits(action)
+		p, err := action.Check(q.Args, limits)
 		if err != nil {
 			return r.fail(action.Name, err.(*schemas.Error))
+		}
+		var notes []string
+		if len(limits.Without) > 0 && p.DefaultFields {
+			notes = append(notes, "this Sippet server does not know these default fields, so they were left out: "+
+				strings.Join(slices.Sorted(maps.Keys(limits.Without)), ", "))
 		}
 		a := r.Gate.Do(ctx, policy.Call{Principal: q.Principal, Payload: p, Grant: q.Grant})
 		if a.Err == nil {
 			return r.done(ctx, q, p, a, append(notes, p.Notes...))
 		}
-		if name := r.forget(p, a.Err); name != "" {
-			notes = append(notes, "this Sippet server does not know the default field "+name+"; it was left out")
+		if r.forget(p, a.Err) {
 			continue
 		}
 		res := r.fail(action.Name, a.Err)
@@ -92,7 +98,7 @@ func (r *Runner) Call(ctx context.Context, q Request) Result {
 	}
 }
 
-// Call builds what the gate knows the request as; for recording an answer.
+// call builds what the gate knows the request as, for recording an answer.
 // The arguments have passed Check before, so a failure here is a changed request.
 func (r *Runner) call(q Request, grant string) (policy.Call, *schemas.Error) {
 	action, err := schemas.Find(q.Action)
@@ -169,16 +175,16 @@ func (r *Runner) bytes() int {
 	return DefaultBytes
 }
 
-// forget drops a default field that the server refused, for reads only, and
-// gives its name; "" where that is not what went wrong. The published API
-// drifts, and a caller who named no field should not have to know.
-func (r *Runner) forget(p *schemas.Payload, e *schemas.Error) string {
-	if p.Action.Class != schemas.Read || !p.DefaultFields || e.Outcome != schemas.UpstreamError {
-		return ""
+// forget drops a default field that the server refused, for reads only; false
+// where that is not what went wrong. The published API drifts, and a caller
+// who named no field should not have to know.
+func (r *Runner) forget(p *schemas.Payload, e *schemas.Error) bool {
+	if p.Action.Class != schemas.Read || !p.DefaultFields || e.Outcome != schemas.UpstreamError && e.Outcome != schemas.ValidationFailed {
+		return false
 	}
 	fields, _ := p.Args["fields"].([]any)
 	if len(fields) < 2 {
-		return ""
+		return false
 	}
 	for _, d := range e.Details {
 		if d.Type != "unknown_field" {
@@ -200,11 +206,11 @@ func (r *Runner) forget(p *schemas.Payload, e *schemas.Error) string {
 					next[k] = true
 				}
 				r.unknown[p.Action.Name] = next
-				return w
+				return true
 			}
 		}
 	}
-	return ""
+	return false
 }
 
 // render begins an answer made of about so many of Sippet's bytes.

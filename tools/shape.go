@@ -13,7 +13,8 @@ const (
 	uuidShape
 	timeShape
 	number
-	idOrTime // where nothing is known of the field
+	identifier // a name that a program would give: letters, digits, _, short
+	idOrTime   // where nothing is known of the field
 )
 
 func shapeOf(f *schemas.Field) shape {
@@ -42,6 +43,8 @@ func (s shape) looks(inner []byte) bool {
 		return len(inner) <= maxWord && all(inner, func(c byte) bool {
 			return digit(c) || letter(c) || c == '_' || c == '-' || c == '.' || c == ':' || c == '/' || c == '+'
 		})
+	case identifier:
+		return len(inner) > 0 && len(inner) <= 40 && letter(inner[0]) && all(inner, func(c byte) bool { return digit(c) || letter(c) || c == '_' })
 	case uuidShape:
 		return len(inner) == 36 && all(inner, func(c byte) bool {
 			return digit(c) || c == '-' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F'

@@ -53,7 +53,7 @@ func checkShape(t testing.TB, r *reply) {
 		if bytes.Contains(r.Result.Structured, []byte(u.Marker)) {
 			t.Errorf("structured content is fenced: %s", r.Result.Structured)
 		}
-		open, shut := "<"+u.Marker+">", "</"+u.Marker+">"
+		open, shut := "["+u.Marker+"]", "[/"+u.Marker+"]"
 		if strings.Count(text, open) != strings.Count(text, shut) || !strings.Contains(text, open) {
 			t.Errorf("fences do not pair: %s", text)
 		}

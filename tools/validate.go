@@ -54,13 +54,17 @@ func (r *Runner) Explain(ctx context.Context, q Request) Result {
 	} else {
 		verdict, fault = r.Gate.Explain(ctx, policy.Call{Principal: q.Principal, Payload: p})
 	}
-	if fault != nil && fault.Outcome != schemas.InvalidArguments && fault.Outcome != schemas.ValidationFailed {
+	switch {
+	case fault == nil:
+	case fault.Outcome == schemas.InvalidArguments, fault.Outcome == schemas.ValidationFailed, fault.Outcome == schemas.Denied:
+	default:
 		return r.fail(q.Action, fault)
 	}
 	w := r.render(0)
 	w.put(`{"outcome":"done"`)
 	w.own("action", action.Name)
-	w.own("valid", fault == nil)
+	// What is denied was not put to Sippet; its arguments fit.
+	w.own("valid", fault == nil || fault.Outcome == schemas.Denied)
 	w.own("decision", verdict.Decision)
 	w.own("why", verdict.Why)
 	w.own("meaning", meaning(verdict.Decision))

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -48,7 +49,15 @@ A terminal gets a table, a pipe gets JSON. The exit code tells the outcome:
   1 the command itself could not start`,
 		Example: `  sippet-mcp call list_contacts '{"fields":["id","fullName"],"page":{"limit":5}}' --sandbox
   sippet-mcp call who_am_i --sandbox`,
-		Args: cobra.RangeArgs(1, 2),
+		Args: func(_ *cobra.Command, args []string) error {
+			switch {
+			case len(args) == 0:
+				return errors.New("name an action, such as list_calls; see `sippet-mcp actions`")
+			case len(args) > 2:
+				return errors.New("give the arguments as one JSON object in quotes, such as '{\"page\":{\"limit\":5}}'")
+			}
+			return nil
+		},
 		RunE: func(c *cobra.Command, args []string) error { return runCall(c.Context(), p, o, args) },
 	}
 	o.flags(c)
@@ -74,8 +83,13 @@ func runCall(ctx context.Context, p *program, o *callOptions, args []string) err
 		q.Args = []byte(args[1])
 	}
 	res := c.runner.Call(ctx, q)
-	if res.Pending != nil {
+	asked := res.Pending != nil
+	if asked {
 		res = answerOnTerminal(ctx, p, c.runner, q, res.Pending)
+	}
+	if asked && res.Err != nil {
+		// Its next step is written for a model; here the person has just answered.
+		res.Err.Next = ""
 	}
 	o.show(p, res)
 	if code := exitCodes[res.Outcome]; code != 0 {
@@ -91,6 +105,9 @@ func answerOnTerminal(ctx context.Context, p *program, r *tools.Runner, q tools.
 		return r.Unasked(ctx, q, pending.Grant, "a person must agree first and there is no terminal to ask on")
 	}
 	defer tty.Close()
+	if err := tty.Flush(); err != nil {
+		return r.Unasked(ctx, q, pending.Grant, "a person must agree first and what was typed before could not be told from an answer")
+	}
 	fmt.Fprintf(tty, "\n%s\n\nType yes to do this: ", pending.Card.Text())
 	ctx, cancel := context.WithDeadline(ctx, pending.Card.Expires)
 	defer cancel()

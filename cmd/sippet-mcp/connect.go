@@ -9,6 +9,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 
 	"github.com/sippet-ai/sippet-mcp/policy"
 	"github.com/sippet-ai/sippet-mcp/rpc"
+	"github.com/sippet-ai/sippet-mcp/schemas"
 	"github.com/sippet-ai/sippet-mcp/tools"
 )
 
@@ -60,15 +62,29 @@ func newLogger(p *program, name string) (*slog.Logger, error) {
 		return nil, fmt.Errorf("unknown log level %q, valid: debug, info, warn, error", name)
 	}
 	if p.errTerminal {
-		return slog.New(tint.NewTextHandler(p.err, &tint.Options{Level: level, TimeFormat: time.TimeOnly})), nil
+		return slog.New(tint.NewTextHandler(p.err, &tint.Options{Level: level, TimeFormat: time.TimeOnly, ReplaceAttr: harmless})), nil
 	}
 	return slog.New(slog.NewJSONHandler(p.err, &slog.HandlerOptions{Level: level})), nil
 }
 
+// harmless escapes what a terminal would obey: a log line may quote what came from outside.
+func harmless(_ []string, a slog.Attr) slog.Attr {
+	switch v := a.Value.Resolve(); v.Kind() {
+	case slog.KindString:
+		a.Value = slog.StringValue(schemas.Escape(v.String(), maxLogged))
+	case slog.KindAny:
+		if err, ok := v.Any().(error); ok {
+			a.Value = slog.StringValue(schemas.Escape(err.Error(), maxLogged))
+		}
+	}
+	return a
+}
+
+const maxLogged = 2000 // characters
+
 // connected is an open connection.
 type connected struct {
 	runner *tools.Runner
-	client *rpc.Client
 	close  func()
 }
 
@@ -105,9 +121,9 @@ func (o *connection) open(ctx context.Context, p *program, log *slog.Logger) (*c
 		shut()
 		return nil, err
 	}
-	gate := &policy.Gate{Policy: pol, Upstream: client, Grants: policy.NewMemory(time.Now), Wait: o.wait, Now: time.Now, Log: log}
+	gate := &policy.Gate{Policy: pol, Upstream: client, Grants: policy.NewMemory(time.Now), Wait: o.wait, Now: time.Now, Log: log, Simulated: o.sandbox}
 	runner := &tools.Runner{Gate: gate, Rows: o.rows, Bytes: o.bytes, Simulated: o.sandbox, Command: o.command}
-	return &connected{runner: runner, client: client, close: func() { client.Close(); shut() }}, nil
+	return &connected{runner: runner, close: func() { client.Close(); shut() }}, nil
 }
 
 func (o *connection) key(p *program, log *slog.Logger) (rpc.Key, error) {
@@ -170,20 +186,45 @@ func (o *connection) command(action string, args []byte) string {
 			line = append(line, flag, quote(value))
 		}
 	}
-	if o.sandbox {
+	comment := ""
+	switch {
+	case o.sandbox:
 		line = append(line, "--sandbox")
-		add("--sandbox-db", o.simulated.db, "")
 		add("--sandbox-seed", fmt.Sprint(o.simulated.seed), "1")
-	} else {
+		add("--sandbox-scale", fmt.Sprint(o.simulated.scale), "0")
+		if db := o.simulated.db; db == filepath.Base(db) {
+			add("--sandbox-db", db, "")
+		} else {
+			add("--sandbox-db", absolute(db), "")
+		}
+		if o.simulated.db == "" {
+			comment = " # in memory: it begins with a fresh simulated organisation"
+		}
+	default:
 		add("--base-url", o.baseURL, rpc.DefaultBaseURL)
-		add("--key-file", o.keyFile, "")
+		add("--key-file", absolute(o.keyFile), "")
+		if o.keyFile == "" {
+			comment = " # with SIPPET_SECRET_KEY set"
+		}
 	}
-	add("--state-dir", o.stateDir, "")
-	add("--policy", o.policy, "desktop")
-	if !o.sandbox && o.keyFile == "" {
-		line = append(line, "# with SIPPET_SECRET_KEY set")
+	add("--state-dir", absolute(o.stateDir), "")
+	if slices.Contains(policy.Profiles, o.policy) {
+		add("--policy", o.policy, "desktop")
+	} else {
+		add("--policy", absolute(o.policy), "")
 	}
-	return strings.Join(line, " ")
+	return strings.Join(line, " ") + comment
+}
+
+// absolute makes a path that holds in whichever directory the person is.
+func absolute(path string) string {
+	if path == "" {
+		return ""
+	}
+	if abs, err := filepath.Abs(path); err == nil {
+		return abs
+	}
+	return path
 }
 
 // quote makes a word of a shell's command line.

@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"runtime"
 	"runtime/debug"
 	"syscall"
 
@@ -24,43 +23,32 @@ type program struct {
 	// outTerminal and errTerminal say whether a person reads there.
 	outTerminal, errTerminal bool
 	// terminal opens the terminal that the program was started from, for a question; an error where there is none.
-	terminal func() (io.ReadWriteCloser, error)
+	terminal func() (terminal, error)
+}
+
+// terminal is where a person is asked.
+type terminal interface {
+	io.ReadWriteCloser
+	// Flush drops what was typed before the question was shown: it cannot be an answer to it.
+	Flush() error
 }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	// A second Ctrl-C ends the program at once.
+	context.AfterFunc(ctx, stop)
+	// A call leaves little behind and the heap is small: collecting garbage less often costs some ten MiB and saves a
+	// fifth of the processor time of a call.
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(400)
+	}
 	p := &program{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.Getenv,
 		outTerminal: term.IsTerminal(int(os.Stdout.Fd())),
 		errTerminal: term.IsTerminal(int(os.Stderr.Fd())),
 		terminal:    openTerminal}
 	os.Exit(p.run(ctx, os.Args[1:]))
 }
-
-// openTerminal opens the controlling terminal, whatever stdin and stdout are:
-// an answer that is piped on can still be asked about, and a piped input cannot answer.
-func openTerminal() (io.ReadWriteCloser, error) {
-	if runtime.GOOS != "windows" {
-		return os.OpenFile("/dev/tty", os.O_RDWR, 0)
-	}
-	in, err := os.OpenFile("CONIN$", os.O_RDWR, 0)
-	if err != nil {
-		return nil, err
-	}
-	out, err := os.OpenFile("CONOUT$", os.O_RDWR, 0)
-	if err != nil {
-		in.Close()
-		return nil, err
-	}
-	return console{in, out}, nil
-}
-
-// console is Windows' terminal, which has a file for each direction.
-type console struct{ in, out *os.File }
-
-func (c console) Read(p []byte) (int, error)  { return c.in.Read(p) }
-func (c console) Write(p []byte) (int, error) { return c.out.Write(p) }
-func (c console) Close() error                { return errors.Join(c.in.Close(), c.out.Close()) }
 
 // run runs the command line and gives the exit code.
 func (p *program) run(ctx context.Context, args []string) int {

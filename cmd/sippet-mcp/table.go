@@ -19,8 +19,9 @@ func newTable(head ...string) *table { return &table{head: head} }
 
 func (t *table) row(cells ...string) { t.rows = append(t.rows, cells) }
 
-// write prints the table, its head bold where colour is wanted. Lines are cut
-// at the terminal's width: a table that wraps cannot be read.
+// write prints the table, its head bold where colour is wanted. Where a line
+// would not fit the terminal, each row is written as a block of its own: a
+// table that wraps, or is cut, cannot be read.
 func (t *table) write(w io.Writer, colour bool) {
 	wide := make([]int, len(t.head))
 	for _, r := range append([][]string{t.head}, t.rows...) {
@@ -28,7 +29,20 @@ func (t *table) write(w io.Writer, colour bool) {
 			wide[i] = max(wide[i], utf8.RuneCountInString(c))
 		}
 	}
-	screen := width(w)
+	bold := func(s string) string {
+		if colour {
+			return "\x1b[1m" + s + "\x1b[0m"
+		}
+		return s
+	}
+	all := 2 * (len(wide) - 1)
+	for _, n := range wide {
+		all += n
+	}
+	if screen := width(w); screen > 0 && all > screen {
+		t.blocks(w, bold)
+		return
+	}
 	line := func(cells []string) string {
 		var b strings.Builder
 		for i, c := range cells[:min(len(cells), len(wide))] {
@@ -40,19 +54,23 @@ func (t *table) write(w io.Writer, colour bool) {
 				b.WriteString(strings.Repeat(" ", wide[i]-utf8.RuneCountInString(c)))
 			}
 		}
-		s := strings.TrimRight(b.String(), " ")
-		if r := []rune(s); screen > 1 && len(r) > screen {
-			s = string(r[:screen-1]) + "…"
-		}
-		return s
+		return strings.TrimRight(b.String(), " ")
 	}
-	head := line(t.head)
-	if colour {
-		head = "\x1b[1m" + head + "\x1b[0m"
-	}
-	fmt.Fprintln(w, head)
+	fmt.Fprintln(w, bold(line(t.head)))
 	for _, r := range t.rows {
 		fmt.Fprintln(w, line(r))
+	}
+}
+
+// blocks writes each row as lines of `name: value`, a blank line between rows.
+func (t *table) blocks(w io.Writer, bold func(string) string) {
+	for n, r := range t.rows {
+		if n > 0 {
+			fmt.Fprintln(w)
+		}
+		for i, c := range r[:min(len(r), len(t.head))] {
+			fmt.Fprintf(w, "%s: %s\n", bold(t.head[i]), c)
+		}
 	}
 }
 

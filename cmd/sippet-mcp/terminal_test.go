@@ -4,25 +4,91 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"io"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 )
 
+// someone is at the terminal: what was typed ahead is dropped by Flush, then comes the answer.
+type someone struct {
+	*strings.Reader
+	shown  strings.Builder
+	answer string
+}
+
+func (s *someone) Write(p []byte) (int, error) { return s.shown.Write(p) }
+func (s *someone) Flush() error                { s.Reader = strings.NewReader(s.answer); return nil }
+func (s *someone) Close() error                { return nil }
+
 // person is the program with somebody at the terminal, who reads colour and tables.
 func person(t *testing.T, args ...string) (code int, out, errs string) {
 	t.Helper()
-	live := httptest.NewServer(standIn(filepath.Join(t.TempDir(), "ran")))
+	code, out, errs, _ = answering(t, nil, args...)
+	return code, out, errs
+}
+
+// answering is the program with somebody who answers; ran are the actions that reached Sippet.
+func answering(t *testing.T, who *someone, args ...string) (code int, out, errs, ran string) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "ran")
+	live := httptest.NewServer(standIn(file))
 	defer live.Close()
 	var o, e bytes.Buffer
 	env := map[string]string{"SIPPET_BASE_URL": live.URL, "SIPPET_SECRET_KEY": "sk_test_1234567890"}
 	p := &program{in: strings.NewReader(""), out: &o, err: &e, env: func(k string) string { return env[k] },
 		outTerminal: true, errTerminal: true,
-		terminal: func() (io.ReadWriteCloser, error) { return nil, errors.New("none") }}
+		terminal: func() (terminal, error) {
+			if who == nil {
+				return nil, errors.New("none")
+			}
+			return who, nil
+		}}
 	code = p.run(context.Background(), args)
-	return code, o.String(), e.String()
+	raw, _ := os.ReadFile(file)
+	return code, o.String(), e.String(), string(raw)
+}
+
+func TestAPersonAnswers(t *testing.T) {
+	for _, c := range []struct {
+		answer string
+		code   int
+		ran    string
+	}{
+		{"yes\n", 0, "delete_contact\n"}, {"YES \n", 0, "delete_contact\n"},
+		{"no\n", 5, ""}, {"y\n", 5, ""}, {"\n", 5, ""}, {"yes please\n", 5, ""}, {"", 6, ""}, {"yes", 6, ""},
+	} {
+		t.Run(strings.TrimSpace(c.answer), func(t *testing.T) {
+			who := &someone{Reader: strings.NewReader("yes\nyes\n"), answer: c.answer}
+			code, _, errs, ran := answering(t, who, "call", "delete_contact", `{"input":{"contactId":"c0000000-0000-4000-8000-000000000001"}}`)
+			if code != c.code || ran != c.ran {
+				t.Errorf("exit code %d, ran %q, want %d and %q", code, ran, c.code, c.ran)
+			}
+			if !strings.Contains(who.shown.String(), "Erase the contact c0000000-0000-4000-8000-000000000001 for good.\n") || !strings.HasSuffix(strings.TrimSpace(who.shown.String()), "Type yes to do this:") {
+				t.Errorf("the question was\n%s", who.shown.String())
+			}
+			if strings.Contains(errs, "next:") {
+				t.Errorf("a person is told what a model should do: %s", errs)
+			}
+		})
+	}
+}
+
+// A log line on the terminal quotes what came from outside, and must not be obeyed.
+func TestLogIsHarmless(t *testing.T) {
+	var b strings.Builder
+	log, err := newLogger(&program{err: &b, errTerminal: true}, "info")
+	if err != nil {
+		t.Fatal(err)
+	}
+	evil := "x\x1b]0;pwned\x07\x1b[2J\u202e"
+	log.Warn(evil, "err", errors.New(evil), "why", evil)
+	for _, bad := range []string{"\x1b]", "\x1b[2J", "\x07", "\u202e"} {
+		if strings.Contains(b.String(), bad) {
+			t.Errorf("%q is in %q", bad, b.String())
+		}
+	}
 }
 
 func TestATerminalGetsTables(t *testing.T) {
