@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -58,6 +59,8 @@ type Record struct {
 	Repeats string `json:"repeats,omitempty"`
 	// State is the grant's or the intent's new state.
 	State string `json:"state,omitempty"`
+	// Expires is when a question or its answer ends, in microseconds since 1970.
+	Expires int64 `json:"expires,omitempty"`
 	// By is the person who answered, resolved, froze, resumed or erased.
 	By      string          `json:"by,omitempty"`
 	Note    string          `json:"note,omitempty"`
@@ -116,7 +119,7 @@ func decodeRecord(line []byte) (*Record, error) {
 	}
 	again, err := r.encode()
 	if err == nil && !bytes.Equal(again, line) {
-		err = fmt.Errorf("it is not in canonical form")
+		err = errors.New("it is not in canonical form")
 	}
 	r.Line = line
 	return r, err
@@ -152,6 +155,18 @@ func (t *tx) append(r *Record) error {
 	}
 	t.head = head{r.Seq, sha256.Sum256(line)}
 	return nil
+}
+
+// sealHead marks the end of the chain, once a transaction, with a code that
+// only the master key can make: else its last records could be changed or cut
+// off with nothing after them to show it.
+func (t *tx) sealHead() error {
+	_, err := t.exec("INSERT OR REPLACE INTO meta (name, value) VALUES ('head', ?)", t.s.seal.headCode(t.head))
+	return err
+}
+
+func (s *sealer) headCode(h head) string {
+	return hex.EncodeToString(mac(s.head, fmt.Sprintf("%d %x", h.seq, h.hash)))
 }
 
 // record begins the record of a call: the plain fields.

@@ -106,7 +106,7 @@ func (s *SQLite) Ask(ctx context.Context, g Grant) error {
 		c := Call{Request: g.Request, Principal: g.Principal, Credential: g.Credential, Client: g.Client, Action: g.Action,
 			Decision: g.Needs, Why: g.Why, Rules: g.Rules, Policy: g.Policy}
 		r := c.record(PhaseAsked, print)
-		r.Grant, r.State, r.Repeats = g.ID, string(Waiting), g.Repeats
+		r.Grant, r.State, r.Repeats, r.Expires = g.ID, string(Waiting), g.Repeats, micros(g.Expires)
 		keys, err := t.subjectKeys(g.Subjects)
 		if err != nil {
 			return err

@@ -3,7 +3,6 @@ package ledger
 import (
 	"context"
 	"database/sql"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
@@ -179,6 +178,3 @@ func (s *SQLite) Erase(ctx context.Context, subject, by string) (was bool, err e
 	}
 	return was, err
 }
-
-// digest writes a hash as the chain does.
-func digest(h [32]byte) string { return hex.EncodeToString(h[:]) }

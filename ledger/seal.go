@@ -45,7 +45,7 @@ const everybody = ""
 
 // sealer holds what is derived from the master key.
 type sealer struct {
-	wrap, tag, print []byte
+	wrap, tag, print, head []byte
 }
 
 // subjectKey is one subject's key, unwrapped.
@@ -73,7 +73,7 @@ func openSealer(ctx context.Context, conn *sql.Conn, path string, fresh bool) (*
 	if err != nil || len(master) != 32 {
 		return nil, missing(errors.New("it is not 32 bytes in base64"))
 	}
-	s := &sealer{derive(master, "wrap"), derive(master, "tag"), derive(master, "print")}
+	s := &sealer{derive(master, "wrap"), derive(master, "tag"), derive(master, "print"), derive(master, "head")}
 	check := hex.EncodeToString(derive(master, "check"))
 	if fresh {
 		_, err = conn.ExecContext(ctx, "INSERT INTO meta (name, value) VALUES ('master', ?)", check)

@@ -116,9 +116,10 @@ func (s *SQLite) batch(first *op) {
 
 // tx is an open write transaction.
 type tx struct {
-	s    *SQLite
-	now  time.Time
-	head head
+	s   *SQLite
+	now time.Time
+	// head is the end of the chain now; began what it was at the beginning.
+	head, began head
 	// keys are the subjects' keys that this transaction has met.
 	keys map[string]subjectKey
 	// broken is set where the transaction itself failed, which fails everything in it.
@@ -146,6 +147,7 @@ func (s *SQLite) begin() (*tx, error) {
 		t.rollback()
 		return nil, err
 	}
+	t.began = t.head
 	return t, nil
 }
 
@@ -189,6 +191,9 @@ func (t *tx) one(o *op) (err error) {
 }
 
 func (t *tx) commit() error {
+	if t.broken == nil && t.head != t.began {
+		t.broken = t.sealHead()
+	}
 	if t.broken == nil {
 		_, t.broken = t.exec("COMMIT")
 	}

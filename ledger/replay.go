@@ -1,0 +1,189 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+)
+
+// replay follows the chain and knows, from it alone, where each intent and
+// grant must stand. The tables are what the program obeys; the chain is what
+// can be trusted: where they differ, somebody changed a table.
+type replay struct {
+	intents map[string]*replayed
+	grants  map[string]*replayed
+	frozen  bool
+	freezes int
+}
+
+// replayed is an intent or a grant as the chain tells of it.
+type replayed struct {
+	state                    string
+	principal, action, print string
+	policy, repeats          string // of a grant
+	expires                  int64  // of a grant
+	grant                    string // that an intent spent
+	at                       int64
+	seq                      int64
+	freezes                  int // how many there had been
+	seen                     bool
+}
+
+func newReplay() *replay {
+	return &replay{intents: map[string]*replayed{}, grants: map[string]*replayed{}}
+}
+
+func (p *replay) record(v *verifier, r *Record) {
+	switch r.Phase {
+	case PhaseAsked:
+		p.grants[r.Grant] = &replayed{state: string(Waiting), principal: r.Principal, action: r.Action, print: r.Print,
+			policy: r.Policy, repeats: r.Repeats, expires: r.Expires, seq: r.Seq}
+	case PhaseAnswered:
+		g := p.grants[r.Grant]
+		if g == nil || g.state != string(Waiting) && (g.state != string(Granted) || r.State == string(Granted)) {
+			v.find(WrongGrant, r.Seq, r.Grant, "record %d answers a question that was not open", r.Seq)
+			return
+		}
+		g.state = r.State
+	case PhasePrepared:
+		p.prepared(v, r)
+	case PhaseSent, PhaseSettled, PhaseSwept, PhaseResolved:
+		p.moved(v, r)
+	case PhaseFrozen:
+		if !p.frozen {
+			p.freezes++
+		}
+		p.frozen = true
+		for _, g := range p.grants {
+			if g.state == string(Waiting) || g.state == string(Granted) {
+				g.state = string(Revoked)
+			}
+		}
+	case PhaseResumed:
+		p.frozen = false
+	}
+}
+
+func (p *replay) prepared(v *verifier, r *Record) {
+	v.report.Intents++
+	if p.intents[r.Intent] != nil {
+		v.find(WrongIntent, r.Seq, r.Intent, "intent %s was prepared twice", r.Intent)
+	}
+	if p.frozen && r.Action != HangUp {
+		v.find(WrongFreeze, r.Seq, r.Intent, "intent %s was prepared while everything was stopped", r.Intent)
+	}
+	if r.Grant != "" {
+		g := p.grants[r.Grant]
+		if g == nil || g.state != string(Granted) || g.print != r.Print || g.principal != r.Principal || g.action != r.Action {
+			v.find(WrongGrant, r.Seq, r.Grant, "record %d spends a yes that nobody gave to this call", r.Seq)
+		} else {
+			g.state = string(Spent)
+		}
+	}
+	p.intents[r.Intent] = &replayed{state: r.State, principal: r.Principal, action: r.Action, print: r.Print, grant: r.Grant,
+		at: micros(r.Time), seq: r.Seq, freezes: p.freezes}
+}
+
+func (p *replay) moved(v *verifier, r *Record) {
+	in := p.intents[r.Intent]
+	open := in != nil && (in.state == string(Prepared) || in.state == string(Sent))
+	unknown := in != nil && in.state == string(Unknown)
+	if !open && !(unknown && (r.Phase == PhaseSettled || r.Phase == PhaseResolved)) {
+		v.find(WrongIntent, r.Seq, r.Intent, "record %d tells how an intent ended that was not open", r.Seq)
+		return
+	}
+	in.state = r.State
+	if g := p.grants[in.grant]; g != nil && r.Phase == PhaseSettled && r.State == string(NotSent) && g.state == string(Spent) {
+		if g.state = string(Granted); p.frozen || p.freezes > in.freezes {
+			g.state = string(Revoked)
+		}
+	}
+}
+
+// intents holds the table of intents against the chain.
+func (v *verifier) intents(ctx context.Context, conn *sql.Conn) error {
+	rows, err := conn.QueryContext(ctx, "SELECT id, principal, action, print, grant_id, state, prepared FROM intents")
+	if err != nil {
+		return err
+	}
+	err = eachRow(rows, func(scan func(...any) error) error {
+		var id string
+		var row replayed
+		if err := scan(&id, &row.principal, &row.action, &row.print, &row.grant, &row.state, &row.at); err != nil {
+			return err
+		}
+		in := v.replay.intents[id]
+		switch {
+		case in == nil:
+			v.find(WrongIntent, 0, id, "intent %s is in no record", id)
+			return nil
+		case in.state != row.state:
+			v.find(WrongIntent, in.seq, id, "intent %s is %s, but its last record says %s", id, row.state, in.state)
+		case in.principal != clip(row.principal) || in.action != clip(row.action) || in.print != row.print || in.grant != row.grant || in.at != row.at:
+			v.find(WrongIntent, in.seq, id, "intent %s is not as its record says", id)
+		}
+		in.seen = true
+		return nil
+	})
+	for id, in := range v.replay.intents {
+		if !in.seen {
+			v.find(WrongIntent, in.seq, id, "intent %s has a record, but is gone", id)
+		}
+		switch Progress(in.state) {
+		case Unknown:
+			v.report.Unknown++
+		case Prepared, Sent:
+			v.report.InFlight++
+			if v.now-in.at > v.s.o.Stale.Microseconds() {
+				v.find(WrongIntent, in.seq, id, "intent %s has no outcome", id)
+			}
+		}
+	}
+	return err
+}
+
+// grants holds the table of grants against the chain.
+func (v *verifier) grants(ctx context.Context, conn *sql.Conn) error {
+	rows, err := conn.QueryContext(ctx, "SELECT id, principal, action, print, policy, repeats, expires, state FROM grants")
+	if err != nil {
+		return err
+	}
+	err = eachRow(rows, func(scan func(...any) error) error {
+		var id string
+		var row replayed
+		if err := scan(&id, &row.principal, &row.action, &row.print, &row.policy, &row.repeats, &row.expires, &row.state); err != nil {
+			return err
+		}
+		g := v.replay.grants[id]
+		switch {
+		case g == nil:
+			v.find(WrongGrant, 0, id, "grant %s is in no record", id)
+			return nil
+		case row.state == string(Revoked) && g.state == string(Waiting): // asked anew
+		case g.state != row.state:
+			v.find(WrongGrant, g.seq, id, "grant %s is %s, but its last record says %s", id, row.state, g.state)
+		case g.principal != clip(row.principal) || g.action != clip(row.action) || g.print != row.print ||
+			g.policy != row.policy || g.repeats != row.repeats || g.expires != row.expires:
+			v.find(WrongGrant, g.seq, id, "grant %s is not as its record says", id)
+		}
+		g.seen = true
+		return nil
+	})
+	for id, g := range v.replay.grants {
+		if !g.seen {
+			v.find(WrongGrant, g.seq, id, "grant %s has a record, but is gone", id)
+		}
+	}
+	return err
+}
+
+// freeze holds the freeze that the program obeys against the chain.
+func (v *verifier) freeze(ctx context.Context, conn *sql.Conn) error {
+	var frozen bool
+	if err := conn.QueryRowContext(ctx, "SELECT count(*) > 0 FROM freezes WHERE resumed IS NULL").Scan(&frozen); err != nil {
+		return err
+	}
+	if frozen != v.replay.frozen {
+		v.find(WrongFreeze, 0, "", "whether everything is stopped is not as the chain says")
+	}
+	return nil
+}
