@@ -190,15 +190,6 @@ func straysCancel(r *http.Request, body []byte) bool {
 			cancels = schemas.DecodeString(v) == string(mcp.MethodNotificationCancelled)
 		}
 	})
-	if !cancels {
-		return false
-	}
-	var m struct {
-		Params struct {
-			Meta map[string]any `json:"_meta"`
-		} `json:"params"`
-	}
-	_ = json.Unmarshal(body, &m)
-	_, modern := m.Params.Meta[mcp.MetaKeyProtocolVersion]
-	return modern || r.Header.Get(server.HeaderKeySessionID) == "" || mcp.IsModernProtocol(r.Header.Get(mcp.HeaderProtocolVersion))
+	// A message that is modern by its body alone is refused by the SDK.
+	return cancels && (r.Header.Get(server.HeaderKeySessionID) == "" || mcp.IsModernProtocol(r.Header.Get(mcp.HeaderProtocolVersion)))
 }

@@ -168,6 +168,9 @@ func TestCancel(t *testing.T) {
 		"modern by header":      {false, cancel, func(_, _ string) []string { return cancelHead }, false},
 		"modern by _meta":       {false, strings.Replace(cancel, `"requestId":7`, `"requestId":7,`+modern, 1), func(_, _ string) []string { return cancelHead }, false},
 		"modern by a session":   {false, cancel, func(s, _ string) []string { return []string{"Mcp-Session-Id", s} }, false},
+		// The SDK ignores the session of a modern message, so a good one must not let its cancellation through.
+		"modern with a session": {false, strings.Replace(cancel, `"requestId":7`, `"requestId":7,`+modern, 1),
+			func(s, _ string) []string { return append([]string{"Mcp-Session-Id", s}, cancelHead...) }, false},
 		"modern by odd writing": {false, strings.NewReplacer(`"method"`, `"METHOD"`, "cancelled", `cancelle\u0064`).Replace(cancel), func(_, _ string) []string { return nil }, false},
 		"modern with two methods": {false, strings.Replace(cancel, `{"jsonrpc"`, `{"method":"ping","jsonrpc"`, 1),
 			func(_, _ string) []string { return nil }, false},
