@@ -29,8 +29,6 @@ type Payload struct {
 	Reason string
 	// DefaultFields is true where the caller named no fields.
 	DefaultFields bool
-	// Window is true where the time filter and its order are ours: the list has no pages and the caller gave no filter.
-	Window bool
 	// Notes say what was filled in or lowered, for the answer.
 	Notes []string
 }
@@ -171,7 +169,6 @@ func (a *Action) fill(p *Payload, args map[string]any, l Limits) {
 	if _, ok := args["filter"]; ok {
 		return
 	}
-	p.Window = true
 	// From a full hour, so that the same call is the same payload when a person has answered.
 	since := l.Now.UTC().Add(-24 * time.Hour).Truncate(time.Hour).Format("2006-01-02T15:04:05.000000Z")
 	args["filter"] = map[string]any{a.Resource.TimeField: map[string]any{"greaterThanOrEqual": since}}

@@ -161,13 +161,13 @@ func TestCancel(t *testing.T) {
 		head     func(session, other string) []string
 		honoured bool
 	}{
-		"own session":           {true, cancel, func(s, _ string) []string { return []string{"Mcp-Session-Id", s} }, true},
-		"another session":       {true, cancel, func(_, o string) []string { return []string{"Mcp-Session-Id", o} }, false},
-		"no session":            {true, cancel, func(_, _ string) []string { return nil }, false},
-		"modern by no session":  {false, cancel, func(_, _ string) []string { return nil }, false},
-		"modern by header":      {false, cancel, func(_, _ string) []string { return cancelHead }, false},
-		"modern by _meta":       {false, strings.Replace(cancel, `"requestId":7`, `"requestId":7,`+modern, 1), func(_, _ string) []string { return cancelHead }, false},
-		"modern by a session":   {false, cancel, func(s, _ string) []string { return []string{"Mcp-Session-Id", s} }, false},
+		"own session":          {true, cancel, func(s, _ string) []string { return []string{"Mcp-Session-Id", s} }, true},
+		"another session":      {true, cancel, func(_, o string) []string { return []string{"Mcp-Session-Id", o} }, false},
+		"no session":           {true, cancel, func(_, _ string) []string { return nil }, false},
+		"modern by no session": {false, cancel, func(_, _ string) []string { return nil }, false},
+		"modern by header":     {false, cancel, func(_, _ string) []string { return cancelHead }, false},
+		"modern by _meta":      {false, strings.Replace(cancel, `"requestId":7`, `"requestId":7,`+modern, 1), func(_, _ string) []string { return cancelHead }, false},
+		"modern by a session":  {false, cancel, func(s, _ string) []string { return []string{"Mcp-Session-Id", s} }, false},
 		// The SDK ignores the session of a modern message, so a good one must not let its cancellation through.
 		"modern with a session": {false, strings.Replace(cancel, `"requestId":7`, `"requestId":7,`+modern, 1),
 			func(s, _ string) []string { return append([]string{"Mcp-Session-Id", s}, cancelHead...) }, false},
