@@ -96,6 +96,9 @@ func Open(ctx context.Context, o Options) (*SQLite, error) {
 		statements: map[string]*sql.Stmt{}, ops: make(chan *op, maxBatch), notes: make(chan Event, maxNotes),
 		stop: make(chan struct{}), stopped: make(chan struct{}), noted: make(chan struct{}), ticked: make(chan struct{})}
 	if err := s.open(ctx); err != nil {
+		if s.conn != nil {
+			s.conn.Close()
+		}
 		if s.db != nil {
 			s.db.Close()
 		}
@@ -105,6 +108,7 @@ func Open(ctx context.Context, o Options) (*SQLite, error) {
 	if err := s.sweep(ctx); err != nil {
 		close(s.stop)
 		<-s.stopped
+		s.release()
 		s.db.Close()
 		return nil, err
 	}
@@ -141,14 +145,11 @@ func (s *SQLite) open(ctx context.Context) error {
 	if err := os.MkdirAll(s.o.Dir, 0o700); err != nil {
 		return err
 	}
-	// Before SQLite does, which would make it readable by everybody; -wal and -shm get the same mode.
-	f, err := os.OpenFile(s.path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
+	if err := create(s.path); err != nil {
 		return err
 	}
-	s.file, err = f.Stat()
-	f.Close()
-	if err != nil {
+	var err error
+	if s.file, err = os.Stat(s.path); err != nil {
 		return err
 	}
 	// secure_delete: a destroyed key must not lie on in a free page.
@@ -166,6 +167,37 @@ func (s *SQLite) open(ctx context.Context) error {
 		return err
 	}
 	return migrate(ctx, s.conn, s.path, s.first)
+}
+
+// create makes the empty file before SQLite does, which would let everybody
+// read it; -wal and -shm get the same mode. It never opens a file that others
+// may have open: closing it again would give away the locks of this process.
+func create(path string) error {
+	if _, err := os.Stat(path); err == nil {
+		return nil
+	}
+	temp := path + "." + NewID()
+	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	defer os.Remove(temp)
+	if err := f.Close(); err != nil {
+		return err
+	}
+	err = os.Link(temp, path)
+	if err == nil || errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	// A file system without links.
+	f, err = os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return f.Close()
 }
 
 // first reads or makes what a ledger has once: its id and its keys. It runs
@@ -211,6 +243,15 @@ func (s *SQLite) tick() {
 	}
 }
 
+// release gives the writer's connection back. A statement left open would
+// keep SQLite from emptying its log into the file.
+func (s *SQLite) release() {
+	for _, st := range s.statements {
+		st.Close()
+	}
+	s.conn.Close()
+}
+
 // Close writes what waits, signs a last checkpoint and closes the file.
 func (s *SQLite) Close() error {
 	var err error
@@ -221,7 +262,7 @@ func (s *SQLite) Close() error {
 		close(s.stop)
 		<-s.ticked
 		<-s.stopped
-		s.conn.Close()
+		s.release()
 		if e := s.db.Close(); err == nil {
 			err = trouble(s.path, e)
 		}
