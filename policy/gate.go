@@ -108,11 +108,14 @@ func (g *Gate) Do(ctx context.Context, c Call) (a Answer) {
 // Sippet's validate says of the payload (nil where it passes).
 func (g *Gate) Explain(ctx context.Context, c Call) (Verdict, *schemas.Error) {
 	v := g.Policy.Decide(c.Payload.Action)
+	fault := refusal(c.Payload.Action, v)
 	switch v.Decision {
 	case Allow, Validate, Confirm:
-		return v, g.validate(ctx, c)
+		fault = g.validate(ctx, c)
 	}
-	return v, refusal(c.Payload.Action, v)
+	g.Log.LogAttrs(ctx, slog.LevelInfo, "validated only", slog.String("action", c.Payload.Action.Name),
+		slog.String("decision", v.Decision.String()), slog.Bool("passed", fault == nil), slog.String("principal", c.Principal))
+	return v, fault
 }
 
 // Record keeps a person's answer to the question c.Grant. by says who

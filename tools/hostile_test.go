@@ -57,3 +57,29 @@ func TestLongArgumentsAreNotRepeated(t *testing.T) {
 		t.Errorf("%d bytes: %.300s", len(text), text)
 	}
 }
+
+// TestValidateActionNamesItsFaults: its own arguments are checked as strictly as those of other tools, and a policy's
+// no is told without asking Sippet.
+func TestValidateActionNamesItsFaults(t *testing.T) {
+	w := newWorld(t, setup{policy: "read-only"})
+	p := w.httpPeer(t, false)
+	for args, want := range map[string]string{
+		`{"Action":"end_call"}`: `"path":"Action","message":"unknown name, valid: action, payload"`,
+		`{}`:                    `"path":"action","message":"is required: the name of a tool"`,
+		`{"action":7}`:          `"path":"action","message":"is required: the name of a tool"`,
+		`{"action":"end_cal"}`:  `did you mean end_call?`,
+	} {
+		r := p.call("validate_action", args)
+		if !strings.Contains(string(r.Result.Structured), want) || !r.Result.IsError {
+			t.Errorf("%s: %s", args, r.Result.Structured)
+		}
+	}
+	r := p.call("validate_action", `{"action":"end_call","payload":{"input":{"callUuid":"c-17"}}}`)
+	got := object(t, r.Result.Structured)
+	if got["wouldBe"] != "denied" || got["valid"] != true || got["decision"] != "deny" || r.Result.IsError {
+		t.Errorf("%s", r.Result.Structured)
+	}
+	if n := len(w.up.Requests()); n != 0 {
+		t.Errorf("%d requests reached upstream", n)
+	}
+}

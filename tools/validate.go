@@ -1,9 +1,10 @@
 package tools
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
+	"maps"
+	"slices"
 
 	"github.com/mark3labs/mcp-go/mcp"
 
@@ -22,14 +23,9 @@ var validateTool = func() mcp.Tool {
 }()
 
 func (s *Server) validate(ctx context.Context, r mcp.CallToolRequest) (*mcp.CallToolResult, error) {
-	var in struct {
-		Action  string          `json:"action"`
-		Payload json.RawMessage `json:"payload"`
-	}
-	if err := strict(r.Params.RawArguments, &in); err != nil || in.Action == "" {
-		return s.show(s.runner.fail("", &schemas.Error{Outcome: schemas.InvalidArguments,
-			Message: "the arguments do not fit validate_action",
-			Next:    `give {"action":"<a tool's name>","payload":{<its arguments>}}`})), nil
+	in, fault := readValidate(r.Params.RawArguments)
+	if fault != nil {
+		return s.show(s.runner.fail("", fault)), nil
 	}
 	if _, err := schemas.Find(in.Action); err == nil && !s.selected[in.Action] {
 		return s.show(s.runner.fail(in.Action, &schemas.Error{Outcome: schemas.Denied,
@@ -98,9 +94,34 @@ func meaning(d policy.Decision) string {
 	return "it would be refused"
 }
 
-// strict decodes an object that may have no other members than v has.
-func strict(raw []byte, v any) error {
-	d := json.NewDecoder(bytes.NewReader(raw))
-	d.DisallowUnknownFields()
-	return d.Decode(v)
+// validateArgs are validate_action's own arguments.
+type validateArgs struct {
+	Action  string
+	Payload json.RawMessage
+}
+
+func readValidate(raw []byte) (in validateArgs, fault *schemas.Error) {
+	fault = &schemas.Error{Outcome: schemas.InvalidArguments, Message: "the arguments do not fit validate_action",
+		Next: `nothing was sent; give {"action":"<a tool's name>","payload":{<its arguments>}}`}
+	wrong := func(path, message string) {
+		fault.Details = append(fault.Details, schemas.Detail{Path: path, Message: message})
+	}
+	var args map[string]json.RawMessage
+	if len(raw) > schemas.MaxArguments || json.Unmarshal(raw, &args) != nil {
+		wrong("", "must be a JSON object of at most 8 MiB")
+		return in, fault
+	}
+	for _, name := range slices.Sorted(maps.Keys(args)) {
+		if name != "action" && name != "payload" {
+			wrong(schemas.Escape(name, 60), "unknown name, valid: action, payload")
+		}
+	}
+	if json.Unmarshal(args["action"], &in.Action) != nil || in.Action == "" {
+		wrong("action", "is required: the name of a tool")
+	}
+	in.Payload = args["payload"]
+	if len(fault.Details) > 0 {
+		return in, fault
+	}
+	return in, nil
 }
