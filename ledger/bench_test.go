@@ -4,21 +4,23 @@ import (
 	"database/sql"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/sippet-ai/sippet-mcp/ledger"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// BenchmarkBare is the measure: one row, one commit, one fsync, as SQLite does it alone.
-func BenchmarkBare(b *testing.B) {
+// bare is the measure: one row, one commit, one fsync, as SQLite does it alone.
+func bare(b *testing.B) func() {
 	db, err := sql.Open("sqlite", "file:"+filepath.Join(b.TempDir(), "bare.db")+"?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)")
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer db.Close()
+	b.Cleanup(func() { db.Close() })
 	db.SetMaxOpenConns(1)
 	if _, err := db.Exec("CREATE TABLE t (id INTEGER PRIMARY KEY, body TEXT)"); err != nil {
 		b.Fatal(err)
@@ -27,14 +29,57 @@ func BenchmarkBare(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer st.Close()
+	b.Cleanup(func() { st.Close() })
 	body := string(call("a").Payload)
-	for b.Loop() {
+	return func() {
 		if _, err := st.Exec(body); err != nil {
 			b.Fatal(err)
 		}
 	}
+}
+
+func BenchmarkBare(b *testing.B) {
+	insert := bare(b)
+	for b.Loop() {
+		insert()
+	}
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "commits/s")
+}
+
+// BenchmarkRatio puts bare commits and ours side by side, round by round, because a disk's speed changes from
+// second to second; it reports the median of the rounds.
+func BenchmarkRatio(b *testing.B) {
+	const each = 512
+	for _, n := range []int{1, 16, 64} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			insert, l := bare(b), open(b, ledger.Options{})
+			var ratios, rates []float64
+			for b.Loop() {
+				began := time.Now()
+				for range each {
+					insert()
+				}
+				alone := time.Since(began)
+				began = time.Now()
+				var wg sync.WaitGroup
+				for range n {
+					wg.Go(func() {
+						for range each / n {
+							commit(b, l, call(ledger.NewID()))
+						}
+					})
+				}
+				wg.Wait()
+				ours := time.Since(began)
+				ratios = append(ratios, alone.Seconds()/ours.Seconds())
+				rates = append(rates, each/ours.Seconds())
+			}
+			slices.Sort(ratios)
+			slices.Sort(rates)
+			b.ReportMetric(ratios[len(ratios)/2], "x-bare")
+			b.ReportMetric(rates[len(rates)/2], "commits/s")
+		})
+	}
 }
 
 // BenchmarkCommit is a durable intent, by so many callers at once.

@@ -19,14 +19,21 @@ type seenFreeze struct {
 
 const frozenQuery = "SELECT at, who, note FROM freezes WHERE resumed IS NULL ORDER BY id LIMIT 1"
 
+// frozen looks once a transaction: only a change in it could give another answer.
 func (t *tx) frozen() (*Frozen, error) {
+	if t.lookedFrozen {
+		return t.isFrozen, nil
+	}
 	var at int64
 	f := new(Frozen)
 	found, err := t.row(frozenQuery, nil, &at, &f.By, &f.Note)
-	if err != nil || !found {
+	if err != nil {
 		return nil, err
 	}
-	f.At = fromMicros(at)
+	if f.At = fromMicros(at); !found {
+		f = nil
+	}
+	t.lookedFrozen, t.isFrozen = true, f
 	return f, nil
 }
 
@@ -79,8 +86,11 @@ func (s *SQLite) Resume(ctx context.Context, by string) (was bool, err error) {
 	return was, err
 }
 
-// forgetFreeze makes this process look again as soon as the change is durable.
-func (t *tx) forgetFreeze() { t.after = append(t.after, func() { t.s.frozen.Store(nil) }) }
+// forgetFreeze makes this transaction look again, and this process as soon as the change is durable.
+func (t *tx) forgetFreeze() {
+	t.lookedFrozen = false
+	t.after = append(t.after, func() { t.s.frozen.Store(nil) })
+}
 
 // Frozen implements Ledger. Callers between two looks share the answer.
 func (s *SQLite) Frozen(ctx context.Context) (*Frozen, error) {

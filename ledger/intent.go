@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -71,21 +72,37 @@ func scanIntent(scan func(...any) error) (*Intent, error) {
 }
 
 // priorQuery finds the latest run of the same payload that stands in its way.
-const priorQuery = "SELECT " + intentColumns + ` FROM intents WHERE principal = ? AND print = ?
-	AND (state IN ('prepared', 'sent', 'unknown') OR state = 'succeeded' AND settled > ? AND NOT ?) ORDER BY prepared DESC, seq DESC LIMIT 1`
+const priorQuery = "SELECT " + intentColumns + priorWhere
 
-func (s *SQLite) priorArgs(principal, hash string, repeatable bool, now time.Time) []any {
-	return []any{principal, s.seal.fingerprint(hash), micros(now.Add(-s.o.Window)), repeatable}
+const priorWhere = ` FROM intents WHERE principal = ? AND print = ?
+	AND (state IN ('prepared', 'sent', 'unknown') OR state = 'succeeded' AND settled > ? AND NOT ?) ORDER BY seq DESC LIMIT 1`
+
+func (s *SQLite) priorArgs(principal, print string, repeatable bool, now time.Time) []any {
+	return []any{principal, print, micros(now.Add(-s.o.Window)), repeatable}
 }
 
 // Prior implements Ledger.
 func (s *SQLite) Prior(ctx context.Context, principal, hash string, repeatable bool) (*Intent, error) {
-	return s.oneIntent(ctx, priorQuery, s.priorArgs(principal, hash, repeatable, s.now())...)
+	return s.oneIntent(ctx, priorQuery, s.priorArgs(principal, s.seal.fingerprint(hash), repeatable, s.now())...)
+}
+
+// intentID gives an id that is found by its record: that one's number and 80 random bits.
+func intentID(seq int64) string { return fmt.Sprintf("%012x", seq) + NewID()[12:] }
+
+// byID finds the intent of that id.
+const byID = "SELECT " + intentColumns + " FROM intents WHERE seq = ? AND id = ?"
+
+func idArgs(id string) []any {
+	seq, err := strconv.ParseInt(id[:min(12, len(id))], 16, 64)
+	if err != nil {
+		seq = 0 // there is none
+	}
+	return []any{seq, id}
 }
 
 // Intent implements Ledger.
 func (s *SQLite) Intent(ctx context.Context, id string) (Intent, error) {
-	in, err := s.oneIntent(ctx, "SELECT "+intentColumns+" FROM intents WHERE id = ?", id)
+	in, err := s.oneIntent(ctx, byID, idArgs(id)...)
 	if err != nil || in == nil {
 		if err == nil {
 			err = ErrNoIntent
@@ -143,7 +160,7 @@ func (s *SQLite) Intents(ctx context.Context, f IntentFilter) ([]Intent, error) 
 		limit = f.Limit
 	}
 	var all []Intent
-	query := fmt.Sprintf("SELECT %s FROM intents WHERE %s ORDER BY prepared DESC, seq DESC LIMIT %d", intentColumns, strings.Join(where, " AND "), limit)
+	query := fmt.Sprintf("SELECT %s FROM intents WHERE %s ORDER BY seq DESC LIMIT %d", intentColumns, strings.Join(where, " AND "), limit)
 	return all, s.rows(ctx, query, args, func(scan func(...any) error) error {
 		in, err := scanIntent(scan)
 		all = append(all, *in)
@@ -159,15 +176,16 @@ func (s *SQLite) Commit(ctx context.Context, x Txn) (Intent, error) {
 	if x.Class == schemas.Read || x.Class == "" || x.Action == "" || x.Hash == "" {
 		return Intent{}, fmt.Errorf("%w: an intent needs an action that changes something, its class and its hash", errUsage)
 	}
-	in := Intent{ID: NewID(), Request: x.Request, Principal: x.Principal, Credential: x.Credential, Action: x.Action, Class: x.Class, Grant: x.Grant, State: Prepared}
-	err := s.write(ctx, func(t *tx) error { return t.commitCall(&x, &in) })
+	in := Intent{Request: x.Request, Principal: x.Principal, Credential: x.Credential, Action: x.Action, Class: x.Class, Grant: x.Grant, State: Prepared}
+	print := s.seal.fingerprint(x.Hash)
+	err := s.write(ctx, func(t *tx) error { return t.commitCall(&x, print, &in) })
 	if err != nil {
 		return Intent{}, err
 	}
 	return in, nil
 }
 
-func (t *tx) commitCall(x *Txn, in *Intent) error {
+func (t *tx) commitCall(x *Txn, print string, in *Intent) error {
 	if err := t.checkFrozen(x.Action); err != nil {
 		return err
 	}
@@ -185,7 +203,7 @@ func (t *tx) commitCall(x *Txn, in *Intent) error {
 	}
 	// Before the grant's own fault: who repeats a call with its spent grant wants to hear how the call ended.
 	if x.Action != HangUp {
-		prior, err := t.prior(x)
+		prior, err := t.prior(x, print)
 		if err != nil {
 			return err
 		}
@@ -196,7 +214,7 @@ func (t *tx) commitCall(x *Txn, in *Intent) error {
 	if wrong != nil {
 		return wrong
 	}
-	print := t.s.seal.fingerprint(x.Hash)
+	in.ID = intentID(t.head.seq + 1)
 	r := x.record(PhasePrepared, print)
 	r.Intent, r.State, r.Repeats, r.Grant = in.ID, string(Prepared), repeats, x.Grant
 	if g != nil {
@@ -225,8 +243,13 @@ func (t *tx) commitCall(x *Txn, in *Intent) error {
 	return err
 }
 
-func (t *tx) prior(x *Txn) (*Intent, error) {
-	return t.intent(priorQuery, t.s.priorArgs(x.Principal, x.Hash, x.Repeatable, t.now)...)
+func (t *tx) prior(x *Txn, print string) (*Intent, error) {
+	// Nearly always there is none, and one column is cheaper to ask for than all.
+	args, seq := t.s.priorArgs(x.Principal, print, x.Repeatable, t.now), int64(0)
+	if found, err := t.row("SELECT seq"+priorWhere, args, &seq); err != nil || !found {
+		return nil, err
+	}
+	return t.intent(priorQuery, args...)
 }
 
 // intent reads one intent; nil where there is none.

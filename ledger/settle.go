@@ -24,7 +24,7 @@ func (s *SQLite) Settle(ctx context.Context, o Settlement) error {
 		o.Result = nil
 	}
 	return s.write(ctx, func(t *tx) error {
-		in, err := t.intent("SELECT "+intentColumns+" FROM intents WHERE id = ?", o.Intent)
+		in, err := t.intent(byID, idArgs(o.Intent)...)
 		switch {
 		case err != nil:
 			return err
@@ -49,7 +49,7 @@ func (t *tx) settle(in *Intent, o *Settlement) error {
 		if err := t.append(r); err != nil {
 			return err
 		}
-		_, err := t.exec("UPDATE intents SET state = 'sent', sent = 1 WHERE id = ?", in.ID)
+		_, err := t.exec("UPDATE intents SET state = 'sent', sent = 1 WHERE seq = ?", in.seq)
 		return err
 	}
 	if o.Result != nil && in.Class != schemas.Credential {
@@ -73,8 +73,8 @@ func (t *tx) settle(in *Intent, o *Settlement) error {
 	if err := t.append(r); err != nil {
 		return err
 	}
-	_, err := t.exec("UPDATE intents SET state = ?, sent = ?, outcome = ?, status = ?, latency = ?, settled = ?, settled_seq = ? WHERE id = ?",
-		string(o.State), o.Sent, string(o.Outcome), o.Status, o.Latency.Microseconds(), micros(t.now), r.Seq, in.ID)
+	_, err := t.exec("UPDATE intents SET state = ?, sent = ?, outcome = ?, status = ?, latency = ?, settled = ?, settled_seq = ? WHERE seq = ?",
+		string(o.State), o.Sent, string(o.Outcome), o.Status, o.Latency.Microseconds(), micros(t.now), r.Seq, in.seq)
 	return err
 }
 
@@ -105,7 +105,7 @@ func (s *SQLite) Resolve(ctx context.Context, id string, as Progress, text, by s
 		return fmt.Errorf("%w: a person resolves an intent as succeeded or failed, and is named", errUsage)
 	}
 	return s.write(ctx, func(t *tx) error {
-		in, err := t.intent("SELECT "+intentColumns+" FROM intents WHERE id = ?", id)
+		in, err := t.intent(byID, idArgs(id)...)
 		switch {
 		case err != nil:
 			return err
@@ -119,8 +119,8 @@ func (s *SQLite) Resolve(ctx context.Context, id string, as Progress, text, by s
 		if err := t.append(r); err != nil {
 			return err
 		}
-		_, err = t.exec("UPDATE intents SET state = ?, resolver = ?, note = ?, settled = ?, settled_seq = ? WHERE id = ?",
-			string(as), clip(by), clip(text), micros(t.now), r.Seq, id)
+		_, err = t.exec("UPDATE intents SET state = ?, resolver = ?, note = ?, settled = ?, settled_seq = ? WHERE seq = ?",
+			string(as), clip(by), clip(text), micros(t.now), r.Seq, in.seq)
 		return err
 	})
 }

@@ -152,9 +152,9 @@ func (s *SQLite) open(ctx context.Context) error {
 	if s.file, err = os.Stat(s.path); err != nil {
 		return err
 	}
-	// secure_delete: a destroyed key must not lie on in a free page.
+	// secure_delete: a destroyed key must not lie on in a free page. wal_autocheckpoint: a page that many commits change is copied once.
 	dsn := "file:" + strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23").Replace(s.path) +
-		fmt.Sprintf("?_pragma=busy_timeout(%d)&_pragma=synchronous(FULL)&_pragma=secure_delete(ON)", busyTimeout.Milliseconds())
+		fmt.Sprintf("?_pragma=busy_timeout(%d)&_pragma=synchronous(FULL)&_pragma=secure_delete(ON)&_pragma=wal_autocheckpoint(4000)", busyTimeout.Milliseconds())
 	if s.db, err = sql.Open("sqlite", dsn); err != nil {
 		return err
 	}

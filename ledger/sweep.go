@@ -83,7 +83,7 @@ func (s *SQLite) sweep(ctx context.Context) error {
 			return err
 		}
 		for _, id := range ids {
-			in, err := t.intent("SELECT "+intentColumns+" FROM intents WHERE id = ?", id)
+			in, err := t.intent(byID, idArgs(id)...)
 			if err != nil || in == nil {
 				return err
 			}
@@ -92,8 +92,8 @@ func (s *SQLite) sweep(ctx context.Context) error {
 			if err := t.append(r); err != nil {
 				return err
 			}
-			if _, err := t.exec("UPDATE intents SET state = 'unknown', sent = 1, outcome = ?, settled = ?, settled_seq = ? WHERE id = ?",
-				string(schemas.OutcomeUnknown), micros(t.now), r.Seq, id); err != nil {
+			if _, err := t.exec("UPDATE intents SET state = 'unknown', sent = 1, outcome = ?, settled = ?, settled_seq = ? WHERE seq = ?",
+				string(schemas.OutcomeUnknown), micros(t.now), r.Seq, in.seq); err != nil {
 				return err
 			}
 		}

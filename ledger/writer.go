@@ -122,6 +122,9 @@ type tx struct {
 	head, began head
 	// keys are the subjects' keys that this transaction has met.
 	keys map[string]subjectKey
+	// isFrozen is what frozen found, where lookedFrozen.
+	lookedFrozen bool
+	isFrozen     *Frozen
 	// broken is set where the transaction itself failed, which fails everything in it.
 	broken error
 	// after run once the transaction is durable.
@@ -180,6 +183,7 @@ func (t *tx) one(o *op) (err error) {
 		err = trouble(t.s.path, err)
 	}
 	t.head, t.after, t.keys = before, t.after[:after], map[string]subjectKey{}
+	t.lookedFrozen = false
 	if _, e := t.exec("ROLLBACK TO op"); e != nil {
 		t.broken = err // a full disk has ended the transaction already: report that, not this
 		return err

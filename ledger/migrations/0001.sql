@@ -41,9 +41,11 @@ CREATE TABLE grants (
 ) STRICT;
 CREATE INDEX grants_open ON grants (expires) WHERE state IN ('pending', 'granted');
 
--- keys are the ids of the keys that the call's records are sealed under; seq and settled_seq the records.
+-- seq is the record of the intent, settled_seq that of its end; keys are the ids of the keys that both are sealed under.
+-- The id begins with seq, 12 hex digits, and so needs no index of its own.
 CREATE TABLE intents (
-	id          TEXT PRIMARY KEY,
+	seq         INTEGER PRIMARY KEY,
+	id          TEXT NOT NULL,
 	request     TEXT NOT NULL,
 	principal   TEXT NOT NULL,
 	credential  TEXT NOT NULL,
@@ -53,7 +55,6 @@ CREATE TABLE intents (
 	grant_id    TEXT NOT NULL,
 	owner       TEXT NOT NULL,
 	keys        TEXT NOT NULL,
-	seq         INTEGER NOT NULL,
 	prepared    INTEGER NOT NULL,
 	state       TEXT NOT NULL,
 	sent        INTEGER NOT NULL DEFAULT 0,
@@ -64,8 +65,8 @@ CREATE TABLE intents (
 	settled_seq INTEGER NOT NULL DEFAULT 0,
 	resolver    TEXT NOT NULL DEFAULT '',
 	note        TEXT NOT NULL DEFAULT ''
-) STRICT, WITHOUT ROWID;
-CREATE INDEX intents_same ON intents (principal, print, prepared);
+) STRICT;
+CREATE INDEX intents_same ON intents (print);
 CREATE INDEX intents_open ON intents (prepared) WHERE state IN ('prepared', 'sent');
 
 CREATE TABLE freezes (
