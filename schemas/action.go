@@ -74,6 +74,8 @@ type Action struct {
 	LiveCall bool
 	// Repeatable is true where running the same payload twice leaves what once leaves.
 	Repeatable bool
+	// Overwrites is true where a write replaces what this API does not keep.
+	Overwrites bool
 	// Shows names the list in which the effect can be seen, where the resource does not tell.
 	Shows string
 	// Ask is the sentence on the card that a person says yes to; `{input.callUuid}` is filled from the payload. Empty for reads.

@@ -20,7 +20,7 @@ var callActions = []*Action{
 		Description: "Flag a call for a person to review, say after a complaint; only colleagues see it. Takes the call's id, not callUuid. Undo with clear_call_review_flag; to correct its label use override_call_classification.",
 	},
 	{
-		Name: "clear_call_review_flag", Title: "Clear a call's review flag", Class: Write, Toolsets: []Toolset{Calls}, Repeatable: true,
+		Name: "clear_call_review_flag", Title: "Clear a call's review flag", Class: Write, Toolsets: []Toolset{Calls}, Repeatable: true, Overwrites: true,
 		Keys: "identity, fields?", Resource: callResource,
 		Ask: "Clear the review flag of call {identity}.", Effect: "The call leaves the reviewers' list.",
 		Description: "Take the flag of flag_call_for_review off a reviewed call; who flagged it and when is lost. Takes the call's id, not callUuid: flagged calls have flaggedAt in list_calls.",
@@ -79,7 +79,7 @@ var callActions = []*Action{
 		Description: "Correct a call's wrong label, as reports count it. Takes the classification's id, not the call's. The AI's label is kept; clear_call_classification_override goes back to it.",
 	},
 	{
-		Name: "clear_call_classification_override", Title: "Drop a corrected label", Class: Write, Toolsets: []Toolset{Calls}, Repeatable: true,
+		Name: "clear_call_classification_override", Title: "Drop a corrected label", Class: Write, Toolsets: []Toolset{Calls}, Repeatable: true, Overwrites: true,
 		Keys: "identity, fields?", Resource: callClassificationResource,
 		Ask: "Go back to the AI's own label for classification {identity}.", Effect: "The label that a person set is dropped.",
 		Description: "Drop a label set by override_call_classification, so that the AI's counts again; the dropped one is not kept. Takes the classification's id, not the call's.",
@@ -88,6 +88,6 @@ var callActions = []*Action{
 		Name: "list_call_ai_audit_events", Title: "List AI audit events", Class: Read, Toolsets: []Toolset{Calls, Agents},
 		Keys: "fields, filter?, sort?", Resource: callAuditEventResource,
 		FilterExample: `{"callId":{"eq":"<call id>"},"success":{"eq":false}}`,
-		Description:   "List what AI agents did on calls: tools used, states, errors, tokens. Use it to see why an agent went wrong; for words list_call_transcripts. No pages: filter by callId or occurredAt; unfiltered, the last 24 hours.",
+		Description:   "List what AI agents did on calls: tools used, states, errors, tokens. Use it to see why an agent went wrong; for words list_call_transcripts, off calls list_conversation_events. No pages: filter by callId or occurredAt; unfiltered, the last 24 hours.",
 	},
 }

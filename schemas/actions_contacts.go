@@ -14,7 +14,7 @@ var contactActions = []*Action{
 		Description: "Add a person to the contacts. Doubles are not merged: look in list_contacts first, and use update_contact if they are there. Set *VerifiedAt only where somebody verified.",
 	},
 	{
-		Name: "update_contact", Title: "Update a contact", Class: Write, Toolsets: []Toolset{Contacts}, Repeatable: true,
+		Name: "update_contact", Title: "Update a contact", Class: Write, Toolsets: []Toolset{Contacts}, Repeatable: true, Overwrites: true,
 		Keys: "identity, input, fields?", Input: updateContactInput{}, Resource: contactResource,
 		Ask: "Change the contact {identity}.", Effect: "A changed number, email, birthday or verification decides whom later calls reach and how callers prove who they are.",
 		Description: "Change fields of a contact; the rest stays, old values are lost. Phone, email, birthday and *VerifiedAt decide whom calls reach and who callers are: never set them on a caller's word alone. To retire one: archive_contact.",

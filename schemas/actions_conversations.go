@@ -11,6 +11,6 @@ var conversationActions = []*Action{
 		Name: "list_conversation_events", Title: "List conversation events", Class: Read, Toolsets: []Toolset{Conversations},
 		Keys: "fields, filter?, sort?", Resource: conversationEventResource,
 		FilterExample: `{"conversationId":{"eq":"<id>"}}`,
-		Description:   "List steps inside conversations: who spoke or acted, tool uses, states, errors. A phone call's words: list_call_transcripts. No pages: filter by conversationId, callId or occurredAt; unfiltered, the last 24 hours.",
+		Description:   "List steps inside conversations: who spoke or acted, tool uses, states, errors. A call's words: list_call_transcripts; AI steps: list_call_ai_audit_events. No pages: filter by conversationId, callId or occurredAt; unfiltered, the last 24 hours.",
 	},
 }

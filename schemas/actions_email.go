@@ -14,7 +14,7 @@ var emailActions = []*Action{
 		Description: "Add a mailbox that receives a domain's email; AI agents may answer what arrives. Look in list_email_mailboxes first; change one with update_email_mailbox. To send: create_email_identity.",
 	},
 	{
-		Name: "update_email_mailbox", Title: "Update an email mailbox", Class: Write, Toolsets: []Toolset{Email}, Repeatable: true,
+		Name: "update_email_mailbox", Title: "Update an email mailbox", Class: Write, Toolsets: []Toolset{Email}, Repeatable: true, Overwrites: true,
 		Keys: "identity, input, fields?", Input: updateMailboxInput{}, Resource: mailboxResource,
 		Ask: "Change the mailbox {identity}.", Effect: "A wrong domain, listener or TLS mode stops inbound mail.",
 		Description: "Change a mailbox; the rest stays, old values are lost. A wrong value stops inbound mail at once, so read list_email_mailboxes first. To pause it set listenerEnabled false, not delete_email_mailbox.",
@@ -35,10 +35,10 @@ var emailActions = []*Action{
 		Name: "create_email_template", Title: "Create an email template", Class: Write, Toolsets: []Toolset{Email},
 		Keys: "input, fields?", Input: createTemplateInput{}, Resource: templateResource,
 		Ask: "Add the email template {input.name}.", Effect: "While it is active, customers can get emails made from it.",
-		Description: "Add a template for emails to customers; nothing is sent. It is used while active: set active false if somebody should look first. To change one use update_email_template.",
+		Description: "Add a template for emails to customers; nothing is sent. It is used while active: set active false if somebody should look first. Copy model and placeholders of list_email_templates; change one by update_email_template.",
 	},
 	{
-		Name: "update_email_template", Title: "Update an email template", Class: Write, Toolsets: []Toolset{Email}, Repeatable: true,
+		Name: "update_email_template", Title: "Update an email template", Class: Write, Toolsets: []Toolset{Email}, Repeatable: true, Overwrites: true,
 		Keys: "identity, input, fields?", Input: updateTemplateInput{}, Resource: templateResource,
 		Ask: "Change the email template {identity}.", Effect: "Every later customer who gets this email reads the new text.",
 		Description: "Change an email template; the rest stays, old text is lost: read its body in list_email_templates first. Every later customer reads it. To stop its use set active false, not delete_email_template.",
@@ -62,7 +62,7 @@ var emailActions = []*Action{
 		Description: "Add an address to send from; nothing is sent. With defaultOutbound, customers see it as the usual sender. Look in list_email_identities first; change one with update_email_identity. To receive: create_email_mailbox.",
 	},
 	{
-		Name: "update_email_identity", Title: "Update an email identity", Class: Write, Toolsets: []Toolset{Email}, Repeatable: true,
+		Name: "update_email_identity", Title: "Update an email identity", Class: Write, Toolsets: []Toolset{Email}, Repeatable: true, Overwrites: true,
 		Keys: "identity, input, fields?", Input: updateIdentityInput{}, Resource: identityResource,
 		Ask: "Change the email identity {identity}.", Effect: "Later emails go out under the changed address, name or owner.",
 		Description: "Change a sender address; the rest stays, old values are lost: read list_email_identities first. Later emails go out under it. To stop its use set active false, not delete_email_identity.",

@@ -33,6 +33,6 @@ var outboundActions = []*Action{
 	{
 		Name: "get_campaign", Title: "Get a campaign", Class: Read, Toolsets: []Toolset{OutboundCalls},
 		Keys: "input", Input: getCampaignInput{},
-		Description: "Get one campaign, as a map that Sippet shapes, when its details matter. For ids, and all of them, use list_campaigns.",
+		Description: "Get one campaign, a map that Sippet shapes, say to check its status. For ids, or all, use list_campaigns.",
 	},
 }

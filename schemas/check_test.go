@@ -39,7 +39,7 @@ func TestTheBodyIsCanonical(t *testing.T) {
 		{"keys are sorted", "list_contacts", `{"page":{"limit":5},"fields":["id","fullName"]}`,
 			`{"action":"list_contacts","fields":["id","fullName"],"page":{"limit":5}}`},
 		{"a list gets a page and fields", "list_operator_statuses", ``,
-			`{"action":"list_operator_statuses","fields":["id","sipUserId","agentName","status","source"],"page":{"limit":25}}`},
+			`{"action":"list_operator_statuses","fields":["id","agentName","sipUserId","status","source"],"page":{"limit":25}}`},
 		{"a limit is filled in beside a cursor", "list_contacts", `{"fields":["id"],"page":{"after":"x"}}`,
 			`{"action":"list_contacts","fields":["id"],"page":{"after":"x","limit":25}}`},
 		{"empty filter, sort and page are none", "list_contacts", `{"fields":["id"],"filter":{},"sort":"","page":{}}`,

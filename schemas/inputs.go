@@ -56,21 +56,22 @@ type (
 	createContactInput struct {
 		FullName Key `json:"fullName"`
 		contactInput
+		Metadata Null[map[string]any] `json:"metadata,omitempty"`
 	}
 	updateContactInput struct {
 		FullName Key `json:"fullName,omitempty"`
 		contactInput
+		Metadata Null[map[string]any] `json:"metadata,omitempty" jsonschema_description:"Replaces it whole"`
 	}
 	contactInput struct {
-		Email               Null[string]         `json:"email,omitempty"`
-		EmailVerifiedAt     Null[Instant]        `json:"emailVerifiedAt,omitempty"`
-		DateOfBirth         Null[Day]            `json:"dateOfBirth,omitempty"`
-		PhoneE164           Null[Phone]          `json:"phoneE164,omitempty"`
-		PhoneVerifiedAt     Null[Instant]        `json:"phoneVerifiedAt,omitempty"`
-		DefaultLanguage     Null[string]         `json:"defaultLanguage,omitempty"`
-		Languages           []string             `json:"languages,omitempty"`
-		Metadata            Null[map[string]any] `json:"metadata,omitempty" jsonschema_description:"Replaces it whole"`
-		PrivateMetadataKeys []string             `json:"privateMetadataKeys,omitempty" jsonschema_description:"Keys in metadata"`
+		Email               Null[string]  `json:"email,omitempty"`
+		EmailVerifiedAt     Null[Instant] `json:"emailVerifiedAt,omitempty"`
+		DateOfBirth         Null[Day]     `json:"dateOfBirth,omitempty"`
+		PhoneE164           Null[Phone]   `json:"phoneE164,omitempty"`
+		PhoneVerifiedAt     Null[Instant] `json:"phoneVerifiedAt,omitempty"`
+		DefaultLanguage     Null[string]  `json:"defaultLanguage,omitempty"`
+		Languages           []string      `json:"languages,omitempty"`
+		PrivateMetadataKeys []string      `json:"privateMetadataKeys,omitempty" jsonschema_description:"Keys in metadata"`
 	}
 	deleteContactInput struct {
 		ContactID ID `json:"contactId" jsonschema_description:"From list_contacts"`

@@ -31,6 +31,8 @@ type Resource struct {
 	Default []string
 	// TimeField orders the records in time; empty where nothing does.
 	TimeField string
+	// InOrder is true where the oldest come first for a reader: what was said, who has waited longest.
+	InOrder bool
 
 	byName map[string]*Field
 	names  []string
@@ -81,6 +83,8 @@ func resource(name, timeField string, fields ...Field) *Resource {
 	}
 	return r
 }
+
+func (r *Resource) inOrder() *Resource { r.InOrder = true; return r }
 
 func (r *Resource) first(names ...string) *Resource { r.Default = names; return r }
 

@@ -38,7 +38,7 @@ var callParticipantResource = resource("CallParticipant", "joinedAt",
 var callTranscriptResource = resource("CallTranscript", "occurredAt",
 	field(UUID, "id"), mine(Text, "content"), field(Text, "speaker"), field(Word, "source"),
 	field(Word, "itemId"), field(Integer, "contentIndex"), field(Time, "occurredAt"), field(UUID, "callId"),
-).first("id", "callId", "occurredAt", "speaker", "content")
+).first("id", "callId", "occurredAt", "speaker", "content").inOrder()
 
 var callClassificationResource = resource("CallClassification", "insertedAt",
 	field(UUID, "id"), field(UUID, "callId"), field(Word, "status"), field(Text, "predictedLabel"),
@@ -69,7 +69,7 @@ var queueEntryResource = resource("CallQueueEntry", "waitStartedAt",
 	field(UUID, "id"), field(Word, "callUuid"), field(Text, "queueName"), mine(Text, "callerIdNumber"),
 	mine(Text, "callerIdName"), field(Word, "state"), mine(Text, "agentName"), field(Second, "waitStartedAt"),
 	field(Second, "answeredAt"), field(Second, "completedAt"), field(Second, "abandonedAt"),
-).first("id", "callUuid", "queueName", "state", "callerIdNumber", "callerIdName", "agentName", "waitStartedAt", "answeredAt")
+).first("id", "callUuid", "queueName", "state", "callerIdNumber", "callerIdName", "agentName", "waitStartedAt", "answeredAt").inOrder()
 
 var bulkCallResource = resource("BulkOutboundCall", "insertedAt",
 	field(UUID, "id"), field(Word, "status"), field(Word, "targetType"), field(Integer, "contactLimit"),
@@ -153,7 +153,7 @@ var userResource = resource("User", "",
 var operatorStatusResource = resource("OperatorStatus", "",
 	field(UUID, "id"), field(UUID, "sipUserId"), mine(Text, "agentName"), field(Word, "status", operatorStates...),
 	field(Word, "source", operatorSources...), field(UUID, "changedByUserId"),
-).first("id", "sipUserId", "agentName", "status", "source")
+).first("id", "agentName", "sipUserId", "status", "source")
 
 var aiAgentResource = resource("AiAgent", "",
 	field(UUID, "id"), field(Text, "name"), field(Word, "realtimeProvider"), field(Word, "realtimeModel"),

@@ -47,7 +47,7 @@ func (a *Action) build() {
 		add("filter", &jsonschema.Schema{Type: "object", Description: "e.g. " + a.FilterExample}, false)
 	}
 	if has, _ := a.Key("sort"); has {
-		add("sort", &jsonschema.Schema{Type: "string", Description: "e.g. " + a.sortExample()}, false)
+		add("sort", &jsonschema.Schema{Type: "string", Description: a.sortExample()}, false)
 	}
 	if has, _ := a.Key("page"); has {
 		add("page", pageSchema(), false)
@@ -138,7 +138,10 @@ func (a *Action) reasonText() string {
 
 // sortExample is the order that a first look most often wants.
 func (a *Action) sortExample() string {
-	if a.Resource.TimeField != "" {
+	switch {
+	case a.Resource.InOrder:
+		return a.Resource.TimeField
+	case a.Resource.TimeField != "":
 		return "-" + a.Resource.TimeField
 	}
 	return a.Fields[1]

@@ -209,8 +209,11 @@ func TestHints(t *testing.T) {
 		if err != nil {
 			continue // validate_action
 		}
-		if *h.ReadOnlyHint != (a.Class == schemas.Read) || *h.OpenWorldHint != (a.Class == schemas.Outbound) ||
-			*h.DestructiveHint != slices.Contains([]schemas.Class{schemas.Outbound, schemas.Destructive}, a.Class) {
+		// What a description says is lost is destructive by the letter of the protocol, whatever a policy makes of it.
+		loses := strings.HasPrefix(n, "update_") || strings.HasPrefix(n, "clear_")
+		if *h.ReadOnlyHint != (a.Class == schemas.Read) || *h.OpenWorldHint != (a.Class == schemas.Outbound || n == "end_call") ||
+			*h.DestructiveHint != (loses || slices.Contains([]schemas.Class{schemas.Outbound, schemas.Destructive}, a.Class)) ||
+			strings.Contains(d.Description, "lost") && !*h.DestructiveHint {
 			t.Errorf("%s (%s): %s", n, a.Class, raw[n])
 		}
 		_, reason := d.InputSchema["properties"].(map[string]any)["reason"]

@@ -76,10 +76,12 @@ func Tool(a *schemas.Action) mcp.Tool {
 		return &no
 	}
 	t.Annotations = mcp.ToolAnnotation{
-		ReadOnlyHint:    hint(a.Class == schemas.Read),
-		DestructiveHint: hint(a.Class == schemas.Destructive || a.Class == schemas.Outbound),
+		ReadOnlyHint: hint(a.Class == schemas.Read),
+		// Updates too, where the old values are lost: false would say that they only add.
+		DestructiveHint: hint(a.Class == schemas.Destructive || a.Class == schemas.Outbound || a.Overwrites),
 		IdempotentHint:  hint(a.Class == schemas.Read || a.Repeatable),
-		OpenWorldHint:   hint(a.Class == schemas.Outbound),
+		// Where somebody outside notices.
+		OpenWorldHint: hint(a.Class == schemas.Outbound || a.LiveCall && a.Class != schemas.Read),
 	}
 	return t
 }
