@@ -130,6 +130,26 @@ func BenchmarkNote(b *testing.B) {
 	}
 }
 
+// BenchmarkNoted is what the background does for a read of 25 contacts, until it is durable.
+func BenchmarkNoted(b *testing.B) {
+	l := open(b, ledger.Options{})
+	var contacts []string
+	for i := range 25 {
+		contacts = append(contacts, fmt.Sprint("contact:", i))
+	}
+	e := event(contacts...)
+	e.Payload = call("a").Payload
+	b.ResetTimer()
+	for i := range b.N {
+		if l.Note(e); i%2048 == 2047 {
+			if err := l.Freeze(b.Context(), "ada", ""); err != nil { // behind what waits
+				b.Fatal(err)
+			}
+		}
+	}
+	l.Close()
+}
+
 // BenchmarkFrozen is what every call pays to know that nothing is stopped.
 func BenchmarkFrozen(b *testing.B) {
 	l := open(b, ledger.Options{})

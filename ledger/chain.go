@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/sippet-ai/sippet-mcp/schemas"
@@ -145,6 +146,7 @@ func (t *tx) loadHead() (head, error) {
 
 // append writes a record at the end of the chain; it sets Seq, Prev and Time.
 func (t *tx) append(r *Record) error {
+	r.tidy()
 	r.Seq, r.Prev, r.Time = t.head.seq+1, hex.EncodeToString(t.head.hash[:]), t.now
 	line, err := r.encode()
 	if err != nil {
@@ -169,8 +171,22 @@ func (s *sealer) headCode(h head) string {
 	return hex.EncodeToString(mac(s.head, fmt.Sprintf("%d %x", h.seq, h.hash)))
 }
 
+// tidy bounds the texts of a record and makes them valid UTF-8; else its line would not be canonical.
+func (r *Record) tidy() {
+	for _, p := range []*string{&r.Intent, &r.Grant, &r.Request, &r.Principal, &r.Credential, &r.Client, &r.Action, (*string)(&r.Class), &r.Print,
+		&r.Decision, &r.Why, &r.Policy, &r.Repeats, &r.State, &r.By, &r.Note, (*string)(&r.Outcome)} {
+		*p = clip(*p)
+	}
+	for i, rule := range r.Rules {
+		if clip(rule) != rule {
+			r.Rules = slices.Clone(r.Rules) // they are the caller's
+			r.Rules[i] = clip(rule)
+		}
+	}
+}
+
 // record begins the record of a call: the plain fields.
 func (c *Call) record(phase Phase, print string) *Record {
-	return &Record{Phase: phase, Request: clip(c.Request), Principal: clip(c.Principal), Credential: clip(c.Credential), Client: clip(c.Client),
-		Action: clip(c.Action), Class: c.Class, Print: print, Decision: c.Decision, Why: clip(c.Why), Rules: c.Rules, Policy: c.Policy}
+	return &Record{Phase: phase, Request: c.Request, Principal: c.Principal, Credential: c.Credential, Client: c.Client,
+		Action: c.Action, Class: c.Class, Print: print, Decision: c.Decision, Why: c.Why, Rules: c.Rules, Policy: c.Policy}
 }

@@ -43,12 +43,15 @@ func openSigner(ctx context.Context, conn *sql.Conn, dir, id string, fresh bool)
 	s, err := note.NewSigner(strings.TrimSpace(string(raw)))
 	if err == nil && s.Name() != origin(id) {
 		if !fresh {
-			err = errors.New("it is the key of another ledger")
-		} else {
-			// Left behind by a ledger that was taken away, or by a crash before the first record: it must not sign for this one.
-			if err = os.Remove(path); err == nil {
-				return openSigner(ctx, conn, dir, id, fresh)
-			}
+			return nil, &Trouble{MissingKey, path, errors.New("it is the key of another ledger")}
+		}
+		if _, e := os.Stat(filepath.Join(dir, CheckpointFile)); e == nil {
+			return nil, &Trouble{Broken, filepath.Join(dir, File),
+				errors.New("it is gone, but its checkpoints are there: put it back from a backup, or begin with an empty folder")}
+		}
+		// A crash before the first record left it behind: it has signed nothing and must not sign for this one.
+		if err = os.Remove(path); err == nil {
+			return openSigner(ctx, conn, dir, id, fresh)
 		}
 	}
 	if err != nil {

@@ -68,7 +68,7 @@ func (s *SQLite) Freeze(ctx context.Context, by, note string) error {
 			return err
 		}
 		t.forgetFreeze()
-		return t.append(&Record{Phase: PhaseFrozen, By: clip(by), Note: clip(note), Count: void})
+		return t.append(&Record{Phase: PhaseFrozen, By: by, Note: note, Count: void})
 	})
 }
 
@@ -81,7 +81,7 @@ func (s *SQLite) Resume(ctx context.Context, by string) (was bool, err error) {
 		}
 		was = true
 		t.forgetFreeze()
-		return t.append(&Record{Phase: PhaseResumed, By: clip(by)})
+		return t.append(&Record{Phase: PhaseResumed, By: by})
 	})
 	return was, err
 }

@@ -161,7 +161,7 @@ func (s *SQLite) Answer(ctx context.Context, want Grant, state State, by string)
 			return err
 		}
 		return t.append(&Record{Phase: PhaseAnswered, Grant: g.id, Principal: g.principal, Credential: g.credential, Action: g.action,
-			Print: g.print, Policy: g.policy, State: string(state), By: clip(by)})
+			Print: g.print, Policy: g.policy, State: string(state), By: by})
 	})
 }
 

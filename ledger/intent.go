@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"strconv"
 	"strings"
@@ -74,11 +73,17 @@ func scanIntent(scan func(...any) error) (*Intent, error) {
 // priorQuery finds the latest run of the same payload that stands in its way.
 const priorQuery = "SELECT " + intentColumns + priorWhere
 
-const priorWhere = ` FROM intents WHERE principal = ? AND print = ?
+const priorWhere = ` FROM intents WHERE same = ? AND print = ? AND principal = ?
 	AND (state IN ('prepared', 'sent', 'unknown') OR state = 'succeeded' AND settled > ? AND NOT ?) ORDER BY seq DESC LIMIT 1`
 
 func (s *SQLite) priorArgs(principal, print string, repeatable bool, now time.Time) []any {
-	return []any{principal, print, micros(now.Add(-s.o.Window)), repeatable}
+	return []any{same(print), print, principal, micros(now.Add(-s.o.Window)), repeatable}
+}
+
+// same is what a fingerprint is found by.
+func same(print string) int64 {
+	n, _ := strconv.ParseUint(print[:16], 16, 64) // a fingerprint is hex
+	return int64(n)
 }
 
 // Prior implements Ledger.
@@ -218,7 +223,7 @@ func (t *tx) commitCall(x *Txn, print string, in *Intent) error {
 	r := x.record(PhasePrepared, print)
 	r.Intent, r.State, r.Repeats, r.Grant = in.ID, string(Prepared), repeats, x.Grant
 	if g != nil {
-		r.By = clip(g.by)
+		r.By = g.by
 		if n, err := t.exec("UPDATE grants SET state = 'spent' WHERE id = ? AND state = 'granted'", g.id); err != nil || n != 1 {
 			if err == nil {
 				err = ErrGrantSpent
@@ -237,8 +242,8 @@ func (t *tx) commitCall(x *Txn, print string, in *Intent) error {
 		return err
 	}
 	in.Prepared, in.seq, in.keys = t.now, r.Seq, strings.Join(keyIDs(keys), ",")
-	_, err = t.exec(`INSERT INTO intents (id, request, principal, credential, action, class, print, grant_id, owner, keys, seq, prepared, state)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'prepared')`, in.ID, clip(x.Request), x.Principal, x.Credential, x.Action, string(x.Class), print, x.Grant,
+	_, err = t.exec(`INSERT INTO intents (id, request, principal, credential, action, class, print, same, grant_id, owner, keys, seq, prepared, state)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'prepared')`, in.ID, clip(x.Request), x.Principal, x.Credential, x.Action, string(x.Class), print, same(print), x.Grant,
 		owner, in.keys, in.seq, micros(in.Prepared))
 	return err
 }
@@ -253,14 +258,10 @@ func (t *tx) prior(x *Txn, print string) (*Intent, error) {
 }
 
 // intent reads one intent; nil where there is none.
-func (t *tx) intent(query string, args ...any) (*Intent, error) {
-	st, err := t.s.statement(query)
-	if err != nil {
-		return nil, err
-	}
-	in, err := scanIntent(st.QueryRow(args...).Scan)
-	if err == sql.ErrNoRows {
-		return nil, nil
-	}
+func (t *tx) intent(query string, args ...any) (in *Intent, err error) {
+	err = t.rows(query, args, func(scan func(...any) error) (err error) {
+		in, err = scanIntent(scan)
+		return err
+	})
 	return in, err
 }

@@ -2,6 +2,7 @@ package ledger_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -156,4 +157,41 @@ func TestSweepAndResolve(t *testing.T) {
 	wantErr(t, "after a person", l.Settle(t.Context(), ledger.Settlement{Intent: in.ID, State: ledger.Succeeded, Sent: true}), ledger.ErrSettled)
 	commit(t, l, call("a"))
 	clean(t, l)
+}
+
+func TestHangUpIsAnAction(t *testing.T) {
+	if a, err := schemas.Find(ledger.HangUp); err != nil || !a.Repeatable {
+		t.Errorf("%+v, %v", a, err)
+	}
+}
+
+func TestMisuse(t *testing.T) {
+	l := open(t, ledger.Options{})
+	for name, change := range map[string]func(*ledger.Txn){
+		"a read":      func(x *ledger.Txn) { x.Class = schemas.Read },
+		"no hash":     func(x *ledger.Txn) { x.Hash = "" },
+		"no class":    func(x *ledger.Txn) { x.Class = "" },
+		"debits":      func(x *ledger.Txn) { x.Debits = []ledger.Debit{{Budget: "calls", Amount: 1}} },
+		"not JSON":    func(x *ledger.Txn) { x.Payload = []byte("{") },
+		"a bad grant": func(x *ledger.Txn) { x.Grant = "'; DROP TABLE grants; --" },
+	} {
+		x := call("a")
+		change(&x)
+		if _, err := l.Commit(t.Context(), x); err == nil {
+			t.Errorf("%s was committed", name)
+		}
+	}
+	for _, id := range []string{"", "x", "000000000001", "zzzzzzzzzzzz11111111111111111111", "ffffffffffffffffffffffffffffffff"} {
+		if _, err := l.Intent(t.Context(), id); !errors.Is(err, ledger.ErrNoIntent) {
+			t.Errorf("intent %q: %v", id, err)
+		}
+		wantErr(t, id, l.Settle(t.Context(), ledger.Settlement{Intent: id, State: ledger.Failed}), ledger.ErrNoIntent)
+	}
+	// Hostile text is stored as text.
+	x := call("a")
+	x.Client, x.Why, x.Principal = "evil\x00\xff\u202e\n\"", strings.Repeat("é", 1000), "ada"
+	settle(t, l, commit(t, l, x), ledger.Failed)
+	if r := clean(t, l); r.Records != 2 {
+		t.Errorf("%+v", r)
+	}
 }

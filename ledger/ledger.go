@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"strings"
 	"time"
 
 	"github.com/sippet-ai/sippet-mcp/schemas"
@@ -145,13 +146,13 @@ func NewID() string {
 	return hex.EncodeToString(b[:])
 }
 
-// clip bounds a text that somebody else chose.
+// clip bounds a text that somebody else chose, and makes it valid UTF-8.
 func clip(s string) string {
 	const most = 500
-	if len(s) <= most {
-		return s
+	if len(s) > most {
+		s = s[:most-len("…")] + "…"
 	}
-	return s[:most] + "…" // a rune cut in two becomes U+FFFD in the record
+	return strings.ToValidUTF8(s, "\uFFFD")
 }
 
 func micros(t time.Time) int64 { return t.UnixMicro() }

@@ -14,7 +14,7 @@ const (
 	noteDelay = 200 * time.Millisecond
 )
 
-// Note implements Ledger. It must not be called after Close.
+// Note implements Ledger. What comes after Close is lost, like what comes after the end of the process.
 func (s *SQLite) Note(e Event) {
 	select {
 	case s.notes <- e:
@@ -23,29 +23,51 @@ func (s *SQLite) Note(e Event) {
 	}
 }
 
-// noting writes events in batches until Close.
+// noting writes events in batches until Close, and then those that wait.
 func (s *SQLite) noting() {
 	defer close(s.noted)
-	batch := make([]Event, 0, noteBatch)
-	for e := range s.notes {
-		batch = append(batch[:0], e)
-		timer := time.NewTimer(noteDelay)
-	fill:
-		for len(batch) < noteBatch {
-			select {
-			case e, ok := <-s.notes:
-				if !ok {
-					break fill
-				}
-				batch = append(batch, e)
-			case <-timer.C:
-				break fill
-			}
+	for open := true; open; {
+		var batch []Event
+		select {
+		case e := <-s.notes:
+			batch = append(batch, e)
+		case <-s.closing:
+			open = false
 		}
-		timer.Stop()
+		batch = s.fill(batch, open)
+		for ; len(batch) == noteBatch; batch = s.fill(nil, open) {
+			s.writeNotes(batch)
+		}
 		s.writeNotes(batch)
 	}
-	s.writeNotes(nil)
+}
+
+// fill adds what comes within a moment, or what is there where nothing more is awaited.
+func (s *SQLite) fill(batch []Event, wait bool) []Event {
+	moment := make(<-chan time.Time)
+	if wait {
+		moment = time.After(noteDelay)
+	}
+	for len(batch) < noteBatch {
+		select {
+		case e := <-s.notes:
+			batch = append(batch, e)
+			continue
+		default:
+		}
+		if !wait {
+			break
+		}
+		select {
+		case e := <-s.notes:
+			batch = append(batch, e)
+		case <-moment:
+			return batch
+		case <-s.closing:
+			wait = false
+		}
+	}
+	return batch
 }
 
 // writeNotes makes events durable. Events that the store cannot take now are counted as dropped, and so is

@@ -153,6 +153,16 @@ func (s *SQLite) rows(ctx context.Context, query string, args []any, each func(s
 	return trouble(s.path, eachRow(r, each))
 }
 
+func eachRow(r *sql.Rows, each func(scan func(...any) error) error) error {
+	defer r.Close()
+	for r.Next() {
+		if err := each(r.Scan); err != nil {
+			return err
+		}
+	}
+	return r.Err()
+}
+
 // Erase implements Ledger.
 func (s *SQLite) Erase(ctx context.Context, subject, by string) (was bool, err error) {
 	if subject == everybody {
@@ -167,7 +177,7 @@ func (s *SQLite) Erase(ctx context.Context, subject, by string) (was bool, err e
 		if _, err := t.exec("UPDATE keys SET tag = NULL, wrapped = NULL, name = NULL, erased = ? WHERE id = ?", micros(t.now), id); err != nil {
 			return err
 		}
-		return t.append(&Record{Phase: PhaseErased, Subjects: []string{id}, By: clip(by)})
+		return t.append(&Record{Phase: PhaseErased, Subjects: []string{id}, By: by})
 	})
 	if err == nil && was {
 		// The log still holds the pages as they were. Where a reader keeps it from being emptied now, the last one to close does so.

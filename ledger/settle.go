@@ -115,7 +115,7 @@ func (s *SQLite) Resolve(ctx context.Context, id string, as Progress, text, by s
 			return ErrKnown
 		}
 		r := in.record(PhaseResolved)
-		r.State, r.By, r.Note, r.Sent = string(as), clip(by), clip(text), in.Sent
+		r.State, r.By, r.Note, r.Sent = string(as), by, text, in.Sent
 		if err := t.append(r); err != nil {
 			return err
 		}

@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"golang.org/x/mod/sumdb/note"
-	_ "modernc.org/sqlite" // the driver
 
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
@@ -67,9 +66,8 @@ type SQLite struct {
 	sign note.Signer
 
 	// The writer's own.
-	conn       *sql.Conn
-	statements map[string]*sql.Stmt
-	ops        chan *op
+	conn *conn
+	ops  chan *op
 
 	frozen  atomic.Pointer[seenFreeze]
 	signed  atomic.Int64 // up to which record a checkpoint is known
@@ -77,6 +75,7 @@ type SQLite struct {
 	dropped atomic.Int64
 
 	once    sync.Once
+	closing chan struct{} // closed: write what waits
 	stop    chan struct{} // closed: take no more
 	stopped chan struct{} // closed: the writer has ended
 	noted   chan struct{} // closed: the notes are written
@@ -93,11 +92,11 @@ func Open(ctx context.Context, o Options) (*SQLite, error) {
 	}
 	o.defaults()
 	s := &SQLite{o: o, now: o.Now, log: o.Log, path: filepath.Join(o.Dir, File),
-		statements: map[string]*sql.Stmt{}, ops: make(chan *op, maxBatch), notes: make(chan Event, maxNotes),
-		stop: make(chan struct{}), stopped: make(chan struct{}), noted: make(chan struct{}), ticked: make(chan struct{})}
+		ops: make(chan *op, maxBatch), notes: make(chan Event, maxNotes),
+		closing: make(chan struct{}), stop: make(chan struct{}), stopped: make(chan struct{}), noted: make(chan struct{}), ticked: make(chan struct{})}
 	if err := s.open(ctx); err != nil {
 		if s.conn != nil {
-			s.conn.Close()
+			s.conn.close()
 		}
 		if s.db != nil {
 			s.db.Close()
@@ -108,7 +107,7 @@ func Open(ctx context.Context, o Options) (*SQLite, error) {
 	if err := s.sweep(ctx); err != nil {
 		close(s.stop)
 		<-s.stopped
-		s.release()
+		s.conn.close()
 		s.db.Close()
 		return nil, err
 	}
@@ -159,14 +158,20 @@ func (s *SQLite) open(ctx context.Context) error {
 		return err
 	}
 	s.db.SetMaxIdleConns(4)
-	s.db.SetMaxOpenConns(5)
-	if s.conn, err = s.db.Conn(ctx); err != nil {
+	s.db.SetMaxOpenConns(4)
+	c, err := s.db.Conn(ctx)
+	if err != nil {
 		return err
 	}
-	if err := wal(ctx, s.conn, s.path); err != nil {
+	defer c.Close()
+	if err := wal(ctx, c, s.path); err != nil {
 		return err
 	}
-	return migrate(ctx, s.conn, s.path, s.first)
+	if err := migrate(ctx, c, s.path, s.first); err != nil {
+		return err
+	}
+	s.conn, err = connect(ctx, dsn)
+	return err
 }
 
 // create makes the empty file before SQLite does, which would let everybody
@@ -243,26 +248,17 @@ func (s *SQLite) tick() {
 	}
 }
 
-// release gives the writer's connection back. A statement left open would
-// keep SQLite from emptying its log into the file.
-func (s *SQLite) release() {
-	for _, st := range s.statements {
-		st.Close()
-	}
-	s.conn.Close()
-}
-
 // Close writes what waits, signs a last checkpoint and closes the file.
 func (s *SQLite) Close() error {
 	var err error
 	s.once.Do(func() {
-		close(s.notes)
+		close(s.closing)
 		<-s.noted
 		err = s.checkpoint(context.Background())
 		close(s.stop)
 		<-s.ticked
 		<-s.stopped
-		s.release()
+		s.conn.close()
 		if e := s.db.Close(); err == nil {
 			err = trouble(s.path, e)
 		}

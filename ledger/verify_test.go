@@ -267,7 +267,7 @@ func TestTamperedTables(t *testing.T) {
 		"a key that was changed":          "UPDATE keys SET wrapped = x'00' WHERE id = (SELECT id FROM keys WHERE erased IS NULL LIMIT 1)",
 		"a checkpoint of another ledger":  "UPDATE meta SET value = 'other' WHERE name = 'head'",
 		"an end that nobody has sealed":   "DELETE FROM meta WHERE name = 'head'",
-		"an intent that nobody committed": "INSERT INTO intents (id, request, principal, credential, action, class, print, grant_id, owner, keys, seq, prepared, state) SELECT 'new', request, principal, credential, action, class, print, grant_id, owner, keys, seq + 100000, prepared, 'succeeded' FROM intents LIMIT 1",
+		"an intent that nobody committed": "INSERT INTO intents (id, request, principal, credential, action, class, print, same, grant_id, owner, keys, seq, prepared, state) SELECT 'new', request, principal, credential, action, class, print, same, grant_id, owner, keys, seq + 100000, prepared, 'succeeded' FROM intents LIMIT 1",
 	} {
 		t.Run(name, func(t *testing.T) {
 			copied := copyDir(t, dir)

@@ -3,10 +3,8 @@ package ledger
 import (
 	"context"
 	"crypto/sha256"
-	"database/sql"
-	"errors"
-	"fmt"
 	"os"
+	"runtime"
 	"time"
 )
 
@@ -112,6 +110,10 @@ func (s *SQLite) batch(first *op) {
 			o.done <- o.err
 		}
 	}
+	if len(ops) > 1 {
+		// Those who were answered come back at once; they should share the next transaction, not trickle into several.
+		runtime.Gosched()
+	}
 }
 
 // tx is an open write transaction.
@@ -215,63 +217,18 @@ func (t *tx) commit() error {
 func (t *tx) rollback() { _, _ = t.exec("ROLLBACK") }
 
 // exec runs a statement and gives the number of rows it changed.
-func (t *tx) exec(query string, args ...any) (int64, error) {
-	st, err := t.s.statement(query)
-	if err != nil {
-		return 0, err
-	}
-	r, err := st.Exec(args...)
-	if err != nil {
-		return 0, err
-	}
-	return r.RowsAffected()
-}
-
-// row reads one row; it reports whether there was one.
-func (t *tx) row(query string, args []any, into ...any) (bool, error) {
-	st, err := t.s.statement(query)
-	if err != nil {
-		return false, err
-	}
-	err = st.QueryRow(args...).Scan(into...)
-	if errors.Is(err, sql.ErrNoRows) {
-		return false, nil
-	}
-	return err == nil, err
-}
+func (t *tx) exec(query string, args ...any) (int64, error) { return t.s.conn.exec(query, args...) }
 
 // rows reads all rows of a query.
 func (t *tx) rows(query string, args []any, each func(scan func(...any) error) error) error {
-	st, err := t.s.statement(query)
-	if err != nil {
-		return err
-	}
-	r, err := st.Query(args...)
-	if err != nil {
-		return err
-	}
-	return eachRow(r, each)
+	return t.s.conn.rows(query, args, each)
 }
 
-func eachRow(r *sql.Rows, each func(scan func(...any) error) error) error {
-	defer r.Close()
-	for r.Next() {
-		if err := each(r.Scan); err != nil {
-			return err
-		}
-	}
-	return r.Err()
-}
-
-// statement prepares a query once on the writer's connection.
-func (s *SQLite) statement(query string) (*sql.Stmt, error) {
-	if st := s.statements[query]; st != nil {
-		return st, nil
-	}
-	st, err := s.conn.PrepareContext(context.Background(), query)
-	if err != nil {
-		return nil, fmt.Errorf("prepare: %w", err)
-	}
-	s.statements[query] = st
-	return st, nil
+// row reads one row; it reports whether there was one.
+func (t *tx) row(query string, args []any, into ...any) (found bool, err error) {
+	err = t.s.conn.rows(query, args, func(scan func(...any) error) error {
+		found = true
+		return scan(into...)
+	})
+	return found && err == nil, err
 }

@@ -42,7 +42,8 @@ CREATE TABLE grants (
 CREATE INDEX grants_open ON grants (expires) WHERE state IN ('pending', 'granted');
 
 -- seq is the record of the intent, settled_seq that of its end; keys are the ids of the keys that both are sealed under.
--- The id begins with seq, 12 hex digits, and so needs no index of its own.
+-- The id begins with seq, 12 hex digits, and so needs no index of its own. same is the first half of print as a number:
+-- its index is the one thing that a commit writes in random places, so it is small.
 CREATE TABLE intents (
 	seq         INTEGER PRIMARY KEY,
 	id          TEXT NOT NULL,
@@ -52,6 +53,7 @@ CREATE TABLE intents (
 	action      TEXT NOT NULL,
 	class       TEXT NOT NULL,
 	print       TEXT NOT NULL,
+	same        INTEGER NOT NULL,
 	grant_id    TEXT NOT NULL,
 	owner       TEXT NOT NULL,
 	keys        TEXT NOT NULL,
@@ -66,7 +68,7 @@ CREATE TABLE intents (
 	resolver    TEXT NOT NULL DEFAULT '',
 	note        TEXT NOT NULL DEFAULT ''
 ) STRICT;
-CREATE INDEX intents_same ON intents (print);
+CREATE INDEX intents_same ON intents (same);
 CREATE INDEX intents_open ON intents (prepared) WHERE state IN ('prepared', 'sent');
 
 CREATE TABLE freezes (
