@@ -49,7 +49,7 @@ func BenchmarkBare(b *testing.B) {
 // BenchmarkRatio puts bare commits and ours side by side, round by round, because a disk's speed changes from
 // second to second; it reports the median of the rounds.
 func BenchmarkRatio(b *testing.B) {
-	const each = 512
+	const each = 2048
 	for _, n := range []int{1, 16, 64} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			insert, l := bare(b), open(b, ledger.Options{})

@@ -16,6 +16,7 @@ import (
 type conn struct {
 	c          driver.Conn
 	statements map[string]statement
+	args       []driver.NamedValue // of the statement that runs
 }
 
 // statement is a prepared statement as the driver has it.
@@ -34,7 +35,7 @@ func connect(ctx context.Context, dsn string) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &conn{c, map[string]statement{}}, nil
+	return &conn{c: c, statements: map[string]statement{}}, nil
 }
 
 // close also closes the statements: one left open would keep SQLite from
@@ -69,7 +70,7 @@ func (c *conn) exec(query string, args ...any) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	r, err := st.ExecContext(context.Background(), values(args))
+	r, err := st.ExecContext(context.Background(), c.values(args))
 	if err != nil {
 		return 0, err
 	}
@@ -82,7 +83,7 @@ func (c *conn) rows(query string, args []any, each func(scan func(...any) error)
 	if err != nil {
 		return err
 	}
-	r, err := st.QueryContext(context.Background(), values(args))
+	r, err := st.QueryContext(context.Background(), c.values(args))
 	if err != nil {
 		return err
 	}
@@ -103,15 +104,15 @@ func (c *conn) rows(query string, args []any, each func(scan func(...any) error)
 }
 
 // values makes arguments what drivers take: int64, bool, string and []byte.
-func values(args []any) []driver.NamedValue {
-	v := make([]driver.NamedValue, len(args))
+func (c *conn) values(args []any) []driver.NamedValue {
+	c.args = c.args[:0]
 	for i, a := range args {
 		if n, ok := a.(int); ok {
 			a = int64(n)
 		}
-		v[i] = driver.NamedValue{Ordinal: i + 1, Value: a}
+		c.args = append(c.args, driver.NamedValue{Ordinal: i + 1, Value: a})
 	}
-	return v
+	return c.args
 }
 
 // scanRow copies a row's values to where the pointers point.

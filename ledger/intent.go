@@ -88,7 +88,11 @@ func same(print string) int64 {
 
 // Prior implements Ledger.
 func (s *SQLite) Prior(ctx context.Context, principal, hash string, repeatable bool) (*Intent, error) {
-	return s.oneIntent(ctx, priorQuery, s.priorArgs(principal, s.seal.fingerprint(hash), repeatable, s.now())...)
+	args, seq := s.priorArgs(principal, s.seal.fingerprint(hash), repeatable, s.now()), int64(0)
+	if found, err := s.row(ctx, "SELECT seq"+priorWhere, args, &seq); err != nil || !found {
+		return nil, err
+	}
+	return s.oneIntent(ctx, priorQuery, args...)
 }
 
 // intentID gives an id that is found by its record: that one's number and 80 random bits.

@@ -52,8 +52,8 @@ type sealer struct {
 type subjectKey struct {
 	id  string
 	key []byte
-	// alone seals what concerns only this subject; derived once, because deriving costs more than sealing.
-	alone []byte
+	// alone seals what concerns only this subject; made once, because making it costs more than sealing.
+	alone cipher.AEAD
 }
 
 // openSealer reads the master key, or makes it where the ledger is fresh. A
@@ -168,7 +168,7 @@ func (t *tx) key(subject string) (subjectKey, error) {
 		if k.key, err = gcm(t.s.seal.wrap).Open(nil, nil, wrapped, []byte(k.id)); err != nil {
 			return k, &Trouble{Corrupt, t.s.path, fmt.Errorf("key %s: %w", k.id, err)}
 		}
-		k.alone = derive(k.key, "record")
+		k.alone = gcm(derive(k.key, "record"))
 		t.keys[subject] = k
 		return k, nil
 	}
@@ -177,7 +177,7 @@ func (t *tx) key(subject string) (subjectKey, error) {
 	name := gcm(derive(k.key, "name")).Seal(nil, nil, []byte(subject), []byte(k.id))
 	_, err = t.exec("INSERT INTO keys (id, tag, wrapped, name) VALUES (?, ?, ?, ?)", k.id, tag,
 		gcm(t.s.seal.wrap).Seal(nil, nil, k.key, []byte(k.id)), name)
-	k.alone = derive(k.key, "record")
+	k.alone = gcm(derive(k.key, "record"))
 	t.keys[subject] = k
 	return k, err
 }
@@ -213,7 +213,7 @@ func sealUnder(keys []subjectKey, p Private, bound string) (*Sealed, error) {
 		return nil, nil
 	}
 	s := &Sealed{Keys: keyIDs(keys)}
-	s.Data = gcm(combine(keys)).Seal(nil, nil, plain, []byte(bound))
+	s.Data = combine(keys).Seal(nil, nil, plain, []byte(bound))
 	return s, nil
 }
 
@@ -225,7 +225,8 @@ func keyIDs(keys []subjectKey) []string {
 	return ids
 }
 
-func combine(keys []subjectKey) []byte {
+// combine gives the cipher that needs all of the keys.
+func combine(keys []subjectKey) cipher.AEAD {
 	if len(keys) == 1 {
 		return keys[0].alone
 	}
@@ -233,7 +234,7 @@ func combine(keys []subjectKey) []byte {
 	for _, k := range keys {
 		all = append(all, k.key...)
 	}
-	return derive(all, "record")
+	return gcm(derive(all, "record"))
 }
 
 // keyring reads keys by their ids; of a destroyed one it gives nothing.
@@ -267,7 +268,7 @@ func (r *keyring) get(id string) (*subjectKey, error) {
 	if plain, err := gcm(derive(k.key, "name")).Open(nil, nil, name, []byte(id)); err == nil {
 		r.names[id] = string(plain)
 	}
-	k.alone = derive(k.key, "record")
+	k.alone = gcm(derive(k.key, "record"))
 	r.known[id] = k
 	return k, nil
 }
@@ -294,7 +295,7 @@ func (r *keyring) open(s *Sealed, bound string) (*Private, error) {
 	if err != nil || keys == nil {
 		return nil, err
 	}
-	plain, err := gcm(combine(keys)).Open(nil, nil, s.Data, []byte(bound))
+	plain, err := combine(keys).Open(nil, nil, s.Data, []byte(bound))
 	p := new(Private)
 	if err == nil {
 		err = json.Unmarshal(plain, p)
