@@ -22,7 +22,7 @@
 // An intent goes prepared → sent → succeeded, failed, not_sent or unknown. Sent
 // may be skipped. What nobody settles, because its process died or it is older
 // than any request lasts, the sweeper makes unknown; it runs in Open and every
-// few seconds. A settlement that comes after it still counts. An unknown intent
+// 15 seconds. A settlement that comes after it still counts. An unknown intent
 // stays in the way of its payload until a person resolves it, or agrees to
 // repeat it: the grant's Repeats names the intent that the card told of, and
 // Commit lets exactly that one be repeated, once.

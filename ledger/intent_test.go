@@ -150,6 +150,7 @@ func TestSweepAndResolve(t *testing.T) {
 	if got, _ := l.Intents(t.Context(), ledger.IntentFilter{State: ledger.Unknown}); len(got) != 2 {
 		t.Errorf("unknown: %+v", got)
 	}
+	settle(t, l, late, ledger.Unknown)   // says nothing new
 	settle(t, l, late, ledger.Succeeded) // it was only slow
 	if err := l.Resolve(t.Context(), in.ID, ledger.Failed, "looked at the list", "ada"); err != nil {
 		t.Fatal(err)

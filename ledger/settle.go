@@ -30,8 +30,8 @@ func (s *SQLite) Settle(ctx context.Context, o Settlement) error {
 			return err
 		case in == nil:
 			return ErrNoIntent
-		case in.State == Sent && o.State == Sent:
-			return nil
+		case in.State == Sent && o.State == Sent, in.State == Unknown && in.By == "" && o.State == Unknown:
+			return nil // said already, the latter by the sweeper
 		case in.State == Prepared, in.State == Sent:
 		case in.State == Unknown && in.By == "" && o.State != Unknown && o.State != Sent:
 		default:
