@@ -6,8 +6,8 @@ import (
 )
 
 // Decision is what a policy demands before an action runs. The order is the
-// ladder: a larger one is stricter. The zero value is Deny's neighbour in
-// nothing: it is invalid, and the gate treats it as Deny.
+// ladder: a larger one is stricter. The zero value is no decision, and the gate
+// treats it as Deny.
 type Decision int
 
 const (
@@ -45,9 +45,6 @@ func (d *Decision) UnmarshalText(text []byte) error {
 	}
 	return fmt.Errorf("unknown decision %q, valid: %s", text, strings.Join([]string{"allow", "validate", "confirm", "approve", "deny"}, ", "))
 }
-
-// Stricter gives the stricter of two decisions.
-func Stricter(a, b Decision) Decision { return max(a, b) }
 
 // Verdict is a decision and where it comes from, in words for a person.
 type Verdict struct {

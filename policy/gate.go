@@ -133,8 +133,10 @@ func (g *Gate) Record(ctx context.Context, c Call, yes bool, by string) *schemas
 
 // Withdraw takes back a question that nobody can be asked, or nobody answered.
 func (g *Gate) Withdraw(ctx context.Context, c Call) {
-	// What cannot be withdrawn has been spent or has expired, and asks nobody any more.
-	_ = g.Grants.Record(context.WithoutCancel(ctx), g.grant(c), Revoked, "")
+	// What has been spent, answered with no or has expired asks nobody any more; a store that fails is another matter.
+	if err := g.Grants.Record(context.WithoutCancel(ctx), g.grant(c), Revoked, ""); err != nil && grantError(err).Outcome == schemas.Unavailable {
+		g.Log.LogAttrs(ctx, slog.LevelError, "a question could not be withdrawn", slog.String("action", c.Payload.Action.Name), slog.String("cause", err.Error()))
+	}
 }
 
 func (g *Gate) grant(c Call) Grant {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -71,20 +72,13 @@ func TestClasses(t *testing.T) {
 	}
 }
 
-// TestLattice: of two decisions the stricter wins, whatever the order and the grouping.
-func TestLattice(t *testing.T) {
+// TestLadder: the decisions are ordered from the mildest to the strictest, each with a name that reads back.
+func TestLadder(t *testing.T) {
 	ladder := []policy.Decision{policy.Allow, policy.Validate, policy.Confirm, policy.Approve, policy.Deny}
-	for i, a := range ladder {
-		for j, b := range ladder {
-			if got := policy.Stricter(a, b); got != ladder[max(i, j)] || got != policy.Stricter(b, a) {
-				t.Errorf("Stricter(%s, %s) is %s", a, b, got)
-			}
-			for _, c := range ladder {
-				if policy.Stricter(policy.Stricter(a, b), c) != policy.Stricter(a, policy.Stricter(b, c)) {
-					t.Errorf("%s %s %s: grouping matters", a, b, c)
-				}
-			}
-		}
+	if !slices.IsSorted(ladder) {
+		t.Errorf("out of order: %v", ladder)
+	}
+	for _, a := range ladder {
 		var d policy.Decision
 		if err := d.UnmarshalText([]byte(a.String())); err != nil || d != a {
 			t.Errorf("%s: %v %v", a, d, err)
@@ -197,5 +191,22 @@ func TestLoad(t *testing.T) {
 			t.Errorf("name %q, version %q twice %q, before for %q", p.Name, p.Version, again.Version, versions[p.Version])
 		}
 		versions[p.Version] = fmt.Sprint(i)
+	}
+}
+
+// TestNoDecisionIsDenied: a class or an action whose line is empty runs nothing.
+func TestNoDecisionIsDenied(t *testing.T) {
+	p, err := policy.Parse("hollow", []byte("apiVersion: sippet.policy/v1\ndefaults:\n  class: {read: , write: validate, credential: deny}\n  action: {create_contact: }\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"list_contacts", "create_contact", "end_call"} {
+		a, err := schemas.Find(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := p.Decide(a).Decision; d == policy.Allow || d == policy.Validate || d == policy.Confirm || d.String() != "deny" {
+			t.Errorf("%s: %v", name, d)
+		}
 	}
 }

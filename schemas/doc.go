@@ -12,7 +12,7 @@
 // call as they came and gives a [Payload]: the one canonical encoding of the
 // request body, whose bytes are hashed, validated, granted and run. Nothing
 // else in the program encodes a request. Wrong arguments come back as an
-// [Error] that names every fault by its path, with the nearest valid name.
+// [Error] that names faults by their paths, with the nearest valid name.
 //
 // # Where the facts come from
 //
