@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -20,6 +21,9 @@ func TestMain(m *testing.M) {
 // for Sippet that answers every action with one row and writes down the
 // actions that it ran in $WORK/ran.
 func TestScripts(t *testing.T) {
+	if _, err := exec.LookPath("curl"); err != nil && os.Getenv("CI") != "" {
+		t.Fatal("curl is missing, and in CI the scripts that need it must run")
+	}
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(e *testscript.Env) error {
