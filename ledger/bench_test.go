@@ -166,7 +166,7 @@ func BenchmarkPrior(b *testing.B) {
 		commit(b, l, call(fmt.Sprint(i)))
 	}
 	for b.Loop() {
-		if _, err := l.Prior(b.Context(), "ada", "nothing", false); err != nil {
+		if _, err := l.Prior(b.Context(), ledger.Txn{Call: ledger.Call{Principal: "ada", Hash: "nothing"}}); err != nil {
 			b.Fatal(err)
 		}
 	}

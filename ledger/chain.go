@@ -48,9 +48,10 @@ type Record struct {
 	Principal  string        `json:"principal,omitempty"`
 	Credential string        `json:"credential,omitempty"`
 	Client     string        `json:"client,omitempty"`
+	Upstream   string        `json:"upstream,omitempty"`
 	Action     string        `json:"action,omitempty"`
 	Class      schemas.Class `json:"class,omitempty"`
-	// Print is a keyed hash of the payload: equal where the payload is.
+	// Print is a keyed hash of upstream and payload: equal where both are.
 	Print    string   `json:"print,omitempty"`
 	Decision string   `json:"decision,omitempty"`
 	Why      string   `json:"why,omitempty"`
@@ -71,7 +72,8 @@ type Record struct {
 	// Latency is in microseconds.
 	Latency int64     `json:"latency,omitempty"`
 	Budgets []Balance `json:"budgets,omitempty"`
-	Count   int64     `json:"count,omitempty"`
+	// Count is how many events were dropped, how many grants a freeze voided, or how many subjects more than MaxSubjects a read had.
+	Count int64 `json:"count,omitempty"`
 	// Subjects are the ids of the keys of the persons concerned.
 	Subjects []string `json:"subjects,omitempty"`
 	Sealed   *Sealed  `json:"sealed,omitempty"`
@@ -173,7 +175,7 @@ func (s *sealer) headCode(h head) string {
 
 // tidy bounds the texts of a record and makes them valid UTF-8; else its line would not be canonical.
 func (r *Record) tidy() {
-	for _, p := range []*string{&r.Intent, &r.Grant, &r.Request, &r.Principal, &r.Credential, &r.Client, &r.Action, (*string)(&r.Class), &r.Print,
+	for _, p := range []*string{&r.Intent, &r.Grant, &r.Request, &r.Principal, &r.Credential, &r.Client, &r.Upstream, &r.Action, (*string)(&r.Class), &r.Print,
 		&r.Decision, &r.Why, &r.Policy, &r.Repeats, &r.State, &r.By, &r.Note, (*string)(&r.Outcome)} {
 		*p = clip(*p)
 	}
@@ -187,6 +189,6 @@ func (r *Record) tidy() {
 
 // record begins the record of a call: the plain fields.
 func (c *Call) record(phase Phase, print string) *Record {
-	return &Record{Phase: phase, Request: c.Request, Principal: c.Principal, Credential: c.Credential, Client: c.Client,
+	return &Record{Phase: phase, Request: c.Request, Principal: c.Principal, Credential: c.Credential, Client: c.Client, Upstream: c.Upstream,
 		Action: c.Action, Class: c.Class, Print: print, Decision: c.Decision, Why: c.Why, Rules: c.Rules, Policy: c.Policy}
 }

@@ -21,8 +21,8 @@ const (
 type Grant struct {
 	// ID is from NewID: whoever knows it can only use it for what it is bound to.
 	ID string
-	// These it is bound to: who asks with what, what would run (schemas.Payload.Hash), under which version of the policy.
-	Principal, Credential, Action, Hash, Policy string
+	// These it is bound to: who asks with what, where it goes and what would run (schemas.Payload.Hash), under which version of the policy.
+	Principal, Credential, Upstream, Action, Hash, Policy string
 	// Needs is the decision that demanded it: confirm, or approve by another person. The ledger only keeps it.
 	Needs string
 	// Repeats is the id of the earlier intent of the same payload that the card tells of. Only for that one does
@@ -46,16 +46,16 @@ const MaxWaiting = 16
 
 // grantRow is a grant as its table holds it.
 type grantRow struct {
-	id, principal, credential, action, print, policy, needs, repeats string
-	state                                                            State
-	by                                                               string
-	asked, answered, expires, seq                                    int64
+	id, principal, credential, upstream, action, print, policy, needs, repeats string
+	state                                                                      State
+	by                                                                         string
+	asked, answered, expires, seq                                              int64
 }
 
-const grantColumns = "id, principal, credential, action, print, policy, needs, repeats, state, answerer, asked, answered, expires, seq"
+const grantColumns = "id, principal, credential, upstream, action, print, policy, needs, repeats, state, answerer, asked, answered, expires, seq"
 
 func (g *grantRow) into() []any {
-	return []any{&g.id, &g.principal, &g.credential, &g.action, &g.print, &g.policy, &g.needs, &g.repeats,
+	return []any{&g.id, &g.principal, &g.credential, &g.upstream, &g.action, &g.print, &g.policy, &g.needs, &g.repeats,
 		&g.state, &g.by, &g.asked, &g.answered, &g.expires, &g.seq}
 }
 
@@ -89,9 +89,9 @@ func (s *SQLite) Ask(ctx context.Context, g Grant) error {
 		if err := t.checkFrozen(g.Action); err != nil {
 			return err
 		}
-		print := s.seal.fingerprint(g.Hash)
+		print := s.seal.fingerprint(g.Upstream, g.Hash)
 		now := micros(t.now)
-		if _, err := t.exec(`UPDATE grants SET state = 'revoked' WHERE state = 'pending' AND expires > ?
+		if _, err := t.exec(`UPDATE grants SET state = 'revoked' WHERE state IN ('pending', 'granted') AND expires > ?
 			AND principal = ? AND credential = ? AND action = ? AND print = ? AND policy = ?`,
 			now, g.Principal, g.Credential, g.Action, print, g.Policy); err != nil {
 			return err
@@ -103,7 +103,7 @@ func (s *SQLite) Ask(ctx context.Context, g Grant) error {
 		if waiting >= MaxWaiting {
 			return ErrTooMany
 		}
-		c := Call{Request: g.Request, Principal: g.Principal, Credential: g.Credential, Client: g.Client, Action: g.Action,
+		c := Call{Request: g.Request, Principal: g.Principal, Credential: g.Credential, Client: g.Client, Upstream: g.Upstream, Action: g.Action,
 			Decision: g.Needs, Why: g.Why, Rules: g.Rules, Policy: g.Policy}
 		r := c.record(PhaseAsked, print)
 		r.Grant, r.State, r.Repeats, r.Expires = g.ID, string(Waiting), g.Repeats, micros(g.Expires)
@@ -117,8 +117,8 @@ func (s *SQLite) Ask(ctx context.Context, g Grant) error {
 		if err := t.append(r); err != nil {
 			return err
 		}
-		_, err = t.exec("INSERT INTO grants ("+grantColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'pending', '', ?, 0, ?, ?)",
-			g.ID, g.Principal, g.Credential, g.Action, print, g.Policy, g.Needs, g.Repeats, now, micros(g.Expires), r.Seq)
+		_, err = t.exec("INSERT INTO grants ("+grantColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending', '', ?, 0, ?, ?)",
+			g.ID, g.Principal, g.Credential, g.Upstream, g.Action, print, g.Policy, g.Needs, g.Repeats, now, micros(g.Expires), r.Seq)
 		return err
 	})
 }
@@ -132,7 +132,7 @@ func (t *tx) grant(want *Grant) (*grantRow, error) {
 		return nil, err
 	case !found:
 		return nil, ErrNoGrant
-	case !g.fits(want, t.s.seal.fingerprint(want.Hash)):
+	case !g.fits(want, t.s.seal.fingerprint(want.Upstream, want.Hash)):
 		return nil, ErrGrantOther
 	}
 	return g, g.wrong(t.now)
@@ -160,7 +160,7 @@ func (s *SQLite) Answer(ctx context.Context, want Grant, state State, by string)
 		if _, err := t.exec("UPDATE grants SET state = ?, answerer = ?, answered = ? WHERE id = ?", string(state), by, micros(t.now), g.id); err != nil {
 			return err
 		}
-		return t.append(&Record{Phase: PhaseAnswered, Grant: g.id, Principal: g.principal, Credential: g.credential, Action: g.action,
+		return t.append(&Record{Phase: PhaseAnswered, Grant: g.id, Principal: g.principal, Credential: g.credential, Upstream: g.upstream, Action: g.action,
 			Print: g.print, Policy: g.policy, State: string(state), By: by})
 	})
 }
@@ -174,7 +174,7 @@ func (s *SQLite) Check(ctx context.Context, want Grant) error {
 		return err
 	case !found:
 		return ErrNoGrant
-	case !g.fits(&want, s.seal.fingerprint(want.Hash)):
+	case !g.fits(&want, s.seal.fingerprint(want.Upstream, want.Hash)):
 		return ErrGrantOther
 	}
 	return g.wrong(s.now())
@@ -210,7 +210,7 @@ func (s *SQLite) grants(ctx context.Context, where string, args ...any) ([]Grant
 	ring := s.keyring(ctx)
 	var all []Grant
 	for _, row := range found {
-		g := Grant{ID: row.id, Principal: row.principal, Credential: row.credential, Action: row.action, Policy: row.policy, Needs: row.needs,
+		g := Grant{ID: row.id, Principal: row.principal, Credential: row.credential, Upstream: row.upstream, Action: row.action, Policy: row.policy, Needs: row.needs,
 			Repeats: row.repeats, State: row.state, By: row.by, Asked: fromMicros(row.asked), Answered: fromMicros(row.answered), Expires: fromMicros(row.expires)}
 		r, err := s.recordAt(ctx, row.seq, ring)
 		if err != nil {

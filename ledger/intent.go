@@ -25,8 +25,8 @@ const (
 
 // Intent is one run of an action that changes something.
 type Intent struct {
-	ID, Request, Principal, Credential, Action string
-	Class                                      schemas.Class
+	ID, Request, Principal, Credential, Upstream, Action string
+	Class                                                schemas.Class
 	// Grant is the yes that it spent; empty where none was due.
 	Grant string
 	State Progress
@@ -56,14 +56,14 @@ type IntentFilter struct {
 	Limit     int
 }
 
-const intentColumns = `id, request, principal, credential, action, class, grant_id, state, sent, outcome, status, latency,
+const intentColumns = `id, request, principal, credential, upstream, action, class, grant_id, state, sent, outcome, status, latency,
 	prepared, settled, resolver, note, seq, settled_seq, keys`
 
 // scanIntent reads a row of intentColumns.
 func scanIntent(scan func(...any) error) (*Intent, error) {
 	in := new(Intent)
 	var latency, prepared, settled int64
-	err := scan(&in.ID, &in.Request, &in.Principal, &in.Credential, &in.Action, &in.Class, &in.Grant, &in.State, &in.Sent, &in.Outcome,
+	err := scan(&in.ID, &in.Request, &in.Principal, &in.Credential, &in.Upstream, &in.Action, &in.Class, &in.Grant, &in.State, &in.Sent, &in.Outcome,
 		&in.Status, &latency, &prepared, &settled, &in.By, &in.Note, &in.seq, &in.settledSeq, &in.keys)
 	in.Latency = time.Duration(latency) * time.Microsecond
 	in.Prepared, in.Settled = fromMicros(prepared), fromMicros(settled)
@@ -87,8 +87,11 @@ func same(print string) int64 {
 }
 
 // Prior implements Ledger.
-func (s *SQLite) Prior(ctx context.Context, principal, hash string, repeatable bool) (*Intent, error) {
-	args, seq := s.priorArgs(principal, s.seal.fingerprint(hash), repeatable, s.now()), int64(0)
+func (s *SQLite) Prior(ctx context.Context, x Txn) (*Intent, error) {
+	if x.Class == schemas.Read {
+		return nil, nil
+	}
+	args, seq := s.priorArgs(x.Principal, s.seal.fingerprint(x.Upstream, x.Hash), x.Repeatable, s.now()), int64(0)
 	if found, err := s.row(ctx, "SELECT seq"+priorWhere, args, &seq); err != nil || !found {
 		return nil, err
 	}
@@ -182,11 +185,11 @@ func (s *SQLite) Commit(ctx context.Context, x Txn) (Intent, error) {
 	if len(x.Debits) > 0 {
 		return Intent{}, fmt.Errorf("%w: it keeps no budgets yet, so it cannot debit %s", errUsage, x.Debits[0].Budget)
 	}
-	if x.Class == schemas.Read || x.Class == "" || x.Action == "" || x.Hash == "" {
-		return Intent{}, fmt.Errorf("%w: an intent needs an action that changes something, its class and its hash", errUsage)
+	if x.Class == schemas.Read && x.Grant == "" || x.Class == "" || x.Action == "" || x.Hash == "" {
+		return Intent{}, fmt.Errorf("%w: an intent needs an action that changes something or a grant, its class and its hash", errUsage)
 	}
-	in := Intent{Request: x.Request, Principal: x.Principal, Credential: x.Credential, Action: x.Action, Class: x.Class, Grant: x.Grant, State: Prepared}
-	print := s.seal.fingerprint(x.Hash)
+	in := Intent{Request: x.Request, Principal: x.Principal, Credential: x.Credential, Upstream: x.Upstream, Action: x.Action, Class: x.Class, Grant: x.Grant, State: Prepared}
+	print := s.seal.fingerprint(x.Upstream, x.Hash)
 	err := s.write(ctx, func(t *tx) error { return t.commitCall(&x, print, &in) })
 	if err != nil {
 		return Intent{}, err
@@ -201,7 +204,7 @@ func (t *tx) commitCall(x *Txn, print string, in *Intent) error {
 	var g *grantRow
 	var wrong error
 	if x.Grant != "" {
-		want := &Grant{ID: x.Grant, Principal: x.Principal, Credential: x.Credential, Action: x.Action, Hash: x.Hash, Policy: x.Policy}
+		want := &Grant{ID: x.Grant, Principal: x.Principal, Credential: x.Credential, Upstream: x.Upstream, Action: x.Action, Hash: x.Hash, Policy: x.Policy}
 		if g, wrong = t.grant(want); wrong != nil && !refusal(wrong) {
 			return wrong
 		}
@@ -211,7 +214,7 @@ func (t *tx) commitCall(x *Txn, print string, in *Intent) error {
 		repeats = g.repeats
 	}
 	// Before the grant's own fault: who repeats a call with its spent grant wants to hear how the call ended.
-	if x.Action != HangUp {
+	if x.Action != HangUp && x.Class != schemas.Read {
 		prior, err := t.prior(x, print)
 		if err != nil {
 			return err
@@ -239,15 +242,16 @@ func (t *tx) commitCall(x *Txn, print string, in *Intent) error {
 	if err != nil {
 		return err
 	}
+	in.keys = t.inOrder(x.Subjects, keys)
 	if r.Sealed, err = sealUnder(keys, Private{Payload: x.Payload, Card: x.Card, Replaced: x.Replaced, Hash: x.Hash}, r.place()); err != nil {
 		return err
 	}
 	if err := t.append(r); err != nil {
 		return err
 	}
-	in.Prepared, in.seq, in.keys = t.now, r.Seq, strings.Join(keyIDs(keys), ",")
-	_, err = t.exec(`INSERT INTO intents (id, request, principal, credential, action, class, print, same, grant_id, owner, keys, seq, prepared, state)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'prepared')`, in.ID, clip(x.Request), x.Principal, x.Credential, x.Action, string(x.Class), print, same(print), x.Grant,
+	in.Prepared, in.seq = t.now, r.Seq
+	_, err = t.exec(`INSERT INTO intents (id, request, principal, credential, upstream, action, class, print, same, grant_id, owner, keys, seq, prepared, state)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'prepared')`, in.ID, clip(x.Request), x.Principal, x.Credential, x.Upstream, x.Action, string(x.Class), print, same(print), x.Grant,
 		owner, in.keys, in.seq, micros(in.Prepared))
 	return err
 }

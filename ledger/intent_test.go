@@ -52,7 +52,7 @@ func TestIdenticalPayload(t *testing.T) {
 				settle(t, l, in, test.end)
 			}
 			c.pass(test.after)
-			known, err := l.Prior(t.Context(), x.Principal, x.Hash, x.Repeatable)
+			known, err := l.Prior(t.Context(), x)
 			if err != nil || (known != nil) != test.refused {
 				t.Fatalf("prior: %+v, %v", known, err)
 			}

@@ -19,7 +19,8 @@ import (
 // that the store cannot be used now and that nothing was changed.
 // All methods are safe for concurrent use, also by several processes.
 type Ledger interface {
-	// Ask stores a question that waits for a person, and revokes an open one with the same binding.
+	// Ask stores a question that waits for a person, and revokes an open one with the same binding, and a yes that is
+	// not spent: with a new card the old answer is void.
 	// g needs ID, the binding, Expires, Payload and Card. ErrTooMany where MaxWaiting wait, *FrozenError while frozen.
 	Ask(ctx context.Context, g Grant) error
 	// Answer stores what a person said to the question that fits want: Granted, Refused or Revoked.
@@ -32,11 +33,12 @@ type Ledger interface {
 	// Waiting lists the questions that a person can answer now, oldest first.
 	Waiting(ctx context.Context) ([]Grant, error)
 
-	// Prior tells what is known of the same payload by the same principal: an intent that is in flight, one whose
-	// outcome is unknown, or, where the action is not repeatable, one that succeeded within the window. nil where none is.
-	Prior(ctx context.Context, principal, hash string, repeatable bool) (*Intent, error)
+	// Prior tells what is known of x's payload by the same principal at the same upstream: an intent that is in flight,
+	// one whose outcome is unknown, or, where the action is not repeatable, one that succeeded within the window. nil
+	// where none is, and for a read. It looks at Principal, Upstream, Class, Hash and Repeatable.
+	Prior(ctx context.Context, x Txn) (*Intent, error)
 	// Commit makes a call durable before anything is sent: in one transaction it spends x.Grant, debits x.Debits and
-	// writes the intent and its audit record. It refuses with a *FrozenError, a *PriorError or a grant error, having changed nothing.
+	// writes the intent and its audit record. A read needs none, and is taken only with a grant. It refuses with a *FrozenError, a *PriorError or a grant error, having changed nothing.
 	Commit(ctx context.Context, x Txn) (Intent, error)
 	// Settle stores how an intent ended, before the answer leaves. NotSent gives the grant back.
 	// ErrSettled where it has ended already, ErrNoIntent where there is none.
@@ -64,6 +66,9 @@ type Ledger interface {
 	Resume(ctx context.Context, by string) (bool, error)
 	// Frozen gives the freeze that holds, nil where none does. It is cheap, and at most FreshFor old.
 	Frozen(ctx context.Context) (*Frozen, error)
+	// Trouble gives the *Trouble that the last attempt to write met, nil where it succeeded. It is cheap. While there is
+	// one the ledger tries again by itself, every second or as soon as a lock lets it.
+	Trouble() error
 
 	Close() error
 }
@@ -80,8 +85,10 @@ type Call struct {
 	Request string
 	// Principal is who asks, Credential the id of the credential they showed, Client what the program calls itself.
 	Principal, Credential, Client string
-	Action                        string
-	Class                         schemas.Class
+	// Upstream names the organisation that it goes to. The same payload to another one is another call.
+	Upstream string
+	Action   string
+	Class    schemas.Class
 	// Hash is schemas.Payload.Hash.
 	Hash string
 	// Decision, Why, Rules and Policy say what was decided, by which rules of which version.
@@ -126,7 +133,15 @@ type Settlement struct {
 	// Result is Sippet's answer, kept sealed for a call that is repeated. It is
 	// dropped where it is larger than MaxResult or the action issues a credential.
 	Result []byte
+	// Becomes is the subject that the call's first subject turned out to be: one that has no id before it is created is
+	// named Provisional and something of its own, and its keys, that of the question too, are from now on those of Becomes.
+	Becomes string
+	// Erased are subjects that are no more, such as a contact that the call deleted: their keys are destroyed with it.
+	Erased []string
 }
+
+// Provisional begins the name of a subject that is about to be created, such as `new:` and the id of the request.
+const Provisional = "new:"
 
 // Event is a call that leaves no intent: a read, or one that did not run.
 type Event struct {
@@ -134,7 +149,14 @@ type Event struct {
 	Outcome schemas.Outcome
 	Status  int
 	Latency time.Duration
+	// Find looks for subjects in the answer, and for those that Sippet says are erased: the former are added to Subjects,
+	// the keys of the latter destroyed. It is called once, later, on another goroutine, and not at all where the event is
+	// dropped; nil where there is nothing to look for.
+	Find func() (subjects, erased []string)
 }
+
+// MaxSubjects is how many subjects one event names; how many more there were its record counts.
+const MaxSubjects = 500
 
 // MaxResult is the most of an answer that is kept.
 const MaxResult = 64 << 10

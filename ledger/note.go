@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/sippet-ai/sippet-mcp/schemas"
@@ -12,7 +13,17 @@ const (
 	maxNotes  = 4096
 	noteBatch = 256
 	noteDelay = 200 * time.Millisecond
+	// maxErase is how many subjects that are to be erased wait for a store that takes no writes.
+	maxErase = 10_000
 )
+
+// found is an event, and what its Find found.
+type found struct {
+	*Event
+	subjects, erased []string
+	// more is how many subjects are left out.
+	more int64
+}
 
 // Note implements Ledger. What comes after Close is lost, like what comes after the end of the process.
 func (s *SQLite) Note(e Event) {
@@ -26,11 +37,19 @@ func (s *SQLite) Note(e Event) {
 // noting writes events in batches until Close, and then those that wait.
 func (s *SQLite) noting() {
 	defer close(s.noted)
+	again := time.NewTicker(probeEvery)
+	defer again.Stop()
 	for open := true; open; {
 		var batch []Event
 		select {
 		case e := <-s.notes:
 			batch = append(batch, e)
+		case <-again.C:
+			// A count that could not be written need not wait for the next read.
+			if s.Trouble() == nil {
+				s.writeNotes(nil)
+			}
+			continue
 		case <-s.closing:
 			open = false
 		}
@@ -74,46 +93,110 @@ func (s *SQLite) fill(batch []Event, wait bool) []Event {
 // the count itself until it can be written.
 func (s *SQLite) writeNotes(batch []Event) {
 	dropped := s.dropped.Swap(0)
-	if len(batch) == 0 && dropped == 0 {
+	if len(batch) == 0 && dropped == 0 && len(s.late) == 0 {
 		return
 	}
+	all := make([]found, len(batch))
+	for i := range batch {
+		all[i] = s.find(&batch[i])
+	}
+	late := s.late
 	err := s.write(context.Background(), func(t *tx) error {
-		for i := range batch {
-			if err := t.note(&batch[i]); err != nil {
+		for i := range all {
+			if err := t.note(&all[i]); err != nil {
 				return err
 			}
+		}
+		if err := t.foundErased(&Record{}, late); err != nil {
+			return err
 		}
 		if dropped == 0 {
 			return nil
 		}
 		return t.append(&Record{Phase: PhaseDropped, Count: dropped})
 	})
+	s.late = nil
 	if err != nil {
+		// The reads are only counted, but what Sippet erased is not forgotten here.
+		for _, f := range all {
+			late = append(late, f.erased...)
+		}
+		s.late = late[:min(len(late), maxErase)]
 		s.dropped.Add(dropped + int64(len(batch)))
 		s.log.Warn("reads could not be written to the audit; they are counted", "cause", err, "count", len(batch))
 	}
 }
 
-func (t *tx) note(e *Event) error {
+// find asks the event's Find. One that panics found nothing.
+func (s *SQLite) find(e *Event) (f found) {
+	f = found{Event: e, subjects: e.Subjects}
+	defer func() {
+		if p := recover(); p != nil {
+			s.log.Error("the subjects of a read could not be found; it is recorded without them", "action", e.Action, "cause", p)
+		}
+		if n := len(f.subjects) - MaxSubjects; n > 0 {
+			f.subjects, f.more = f.subjects[:MaxSubjects], int64(n)
+		}
+	}()
+	if e.Find == nil {
+		return f
+	}
+	subjects, erased := e.Find()
+	gone := map[string]bool{everybody: true} // what names nobody is left out, too
+	for _, name := range erased {
+		if !gone[name] {
+			gone[name] = true
+			f.erased = append(f.erased, name)
+		}
+	}
+	// An erased subject gets no new key to be named by.
+	var names []string
+	for _, name := range append(slices.Clone(e.Subjects), subjects...) {
+		if !gone[name] {
+			gone[name] = true
+			names = append(names, name)
+		}
+	}
+	f.subjects = names
+	return f
+}
+
+// foundErased destroys the keys of subjects that Sippet erased, and completes and appends the record of it; about is the
+// call that showed it.
+func (t *tx) foundErased(about *Record, subjects []string) error {
+	ids, err := t.destroy(subjects)
+	if err != nil || len(ids) == 0 {
+		return err
+	}
+	t.scrubSoon()
+	about.Phase, about.Subjects, about.By = PhaseErased, ids, "found erased in Sippet"
+	return t.append(about)
+}
+
+func (t *tx) note(e *found) error {
 	phase := PhaseRefused
 	if e.Class == schemas.Read {
 		phase = PhaseRead
 	}
 	print := ""
 	if e.Hash != "" {
-		print = t.s.seal.fingerprint(e.Hash)
+		print = t.s.seal.fingerprint(e.Upstream, e.Hash)
 	}
 	r := e.record(phase, print)
 	r.Outcome, r.Status, r.Latency = e.Outcome, e.Status, e.Latency.Microseconds()
-	keys, err := t.subjectKeys(e.Subjects)
+	r.Count = e.more
+	keys, err := t.subjectKeys(e.subjects)
 	if err != nil {
 		return err
 	}
-	if len(e.Subjects) > 0 {
+	if len(e.subjects) > 0 {
 		r.Subjects = keyIDs(keys)
 	}
 	if r.Sealed, err = sealUnder(keys, Private{Payload: e.Payload, Card: e.Card, Replaced: e.Replaced}, r.place()); err != nil {
 		return err
 	}
-	return t.append(r)
+	if err := t.append(r); err != nil {
+		return err
+	}
+	return t.foundErased(&Record{Request: e.Request, Principal: e.Principal}, e.erased)
 }

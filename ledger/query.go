@@ -47,12 +47,17 @@ func (s *SQLite) Records(ctx context.Context, f Filter) ([]Record, error) {
 		}
 	}
 	if f.Subject != "" {
-		var id string
-		found, err := s.row(ctx, "SELECT id FROM keys WHERE tag = ?", []any{mac(s.seal.tag, f.Subject)}, &id)
-		if err != nil || !found {
+		var named []string
+		err := s.rows(ctx, "SELECT id FROM keys WHERE tag = ?", []any{mac(s.seal.tag, f.Subject)}, func(scan func(...any) error) error {
+			var id string
+			err := scan(&id)
+			named, args = append(named, "instr(body, ?) > 0"), append(args, id)
+			return err
+		})
+		if err != nil || len(named) == 0 {
 			return nil, err
 		}
-		add("instr(body, ?) > 0", id)
+		where = append(where, "("+strings.Join(named, " OR ")+")")
 	}
 	order, limit := "", -1
 	if f.Limit > 0 {
@@ -161,30 +166,4 @@ func eachRow(r *sql.Rows, each func(scan func(...any) error) error) error {
 		}
 	}
 	return r.Err()
-}
-
-// Erase implements Ledger.
-func (s *SQLite) Erase(ctx context.Context, subject, by string) (was bool, err error) {
-	if subject == everybody {
-		return false, fmt.Errorf("%w: no subject was named", errUsage)
-	}
-	err = s.write(ctx, func(t *tx) error {
-		var id string
-		was, err = t.row("SELECT id FROM keys WHERE tag = ?", []any{mac(s.seal.tag, subject)}, &id)
-		if err != nil || !was {
-			return err
-		}
-		if _, err := t.exec("UPDATE keys SET tag = NULL, wrapped = NULL, name = NULL, erased = ? WHERE id = ?", micros(t.now), id); err != nil {
-			return err
-		}
-		return t.append(&Record{Phase: PhaseErased, Subjects: []string{id}, By: by})
-	})
-	if err == nil && was {
-		// The log still holds the pages as they were. Where a reader keeps it from being emptied now, the last one to close does so.
-		_, err := s.db.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)")
-		if err != nil {
-			s.log.Warn("the key is destroyed, but its bytes stay in the ledger's write-ahead log until all have closed it", "cause", err)
-		}
-	}
-	return was, err
 }

@@ -13,7 +13,12 @@ type replay struct {
 	grants  map[string]*replayed
 	frozen  bool
 	freezes int
+	// asked is the last grant of each binding: asking anew voids the one before.
+	asked map[binding]*replayed
 }
+
+// binding is what a grant is bound to, as its records tell.
+type binding struct{ principal, credential, action, print, policy string }
 
 // replayed is an intent or a grant as the chain tells of it.
 type replayed struct {
@@ -24,19 +29,28 @@ type replayed struct {
 	grant                    string // that an intent spent
 	at                       int64
 	seq                      int64
-	freezes                  int // how many there had been
+	freezes                  int  // how many there had been
+	anew                     bool // a grant with the same binding was asked later
 	seen                     bool
 }
 
 func newReplay() *replay {
-	return &replay{intents: map[string]*replayed{}, grants: map[string]*replayed{}}
+	return &replay{intents: map[string]*replayed{}, grants: map[string]*replayed{}, asked: map[binding]*replayed{}}
 }
 
 func (p *replay) record(v *verifier, r *Record) {
 	switch r.Phase {
 	case PhaseAsked:
-		p.grants[r.Grant] = &replayed{state: string(Waiting), principal: r.Principal, action: r.Action, print: r.Print,
+		of := binding{r.Principal, r.Credential, r.Action, r.Print, r.Policy}
+		if old := p.asked[of]; old != nil {
+			old.anew = true
+			if (old.state == string(Waiting) || old.state == string(Granted)) && old.expires > micros(r.Time) {
+				old.state = string(Revoked)
+			}
+		}
+		g := &replayed{state: string(Waiting), principal: r.Principal, action: r.Action, print: r.Print,
 			policy: r.Policy, repeats: r.Repeats, expires: r.Expires, seq: r.Seq}
+		p.grants[r.Grant], p.asked[of] = g, g
 	case PhaseAnswered:
 		g := p.grants[r.Grant]
 		if g == nil || g.state != string(Waiting) && (g.state != string(Granted) || r.State == string(Granted)) {
@@ -93,7 +107,7 @@ func (p *replay) moved(v *verifier, r *Record) {
 	}
 	in.state = r.State
 	if g := p.grants[in.grant]; g != nil && r.Phase == PhaseSettled && r.State == string(NotSent) && g.state == string(Spent) {
-		if g.state = string(Granted); p.frozen || p.freezes > in.freezes {
+		if g.state = string(Granted); p.frozen || p.freezes > in.freezes || g.anew {
 			g.state = string(Revoked)
 		}
 	}
@@ -158,7 +172,6 @@ func (v *verifier) grants(ctx context.Context, conn *sql.Conn) error {
 		case g == nil:
 			v.find(WrongGrant, 0, id, "grant %s is in no record", id)
 			return nil
-		case row.state == string(Revoked) && g.state == string(Waiting): // asked anew
 		case g.state != row.state:
 			v.find(WrongGrant, g.seq, id, "grant %s is %s, but its last record says %s", id, row.state, g.state)
 		case g.principal != clip(row.principal) || g.action != clip(row.action) || g.print != row.print ||

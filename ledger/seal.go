@@ -137,8 +137,10 @@ func mac(key []byte, text string) []byte {
 	return h.Sum(nil)[:16]
 }
 
-// fingerprint stands for a payload's hash where it is stored in the clear.
-func (s *sealer) fingerprint(hash string) string { return hex.EncodeToString(mac(s.print, hash)) }
+// fingerprint stands for a payload's hash, and where it goes, where that is stored in the clear.
+func (s *sealer) fingerprint(upstream, hash string) string {
+	return hex.EncodeToString(mac(s.print, upstream+"\x00"+hash))
+}
 
 func gcm(key []byte) cipher.AEAD {
 	b, err := aes.NewCipher(key)
@@ -160,7 +162,7 @@ func (t *tx) key(subject string) (subjectKey, error) {
 	var k subjectKey
 	var wrapped []byte
 	tag := mac(t.s.seal.tag, subject)
-	found, err := t.row("SELECT id, wrapped FROM keys WHERE tag = ?", []any{tag}, &k.id, &wrapped)
+	found, err := t.row("SELECT id, wrapped FROM keys WHERE tag = ? ORDER BY rowid LIMIT 1", []any{tag}, &k.id, &wrapped)
 	if err != nil {
 		return k, err
 	}
@@ -174,12 +176,35 @@ func (t *tx) key(subject string) (subjectKey, error) {
 	}
 	k.id, k.key = NewID(), make([]byte, 32)
 	rand.Read(k.key) // never fails
-	name := gcm(derive(k.key, "name")).Seal(nil, nil, []byte(subject), []byte(k.id))
 	_, err = t.exec("INSERT INTO keys (id, tag, wrapped, name) VALUES (?, ?, ?, ?)", k.id, tag,
-		gcm(t.s.seal.wrap).Seal(nil, nil, k.key, []byte(k.id)), name)
+		gcm(t.s.seal.wrap).Seal(nil, nil, k.key, []byte(k.id)), sealName(k.key, k.id, subject))
 	k.alone = gcm(derive(k.key, "record"))
 	t.keys[subject] = k
 	return k, err
+}
+
+// sealName seals a subject's name under its own key.
+func sealName(key []byte, id, subject string) []byte {
+	return gcm(derive(key, "name")).Seal(nil, nil, []byte(subject), []byte(id))
+}
+
+func openName(key []byte, id string, name []byte) (string, error) {
+	plain, err := gcm(derive(key, "name")).Open(nil, nil, name, []byte(id))
+	return string(plain), err
+}
+
+// inOrder names the keys of a call in the order of its subjects, each once.
+func (t *tx) inOrder(subjects []string, keys []subjectKey) string {
+	var ids []string
+	for _, name := range subjects {
+		if k, ok := t.keys[name]; ok && !slices.Contains(ids, k.id) {
+			ids = append(ids, k.id)
+		}
+	}
+	if len(ids) == 0 {
+		ids = keyIDs(keys)
+	}
+	return strings.Join(ids, ",")
 }
 
 // subjectKeys gives the keys of several subjects, sorted by id; of everybody where none are named.
@@ -265,15 +290,15 @@ func (r *keyring) get(id string) (*subjectKey, error) {
 	if k.key, err = gcm(r.s.seal.wrap).Open(nil, nil, wrapped, []byte(id)); err != nil {
 		return nil, &Trouble{Corrupt, r.s.path, fmt.Errorf("key %s: %w", id, err)}
 	}
-	if plain, err := gcm(derive(k.key, "name")).Open(nil, nil, name, []byte(id)); err == nil {
-		r.names[id] = string(plain)
+	if subject, err := openName(k.key, id, name); err == nil {
+		r.names[id] = subject
 	}
 	k.alone = gcm(derive(k.key, "record"))
 	r.known[id] = k
 	return k, nil
 }
 
-// all gives the keys of the ids; nil where one of them is destroyed.
+// all gives the keys of the ids, sorted as they are combined; nil where one of them is destroyed.
 func (r *keyring) all(ids []string) ([]subjectKey, error) {
 	keys := make([]subjectKey, 0, len(ids))
 	for _, id := range ids {
@@ -283,6 +308,7 @@ func (r *keyring) all(ids []string) ([]subjectKey, error) {
 		}
 		keys = append(keys, *k)
 	}
+	slices.SortFunc(keys, func(a, b subjectKey) int { return strings.Compare(a.id, b.id) })
 	return keys, nil
 }
 

@@ -52,6 +52,16 @@ func (t *tx) settle(in *Intent, o *Settlement) error {
 		_, err := t.exec("UPDATE intents SET state = 'sent', sent = 1 WHERE seq = ?", in.seq)
 		return err
 	}
+	if o.Becomes != everybody {
+		if err := t.become(in, o.Becomes); err != nil {
+			return err
+		}
+	}
+	// Before the result, of which nothing is kept under a key that goes.
+	erased, err := t.destroy(o.Erased)
+	if err != nil {
+		return err
+	}
 	if o.Result != nil && in.Class != schemas.Credential {
 		// Of a subject that was erased meanwhile nothing new is kept.
 		ring := &keyring{s: t.s, row: t.row}
@@ -73,21 +83,32 @@ func (t *tx) settle(in *Intent, o *Settlement) error {
 	if err := t.append(r); err != nil {
 		return err
 	}
-	_, err := t.exec("UPDATE intents SET state = ?, sent = ?, outcome = ?, status = ?, latency = ?, settled = ?, settled_seq = ? WHERE seq = ?",
+	if len(erased) > 0 {
+		if err := t.append(&Record{Phase: PhaseErased, Intent: in.ID, Subjects: erased, By: "erased in Sippet by " + in.Action}); err != nil {
+			return err
+		}
+		t.scrubSoon()
+	}
+	_, err = t.exec("UPDATE intents SET state = ?, sent = ?, outcome = ?, status = ?, latency = ?, settled = ?, settled_seq = ? WHERE seq = ?",
 		string(o.State), o.Sent, string(o.Outcome), o.Status, o.Latency.Microseconds(), micros(t.now), r.Seq, in.seq)
 	return err
 }
 
 // giveBack makes a spent yes good again: what it was for did not happen. A
-// freeze since then has voided it.
+// freeze since then has voided it, and so has the same question asked anew.
 func (t *tx) giveBack(in *Intent, r *Record) error {
 	r.Grant = in.Grant
 	var freezes int
 	if _, err := t.row("SELECT count(*) FROM freezes WHERE at >= ? OR resumed IS NULL", []any{micros(in.Prepared)}, &freezes); err != nil {
 		return err
 	}
+	var anew int
+	if _, err := t.row(`SELECT count(*) FROM grants g JOIN grants n ON n.principal = g.principal AND n.credential = g.credential
+		AND n.action = g.action AND n.print = g.print AND n.policy = g.policy AND n.seq > g.seq WHERE g.id = ?`, []any{in.Grant}, &anew); err != nil {
+		return err
+	}
 	state := Granted
-	if freezes > 0 {
+	if freezes > 0 || anew > 0 {
 		state = Revoked
 	}
 	_, err := t.exec("UPDATE grants SET state = ? WHERE id = ? AND state = 'spent'", string(state), in.Grant)
@@ -96,7 +117,7 @@ func (t *tx) giveBack(in *Intent, r *Record) error {
 
 // record begins a record about the intent.
 func (in *Intent) record(phase Phase) *Record {
-	return &Record{Phase: phase, Intent: in.ID, Request: in.Request, Principal: in.Principal, Credential: in.Credential, Action: in.Action, Class: in.Class}
+	return &Record{Phase: phase, Intent: in.ID, Request: in.Request, Principal: in.Principal, Credential: in.Credential, Upstream: in.Upstream, Action: in.Action, Class: in.Class}
 }
 
 // Resolve implements Ledger.

@@ -70,9 +70,12 @@ type SQLite struct {
 	ops  chan *op
 
 	frozen  atomic.Pointer[seenFreeze]
-	signed  atomic.Int64 // up to which record a checkpoint is known
+	trouble atomic.Pointer[Trouble] // what the last attempt to write met
+	dirty   chan struct{}           // holds one where the log is to be scrubbed
+	signed  atomic.Int64            // up to which record a checkpoint is known
 	notes   chan Event
 	dropped atomic.Int64
+	late    []string // of noting: subjects to erase that the store could not take yet
 
 	once    sync.Once
 	closing chan struct{} // closed: write what waits
@@ -92,7 +95,7 @@ func Open(ctx context.Context, o Options) (*SQLite, error) {
 	}
 	o.defaults()
 	s := &SQLite{o: o, now: o.Now, log: o.Log, path: filepath.Join(o.Dir, File),
-		ops: make(chan *op, maxBatch), notes: make(chan Event, maxNotes),
+		ops: make(chan *op, maxBatch), notes: make(chan Event, maxNotes), dirty: make(chan struct{}, 1),
 		closing: make(chan struct{}), stop: make(chan struct{}), stopped: make(chan struct{}), noted: make(chan struct{}), ticked: make(chan struct{})}
 	if err := s.open(ctx); err != nil {
 		if s.conn != nil {
@@ -232,6 +235,8 @@ func (s *SQLite) tick() {
 	sweep, sign := time.NewTicker(min(15*time.Second, s.o.Stale)), time.NewTicker(s.o.Age)
 	defer sweep.Stop()
 	defer sign.Stop()
+	probe := time.NewTicker(probeEvery)
+	defer probe.Stop()
 	for {
 		var err error
 		select {
@@ -241,6 +246,10 @@ func (s *SQLite) tick() {
 			err = s.sweep(context.Background())
 		case <-sign.C:
 			err = s.checkpoint(context.Background())
+		case <-probe.C:
+			s.probe()
+		case <-s.dirty:
+			s.scrub(context.Background())
 		}
 		if err != nil {
 			s.log.Warn("the ledger's upkeep failed, it is tried again", "cause", err)

@@ -147,7 +147,7 @@ func TestFullDisk(t *testing.T) {
 	_, err := l.Commit(t.Context(), big)
 	wantTrouble(t, "full", err, ledger.DiskFull)
 	// The refused one left nothing, and room makes it go on by itself.
-	if p, err := l.Prior(t.Context(), big.Principal, big.Hash, false); err != nil || p != nil {
+	if p, err := l.Prior(t.Context(), big); err != nil || p != nil {
 		t.Errorf("prior: %+v, %v", p, err)
 	}
 	ledger.LimitPages(t, l, 1<<20)

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"database/sql"
@@ -70,6 +71,11 @@ type Finding struct {
 // Whoever holds the folder with its keys can write another chain that
 // verifies: only a checkpoint and its key that were kept elsewhere show that.
 func (s *SQLite) Verify(ctx context.Context, o VerifyOptions) (Report, error) {
+	select {
+	case <-s.stop:
+		return Report{}, &Trouble{Kind: Closed, Path: s.path}
+	default:
+	}
 	v := &verifier{s: s, now: s.now().UnixMicro(), keys: map[string]bool{}, replay: newReplay()}
 	if err := v.checkpoints(o); err != nil {
 		return v.report, err
@@ -232,15 +238,15 @@ func (v *verifier) end(ctx context.Context, conn *sql.Conn) error {
 
 // subjects holds the keys against what the chain says of them.
 func (v *verifier) subjects(ctx context.Context, conn *sql.Conn) error {
-	rows, err := conn.QueryContext(ctx, "SELECT id, wrapped, erased IS NOT NULL FROM keys")
+	rows, err := conn.QueryContext(ctx, "SELECT id, wrapped, erased IS NOT NULL, tag, name FROM keys")
 	if err != nil {
 		return err
 	}
 	err = eachRow(rows, func(scan func(...any) error) error {
 		var id string
-		var wrapped []byte
+		var wrapped, tag, name []byte
 		var erased bool
-		if err := scan(&id, &wrapped, &erased); err != nil {
+		if err := scan(&id, &wrapped, &erased, &tag, &name); err != nil {
 			return err
 		}
 		destroyed := v.keys[id]
@@ -253,8 +259,13 @@ func (v *verifier) subjects(ctx context.Context, conn *sql.Conn) error {
 		case erased:
 			v.report.Erased++
 		default:
-			if _, err := gcm(v.s.seal.wrap).Open(nil, nil, wrapped, []byte(id)); err != nil {
+			key, err := gcm(v.s.seal.wrap).Open(nil, nil, wrapped, []byte(id))
+			if err != nil {
 				v.find(WrongKey, 0, id, "key %s was changed: what is sealed under it cannot be read", id)
+				return nil
+			}
+			if subject, err := openName(key, id, name); err != nil || !bytes.Equal(tag, mac(v.s.seal.tag, subject)) {
+				v.find(WrongKey, 0, id, "key %s is not found by the name of its subject: erasing them would miss it", id)
 			}
 		}
 		return nil

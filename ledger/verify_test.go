@@ -259,7 +259,7 @@ func TestTamperedTables(t *testing.T) {
 		"a yes that nobody gave":          "UPDATE grants SET state = 'granted' WHERE id = (SELECT id FROM grants WHERE state = 'spent' LIMIT 1)",
 		"a yes for longer":                "UPDATE grants SET expires = expires + 1 WHERE id = (SELECT id FROM grants LIMIT 1)",
 		"a yes for another payload":       "UPDATE grants SET print = 'x' WHERE id = (SELECT id FROM grants LIMIT 1)",
-		"a yes from nowhere":              "INSERT INTO grants SELECT 'new', principal, credential, action, print, policy, needs, repeats, 'granted', answerer, asked, answered, expires, seq FROM grants LIMIT 1",
+		"a yes from nowhere":              "INSERT INTO grants SELECT 'new', principal, credential, upstream, action, print, policy, needs, repeats, 'granted', answerer, asked, answered, expires, seq FROM grants LIMIT 1",
 		"a freeze from nowhere":           "INSERT INTO freezes (at, who, note) VALUES (1, 'eve', '')",
 		"a key destroyed in silence":      "UPDATE keys SET wrapped = NULL, tag = NULL, name = NULL, erased = 1 WHERE id = (SELECT id FROM keys WHERE erased IS NULL LIMIT 1)",
 		"a key that is gone":              "DELETE FROM keys WHERE id = (SELECT id FROM keys WHERE erased IS NULL LIMIT 1)",
@@ -267,7 +267,7 @@ func TestTamperedTables(t *testing.T) {
 		"a key that was changed":          "UPDATE keys SET wrapped = x'00' WHERE id = (SELECT id FROM keys WHERE erased IS NULL LIMIT 1)",
 		"a checkpoint of another ledger":  "UPDATE meta SET value = 'other' WHERE name = 'head'",
 		"an end that nobody has sealed":   "DELETE FROM meta WHERE name = 'head'",
-		"an intent that nobody committed": "INSERT INTO intents (id, request, principal, credential, action, class, print, same, grant_id, owner, keys, seq, prepared, state) SELECT 'new', request, principal, credential, action, class, print, same, grant_id, owner, keys, seq + 100000, prepared, 'succeeded' FROM intents LIMIT 1",
+		"an intent that nobody committed": "INSERT INTO intents (id, request, principal, credential, upstream, action, class, print, same, grant_id, owner, keys, seq, prepared, state) SELECT 'new', request, principal, credential, upstream, action, class, print, same, grant_id, owner, keys, seq + 100000, prepared, 'succeeded' FROM intents LIMIT 1",
 	} {
 		t.Run(name, func(t *testing.T) {
 			copied := copyDir(t, dir)

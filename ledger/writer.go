@@ -103,6 +103,7 @@ func (s *SQLite) batch(first *op) {
 	if err != nil {
 		err = trouble(s.path, err)
 	}
+	s.met(err, ops)
 	for _, o := range ops {
 		if err != nil {
 			o.done <- err

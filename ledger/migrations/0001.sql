@@ -11,22 +11,24 @@ CREATE TABLE records (
 	body TEXT NOT NULL
 ) STRICT;
 
--- One row a subject. tag finds it (a keyed hash of the subject), wrapped is its
+-- A subject has one row, or several where it had another name before (see Settlement.Becomes). tag finds it (a keyed hash of the subject), wrapped is its
 -- key under the master key, name is the subject under its own key. Erasing
 -- empties all three.
 CREATE TABLE keys (
 	id      TEXT PRIMARY KEY,
-	tag     BLOB UNIQUE,
+	tag     BLOB,
 	wrapped BLOB,
 	name    BLOB,
 	erased  INTEGER
 ) STRICT;
+CREATE INDEX keys_tag ON keys (tag);
 
--- print is a keyed hash of the payload's hash; seq is the record that holds the sealed payload and card.
+-- print is a keyed hash of upstream and the payload's hash; seq is the record that holds the sealed payload and card.
 CREATE TABLE grants (
 	id         TEXT PRIMARY KEY,
 	principal  TEXT NOT NULL,
 	credential TEXT NOT NULL,
+	upstream   TEXT NOT NULL,
 	action     TEXT NOT NULL,
 	print      TEXT NOT NULL,
 	policy     TEXT NOT NULL,
@@ -39,9 +41,11 @@ CREATE TABLE grants (
 	expires    INTEGER NOT NULL,
 	seq        INTEGER NOT NULL
 ) STRICT;
+CREATE INDEX grants_same ON grants (print);
 CREATE INDEX grants_open ON grants (expires) WHERE state IN ('pending', 'granted');
 
--- seq is the record of the intent, settled_seq that of its end; keys are the ids of the keys that both are sealed under.
+-- seq is the record of the intent, settled_seq that of its end; keys are the ids of the keys that both are sealed
+-- under, in the order of the subjects.
 -- The id begins with seq, 12 hex digits, and so needs no index of its own. same is the first half of print as a number:
 -- its index is the one thing that a commit writes in random places, so it is small.
 CREATE TABLE intents (
@@ -50,6 +54,7 @@ CREATE TABLE intents (
 	request     TEXT NOT NULL,
 	principal   TEXT NOT NULL,
 	credential  TEXT NOT NULL,
+	upstream    TEXT NOT NULL,
 	action      TEXT NOT NULL,
 	class       TEXT NOT NULL,
 	print       TEXT NOT NULL,
