@@ -76,6 +76,16 @@ type Action struct {
 	Repeatable bool
 	// Overwrites is true where a write replaces what this API does not keep.
 	Overwrites bool
+	// Creates is true where the call makes a new record of Resource, so that the answer's id is a new one.
+	Creates bool
+	// Erases is true where the data of the call's subjects is gone once it has succeeded.
+	Erases bool
+	// RecordKey is the input key, and the resource's field, that names the record to change where no identity does.
+	RecordKey string
+	// Replaces are the fields that a write changes beside those that its input names.
+	Replaces []string
+	// Undo says how a write is put back, or why it cannot be; nil for all else.
+	Undo *Undo
 	// Shows names the list in which the effect can be seen, where the resource does not tell.
 	Shows string
 	// Ask is the sentence on the card that a person says yes to; `{input.callUuid}` is filled from the payload. Empty for reads.
@@ -83,7 +93,9 @@ type Action struct {
 	// Effect says who notices and what cannot be taken back, for the card. Empty for reads.
 	Effect string
 
-	keys   map[string]bool // payload key → required by the reference
+	keys   map[string]bool        // payload key → required by the reference
+	named  map[string]SubjectKind // input key → whom its value names
+	list   *Action                // the list in which the record that it changes can be read; nil where it changes none
 	schema json.RawMessage
 	check  *node
 }
@@ -142,7 +154,13 @@ func init() {
 		if a.Resource != nil && a.Fields == nil {
 			a.Fields = a.Resource.Default
 		}
+		a.named = inputNames(a.Input)
 		byName[a.Name] = a
+	}
+	for _, r := range Resources() {
+		if r.person != "" && r.person != "id" {
+			contactKeys[r.person] = true
+		}
 	}
 	for _, a := range registry {
 		a.build()

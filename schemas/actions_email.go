@@ -11,12 +11,14 @@ var emailActions = []*Action{
 		Name: "create_email_mailbox", Title: "Create an email mailbox", Class: Write, Toolsets: []Toolset{Email},
 		Keys: "input, fields?", Input: createMailboxInput{}, Resource: mailboxResource,
 		Ask: "Add a mailbox for {input.inboundDomain}.", Effect: "Mail to the domain is received and AI agents may answer it.",
+		Creates: true, Undo: &Undo{Never: "a new mailbox can only be deleted, with delete_email_mailbox, and that is for good"},
 		Description: "Add a mailbox that receives a domain's email; AI agents may answer what arrives. Look in list_email_mailboxes first; change one with update_email_mailbox. To send: create_email_identity.",
 	},
 	{
 		Name: "update_email_mailbox", Title: "Update an email mailbox", Class: Write, Toolsets: []Toolset{Email}, Repeatable: true, Overwrites: true,
 		Keys: "identity, input, fields?", Input: updateMailboxInput{}, Resource: mailboxResource,
 		Ask: "Change the mailbox {identity}.", Effect: "A wrong domain, listener or TLS mode stops inbound mail.",
+		Undo:        &Undo{Set: "update_email_mailbox"},
 		Description: "Change a mailbox; the rest stays, old values are lost. A wrong value stops inbound mail at once, so read list_email_mailboxes first. To pause it set listenerEnabled false, not delete_email_mailbox.",
 	},
 	{
@@ -35,12 +37,14 @@ var emailActions = []*Action{
 		Name: "create_email_template", Title: "Create an email template", Class: Write, Toolsets: []Toolset{Email},
 		Keys: "input, fields?", Input: createTemplateInput{}, Resource: templateResource,
 		Ask: "Add the email template {input.name}.", Effect: "While it is active, customers can get emails made from it.",
+		Creates: true, Undo: &Undo{Never: "a new template can only be deleted, with delete_email_template, and that is for good"},
 		Description: "Add a template for emails to customers; nothing is sent. It is used while active: set active false if somebody should look first. Copy model and placeholders of list_email_templates; change one by update_email_template.",
 	},
 	{
 		Name: "update_email_template", Title: "Update an email template", Class: Write, Toolsets: []Toolset{Email}, Repeatable: true, Overwrites: true,
 		Keys: "identity, input, fields?", Input: updateTemplateInput{}, Resource: templateResource,
 		Ask: "Change the email template {identity}.", Effect: "Every later customer who gets this email reads the new text.",
+		Undo:        &Undo{Set: "update_email_template"},
 		Description: "Change an email template; the rest stays, old text is lost: read its body in list_email_templates first. Every later customer reads it. To stop its use set active false, not delete_email_template.",
 	},
 	{
@@ -59,12 +63,14 @@ var emailActions = []*Action{
 		Name: "create_email_identity", Title: "Create an email identity", Class: Write, Toolsets: []Toolset{Email},
 		Keys: "input, fields?", Input: createIdentityInput{}, Resource: identityResource,
 		Ask: "Add the sender address {input.localPart}@{input.domain}.", Effect: "Its owner can send email as this address.",
+		Creates: true, Undo: &Undo{Never: "a new identity can only be deleted, with delete_email_identity, and that is for good"},
 		Description: "Add an address to send from; nothing is sent. With defaultOutbound, customers see it as the usual sender. Look in list_email_identities first; change one with update_email_identity. To receive: create_email_mailbox.",
 	},
 	{
 		Name: "update_email_identity", Title: "Update an email identity", Class: Write, Toolsets: []Toolset{Email}, Repeatable: true, Overwrites: true,
 		Keys: "identity, input, fields?", Input: updateIdentityInput{}, Resource: identityResource,
 		Ask: "Change the email identity {identity}.", Effect: "Later emails go out under the changed address, name or owner.",
+		Undo:        &Undo{Set: "update_email_identity"},
 		Description: "Change a sender address; the rest stays, old values are lost: read list_email_identities first. Later emails go out under it. To stop its use set active false, not delete_email_identity.",
 	},
 	{
@@ -77,6 +83,7 @@ var emailActions = []*Action{
 		Name: "import_inbound_email", Title: "Import an inbound email", Class: Outbound, Toolsets: []Toolset{Email},
 		Keys: "input, fields", Input: importInboundEmailInput{}, Targets: []string{"rawMime", "structuredPayload"}, Resource: messageResource, Shows: "list_email_classifications",
 		Ask: "Hand in an email to {input.recipientAddress} as if it had just arrived.", Effect: "An AI agent may answer its sender.",
+		Creates:     true,
 		Description: "Hand in an email as if it had just arrived, say one that a failed mailbox missed. An AI agent may answer its sender, so a person is asked first. Never hand one in twice. What arrived: list_email_classifications.",
 	},
 	{

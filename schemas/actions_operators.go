@@ -16,6 +16,7 @@ var operatorActions = []*Action{
 		Name: "set_operator_status", Title: "Set an operator's status", Class: Write, Toolsets: []Toolset{Operators}, Repeatable: true,
 		Keys: "input, fields?", Input: setOperatorStatusInput{}, Resource: operatorStatusResource,
 		Ask: "Set operator {input.sipUserId} to {input.status}.", Effect: "Decides whether waiting callers are put through to them.",
+		RecordKey: "sipUserId", Replaces: []string{"status", "source"}, Undo: &Undo{Set: "set_operator_status"},
 		Description: "Set whether a human operator gets waiting callers. Takes sipUserId from list_operator_statuses, not its id; note the old status to undo it. Without status it becomes available. A call they are on goes on: see end_call.",
 	},
 	{

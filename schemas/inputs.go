@@ -3,7 +3,9 @@ package schemas
 // The typed inputs, one for each action that takes `input`. They are never
 // filled: they are reflected, once, into the JSON Schemas that tools show and
 // the checker enforces. A field without `omitempty` is required; a
-// jsonschema_description is given where the name does not say enough.
+// jsonschema_description is given where the name does not say enough. A `names`
+// tag says that a value names a person; a contact's own email and number have
+// none, since they belong to the contact and go with it.
 
 type (
 	getCampaignInput struct {
@@ -21,8 +23,8 @@ type (
 	}
 	createCallInput struct {
 		Direction           CallDirection     `json:"direction"`
-		FromNumber          Key               `json:"fromNumber"`
-		ToNumber            Key               `json:"toNumber"`
+		FromNumber          Key               `json:"fromNumber" names:"phone"`
+		ToNumber            Key               `json:"toNumber" names:"phone"`
 		SipUsername         Null[string]      `json:"sipUsername,omitempty"`
 		CallUUID            Key               `json:"callUuid" jsonschema_description:"That system's unique id"`
 		CallSource          string            `json:"callSource,omitempty"`
@@ -39,12 +41,12 @@ type (
 	}
 
 	startOutboundCallInput struct {
-		ContactID   ID    `json:"contactId,omitempty" jsonschema_description:"From list_contacts"`
-		PhoneNumber Phone `json:"phoneNumber,omitempty" jsonschema_description:"Such as +442079460123"`
+		ContactID   ID    `json:"contactId,omitempty" names:"contact" jsonschema_description:"From list_contacts"`
+		PhoneNumber Phone `json:"phoneNumber,omitempty" names:"phone" jsonschema_description:"Such as +442079460123"`
 		AiAgentID   ID    `json:"aiAgentId,omitempty" jsonschema_description:"From list_ai_agents"`
 	}
 	startBulkOutboundCallInput struct {
-		ContactIDs        []ID  `json:"contactIds,omitempty" jsonschema:"minItems=1,uniqueItems=true" jsonschema_description:"From list_contacts"`
+		ContactIDs        []ID  `json:"contactIds,omitempty" names:"contact" jsonschema:"minItems=1,uniqueItems=true" jsonschema_description:"From list_contacts"`
 		GroupID           ID    `json:"groupId,omitempty" jsonschema_description:"No tool lists groups"`
 		AiAgentID         ID    `json:"aiAgentId,omitempty" jsonschema_description:"From list_ai_agents"`
 		Concurrency       Count `json:"concurrency,omitempty" jsonschema_description:"Calls at a time"`
@@ -74,7 +76,7 @@ type (
 		PrivateMetadataKeys []string      `json:"privateMetadataKeys,omitempty" jsonschema_description:"Keys in metadata"`
 	}
 	deleteContactInput struct {
-		ContactID ID `json:"contactId" jsonschema_description:"From list_contacts"`
+		ContactID ID `json:"contactId" names:"contact" jsonschema_description:"From list_contacts"`
 	}
 
 	createMailboxInput struct {
@@ -149,7 +151,7 @@ type (
 		Source    Null[OperatorSource] `json:"source,omitempty"`
 	}
 	issueTokenInput struct {
-		OperatorEmail Key `json:"operatorEmail"`
+		OperatorEmail Key `json:"operatorEmail" names:"email"`
 	}
 	issueMediaInput struct {
 		CallUUID Key `json:"callUuid" jsonschema_description:"From list_calls; not its id"`

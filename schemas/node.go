@@ -277,7 +277,7 @@ func article(t string) string {
 	return "a " + t
 }
 
-func isUUID(s string) bool {
+func isUUID[T string | []byte](s T) bool {
 	if len(s) != 36 {
 		return false
 	}

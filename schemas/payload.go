@@ -150,6 +150,12 @@ func (a *Action) fill(p *Payload, args map[string]any, l Limits) {
 			args["fields"] = fields
 		}
 	}
+	if a.CreatesSubject() {
+		if fields := args["fields"].([]any); !slices.Contains(fields, any("id")) {
+			args["fields"] = append(fields, "id")
+			p.Notes = append(p.Notes, "id was added to fields: it says whom the record is about")
+		}
+	}
 	if !a.List() {
 		return
 	}

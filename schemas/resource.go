@@ -33,7 +33,10 @@ type Resource struct {
 	TimeField string
 	// InOrder is true where the oldest come first for a reader: what was said, who has waited longest.
 	InOrder bool
+	// ErasedField is the time at which the person's data was erased; empty where no erasing shows.
+	ErasedField string
 
+	person string // the field that names a contact; empty where none does
 	byName map[string]*Field
 	names  []string
 }
@@ -46,6 +49,8 @@ type Field struct {
 	Values []string
 	// Personal marks what says something about a person.
 	Personal bool
+	// Names says whom a value names; empty where it names nobody.
+	Names SubjectKind
 }
 
 // Trusted reports whether the field's content is made by Sippet (ids, words,
@@ -80,11 +85,19 @@ func resource(name, timeField string, fields ...Field) *Resource {
 		f := &r.Fields[i]
 		r.byName[f.Name] = f
 		r.names = append(r.names, f.Name)
+		if f.Names == ContactSubject {
+			if r.person != "" {
+				panic("schemas: " + name + ": two fields name a contact")
+			}
+			r.person = f.Name
+		}
 	}
 	return r
 }
 
 func (r *Resource) inOrder() *Resource { r.InOrder = true; return r }
+
+func (r *Resource) erased(field string) *Resource { r.ErasedField = field; return r }
 
 func (r *Resource) first(names ...string) *Resource { r.Default = names; return r }
 
@@ -94,6 +107,9 @@ func field(kind Kind, name string, values ...string) Field {
 }
 
 func mine(kind Kind, name string) Field { return Field{Name: name, Kind: kind, Personal: true} }
+
+// naming says whom the field's values name.
+func (f Field) naming(kind SubjectKind) Field { f.Names = kind; return f }
 
 // Resources lists every resource that an action selects from, by name.
 func Resources() map[string]*Resource {

@@ -14,7 +14,7 @@ var (
 
 var callResource = resource("Call", "startedAt",
 	field(UUID, "id"), field(Word, "direction", callDirections...),
-	mine(Text, "fromNumber"), mine(Text, "toNumber"), field(Text, "sipUsername"),
+	mine(Text, "fromNumber").naming(PhoneSubject), mine(Text, "toNumber").naming(PhoneSubject), field(Text, "sipUsername"),
 	field(Word, "status", callStatuses...), field(Word, "callUuid"), field(Word, "callSource"),
 	field(Time, "startedAt"), field(Time, "answeredAt"), field(Time, "mediaQualifiedAt"),
 	field(Time, "callerSpokeAt"), field(Time, "endedAt"), field(Integer, "durationSeconds"),
@@ -23,7 +23,7 @@ var callResource = resource("Call", "startedAt",
 	field(Time, "flaggedAt"), field(UUID, "flaggedByUserId"), mine(Map, "currentHandler"),
 	field(Word, "currentHandlerType"), field(Word, "currentHandlerId"), mine(Text, "currentHandlerName"),
 	field(Word, "currentOperatorMemberUuid"), mine(Text, "currentOperatorName"),
-	field(UUID, "currentAiAgentId"), field(Text, "currentAiAgentName"), field(UUID, "contactId"),
+	field(UUID, "currentAiAgentId"), field(Text, "currentAiAgentName"), field(UUID, "contactId").naming(ContactSubject),
 	mine(Text, "contactFullName"), field(Decimal, "billingCostCents"), field(Word, "billingCostCurrency"),
 	field(Decimal, "platformAiBillingCostCents"), field(Integer, "platformAiInputTokens"),
 	field(Integer, "platformAiOutputTokens"), field(Integer, "platformAiTotalTokens"),
@@ -66,7 +66,7 @@ var callAuditEventResource = resource("CallAiAuditEvent", "occurredAt",
 ).first("id", "callId", "occurredAt", "eventType", "toolName", "success", "error", "stateLabel", "stepIndex", "totalSteps")
 
 var queueEntryResource = resource("CallQueueEntry", "waitStartedAt",
-	field(UUID, "id"), field(Word, "callUuid"), field(Text, "queueName"), mine(Text, "callerIdNumber"),
+	field(UUID, "id"), field(Word, "callUuid"), field(Text, "queueName"), mine(Text, "callerIdNumber").naming(PhoneSubject),
 	mine(Text, "callerIdName"), field(Word, "state"), mine(Text, "agentName"), field(Second, "waitStartedAt"),
 	field(Second, "answeredAt"), field(Second, "completedAt"), field(Second, "abandonedAt"),
 ).first("id", "callUuid", "queueName", "state", "callerIdNumber", "callerIdName", "agentName", "waitStartedAt", "answeredAt").inOrder()
@@ -83,7 +83,7 @@ var bulkCallResource = resource("BulkOutboundCall", "insertedAt",
 var bulkEntryResource = resource("BulkOutboundCallEntry", "insertedAt",
 	field(UUID, "id"), field(Integer, "position"), field(Word, "status"), field(Word, "callUuid"),
 	field(Text, "errorMessage"), field(Time, "startedAt"), field(Time, "completedAt"),
-	field(UUID, "bulkOutboundCallId"), field(UUID, "contactId"), field(UUID, "callId"),
+	field(UUID, "bulkOutboundCallId"), field(UUID, "contactId").naming(ContactSubject), field(UUID, "callId"),
 	field(Time, "insertedAt"), field(Time, "updatedAt"),
 ).first("id", "bulkOutboundCallId", "position", "status", "contactId", "callId", "callUuid", "errorMessage", "startedAt", "completedAt")
 
@@ -92,7 +92,7 @@ var conversationResource = resource("Conversation", "insertedAt",
 	field(Time, "startedAt"), field(Time, "lastActivityAt"), field(Time, "endedAt"), mine(Text, "workingSummary"),
 	mine(Map, "runtimeState"), mine(Map, "runtimeMemory"), field(Text, "outcome"), mine(Text, "summary"),
 	field(Word, "channel"), field(Word, "mode"), field(Word, "transport"), field(Text, "sessionScopeKey"),
-	field(Word, "publicId"), mine(Map, "metadata"), field(UUID, "aiAgentId"), field(UUID, "contactId"),
+	field(Word, "publicId"), mine(Map, "metadata"), field(UUID, "aiAgentId"), field(UUID, "contactId").naming(ContactSubject),
 	field(UUID, "communicationThreadId"), field(Time, "insertedAt"), field(Time, "updatedAt"),
 ).first("id", "status", "channel", "startedAt", "lastActivityAt", "endedAt", "outcome", "summary", "aiAgentId", "contactId")
 
@@ -106,18 +106,18 @@ var conversationEventResource = resource("ConversationEvent", "occurredAt",
 ).first("id", "conversationId", "occurredAt", "eventType", "speaker", "summary", "toolName", "success", "error")
 
 var contactResource = resource("Contact", "",
-	field(UUID, "id"), mine(Text, "fullName"), mine(Text, "email"), field(Time, "emailVerifiedAt"),
-	mine(Date, "dateOfBirth"), mine(Text, "phoneE164"), field(Time, "phoneVerifiedAt"),
+	field(UUID, "id").naming(ContactSubject), mine(Text, "fullName"), mine(Text, "email").naming(EmailSubject), field(Time, "emailVerifiedAt"),
+	mine(Date, "dateOfBirth"), mine(Text, "phoneE164").naming(PhoneSubject), field(Time, "phoneVerifiedAt"),
 	field(Word, "whatsappReachabilityStatus"), mine(Text, "whatsappJid"), field(Time, "whatsappReachabilityCheckedAt"),
 	field(Text, "whatsappReachabilityError"), mine(Map, "metadata"), field(Texts, "privateMetadataKeys"),
 	field(Word, "defaultLanguage"), field(Texts, "languages"), field(Time, "deletedAt"), field(Time, "erasedAt"),
-).first("id", "fullName", "email", "phoneE164", "defaultLanguage", "deletedAt", "erasedAt")
+).first("id", "fullName", "email", "phoneE164", "defaultLanguage", "deletedAt", "erasedAt").erased("erasedAt")
 
 var messageResource = resource("CommunicationMessage", "occurredAt",
 	field(UUID, "id"), field(Word, "channel"), field(Word, "direction"), field(Word, "status"), mine(Text, "body"),
-	mine(Text, "subject"), mine(Text, "fromAddress"), mine(Text, "toAddress"), field(Word, "provider"),
+	mine(Text, "subject"), mine(Text, "fromAddress").naming(EmailSubject), mine(Text, "toAddress").naming(EmailSubject), field(Word, "provider"),
 	field(Text, "providerMessageId"), field(Text, "error"), field(Time, "occurredAt"), mine(Map, "metadata"),
-	field(UUID, "conversationId"), field(UUID, "threadId"), field(UUID, "contactId"),
+	field(UUID, "conversationId"), field(UUID, "threadId"), field(UUID, "contactId").naming(ContactSubject),
 ).first("id", "status", "subject", "fromAddress", "toAddress", "occurredAt", "threadId", "contactId", "conversationId")
 
 var emailClassificationResource = resource("EmailClassification", "insertedAt",

@@ -62,6 +62,7 @@ func (a *Action) build() {
 		panic(fmt.Sprintf("schemas: %s: %v", a.Name, err))
 	}
 	a.schema = raw
+	a.list = byName[a.ShownBy()]
 	for _, f := range a.Fields {
 		if a.Resource.Field(f) == nil {
 			panic(fmt.Sprintf("schemas: %s: default field %q is not a field of %s", a.Name, f, a.Resource.Name))

@@ -1,0 +1,150 @@
+package schemas
+
+import (
+	"bytes"
+	"encoding/json"
+	"slices"
+	"strings"
+)
+
+// Before is the read that shows what the call is about to replace: a list over
+// the same resource, of the one record, with its id and the fields that the
+// call sets. nil where the call replaces nothing that can be read: for all but
+// writes, for creations, and for an update that changes nothing.
+func (p *Payload) Before() *Payload {
+	field, key := p.record()
+	sets := p.sets()
+	if key == "" || len(sets) == 0 {
+		return nil
+	}
+	list := p.Action.list
+	fields := []string{"id"}
+	for _, f := range append([]string{field}, sets...) {
+		if !slices.Contains(fields, f) {
+			fields = append(fields, f)
+		}
+	}
+	args := map[string]any{"fields": fields, "filter": map[string]any{field: map[string]any{"eq": key}}}
+	if list.Paged() {
+		args["page"] = map[string]any{"limit": 1}
+	}
+	before, err := list.Check(encode(args), Limits{})
+	if err != nil { // its names are the registry's, its value has passed the same check
+		panic("schemas: the read before " + p.Action.Name + ": " + err.Error())
+	}
+	return before
+}
+
+// Replaced takes the answer to the read that Before gives and cuts out of it
+// the old values of the fields that the call sets: one compact object, keys in
+// the resource's order, values as they came. A field that the answer lacks is
+// left out. nil where the record was not found or the answer cannot be read.
+func (p *Payload) Replaced(data json.RawMessage) json.RawMessage {
+	field, key := p.record()
+	if key == "" {
+		return nil
+	}
+	var found []byte
+	look := func(_, row []byte) {
+		if found == nil && isRecord(row, field, key) {
+			found = row
+		}
+	}
+	var results []byte
+	ok := EachJSON(data, func(k, v []byte) {
+		switch {
+		case k == nil:
+			look(nil, v)
+		case isKey(k, "results"):
+			results = v
+		}
+	})
+	if !ok {
+		return nil
+	}
+	if len(results) > 0 && results[0] == '[' {
+		EachJSON(results, look)
+	}
+	if found == nil {
+		return nil
+	}
+	return cut(found, p.sets())
+}
+
+// record is how the call names the record that it changes: a field and its
+// value. The value is empty where the call changes no record that can be read.
+func (p *Payload) record() (field, value string) {
+	a := p.Action
+	if !a.replaces() {
+		return "", ""
+	}
+	if a.RecordKey == "" {
+		value, _ = p.Args["identity"].(string)
+		return "id", value
+	}
+	in, _ := p.Args["input"].(map[string]any)
+	value, _ = in[a.RecordKey].(string)
+	return a.RecordKey, value
+}
+
+// replaces reports whether the action changes a record that was there before.
+func (a *Action) replaces() bool {
+	return a.Class == Write && !a.Creates && a.Resource != nil
+}
+
+// sets are the fields whose values the call replaces, in the resource's order.
+func (p *Payload) sets() []string {
+	a := p.Action
+	in, _ := p.Args["input"].(map[string]any)
+	var out []string
+	for _, f := range a.Resource.Names() {
+		_, given := in[f]
+		if given && f != a.RecordKey || slices.Contains(a.Replaces, f) {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// isRecord reports whether a row is the one that was asked for: a server that
+// does not know the filter must not have another record's values put back.
+func isRecord(row []byte, field, value string) bool {
+	var got []byte
+	if len(row) == 0 || row[0] != '{' {
+		return false
+	}
+	EachJSON(row, func(k, v []byte) {
+		if isKey(k, field) {
+			got = v
+		}
+	})
+	return strings.EqualFold(DecodeString(got), value)
+}
+
+// cut makes an object of some of a row's members, values verbatim but for spaces.
+func cut(row []byte, names []string) json.RawMessage {
+	values := make([][]byte, len(names))
+	EachJSON(row, func(k, v []byte) {
+		for i, n := range names {
+			if isKey(k, n) {
+				values[i] = v
+			}
+		}
+	})
+	var b bytes.Buffer
+	b.WriteByte('{')
+	for i, v := range values {
+		if v == nil {
+			continue
+		}
+		if b.Len() > 1 {
+			b.WriteByte(',')
+		}
+		b.WriteString(`"` + names[i] + `":`)
+		if err := json.Compact(&b, v); err != nil { // the scan took it for JSON
+			return nil
+		}
+	}
+	b.WriteByte('}')
+	return b.Bytes()
+}
