@@ -45,6 +45,7 @@ func TestGrantThatDoesNotFit(t *testing.T) {
 		"principal":  func(g *ledger.Grant) { g.Principal = "eve" },
 		"credential": func(g *ledger.Grant) { g.Credential = "other" },
 		"action":     func(g *ledger.Grant) { g.Action = "delete_contact" },
+		"upstream":   func(g *ledger.Grant) { g.Upstream = "another" },
 		"hash":       func(g *ledger.Grant) { g.Hash = "hash-b" },
 		"policy":     func(g *ledger.Grant) { g.Policy = "v2" },
 	} {
@@ -52,7 +53,7 @@ func TestGrantThatDoesNotFit(t *testing.T) {
 		change(&other)
 		wantErr(t, name, l.Check(t.Context(), other), ledger.ErrGrantOther)
 		y := x
-		y.Principal, y.Credential, y.Action, y.Hash, y.Policy, y.Grant = other.Principal, other.Credential, other.Action, other.Hash, other.Policy, g.ID
+		y.Principal, y.Credential, y.Upstream, y.Action, y.Hash, y.Policy, y.Grant = other.Principal, other.Credential, other.Upstream, other.Action, other.Hash, other.Policy, g.ID
 		_, err := l.Commit(t.Context(), y)
 		wantErr(t, name+" at commit", err, ledger.ErrGrantOther)
 		wantErr(t, name+" at answer", l.Answer(t.Context(), other, ledger.Refused, "eve"), ledger.ErrGrantOther)

@@ -72,6 +72,14 @@ func TestIdenticalPayload(t *testing.T) {
 			other := x
 			other.Principal = "bob"
 			commit(t, l, other)
+			elsewhere := x
+			elsewhere.Upstream = "another"
+			if p, err := l.Prior(t.Context(), elsewhere); err != nil || p != nil {
+				t.Errorf("the same to another organisation: %+v, %v", p, err)
+			}
+			if in := commit(t, l, elsewhere); in.Upstream != "another" {
+				t.Errorf("it went to %q", in.Upstream)
+			}
 			// A person who was told of it lets it run again, once.
 			g := grantFor(x, c.now().Add(time.Minute))
 			g.Repeats = in.ID

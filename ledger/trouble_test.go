@@ -106,15 +106,18 @@ func TestMovedAway(t *testing.T) {
 	l := open(t, ledger.Options{Dir: dir})
 	commit(t, l, call("a"))
 	path := filepath.Join(dir, ledger.File)
-	if err := os.Rename(path, path+".old"); err != nil {
-		t.Fatal(err)
-	}
+	move(t, path, path+".old")
 	_, err := l.Commit(t.Context(), call("b"))
 	wantTrouble(t, "moved", err, ledger.Replaced)
-	if err := os.Rename(path+".old", path); err != nil {
+	move(t, path+".old", path)
+	commit(t, l, call("b"))
+}
+
+func move(t *testing.T, from, to string) {
+	t.Helper()
+	if err := os.Rename(from, to); err != nil {
 		t.Fatal(err)
 	}
-	commit(t, l, call("b"))
 }
 
 // A ledger that vanished must not be followed by an empty one without a word.

@@ -265,6 +265,8 @@ func TestTamperedTables(t *testing.T) {
 		"a key that is gone":              "DELETE FROM keys WHERE id = (SELECT id FROM keys WHERE erased IS NULL LIMIT 1)",
 		"a destroyed key that came back":  "UPDATE keys SET wrapped = x'00', erased = NULL WHERE erased IS NOT NULL",
 		"a key that was changed":          "UPDATE keys SET wrapped = x'00' WHERE id = (SELECT id FROM keys WHERE erased IS NULL LIMIT 1)",
+		"a key that no name finds":        "UPDATE keys SET tag = x'00' WHERE id = (SELECT id FROM keys WHERE erased IS NULL LIMIT 1)",
+		"a yes that was taken away":       "UPDATE grants SET state = 'revoked' WHERE id = (SELECT id FROM grants WHERE state = 'granted' LIMIT 1)",
 		"a checkpoint of another ledger":  "UPDATE meta SET value = 'other' WHERE name = 'head'",
 		"an end that nobody has sealed":   "DELETE FROM meta WHERE name = 'head'",
 		"an intent that nobody committed": "INSERT INTO intents (id, request, principal, credential, upstream, action, class, print, same, grant_id, owner, keys, seq, prepared, state) SELECT 'new', request, principal, credential, upstream, action, class, print, same, grant_id, owner, keys, seq + 100000, prepared, 'succeeded' FROM intents LIMIT 1",

@@ -53,7 +53,7 @@ func open(t testing.TB, o ledger.Options) *ledger.SQLite {
 // call is a mutating call whose payload is told apart by n.
 func call(n string) ledger.Txn {
 	body, _ := json.Marshal(map[string]any{"action": "create_contact", "input": map[string]any{"firstName": n}})
-	return ledger.Txn{Call: ledger.Call{Request: "req-" + n, Principal: "ada", Credential: "cred", Client: "test", Action: "create_contact", Class: schemas.Write,
+	return ledger.Txn{Call: ledger.Call{Request: "req-" + n, Principal: "ada", Credential: "cred", Client: "test", Upstream: "acme", Action: "create_contact", Class: schemas.Write,
 		Hash: "hash-" + n, Decision: "validate", Why: "class write", Policy: "v1", Payload: body}}
 }
 
@@ -109,7 +109,7 @@ func ask(t testing.TB, l ledger.Ledger, x ledger.Txn, expires time.Time) ledger.
 }
 
 func grantFor(x ledger.Txn, expires time.Time) ledger.Grant {
-	return ledger.Grant{ID: ledger.NewID(), Principal: x.Principal, Credential: x.Credential, Action: x.Action, Hash: x.Hash, Policy: x.Policy,
+	return ledger.Grant{ID: ledger.NewID(), Principal: x.Principal, Credential: x.Credential, Upstream: x.Upstream, Action: x.Action, Hash: x.Hash, Policy: x.Policy,
 		Needs: "confirm", Payload: x.Payload, Card: []byte(`{"sentence":"Create a contact"}`), Subjects: x.Subjects, Expires: expires}
 }
 
