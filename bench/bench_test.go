@@ -12,6 +12,7 @@ import (
 
 	"github.com/mark3labs/mcp-go/server"
 
+	"github.com/sippet-ai/sippet-mcp/ledger/ledgertest"
 	"github.com/sippet-ai/sippet-mcp/policy"
 	"github.com/sippet-ai/sippet-mcp/rpc"
 	"github.com/sippet-ai/sippet-mcp/tools"
@@ -97,7 +98,7 @@ func oursServer(b *testing.B, base string) *server.MCPServer {
 	if err != nil {
 		b.Fatal(err)
 	}
-	gate := &policy.Gate{Policy: p, Upstream: c, Grants: policy.NewMemory(time.Now), Wait: time.Minute, Now: time.Now, Log: log}
+	gate := &policy.Gate{Policy: p, Upstream: c, Ledger: ledgertest.Open(b), Wait: time.Minute, Now: time.Now, Log: log}
 	s, err := tools.NewServer(tools.Options{Version: "bench", Runner: &tools.Runner{Gate: gate}, Log: log})
 	if err != nil {
 		b.Fatal(err)

@@ -17,6 +17,8 @@ type Card struct {
 	// Sentence says what will happen; Effect who notices and what cannot be undone.
 	Sentence string `json:"sentence"`
 	Effect   string `json:"effect"`
+	// Before tells of an earlier run of the same; empty where there is none.
+	Before string `json:"before,omitempty"`
 	// Lines are the payload, flat, all values shown as text that cannot imitate the card.
 	Lines []Line `json:"lines"`
 	// Why is the policy's line that demands the question.
@@ -148,6 +150,9 @@ func (c Card) Text() string {
 		b.WriteString("SIMULATED: this is the sandbox, nothing real happens.\n")
 	}
 	fmt.Fprintf(&b, "%s\n%s\n", c.Sentence, c.Effect)
+	if c.Before != "" {
+		b.WriteString(c.Before + "\n")
+	}
 	for _, l := range c.Lines {
 		fmt.Fprintf(&b, "\n  %s: %s", l.Name, l.Value)
 	}

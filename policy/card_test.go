@@ -10,10 +10,14 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/sippet-ai/sippet-mcp/ledger"
+	"github.com/sippet-ai/sippet-mcp/ledger/ledgertest"
 	"github.com/sippet-ai/sippet-mcp/policy"
 	"github.com/sippet-ai/sippet-mcp/rpc"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
+
+var noon = time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
 
 // upstream passes everything and counts.
 type upstream struct{ validates, runs int }
@@ -32,7 +36,7 @@ func gate(t *testing.T, name string) (*policy.Gate, *upstream) {
 	}
 	u := &upstream{}
 	now := func() time.Time { return noon }
-	return &policy.Gate{Policy: p, Upstream: u, Grants: policy.NewMemory(now), Wait: time.Minute, Now: now, Log: slog.New(slog.DiscardHandler)}, u
+	return &policy.Gate{Policy: p, Upstream: u, Ledger: ledgertest.Open(t, ledger.Options{Now: now}), Organisation: "here", Wait: time.Minute, Now: now, Log: slog.New(slog.DiscardHandler)}, u
 }
 
 func payload(t *testing.T, action, args string) *schemas.Payload {
@@ -58,7 +62,7 @@ func card(t *testing.T, action, args string) policy.Card {
 		}
 		g.Policy = p
 	}
-	a := g.Do(t.Context(), policy.Call{Principal: "ada", Payload: payload(t, action, args)})
+	a := g.Do(t.Context(), policy.Call{Caller: policy.Caller{Principal: "ada"}, Payload: payload(t, action, args)})
 	if a.Pending == nil || u.runs != 0 || a.Err == nil || a.Err.Outcome != schemas.ApprovalPending {
 		t.Fatalf("%+v", a)
 	}

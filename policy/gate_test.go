@@ -3,55 +3,85 @@ package policy_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 
+	"github.com/sippet-ai/sippet-mcp/ledger"
 	"github.com/sippet-ai/sippet-mcp/policy"
 	"github.com/sippet-ai/sippet-mcp/rpc"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// brokenStore is a store of grants that fails at one step.
+// brokenStore is a ledger that fails at one step.
 type brokenStore struct {
-	policy.Grants
+	ledger.Ledger
 	at string
 }
 
-var errDisk = errors.New("disk full at /var/lib")
+var errDisk = &ledger.Trouble{Kind: ledger.DiskFull, Path: "/var/lib/ledger.db", Err: errors.New("no space")}
 
-func (b brokenStore) Open(ctx context.Context, g policy.Grant) error {
-	if b.at == "open" {
-		return errDisk
+func (b brokenStore) Frozen(ctx context.Context) (*ledger.Frozen, error) {
+	if b.at == "frozen" {
+		return nil, errDisk
 	}
-	return b.Grants.Open(ctx, g)
+	return b.Ledger.Frozen(ctx)
 }
 
-func (b brokenStore) Record(ctx context.Context, g policy.Grant, s policy.State, by string) error {
-	if b.at == "record" {
-		return errDisk
+func (b brokenStore) Prior(ctx context.Context, x ledger.Txn) (*ledger.Intent, error) {
+	if b.at == "prior" {
+		return nil, errDisk
 	}
-	return b.Grants.Record(ctx, g, s, by)
+	return b.Ledger.Prior(ctx, x)
 }
 
-func (b brokenStore) Check(ctx context.Context, g policy.Grant) error {
+func (b brokenStore) Ask(ctx context.Context, g ledger.Grant) error {
+	if b.at == "ask" {
+		return errDisk
+	}
+	return b.Ledger.Ask(ctx, g)
+}
+
+func (b brokenStore) Answer(ctx context.Context, g ledger.Grant, s ledger.State, by string) error {
+	if b.at == "answer" {
+		return errDisk
+	}
+	return b.Ledger.Answer(ctx, g, s, by)
+}
+
+func (b brokenStore) Check(ctx context.Context, g ledger.Grant) error {
 	if b.at == "check" {
 		return errDisk
 	}
-	return b.Grants.Check(ctx, g)
+	return b.Ledger.Check(ctx, g)
 }
 
-func (b brokenStore) Spend(ctx context.Context, g policy.Grant) error {
-	if b.at == "spend" {
+func (b brokenStore) Commit(ctx context.Context, x ledger.Txn) (ledger.Intent, error) {
+	if b.at == "commit" {
+		return ledger.Intent{}, errDisk
+	}
+	return b.Ledger.Commit(ctx, x)
+}
+
+func (b brokenStore) Settle(ctx context.Context, s ledger.Settlement) error {
+	if b.at == "settle" {
 		return errDisk
 	}
-	return b.Grants.Spend(ctx, g)
+	return b.Ledger.Settle(ctx, s)
 }
 
-// TestStoreFails: without the store nothing that needs a person runs, whichever step fails.
+func (b brokenStore) Trouble() error {
+	if b.at == "trouble" {
+		return errDisk
+	}
+	return b.Ledger.Trouble()
+}
+
+// TestStoreFails: without the ledger nothing that changes anything runs, whichever step fails.
 func TestStoreFails(t *testing.T) {
-	for _, at := range []string{"open", "record", "check", "spend"} {
+	for _, at := range []string{"frozen", "prior", "ask", "answer", "check", "commit"} {
 		g, u := gate(t, "desktop")
-		g.Grants = brokenStore{g.Grants, at}
-		c := policy.Call{Principal: "ada", Payload: payload(t, "end_call", `{"input":{"callUuid":"c"}}`)}
+		g.Ledger = brokenStore{g.Ledger, at}
+		c := policy.Call{Caller: policy.Caller{Principal: "ada"}, Payload: payload(t, "delete_contact", `{"input":{"contactId":"`+anID+`"}}`)}
 		err := func() *schemas.Error {
 			a := g.Do(t.Context(), c)
 			if a.Pending == nil {
@@ -65,8 +95,30 @@ func TestStoreFails(t *testing.T) {
 		}()
 		if err == nil || err.Outcome != schemas.Unavailable || u.runs != 0 {
 			t.Errorf("%s fails: %v, %d runs", at, err, u.runs)
-		} else if err.Next == "" || err.Message == errDisk.Error() {
+		} else if err.Next == "" || strings.Contains(err.Message+err.Next, "/var/lib") || !strings.Contains(err.Message, "disk full") {
 			t.Errorf("%s fails: %q, next %q", at, err.Message, err.Next)
+		}
+	}
+}
+
+// TestOutcomeUnrecorded: what ran and could not be recorded is not called done.
+func TestOutcomeUnrecorded(t *testing.T) {
+	g, u := gate(t, "desktop")
+	g.Ledger = brokenStore{g.Ledger, "settle"}
+	a := g.Do(t.Context(), policy.Call{Payload: payload(t, "create_contact", `{"input":{"fullName":"Ada"}}`)})
+	if a.Outcome() != schemas.OutcomeUnknown || a.Data != nil || a.Err.Intent == "" || u.runs != 1 {
+		t.Errorf("%+v, %d runs", a, u.runs)
+	}
+}
+
+// TestUnrecordedReads: whether reads go on without a ledger is the policy's word, and no is its silence.
+func TestUnrecordedReads(t *testing.T) {
+	for name, want := range map[string]schemas.Outcome{"desktop": schemas.Done, "team": schemas.Unavailable, "unattended": schemas.Unavailable} {
+		g, u := gate(t, name)
+		g.Ledger = brokenStore{g.Ledger, "trouble"}
+		a := g.Do(t.Context(), policy.Call{Payload: payload(t, "list_contacts", `{}`)})
+		if a.Outcome() != want || (u.runs == 1) != (want == schemas.Done) {
+			t.Errorf("%s: %s, %d runs", name, a.Outcome(), u.runs)
 		}
 	}
 }
@@ -75,9 +127,9 @@ func TestStoreFails(t *testing.T) {
 func TestGrantIsNoWayAround(t *testing.T) {
 	for _, name := range []string{"team", "unattended", "read-only"} {
 		g, u := gate(t, name)
-		c := policy.Call{Principal: "ada", Payload: payload(t, "delete_contact", `{"input":{"contactId":"`+anID+`"}}`), Grant: policy.NewGrantID()}
-		open := policy.Grant{ID: c.Grant, Principal: "ada", Action: "delete_contact", Hash: c.Payload.Hash(), Policy: g.Policy.Version, Expires: noon.Add(g.Wait)}
-		if err := g.Grants.Open(t.Context(), open); err != nil {
+		c := policy.Call{Caller: policy.Caller{Principal: "ada"}, Payload: payload(t, "delete_contact", `{"input":{"contactId":"`+anID+`"}}`), Grant: ledger.NewID()}
+		open := ledger.Grant{ID: c.Grant, Principal: "ada", Upstream: g.Organisation, Action: "delete_contact", Hash: c.Payload.Hash(), Policy: g.Policy.Version, Expires: noon.Add(g.Wait)}
+		if err := g.Ledger.Ask(t.Context(), open); err != nil {
 			t.Fatal(err)
 		}
 		if err := g.Record(t.Context(), c, true, "ada"); err != nil {
@@ -94,7 +146,7 @@ func TestNoPolicy(t *testing.T) {
 	g, u := gate(t, "desktop")
 	g.Policy = &policy.Policy{}
 	for _, a := range schemas.Actions() {
-		if got := g.Do(t.Context(), policy.Call{Principal: "ada", Payload: &schemas.Payload{Action: a, Body: []byte("{}")}}); got.Outcome() != schemas.Denied {
+		if got := g.Do(t.Context(), policy.Call{Caller: policy.Caller{Principal: "ada"}, Payload: &schemas.Payload{Action: a, Body: []byte("{}")}}); got.Outcome() != schemas.Denied {
 			t.Errorf("%s: %s", a.Name, got.Outcome())
 		}
 	}
@@ -112,7 +164,7 @@ func (odd) Run(context.Context, rpc.Request) (rpc.Result, error) { return rpc.Re
 func TestStrangeError(t *testing.T) {
 	g, _ := gate(t, "desktop")
 	g.Upstream = &odd{}
-	a := g.Do(t.Context(), policy.Call{Principal: "ada", Payload: payload(t, "update_contact", `{"identity":"`+anID+`","input":{}}`)})
+	a := g.Do(t.Context(), policy.Call{Caller: policy.Caller{Principal: "ada"}, Payload: payload(t, "update_contact", `{"identity":"`+anID+`","input":{}}`)})
 	if a.Outcome() != schemas.OutcomeUnknown || a.Err.Message == errDisk.Error() || !errors.Is(a.Err, errDisk) {
 		t.Errorf("%+v", a.Err)
 	}

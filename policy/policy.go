@@ -29,8 +29,10 @@ type Policy struct {
 	// Name is the profile's name or the file's.
 	Name string
 	// Version changes whenever the file's content does; grants are bound to it.
-	Version  string
-	verdicts map[string]Verdict
+	Version string
+	// UnrecordedReads says that reads go on while the ledger cannot take their records.
+	UnrecordedReads bool
+	verdicts        map[string]Verdict
 }
 
 // file is what a policy file may hold.
@@ -40,6 +42,7 @@ type file struct {
 		Class  map[schemas.Class]Decision `yaml:"class"`
 		Action map[string]Decision        `yaml:"action"`
 	} `yaml:"defaults"`
+	UnrecordedReads bool `yaml:"unrecordedReads"`
 	// Known to come, so that a file which has them is told apart from a misspelt one.
 	Rules   any `yaml:"rules"`
 	Lists   any `yaml:"lists"`
@@ -88,7 +91,7 @@ func Parse(name string, raw []byte) (*Policy, error) {
 		}
 	}
 	sum := sha256.Sum256(raw)
-	p := &Policy{Name: name, Version: hex.EncodeToString(sum[:8]), verdicts: map[string]Verdict{}}
+	p := &Policy{Name: name, Version: hex.EncodeToString(sum[:8]), UnrecordedReads: f.UnrecordedReads, verdicts: map[string]Verdict{}}
 	for class := range f.Defaults.Class {
 		if !slices.Contains(schemas.Classes, class) {
 			return nil, fmt.Errorf("policy %s: unknown class %q, valid: %v", name, class, schemas.Classes)

@@ -2,6 +2,8 @@ package rpc
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -49,6 +51,8 @@ type Client struct {
 	redact    *redactor
 	max       int64
 	log       *slog.Logger
+
+	organisation string
 }
 
 // Request is one canonical payload.
@@ -115,7 +119,19 @@ func New(c Config) (*Client, error) {
 		redact:    newRedactor(c.Key),
 		max:       c.MaxResponse,
 		log:       c.Log,
+
+		organisation: organisation(base, c.Key),
 	}, nil
+}
+
+// Organisation names whom the client calls: the host, and a fingerprint of
+// origin and key, which does not tell the key. Two organisations never have
+// the same name; one that changes its key gets another.
+func (c *Client) Organisation() string { return c.organisation }
+
+func organisation(base *url.URL, key Key) string {
+	sum := sha256.Sum256([]byte("sippet-mcp organisation\x00" + base.String() + "\x00" + string(key)))
+	return base.Host + " " + hex.EncodeToString(sum[:6])
 }
 
 // Close gives the idle connections back. Calls in flight go on.

@@ -13,8 +13,11 @@ import (
 // writes, for creations, and for an update that changes nothing.
 func (p *Payload) Before() *Payload {
 	field, key := p.record()
+	if key == "" {
+		return nil
+	}
 	sets := p.sets()
-	if key == "" || len(sets) == 0 {
+	if len(sets) == 0 {
 		return nil
 	}
 	list := p.Action.list
@@ -45,30 +48,33 @@ func (p *Payload) Replaced(data json.RawMessage) json.RawMessage {
 		return nil
 	}
 	var found []byte
-	look := func(_, row []byte) {
+	ok := eachRow(data, func(row []byte) {
 		if found == nil && isRecord(row, field, key) {
 			found = row
 		}
-	}
-	var results []byte
-	ok := EachJSON(data, func(k, v []byte) {
-		switch {
-		case k == nil:
-			look(nil, v)
-		case isKey(k, "results"):
-			results = v
-		}
 	})
-	if !ok {
-		return nil
-	}
-	if len(results) > 0 && results[0] == '[' {
-		EachJSON(results, look)
-	}
-	if found == nil {
+	if !ok || found == nil {
 		return nil
 	}
 	return cut(found, p.sets())
+}
+
+// eachRow visits the elements of an array or of a page's `results`. It reports
+// whether data is such an array or page; until it has, no row is to be relied on.
+func eachRow(data []byte, visit func(row []byte)) bool {
+	var results []byte
+	ok := EachJSON(data, func(key, value []byte) {
+		switch {
+		case key == nil:
+			visit(value)
+		case isKey(key, "results"): // of several the last, as for all who decode
+			results = value
+		}
+	})
+	if ok && len(results) > 0 && results[0] == '[' {
+		return EachJSON(results, func(_, row []byte) { visit(row) })
+	}
+	return ok
 }
 
 // record is how the call names the record that it changes: a field and its
@@ -110,9 +116,6 @@ func (p *Payload) sets() []string {
 // does not know the filter must not have another record's values put back.
 func isRecord(row []byte, field, value string) bool {
 	var got []byte
-	if len(row) == 0 || row[0] != '{' {
-		return false
-	}
 	EachJSON(row, func(k, v []byte) {
 		if isKey(k, field) {
 			got = v

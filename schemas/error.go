@@ -19,6 +19,8 @@ type Error struct {
 	Details []Detail
 	// RetryAfter is how long to wait before a repeat has a chance; 0 where nobody said.
 	RetryAfter time.Duration
+	// Intent is the ledger's id of the attempt of which nobody knows how it ended; empty elsewhere.
+	Intent string
 	// Err is the cause, for the log only.
 	Err error
 }

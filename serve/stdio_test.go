@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sippet-ai/sippet-mcp/ledger"
 	"github.com/sippet-ai/sippet-mcp/policy"
 	"github.com/sippet-ai/sippet-mcp/rpc"
 	"github.com/sippet-ai/sippet-mcp/rpc/rpctest"
@@ -23,9 +24,9 @@ func TestEndOfInput(t *testing.T) {
 	p.begin(t)
 	const n = 8
 	for i := range n {
-		p.write(t, call(fmt.Sprint(i+1), "update_contact", `{"identity":"`+anID+`","input":{}}`, ""))
+		p.write(t, call(fmt.Sprint(i+1), "update_contact", fmt.Sprintf(`{"fields":["id"],"identity":%q,"input":{"metadata":{"n":%d}}}`, anID, i), ""))
 	}
-	w.up.Await(t, 2*n)
+	w.up.Await(t, 2*n) // each has been validated and looks at what it replaces
 	go func() {
 		fmt.Fprint(p.in, call("99", "list_contacts", "{}", ""))
 		p.in.Close()
@@ -120,11 +121,11 @@ func TestPendingQuestions(t *testing.T) {
 	w := newWorld(t, nil)
 	p := pipe(t, w)
 	p.begin(t)
-	for i := range policy.MaxWaiting {
+	for i := range ledger.MaxWaiting {
 		p.write(t, call(fmt.Sprint(i+1), "end_call", fmt.Sprintf(`{"input":{"callUuid":"c-%d"}}`, i), ""))
 	}
 	var questions []string
-	for range policy.MaxWaiting {
+	for range ledger.MaxWaiting {
 		q := p.read(t)
 		var m struct {
 			ID     json.Number
@@ -152,7 +153,7 @@ func TestPendingQuestions(t *testing.T) {
 			t.Errorf("%s", line)
 		}
 	}
-	if n := runs(w.up); n != policy.MaxWaiting {
+	if n := runs(w.up); n != ledger.MaxWaiting {
 		t.Errorf("%d runs", n)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sippet-ai/sippet-mcp/ledger/ledgertest"
 	"github.com/sippet-ai/sippet-mcp/policy"
 	"github.com/sippet-ai/sippet-mcp/rpc"
 	"github.com/sippet-ai/sippet-mcp/rpc/rpctest"
@@ -29,7 +30,7 @@ type world struct {
 	log    *buffer
 }
 
-var ada = tools.Caller{Principal: "ada", Interactive: true}
+var ada = tools.Caller{Caller: policy.Caller{Principal: "ada"}, Interactive: true}
 
 // newWorld makes one; wrap may put something between the gate and the client.
 func newWorld(t *testing.T, wrap func(policy.Upstream) policy.Upstream) *world {
@@ -49,7 +50,7 @@ func newWorld(t *testing.T, wrap func(policy.Upstream) policy.Upstream) *world {
 		up = wrap(up)
 	}
 	log := w.logger()
-	gate := &policy.Gate{Policy: p, Upstream: up, Grants: policy.NewMemory(time.Now), Wait: time.Minute, Now: time.Now, Log: log}
+	gate := &policy.Gate{Policy: p, Upstream: up, Ledger: ledgertest.Open(t), Wait: time.Minute, Now: time.Now, Log: log}
 	if w.server, err = tools.NewServer(tools.Options{Version: "v0", Runner: &tools.Runner{Gate: gate}, Log: log}); err != nil {
 		t.Fatal(err)
 	}

@@ -16,7 +16,10 @@ import (
 // done shows what Sippet answered.
 func (r *Runner) done(ctx context.Context, q Request, p *schemas.Payload, a policy.Answer, notes []string) Result {
 	w := r.render(len(a.Data))
-	w.put(`{"outcome":"done"`)
+	w.put(`{"outcome":"` + string(a.Outcome()) + `"`)
+	if a.Prior != nil {
+		notes = append(notes, r.recorded(w, q, a))
+	}
 	if p.Action.List() {
 		notes = r.list(ctx, q, p, a.Data, w, notes)
 	} else {
@@ -25,13 +28,30 @@ func (r *Runner) done(ctx context.Context, q Request, p *schemas.Payload, a poli
 	if len(notes) > 0 {
 		w.own("notes", notes)
 	}
-	res := r.finish(w, schemas.Done)
+	res := r.finish(w, a.Outcome())
 	for _, f := range asList(p.Args["fields"]) {
 		if name, ok := f.(string); ok {
 			res.Fields = append(res.Fields, name)
 		}
 	}
 	return res
+}
+
+// recorded says which earlier run the answer is from, and gives the note on how to run it once more.
+func (r *Runner) recorded(w *render, q Request, a policy.Answer) string {
+	w.own("intent", a.Prior.ID)
+	w.own("ranAt", a.Prior.Settled.UTC().Format(time.RFC3339))
+	note := "the same call ran a moment ago, so it was not run again: this is what came of it"
+	if a.Prior.Result == nil {
+		note = "the same call ran a moment ago, so it was not run again; its answer was not kept"
+	}
+	note += ". If the person really wants it twice"
+	if r.Command != nil {
+		if line := r.Command(q.Action, withoutReason(q.Args), true); len(line) <= maxCommand {
+			return note + ", they can run it in a terminal, where they are asked: " + line
+		}
+	}
+	return note + ", they can do it in Sippet itself"
 }
 
 func asList(v any) []any { l, _ := v.([]any); return l }
@@ -331,7 +351,7 @@ func (r *Runner) shorter(ctx context.Context, q Request, p *schemas.Payload, n i
 	if err != nil {
 		return envelope{}, false
 	}
-	a := r.Gate.Do(ctx, policy.Call{Principal: q.Principal, Payload: again})
+	a := r.Gate.Do(ctx, policy.Call{Caller: q.Caller, Payload: again})
 	if a.Err != nil {
 		return envelope{}, false
 	}

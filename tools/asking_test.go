@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sippet-ai/sippet-mcp/policy"
 	"github.com/sippet-ai/sippet-mcp/tools"
 )
 
@@ -69,7 +70,7 @@ func TestNoCommandToGive(t *testing.T) {
 // TestRefusedQuestionMakesRoom: what could not be asked holds no place among the questions that wait.
 func TestRefusedQuestionMakesRoom(t *testing.T) {
 	w := newWorld(t, setup{})
-	p := overHTTP(t, w.listen(t, tools.Caller{Principal: "robot"}), true)
+	p := overHTTP(t, w.listen(t, tools.Caller{Caller: policy.Caller{Principal: "robot"}}), true)
 	for i := range 40 {
 		r := p.call("end_call", `{"input":{"callUuid":"c-`+strings.Repeat("x", i)+`"}}`)
 		if r.outcome(t) != "denied" {

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sippet-ai/sippet-mcp/ledger/ledgertest"
 	"github.com/sippet-ai/sippet-mcp/policy"
 	"github.com/sippet-ai/sippet-mcp/rpc"
 	"github.com/sippet-ai/sippet-mcp/tools"
@@ -33,9 +34,9 @@ func BenchmarkCall(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	r := &tools.Runner{Gate: &policy.Gate{Policy: pol, Upstream: still{json.RawMessage(data)}, Grants: policy.NewMemory(time.Now),
+	r := &tools.Runner{Gate: &policy.Gate{Policy: pol, Upstream: still{json.RawMessage(data)}, Ledger: ledgertest.Open(b),
 		Wait: time.Minute, Now: time.Now, Log: slog.New(slog.DiscardHandler)}}
-	q := tools.Request{Principal: "ada", Action: "list_contacts",
+	q := tools.Request{Caller: policy.Caller{Principal: "ada"}, Action: "list_contacts",
 		Args: []byte(`{"fields":["id","fullName","email","phoneE164","defaultLanguage","deletedAt","erasedAt"],"page":{"limit":25}}`)}
 	b.ReportAllocs()
 	for b.Loop() {

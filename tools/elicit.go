@@ -3,6 +3,7 @@ package tools
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
@@ -27,6 +28,19 @@ func canElicit(ctx context.Context) bool {
 	}
 	c := s.GetClientCapabilities()
 	return takesForms(&c)
+}
+
+// clientName is what the client's program calls itself, and its version.
+func clientName(ctx context.Context) string {
+	var who mcp.Implementation
+	if in := server.RequestProtocolInfoFromContext(ctx); in != nil && in.Modern {
+		if in.ClientInfo != nil {
+			who = *in.ClientInfo
+		}
+	} else if s, ok := server.ClientSessionFromContext(ctx).(server.SessionWithClientInfo); ok {
+		who = s.GetClientInfo()
+	}
+	return strings.TrimSpace(who.Name + " " + who.Version)
 }
 
 // takesForms: an empty elicitation capability means forms, from before there were others.
@@ -126,8 +140,8 @@ func (s *Server) progress(ctx context.Context, r mcp.CallToolRequest) (done func
 
 // Caller is who is at the other end.
 type Caller struct {
-	// Principal names the caller on cards and grants, such as `ada (stdio)`.
-	Principal string
+	// The principal is such as `ada (stdio)`. Client is filled from what the program said of itself.
+	policy.Caller
 	// Interactive says that a person sits behind it, so that an elicitation's reply counts.
 	Interactive bool
 }
@@ -142,7 +156,8 @@ func WithCaller(ctx context.Context, c Caller) context.Context {
 func callerFrom(ctx context.Context) Caller {
 	c, ok := ctx.Value(callerKey{}).(Caller)
 	if !ok {
-		return Caller{Principal: "nobody"}
+		c.Principal = "nobody"
 	}
+	c.Client = clientName(ctx)
 	return c
 }

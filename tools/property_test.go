@@ -11,6 +11,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/sippet-ai/sippet-mcp/ledger"
 	"github.com/sippet-ai/sippet-mcp/policy"
 	"github.com/sippet-ai/sippet-mcp/rpc/rpctest"
 	"github.com/sippet-ai/sippet-mcp/schemas"
@@ -28,8 +29,39 @@ type machine struct {
 	broken bool // validate refuses
 
 	questions []*asked
-	spent     int
-	checked   int // requests that were looked at
+	// ran is the latest run of each call that must not be repeated by accident.
+	ran     map[string]ran
+	spent   int
+	checked int // requests that were looked at
+}
+
+// ran is a run that succeeded: when, and which yes it spent.
+type ran struct {
+	at    time.Time
+	state string
+}
+
+// window is how long a run stands in the way of the same call.
+const window = 10 * time.Minute
+
+// before gives the latest run of the same call by the same caller, if that still stands in its way.
+func (m *machine) before(who, action, args string) (ran, bool) {
+	r, ok := m.ran[who+action+args]
+	return r, ok && r.at.After(m.now.Add(-window))
+}
+
+func (m *machine) runs(who, action, args, state string) {
+	if a, err := schemas.Find(action); err == nil && a.Class != schemas.Read && !a.Repeatable {
+		m.ran[who+action+args] = ran{m.now, state}
+	}
+}
+
+// road is what a run sends: updates look first at what they replace.
+func (m *machine) road(action string) []string {
+	if action == "update_contact" {
+		return []string{"validate", "run", "run"}
+	}
+	return []string{"validate", "run"}
 }
 
 // asked is a question as the model knows it.
@@ -38,13 +70,15 @@ type asked struct {
 	world             int
 	who, action, args string
 	expires           time.Time
+	// repeats is the run that its card told of.
+	repeats ran
 	// how it stands: "", yes, no, spent, withdrawn
 	stand string
 }
 
 var (
 	propertyPolicies = []string{"desktop", "team", "unattended", "read-only", confirmAll}
-	propertyActions  = []string{"list_contacts", "update_contact", "delete_contact", "end_call", "start_outbound_call", "start_bulk_outbound_call", "issue_operator_access_token"}
+	propertyActions  = []string{"list_contacts", "update_contact", "create_contact", "delete_contact", "end_call", "start_outbound_call", "start_bulk_outbound_call", "issue_operator_access_token"}
 	propertyCallers  = []string{"ada", "bo", "eve"}
 	propertyAnswers  = []string{accepts, accepts, accepts, unticks, refuses, cancels, `{"action":"accept"}`}
 )
@@ -63,9 +97,9 @@ func argsOf(action string, second bool) string {
 
 func TestRandomCalls(t *testing.T) {
 	m := &machine{t: t, up: rpctest.New(t)}
-	grants := &swapped{}
+	store := &swapped{}
 	for _, p := range propertyPolicies {
-		w := newWorld(t, setup{policy: p, up: m.up, grants: grants, now: func() time.Time { return m.now }})
+		w := newWorld(t, setup{policy: p, up: m.up, ledger: store, now: func() time.Time { return m.now }})
 		m.worlds = append(m.worlds, w)
 	}
 	m.up.On("validate", "", func(rpctest.Request) rpctest.Answer {
@@ -75,15 +109,20 @@ func TestRandomCalls(t *testing.T) {
 		return rpctest.Answer{Usual: true}
 	})
 	rapid.Check(t, func(rt *rapid.T) {
-		m.now, m.broken, m.questions, m.spent, m.checked = noon, false, nil, 0, 0
-		grants.Grants = policy.NewMemory(func() time.Time { return m.now })
+		m.now, m.broken, m.questions, m.ran, m.spent, m.checked = noon, false, nil, map[string]ran{}, 0, 0
+		l, err := ledger.Open(t.Context(), ledger.Options{Dir: t.TempDir(), Now: func() time.Time { return m.now }})
+		if err != nil {
+			rt.Fatal(err)
+		}
+		defer l.Close()
+		store.Ledger = l
 		m.up.Forget()
 		rt.Repeat(map[string]func(*rapid.T){
 			"call":   m.call,
 			"answer": m.answer,
 			"replay": m.replay,
 			"time": func(rt *rapid.T) {
-				m.now = m.now.Add(time.Duration(rapid.IntRange(1, 40).Draw(rt, "seconds")) * time.Second)
+				m.now = m.now.Add(time.Duration(rapid.SampledFrom([]int{1, 7, 30, 40, 300, 601}).Draw(rt, "seconds")) * time.Second)
 			},
 			"validate": func(rt *rapid.T) { m.broken = rapid.Bool().Draw(rt, "broken") },
 			"":         m.check,
@@ -91,8 +130,8 @@ func TestRandomCalls(t *testing.T) {
 	})
 }
 
-// swapped lets every run of the property begin without grants.
-type swapped struct{ policy.Grants }
+// swapped lets every run of the property begin with an empty ledger.
+type swapped struct{ ledger.Ledger }
 
 func (m *machine) call(rt *rapid.T) {
 	w := rapid.IntRange(0, len(m.worlds)-1).Draw(rt, "policy")
@@ -108,10 +147,15 @@ func (m *machine) call(rt *rapid.T) {
 	case policy.Allow:
 		m.expect(rt, r, "done", "run")
 	case policy.Validate:
-		if m.broken {
+		_, before := m.before(who, action, args)
+		switch {
+		case before:
+			m.expect(rt, r, "recorded")
+		case m.broken:
 			m.expect(rt, r, "validation_failed", "validate")
-		} else {
-			m.expect(rt, r, "done", "validate", "run")
+		default:
+			m.runs(who, action, args, "")
+			m.expect(rt, r, "done", m.road(action)...)
 		}
 	case policy.Confirm:
 		waiting := 0
@@ -123,7 +167,7 @@ func (m *machine) call(rt *rapid.T) {
 		switch {
 		case m.broken:
 			m.expect(rt, r, "validation_failed", "validate")
-		case waiting >= policy.MaxWaiting:
+		case waiting >= ledger.MaxWaiting:
 			m.expect(rt, r, "unavailable", "validate")
 		default:
 			m.expect(rt, r, "input_required", "validate")
@@ -132,7 +176,14 @@ func (m *machine) call(rt *rapid.T) {
 					q.stand = "withdrawn"
 				}
 			}
-			m.questions = append(m.questions, &asked{state: r.Result.RequestState, world: w, who: who, action: action, args: args, expires: m.now.Add(time.Minute)})
+			q := &asked{state: r.Result.RequestState, world: w, who: who, action: action, args: args, expires: m.now.Add(time.Minute)}
+			before := false
+			if q.repeats, before = m.before(who, action, args); before != strings.Contains(string(r.Frame), "The same was done") {
+				rt.Fatalf("ran before: %t, and the card: %s", before, r.Frame)
+			} else if !before {
+				q.repeats = ran{}
+			}
+			m.questions = append(m.questions, q)
 		}
 	default:
 		m.expect(rt, r, "denied")
@@ -174,7 +225,11 @@ func (m *machine) replay(rt *rapid.T) {
 func (m *machine) bring(rt *rapid.T, q *asked, w int, who, action, args, answer, state string) {
 	r := m.send(rt, w, who, action, args, state, answer)
 	fits := state == q.state && w == q.world && who == q.who && action == q.action && args == q.args
+	latest, before := m.before(q.who, q.action, q.args)
 	switch {
+	case fits && q.stand == "spent" && answer == accepts && before && latest.state == q.state:
+		// The request whose yes was spent comes again: it hears what came of it.
+		m.expect(rt, r, "recorded")
 	case !fits, q.stand == "spent", q.stand == "withdrawn", q.stand == "" && !m.now.Before(q.expires):
 		// Whatever the answer is, it does nothing, and asks Sippet nothing. Only its outcome may say what the policy would.
 		m.expect(rt, r, "denied")
@@ -186,10 +241,15 @@ func (m *machine) bring(rt *rapid.T, q *asked, w int, who, action, args, answer,
 	case m.broken:
 		q.stand = "withdrawn" // an answer is to one attempt
 		m.expect(rt, r, "validation_failed", "validate")
+	case before && latest != q.repeats:
+		// The same ran after the card was shown, so the yes was given without knowing of it.
+		q.stand = "withdrawn"
+		m.expect(rt, r, "recorded", "validate")
 	default:
 		q.stand = "spent"
 		m.spent++
-		m.expect(rt, r, "done", "validate", "run")
+		m.runs(who, action, args, state)
+		m.expect(rt, r, "done", m.road(action)...)
 	}
 }
 
@@ -209,10 +269,8 @@ func (m *machine) expect(rt *rapid.T, r *reply, outcome string, endpoints ...str
 		rt.Fatalf("outcome %s and %v upstream, want %s and %v: %s", got, reached, outcome, endpoints, r.Frame)
 	}
 	all := m.up.Requests()
-	for i := m.checked + 1; i < len(all); i++ {
-		if string(all[i].Body) != string(all[i-1].Body) {
-			rt.Fatalf("run and validate of one pass have other bytes:\n%s\n%s", all[i-1].Body, all[i].Body)
-		}
+	if n := len(all) - m.checked; n > 1 && string(all[m.checked].Body) != string(all[len(all)-1].Body) {
+		rt.Fatalf("run and validate of one pass have other bytes:\n%s\n%s", all[m.checked].Body, all[len(all)-1].Body)
 	}
 	m.checked = len(all)
 }
@@ -232,7 +290,8 @@ func (m *machine) check(rt *rapid.T) {
 		if r.Endpoint != "run" {
 			continue
 		}
-		if a.Class != schemas.Read && (i == 0 || all[i-1].Endpoint != "validate" || string(all[i-1].Body) != string(r.Body)) {
+		validated := i - len(m.road(r.Action)) + 1
+		if a.Class != schemas.Read && (validated < 0 || all[validated].Endpoint != "validate" || string(all[validated].Body) != string(r.Body)) {
 			rt.Fatalf("run without validate of the same bytes before it: %s", r.Body)
 		}
 		if a.Class == schemas.Outbound || a.Class == schemas.Destructive {
@@ -250,7 +309,7 @@ func (m *machine) send(rt *rapid.T, w int, who, action, args, state, answer stri
 	if state != "" {
 		params += fmt.Sprintf(`,"inputResponses":{"approve":%s},"requestState":%q`, answer, state)
 	}
-	ctx := tools.WithCaller(context.Background(), tools.Caller{Principal: who, Interactive: true})
+	ctx := tools.WithCaller(context.Background(), tools.Caller{Caller: policy.Caller{Principal: who}, Interactive: true})
 	res := m.worlds[w].server.MCP.HandleMessage(ctx, json.RawMessage(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":`+params+`}}`))
 	r := &reply{Frame: mustJSON(res)}
 	if err := json.Unmarshal(r.Frame, r); err != nil {

@@ -1,6 +1,7 @@
 package tools_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -31,25 +32,29 @@ var clientKinds = []clientKind{
 
 // wanted is what must reach upstream, and the outcome, where a client of this
 // kind calls the action under a policy that demands the decision.
-func wanted(d policy.Decision, a *schemas.Action, kind string, modern bool, body string) (road []string, outcome string) {
-	validate, run := "validate "+body, "run "+body
+func wanted(d policy.Decision, p *schemas.Payload, kind string, modern bool) (road []string, outcome string) {
+	validate, run := []string{"validate " + string(p.Body)}, []string{"run " + string(p.Body)}
+	if before := p.Before(); before != nil {
+		// What it replaces is looked at first.
+		run = []string{"run " + string(before.Body), run[0]}
+	}
 	switch d {
 	case policy.Allow:
-		return []string{run}, "done"
+		return run, "done"
 	case policy.Validate:
-		return []string{validate, run}, "done"
+		return slices.Concat(validate, run), "done"
 	case policy.Confirm:
 		switch kind {
 		case "accepting", "accepting forms":
-			return []string{validate, validate, run}, "done"
+			return slices.Concat(validate, validate, run), "done"
 		case "declining", "unticking", "cancelling":
-			return []string{validate}, "declined"
+			return validate, "declined"
 		case "silent":
 			if modern {
-				return []string{validate}, "input_required"
+				return validate, "input_required"
 			}
 		}
-		return []string{validate}, "denied"
+		return validate, "denied"
 	}
 	return []string{}, "denied"
 }
@@ -64,10 +69,9 @@ func TestRoadOfEveryAction(t *testing.T) {
 		}
 		t.Run(profile, func(t *testing.T) {
 			transports(t, func() setup {
-				return setup{policy: profile}
+				return setup{policy: profile, window: time.Nanosecond}
 			}, func(t *testing.T, w *world, p *peer) {
-				// A clock that stands still within a call makes windows comparable; the grants need one that runs.
-				w.gate.Grants = policy.NewMemory(time.Now)
+				// A clock that stands still within a call makes windows comparable; the ledger's runs.
 				now := time.Now()
 				w.gate.Now = func() time.Time { return now }
 				for _, kind := range kinds {
@@ -95,7 +99,7 @@ func drive(t *testing.T, w *world, p *peer, kind clientKind, a *schemas.Action) 
 	before := len(p.questions())
 	r := p.call(a.Name, args)
 	d := w.gate.Policy.Decide(a).Decision
-	road1, outcome := wanted(d, a, kind.name, p.modern, body)
+	road1, outcome := wanted(d, w.payload(t, a.Name, args), kind.name, p.modern)
 	if diff := cmp.Diff(road1, road(w.up.Requests())); diff != "" {
 		t.Errorf("%s, %s client: what reached upstream (-want +got):\n%s", a.Name, kind.name, diff)
 	}

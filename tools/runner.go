@@ -24,8 +24,8 @@ type Runner struct {
 	Rows, Bytes int
 	// Simulated marks every answer: it comes from the sandbox.
 	Simulated bool
-	// Command gives the command line with which a person can run a call themselves; nil where there is none.
-	Command func(action string, args []byte) string
+	// Command gives the command line with which a person can run a call themselves, again where it ran already; nil where there is none.
+	Command func(action string, args []byte, again bool) string
 
 	mu sync.Mutex
 	// unknown are default fields that the live server does not know, by action.
@@ -40,13 +40,14 @@ const (
 
 // Request is one call.
 type Request struct {
-	// Principal is who asks.
-	Principal string
+	policy.Caller
 	// Action is the action's name; Args are its arguments, JSON.
 	Action string
 	Args   []byte
 	// Grant is the id of the question that a person answered; empty on the first pass.
 	Grant string
+	// Again says that it is meant even where the same ran a moment ago: a person is asked.
+	Again bool
 }
 
 // Result is how a call ended, ready to show.
@@ -85,7 +86,7 @@ func (r *Runner) Call(ctx context.Context, q Request) Result {
 			notes = append(notes, "this Sippet server does not know these default fields, so they were left out: "+
 				strings.Join(slices.Sorted(maps.Keys(limits.Without)), ", "))
 		}
-		a := r.Gate.Do(ctx, policy.Call{Principal: q.Principal, Payload: p, Grant: q.Grant})
+		a := r.Gate.Do(ctx, policy.Call{Caller: q.Caller, Payload: p, Grant: q.Grant, Again: q.Again})
 		if a.Err == nil {
 			return r.done(ctx, q, p, a, append(notes, p.Notes...))
 		}
@@ -109,7 +110,7 @@ func (r *Runner) call(q Request, grant string) (policy.Call, *schemas.Error) {
 	if err != nil {
 		return policy.Call{}, err.(*schemas.Error)
 	}
-	return policy.Call{Principal: q.Principal, Payload: p, Grant: grant}, nil
+	return policy.Call{Caller: q.Caller, Payload: p, Grant: grant, Again: q.Again}, nil
 }
 
 // Answer records what a person said to the question grant, and takes the
@@ -132,11 +133,13 @@ func (r *Runner) Unasked(ctx context.Context, q Request, grant, why string) Resu
 	if err != nil {
 		return r.fail(q.Action, err)
 	}
-	r.Gate.Withdraw(ctx, c)
+	if e := r.Gate.Withdraw(ctx, c); e != nil {
+		return r.fail(q.Action, e)
+	}
 	e := &schemas.Error{Outcome: schemas.Denied, Message: why + ", so " + q.Action + " did not run",
 		Next: "tell the person what you wanted to do and why; they can do it in Sippet itself"}
 	if r.Command != nil {
-		if line := r.Command(q.Action, withoutReason(q.Args)); len(line) <= maxCommand {
+		if line := r.Command(q.Action, withoutReason(q.Args), false); len(line) <= maxCommand {
 			e.Next = "tell the person what you wanted to do and why; they can run it in a terminal, where they are asked: " + line
 		}
 	}
@@ -259,6 +262,9 @@ func (r *Runner) fail(action string, e *schemas.Error) Result {
 	}
 	if e.RetryAfter > 0 {
 		w.own("retryAfterSeconds", int64((e.RetryAfter+time.Second-1)/time.Second))
+	}
+	if e.Intent != "" {
+		w.own("intent", e.Intent)
 	}
 	if e.Next != "" {
 		w.own("nextStep", e.Next)

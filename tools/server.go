@@ -88,7 +88,7 @@ func Tool(a *schemas.Action) mcp.Tool {
 
 func (s *Server) action(name string) server.ToolHandlerFunc {
 	return func(ctx context.Context, r mcp.CallToolRequest) (*mcp.CallToolResult, error) {
-		q := Request{Principal: callerFrom(ctx).Principal, Action: name, Args: r.Params.RawArguments}
+		q := Request{Caller: callerFrom(ctx).Caller, Action: name, Args: r.Params.RawArguments}
 		if r.Params.RequestState != "" {
 			return s.answer(ctx, r, q), nil
 		}

@@ -32,7 +32,7 @@ func (s *Server) validate(ctx context.Context, r mcp.CallToolRequest) (*mcp.Call
 			Message: in.Action + " is not among the tools of this server",
 			Next:    "tell the person; the server's toolsets, tools and read-only flags decide it"})), nil
 	}
-	return s.show(s.runner.Explain(ctx, Request{Principal: callerFrom(ctx).Principal, Action: in.Action, Args: in.Payload})), nil
+	return s.show(s.runner.Explain(ctx, Request{Caller: callerFrom(ctx).Caller, Action: in.Action, Args: in.Payload})), nil
 }
 
 // Explain says what a request would meet, and runs nothing. That the payload
@@ -48,7 +48,7 @@ func (r *Runner) Explain(ctx context.Context, q Request) Result {
 	if err != nil {
 		fault = err.(*schemas.Error)
 	} else {
-		verdict, fault = r.Gate.Explain(ctx, policy.Call{Principal: q.Principal, Payload: p})
+		verdict, fault = r.Gate.Explain(ctx, policy.Call{Caller: q.Caller, Payload: p})
 	}
 	switch {
 	case fault == nil:

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sippet-ai/sippet-mcp/ledger"
+	"github.com/sippet-ai/sippet-mcp/ledger/ledgertest"
 	"github.com/sippet-ai/sippet-mcp/policy"
 	"github.com/sippet-ai/sippet-mcp/rpc"
 	"github.com/sippet-ai/sippet-mcp/rpc/rpctest"
@@ -39,7 +41,8 @@ type setup struct {
 	rows, bytes int
 	selection   tools.Selection
 	simulated   bool
-	grants      policy.Grants
+	ledger      ledger.Ledger // nil: a new one
+	window      time.Duration // within which the same call is not repeated; 0: the ledger's own
 	up          *rpctest.Server
 }
 
@@ -90,17 +93,17 @@ func newWorld(t testing.TB, s setup) *world {
 	if s.now == nil {
 		s.now = time.Now
 	}
-	if s.grants == nil {
-		s.grants = policy.NewMemory(s.now)
+	if s.ledger == nil {
+		s.ledger = ledgertest.Open(t, ledger.Options{Now: s.now, Window: s.window})
 	}
 	var up policy.Upstream = w.client
 	if s.deadline > 0 {
 		up = hurried{w.client, s.deadline}
 	}
 	log := slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	w.gate = &policy.Gate{Policy: p, Upstream: up, Grants: s.grants, Wait: s.wait, Now: s.now, Log: log}
+	w.gate = &policy.Gate{Policy: p, Upstream: up, Ledger: s.ledger, Wait: s.wait, Now: s.now, Log: log}
 	w.runner = &tools.Runner{Gate: w.gate, Rows: s.rows, Bytes: s.bytes, Simulated: s.simulated,
-		Command: func(action string, args []byte) string {
+		Command: func(action string, args []byte, _ bool) string {
 			return "sippet-mcp call " + action + " '" + string(args) + "'"
 		}}
 	if w.server, err = tools.NewServer(tools.Options{Version: "v0", Runner: w.runner, Select: s.selection, Log: log}); err != nil {
@@ -130,7 +133,7 @@ func (w *world) listen(t testing.TB, c tools.Caller) string {
 	return "http://" + ln.Addr().String() + "/mcp"
 }
 
-var ada = tools.Caller{Principal: "ada", Interactive: true}
+var ada = tools.Caller{Caller: policy.Caller{Principal: "ada"}, Interactive: true}
 
 // httpPeer is an MCP client over HTTP.
 func (w *world) httpPeer(t testing.TB, modern bool) *peer {
@@ -203,6 +206,11 @@ func (l *lockedBuffer) String() string {
 // canonical is the payload that the arguments should become.
 func (w *world) canonical(t testing.TB, action, args string) string {
 	t.Helper()
+	return string(w.payload(t, action, args).Body)
+}
+
+func (w *world) payload(t testing.TB, action, args string) *schemas.Payload {
+	t.Helper()
 	a, err := schemas.Find(action)
 	if err != nil {
 		t.Fatal(err)
@@ -211,7 +219,7 @@ func (w *world) canonical(t testing.TB, action, args string) string {
 	if err != nil {
 		t.Fatalf("%s %s: %v", action, args, err)
 	}
-	return string(p.Body)
+	return p
 }
 
 // road writes down what reached upstream, one line a request.

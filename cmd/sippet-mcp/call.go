@@ -29,7 +29,7 @@ var exitCodes = map[schemas.Outcome]exitCode{
 
 type callOptions struct {
 	connection
-	json bool
+	json, again bool
 }
 
 func newCall(p *program) *cobra.Command {
@@ -61,6 +61,7 @@ A terminal gets a table, a pipe gets JSON. The exit code tells the outcome:
 		RunE: func(c *cobra.Command, args []string) error { return runCall(c.Context(), p, o, args) },
 	}
 	o.flags(c)
+	c.Flags().BoolVar(&o.again, "again", false, "run it also where the same ran a moment ago; you are asked")
 	c.Flags().BoolVar(&o.json, "json", false, "write JSON, also on a terminal")
 	_ = c.Flags().Set("log-level", "warn")
 	c.Flag("log-level").DefValue = "warn"
@@ -78,7 +79,7 @@ func runCall(ctx context.Context, p *program, o *callOptions, args []string) err
 		return err
 	}
 	defer c.close()
-	q := tools.Request{Principal: me() + " (terminal)", Action: args[0]}
+	q := tools.Request{Caller: policy.Caller{Principal: me() + " (terminal)", Client: "sippet-mcp " + version()}, Action: args[0], Again: o.again}
 	if len(args) > 1 {
 		q.Args = []byte(args[1])
 	}

@@ -121,9 +121,25 @@ func (o *connection) open(ctx context.Context, p *program, log *slog.Logger) (*c
 		shut()
 		return nil, err
 	}
-	gate := &policy.Gate{Policy: pol, Upstream: client, Grants: policy.NewMemory(time.Now), Wait: o.wait, Now: time.Now, Log: log, Simulated: o.sandbox}
+	store, err := openLedger(ctx, o.stateDir, o.sandbox, log)
+	if err != nil {
+		client.Close()
+		shut()
+		return nil, err
+	}
+	gate := &policy.Gate{Policy: pol, Upstream: client, Ledger: store, Organisation: client.Organisation(),
+		Wait: o.wait, Now: time.Now, Log: log, Simulated: o.sandbox}
+	if o.sandbox {
+		gate.Organisation = o.simulated.organisation()
+	}
 	runner := &tools.Runner{Gate: gate, Rows: o.rows, Bytes: o.bytes, Simulated: o.sandbox, Command: o.command}
-	return &connected{runner: runner, close: func() { client.Close(); shut() }}, nil
+	return &connected{runner: runner, close: func() {
+		client.Close()
+		shut()
+		if err := store.Close(); err != nil {
+			log.Warn("closing the ledger; what was recorded is safe", "cause", err)
+		}
+	}}, nil
 }
 
 func (o *connection) key(p *program, log *slog.Logger) (rpc.Key, error) {
@@ -179,8 +195,11 @@ func makeState(dir string) (string, error) {
 
 // command is the line with which a person runs a call themselves, as this
 // process would: plain ASCII, so that nothing in it can hide.
-func (o *connection) command(action string, args []byte) string {
+func (o *connection) command(action string, args []byte, again bool) string {
 	line := []string{"sippet-mcp", "call", action, quote(ascii(args))}
+	if again {
+		line = append(line, "--again")
+	}
 	add := func(flag, value, usual string) {
 		if value != usual {
 			line = append(line, flag, quote(value))

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sippet-ai/sippet-mcp/policy"
 	"github.com/sippet-ai/sippet-mcp/serve"
 	"github.com/sippet-ai/sippet-mcp/tools"
 )
@@ -57,7 +58,7 @@ func runHTTP(ctx context.Context, p *program, o *httpOptions) error {
 Paste into a client:
   {"mcpServers": {"sippet": {"type": "http", "url": %q}}}
 `, what, url, o.policy, url)
-	h := &serve.HTTP{Server: s, Log: log, Caller: tools.Caller{Principal: me() + " (http)", Interactive: true},
+	h := &serve.HTTP{Server: s, Log: log, Caller: tools.Caller{Caller: policy.Caller{Principal: me() + " (http)"}, Interactive: true},
 		Health: map[string]any{"version": version(), "simulated": o.sandbox}}
 	// The sandbox and the client stay up until the calls in flight are done.
 	return h.Serve(ctx, ln)

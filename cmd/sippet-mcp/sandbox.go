@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sippet-ai/sippet-mcp/ledger"
 	"github.com/sippet-ai/sippet-mcp/sandbox"
 	"github.com/sippet-ai/sippet-mcp/serve"
 )
@@ -33,6 +34,17 @@ func (o *sandboxOptions) flags(c *cobra.Command) {
 
 // changed reports whether anything but the usual organisation is asked for.
 func (o *sandboxOptions) changed() bool { return *o != sandboxOptions{seed: 1, speed: 1} }
+
+// organisation tells simulated organisations apart, as the ledger needs it: one in memory is another one each time.
+func (o *sandboxOptions) organisation() string {
+	switch o.db {
+	case "":
+		return "sandbox " + ledger.NewID()[:12]
+	case filepath.Base(o.db):
+		return "sandbox " + o.db
+	}
+	return "sandbox " + absolute(o.db)
+}
 
 func (o *sandboxOptions) open(stateDir string, faults []sandbox.Fault, log *slog.Logger) (*sandbox.Sandbox, error) {
 	if o.speed <= 0 {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sippet-ai/sippet-mcp/policy"
 	"github.com/sippet-ai/sippet-mcp/serve"
 	"github.com/sippet-ai/sippet-mcp/tools"
 )
@@ -69,5 +70,5 @@ func runStdio(ctx context.Context, p *program, o *serverOptions) error {
 	}
 	defer c.close()
 	log.Info("serving on stdio", "sandbox", o.sandbox, "policy", o.policy, "version", version())
-	return serve.Stdio(ctx, s, tools.Caller{Principal: me() + " (stdio)", Interactive: true}, p.in, p.out, log)
+	return serve.Stdio(ctx, s, tools.Caller{Caller: policy.Caller{Principal: me() + " (stdio)"}, Interactive: true}, p.in, p.out, log)
 }

@@ -1,0 +1,181 @@
+package policy
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/sippet-ai/sippet-mcp/ledger"
+	"github.com/sippet-ai/sippet-mcp/schemas"
+)
+
+// Ended tells of one call that EndCalls hung up, or tried to.
+type Ended struct {
+	// Call is its callUuid; empty where Err is that live calls could not be listed.
+	Call string
+	// To is the number that was rung, as Sippet gives it.
+	To string
+	// Err is why it may still be going on; nil where it was ended.
+	Err *schemas.Error
+}
+
+const (
+	lookEvery = time.Second
+	// quietLooks is how many looks in a row must find nothing: a bulk call rings its next person a moment after the last.
+	quietLooks = 5
+	endAtOnce  = 8
+	// endTries bounds the attempts at one call: a record that says it is live may be all that is left of it.
+	endTries = 3
+)
+
+// EndCalls hangs up every live outbound call, and those that follow, until
+// none has been seen for five looks, a second apart. by is the person who stopped
+// everything. No decision, budget, grant or validation stands in its way, and
+// neither does a ledger that fails or is nil: what can be recorded is. It
+// returns an error where Sippet refuses to list calls or ctx ends before it is quiet.
+func (g *Gate) EndCalls(ctx context.Context, by string, each func(Ended)) error {
+	h := &hangup{Gate: g, by: by, each: each, tries: map[string]int{}}
+	for quiet := 0; quiet < quietLooks; {
+		live, waiting, err := h.look(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil && err.Outcome == schemas.UpstreamError:
+			return err
+		case err != nil:
+			each(Ended{Err: err})
+			quiet = 0
+		case len(live) == 0 && waiting == 0:
+			quiet++
+		default:
+			quiet = 0
+			h.end(ctx, live)
+		}
+		if quiet < quietLooks {
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(lookEvery):
+			}
+		}
+	}
+	return nil
+}
+
+type hangup struct {
+	*Gate
+	by   string
+	each func(Ended)
+
+	mu    sync.Mutex
+	tries map[string]int // by callUuid
+	told  bool           // that the ledger fails
+}
+
+// Live outbound calls, and the entries of bulk calls that are not over.
+var hangupLists = []struct{ action, args string }{
+	{"list_calls", `{"fields":["callUuid","toNumber"],"filter":{"direction":{"eq":"outbound"},"status":{"in":["initiated","ringing","answered"]}}}`},
+	{"list_bulk_outbound_call_entries", `{"fields":["callUuid"],"filter":{"completedAt":{"isNil":true}},"sort":"-insertedAt","page":{"limit":250}}`},
+}
+
+// look gives the calls that are live and were not tried too often, and how many people a bulk call has still to ring.
+func (h *hangup) look(ctx context.Context) (live []Ended, waiting int, fault *schemas.Error) {
+	seen := map[string]bool{}
+	for _, l := range hangupLists {
+		p, err := checked(l.action, []byte(l.args))
+		if err != nil {
+			return nil, 0, err
+		}
+		res, e := h.send(ctx, request(p))
+		if e != nil {
+			return nil, 0, asError(e)
+		}
+		for _, row := range rowsOf(res.Data) {
+			switch {
+			case row.CallUUID == "":
+				waiting++
+			case seen[row.CallUUID] || h.tries[row.CallUUID] >= endTries:
+			default:
+				seen[row.CallUUID] = true
+				live = append(live, Ended{Call: row.CallUUID, To: row.ToNumber})
+			}
+		}
+	}
+	return live, waiting, nil
+}
+
+type liveCall struct{ CallUUID, ToNumber string }
+
+// rowsOf reads a list's answer, paged or not.
+func rowsOf(data json.RawMessage) (rows []liveCall) {
+	var page struct{ Results []liveCall }
+	if json.Unmarshal(data, &rows) != nil && json.Unmarshal(data, &page) == nil {
+		rows = page.Results
+	}
+	return rows
+}
+
+func checked(action string, args []byte) (*schemas.Payload, *schemas.Error) {
+	a, err := schemas.Find(action)
+	if err != nil {
+		return nil, asError(err)
+	}
+	p, err := a.Check(args, schemas.Limits{Now: time.Now()})
+	return p, asError(err)
+}
+
+func (h *hangup) end(ctx context.Context, live []Ended) {
+	var wg sync.WaitGroup
+	turn := make(chan struct{}, endAtOnce)
+	for _, e := range live {
+		h.tries[e.Call]++
+		turn <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-turn }()
+			e.Err = h.one(ctx, e.Call)
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			h.each(e)
+		})
+	}
+	wg.Wait()
+}
+
+func (h *hangup) one(ctx context.Context, call string) *schemas.Error {
+	args, err := json.Marshal(map[string]any{"input": map[string]any{"callUuid": call}})
+	if err != nil {
+		return asError(err)
+	}
+	p, fault := checked(ledger.HangUp, args)
+	if fault != nil {
+		return fault
+	}
+	x := h.txn(Call{Caller: Caller{Principal: h.by}, Request: ledger.NewID(), Payload: p}, Verdict{Decision: Allow, Why: "everything was stopped, live calls too"})
+	var intent ledger.Intent
+	if h.Ledger != nil {
+		intent, err = h.Ledger.Commit(ctx, *x)
+		h.unrecorded(err)
+	}
+	began := time.Now()
+	res, e := h.send(ctx, request(p))
+	fault = asError(e)
+	if intent.ID != "" {
+		a := Answer{Err: fault}
+		h.unrecorded(h.Ledger.Settle(context.WithoutCancel(ctx), ledger.Settlement{Intent: intent.ID, State: progress(fault, res.Sent), Sent: res.Sent,
+			Status: res.Status, Outcome: a.Outcome(), Latency: time.Since(began)}))
+	}
+	return fault
+}
+
+// unrecorded says once that calls are ended without a record.
+func (h *hangup) unrecorded(err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if err == nil || h.told {
+		return
+	}
+	h.told = true
+	h.Log.Warn("calls are hung up without a record", slog.String("cause", err.Error()))
+}
