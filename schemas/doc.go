@@ -14,6 +14,14 @@
 // else in the program encodes a request. Wrong arguments come back as an
 // [Error] that names faults by their paths, with the nearest valid name.
 //
+// # For the record
+//
+// An entry also says what a call leaves behind: [Payload.Subjects] and
+// [Payload.Returned] give the persons whom a call and its answer concern,
+// [Payload.Before] and [Payload.Replaced] what an update replaces, and
+// [Reverse] the call that puts it back, or why there is none. They read labels
+// of fields and entries, so that a new action says it in its entry.
+//
 // # Where the facts come from
 //
 // Names, inputs and selectable fields are those of the published reference;

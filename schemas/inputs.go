@@ -101,7 +101,7 @@ type (
 	}
 	importInboundEmailInput struct {
 		RecipientAddress  Key            `json:"recipientAddress" jsonschema_description:"Our address"`
-		RawMime           Key            `json:"rawMime,omitempty" jsonschema_description:"RFC 5322 text"`
+		RawMime           Key            `json:"rawMime,omitempty" names:"sender" jsonschema_description:"RFC 5322 text"`
 		StructuredPayload map[string]any `json:"structuredPayload,omitempty" jsonschema_description:"Passed on as it is"`
 		ReceivedAt        Instant        `json:"receivedAt,omitempty"`
 	}

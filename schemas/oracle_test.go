@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -249,6 +250,7 @@ func FuzzCheck(f *testing.F) {
 		f.Add(a.Name, []byte(Example(a)))
 	}
 	f.Add("list_contacts", []byte(`{"filter":{"and":[{"id":{"in":[null]}}]},"sort":"++","page":{"limit":1e2}}`))
+	f.Add("import_inbound_email", []byte(`{"input":{"recipientAddress":"x","rawMime":"From: =?utf-8?q?=41?= <a@b.example>, c@d.example\nSubject: x\n\n"}}`))
 	f.Fuzz(func(t *testing.T, name string, args []byte) {
 		a, err := Find(name)
 		if err != nil {
@@ -263,6 +265,12 @@ func FuzzCheck(f *testing.F) {
 		}
 		if !json.Valid(p.Body) {
 			t.Fatalf("the body is no JSON: %q", p.Body)
+		}
+		if s := p.Subjects(); !slices.IsSorted(s) || len(slices.Compact(s)) != len(s) {
+			t.Fatalf("%s concerns %q", p.Body, s)
+		}
+		if b := p.Before(); (b != nil) != (a.replaces() && len(p.sets()) > 0) { // and it did not panic
+			t.Fatalf("nothing is read before %s", p.Body)
 		}
 		// What was encoded once is what it decodes to.
 		again := encode(p.Args)

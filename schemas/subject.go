@@ -3,6 +3,7 @@ package schemas
 import (
 	"bytes"
 	"encoding/json"
+	"net/mail"
 	"reflect"
 	"slices"
 	"strings"
@@ -16,6 +17,9 @@ const (
 	ContactSubject SubjectKind = "contact" // a uuid in lower case
 	PhoneSubject   SubjectKind = "phone"   // a number in E.164
 	EmailSubject   SubjectKind = "email"   // an address in lower case
+
+	// senderSubject is only a tag: the email address in a message's From.
+	senderSubject SubjectKind = "sender"
 )
 
 // maxSubjects bounds what Returned gives: more people than one page holds.
@@ -96,6 +100,16 @@ func appendSubject(out []string, kind SubjectKind, v string) []string {
 		if v = strings.ToLower(strings.TrimSpace(v)); !strings.Contains(v, "@") {
 			return out
 		}
+	case senderSubject:
+		m, err := mail.ReadMessage(strings.NewReader(v))
+		if err != nil {
+			return out
+		}
+		from, _ := m.Header.AddressList("From") // none where it cannot be read
+		for _, f := range from {
+			out = appendSubject(out, EmailSubject, f.Address)
+		}
+		return out
 	default:
 		return out
 	}
@@ -165,77 +179,50 @@ func (p *Payload) Erases() []string {
 // left out, and so are rows that were not asked for an id.
 func (p *Payload) Returned(data json.RawMessage) (subjects, erased []string) {
 	t := teller{resource: p.Action.Resource}
-	if p.Action.List() {
-		t.rows(data, true)
-	} else {
+	if !p.Action.List() {
 		t.row(data)
+	} else if !eachRow(data, t.row) {
+		return nil, nil // it was no JSON, whatever it began with
 	}
 	slices.Sort(t.subjects)
 	slices.Sort(t.erased)
-	return t.subjects, slices.Compact(t.erased)
+	return t.subjects, t.erased
 }
 
 // teller collects persons from rows.
 type teller struct {
-	resource         *Resource // nil where the answer is a map
-	seen             map[[36]byte]bool
+	resource         *Resource         // nil where the answer is a map
+	seen             map[[36]byte]bool // contact → erased
 	subjects, erased []string
 }
 
-// rows reads an array of records or a page with one. A page's own members are
-// numbers and cursors; of keys that stand twice the last counts, as for all who decode.
-func (t *teller) rows(data []byte, page bool) {
-	var results []byte
-	ok := EachJSON(data, func(key, value []byte) {
-		switch {
-		case key == nil:
-			t.row(value)
-		case page && isKey(key, "results"):
-			results = value
-		}
-	})
-	if !ok {
-		*t = teller{resource: t.resource} // it was no JSON, whatever it began with
-	} else if results != nil {
-		t.rows(results, false)
-	}
-}
-
 func (t *teller) row(data []byte) {
-	if len(data) == 0 || data[0] != '{' {
-		return
-	}
-	var who, gone []byte
+	var who, at []byte
 	ok := EachJSON(data, func(key, value []byte) {
 		switch {
 		case t.isPerson(key):
 			who = value
 		case t.resource != nil && t.resource.ErasedField != "" && isKey(key, t.resource.ErasedField):
-			gone = value
+			at = value
 		}
 	})
-	if !ok || len(who) == 0 || who[0] != '"' {
+	id, isID := uuidOf(who)
+	gone, known := t.seen[id]
+	if !ok || !isID || !known && len(t.seen) == maxSubjects {
 		return
 	}
-	id, ok := uuidOf(who)
-	if !ok {
-		return
+	if !known {
+		t.subjects = append(t.subjects, string(ContactSubject)+":"+string(id[:]))
+	}
+	// Keys are destroyed on the strength of this: nothing but a time will do.
+	if !gone && len(at) > len(`""`) && at[0] == '"' {
+		gone = true
+		t.erased = append(t.erased, string(ContactSubject)+":"+string(id[:]))
 	}
 	if t.seen == nil {
 		t.seen = map[[36]byte]bool{}
 	}
-	isGone := gone != nil && !bytes.Equal(gone, []byte("null"))
-	if was, known := t.seen[id]; known && (was || !isGone) || !known && len(t.seen) == maxSubjects {
-		return
-	}
-	subject := string(ContactSubject) + ":" + string(id[:])
-	if _, known := t.seen[id]; !known {
-		t.subjects = append(t.subjects, subject)
-	}
-	if isGone {
-		t.erased = append(t.erased, subject)
-	}
-	t.seen[id] = isGone
+	t.seen[id] = gone
 }
 
 // isPerson reports whether a key names a contact: the resource's own field, and
@@ -268,7 +255,7 @@ func isKey(key []byte, name string) bool {
 
 // uuidOf reads a quoted uuid into lower case.
 func uuidOf(quoted []byte) (id [36]byte, ok bool) {
-	if len(quoted) != len(id)+2 {
+	if len(quoted) != len(id)+2 || quoted[0] != '"' {
 		return id, false
 	}
 	copy(id[:], quoted[1:])
@@ -291,7 +278,7 @@ func inputNames(input any) map[string]SubjectKind {
 		switch kind {
 		case "":
 			continue
-		case ContactSubject, PhoneSubject, EmailSubject:
+		case ContactSubject, PhoneSubject, EmailSubject, senderSubject:
 		default:
 			panic("schemas: " + f.Name + ": unknown kind of subject " + string(kind))
 		}

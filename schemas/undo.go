@@ -2,65 +2,81 @@ package schemas
 
 import (
 	"encoding/json"
-	"fmt"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
 )
 
-// Undo says which call puts back what a write replaced. Where Mark is empty,
-// Set is the write itself and its input takes the old values by their own names.
+// Undo says which call puts back what a write replaced.
 type Undo struct {
 	// Never is why there is none: one clause, lower case. Nothing else is set then.
 	Never string
-	// Mark is the field whose old value decides between Set and Unset: null or not.
+	// Mark is the field whose old value decides between Set and Unset. Empty: Set
+	// is the write itself, and its input takes the old values by their own names.
 	Mark string
-	// Set is the action that puts back a record whose mark was set.
+	// Set is the action that puts back a record whose mark was not null.
 	Set string
 	// Unset is the action that puts back a record whose mark was null.
 	Unset string
-	// WhySet and WhyUnset say why there is no such action.
+	// WhySet and WhyUnset say why there is no such action: one clause, lower case.
 	WhySet, WhyUnset string
 	// Input names the replaced field that each input key of Set takes.
 	Input map[string]string
 }
 
 // Reverse gives the call that puts back what a write replaced: the action and
-// its arguments as a tool takes them, compact, which Check has taken. payload
-// is the write's [Payload.Body] and replaced what [Payload.Replaced] gave.
+// its arguments as its tool takes them, compact, which Check has taken. payload
+// is the write's [Payload.Body], replaced what [Payload.Replaced] gave for it.
 //
-// It is for what a record holds, not for what happened since: an email that
-// was sent meanwhile stays sent, and when and by whom a flag or a label was
-// set is then of the reversal. Where there is none the error is an [Error] of
-// [InvalidArguments] that says `… cannot be undone` and why.
+// It puts back what the record held, and nothing that happened since: an email
+// sent meanwhile stays sent, another's later change is replaced as well, and
+// when and by whom a flag or a label was set is then of the reversal.
+//
+// Where there is none the error is an [Error] of [InvalidArguments] that says
+// `… cannot be undone` and why. It holds no value of the record.
 func Reverse(action string, payload, replaced json.RawMessage) (name string, args json.RawMessage, err error) {
 	a, err := Find(action)
 	if err != nil {
 		return "", nil, err
 	}
-	return a.reverse(payload, replaced)
+	name, args, why := a.reverse(payload, replaced)
+	if why != "" {
+		return "", nil, &Error{Outcome: InvalidArguments, Message: a.Name + " cannot be undone: " + why,
+			Next: "nothing was sent; look at the record and change by hand what should be otherwise"}
+	}
+	return name, args, nil
 }
 
-func (a *Action) reverse(payload, replaced json.RawMessage) (string, json.RawMessage, error) {
-	no := func(format string, args ...any) (string, json.RawMessage, error) {
-		return "", nil, &Error{Outcome: InvalidArguments, Message: a.Name + " cannot be undone: " + fmt.Sprintf(format, args...),
-			Next: "nothing was sent; look at the record and set by hand what should be otherwise"}
-	}
-	if why := a.irreversible(); why != "" {
-		return no("%s", why)
+func (a *Action) reverse(payload, replaced json.RawMessage) (name string, raw json.RawMessage, why string) {
+	if why = a.irreversible(); why != "" {
+		return "", nil, why
 	}
 	p, err := a.recorded(payload)
 	if err != nil {
-		return no("its arguments are not known any more: %s", reasonOf(err))
+		return "", nil, "its recorded arguments cannot be read"
 	}
-	old, derr := decode(replaced)
-	if derr != nil {
-		return no("what it replaced cannot be read")
+	old, unread := decode(replaced)
+	switch {
+	case unread != nil:
+		return "", nil, "what it replaced cannot be read"
+	case len(old) == 0:
+		return "", nil, "what it replaced was not kept"
 	}
-	if len(old) == 0 {
-		return no("what it replaced was not kept")
+	name, from, why := a.back(p, old)
+	if why != "" {
+		return "", nil, why
 	}
-	return a.putBack(p, old, no)
+	back := byName[name]
+	args, why := a.putBack(p, back, from, old)
+	if why != "" {
+		return "", nil, why
+	}
+	raw = encode(args)
+	if _, err := back.Check(raw, Limits{}); err != nil {
+		return "", nil, refused(err)
+	}
+	return name, raw, ""
 }
 
 // irreversible is why no call of the action can be undone; empty where some can.
@@ -85,75 +101,86 @@ func (a *Action) recorded(payload json.RawMessage) (*Payload, error) {
 		return nil, err
 	}
 	if name, ok := args["action"]; ok && name != a.Name {
-		return nil, &Error{Outcome: InvalidArguments, Message: "they are another action's"}
+		return nil, errors.New("another action's")
 	}
 	delete(args, "action")
 	return a.Check(encode(args), Limits{})
 }
 
-func (a *Action) putBack(p *Payload, old map[string]any, no func(string, ...any) (string, json.RawMessage, error)) (string, json.RawMessage, error) {
-	u, in, from := a.Undo, map[string]any{}, map[string]string{}
-	name := u.Set
-	if u.Mark == "" {
-		sent, _ := p.Args["input"].(map[string]any)
-		for _, k := range SortedKeys(sent) {
-			if k != a.RecordKey {
-				from[k] = k
-			}
-		}
-		for _, k := range a.Replaces {
-			from[k] = k
-		}
-		if len(from) == 0 {
-			return no("it changed nothing")
-		}
-		if a.RecordKey != "" {
-			in[a.RecordKey] = sent[a.RecordKey]
-		}
-	} else {
+// back chooses the action that puts the old values back, and for each of its
+// input keys the field whose old value it takes.
+func (a *Action) back(p *Payload, old map[string]any) (name string, from map[string]string, why string) {
+	u := a.Undo
+	if u.Mark != "" {
 		mark, kept := old[u.Mark]
 		switch {
 		case !kept:
-			return no("the old value of %s was not kept", u.Mark)
-		case mark == nil && u.Unset == "":
-			return no("%s", u.WhyUnset)
+			return "", nil, "the old value of " + u.Mark + " was not kept"
 		case mark == nil:
-			name = u.Unset
-		case u.Set == "":
-			return no("%s", u.WhySet)
-		default:
-			from = u.Input
+			return u.Unset, nil, u.WhyUnset
 		}
+		return u.Set, u.Input, u.WhySet
 	}
-	back := byName[name]
+	from = map[string]string{}
+	in, _ := p.Args["input"].(map[string]any)
+	for k := range in {
+		from[k] = k
+	}
+	for _, k := range a.Replaces {
+		from[k] = k
+	}
+	delete(from, a.RecordKey)
+	if len(from) == 0 {
+		why = "it changed nothing"
+	}
+	return u.Set, from, why
+}
+
+// putBack makes the reversal's arguments.
+func (a *Action) putBack(p *Payload, back *Action, from map[string]string, old map[string]any) (args map[string]any, why string) {
+	args = map[string]any{}
+	if id, ok := p.Args["identity"]; ok {
+		args["identity"] = id
+	}
+	if len(from) == 0 {
+		return args, ""
+	}
+	in := map[string]any{}
+	if a.RecordKey != "" {
+		in[a.RecordKey] = p.Args["input"].(map[string]any)[a.RecordKey]
+	}
 	for _, k := range slices.Sorted(maps.Keys(from)) {
 		f := from[k]
 		v, kept := old[f]
 		switch {
 		case a.Resource.Field(f) == nil:
-			return no("the old value of %s cannot be read", f)
+			return nil, "the old value of " + f + " cannot be read"
 		case !kept:
-			return no("the old value of %s was not kept", f)
+			return nil, "the old value of " + f + " was not kept"
 		case v == nil && !slices.Contains(back.check.props["input"].props[k].types, "null"):
-			return no("%s was empty and cannot be emptied again", f)
+			return nil, f + " was empty before, and " + back.Name + " cannot empty it"
 		}
 		in[k] = v
 	}
-	args := map[string]any{}
-	if id, ok := p.Args["identity"]; ok {
-		args["identity"] = id
-	}
-	if len(in) > 0 {
-		args["input"] = in
-	}
-	raw := encode(args)
-	if _, err := back.Check(raw, Limits{}); err != nil {
-		return no("the old values would not be taken: %s", reasonOf(err))
-	}
-	return name, raw, nil
+	args["input"] = in
+	return args, ""
 }
 
-// reasonOf is an error's text without its outcome.
-func reasonOf(err error) string {
-	return strings.TrimPrefix(err.Error(), string(InvalidArguments)+": ")
+// refused says which old values the checker does not take, and not what they are.
+func refused(err error) string {
+	var e *Error
+	if !errors.As(err, &e) || len(e.Details) == 0 {
+		return "the old values cannot be sent"
+	}
+	var names []string
+	for _, d := range e.Details {
+		name := strings.TrimPrefix(d.Path, "input.")
+		if i := strings.IndexAny(name, ".["); i >= 0 {
+			name = name[:i]
+		}
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return "no call takes the old value of " + strings.Join(names, " and ")
 }

@@ -1,0 +1,414 @@
+package schemas
+
+import (
+	"encoding/json"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+)
+
+func TestReverse(t *testing.T) {
+	id := `"identity":"` + someID + `"`
+	for _, c := range []struct{ name, action, args, replaced, back, want string }{
+		{"an update", "update_contact", `{` + id + `,"input":{"phoneE164":"+442079460123","metadata":{}},"fields":["id"]}`,
+			`{"phoneE164":null,"metadata":{"n":9007199254740993},"email":"not asked"}`,
+			"update_contact", `{` + id + `,"input":{"metadata":{"n":9007199254740993},"phoneE164":null}}`},
+		{"a template", "update_email_template", `{` + id + `,"input":{"body":"<new>","active":false}}`, `{"body":"<old> & {{x}}","active":true}`,
+			"update_email_template", `{` + id + `,"input":{"active":true,"body":"<old> & {{x}}"}}`},
+		{"a status", "set_operator_status", `{"input":{"sipUserId":"` + someID + `"}}`, `{"status":"on_break","source":null}`,
+			"set_operator_status", `{"input":{"sipUserId":"` + someID + `","source":null,"status":"on_break"}}`},
+		{"a flag", "flag_call_for_review", `{` + id + `}`, `{"flaggedAt":null,"flaggedByUserId":null}`, "clear_call_review_flag", `{` + id + `}`},
+		{"no flag", "clear_call_review_flag", `{` + id + `}`, `{"flaggedAt":"2026-01-01T00:00:00Z","flaggedByUserId":null}`, "flag_call_for_review", `{` + id + `}`},
+		{"a first label", "override_call_classification", `{` + id + `,"input":{"label":"b"}}`, `{"effectiveLabel":"a","overriddenAt":null}`,
+			"clear_call_classification_override", `{` + id + `}`},
+		{"a second label", "override_call_classification", `{` + id + `,"input":{"label":"b"}}`, `{"effectiveLabel":"a","overriddenAt":"2026-01-01T00:00:00Z"}`,
+			"override_call_classification", `{` + id + `,"input":{"label":"a"}}`},
+		{"no label", "clear_call_classification_override", `{` + id + `}`, `{"effectiveLabel":"a","overriddenAt":"2026-01-01T00:00:00Z"}`,
+			"override_call_classification", `{` + id + `,"input":{"label":"a"}}`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p, e := check(t, c.action, c.args)
+			if e != nil {
+				t.Fatal(e)
+			}
+			back, args, err := Reverse(c.action, p.Body, []byte(c.replaced))
+			if err != nil || back != c.back {
+				t.Fatalf("%s: %v", back, err)
+			}
+			if diff := cmp.Diff(c.want, string(args)); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestWhatCannotBeReversed(t *testing.T) {
+	const update = `{"identity":"` + someID + `","input":{"fullName":"Ada","phoneE164":"+442079460123"}}`
+	const only = `{"identity":"` + someID + `"}`
+	for _, c := range []struct{ name, action, payload, replaced, want string }{
+		{"an unknown action", "undelete", update, `{}`, `unknown action "undelete"`},
+		{"a read", "list_contacts", `{}`, `{}`, "it changes nothing"},
+		{"a creation", "create_contact", `{"input":{"fullName":"Ada"}}`, `{}`, "archive_contact or erased with delete_contact, and both are for good"},
+		{"an outbound call", "start_outbound_call", `{}`, `{}`, "it has reached a person"},
+		{"a deletion", "delete_email_template", only, `{}`, "does not bring back"},
+		{"an archiving", "archive_contact", only, `{}`, "does not bring back"},
+		{"a token", "issue_operator_access_token", `{}`, `{}`, "cannot be called back"},
+		{"no values", "update_contact", update, ``, "what it replaced was not kept"},
+		{"null", "update_contact", update, `null`, "what it replaced was not kept"},
+		{"no value of one", "update_contact", update, `{"fullName":"Bob"}`, "the old value of phoneE164 was not kept"},
+		{"values of nothing", "update_contact", `{"identity":"` + someID + `","input":{}}`, `{"fullName":"Bob"}`, "it changed nothing"},
+		{"a value that cannot be emptied", "update_contact", update, `{"fullName":null,"phoneE164":null}`, "fullName was empty before, and update_contact cannot empty it"},
+		{"a value that is not taken", "update_contact", update, `{"fullName":"Bob","phoneE164":"ignore all"}`, "no call takes the old value of phoneE164"},
+		{"a value of another type", "update_contact", update, `{"fullName":{"a":1},"phoneE164":[]}`, "no call takes the old value of fullName and phoneE164"},
+		{"an unknown status", "set_operator_status", `{"input":{"sipUserId":"` + someID + `"}}`, `{"status":"away","source":"api"}`, "no call takes the old value of status"},
+		{"a new operator", "set_operator_status", `{"input":{"sipUserId":"` + someID + `"}}`, ``, "what it replaced was not kept"},
+		{"a value too deep", "update_contact", `{"identity":"` + someID + `","input":{"metadata":null}}`,
+			`{"metadata":` + strings.Repeat(`{"a":`, 30) + `{}` + strings.Repeat(`}`, 30) + `}`, "the old values cannot be sent"},
+		{"no JSON", "update_contact", update, `{`, "what it replaced cannot be read"},
+		{"no object", "update_contact", update, `[]`, "what it replaced cannot be read"},
+		{"no payload", "update_contact", ``, `{"fullName":"Bob"}`, "its recorded arguments cannot be read"},
+		{"no such payload", "update_contact", `{"identity":7}`, `{"fullName":"Bob"}`, "its recorded arguments cannot be read"},
+		{"another's payload", "update_contact", `{"action":"archive_contact","identity":"` + someID + `","input":{}}`, `{"fullName":"Bob"}`, "its recorded arguments cannot be read"},
+		{"flagged before", "flag_call_for_review", only, `{"flaggedAt":"2026-01-01T00:00:00Z"}`, "the call had a flag before"},
+		{"not flagged before", "clear_call_review_flag", only, `{"flaggedAt":null}`, "there is nothing to put back"},
+		{"nobody knows", "clear_call_review_flag", only, `{"flaggedByUserId":null}`, "the old value of flaggedAt was not kept"},
+		{"no label before", "clear_call_classification_override", only, `{"effectiveLabel":"a","overriddenAt":null}`, "no label had been set before"},
+		{"a label of nothing", "clear_call_classification_override", only, `{"effectiveLabel":null,"overriddenAt":"2026-01-01T00:00:00Z"}`, "effectiveLabel was empty before, and override_call_classification cannot empty it"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			name, args, err := Reverse(c.action, []byte(c.payload), []byte(c.replaced))
+			var e *Error
+			if !errors.As(err, &e) || e.Outcome != InvalidArguments || name != "" || args != nil {
+				t.Fatalf("%s %s: %v", name, args, err)
+			}
+			if !strings.Contains(e.Message, c.want) || byName[c.action] != nil && !strings.HasPrefix(e.Message, c.action+" cannot be undone: ") {
+				t.Errorf("got  %s\nwant %s", e.Message, c.want)
+			}
+			if strings.Contains(err.Error(), "Bob") || strings.Contains(err.Error(), "ignore all") {
+				t.Errorf("the error holds a value: %v", err)
+			}
+		})
+	}
+}
+
+// A field that an input sets and no list selects, as outboundTrunkSource of a call, is named.
+func TestWhatCannotBeReadCannotBeReversed(t *testing.T) {
+	a := &Action{Name: "update_call", Class: Write, Keys: "identity, input", Input: createCallInput{}, Resource: callResource, Undo: &Undo{Set: "update_call"},
+		keys: map[string]bool{"identity": true, "input": true}}
+	a.build()
+	byName[a.Name] = a
+	defer delete(byName, a.Name)
+	p, err := a.Check([]byte(`{"identity":"`+someID+`","input":{"direction":"inbound","fromNumber":"1","toNumber":"2","callUuid":"x","outboundTrunkSource":null}}`), Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := `"fields":["id","direction","fromNumber","toNumber","callUuid"]`; !strings.Contains(string(p.Before().Body), want) {
+		t.Errorf("before: %s", p.Before().Body)
+	}
+	_, _, err = Reverse(a.Name, p.Body, []byte(`{"direction":"inbound","fromNumber":"1","toNumber":"2","callUuid":"x"}`))
+	if err == nil || !strings.Contains(err.Error(), "the old value of outboundTrunkSource cannot be read") {
+		t.Error(err)
+	}
+}
+
+// Every write is put back by a call that exists, or says why not.
+func TestEveryWriteSaysHowItIsUndone(t *testing.T) {
+	for _, a := range Actions() {
+		u := a.Undo
+		if (u != nil) != (a.Class == Write) {
+			t.Errorf("%s (%s): undo %v", a.Name, a.Class, u)
+			continue
+		}
+		if u == nil {
+			if a.irreversible() == "" || a.Replaces != nil || a.RecordKey != "" {
+				t.Errorf("%s neither says why it cannot be undone nor is a write", a.Name)
+			}
+			continue
+		}
+		if (u.Never == "") != a.replaces() || u.Never != "" && (u.Set != "" || u.Unset != "" || u.Mark != "") {
+			t.Errorf("%s: %+v", a.Name, u)
+			continue
+		}
+		if u.Never != "" {
+			continue
+		}
+		lists := 0
+		for _, l := range Actions() {
+			if l.List() && l.Resource == a.Resource {
+				lists++
+			}
+		}
+		if lists != 1 || a.list == nil || a.list.Resource != a.Resource {
+			t.Errorf("%s: read with %v, one of %d", a.Name, a.list, lists)
+		}
+		for _, f := range a.Replaces {
+			if a.Resource.Field(f) == nil {
+				t.Errorf("%s replaces %s, which %s does not have", a.Name, f, a.Resource.Name)
+			}
+		}
+		if k := a.RecordKey; (k == "") != a.hasKey("identity") ||
+			k != "" && (a.Resource.Field(k) == nil || !slices.Contains(a.check.props["input"].required, k)) {
+			t.Errorf("%s: its record is named by %q", a.Name, k)
+		}
+		if u.Mark == "" {
+			if u.Set != a.Name || u.Unset != "" || u.Input != nil {
+				t.Errorf("%s: %+v", a.Name, u)
+			}
+			for _, f := range a.Replaces {
+				if a.check.props["input"].props[f] == nil {
+					t.Errorf("%s replaces %s, which it cannot set", a.Name, f)
+				}
+			}
+			continue
+		}
+		if !slices.Contains(a.Replaces, u.Mark) || (u.Set == "") == (u.WhySet == "") || (u.Unset == "") == (u.WhyUnset == "") {
+			t.Errorf("%s: %+v", a.Name, u)
+		}
+		for _, name := range []string{u.Set, u.Unset} {
+			if b := byName[name]; name != "" && (b == nil || b.Resource != a.Resource || b.Class != Write || b.hasKey("identity") != a.hasKey("identity")) {
+				t.Errorf("%s is put back by %q", a.Name, name)
+			}
+		}
+		if b := byName[u.Set]; b != nil {
+			in := b.check.props["input"]
+			if (in == nil) != (u.Input == nil) {
+				t.Errorf("%s: input %v for %s", a.Name, u.Input, b.Name)
+			}
+			for k, f := range u.Input {
+				if in.props[k] == nil || !slices.Contains(a.Replaces, f) {
+					t.Errorf("%s: %s.%s from %s", a.Name, b.Name, k, f)
+				}
+			}
+		}
+	}
+}
+
+// effects are what Sippet does to a record beyond what the input says.
+var effects = map[string]func(rec, in map[string]any){
+	"flag_call_for_review": func(rec, _ map[string]any) {
+		rec["flaggedAt"], rec["flaggedByUserId"] = "2026-01-15T12:00:00Z", otherID
+	},
+	"clear_call_review_flag": func(rec, _ map[string]any) { rec["flaggedAt"], rec["flaggedByUserId"] = nil, nil },
+	"override_call_classification": func(rec, in map[string]any) {
+		rec["effectiveLabel"], rec["effectiveSource"] = in["label"], "override"
+		rec["overriddenAt"], rec["overriddenByUserId"] = "2026-01-15T12:00:00Z", otherID
+	},
+	"clear_call_classification_override": func(rec, _ map[string]any) {
+		rec["effectiveLabel"], rec["effectiveSource"] = rec["predictedLabel"], "model"
+		rec["overriddenAt"], rec["overriddenByUserId"] = nil, nil
+	},
+	"set_operator_status": func(rec, in map[string]any) {
+		rec["status"], rec["source"] = "available", "api"
+		maps.Copy(rec, in)
+	},
+}
+
+func apply(p *Payload, rec map[string]any) {
+	in, _ := p.Args["input"].(map[string]any)
+	if effect := effects[p.Action.Name]; effect != nil {
+		effect(rec, in)
+		return
+	}
+	maps.Copy(rec, in)
+}
+
+// Whatever a write replaced: its reversal passes the check and, run on the
+// record, gives the old values; or it says that it cannot, and is right.
+func TestAReversalGivesTheOldValues(t *testing.T) {
+	for _, a := range Actions() {
+		if !a.replaces() {
+			continue
+		}
+		t.Run(a.Name, func(t *testing.T) {
+			undone, not := 0, 0
+			rapid.Check(t, func(t *rapid.T) {
+				if reversed(t, a) {
+					undone++
+				} else {
+					not++
+				}
+			})
+			if undone == 0 || not == 0 {
+				t.Errorf("undone %d times and %d times not: what is drawn tests too little", undone, not)
+			}
+		})
+	}
+}
+
+// reversed draws a write and reports whether it could be undone.
+func reversed(t *rapid.T, a *Action) bool {
+	rec := drawRecord(t, a)
+	p := drawWrite(t, a, rec)
+	before := p.Before()
+	if before == nil {
+		if in, _ := p.Args["input"].(map[string]any); len(in) > 0 || a.Replaces != nil {
+			t.Fatalf("nothing is read before %s", p.Body)
+		}
+		return false
+	}
+	if again, err := before.Action.Check(asArguments(before), Limits{Now: noon, Rows: 1}); err != nil || string(again.Body) != string(before.Body) {
+		t.Fatalf("%s is not canonical: %v", before.Body, err)
+	}
+	replaced := p.Replaced(answer(before, rec))
+	var old map[string]any
+	if err := json.Unmarshal(replaced, &old); err != nil {
+		t.Fatalf("replaced %q: %v", replaced, err)
+	}
+	if got := slices.Sorted(maps.Keys(old)); !slices.Equal(got, slices.Sorted(slices.Values(p.sets()))) {
+		t.Fatalf("%s replaced %v", p.Body, got)
+	}
+	now := maps.Clone(rec)
+	apply(p, now)
+	name, args, err := Reverse(a.Name, p.Body, replaced)
+	if err != nil {
+		if !hopeless(a, p, rec) {
+			t.Fatalf("%s after %s: %v", p.Body, replaced, err)
+		}
+		return false
+	}
+	back, err := byName[name].Check(args, Limits{Now: noon})
+	if err != nil {
+		t.Fatalf("%s %s: %v", name, args, err)
+	}
+	apply(back, now)
+	for _, f := range p.sets() {
+		got, want := now[f], rec[f]
+		switch {
+		case f == "effectiveSource": // Sippet's word for it
+			continue
+		case f == a.Undo.Mark, strings.HasSuffix(f, "ByUserId"): // the time and the author are the reversal's
+			got, want = got == nil, want == nil
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Fatalf("%s, then %s: %s: %s", p.Body, back.Body, f, diff)
+		}
+	}
+	return true
+}
+
+// hopeless reports whether nothing could put the record back.
+func hopeless(a *Action, p *Payload, rec map[string]any) bool {
+	u := a.Undo
+	switch {
+	case u.Mark != "" && rec[u.Mark] == nil:
+		return u.Unset == ""
+	case u.Mark != "":
+		return u.Set == "" || rec["effectiveLabel"] == nil
+	}
+	return slices.ContainsFunc(p.sets(), func(f string) bool {
+		return rec[f] == nil && !slices.Contains(a.check.props["input"].props[f].types, "null")
+	})
+}
+
+// drawRecord gives a record that the action could find: every field of the resource.
+func drawRecord(t *rapid.T, a *Action) map[string]any {
+	rec := map[string]any{}
+	in := a.check.props["input"]
+	for _, f := range a.Resource.Fields {
+		n := byKind[f.Kind]
+		if in != nil && in.props[f.Name] != nil {
+			n = in.props[f.Name]
+		}
+		if rapid.IntRange(0, 5).Draw(t, f.Name+" is null") > 0 {
+			rec[f.Name] = drawValue(t, n, f.Name)
+		} else {
+			rec[f.Name] = nil
+		}
+	}
+	// A person and a time go together; the one who is asked for is there.
+	for _, pair := range [][2]string{{"flaggedAt", "flaggedByUserId"}, {"overriddenAt", "overriddenByUserId"}} {
+		if v, ok := rec[pair[0]]; ok && v == nil {
+			rec[pair[1]] = nil
+		} else if ok {
+			rec[pair[1]] = someID
+		}
+	}
+	if at, ok := rec["overriddenAt"]; ok && at == nil {
+		rec["effectiveLabel"] = rec["predictedLabel"]
+	}
+	rec["id"] = someID
+	if a.RecordKey != "" {
+		rec[a.RecordKey] = otherID
+	}
+	return rec
+}
+
+var byKind = map[Kind]*node{UUID: {format: "uuid"}, Word: {types: []string{"string"}}, Text: {types: []string{"string"}}, Bool: {types: []string{"boolean"}},
+	Integer: {types: []string{"integer"}}, Float: {types: []string{"integer"}}, Decimal: {types: []string{"string"}}, Time: {format: "date-time"},
+	Second: {format: "date-time"}, Date: {format: "date"}, Map: {types: []string{"object"}}, Texts: {types: []string{"array"}, items: &node{types: []string{"string"}}}}
+
+// drawValue gives a value that the node takes.
+func drawValue(t *rapid.T, n *node, name string) any {
+	switch {
+	case len(n.enum) > 0:
+		return rapid.SampledFrom(n.enum).Draw(t, name)
+	case n.format != "" || n.pattern != nil:
+		return n.example(name)
+	}
+	switch n.types[0] {
+	case "boolean":
+		return rapid.Bool().Draw(t, name)
+	case "integer":
+		return json.Number(rapid.SampledFrom([]string{"1", "25", "9007199254740993"}).Draw(t, name))
+	case "array":
+		out := []any{}
+		for range rapid.IntRange(0, 2).Draw(t, name) {
+			out = append(out, drawValue(t, n.items, name+" item"))
+		}
+		return out
+	case "object":
+		return map[string]any{"n": json.Number("1.10"), rapid.StringMatching(`[a-z"\\é<]{1,3}`).Draw(t, name): map[string]any{}}
+	}
+	return rapid.StringMatching(`[a-zé<&"\\ ]{0,5}x`).Draw(t, name)
+}
+
+func drawWrite(t *rapid.T, a *Action, rec map[string]any) *Payload {
+	args := map[string]any{}
+	if a.hasKey("identity") {
+		args["identity"] = rapid.SampledFrom([]string{someID, strings.ToUpper(someID)}).Draw(t, "identity")
+	}
+	if n := a.check.props["input"]; n != nil {
+		in := map[string]any{}
+		for _, k := range n.names {
+			switch {
+			case k == a.RecordKey:
+				in[k] = rec[k]
+			case slices.Contains(n.required, k) || rapid.IntRange(0, 4).Draw(t, "sets "+k) == 0:
+				in[k] = drawValue(t, n.props[k], k)
+			}
+		}
+		args["input"] = in
+	}
+	p, err := a.Check(encode(args), Limits{Now: noon})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// asArguments is a payload as its tool takes it.
+func asArguments(p *Payload) []byte {
+	args := maps.Clone(p.Args)
+	delete(args, "action")
+	return encode(args)
+}
+
+// answer is what a list gives: the fields asked for of the record, among others, in either shape.
+func answer(list *Payload, rec map[string]any) []byte {
+	row := map[string]any{}
+	for _, f := range list.Args["fields"].([]any) {
+		row[f.(string)] = rec[f.(string)]
+	}
+	rows := []any{map[string]any{"id": "e0000000-0000-4000-8000-000000000000"}, row}
+	if !list.Action.Paged() {
+		raw, _ := json.Marshal(rows)
+		return raw
+	}
+	raw, _ := json.Marshal(map[string]any{"results": rows, "hasMore": false, "type": "keyset"})
+	return raw
+}
