@@ -1,0 +1,341 @@
+package policy_test
+
+import (
+	"context"
+	"encoding/json"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sippet-ai/sippet-mcp/ledger"
+	"github.com/sippet-ai/sippet-mcp/ledger/ledgertest"
+	"github.com/sippet-ai/sippet-mcp/policy"
+	"github.com/sippet-ai/sippet-mcp/rpc"
+	"github.com/sippet-ai/sippet-mcp/schemas"
+)
+
+// scripted runs as it is told and keeps what it was sent.
+type scripted struct {
+	upstream
+	fault *schemas.Error
+	sent  bool
+	hold  chan struct{} // Run waits for it to close; nil: it does not
+
+	mu   sync.Mutex
+	seen []string
+}
+
+func (s *scripted) Run(ctx context.Context, r rpc.Request) (rpc.Result, error) {
+	s.mu.Lock()
+	s.seen = append(s.seen, r.Action)
+	s.mu.Unlock()
+	if s.hold != nil && !r.Read {
+		<-s.hold
+	}
+	if s.fault != nil {
+		return rpc.Result{Sent: s.sent}, s.fault
+	}
+	record := `{"id":"` + anID + `","fullName":"Ada"}`
+	if r.Read {
+		record = "[" + record + "]"
+	}
+	return rpc.Result{Sent: true, Status: 200, Data: json.RawMessage(record)}, nil
+}
+
+// stand is a gate with a clock that a test moves.
+type stand struct {
+	*policy.Gate
+	up  *scripted
+	now time.Time
+}
+
+func newStand(t *testing.T, profile string) *stand {
+	t.Helper()
+	g, _ := gate(t, profile)
+	s := &stand{Gate: g, up: &scripted{}, now: noon}
+	g.Upstream, g.Now = s.up, func() time.Time { return s.now }
+	g.Ledger = ledgertest.Open(t, ledger.Options{Now: g.Now})
+	return s
+}
+
+func (s *stand) call(t *testing.T, action, args string) policy.Call {
+	t.Helper()
+	return policy.Call{Caller: policy.Caller{Principal: "ada"}, Payload: payload(t, action, args)}
+}
+
+// agree says yes to what is asked and takes the call along the road again.
+func (s *stand) agree(t *testing.T, c policy.Call) policy.Answer {
+	t.Helper()
+	a := s.Do(t.Context(), c)
+	if a.Pending == nil {
+		t.Fatalf("nobody was asked: %+v", a)
+	}
+	c.Grant = a.Pending.Grant
+	if err := s.Record(t.Context(), c, true, "ada"); err != nil {
+		t.Fatal(err)
+	}
+	return s.Do(t.Context(), c)
+}
+
+const (
+	creating = `{"input":{"fullName":"Ada Lovelace"}}`
+	ringing  = `{"input":{"phoneNumber":"+442079460123"}}`
+)
+
+var lost = &schemas.Error{Outcome: schemas.OutcomeUnknown, Message: "the connection broke"}
+
+// TestRecorded: what must not happen twice is answered with what came of it, for ten minutes, and for its caller and organisation only.
+func TestRecorded(t *testing.T) {
+	s := newStand(t, "desktop")
+	c := s.call(t, "create_contact", creating)
+	first := s.Do(t.Context(), c)
+	s.now = s.now.Add(4 * time.Minute)
+	again := s.Do(t.Context(), c)
+	if first.Outcome() != schemas.Done || again.Outcome() != schemas.Recorded || string(again.Data) != string(first.Data) || len(s.up.seen) != 1 {
+		t.Errorf("%+v then %+v, %q", first, again, s.up.seen)
+	}
+	other := c
+	other.Principal = "bo"
+	if a := s.Do(t.Context(), other); a.Outcome() != schemas.Done {
+		t.Errorf("another caller: %s", a.Outcome())
+	}
+	s.Organisation = "elsewhere"
+	if a := s.Do(t.Context(), c); a.Outcome() != schemas.Done {
+		t.Errorf("another organisation: %s", a.Outcome())
+	}
+	s.Organisation, s.now = "here", s.now.Add(7*time.Minute)
+	if a := s.Do(t.Context(), c); a.Outcome() != schemas.Done {
+		t.Errorf("after the window: %s", a.Outcome())
+	}
+	for range 2 {
+		if a := s.Do(t.Context(), s.call(t, "update_contact", `{"identity":"`+anID+`","input":{"fullName":"Ada"}}`)); a.Outcome() != schemas.Done {
+			t.Errorf("what may be repeated: %s", a.Outcome())
+		}
+	}
+}
+
+// TestAgain: a repeat that is meant needs a person, whose card tells of the first.
+func TestAgain(t *testing.T) {
+	s := newStand(t, "desktop")
+	c := s.call(t, "create_contact", creating)
+	s.Do(t.Context(), c)
+	s.now = s.now.Add(4 * time.Minute)
+	c.Again = true
+	a := s.Do(t.Context(), c)
+	if a.Pending == nil || !strings.Contains(a.Pending.Card.Text(), "The same was done 4 minutes ago. Yes does it once more.") {
+		t.Fatalf("%+v", a)
+	}
+	if a := s.agree(t, c); a.Outcome() != schemas.Done || len(s.up.seen) != 2 {
+		t.Errorf("%s, %q", a.Outcome(), s.up.seen)
+	}
+	// Where a person is asked anyway the card says it too.
+	ring := s.call(t, "start_outbound_call", ringing)
+	if a := s.agree(t, ring); a.Outcome() != schemas.Done {
+		t.Fatal(a.Outcome())
+	}
+	s.now = s.now.Add(time.Minute)
+	if a := s.Do(t.Context(), ring); a.Pending == nil || !strings.Contains(a.Pending.Card.Before, "The same was done a minute ago") {
+		t.Errorf("%+v", a)
+	}
+}
+
+// TestUnknown: what may have run is not repeated without a person, whatever the policy demands of a first run.
+func TestUnknown(t *testing.T) {
+	s := newStand(t, "desktop")
+	c := s.call(t, "update_contact", `{"identity":"`+anID+`","input":{"fullName":"Ada"}}`)
+	s.up.fault, s.up.sent = lost, true
+	first := s.Do(t.Context(), c)
+	if first.Outcome() != schemas.OutcomeUnknown || first.Err.Intent == "" || !strings.Contains(first.Err.Next, "list_contacts") {
+		t.Fatalf("%+v", first.Err)
+	}
+	s.up.fault = nil
+	s.now = s.now.Add(3 * time.Hour)
+	a := s.Do(t.Context(), c)
+	if a.Pending == nil || !strings.Contains(a.Pending.Card.Before, "nobody knows whether it ran") || !strings.Contains(a.Pending.Card.Before, "list_contacts") {
+		t.Fatalf("%+v", a)
+	}
+	c.Grant = a.Pending.Grant
+	// Nobody can be asked, or says no: what is recorded is the answer.
+	if e := s.Withdraw(t.Context(), c); e == nil || e.Outcome != schemas.OutcomeUnknown || e.Intent != first.Err.Intent {
+		t.Errorf("nobody to ask: %+v", e)
+	}
+	c.Grant = ""
+	a = s.Do(t.Context(), c)
+	c.Grant = a.Pending.Grant
+	if e := s.Record(t.Context(), c, false, "ada"); e != nil {
+		t.Fatal(e)
+	}
+	if a := s.Do(t.Context(), c); a.Outcome() != schemas.OutcomeUnknown || a.Err.Intent != first.Err.Intent {
+		t.Errorf("a no: %+v", a.Err)
+	}
+	c.Grant = ""
+	if a := s.agree(t, c); a.Outcome() != schemas.Done {
+		t.Errorf("a yes: %+v", a.Err)
+	}
+	runs := 0
+	for _, name := range s.up.seen {
+		if name == "update_contact" {
+			runs++
+		}
+	}
+	if runs != 2 {
+		t.Errorf("it was sent %d times", runs)
+	}
+}
+
+// TestResolved: once a person has found out how it ended, the same may run.
+func TestResolved(t *testing.T) {
+	s := newStand(t, "desktop")
+	c := s.call(t, "create_contact", creating)
+	s.up.fault, s.up.sent = lost, true
+	first := s.Do(t.Context(), c)
+	s.up.fault = nil
+	if err := s.Ledger.Resolve(t.Context(), first.Err.Intent, ledger.Failed, "not in the list", "ada"); err != nil {
+		t.Fatal(err)
+	}
+	if a := s.Do(t.Context(), c); a.Outcome() != schemas.Done {
+		t.Errorf("%+v", a.Err)
+	}
+}
+
+// TestInFlight: the same call beside one that is running is not sent, and nobody is asked.
+func TestInFlight(t *testing.T) {
+	s := newStand(t, "desktop")
+	s.up.hold = make(chan struct{})
+	c := s.call(t, "create_contact", creating)
+	done := make(chan policy.Answer)
+	go func() { done <- s.Do(t.Context(), c) }()
+	for {
+		if in, err := s.Ledger.Intents(t.Context(), ledger.IntentFilter{Open: true}); err != nil || len(in) == 1 {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	if a := s.Do(t.Context(), c); a.Outcome() != schemas.OutcomeUnknown || !strings.Contains(a.Err.Message, "still running") || a.Pending != nil {
+		t.Errorf("%+v", a)
+	}
+	close(s.up.hold)
+	if a := <-done; a.Outcome() != schemas.Done || len(s.up.seen) != 1 {
+		t.Errorf("%+v, %q", a, s.up.seen)
+	}
+}
+
+// TestNotSent: a yes that was spent on what never left is good again.
+func TestNotSent(t *testing.T) {
+	s := newStand(t, "desktop")
+	c := s.call(t, "start_outbound_call", ringing)
+	s.up.fault, s.up.sent = &schemas.Error{Outcome: schemas.UpstreamUnavailable, Message: "sippet cannot be reached"}, false
+	a := s.Do(t.Context(), c)
+	c.Grant = a.Pending.Grant
+	if err := s.Record(t.Context(), c, true, "ada"); err != nil {
+		t.Fatal(err)
+	}
+	if a := s.Do(t.Context(), c); a.Outcome() != schemas.UpstreamUnavailable {
+		t.Fatalf("%+v", a)
+	}
+	s.up.fault = nil
+	if a := s.Do(t.Context(), c); a.Outcome() != schemas.Done {
+		t.Errorf("%+v", a.Err)
+	}
+	if a := s.Do(t.Context(), c); a.Outcome() != schemas.Recorded || len(s.up.seen) != 2 {
+		t.Errorf("%s, %q", a.Outcome(), s.up.seen)
+	}
+}
+
+// TestFrozen: once a person has stopped everything, reads and hanging up go on and nothing else does.
+func TestFrozen(t *testing.T) {
+	s := newStand(t, "desktop")
+	ring := s.call(t, "start_outbound_call", ringing)
+	a := s.Do(t.Context(), ring)
+	ring.Grant = a.Pending.Grant
+	if err := s.Record(t.Context(), ring, true, "ada"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Ledger.Freeze(t.Context(), "grace", "it rings the wrong people"); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []policy.Call{ring, s.call(t, "start_outbound_call", ringing), s.call(t, "create_contact", creating)} {
+		if a := s.Do(t.Context(), c); a.Outcome() != schemas.Frozen || !strings.Contains(a.Err.Message, "grace") || !strings.Contains(a.Err.Message, "wrong people") {
+			t.Errorf("%s: %+v", c.Payload.Action.Name, a)
+		}
+	}
+	if _, e := s.Explain(t.Context(), s.call(t, "create_contact", creating)); e == nil || e.Outcome != schemas.Frozen {
+		t.Errorf("explained as %+v", e)
+	}
+	if a := s.Do(t.Context(), s.call(t, "list_contacts", `{}`)); a.Outcome() != schemas.Done {
+		t.Errorf("a read: %+v", a)
+	}
+	if a := s.agree(t, s.call(t, "end_call", `{"input":{"callUuid":"c-1"}}`)); a.Outcome() != schemas.Done {
+		t.Errorf("hanging up: %+v", a)
+	}
+	if _, err := s.Ledger.Resume(t.Context(), "grace"); err != nil {
+		t.Fatal(err)
+	}
+	if a := s.Do(t.Context(), ring); a.Outcome() != schemas.Denied || !strings.Contains(a.Err.Message, "withdrawn") {
+		t.Errorf("a yes from before counts afterwards: %+v", a)
+	}
+	if slices.Contains(s.up.seen, "start_outbound_call") {
+		t.Error("it rang")
+	}
+}
+
+// TestWhatIsRecorded: every call leaves a record, with what it concerned and replaced.
+func TestWhatIsRecorded(t *testing.T) {
+	s := newStand(t, "desktop")
+	dir := filepath.Join(t.TempDir(), "ledger")
+	s.Ledger = ledgertest.Open(t, ledger.Options{Dir: dir, Now: s.Now})
+	update := s.call(t, "update_contact", `{"identity":"`+anID+`","input":{"fullName":"Grace"}}`)
+	store := s.Ledger.(*ledger.SQLite)
+	for _, c := range []policy.Call{s.call(t, "list_contacts", `{}`), update, s.call(t, "create_contact", creating),
+		s.call(t, "issue_operator_access_token", `{"input":{"operatorEmail":"o@example.com"}}`)} {
+		s.Do(t.Context(), c)
+	}
+	if old := replacedBy(t, store); len(old) != 1 || old[0] != `{"fullName":"Ada"}` {
+		t.Errorf("what the update replaced: %q", old)
+	}
+	s.agree(t, s.call(t, "delete_contact", `{"input":{"contactId":"`+anID+`"}}`))
+	if old := replacedBy(t, store); len(old) != 0 {
+		t.Errorf("after the contact was erased its record can still be read: %q", old)
+	}
+	if err := store.Close(); err != nil { // writes what waits
+		t.Fatal(err)
+	}
+	again, err := ledger.Open(t.Context(), ledger.Options{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	records, err := again.Records(t.Context(), ledger.Filter{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var phases []string
+	for _, r := range records {
+		phases = append(phases, string(r.Phase)+" "+r.Action+" "+string(r.Outcome))
+	}
+	want := []string{"answered delete_contact ", "asked delete_contact ", "erased  ", "prepared create_contact ", "prepared delete_contact ", "prepared update_contact ",
+		"read list_contacts done", "refused issue_operator_access_token denied", "settled create_contact done", "settled delete_contact done", "settled update_contact done"}
+	for _, w := range want {
+		if !slices.Contains(phases, w) {
+			t.Errorf("no record %q among %q", w, phases)
+		}
+	}
+}
+
+// replacedBy gives what updates replaced, as far as it can be read.
+func replacedBy(t *testing.T, l *ledger.SQLite) (old []string) {
+	t.Helper()
+	records, err := l.Records(t.Context(), ledger.Filter{Action: "update_contact"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range records {
+		if r.Private != nil && r.Private.Replaced != nil {
+			old = append(old, string(r.Private.Replaced))
+		}
+	}
+	return old
+}
