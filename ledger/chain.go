@@ -31,6 +31,7 @@ const (
 	PhaseFrozen   Phase = "frozen"
 	PhaseResumed  Phase = "resumed"
 	PhaseErased   Phase = "erased" // the keys in Subjects are destroyed
+	PhasePruned   Phase = "pruned" // Count records up to Upto were removed, because they were older than the retention
 )
 
 // Record is one line of the audit chain. Its JSON is canonical: these keys in
@@ -74,6 +75,9 @@ type Record struct {
 	Budgets []Balance `json:"budgets,omitempty"`
 	// Count is how many events were dropped, how many grants a freeze voided, or how many subjects more than MaxSubjects a read had.
 	Count int64 `json:"count,omitempty"`
+	// Upto is the last record that was removed, Hash its SHA-256, hex.
+	Upto int64  `json:"upto,omitempty"`
+	Hash string `json:"hash,omitempty"`
 	// Subjects are the ids of the keys of the persons concerned.
 	Subjects []string `json:"subjects,omitempty"`
 	Sealed   *Sealed  `json:"sealed,omitempty"`
@@ -176,7 +180,7 @@ func (s *sealer) headCode(h head) string {
 // tidy bounds the texts of a record and makes them valid UTF-8; else its line would not be canonical.
 func (r *Record) tidy() {
 	for _, p := range []*string{&r.Intent, &r.Grant, &r.Request, &r.Principal, &r.Credential, &r.Client, &r.Upstream, &r.Action, (*string)(&r.Class), &r.Print,
-		&r.Decision, &r.Why, &r.Policy, &r.Repeats, &r.State, &r.By, &r.Note, (*string)(&r.Outcome)} {
+		&r.Decision, &r.Why, &r.Policy, &r.Repeats, &r.State, &r.By, &r.Note, &r.Hash, (*string)(&r.Outcome)} {
 		*p = clip(*p)
 	}
 	for i, rule := range r.Rules {

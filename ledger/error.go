@@ -131,7 +131,7 @@ func refusal(err error) bool {
 	var f *FrozenError
 	var p *PriorError
 	for _, known := range []error{ErrNoGrant, ErrGrantExpired, ErrGrantSpent, ErrGrantDenied, ErrGrantRevoked, ErrGrantWaiting,
-		ErrGrantOther, ErrTooMany, ErrNoIntent, ErrSettled, ErrKnown, errUsage} {
+		ErrGrantOther, ErrTooMany, ErrNoIntent, ErrSettled, ErrKnown, errUsage, errChain} {
 		if errors.Is(err, known) {
 			return true
 		}

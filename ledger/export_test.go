@@ -3,7 +3,12 @@ package ledger
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
+
+	"golang.org/x/mod/sumdb/note"
 )
 
 // LimitPages makes the database full at so many pages, as a disk would.
@@ -24,4 +29,33 @@ func HoldNotes(s *SQLite) (release func()) {
 	go s.write(context.Background(), func(*tx) error { close(held); <-free; return nil })
 	<-held
 	return func() { close(free) }
+}
+
+// Prune removes what is older than the retention, unless that was done within the hour.
+func Prune(t testing.TB, s *SQLite) {
+	t.Helper()
+	if err := s.prune(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// PruneError is the error of a pruning that is refused.
+func PruneError(s *SQLite) error { return s.prune(context.Background()) }
+
+// SignAs signs a checkpoint of the ledger with the key in its folder, as somebody who has it could.
+func SignAs(t testing.TB, dir, id string, seq int64, hash string) []byte {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join(dir, SigningKeyFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := note.NewSigner(strings.TrimSpace(string(raw)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	msg, err := note.Sign(&note.Note{Text: fmt.Sprintf("%s\n%d\n%s\n%s\n", origin(id), seq, hash, "2026-03-01T12:00:00Z")}, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return msg
 }

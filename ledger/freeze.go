@@ -59,7 +59,7 @@ func (s *SQLite) Freeze(ctx context.Context, by, note string) error {
 			return err
 		}
 		if old == nil {
-			if _, err := t.exec("INSERT INTO freezes (at, who, note) VALUES (?, ?, ?)", micros(t.now), clip(by), clip(note)); err != nil {
+			if _, err := t.exec("INSERT INTO freezes (at, who, note, seq) VALUES (?, ?, ?, ?)", micros(t.now), clip(by), clip(note), t.head.seq+1); err != nil {
 				return err
 			}
 		}

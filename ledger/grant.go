@@ -117,8 +117,8 @@ func (s *SQLite) Ask(ctx context.Context, g Grant) error {
 		if err := t.append(r); err != nil {
 			return err
 		}
-		_, err = t.exec("INSERT INTO grants ("+grantColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending', '', ?, 0, ?, ?)",
-			g.ID, g.Principal, g.Credential, g.Upstream, g.Action, print, g.Policy, g.Needs, g.Repeats, now, micros(g.Expires), r.Seq)
+		_, err = t.exec("INSERT INTO grants ("+grantColumns+", last_seq) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending', '', ?, 0, ?, ?, ?)",
+			g.ID, g.Principal, g.Credential, g.Upstream, g.Action, print, g.Policy, g.Needs, g.Repeats, now, micros(g.Expires), r.Seq, r.Seq)
 		return err
 	})
 }
@@ -157,7 +157,7 @@ func (s *SQLite) Answer(ctx context.Context, want Grant, state State, by string)
 				return err
 			}
 		}
-		if _, err := t.exec("UPDATE grants SET state = ?, answerer = ?, answered = ? WHERE id = ?", string(state), by, micros(t.now), g.id); err != nil {
+		if _, err := t.exec("UPDATE grants SET state = ?, answerer = ?, answered = ?, last_seq = ? WHERE id = ?", string(state), by, micros(t.now), t.head.seq+1, g.id); err != nil {
 			return err
 		}
 		return t.append(&Record{Phase: PhaseAnswered, Grant: g.id, Principal: g.principal, Credential: g.credential, Upstream: g.upstream, Action: g.action,

@@ -231,7 +231,7 @@ func (t *tx) commitCall(x *Txn, print string, in *Intent) error {
 	r.Intent, r.State, r.Repeats, r.Grant = in.ID, string(Prepared), repeats, x.Grant
 	if g != nil {
 		r.By = g.by
-		if n, err := t.exec("UPDATE grants SET state = 'spent' WHERE id = ? AND state = 'granted'", g.id); err != nil || n != 1 {
+		if n, err := t.exec("UPDATE grants SET state = 'spent', last_seq = ? WHERE id = ? AND state = 'granted'", t.head.seq+1, g.id); err != nil || n != 1 {
 			if err == nil {
 				err = ErrGrantSpent
 			}

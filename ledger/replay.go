@@ -24,6 +24,7 @@ type binding struct{ principal, credential, action, print, policy string }
 type replayed struct {
 	state                    string
 	principal, action, print string
+	credential               string // of a grant
 	policy, repeats          string // of a grant
 	expires                  int64  // of a grant
 	grant                    string // that an intent spent
@@ -48,9 +49,11 @@ func (p *replay) record(v *verifier, r *Record) {
 				old.state = string(Revoked)
 			}
 		}
-		g := &replayed{state: string(Waiting), principal: r.Principal, action: r.Action, print: r.Print,
+		g := &replayed{state: string(Waiting), principal: r.Principal, credential: r.Credential, action: r.Action, print: r.Print,
 			policy: r.Policy, repeats: r.Repeats, expires: r.Expires, seq: r.Seq}
 		p.grants[r.Grant], p.asked[of] = g, g
+	case PhasePruned:
+		v.pruned = r
 	case PhaseAnswered:
 		g := p.grants[r.Grant]
 		if g == nil || g.state != string(Waiting) && (g.state != string(Granted) || r.State == string(Granted)) {
@@ -99,6 +102,9 @@ func (p *replay) prepared(v *verifier, r *Record) {
 
 func (p *replay) moved(v *verifier, r *Record) {
 	in := p.intents[r.Intent]
+	if in == nil && v.begun(r.Intent) {
+		return
+	}
 	open := in != nil && (in.state == string(Prepared) || in.state == string(Sent))
 	unknown := in != nil && in.state == string(Unknown)
 	if !open && !(unknown && (r.Phase == PhaseSettled || r.Phase == PhaseResolved)) {
@@ -115,14 +121,14 @@ func (p *replay) moved(v *verifier, r *Record) {
 
 // intents holds the table of intents against the chain.
 func (v *verifier) intents(ctx context.Context, conn *sql.Conn) error {
-	rows, err := conn.QueryContext(ctx, "SELECT id, principal, action, print, grant_id, state, prepared FROM intents")
+	rows, err := conn.QueryContext(ctx, "SELECT id, seq, principal, action, print, grant_id, state, prepared FROM intents")
 	if err != nil {
 		return err
 	}
 	err = eachRow(rows, func(scan func(...any) error) error {
 		var id string
 		var row replayed
-		if err := scan(&id, &row.principal, &row.action, &row.print, &row.grant, &row.state, &row.at); err != nil {
+		if err := scan(&id, &row.seq, &row.principal, &row.action, &row.print, &row.grant, &row.state, &row.at); err != nil {
 			return err
 		}
 		in := v.replay.intents[id]
@@ -132,7 +138,7 @@ func (v *verifier) intents(ctx context.Context, conn *sql.Conn) error {
 			return nil
 		case in.state != row.state:
 			v.find(WrongIntent, in.seq, id, "intent %s is %s, but its last record says %s", id, row.state, in.state)
-		case in.principal != clip(row.principal) || in.action != clip(row.action) || in.print != row.print || in.grant != row.grant || in.at != row.at:
+		case in.principal != clip(row.principal) || in.action != clip(row.action) || in.print != row.print || in.grant != row.grant || in.at != row.at || in.seq != row.seq:
 			v.find(WrongIntent, in.seq, id, "intent %s is not as its record says", id)
 		}
 		in.seen = true
@@ -157,14 +163,14 @@ func (v *verifier) intents(ctx context.Context, conn *sql.Conn) error {
 
 // grants holds the table of grants against the chain.
 func (v *verifier) grants(ctx context.Context, conn *sql.Conn) error {
-	rows, err := conn.QueryContext(ctx, "SELECT id, principal, action, print, policy, repeats, expires, state FROM grants")
+	rows, err := conn.QueryContext(ctx, "SELECT id, seq, principal, credential, action, print, policy, repeats, expires, state FROM grants")
 	if err != nil {
 		return err
 	}
 	err = eachRow(rows, func(scan func(...any) error) error {
 		var id string
 		var row replayed
-		if err := scan(&id, &row.principal, &row.action, &row.print, &row.policy, &row.repeats, &row.expires, &row.state); err != nil {
+		if err := scan(&id, &row.seq, &row.principal, &row.credential, &row.action, &row.print, &row.policy, &row.repeats, &row.expires, &row.state); err != nil {
 			return err
 		}
 		g := v.replay.grants[id]
@@ -174,7 +180,7 @@ func (v *verifier) grants(ctx context.Context, conn *sql.Conn) error {
 			return nil
 		case g.state != row.state:
 			v.find(WrongGrant, g.seq, id, "grant %s is %s, but its last record says %s", id, row.state, g.state)
-		case g.principal != clip(row.principal) || g.action != clip(row.action) || g.print != row.print ||
+		case g.seq != row.seq || g.principal != clip(row.principal) || g.credential != clip(row.credential) || g.action != clip(row.action) || g.print != row.print ||
 			g.policy != clip(row.policy) || g.repeats != clip(row.repeats) || g.expires != row.expires:
 			v.find(WrongGrant, g.seq, id, "grant %s is not as its record says", id)
 		}

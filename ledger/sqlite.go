@@ -49,6 +49,9 @@ type Options struct {
 	// Records and Age say how often a checkpoint is signed: after so many records, or once so old; 0 means 1000 and a minute.
 	Records int
 	Age     time.Duration
+	// Retention is how long records are kept. Older ones are removed from the start of the chain, every hour; what is not
+	// over keeps its own and all after them, however old. 0 means for ever.
+	Retention time.Duration
 }
 
 // SQLite is the ledger in a file. It is safe for concurrent use, and several
@@ -83,6 +86,7 @@ type SQLite struct {
 	stopped chan struct{} // closed: the writer has ended
 	noted   chan struct{} // closed: the notes are written
 	ticked  chan struct{}
+	pruned  chan struct{} // closed: nothing more is removed
 }
 
 var _ Ledger = (*SQLite)(nil)
@@ -96,7 +100,7 @@ func Open(ctx context.Context, o Options) (*SQLite, error) {
 	o.defaults()
 	s := &SQLite{o: o, now: o.Now, log: o.Log, path: filepath.Join(o.Dir, File),
 		ops: make(chan *op, maxBatch), notes: make(chan Event, maxNotes), dirty: make(chan struct{}, 1),
-		closing: make(chan struct{}), stop: make(chan struct{}), stopped: make(chan struct{}), noted: make(chan struct{}), ticked: make(chan struct{})}
+		closing: make(chan struct{}), stop: make(chan struct{}), stopped: make(chan struct{}), noted: make(chan struct{}), ticked: make(chan struct{}), pruned: make(chan struct{})}
 	if err := s.open(ctx); err != nil {
 		if s.conn != nil {
 			s.conn.close()
@@ -116,6 +120,7 @@ func Open(ctx context.Context, o Options) (*SQLite, error) {
 	}
 	go s.noting()
 	go s.tick()
+	go s.pruning()
 	return s, nil
 }
 
@@ -263,6 +268,7 @@ func (s *SQLite) Close() error {
 	s.once.Do(func() {
 		close(s.closing)
 		<-s.noted
+		<-s.pruned
 		err = s.checkpoint(context.Background())
 		close(s.stop)
 		<-s.ticked

@@ -26,12 +26,16 @@ type VerifyOptions struct {
 
 // Report is what Verify read, and what is wrong with it.
 type Report struct {
+	// Pruned is the last record that the retention removed, the chain begins after it; 0 where it is whole.
+	Pruned int64
 	// Records is how many the chain has, Hash the last one's, hex.
 	Records int64
 	Hash    string
 	// Checkpoints is how many signed notes agree with the chain, Signed the last record that one covers.
 	Checkpoints int
 	Signed      int64
+	// Unchecked is how many signed notes are about records that the retention removed: nothing can be said of them.
+	Unchecked int
 	// Intents counts all, InFlight those that may still end, Unknown those of which nobody knows how they did.
 	Intents, InFlight, Unknown int
 	// Erased counts the subjects whose keys are destroyed.
@@ -89,7 +93,7 @@ func (s *SQLite) Verify(ctx context.Context, o VerifyOptions) (Report, error) {
 		return v.report, trouble(s.path, err)
 	}
 	defer conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
-	for _, step := range []func(context.Context, *sql.Conn) error{v.chain, v.end, v.intents, v.grants, v.freeze, v.subjects} {
+	for _, step := range []func(context.Context, *sql.Conn) error{v.anchored, v.chain, v.end, v.intents, v.grants, v.freeze, v.subjects} {
 		if err := step(ctx, conn); err != nil {
 			return v.report, trouble(s.path, err)
 		}
@@ -104,6 +108,9 @@ type verifier struct {
 	// signed are the checkpoints by the record that they cover.
 	signed map[int64][]Checkpoint
 	head   head
+	// anchor is where the chain begins, pruned the last record that tells of it.
+	anchor head
+	pruned *Record
 	// keys are the ids of all keys that records name; true where a record says that it was destroyed.
 	keys   map[string]bool
 	replay *replay
@@ -158,7 +165,6 @@ func (v *verifier) checkpoints(o VerifyOptions) error {
 
 // chain reads every record.
 func (v *verifier) chain(ctx context.Context, conn *sql.Conn) error {
-	v.head = head{0, genesis(v.s.id)}
 	rows, err := conn.QueryContext(ctx, "SELECT seq, body FROM records ORDER BY seq")
 	if err != nil {
 		return err
@@ -175,6 +181,7 @@ func (v *verifier) chain(ctx context.Context, conn *sql.Conn) error {
 	if err != nil {
 		return err
 	}
+	v.begins()
 	v.report.Hash = hex.EncodeToString(v.head.hash[:])
 	for seq, all := range v.signed {
 		if seq > v.head.seq {
@@ -199,14 +206,7 @@ func (v *verifier) record(seq int64, line []byte) {
 	}
 	v.report.Records++
 	v.head = head{seq, sha256.Sum256(line)}
-	for _, c := range v.signed[seq] {
-		if c.Hash != hex.EncodeToString(v.head.hash[:]) {
-			v.find(WrongSigned, seq, "", "record %d is not the one that was signed at %s: the chain was rewritten", seq, c.Time)
-			continue
-		}
-		v.report.Checkpoints++
-		v.report.Signed = seq
-	}
+	v.covered(v.head)
 	if r == nil || err != nil {
 		return
 	}
@@ -221,6 +221,18 @@ func (v *verifier) record(seq int64, line []byte) {
 		}
 	}
 	v.replay.record(v, r)
+}
+
+// covered holds a record against the checkpoints of it.
+func (v *verifier) covered(h head) {
+	for _, c := range v.signed[h.seq] {
+		if c.Hash != hex.EncodeToString(h.hash[:]) {
+			v.find(WrongSigned, h.seq, "", "record %d is not the one that was signed at %s: the chain was rewritten", h.seq, c.Time)
+			continue
+		}
+		v.report.Checkpoints++
+		v.report.Signed = h.seq
+	}
 }
 
 // end holds the last record against the code that was written with it.

@@ -23,7 +23,8 @@ CREATE TABLE keys (
 ) STRICT;
 CREATE INDEX keys_tag ON keys (tag);
 
--- print is a keyed hash of upstream and the payload's hash; seq is the record that holds the sealed payload and card.
+-- print is a keyed hash of upstream and the payload's hash; seq is the record that holds the sealed payload and card, last_seq the
+-- last one that tells of the grant.
 CREATE TABLE grants (
 	id         TEXT PRIMARY KEY,
 	principal  TEXT NOT NULL,
@@ -39,8 +40,10 @@ CREATE TABLE grants (
 	asked      INTEGER NOT NULL,
 	answered   INTEGER NOT NULL,
 	expires    INTEGER NOT NULL,
-	seq        INTEGER NOT NULL
+	seq        INTEGER NOT NULL,
+	last_seq   INTEGER NOT NULL
 ) STRICT;
+CREATE INDEX grants_seq ON grants (seq);
 CREATE INDEX grants_same ON grants (print);
 CREATE INDEX grants_open ON grants (expires) WHERE state IN ('pending', 'granted');
 
@@ -75,6 +78,7 @@ CREATE TABLE intents (
 ) STRICT;
 CREATE INDEX intents_same ON intents (same);
 CREATE INDEX intents_open ON intents (prepared) WHERE state IN ('prepared', 'sent');
+CREATE INDEX intents_unknown ON intents (seq) WHERE state = 'unknown';
 
 CREATE TABLE freezes (
 	id      INTEGER PRIMARY KEY,
@@ -82,5 +86,6 @@ CREATE TABLE freezes (
 	who     TEXT NOT NULL,
 	note    TEXT NOT NULL,
 	resumed INTEGER,
-	resumer TEXT
+	resumer TEXT,
+	seq     INTEGER NOT NULL
 ) STRICT;
