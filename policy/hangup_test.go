@@ -1,0 +1,143 @@
+package policy_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sippet-ai/sippet-mcp/ledger"
+	"github.com/sippet-ai/sippet-mcp/policy"
+	"github.com/sippet-ai/sippet-mcp/rpc"
+	"github.com/sippet-ai/sippet-mcp/schemas"
+)
+
+// switchboard has calls that ring until they are ended, and a bulk call that rings one more at every look.
+type switchboard struct {
+	mu      sync.Mutex
+	live    []string
+	entries []string // of a bulk call: a callUuid, or empty where it has not begun
+	toCome  int
+	ended   []string
+	refuse  map[string]bool // these cannot be ended
+	down    int             // so many lists fail first
+	noKey   bool
+}
+
+func (s *switchboard) Validate(context.Context, rpc.Request) error {
+	panic("hanging up waits for no validation")
+}
+
+func (s *switchboard) Run(_ context.Context, r rpc.Request) (rpc.Result, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch r.Action {
+	case "list_calls":
+		if s.noKey {
+			return rpc.Result{Sent: true}, &schemas.Error{Outcome: schemas.UpstreamError, Message: "sippet did not accept the key"}
+		}
+		if s.down--; s.down >= 0 {
+			return rpc.Result{}, &schemas.Error{Outcome: schemas.UpstreamUnavailable, Message: "sippet cannot be reached"}
+		}
+		var rows []string
+		for _, c := range s.live {
+			rows = append(rows, fmt.Sprintf(`{"callUuid":%q,"toNumber":"+44"}`, c))
+		}
+		return rpc.Result{Data: json.RawMessage("[" + strings.Join(rows, ",") + "]"), Sent: true}, nil
+	case "list_bulk_outbound_call_entries":
+		var rows []string
+		for _, c := range s.entries {
+			rows = append(rows, fmt.Sprintf(`{"callUuid":%q}`, c))
+		}
+		if s.toCome > 0 {
+			s.toCome--
+			rows = append(rows, `{"callUuid":null}`)
+			s.entries = append(s.entries, fmt.Sprint("bulk-", s.toCome))
+		}
+		return rpc.Result{Data: json.RawMessage(`{"results":[` + strings.Join(rows, ",") + `],"hasMore":false,"type":"keyset"}`), Sent: true}, nil
+	case "end_call":
+		var body struct{ Input struct{ CallUUID string } }
+		if err := json.Unmarshal(r.Body, &body); err != nil {
+			return rpc.Result{}, err
+		}
+		c := body.Input.CallUUID
+		s.ended = append(s.ended, c)
+		if s.refuse[c] {
+			return rpc.Result{Sent: true, Status: 200}, &schemas.Error{Outcome: schemas.UpstreamError, Message: "not found"}
+		}
+		gone := func(e string) bool { return e == c }
+		s.live, s.entries = slices.DeleteFunc(s.live, gone), slices.DeleteFunc(s.entries, gone)
+		return rpc.Result{Sent: true, Status: 200, Data: json.RawMessage(`{}`)}, nil
+	}
+	panic(r.Action + " has no place here")
+}
+
+// TestEndCalls: every live call is ended, also those that come while it looks, without a ledger and under a policy that denies everything.
+func TestEndCalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, _ := gate(t, "read-only")
+		store := g.Ledger
+		up := &switchboard{live: []string{"a", "b", `c"\u00e9`}, toCome: 12, refuse: map[string]bool{"b": true}, down: 2}
+		g.Upstream = up
+		for _, l := range []ledger.Ledger{nil, brokenStore{store, "commit"}} {
+			g.Ledger = l
+			var told []policy.Ended
+			began := time.Now()
+			if err := g.EndCalls(t.Context(), "grace", func(e policy.Ended) { told = append(told, e) }); err != nil {
+				t.Fatal(err)
+			}
+			if took := time.Since(began); took < 4*time.Second || took > 30*time.Second {
+				t.Errorf("it looked for %s", took)
+			}
+			failed := 0
+			for _, e := range told {
+				if e.Err != nil {
+					failed++
+				}
+			}
+			if l == nil && (len(up.ended) != 2+12+3 || len(up.live) != 1 || failed != 2+3 || len(told) != 2+12+2+3) {
+				t.Errorf("ended %q, live %q, told %+v", up.ended, up.live, told)
+			}
+		}
+	})
+}
+
+// TestEndCallsRecorded: with a ledger each call that was hung up has its record, also while everything is frozen.
+func TestEndCallsRecorded(t *testing.T) {
+	t.Parallel()
+	s := newStand(t, "desktop")
+	up := &switchboard{live: []string{"a", "b"}}
+	s.Upstream = up
+	if err := s.Ledger.Freeze(t.Context(), "grace", ""); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.EndCalls(t.Context(), "grace", func(policy.Ended) {}); err != nil {
+		t.Fatal(err)
+	}
+	in, err := s.Ledger.Intents(t.Context(), ledger.IntentFilter{Action: "end_call", State: ledger.Succeeded, Principal: "grace"})
+	if err != nil || len(in) != 2 {
+		t.Errorf("%d intents, %v", len(in), err)
+	}
+}
+
+// TestEndCallsStops: where Sippet refuses to list calls there is nothing to wait for, and a person can give up.
+func TestEndCallsStops(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, _ := gate(t, "desktop")
+		g.Ledger, g.Upstream = nil, &switchboard{noKey: true}
+		if err := g.EndCalls(t.Context(), "grace", func(policy.Ended) {}); err == nil || !strings.Contains(err.Error(), "key") {
+			t.Errorf("%v", err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		g.Upstream = &switchboard{toCome: 1000}
+		if err := g.EndCalls(ctx, "grace", func(policy.Ended) {}); err != context.DeadlineExceeded {
+			t.Errorf("%v", err)
+		}
+	})
+}
