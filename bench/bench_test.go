@@ -13,8 +13,6 @@ import (
 	"github.com/mark3labs/mcp-go/server"
 
 	"github.com/sippet-ai/sippet-mcp/ledger/ledgertest"
-	"github.com/sippet-ai/sippet-mcp/policy"
-	"github.com/sippet-ai/sippet-mcp/rpc"
 	"github.com/sippet-ai/sippet-mcp/tools"
 )
 
@@ -47,7 +45,7 @@ func TestRun(t *testing.T) {
 			}
 		}
 	}
-	if len(r.Parts) != 7 || len(r.Memory) != 4 {
+	if len(r.Parts) != 11 || len(r.Memory) != 4 || len(r.Commits) != 3 || r.Commits[2].VsBare <= 0 {
 		t.Errorf("%d parts, %d figures of memory", len(r.Parts), len(r.Memory))
 	}
 	var table, doc bytes.Buffer
@@ -70,12 +68,14 @@ func BenchmarkCall(b *testing.B) {
 }
 
 func handle(b *testing.B, s *server.MCPServer, tool, args string) {
-	message := json.RawMessage(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"` + tool + `","arguments":` + args + `}}`)
+	message := func() json.RawMessage {
+		return json.RawMessage(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"` + tool + `","arguments":` + numbered(args) + `}}`)
+	}
 	b.ReportAllocs()
 	var out []byte
 	for b.Loop() {
 		var err error
-		if out, err = json.Marshal(s.HandleMessage(context.Background(), message)); err != nil {
+		if out, err = json.Marshal(s.HandleMessage(context.Background(), message())); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -89,16 +89,11 @@ func handle(b *testing.B, s *server.MCPServer, tool, args string) {
 func oursServer(b *testing.B, base string) *server.MCPServer {
 	b.Helper()
 	log := slog.New(slog.DiscardHandler)
-	c, err := rpc.New(rpc.Config{BaseURL: base, Key: key, Log: log})
+	gate, closing, err := newGate(base, ledgertest.Open(b))
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(c.Close)
-	p, err := policy.Load("desktop")
-	if err != nil {
-		b.Fatal(err)
-	}
-	gate := &policy.Gate{Policy: p, Upstream: c, Ledger: ledgertest.Open(b), Wait: time.Minute, Now: time.Now, Log: log}
+	b.Cleanup(closing)
 	s, err := tools.NewServer(tools.Options{Version: "bench", Runner: &tools.Runner{Gate: gate}, Log: log})
 	if err != nil {
 		b.Fatal(err)

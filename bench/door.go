@@ -39,8 +39,12 @@ func (w *world) spawn(p pair) (door, error) {
 		if addr != "" {
 			args = append(args, "--addr", addr)
 		}
+		state, err := os.MkdirTemp(w.dir, "state")
+		if err != nil {
+			return nil, err
+		}
 		cmd = exec.Command(w.program, args...)
-		cmd.Env = append(os.Environ(), "SIPPET_BASE_URL="+w.upstream, "SIPPET_SECRET_KEY="+key)
+		cmd.Env = append(os.Environ(), "SIPPET_BASE_URL="+w.upstream, "SIPPET_SECRET_KEY="+key, "SIPPET_STATE_DIR="+state)
 	}
 	cmd.Stderr = os.Stderr
 	var d door

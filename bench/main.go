@@ -9,6 +9,10 @@
 // with a fixed page of 25 contacts of 7 fields. One client, the same for all,
 // sends the calls and reads the answers without decoding them.
 //
+// Two parts look at the ledger alone: how many calls a second it makes durable,
+// over bare commits of one row each by SQLite; and what the gate's calls take
+// with it and without, in this process, the upstream in its own.
+//
 // Doors take turns in short rounds. Times are of single calls over all rounds;
 // a ratio is the median of the rounds' own ratios (the p50 of one door in a
 // round over that of another in the same round), so that a busy machine
@@ -81,7 +85,7 @@ func (w *world) run() (*report, error) {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	w.program = filepath.Join(dir, "sippet-mcp")
+	w.dir, w.program = dir, filepath.Join(dir, "sippet-mcp")
 	if out, err := exec.Command("go", "build", "-o", w.program, "github.com/sippet-ai/sippet-mcp/cmd/sippet-mcp").CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("building the program: %w\n%s", err, out)
 	}
@@ -91,7 +95,7 @@ func (w *world) run() (*report, error) {
 	}
 	defer stop()
 	r := &report{Go: runtime.Version(), CPUs: runtime.NumCPU(), Rounds: w.rounds, Round: w.round.String(), Calls: w.many}
-	for _, part := range []func(*report) error{w.reads, w.writes, w.lists, w.starts, w.memory} {
+	for _, part := range []func(*report) error{w.reads, w.writes, w.lists, w.starts, w.commits, w.records, w.memory} {
 		if err := part(r); err != nil {
 			return nil, err
 		}

@@ -8,13 +8,24 @@ import (
 
 // report is all that a run found.
 type report struct {
-	Go     string   `json:"go"`
-	CPUs   int      `json:"cpus"`
-	Rounds int      `json:"rounds"`
-	Round  string   `json:"round"`
-	Calls  int      `json:"calls"`
-	Parts  []part   `json:"parts"`
-	Memory []memory `json:"memory"`
+	Go      string    `json:"go"`
+	CPUs    int       `json:"cpus"`
+	Rounds  int       `json:"rounds"`
+	Round   string    `json:"round"`
+	Calls   int       `json:"calls"`
+	Parts   []part    `json:"parts"`
+	Commits []commits `json:"commits"`
+	Memory  []memory  `json:"memory"`
+}
+
+// commits is how fast the ledger makes calls durable for so many callers at once.
+type commits struct {
+	Callers   int     `json:"callers"`
+	PerSecond float64 `json:"perSecond"`
+	// Bare is the rate of one writer's single-row commits between; VsBare the median of the rounds' ratios.
+	Bare   float64 `json:"bare"`
+	VsBare float64 `json:"vsBare"`
+	P50    float64 `json:"p50"`
 }
 
 // part is one kind of work, through every door.
@@ -60,6 +71,10 @@ func (r *report) print(w io.Writer) {
 		for _, f := range p.Figures {
 			fmt.Fprintf(w, "%-30s %9.0f %9.0f %9s %9.0f %9s %8s\n", f.Name, f.P50, f.P95, given("%.0f", f.CPU), f.PerSecond, given("%.2f", f.VsDirect), given("%.2f", f.VsBare))
 		}
+	}
+	fmt.Fprintf(w, "\n\x1b[1m%-30s %9s %9s %9s %9s\x1b[0m\n", "durable intents", "p50 µs", "per s", "bare /s", "× bare")
+	for _, c := range r.Commits {
+		fmt.Fprintf(w, "%-30s %9.0f %9.0f %9.0f %9.2f\n", fmt.Sprintf("%d at a time", c.Callers), c.P50, c.PerSecond, c.Bare, c.VsBare)
 	}
 	fmt.Fprintf(w, "\n\x1b[1m%-30s %9s %9s\x1b[0m\n", "resident memory, MiB", "at start", "later")
 	for _, m := range r.Memory {

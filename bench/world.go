@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
+	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -15,18 +17,32 @@ type world struct {
 	round    time.Duration
 	rounds   int
 	many     int
+	dir      string // for what servers keep
 }
 
 const (
-	readArgs  = `{"fields":["id","fullName","email","phoneE164","defaultLanguage","deletedAt","erasedAt"],"page":{"limit":25}}`
-	writeArgs = `{"fields":["id","fullName"],"input":{"fullName":"Ada Lovelace","phoneE164":"+15555550123"}}`
+	readArgs = `{"fields":["id","fullName","email","phoneE164","defaultLanguage","deletedAt","erasedAt"],"page":{"limit":25}}`
+	// The number is another one each time: the same write twice would be answered from the record.
+	writeArgs = `{"fields":["id","fullName"],"input":{"fullName":"Ada Lovelace","phoneE164":"+1#"}}`
 )
 
-// task is one kind of call: the real tool with its arguments, and the bare server's tool that sends the same body.
+// task is one kind of call: the real tool with its arguments, in which # is a number, and the bare server's tool that
+// sends the same body.
 type task struct {
 	action, args string
 	bare         string
 	endpoints    []string
+}
+
+var numbers atomic.Int64
+
+// numbered gives the arguments of the next call.
+func numbered(args string) string {
+	before, after, ok := strings.Cut(args, "#")
+	if !ok {
+		return args
+	}
+	return before + strconv.FormatInt(1_000_000_000+numbers.Add(1), 10) + after
 }
 
 var (
@@ -43,20 +59,23 @@ func call(name string, d door, server string, t task) (work, error) {
 	if server == "bare" {
 		tool, args = t.bare, t.body()
 	}
-	params := `{"name":"` + tool + `","arguments":` + args + `}`
-	answer, err := d.ask("tools/call", tool, params)
+	ask := func() ([]byte, error) {
+		return d.ask("tools/call", tool, `{"name":"`+tool+`","arguments":`+numbered(args)+`}`)
+	}
+	answer, err := ask()
 	if err == nil && (!bytes.Contains(answer, []byte(`"structuredContent"`)) || bytes.Contains(answer, []byte(`"isError":true`))) {
 		err = fmt.Errorf("it answered %.300s", answer)
 	}
 	if err != nil {
 		return work{}, fmt.Errorf("%s: %w", name, err)
 	}
-	return work{name, func() error { _, err := d.ask("tools/call", tool, params); return err }, d.pid()}, nil
+	return work{name, func() error { _, err := ask(); return err }, d.pid()}, nil
 }
 
 func (w *world) direct(t task) work {
-	c, body := client(), []byte(t.body())
+	c := client()
 	return work{name: "direct", do: func() error {
+		body := []byte(numbered(t.body()))
 		for _, e := range t.endpoints {
 			if _, err := post(c, w.upstream, e, body); err != nil {
 				return err

@@ -169,7 +169,7 @@ func (g *Gate) road(ctx context.Context, c Call, x *ledger.Txn, a Answer) Answer
 func (g *Gate) run(ctx context.Context, c Call, x *ledger.Txn, a Answer) Answer {
 	p := c.Payload
 	if p.Action.Class == schemas.Read && x.Grant == "" {
-		res, err := g.send(ctx, request(p))
+		res, err := g.send(ctx, p, p.Action.Deadline())
 		a.Data, a.Err, a.status = res.Data, asError(err), res.Status
 		return a
 	}
@@ -182,7 +182,7 @@ func (g *Gate) run(ctx context.Context, c Call, x *ledger.Txn, a Answer) Answer 
 	}
 	a.intent = true
 	began := time.Now()
-	res, err := g.send(ctx, request(p))
+	res, err := g.send(ctx, p, p.Action.Deadline())
 	a.Data, a.Err, a.status = res.Data, asError(err), res.Status
 	end := ledger.Settlement{Intent: intent.ID, State: progress(a.Err, res.Sent), Sent: res.Sent, Status: res.Status,
 		Outcome: a.Outcome(), Latency: time.Since(began), Result: a.Data}
@@ -204,7 +204,9 @@ func (g *Gate) run(ctx context.Context, c Call, x *ledger.Txn, a Answer) Answer 
 }
 
 // send is the only place from which anything runs.
-func (g *Gate) send(ctx context.Context, r rpc.Request) (rpc.Result, error) {
+func (g *Gate) send(ctx context.Context, p *schemas.Payload, deadline time.Duration) (rpc.Result, error) {
+	r := request(p)
+	r.Deadline = deadline
 	return g.Upstream.Run(ctx, r)
 }
 
@@ -233,9 +235,7 @@ func (g *Gate) replaced(ctx context.Context, p *schemas.Payload) json.RawMessage
 	if before == nil {
 		return nil
 	}
-	r := request(before)
-	r.Deadline = lookBack
-	res, err := g.send(ctx, r)
+	res, err := g.send(ctx, before, lookBack)
 	if err != nil {
 		g.Log.LogAttrs(ctx, slog.LevelWarn, "what an update replaces could not be read, so it cannot be undone",
 			slog.String("action", p.Action.Name), slog.String("cause", err.Error()))

@@ -88,7 +88,7 @@ func (h *hangup) look(ctx context.Context) (live []Ended, waiting int, fault *sc
 		if err != nil {
 			return nil, 0, err
 		}
-		res, e := h.send(ctx, request(p))
+		res, e := h.send(ctx, p, p.Action.Deadline())
 		if e != nil {
 			return nil, 0, asError(e)
 		}
@@ -159,7 +159,7 @@ func (h *hangup) one(ctx context.Context, call string) *schemas.Error {
 		h.unrecorded(err)
 	}
 	began := time.Now()
-	res, e := h.send(ctx, request(p))
+	res, e := h.send(ctx, p, p.Action.Deadline())
 	fault = asError(e)
 	if intent.ID != "" {
 		a := Answer{Err: fault}
