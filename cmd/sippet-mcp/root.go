@@ -33,7 +33,8 @@ by the environment variable that its help names.`,
 	root.SetOut(p.out)
 	root.SetErr(p.err)
 	root.SetIn(p.in)
-	root.AddCommand(newStdio(p), newHTTP(p), newCall(p), newActions(p), newSandbox(p))
+	root.AddCommand(newStdio(p), newHTTP(p), newCall(p), newActions(p), newSandbox(p),
+		newStop(p), newResume(p), newAudit(p))
 	eachCommand(root, nameVariables)
 	return root
 }

@@ -14,7 +14,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"sippet-mcp": main})
+	testscript.Main(m, map[string]func(){"sippet-mcp": main, "sqlite": sqlite})
 }
 
 // The program's behaviour, as a person at a shell sees it. $LIVE is a stand-in

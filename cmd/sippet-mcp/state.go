@@ -2,8 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io/fs"
 	"log/slog"
+	"os"
 	"path/filepath"
+
+	"github.com/spf13/cobra"
 
 	"github.com/sippet-ai/sippet-mcp/ledger"
 )
@@ -23,4 +29,83 @@ func openLedger(ctx context.Context, dir string, sandbox bool, log *slog.Logger)
 		dir = filepath.Join(dir, sandboxState)
 	}
 	return ledger.Open(ctx, ledger.Options{Dir: dir, Log: log})
+}
+
+// ledgerOptions say which ledger a command asks.
+type ledgerOptions struct {
+	stateDir string
+	sandbox  bool
+}
+
+func (o *ledgerOptions) flags(c *cobra.Command) {
+	c.Flags().StringVar(&o.stateDir, "state-dir", "", stateDirHelp)
+	c.Flags().BoolVar(&o.sandbox, "sandbox", false, "ask the sandbox's ledger, not that of what really ran")
+}
+
+// with opens a ledger that is there and runs do with it. Where there is none
+// it says so: an empty one made in passing would answer that nothing ran.
+func (o *ledgerOptions) with(ctx context.Context, p *program, do func(*ledger.SQLite) error) error {
+	log, err := newLogger(p, "warn")
+	if err != nil {
+		return err
+	}
+	dir := o.stateDir
+	if dir == "" {
+		if dir, err = makeState(""); err != nil {
+			return err
+		}
+	}
+	live, sandbox := dir, filepath.Join(dir, sandboxState)
+	here, other, way := live, sandbox, "with --sandbox"
+	if o.sandbox {
+		here, other, way = sandbox, live, "without --sandbox"
+	}
+	if !hasLedger(here) {
+		if hasLedger(other) {
+			return fmt.Errorf("nothing is recorded in %s yet; the other ledger, %s, is asked %s", here, other, way)
+		}
+		return fmt.Errorf("nothing is recorded in %s yet; another directory is named by --state-dir", here)
+	}
+	l, err := openLedger(ctx, dir, o.sandbox, log)
+	if err != nil {
+		return damaged(err)
+	}
+	err = do(l)
+	// Whatever do wrote is durable by now; closing adds a checkpoint.
+	if e := l.Close(); e != nil && err == nil {
+		log.Warn("closing the ledger", "err", e)
+	}
+	return damaged(err)
+}
+
+// hasLedger reports whether a folder has a ledger, or has lost one: that is for ledger.Open to say.
+func hasLedger(dir string) bool {
+	for _, name := range []string{ledger.File, ledger.CheckpointFile} {
+		if _, err := os.Stat(filepath.Join(dir, name)); !errors.Is(err, fs.ErrNotExist) {
+			return true
+		}
+	}
+	return false
+}
+
+// damaged adds to a damaged ledger's error which record it is, where it is one: its own says what to do only.
+func damaged(err error) error {
+	var t *ledger.Trouble
+	var store interface{ Code() int } // SQLite's own errors know the file only
+	if errors.As(err, &t) && t.Kind == ledger.Corrupt && t.Err != nil && !errors.As(t.Err, &store) {
+		return fmt.Errorf("%w (%w; `sippet-mcp audit verify` finds all that is wrong)", err, t.Err)
+	}
+	return err
+}
+
+// same gives the flags with which another command asks the same ledger.
+func (o *ledgerOptions) same() string {
+	s := ""
+	if o.sandbox {
+		s += " --sandbox"
+	}
+	if o.stateDir != "" {
+		s += " --state-dir " + quote(absolute(o.stateDir))
+	}
+	return s
 }

@@ -1,0 +1,248 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sippet-ai/sippet-mcp/ledger"
+	"github.com/sippet-ai/sippet-mcp/schemas"
+)
+
+func newAudit(p *program) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "audit",
+		Short: "See what was done, by whom and with whose yes, and check that nobody changed it",
+		Long: `See what was asked, agreed to, done and read: every call leaves records in a
+chain in which each holds the hash of the one before. What concerns persons is
+sealed, and shown to whoever has the state directory with its keys.
+
+A terminal gets tables, a pipe gets JSON: one object a line for what is a list.`,
+		Example: `  sippet-mcp audit list --since 2h
+  sippet-mcp audit show 17
+  sippet-mcp audit verify`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	c.AddCommand(newAuditList(p), newAuditShow(p), newAuditSubject(p), newAuditUndo(p), newAuditIntents(p), newAuditResolve(p),
+		newAuditVerify(p), newAuditExport(p), newAuditErase(p))
+	return c
+}
+
+// entry is a record as a pipe gets it: its own fields and whom it concerns, without what is sealed.
+type entry struct {
+	ledger.Record
+	People []string `json:"people,omitempty"`
+	// Erased is true where the key to what was sealed is destroyed.
+	Erased bool `json:"erased,omitempty"`
+}
+
+func newEntry(r ledger.Record) entry {
+	e := entry{Record: r, People: r.People, Erased: erased(&r)}
+	e.Sealed = nil
+	return e
+}
+
+// erased reports whether a record held something that can no longer be read.
+func erased(r *ledger.Record) bool { return r.Sealed != nil && r.Private == nil }
+
+// writeJSON writes one line, in which nothing is hidden that a terminal at the end of the pipe would obey.
+func writeJSON(w io.Writer, v any) error {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return err
+	}
+	_, err := w.Write(visible(b.Bytes()))
+	return err
+}
+
+// visible writes invisible characters and terminal controls in JSON as escapes; it stays the same document.
+func visible(doc []byte) []byte {
+	var b bytes.Buffer
+	for _, r := range string(doc) {
+		s := string(r)
+		if r >= 0x7f {
+			if _, n := schemas.Clean(s); n > 0 {
+				s = ascii([]byte(s))
+			}
+			if r == 0x7f {
+				s = `\u007f`
+			}
+		}
+		b.WriteString(s)
+	}
+	return b.Bytes()
+}
+
+var days = regexp.MustCompile(`^(\d{1,4})([dw])$`)
+
+// parseTime takes a time in RFC 3339, a day, or an age such as 90m, 2h, 7d or 2w. Empty is no time.
+func parseTime(flag, s string, now time.Time) (time.Time, error) {
+	if s == "" {
+		return time.Time{}, nil
+	}
+	if t, err := time.Parse(time.RFC3339, s); err == nil {
+		return t, nil
+	}
+	if t, err := time.ParseInLocation(time.DateOnly, s, time.Local); err == nil {
+		return t, nil
+	}
+	if m := days.FindStringSubmatch(s); m != nil {
+		n, _ := strconv.Atoi(m[1])
+		if m[2] == "w" {
+			n *= 7
+		}
+		return now.AddDate(0, 0, -n), nil
+	}
+	if d, err := time.ParseDuration(s); err == nil && d >= 0 {
+		return now.Add(-d), nil
+	}
+	return time.Time{}, fmt.Errorf("--%s: %q is no time: give an age such as 2h or 7d, a day such as 2026-03-01, or RFC 3339 such as 2026-03-01T12:00:00Z", flag, s)
+}
+
+// period is a time filter's two flags.
+type period struct{ since, until string }
+
+func (o *period) flags(c *cobra.Command) {
+	c.Flags().StringVar(&o.since, "since", "", "from then on: an age such as 2h or 7d, a day, or a time in RFC 3339")
+	c.Flags().StringVar(&o.until, "until", "", "before then: likewise")
+}
+
+func (o *period) times(now time.Time) (since, until time.Time, err error) {
+	if since, err = parseTime("since", o.since, now); err != nil {
+		return
+	}
+	if until, err = parseTime("until", o.until, now); err == nil && !until.IsZero() && until.Before(since) {
+		err = errors.New("--until is before --since, so nothing can be between")
+	}
+	return
+}
+
+var (
+	uuid  = regexp.MustCompile(`^(?i:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$`)
+	phone = regexp.MustCompile(`^\+[1-9][0-9]{6,14}$`)
+	email = regexp.MustCompile(`^[^\s@]+@[^\s@]+$`)
+)
+
+// subjectOf names a person as the ledger does: contact:<id>, phone:<E.164> or email:<address>.
+func subjectOf(s string) (string, error) {
+	kind, bare, named := strings.Cut(s, ":")
+	if !named || kind != "contact" && kind != "phone" && kind != "email" {
+		kind, bare = "", s
+	}
+	number := strings.NewReplacer(" ", "", "-", "", "(", "", ")", "", ".", "").Replace(bare)
+	switch {
+	case (kind == "" || kind == "contact") && uuid.MatchString(bare):
+		return "contact:" + strings.ToLower(bare), nil
+	case (kind == "" || kind == "phone") && phone.MatchString(number):
+		return "phone:" + number, nil
+	case (kind == "" || kind == "email") && email.MatchString(bare):
+		return "email:" + strings.ToLower(bare), nil
+	}
+	return "", fmt.Errorf("%q is no contact: give a contact's id, a phone number such as +447700900900, or an email address", schemas.Escape(s, 80))
+}
+
+// localTime is short: the day only where it is not today.
+func localTime(t, now time.Time) string {
+	t, now = t.Local(), now.Local()
+	switch {
+	case t.Format(time.DateOnly) == now.Format(time.DateOnly):
+		return t.Format(time.TimeOnly)
+	case t.Year() == now.Year():
+		return t.Format("2 Jan 15:04:05")
+	}
+	return t.Format("2006-01-02 15:04")
+}
+
+// what tells in a few words what a record is about; nothing in it can write to the terminal.
+func what(r *ledger.Record) string {
+	const most = 100 // characters
+	by := ""
+	if r.By != "" {
+		by = " by " + schemas.Escape(r.By, 60)
+	}
+	switch r.Phase {
+	case ledger.PhaseAsked, ledger.PhasePrepared, ledger.PhaseRead, ledger.PhaseRefused:
+		switch {
+		case erased(r):
+			return "about somebody who was erased"
+		case r.Phase == ledger.PhaseRefused && r.Why != "":
+			return schemas.Escape(r.Why, most)
+		}
+		return schemas.Escape(brief(r.Private), most)
+	case ledger.PhaseAnswered:
+		return r.State + by
+	case ledger.PhaseSent:
+		return "on its way to Sippet"
+	case ledger.PhaseSettled:
+		s := r.State
+		if r.Status != 0 {
+			s += fmt.Sprintf(", HTTP %d", r.Status)
+		}
+		if r.Latency != 0 {
+			s += ", " + latency(r.Latency)
+		}
+		return s
+	case ledger.PhaseSwept:
+		return "nobody settled it, so nobody knows how it ended"
+	case ledger.PhaseDropped:
+		return count(r.Count, "event") + " came too fast to be written"
+	case ledger.PhaseFrozen:
+		return "everything stopped" + by + because(r.Note) + ", " + count(r.Count, "question") + " void"
+	case ledger.PhaseResumed:
+		return "resumed" + by
+	case ledger.PhaseErased:
+		return fmt.Sprintf("%s of persons destroyed (%s)", count(int64(len(r.Subjects)), "key"), schemas.Escape(r.By, 80))
+	case ledger.PhasePruned:
+		return fmt.Sprintf("%s, up to %d, older than the retention removed", count(r.Count, "record"), r.Upto)
+	case ledger.PhaseResolved:
+		return r.State + by + because(r.Note)
+	}
+	return schemas.Escape(r.Note, most)
+}
+
+// brief is the card's sentence, else what was asked for.
+func brief(s *ledger.Private) string {
+	if s == nil {
+		return ""
+	}
+	var card struct {
+		Sentence string `json:"sentence"`
+	}
+	if json.Unmarshal(s.Card, &card) == nil && card.Sentence != "" {
+		return card.Sentence
+	}
+	var parts []string
+	schemas.EachJSON(s.Payload, func(k, v []byte) {
+		if name := schemas.DecodeString(k); name != "action" && name != "fields" {
+			parts = append(parts, name+" "+string(v))
+		}
+	})
+	return strings.Join(parts, ", ")
+}
+
+func latency(micros int64) string {
+	d := time.Duration(micros) * time.Microsecond
+	if d > time.Second {
+		return d.Round(10 * time.Millisecond).String()
+	}
+	return d.Round(100 * time.Microsecond).String()
+}
+
+// or gives a text for a table's cell, or a dash.
+func or(s string, most int) string {
+	if s == "" {
+		return "-"
+	}
+	return schemas.Escape(s, most)
+}

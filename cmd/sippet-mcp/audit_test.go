@@ -1,0 +1,388 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/sippet-ai/sippet-mcp/ledger"
+	"github.com/sippet-ai/sippet-mcp/schemas"
+)
+
+// sqlite FILE STATEMENT changes a ledger behind the program's back, for scripts.
+func sqlite() {
+	db, err := sql.Open("sqlite", os.Args[1])
+	if err == nil {
+		_, err = db.Exec(os.Args[2])
+	}
+	if err == nil {
+		err = db.Close()
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+const (
+	somebody = "contact:c0000000-0000-4000-8000-000000000001"
+	another  = "contact:c0000000-0000-4000-8000-000000000002"
+	evil     = "x\x1b]0;pwned\x07\x1b[2J\u202e\u009b31m\u2028"
+)
+
+// filled makes a state directory whose ledger has a call of every kind, with hostile text wherever somebody else chooses
+// it, and gives the intents: one that ran, one of which nobody knows.
+func filled(t *testing.T) (dir string, ran, unknown ledger.Intent) {
+	t.Helper()
+	dir = t.TempDir()
+	l, err := openLedger(t.Context(), dir, false, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := ledger.Txn{Call: ledger.Call{Principal: "ada (stdio)", Client: evil, Action: "update_contact", Class: schemas.Write, Hash: "1",
+		Decision: "confirm", Why: "because " + evil, Policy: "v1", Subjects: []string{somebody},
+		Payload:  []byte(`{"action":"update_contact","identity":"c0000000-0000-4000-8000-000000000001","input":{"fullName":"Grace` + "\u202e\u009b" + `"}}`),
+		Replaced: []byte(`{"fullName":"Ada"}`), Card: []byte(`{"sentence":"Change the contact` + "\u202e" + `.","effect":"Nobody notices.","reason":"asked` + "\u009b" + `"}`)}}
+	g := ledger.Grant{ID: ledger.NewID(), Principal: x.Principal, Action: x.Action, Hash: x.Hash, Policy: x.Policy, Needs: "confirm", Subjects: x.Subjects,
+		Payload: x.Payload, Card: x.Card, Expires: time.Now().Add(time.Minute)}
+	must(t, l.Ask(t.Context(), g))
+	must(t, l.Answer(t.Context(), g, ledger.Granted, "ada"+evil))
+	x.Grant = g.ID
+	ran, err = l.Commit(t.Context(), x)
+	must(t, err)
+	must(t, l.Settle(t.Context(), ledger.Settlement{Intent: ran.ID, State: ledger.Succeeded, Sent: true, Status: 200, Outcome: schemas.Done, Latency: time.Millisecond, Result: []byte(`{"id":"1","fullName":"` + "\u202e" + `"}`)}))
+	y := ledger.Txn{Call: ledger.Call{Principal: "ada (stdio)", Action: "create_contact", Class: schemas.Write, Hash: "2", Decision: "validate", Subjects: []string{somebody, another},
+		Payload: []byte(`{"action":"create_contact","input":{"fullName":"Bob"}}`)}}
+	unknown, err = l.Commit(t.Context(), y)
+	must(t, err)
+	must(t, l.Settle(t.Context(), ledger.Settlement{Intent: unknown.ID, State: ledger.Unknown, Sent: true, Outcome: schemas.OutcomeUnknown}))
+	l.Note(ledger.Event{Call: ledger.Call{Principal: evil, Action: "delete_contact", Class: schemas.Destructive, Decision: "deny", Why: evil}, Outcome: schemas.Denied})
+	// A question that waits, for a stop to void.
+	g.ID, g.Hash, g.Expires = ledger.NewID(), "3", time.Now().Add(time.Hour)
+	must(t, l.Ask(t.Context(), g))
+	must(t, l.Close())
+	return dir, ran, unknown
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// at runs the program; on a terminal where who is there, in a pipe where nil.
+func at(t *testing.T, ctx context.Context, who *someone, dir string, args ...string) (code int, out, errs string) {
+	t.Helper()
+	var o, e bytes.Buffer
+	p := &program{in: strings.NewReader(""), out: &o, err: &e, env: func(string) string { return "" }, outTerminal: who != nil, errTerminal: who != nil,
+		terminal: func() (terminal, error) {
+			if who == nil {
+				return nil, errors.New("none")
+			}
+			return who, nil
+		}}
+	code = p.run(ctx, append(args, "--state-dir", dir))
+	return code, o.String(), e.String()
+}
+
+func TestAuditOnATerminal(t *testing.T) {
+	dir, ran, unknown := filled(t)
+	for _, c := range []struct {
+		args []string
+		code int
+		want []string // in stdout and stderr
+	}{
+		{[]string{"audit", "list"}, 0, []string{"\x1b[1mnr ", "confirm", ran.ID, "Change the contact\\u{202e}.", "\x1b[33moutcome_unknown", "granted by ada"}},
+		{[]string{"audit", "list", "--phase", "refused", "--limit", "1"}, 0, []string{"delete_contact", "\x1b[31mdenied"}},
+		{[]string{"audit", "list", "--caller", "nobody"}, 0, []string{"nothing found"}},
+		{[]string{"audit", "show", ran.ID}, 0, []string{"update_contact: succeeded", "answer     granted by ada", "What it replaced", `"fullName": "Ada"`,
+			"What the person was shown", "Nobody notices.", "Written by the AI as its reason: asked\\u{9b}", "What Sippet answered", "asked", "settled"}},
+		{[]string{"audit", "show", ran.Grant}, 0, []string{"update_contact: spent", "What Sippet answered"}},
+		{[]string{"audit", "show", "1"}, 0, []string{"update_contact: spent"}},
+		{[]string{"audit", "show", unknown.ID}, 0, []string{"create_contact: unknown", "with list_contacts", "audit resolve " + unknown.ID}},
+		{[]string{"audit", "show", "999"}, 1, []string{"there is no record 999"}},
+		{[]string{"audit", "show", evil}, 1, []string{"is no intent, grant or record"}},
+		{[]string{"audit", "subject", "c0000000-0000-4000-8000-000000000001"}, 0, []string{"update_contact", "create_contact"}},
+		{[]string{"audit", "subject", "+447700900900"}, 0, []string{"nothing is recorded of phone:+447700900900"}},
+		{[]string{"audit", "undo", ran.ID}, 0, []string{`sippet-mcp call update_contact '{"identity":"c0000000-0000-4000-8000-000000000001","input":{"fullName":"Ada"}}'`, "Nothing was run"}},
+		{[]string{"audit", "undo", unknown.ID}, 1, []string{"nobody knows whether intent " + unknown.ID + " ran"}},
+		{[]string{"audit", "intents"}, 0, []string{unknown.ID, "list_contacts", "audit resolve"}},
+		{[]string{"audit", "verify"}, 0, []string{"Everything is as it was written", "kept elsewhere"}},
+		{[]string{"audit", "export"}, 0, []string{`"phase":"asked"`, `\u009b`}},
+		{[]string{"stop", "--note", evil}, 0, []string{"Stopped, by " + me() + " just now", "1 question to a person", "Resume with: sippet-mcp resume --state-dir"}},
+		{[]string{"stop"}, 0, []string{"Stopped already, by " + me(), "No question to a person was waiting"}},
+		{[]string{"audit", "list", "--phase", "frozen"}, 0, []string{"everything stopped by " + me() + " (x", "1 question void", "0 questions void"}},
+		{[]string{"resume"}, 0, []string{"Resumed. It was stopped by " + me()}},
+		{[]string{"resume"}, 0, []string{"Nothing was stopped."}},
+	} {
+		t.Run(strings.Join(c.args[:min(3, len(c.args))], " "), func(t *testing.T) {
+			code, out, errs := at(t, t.Context(), &someone{}, dir, c.args...)
+			if code != c.code {
+				t.Errorf("exit code %d, want %d", code, c.code)
+			}
+			for _, w := range c.want {
+				if !strings.Contains(out+errs, w) {
+					t.Errorf("no %q in\n%s%s", w, out, errs)
+				}
+			}
+			for _, bad := range []string{"\x1b]", "\x1b[2J", "\x07", "\u202e", "\u009b", "\u2028"} {
+				if strings.Contains(out+errs, bad) {
+					t.Errorf("%q is in\n%q", bad, out+errs)
+				}
+			}
+		})
+	}
+}
+
+// In a pipe everything is there, and nothing that a terminal at its end would obey.
+func TestAuditInAPipe(t *testing.T) {
+	dir, ran, unknown := filled(t)
+	one := func(args ...string) map[string]any {
+		t.Helper()
+		code, out, errs := at(t, t.Context(), nil, dir, args...)
+		var m map[string]any
+		if err := json.Unmarshal([]byte(out), &m); err != nil || code != 0 || errs != "" || strings.Count(out, "\n") != 1 {
+			t.Fatalf("exit code %d, %v: %s%s", code, err, out, errs)
+		}
+		for _, r := range out {
+			if _, n := schemas.Clean(string(r)); n > 0 {
+				t.Errorf("%q is in %q", r, out)
+			}
+		}
+		return m
+	}
+	m := one("audit", "show", ran.ID)
+	if got := m["payload"].(map[string]any)["input"].(map[string]any)["fullName"]; got != "Grace\u202e\u009b" {
+		t.Errorf("the payload lost something: %q", got)
+	}
+	if m["client"] != evil || len(m["records"].([]any)) != 4 || !cmp.Equal(m["people"], []any{somebody}) {
+		t.Errorf("got %v", m)
+	}
+	one("audit", "list", "--phase", "refused")
+	one("audit", "intents", "--unknown")
+	u := one("audit", "undo", ran.ID)
+	if u["action"] != "update_contact" || !strings.HasPrefix(u["command"].(string), "sippet-mcp call update_contact ") {
+		t.Errorf("undo: %v", u)
+	}
+	s := one("stop", "--note", "lunch")
+	if s["stopped"] != true || s["voided"] != 1.0 || s["note"] != "lunch" || s["already"] != nil {
+		t.Errorf("stop: %v", s)
+	}
+	if s = one("stop"); s["already"] != true || s["note"] != "lunch" {
+		t.Errorf("stop again: %v", s)
+	}
+	if s = one("resume"); s["resumed"] != true || s["note"] != "lunch" {
+		t.Errorf("resume: %v", s)
+	}
+	one("audit", "resolve", unknown.ID, "--as", "failed", "--note", "looked")
+	for _, id := range []string{unknown.ID, "nonsense"} {
+		if code, _, errs := at(t, t.Context(), nil, dir, "audit", "resolve", id, "--as", "failed", "--note", "looked"); code != 1 || !strings.Contains(errs, id) {
+			t.Errorf("resolving %s: %d, %s", id, code, errs)
+		}
+	}
+	v := one("audit", "verify")
+	if v["ok"] != true || v["intents"] != 2.0 || v["outside"] != false {
+		t.Errorf("verify: %v", v)
+	}
+}
+
+// What was sealed is never in a list, and after erasing nowhere; what is left says so.
+func TestAuditOfSomebodyErased(t *testing.T) {
+	dir, ran, unknown := filled(t)
+	contact := strings.TrimPrefix(somebody, "contact:")
+	if code, _, errs := at(t, t.Context(), nil, dir, "audit", "erase", contact); code != 1 || !strings.Contains(errs, "--yes") {
+		t.Errorf("without a terminal: %d, %s", code, errs)
+	}
+	who := &someone{Reader: strings.NewReader("yes\n"), answer: "no\n"}
+	if code, _, errs := at(t, t.Context(), who, dir, "audit", "erase", contact); code != 1 || !strings.Contains(errs, "nothing is erased") {
+		t.Errorf("no: %d, %s", code, errs)
+	}
+	who = &someone{answer: "yes\n"}
+	code, out, errs := at(t, t.Context(), who, dir, "audit", "erase", contact, "+447700900900")
+	if code != 1 || !strings.Contains(out, somebody+" is erased: what") || !strings.Contains(errs, "nothing is recorded of phone:+447700900900") {
+		t.Errorf("yes: %d, %s%s", code, out, errs)
+	}
+	if q := who.shown.String(); !strings.Contains(q, somebody+": 5 records, 1 of them also about others") || !strings.Contains(q, "phone:+447700900900: 0 records") {
+		t.Errorf("the question was %s", q)
+	}
+	for _, id := range []string{ran.ID, unknown.ID} {
+		_, out, _ = at(t, t.Context(), nil, dir, "audit", "show", id)
+		var m matter
+		if err := json.Unmarshal([]byte(out), &m); err != nil || m.Erased == nil || m.Erased.By != me() || m.Payload != nil {
+			t.Errorf("%v: %s", err, out)
+		}
+		if strings.Contains(out, "Grace") || strings.Contains(out, "Bob") || strings.Contains(out, `"sealed"`) {
+			t.Errorf("it is still there: %s", out)
+		}
+	}
+	if _, out, _ = at(t, t.Context(), &someone{}, dir, "audit", "show", ran.ID); !strings.Contains(out, "erased     somebody whom this concerns was erased") {
+		t.Errorf("show says nothing of it:\n%s", out)
+	}
+	if code, _, errs = at(t, t.Context(), nil, dir, "audit", "undo", ran.ID); code != 1 || !strings.Contains(errs, "can no longer be read") {
+		t.Errorf("undo: %d, %s", code, errs)
+	}
+	if _, out, _ = at(t, t.Context(), nil, dir, "audit", "list", "--phase", "prepared", "--action", "update_contact"); !strings.Contains(out, `"erased":true`) {
+		t.Errorf("the list says nothing of it: %s", out)
+	}
+	if code, out, _ = at(t, t.Context(), nil, dir, "audit", "verify"); code != 0 || !strings.Contains(out, `"erased":1`) {
+		t.Errorf("verify: %d, %s", code, out)
+	}
+}
+
+// watched is what a program wrote so far.
+type watched struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (w *watched) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.b.Write(p)
+}
+
+func (w *watched) String() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.b.String()
+}
+
+func TestFollow(t *testing.T) {
+	dir, _, _ := filled(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var out, errs watched
+	p := &program{in: strings.NewReader(""), out: &out, err: &errs, env: func(string) string { return "" }}
+	ended := make(chan int)
+	go func() { ended <- p.run(ctx, []string{"audit", "list", "-f", "--phase", "frozen", "--state-dir", dir}) }()
+	time.Sleep(50 * time.Millisecond)
+	for n := range 2 {
+		if code, _, errs := at(t, t.Context(), nil, dir, "stop"); code != 0 {
+			t.Fatal(errs)
+		}
+		for end := time.Now().Add(10 * time.Second); strings.Count(out.String(), `"phase":"frozen"`) != n+1; time.Sleep(20 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("after %d stops: %s%s", n+1, out.String(), errs.String())
+			}
+		}
+	}
+	cancel()
+	if code := <-ended; code != 0 || errs.String() != "" || strings.Count(out.String(), "\n") != 2 {
+		t.Errorf("exit code %d, %s%s", code, out.String(), errs.String())
+	}
+}
+
+func TestTheListFitsTheTerminal(t *testing.T) {
+	records := []ledger.Record{
+		{Seq: 1, Time: time.Now(), Phase: ledger.PhasePrepared, Intent: strings.Repeat("0", 32), Principal: "ada (stdio)", Action: "start_bulk_outbound_call", Decision: "confirm",
+			Private: &ledger.Private{Card: []byte(`{"sentence":"Ring four hundred people with the AI agent of the winter campaign."}`)}},
+		{Seq: 2, Time: time.Now(), Phase: ledger.PhaseSettled, Action: "start_bulk_outbound_call", Outcome: schemas.OutcomeUnknown, State: "unknown"},
+	}
+	for _, c := range []struct {
+		screen int
+		head   []string
+	}{
+		{0, []string{"nr", "time", "phase", "action", "caller", "outcome", "decision", "id", "what"}},
+		{200, []string{"nr", "time", "phase", "action", "caller", "outcome", "decision", "id", "what"}},
+		{130, []string{"nr", "time", "phase", "action", "caller", "outcome", "decision", "what"}},
+		{110, []string{"nr", "time", "phase", "action", "caller", "outcome", "what"}},
+		{100, []string{"nr", "time", "phase", "action", "outcome", "what"}},
+		{60, []string{"nr", "time", "phase", "action", "outcome", "what"}},
+	} {
+		var b bytes.Buffer
+		l := &listing{w: &b, columns: recordColumns(time.Now()), paint: func(_, s string) string { return s }, screen: c.screen}
+		l.add(records)
+		l.add(records[1:])
+		lines := strings.Split(strings.TrimSpace(b.String()), "\n")
+		if got := strings.Fields(lines[0]); !cmp.Equal(got, c.head) || len(lines) != 4 || lines[2] != lines[3] {
+			t.Errorf("%d: got\n%s", c.screen, b.String())
+		}
+		for _, line := range lines {
+			if n := len([]rune(line)); c.screen >= 100 && n > c.screen {
+				t.Errorf("%d: %d characters in %q", c.screen, n, line)
+			}
+		}
+	}
+}
+
+func TestTimes(t *testing.T) {
+	now := time.Date(2026, 3, 10, 12, 0, 0, 0, time.UTC)
+	for in, want := range map[string]time.Time{
+		"": {}, "2h": now.Add(-2 * time.Hour), "1h30m": now.Add(-90 * time.Minute), "7d": now.AddDate(0, 0, -7), "2w": now.AddDate(0, 0, -14),
+		"2026-03-01T12:00:00+01:00": time.Date(2026, 3, 1, 11, 0, 0, 0, time.UTC), "2026-03-01": time.Date(2026, 3, 1, 0, 0, 0, 0, time.Local),
+	} {
+		if got, err := parseTime("since", in, now); err != nil || !got.Equal(want) {
+			t.Errorf("%q: %v, %v, want %v", in, got, err, want)
+		}
+	}
+	for _, in := range []string{"yesterday", "-2h", "7", "2026-13-01", "7d2h", "999999d"} {
+		if got, err := parseTime("since", in, now); err == nil || !strings.Contains(err.Error(), "--since") {
+			t.Errorf("%q: %v, %v", in, got, err)
+		}
+	}
+}
+
+func TestSubjects(t *testing.T) {
+	for in, want := range map[string]string{
+		"C0000000-0000-4000-8000-00000000000A": "contact:c0000000-0000-4000-8000-00000000000a", "contact:c0000000-0000-4000-8000-00000000000A": "contact:c0000000-0000-4000-8000-00000000000a",
+		"+44 7700 900-900": "phone:+447700900900", "phone:+447700900900": "phone:+447700900900", "Ada@Example.com": "email:ada@example.com", "email:ada@example.com": "email:ada@example.com",
+	} {
+		if got, err := subjectOf(in); err != nil || got != want {
+			t.Errorf("%q: %q, %v, want %q", in, got, err, want)
+		}
+	}
+	for _, in := range []string{"", "ada", "447700900900", "phone:ada@example.com", "email:+447700900900", "contact:", "+12", "contact:ada"} {
+		if got, err := subjectOf(in); err == nil {
+			t.Errorf("%q: %q", in, got)
+		}
+	}
+}
+
+// A stop that cannot be written is said, calls are ended all the same, and the exit code tells that nothing is stopped.
+func TestStopWithoutALedger(t *testing.T) {
+	dir, _, _ := filled(t)
+	must(t, os.Remove(filepath.Join(dir, ledger.MasterKeyFile)))
+	for _, c := range []struct {
+		broken, end bool
+		fails       error
+		code, ended int
+	}{{true, false, nil, 1, 0}, {true, true, nil, 1, 1}, {true, true, errors.New("no way"), 1, 1}, {false, true, nil, 0, 1}, {false, true, errors.New("no way"), 1, 1}} {
+		o := &stopOptions{endCalls: c.end, ledgerOptions: ledgerOptions{stateDir: dir}}
+		if !c.broken {
+			o.stateDir = t.TempDir()
+		}
+		ended := 0
+		o.hangUp = func(_ context.Context, by string) error {
+			ended++
+			if by != me() {
+				t.Errorf("by %q", by)
+			}
+			return c.fails
+		}
+		var out, errs bytes.Buffer
+		err := runStop(t.Context(), &program{out: &out, err: &errs, env: func(string) string { return "" }}, o)
+		var code exitCode
+		errors.As(err, &code)
+		if int(code) != c.code || ended != c.ended {
+			t.Errorf("%+v: exit code %d, ended %d", c, code, ended)
+		}
+		if said := strings.Contains(errs.String(), "NOTHING IS STOPPED: the key "); said != c.broken || (out.Len() == 0) != c.broken {
+			t.Errorf("%+v: %s%s", c, out.String(), errs.String())
+		}
+		if said := strings.Contains(errs.String(), "ending calls: no way"); said != (c.fails != nil) {
+			t.Errorf("%+v: %s", c, errs.String())
+		}
+	}
+}
