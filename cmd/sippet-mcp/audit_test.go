@@ -121,7 +121,7 @@ func TestAuditOnATerminal(t *testing.T) {
 		{[]string{"audit", "intents"}, 0, []string{unknown.ID, "list_contacts", "audit resolve"}},
 		{[]string{"audit", "verify"}, 0, []string{"Everything is as it was written", "kept elsewhere"}},
 		{[]string{"audit", "export"}, 0, []string{`"phase":"asked"`, `\u009b`}},
-		{[]string{"stop", "--note", evil}, 0, []string{"Stopped, by " + me() + " just now", "1 question to a person", "Resume with: sippet-mcp resume --state-dir"}},
+		{[]string{"stop", "--note", evil}, 0, []string{"Stopped, by " + me() + " just now", "1 question to a person", "the state directory " + dir, "Resume with: sippet-mcp resume --state-dir"}},
 		{[]string{"stop"}, 0, []string{"Stopped already, by " + me(), "No question to a person was waiting"}},
 		{[]string{"audit", "list", "--phase", "frozen"}, 0, []string{"everything stopped by " + me() + " (x", "1 question void", "0 questions void"}},
 		{[]string{"resume"}, 0, []string{"Resumed. It was stopped by " + me()}},
@@ -177,7 +177,7 @@ func TestAuditInAPipe(t *testing.T) {
 		t.Errorf("undo: %v", u)
 	}
 	s := one("stop", "--note", "lunch")
-	if s["stopped"] != true || s["voided"] != 1.0 || s["note"] != "lunch" || s["already"] != nil {
+	if s["stopped"] != true || s["voided"] != 1.0 || s["note"] != "lunch" || s["already"] != nil || s["new"] != nil || s["directory"] != dir {
 		t.Errorf("stop: %v", s)
 	}
 	if s = one("stop"); s["already"] != true || s["note"] != "lunch" {

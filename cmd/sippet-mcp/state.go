@@ -25,10 +25,15 @@ func openLedger(ctx context.Context, dir string, sandbox bool, log *slog.Logger)
 	if err != nil {
 		return nil, err
 	}
+	return ledger.Open(ctx, ledger.Options{Dir: ledgerDir(dir, sandbox), Log: log})
+}
+
+// ledgerDir is where in the state directory a ledger is.
+func ledgerDir(dir string, sandbox bool) string {
 	if sandbox {
-		dir = filepath.Join(dir, sandboxState)
+		return filepath.Join(dir, sandboxState)
 	}
-	return ledger.Open(ctx, ledger.Options{Dir: dir, Log: log})
+	return dir
 }
 
 // ledgerOptions say which ledger a command asks.
@@ -55,13 +60,12 @@ func (o *ledgerOptions) with(ctx context.Context, p *program, do func(*ledger.SQ
 			return err
 		}
 	}
-	live, sandbox := dir, filepath.Join(dir, sandboxState)
-	here, other, way := live, sandbox, "with --sandbox"
-	if o.sandbox {
-		here, other, way = sandbox, live, "without --sandbox"
-	}
-	if !hasLedger(here) {
-		if hasLedger(other) {
+	if here := ledgerDir(dir, o.sandbox); !hasLedger(here) {
+		way := "with --sandbox"
+		if o.sandbox {
+			way = "without --sandbox"
+		}
+		if other := ledgerDir(dir, !o.sandbox); hasLedger(other) {
 			return fmt.Errorf("nothing is recorded in %s yet; the other ledger, %s, is asked %s", here, other, way)
 		}
 		return fmt.Errorf("nothing is recorded in %s yet; another directory is named by --state-dir", here)

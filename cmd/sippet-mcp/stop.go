@@ -77,6 +77,10 @@ type stopped struct {
 	By      string    `json:"by"`
 	Since   time.Time `json:"since"`
 	Note    string    `json:"note,omitempty"`
+	// Directory is where every program that is stopped keeps its state. New is true where nothing did so before: then
+	// the programs that were meant are probably others.
+	Directory string `json:"directory"`
+	New       bool   `json:"new,omitempty"`
 	// Voided counts the questions and unused yeses that this stop took back.
 	Voided int64  `json:"voided"`
 	Resume string `json:"resume"`
@@ -88,7 +92,12 @@ func (o *stopOptions) freeze(ctx context.Context, p *program) (*stopped, error) 
 	if err != nil {
 		return nil, err
 	}
-	l, err := openLedger(ctx, o.stateDir, o.sandbox, log)
+	dir, err := makeState(o.stateDir)
+	if err != nil {
+		return nil, err
+	}
+	fresh := !hasLedger(ledgerDir(dir, o.sandbox))
+	l, err := openLedger(ctx, dir, o.sandbox, log)
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +110,8 @@ func (o *stopOptions) freeze(ctx context.Context, p *program) (*stopped, error) 
 	if err := l.Freeze(ctx, me(), o.note); err != nil {
 		return nil, err
 	}
-	s := &stopped{Stopped: true, Already: before != nil, By: me(), Since: time.Now().UTC(), Note: o.note, Resume: "sippet-mcp resume" + o.same()}
+	s := &stopped{Stopped: true, Already: before != nil, By: me(), Since: time.Now().UTC(), Note: o.note,
+		Directory: absolute(dir), New: fresh, Resume: "sippet-mcp resume" + o.same()}
 	if f, err := l.Frozen(ctx); err == nil && f != nil {
 		s.By, s.Since, s.Note = f.By, f.At, f.Note
 	}
@@ -124,7 +134,11 @@ func (s *stopped) show(p *program, o *stopOptions) {
 		what += " already"
 	}
 	fmt.Fprintf(p.out, "%s, by %s %s%s.\n", what, schemas.Escape(s.By, 80), since(s.Since), because(s.Note))
-	fmt.Fprintln(p.out, "Only reads and hanging up go on, in every sippet-mcp with this state directory.")
+	fmt.Fprintf(p.out, "Only reads and hanging up go on, in every sippet-mcp with the state directory %s.\n", s.Directory)
+	if s.New {
+		paint := painter(p)
+		fmt.Fprintln(p.out, paint(yellow, "None had kept anything there before: if yours use another one, they are not stopped; name it with --state-dir."))
+	}
 	switch s.Voided {
 	case 0:
 		fmt.Fprintln(p.out, "No question to a person was waiting.")
