@@ -66,7 +66,7 @@ func (g *Gate) Withdraw(ctx context.Context, c Call) *schemas.Error {
 		return nil
 	}
 	if prior, err := g.prior(ctx, x); err == nil && prior != nil && prior.State == ledger.Unknown {
-		return priorFault(c.Payload.Action, prior, g.Now())
+		return g.priorFault(c.Payload.Action, prior)
 	}
 	return nil
 }
@@ -97,7 +97,7 @@ func (g *Gate) refused(ctx context.Context, c Call, a Answer, prior *ledger.Inte
 		// Its own yes was spent, so this is the same request coming again.
 		return a.recorded(prior)
 	case prior != nil && prior.State == ledger.Unknown && (prior.Grant == c.Grant || a.Verdict.Decision < Confirm):
-		a.Err = priorFault(c.Payload.Action, prior, g.Now())
+		a.Err = g.priorFault(c.Payload.Action, prior)
 	default:
 		a.Err = g.storeFault(ctx, err)
 	}

@@ -138,7 +138,7 @@ func (g *Gate) road(ctx context.Context, c Call, x *ledger.Txn, a Answer) Answer
 	case prior.State == ledger.Succeeded, prior.State == ledger.Unknown:
 		need = max(need, Confirm)
 	default:
-		a.Err = priorFault(c.Payload.Action, prior, g.Now())
+		a.Err = g.priorFault(c.Payload.Action, prior)
 		return a
 	}
 	if need == Confirm {
@@ -190,13 +190,13 @@ func (g *Gate) run(ctx context.Context, c Call, x *ledger.Txn, a Answer) Answer 
 		end.Becomes, end.Erased = p.Created(a.Data), p.Erases()
 	}
 	if a.Err != nil && a.Err.Outcome == schemas.OutcomeUnknown {
-		a.Err = unknown(p.Action, a.Err, intent.ID)
+		a.Err = g.unknown(p.Action, a.Err, intent.ID)
 	}
 	if err := g.Ledger.Settle(ctx, end); err != nil {
 		g.Log.LogAttrs(ctx, slog.LevelError, "the outcome of a call could not be recorded", slog.String("action", p.Action.Name),
 			slog.String("intent", intent.ID), slog.String("outcome", string(end.Outcome)), slog.String("cause", err.Error()))
 		if a.Err == nil || a.Err.Outcome != schemas.OutcomeUnknown {
-			a.Data, a.Err = nil, unknown(p.Action, &schemas.Error{Outcome: schemas.OutcomeUnknown,
+			a.Data, a.Err = nil, g.unknown(p.Action, &schemas.Error{Outcome: schemas.OutcomeUnknown,
 				Message: fmt.Sprintf("%s was sent, and how it ended could not be recorded", p.Action.Name), Err: err}, intent.ID)
 		}
 	}

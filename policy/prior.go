@@ -70,14 +70,15 @@ func (g *Gate) uncommitted(ctx context.Context, c Call, x *ledger.Txn, a Answer,
 	if prior.State == ledger.Succeeded {
 		return a.recorded(&prior)
 	}
-	a.Err = priorFault(c.Payload.Action, &prior, g.Now())
+	a.Err = g.priorFault(c.Payload.Action, &prior)
 	return a
 }
 
 // priorFault answers a call of which the same is in flight, or may have run.
-func priorFault(a *schemas.Action, prior *ledger.Intent, now time.Time) *schemas.Error {
+func (g *Gate) priorFault(a *schemas.Action, prior *ledger.Intent) *schemas.Error {
+	now := g.Now()
 	if prior.State == ledger.Unknown {
-		return unknown(a, &schemas.Error{Outcome: schemas.OutcomeUnknown,
+		return g.unknown(a, &schemas.Error{Outcome: schemas.OutcomeUnknown,
 			Message: fmt.Sprintf("the same %s was sent %s and nobody knows whether it ran; it was not sent again", a.Name, ago(prior.Prepared, now))}, prior.ID)
 	}
 	return &schemas.Error{Outcome: schemas.OutcomeUnknown, Intent: prior.ID,
@@ -86,14 +87,18 @@ func priorFault(a *schemas.Action, prior *ledger.Intent, now time.Time) *schemas
 }
 
 // unknown completes an error of a call that may have run: which attempt, and how to find out.
-func unknown(a *schemas.Action, e *schemas.Error, intent string) *schemas.Error {
+func (g *Gate) unknown(a *schemas.Action, e *schemas.Error, intent string) *schemas.Error {
 	out := *e
 	out.Intent = intent
 	look := "do not repeat it: "
 	if list := a.ShownBy(); list != "" {
 		look += "see with " + list + " whether it took effect, "
 	}
-	out.Next = look + "and tell the person, who can close it with `sippet-mcp audit resolve " + intent + "`"
+	sandbox := ""
+	if g.Simulated {
+		sandbox = " --sandbox"
+	}
+	out.Next = look + "and tell the person, who closes it with `sippet-mcp audit resolve " + intent + sandbox + " --as succeeded|failed --note TEXT`"
 	return &out
 }
 

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -346,43 +345,6 @@ func TestSubjects(t *testing.T) {
 	for _, in := range []string{"", "ada", "447700900900", "phone:ada@example.com", "email:+447700900900", "contact:", "+12", "contact:ada"} {
 		if got, err := subjectOf(in); err == nil {
 			t.Errorf("%q: %q", in, got)
-		}
-	}
-}
-
-// A stop that cannot be written is said, calls are ended all the same, and the exit code tells that nothing is stopped.
-func TestStopWithoutALedger(t *testing.T) {
-	dir, _, _ := filled(t)
-	must(t, os.Remove(filepath.Join(dir, ledger.MasterKeyFile)))
-	for _, c := range []struct {
-		broken, end bool
-		fails       error
-		code, ended int
-	}{{true, false, nil, 1, 0}, {true, true, nil, 1, 1}, {true, true, errors.New("no way"), 1, 1}, {false, true, nil, 0, 1}, {false, true, errors.New("no way"), 1, 1}} {
-		o := &stopOptions{endCalls: c.end, ledgerOptions: ledgerOptions{stateDir: dir}}
-		if !c.broken {
-			o.stateDir = t.TempDir()
-		}
-		ended := 0
-		o.hangUp = func(_ context.Context, by string) error {
-			ended++
-			if by != me() {
-				t.Errorf("by %q", by)
-			}
-			return c.fails
-		}
-		var out, errs bytes.Buffer
-		err := runStop(t.Context(), &program{out: &out, err: &errs, env: func(string) string { return "" }}, o)
-		var code exitCode
-		errors.As(err, &code)
-		if int(code) != c.code || ended != c.ended {
-			t.Errorf("%+v: exit code %d, ended %d", c, code, ended)
-		}
-		if said := strings.Contains(errs.String(), "NOTHING IS STOPPED: the key "); said != c.broken || (out.Len() == 0) != c.broken {
-			t.Errorf("%+v: %s%s", c, out.String(), errs.String())
-		}
-		if said := strings.Contains(errs.String(), "ending calls: no way"); said != (c.fails != nil) {
-			t.Errorf("%+v: %s", c, errs.String())
 		}
 	}
 }

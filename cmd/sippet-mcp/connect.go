@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -26,14 +25,13 @@ import (
 type connection struct {
 	sandbox   bool
 	simulated sandboxOptions
-	keyFile   string
-	baseURL   string
-	stateDir  string
-	policy    string
-	wait      time.Duration
-	rows      int
-	bytes     int
-	logLevel  string
+	upstreamOptions
+	stateDir string
+	policy   string
+	wait     time.Duration
+	rows     int
+	bytes    int
+	logLevel string
 }
 
 const (
@@ -45,8 +43,7 @@ func (o *connection) flags(c *cobra.Command) {
 	f := c.Flags()
 	f.BoolVar(&o.sandbox, "sandbox", false, "use a simulated organisation inside this program; needs no key")
 	o.simulated.flags(c)
-	f.StringVar(&o.keyFile, "key-file", "", "file that holds the secret key (else SIPPET_SECRET_KEY)")
-	f.StringVar(&o.baseURL, "base-url", rpc.DefaultBaseURL, "where Sippet's API is")
+	o.upstreamOptions.flags(c)
 	f.StringVar(&o.stateDir, "state-dir", "", stateDirHelp)
 	f.StringVar(&o.policy, "policy", "desktop", "policy: "+strings.Join(policy.Profiles, ", ")+", or a file")
 	f.DurationVar(&o.wait, "ask-timeout", 2*time.Minute, "how long a question to a person stays open")
@@ -88,11 +85,6 @@ type connected struct {
 	close  func()
 }
 
-// errNoWay says both ways on.
-var errNoWay = errors.New(`no organisation to work in. Either
-  try it:   add --sandbox, a simulated organisation that needs no key
-  go live:  put the organisation's secret key into SIPPET_SECRET_KEY, or into a file named by --key-file`)
-
 // open makes the runner over a live organisation or the sandbox.
 func (o *connection) open(ctx context.Context, p *program, log *slog.Logger) (*connected, error) {
 	pol, err := policy.Load(o.policy)
@@ -107,18 +99,14 @@ func (o *connection) open(ctx context.Context, p *program, log *slog.Logger) (*c
 	case o.simulated.changed() && !o.sandbox:
 		return nil, errors.New("--sandbox-db, -seed, -speed and -scale need --sandbox")
 	}
-	config := rpc.Config{BaseURL: o.baseURL, Log: log}
 	shut := func() {}
+	var client *rpc.Client
 	if o.sandbox {
-		if config.BaseURL, config.Key, shut, err = o.openSandbox(ctx, log); err != nil {
-			return nil, err
-		}
-	} else if config.Key, err = o.key(p, log); err != nil {
-		return nil, err
+		client, shut, err = o.openSandbox(ctx, log)
+	} else {
+		client, err = o.client(p, log)
 	}
-	client, err := rpc.New(config)
 	if err != nil {
-		shut()
 		return nil, err
 	}
 	store, err := openLedger(ctx, o.stateDir, o.sandbox, log)
@@ -142,40 +130,24 @@ func (o *connection) open(ctx context.Context, p *program, log *slog.Logger) (*c
 	}}, nil
 }
 
-func (o *connection) key(p *program, log *slog.Logger) (rpc.Key, error) {
-	if o.keyFile == "" {
-		if k := p.env("SIPPET_SECRET_KEY"); k != "" {
-			return rpc.Key(k), nil
-		}
-		return "", errNoWay
-	}
-	raw, err := os.ReadFile(o.keyFile)
-	if err != nil {
-		return "", fmt.Errorf("reading the key file: %w", err)
-	}
-	if info, err := os.Stat(o.keyFile); err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
-		log.Warn("others on this machine can read the key file; chmod 600 it", "file", o.keyFile)
-	}
-	if len(raw) > 4096 {
-		return "", fmt.Errorf("the key file %s holds %d bytes, which is no key", o.keyFile, len(raw))
-	}
-	return rpc.Key(strings.TrimSpace(string(raw))), nil
-}
-
-func (o *connection) openSandbox(ctx context.Context, log *slog.Logger) (url string, key rpc.Key, shut func(), err error) {
+func (o *connection) openSandbox(ctx context.Context, log *slog.Logger) (client *rpc.Client, shut func(), err error) {
 	s, err := o.simulated.open(o.stateDir, nil, log)
 	if err != nil {
-		return "", "", nil, err
+		return nil, nil, err
 	}
 	// It outlives the signal that stops the program: calls in flight still need it.
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	shut = func() { cancel(); s.Close() }
 	url, k, err := s.Serve(ctx)
 	if err != nil {
-		cancel()
-		s.Close()
-		return "", "", nil, fmt.Errorf("serving the sandbox: %w", err)
+		shut()
+		return nil, nil, fmt.Errorf("serving the sandbox: %w", err)
 	}
-	return url, rpc.Key(k), func() { cancel(); s.Close() }, nil
+	if client, err = rpc.New(rpc.Config{BaseURL: url, Key: rpc.Key(k), Log: log}); err != nil {
+		shut()
+		return nil, nil, err
+	}
+	return client, shut, nil
 }
 
 // makeState makes and gives the directory for what the program keeps.

@@ -49,7 +49,8 @@ func eachCommand(c *cobra.Command, f func(*cobra.Command)) {
 func eachFlag(c *cobra.Command, f func(*pflag.Flag, string)) {
 	c.LocalFlags().VisitAll(func(flag *pflag.Flag) {
 		name := flag.Name
-		if name == "help" || name == "version" {
+		// What spares a person a question is not to be set once and forgotten.
+		if name == "help" || name == "version" || name == "yes" || name == "again" {
 			return
 		}
 		// Where the sandbox is served and where MCP is are two things.

@@ -4,28 +4,25 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/sippet-ai/sippet-mcp/ledger"
+	"github.com/sippet-ai/sippet-mcp/policy"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
 type stopOptions struct {
 	ledgerOptions
+	upstreamOptions
 	endCalls bool
 	note     string
-	// hangUp ends the live outbound calls as they appear, until none is left for a while or the context ends. It must
-	// work without the ledger: what cannot be frozen can still be hung up.
-	hangUp func(ctx context.Context, by string) error
 }
 
 func newStop(p *program) *cobra.Command {
 	o := &stopOptions{}
-	o.hangUp = func(context.Context, string) error {
-		return errors.New("not built in yet: hang up in Sippet itself")
-	}
 	c := &cobra.Command{
 		Use:   "stop",
 		Short: "Stop everything but reads and hanging up, until a person resumes",
@@ -34,39 +31,139 @@ second and across restarts: nothing but reads and hanging up goes on, and all
 questions to a person, and yeses that were not used yet, are void. What was
 sent to Sippet before that is not taken back. Only a person resumes.
 
-With --end-calls the live outbound calls are ended as well. That is tried even
-where the ledger cannot be written and nothing is stopped; the exit code is
-then 1, because programs go on until you end them yourself.`,
+With --end-calls the live outbound calls are ended as well, and those that
+follow, until none has been seen for five seconds; it needs the secret key, no
+running server and no policy's leave. It is done even where the ledger cannot be
+written and nothing is stopped; the exit code is then 1, because programs go on
+until you end them yourself.`,
 		Example: `  sippet-mcp stop --note 'wrong list dialled'
   sippet-mcp stop --end-calls
   sippet-mcp resume`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return runStop(c.Context(), p, o) },
 	}
-	o.flags(c)
+	o.ledgerOptions.flags(c)
+	o.upstreamOptions.flags(c)
 	c.Flags().BoolVar(&o.endCalls, "end-calls", false, "also end the live outbound calls")
 	c.Flags().StringVar(&o.note, "note", "", "why, for whoever meets the stop")
 	return c
 }
 
 func runStop(ctx context.Context, p *program, o *stopOptions) error {
-	s, err := o.freeze(ctx, p)
+	log, err := newLogger(p, "warn")
 	if err != nil {
-		fmt.Fprintf(p.err, "sippet-mcp: NOTHING IS STOPPED: %v\n", damaged(err))
-		fmt.Fprintln(p.err, "programs that serve an AI go on: end them, or take the secret key from them")
-	} else {
-		s.show(p, o)
+		return err
 	}
-	if o.endCalls {
-		if e := o.hangUp(ctx, me()); e != nil {
-			fmt.Fprintf(p.err, "sippet-mcp: ending calls: %v\n", e)
-			err = e
+	type froze struct {
+		ledger *ledger.SQLite
+		did    *stopped
+		err    error
+	}
+	done := make(chan froze, 1)
+	go func() {
+		l, did, err := o.freeze(ctx, log)
+		done <- froze{l, did, err}
+	}()
+	report := func(f froze) {
+		if f.err != nil {
+			err = exitCode(1)
+			fmt.Fprintf(p.err, "sippet-mcp: NOTHING IS STOPPED: %v\n", damaged(f.err))
+			fmt.Fprintln(p.err, "programs that serve an AI go on: end them, or take the secret key from them")
+			return
 		}
+		f.did.show(p, o)
 	}
+	if !o.endCalls {
+		f := <-done
+		report(f)
+		if f.ledger != nil {
+			f.ledger.Close()
+		}
+		return err
+	}
+	// A ledger that somebody else holds must not keep phones ringing.
+	var store ledger.Ledger
+	late := false
+	var f froze
+	select {
+	case f = <-done:
+		report(f)
+		if f.ledger != nil {
+			store = f.ledger
+		}
+	case <-time.After(ledgerPatience):
+		late = true
+		fmt.Fprintln(p.err, "sippet-mcp: the ledger is busy; calls are being ended without a record meanwhile")
+	}
+	if e := o.hangUp(ctx, p, log, store); e != nil {
+		err = exitCode(1)
+		fmt.Fprintf(p.err, "sippet-mcp: calls may still be live: %v\n", e)
+	}
+	if late {
+		f = <-done
+		report(f)
+	}
+	if f.ledger != nil {
+		f.ledger.Close()
+	}
+	return err
+}
+
+// ledgerPatience is how long ending calls waits for the stop itself.
+const ledgerPatience = 2 * time.Second
+
+// hangUp ends live outbound calls. l is nil where nothing can be recorded.
+func (o *stopOptions) hangUp(ctx context.Context, p *program, log *slog.Logger, l ledger.Ledger) error {
+	if o.sandbox {
+		return errors.New("simulated calls live in the program that simulates them; for one that `sippet-mcp sandbox serve` serves, leave --sandbox out and name it with --base-url")
+	}
+	client, err := o.client(p, log)
 	if err != nil {
-		return exitCode(1)
+		return err
 	}
-	return nil
+	defer client.Close()
+	g := &policy.Gate{Policy: &policy.Policy{}, Upstream: client, Ledger: l, Organisation: client.Organisation(), Now: time.Now, Log: log}
+	ended, failed := 0, map[string]bool{}
+	err = g.EndCalls(ctx, me()+" (terminal)", func(e policy.Ended) {
+		if e.Err == nil {
+			ended++
+			delete(failed, e.Call)
+		} else if e.Call != "" {
+			failed[e.Call] = true
+		}
+		o.tell(p, e)
+	})
+	if p.outTerminal {
+		fmt.Fprintf(p.out, "%d calls were ended.\n", ended)
+	}
+	if err == nil && len(failed) > 0 {
+		err = fmt.Errorf("%d could not be ended", len(failed))
+	}
+	return err
+}
+
+func (o *stopOptions) tell(p *program, e policy.Ended) {
+	if !p.outTerminal {
+		line := struct {
+			Call  string `json:"call,omitempty"`
+			To    string `json:"to,omitempty"`
+			Ended bool   `json:"ended"`
+			Error string `json:"error,omitempty"`
+		}{Call: e.Call, To: e.To, Ended: e.Err == nil}
+		if e.Err != nil {
+			line.Error = e.Err.Message
+		}
+		_ = writeJSON(p.out, line)
+		return
+	}
+	switch {
+	case e.Err == nil:
+		fmt.Fprintf(p.out, "Ended the call to %s.\n", schemas.Escape(e.To, 40))
+	case e.Call == "":
+		fmt.Fprintf(p.out, "Live calls could not be listed, trying again: %s\n", e.Err.Message)
+	default:
+		fmt.Fprintf(p.out, "The call to %s could not be ended: %s\n", schemas.Escape(e.To, 40), e.Err.Message)
+	}
 }
 
 // stopped is what stop did.
@@ -87,28 +184,23 @@ type stopped struct {
 }
 
 // freeze also leaves a record where everything is stopped already: that somebody else wanted it too.
-func (o *stopOptions) freeze(ctx context.Context, p *program) (*stopped, error) {
-	log, err := newLogger(p, "warn")
-	if err != nil {
-		return nil, err
-	}
+// The ledger stays open, so that the calls that are ended next are recorded.
+func (o *stopOptions) freeze(ctx context.Context, log *slog.Logger) (*ledger.SQLite, *stopped, error) {
 	dir, err := makeState(o.stateDir)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	fresh := !hasLedger(ledgerDir(dir, o.sandbox))
 	l, err := openLedger(ctx, dir, o.sandbox, log)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	// Closed before anybody hangs up, which may open it again.
-	defer l.Close()
 	before, err := l.Frozen(ctx)
 	if err != nil {
 		before = nil // freezing goes first; what it says afterwards is not worth failing for
 	}
 	if err := l.Freeze(ctx, me(), o.note); err != nil {
-		return nil, err
+		return l, nil, err
 	}
 	s := &stopped{Stopped: true, Already: before != nil, By: me(), Since: time.Now().UTC(), Note: o.note,
 		Directory: absolute(dir), New: fresh, Resume: "sippet-mcp resume" + o.same()}
@@ -118,7 +210,7 @@ func (o *stopOptions) freeze(ctx context.Context, p *program) (*stopped, error) 
 	if last, err := l.Records(ctx, ledger.Filter{Phase: ledger.PhaseFrozen, Limit: 1, Last: true}); err == nil && len(last) == 1 {
 		s.Voided = last[0].Count
 	}
-	return s, nil
+	return l, s, nil
 }
 
 func (s *stopped) show(p *program, o *stopOptions) {

@@ -36,7 +36,7 @@ func answering(t *testing.T, who *someone, args ...string) (code int, out, errs,
 	live := httptest.NewServer(standIn(file))
 	defer live.Close()
 	var o, e bytes.Buffer
-	env := map[string]string{"SIPPET_BASE_URL": live.URL, "SIPPET_SECRET_KEY": "sk_test_1234567890"}
+	env := map[string]string{"SIPPET_BASE_URL": live.URL, "SIPPET_SECRET_KEY": "sk_test_1234567890", "SIPPET_STATE_DIR": t.TempDir()}
 	p := &program{in: strings.NewReader(""), out: &o, err: &e, env: func(k string) string { return env[k] },
 		outTerminal: true, errTerminal: true,
 		terminal: func() (terminal, error) {
