@@ -50,9 +50,11 @@ func BenchmarkBare(b *testing.B) {
 // second to second; it reports the median of the rounds.
 func BenchmarkRatio(b *testing.B) {
 	const each = 2048
-	for _, n := range []int{1, 16, 64} {
-		b.Run(fmt.Sprint(n), func(b *testing.B) {
+	for _, size := range []struct{ n, full int }{{1, 0}, {16, 0}, {64, 0}, {64, 20_000}} {
+		n := size.n
+		b.Run(fmt.Sprintf("%d-callers-%d-before", n, size.full), func(b *testing.B) {
 			insert, l := bare(b), open(b, ledger.Options{})
+			fill(b, l, size.full)
 			var ratios, rates []float64
 			for b.Loop() {
 				began := time.Now()
@@ -80,6 +82,20 @@ func BenchmarkRatio(b *testing.B) {
 			b.ReportMetric(rates[len(rates)/2], "commits/s")
 		})
 	}
+}
+
+// fill puts so many ended intents into the file.
+func fill(b *testing.B, l ledger.Ledger, n int) {
+	b.Helper()
+	var wg sync.WaitGroup
+	for range 64 {
+		wg.Go(func() {
+			for range n / 64 {
+				settle(b, l, commit(b, l, call(ledger.NewID())), ledger.Failed)
+			}
+		})
+	}
+	wg.Wait()
 }
 
 // BenchmarkCommit is a durable intent, by so many callers at once.

@@ -97,6 +97,12 @@ func (t *Trouble) Error() string {
 	case Newer:
 		return fmt.Sprintf("the ledger %s was written by a newer sippet-mcp: update this one", t.Path)
 	case MissingKey:
+		if errors.Is(t.Err, errNoKeychain) {
+			return fmt.Sprintf("the key of the ledger is to be in the keychain, and %v: unlock it, start sippet-mcp in a session that has one, or keep the key in a file", t.Err)
+		}
+		if errors.Is(t.Err, errNotInKeychain) {
+			return fmt.Sprintf("the keychain has no key of the ledger (account and service: %s): put it back from a backup, or begin with an empty folder", t.Path)
+		}
 		return fmt.Sprintf("the key %s of the ledger is missing or is another one: put it back from a backup, or begin with an empty folder", t.Path)
 	case Replaced:
 		return fmt.Sprintf("the ledger %s was moved or replaced while in use: restart sippet-mcp", t.Path)

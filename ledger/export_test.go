@@ -59,3 +59,6 @@ func SignAs(t testing.TB, dir, id string, seq int64, hash string) []byte {
 	}
 	return msg
 }
+
+// ID is the id of the ledger, by which the keychain knows its key.
+func ID(s *SQLite) string { return s.id }

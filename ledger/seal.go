@@ -2,15 +2,12 @@ package ledger
 
 import (
 	"bytes"
-	"context"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
-	"database/sql"
-	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -54,41 +51,6 @@ type subjectKey struct {
 	key []byte
 	// alone seals what concerns only this subject; made once, because making it costs more than sealing.
 	alone cipher.AEAD
-}
-
-// openSealer reads the master key, or makes it where the ledger is fresh. A
-// fingerprint of it is kept in the ledger, so that another key is noticed
-// before anything is sealed under it.
-func openSealer(ctx context.Context, conn *sql.Conn, path string, fresh bool) (*sealer, error) {
-	missing := func(err error) error { return &Trouble{MissingKey, path, err} }
-	raw, err := os.ReadFile(path)
-	if fresh && errors.Is(err, fs.ErrNotExist) {
-		key := make([]byte, 32)
-		rand.Read(key) // never fails
-		raw = []byte(base64.StdEncoding.EncodeToString(key) + "\n")
-		err = writeNew(path, raw)
-	}
-	if err != nil {
-		return nil, missing(err)
-	}
-	master, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(raw)))
-	if err != nil || len(master) != 32 {
-		return nil, missing(errors.New("it is not 32 bytes in base64"))
-	}
-	s := &sealer{derive(master, "wrap"), derive(master, "tag"), derive(master, "print"), derive(master, "head")}
-	check := hex.EncodeToString(derive(master, "check"))
-	if fresh {
-		_, err = conn.ExecContext(ctx, "INSERT INTO meta (name, value) VALUES ('master', ?)", check)
-		return s, err
-	}
-	var known string
-	if err := conn.QueryRowContext(ctx, "SELECT value FROM meta WHERE name = 'master'").Scan(&known); err != nil {
-		return nil, err
-	}
-	if known != check {
-		return nil, missing(errors.New("it is not the key that this ledger was written with"))
-	}
-	return s, nil
 }
 
 // writeNew writes a file that must not exist, whole or not at all, and makes it durable.

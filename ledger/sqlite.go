@@ -52,6 +52,8 @@ type Options struct {
 	// Retention is how long records are kept. Older ones are removed from the start of the chain, every hour; what is not
 	// over keeps its own and all after them, however old. 0 means for ever.
 	Retention time.Duration
+	// Keychain keeps the master key in the keychain of the operating system instead of MasterKeyFile.
+	Keychain bool
 }
 
 // SQLite is the ledger in a file. It is safe for concurrent use, and several
@@ -227,7 +229,7 @@ func (s *SQLite) first(ctx context.Context, conn *sql.Conn) error {
 			return err
 		}
 	}
-	if s.seal, err = openSealer(ctx, conn, filepath.Join(s.o.Dir, MasterKeyFile), fresh); err != nil {
+	if err = s.openSealer(ctx, conn, fresh); err != nil {
 		return err
 	}
 	s.sign, err = openSigner(ctx, conn, s.o.Dir, s.id, fresh)
