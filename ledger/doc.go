@@ -30,8 +30,10 @@
 // # Grants
 //
 // A grant is a question to a person and the answer, bound to caller,
-// credential, action, payload and policy: Ask, Answer, Check. It is spent
-// nowhere but in Commit, and given back when nothing was sent.
+// credential, organisation, action, payload and policy: Ask, Answer, Check. Of
+// one binding only the last question counts. It is spent nowhere but in Commit,
+// and given back when nothing was sent. A read that a person had to confirm
+// spends its yes the same way.
 //
 // # Freeze
 //
@@ -48,6 +50,14 @@
 // erasing one of them makes it unreadable. Reads do not wait for their record:
 // Note queues it, and what does not fit is counted in a record of its own.
 //
+// A subject that is about to be created has a [Provisional] name, and its key
+// goes over to the subject that it becomes: a subject may have several keys,
+// and Erase destroys them all. Who is in an answer is found later, by the
+// event's Find, on the goroutine that writes it down.
+//
+// With a retention the oldest records are removed, and the chain begins at an
+// anchor (prune.go, anchor.go). What is not over is never removed.
+//
 // [SQLite.Verify] reads all of it and holds the tables against it. Its last
 // record is sealed with a code of the master key, and checkpoints are signed
 // every thousand records or every minute. Who holds the folder with its keys
@@ -60,7 +70,7 @@
 // # The folder
 //
 //	ledger.db        SQLite: WAL, synchronous=FULL; any number of processes
-//	master.key       opens what is sealed; without it nothing can be read or written
+//	master.key       opens what is sealed; without it nothing can be read or written. Or it is in the keychain
 //	checkpoint.key   signs checkpoints
 //	checkpoint.pub   verifies them; keep a copy elsewhere
 //	checkpoints      signed notes, one after the other; keep a copy elsewhere
@@ -78,6 +88,7 @@
 //
 // A [Trouble] is one sentence for a person and a [Kind]. A full disk, a lock
 // that another process holds and a file system that is read-only for a while
-// pass by themselves: the next call tries again. For the others a person must do
+// pass by themselves: the next call tries again, and the ledger itself does so
+// every second; [SQLite.Trouble] tells how that went. For the others a person must do
 // something, and the sentence says what.
 package ledger
