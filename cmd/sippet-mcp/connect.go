@@ -27,6 +27,7 @@ type connection struct {
 	simulated sandboxOptions
 	upstreamOptions
 	stateDir string
+	keep     keeping
 	policy   string
 	wait     time.Duration
 	rows     int
@@ -94,6 +95,8 @@ func (o *connection) open(ctx context.Context, p *program, log *slog.Logger) (*c
 	switch {
 	case o.rows < 1 || o.bytes < 1000:
 		return nil, errors.New("--max-rows must be at least 1 and --max-bytes at least 1000")
+	case o.keep.retention != 0 && o.keep.retention < 24*time.Hour:
+		return nil, errors.New("--retention must be at least 24h: what is removed from the audit is gone")
 	case o.wait < time.Second:
 		return nil, errors.New("--ask-timeout must be at least 1s, or nobody can answer")
 	case o.simulated.changed() && !o.sandbox:
@@ -109,7 +112,7 @@ func (o *connection) open(ctx context.Context, p *program, log *slog.Logger) (*c
 	if err != nil {
 		return nil, err
 	}
-	store, err := openLedger(ctx, o.stateDir, o.sandbox, log)
+	store, err := openLedger(ctx, o.stateDir, o.sandbox, o.keep, log)
 	if err != nil {
 		client.Close()
 		shut()

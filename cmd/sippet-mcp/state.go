@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -18,9 +19,20 @@ import (
 // ledger: trying things out never mixes with the audit of what really ran.
 const sandboxState = "sandbox"
 
+// keeping says how a server's ledger is kept.
+type keeping struct {
+	retention time.Duration
+	keychain  bool
+}
+
+func (k *keeping) flags(c *cobra.Command) {
+	c.Flags().DurationVar(&k.retention, "retention", 0, "remove audit records older than this, such as 9480h for 13 months (0 keeps them)")
+	c.Flags().BoolVar(&k.keychain, "keychain", false, "keep the ledger's master key in the system's keychain, not in a file")
+}
+
 // openLedger opens the ledger of the state directory, or the sandbox's beside
 // it, and makes what is missing.
-func openLedger(ctx context.Context, dir string, sandbox bool, log *slog.Logger) (*ledger.SQLite, error) {
+func openLedger(ctx context.Context, dir string, sandbox bool, keep keeping, log *slog.Logger) (*ledger.SQLite, error) {
 	dir, err := makeState(dir)
 	if err != nil {
 		return nil, err
@@ -70,7 +82,7 @@ func (o *ledgerOptions) with(ctx context.Context, p *program, do func(*ledger.SQ
 		}
 		return fmt.Errorf("nothing is recorded in %s yet; another directory is named by --state-dir", here)
 	}
-	l, err := openLedger(ctx, dir, o.sandbox, log)
+	l, err := openLedger(ctx, dir, o.sandbox, keeping{}, log)
 	if err != nil {
 		return damaged(err)
 	}

@@ -20,6 +20,7 @@ type serverOptions struct {
 
 func (o *serverOptions) flags(c *cobra.Command) {
 	o.connection.flags(c)
+	o.keep.flags(c)
 	f := c.Flags()
 	f.StringSliceVar(&o.toolsets, "toolsets", nil, "show only these toolsets, comma-separated: calls, queue, outbound, conversations, contacts, email, operators, agents")
 	f.StringSliceVar(&o.tools, "tools", nil, "show these tools too, comma-separated; alone: only these")

@@ -191,7 +191,7 @@ func (o *stopOptions) freeze(ctx context.Context, log *slog.Logger) (*ledger.SQL
 		return nil, nil, err
 	}
 	fresh := !hasLedger(ledgerDir(dir, o.sandbox))
-	l, err := openLedger(ctx, dir, o.sandbox, log)
+	l, err := openLedger(ctx, dir, o.sandbox, keeping{}, log)
 	if err != nil {
 		return nil, nil, err
 	}
