@@ -45,7 +45,7 @@ const (
 func filled(t *testing.T) (dir string, ran, unknown ledger.Intent) {
 	t.Helper()
 	dir = t.TempDir()
-	l, err := openLedger(t.Context(), dir, false, nil)
+	l, err := openLedger(t.Context(), dir, false, keeping{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
