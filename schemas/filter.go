@@ -40,6 +40,7 @@ func OperatorsFor(k Kind) []string {
 // filterCheck walks `{field: {op: value}, and: […], or: […], not: […]}`.
 type filterCheck struct {
 	resource   *Resource
+	hidden     map[string]bool
 	faults     *faults
 	conditions int
 }
@@ -59,6 +60,10 @@ func (c *filterCheck) group(path string, g map[string]any, deep int) {
 		f := c.resource.Field(k)
 		if f == nil {
 			c.faults.unknown(p, "field", k, append(slices.Clip(c.resource.Names()), "and", "or", "not"))
+			continue
+		}
+		if c.hidden[k] {
+			c.faults.add(p, "is hidden from this caller by the policy")
 			continue
 		}
 		ops, ok := g[k].(map[string]any)
@@ -188,7 +193,7 @@ func wrongValue(f *Field, v any) string {
 
 // checkSort takes the backend's one spelling: names separated by commas, each
 // with an optional +, -, ++ (nulls first) or -- (nulls last) before it.
-func checkSort(r *Resource, sort string, f *faults) {
+func checkSort(r *Resource, sort string, hidden map[string]bool, f *faults) {
 	if sort == "" {
 		return
 	}
@@ -206,6 +211,8 @@ func checkSort(r *Resource, sort string, f *faults) {
 			return
 		case r.Field(name) == nil:
 			f.unknown("sort", "field", name, r.Names())
+		case hidden[name]:
+			f.add("sort", "%s is hidden from this caller by the policy", quote(name))
 		}
 	}
 }

@@ -47,6 +47,9 @@ type Limits struct {
 	Rows int
 	// Without are default fields that the live server does not know.
 	Without map[string]bool
+	// Hidden are fields that the caller must not see: they are not selected by default, and naming one in fields,
+	// filter or sort is a fault, because whoever can filter by a value can guess it.
+	Hidden map[string]bool
 }
 
 // Check turns the arguments of a tool call into the payload that would be
@@ -62,7 +65,7 @@ func (a *Action) Check(raw []byte, l Limits) (*Payload, error) {
 	var f faults
 	a.check.walk("", args, &f)
 	if len(f.list) == 0 {
-		a.meaning(args, &f)
+		a.meaning(args, l.Hidden, &f)
 	}
 	if len(f.list) > 0 {
 		return nil, &Error{Outcome: InvalidArguments, Message: "the arguments do not fit " + a.Name, Details: f.list, Next: a.hint()}
@@ -92,15 +95,21 @@ func (a *Action) hint() string {
 }
 
 // meaning checks what a schema cannot say.
-func (a *Action) meaning(args map[string]any, f *faults) {
+func (a *Action) meaning(args map[string]any, hidden map[string]bool, f *faults) {
 	if len(a.Targets) > 0 {
 		a.target(args, f)
 	}
+	fields, _ := args["fields"].([]any)
+	for i, v := range fields {
+		if name, ok := v.(string); ok && hidden[name] {
+			f.add(index("fields", i), "%s is hidden from this caller by the policy", quote(name))
+		}
+	}
 	if v, ok := args["filter"].(map[string]any); ok {
-		(&filterCheck{resource: a.Resource, faults: f}).group("filter", v, 1)
+		(&filterCheck{resource: a.Resource, hidden: hidden, faults: f}).group("filter", v, 1)
 	}
 	if v, ok := args["sort"].(string); ok {
-		checkSort(a.Resource, v, f)
+		checkSort(a.Resource, v, hidden, f)
 	}
 	if v, ok := args["page"].(map[string]any); ok {
 		_, after := v["after"]
@@ -143,7 +152,7 @@ func (a *Action) fill(p *Payload, args map[string]any, l Limits) {
 			p.DefaultFields = true
 			fields := make([]any, 0, len(a.Fields))
 			for _, name := range a.Fields {
-				if !l.Without[name] {
+				if !l.Without[name] && !l.Hidden[name] {
 					fields = append(fields, name)
 				}
 			}

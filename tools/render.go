@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
@@ -20,6 +21,8 @@ type render struct {
 	plain, fenced []byte
 	// marker is random for every answer, and taken out of every text, so that none can close its own fence.
 	marker []byte
+	// hidden are the fields of the records that the caller must not see.
+	hidden map[string]bool
 	// outside names where text from outside stands, such as results[].fullName; noted are the fields that are in it.
 	outside []string
 	noted   []*schemas.Field
@@ -68,11 +71,14 @@ func (r *render) record(v []byte, res *schemas.Resource, base string) {
 		if r.full(0) {
 			return
 		}
+		if r.hides(key) {
+			return // whatever was asked for, and whatever came
+		}
+		f := res.FieldOf(key)
 		if !first {
 			r.put(",")
 		}
 		first = false
-		f := res.FieldOf(key)
 		if f == nil {
 			r.key(key, nil, base)
 			r.value(value, nil, base+".*")
@@ -83,6 +89,20 @@ func (r *render) record(v []byte, res *schemas.Resource, base string) {
 		r.value(value, f, base)
 	})
 	r.put("}")
+}
+
+// hides reports whether a record's member is hidden, in whichever spelling a server gives its name.
+func (r *render) hides(key []byte) bool {
+	if len(r.hidden) == 0 {
+		return false
+	}
+	name := strings.ReplaceAll(schemas.DecodeString(key), "_", "")
+	for h := range r.hidden {
+		if strings.EqualFold(h, name) {
+			return true
+		}
+	}
+	return false
 }
 
 // value writes a value of the field f, or of nothing that is known where f is nil.
