@@ -50,11 +50,16 @@ func BenchmarkBare(b *testing.B) {
 // second to second; it reports the median of the rounds.
 func BenchmarkRatio(b *testing.B) {
 	const each = 2048
+	// Before: so many that ended a while ago, half of them well.
 	for _, size := range []struct{ n, full int }{{1, 0}, {16, 0}, {64, 0}, {64, 20_000}} {
 		n := size.n
 		b.Run(fmt.Sprintf("%d-callers-%d-before", n, size.full), func(b *testing.B) {
-			insert, l := bare(b), open(b, ledger.Options{})
+			dir, c := filepath.Join(b.TempDir(), "state"), newClock()
+			insert, l := bare(b), open(b, ledger.Options{Dir: dir, Now: c.now})
 			fill(b, l, size.full)
+			l.Close()
+			c.pass(time.Hour)
+			l = open(b, ledger.Options{Dir: dir, Now: c.now})
 			var ratios, rates []float64
 			for b.Loop() {
 				began := time.Now()
@@ -90,8 +95,8 @@ func fill(b *testing.B, l ledger.Ledger, n int) {
 	var wg sync.WaitGroup
 	for range 64 {
 		wg.Go(func() {
-			for range n / 64 {
-				settle(b, l, commit(b, l, call(ledger.NewID())), ledger.Failed)
+			for i := range n / 64 {
+				settle(b, l, commit(b, l, call(ledger.NewID())), []ledger.Progress{ledger.Succeeded, ledger.Failed}[i%2])
 			}
 		})
 	}
@@ -146,24 +151,33 @@ func BenchmarkNote(b *testing.B) {
 	}
 }
 
-// BenchmarkNoted is what the background does for a read of 25 contacts, until it is durable.
+// BenchmarkNoted is what the background does for a read of 25 contacts, until it is durable: of contacts that it never
+// saw, and of the same again, alone in its transaction or with 255 others.
 func BenchmarkNoted(b *testing.B) {
-	l := open(b, ledger.Options{})
-	var contacts []string
-	for i := range 25 {
-		contacts = append(contacts, fmt.Sprint("contact:", i))
-	}
-	e := event(contacts...)
-	e.Payload = call("a").Payload
-	b.ResetTimer()
-	for i := range b.N {
-		if l.Note(e); i%2048 == 2047 {
-			if err := l.Freeze(b.Context(), "ada", ""); err != nil { // behind what waits
-				b.Fatal(err)
-			}
+	for _, batch := range []int{1, 256} {
+		for _, again := range []bool{false, true} {
+			b.Run(fmt.Sprintf("%d-at-once-seen-%t", batch, again), func(b *testing.B) {
+				l := open(b, ledger.Options{})
+				contacts, n := make([]string, 25), 0
+				for b.Loop() {
+					var all []ledger.Event
+					for range batch {
+						for i := range contacts {
+							if !again || n < len(contacts) {
+								n++
+								contacts[i] = fmt.Sprint("contact:", n)
+							}
+						}
+						e := event(slices.Clone(contacts)...)
+						e.Payload = []byte(`{"page":1}`)
+						all = append(all, e)
+					}
+					ledger.WriteNotes(l, all)
+				}
+				b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N*batch), "µs/event")
+			})
 		}
 	}
-	l.Close()
 }
 
 // BenchmarkFrozen is what every call pays to know that nothing is stopped.

@@ -62,3 +62,6 @@ func SignAs(t testing.TB, dir, id string, seq int64, hash string) []byte {
 
 // ID is the id of the ledger, by which the keychain knows its key.
 func ID(s *SQLite) string { return s.id }
+
+// WriteNotes writes events in one transaction, as the background does.
+func WriteNotes(s *SQLite, all []Event) { s.writeNotes(all) }

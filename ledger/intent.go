@@ -98,8 +98,8 @@ func (s *SQLite) Prior(ctx context.Context, x Txn) (*Intent, error) {
 	return s.oneIntent(ctx, priorQuery, args...)
 }
 
-// intentID gives an id that is found by its record: that one's number and 80 random bits.
-func intentID(seq int64) string { return fmt.Sprintf("%012x", seq) + NewID()[12:] }
+// numberedID gives an id that begins with the number of a record, and 80 random bits. An intent's is found by that.
+func numberedID(seq int64) string { return fmt.Sprintf("%012x", seq) + NewID()[12:] }
 
 // byID finds the intent of that id.
 const byID = "SELECT " + intentColumns + " FROM intents WHERE seq = ? AND id = ?"
@@ -226,7 +226,7 @@ func (t *tx) commitCall(x *Txn, print string, in *Intent) error {
 	if wrong != nil {
 		return wrong
 	}
-	in.ID = intentID(t.head.seq + 1)
+	in.ID = numberedID(t.head.seq + 1)
 	r := x.record(PhasePrepared, print)
 	r.Intent, r.State, r.Repeats, r.Grant = in.ID, string(Prepared), repeats, x.Grant
 	if g != nil {

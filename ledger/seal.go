@@ -42,14 +42,15 @@ const everybody = ""
 
 // sealer holds what is derived from the master key.
 type sealer struct {
-	wrap, tag, print, head []byte
+	wrap             cipher.AEAD
+	tag, print, head []byte
 }
 
 // subjectKey is one subject's key, unwrapped.
 type subjectKey struct {
 	id  string
 	key []byte
-	// alone seals what concerns only this subject; made once, because making it costs more than sealing.
+	// alone seals what concerns only this subject; made once where it is needed, because making it costs more than sealing.
 	alone cipher.AEAD
 }
 
@@ -129,18 +130,17 @@ func (t *tx) key(subject string) (subjectKey, error) {
 		return k, err
 	}
 	if found {
-		if k.key, err = gcm(t.s.seal.wrap).Open(nil, nil, wrapped, []byte(k.id)); err != nil {
+		if k.key, err = t.s.seal.wrap.Open(nil, nil, wrapped, []byte(k.id)); err != nil {
 			return k, &Trouble{Corrupt, t.s.path, fmt.Errorf("key %s: %w", k.id, err)}
 		}
-		k.alone = gcm(derive(k.key, "record"))
 		t.keys[subject] = k
 		return k, nil
 	}
-	k.id, k.key = NewID(), make([]byte, 32)
+	// An id that grows is written where the last one was, not all over the index. The record that names it tells as much.
+	k.id, k.key = numberedID(t.head.seq+1), make([]byte, 32)
 	rand.Read(k.key) // never fails
 	_, err = t.exec("INSERT INTO keys (id, tag, wrapped, name) VALUES (?, ?, ?, ?)", k.id, tag,
-		gcm(t.s.seal.wrap).Seal(nil, nil, k.key, []byte(k.id)), sealName(k.key, k.id, subject))
-	k.alone = gcm(derive(k.key, "record"))
+		t.s.seal.wrap.Seal(nil, nil, k.key, []byte(k.id)), sealName(k.key, k.id, subject))
 	t.keys[subject] = k
 	return k, err
 }
@@ -180,6 +180,10 @@ func (t *tx) subjectKeys(subjects []string) ([]subjectKey, error) {
 		if err != nil {
 			return nil, err
 		}
+		if len(subjects) == 1 && k.alone == nil {
+			k.alone = gcm(derive(k.key, "record"))
+			t.keys[name] = k
+		}
 		keys = append(keys, k)
 	}
 	slices.SortFunc(keys, func(a, b subjectKey) int { return strings.Compare(a.id, b.id) })
@@ -214,7 +218,7 @@ func keyIDs(keys []subjectKey) []string {
 
 // combine gives the cipher that needs all of the keys.
 func combine(keys []subjectKey) cipher.AEAD {
-	if len(keys) == 1 {
+	if len(keys) == 1 && keys[0].alone != nil {
 		return keys[0].alone
 	}
 	var all []byte
@@ -249,13 +253,12 @@ func (r *keyring) get(id string) (*subjectKey, error) {
 		return nil, nil
 	}
 	k := &subjectKey{id: id}
-	if k.key, err = gcm(r.s.seal.wrap).Open(nil, nil, wrapped, []byte(id)); err != nil {
+	if k.key, err = r.s.seal.wrap.Open(nil, nil, wrapped, []byte(id)); err != nil {
 		return nil, &Trouble{Corrupt, r.s.path, fmt.Errorf("key %s: %w", id, err)}
 	}
 	if subject, err := openName(k.key, id, name); err == nil {
 		r.names[id] = subject
 	}
-	k.alone = gcm(derive(k.key, "record"))
 	r.known[id] = k
 	return k, nil
 }

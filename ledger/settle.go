@@ -89,7 +89,7 @@ func (t *tx) settle(in *Intent, o *Settlement) error {
 		}
 		t.scrubSoon()
 	}
-	_, err = t.exec("UPDATE intents SET state = ?, sent = ?, outcome = ?, status = ?, latency = ?, settled = ?, settled_seq = ? WHERE seq = ?",
+	_, err = t.exec("UPDATE intents SET same = iif(?1 IN ('failed', 'not_sent'), NULL, same), state = ?1, sent = ?, outcome = ?, status = ?, latency = ?, settled = ?, settled_seq = ? WHERE seq = ?",
 		string(o.State), o.Sent, string(o.Outcome), o.Status, o.Latency.Microseconds(), micros(t.now), r.Seq, in.seq)
 	return err
 }
@@ -140,7 +140,7 @@ func (s *SQLite) Resolve(ctx context.Context, id string, as Progress, text, by s
 		if err := t.append(r); err != nil {
 			return err
 		}
-		_, err = t.exec("UPDATE intents SET state = ?, resolver = ?, note = ?, settled = ?, settled_seq = ? WHERE seq = ?",
+		_, err = t.exec("UPDATE intents SET same = iif(?1 = 'failed', NULL, same), state = ?1, resolver = ?, note = ?, settled = ?, settled_seq = ? WHERE seq = ?",
 			string(as), clip(by), clip(text), micros(t.now), r.Seq, in.seq)
 		return err
 	})

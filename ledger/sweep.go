@@ -72,6 +72,9 @@ func (s *SQLite) sweep(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := s.retire(ctx); err != nil {
+		return err
+	}
 	// A look first, so that nothing is written where nothing is stale.
 	var ids []string
 	if err := s.rows(ctx, query, nil, find(s.now(), &ids)); err != nil || len(ids) == 0 {
@@ -99,4 +102,35 @@ func (s *SQLite) sweep(ctx context.Context) error {
 		}
 		return nil
 	})
+}
+
+// retire takes successes that answer for nothing any more out of the index of payloads, so that it stays small, however
+// many intents the file holds. One that it passes by, because it ended late, stays in the index, which does no harm.
+func (s *SQLite) retire(ctx context.Context) error {
+	const (
+		mark  = "SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'retired'"
+		batch = "SELECT coalesce(max(seq), 0) FROM (SELECT seq, prepared FROM intents WHERE seq > ? ORDER BY seq LIMIT 1000) WHERE prepared <= ?"
+		many  = 100 // fewer are not worth a transaction
+	)
+	for {
+		now := s.now()
+		over := micros(now.Add(-s.o.Window))
+		var from, to int64
+		if _, err := s.row(ctx, mark, nil, &from); err != nil {
+			return err
+		}
+		if _, err := s.row(ctx, batch, []any{from, over}, &to); err != nil || to < from+many {
+			return err
+		}
+		err := s.write(ctx, func(t *tx) error {
+			if _, err := t.exec("UPDATE intents SET same = NULL WHERE seq > ? AND seq <= ? AND state = 'succeeded' AND settled <= ?", from, to, over); err != nil {
+				return err
+			}
+			_, err := t.exec("INSERT OR REPLACE INTO meta (name, value) VALUES ('retired', ?)", strconv.FormatInt(to, 10))
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
 }

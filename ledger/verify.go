@@ -271,7 +271,7 @@ func (v *verifier) subjects(ctx context.Context, conn *sql.Conn) error {
 		case erased:
 			v.report.Erased++
 		default:
-			key, err := gcm(v.s.seal.wrap).Open(nil, nil, wrapped, []byte(id))
+			key, err := v.s.seal.wrap.Open(nil, nil, wrapped, []byte(id))
 			if err != nil {
 				v.find(WrongKey, 0, id, "key %s was changed: what is sealed under it cannot be read", id)
 				return nil

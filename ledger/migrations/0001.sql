@@ -1,4 +1,5 @@
--- Times are microseconds since 1970, UTC. Ids are 128 random bits, hex.
+-- Times are microseconds since 1970, UTC. Ids are hex: 128 random bits, or the number of
+-- a record in 48 bits and 80 random ones.
 
 CREATE TABLE meta (
 	name  TEXT PRIMARY KEY,
@@ -50,7 +51,8 @@ CREATE INDEX grants_open ON grants (expires) WHERE state IN ('pending', 'granted
 -- seq is the record of the intent, settled_seq that of its end; keys are the ids of the keys that both are sealed
 -- under, in the order of the subjects.
 -- The id begins with seq, 12 hex digits, and so needs no index of its own. same is the first half of print as a number:
--- its index is the one thing that a commit writes in random places, so it is small.
+-- its index is the one thing that a commit writes in random places, so it is small, and NULL where the intent stands
+-- in no payload's way any more.
 CREATE TABLE intents (
 	seq         INTEGER PRIMARY KEY,
 	id          TEXT NOT NULL,
@@ -61,7 +63,7 @@ CREATE TABLE intents (
 	action      TEXT NOT NULL,
 	class       TEXT NOT NULL,
 	print       TEXT NOT NULL,
-	same        INTEGER NOT NULL,
+	same        INTEGER,
 	grant_id    TEXT NOT NULL,
 	owner       TEXT NOT NULL,
 	keys        TEXT NOT NULL,
@@ -76,7 +78,7 @@ CREATE TABLE intents (
 	resolver    TEXT NOT NULL DEFAULT '',
 	note        TEXT NOT NULL DEFAULT ''
 ) STRICT;
-CREATE INDEX intents_same ON intents (same);
+CREATE INDEX intents_same ON intents (same) WHERE same IS NOT NULL;
 CREATE INDEX intents_open ON intents (prepared) WHERE state IN ('prepared', 'sent');
 CREATE INDEX intents_unknown ON intents (seq) WHERE state = 'unknown';
 
