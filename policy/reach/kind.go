@@ -20,7 +20,7 @@ const (
 	Voicemail         Kind = "voicemail"
 	ShortCode         Kind = "short_code" // works inside its own country, such as directory enquiries; often dear
 	Emergency         Kind = "emergency"
-	Unknown           Kind = "unknown" // a number that exists, of no sort that is known
+	Unknown           Kind = "unknown" // for rules to name; a number of which no plan knows the sort is refused
 )
 
 // Kinds lists them all.

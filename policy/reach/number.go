@@ -1,7 +1,10 @@
 package reach
 
 import (
+	"regexp"
+	"slices"
 	"strings"
+	"sync"
 
 	plans "github.com/nyaruka/phonenumbers"
 )
@@ -48,8 +51,10 @@ func look(number string) (d Destination, fault string) {
 	}
 	if written := plans.Format(n, plans.E164); written != number {
 		// A prefix for calls inside the country, mostly: Sippet would dial it as it stands, and reach nobody or somebody else.
-		if _, fault := look(written); fault == "" {
-			return d, "is not in E.164, where it is " + written
+		if code, national, ok := split(written[1:]); ok {
+			if _, _, known := lookUp(code, national); known {
+				return d, "is not in E.164, where it is " + written
+			}
 		}
 		return d, notExisting
 	}
@@ -82,20 +87,33 @@ func emergency(digits, code, national string) (country string, is bool) {
 	if code == "" || national == "" || len(national) > maxEmergency || !isEmergency(national) {
 		return "", false
 	}
+	// A few islands have ordinary numbers that are short enough to be a remote country's emergency number.
+	if _, _, ordinary := lookUp(code, national); ordinary {
+		return "", false
+	}
 	if regions := plans.GetRegionCodesForCountryCode(toCode(code)); len(regions) == 1 && regions[0] != plans.REGION_CODE_FOR_NON_GEO_ENTITY {
 		country = regions[0]
 	}
 	return country, true
 }
 
-func isEmergency(digits string) bool {
-	for region := range plans.GetSupportedRegions() {
-		if plans.IsEmergencyNumber(digits, region) {
-			return true
+// emergencies matches every emergency number of every country.
+var emergencies = sync.OnceValue(func() *regexp.Regexp {
+	all, err := plans.ShortNumberMetadataCollection() // the library has read it already
+	if err != nil {
+		panic("reach: the built-in short numbers: " + err.Error())
+	}
+	var patterns []string
+	for _, m := range all.GetMetadata() {
+		if p := m.GetEmergency().GetNationalNumberPattern(); p != "" {
+			patterns = append(patterns, p)
 		}
 	}
-	return false
-}
+	slices.Sort(patterns)
+	return regexp.MustCompile("^(?:" + strings.Join(slices.Compact(patterns), "|") + ")$")
+})
+
+func isEmergency(digits string) bool { return emergencies().MatchString(digits) }
 
 // toCode reads a calling code, which split has found.
 func toCode(s string) (n int) {

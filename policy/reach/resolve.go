@@ -2,7 +2,6 @@ package reach
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"reflect"
 	"strings"
@@ -10,7 +9,7 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// sort of thing that a target names.
+// targetKind is what a target names.
 type targetKind int
 
 const (
@@ -73,9 +72,8 @@ func Rings(a *schemas.Action) bool { return rings[a] != nil }
 //
 // Outcomes: invalid_arguments where a contact or number cannot be rung or there
 // are too many, denied where nobody can tell how many of a group it would be,
-// upstream_unavailable where the answer cannot be relied on, and what read
-// fails with. None is nil beside a nil set but for an action that rings nobody.
-func Of(ctx context.Context, p *schemas.Payload, read func(context.Context, *schemas.Payload) (json.RawMessage, error)) (*Set, *schemas.Error) {
+// upstream_unavailable where the answer cannot be relied on, and what read fails with.
+func Of(ctx context.Context, p *schemas.Payload, read Read) (*Set, *schemas.Error) {
 	kinds := rings[p.Action]
 	if kinds == nil {
 		return nil, nil

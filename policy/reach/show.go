@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"unicode"
 
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
@@ -45,9 +44,10 @@ func (d Destination) line() string {
 	return name + " " + number
 }
 
+// rightToLeft tells letters of Hebrew, Arabic and their kin; controls are escaped before they are shown.
 func rightToLeft(r rune) bool {
 	return r >= 0x590 && r <= 0x8ff || r >= 0xfb1d && r <= 0xfdff || r >= 0xfe70 && r <= 0xfeff ||
-		r >= 0x10800 && r <= 0x10fff || r >= 0x1e800 && r <= 0x1efff || unicode.Is(unicode.Bidi_Control, r)
+		r >= 0x10800 && r <= 0x10fff || r >= 0x1e800 && r <= 0x1efff
 }
 
 // remarkable are the kinds that a person should hear of even where the number is not among the first.
