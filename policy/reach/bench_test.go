@@ -6,7 +6,7 @@ import (
 )
 
 func BenchmarkOfNumber(b *testing.B) {
-	for _, number := range []string{"+442079460123", "+12025550123", "+12465550123", "+4915112345678", "+79123456789"} {
+	for _, number := range []string{"+442079460123", "+12025550123", "+12684601234", "+4915112345678", "+79123456789"} {
 		b.Run(number, func(b *testing.B) {
 			p := check(b, "start_outbound_call", map[string]any{"phoneNumber": number})
 			b.ReportAllocs()
