@@ -1,0 +1,284 @@
+package rules
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"cel.dev/cel-go/common/types"
+	"cel.dev/cel-go/common/types/ref"
+	"go.yaml.in/yaml/v4"
+
+	"github.com/sippet-ai/sippet-mcp/schemas"
+)
+
+const (
+	apiVersion = "sippet.policy/v1"
+	maxReason  = 500     // characters
+	maxRules   = 5_000   // rules and exemptions a file
+	maxUnits   = 1 << 30 // of a budget
+)
+
+// file is one policy file, read and checked but for its expressions.
+type file struct {
+	name            string // as reasons name it: `desktop`, `mine.yaml`
+	sum             [sha256.Size]byte
+	class           map[schemas.Class]Decision
+	action          map[string]Decision
+	unrecordedReads bool
+	lists           map[string][]string
+	listPlaces      map[string]place
+	values          ref.Val // the lists, as expressions read them
+	budgets         map[string]*budget
+	rules           []*rule
+	trials          []*trial
+}
+
+// rule is one line of a policy.
+type rule struct {
+	id, reason string
+	at         place
+	file       *file
+	match      match
+	when       *expr // nil: always
+	exempt     []*exemption
+
+	// What it does: exactly one of them.
+	decision Decision
+	limit    *budget
+	redact   []string
+}
+
+// exemption takes one rule away for a while.
+type exemption struct {
+	at     place
+	when   *expr // nil: for everybody
+	until  time.Time
+	reason string
+}
+
+// over reports whether the exemption's last day has passed.
+func (x *exemption) over(now time.Time) bool { return !now.Before(x.until.AddDate(0, 0, 1)) }
+
+// budget is how much of something a caller, a role or the organisation may use.
+type budget struct {
+	name     string
+	at       place
+	key      string
+	interval time.Duration
+	burst    int64
+	cost     *expr // nil: 1
+}
+
+// trial is one of the policy's own tests.
+type trial struct {
+	name     string
+	at       place
+	facts    Facts
+	decision Decision // 0: not stated
+	rules    []string // that must be among those that matched
+}
+
+var (
+	fileKeys      = []string{"apiVersion", "defaults", "unrecordedReads", "lists", "budgets", "rules", "exempt", "tests"}
+	ruleKeys      = []string{"id", "match", "when", "decision", "limit", "redact", "reason"}
+	matchKeys     = []string{"actions", "classes", "toolsets", "roles"}
+	budgetKeys    = []string{"key", "rate", "burst", "cost"}
+	budgetOwners  = []string{"caller", "role", "organisation"}
+	exemptKeys    = []string{"rule", "when", "until", "reason"}
+	decisionWords = []string{"allow", "validate", "confirm", "approve", "deny"}
+)
+
+var (
+	idPattern   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+	namePattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,63}$`)
+	ratePattern = regexp.MustCompile(`^([1-9][0-9]{0,8})/([smhd])$`)
+)
+
+// read makes a file of its text.
+func (r *reader) read(name string, raw []byte) *file {
+	f := &file{name: name, sum: sha256.Sum256(raw), lists: map[string][]string{}, listPlaces: map[string]place{}, budgets: map[string]*budget{}}
+	doc := r.parse(raw)
+	if doc == nil {
+		return f
+	}
+	top, _ := r.mapping(doc, "a policy file", fileKeys)
+	if top == nil {
+		return f
+	}
+	switch v := top["apiVersion"]; {
+	case v == nil:
+		r.add(at(doc), "apiVersion is missing: begin the file with apiVersion: %s", apiVersion)
+	case v.Value != apiVersion:
+		r.add(at(v), "apiVersion must be %s, not %s", apiVersion, kindOf(v))
+	}
+	if n := top["defaults"]; n != nil {
+		r.defaults(f, n)
+	}
+	if n := top["unrecordedReads"]; n != nil {
+		f.unrecordedReads = r.boolean(n, "unrecordedReads")
+	}
+	if n := top["lists"]; n != nil {
+		r.lists(f, n)
+	}
+	if n := top["budgets"]; n != nil {
+		r.budgets(f, n)
+	}
+	if n := top["rules"]; n != nil {
+		r.rules(f, n)
+	}
+	if n := top["exempt"]; n != nil {
+		r.exemptions(f, n)
+	}
+	if n := top["tests"]; n != nil {
+		r.trials(f, n)
+	}
+	return f
+}
+
+func (r *reader) defaults(f *file, n *yaml.Node) {
+	parts, _ := r.mapping(n, "defaults", []string{"class", "action"})
+	f.class, f.action = map[schemas.Class]Decision{}, map[string]Decision{}
+	if n := parts["class"]; n != nil {
+		values, keys := r.mapping(n, "defaults.class", nil)
+		for _, k := range keys {
+			class := schemas.Class(k.Value)
+			if !slices.Contains(schemas.Classes, class) {
+				r.add(at(k), "%s", unknown("class", k.Value, classNames))
+				continue
+			}
+			d := r.decision(values[k.Value], "the default of "+k.Value+" actions")
+			if err := sane(class, d); err != nil {
+				r.add(at(values[k.Value]), "%s actions %v", class, err)
+			}
+			f.class[class] = d
+		}
+	}
+	if n := parts["action"]; n != nil {
+		values, keys := r.mapping(n, "defaults.action", nil)
+		for _, k := range keys {
+			a, err := schemas.Find(k.Value)
+			if err != nil {
+				r.add(at(k), "%s", unknown("action", k.Value, actionNames))
+				continue
+			}
+			d := r.decision(values[k.Value], "the default of "+a.Name)
+			if err := sane(a.Class, d); err != nil {
+				r.add(at(values[k.Value]), "%s %v", a.Name, err)
+			}
+			f.action[a.Name] = d
+		}
+	}
+}
+
+// least is the mildest decision that a class can have, whatever a policy says.
+// There is no way yet to hand a credential to a person without showing it to the model.
+func least(c schemas.Class) Decision {
+	switch c {
+	case schemas.Read:
+		return Allow
+	case schemas.Credential:
+		return Deny
+	}
+	return Validate
+}
+
+// sane refuses what this program cannot do safely, whoever writes it.
+func sane(c schemas.Class, d Decision) error {
+	switch {
+	case d == 0 || d >= least(c):
+		return nil // 0 has been reported
+	case c == schemas.Credential:
+		return fmt.Errorf("must be denied: there is no way yet to hand a credential to a person without showing it to the model; write deny")
+	}
+	return fmt.Errorf("cannot be allowed outright: what is no read is at least validated; write validate")
+}
+
+// decision gives 0 with a fault where it is none.
+func (r *reader) decision(n *yaml.Node, what string) (d Decision) {
+	if n.Kind != yaml.ScalarNode || d.UnmarshalText([]byte(n.Value)) != nil {
+		if n.Kind == yaml.ScalarNode && n.Tag == "!!str" {
+			r.add(at(n), "%s", unknown("decision", n.Value, decisionWords))
+		} else {
+			r.add(at(n), "%s must be one of %s, not %s", what, strings.Join(decisionWords, ", "), kindOf(n))
+		}
+		return 0
+	}
+	return d
+}
+
+func (r *reader) lists(f *file, n *yaml.Node) {
+	values, keys := r.mapping(n, "lists", nil)
+	for _, k := range keys {
+		if !namePattern.MatchString(k.Value) {
+			r.add(at(k), "the list's name %s must be letters, digits and _, so that an expression can say lists.name", quote(k.Value))
+			continue
+		}
+		f.lists[k.Value], _ = r.texts(values[k.Value], "the list "+k.Value)
+		f.listPlaces[k.Value] = at(k)
+	}
+	all := map[ref.Val]ref.Val{}
+	for name, list := range f.lists {
+		all[types.String(name)] = types.NewStringList(adapter{}, list)
+	}
+	f.values = types.NewRefValMap(adapter{}, all)
+}
+
+func (r *reader) budgets(f *file, n *yaml.Node) {
+	values, keys := r.mapping(n, "budgets", nil)
+	for _, k := range keys {
+		if !idPattern.MatchString(k.Value) {
+			r.add(at(k), "the budget's name %s must be letters, digits, . _ and -", quote(k.Value))
+		}
+		what := "the budget " + k.Value
+		parts, _ := r.mapping(values[k.Value], what, budgetKeys)
+		if parts == nil {
+			continue
+		}
+		b := &budget{name: k.Value, at: at(k), burst: 1}
+		if n := r.need(parts, values[k.Value], what, "key", "caller"); n != nil {
+			if b.key = r.text(n, "key of "+what); b.key != "" && !contains(budgetOwners, b.key) {
+				r.add(at(n), "%s", unknown("key of a budget", b.key, budgetOwners))
+			}
+		}
+		if n := r.need(parts, values[k.Value], what, "rate", "20/h"); n != nil {
+			b.interval = r.rate(n)
+		}
+		if n := r.need(parts, values[k.Value], what, "burst", "5"); n != nil {
+			b.burst = r.integer(n, "burst of "+what, 1, maxUnits)
+		}
+		if n := parts["cost"]; n != nil {
+			b.cost = r.expression(n, "cost of "+what)
+		}
+		f.budgets[k.Value] = b
+	}
+}
+
+// rate gives the time in which one unit grows back.
+func (r *reader) rate(n *yaml.Node) time.Duration {
+	m := ratePattern.FindStringSubmatch(n.Value)
+	if m == nil || n.Kind != yaml.ScalarNode {
+		r.add(at(n), "rate must be a number a second, minute, hour or day, such as 20/h (s, m, h, d), not %s", kindOf(n))
+		return 0
+	}
+	per := map[string]time.Duration{"s": time.Second, "m": time.Minute, "h": time.Hour, "d": 24 * time.Hour}[m[2]]
+	count, _ := strconv.ParseInt(m[1], 10, 64)
+	return per / time.Duration(count)
+}
+
+// need gives the value of a key that must be there.
+func (r *reader) need(values map[string]*yaml.Node, n *yaml.Node, what, key, example string) *yaml.Node {
+	v := values[key]
+	if v == nil {
+		r.add(at(n), "%s has no %s: write %s: %s", what, key, key, example)
+	}
+	return v
+}
+
+// names lists the names in a map, sorted.
+func names[T any](m map[string]T) []string { return slices.Sorted(maps.Keys(m)) }

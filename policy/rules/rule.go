@@ -1,0 +1,203 @@
+package rules
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v4"
+
+	"github.com/sippet-ai/sippet-mcp/schemas"
+)
+
+// rules reads the rules of a file.
+func (r *reader) rules(f *file, n *yaml.Node) {
+	list := r.list(n, "rules")
+	if len(list) > maxRules {
+		r.add(at(n), "there are %d rules, at most %d are taken: split the file, several files compose", len(list), maxRules)
+		return
+	}
+	seen := map[string]place{}
+	for _, n := range list {
+		parts, _ := r.mapping(n, "a rule", ruleKeys)
+		if parts == nil {
+			continue
+		}
+		u := &rule{at: at(n), file: f}
+		what := "a rule"
+		if n := r.need(parts, n, what, "id", "some-name"); n != nil {
+			u.id, u.at = r.text(n, "id of a rule"), at(n)
+			switch first, twice := seen[u.id]; {
+			case u.id == "":
+			case !idPattern.MatchString(u.id):
+				r.add(at(n), "the rule's id %s must be at most 64 letters, digits, . _ and -", quote(u.id))
+			case twice:
+				r.add(at(n), "the rule %s is there already, in line %d: give one of them another id", u.id, first.line)
+			}
+			seen[u.id] = at(n)
+			what = "the rule " + u.id
+		}
+		if n := r.need(parts, n, what, "reason", "a sentence for whoever meets it"); n != nil {
+			u.reason = r.sentence(n, "reason of "+what)
+		}
+		if n := parts["match"]; n != nil {
+			u.match = r.match(n, what)
+		}
+		if n := parts["when"]; n != nil {
+			u.when = r.expression(n, "when of "+what)
+		}
+		r.effect(f, u, parts, n, what)
+		f.rules = append(f.rules, u)
+	}
+}
+
+// effect reads what a rule does.
+func (r *reader) effect(f *file, u *rule, parts map[string]*yaml.Node, n *yaml.Node, what string) {
+	given := 0
+	for _, k := range []string{"decision", "limit", "redact"} {
+		if parts[k] != nil {
+			given++
+		}
+	}
+	if given != 1 {
+		r.add(at(n), "%s has %s of decision, limit and redact: write exactly one", what, []string{"none", "one", "two", "all"}[given])
+		return
+	}
+	if n := parts["decision"]; n != nil {
+		if u.decision = r.decision(n, "decision of "+what); u.decision == Allow {
+			r.add(at(n), "%s decides allow, which changes nothing: rules only make stricter; what is milder stands in defaults.action, or in an exemption from the rule that is too strict", what)
+		}
+	}
+	if n := parts["limit"]; n != nil {
+		if name := r.text(n, "limit of "+what); name != "" {
+			if u.limit = f.budgets[name]; u.limit == nil {
+				r.add(at(n), "%s", unknown("budget", name, names(f.budgets)))
+			}
+		}
+	}
+	if n := parts["redact"]; n != nil {
+		var nodes []*yaml.Node
+		u.redact, nodes = r.texts(n, "redact of "+what)
+		for i, g := range u.redact {
+			r.redaction(nodes[i], g)
+		}
+		if w := parts["when"]; w != nil {
+			r.add(at(w), "%s redacts and has a when: what is hidden depends on who looks, so leave when out and name roles in match", what)
+		}
+	}
+}
+
+// redaction refuses a pattern that hides nothing.
+func (r *reader) redaction(n *yaml.Node, g string) {
+	var all, fields []string
+	for name, res := range schemas.Resources() {
+		for _, f := range res.Names() {
+			if glob(g, name+"."+f) {
+				return
+			}
+			all = append(all, name+"."+f)
+			if head, _, _ := strings.Cut(g, "."); head == name {
+				fields = append(fields, f)
+			}
+		}
+	}
+	slices.Sort(all)
+	resource, field, dot := strings.Cut(g, ".")
+	switch {
+	case !dot:
+		r.add(at(n), "%s names no field: write a resource and a field, such as Contact.dateOfBirth", quote(g))
+	case fields != nil && !strings.Contains(g, "*"):
+		r.add(at(n), "%s", unknown("field of "+resource, field, fields))
+	case strings.Contains(g, "*"):
+		r.add(at(n), "%s is no field of any resource", quote(g))
+	default:
+		r.add(at(n), "%s", unknown("resource", resource, names(schemas.Resources())))
+	}
+}
+
+func (r *reader) match(n *yaml.Node, what string) (m match) {
+	parts, _ := r.mapping(n, "match of "+what, matchKeys)
+	for _, p := range []struct {
+		key, what string
+		into      *patterns
+		valid     []string
+	}{
+		{"actions", "action", &m.actions, actionNames},
+		{"classes", "class", &m.classes, classNames},
+		{"toolsets", "toolset", &m.toolsets, toolsetNames},
+		{"roles", "role", &m.roles, nil},
+	} {
+		n := parts[p.key]
+		if n == nil {
+			continue
+		}
+		list, nodes := r.texts(n, p.key+" of "+what)
+		for i, s := range list {
+			g, negated := strings.CutPrefix(s, "!")
+			switch {
+			case g == "":
+				r.add(at(nodes[i]), "%s names no %s", quote(s), p.what)
+			case p.valid == nil, slices.ContainsFunc(p.valid, func(v string) bool { return glob(g, v) }):
+			case strings.Contains(g, "*"):
+				r.add(at(nodes[i]), "%s matches no %s", quote(s), p.what)
+			default:
+				r.add(at(nodes[i]), "%s", unknown(p.what, g, p.valid))
+			}
+			if negated {
+				p.into.no = append(p.into.no, g)
+			} else {
+				p.into.yes = append(p.into.yes, g)
+			}
+		}
+	}
+	return m
+}
+
+// exemptions reads the exemptions and hangs each on its rule.
+func (r *reader) exemptions(f *file, n *yaml.Node) {
+	byID := map[string]*rule{}
+	for _, u := range f.rules {
+		byID[u.id] = u
+	}
+	list := r.list(n, "exempt")
+	if len(list) > maxRules {
+		r.add(at(n), "there are %d exemptions, at most %d are taken", len(list), maxRules)
+		return
+	}
+	for _, n := range list {
+		parts, _ := r.mapping(n, "an exemption", exemptKeys)
+		if parts == nil {
+			continue
+		}
+		x := &exemption{at: at(n)}
+		what := "an exemption"
+		var u *rule
+		if n := r.need(parts, n, what, "rule", "the id of a rule"); n != nil {
+			if id := r.text(n, "rule of an exemption"); id != "" {
+				what = "the exemption from " + id
+				switch u = byID[id]; {
+				case u == nil:
+					r.add(at(n), "%s; an exemption stands in the file of its rule", unknown("rule", id, names(byID)))
+				case u.redact != nil:
+					r.add(at(n), "the rule %s redacts, and takes no exemption: what is hidden depends on who looks, so write match: {roles: [\"!some-role\"]} there", id)
+				}
+			}
+		}
+		if n := r.need(parts, n, what, "reason", "a sentence for whoever reads the audit"); n != nil {
+			x.reason = r.sentence(n, "reason of "+what)
+		}
+		if n := r.need(parts, n, what, "until", "2027-01-31, the last day on which it holds"); n != nil {
+			until, err := time.Parse(time.DateOnly, n.Value)
+			if err != nil {
+				r.add(at(n), "until of %s must be the last day on which it holds, such as 2027-01-31 (UTC), not %s", what, kindOf(n))
+			}
+			x.until = until
+		}
+		if n := parts["when"]; n != nil {
+			x.when = r.expression(n, "when of "+what)
+		}
+		if u != nil {
+			u.exempt = append(u.exempt, x)
+		}
+	}
+}

@@ -1,0 +1,299 @@
+package rules
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+
+	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/types"
+	"cel.dev/cel-go/common/types/ref"
+
+	"github.com/sippet-ai/sippet-mcp/policy/reach"
+	"github.com/sippet-ai/sippet-mcp/schemas"
+)
+
+// rings reports whether the action rings somebody, so that its destinations can
+// be found out: it is at home among the outbound calls, and reaches people.
+func rings(a *schemas.Action) bool {
+	return a.Class == schemas.Outbound && a.Toolsets[0] == schemas.OutboundCalls
+}
+
+// stage is what expressions about one action can read, and of which type.
+type stage struct {
+	action    *schemas.Action // nil for what all actions have
+	env       *cel.Env
+	input     *shape // nil where the action takes none
+	variables []string
+}
+
+var (
+	common = sync.OnceValue(newCommon)
+	stages sync.Map // action name → func() *stage
+)
+
+// stageOf gives the action's stage, made when the first expression needs it.
+func stageOf(a *schemas.Action) *stage {
+	f, _ := stages.LoadOrStore(a.Name, sync.OnceValue(func() *stage { return newStage(a) }))
+	return f.(func() *stage)()
+}
+
+// everywhere are the variables that all actions have.
+var everywhere = []string{"action", "caller", "now", "lists"}
+
+func newCommon() *stage {
+	env, err := cel.NewEnv(append([]cel.EnvOption{
+		cel.CustomTypeAdapter(adapter{}),
+		cel.CustomTypeProvider(&provider{base: types.NewEmptyRegistry(), shapes: map[string]*shape{}}),
+		cel.Variable("action", cel.StringType),
+		cel.Variable("caller", callerShape.typ),
+		cel.Variable("now", cel.TimestampType),
+		cel.Variable("lists", cel.MapType(cel.StringType, cel.ListType(cel.StringType))),
+		cel.DefaultUTCTimeZone(true),
+		cel.ParserExpressionSizeLimit(maxExpression),
+		cel.ParserRecursionLimit(64),
+		cel.ASTValidators(cel.ValidateDurationLiterals(), cel.ValidateTimestampLiterals(), cel.ValidateRegexLiterals(),
+			cel.ValidateHomogeneousAggregateLiterals(), cel.ValidateComprehensionNestingLimit(3)),
+	}, clockFunctions...)...)
+	if err != nil {
+		panic("rules: " + err.Error()) // the environment is ours: every test would fail
+	}
+	return &stage{env: env, variables: everywhere}
+}
+
+func newStage(a *schemas.Action) *stage {
+	s := &stage{action: a, variables: slices.Clone(everywhere)}
+	p := &provider{base: types.NewEmptyRegistry(), shapes: map[string]*shape{}}
+	options := []cel.EnvOption{cel.CustomTypeProvider(p)}
+	add := func(name string, t *cel.Type) {
+		s.variables = append(s.variables, name)
+		options = append(options, cel.Variable(name, t))
+	}
+	if s.input = inputShape(a); s.input != nil {
+		p.shapes[s.input.typ.TypeName()] = s.input
+		add("input", s.input.typ)
+	}
+	for name, t := range map[string]*cel.Type{"identity": cel.StringType, "filter": cel.MapType(cel.StringType, cel.DynType), "fields": cel.ListType(cel.StringType)} {
+		if has, _ := a.Key(name); has {
+			add(name, t)
+		}
+	}
+	if rings(a) {
+		p.shapes[destinationShape.typ.TypeName()] = destinationShape
+		add("destinations", cel.ListType(destinationShape.typ))
+	}
+	env, err := common().env.Extend(options...)
+	if err != nil {
+		panic("rules: " + a.Name + ": " + err.Error())
+	}
+	s.env = env
+	slices.Sort(s.variables)
+	return s
+}
+
+// inputShape reads the action's own schema.
+func inputShape(a *schemas.Action) *shape {
+	var schema struct {
+		Properties struct {
+			Input struct {
+				Properties map[string]struct {
+					Type  any                   `json:"type"`
+					Items struct{ Type string } `json:"items"`
+				} `json:"properties"`
+				Required []string `json:"required"`
+			} `json:"input"`
+		} `json:"properties"`
+	}
+	if has, _ := a.Key("input"); !has {
+		return nil
+	}
+	if err := json.Unmarshal(a.InputSchema(), &schema); err != nil {
+		panic("rules: " + a.Name + ": " + err.Error())
+	}
+	in := schema.Properties.Input
+	// The space keeps the type from being named, and so made, in an expression.
+	s := newShape("input of " + a.Name)
+	for _, name := range slices.Sorted(maps.Keys(in.Properties)) {
+		word, null := wordOf(in.Properties[name].Type)
+		typ := typeOf(word, in.Properties[name].Items.Type)
+		if typ == nil {
+			panic(fmt.Sprintf("rules: %s: input.%s is of no type that expressions know", a.Name, name))
+		}
+		read := readAs(word, null)
+		if null && word != "object" && word != "array" {
+			typ = types.NewNullableType(typ)
+		}
+		s.optional[name] = !slices.Contains(in.Required, name)
+		s.field(name, typ, func(from any) (ref.Val, bool) {
+			m, _ := from.(map[string]any)
+			v, ok := m[name]
+			if !ok {
+				return nil, false
+			}
+			return read(v), true
+		})
+	}
+	return s
+}
+
+// wordOf takes a schema's type, a word or a word and null.
+func wordOf(t any) (word string, null bool) {
+	if word, ok := t.(string); ok {
+		return word, false
+	}
+	list, _ := t.([]any)
+	for _, v := range list {
+		if v == "null" {
+			null = true
+		} else {
+			word, _ = v.(string)
+		}
+	}
+	return word, null
+}
+
+func typeOf(word, items string) *types.Type {
+	switch word {
+	case "string":
+		return types.StringType
+	case "integer":
+		return types.IntType
+	case "number":
+		return types.DoubleType
+	case "boolean":
+		return types.BoolType
+	case "array":
+		if t := typeOf(items, ""); t != nil {
+			return types.NewListType(t)
+		}
+	case "object":
+		return types.NewMapType(types.StringType, types.DynType)
+	}
+	return nil
+}
+
+// readAs reads a decoded value that must be of the schema's type.
+func readAs(word string, null bool) func(any) ref.Val {
+	return func(v any) ref.Val {
+		ok := false
+		switch v := v.(type) {
+		case nil:
+			ok = null
+		case string:
+			ok = word == "string"
+		case bool:
+			ok = word == "boolean"
+		case json.Number:
+			ok = word == "number" || word == "integer" && !strings.ContainsAny(string(v), ".eE")
+		case []any:
+			ok = word == "array"
+		case map[string]any:
+			ok = word == "object"
+		}
+		val := adapter{}.NativeToValue(v)
+		if _, isDouble := val.(types.Double); isDouble && word == "integer" {
+			ok = false // more than 64 bits
+		}
+		if i, isInt := val.(types.Int); isInt && word == "number" {
+			val = types.Double(i)
+		}
+		if !ok {
+			return types.NewErr("the value is not of type %s", word)
+		}
+		return val
+	}
+}
+
+var (
+	destinationShape = newDestinationShape()
+	callerShape      = newCallerShape()
+)
+
+func newDestinationShape() *shape {
+	s := newShape("one destination")
+	for _, f := range []struct {
+		name string
+		get  func(*reach.Destination) string
+	}{
+		{"contact", func(d *reach.Destination) string { return d.Contact }},
+		{"name", func(d *reach.Destination) string { return d.Name }},
+		{"number", func(d *reach.Destination) string { return d.Number }},
+		{"country", func(d *reach.Destination) string { return d.Country }},
+		{"kind", func(d *reach.Destination) string { return string(d.Kind) }},
+	} {
+		s.field(f.name, types.StringType, func(from any) (ref.Val, bool) {
+			d, ok := from.(*reach.Destination)
+			if !ok || f.get(d) == "" {
+				return nil, false
+			}
+			return types.String(f.get(d)), true
+		})
+	}
+	return s
+}
+
+func newCallerShape() *shape {
+	s := newShape("the caller")
+	for _, f := range []struct {
+		name string
+		typ  *types.Type
+		get  func(*Caller) ref.Val
+	}{
+		{"id", types.StringType, func(c *Caller) ref.Val { return types.String(c.ID) }},
+		{"person", types.StringType, func(c *Caller) ref.Val { return types.String(c.Person) }},
+		{"roles", types.NewListType(types.StringType), func(c *Caller) ref.Val { return types.NewStringList(adapter{}, c.Roles) }},
+	} {
+		s.field(f.name, f.typ, func(from any) (ref.Val, bool) {
+			c, ok := from.(*Caller)
+			if !ok {
+				return nil, false
+			}
+			return f.get(c), true
+		})
+	}
+	return s
+}
+
+// provider tells the checker of the shapes of one stage.
+type provider struct {
+	base   *types.Registry
+	shapes map[string]*shape
+}
+
+func (p *provider) shape(name string) *shape {
+	if name == callerShape.typ.TypeName() {
+		return callerShape
+	}
+	return p.shapes[name]
+}
+
+func (p *provider) EnumValue(name string) ref.Val         { return p.base.EnumValue(name) }
+func (p *provider) FindIdent(name string) (ref.Val, bool) { return p.base.FindIdent(name) }
+func (p *provider) NewValue(string, map[string]ref.Val) ref.Val {
+	return types.NewErr("records cannot be made in an expression")
+}
+
+func (p *provider) FindStructType(name string) (*types.Type, bool) {
+	if s := p.shape(name); s != nil {
+		return types.NewTypeTypeWithParam(s.typ), true
+	}
+	return nil, false
+}
+
+func (p *provider) FindStructFieldNames(name string) ([]string, bool) {
+	if s := p.shape(name); s != nil {
+		return s.names, true
+	}
+	return nil, false
+}
+
+func (p *provider) FindStructFieldType(name, field string) (*types.FieldType, bool) {
+	if s := p.shape(name); s != nil {
+		f, ok := s.fields[field]
+		return f, ok
+	}
+	return nil, false
+}

@@ -1,0 +1,224 @@
+package rules
+
+import (
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v4"
+
+	"github.com/sippet-ai/sippet-mcp/policy/reach"
+	"github.com/sippet-ai/sippet-mcp/schemas"
+)
+
+// trialNow is when a test happens that does not say: the noon of a Wednesday, UTC.
+var trialNow = time.Date(2026, 1, 7, 12, 0, 0, 0, time.UTC)
+
+// mostMembers is how many people a call to a group can reach where nobody knows better.
+const mostMembers = 10_000
+
+var (
+	trialKeys       = []string{"name", "as", "now", "call", "destinations", "expect"}
+	callerKeys      = []string{"id", "person", "roles"}
+	expectKeys      = []string{"decision", "rules"}
+	destinationKeys = []string{"contact", "name", "number", "country", "kind"}
+)
+
+// trials reads the tests of a file.
+func (r *reader) trials(f *file, n *yaml.Node) {
+	for _, n := range r.list(n, "tests") {
+		parts, _ := r.mapping(n, "a test", trialKeys)
+		if parts == nil {
+			continue
+		}
+		t := &trial{at: at(n)}
+		what := "a test"
+		if n := r.need(parts, n, what, "name", "what it shows"); n != nil {
+			t.name = r.sentence(n, "name of a test")
+			what = "the test " + quote(t.name)
+		}
+		t.facts.Now = trialNow
+		if n := parts["now"]; n != nil {
+			now, err := time.Parse(time.RFC3339, n.Value)
+			if err != nil {
+				r.add(at(n), "now of %s must be a time with a zone, such as 2026-01-07T12:00:00Z, not %s", what, kindOf(n))
+			}
+			t.facts.Now = now
+		}
+		if n := parts["as"]; n != nil {
+			t.facts.Caller = r.caller(n, "as of "+what)
+		}
+		if n := r.need(parts, n, what, "call", "{action: list_contacts}"); n != nil {
+			t.facts.Payload = r.call(n, "call of "+what, t.facts.Now)
+		}
+		if t.facts.Payload != nil {
+			t.facts.Reach = r.reach(parts["destinations"], t.facts.Payload, what)
+		}
+		if n := r.need(parts, n, what, "expect", "{decision: deny}"); n != nil {
+			r.expect(f, t, n, "expect of "+what)
+		}
+		f.trials = append(f.trials, t)
+	}
+}
+
+func (r *reader) caller(n *yaml.Node, what string) (c Caller) {
+	parts, _ := r.mapping(n, what, callerKeys)
+	if n := parts["id"]; n != nil {
+		c.ID = r.text(n, "id in "+what)
+	}
+	if n := parts["person"]; n != nil {
+		c.Person = r.text(n, "person in "+what)
+	}
+	if n := parts["roles"]; n != nil {
+		for _, e := range r.list(n, "roles in "+what) {
+			c.Roles = append(c.Roles, r.text(e, "a role in "+what))
+		}
+	}
+	return c
+}
+
+// call makes the payload of a test, by the same checker that every call passes.
+func (r *reader) call(n *yaml.Node, what string, now time.Time) *schemas.Payload {
+	parts, _ := r.mapping(n, what, nil)
+	if parts == nil {
+		return nil
+	}
+	name := r.need(parts, n, what, "action", "list_contacts")
+	if name == nil {
+		return nil
+	}
+	a, err := schemas.Find(name.Value)
+	if err != nil {
+		r.add(at(name), "%s", unknown("action", name.Value, actionNames))
+		return nil
+	}
+	args := map[string]any{}
+	for k, v := range parts {
+		if k != "action" {
+			args[k] = jsonOf(v)
+		}
+	}
+	raw, err := json.Marshal(args)
+	if err != nil {
+		r.add(at(n), "%s cannot be written as JSON: %v", what, err)
+		return nil
+	}
+	p, err := a.Check(raw, schemas.Limits{Now: now})
+	if e := (*schemas.Error)(nil); errors.As(err, &e) {
+		var said []string
+		for _, d := range e.Details {
+			said = append(said, strings.TrimPrefix(d.Path+": ", ": ")+d.Message)
+		}
+		if said == nil {
+			said = []string{e.Message}
+		}
+		r.add(at(n), "%s does not fit %s: %s", what, a.Name, strings.Join(said, "; "))
+		return nil
+	}
+	return p
+}
+
+// jsonOf turns a node into what encoding/json takes, numbers as they are written.
+func jsonOf(n *yaml.Node) any {
+	switch {
+	case n.Kind == yaml.MappingNode:
+		m := map[string]any{}
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			m[n.Content[i].Value] = jsonOf(n.Content[i+1])
+		}
+		return m
+	case n.Kind == yaml.SequenceNode:
+		list := make([]any, 0, len(n.Content))
+		for _, c := range n.Content {
+			list = append(list, jsonOf(c))
+		}
+		return list
+	case n.Tag == "!!null":
+		return nil
+	case n.Tag == "!!bool":
+		return n.Value == "true" || n.Value == "True" || n.Value == "TRUE"
+	case (n.Tag == "!!int" || n.Tag == "!!float") && json.Valid([]byte(n.Value)):
+		return json.Number(n.Value)
+	}
+	return n.Value
+}
+
+// reach gives what the test's call would ring: as the test says, else as the payload does.
+func (r *reader) reach(n *yaml.Node, p *schemas.Payload, what string) *reach.Set {
+	if !rings(p.Action) {
+		if n != nil {
+			r.add(at(n), "%s has destinations, but %s rings nobody: leave them out", what, p.Action.Name)
+		}
+		return nil
+	}
+	if n == nil {
+		return reachOf(p)
+	}
+	if n.Kind == yaml.ScalarNode {
+		return &reach.Set{Group: "group", Count: int(r.integer(n, "destinations of "+what, 0, 10*mostMembers))}
+	}
+	s := &reach.Set{}
+	for _, n := range r.list(n, "destinations of "+what) {
+		parts, _ := r.mapping(n, "a destination of "+what, destinationKeys)
+		get := func(key string) string {
+			if n := parts[key]; n != nil {
+				return r.text(n, key+" of a destination")
+			}
+			return ""
+		}
+		s.List = append(s.List, reach.Destination{Contact: get("contact"), Name: get("name"), Number: get("number"), Country: get("country"), Kind: reach.Kind(get("kind"))})
+	}
+	s.Count = len(s.List)
+	return s
+}
+
+// reachOf is what a payload says of itself, with nothing looked up.
+func reachOf(p *schemas.Payload) *reach.Set {
+	in, _ := p.Args["input"].(map[string]any)
+	s := &reach.Set{}
+	text := func(key string) string { v, _ := in[key].(string); return v }
+	switch ids, _ := in["contactIds"].([]any); {
+	case text("groupId") != "":
+		s.Group, s.Count = text("groupId"), mostMembers
+		if n, ok := in["contactLimit"].(json.Number); ok {
+			if most, err := n.Int64(); err == nil && most < mostMembers {
+				s.Count = int(most)
+			}
+		}
+		return s
+	case ids != nil:
+		for _, id := range ids {
+			v, _ := id.(string)
+			s.List = append(s.List, reach.Destination{Contact: v})
+		}
+	default:
+		s.List = []reach.Destination{{Contact: text("contactId"), Number: text("phoneNumber")}}
+	}
+	s.Count = len(s.List)
+	return s
+}
+
+func (r *reader) expect(f *file, t *trial, n *yaml.Node, what string) {
+	parts, _ := r.mapping(n, what, expectKeys)
+	if parts == nil {
+		return
+	}
+	if parts["decision"] == nil && parts["rules"] == nil {
+		r.add(at(n), "%s is empty: write a decision, or rules that must match", what)
+	}
+	if n := parts["decision"]; n != nil {
+		t.decision = r.decision(n, "decision in "+what)
+	}
+	if n := parts["rules"]; n != nil {
+		var nodes []*yaml.Node
+		t.rules, nodes = r.texts(n, "rules in "+what)
+		ids := namesOf(f.rules, func(u *rule) string { return u.id })
+		for i, id := range t.rules {
+			if !slices.Contains(ids, id) {
+				r.add(at(nodes[i]), "%s", unknown("rule", id, ids))
+			}
+		}
+	}
+}
