@@ -118,17 +118,28 @@ func (c *compiler) issues(e *expr, iss *cel.Issues, parsed *cel.Ast, s *stage) {
 	if s != nil && s.action != nil {
 		about = ", for " + s.action.Name
 	}
-	message := i.Message
-	if parsed != nil {
+	message, syntax := strings.CutPrefix(i.Message, "Syntax error: ")
+	switch {
+	case strings.Contains(message, "'<EOF>'"):
+		message = "the expression ends too early"
+	case syntax || parsed == nil:
+		message, _, _ = strings.Cut(message, " expecting ")
+		message, _, _ = strings.Cut(message, "\n")
+	default:
 		message = c.better(i, parsed.NativeRep(), s)
 	}
-	message, _, _ = strings.Cut(strings.TrimPrefix(message, "Syntax error: "), "\n")
 	line, col := i.Location.Line(), i.Location.Column()
+	if strings.HasPrefix(i.Message, "undefined field") {
+		col++ // past the dot
+	}
 	c.source(e.place(line, col, c.lines), e.snippet(line, col), "%s%s: %s", e.what, about, message)
 }
 
 // better words what the checker says so that it names what to write instead.
 func (c *compiler) better(i *cel.Error, tree *ast.AST, s *stage) string {
+	if rest, ok := strings.CutPrefix(i.Message, "invalid "); ok && strings.HasSuffix(rest, " argument") {
+		return fmt.Sprintf("this is nothing that %s takes", strings.TrimSuffix(rest, " argument"))
+	}
 	quoted := strings.Split(i.Message, "'")
 	if len(quoted) < 3 {
 		return i.Message
@@ -205,15 +216,17 @@ func (e *expr) snippet(line, col int) string {
 func (e *expr) place(line, col int, file []string) place {
 	at := place{e.node.Line, e.node.Column}
 	row, pos := at.line-1, at.col-1
+	deep := maxFile // the indentation that is no part of the text
 	indent := func() {
 		row++
-		for pos = 0; row < len(file) && pos < len(file[row]) && file[row][pos] == ' '; pos++ {
+		for pos = 0; row < len(file) && pos < min(deep, len(file[row])) && file[row][pos] == ' '; pos++ {
 		}
 	}
 	quoted := e.node.Style & (yaml.SingleQuotedStyle | yaml.DoubleQuotedStyle)
 	switch {
 	case e.node.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0:
 		indent()
+		deep = pos
 	case quoted != 0:
 		pos++
 	}

@@ -40,7 +40,10 @@ func (c *compiler) uses(e *expr, tree *ast.AST) *uses {
 				fault(x, "write %s without the dot", name[1:])
 			case name == "lists":
 				fault(x, "write lists.name, with one of %s", strings.Join(names(c.file.lists), ", "))
-			case !slices.Contains(local, name) && !slices.Contains(u.variables, name):
+			case slices.Contains(local, name) || slices.Contains(typeNames, name):
+			case !slices.Contains(allVariables, name):
+				fault(x, "%s", unknown("name", name, allVariables))
+			case !slices.Contains(u.variables, name):
 				u.variables = append(u.variables, name)
 			}
 		case ast.SelectKind:
@@ -84,7 +87,6 @@ func (c *compiler) uses(e *expr, tree *ast.AST) *uses {
 	if !good {
 		return nil
 	}
-	u.variables = slices.DeleteFunc(u.variables, func(v string) bool { return slices.Contains(typeNames, v) })
 	return u
 }
 
@@ -145,8 +147,8 @@ func (c *compiler) guarded(e *expr, tree *ast.AST, s *stage) bool {
 			if name, ok := inputField(x); ok {
 				if !sel.IsTestOnly() && s.input.optional[name] && !known[name] && good {
 					good = false
-					at := tree.SourceInfo().GetStartLocation(x.ID())
-					c.source(e.place(at.Line(), at.Column(), c.lines), e.snippet(at.Line(), at.Column()),
+					dot := tree.SourceInfo().GetStartLocation(x.ID())
+					c.source(e.place(dot.Line(), dot.Column()+1, c.lines), e.snippet(dot.Line(), dot.Column()+1),
 						"%s, for %s: input.%s may be left out: write has(input.%s) && … before it", e.what, s.action.Name, name, name)
 				}
 				return

@@ -1,0 +1,104 @@
+package rules_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sippet-ai/sippet-mcp/policy/reach"
+	"github.com/sippet-ai/sippet-mcp/policy/rules"
+)
+
+// many makes a file with n rules about ringing many people, each with a condition of its own.
+func many(n int) []byte {
+	conditions := []string{
+		"destinations.size() > %d",
+		"has(input.contactLimit) && input.contactLimit > %d",
+		"destinations.exists(d, has(d.number) && d.number == '+4420794%05d')",
+		"!workday(now, 'Europe/London') && caller.id == 'c%d'",
+		"!between(now, 'Europe/London', '08:00', '20:00') && caller.id == 'c%d'",
+		"caller.id in lists.bots && caller.person == 'p%d'",
+	}
+	var b strings.Builder
+	b.WriteString(head + "lists: {bots: [a, b, c]}\ndefaults: {class: {read: allow, write: validate, outbound: confirm, destructive: confirm, credential: deny}}\nrules:\n")
+	for i := range n {
+		fmt.Fprintf(&b, "  - {id: r%d, match: {actions: [start_bulk_outbound_call]}, when: %q, decision: approve, reason: The rule %d}\n",
+			i, fmt.Sprintf(conditions[i%len(conditions)], 100+i), i)
+	}
+	return []byte(b.String())
+}
+
+func BenchmarkDecide60(b *testing.B) {
+	p, err := rules.Parse("many", many(60))
+	if err != nil {
+		b.Fatal(err)
+	}
+	f := rules.Facts{Caller: rules.Caller{ID: "ada", Roles: []string{"agent"}}, Now: noon, Reach: &reach.Set{},
+		Payload: payload(b, "start_bulk_outbound_call", `{"input":{"groupId":"`+anID+`","contactLimit":10}}`)}
+	for i := range 10 {
+		f.Reach.List = append(f.Reach.List, reach.Destination{Number: fmt.Sprintf("+44207946%04d", i), Country: "GB", Kind: "fixed_line"})
+	}
+	f.Reach.Count = 10
+	took := make([]time.Duration, 0, b.N)
+	b.ReportAllocs()
+	for b.Loop() {
+		start := time.Now()
+		if v := p.Decide(f); v.Decision != rules.Confirm {
+			b.Fatalf("%+v", v)
+		}
+		took = append(took, time.Since(start))
+	}
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)/2].Nanoseconds())/1e3, "µs-median")
+	b.ReportMetric(float64(took[len(took)*99/100].Nanoseconds())/1e3, "µs-p99")
+}
+
+// BenchmarkDecideRead is what every read pays: a profile, and a call that no rule is about.
+func BenchmarkDecideRead(b *testing.B) {
+	p, err := rules.Load("desktop")
+	if err != nil {
+		b.Fatal(err)
+	}
+	f := rules.Facts{Caller: rules.Caller{ID: "ada"}, Now: noon, Payload: payload(b, "list_contacts", `{}`)}
+	b.ReportAllocs()
+	for b.Loop() {
+		p.Decide(f)
+	}
+}
+
+func BenchmarkLoad500(b *testing.B) {
+	raw := many(500)
+	for b.Loop() {
+		if _, err := rules.Parse("many", raw); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkLoadProfile is what starting the program costs.
+func BenchmarkLoadProfile(b *testing.B) {
+	for b.Loop() {
+		if _, err := rules.Load("desktop"); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkDecideGroup is the worst that a reasonable rule costs: ten thousand people, each compared with two prefixes.
+func BenchmarkDecideGroup(b *testing.B) {
+	p, err := rules.Parse("x", []byte(head+`lists: {ours: ["+44", "+353"]}
+rules: [{id: ours, match: {actions: ["start_*"]}, when: "!destinations.all(d, lists.ours.exists(p, d.number.startsWith(p)))", decision: deny, reason: Ours}]
+`))
+	if err != nil {
+		b.Fatal(err)
+	}
+	f := rules.Facts{Now: noon, Reach: &reach.Set{Count: 10_000}, Payload: payload(b, "start_bulk_outbound_call", `{"input":{"groupId":"`+anID+`"}}`)}
+	for range 10_000 {
+		f.Reach.List = append(f.Reach.List, reach.Destination{Number: "+35312345678"})
+	}
+	for b.Loop() {
+		p.Decide(f)
+	}
+}
