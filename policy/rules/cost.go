@@ -16,18 +16,18 @@ const (
 	mostRoles   = 100
 )
 
-// cost refuses an expression that could take too long.
-func (c *compiler) cost(env *cel.Env, checked *cel.Ast) error {
+// cost gives the most that an expression is estimated to take, and refuses one that could take too long.
+func (c *compiler) cost(env *cel.Env, checked *cel.Ast) (uint64, error) {
 	est, err := env.EstimateCost(checked, sizes{c.file})
 	switch {
 	case err != nil:
-		return err
+		return 0, err
 	case est.IsUnknown():
-		return fmt.Errorf("could cost any amount, and at most %d is taken: it grows something without a bound", maxCost)
+		return 0, fmt.Errorf("could cost any amount, and at most %d is taken: it grows something without a bound", maxCost)
 	case est.Max > maxCost:
-		return fmt.Errorf("could cost %d, and at most %d is taken: look at fewer things, or nest less", est.Max, maxCost)
+		return 0, fmt.Errorf("could cost %d, and at most %d is taken: look at fewer things, or nest less", est.Max, maxCost)
 	}
-	return nil
+	return est.Max, nil
 }
 
 // sizes tells the estimator how large things get.

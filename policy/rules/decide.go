@@ -117,8 +117,22 @@ func (p *Policy) Hidden(a *schemas.Action, c Caller) []string {
 type scene struct {
 	facts *Facts
 	file  *file
-	made  map[string]ref.Val
+	made  [slots]ref.Val
+	known [slots]bool
 }
+
+// The slots of variables in a scene.
+const (
+	slotAction = iota
+	slotCaller
+	slotNow
+	slotInput
+	slotIdentity
+	slotFilter
+	slotFields
+	slotDestinations
+	slots
+)
 
 // true evaluates a condition. Where there is none it holds.
 func (s *scene) true(p cel.Program, f *file) (bool, error) {
@@ -200,50 +214,66 @@ func (s *scene) ResolveName(name string) (any, bool) {
 	if name == "lists" {
 		return s.file.values, true
 	}
-	if v, ok := s.made[name]; ok {
-		return v, v != nil
+	i := -1
+	switch name {
+	case "action":
+		i = slotAction
+	case "caller":
+		i = slotCaller
+	case "now":
+		i = slotNow
+	case "input":
+		i = slotInput
+	case "identity":
+		i = slotIdentity
+	case "filter":
+		i = slotFilter
+	case "fields":
+		i = slotFields
+	case "destinations":
+		i = slotDestinations
+	default:
+		return nil, false
 	}
-	v := s.value(name)
-	if s.made == nil {
-		s.made = make(map[string]ref.Val, 4)
+	if !s.known[i] {
+		s.made[i], s.known[i] = s.value(i), true
 	}
-	s.made[name] = v
-	return v, v != nil
+	return s.made[i], s.made[i] != nil
 }
 
 // value makes a variable; nil where there is none.
-func (s *scene) value(name string) ref.Val {
+func (s *scene) value(slot int) ref.Val {
 	args := s.facts.Payload.Args
-	switch name {
-	case "action":
+	switch slot {
+	case slotAction:
 		return types.String(s.facts.Payload.Action.Name)
-	case "caller":
+	case slotCaller:
 		return &record{callerShape, &s.facts.Caller}
-	case "now":
+	case slotNow:
 		return types.Timestamp{Time: s.facts.Now}
-	case "input":
+	case slotInput:
 		in, ok := args["input"].(map[string]any)
 		if args["input"] != nil && !ok {
 			return nil
 		}
 		return &record{stageOf(s.facts.Payload.Action).input, in}
-	case "identity":
+	case slotIdentity:
 		if id, ok := args["identity"].(string); ok {
 			return types.String(id)
 		}
-	case "filter":
+	case slotFilter:
 		filter, ok := args["filter"].(map[string]any)
 		if args["filter"] != nil && !ok {
 			return nil
 		}
 		return adapter{}.NativeToValue(filter)
-	case "fields":
+	case slotFields:
 		fields, ok := args["fields"].([]any)
 		if args["fields"] != nil && !ok {
 			return nil
 		}
 		return adapter{}.NativeToValue(fields)
-	case "destinations":
+	case slotDestinations:
 		if s.facts.Reach != nil {
 			return newDestinations(s.facts.Reach)
 		}

@@ -18,6 +18,9 @@ const (
 	// maxCost bounds what one expression may take, estimated at load and counted at run time: in the machine's worst
 	// case about half a second, for ten thousand people and a list of some hundred prefixes.
 	maxCost = 10_000_000
+	// trifle is the estimate below which nothing is counted: there is no loop over anything that a payload makes large,
+	// and counting would cost more than the expression.
+	trifle = 1_000
 )
 
 // expr is one expression of a file.
@@ -99,11 +102,16 @@ func (c *compiler) check(e *expr, want *types.Type, parsed *cel.Ast, s *stage) (
 	if s.input != nil && !c.guarded(e, checked.NativeRep(), s) {
 		return nil, false
 	}
-	if err := c.cost(s.env, checked); err != nil {
+	estimate, err := c.cost(s.env, checked)
+	if err != nil {
 		c.add(at(e.node), "%s%s %v", e.what, about, err)
 		return nil, false
 	}
-	p, err := s.env.Program(checked, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(maxCost))
+	options := []cel.ProgramOption{cel.EvalOptions(cel.OptOptimize)}
+	if estimate > trifle {
+		options = append(options, cel.CostLimit(maxCost))
+	}
+	p, err := s.env.Program(checked, options...)
 	if err != nil {
 		c.add(at(e.node), "%s%s: %v", e.what, about, err)
 		return nil, false

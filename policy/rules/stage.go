@@ -127,14 +127,11 @@ func inputShape(a *schemas.Action) *shape {
 			typ = types.NewNullableType(typ)
 		}
 		s.optional[name] = !slices.Contains(in.Required, name)
-		s.field(name, typ, func(from any) (ref.Val, bool) {
+		s.field(name, typ, func(from any) bool {
 			m, _ := from.(map[string]any)
-			v, ok := m[name]
-			if !ok {
-				return nil, false
-			}
-			return read(v), true
-		})
+			_, ok := m[name]
+			return ok
+		}, func(from any) ref.Val { return read(from.(map[string]any)[name]) })
 	}
 	return s
 }
@@ -224,13 +221,10 @@ func newDestinationShape() *shape {
 		{"country", func(d *reach.Destination) string { return d.Country }},
 		{"kind", func(d *reach.Destination) string { return string(d.Kind) }},
 	} {
-		s.field(f.name, types.StringType, func(from any) (ref.Val, bool) {
+		s.field(f.name, types.StringType, func(from any) bool {
 			d, ok := from.(*reach.Destination)
-			if !ok || f.get(d) == "" {
-				return nil, false
-			}
-			return types.String(f.get(d)), true
-		})
+			return ok && f.get(d) != ""
+		}, func(from any) ref.Val { return types.String(f.get(from.(*reach.Destination))) })
 	}
 	return s
 }
@@ -246,13 +240,8 @@ func newCallerShape() *shape {
 		{"person", types.StringType, func(c *Caller) ref.Val { return types.String(c.Person) }},
 		{"roles", types.NewListType(types.StringType), func(c *Caller) ref.Val { return types.NewStringList(adapter{}, c.Roles) }},
 	} {
-		s.field(f.name, f.typ, func(from any) (ref.Val, bool) {
-			c, ok := from.(*Caller)
-			if !ok {
-				return nil, false
-			}
-			return f.get(c), true
-		})
+		s.field(f.name, f.typ, func(from any) bool { _, ok := from.(*Caller); return ok },
+			func(from any) ref.Val { return f.get(from.(*Caller)) })
 	}
 	return s
 }

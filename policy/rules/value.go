@@ -61,17 +61,17 @@ func newShape(name string) *shape {
 	return &shape{typ: types.NewObjectType(name), fields: map[string]*types.FieldType{}, optional: map[string]bool{}}
 }
 
-// field adds a field. get gives its value and whether it is there.
-func (s *shape) field(name string, typ *types.Type, get func(from any) (ref.Val, bool)) {
+// field adds a field: whether it is there, and its value where it is.
+func (s *shape) field(name string, typ *types.Type, has func(from any) bool, get func(from any) ref.Val) {
 	s.names = append(s.names, name)
 	s.fields[name] = &types.FieldType{
 		Type:  typ,
-		IsSet: func(from any) bool { _, ok := get(from); return ok },
+		IsSet: has,
 		GetFrom: func(from any) (any, error) {
-			v, ok := get(from)
-			if !ok {
+			if !has(from) {
 				return nil, fmt.Errorf("%s is not there: ask has(….%s) first", name, name)
 			}
+			v := get(from)
 			if types.IsError(v) {
 				return nil, v.(*types.Err)
 			}
@@ -127,12 +127,13 @@ func (r *record) IsSet(field ref.Val) ref.Val {
 // destinations is the list of whom a call rings. The members of a group, of
 // whom nobody knows more than how many they are, are elements without any field.
 type destinations struct {
-	set  *reach.Set
-	size int
+	set   *reach.Set
+	size  int
+	known []record // of set.List, made once for all rules
 }
 
 func newDestinations(s *reach.Set) *destinations {
-	return &destinations{s, max(s.Count, len(s.List))}
+	return &destinations{set: s, size: max(s.Count, len(s.List))}
 }
 
 var nobody = &record{destinationShape, &reach.Destination{}}
@@ -141,7 +142,13 @@ func (d *destinations) at(i int) ref.Val {
 	if i >= len(d.set.List) {
 		return nobody
 	}
-	return &record{destinationShape, &d.set.List[i]}
+	if d.known == nil {
+		d.known = make([]record, len(d.set.List))
+		for i := range d.known {
+			d.known[i] = record{destinationShape, &d.set.List[i]}
+		}
+	}
+	return &d.known[i]
 }
 
 func (d *destinations) ConvertToNative(reflect.Type) (any, error) {
