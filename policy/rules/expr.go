@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/ast"
@@ -46,6 +47,10 @@ func (c *compiler) compile(e *expr, want *types.Type, actions []*schemas.Action)
 		return
 	}
 	e.programs = map[string]cel.Program{}
+	if n := utf8.RuneCountInString(e.text); n > maxExpression {
+		c.add(at(e.node), "%s has %d characters, at most %d are taken: make several rules of it", e.what, n, maxExpression)
+		return
+	}
 	parsed, iss := common().env.Parse(e.text)
 	if iss.Err() != nil {
 		c.issues(e, iss, nil, nil)
@@ -130,6 +135,8 @@ func (c *compiler) issues(e *expr, iss *cel.Issues, parsed *cel.Ast, s *stage) {
 	switch {
 	case strings.Contains(message, "'<EOF>'"):
 		message = "the expression ends too early"
+	case strings.HasSuffix(message, "at: '= '"), strings.HasSuffix(message, "at: '='"):
+		message = "write == to compare"
 	case syntax || parsed == nil:
 		message, _, _ = strings.Cut(message, " expecting ")
 		message, _, _ = strings.Cut(message, "\n")

@@ -33,6 +33,7 @@ type file struct {
 	unrecordedReads bool
 	lists           map[string][]string
 	listPlaces      map[string]place
+	listUsed        map[string]bool
 	values          ref.Val // the lists, as expressions read them
 	budgets         map[string]*budget
 	rules           []*rule
@@ -102,7 +103,7 @@ var (
 
 // read makes a file of its text.
 func (r *reader) read(name string, raw []byte) *file {
-	f := &file{name: name, sum: sha256.Sum256(raw), lists: map[string][]string{}, listPlaces: map[string]place{}, budgets: map[string]*budget{}}
+	f := &file{name: name, sum: sha256.Sum256(raw), lists: map[string][]string{}, listPlaces: map[string]place{}, listUsed: map[string]bool{}, budgets: map[string]*budget{}}
 	doc := r.parse(raw)
 	if doc == nil {
 		return f

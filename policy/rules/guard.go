@@ -39,7 +39,7 @@ func (c *compiler) uses(e *expr, tree *ast.AST) *uses {
 			case strings.HasPrefix(name, "."):
 				fault(x, "write %s without the dot", name[1:])
 			case name == "lists":
-				fault(x, "write lists.name, with one of %s", strings.Join(names(c.file.lists), ", "))
+				fault(x, "lists can only be read by the name of one, such as lists.%s", append(names(c.file.lists), "dialable")[0])
 			case slices.Contains(local, name) || slices.Contains(typeNames, name):
 			case !slices.Contains(allVariables, name):
 				fault(x, "%s", unknown("name", name, allVariables))
@@ -50,6 +50,7 @@ func (c *compiler) uses(e *expr, tree *ast.AST) *uses {
 			s := x.AsSelect()
 			if o := s.Operand(); o.Kind() == ast.IdentKind && o.AsIdent() == "lists" && !slices.Contains(local, "lists") {
 				u.variables = append(u.variables, "lists")
+				c.file.listUsed[s.FieldName()] = true
 				if _, ok := c.file.lists[s.FieldName()]; !ok {
 					fault(x, "%s", unknown("list", s.FieldName(), names(c.file.lists)))
 				}
