@@ -49,6 +49,7 @@ type Record struct {
 	Principal  string        `json:"principal,omitempty"`
 	Credential string        `json:"credential,omitempty"`
 	Client     string        `json:"client,omitempty"`
+	Roles      []string      `json:"roles,omitempty"`
 	Upstream   string        `json:"upstream,omitempty"`
 	Action     string        `json:"action,omitempty"`
 	Class      schemas.Class `json:"class,omitempty"`

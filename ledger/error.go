@@ -137,7 +137,7 @@ func refusal(err error) bool {
 	var f *FrozenError
 	var p *PriorError
 	for _, known := range []error{ErrNoGrant, ErrGrantExpired, ErrGrantSpent, ErrGrantDenied, ErrGrantRevoked, ErrGrantWaiting,
-		ErrGrantOther, ErrTooMany, ErrNoIntent, ErrSettled, ErrKnown, errUsage, errChain} {
+		ErrGrantOther, ErrTooMany, ErrNoIntent, ErrSettled, ErrKnown, ErrTokenUnknown, ErrTokenRevoked, ErrNoPerson, errUsage, errChain} {
 		if errors.Is(err, known) {
 			return true
 		}

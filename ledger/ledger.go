@@ -71,6 +71,22 @@ type Ledger interface {
 	Trouble() error
 
 	Close() error
+
+	// CreateToken makes a token of t's Person, Roles, Interactive, Policy, KeyFile and Expires, and gives its secret, which
+	// is kept nowhere. A name that differs from a known one by its case is refused.
+	CreateToken(ctx context.Context, t Token, by string) (secret string, made Token, err error)
+	// Tokens lists all tokens, oldest first.
+	Tokens(ctx context.Context) ([]Token, error)
+	// RevokeToken ends a token on every process, within FreshFor, and voids its open questions and unused yeses.
+	// ErrTokenUnknown where there is none, ErrTokenRevoked where that was done.
+	RevokeToken(ctx context.Context, id, by string) error
+	// RemovePerson revokes all tokens of a person, and voids the questions they asked and the yeses they gave that are not
+	// used. It gives how many of each there were; ErrNoPerson where nobody of that name ever had a token.
+	RemovePerson(ctx context.Context, person, by string) (tokens, grants int, err error)
+	// Authenticate says whose token the secret is: ErrTokenUnknown, ErrTokenExpired or ErrTokenRevoked where it lets nobody
+	// in, ErrNoTokens where none was ever issued. With an expired or revoked one it tells whose it was. It is cheap, and its
+	// answer at most FreshFor old.
+	Authenticate(ctx context.Context, secret string) (Token, error)
 }
 
 // HangUp is the one action that neither a freeze nor an earlier attempt stops:

@@ -106,7 +106,8 @@ func (t *tx) prune(before time.Time) (int64, error) {
 		return 0, nil // else an idle ledger would write for ever that it removed that
 	}
 	for _, query := range []string{"DELETE FROM records WHERE seq <= ?", "DELETE FROM intents WHERE seq <= ?",
-		"DELETE FROM grants WHERE seq <= ?", "DELETE FROM freezes WHERE seq <= ?"} {
+		"DELETE FROM grants WHERE seq <= ?", "DELETE FROM freezes WHERE seq <= ?",
+		"DELETE FROM tokens WHERE revoked_seq > 0 AND revoked_seq <= ?"} {
 		if _, err := t.exec(query, last); err != nil {
 			return 0, err
 		}

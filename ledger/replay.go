@@ -14,7 +14,8 @@ type replay struct {
 	frozen  bool
 	freezes int
 	// asked is the last grant of each binding: asking anew voids the one before.
-	asked map[binding]*replayed
+	asked  map[binding]*replayed
+	tokens map[string]*replayedToken
 }
 
 // binding is what a grant is bound to, as its records tell.
@@ -36,7 +37,7 @@ type replayed struct {
 }
 
 func newReplay() *replay {
-	return &replay{intents: map[string]*replayed{}, grants: map[string]*replayed{}, asked: map[binding]*replayed{}}
+	return &replay{intents: map[string]*replayed{}, grants: map[string]*replayed{}, asked: map[binding]*replayed{}, tokens: map[string]*replayedToken{}}
 }
 
 func (p *replay) record(v *verifier, r *Record) {
@@ -77,6 +78,8 @@ func (p *replay) record(v *verifier, r *Record) {
 		}
 	case PhaseResumed:
 		p.frozen = false
+	case PhaseIssued, PhaseRevoked:
+		p.token(v, r)
 	}
 }
 

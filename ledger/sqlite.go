@@ -75,6 +75,7 @@ type SQLite struct {
 	ops  chan *op
 
 	frozen  atomic.Pointer[seenFreeze]
+	tokens  atomic.Pointer[seenTokens]
 	trouble atomic.Pointer[Trouble] // what the last attempt to write met
 	dirty   chan struct{}           // holds one where the log is to be scrubbed
 	signed  atomic.Int64            // up to which record a checkpoint is known

@@ -93,7 +93,7 @@ func (s *SQLite) Verify(ctx context.Context, o VerifyOptions) (Report, error) {
 		return v.report, trouble(s.path, err)
 	}
 	defer conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
-	for _, step := range []func(context.Context, *sql.Conn) error{v.anchored, v.chain, v.end, v.intents, v.grants, v.freeze, v.subjects} {
+	for _, step := range []func(context.Context, *sql.Conn) error{v.anchored, v.chain, v.end, v.intents, v.grants, v.freeze, v.subjects, v.tokens} {
 		if err := step(ctx, conn); err != nil {
 			return v.report, trouble(s.path, err)
 		}

@@ -91,3 +91,23 @@ CREATE TABLE freezes (
 	resumer TEXT,
 	seq     INTEGER NOT NULL
 ) STRICT;
+
+-- hash is the SHA-256 of the secret, which is kept nowhere; print a code of the row that only the master key can make. roles
+-- are parted by blanks. expires is 0 where it never does, revoked and revoked_seq where it was not. seq is the record
+-- that issued it, revoked_seq the one that revoked it.
+CREATE TABLE tokens (
+	id          TEXT PRIMARY KEY,
+	person      TEXT NOT NULL,
+	roles       TEXT NOT NULL,
+	interactive INTEGER NOT NULL,
+	policy      TEXT NOT NULL,
+	key_file    TEXT NOT NULL,
+	hash        BLOB NOT NULL,
+	print       TEXT NOT NULL,
+	creator     TEXT NOT NULL,
+	created     INTEGER NOT NULL,
+	expires     INTEGER NOT NULL,
+	revoked     INTEGER NOT NULL,
+	seq         INTEGER NOT NULL,
+	revoked_seq INTEGER NOT NULL
+) STRICT;
