@@ -48,15 +48,15 @@ func (s *scripted) Run(ctx context.Context, r rpc.Request) (rpc.Result, error) {
 // stand is a gate with a clock that a test moves.
 type stand struct {
 	*policy.Gate
-	up  *scripted
-	now time.Time
+	up    *scripted
+	clock *ledgertest.Clock
 }
 
 func newStand(t *testing.T, profile string) *stand {
 	t.Helper()
 	g, _ := gate(t, profile)
-	s := &stand{Gate: g, up: &scripted{}, now: noon}
-	g.Upstream, g.Now = s.up, func() time.Time { return s.now }
+	s := &stand{Gate: g, up: &scripted{}, clock: ledgertest.NewClock(noon)}
+	g.Upstream, g.Now = s.up, s.clock.Now
 	g.Ledger = ledgertest.Open(t, ledger.Options{Now: g.Now})
 	return s
 }
@@ -92,7 +92,7 @@ func TestRecorded(t *testing.T) {
 	s := newStand(t, "desktop")
 	c := s.call(t, "create_contact", creating)
 	first := s.Do(t.Context(), c)
-	s.now = s.now.Add(4 * time.Minute)
+	s.clock.Add(4 * time.Minute)
 	again := s.Do(t.Context(), c)
 	if first.Outcome() != schemas.Done || again.Outcome() != schemas.Recorded || string(again.Data) != string(first.Data) || len(s.up.seen) != 1 {
 		t.Errorf("%+v then %+v, %q", first, again, s.up.seen)
@@ -106,7 +106,8 @@ func TestRecorded(t *testing.T) {
 	if a := s.Do(t.Context(), c); a.Outcome() != schemas.Done {
 		t.Errorf("another organisation: %s", a.Outcome())
 	}
-	s.Organisation, s.now = "here", s.now.Add(7*time.Minute)
+	s.Organisation = "here"
+	s.clock.Add(7 * time.Minute)
 	if a := s.Do(t.Context(), c); a.Outcome() != schemas.Done {
 		t.Errorf("after the window: %s", a.Outcome())
 	}
@@ -122,7 +123,7 @@ func TestAgain(t *testing.T) {
 	s := newStand(t, "desktop")
 	c := s.call(t, "create_contact", creating)
 	s.Do(t.Context(), c)
-	s.now = s.now.Add(4 * time.Minute)
+	s.clock.Add(4 * time.Minute)
 	c.Again = true
 	a := s.Do(t.Context(), c)
 	if a.Pending == nil || !strings.Contains(a.Pending.Card.Text(), "The same was done 4 minutes ago. Yes does it once more.") {
@@ -136,7 +137,7 @@ func TestAgain(t *testing.T) {
 	if a := s.agree(t, ring); a.Outcome() != schemas.Done {
 		t.Fatal(a.Outcome())
 	}
-	s.now = s.now.Add(time.Minute)
+	s.clock.Add(time.Minute)
 	if a := s.Do(t.Context(), ring); a.Pending == nil || !strings.Contains(a.Pending.Card.Before, "The same was done a minute ago") {
 		t.Errorf("%+v", a)
 	}
@@ -152,7 +153,7 @@ func TestUnknown(t *testing.T) {
 		t.Fatalf("%+v", first.Err)
 	}
 	s.up.fault = nil
-	s.now = s.now.Add(3 * time.Hour)
+	s.clock.Add(3 * time.Hour)
 	a := s.Do(t.Context(), c)
 	if a.Pending == nil || !strings.Contains(a.Pending.Card.Before, "nobody knows whether it ran") || !strings.Contains(a.Pending.Card.Before, "list_contacts") {
 		t.Fatalf("%+v", a)

@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/sippet-ai/sippet-mcp/ledger"
+	"github.com/sippet-ai/sippet-mcp/ledger/ledgertest"
 	"github.com/sippet-ai/sippet-mcp/policy"
 	"github.com/sippet-ai/sippet-mcp/rpc/rpctest"
 	"github.com/sippet-ai/sippet-mcp/schemas"
@@ -25,7 +26,7 @@ type machine struct {
 	t      *testing.T
 	up     *rpctest.Server
 	worlds []*world
-	now    time.Time
+	clock  *ledgertest.Clock
 	broken bool // validate refuses
 
 	questions []*asked
@@ -47,12 +48,12 @@ const window = 10 * time.Minute
 // before gives the latest run of the same call by the same caller, if that still stands in its way.
 func (m *machine) before(who, action, args string) (ran, bool) {
 	r, ok := m.ran[who+action+args]
-	return r, ok && r.at.After(m.now.Add(-window))
+	return r, ok && r.at.After(m.now().Add(-window))
 }
 
 func (m *machine) runs(who, action, args, state string) {
 	if a, err := schemas.Find(action); err == nil && a.Class != schemas.Read && !a.Repeatable {
-		m.ran[who+action+args] = ran{m.now, state}
+		m.ran[who+action+args] = ran{m.now(), state}
 	}
 }
 
@@ -63,6 +64,8 @@ func (m *machine) road(action string) []string {
 	}
 	return []string{"validate", "run"}
 }
+
+func (m *machine) now() time.Time { return m.clock.Now() }
 
 // asked is a question as the model knows it.
 type asked struct {
@@ -99,7 +102,7 @@ func TestRandomCalls(t *testing.T) {
 	m := &machine{t: t, up: rpctest.New(t)}
 	store := &swapped{}
 	for _, p := range propertyPolicies {
-		w := newWorld(t, setup{policy: p, up: m.up, ledger: store, now: func() time.Time { return m.now }})
+		w := newWorld(t, setup{policy: p, up: m.up, ledger: store, now: func() time.Time { return m.now() }})
 		m.worlds = append(m.worlds, w)
 	}
 	m.up.On("validate", "", func(rpctest.Request) rpctest.Answer {
@@ -109,8 +112,8 @@ func TestRandomCalls(t *testing.T) {
 		return rpctest.Answer{Usual: true}
 	})
 	rapid.Check(t, func(rt *rapid.T) {
-		m.now, m.broken, m.questions, m.ran, m.spent, m.checked = noon, false, nil, map[string]ran{}, 0, 0
-		l, err := ledger.Open(t.Context(), ledger.Options{Dir: t.TempDir(), Now: func() time.Time { return m.now }})
+		m.clock, m.broken, m.questions, m.ran, m.spent, m.checked = ledgertest.NewClock(noon), false, nil, map[string]ran{}, 0, 0
+		l, err := ledger.Open(t.Context(), ledger.Options{Dir: t.TempDir(), Now: m.now})
 		if err != nil {
 			rt.Fatal(err)
 		}
@@ -122,7 +125,7 @@ func TestRandomCalls(t *testing.T) {
 			"answer": m.answer,
 			"replay": m.replay,
 			"time": func(rt *rapid.T) {
-				m.now = m.now.Add(time.Duration(rapid.SampledFrom([]int{1, 7, 30, 40, 300, 601}).Draw(rt, "seconds")) * time.Second)
+				m.clock.Add(time.Duration(rapid.SampledFrom([]int{1, 7, 30, 40, 300, 601}).Draw(rt, "seconds")) * time.Second)
 			},
 			"validate": func(rt *rapid.T) { m.broken = rapid.Bool().Draw(rt, "broken") },
 			"":         m.check,
@@ -176,7 +179,7 @@ func (m *machine) call(rt *rapid.T) {
 					q.stand = "withdrawn"
 				}
 			}
-			q := &asked{state: r.Result.RequestState, world: w, who: who, action: action, args: args, expires: m.now.Add(time.Minute)}
+			q := &asked{state: r.Result.RequestState, world: w, who: who, action: action, args: args, expires: m.now().Add(time.Minute)}
 			before := false
 			if q.repeats, before = m.before(who, action, args); before != strings.Contains(string(r.Frame), "The same was done") {
 				rt.Fatalf("ran before: %t, and the card: %s", before, r.Frame)
@@ -190,7 +193,7 @@ func (m *machine) call(rt *rapid.T) {
 	}
 }
 
-func (m *machine) open(q *asked) bool { return q.stand == "" && m.now.Before(q.expires) }
+func (m *machine) open(q *asked) bool { return q.stand == "" && m.now().Before(q.expires) }
 
 func (m *machine) decision(w int, action string) policy.Decision {
 	a, err := schemas.Find(action)
@@ -230,7 +233,7 @@ func (m *machine) bring(rt *rapid.T, q *asked, w int, who, action, args, answer,
 	case fits && q.stand == "spent" && answer == accepts && before && latest.state == q.state:
 		// The request whose yes was spent comes again: it hears what came of it.
 		m.expect(rt, r, "recorded")
-	case !fits, q.stand == "spent", q.stand == "withdrawn", q.stand == "" && !m.now.Before(q.expires):
+	case !fits, q.stand == "spent", q.stand == "withdrawn", q.stand == "" && !m.now().Before(q.expires):
 		// Whatever the answer is, it does nothing, and asks Sippet nothing. Only its outcome may say what the policy would.
 		m.expect(rt, r, "denied")
 	case q.stand == "no":

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/sippet-ai/sippet-mcp/ledger/ledgertest"
 	"github.com/sippet-ai/sippet-mcp/policy"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
@@ -182,12 +183,12 @@ func TestCredentialIsNeverRun(t *testing.T) {
 
 // TestSilentQuestionExpires: the modern client's late answer, and the legacy one's, count for nothing.
 func TestSilentQuestionExpires(t *testing.T) {
-	now := noon
-	w := newWorld(t, setup{now: func() time.Time { return now }})
+	clock := ledgertest.NewClock(noon)
+	w := newWorld(t, setup{now: clock.Now})
 	p := w.httpPeer(t, true)
 	p.answer = always("")
 	r := p.call("delete_contact", samples["delete_contact"])
-	now = now.Add(time.Minute + time.Second)
+	clock.Add(time.Minute + time.Second)
 	late := p.retry("delete_contact", samples["delete_contact"], r.Result.RequestState, accepts)
 	if late.outcome(t) != "denied" || !strings.Contains(late.text(t, "message"), "too late") {
 		t.Errorf("%s", late.Frame)
