@@ -59,6 +59,11 @@ type Record struct {
 	Why      string   `json:"why,omitempty"`
 	Rules    []string `json:"rules,omitempty"`
 	Policy   string   `json:"policy,omitempty"`
+	// Exempted are the rules that an exemption took away, Shadow what a policy that is only watched would have decided.
+	Exempted []string `json:"exempted,omitempty"`
+	Shadow   string   `json:"shadow,omitempty"`
+	// Reach is a digest of whom it reaches.
+	Reach string `json:"reach,omitempty"`
 	// Repeats is the earlier intent that a person agreed to repeat.
 	Repeats string `json:"repeats,omitempty"`
 	// State is the grant's or the intent's new state.
@@ -72,7 +77,8 @@ type Record struct {
 	Outcome schemas.Outcome `json:"outcome,omitempty"`
 	Status  int             `json:"status,omitempty"`
 	// Latency is in microseconds.
-	Latency int64     `json:"latency,omitempty"`
+	Latency int64 `json:"latency,omitempty"`
+	// Budgets are what the call took, or what was given back; of PhasePruned those whose last record was removed.
 	Budgets []Balance `json:"budgets,omitempty"`
 	// Count is how many events were dropped, how many grants a freeze voided, or how many subjects more than MaxSubjects a read had.
 	Count int64 `json:"count,omitempty"`
@@ -90,11 +96,16 @@ type Record struct {
 	Line    []byte   `json:"-"`
 }
 
-// Balance is a budget before and after a debit.
+// Balance is a budget before and after a debit, in whole units.
 type Balance struct {
 	Budget string `json:"budget"`
+	Key    string `json:"key,omitempty"`
 	Before int64  `json:"before"`
 	After  int64  `json:"after"`
+	// Cost is the time in which what was taken grows back, in nanoseconds; 0 where something was given back.
+	Cost int64 `json:"cost,omitempty"`
+	// Full is when the budget is full again, in nanoseconds since 1970.
+	Full int64 `json:"full"`
 }
 
 // place names what the record is about, which its sealed part is bound to.
@@ -181,13 +192,15 @@ func (s *sealer) headCode(h head) string {
 // tidy bounds the texts of a record and makes them valid UTF-8; else its line would not be canonical.
 func (r *Record) tidy() {
 	for _, p := range []*string{&r.Intent, &r.Grant, &r.Request, &r.Principal, &r.Credential, &r.Client, &r.Upstream, &r.Action, (*string)(&r.Class), &r.Print,
-		&r.Decision, &r.Why, &r.Policy, &r.Repeats, &r.State, &r.By, &r.Note, &r.Hash, (*string)(&r.Outcome)} {
+		&r.Decision, &r.Why, &r.Policy, &r.Shadow, &r.Reach, &r.Repeats, &r.State, &r.By, &r.Note, &r.Hash, (*string)(&r.Outcome)} {
 		*p = clip(*p)
 	}
-	for i, rule := range r.Rules {
-		if clip(rule) != rule {
-			r.Rules = slices.Clone(r.Rules) // they are the caller's
-			r.Rules[i] = clip(rule)
+	for _, list := range []*[]string{&r.Rules, &r.Exempted} {
+		for i, rule := range *list {
+			if clip(rule) != rule {
+				*list = slices.Clone(*list) // they are the caller's
+				(*list)[i] = clip(rule)
+			}
 		}
 	}
 }
@@ -195,5 +208,6 @@ func (r *Record) tidy() {
 // record begins the record of a call: the plain fields.
 func (c *Call) record(phase Phase, print string) *Record {
 	return &Record{Phase: phase, Request: c.Request, Principal: c.Principal, Credential: c.Credential, Client: c.Client, Upstream: c.Upstream,
-		Action: c.Action, Class: c.Class, Print: print, Decision: c.Decision, Why: c.Why, Rules: c.Rules, Policy: c.Policy}
+		Action: c.Action, Class: c.Class, Print: print, Decision: c.Decision, Why: c.Why, Rules: c.Rules, Policy: c.Policy,
+		Exempted: c.Exempted, Shadow: c.Shadow, Reach: c.Reach}
 }

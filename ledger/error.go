@@ -19,6 +19,7 @@ var (
 	ErrGrantRevoked = errors.New("the question was withdrawn")
 	ErrGrantWaiting = errors.New("nobody has answered yet")
 	ErrGrantOther   = errors.New("the answer was given to another call: caller, action, payload or policy differ")
+	ErrGrantDrift   = errors.New("whom it reaches has changed since the person agreed")
 	ErrTooMany      = errors.New("too many questions are waiting for a person")
 )
 
@@ -136,13 +137,14 @@ func trouble(path string, err error) error {
 func refusal(err error) bool {
 	var f *FrozenError
 	var p *PriorError
+	var l *LimitError
 	for _, known := range []error{ErrNoGrant, ErrGrantExpired, ErrGrantSpent, ErrGrantDenied, ErrGrantRevoked, ErrGrantWaiting,
-		ErrGrantOther, ErrTooMany, ErrNoIntent, ErrSettled, ErrKnown, ErrTokenUnknown, ErrTokenRevoked, ErrNoPerson, errUsage, errChain} {
+		ErrGrantOther, ErrGrantDrift, ErrTooMany, ErrNoIntent, ErrSettled, ErrKnown, ErrTokenUnknown, ErrTokenRevoked, ErrNoPerson, errUsage, errChain} {
 		if errors.Is(err, known) {
 			return true
 		}
 	}
-	return errors.As(err, &f) || errors.As(err, &p)
+	return errors.As(err, &f) || errors.As(err, &p) || errors.As(err, &l)
 }
 
 // errUsage is wrapped by refusals of what a caller must not ask for.

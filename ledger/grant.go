@@ -23,6 +23,8 @@ type Grant struct {
 	ID string
 	// These it is bound to: who asks with what, where it goes and what would run (schemas.Payload.Hash), under which version of the policy.
 	Principal, Credential, Upstream, Action, Hash, Policy string
+	// Reach is as in Call. It is bound like these, but a call whose reach alone differs is no other call: it has drifted.
+	Reach string
 	// Needs is the decision that demanded it: confirm, or approve by another person. The ledger only keeps it.
 	Needs string
 	// Repeats is the id of the earlier intent of the same payload that the card tells of. Only for that one does
@@ -40,22 +42,27 @@ type Grant struct {
 	Asked, Answered, Expires time.Time
 }
 
-// MaxWaiting is how many questions may wait for a person at once, well below
-// the workers of stdio: more than a person can answer with care.
-const MaxWaiting = 16
+const (
+	// MaxWaiting is how many questions of one principal may wait for a person at once, well below the workers of stdio:
+	// more than a person can answer with care.
+	MaxWaiting = 16
+	// MaxWaitingAll is how many may wait over all principals: 16 callers can fill it, one cannot, and what the inbox
+	// shows and every new question counts stays small.
+	MaxWaitingAll = 256
+)
 
 // grantRow is a grant as its table holds it.
 type grantRow struct {
-	id, principal, credential, upstream, action, print, policy, needs, repeats string
-	state                                                                      State
-	by                                                                         string
-	asked, answered, expires, seq                                              int64
+	id, principal, credential, upstream, action, print, policy, reach, needs, repeats string
+	state                                                                             State
+	by                                                                                string
+	asked, answered, expires, seq                                                     int64
 }
 
-const grantColumns = "id, principal, credential, upstream, action, print, policy, needs, repeats, state, answerer, asked, answered, expires, seq"
+const grantColumns = "id, principal, credential, upstream, action, print, policy, reach, needs, repeats, state, answerer, asked, answered, expires, seq"
 
 func (g *grantRow) into() []any {
-	return []any{&g.id, &g.principal, &g.credential, &g.upstream, &g.action, &g.print, &g.policy, &g.needs, &g.repeats,
+	return []any{&g.id, &g.principal, &g.credential, &g.upstream, &g.action, &g.print, &g.policy, &g.reach, &g.needs, &g.repeats,
 		&g.state, &g.by, &g.asked, &g.answered, &g.expires, &g.seq}
 }
 
@@ -83,6 +90,16 @@ func (g *grantRow) wrong(now time.Time) error {
 	return ErrNoGrant
 }
 
+// refuses says why the grant cannot be spent by want now, which fits it. A question that was answered with no, or is
+// over, is so whomever the call reaches.
+func (g *grantRow) refuses(want *Grant, now time.Time) error {
+	wrong := g.wrong(now)
+	if (wrong == nil || wrong == ErrGrantWaiting) && g.reach != want.Reach {
+		return ErrGrantDrift
+	}
+	return wrong
+}
+
 // Ask implements Ledger.
 func (s *SQLite) Ask(ctx context.Context, g Grant) error {
 	return s.write(ctx, func(t *tx) error {
@@ -96,15 +113,16 @@ func (s *SQLite) Ask(ctx context.Context, g Grant) error {
 			now, g.Principal, g.Credential, g.Action, print, g.Policy); err != nil {
 			return err
 		}
-		var waiting int
-		if _, err := t.row("SELECT count(*) FROM grants WHERE state = 'pending' AND expires > ?", []any{now}, &waiting); err != nil {
+		var waiting, own int
+		if _, err := t.row("SELECT count(*), count(iif(principal = ?, 1, NULL)) FROM grants WHERE state = 'pending' AND expires > ?",
+			[]any{g.Principal, now}, &waiting, &own); err != nil {
 			return err
 		}
-		if waiting >= MaxWaiting {
+		if own >= MaxWaiting || waiting >= MaxWaitingAll {
 			return ErrTooMany
 		}
 		c := Call{Request: g.Request, Principal: g.Principal, Credential: g.Credential, Client: g.Client, Upstream: g.Upstream, Action: g.Action,
-			Decision: g.Needs, Why: g.Why, Rules: g.Rules, Policy: g.Policy}
+			Decision: g.Needs, Why: g.Why, Rules: g.Rules, Policy: g.Policy, Reach: g.Reach}
 		r := c.record(PhaseAsked, print)
 		r.Grant, r.State, r.Repeats, r.Expires = g.ID, string(Waiting), g.Repeats, micros(g.Expires)
 		keys, err := t.subjectKeys(g.Subjects)
@@ -117,8 +135,8 @@ func (s *SQLite) Ask(ctx context.Context, g Grant) error {
 		if err := t.append(r); err != nil {
 			return err
 		}
-		_, err = t.exec("INSERT INTO grants ("+grantColumns+", last_seq) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending', '', ?, 0, ?, ?, ?)",
-			g.ID, g.Principal, g.Credential, g.Upstream, g.Action, print, g.Policy, g.Needs, g.Repeats, now, micros(g.Expires), r.Seq, r.Seq)
+		_, err = t.exec("INSERT INTO grants ("+grantColumns+", last_seq) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending', '', ?, 0, ?, ?, ?)",
+			g.ID, g.Principal, g.Credential, g.Upstream, g.Action, print, g.Policy, g.Reach, g.Needs, g.Repeats, now, micros(g.Expires), r.Seq, r.Seq)
 		return err
 	})
 }
@@ -135,7 +153,7 @@ func (t *tx) grant(want *Grant) (*grantRow, error) {
 	case !g.fits(want, t.s.seal.fingerprint(want.Upstream, want.Hash)):
 		return nil, ErrGrantOther
 	}
-	return g, g.wrong(t.now)
+	return g, g.refuses(want, t.now)
 }
 
 // Answer implements Ledger.
@@ -147,6 +165,7 @@ func (s *SQLite) Answer(ctx context.Context, want Grant, state State, by string)
 		g, err := t.grant(&want)
 		switch {
 		case err == ErrGrantWaiting:
+		case err == ErrGrantDrift && state != Granted: // a no counts whomever it would have reached
 		case err != nil:
 			return err
 		case state == Granted:
@@ -177,7 +196,7 @@ func (s *SQLite) Check(ctx context.Context, want Grant) error {
 	case !g.fits(&want, s.seal.fingerprint(want.Upstream, want.Hash)):
 		return ErrGrantOther
 	}
-	return g.wrong(s.now())
+	return g.refuses(&want, s.now())
 }
 
 // Grant implements Ledger.
@@ -210,7 +229,7 @@ func (s *SQLite) grants(ctx context.Context, where string, args ...any) ([]Grant
 	ring := s.keyring(ctx)
 	var all []Grant
 	for _, row := range found {
-		g := Grant{ID: row.id, Principal: row.principal, Credential: row.credential, Upstream: row.upstream, Action: row.action, Policy: row.policy, Needs: row.needs,
+		g := Grant{ID: row.id, Principal: row.principal, Credential: row.credential, Upstream: row.upstream, Action: row.action, Policy: row.policy, Reach: row.reach, Needs: row.needs,
 			Repeats: row.repeats, State: row.state, By: row.by, Asked: fromMicros(row.asked), Answered: fromMicros(row.answered), Expires: fromMicros(row.expires)}
 		r, err := s.recordAt(ctx, row.seq, ring)
 		if err != nil {

@@ -87,8 +87,63 @@ func TestTooManyQuestions(t *testing.T) {
 	if w, err := l.Waiting(t.Context()); err != nil || len(w) != ledger.MaxWaiting || w[0].Payload == nil || w[0].Card == nil {
 		t.Errorf("waiting: %d, %v", len(w), err)
 	}
+	x := call("another's")
+	x.Principal = "bob"
+	ask(t, l, x, c.now().Add(time.Minute)) // one caller does not fill the room of all
 	c.pass(time.Hour)
 	ask(t, l, call("more"), c.now().Add(time.Minute))
+	for i := 1; i < ledger.MaxWaitingAll; i++ {
+		x := call(fmt.Sprint(i))
+		x.Principal = fmt.Sprint("caller ", i)
+		ask(t, l, x, c.now().Add(time.Minute))
+	}
+	wantErr(t, "one more than all", l.Ask(t.Context(), grantFor(x, c.now().Add(time.Minute))), ledger.ErrTooMany)
+}
+
+// A yes counts for those whom the card named and for nobody else.
+func TestDrift(t *testing.T) {
+	c := newClock()
+	l := open(t, ledger.Options{Now: c.now})
+	x := call("a")
+	x.Reach, x.Exempted, x.Shadow = "two numbers", []string{"night"}, "deny"
+	g := grantFor(x, c.now().Add(time.Hour))
+	g.Reach = x.Reach
+	if err := l.Ask(t.Context(), g); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := l.Grant(t.Context(), g.ID); err != nil || got.Reach != g.Reach {
+		t.Errorf("%+v, %v", got, err)
+	}
+	drifted, foreign := g, g
+	drifted.Reach, foreign.Reach, foreign.Principal = "three numbers", "three numbers", "bob"
+	wantErr(t, "check", l.Check(t.Context(), drifted), ledger.ErrGrantDrift)
+	wantErr(t, "a yes", l.Answer(t.Context(), drifted, ledger.Granted, "ada"), ledger.ErrGrantDrift)
+	wantErr(t, "another's", l.Check(t.Context(), foreign), ledger.ErrGrantOther)
+	answer(t, l, g, ledger.Granted)
+	wantErr(t, "check of a yes", l.Check(t.Context(), drifted), ledger.ErrGrantDrift)
+	y := x
+	y.Grant, y.Reach = g.ID, "three numbers"
+	_, err := l.Commit(t.Context(), y)
+	wantErr(t, "commit", err, ledger.ErrGrantDrift)
+	if x.Grant = g.ID; err == nil {
+		t.Fatal("it ran")
+	}
+	in := commit(t, l, x)
+	if r := records(t, l, ledger.Filter{Intent: in.ID})[0]; r.Reach != x.Reach || len(r.Exempted) != 1 || r.Shadow != "deny" {
+		t.Errorf("%+v", r)
+	}
+	// What was known of the payload before is known of it wherever it reaches now.
+	if p, err := l.Prior(t.Context(), y); err != nil || p == nil || p.ID != in.ID {
+		t.Errorf("%+v, %v", p, err)
+	}
+	wantErr(t, "spent", l.Check(t.Context(), drifted), ledger.ErrGrantSpent)
+
+	// A no counts even so.
+	z := call("b")
+	h := ask(t, l, z, c.now().Add(time.Hour))
+	h.Reach = "somebody"
+	answer(t, l, h, ledger.Refused)
+	clean(t, l)
 }
 
 func TestNotSentGivesTheGrantBack(t *testing.T) {

@@ -43,6 +43,8 @@ type Intent struct {
 
 	seq, settledSeq int64
 	keys            string
+	// debited is how many debits could be given back.
+	debited int
 }
 
 // IntentFilter chooses intents; zero fields choose all.
@@ -57,14 +59,14 @@ type IntentFilter struct {
 }
 
 const intentColumns = `id, request, principal, credential, upstream, action, class, grant_id, state, sent, outcome, status, latency,
-	prepared, settled, resolver, note, seq, settled_seq, keys`
+	prepared, settled, resolver, note, seq, settled_seq, keys, debited`
 
 // scanIntent reads a row of intentColumns.
 func scanIntent(scan func(...any) error) (*Intent, error) {
 	in := new(Intent)
 	var latency, prepared, settled int64
 	err := scan(&in.ID, &in.Request, &in.Principal, &in.Credential, &in.Upstream, &in.Action, &in.Class, &in.Grant, &in.State, &in.Sent, &in.Outcome,
-		&in.Status, &latency, &prepared, &settled, &in.By, &in.Note, &in.seq, &in.settledSeq, &in.keys)
+		&in.Status, &latency, &prepared, &settled, &in.By, &in.Note, &in.seq, &in.settledSeq, &in.keys, &in.debited)
 	in.Latency = time.Duration(latency) * time.Microsecond
 	in.Prepared, in.Settled = fromMicros(prepared), fromMicros(settled)
 	return in, err
@@ -182,11 +184,13 @@ func (s *SQLite) Intents(ctx context.Context, f IntentFilter) ([]Intent, error) 
 
 // Commit implements Ledger.
 func (s *SQLite) Commit(ctx context.Context, x Txn) (Intent, error) {
-	if len(x.Debits) > 0 {
-		return Intent{}, fmt.Errorf("%w: it keeps no budgets yet, so it cannot debit %s", errUsage, x.Debits[0].Budget)
+	for i := range x.Debits {
+		if err := x.Debits[i].check(); err != nil {
+			return Intent{}, err
+		}
 	}
-	if x.Class == schemas.Read && x.Grant == "" || x.Class == "" || x.Action == "" || x.Hash == "" {
-		return Intent{}, fmt.Errorf("%w: an intent needs an action that changes something or a grant, its class and its hash", errUsage)
+	if x.Class == schemas.Read && x.Grant == "" && len(x.Debits) == 0 || x.Class == "" || x.Action == "" || x.Hash == "" {
+		return Intent{}, fmt.Errorf("%w: an intent needs an action that changes something, a grant or a debit, its class and its hash", errUsage)
 	}
 	in := Intent{Request: x.Request, Principal: x.Principal, Credential: x.Credential, Upstream: x.Upstream, Action: x.Action, Class: x.Class, Grant: x.Grant, State: Prepared}
 	print := s.seal.fingerprint(x.Upstream, x.Hash)
@@ -198,13 +202,16 @@ func (s *SQLite) Commit(ctx context.Context, x Txn) (Intent, error) {
 }
 
 func (t *tx) commitCall(x *Txn, print string, in *Intent) error {
-	if err := t.checkFrozen(x.Action); err != nil {
-		return err
+	// What only counts a read is no more than a read, which a freeze lets go on.
+	if x.Class != schemas.Read || x.Grant != "" {
+		if err := t.checkFrozen(x.Action); err != nil {
+			return err
+		}
 	}
 	var g *grantRow
 	var wrong error
 	if x.Grant != "" {
-		want := &Grant{ID: x.Grant, Principal: x.Principal, Credential: x.Credential, Upstream: x.Upstream, Action: x.Action, Hash: x.Hash, Policy: x.Policy}
+		want := &Grant{ID: x.Grant, Principal: x.Principal, Credential: x.Credential, Upstream: x.Upstream, Action: x.Action, Hash: x.Hash, Policy: x.Policy, Reach: x.Reach}
 		if g, wrong = t.grant(want); wrong != nil && !refusal(wrong) {
 			return wrong
 		}
@@ -226,9 +233,14 @@ func (t *tx) commitCall(x *Txn, print string, in *Intent) error {
 	if wrong != nil {
 		return wrong
 	}
+	balances, err := t.debit(x.Debits)
+	if err != nil {
+		return err
+	}
 	in.ID = numberedID(t.head.seq + 1)
 	r := x.record(PhasePrepared, print)
 	r.Intent, r.State, r.Repeats, r.Grant = in.ID, string(Prepared), repeats, x.Grant
+	r.Budgets = balances
 	if g != nil {
 		r.By = g.by
 		if n, err := t.exec("UPDATE grants SET state = 'spent', last_seq = ? WHERE id = ? AND state = 'granted'", t.head.seq+1, g.id); err != nil || n != 1 {
@@ -249,10 +261,13 @@ func (t *tx) commitCall(x *Txn, print string, in *Intent) error {
 	if err := t.append(r); err != nil {
 		return err
 	}
-	in.Prepared, in.seq = t.now, r.Seq
-	_, err = t.exec(`INSERT INTO intents (id, request, principal, credential, upstream, action, class, print, same, grant_id, owner, keys, seq, prepared, state)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'prepared')`, in.ID, clip(x.Request), x.Principal, x.Credential, x.Upstream, x.Action, string(x.Class), print, same(print), x.Grant,
-		owner, in.keys, in.seq, micros(in.Prepared))
+	in.Prepared, in.seq, in.debited = t.now, r.Seq, len(balances)
+	if err := t.keepDebits(in.seq, x.Debits, balances); err != nil {
+		return err
+	}
+	_, err = t.exec(`INSERT INTO intents (id, request, principal, credential, upstream, action, class, print, same, grant_id, owner, keys, seq, prepared, debited, state)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'prepared')`, in.ID, clip(x.Request), x.Principal, x.Credential, x.Upstream, x.Action, string(x.Class), print, same(print), x.Grant,
+		owner, in.keys, in.seq, micros(in.Prepared), in.debited)
 	return err
 }
 

@@ -180,7 +180,7 @@ func TestMisuse(t *testing.T) {
 		"a read":      func(x *ledger.Txn) { x.Class = schemas.Read },
 		"no hash":     func(x *ledger.Txn) { x.Hash = "" },
 		"no class":    func(x *ledger.Txn) { x.Class = "" },
-		"debits":      func(x *ledger.Txn) { x.Debits = []ledger.Debit{{Budget: "calls", Amount: 1}} },
+		"debits":      func(x *ledger.Txn) { x.Debits = []ledger.Debit{{Budget: "calls", Cost: 1, Burst: 1}} },
 		"not JSON":    func(x *ledger.Txn) { x.Payload = []byte("{") },
 		"a bad grant": func(x *ledger.Txn) { x.Grant = "'; DROP TABLE grants; --" },
 	} {

@@ -21,7 +21,8 @@ import (
 type Ledger interface {
 	// Ask stores a question that waits for a person, and revokes an open one with the same binding, and a yes that is
 	// not spent: with a new card the old answer is void.
-	// g needs ID, the binding, Expires, Payload and Card. ErrTooMany where MaxWaiting wait, *FrozenError while frozen.
+	// g needs ID, the binding, Expires, Payload and Card. ErrTooMany where MaxWaiting of the principal or
+	// MaxWaitingAll wait, *FrozenError while frozen.
 	Ask(ctx context.Context, g Grant) error
 	// Answer stores what a person said to the question that fits want: Granted, Refused or Revoked.
 	// A yes counts only while the question waits; a no also takes back a yes that is not spent.
@@ -38,9 +39,14 @@ type Ledger interface {
 	// where none is, and for a read. It looks at Principal, Upstream, Class, Hash and Repeatable.
 	Prior(ctx context.Context, x Txn) (*Intent, error)
 	// Commit makes a call durable before anything is sent: in one transaction it spends x.Grant, debits x.Debits and
-	// writes the intent and its audit record. A read needs none, and is taken only with a grant. It refuses with a *FrozenError, a *PriorError or a grant error, having changed nothing.
+	// writes the intent and its audit record. A read needs none, and is taken only with a grant or debits. It refuses with
+	// a *FrozenError, a *PriorError, a grant error or a *LimitError, in this order, having changed nothing.
 	Commit(ctx context.Context, x Txn) (Intent, error)
-	// Settle stores how an intent ended, before the answer leaves. NotSent gives the grant back.
+	// Left tells how many units a budget holds now, and how long it takes to be full again, without taking any. It looks at
+	// all of d but Cost.
+	Left(ctx context.Context, d Debit) (left int64, refill time.Duration, err error)
+	// Settle stores how an intent ended, before the answer leaves. NotSent, and nothing else, gives back the grant and what
+	// was debited.
 	// ErrSettled where it has ended already, ErrNoIntent where there is none.
 	Settle(ctx context.Context, s Settlement) error
 	// Intent gives one intent with its payload and result.
@@ -111,6 +117,11 @@ type Call struct {
 	Decision, Why string
 	Rules         []string
 	Policy        string
+	// Exempted are the rules that an exemption took away, Shadow what a policy that is only watched would have decided.
+	Exempted []string
+	Shadow   string
+	// Reach is a digest of whom an outbound call reaches; empty where it reaches nobody.
+	Reach string
 	// Subjects are the persons whom the call concerns, such as `contact:` and an id. They own what is sealed.
 	Subjects []string
 	// Payload is the request body, Card what a person saw, Replaced what an update overwrites; JSON or nil.
@@ -122,16 +133,22 @@ type Txn struct {
 	Call
 	// Grant is the id of the yes that it spends; empty where none was due.
 	Grant string
-	// Debits are what it takes from budgets. The ledger keeps no budgets yet and refuses any.
+	// Debits are what it takes from budgets: all of them or, with a *LimitError, nothing.
 	Debits []Debit
 	// Repeatable is schemas.Action.Repeatable.
 	Repeatable bool
 }
 
-// Debit is an amount taken from a budget.
+// Debit is what a call takes from a budget. The budget holds Burst units at most and starts with so many; one grows
+// back every Interval. It is kept as soon as something was taken, and needs no declaration.
 type Debit struct {
-	Budget string
-	Amount int64
+	// Budget is its name, Key whose share of it; both are anything, and in the chain as they are.
+	Budget string `json:"budget"`
+	Key    string `json:"key"`
+	// Cost is how many units are taken, at least 1.
+	Cost     int64         `json:"cost"`
+	Interval time.Duration `json:"interval"`
+	Burst    int64         `json:"burst"`
 }
 
 // Settlement is how an intent ended.

@@ -112,6 +112,10 @@ func (t *tx) prune(before time.Time) (int64, error) {
 			return 0, err
 		}
 	}
+	carried, err := t.pruneBudgets(last, before)
+	if err != nil {
+		return 0, err
+	}
 	for _, r := range old {
 		// All that named a destroyed key came before the record of its end.
 		for _, id := range r.erased {
@@ -124,11 +128,34 @@ func (t *tx) prune(before time.Time) (int64, error) {
 	if _, err := t.exec("INSERT OR REPLACE INTO meta (name, value) VALUES ('anchor', ?)", t.s.seal.anchor(to)); err != nil {
 		return 0, err
 	}
-	if err := t.append(&Record{Phase: PhasePruned, Count: n, Upto: to.seq, Hash: hex.EncodeToString(to.hash[:])}); err != nil {
+	if err := t.append(&Record{Phase: PhasePruned, Budgets: carried, Count: n, Upto: to.seq, Hash: hex.EncodeToString(to.hash[:])}); err != nil {
 		return 0, err
 	}
 	// The checkpoints so far may all be about what is gone.
 	return n, t.checkpoint()
+}
+
+// pruneBudgets forgets the budgets of which only removed records tell. Those that were not full again by then stay as
+// they are: they are given, for the record of the pruning tells of them from now on. It is not enough that one is full
+// now, because a clock that is set back would find it full again.
+func (t *tx) pruneBudgets(last int64, before time.Time) (carried []Balance, err error) {
+	if _, err := t.exec("DELETE FROM budgets WHERE seq <= ? AND full <= ?", last, before.UnixNano()); err != nil {
+		return nil, err
+	}
+	if _, err := t.exec("DELETE FROM debits WHERE seq <= ?", last); err != nil {
+		return nil, err
+	}
+	err = t.rows("SELECT budget, key, full FROM budgets WHERE seq <= ? ORDER BY budget, key", []any{last}, func(scan func(...any) error) error {
+		var b Balance
+		err := scan(&b.Budget, &b.Key, &b.Full)
+		carried = append(carried, b)
+		return err
+	})
+	if err != nil || len(carried) == 0 {
+		return nil, err
+	}
+	_, err = t.exec("UPDATE budgets SET seq = ? WHERE seq <= ?", t.head.seq+1, last)
+	return carried, err
 }
 
 // oldRecord is what prune needs of a record.

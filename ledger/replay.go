@@ -3,6 +3,8 @@ package ledger
 import (
 	"context"
 	"database/sql"
+
+	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
 // replay follows the chain and knows, from it alone, where each intent and
@@ -13,6 +15,7 @@ type replay struct {
 	grants  map[string]*replayed
 	frozen  bool
 	freezes int
+	budgets budgets
 	// asked is the last grant of each binding: asking anew voids the one before.
 	asked  map[binding]*replayed
 	tokens map[string]*replayedToken
@@ -26,9 +29,10 @@ type replayed struct {
 	state                    string
 	principal, action, print string
 	credential               string // of a grant
-	policy, repeats          string // of a grant
+	policy, repeats, reach   string // of a grant
 	expires                  int64  // of a grant
 	grant                    string // that an intent spent
+	took                     []Balance
 	at                       int64
 	seq                      int64
 	freezes                  int  // how many there had been
@@ -37,7 +41,8 @@ type replayed struct {
 }
 
 func newReplay() *replay {
-	return &replay{intents: map[string]*replayed{}, grants: map[string]*replayed{}, asked: map[binding]*replayed{}, tokens: map[string]*replayedToken{}}
+	return &replay{intents: map[string]*replayed{}, grants: map[string]*replayed{}, asked: map[binding]*replayed{}, budgets: budgets{},
+		tokens: map[string]*replayedToken{}}
 }
 
 func (p *replay) record(v *verifier, r *Record) {
@@ -51,10 +56,11 @@ func (p *replay) record(v *verifier, r *Record) {
 			}
 		}
 		g := &replayed{state: string(Waiting), principal: r.Principal, credential: r.Credential, action: r.Action, print: r.Print,
-			policy: r.Policy, repeats: r.Repeats, expires: r.Expires, seq: r.Seq}
+			policy: r.Policy, repeats: r.Repeats, reach: r.Reach, expires: r.Expires, seq: r.Seq}
 		p.grants[r.Grant], p.asked[of] = g, g
 	case PhasePruned:
 		v.pruned = r
+		p.budgets.carried(v, r)
 	case PhaseAnswered:
 		g := p.grants[r.Grant]
 		if g == nil || g.state != string(Waiting) && (g.state != string(Granted) || r.State == string(Granted)) {
@@ -88,18 +94,19 @@ func (p *replay) prepared(v *verifier, r *Record) {
 	if p.intents[r.Intent] != nil {
 		v.find(WrongIntent, r.Seq, r.Intent, "intent %s was prepared twice", r.Intent)
 	}
-	if p.frozen && r.Action != HangUp {
+	if p.frozen && r.Action != HangUp && (r.Class != schemas.Read || r.Grant != "") {
 		v.find(WrongFreeze, r.Seq, r.Intent, "intent %s was prepared while everything was stopped", r.Intent)
 	}
 	if r.Grant != "" {
 		g := p.grants[r.Grant]
-		if g == nil || g.state != string(Granted) || g.print != r.Print || g.principal != r.Principal || g.action != r.Action {
+		if g == nil || g.state != string(Granted) || g.print != r.Print || g.reach != r.Reach || g.principal != r.Principal || g.action != r.Action {
 			v.find(WrongGrant, r.Seq, r.Grant, "record %d spends a yes that nobody gave to this call", r.Seq)
 		} else {
 			g.state = string(Spent)
 		}
 	}
-	p.intents[r.Intent] = &replayed{state: r.State, principal: r.Principal, action: r.Action, print: r.Print, grant: r.Grant,
+	p.budgets.taken(v, r)
+	p.intents[r.Intent] = &replayed{took: r.Budgets, state: r.State, principal: r.Principal, action: r.Action, print: r.Print, grant: r.Grant,
 		at: micros(r.Time), seq: r.Seq, freezes: p.freezes}
 }
 
@@ -115,6 +122,9 @@ func (p *replay) moved(v *verifier, r *Record) {
 		return
 	}
 	in.state = r.State
+	if len(in.took) > 0 || len(r.Budgets) > 0 {
+		p.budgets.ended(v, r, in.took)
+	}
 	if g := p.grants[in.grant]; g != nil && r.Phase == PhaseSettled && r.State == string(NotSent) && g.state == string(Spent) {
 		if g.state = string(Granted); p.frozen || p.freezes > in.freezes || g.anew {
 			g.state = string(Revoked)
@@ -166,14 +176,14 @@ func (v *verifier) intents(ctx context.Context, conn *sql.Conn) error {
 
 // grants holds the table of grants against the chain.
 func (v *verifier) grants(ctx context.Context, conn *sql.Conn) error {
-	rows, err := conn.QueryContext(ctx, "SELECT id, seq, principal, credential, action, print, policy, repeats, expires, state FROM grants")
+	rows, err := conn.QueryContext(ctx, "SELECT id, seq, principal, credential, action, print, policy, reach, repeats, expires, state FROM grants")
 	if err != nil {
 		return err
 	}
 	err = eachRow(rows, func(scan func(...any) error) error {
 		var id string
 		var row replayed
-		if err := scan(&id, &row.seq, &row.principal, &row.credential, &row.action, &row.print, &row.policy, &row.repeats, &row.expires, &row.state); err != nil {
+		if err := scan(&id, &row.seq, &row.principal, &row.credential, &row.action, &row.print, &row.policy, &row.reach, &row.repeats, &row.expires, &row.state); err != nil {
 			return err
 		}
 		g := v.replay.grants[id]
@@ -184,7 +194,7 @@ func (v *verifier) grants(ctx context.Context, conn *sql.Conn) error {
 		case g.state != row.state:
 			v.find(WrongGrant, g.seq, id, "grant %s is %s, but its last record says %s", id, row.state, g.state)
 		case g.seq != row.seq || g.principal != clip(row.principal) || g.credential != clip(row.credential) || g.action != clip(row.action) || g.print != row.print ||
-			g.policy != clip(row.policy) || g.repeats != clip(row.repeats) || g.expires != row.expires:
+			g.policy != clip(row.policy) || g.reach != clip(row.reach) || g.repeats != clip(row.repeats) || g.expires != row.expires:
 			v.find(WrongGrant, g.seq, id, "grant %s is not as its record says", id)
 		}
 		g.seen = true

@@ -75,6 +75,16 @@ func (t *tx) settle(in *Intent, o *Settlement) error {
 			}
 		}
 	}
+	// Unknown ones may still turn out not to have been sent.
+	if in.debited > 0 && o.State == NotSent {
+		if r.Budgets, err = t.restore(in, t.head.seq+1); err != nil {
+			return err
+		}
+	} else if in.debited > 0 && o.State != Unknown {
+		if err := t.forgetDebits(in); err != nil {
+			return err
+		}
+	}
 	if o.State == NotSent && in.Grant != "" {
 		if err := t.giveBack(in, r); err != nil {
 			return err
@@ -139,6 +149,11 @@ func (s *SQLite) Resolve(ctx context.Context, id string, as Progress, text, by s
 		r.State, r.By, r.Note, r.Sent = string(as), by, text, in.Sent
 		if err := t.append(r); err != nil {
 			return err
+		}
+		if in.debited > 0 {
+			if err := t.forgetDebits(in); err != nil {
+				return err
+			}
 		}
 		_, err = t.exec("UPDATE intents SET same = iif(?1 = 'failed', NULL, same), state = ?1, resolver = ?, note = ?, settled = ?, settled_seq = ? WHERE seq = ?",
 			string(as), clip(by), clip(text), micros(t.now), r.Seq, in.seq)

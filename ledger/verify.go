@@ -56,6 +56,7 @@ const (
 	WrongSigned Wrong = "checkpoint" // a checkpoint signed another chain: a fork, a rewritten or a truncated one
 	WrongIntent Wrong = "intent"     // an intent without an outcome, or with another one than the chain tells
 	WrongGrant  Wrong = "grant"      // a yes that nobody gave, or that was spent twice
+	WrongBudget Wrong = "budget"     // a budget holds something else than the chain tells
 	WrongFreeze Wrong = "freeze"     // a call ran while everything was stopped
 	WrongKey    Wrong = "key"        // a key is missing, or is there though it was destroyed
 	maxFindings       = 100
@@ -93,7 +94,7 @@ func (s *SQLite) Verify(ctx context.Context, o VerifyOptions) (Report, error) {
 		return v.report, trouble(s.path, err)
 	}
 	defer conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
-	for _, step := range []func(context.Context, *sql.Conn) error{v.anchored, v.chain, v.end, v.intents, v.grants, v.freeze, v.subjects, v.tokens} {
+	for _, step := range []func(context.Context, *sql.Conn) error{v.anchored, v.chain, v.end, v.intents, v.grants, v.budgets, v.freeze, v.subjects, v.tokens} {
 		if err := step(ctx, conn); err != nil {
 			return v.report, trouble(s.path, err)
 		}

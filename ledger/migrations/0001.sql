@@ -34,6 +34,7 @@ CREATE TABLE grants (
 	action     TEXT NOT NULL,
 	print      TEXT NOT NULL,
 	policy     TEXT NOT NULL,
+	reach      TEXT NOT NULL,
 	needs      TEXT NOT NULL,
 	repeats    TEXT NOT NULL,
 	state      TEXT NOT NULL,
@@ -75,12 +76,37 @@ CREATE TABLE intents (
 	latency     INTEGER NOT NULL DEFAULT 0,
 	settled     INTEGER NOT NULL DEFAULT 0,
 	settled_seq INTEGER NOT NULL DEFAULT 0,
+	debited     INTEGER NOT NULL DEFAULT 0,
 	resolver    TEXT NOT NULL DEFAULT '',
 	note        TEXT NOT NULL DEFAULT ''
 ) STRICT;
 CREATE INDEX intents_same ON intents (same) WHERE same IS NOT NULL;
 CREATE INDEX intents_open ON intents (prepared) WHERE state IN ('prepared', 'sent');
 CREATE INDEX intents_unknown ON intents (seq) WHERE state = 'unknown';
+
+-- A budget that was taken from: full is when it is full again, in nanoseconds since 1970, seq the last record that tells of it.
+CREATE TABLE budgets (
+	budget TEXT NOT NULL,
+	key    TEXT NOT NULL,
+	full   INTEGER NOT NULL,
+	seq    INTEGER NOT NULL,
+	PRIMARY KEY (budget, key)
+) STRICT, WITHOUT ROWID;
+
+-- What may still be given back, of the intent whose record is seq: cost and interval are in nanoseconds, and rest is when the budget
+-- would be full had only the later debits been taken.
+CREATE TABLE debits (
+	id       INTEGER PRIMARY KEY,
+	seq      INTEGER NOT NULL,
+	budget   TEXT NOT NULL,
+	key      TEXT NOT NULL,
+	cost     INTEGER NOT NULL,
+	interval INTEGER NOT NULL,
+	burst    INTEGER NOT NULL,
+	rest     INTEGER NOT NULL
+) STRICT;
+CREATE INDEX debits_seq ON debits (seq);
+CREATE INDEX debits_budget ON debits (budget, key);
 
 CREATE TABLE freezes (
 	id      INTEGER PRIMARY KEY,
