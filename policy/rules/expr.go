@@ -135,7 +135,7 @@ func (c *compiler) issues(e *expr, iss *cel.Issues, parsed *cel.Ast, s *stage) {
 	switch {
 	case strings.Contains(message, "'<EOF>'"):
 		message = "the expression ends too early"
-	case strings.HasSuffix(message, "at: '= '"), strings.HasSuffix(message, "at: '='"):
+	case strings.HasPrefix(message, "token recognition error at: '="):
 		message = "write == to compare"
 	case syntax || parsed == nil:
 		message, _, _ = strings.Cut(message, " expecting ")
