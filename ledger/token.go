@@ -56,6 +56,15 @@ func (t *Token) Live(now time.Time) bool {
 	return t.Revoked.IsZero() && (t.Expires.IsZero() || now.Before(t.Expires))
 }
 
+// unfit says what is wrong with a token that is to be created, without more words.
+func unfit(format string, args ...any) error { return unfitToken(fmt.Sprintf(format, args...)) }
+
+type unfitToken string
+
+func (e unfitToken) Error() string { return string(e) }
+
+func (unfitToken) Unwrap() error { return errUsage }
+
 var (
 	personName = regexp.MustCompile(`^[\p{L}\p{N}](?:[\p{L}\p{M}\p{N} ._@'+-]{0,62}[\p{L}\p{M}\p{N}.])?$`)
 	roleName   = regexp.MustCompile(`^[a-z0-9-]{1,32}$`)
@@ -111,20 +120,20 @@ func (s *SQLite) CreateToken(ctx context.Context, want Token, by string) (secret
 	roles := slices.Compact(slices.Sorted(slices.Values(want.Roles)))
 	switch {
 	case !personName.MatchString(want.Person) || strings.Contains(want.Person, "  "):
-		return "", t, fmt.Errorf("%w: %q is no name: up to 64 letters, digits, spaces and . _ @ ' + -, beginning with a letter or digit", errUsage, clip(want.Person))
+		return "", t, unfit("%q is no name: up to 64 letters, digits, spaces and . _ @ ' + -, beginning with a letter or digit", clip(want.Person))
 	case len(roles) == 0:
-		return "", t, fmt.Errorf("%w: a token without roles lets nobody do anything", errUsage)
+		return "", t, unfit("a token without roles lets nobody do anything")
 	case !want.Expires.IsZero() && !want.Expires.After(s.now()):
-		return "", t, fmt.Errorf("%w: the token would have expired before it is created", errUsage)
+		return "", t, unfit("the token would have expired before it is created")
 	}
 	for _, text := range []string{want.Policy, want.KeyFile, by} {
 		if clip(text) != text || strings.ContainsRune(text, 0) {
-			return "", t, fmt.Errorf("%w: %q is too long or no text", errUsage, clip(text))
+			return "", t, unfit("%q is too long or no text", clip(text))
 		}
 	}
 	for _, role := range roles {
 		if !roleName.MatchString(role) {
-			return "", t, fmt.Errorf("%w: %q is no role: up to 32 lower case letters, digits and hyphens", errUsage, clip(role))
+			return "", t, unfit("%q is no role: up to 32 lower case letters, digits and hyphens", clip(role))
 		}
 	}
 	err = s.write(ctx, func(x *tx) error {
@@ -185,7 +194,7 @@ func (t *tx) spelling(person string) (err error) {
 			return err
 		}
 		if known != person && strings.EqualFold(known, person) {
-			err = fmt.Errorf("%w: there is a %q already: write the name the same way, or another one", errUsage, known)
+			err = unfit("there is a %q already: write the name the same way, or another one", known)
 		}
 		return nil
 	})

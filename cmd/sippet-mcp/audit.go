@@ -205,6 +205,12 @@ func what(r *ledger.Record) string {
 		return fmt.Sprintf("%s of persons destroyed (%s)", count(int64(len(r.Subjects)), "key"), schemas.Escape(r.By, 80))
 	case ledger.PhasePruned:
 		return fmt.Sprintf("%s, up to %d, older than the retention removed", count(r.Count, "record"), r.Upto)
+	case ledger.PhaseIssued:
+		return fmt.Sprintf("token %s for %s%s%s", schemas.Escape(r.Credential, 20), schemas.Escape(strings.Join(r.Roles, ", "), 80), by, because(r.Note))
+	case ledger.PhaseRevoked:
+		return "token " + schemas.Escape(r.Credential, 20) + " revoked" + by
+	case ledger.PhaseRemoved:
+		return "removed" + by + ", " + count(r.Count, "token") + " revoked"
 	case ledger.PhaseResolved:
 		return r.State + by + because(r.Note)
 	}

@@ -24,7 +24,8 @@ type listOptions struct {
 }
 
 var phases = []ledger.Phase{ledger.PhaseAsked, ledger.PhaseAnswered, ledger.PhasePrepared, ledger.PhaseSent, ledger.PhaseSettled, ledger.PhaseSwept,
-	ledger.PhaseResolved, ledger.PhaseRead, ledger.PhaseRefused, ledger.PhaseDropped, ledger.PhaseFrozen, ledger.PhaseResumed, ledger.PhaseErased, ledger.PhasePruned}
+	ledger.PhaseResolved, ledger.PhaseRead, ledger.PhaseRefused, ledger.PhaseDropped, ledger.PhaseFrozen, ledger.PhaseResumed, ledger.PhaseErased, ledger.PhasePruned,
+	ledger.PhaseIssued, ledger.PhaseRevoked, ledger.PhaseRemoved}
 
 func newAuditList(p *program) *cobra.Command {
 	o := &listOptions{}

@@ -34,7 +34,7 @@ by the environment variable that its help names.`,
 	root.SetErr(p.err)
 	root.SetIn(p.in)
 	root.AddCommand(newStdio(p), newHTTP(p), newCall(p), newActions(p), newSandbox(p),
-		newStop(p), newResume(p), newAudit(p))
+		newStop(p), newResume(p), newAudit(p), newTokens(p), newPeople(p))
 	eachCommand(root, nameVariables)
 	return root
 }
@@ -56,6 +56,10 @@ func eachFlag(c *cobra.Command, f func(*pflag.Flag, string)) {
 		// Where the sandbox is served and where MCP is are two things.
 		if c.HasParent() && c.Parent().Name() == "sandbox" && (name == "addr" || name == "fault") {
 			name = "sandbox-" + name
+		}
+		// What a token is like has nothing to do with what a server that runs here is like.
+		if c.HasParent() && c.Parent().Name() == "tokens" && name != "state-dir" && name != "sandbox" {
+			name = "token-" + name
 		}
 		f(flag, "SIPPET_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_")))
 	})

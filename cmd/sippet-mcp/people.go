@@ -1,0 +1,61 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sippet-ai/sippet-mcp/ledger"
+	"github.com/sippet-ai/sippet-mcp/schemas"
+)
+
+func newPeople(p *program) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "people",
+		Short: "Take everything from a person who leaves",
+		Args:  cobra.NoArgs,
+		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	c.AddCommand(newPeopleRemove(p))
+	return c
+}
+
+func newPeopleRemove(p *program) *cobra.Command {
+	o := &ledgerOptions{}
+	c := &cobra.Command{
+		Use:   "remove NAME",
+		Short: "Revoke all tokens of a person, and void what they asked and agreed to",
+		Long: `Revoke all tokens of a person, and void the questions that they asked and the
+yeses that they gave and nobody has used. Within a second no server with this
+state directory lets them in. What they did stays in the audit, under their name.`,
+		Example: "  sippet-mcp people remove ada",
+		Args:    oneArg("the person's name, written as in `sippet-mcp tokens list`"),
+		RunE:    func(c *cobra.Command, args []string) error { return runPeopleRemove(c.Context(), p, o, args[0]) },
+	}
+	o.flags(c)
+	return c
+}
+
+func runPeopleRemove(ctx context.Context, p *program, o *ledgerOptions, name string) error {
+	return o.with(ctx, p, func(l *ledger.SQLite) error {
+		tokens, grants, err := l.RemovePerson(ctx, name, me())
+		if errors.Is(err, ledger.ErrNoPerson) {
+			return fmt.Errorf("nobody called %q ever had a token here; see `sippet-mcp tokens list --all%s`", schemas.Escape(name, 80), o.same())
+		}
+		if err != nil {
+			return err
+		}
+		if !p.outTerminal {
+			return writeJSON(p.out, struct {
+				Person string `json:"person"`
+				Tokens int    `json:"tokens"`
+				Grants int    `json:"grants"`
+			}{name, tokens, grants})
+		}
+		fmt.Fprintf(p.out, "%s is removed: %s revoked, %s or unused yeses void.\n", schemas.Escape(name, 80),
+			count(int64(tokens), "token"), count(int64(grants), "question"))
+		return nil
+	})
+}
