@@ -12,6 +12,7 @@ import (
 	"cel.dev/cel-go/common/types/ref"
 	"cel.dev/cel-go/interpreter"
 
+	"github.com/sippet-ai/sippet-mcp/ledger"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
@@ -74,7 +75,7 @@ func (p *Policy) decide(f *Facts, see func(Step)) Verdict {
 	if v.Decision == Deny {
 		v.Debits = nil // it takes nothing
 	}
-	slices.SortFunc(v.Debits, func(a, b Debit) int { return cmp.Or(cmp.Compare(a.Budget, b.Budget), cmp.Compare(a.Key, b.Key)) })
+	slices.SortFunc(v.Debits, func(a, b ledger.Debit) int { return cmp.Or(cmp.Compare(a.Budget, b.Budget), cmp.Compare(a.Key, b.Key)) })
 	v.Hidden = unique(v.Hidden)
 	return v
 }
@@ -159,7 +160,7 @@ func (s *scene) eval(p cel.Program, f *file) (ref.Val, error) {
 // exempted gives the exemption that takes the rule away. One that cannot be evaluated does not apply.
 func (s *scene) exempted(b *bound) *exemption {
 	for _, x := range b.exempt {
-		if x.over(s.facts.Now) {
+		if s.facts.Now.IsZero() || x.over(s.facts.Now) {
 			continue
 		}
 		if ok, err := s.true(x.when, b.file); ok && err == nil {
@@ -198,7 +199,7 @@ func (s *scene) debit(v *Verdict, b *bound) error {
 		keys = []string{"organisation"}
 	}
 	for _, k := range keys {
-		d := Debit{Budget: b.file.name + "/" + b.limit.name, Key: k, Cost: cost, Interval: b.limit.interval, Burst: b.limit.burst}
+		d := ledger.Debit{Budget: b.file.name + "/" + b.limit.name, Key: k, Cost: cost, Interval: b.limit.interval, Burst: b.limit.burst}
 		if cost > 0 && !slices.Contains(v.Debits, d) {
 			v.Debits = append(v.Debits, d)
 		}
@@ -250,7 +251,9 @@ func (s *scene) value(slot int) ref.Val {
 	case slotCaller:
 		return &record{callerShape, &s.facts.Caller}
 	case slotNow:
-		return types.Timestamp{Time: s.facts.Now}
+		if !s.facts.Now.IsZero() {
+			return types.Timestamp{Time: s.facts.Now}
+		}
 	case slotInput:
 		in, ok := args["input"].(map[string]any)
 		if args["input"] != nil && !ok {

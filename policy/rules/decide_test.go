@@ -5,11 +5,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/sippet-ai/sippet-mcp/ledger"
 	"github.com/sippet-ai/sippet-mcp/policy/reach"
 	"github.com/sippet-ai/sippet-mcp/policy/rules"
 	"github.com/sippet-ai/sippet-mcp/schemas"
@@ -118,7 +120,7 @@ rules:
 `)
 	f := rules.Facts{Payload: payload(t, "start_outbound_call", `{"input":{"contactId":"`+anID+`"}}`), Reach: ringing("+1", "+2"), Now: noon,
 		Caller: rules.Caller{ID: "ada", Roles: []string{"b", "a", "b"}}}
-	want := []rules.Debit{
+	want := []ledger.Debit{
 		{Budget: "x/mine", Key: "caller:ada", Cost: 2, Interval: 3 * time.Minute, Burst: 5},
 		{Budget: "x/ours", Key: "organisation", Cost: 1, Interval: time.Second / 2, Burst: 7},
 		{Budget: "x/theirs", Key: "role:a", Cost: 1, Interval: 24 * time.Hour, Burst: 1},
@@ -279,6 +281,47 @@ func TestComposed(t *testing.T) {
 	if p, err := rules.Load("desktop", quiet); err != nil || p.UnrecordedReads() {
 		t.Errorf("one file does not say so: %v", err)
 	}
+}
+
+// TestNoTime: without a time no exemption applies, and a rule that asks for it denies.
+func TestNoTime(t *testing.T) {
+	f := rules.Facts{Payload: payload(t, "list_calls", `{}`)}
+	p := parse(t, lax+"rules: [{id: a, match: {actions: [list_calls]}, decision: confirm, reason: R}]\nexempt: [{rule: a, until: 2099-01-01, reason: R}]\n")
+	if v := p.Decide(f); v.Decision != rules.Confirm || v.Exempted != nil {
+		t.Errorf("%+v", v)
+	}
+	if v := parse(t, lax+"rules: [{id: a, when: \"workday(now, 'UTC')\", decision: confirm, reason: R}]\n").Decide(f); v.Decision != rules.Deny {
+		t.Errorf("%+v", v)
+	}
+}
+
+// TestCostAtRunTime: what is larger than the estimate assumed is cut off, and denied.
+func TestCostAtRunTime(t *testing.T) {
+	p := parse(t, lax+"rules: [{id: a, match: {actions: [\"start_*\"]}, when: \"destinations.exists(d, has(d.kind) && d.kind == 'premium_rate')\", decision: deny, reason: R}]\n")
+	f := rules.Facts{Payload: payload(t, "start_outbound_call", `{"input":{"phoneNumber":"+442079460123"}}`), Reach: &reach.Set{Group: "g", Count: 1 << 40}, Now: noon}
+	start := time.Now()
+	if v := p.Decide(f); v.Decision != rules.Deny || !strings.Contains(v.Why, "cost limit exceeded") || time.Since(start) > 20*time.Second {
+		t.Errorf("%+v after %s", v, time.Since(start))
+	}
+}
+
+// TestAtOnce: many decide with one policy at the same time.
+func TestAtOnce(t *testing.T) {
+	p := example(t)
+	f := rules.Facts{Payload: payload(t, "start_outbound_call", `{"input":{"phoneNumber":"+442079460123"}}`), Reach: ringing("+442079460123"), Now: noon, Caller: rules.Caller{ID: "ada"}}
+	want := p.Decide(f)
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for range 200 {
+				if d := cmp.Diff(want, p.Decide(f)); d != "" {
+					t.Error(d)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
 }
 
 // TestNothingKnown: facts without a payload, or with an action that nobody knows.

@@ -2,7 +2,7 @@ package rules
 
 import "slices"
 
-// Finding of one rule in an explanation.
+// State is how one rule fared.
 type State string
 
 // The states of a rule.

@@ -97,7 +97,8 @@ var typeNames = []string{"bool", "bytes", "double", "dyn", "int", "list", "map",
 // allVariables are the names that an expression may find.
 var allVariables = append([]string{"input", "identity", "filter", "fields", "destinations"}, everywhere...)
 
-// literals refuses zones and times of day that are written out and wrong.
+// literals refuses zones, times of day and kinds of numbers that are written out and wrong: a rule about a kind that
+// does not exist would never match.
 func (c *compiler) literals(call ast.CallExpr, fault func(ast.Expr, string, ...any)) {
 	text := func(x ast.Expr) (string, bool) {
 		if x.Kind() != ast.LiteralKind {
@@ -114,7 +115,22 @@ func (c *compiler) literals(call ast.CallExpr, fault func(ast.Expr, string, ...a
 		}
 	}
 	args := call.Args()
+	kind := func(field, x ast.Expr) {
+		if field.Kind() != ast.SelectKind || field.AsSelect().FieldName() != "kind" || field.AsSelect().Operand().Kind() != ast.IdentKind {
+			return
+		}
+		if s, ok := text(x); ok && !slices.Contains(kindNames, s) {
+			fault(x, "%s", unknown("kind of number", s, kindNames))
+		}
+	}
 	switch name := call.FunctionName(); {
+	case name == operators.Equals || name == operators.NotEquals:
+		kind(args[0], args[1])
+		kind(args[1], args[0])
+	case name == operators.In && args[1].Kind() == ast.ListKind:
+		for _, x := range args[1].AsList().Elements() {
+			kind(args[0], x)
+		}
 	case name == "workday" && len(args) == 2:
 		zone(args[1])
 	case name == "between" && len(args) == 4:

@@ -66,6 +66,7 @@ func Schema() []byte {
 	for _, k := range destinationKeys {
 		destination[k] = text
 	}
+	destination["kind"] = word(kindNames)
 	trial := closed([]string{"name", "call", "expect"}, object{
 		"name":         text,
 		"as":           closed(nil, object{"id": text, "person": text, "roles": object{"type": "array", "items": text}}),

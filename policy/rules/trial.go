@@ -24,6 +24,7 @@ var (
 	callerKeys      = []string{"id", "person", "roles"}
 	expectKeys      = []string{"decision", "rules"}
 	destinationKeys = []string{"contact", "name", "number", "country", "kind"}
+	kindNames       = namesOf(reach.Kinds, func(k reach.Kind) string { return string(k) })
 )
 
 // trials reads the tests of a file.
@@ -167,6 +168,9 @@ func (r *reader) reach(n *yaml.Node, p *schemas.Payload, what string) *reach.Set
 				return r.text(n, key+" of a destination")
 			}
 			return ""
+		}
+		if k := get("kind"); k != "" && !slices.Contains(reach.Kinds, reach.Kind(k)) {
+			r.add(at(parts["kind"]), "%s", unknown("kind of number", k, kindNames))
 		}
 		s.List = append(s.List, reach.Destination{Contact: get("contact"), Name: get("name"), Number: get("number"), Country: get("country"), Kind: reach.Kind(get("kind"))})
 	}

@@ -3,6 +3,7 @@ package rules
 import (
 	"time"
 
+	"github.com/sippet-ai/sippet-mcp/ledger"
 	"github.com/sippet-ai/sippet-mcp/policy/reach"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
@@ -24,7 +25,7 @@ type Facts struct {
 	// Reach is whom the call would ring; nil where the action rings nobody. A rule that asks for destinations that
 	// nobody resolved cannot be evaluated, and so denies.
 	Reach *reach.Set
-	// Now is the time that rules and exemptions see.
+	// Now is the time that rules and exemptions see. Where it is zero no exemption applies, and rules about it deny.
 	Now time.Time
 }
 
@@ -37,8 +38,9 @@ type Verdict struct {
 	Rules []string `json:"rules,omitempty"`
 	// Exempted are the rules that matched and that an exemption took away, sorted.
 	Exempted []Exempted `json:"exempted,omitempty"`
-	// Debits are what the call takes from budgets, sorted by budget and key.
-	Debits []Debit `json:"debits,omitempty"`
+	// Debits are what the call takes from budgets, sorted by budget and key. A budget is called by the policy's name and
+	// its own, such as `desktop/rings`; a key says whose share, such as `caller:ada`. Nil where the call is denied.
+	Debits []ledger.Debit `json:"debits,omitempty"`
 	// Hidden are the fields of the answer that this caller must not see, such as `Contact.dateOfBirth`, sorted.
 	Hidden []string `json:"hidden,omitempty"`
 }
@@ -49,16 +51,4 @@ type Exempted struct {
 	Reason string `json:"reason"`
 	// Until is the last day on which the exemption holds.
 	Until string `json:"until"`
-}
-
-// Debit is an amount that a call takes from a budget.
-type Debit struct {
-	// Budget is the policy's name and the budget's, such as `desktop/rings`; Key whose share of it, such as `caller:ada`.
-	Budget string `json:"budget"`
-	Key    string `json:"key"`
-	// Cost is how many units it takes, at least 1.
-	Cost int64 `json:"cost"`
-	// Interval is the time in which one unit grows back, Burst the most that can be saved up.
-	Interval time.Duration `json:"interval"`
-	Burst    int64         `json:"burst"`
 }
