@@ -15,12 +15,8 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/sippet-ai/sippet-mcp/ledger"
-	"github.com/sippet-ai/sippet-mcp/policy/rules"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
-
-// A verdict's debits go to the ledger as they are.
-var _ = ledger.Debit(rules.Debit{})
 
 // rings is five calls, one more every three minutes.
 func rings(cost int64) ledger.Debit {

@@ -90,10 +90,12 @@ type Record struct {
 	Sealed   *Sealed  `json:"sealed,omitempty"`
 
 	// Private is what Sealed holds, nil where nothing was sealed or a key is destroyed. People are the
-	// subjects by name, without the erased. Line is the record as it is stored. Only reading sets them.
+	// subjects by name, without the erased. Line is the record as it is stored. Fault says what is wrong with the line,
+	// which the ledger would not have written so: of the rest only Seq and Line can be relied on. Only reading sets them.
 	Private *Private `json:"-"`
 	People  []string `json:"-"`
 	Line    []byte   `json:"-"`
+	Fault   string   `json:"-"`
 }
 
 // Balance is a budget before and after a debit, in whole units.
@@ -160,6 +162,27 @@ func (t *tx) loadHead() (head, error) {
 		h.hash = sha256.Sum256(line)
 	}
 	return h, nil
+}
+
+// errEnd is the cause where the chain does not end as it was left: nothing may be written after it, for what comes next
+// would make it look right again.
+var errEnd = errors.New("the end of its audit chain was changed or cut off, and `sippet-mcp audit verify` shows where")
+
+// checkEnd holds the end of the chain against the code that was written with it. Where this process wrote it there is
+// nothing to look for: nobody else can have changed it back to what it was.
+func (t *tx) checkEnd() error {
+	if t.head == t.s.last {
+		return nil
+	}
+	var code string
+	if _, err := t.row("SELECT value FROM meta WHERE name = 'head'", nil, &code); err != nil {
+		return err
+	}
+	if code != t.s.seal.headCode(t.head) || t.head.seq < t.s.last.seq {
+		return &Trouble{Corrupt, t.s.path, errEnd}
+	}
+	t.s.last = t.head
+	return nil
 }
 
 // append writes a record at the end of the chain; it sets Seq, Prev and Time.

@@ -46,8 +46,7 @@ func openSigner(ctx context.Context, conn *sql.Conn, dir, id string, fresh bool)
 			return nil, &Trouble{MissingKey, path, errors.New("it is the key of another ledger")}
 		}
 		if _, e := os.Stat(filepath.Join(dir, CheckpointFile)); e == nil {
-			return nil, &Trouble{Broken, filepath.Join(dir, File),
-				errors.New("it is gone, but its checkpoints are there: put it back from a backup, or begin with an empty folder")}
+			return nil, &Trouble{Broken, filepath.Join(dir, File), errGone}
 		}
 		// A crash before the first record left it behind: it has signed nothing and must not sign for this one.
 		if err = os.Remove(path); err == nil {

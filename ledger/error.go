@@ -90,8 +90,14 @@ func (t *Trouble) Error() string {
 	case Locked:
 		return fmt.Sprintf("another process holds the ledger %s: try again in a moment, or end the program that keeps it open", t.Path)
 	case ReadOnly:
+		if t.Err == errForReading {
+			return fmt.Sprintf("the ledger %s was opened for reading only", t.Path)
+		}
 		return fmt.Sprintf("the ledger %s cannot be written: give this user the right to write it and its folder", t.Path)
 	case Corrupt:
+		if errors.Is(t.Err, errEnd) {
+			return fmt.Sprintf("the ledger %s takes nothing more: %v; keep a copy of its folder before you do anything else", t.Path, t.Err)
+		}
 		return fmt.Sprintf("the ledger %s is damaged: stop every sippet-mcp, keep a copy of the file, and put back a backup or begin with an empty folder", t.Path)
 	case Foreign:
 		return fmt.Sprintf("%s is not a ledger of sippet-mcp: choose another state folder", t.Path)

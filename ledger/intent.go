@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -134,6 +135,11 @@ func (s *SQLite) oneIntent(ctx context.Context, query string, args ...any) (in *
 	if err != nil || in == nil {
 		return nil, err
 	}
+	one := []Intent{*in}
+	if err := s.asSwept(ctx, one); err != nil {
+		return nil, err
+	}
+	in = &one[0]
 	ring := s.keyring(ctx)
 	for _, seq := range []int64{in.seq, in.settledSeq} {
 		r, err := s.recordAt(ctx, seq, ring)
@@ -154,7 +160,10 @@ func (s *SQLite) oneIntent(ctx context.Context, query string, args ...any) (in *
 func (s *SQLite) Intents(ctx context.Context, f IntentFilter) ([]Intent, error) {
 	where, args := []string{"1"}, []any{}
 	add := func(cond string, v any) { where, args = append(where, cond), append(args, v) }
-	if f.State != "" {
+	switch {
+	case f.State == Unknown && s.o.ReadOnly:
+		f.Open = true // and see below
+	case f.State != "":
 		add("state = ?", string(f.State))
 	}
 	if f.Open {
@@ -170,16 +179,44 @@ func (s *SQLite) Intents(ctx context.Context, f IntentFilter) ([]Intent, error) 
 		add("prepared >= ?", micros(f.Since))
 	}
 	limit := -1
-	if f.Limit > 0 {
+	if f.Limit > 0 && !s.o.ReadOnly {
 		limit = f.Limit
 	}
 	var all []Intent
 	query := fmt.Sprintf("SELECT %s FROM intents WHERE %s ORDER BY seq DESC LIMIT %d", intentColumns, strings.Join(where, " AND "), limit)
-	return all, s.rows(ctx, query, args, func(scan func(...any) error) error {
+	err := s.rows(ctx, query, args, func(scan func(...any) error) error {
 		in, err := scanIntent(scan)
 		all = append(all, *in)
 		return err
 	})
+	if err != nil || !s.o.ReadOnly {
+		return all, err
+	}
+	if err := s.asSwept(ctx, all); err != nil {
+		return nil, err
+	}
+	if f.State != "" {
+		all = slices.DeleteFunc(all, func(in Intent) bool { return in.State != f.State })
+	}
+	if f.Limit > 0 && len(all) > f.Limit {
+		all = all[:f.Limit]
+	}
+	return all, nil
+}
+
+// asSwept makes the intents what the sweeper would make of them, in a ledger that is only read and so not swept. Else a
+// call whose process died would look as if it were going on.
+func (s *SQLite) asSwept(ctx context.Context, all []Intent) error {
+	if !s.o.ReadOnly {
+		return nil
+	}
+	ids, err := s.unsettled(ctx)
+	for i := range all {
+		if slices.Contains(ids, all[i].ID) {
+			all[i].State, all[i].Sent, all[i].Outcome = Unknown, true, schemas.OutcomeUnknown
+		}
+	}
+	return err
 }
 
 // Commit implements Ledger.

@@ -58,7 +58,7 @@ type Ledger interface {
 
 	// Note writes an event to the audit chain a moment later. It never blocks; what does not fit is counted in a record.
 	Note(e Event)
-	// Records reads the audit chain, oldest first.
+	// Records reads the audit chain, oldest first. A line that cannot be read does not end it, see Record.Fault.
 	Records(ctx context.Context, f Filter) ([]Record, error)
 	// Verify reads the whole chain and says what is wrong with it, and where.
 	Verify(ctx context.Context, o VerifyOptions) (Report, error)

@@ -33,16 +33,9 @@ func migrate(ctx context.Context, conn *sql.Conn, path string, first func(contex
 			_, _ = conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
 		}
 	}()
-	var id, version, tables int
-	if err := conn.QueryRowContext(ctx, `SELECT (SELECT application_id FROM pragma_application_id), (SELECT user_version FROM pragma_user_version),
-		(SELECT count(*) FROM sqlite_master)`).Scan(&id, &version, &tables); err != nil {
+	version, err := schemaOf(ctx, conn, path, len(files))
+	if err != nil {
 		return err
-	}
-	switch {
-	case id != applicationID && (id != 0 || version != 0 || tables != 0):
-		return &Trouble{Kind: Foreign, Path: path}
-	case version > len(files):
-		return &Trouble{Kind: Newer, Path: path}
 	}
 	for i, name := range files {
 		if i < version {
@@ -66,6 +59,32 @@ func migrate(ctx context.Context, conn *sql.Conn, path string, first func(contex
 	}
 	_, err = conn.ExecContext(ctx, "COMMIT")
 	return err
+}
+
+// schemaOf reads which of the newest migrations the file has, 0 where it is empty.
+func schemaOf(ctx context.Context, conn *sql.Conn, path string, newest int) (version int, err error) {
+	var id, tables int
+	if err := conn.QueryRowContext(ctx, `SELECT (SELECT application_id FROM pragma_application_id), (SELECT user_version FROM pragma_user_version),
+		(SELECT count(*) FROM sqlite_master)`).Scan(&id, &version, &tables); err != nil {
+		return 0, err
+	}
+	switch {
+	case id != applicationID && (id != 0 || version != 0 || tables != 0):
+		return 0, &Trouble{Kind: Foreign, Path: path}
+	case version > newest:
+		return 0, &Trouble{Kind: Newer, Path: path}
+	}
+	return version, nil
+}
+
+// schema reports whether the file lacks migrations.
+func schema(ctx context.Context, conn *sql.Conn, path string) (behind bool, err error) {
+	files, err := fs.Glob(migrations, "migrations/*.sql")
+	if err != nil {
+		return false, err
+	}
+	version, err := schemaOf(ctx, conn, path, len(files))
+	return version < len(files), err
 }
 
 // wal switches the file to write-ahead logging. SQLite does not wait for other

@@ -27,6 +27,9 @@ type found struct {
 
 // Note implements Ledger. What comes after Close is lost, like what comes after the end of the process.
 func (s *SQLite) Note(e Event) {
+	if s.o.ReadOnly {
+		return
+	}
 	select {
 	case s.notes <- e:
 	default:

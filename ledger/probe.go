@@ -11,6 +11,9 @@ const probeEvery = time.Second
 
 // Trouble implements Ledger.
 func (s *SQLite) Trouble() error {
+	if s.o.ReadOnly {
+		return &Trouble{ReadOnly, s.path, errForReading}
+	}
 	if t := s.trouble.Load(); t != nil {
 		return t
 	}

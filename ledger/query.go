@@ -33,17 +33,18 @@ type Filter struct {
 func (s *SQLite) Records(ctx context.Context, f Filter) ([]Record, error) {
 	where, args := []string{"seq > ?"}, []any{f.After}
 	add := func(cond string, v any) { where, args = append(where, cond), append(args, v) }
-	// Times are compared by julianday: RFC 3339 with and without fractions does not sort as text.
+	// Times are compared by julianday: RFC 3339 with and without fractions does not sort as text. A line of which the time
+	// cannot be read is of any time: it is what somebody must see.
 	if !f.Since.IsZero() {
-		add("julianday(body->>'time') >= julianday(?)", f.Since.UTC().Format(time.RFC3339Nano))
+		add("CASE WHEN json_valid(body) THEN coalesce(julianday(body->>'time') >= julianday(?), 1) ELSE 1 END", f.Since.UTC().Format(time.RFC3339Nano))
 	}
 	if !f.Until.IsZero() {
-		add("julianday(body->>'time') < julianday(?)", f.Until.UTC().Format(time.RFC3339Nano))
+		add("CASE WHEN json_valid(body) THEN coalesce(julianday(body->>'time') < julianday(?), 1) ELSE 1 END", f.Until.UTC().Format(time.RFC3339Nano))
 	}
 	for _, c := range []struct{ key, value string }{{"phase", string(f.Phase)}, {"action", f.Action}, {"principal", f.Principal},
 		{"outcome", string(f.Outcome)}, {"intent", f.Intent}, {"grant", f.Grant}} {
 		if c.value != "" {
-			add("body->>'"+c.key+"' = ?", c.value)
+			add("CASE WHEN json_valid(body) THEN body->>'"+c.key+"' = ? END", c.value)
 		}
 	}
 	if f.Subject != "" {
@@ -91,10 +92,14 @@ func (s *SQLite) recordAt(ctx context.Context, seq int64, ring *keyring) (r *Rec
 	}
 	return r, s.rows(ctx, "SELECT seq, body FROM records WHERE seq = ?", []any{seq}, func(scan func(...any) error) (err error) {
 		r, err = s.scanRecord(scan, ring)
+		if err == nil && r.Fault != "" {
+			err = &Trouble{Corrupt, s.path, fmt.Errorf("record %d: %s", seq, r.Fault)}
+		}
 		return err
 	})
 }
 
+// scanRecord reads a record. What is wrong with its line is no error, but its Fault.
 func (s *SQLite) scanRecord(scan func(...any) error, ring *keyring) (*Record, error) {
 	var seq int64
 	var line []byte
@@ -102,6 +107,9 @@ func (s *SQLite) scanRecord(scan func(...any) error, ring *keyring) (*Record, er
 		return nil, err
 	}
 	r, err := decodeRecord(line)
+	if err == nil && r.Seq != seq {
+		err = fmt.Errorf("it says that it is record %d", r.Seq)
+	}
 	if err == nil {
 		ids := r.Subjects
 		if r.Private, err = ring.open(r.Sealed, r.place()); r.Sealed != nil {
@@ -119,9 +127,15 @@ func (s *SQLite) scanRecord(scan func(...any) error, ring *keyring) (*Record, er
 	if err != nil {
 		var t *Trouble
 		if errors.As(err, &t) {
-			return nil, err
+			if t.Kind != Corrupt || t.Err == nil {
+				return nil, err
+			}
+			err = t.Err // of one of its keys, or of what is sealed under them
 		}
-		return nil, &Trouble{Corrupt, s.path, fmt.Errorf("record %d: %w", seq, err)}
+		if r == nil {
+			r = &Record{}
+		}
+		r.Seq, r.Line, r.Private, r.Fault = seq, line, nil, err.Error()
 	}
 	return r, nil
 }
@@ -142,6 +156,9 @@ func (s *SQLite) keyring(ctx context.Context) *keyring {
 
 // row reads one row outside of the writer; it reports whether there was one.
 func (s *SQLite) row(ctx context.Context, query string, args []any, into ...any) (bool, error) {
+	if err := s.readable(); err != nil {
+		return false, err
+	}
 	err := s.db.QueryRowContext(ctx, query, args...).Scan(into...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return false, nil
@@ -151,6 +168,9 @@ func (s *SQLite) row(ctx context.Context, query string, args []any, into ...any)
 
 // rows reads all rows of a query outside of the writer.
 func (s *SQLite) rows(ctx context.Context, query string, args []any, each func(scan func(...any) error) error) error {
+	if err := s.readable(); err != nil {
+		return err
+	}
 	r, err := s.db.QueryContext(ctx, query, args...)
 	if err != nil {
 		return trouble(s.path, err)

@@ -248,8 +248,8 @@ func (r *keyring) get(id string) (*subjectKey, error) {
 	if r.known == nil {
 		r.known, r.names = map[string]*subjectKey{}, map[string]string{}
 	}
-	r.known[id] = nil
 	if !found {
+		r.known[id] = nil
 		return nil, nil
 	}
 	k := &subjectKey{id: id}

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -54,6 +53,10 @@ type Options struct {
 	Retention time.Duration
 	// Keychain keeps the master key in the keychain of the operating system instead of MasterKeyFile.
 	Keychain bool
+	// ReadOnly opens what is there for reading, and leaves it as it is: nothing is made, swept, signed or removed, and what
+	// would write gives a Trouble of the kind ReadOnly. It works where this user may only read. Intents that the next sweep
+	// would make unknown are shown as unknown.
+	ReadOnly bool
 }
 
 // SQLite is the ledger in a file. It is safe for concurrent use, and several
@@ -69,10 +72,13 @@ type SQLite struct {
 	seal *sealer
 	id   string // of this ledger: the origin of its checkpoints
 	sign note.Signer
+	// unlogged is set where the file is read as one that nobody writes, see openForReading.
+	unlogged bool
 
 	// The writer's own.
 	conn *conn
 	ops  chan *op
+	last head // what it committed last
 
 	frozen  atomic.Pointer[seenFreeze]
 	tokens  atomic.Pointer[seenTokens]
@@ -104,6 +110,15 @@ func Open(ctx context.Context, o Options) (*SQLite, error) {
 	s := &SQLite{o: o, now: o.Now, log: o.Log, path: filepath.Join(o.Dir, File),
 		ops: make(chan *op, maxBatch), notes: make(chan Event, maxNotes), dirty: make(chan struct{}, 1),
 		closing: make(chan struct{}), stop: make(chan struct{}), stopped: make(chan struct{}), noted: make(chan struct{}), ticked: make(chan struct{}), pruned: make(chan struct{})}
+	if o.ReadOnly {
+		if err := s.openForReading(ctx); err != nil {
+			if s.db != nil {
+				s.db.Close()
+			}
+			return nil, trouble(s.path, err)
+		}
+		return s, nil
+	}
 	if err := s.open(ctx); err != nil {
 		if s.conn != nil {
 			s.conn.close()
@@ -114,7 +129,8 @@ func Open(ctx context.Context, o Options) (*SQLite, error) {
 		return nil, trouble(s.path, err)
 	}
 	go s.writer()
-	if err := s.sweep(ctx); err != nil {
+	// Where the end of the chain was changed nothing is written, but what is there can be read.
+	if err := s.sweep(ctx); err != nil && !errors.Is(err, errEnd) {
 		close(s.stop)
 		<-s.stopped
 		s.conn.close()
@@ -155,6 +171,9 @@ func (s *SQLite) open(ctx context.Context) error {
 	if err := os.MkdirAll(s.o.Dir, 0o700); err != nil {
 		return err
 	}
+	if err := vanished(s.o.Dir); err != nil {
+		return err
+	}
 	if err := create(s.path); err != nil {
 		return err
 	}
@@ -163,8 +182,7 @@ func (s *SQLite) open(ctx context.Context) error {
 		return err
 	}
 	// secure_delete: a destroyed key must not lie on in a free page. wal_autocheckpoint: a page that many commits change is copied once.
-	dsn := "file:" + strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23").Replace(s.path) +
-		fmt.Sprintf("?_pragma=busy_timeout(%d)&_pragma=synchronous(FULL)&_pragma=secure_delete(ON)&_pragma=wal_autocheckpoint(4000)", busyTimeout.Milliseconds())
+	dsn := uri(s.path, fmt.Sprintf("_pragma=busy_timeout(%d)&_pragma=synchronous(FULL)&_pragma=secure_delete(ON)&_pragma=wal_autocheckpoint(4000)", busyTimeout.Milliseconds()))
 	if s.db, err = sql.Open("sqlite", dsn); err != nil {
 		return err
 	}
@@ -233,7 +251,11 @@ func (s *SQLite) first(ctx context.Context, conn *sql.Conn) error {
 	if err = s.openSealer(ctx, conn, fresh); err != nil {
 		return err
 	}
-	s.sign, err = openSigner(ctx, conn, s.o.Dir, s.id, fresh)
+	if s.sign, err = openSigner(ctx, conn, s.o.Dir, s.id, fresh); err != nil || !fresh {
+		return err
+	}
+	// An empty chain has its code, too, so that no code is never right.
+	_, err = conn.ExecContext(ctx, "INSERT INTO meta (name, value) VALUES ('head', ?)", s.seal.headCode(head{0, genesis(s.id)}))
 	return err
 }
 
@@ -269,6 +291,11 @@ func (s *SQLite) tick() {
 func (s *SQLite) Close() error {
 	var err error
 	s.once.Do(func() {
+		if s.o.ReadOnly {
+			close(s.stop)
+			err = trouble(s.path, s.db.Close())
+			return
+		}
 		close(s.closing)
 		<-s.noted
 		<-s.pruned

@@ -54,35 +54,39 @@ func gone(name string) bool {
 	return errors.Is(p.Signal(syscall.Signal(0)), os.ErrProcessDone)
 }
 
+const openQuery = "SELECT id, owner, prepared FROM intents WHERE state IN ('prepared', 'sent')"
+
+// stale collects from openQuery the intents that nobody will settle.
+func (s *SQLite) stale(now time.Time, ids *[]string) func(func(...any) error) error {
+	return func(scan func(...any) error) error {
+		var id, who string
+		var prepared int64
+		err := scan(&id, &who, &prepared)
+		if err == nil && (now.Sub(fromMicros(prepared)) > s.o.Stale || gone(who)) {
+			*ids = append(*ids, id)
+		}
+		return err
+	}
+}
+
+// unsettled gives the intents that nobody will settle.
+func (s *SQLite) unsettled(ctx context.Context) (ids []string, err error) {
+	return ids, s.rows(ctx, openQuery, nil, s.stale(s.now(), &ids))
+}
+
 // sweep makes intents unknown that nobody will settle: their process has
 // ended, or they are older than any request can last.
 func (s *SQLite) sweep(ctx context.Context) error {
-	stale := func(now time.Time, prepared int64, who string) bool {
-		return now.Sub(fromMicros(prepared)) > s.o.Stale || gone(who)
-	}
-	const query = "SELECT id, owner, prepared FROM intents WHERE state IN ('prepared', 'sent')"
-	find := func(now time.Time, ids *[]string) func(func(...any) error) error {
-		return func(scan func(...any) error) error {
-			var id, who string
-			var prepared int64
-			err := scan(&id, &who, &prepared)
-			if err == nil && stale(now, prepared, who) {
-				*ids = append(*ids, id)
-			}
-			return err
-		}
-	}
 	if err := s.retire(ctx); err != nil {
 		return err
 	}
 	// A look first, so that nothing is written where nothing is stale.
-	var ids []string
-	if err := s.rows(ctx, query, nil, find(s.now(), &ids)); err != nil || len(ids) == 0 {
+	if ids, err := s.unsettled(ctx); err != nil || len(ids) == 0 {
 		return err
 	}
 	return s.write(ctx, func(t *tx) error {
 		var ids []string
-		if err := t.rows(query, nil, find(t.now, &ids)); err != nil {
+		if err := t.rows(openQuery, nil, s.stale(t.now, &ids)); err != nil {
 			return err
 		}
 		for _, id := range ids {

@@ -38,6 +38,9 @@ type Report struct {
 	Unchecked int
 	// Intents counts all, InFlight those that may still end, Unknown those of which nobody knows how they did.
 	Intents, InFlight, Unknown int
+	// Unsettled counts those in flight that nobody will settle, in a ledger that is only read: the next process that opens
+	// it to write makes them unknown.
+	Unsettled int
 	// Erased counts the subjects whose keys are destroyed.
 	Erased int
 	// Findings is empty where everything is as it was written.
@@ -80,6 +83,9 @@ func (s *SQLite) Verify(ctx context.Context, o VerifyOptions) (Report, error) {
 	case <-s.stop:
 		return Report{}, &Trouble{Kind: Closed, Path: s.path}
 	default:
+	}
+	if err := s.readable(); err != nil {
+		return Report{}, err
 	}
 	v := &verifier{s: s, now: s.now().UnixMicro(), keys: map[string]bool{}, replay: newReplay()}
 	if err := v.checkpoints(o); err != nil {
@@ -243,7 +249,7 @@ func (v *verifier) end(ctx context.Context, conn *sql.Conn) error {
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return err
 	}
-	if code != v.s.seal.headCode(v.head) && (code != "" || v.head.seq > 0) {
+	if code != v.s.seal.headCode(v.head) {
 		v.find(WrongEnd, v.head.seq, "", "the chain does not end with the record that was written last: its end was changed or cut off after record %d", v.head.seq)
 	}
 	return nil

@@ -24,6 +24,9 @@ const maxBatch = 256
 // A context that ends while the change waits its turn takes it back; after
 // that the caller gets the outcome, however late, because it counts.
 func (s *SQLite) write(ctx context.Context, run func(*tx) error) error {
+	if s.o.ReadOnly {
+		return &Trouble{ReadOnly, s.path, errForReading}
+	}
 	o := &op{ctx: ctx, run: run, done: make(chan error, 1)}
 	select {
 	case <-s.stop:
@@ -153,6 +156,10 @@ func (s *SQLite) begin() (*tx, error) {
 		t.rollback()
 		return nil, err
 	}
+	if err := t.checkEnd(); err != nil {
+		t.rollback()
+		return nil, err
+	}
 	t.began = t.head
 	return t, nil
 }
@@ -208,6 +215,7 @@ func (t *tx) commit() error {
 		t.rollback()
 		return t.broken
 	}
+	t.s.last = t.head
 	for _, f := range t.after {
 		f()
 	}
