@@ -12,9 +12,28 @@ import (
 const (
 	mostText    = 10_000 // characters
 	mostItems   = 10_000 // elements of a list in the input
-	mostEntries = 1_000  // of a filter, or of what else has no schema
+	mostEntries = 2_500  // of a filter, or of what else has no schema
 	mostRoles   = 100
+	mostName    = 200 // characters of what a caller is called
 )
+
+// larger reports whether a call may be larger than estimates assume, so that its cost must be counted. A body of so many
+// bytes has no longer text in it, no longer list, and, at four bytes for each, no larger map.
+func larger(f *Facts) bool {
+	c := f.Caller
+	if len(f.Payload.Body) == 0 || len(f.Payload.Body) > mostText || len(c.ID)+len(c.Person) > mostName || len(c.Roles) > mostRoles {
+		return true
+	}
+	for _, r := range c.Roles {
+		if len(r) > mostName {
+			return true
+		}
+	}
+	if f.Reach == nil {
+		return false
+	}
+	return f.Reach.Count > mostMembers || len(f.Reach.List) > mostMembers || f.Reach.Count < 0
+}
 
 // cost gives the most that an expression is estimated to take, and refuses one that could take too long.
 func (c *compiler) cost(env *cel.Env, checked *cel.Ast) (uint64, error) {
@@ -57,7 +76,7 @@ func (s sizes) EstimateSize(n cost.AstNode) *cost.SizeEstimate {
 	case path[0] == "caller" && last == "roles":
 		most = mostRoles
 	case path[0] == "caller", path[0] == "action":
-		most = 200
+		most = mostName
 	default:
 		most = mostOf(n.Type())
 	}

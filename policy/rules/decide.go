@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
 	"cel.dev/cel-go/interpreter"
@@ -29,7 +28,7 @@ func (p *Policy) decide(f *Facts, see func(Step)) Verdict {
 		return Verdict{Decision: Deny, Why: fmt.Sprintf("policy %s does not know the action", p.name)}
 	}
 	v := Verdict{Decision: plan.base, Why: plan.why}
-	s := scene{facts: f}
+	s := scene{facts: f, large: larger(f)}
 	failed, ruled := false, false // whether Why is a failure's, or a rule's at all
 	say := func(d Decision, broken bool, why func() string) {
 		// Of equals a rule says more than the default, and a reason more than a failure; then the first id.
@@ -118,6 +117,7 @@ func (p *Policy) Hidden(a *schemas.Action, c Caller) []string {
 type scene struct {
 	facts *Facts
 	file  *file
+	large bool // larger than estimates assume
 	made  [slots]ref.Val
 	known [slots]bool
 }
@@ -136,7 +136,7 @@ const (
 )
 
 // true evaluates a condition. Where there is none it holds.
-func (s *scene) true(p cel.Program, f *file) (bool, error) {
+func (s *scene) true(p *program, f *file) (bool, error) {
 	if p == nil {
 		return true, nil
 	}
@@ -151,9 +151,13 @@ func (s *scene) true(p cel.Program, f *file) (bool, error) {
 	return bool(b), nil
 }
 
-func (s *scene) eval(p cel.Program, f *file) (ref.Val, error) {
+func (s *scene) eval(p *program, f *file) (ref.Val, error) {
 	s.file = f
-	v, _, err := p.Eval(s)
+	run := p.plain
+	if s.large {
+		run = p.counted
+	}
+	v, _, err := run.Eval(s)
 	return v, err
 }
 

@@ -19,10 +19,13 @@ const (
 	// maxCost bounds what one expression may take, estimated at load and counted at run time: in the machine's worst
 	// case about half a second, for ten thousand people and a list of some hundred prefixes.
 	maxCost = 10_000_000
-	// trifle is the estimate below which nothing is counted: there is no loop over anything that a payload makes large,
-	// and counting would cost more than the expression.
+	// trifle is the estimate below which nothing is ever counted: there is no loop over what a payload makes large.
 	trifle = 1_000
 )
+
+// program is a compiled expression. The estimate holds for calls of the sizes
+// that it assumes; only for a larger one is the cost counted, which takes twice the time.
+type program struct{ plain, counted cel.Program }
 
 // expr is one expression of a file.
 type expr struct {
@@ -30,7 +33,7 @@ type expr struct {
 	node *yaml.Node
 	what string // such as `when of the rule bulk-over-50`
 	// programs are compiled for each action that the expression is about.
-	programs map[string]cel.Program
+	programs map[string]*program
 	// constant is true where no variable is read, so that it gives the same for every call.
 	constant bool
 }
@@ -46,7 +49,7 @@ func (c *compiler) compile(e *expr, want *types.Type, actions []*schemas.Action)
 	if e == nil || e.programs != nil {
 		return
 	}
-	e.programs = map[string]cel.Program{}
+	e.programs = map[string]*program{}
 	if n := utf8.RuneCountInString(e.text); n > maxExpression {
 		c.add(at(e.node), "%s has %d characters, at most %d are taken: make several rules of it", e.what, n, maxExpression)
 		return
@@ -86,7 +89,7 @@ func (c *compiler) compile(e *expr, want *types.Type, actions []*schemas.Action)
 }
 
 // check makes one program.
-func (c *compiler) check(e *expr, want *types.Type, parsed *cel.Ast, s *stage) (cel.Program, bool) {
+func (c *compiler) check(e *expr, want *types.Type, parsed *cel.Ast, s *stage) (*program, bool) {
 	checked, iss := s.env.Check(parsed)
 	if iss.Err() != nil {
 		c.issues(e, iss, parsed, s)
@@ -112,11 +115,12 @@ func (c *compiler) check(e *expr, want *types.Type, parsed *cel.Ast, s *stage) (
 		c.add(at(e.node), "%s%s %v", e.what, about, err)
 		return nil, false
 	}
-	options := []cel.ProgramOption{cel.EvalOptions(cel.OptOptimize)}
-	if estimate > trifle {
-		options = append(options, cel.CostLimit(maxCost))
+	p := &program{}
+	p.plain, err = s.env.Program(checked, cel.EvalOptions(cel.OptOptimize))
+	p.counted = p.plain
+	if err == nil && estimate > trifle {
+		p.counted, err = s.env.Program(checked, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(maxCost))
 	}
-	p, err := s.env.Program(checked, options...)
 	if err != nil {
 		c.add(at(e.node), "%s%s: %v", e.what, about, err)
 		return nil, false

@@ -98,7 +98,7 @@ func (e *expr) value() (v, ok bool) {
 		return false, false
 	}
 	for _, p := range e.programs {
-		out, _, err := p.Eval(cel.NoVars())
+		out, _, err := p.plain.Eval(cel.NoVars())
 		b, isBool := out.(types.Bool)
 		return bool(b), err == nil && isBool
 	}

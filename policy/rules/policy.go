@@ -15,7 +15,6 @@ import (
 	"strings"
 	"time"
 
-	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/types"
 
 	"github.com/sippet-ai/sippet-mcp/schemas"
@@ -48,15 +47,15 @@ type plan struct {
 // bound is a rule with what it needs for one action.
 type bound struct {
 	*rule
-	when   cel.Program // nil: always
-	cost   cel.Program // nil: 1, or no limit
+	when   *program // nil: always
+	cost   *program // nil: 1, or no limit
 	exempt []boundExemption
 	hidden []string
 }
 
 type boundExemption struct {
 	*exemption
-	when cel.Program // nil: for everybody
+	when *program // nil: for everybody
 }
 
 // Load takes names of profiles and paths of policy files, and composes them to

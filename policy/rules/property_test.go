@@ -307,7 +307,7 @@ func FuzzPayload(f *testing.F) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			facts := rules.Facts{Payload: &schemas.Payload{Action: a, Args: args}, Now: noon, Reach: &reach.Set{Count: min(count, 1000)}}
+			facts := rules.Facts{Payload: &schemas.Payload{Action: a, Args: args, Body: []byte(raw)}, Now: noon, Reach: &reach.Set{Count: min(count, 1000)}}
 			e := p.Explain(facts)
 			for _, s := range e.Steps {
 				if s.State == rules.Failed && e.Decision != rules.Deny {
