@@ -43,16 +43,21 @@ type entry struct {
 	People []string `json:"people,omitempty"`
 	// Erased is true where the key to what was sealed is destroyed.
 	Erased bool `json:"erased,omitempty"`
+	// Fault says what is wrong with the record, and Line is then how it stands there: the rest cannot be relied on.
+	Fault string `json:"fault,omitempty"`
+	Line  string `json:"line,omitempty"`
 }
 
 func newEntry(r ledger.Record) entry {
 	e := entry{Record: r, People: r.People, Erased: erased(&r)}
-	e.Sealed = nil
+	if e.Sealed = nil; r.Fault != "" {
+		e.Fault, e.Line = r.Fault, string(r.Line)
+	}
 	return e
 }
 
 // erased reports whether a record held something that can no longer be read.
-func erased(r *ledger.Record) bool { return r.Sealed != nil && r.Private == nil }
+func erased(r *ledger.Record) bool { return r.Sealed != nil && r.Private == nil && r.Fault == "" }
 
 // writeJSON writes one line, in which nothing is hidden that a terminal at the end of the pipe would obey.
 func writeJSON(w io.Writer, v any) error {
@@ -154,6 +159,9 @@ func subjectOf(s string) (string, error) {
 
 // localTime is short: the day only where it is not today.
 func localTime(t, now time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
 	t, now = t.Local(), now.Local()
 	switch {
 	case t.Format(time.DateOnly) == now.Format(time.DateOnly):
@@ -170,6 +178,9 @@ func what(r *ledger.Record) string {
 	by := ""
 	if r.By != "" {
 		by = " by " + schemas.Escape(r.By, 60)
+	}
+	if r.Fault != "" {
+		return "NOT AS THE LEDGER WROTE IT: " + schemas.Escape(r.Fault, most)
 	}
 	switch r.Phase {
 	case ledger.PhaseAsked, ledger.PhasePrepared, ledger.PhaseRead, ledger.PhaseRefused:

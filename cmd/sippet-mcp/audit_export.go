@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sippet-ai/sippet-mcp/ledger"
+	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
 type exportOptions struct {
@@ -45,21 +46,22 @@ func runExport(ctx context.Context, p *program, o *exportOptions) error {
 		return err
 	}
 	f := ledger.Filter{Since: since, Until: until, Limit: exportPage}
-	return o.with(ctx, p, func(l *ledger.SQLite) error {
+	return o.reading(ctx, p, func(l *ledger.SQLite) error {
 		if o.out == "" {
 			write := func(w io.Writer, line []byte) error { _, err := w.Write(line); return err }
 			if p.outTerminal {
 				// Nobody hashes what a terminal shows, and it must not obey it.
 				write = func(w io.Writer, line []byte) error { _, err := w.Write(visible(line)); return err }
 			}
-			_, err := export(ctx, l, f, p.out, write)
+			_, faults, err := export(ctx, l, f, p.out, write)
+			o.tell(p, faults)
 			return err
 		}
 		file, err := os.OpenFile(o.out, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 		if err != nil {
 			return fmt.Errorf("writing the export: %w", err)
 		}
-		n, err := export(ctx, l, f, file, func(w io.Writer, line []byte) error { _, err := w.Write(line); return err })
+		n, faults, err := export(ctx, l, f, file, func(w io.Writer, line []byte) error { _, err := w.Write(line); return err })
 		if err == nil {
 			err = file.Sync()
 		}
@@ -70,6 +72,7 @@ func runExport(ctx context.Context, p *program, o *exportOptions) error {
 			return fmt.Errorf("the export %s is not complete: %w", o.out, err)
 		}
 		fmt.Fprintf(p.err, "%d records written to %s\n", n, o.out)
+		o.tell(p, faults)
 		return nil
 	})
 }
@@ -77,13 +80,29 @@ func runExport(ctx context.Context, p *program, o *exportOptions) error {
 // exportPage is how many records are in memory at once.
 const exportPage = 1000
 
-func export(ctx context.Context, l *ledger.SQLite, f ledger.Filter, to io.Writer, write func(io.Writer, []byte) error) (n int, err error) {
+// maxFaults is how many records that cannot be relied on are named one by one.
+const maxFaults = 10
+
+// tell says which lines are not as the ledger wrote them: they are written all the same, being evidence.
+func (o *exportOptions) tell(p *program, faults []string) {
+	for _, f := range faults[:min(len(faults), maxFaults)] {
+		fmt.Fprintf(p.err, "sippet-mcp: %s\n", f)
+	}
+	if len(faults) > 0 {
+		fmt.Fprintf(p.err, "sippet-mcp: %s not as the ledger wrote them, written as they are; `sippet-mcp audit verify%s` finds all that is wrong\n", count(int64(len(faults)), "record"), o.same())
+	}
+}
+
+func export(ctx context.Context, l *ledger.SQLite, f ledger.Filter, to io.Writer, write func(io.Writer, []byte) error) (n int, faults []string, err error) {
 	w := bufio.NewWriter(to)
 	for {
 		all, err := l.Records(ctx, f)
 		for _, r := range all {
 			if err := write(w, append(r.Line, '\n')); err != nil {
-				return n, err
+				return n, faults, err
+			}
+			if r.Fault != "" {
+				faults = append(faults, fmt.Sprintf("record %d: %s", r.Seq, schemas.Escape(r.Fault, 200)))
 			}
 			f.After = r.Seq
 			n++
@@ -92,7 +111,7 @@ func export(ctx context.Context, l *ledger.SQLite, f ledger.Filter, to io.Writer
 			if e := w.Flush(); err == nil {
 				err = e
 			}
-			return n, err
+			return n, faults, err
 		}
 	}
 }

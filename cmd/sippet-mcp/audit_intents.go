@@ -54,7 +54,7 @@ func runIntents(ctx context.Context, p *program, o *intentsOptions) error {
 	if o.unknown {
 		f = ledger.IntentFilter{State: ledger.Unknown}
 	}
-	return o.with(ctx, p, func(l *ledger.SQLite) error {
+	return o.reading(ctx, p, func(l *ledger.SQLite) error {
 		all, err := l.Intents(ctx, f)
 		if err != nil {
 			return err

@@ -93,7 +93,7 @@ func runList(ctx context.Context, p *program, o *listOptions) error {
 	if err != nil {
 		return err
 	}
-	return o.with(ctx, p, func(l *ledger.SQLite) error {
+	return o.reading(ctx, p, func(l *ledger.SQLite) error {
 		newest, err := newestAfter(ctx, l, 0)
 		if err != nil {
 			return err

@@ -34,7 +34,7 @@ In a pipe it is one JSON object.`,
   sippet-mcp audit show 00000000001f6c1de3a2b49a7be5d0c8 | jq .payload`,
 		Args: oneArg("an intent's id, a grant's id or a record's number; see `sippet-mcp audit list`"),
 		RunE: func(c *cobra.Command, args []string) error {
-			return o.with(c.Context(), p, func(l *ledger.SQLite) error {
+			return o.reading(c.Context(), p, func(l *ledger.SQLite) error {
 				m, err := findMatter(c.Context(), l, args[0])
 				if err != nil {
 					return err
@@ -109,7 +109,9 @@ func findMatter(ctx context.Context, l *ledger.SQLite, id string) (*matter, erro
 		if len(records) == 0 || records[0].Seq != n {
 			return nil, fmt.Errorf("there is no record %d; `sippet-mcp audit list` shows the newest", n)
 		}
-		m.ID = idOf(&records[0])
+		if m.ID = idOf(&records[0]); records[0].Fault != "" {
+			m.ID = "" // what it says it is about cannot be relied on
+		}
 	}
 	var in ledger.Intent
 	var g ledger.Grant
@@ -287,6 +289,9 @@ func (m *matter) show(p *program) {
 			outcome = paint(outcomeColour(r), string(r.Outcome)) + "  "
 		}
 		fmt.Fprintf(w, "  %5d  %s  %-9s %s%s\n", r.Seq, longTime(r.Time), r.Phase, outcome, s)
+		if r.Fault != "" {
+			fmt.Fprintf(w, "         %s\n", schemas.Escape(string(r.Line), 2000))
+		}
 	}
 	if m.Kind == "intent" && m.State == string(ledger.Unknown) {
 		fmt.Fprintf(w, "\nNobody knows whether it ran. Find out%s, then: sippet-mcp audit resolve %s --as succeeded --note 'how you know'\n", where(m.Action), m.ID)

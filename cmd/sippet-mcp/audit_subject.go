@@ -35,7 +35,7 @@ func runSubject(ctx context.Context, p *program, o *ledgerOptions, contact strin
 	if err != nil {
 		return err
 	}
-	return o.with(ctx, p, func(l *ledger.SQLite) error {
+	return o.reading(ctx, p, func(l *ledger.SQLite) error {
 		all, err := l.Records(ctx, ledger.Filter{Subject: subject})
 		if err != nil {
 			return err

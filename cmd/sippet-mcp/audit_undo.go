@@ -35,7 +35,7 @@ JSON object with the action, its arguments and the command line.`,
 }
 
 func runUndo(ctx context.Context, p *program, o *ledgerOptions, id string) error {
-	return o.with(ctx, p, func(l *ledger.SQLite) error {
+	return o.reading(ctx, p, func(l *ledger.SQLite) error {
 		m, err := findMatter(ctx, l, id)
 		if err != nil {
 			return err

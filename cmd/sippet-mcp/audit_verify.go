@@ -50,7 +50,7 @@ func runVerify(ctx context.Context, p *program, o *verifyOptions) error {
 	var r ledger.Report
 	against, err := o.outside()
 	if err == nil {
-		err = o.with(ctx, p, func(l *ledger.SQLite) (err error) {
+		err = o.reading(ctx, p, func(l *ledger.SQLite) (err error) {
 			r, err = l.Verify(ctx, against)
 			return err
 		})
@@ -112,6 +112,7 @@ type report struct {
 	Intents     int     `json:"intents"`
 	InFlight    int     `json:"inFlight"`
 	Unknown     int     `json:"unknown"`
+	Unsettled   int     `json:"unsettled,omitempty"`
 	Checkpoints int     `json:"checkpoints"`
 	Signed      int64   `json:"signed"`
 	Unchecked   int     `json:"unchecked,omitempty"`
@@ -126,7 +127,7 @@ func (o *verifyOptions) report(r ledger.Report) report {
 	for _, f := range r.Findings {
 		all = append(all, fault{f.Kind, f.Seq, f.ID, f.Text})
 	}
-	return report{OK: len(all) == 0, Records: r.Records, Hash: r.Hash, Intents: r.Intents, InFlight: r.InFlight, Unknown: r.Unknown,
+	return report{OK: len(all) == 0, Records: r.Records, Hash: r.Hash, Intents: r.Intents, InFlight: r.InFlight, Unknown: r.Unknown, Unsettled: r.Unsettled,
 		Checkpoints: r.Checkpoints, Signed: r.Signed, Unchecked: r.Unchecked, Pruned: r.Pruned, Outside: o.checkpoint != "", Erased: r.Erased, Faults: all}
 }
 
@@ -147,6 +148,9 @@ func (o *verifyOptions) show(p *program, r ledger.Report) {
 	}
 	fmt.Fprintf(p.out, "records      %d, the last has hash %s\n", r.Records, r.Hash)
 	fmt.Fprintf(p.out, "intents      %d: %d in flight, %d of which nobody knows how they ended\n", r.Intents, r.InFlight, r.Unknown)
+	if r.Unsettled > 0 {
+		fmt.Fprintf(p.out, "             %d of those in flight nobody will settle: the next sippet-mcp that starts makes them unknown\n", r.Unsettled)
+	}
 	if r.Checkpoints > 0 {
 		fmt.Fprintf(p.out, "checkpoints  %d agree, the last one covers record %d and all before it\n", r.Checkpoints, r.Signed)
 	} else {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -37,7 +38,7 @@ func openLedger(ctx context.Context, dir string, sandbox bool, keep keeping, log
 	if err != nil {
 		return nil, err
 	}
-	return ledger.Open(ctx, ledger.Options{Dir: ledgerDir(dir, sandbox), Log: log})
+	return ledger.Open(ctx, ledger.Options{Dir: ledgerDir(dir, sandbox), Retention: keep.retention, Keychain: keep.keychain, Log: log})
 }
 
 // ledgerDir is where in the state directory a ledger is.
@@ -59,9 +60,19 @@ func (o *ledgerOptions) flags(c *cobra.Command) {
 	c.Flags().BoolVar(&o.sandbox, "sandbox", false, "ask the sandbox's ledger, not that of what really ran")
 }
 
-// with opens a ledger that is there and runs do with it. Where there is none
-// it says so: an empty one made in passing would answer that nothing ran.
+// with opens a ledger that is there and runs do with it.
 func (o *ledgerOptions) with(ctx context.Context, p *program, do func(*ledger.SQLite) error) error {
+	return o.opened(ctx, p, false, do)
+}
+
+// reading is with for what only looks: it works without the right to write, and leaves evidence as it is.
+func (o *ledgerOptions) reading(ctx context.Context, p *program, do func(*ledger.SQLite) error) error {
+	return o.opened(ctx, p, true, do)
+}
+
+// opened opens a ledger that is there. Where there is none it says so: an empty one made in passing would answer that
+// nothing ran.
+func (o *ledgerOptions) opened(ctx context.Context, p *program, readOnly bool, do func(*ledger.SQLite) error) error {
 	log, err := newLogger(p, "warn")
 	if err != nil {
 		return err
@@ -82,7 +93,7 @@ func (o *ledgerOptions) with(ctx context.Context, p *program, do func(*ledger.SQ
 		}
 		return fmt.Errorf("nothing is recorded in %s yet; another directory is named by --state-dir", here)
 	}
-	l, err := openLedger(ctx, dir, o.sandbox, keeping{}, log)
+	l, err := ledger.Open(ctx, ledger.Options{Dir: ledgerDir(dir, o.sandbox), ReadOnly: readOnly, Log: log})
 	if err != nil {
 		return damaged(err)
 	}
@@ -108,7 +119,7 @@ func hasLedger(dir string) bool {
 func damaged(err error) error {
 	var t *ledger.Trouble
 	var store interface{ Code() int } // SQLite's own errors know the file only
-	if errors.As(err, &t) && t.Kind == ledger.Corrupt && t.Err != nil && !errors.As(t.Err, &store) {
+	if errors.As(err, &t) && t.Kind == ledger.Corrupt && t.Err != nil && !errors.As(t.Err, &store) && !strings.Contains(t.Error(), t.Err.Error()) {
 		return fmt.Errorf("%w (%w; `sippet-mcp audit verify` finds all that is wrong)", err, t.Err)
 	}
 	return err
