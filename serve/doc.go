@@ -5,4 +5,10 @@
 // or itself: messages are bounded before they are read whole, writes to stdout
 // cannot mix, an end of input waits for the calls in flight, browsers of other
 // origins and rebound names are turned away, and one HTTP client cannot cancel another's call.
+//
+// Over HTTP a request passes, in this order: guard (the proxy, the Host and
+// Origin headers), authenticate (the bearer token; bearer.go), own (a legacy
+// session is its beginner's; session.go), front (the body's length, stray
+// cancellations, streams that end), and then the SDK. Nothing of a body is
+// read before the caller is known. Where it may be reached from is in reach.go.
 package serve

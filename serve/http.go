@@ -10,7 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/url"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -32,39 +32,39 @@ const (
 // HTTP serves streamable HTTP at /mcp and health at /healthz.
 type HTTP struct {
 	Server *tools.Server
+	// Caller is everybody, where callers have no names: on this machine, while no tokens are in use.
 	Caller tools.Caller
-	// Health is what /healthz answers beside its status.
+	// Authenticate says who shows a secret, which is empty where a request shows none. Its error wraps ErrUnauthorized
+	// where it lets nobody in, and is ErrNoTokens where tokens are not in use; any other says that it cannot be known
+	// now. It is called for every request, and twice a second for one that listens. nil: only this machine may come, and
+	// everybody on it is Caller.
+	Authenticate func(ctx context.Context, secret string) (tools.Caller, error)
+	// Strict lets nobody in without a token even on this machine, and while none are in use. Whoever can be reached from
+	// elsewhere is strict without it.
+	Strict bool
+	// Hosts are the names beyond this machine's by which the server is called, in lower case.
+	Hosts []string
+	// Certificate makes it speak TLS; nil: plain HTTP.
+	Certificate *Certificate
+	// Proxies are the addresses of the proxies that stand before it. Where there are any, nobody else may connect.
+	Proxies []netip.Prefix
+	// Health is what /healthz answers beside its status, to anybody.
 	Health map[string]any
 	Log    *slog.Logger
+	// Now is the clock of the limit on failures; nil means time.Now.
+	Now func() time.Time
+
+	strict   bool
+	sessions *sessions
+	failures *failures
 }
 
-// Listen opens the address. Only loopback is taken: callers have no names yet,
-// so whoever can reach the port can use the key.
-func Listen(addr string) (net.Listener, error) {
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return nil, fmt.Errorf("the address %q is not host:port, such as 127.0.0.1:8765", addr)
-	}
-	if !loopback(host) {
-		return nil, fmt.Errorf("refusing to listen on %q: callers are not authenticated, so only this machine may reach the server; use 127.0.0.1", host)
-	}
-	ln, err := net.Listen("tcp", addr)
-	if err != nil {
-		return nil, fmt.Errorf("listening on %s: %w; choose another with --addr", addr, err)
-	}
-	return ln, nil
-}
-
-func loopback(host string) bool {
-	if strings.EqualFold(host, "localhost") {
-		return true
-	}
-	ip := net.ParseIP(strings.Trim(host, "[]"))
-	return ip != nil && ip.IsLoopback()
-}
-
-// Serve serves until ctx ends; then it takes no more and finishes the calls in flight.
+// Serve serves until ctx ends; then it takes no more and finishes the calls in flight. It is called once.
 func (h *HTTP) Serve(ctx context.Context, ln net.Listener) error {
+	if err := h.mayListen(hostOf(ln)); err != nil {
+		return err
+	}
+	h.strict = !h.Open(ln)
 	streams, endStreams := context.WithCancel(context.Background())
 	defer endStreams()
 	srv := &http.Server{
@@ -79,7 +79,14 @@ func (h *HTTP) Serve(ctx context.Context, ln net.Listener) error {
 	srv.RegisterOnShutdown(endStreams)
 	srv.RegisterOnShutdown(h.Server.HangUp)
 	failed := make(chan error, 1)
-	go func() { failed <- srv.Serve(ln) }()
+	go func() {
+		if h.Certificate == nil {
+			failed <- srv.Serve(ln)
+			return
+		}
+		srv.TLSConfig = h.Certificate.config()
+		failed <- srv.ServeTLS(ln, "", "")
+	}()
 	select {
 	case err := <-failed:
 		return err
@@ -94,20 +101,24 @@ func (h *HTTP) Serve(ctx context.Context, ln net.Listener) error {
 }
 
 func (h *HTTP) handler(streams context.Context) http.Handler {
+	now := h.Now
+	if now == nil {
+		now = time.Now
+	}
+	h.failures, h.sessions = newFailures(now), &sessions{owners: map[string]string{}}
 	sdk := server.NewStreamableHTTPServer(h.Server.MCP,
-		server.WithStateful(true),
+		server.WithSessionIdManagerResolver(h.sessions),
 		server.WithSessionIdleTTL(sessionIdle),
-		server.WithStreamableHTTPLogger(h.Log),
-		server.WithHTTPContextFunc(func(ctx context.Context, _ *http.Request) context.Context {
-			return tools.WithCaller(ctx, h.Caller)
-		}))
+		// guard does more, and knows of names that a proxy on this machine passes on.
+		server.WithDisableLocalhostProtection(true),
+		server.WithStreamableHTTPLogger(h.Log))
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", h.health)
-	mux.Handle("/mcp", front(sdk, streams))
+	mux.Handle("/mcp", h.authenticate(h.own(h.front(sdk, streams))))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "nothing here: MCP is at /mcp, health at /healthz", http.StatusNotFound)
 	})
-	return guard(mux)
+	return h.guard(mux)
 }
 
 func (h *HTTP) health(w http.ResponseWriter, _ *http.Request) {
@@ -119,38 +130,22 @@ func (h *HTTP) health(w http.ResponseWriter, _ *http.Request) {
 	_ = json.NewEncoder(w).Encode(body)
 }
 
-// guard turns away what a browser was tricked into: pages of other origins,
-// and names that were rebound to this machine.
-func guard(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		host := r.Host
-		if name, _, err := net.SplitHostPort(host); err == nil {
-			host = name
-		}
-		if !loopback(host) {
-			http.Error(w, "the Host header must name this machine, such as 127.0.0.1", http.StatusForbidden)
-			return
-		}
-		if origin := r.Header.Get("Origin"); origin != "" {
-			if u, err := url.Parse(origin); err != nil || !loopback(u.Hostname()) {
-				http.Error(w, "pages of other origins may not use this server", http.StatusForbidden)
-				return
-			}
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
 // front stands before the SDK's handler: it bounds bodies before they are
 // read, drops cancellations that could hit somebody else's call, and ends
-// listening streams when the server stops.
-func front(next http.Handler, streams context.Context) http.Handler {
+// listening streams when the server stops or their caller's token is no good any more.
+func (h *HTTP) front(next http.Handler, streams context.Context) http.Handler {
+	listen := func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithCancel(r.Context())
+		defer cancel()
+		defer context.AfterFunc(streams, cancel)()
+		if h.Authenticate != nil {
+			go h.watch(ctx, cancel)
+		}
+		next.ServeHTTP(w, r.WithContext(ctx))
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodPost {
-			ctx, cancel := context.WithCancel(r.Context())
-			defer cancel()
-			defer context.AfterFunc(streams, cancel)()
-			next.ServeHTTP(w, r.WithContext(ctx))
+			listen(w, r)
 			return
 		}
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxMessage))
@@ -163,11 +158,16 @@ func front(next http.Handler, streams context.Context) http.Handler {
 			}
 			return
 		}
-		if straysCancel(r, body) {
+		method := methodOf(body)
+		if straysCancel(r, method) {
 			w.WriteHeader(http.StatusAccepted)
 			return
 		}
 		r.Body = io.NopCloser(bytes.NewReader(body))
+		if method == string(mcp.MethodSubscriptionsListen) {
+			listen(w, r)
+			return
+		}
 		next.ServeHTTP(w, r)
 	})
 }
@@ -179,17 +179,21 @@ func problem(w http.ResponseWriter, status int, message string) {
 		"error": map[string]any{"code": mcp.INVALID_REQUEST, "message": message}})
 }
 
+// methodOf gives a message's method as the SDK reads it: any case, the last one counts.
+func methodOf(body []byte) (method string) {
+	schemas.EachJSON(body, func(k, v []byte) {
+		if strings.EqualFold(schemas.DecodeString(k), "method") && v[0] == '"' {
+			method = schemas.DecodeString(v)
+		}
+	})
+	return method
+}
+
 // straysCancel reports whether a message cancels a call by its bare number.
 // The SDK finds calls by session and number, and requests of the modern era
 // have no session: their numbers are shared by everybody.
-func straysCancel(r *http.Request, body []byte) bool {
-	cancels := false
-	schemas.EachJSON(body, func(k, v []byte) {
-		// As the SDK reads it: any case, the last one counts.
-		if strings.EqualFold(schemas.DecodeString(k), "method") && v[0] == '"' {
-			cancels = schemas.DecodeString(v) == string(mcp.MethodNotificationCancelled)
-		}
-	})
+func straysCancel(r *http.Request, method string) bool {
 	// A message that is modern by its body alone is refused by the SDK.
-	return cancels && (r.Header.Get(server.HeaderKeySessionID) == "" || mcp.IsModernProtocol(r.Header.Get(mcp.HeaderProtocolVersion)))
+	return method == string(mcp.MethodNotificationCancelled) &&
+		(r.Header.Get(server.HeaderKeySessionID) == "" || mcp.IsModernProtocol(r.Header.Get(mcp.HeaderProtocolVersion)))
 }

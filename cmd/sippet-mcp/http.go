@@ -2,10 +2,16 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"net"
+	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/sippet-ai/sippet-mcp/ledger"
 	"github.com/sippet-ai/sippet-mcp/policy"
 	"github.com/sippet-ai/sippet-mcp/serve"
 	"github.com/sippet-ai/sippet-mcp/tools"
@@ -13,22 +19,52 @@ import (
 
 type httpOptions struct {
 	serverOptions
+	outsideOptions
 	addr string
+	auth string
 }
+
+// The ways in which callers are told apart.
+const (
+	authAuto     = "auto"
+	authRequired = "required"
+)
 
 func newHTTP(p *program) *cobra.Command {
 	o := &httpOptions{}
 	c := &cobra.Command{
 		Use:   "http",
-		Short: "Serve streamable HTTP on this machine",
-		Long: `Serve MCP over streamable HTTP at /mcp, and health at /healthz, for clients on
-this machine. Callers are not authenticated yet, so nothing but loopback can be
-listened on: whoever can reach the port can use the key.`,
+		Short: "Serve streamable HTTP, on this machine or to callers with tokens",
+		Long: `Serve MCP over streamable HTTP at /mcp, and health at /healthz.
+
+Who may call. Once the state directory has had a token (see "sippet-mcp tokens"),
+every request must show one that is good, on this machine too; that also holds for
+a server that is running already. Before, it answers this machine alone, and
+whoever can reach the port can use the key; --auth required refuses that. There
+is no way back but another state directory.
+
+From other machines. An address beyond loopback is only listened on where every
+caller shows a token and nobody between can read it, by one of
+  --tls-cert FILE --tls-key FILE   TLS of its own, 1.2 or later; the files may be
+                                   replaced while they are in use
+  --trusted-proxy CIDR             a proxy ends TLS: only it may connect, and the
+                                   last address of its X-Forwarded-For is taken for
+                                   the limit below, for nothing else
+Names that clients call it by are given with --host; others are turned away,
+because a web page could have made them up.
+
+An address that sends ten bad tokens a minute is told to wait (429). That never
+holds up a good token, also not from the same address.`,
+		Example: `  sippet-mcp http --sandbox
+  sippet-mcp http --addr :8443 --tls-cert mcp.crt --tls-key mcp.key --host mcp.example.com
+  sippet-mcp http --trusted-proxy 127.0.0.1 --host mcp.example.com`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return runHTTP(c.Context(), p, o) },
 	}
-	o.flags(c)
+	o.serverOptions.flags(c)
+	o.outsideOptions.flags(c)
 	c.Flags().StringVar(&o.addr, "addr", "127.0.0.1:8765", "address to listen on")
+	c.Flags().StringVar(&o.auth, "auth", authAuto, "auto: tokens are needed beyond this machine, and once there was one; required: always")
 	return c
 }
 
@@ -37,7 +73,17 @@ func runHTTP(ctx context.Context, p *program, o *httpOptions) error {
 	if err != nil {
 		return err
 	}
-	ln, err := serve.Listen(o.addr)
+	if o.auth != authAuto && o.auth != authRequired {
+		return fmt.Errorf("--auth: %q is neither %s nor %s", o.auth, authAuto, authRequired)
+	}
+	var who reception
+	h := &serve.HTTP{Log: log, Authenticate: who.authenticate, Strict: o.auth == authRequired,
+		Caller: tools.Caller{Caller: policy.Caller{Principal: me() + " (http)"}, Interactive: true},
+		Health: map[string]any{"version": version(), "simulated": o.sandbox}}
+	if err := o.outsideOptions.apply(h, log); err != nil {
+		return err
+	}
+	ln, err := h.Listen(o.addr)
 	if err != nil {
 		return err
 	}
@@ -47,19 +93,115 @@ func runHTTP(ctx context.Context, p *program, o *httpOptions) error {
 		return err
 	}
 	defer c.close()
-	url := "http://" + ln.Addr().String() + "/mcp"
+	h.Server = s
+	who.ledger, who.runnerFor = c.runner.Gate.Ledger, func(string) (*tools.Runner, error) {
+		return nil, errors.New("tokens with a key file of their own are not served yet")
+	}
+	all, err := who.ledger.Tokens(ctx)
+	if err != nil {
+		return err
+	}
+	o.banner(p.out, h, ln, all)
+	// The sandbox and the client stay up until the calls in flight are done.
+	return h.Serve(ctx, ln)
+}
+
+// banner says what is served, where, and to whom.
+func (o *httpOptions) banner(w io.Writer, h *serve.HTTP, ln net.Listener, all []ledger.Token) {
+	url, headers := "http://"+ln.Addr().String()+"/mcp", ""
+	switch {
+	case h.Certificate != nil:
+		url = "https://" + ln.Addr().String() + "/mcp"
+		if len(h.Hosts) > 0 {
+			_, port, _ := net.SplitHostPort(ln.Addr().String())
+			url = "https://" + net.JoinHostPort(h.Hosts[0], port) + "/mcp"
+		}
+	case len(h.Proxies) > 0 && len(h.Hosts) > 0:
+		url = "https://" + h.Hosts[0] + "/mcp"
+	}
 	what := "Sippet at " + o.baseURL
 	if o.sandbox {
 		what = "the sandbox: a simulated organisation, nobody's phone rings"
 	}
-	fmt.Fprintf(p.out, `Serving %s
+	live := 0
+	for _, t := range all {
+		if t.Live(time.Now()) {
+			live++
+		}
+	}
+	strict := !h.Open(ln) || len(all) > 0
+	who := "callers: everybody on this machine, until the first token is created"
+	switch same := (&ledgerOptions{o.stateDir, o.sandbox}).same(); {
+	case live > 0:
+		who = fmt.Sprintf("callers: who shows a token; %s in use", count(int64(live), "token"))
+	case strict:
+		who = "callers: nobody yet, for no token is in use; create one with: sippet-mcp tokens create NAME --roles agent" + same
+	}
+	if strict {
+		headers = `, "headers": {"Authorization": "Bearer YOUR-TOKEN"}`
+	}
+	fmt.Fprintf(w, `Serving %s
   %s   (policy %s; stop with Ctrl-C)
+  %s
 
 Paste into a client:
-  {"mcpServers": {"sippet": {"type": "http", "url": %q}}}
-`, what, url, o.policy, url)
-	h := &serve.HTTP{Server: s, Log: log, Caller: tools.Caller{Caller: policy.Caller{Principal: me() + " (http)"}, Interactive: true},
-		Health: map[string]any{"version": version(), "simulated": o.sandbox}}
-	// The sandbox and the client stay up until the calls in flight are done.
-	return h.Serve(ctx, ln)
+  {"mcpServers": {"sippet": {"type": "http", "url": %q%s}}}
+`, what, url, o.policy, who, url, headers)
+}
+
+// reception knows who shows which token.
+type reception struct {
+	ledger    ledger.Ledger
+	runnerFor func(keyFile string) (*tools.Runner, error)
+
+	mu      sync.Mutex
+	runners map[string]*tools.Runner // by key file
+}
+
+// authenticate says whose the secret is. Its error is for the log, and does not hold the secret.
+func (c *reception) authenticate(ctx context.Context, secret string) (tools.Caller, error) {
+	t, err := c.ledger.Authenticate(ctx, secret)
+	switch {
+	case errors.Is(err, ledger.ErrNoTokens):
+		return tools.Caller{}, fmt.Errorf("%w: %w", serve.ErrNoTokens, err)
+	case errors.Is(err, ledger.ErrTokenUnknown):
+		return tools.Caller{}, fmt.Errorf("%w: %w", serve.ErrUnauthorized, err)
+	case errors.Is(err, ledger.ErrTokenExpired), errors.Is(err, ledger.ErrTokenRevoked):
+		return tools.Caller{}, fmt.Errorf("%w: %w (%s of %s)", serve.ErrUnauthorized, err, t.ID, t.Person)
+	case err != nil:
+		return tools.Caller{}, err
+	}
+	return c.caller(t)
+}
+
+// caller makes the caller that a token stands for.
+func (c *reception) caller(t ledger.Token) (tools.Caller, error) {
+	who := tools.Caller{Caller: policy.Caller{Principal: t.Person + " (" + t.ID + ")", Credential: t.ID}, Interactive: t.Interactive}
+	if t.Policy != "" {
+		return who, errors.New("tokens with a policy of their own are not served yet")
+	}
+	if t.KeyFile != "" {
+		if _, err := c.runner(t.KeyFile); err != nil {
+			return who, fmt.Errorf("the key file of token %s of %s: %w", t.ID, t.Person, err)
+		}
+	}
+	return who, nil
+}
+
+// runner gives the runner for a key file, which is made once.
+func (c *reception) runner(keyFile string) (*tools.Runner, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if r := c.runners[keyFile]; r != nil {
+		return r, nil
+	}
+	r, err := c.runnerFor(keyFile)
+	if err != nil {
+		return nil, err
+	}
+	if c.runners == nil {
+		c.runners = map[string]*tools.Runner{}
+	}
+	c.runners[keyFile] = r
+	return r, nil
 }

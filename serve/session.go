@@ -1,0 +1,93 @@
+package serve
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"log/slog"
+	"net/http"
+	"sync"
+
+	"github.com/mark3labs/mcp-go/server"
+)
+
+// sessions knows the sessions of the legacy era and whose they are. The SDK takes a session's id from anybody who knows
+// it; here it is good only with the token that began it.
+type sessions struct {
+	mu sync.Mutex
+	// owners are the ids of credentials by that of the session; empty for the one caller who needs none.
+	owners map[string]string
+}
+
+func (s *sessions) owner(id string) (string, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	owner, known := s.owners[id]
+	return owner, known
+}
+
+// ResolveSessionIdManager implements server.SessionIdManagerResolver. Without a request it is the SDK's sweeper that asks.
+func (s *sessions) ResolveSessionIdManager(r *http.Request) server.SessionIdManager {
+	if r == nil {
+		return ownSessions{s, "", true}
+	}
+	return ownSessions{s, visitorOf(r.Context()).caller.Credential, false}
+}
+
+// ownSessions are the sessions of one credential, or all of them.
+type ownSessions struct {
+	*sessions
+	owner string
+	all   bool
+}
+
+var errNoSession = errors.New("no such session")
+
+func (s ownSessions) Generate() string {
+	var b [16]byte
+	rand.Read(b[:])
+	id := "mcp-session-" + hex.EncodeToString(b[:])
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.owners[id] = s.owner
+	return id
+}
+
+func (s ownSessions) Validate(id string) (terminated bool, err error) {
+	if owner, known := s.sessions.owner(id); !known || owner != s.owner && !s.all {
+		return false, errNoSession
+	}
+	return false, nil
+}
+
+func (s ownSessions) Terminate(id string) (notAllowed bool, err error) {
+	if _, err := s.Validate(id); err != nil {
+		return false, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.owners, id)
+	return false, nil
+}
+
+// own lets a session's id through only with the token that began it. The SDK looks at ids in some requests only: not in
+// those that listen or end a session, nor in answers to its questions.
+func (h *HTTP) own(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if id := r.Header.Get(server.HeaderKeySessionID); id != "" {
+			v := visitorOf(r.Context())
+			owner, known := h.sessions.owner(id)
+			stolen := known && owner != v.caller.Credential
+			if stolen {
+				h.Log.LogAttrs(r.Context(), slog.LevelWarn, "a session was asked for by somebody else than who began it",
+					slog.String("principal", v.caller.Principal), slog.String("owner", owner), slog.String("from", h.remote(r).String()))
+			}
+			// Of a message that is posted the SDK says so itself, unless it is of the era that knows no sessions.
+			if stolen || !known && r.Method != http.MethodPost {
+				http.Error(w, "Invalid session ID", http.StatusNotFound)
+				return
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
