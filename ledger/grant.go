@@ -103,6 +103,9 @@ func (g *grantRow) refuses(want *Grant, now time.Time) error {
 // Ask implements Ledger.
 func (s *SQLite) Ask(ctx context.Context, g Grant) error {
 	return s.write(ctx, func(t *tx) error {
+		if err := t.checkToken(g.Credential, g.Action); err != nil {
+			return err
+		}
 		if err := t.checkFrozen(g.Action); err != nil {
 			return err
 		}

@@ -239,6 +239,9 @@ func (s *SQLite) Commit(ctx context.Context, x Txn) (Intent, error) {
 }
 
 func (t *tx) commitCall(x *Txn, print string, in *Intent) error {
+	if err := t.checkToken(x.Credential, x.Action); err != nil {
+		return err
+	}
 	// What only counts a read is no more than a read, which a freeze lets go on.
 	if x.Class != schemas.Read || x.Grant != "" {
 		if err := t.checkFrozen(x.Action); err != nil {

@@ -92,6 +92,7 @@ func (p *replay) record(v *verifier, r *Record) {
 
 func (p *replay) prepared(v *verifier, r *Record) {
 	v.report.Intents++
+	p.under(v, r)
 	if p.intents[r.Intent] != nil {
 		v.find(WrongIntent, r.Seq, r.Intent, "intent %s was prepared twice", r.Intent)
 	}

@@ -247,6 +247,22 @@ func (s *SQLite) RevokeToken(ctx context.Context, id, by string) error {
 	})
 }
 
+// checkToken refuses what comes under a token that was revoked meanwhile: it looks in the transaction, so a call that was
+// let in a moment before, or waited long, is not run. Like a freeze it never keeps a call from being hung up.
+func (t *tx) checkToken(credential, action string) error {
+	if credential == "" || action == HangUp {
+		return nil
+	}
+	var revoked int64
+	if _, err := t.row("SELECT revoked FROM tokens WHERE id = ?", []any{credential}, &revoked); err != nil {
+		return err
+	}
+	if revoked != 0 {
+		return ErrTokenRevoked
+	}
+	return nil
+}
+
 func (t *tx) revokeToken(r *tokenRow, by string) error {
 	if _, err := t.exec("UPDATE tokens SET revoked = ?, revoked_seq = ? WHERE id = ?", micros(t.now), t.head.seq+1, r.id); err != nil {
 		return err

@@ -188,6 +188,26 @@ func TestRemovePerson(t *testing.T) {
 	clean(t, l)
 }
 
+// TestTokenRevokedMeanwhile: what was let in before is not run after, whatever it waited for; but a call is hung up.
+func TestTokenRevokedMeanwhile(t *testing.T) {
+	l := open(t, ledger.Options{})
+	_, made := issue(t, l, ledger.Token{Person: "ada"})
+	x := call("1")
+	x.Credential = made.ID
+	settle(t, l, commit(t, l, x), ledger.Succeeded)
+	if err := l.RevokeToken(t.Context(), made.ID, "root"); err != nil {
+		t.Fatal(err)
+	}
+	x.Hash = "another"
+	_, err := l.Commit(t.Context(), x)
+	wantErr(t, "a call", err, ledger.ErrTokenRevoked)
+	wantErr(t, "a question", l.Ask(t.Context(), grantFor(x, time.Now().Add(time.Hour))), ledger.ErrTokenRevoked)
+	clean(t, l)
+	x.Action = ledger.HangUp
+	commit(t, l, x)
+	clean(t, l)
+}
+
 // TestTokenRecords: the chain tells what was done and by whom, and the folder holds no secret.
 func TestTokenRecords(t *testing.T) {
 	dir := t.TempDir()

@@ -31,6 +31,13 @@ func (p *replay) token(v *verifier, r *Record) {
 	}
 }
 
+// under looks whether an intent came under a token that was revoked before.
+func (p *replay) under(v *verifier, r *Record) {
+	if t := p.tokens[r.Credential]; t != nil && t.revoked != 0 && r.Action != HangUp {
+		v.find(WrongToken, r.Seq, r.Credential, "intent %s was prepared under token %s after that was revoked", r.Intent, r.Credential)
+	}
+}
+
 // tokens holds the table of tokens against the chain.
 func (v *verifier) tokens(ctx context.Context, conn *sql.Conn) error {
 	rows, err := conn.QueryContext(ctx, "SELECT "+tokenColumns+" FROM tokens")

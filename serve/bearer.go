@@ -64,6 +64,7 @@ func (h *HTTP) authenticate(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r.WithContext(ctx))
 		case errors.Is(err, ErrUnauthorized):
 			h.refuse(w, r, secret != "", err)
+		case r.Context().Err() != nil: // nobody waits for an answer any more
 		default:
 			h.Log.LogAttrs(r.Context(), slog.LevelError, "nobody can be let in", slog.String("cause", err.Error()))
 			w.Header().Set("Retry-After", "5")

@@ -58,7 +58,7 @@ func eachFlag(c *cobra.Command, f func(*pflag.Flag, string)) {
 			name = "sandbox-" + name
 		}
 		// What a token is like has nothing to do with what a server that runs here is like.
-		if c.HasParent() && c.Parent().Name() == "tokens" && name != "state-dir" && name != "sandbox" {
+		if c.HasParent() && c.Parent().Name() == "tokens" && name != "state-dir" && name != "sandbox" && name != "keychain" {
 			name = "token-" + name
 		}
 		f(flag, "SIPPET_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_")))

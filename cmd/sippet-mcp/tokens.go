@@ -49,6 +49,7 @@ type createOptions struct {
 	interactive     bool
 	policy, keyFile string
 	expires         string
+	keep            keeping
 }
 
 func newTokensCreate(p *program) *cobra.Command {
@@ -83,6 +84,7 @@ counts as theirs. Leave it out for programs that run by themselves.`,
 	f.StringVar(&o.policy, "policy", "", "the policy that decides on its calls, a built-in one or a file (default: the server's)")
 	f.StringVar(&o.keyFile, "key-file", "", "file with the secret key of the organisation that it works in (default: the server's)")
 	f.StringVar(&o.expires, "expires", "90d", "until when it is good: an age such as 90d or 12h, the last day such as 2027-01-31, or never")
+	f.BoolVar(&o.keep.keychain, "keychain", false, "where this makes the ledger: keep its master key in the system's keychain, as the server is told to")
 	return c
 }
 
@@ -134,7 +136,7 @@ func runTokensCreate(ctx context.Context, p *program, o *createOptions, person s
 		return err
 	}
 	// A token may be the first thing that a state directory holds.
-	l, err := openLedger(ctx, o.stateDir, o.sandbox, keeping{}, log)
+	l, err := openLedger(ctx, o.stateDir, o.sandbox, o.keep, log)
 	if err != nil {
 		return damaged(err)
 	}
@@ -273,7 +275,7 @@ type listedToken struct {
 }
 
 func runTokensList(ctx context.Context, p *program, o *tokensListOptions) error {
-	return o.with(ctx, p, func(l *ledger.SQLite) error {
+	return o.reading(ctx, p, func(l *ledger.SQLite) error {
 		all, err := l.Tokens(ctx)
 		if err != nil {
 			return err
