@@ -67,46 +67,65 @@ func (s *SQLite) Records(ctx context.Context, f Filter) ([]Record, error) {
 	if f.Last {
 		order = " DESC"
 	}
-	ring := s.keyring(ctx)
-	var all []Record
 	query := fmt.Sprintf("SELECT seq, body FROM records WHERE %s ORDER BY seq%s LIMIT %d", strings.Join(where, " AND "), order, limit)
-	err := s.rows(ctx, query, args, func(scan func(...any) error) error {
-		r, err := s.scanRecord(scan, ring)
-		if err == nil {
-			all = append(all, *r)
+	lines, err := s.lines(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	ring := s.keyring(ctx)
+	all := make([]Record, 0, len(lines))
+	for _, l := range lines {
+		r, err := s.decode(l, ring)
+		if err != nil {
+			return nil, err
 		}
-		return err
-	})
+		all = append(all, *r)
+	}
 	if f.Last {
 		for i, j := 0, len(all)-1; i < j; i, j = i+1, j-1 {
 			all[i], all[j] = all[j], all[i]
 		}
 	}
-	return all, err
+	return all, nil
 }
 
-// recordAt reads one record; nil where it is not there.
-func (s *SQLite) recordAt(ctx context.Context, seq int64, ring *keyring) (r *Record, err error) {
-	if seq == 0 {
-		return nil, nil
-	}
-	return r, s.rows(ctx, "SELECT seq, body FROM records WHERE seq = ?", []any{seq}, func(scan func(...any) error) (err error) {
-		r, err = s.scanRecord(scan, ring)
-		// Whoever only looks sees what is there.
-		if err == nil && r.Fault != "" && !s.o.ReadOnly {
-			err = &Trouble{Corrupt, s.path, fmt.Errorf("record %d: %s", seq, r.Fault)}
-		}
+// line is a record as it is stored.
+type line struct {
+	seq  int64
+	body []byte
+}
+
+// lines reads records without opening them: that asks for their keys, and whoever asks while holding one of the few
+// connections waits for another that nobody gives back.
+func (s *SQLite) lines(ctx context.Context, query string, args ...any) (all []line, err error) {
+	return all, s.rows(ctx, query, args, func(scan func(...any) error) error {
+		var l line
+		err := scan(&l.seq, &l.body)
+		all = append(all, l)
 		return err
 	})
 }
 
-// scanRecord reads a record. What is wrong with its line is no error, but its Fault.
-func (s *SQLite) scanRecord(scan func(...any) error, ring *keyring) (*Record, error) {
-	var seq int64
-	var line []byte
-	if err := scan(&seq, &line); err != nil {
+// recordAt reads one record; nil where it is not there.
+func (s *SQLite) recordAt(ctx context.Context, seq int64, ring *keyring) (*Record, error) {
+	if seq == 0 {
+		return nil, nil
+	}
+	found, err := s.lines(ctx, "SELECT seq, body FROM records WHERE seq = ?", seq)
+	if err != nil || len(found) == 0 {
 		return nil, err
 	}
+	r, err := s.decode(found[0], ring)
+	// Whoever only looks sees what is there.
+	if err == nil && r.Fault != "" && !s.o.ReadOnly {
+		err = &Trouble{Corrupt, s.path, fmt.Errorf("record %d: %s", seq, r.Fault)}
+	}
+	return r, err
+}
+
+// decode opens a record. What is wrong with its line is no error, but its Fault.
+func (s *SQLite) decode(l line, ring *keyring) (*Record, error) {
+	seq, line := l.seq, l.body
 	r, err := decodeRecord(line)
 	if err == nil && r.Seq != seq {
 		err = fmt.Errorf("it says that it is record %d", r.Seq)
@@ -127,7 +146,10 @@ func (s *SQLite) scanRecord(scan func(...any) error, ring *keyring) (*Record, er
 	}
 	if err != nil {
 		var t *Trouble
-		if errors.As(err, &t) {
+		switch {
+		case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+			return nil, err // the reader has gone; the line may be as good as any
+		case errors.As(err, &t):
 			if t.Kind != Corrupt || t.Err == nil {
 				return nil, err
 			}

@@ -76,9 +76,10 @@ type SQLite struct {
 	unlogged bool
 
 	// The writer's own.
-	conn *conn
-	ops  chan *op
-	last head // what it committed last
+	conn   *conn
+	shared bool // another process held the lock when this one last asked for it
+	ops    chan *op
+	last   head // what it committed last
 
 	frozen  atomic.Pointer[seenFreeze]
 	tokens  atomic.Pointer[seenTokens]
@@ -199,7 +200,8 @@ func (s *SQLite) open(ctx context.Context) error {
 	if err := migrate(ctx, c, s.path, s.first); err != nil {
 		return err
 	}
-	s.conn, err = connect(ctx, dsn)
+	// The writer waits for the lock in its own way.
+	s.conn, err = connect(ctx, dsn+"&_pragma=busy_timeout(0)")
 	return err
 }
 

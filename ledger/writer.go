@@ -3,9 +3,13 @@ package ledger
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
+	"math/rand/v2"
 	"os"
 	"runtime"
 	"time"
+
+	"modernc.org/sqlite"
 )
 
 // op is one change to the ledger, waiting for its transaction.
@@ -147,11 +151,13 @@ func (s *SQLite) begin() (*tx, error) {
 	if err := s.same(); err != nil {
 		return nil, err
 	}
-	t := &tx{s: s, now: s.now().UTC().Truncate(time.Microsecond), keys: map[string]subjectKey{}}
-	if _, err := t.exec("BEGIN IMMEDIATE"); err != nil {
+	t := &tx{s: s, keys: map[string]subjectKey{}}
+	err := t.lock()
+	if err != nil {
 		return nil, err
 	}
-	var err error
+	// What was true before the wait may not be any more: a yes can have expired.
+	t.now = s.now().UTC().Truncate(time.Microsecond)
 	if t.head, err = t.loadHead(); err != nil {
 		t.rollback()
 		return nil, err
@@ -162,6 +168,25 @@ func (s *SQLite) begin() (*tx, error) {
 	}
 	t.began = t.head
 	return t, nil
+}
+
+// lock takes the write lock. SQLite's own waiting sleeps ever longer, and a process that writes without a pause takes
+// the lock again meanwhile: a stop would wait for seconds. So it is asked for again and again, at short and uneven times.
+func (t *tx) lock() error {
+	if t.s.shared {
+		// Others want it too: they get a moment in which it is free.
+		time.Sleep(time.Millisecond)
+	}
+	t.s.shared = false
+	for end := time.Now().Add(busyTimeout); ; {
+		_, err := t.exec("BEGIN IMMEDIATE")
+		var q *sqlite.Error
+		if err == nil || !errors.As(err, &q) || codes[q.Code()&0xff] != Locked || time.Now().After(end) {
+			return err
+		}
+		t.s.shared = true
+		time.Sleep(100*time.Microsecond + rand.N(400*time.Microsecond))
+	}
 }
 
 // same says whether the file is still the one that was opened: SQLite would
