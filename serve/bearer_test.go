@@ -378,6 +378,13 @@ func TestSessionIsItsOwners(t *testing.T) {
 	if stolen != madeUp {
 		t.Errorf("%q, %q", stolen, madeUp)
 	}
+	for _, method := range []string{"GET", "DELETE"} {
+		res := g.request(t, method, "/mcp", "", as(bobs, "Mcp-Session-Id", "mcp-session-0")...)
+		res.Body.Close()
+		if res.StatusCode != 404 {
+			t.Errorf("%s of a made up session: HTTP %d", method, res.StatusCode)
+		}
+	}
 	if runs(g.up) != 0 {
 		t.Errorf("%d runs", runs(g.up))
 	}

@@ -90,7 +90,7 @@ func TestTLS(t *testing.T) {
 	if code, _, _ := g.try(t); code != 401 {
 		t.Errorf("HTTP %d", code)
 	}
-	if _, err := tls.Dial("tcp", strings.TrimPrefix(plain, "http://"), &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS11}); err == nil {
+	if _, err := tls.Dial("tcp", strings.TrimPrefix(plain, "http://"), &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}); err == nil {
 		t.Error("TLS 1.1 is spoken")
 	}
 	res, err := http.Get(plain + "/healthz")

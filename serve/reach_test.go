@@ -86,8 +86,11 @@ func TestProxy(t *testing.T) {
 	for i := range 11 {
 		g.try(t, append(from(fmt.Sprintf("203.0.113.%d, 198.51.100.7", i)), as("guess")...)...)
 	}
+	for i := range 11 {
+		g.try(t, append(from(fmt.Sprintf("2001:db8:0:9::%x", i+2)), as("guess")...)...)
+	}
 	for xff, want := range map[string]int{"198.51.100.7": 429, "192.0.2.9,198.51.100.7": 429, "198.51.100.7:4711": 429, "::ffff:198.51.100.7": 429,
-		"198.51.100.8": 401, "198.51.100.7, 198.51.100.9": 401, "[2001:db8::1]:4711": 401, "nonsense": 401, "": 401} {
+		"198.51.100.8": 401, "198.51.100.7, 198.51.100.9": 401, "[2001:db8::1]:4711": 401, "2001:db8:0:9::1": 429, "2001:db8:0:a::1": 401, "nonsense": 401, "": 401} {
 		if code, _, _ := g.try(t, append(from(xff), as("guess")...)...); code != want {
 			t.Errorf("%q: HTTP %d, not %d", xff, code, want)
 		}
