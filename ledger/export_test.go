@@ -65,3 +65,18 @@ func ID(s *SQLite) string { return s.id }
 
 // WriteNotes writes events in one transaction, as the background does.
 func WriteNotes(s *SQLite, all []Event) { s.writeNotes(all) }
+
+// Sweep sweeps now.
+func Sweep(t testing.TB, s *SQLite) {
+	t.Helper()
+	if err := s.sweep(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Ways counts the payloads in whose way something may stand.
+func Ways(s *SQLite) int {
+	s.ways.mu.Lock()
+	defer s.ways.mu.Unlock()
+	return len(s.ways.seqs)
+}

@@ -2,6 +2,9 @@ package ledger
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"strconv"
@@ -73,14 +76,12 @@ func scanIntent(scan func(...any) error) (*Intent, error) {
 	return in, err
 }
 
-// priorQuery finds the latest run of the same payload that stands in its way.
-const priorQuery = "SELECT " + intentColumns + priorWhere
+// priorQuery asks whether an intent stands in the way of its payload.
+const priorQuery = "SELECT " + intentColumns + ` FROM intents WHERE seq = ? AND print = ? AND principal = ?
+	AND (state IN ('prepared', 'sent', 'unknown') OR state = 'succeeded' AND settled > ? AND NOT ?)`
 
-const priorWhere = ` FROM intents WHERE same = ? AND print = ? AND principal = ?
-	AND (state IN ('prepared', 'sent', 'unknown') OR state = 'succeeded' AND settled > ? AND NOT ?) ORDER BY seq DESC LIMIT 1`
-
-func (s *SQLite) priorArgs(principal, print string, repeatable bool, now time.Time) []any {
-	return []any{same(print), print, principal, micros(now.Add(-s.o.Window)), repeatable}
+func (s *SQLite) priorArgs(seq int64, principal, print string, repeatable bool, now time.Time) []any {
+	return []any{seq, print, principal, micros(now.Add(-s.o.Window)), repeatable}
 }
 
 // same is what a fingerprint is found by.
@@ -89,20 +90,13 @@ func same(print string) int64 {
 	return int64(n)
 }
 
-// Prior implements Ledger.
-func (s *SQLite) Prior(ctx context.Context, x Txn) (*Intent, error) {
-	if x.Class == schemas.Read {
-		return nil, nil
-	}
-	args, seq := s.priorArgs(x.Principal, s.seal.fingerprint(x.Upstream, x.Hash), x.Repeatable, s.now()), int64(0)
-	if found, err := s.row(ctx, "SELECT seq"+priorWhere, args, &seq); err != nil || !found {
-		return nil, err
-	}
-	return s.oneIntent(ctx, priorQuery, args...)
-}
-
 // numberedID gives an id that begins with the number of a record, and 80 random bits. An intent's is found by that.
-func numberedID(seq int64) string { return fmt.Sprintf("%012x", seq) + NewID()[12:] }
+func numberedID(seq int64) string {
+	var b [16]byte
+	binary.BigEndian.PutUint64(b[:], uint64(seq)<<16)
+	rand.Read(b[6:]) // never fails
+	return hex.EncodeToString(b[:])
+}
 
 // byID finds the intent of that id.
 const byID = "SELECT " + intentColumns + " FROM intents WHERE seq = ? AND id = ?"
@@ -231,14 +225,19 @@ func (s *SQLite) Commit(ctx context.Context, x Txn) (Intent, error) {
 	}
 	in := Intent{Request: x.Request, Principal: x.Principal, Credential: x.Credential, Upstream: x.Upstream, Action: x.Action, Class: x.Class, Grant: x.Grant, State: Prepared}
 	print := s.seal.fingerprint(x.Upstream, x.Hash)
-	err := s.write(ctx, func(t *tx) error { return t.commitCall(&x, print, &in) })
+	// Before the queue: in it everybody waits for everybody.
+	plain, err := Private{Payload: x.Payload, Card: x.Card, Replaced: x.Replaced, Hash: x.Hash}.plain()
+	if err != nil {
+		return Intent{}, err
+	}
+	err = s.write(ctx, func(t *tx) error { return t.commitCall(&x, print, plain, &in) })
 	if err != nil {
 		return Intent{}, err
 	}
 	return in, nil
 }
 
-func (t *tx) commitCall(x *Txn, print string, in *Intent) error {
+func (t *tx) commitCall(x *Txn, print string, plain []byte, in *Intent) error {
 	if err := t.checkToken(x.Credential, x.Action); err != nil {
 		return err
 	}
@@ -295,13 +294,12 @@ func (t *tx) commitCall(x *Txn, print string, in *Intent) error {
 		return err
 	}
 	in.keys = t.inOrder(x.Subjects, keys)
-	if r.Sealed, err = sealUnder(keys, Private{Payload: x.Payload, Card: x.Card, Replaced: x.Replaced, Hash: x.Hash}, r.place()); err != nil {
-		return err
-	}
+	r.Sealed = sealPlain(keys, plain, r.place())
 	if err := t.append(r); err != nil {
 		return err
 	}
 	in.Prepared, in.seq, in.debited = t.now, r.Seq, len(balances)
+	t.s.ways.add(in.seq, same(print))
 	if err := t.keepDebits(in.seq, x.Debits, balances); err != nil {
 		return err
 	}
@@ -309,15 +307,6 @@ func (t *tx) commitCall(x *Txn, print string, in *Intent) error {
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'prepared')`, in.ID, clip(x.Request), x.Principal, x.Credential, x.Upstream, x.Action, string(x.Class), print, same(print), x.Grant,
 		owner, in.keys, in.seq, micros(in.Prepared), in.debited)
 	return err
-}
-
-func (t *tx) prior(x *Txn, print string) (*Intent, error) {
-	// Nearly always there is none, and one column is cheaper to ask for than all.
-	args, seq := t.s.priorArgs(x.Principal, print, x.Repeatable, t.now), int64(0)
-	if found, err := t.row("SELECT seq"+priorWhere, args, &seq); err != nil || !found {
-		return nil, err
-	}
-	return t.intent(priorQuery, args...)
 }
 
 // intent reads one intent; nil where there is none.

@@ -193,6 +193,15 @@ func (t *tx) subjectKeys(subjects []string) ([]subjectKey, error) {
 // sealUnder seals what is there of p; nil where nothing is. bound names the
 // place of the blob, so that it opens nowhere else.
 func sealUnder(keys []subjectKey, p Private, bound string) (*Sealed, error) {
+	plain, err := p.plain()
+	if err != nil {
+		return nil, err
+	}
+	return sealPlain(keys, plain, bound), nil
+}
+
+// plain is what is sealed of p, nil where there is nothing. It takes longer than the sealing, and needs no transaction.
+func (p Private) plain() ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false) // what was stored must come back byte for byte
@@ -203,9 +212,14 @@ func sealUnder(keys []subjectKey, p Private, bound string) (*Sealed, error) {
 	if len(plain) <= len("{}") {
 		return nil, nil
 	}
-	s := &Sealed{Keys: keyIDs(keys)}
-	s.Data = combine(keys).Seal(nil, nil, plain, []byte(bound))
-	return s, nil
+	return plain, nil
+}
+
+func sealPlain(keys []subjectKey, plain []byte, bound string) *Sealed {
+	if plain == nil {
+		return nil
+	}
+	return &Sealed{Keys: keyIDs(keys), Data: combine(keys).Seal(nil, nil, plain, []byte(bound))}
 }
 
 func keyIDs(keys []subjectKey) []string {

@@ -80,6 +80,7 @@ type SQLite struct {
 	shared bool // another process held the lock when this one last asked for it
 	ops    chan *op
 	last   head // what it committed last
+	ways   ways // what may stand in the way of a payload
 
 	frozen  atomic.Pointer[seenFreeze]
 	tokens  atomic.Pointer[seenTokens]

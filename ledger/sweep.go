@@ -123,6 +123,10 @@ func (s *SQLite) retire(ctx context.Context) error {
 		if _, err := s.row(ctx, mark, nil, &from); err != nil {
 			return err
 		}
+		// It was this process or another one.
+		if s.ways.retired.Swap(from) != from {
+			s.ways.over.Store(true)
+		}
 		if _, err := s.row(ctx, batch, []any{from, over}, &to); err != nil || to < from+many {
 			return err
 		}

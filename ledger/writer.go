@@ -166,6 +166,11 @@ func (s *SQLite) begin() (*tx, error) {
 		t.rollback()
 		return nil, err
 	}
+	s.ways.forget()
+	if err := s.ways.catchUp(t.head.seq, t.rows); err != nil {
+		t.rollback()
+		return nil, err
+	}
 	t.began = t.head
 	return t, nil
 }
@@ -241,6 +246,7 @@ func (t *tx) commit() error {
 		return t.broken
 	}
 	t.s.last = t.head
+	t.s.ways.reached(t.head.seq)
 	for _, f := range t.after {
 		f()
 	}

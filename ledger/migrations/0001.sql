@@ -51,9 +51,9 @@ CREATE INDEX grants_open ON grants (expires) WHERE state IN ('pending', 'granted
 
 -- seq is the record of the intent, settled_seq that of its end; keys are the ids of the keys that both are sealed
 -- under, in the order of the subjects.
--- The id begins with seq, 12 hex digits, and so needs no index of its own. same is the first half of print as a number:
--- its index is the one thing that a commit writes in random places, so it is small, and NULL where the intent stands
--- in no payload's way any more.
+-- The id begins with seq, 12 hex digits, and so needs no index of its own. same is the first half of print as a number,
+-- NULL where the intent stands in no payload's way any more: processes keep what is not NULL in memory, and find what others
+-- added by the index, which like all else that a commit writes grows at its end.
 CREATE TABLE intents (
 	seq         INTEGER PRIMARY KEY,
 	id          TEXT NOT NULL,
@@ -80,7 +80,7 @@ CREATE TABLE intents (
 	resolver    TEXT NOT NULL DEFAULT '',
 	note        TEXT NOT NULL DEFAULT ''
 ) STRICT;
-CREATE INDEX intents_same ON intents (same) WHERE same IS NOT NULL;
+CREATE INDEX intents_way ON intents (seq, same) WHERE same IS NOT NULL;
 CREATE INDEX intents_open ON intents (prepared) WHERE state IN ('prepared', 'sent');
 CREATE INDEX intents_unknown ON intents (seq) WHERE state = 'unknown';
 
