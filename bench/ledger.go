@@ -11,6 +11,7 @@ import (
 
 	"github.com/sippet-ai/sippet-mcp/ledger"
 	"github.com/sippet-ai/sippet-mcp/policy"
+	"github.com/sippet-ai/sippet-mcp/policy/rules"
 	"github.com/sippet-ai/sippet-mcp/rpc"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 	_ "modernc.org/sqlite" // bare commits
@@ -138,11 +139,11 @@ func newGate(base string, l ledger.Ledger) (*policy.Gate, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	p, err := policy.Load("desktop")
+	p, err := rules.Load("desktop")
 	if err != nil {
 		return nil, nil, err
 	}
-	return &policy.Gate{Policy: p, Upstream: c, Ledger: l, Organisation: c.Organisation(), Wait: time.Minute, Now: time.Now, Log: log}, c.Close, nil
+	return &policy.Gate{Policy: policy.Fixed(p), Upstream: c, Ledger: l, Organisation: c.Organisation(), Wait: time.Minute, Now: time.Now, Log: log}, c.Close, nil
 }
 
 // forgetful is a ledger that keeps nothing of a call.

@@ -19,6 +19,11 @@ type Card struct {
 	Effect   string `json:"effect"`
 	// Before tells of an earlier run of the same; empty where there is none.
 	Before string `json:"before,omitempty"`
+	// Reach says whom it would ring, in a few words, and To the first of them; empty where it rings nobody.
+	Reach string   `json:"reach,omitempty"`
+	To    []string `json:"to,omitempty"`
+	// People is the number of people that a yes must state; 0 where it need not.
+	People int `json:"people,omitempty"`
 	// Lines are the payload, flat, all values shown as text that cannot imitate the card.
 	Lines []Line `json:"lines"`
 	// Why is the policy's line that demands the question.
@@ -42,14 +47,24 @@ const (
 	maxLines = 40
 	maxValue = 150 // characters
 	maxName  = 40
+	maxTo    = 5
+	// stateAbove is how many people a yes may ring without stating their number.
+	stateAbove = 10
 )
 
-func newCard(call Call, v Verdict, expires time.Time, simulated bool) Card {
-	p := call.Payload
-	c := Card{Action: p.Action.Name, Effect: p.Action.Effect, Why: v.Why, Principal: call.Principal, Simulated: simulated,
-		Reason: schemas.Escape(p.Reason, schemas.MaxReason), Expires: expires}
-	c.Sentence = fill(p.Action.Ask, p.Args)
-	c.lines(p.Args)
+// card makes the card of the call as it stands.
+func (p *pass) card(expires time.Time) Card {
+	a := p.Payload
+	c := Card{Action: a.Action.Name, Effect: a.Action.Effect, Why: p.verdict.Why, Principal: p.Principal, Simulated: p.Simulated,
+		Reason: schemas.Escape(a.Reason, schemas.MaxReason), Expires: expires}
+	c.Sentence = fill(a.Action.Ask, a.Args)
+	if p.reach != nil {
+		c.Reach, c.To = p.reach.Summary(), p.reach.Lines(maxTo)
+		if p.reach.Count > stateAbove {
+			c.People = p.reach.Count
+		}
+	}
+	c.lines(a.Args)
 	return c
 }
 
@@ -152,6 +167,13 @@ func (c Card) Text() string {
 	fmt.Fprintf(&b, "%s\n%s\n", c.Sentence, c.Effect)
 	if c.Before != "" {
 		b.WriteString(c.Before + "\n")
+	}
+	if c.Reach != "" {
+		fmt.Fprintf(&b, "\nIt rings %s:", c.Reach)
+		for _, to := range c.To {
+			fmt.Fprintf(&b, "\n  %s", to)
+		}
+		b.WriteByte('\n')
 	}
 	for _, l := range c.Lines {
 		fmt.Fprintf(&b, "\n  %s: %s", l.Name, l.Value)

@@ -13,9 +13,12 @@ import (
 	"github.com/sippet-ai/sippet-mcp/ledger"
 	"github.com/sippet-ai/sippet-mcp/ledger/ledgertest"
 	"github.com/sippet-ai/sippet-mcp/policy"
+	"github.com/sippet-ai/sippet-mcp/policy/rules"
 	"github.com/sippet-ai/sippet-mcp/rpc"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
+
+const head = "apiVersion: sippet.policy/v1\n"
 
 var noon = time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
 
@@ -23,20 +26,39 @@ var noon = time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
 type upstream struct{ validates, runs int }
 
 func (u *upstream) Validate(context.Context, rpc.Request) error { u.validates++; return nil }
-func (u *upstream) Run(context.Context, rpc.Request) (rpc.Result, error) {
+func (u *upstream) Run(_ context.Context, r rpc.Request) (rpc.Result, error) {
+	if found := whoever(r); found != nil {
+		return rpc.Result{Data: found, Sent: true}, nil // a look at whom it would ring
+	}
 	u.runs++
 	return rpc.Result{Data: json.RawMessage(`{}`), Sent: true}, nil
 }
 
+// whoever answers a look at contacts by their ids with ones that can be rung; nil for all else.
+func whoever(r rpc.Request) json.RawMessage {
+	var body struct {
+		Filter struct{ ID struct{ In []string } }
+	}
+	if r.Action != "list_contacts" || json.Unmarshal(r.Body, &body) != nil || body.Filter.ID.In == nil {
+		return nil
+	}
+	rows := []map[string]any{}
+	for i, id := range body.Filter.ID.In {
+		rows = append(rows, map[string]any{"id": id, "fullName": "Ada", "phoneE164": fmt.Sprintf("+442079460%03d", i%1000), "erasedAt": nil, "deletedAt": nil})
+	}
+	raw, _ := json.Marshal(map[string]any{"results": rows, "hasMore": false, "limit": 250, "type": "keyset"})
+	return raw
+}
+
 func gate(t *testing.T, name string) (*policy.Gate, *upstream) {
 	t.Helper()
-	p, err := policy.Load(name)
+	p, err := rules.Load(name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	u := &upstream{}
 	now := func() time.Time { return noon }
-	return &policy.Gate{Policy: p, Upstream: u, Ledger: ledgertest.Open(t, ledger.Options{Now: now}), Organisation: "here", Wait: time.Minute, Now: now, Log: slog.New(slog.DiscardHandler)}, u
+	return &policy.Gate{Policy: policy.Fixed(p), Upstream: u, Ledger: ledgertest.Open(t, ledger.Options{Now: now}), Organisation: "here", Wait: time.Minute, Now: now, Log: slog.New(slog.DiscardHandler)}, u
 }
 
 func payload(t *testing.T, action, args string) *schemas.Payload {
@@ -55,12 +77,12 @@ func payload(t *testing.T, action, args string) *schemas.Payload {
 func card(t *testing.T, action, args string) policy.Card {
 	t.Helper()
 	g, u := gate(t, "desktop")
-	if action == "create_contact" || action == "update_contact" {
-		p, err := policy.Parse("strict", []byte(head+"defaults: {class: {write: confirm}}\n"))
+	if strings.HasPrefix(action, "create_") || strings.HasPrefix(action, "update_") || action == "start_bulk_outbound_call" {
+		p, err := rules.Parse("strict", []byte(head+"defaults: {class: {write: confirm, outbound: confirm}}\n"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		g.Policy = p
+		g.Policy = policy.Fixed(p)
 	}
 	a := g.Do(t.Context(), policy.Call{Caller: policy.Caller{Principal: "ada"}, Payload: payload(t, action, args)})
 	if a.Pending == nil || u.runs != 0 || a.Err == nil || a.Err.Outcome != schemas.ApprovalPending {

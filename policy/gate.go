@@ -3,12 +3,13 @@ package policy
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/sippet-ai/sippet-mcp/ledger"
+	"github.com/sippet-ai/sippet-mcp/policy/reach"
+	"github.com/sippet-ai/sippet-mcp/policy/rules"
 	"github.com/sippet-ai/sippet-mcp/rpc"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
@@ -21,7 +22,7 @@ type Upstream interface {
 
 // Gate is the one road to Sippet. It is safe for concurrent use.
 type Gate struct {
-	Policy   *Policy
+	Policy   *Book
 	Upstream Upstream
 	Ledger   ledger.Ledger
 	// Organisation names where Upstream leads, as the ledger tells organisations apart.
@@ -36,8 +37,15 @@ type Gate struct {
 
 // Caller is who asks.
 type Caller struct {
-	// Principal names them, as grants, cards and the audit do.
+	// Principal names them, as grants, cards and the audit do, such as `ada (stdio)`.
 	Principal string
+	// ID is how rules and budgets know them: a token's id, else the person's name.
+	ID string
+	// Person is who sits behind it or answers for it.
+	Person string
+	Roles  []string
+	// Policy names the policies that hold for them beside the server's own; empty where none do.
+	Policy string
 	// Credential is the id of what they showed; empty where nothing was asked for.
 	Credential string
 	// Client is what their program calls itself.
@@ -58,7 +66,7 @@ type Call struct {
 
 // Answer is how a call ended, or that a person is due.
 type Answer struct {
-	Verdict Verdict
+	Verdict rules.Verdict
 	// Data is Sippet's answer where Err is nil; null where the earlier answer was not kept.
 	Data json.RawMessage
 	// Prior is set where nothing new ran because the same call ran before; Data is its answer.
@@ -95,112 +103,67 @@ func (g *Gate) Do(ctx context.Context, c Call) Answer {
 	if c.Request == "" {
 		c.Request = ledger.NewID()
 	}
-	a := Answer{Verdict: g.Policy.Decide(c.Payload.Action)}
-	x := g.txn(c, a.Verdict)
-	a = g.road(ctx, c, x, a)
-	g.note(c, x, a, time.Since(began))
-	g.log(ctx, c, a)
+	p := g.pass(c)
+	a := p.road(ctx)
+	p.note(a, time.Since(began))
+	p.log(ctx, a)
 	return a
 }
 
-// txn is what the ledger is told of a call.
-func (g *Gate) txn(c Call, v Verdict) *ledger.Txn {
-	p := c.Payload
-	x := &ledger.Txn{Repeatable: p.Action.Repeatable, Call: ledger.Call{Request: c.Request, Principal: c.Principal, Credential: c.Credential,
-		Client: c.Client, Upstream: g.Organisation, Action: p.Action.Name, Class: p.Action.Class, Hash: p.Hash(), Decision: v.Decision.String(),
-		Why: v.Why, Policy: g.Policy.Version, Subjects: p.Subjects(), Payload: p.Body}}
-	if p.Action.CreatesSubject() {
-		// Whom it creates is known once Sippet has answered; until then the person goes by the request.
-		x.Subjects = append([]string{ledger.Provisional + c.Request}, x.Subjects...)
-	}
-	return x
+// Explanation is what a call would meet.
+type Explanation struct {
+	Verdict rules.Verdict
+	// Reach is whom it would ring; nil where it rings nobody.
+	Reach *reach.Set
+	// Fault is why it would not run: the policy's no, a stop, or what Sippet's validate finds; nil where it passes.
+	Fault *schemas.Error
 }
 
-func (g *Gate) road(ctx context.Context, c Call, x *ledger.Txn, a Answer) Answer {
-	need := a.Verdict.Decision
-	switch need {
-	case Allow, Validate, Confirm:
-	default:
-		a.Err = refusal(c.Payload.Action, a.Verdict)
-		return a
+// Explain says what Do would meet, and runs nothing.
+func (g *Gate) Explain(ctx context.Context, c Call) (e Explanation) {
+	p := g.pass(c)
+	if e.Fault = p.stopped(ctx); e.Fault == nil {
+		e.Fault = p.decide(ctx)
 	}
-	if a.Err = g.stopped(ctx, c.Payload.Action); a.Err != nil {
-		return a
-	}
-	prior, err := g.prior(ctx, x)
-	switch {
-	case err != nil:
-		a.Err = g.storeFault(ctx, err)
-		return a
-	case prior == nil:
-	case prior.State == ledger.Succeeded && !c.Again && need < Confirm:
-		return a.recorded(prior)
-	case prior.State == ledger.Succeeded, prior.State == ledger.Unknown:
-		need = max(need, Confirm)
-	default:
-		a.Err = g.priorFault(c.Payload.Action, prior)
-		return a
-	}
-	if need == Confirm {
-		x.Decision, x.Grant = need.String(), c.Grant
-	}
-	if x.Grant != "" {
-		// Before validating, so that a wrong grant costs Sippet nothing.
-		if err := g.Ledger.Check(ctx, g.grant(x)); err != nil {
-			return g.refused(ctx, c, a, prior, err)
+	e.Verdict, e.Reach = p.verdict, p.reach
+	if e.Fault == nil {
+		switch p.verdict.Decision {
+		case rules.Allow, rules.Validate, rules.Confirm:
+			e.Fault = asError(g.Upstream.Validate(ctx, request(c.Payload)))
+		default:
+			e.Fault = refusal(c.Payload.Action, p.verdict)
 		}
 	}
-	if need > Allow {
-		if a.Err = asError(g.Upstream.Validate(ctx, request(c.Payload))); a.Err != nil {
-			if c.Grant != "" {
-				// The answer was to this attempt; another one asks again.
-				g.revoke(ctx, x)
-			}
-			return a
-		}
-	}
-	if need == Confirm && x.Grant == "" {
-		return g.ask(ctx, c, x, a, prior)
-	}
-	return g.run(ctx, c, x, a)
+	g.Log.LogAttrs(ctx, slog.LevelInfo, "validated only", slog.String("action", c.Payload.Action.Name),
+		slog.String("decision", e.Verdict.Decision.String()), slog.Bool("passed", e.Fault == nil), slog.String("principal", c.Principal))
+	return e
 }
 
-// run makes the call durable, sends it, and makes its outcome durable.
-func (g *Gate) run(ctx context.Context, c Call, x *ledger.Txn, a Answer) Answer {
-	p := c.Payload
-	if p.Action.Class == schemas.Read && x.Grant == "" {
-		res, err := g.send(ctx, p, p.Action.Deadline())
-		a.Data, a.Err, a.status = res.Data, asError(err), res.Status
-		return a
+// Hidden are the fields of the action's records that the caller must not see.
+func (g *Gate) Hidden(c Caller, a *schemas.Action) map[string]bool {
+	return fieldsOf(a, g.Policy.For(c).Hidden(a, c.rules()))
+}
+
+// Could is the mildest decision that any call of the action could get.
+func (g *Gate) Could(c Caller, a *schemas.Action) rules.Decision {
+	return g.Policy.For(c).Mildest(a, c.rules()).Decision
+}
+
+// rules is the caller as rules see them.
+func (c Caller) rules() rules.Caller { return rules.Caller{ID: c.ID, Person: c.Person, Roles: c.Roles} }
+
+// fieldsOf takes from `Contact.dateOfBirth` and others the fields of the action's own resource.
+func fieldsOf(a *schemas.Action, hidden []string) map[string]bool {
+	if a.Resource == nil || len(hidden) == 0 {
+		return nil
 	}
-	// A caller that goes away must not leave behind a write of which nobody knows how it ended. rpc has its own deadline.
-	ctx = context.WithoutCancel(ctx)
-	x.Replaced = g.replaced(ctx, p)
-	intent, err := g.Ledger.Commit(ctx, *x)
-	if err != nil {
-		return g.uncommitted(ctx, c, x, a, err)
-	}
-	a.intent = true
-	began := time.Now()
-	res, err := g.send(ctx, p, p.Action.Deadline())
-	a.Data, a.Err, a.status = res.Data, asError(err), res.Status
-	end := ledger.Settlement{Intent: intent.ID, State: progress(a.Err, res.Sent), Sent: res.Sent, Status: res.Status,
-		Outcome: a.Outcome(), Latency: time.Since(began), Result: a.Data}
-	if end.State == ledger.Succeeded {
-		end.Becomes, end.Erased = p.Created(a.Data), p.Erases()
-	}
-	if a.Err != nil && a.Err.Outcome == schemas.OutcomeUnknown {
-		a.Err = g.unknown(p.Action, a.Err, intent.ID)
-	}
-	if err := g.Ledger.Settle(ctx, end); err != nil {
-		g.Log.LogAttrs(ctx, slog.LevelError, "the outcome of a call could not be recorded", slog.String("action", p.Action.Name),
-			slog.String("intent", intent.ID), slog.String("outcome", string(end.Outcome)), slog.String("cause", err.Error()))
-		if a.Err == nil || a.Err.Outcome != schemas.OutcomeUnknown {
-			a.Data, a.Err = nil, g.unknown(p.Action, &schemas.Error{Outcome: schemas.OutcomeUnknown,
-				Message: fmt.Sprintf("%s was sent, and how it ended could not be recorded", p.Action.Name), Err: err}, intent.ID)
+	out := map[string]bool{}
+	for _, h := range hidden {
+		if resource, field, _ := strings.Cut(h, "."); resource == a.Resource.Name {
+			out[field] = true
 		}
 	}
-	return a
+	return out
 }
 
 // send is the only place from which anything runs.
@@ -210,112 +173,6 @@ func (g *Gate) send(ctx context.Context, p *schemas.Payload, deadline time.Durat
 	return g.Upstream.Run(ctx, r)
 }
 
-// progress reads how an intent ended from what the transport knows.
-func progress(e *schemas.Error, sent bool) ledger.Progress {
-	switch {
-	case e == nil:
-		return ledger.Succeeded
-	case e.Outcome == schemas.OutcomeUnknown:
-		return ledger.Unknown
-	case !sent:
-		return ledger.NotSent
-	case e.Outcome == schemas.UpstreamError, e.Outcome == schemas.ValidationFailed:
-		return ledger.Failed
-	}
-	return ledger.Unknown
-}
-
-// lookBack bounds how long an update is held up by the look at what it replaces.
-const lookBack = 5 * time.Second
-
-// replaced reads what an update is about to overwrite, so that it can be put
-// back; nil where nothing is, or where it cannot be read: an update is no less allowed for that.
-func (g *Gate) replaced(ctx context.Context, p *schemas.Payload) json.RawMessage {
-	before := p.Before()
-	if before == nil {
-		return nil
-	}
-	res, err := g.send(ctx, before, lookBack)
-	if err != nil {
-		g.Log.LogAttrs(ctx, slog.LevelWarn, "what an update replaces could not be read, so it cannot be undone",
-			slog.String("action", p.Action.Name), slog.String("cause", err.Error()))
-		return nil
-	}
-	return p.Replaced(res.Data)
-}
-
-// Explain says what Do would meet, and runs nothing: the verdict, and what
-// Sippet's validate says of the payload (nil where it passes).
-func (g *Gate) Explain(ctx context.Context, c Call) (Verdict, *schemas.Error) {
-	v := g.Policy.Decide(c.Payload.Action)
-	fault := refusal(c.Payload.Action, v)
-	switch v.Decision {
-	case Allow, Validate, Confirm:
-		if fault = g.stopped(ctx, c.Payload.Action); fault == nil {
-			fault = asError(g.Upstream.Validate(ctx, request(c.Payload)))
-		}
-	}
-	g.Log.LogAttrs(ctx, slog.LevelInfo, "validated only", slog.String("action", c.Payload.Action.Name),
-		slog.String("decision", v.Decision.String()), slog.Bool("passed", fault == nil), slog.String("principal", c.Principal))
-	return v, fault
-}
-
 func request(p *schemas.Payload) rpc.Request {
 	return rpc.Request{Action: p.Action.Name, Body: p.Body, Read: p.Action.Class == schemas.Read, Deadline: p.Action.Deadline()}
-}
-
-func asError(err error) *schemas.Error {
-	if err == nil {
-		return nil
-	}
-	var e *schemas.Error
-	if errors.As(err, &e) {
-		return e
-	}
-	// Not one of ours: nothing is known of it, so the gravest reading holds.
-	return &schemas.Error{Outcome: schemas.OutcomeUnknown, Message: "an unexpected error", Next: "do not repeat it; see the server's log", Err: err}
-}
-
-// The bounds of what waits in memory for its record.
-const (
-	maxNoted = 64 << 10 // bytes of a payload
-	maxFound = 64 << 10 // bytes of an answer; a longer one is looked through at once
-)
-
-// note leaves a record of a call that has none: a read, or one that did not run.
-func (g *Gate) note(c Call, x *ledger.Txn, a Answer, took time.Duration) {
-	if a.Pending != nil || a.intent && x.Class != schemas.Read {
-		return
-	}
-	e := ledger.Event{Call: x.Call, Outcome: a.Outcome(), Status: a.status, Latency: took}
-	if len(e.Payload) > maxNoted {
-		e.Payload = nil
-	}
-	if data := a.Data; a.Err == nil && x.Class == schemas.Read {
-		e.Find = func() ([]string, []string) { return c.Payload.Returned(data) }
-		if len(data) > maxFound {
-			subjects, erased := c.Payload.Returned(data)
-			e.Find = func() ([]string, []string) { return subjects, erased }
-		}
-	}
-	g.Ledger.Note(e)
-}
-
-func (g *Gate) log(ctx context.Context, c Call, a Answer) {
-	level := slog.LevelInfo
-	switch {
-	case a.Outcome() == schemas.Unavailable:
-		level = slog.LevelError
-	case c.Payload.Action.Class == schemas.Read && a.Err == nil:
-		level = slog.LevelDebug
-	}
-	if !g.Log.Enabled(ctx, level) {
-		return
-	}
-	attrs := []slog.Attr{slog.String("action", c.Payload.Action.Name), slog.String("outcome", string(a.Outcome())),
-		slog.String("decision", a.Verdict.Decision.String()), slog.String("principal", c.Principal), slog.String("request", c.Request)}
-	if a.Err != nil && a.Err.Err != nil {
-		attrs = append(attrs, slog.String("cause", a.Err.Err.Error()))
-	}
-	g.Log.LogAttrs(ctx, level, "call", attrs...)
 }

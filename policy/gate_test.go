@@ -8,6 +8,7 @@ import (
 
 	"github.com/sippet-ai/sippet-mcp/ledger"
 	"github.com/sippet-ai/sippet-mcp/policy"
+	"github.com/sippet-ai/sippet-mcp/policy/rules"
 	"github.com/sippet-ai/sippet-mcp/rpc"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
@@ -76,6 +77,8 @@ func (b brokenStore) Trouble() error {
 	return b.Ledger.Trouble()
 }
 
+var yes = policy.Reply{Yes: true, By: "ada"}
+
 // TestStoreFails: without the ledger nothing that changes anything runs, whichever step fails.
 func TestStoreFails(t *testing.T) {
 	for _, at := range []string{"frozen", "prior", "ask", "answer", "check", "commit"} {
@@ -88,7 +91,7 @@ func TestStoreFails(t *testing.T) {
 				return a.Err
 			}
 			c.Grant = a.Pending.Grant
-			if err := g.Record(t.Context(), c, true, "ada"); err != nil {
+			if err := g.Record(t.Context(), c, yes); err != nil {
 				return err
 			}
 			return g.Do(t.Context(), c).Err
@@ -128,11 +131,11 @@ func TestGrantIsNoWayAround(t *testing.T) {
 	for _, name := range []string{"team", "unattended", "read-only"} {
 		g, u := gate(t, name)
 		c := policy.Call{Caller: policy.Caller{Principal: "ada"}, Payload: payload(t, "delete_contact", `{"input":{"contactId":"`+anID+`"}}`), Grant: ledger.NewID()}
-		open := ledger.Grant{ID: c.Grant, Principal: "ada", Upstream: g.Organisation, Action: "delete_contact", Hash: c.Payload.Hash(), Policy: g.Policy.Version, Expires: noon.Add(g.Wait)}
+		open := ledger.Grant{ID: c.Grant, Principal: "ada", Upstream: g.Organisation, Action: "delete_contact", Hash: c.Payload.Hash(), Policy: g.Policy.Own().Version(), Expires: noon.Add(g.Wait)}
 		if err := g.Ledger.Ask(t.Context(), open); err != nil {
 			t.Fatal(err)
 		}
-		if err := g.Record(t.Context(), c, true, "ada"); err != nil {
+		if err := g.Record(t.Context(), c, yes); err != nil {
 			t.Fatal(err)
 		}
 		if a := g.Do(t.Context(), c); a.Outcome() != schemas.Denied || u.runs+u.validates != 0 {
@@ -144,7 +147,7 @@ func TestGrantIsNoWayAround(t *testing.T) {
 // TestNoPolicy: the zero policy denies everything.
 func TestNoPolicy(t *testing.T) {
 	g, u := gate(t, "desktop")
-	g.Policy = &policy.Policy{}
+	g.Policy = policy.Fixed(&rules.Policy{})
 	for _, a := range schemas.Actions() {
 		if got := g.Do(t.Context(), policy.Call{Caller: policy.Caller{Principal: "ada"}, Payload: &schemas.Payload{Action: a, Body: []byte("{}")}}); got.Outcome() != schemas.Denied {
 			t.Errorf("%s: %s", a.Name, got.Outcome())

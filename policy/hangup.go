@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sippet-ai/sippet-mcp/ledger"
+	"github.com/sippet-ai/sippet-mcp/policy/rules"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
@@ -152,10 +153,11 @@ func (h *hangup) one(ctx context.Context, call string) *schemas.Error {
 	if fault != nil {
 		return fault
 	}
-	x := h.txn(Call{Caller: Caller{Principal: h.by}, Request: ledger.NewID(), Payload: p}, Verdict{Decision: Allow, Why: "everything was stopped, live calls too"})
+	x := h.pass(Call{Caller: Caller{Principal: h.by}, Request: ledger.NewID(), Payload: p}).txn
+	x.Decision, x.Why = rules.Allow.String(), "everything was stopped, live calls too"
 	var intent ledger.Intent
 	if h.Ledger != nil {
-		intent, err = h.Ledger.Commit(ctx, *x)
+		intent, err = h.Ledger.Commit(ctx, x)
 		h.unrecorded(err)
 	}
 	began := time.Now()

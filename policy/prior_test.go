@@ -74,7 +74,7 @@ func (s *stand) agree(t *testing.T, c policy.Call) policy.Answer {
 		t.Fatalf("nobody was asked: %+v", a)
 	}
 	c.Grant = a.Pending.Grant
-	if err := s.Record(t.Context(), c, true, "ada"); err != nil {
+	if err := s.Record(t.Context(), c, yes); err != nil {
 		t.Fatal(err)
 	}
 	return s.Do(t.Context(), c)
@@ -166,7 +166,7 @@ func TestUnknown(t *testing.T) {
 	c.Grant = ""
 	a = s.Do(t.Context(), c)
 	c.Grant = a.Pending.Grant
-	if e := s.Record(t.Context(), c, false, "ada"); e != nil {
+	if e := s.Record(t.Context(), c, policy.Reply{By: "ada"}); e != nil {
 		t.Fatal(e)
 	}
 	if a := s.Do(t.Context(), c); a.Outcome() != schemas.OutcomeUnknown || a.Err.Intent != first.Err.Intent {
@@ -231,7 +231,7 @@ func TestNotSent(t *testing.T) {
 	s.up.fault, s.up.sent = &schemas.Error{Outcome: schemas.UpstreamUnavailable, Message: "sippet cannot be reached"}, false
 	a := s.Do(t.Context(), c)
 	c.Grant = a.Pending.Grant
-	if err := s.Record(t.Context(), c, true, "ada"); err != nil {
+	if err := s.Record(t.Context(), c, yes); err != nil {
 		t.Fatal(err)
 	}
 	if a := s.Do(t.Context(), c); a.Outcome() != schemas.UpstreamUnavailable {
@@ -252,7 +252,7 @@ func TestFrozen(t *testing.T) {
 	ring := s.call(t, "start_outbound_call", ringing)
 	a := s.Do(t.Context(), ring)
 	ring.Grant = a.Pending.Grant
-	if err := s.Record(t.Context(), ring, true, "ada"); err != nil {
+	if err := s.Record(t.Context(), ring, yes); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Ledger.Freeze(t.Context(), "grace", "it rings the wrong people"); err != nil {
@@ -263,7 +263,7 @@ func TestFrozen(t *testing.T) {
 			t.Errorf("%s: %+v", c.Payload.Action.Name, a)
 		}
 	}
-	if _, e := s.Explain(t.Context(), s.call(t, "create_contact", creating)); e == nil || e.Outcome != schemas.Frozen {
+	if e := s.Explain(t.Context(), s.call(t, "create_contact", creating)).Fault; e == nil || e.Outcome != schemas.Frozen {
 		t.Errorf("explained as %+v", e)
 	}
 	if a := s.Do(t.Context(), s.call(t, "list_contacts", `{}`)); a.Outcome() != schemas.Done {

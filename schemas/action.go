@@ -176,7 +176,7 @@ func Find(name string) (*Action, error) {
 		return a, nil
 	}
 	e := &Error{Outcome: InvalidArguments, Message: "unknown action " + quote(name), Next: "list the actions with `sippet-mcp actions`"}
-	if n := nearest(name, slices.Sorted(maps.Keys(byName))); n != "" {
+	if n := Nearest(name, slices.Sorted(maps.Keys(byName))); n != "" {
 		e.Message += ", did you mean " + n + "?"
 	}
 	return nil, e

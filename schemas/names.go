@@ -9,9 +9,9 @@ import (
 	"unicode/utf8"
 )
 
-// nearest gives the valid name closest to a wrong one, or "" where none is
+// Nearest gives the valid name closest to a wrong one, or "" where none is
 // close: the same letters in another case or spelling, else at most a third of them different.
-func nearest(name string, valid []string) string {
+func Nearest(name string, valid []string) string {
 	if len(name) > 80 {
 		return ""
 	}

@@ -105,7 +105,7 @@ func (f *faults) unknown(path, what, name string, valid []string) {
 	if len(f.list) >= maxFaults {
 		return
 	}
-	d := Detail{Path: path, Nearest: nearest(name, valid)}
+	d := Detail{Path: path, Nearest: Nearest(name, valid)}
 	switch {
 	case d.Nearest != "":
 		d.Message = fmt.Sprintf("unknown %s %s, did you mean %s?", what, quote(name), d.Nearest)

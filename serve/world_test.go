@@ -15,6 +15,7 @@ import (
 
 	"github.com/sippet-ai/sippet-mcp/ledger/ledgertest"
 	"github.com/sippet-ai/sippet-mcp/policy"
+	"github.com/sippet-ai/sippet-mcp/policy/rules"
 	"github.com/sippet-ai/sippet-mcp/rpc"
 	"github.com/sippet-ai/sippet-mcp/rpc/rpctest"
 	"github.com/sippet-ai/sippet-mcp/serve"
@@ -41,7 +42,7 @@ func newWorld(t *testing.T, wrap func(policy.Upstream) policy.Upstream) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	p, err := policy.Load("desktop")
+	p, err := rules.Load("desktop")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +51,7 @@ func newWorld(t *testing.T, wrap func(policy.Upstream) policy.Upstream) *world {
 		up = wrap(up)
 	}
 	log := w.logger()
-	gate := &policy.Gate{Policy: p, Upstream: up, Ledger: ledgertest.Open(t), Wait: time.Minute, Now: time.Now, Log: log}
+	gate := &policy.Gate{Policy: policy.Fixed(p), Upstream: up, Ledger: ledgertest.Open(t), Wait: time.Minute, Now: time.Now, Log: log}
 	if w.server, err = tools.NewServer(tools.Options{Version: "v0", Runner: &tools.Runner{Gate: gate}, Log: log}); err != nil {
 		t.Fatal(err)
 	}

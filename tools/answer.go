@@ -10,12 +10,15 @@ import (
 	"time"
 
 	"github.com/sippet-ai/sippet-mcp/policy"
+	"github.com/sippet-ai/sippet-mcp/policy/rules"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
 // done shows what Sippet answered.
 func (r *Runner) done(ctx context.Context, q Request, p *schemas.Payload, a policy.Answer, notes []string) Result {
 	w := r.render(len(a.Data))
+	q.met = a.Verdict.Decision
+	w.hidden = r.Gate.Hidden(q.Caller, p.Action)
 	w.put(`{"outcome":"` + string(a.Outcome()) + `"`)
 	if a.Prior != nil {
 		notes = append(notes, r.recorded(w, q, a))
@@ -341,13 +344,13 @@ func (r *Runner) nextAfterCut(ctx context.Context, q Request, p *schemas.Payload
 
 // shorter fetches the page of p again with n rows at most.
 func (r *Runner) shorter(ctx context.Context, q Request, p *schemas.Payload, n int) (envelope, bool) {
-	if d := r.Gate.Policy.Decide(p.Action).Decision; d != policy.Allow && d != policy.Validate {
+	if q.met > rules.Validate {
 		return envelope{}, false // a person would be asked for a cursor
 	}
 	page, _ := p.Args["page"].(map[string]any)
 	page = maps.Clone(page)
 	page["limit"] = json.Number(strconv.Itoa(n))
-	again, err := p.Action.Check(encode(arguments(p, "page", page)), r.limits(p.Action))
+	again, err := p.Action.Check(encode(arguments(p, "page", page)), r.limits(q, p.Action))
 	if err != nil {
 		return envelope{}, false
 	}

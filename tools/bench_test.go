@@ -11,6 +11,7 @@ import (
 
 	"github.com/sippet-ai/sippet-mcp/ledger/ledgertest"
 	"github.com/sippet-ai/sippet-mcp/policy"
+	"github.com/sippet-ai/sippet-mcp/policy/rules"
 	"github.com/sippet-ai/sippet-mcp/rpc"
 	"github.com/sippet-ai/sippet-mcp/tools"
 )
@@ -30,11 +31,11 @@ func BenchmarkCall(b *testing.B) {
 		rows[i] = fmt.Sprintf(`{"defaultLanguage":"en","deletedAt":null,"email":"person%02d@example.com","erasedAt":null,"fullName":"Person Number %02d","id":"c0000000-0000-4000-8000-0000000000%02d","phoneE164":"+4477009001%02d"}`, i, i, i, i)
 	}
 	data := `{"after":null,"before":null,"count":null,"hasMore":true,"limit":25,"nextPage":"g2w","previousPage":"g2x","results":[` + strings.Join(rows, ",") + `],"type":"keyset"}`
-	pol, err := policy.Load("desktop")
+	pol, err := rules.Load("desktop")
 	if err != nil {
 		b.Fatal(err)
 	}
-	r := &tools.Runner{Gate: &policy.Gate{Policy: pol, Upstream: still{json.RawMessage(data)}, Ledger: ledgertest.Open(b),
+	r := &tools.Runner{Gate: &policy.Gate{Policy: policy.Fixed(pol), Upstream: still{json.RawMessage(data)}, Ledger: ledgertest.Open(b),
 		Wait: time.Minute, Now: time.Now, Log: slog.New(slog.DiscardHandler)}}
 	q := tools.Request{Caller: policy.Caller{Principal: "ada"}, Action: "list_contacts",
 		Args: []byte(`{"fields":["id","fullName","email","phoneE164","defaultLanguage","deletedAt","erasedAt"],"page":{"limit":25}}`)}

@@ -2,6 +2,7 @@ package tools
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"strings"
 	"time"
@@ -12,8 +13,11 @@ import (
 	"github.com/sippet-ai/sippet-mcp/policy"
 )
 
-// approvalKey names the question in a modern multi-round-trip request.
-const approvalKey = "approve"
+// The names of what is asked; the first also names the question in a modern multi-round-trip request.
+const (
+	approvalKey = "approve"
+	peopleKey   = "people"
+)
 
 // canElicit reports whether the client declared, for this very request, that
 // it can put a form to its person. The SDK does not check, and a client
@@ -49,67 +53,74 @@ func takesForms(c *mcp.ClientCapabilities) bool {
 }
 
 func question(card policy.Card) mcp.ElicitationParams {
-	return mcp.ElicitationParams{
-		Mode:    mcp.ElicitationModeForm,
-		Message: card.Text(),
-		RequestedSchema: map[string]any{
-			"type":     "object",
-			"required": []string{approvalKey},
-			"properties": map[string]any{approvalKey: map[string]any{
-				"type": "boolean", "title": "Yes, do this", "default": false,
-			}},
-		},
+	q := mcp.ElicitationParams{Mode: mcp.ElicitationModeForm, Message: card.Text()}
+	required := []string{approvalKey}
+	properties := map[string]any{approvalKey: map[string]any{"type": "boolean", "title": "Yes, do this", "default": false}}
+	if card.People > 0 {
+		required = append(required, peopleKey)
+		properties[peopleKey] = map[string]any{"type": "integer", "title": "How many people will be rung?", "description": "Type the number that the question states"}
 	}
+	q.RequestedSchema = map[string]any{"type": "object", "required": required, "properties": properties}
+	return q
 }
 
-// agreed reports whether the reply is a yes: accepted, and the box ticked. Everything else is a no.
-func agreed(r *mcp.ElicitationResult) bool {
+// replyOf reads what the client answered: a yes only where it was accepted and the box is ticked.
+func replyOf(r *mcp.ElicitationResult) policy.Reply {
+	reply := policy.Reply{By: "elicitation"}
 	if r == nil || r.Action != mcp.ElicitationResponseActionAccept {
-		return false
+		return reply
 	}
 	m, _ := r.Content.(map[string]any)
-	yes, _ := m[approvalKey].(bool)
-	return yes
+	reply.Yes, _ = m[approvalKey].(bool)
+	switch n := m[peopleKey].(type) {
+	case float64:
+		reply.People = int(n)
+	case json.Number:
+		v, _ := n.Int64()
+		reply.People = int(v)
+	}
+	return reply
 }
-
-const byElicitation = "elicitation"
 
 // ask puts a pending question to the client's person and gives the call's
 // result. In the modern era that is the question itself: the client calls again.
-func (s *Server) ask(ctx context.Context, r mcp.CallToolRequest, q Request, pending Result) *mcp.CallToolResult {
-	grant := pending.Pending.Grant
+func (c *call) ask(ctx context.Context, pending *policy.Pending) *mcp.CallToolResult {
 	switch {
-	case !callerFrom(ctx).Interactive:
-		return s.show(s.runner.Unasked(ctx, q, grant, "a person must agree first and none sits behind this caller"))
+	case !c.caller.Interactive:
+		return c.unasked(ctx, pending.Grant, "a person must agree first and none sits behind this caller")
 	case !canElicit(ctx):
-		return s.show(s.runner.Unasked(ctx, q, grant, "a person must agree first and this client cannot ask one (it declares no elicitation)"))
+		return c.unasked(ctx, pending.Grant, "a person must agree first and this client cannot ask one (it declares no elicitation)")
 	case server.IsModernRequest(ctx):
-		return server.NewInputRequestBuilder(grant).Elicit(approvalKey, question(pending.Pending.Card)).ToolResult()
+		return server.NewInputRequestBuilder(pending.Grant).Elicit(approvalKey, question(pending.Card)).ToolResult()
 	}
-	wait, cancel := context.WithDeadline(ctx, pending.Pending.Card.Expires)
+	wait, cancel := context.WithDeadline(ctx, pending.Card.Expires)
 	defer cancel()
-	stop := context.AfterFunc(s.asking, cancel)
+	stop := context.AfterFunc(c.asking, cancel)
 	defer stop()
-	done := s.progress(wait, r)
+	done := c.progress(wait)
 	reply, err := server.ServerFromContext(ctx).RequestElicitation(wait, mcp.ElicitationRequest{
-		Request: mcp.Request{Method: string(mcp.MethodElicitationCreate)}, Params: question(pending.Pending.Card)})
+		Request: mcp.Request{Method: string(mcp.MethodElicitationCreate)}, Params: question(pending.Card)})
 	done()
 	switch {
 	case err == nil:
-		return s.show(s.runner.Answer(ctx, q, grant, agreed(reply), byElicitation))
+		return c.show(c.runner.Answer(ctx, c.q, pending.Grant, replyOf(reply)))
 	case errors.Is(err, context.DeadlineExceeded):
-		return s.show(s.runner.Unasked(ctx, q, grant, "a person must agree first and nobody answered in time"))
+		return c.unasked(ctx, pending.Grant, "a person must agree first and nobody answered in time")
 	}
-	return s.show(s.runner.Unasked(ctx, q, grant, "a person must agree first and the client did not ask"))
+	return c.unasked(ctx, pending.Grant, "a person must agree first and the client did not ask")
 }
 
 // answer takes up a modern client's second call, which brings the reply.
-func (s *Server) answer(ctx context.Context, r mcp.CallToolRequest, q Request) *mcp.CallToolResult {
-	if !callerFrom(ctx).Interactive || !canElicit(ctx) {
-		return s.show(s.runner.Unasked(ctx, q, r.Params.RequestState, "a person must agree first and this client cannot ask one (it declares no elicitation)"))
+func (c *call) answer(ctx context.Context) *mcp.CallToolResult {
+	grant := c.mcp.Params.RequestState
+	if !c.caller.Interactive || !canElicit(ctx) {
+		return c.unasked(ctx, grant, "a person must agree first and this client cannot ask one (it declares no elicitation)")
 	}
-	reply := server.ElicitationResponse(r.Params.InputResponses, approvalKey)
-	return s.show(s.runner.Answer(ctx, q, r.Params.RequestState, agreed(reply), byElicitation))
+	return c.show(c.runner.Answer(ctx, c.q, grant, replyOf(server.ElicitationResponse(c.mcp.Params.InputResponses, approvalKey))))
+}
+
+func (c *call) unasked(ctx context.Context, grant, why string) *mcp.CallToolResult {
+	return c.show(c.runner.Unasked(ctx, c.q, grant, why))
 }
 
 // progressEvery keeps clients from giving up while a person thinks.
@@ -117,8 +128,9 @@ const progressEvery = 10 * time.Second
 
 // progress tells a client that wants to know that a person is being waited
 // for, until the function that it gives is called.
-func (s *Server) progress(ctx context.Context, r mcp.CallToolRequest) (done func()) {
-	if r.Params.Meta == nil || r.Params.Meta.ProgressToken == nil {
+func (c *call) progress(ctx context.Context) (done func()) {
+	meta := c.mcp.Params.Meta
+	if meta == nil || meta.ProgressToken == nil {
 		return func() {}
 	}
 	ctx, cancel := context.WithCancel(ctx)
@@ -127,7 +139,7 @@ func (s *Server) progress(ctx context.Context, r mcp.CallToolRequest) (done func
 		defer t.Stop()
 		for n := 1; ; n++ {
 			_ = server.ServerFromContext(ctx).SendNotificationToClient(ctx, "notifications/progress", map[string]any{
-				"progressToken": r.Params.Meta.ProgressToken, "progress": n, "message": "waiting for a person's answer"})
+				"progressToken": meta.ProgressToken, "progress": n, "message": "waiting for a person's answer"})
 			select {
 			case <-ctx.Done():
 				return
@@ -142,6 +154,8 @@ func (s *Server) progress(ctx context.Context, r mcp.CallToolRequest) (done func
 type Caller struct {
 	// The principal is such as `ada (stdio)`. Client is filled from what the program said of itself.
 	policy.Caller
+	// Runner is the one of the caller's own organisation; nil means the server's.
+	Runner *Runner
 	// Interactive says that a person sits behind it, so that an elicitation's reply counts.
 	Interactive bool
 }

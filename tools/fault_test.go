@@ -199,7 +199,7 @@ func TestClientLeaves(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan tools.Result)
 	go func() {
-		done <- w.runner.Call(ctx, tools.Request{Caller: policy.Caller{Principal: "ada"}, Action: "update_contact", Args: []byte(samples["update_contact"])})
+		done <- w.runner.Call(ctx, tools.Request{Caller: policy.Caller{Principal: "ada"}, Action: "update_contact", Args: []byte(`{"identity":"` + anID + `","input":{"fullName":"Ada"}}`)})
 	}()
 	w.up.Await(t, 3)
 	cancel()

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sippet-ai/sippet-mcp/policy"
+	"github.com/sippet-ai/sippet-mcp/policy/rules"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
@@ -48,6 +49,8 @@ type Request struct {
 	Grant string
 	// Again says that it is meant even where the same ran a moment ago: a person is asked.
 	Again bool
+
+	met rules.Decision // what the policy demanded of it
 }
 
 // Result is how a call ended, ready to show.
@@ -76,7 +79,7 @@ func (r *Runner) Call(ctx context.Context, q Request) Result {
 		return r.fail(q.Action, err.(*schemas.Error))
 	}
 	for {
-		limits := r.limits(action)
+		limits := r.limits(q, action)
 		p, err := action.Check(q.Args, limits)
 		if err != nil {
 			return r.fail(action.Name, err.(*schemas.Error))
@@ -106,7 +109,7 @@ func (r *Runner) call(q Request, grant string) (policy.Call, *schemas.Error) {
 	if err != nil {
 		return policy.Call{}, err.(*schemas.Error)
 	}
-	p, err := action.Check(q.Args, r.limits(action))
+	p, err := action.Check(q.Args, r.limits(q, action))
 	if err != nil {
 		return policy.Call{}, err.(*schemas.Error)
 	}
@@ -114,11 +117,11 @@ func (r *Runner) call(q Request, grant string) (policy.Call, *schemas.Error) {
 }
 
 // Answer records what a person said to the question grant, and takes the
-// request along the road again. by says who answered and how.
-func (r *Runner) Answer(ctx context.Context, q Request, grant string, yes bool, by string) Result {
+// request along the road again.
+func (r *Runner) Answer(ctx context.Context, q Request, grant string, reply policy.Reply) Result {
 	c, err := r.call(q, grant)
 	if err == nil {
-		err = r.Gate.Record(ctx, c, yes, by)
+		err = r.Gate.Record(ctx, c, reply)
 	}
 	if err != nil {
 		return r.fail(q.Action, err)
@@ -158,10 +161,11 @@ func withoutReason(args []byte) []byte {
 	return encode(m)
 }
 
-func (r *Runner) limits(a *schemas.Action) schemas.Limits {
+func (r *Runner) limits(q Request, a *schemas.Action) schemas.Limits {
+	hidden := r.Gate.Hidden(q.Caller, a)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return schemas.Limits{Now: r.Gate.Now(), Rows: r.rows(), Without: r.unknown[a.Name]}
+	return schemas.Limits{Now: r.Gate.Now(), Rows: r.rows(), Without: r.unknown[a.Name], Hidden: hidden}
 }
 
 func (r *Runner) rows() int {

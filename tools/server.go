@@ -11,6 +11,7 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
 
+	"github.com/sippet-ai/sippet-mcp/policy/rules"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
@@ -50,6 +51,7 @@ func NewServer(o Options) (*Server, error) {
 		server.WithElicitation(),
 		// Outermost: a panic must not end the server, and its text must not reach the client.
 		server.WithToolHandlerMiddleware(s.recover),
+		server.WithToolFilter(s.listed),
 	)
 	all := make([]server.ServerTool, 0, len(actions)+1)
 	for _, a := range actions {
@@ -59,6 +61,31 @@ func NewServer(o Options) (*Server, error) {
 	all = append(all, server.ServerTool{Tool: validateTool, Handler: s.validate})
 	s.MCP.AddTools(all...)
 	return s, nil
+}
+
+// listed leaves out what a named caller could never do. The person at this
+// machine sees all tools, and is told how a denied one would be enabled.
+func (s *Server) listed(ctx context.Context, all []mcp.Tool) []mcp.Tool {
+	c := callerFrom(ctx)
+	if c.Credential == "" {
+		return all
+	}
+	gate := s.runnerOf(c).Gate
+	out := make([]mcp.Tool, 0, len(all))
+	for _, t := range all {
+		if a, err := schemas.Find(t.Name); err != nil || gate.Could(c.Caller, a) < rules.Deny {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+// runnerOf is the caller's own runner, or the server's.
+func (s *Server) runnerOf(c Caller) *Runner {
+	if c.Runner != nil {
+		return c.Runner
+	}
+	return s.runner
 }
 
 // HangUp gives up every question that is waiting for an answer: the client is gone.
@@ -88,16 +115,27 @@ func Tool(a *schemas.Action) mcp.Tool {
 
 func (s *Server) action(name string) server.ToolHandlerFunc {
 	return func(ctx context.Context, r mcp.CallToolRequest) (*mcp.CallToolResult, error) {
-		q := Request{Caller: callerFrom(ctx).Caller, Action: name, Args: r.Params.RawArguments}
+		caller := callerFrom(ctx)
+		c := &call{Server: s, runner: s.runnerOf(caller), caller: caller, mcp: r,
+			q: Request{Caller: caller.Caller, Action: name, Args: r.Params.RawArguments}}
 		if r.Params.RequestState != "" {
-			return s.answer(ctx, r, q), nil
+			return c.answer(ctx), nil
 		}
-		res := s.runner.Call(ctx, q)
+		res := c.runner.Call(ctx, c.q)
 		if res.Pending != nil {
-			return s.ask(ctx, r, q, res), nil
+			return c.ask(ctx, res.Pending), nil
 		}
 		return s.show(res), nil
 	}
+}
+
+// call is one tools/call.
+type call struct {
+	*Server
+	runner *Runner
+	caller Caller
+	mcp    mcp.CallToolRequest
+	q      Request
 }
 
 // show makes the SDK's result of ours.

@@ -9,6 +9,7 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 
 	"github.com/sippet-ai/sippet-mcp/policy"
+	"github.com/sippet-ai/sippet-mcp/policy/rules"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
@@ -32,7 +33,8 @@ func (s *Server) validate(ctx context.Context, r mcp.CallToolRequest) (*mcp.Call
 			Message: in.Action + " is not among the tools of this server",
 			Next:    "tell the person; the server's toolsets, tools and read-only flags decide it"})), nil
 	}
-	return s.show(s.runner.Explain(ctx, Request{Caller: callerFrom(ctx).Caller, Action: in.Action, Args: in.Payload})), nil
+	caller := callerFrom(ctx)
+	return s.show(s.runnerOf(caller).Explain(ctx, Request{Caller: caller.Caller, Action: in.Action, Args: in.Payload})), nil
 }
 
 // Explain says what a request would meet, and runs nothing. That the payload
@@ -42,19 +44,21 @@ func (r *Runner) Explain(ctx context.Context, q Request) Result {
 	if err != nil {
 		return r.fail(q.Action, err.(*schemas.Error))
 	}
-	verdict := r.Gate.Policy.Decide(action)
-	p, err := action.Check(q.Args, r.limits(action))
-	var fault *schemas.Error
+	p, err := action.Check(q.Args, r.limits(q, action))
 	if err != nil {
-		fault = err.(*schemas.Error)
-	} else {
-		verdict, fault = r.Gate.Explain(ctx, policy.Call{Caller: q.Caller, Payload: p})
+		return r.explained(action, policy.Explanation{Fault: err.(*schemas.Error),
+			Verdict: rules.Verdict{Decision: r.Gate.Could(q.Caller, action), Why: "the mildest that it could meet; which rules apply depends on arguments that fit"}})
 	}
+	return r.explained(action, r.Gate.Explain(ctx, policy.Call{Caller: q.Caller, Payload: p}))
+}
+
+func (r *Runner) explained(action *schemas.Action, e policy.Explanation) Result {
+	fault, verdict := e.Fault, e.Verdict
 	switch {
 	case fault == nil:
 	case fault.Outcome == schemas.InvalidArguments, fault.Outcome == schemas.ValidationFailed, fault.Outcome == schemas.Denied:
 	default:
-		return r.fail(q.Action, fault)
+		return r.fail(action.Name, fault)
 	}
 	w := r.render(0)
 	w.put(`{"outcome":"done"`)
@@ -64,6 +68,9 @@ func (r *Runner) Explain(ctx context.Context, q Request) Result {
 	w.own("decision", verdict.Decision)
 	w.own("why", verdict.Why)
 	w.own("meaning", meaning(verdict.Decision))
+	if e.Reach != nil {
+		w.own("rings", e.Reach.Count)
+	}
 	if fault != nil {
 		w.own("wouldBe", fault.Outcome)
 		w.own("message", fault.Message)
@@ -80,15 +87,15 @@ func (r *Runner) Explain(ctx context.Context, q Request) Result {
 	return r.finish(w, schemas.Done)
 }
 
-func meaning(d policy.Decision) string {
+func meaning(d rules.Decision) string {
 	switch d {
-	case policy.Allow:
+	case rules.Allow:
 		return "it would run at once"
-	case policy.Validate:
+	case rules.Validate:
 		return "it would run once Sippet's validate has passed"
-	case policy.Confirm:
+	case rules.Confirm:
 		return "a person would be asked first"
-	case policy.Approve:
+	case rules.Approve:
 		return "it would be refused: another person must approve, and this version has no place for that"
 	}
 	return "it would be refused"

@@ -15,6 +15,8 @@ import (
 	"github.com/sippet-ai/sippet-mcp/ledger"
 	"github.com/sippet-ai/sippet-mcp/ledger/ledgertest"
 	"github.com/sippet-ai/sippet-mcp/policy"
+	"github.com/sippet-ai/sippet-mcp/policy/reach"
+	"github.com/sippet-ai/sippet-mcp/policy/rules"
 	"github.com/sippet-ai/sippet-mcp/rpc"
 	"github.com/sippet-ai/sippet-mcp/rpc/rpctest"
 	"github.com/sippet-ai/sippet-mcp/schemas"
@@ -78,11 +80,11 @@ func newWorld(t testing.TB, s setup) *world {
 	if s.policy == "" {
 		s.policy = "desktop"
 	}
-	var p *policy.Policy
+	var p *rules.Policy
 	if strings.Contains(s.policy, "\n") {
-		p, err = policy.Parse("test.yaml", []byte(s.policy))
+		p, err = rules.Parse("test.yaml", []byte(s.policy))
 	} else {
-		p, err = policy.Load(s.policy)
+		p, err = rules.Load(s.policy)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -101,7 +103,7 @@ func newWorld(t testing.TB, s setup) *world {
 		up = hurried{w.client, s.deadline}
 	}
 	log := slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	w.gate = &policy.Gate{Policy: p, Upstream: up, Ledger: s.ledger, Wait: s.wait, Now: s.now, Log: log}
+	w.gate = &policy.Gate{Policy: policy.Fixed(p), Upstream: up, Ledger: s.ledger, Wait: s.wait, Now: s.now, Log: log}
 	w.runner = &tools.Runner{Gate: w.gate, Rows: s.rows, Bytes: s.bytes, Simulated: s.simulated,
 		Command: func(action string, args []byte, _ bool) string {
 			return "sippet-mcp call " + action + " '" + string(args) + "'"
@@ -207,6 +209,28 @@ func (l *lockedBuffer) String() string {
 func (w *world) canonical(t testing.TB, action, args string) string {
 	t.Helper()
 	return string(w.payload(t, action, args).Body)
+}
+
+// met is what the policy demands of the arguments, and the looks at whom they would ring that come first.
+func (w *world) met(t testing.TB, c policy.Caller, action, args string) (v rules.Verdict, looks []string) {
+	t.Helper()
+	p, own := w.payload(t, action, args), w.gate.Policy.Own()
+	f := rules.Facts{Payload: p, Caller: rules.Caller{ID: c.ID, Person: c.Person, Roles: c.Roles}, Now: w.gate.Now()}
+	if reach.Rings(p.Action) && own.Mildest(p.Action, f.Caller).Decision < rules.Deny {
+		var fault *schemas.Error
+		f.Reach, fault = reach.Of(t.Context(), p, func(_ context.Context, look *schemas.Payload) (json.RawMessage, error) {
+			looks = append(looks, "run "+string(look.Body))
+			var answer struct{ Data json.RawMessage }
+			if err := json.Unmarshal([]byte(rpctest.UsualAnswer(rpctest.Run, look)), &answer); err != nil {
+				return nil, err
+			}
+			return answer.Data, nil
+		})
+		if fault != nil {
+			t.Fatal(fault)
+		}
+	}
+	return own.Decide(f), looks
 }
 
 func (w *world) payload(t testing.TB, action, args string) *schemas.Payload {

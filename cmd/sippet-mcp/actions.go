@@ -7,13 +7,13 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/sippet-ai/sippet-mcp/policy"
+	"github.com/sippet-ai/sippet-mcp/policy/rules"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
 type actionsOptions struct {
-	policy string
-	json   bool
+	policies []string
+	json     bool
 }
 
 func newActions(p *program) *cobra.Command {
@@ -24,7 +24,7 @@ func newActions(p *program) *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(*cobra.Command, []string) error { return runActions(p, o) },
 	}
-	c.Flags().StringVar(&o.policy, "policy", "desktop", "the policy whose decisions are shown: a profile or a file")
+	policyFlag(c, &o.policies)
 	c.Flags().BoolVar(&o.json, "json", false, "write JSON, also on a terminal")
 	c.AddCommand(&cobra.Command{
 		Use:   "diff FILE",
@@ -44,18 +44,18 @@ type listed struct {
 	Title    string            `json:"title"`
 	Class    schemas.Class     `json:"class"`
 	Toolsets []schemas.Toolset `json:"toolsets"`
-	Decision policy.Decision   `json:"decision"`
+	Decision rules.Decision    `json:"decision"`
 	Why      string            `json:"why"`
 }
 
 func runActions(p *program, o *actionsOptions) error {
-	pol, err := policy.Load(o.policy)
+	pol, err := rules.Load(o.policies...)
 	if err != nil {
 		return err
 	}
 	var all []listed
 	for _, a := range schemas.Actions() {
-		v := pol.Decide(a)
+		v := pol.Mildest(a, rules.Caller{})
 		all = append(all, listed{a.Name, a.Title, a.Class, a.Toolsets, v.Decision, v.Why})
 	}
 	if o.json || !p.outTerminal {

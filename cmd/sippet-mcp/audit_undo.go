@@ -74,7 +74,7 @@ var inMemory = regexp.MustCompile(`^[0-9a-f]{12}$`)
 
 // undoing is the command line as `call` itself would write it, for the organisation where the change was made.
 func (o *ledgerOptions) undoing(upstream, action string, args []byte) (string, error) {
-	like := connection{sandbox: o.sandbox, stateDir: o.stateDir, upstreamOptions: upstreamOptions{baseURL: rpc.DefaultBaseURL}, policy: "desktop", simulated: sandboxOptions{seed: 1, speed: 1}}
+	like := connection{sandbox: o.sandbox, stateDir: o.stateDir, upstreamOptions: upstreamOptions{baseURL: rpc.DefaultBaseURL}, policies: []string{"desktop"}, simulated: sandboxOptions{seed: 1, speed: 1}}
 	name, simulated := strings.CutPrefix(upstream, "sandbox ")
 	host, _, _ := strings.Cut(upstream, " ")
 	switch {

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -79,7 +80,8 @@ func runCall(ctx context.Context, p *program, o *callOptions, args []string) err
 		return err
 	}
 	defer c.close()
-	q := tools.Request{Caller: policy.Caller{Principal: me() + " (terminal)", Client: "sippet-mcp " + version()}, Action: args[0], Again: o.again}
+	q := tools.Request{Caller: local("terminal"), Action: args[0], Again: o.again}
+	q.Client = "sippet-mcp " + version()
 	if len(args) > 1 {
 		q.Args = []byte(args[1])
 	}
@@ -109,7 +111,11 @@ func answerOnTerminal(ctx context.Context, p *program, r *tools.Runner, q tools.
 	if err := tty.Flush(); err != nil {
 		return r.Unasked(ctx, q, pending.Grant, "a person must agree first and what was typed before could not be told from an answer")
 	}
-	fmt.Fprintf(tty, "\n%s\n\nType yes to do this: ", pending.Card.Text())
+	word := "yes"
+	if n := pending.Card.People; n > 0 {
+		word = strconv.Itoa(n)
+	}
+	fmt.Fprintf(tty, "\n%s\n\nType %s to do this: ", pending.Card.Text(), word)
 	ctx, cancel := context.WithDeadline(ctx, pending.Card.Expires)
 	defer cancel()
 	line, err := readLine(ctx, tty)
@@ -117,7 +123,7 @@ func answerOnTerminal(ctx context.Context, p *program, r *tools.Runner, q tools.
 		fmt.Fprintln(tty)
 		return r.Unasked(ctx, q, pending.Grant, "a person must agree first and nobody answered")
 	}
-	return r.Answer(ctx, q, pending.Grant, strings.EqualFold(strings.TrimSpace(line), "yes"), "terminal")
+	return r.Answer(ctx, q, pending.Grant, policy.Reply{Yes: strings.EqualFold(strings.TrimSpace(line), word), People: pending.Card.People, By: "terminal"})
 }
 
 func readLine(ctx context.Context, in io.Reader) (string, error) {

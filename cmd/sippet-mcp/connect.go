@@ -6,16 +6,19 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/signal"
 	"os/user"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/lmittmann/tint"
 	"github.com/spf13/cobra"
 
 	"github.com/sippet-ai/sippet-mcp/policy"
+	"github.com/sippet-ai/sippet-mcp/policy/rules"
 	"github.com/sippet-ai/sippet-mcp/rpc"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 	"github.com/sippet-ai/sippet-mcp/tools"
@@ -28,7 +31,9 @@ type connection struct {
 	upstreamOptions
 	stateDir string
 	keep     keeping
-	policy   string
+	policies []string
+	named    []string // for callers with tokens; empty: policies
+	shadow   string
 	wait     time.Duration
 	rows     int
 	bytes    int
@@ -46,11 +51,17 @@ func (o *connection) flags(c *cobra.Command) {
 	o.simulated.flags(c)
 	o.upstreamOptions.flags(c)
 	f.StringVar(&o.stateDir, "state-dir", "", stateDirHelp)
-	f.StringVar(&o.policy, "policy", "desktop", "policy: "+strings.Join(policy.Profiles, ", ")+", or a file")
+	policyFlag(c, &o.policies)
+	f.StringVar(&o.shadow, "shadow", "", "policy file that decides nothing: what it would have done is in the audit")
 	f.DurationVar(&o.wait, "ask-timeout", 2*time.Minute, "how long a question to a person stays open")
 	f.IntVar(&o.rows, "max-rows", tools.DefaultRows, "most rows of one answer")
 	f.IntVar(&o.bytes, "max-bytes", tools.DefaultBytes, "most bytes of one answer")
 	f.StringVar(&o.logLevel, "log-level", "info", logLevelHelp)
+}
+
+// policyFlag says by which policies a command decides.
+func policyFlag(c *cobra.Command, names *[]string) {
+	c.Flags().StringSliceVar(names, "policy", []string{"desktop"}, "policies, the strictest wins: "+strings.Join(rules.Profiles, ", ")+", or files; repeat it or separate by commas")
 }
 
 // newLogger writes to stderr: coloured lines for a person, JSON for a program.
@@ -83,24 +94,37 @@ const maxLogged = 2000 // characters
 // connected is an open connection.
 type connected struct {
 	runner *tools.Runner
-	close  func()
+	// runnerFor makes the runner over the organisation whose key the file holds, once.
+	runnerFor func(keyFile string) (*tools.Runner, error)
+	book      *policy.Book
+	close     func()
+}
+
+func (o *connection) check() error {
+	switch {
+	case o.rows < 1 || o.bytes < 1000:
+		return errors.New("--max-rows must be at least 1 and --max-bytes at least 1000")
+	case o.keep.retention != 0 && o.keep.retention < 24*time.Hour:
+		return errors.New("--retention must be at least 24h: what is removed from the audit is gone")
+	case o.wait < time.Second:
+		return errors.New("--ask-timeout must be at least 1s, or nobody can answer")
+	case o.simulated.changed() && !o.sandbox:
+		return errors.New("--sandbox-db, -seed, -speed and -scale need --sandbox")
+	}
+	return nil
 }
 
 // open makes the runner over a live organisation or the sandbox.
 func (o *connection) open(ctx context.Context, p *program, log *slog.Logger) (*connected, error) {
-	pol, err := policy.Load(o.policy)
+	book, err := policy.NewBook(o.policies, o.named, o.shadow)
 	if err != nil {
 		return nil, err
 	}
-	switch {
-	case o.rows < 1 || o.bytes < 1000:
-		return nil, errors.New("--max-rows must be at least 1 and --max-bytes at least 1000")
-	case o.keep.retention != 0 && o.keep.retention < 24*time.Hour:
-		return nil, errors.New("--retention must be at least 24h: what is removed from the audit is gone")
-	case o.wait < time.Second:
-		return nil, errors.New("--ask-timeout must be at least 1s, or nobody can answer")
-	case o.simulated.changed() && !o.sandbox:
-		return nil, errors.New("--sandbox-db, -seed, -speed and -scale need --sandbox")
+	for _, note := range book.Own().Notes() {
+		log.Warn("the policy", "note", note)
+	}
+	if err := o.check(); err != nil {
+		return nil, err
 	}
 	shut := func() {}
 	var client *rpc.Client
@@ -118,19 +142,70 @@ func (o *connection) open(ctx context.Context, p *program, log *slog.Logger) (*c
 		shut()
 		return nil, err
 	}
-	gate := &policy.Gate{Policy: pol, Upstream: client, Ledger: store, Organisation: client.Organisation(),
-		Wait: o.wait, Now: time.Now, Log: log, Simulated: o.sandbox}
+	organisation := client.Organisation()
 	if o.sandbox {
-		gate.Organisation = o.simulated.organisation()
+		organisation = o.simulated.organisation()
 	}
-	runner := &tools.Runner{Gate: gate, Rows: o.rows, Bytes: o.bytes, Simulated: o.sandbox, Command: o.command}
-	return &connected{runner: runner, close: func() {
+	runner := func(client *rpc.Client, organisation string) *tools.Runner {
+		gate := &policy.Gate{Policy: book, Upstream: client, Ledger: store, Organisation: organisation,
+			Wait: o.wait, Now: time.Now, Log: log, Simulated: o.sandbox}
+		return &tools.Runner{Gate: gate, Rows: o.rows, Bytes: o.bytes, Simulated: o.sandbox, Command: o.command}
+	}
+	others := &runners{o: o, program: p, log: log, make: runner, all: map[string]*tools.Runner{}}
+	return &connected{runner: runner(client, organisation), runnerFor: others.get, book: book, close: func() {
 		client.Close()
 		shut()
 		if err := store.Close(); err != nil {
 			log.Warn("closing the ledger; what was recorded is safe", "cause", err)
 		}
 	}}, nil
+}
+
+// watch loads the policies anew when a file changes or SIGHUP comes.
+func watch(book *policy.Book, done <-chan struct{}, log *slog.Logger) {
+	hup := make(chan os.Signal, 1)
+	notifyReload(hup)
+	defer signal.Stop(hup)
+	book.Watch(done, hup, func(err error) {
+		if err != nil {
+			log.Error("THE POLICY WAS NOT LOADED: the file is faulty, and the one before holds on", "cause", err)
+			return
+		}
+		log.Info("the policy was loaded anew", "policy", book.Own().Name(), "version", book.Own().Version())
+		for _, note := range book.Own().Notes() {
+			log.Warn("the policy", "note", note)
+		}
+	})
+}
+
+// runners are the ways to organisations beside the server's own, one for each key file.
+type runners struct {
+	o       *connection
+	program *program
+	log     *slog.Logger
+	make    func(*rpc.Client, string) *tools.Runner
+
+	mu  sync.Mutex
+	all map[string]*tools.Runner
+}
+
+func (r *runners) get(keyFile string) (*tools.Runner, error) {
+	if r.o.sandbox {
+		return nil, errors.New("the sandbox has one organisation: leave the token's key file out")
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if t := r.all[keyFile]; t != nil {
+		return t, nil
+	}
+	to := r.o.upstreamOptions
+	to.keyFile = keyFile
+	client, err := to.client(r.program, r.log)
+	if err != nil {
+		return nil, err
+	}
+	r.all[keyFile] = r.make(client, client.Organisation())
+	return r.all[keyFile], nil
 }
 
 func (o *connection) openSandbox(ctx context.Context, log *slog.Logger) (client *rpc.Client, shut func(), err error) {
@@ -202,10 +277,13 @@ func (o *connection) command(action string, args []byte, again bool) string {
 		}
 	}
 	add("--state-dir", absolute(o.stateDir), "")
-	if slices.Contains(policy.Profiles, o.policy) {
-		add("--policy", o.policy, "desktop")
-	} else {
-		add("--policy", absolute(o.policy), "")
+	if len(o.policies) != 1 || o.policies[0] != "desktop" {
+		for _, name := range o.policies {
+			if !slices.Contains(rules.Profiles, name) {
+				name = absolute(name)
+			}
+			add("--policy", name, "")
+		}
 	}
 	return strings.Join(line, " ") + comment
 }
@@ -244,6 +322,11 @@ func ascii(doc []byte) string {
 		}
 	}
 	return b.String()
+}
+
+// local is the person at this machine, by the way on which they come.
+func local(by string) policy.Caller {
+	return policy.Caller{Principal: me() + " (" + by + ")", ID: me(), Person: me()}
 }
 
 // me names the person at this machine, on cards and in the log.

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"sync"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -22,6 +22,8 @@ type httpOptions struct {
 	outsideOptions
 	addr string
 	auth string
+	// chosen says that somebody named the policies.
+	chosen bool
 }
 
 // The ways in which callers are told apart.
@@ -59,7 +61,10 @@ holds up a good token, also not from the same address.`,
   sippet-mcp http --addr :8443 --tls-cert mcp.crt --tls-key mcp.key --host mcp.example.com
   sippet-mcp http --trusted-proxy 127.0.0.1 --host mcp.example.com`,
 		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return runHTTP(c.Context(), p, o) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			o.chosen = c.Flag("policy").Changed
+			return runHTTP(c.Context(), p, o)
+		},
 	}
 	o.serverOptions.flags(c)
 	o.outsideOptions.flags(c)
@@ -78,7 +83,7 @@ func runHTTP(ctx context.Context, p *program, o *httpOptions) error {
 	}
 	var who reception
 	h := &serve.HTTP{Log: log, Authenticate: who.authenticate, Strict: o.auth == authRequired,
-		Caller: tools.Caller{Caller: policy.Caller{Principal: me() + " (http)"}, Interactive: true},
+		Caller: tools.Caller{Caller: local("http"), Interactive: true},
 		Health: map[string]any{"version": version(), "simulated": o.sandbox}}
 	if err := o.outsideOptions.apply(h, log); err != nil {
 		return err
@@ -88,15 +93,16 @@ func runHTTP(ctx context.Context, p *program, o *httpOptions) error {
 		return err
 	}
 	defer ln.Close()
+	if !o.chosen {
+		o.named = []string{"team"} // once callers have names, what one asks for another can approve
+	}
 	s, c, err := o.open(ctx, p, log)
 	if err != nil {
 		return err
 	}
 	defer c.close()
 	h.Server = s
-	who.ledger, who.runnerFor = c.runner.Gate.Ledger, func(string) (*tools.Runner, error) {
-		return nil, errors.New("tokens with a key file of their own are not served yet")
-	}
+	who.ledger, who.runnerFor, who.book = c.runner.Gate.Ledger, c.runnerFor, c.book
 	all, err := who.ledger.Tokens(ctx)
 	if err != nil {
 		return err
@@ -129,7 +135,10 @@ func (o *httpOptions) banner(w io.Writer, h *serve.HTTP, ln net.Listener, all []
 			live++
 		}
 	}
-	strict := !h.Open(ln) || len(all) > 0
+	strict, policies := !h.Open(ln) || len(all) > 0, o.policies
+	if strict && len(o.named) > 0 {
+		policies = o.named
+	}
 	who := "callers: everybody on this machine, until the first token is created"
 	switch same := (&ledgerOptions{o.stateDir, o.sandbox}).same(); {
 	case live > 0:
@@ -146,16 +155,14 @@ func (o *httpOptions) banner(w io.Writer, h *serve.HTTP, ln net.Listener, all []
 
 Paste into a client:
   {"mcpServers": {"sippet": {"type": "http", "url": %q%s}}}
-`, what, url, o.policy, who, url, headers)
+`, what, url, strings.Join(policies, ","), who, url, headers)
 }
 
 // reception knows who shows which token.
 type reception struct {
 	ledger    ledger.Ledger
+	book      *policy.Book
 	runnerFor func(keyFile string) (*tools.Runner, error)
-
-	mu      sync.Mutex
-	runners map[string]*tools.Runner // by key file
 }
 
 // authenticate says whose the secret is. Its error is for the log, and does not hold the secret.
@@ -176,32 +183,19 @@ func (c *reception) authenticate(ctx context.Context, secret string) (tools.Call
 
 // caller makes the caller that a token stands for.
 func (c *reception) caller(t ledger.Token) (tools.Caller, error) {
-	who := tools.Caller{Caller: policy.Caller{Principal: t.Person + " (" + t.ID + ")", Credential: t.ID}, Interactive: t.Interactive}
+	who := tools.Caller{Interactive: t.Interactive, Caller: policy.Caller{Principal: t.Person + " (" + t.ID + ")", ID: t.ID, Person: t.Person,
+		Roles: t.Roles, Policy: t.Policy, Credential: t.ID}}
 	if t.Policy != "" {
-		return who, errors.New("tokens with a policy of their own are not served yet")
-	}
-	if t.KeyFile != "" {
-		if _, err := c.runner(t.KeyFile); err != nil {
-			return who, fmt.Errorf("the key file of token %s of %s: %w", t.ID, t.Person, err)
+		if err := c.book.Try(t.Policy); err != nil {
+			return who, fmt.Errorf("the policy of token %s of %s: %w", t.ID, t.Person, err)
 		}
 	}
+	if t.KeyFile != "" {
+		r, err := c.runnerFor(t.KeyFile)
+		if err != nil {
+			return who, fmt.Errorf("the key file of token %s of %s: %w", t.ID, t.Person, err)
+		}
+		who.Runner = r
+	}
 	return who, nil
-}
-
-// runner gives the runner for a key file, which is made once.
-func (c *reception) runner(keyFile string) (*tools.Runner, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if r := c.runners[keyFile]; r != nil {
-		return r, nil
-	}
-	r, err := c.runnerFor(keyFile)
-	if err != nil {
-		return nil, err
-	}
-	if c.runners == nil {
-		c.runners = map[string]*tools.Runner{}
-	}
-	c.runners[keyFile] = r
-	return r, nil
 }

@@ -3,10 +3,10 @@ package main
 import (
 	"context"
 	"log/slog"
+	"strings"
 
 	"github.com/spf13/cobra"
 
-	"github.com/sippet-ai/sippet-mcp/policy"
 	"github.com/sippet-ai/sippet-mcp/serve"
 	"github.com/sippet-ai/sippet-mcp/tools"
 )
@@ -39,6 +39,7 @@ func (o *serverOptions) open(ctx context.Context, p *program, log *slog.Logger) 
 		c.close()
 		return nil, nil, err
 	}
+	go watch(c.book, ctx.Done(), log)
 	return s, c, nil
 }
 
@@ -70,6 +71,6 @@ func runStdio(ctx context.Context, p *program, o *serverOptions) error {
 		return err
 	}
 	defer c.close()
-	log.Info("serving on stdio", "sandbox", o.sandbox, "policy", o.policy, "version", version())
-	return serve.Stdio(ctx, s, tools.Caller{Caller: policy.Caller{Principal: me() + " (stdio)"}, Interactive: true}, p.in, p.out, log)
+	log.Info("serving on stdio", "sandbox", o.sandbox, "policy", strings.Join(o.policies, ","), "version", version())
+	return serve.Stdio(ctx, s, tools.Caller{Caller: local("stdio"), Interactive: true}, p.in, p.out, log)
 }

@@ -122,7 +122,7 @@ func (o *stopOptions) hangUp(ctx context.Context, p *program, log *slog.Logger, 
 		return err
 	}
 	defer client.Close()
-	g := &policy.Gate{Policy: &policy.Policy{}, Upstream: client, Ledger: l, Organisation: client.Organisation(), Now: time.Now, Log: log}
+	g := &policy.Gate{Upstream: client, Ledger: l, Organisation: client.Organisation(), Now: time.Now, Log: log}
 	ended, failed := 0, map[string]bool{}
 	err = g.EndCalls(ctx, me()+" (terminal)", func(e policy.Ended) {
 		if e.Err == nil {

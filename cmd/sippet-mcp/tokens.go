@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sippet-ai/sippet-mcp/ledger"
-	"github.com/sippet-ai/sippet-mcp/policy"
+	"github.com/sippet-ai/sippet-mcp/policy/rules"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
@@ -90,7 +90,7 @@ counts as theirs. Leave it out for programs that run by themselves.`,
 
 // checkPolicy says what is wrong with a policy that a token names.
 func checkPolicy(name string) error {
-	_, err := policy.Load(name)
+	_, err := rules.Load(name)
 	return err
 }
 
@@ -190,7 +190,7 @@ func (o *createOptions) token(p *program, log *slog.Logger, person string) (ledg
 		return t, err
 	}
 	if o.policy != "" {
-		if !slices.Contains(policy.Profiles, o.policy) {
+		if !slices.Contains(rules.Profiles, o.policy) {
 			t.Policy = absolute(o.policy)
 		}
 		if err := checkPolicy(t.Policy); err != nil {

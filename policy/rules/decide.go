@@ -75,29 +75,13 @@ func (p *Policy) decide(f *Facts, see func(Step)) Verdict {
 		v.Debits = nil // it takes nothing
 	}
 	slices.SortFunc(v.Debits, func(a, b ledger.Debit) int { return cmp.Or(cmp.Compare(a.Budget, b.Budget), cmp.Compare(a.Key, b.Key)) })
-	v.Hidden = unique(v.Hidden)
+	v.Hidden, v.Rules = unique(v.Hidden), unique(v.Rules)
 	return v
 }
 
 func unique(list []string) []string {
 	slices.Sort(list)
 	return slices.Compact(list)
-}
-
-// Could is the mildest decision that any payload of the action could get for
-// the caller: rules without a condition count, unless an exemption may take them away.
-func (p *Policy) Could(a *schemas.Action, c Caller) Decision {
-	plan := p.plans[a.Name]
-	if plan == nil {
-		return Deny
-	}
-	d, now := max(plan.base, least(a.Class)), time.Now()
-	for _, b := range plan.rules {
-		if b.rule.when == nil && b.decision > d && b.match.caller(c) && !slices.ContainsFunc(b.exempt, func(x boundExemption) bool { return !x.over(now) }) {
-			d = b.decision
-		}
-	}
-	return d
 }
 
 // Hidden gives the fields of the action's answer that the caller must not see, such as `Contact.dateOfBirth`, sorted.

@@ -42,10 +42,10 @@ type Explanation struct {
 // Explain decides and tells of each rule whether it matched, or why not.
 func (p *Policy) Explain(f Facts) Explanation {
 	var e Explanation
-	seen := map[string]bool{}
+	seen := map[string]bool{} // by policy and rule
 	e.Verdict = p.decide(&f, func(s Step) {
 		e.Steps = append(e.Steps, s)
-		seen[s.Rule] = true
+		seen[s.Policy+"/"+s.Rule] = true
 	})
 	e.Default, e.Because = e.Decision, e.Why
 	if f.Payload != nil && f.Payload.Action != nil && p.plans[f.Payload.Action.Name] != nil {
@@ -53,7 +53,7 @@ func (p *Policy) Explain(f Facts) Explanation {
 		e.Default, e.Because = plan.base, plan.why
 	}
 	for _, u := range p.rules {
-		if !seen[u.id] {
+		if !seen[u.file.name+"/"+u.id] {
 			e.Steps = append(e.Steps, stepOf(u, NotAction, ""))
 		}
 	}

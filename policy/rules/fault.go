@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
 // Fault is one thing that is wrong in a policy file.
@@ -56,7 +58,7 @@ type place struct{ line, col int }
 // unknown words the fault of a wrong name: with the nearest right one, or else all of them.
 func unknown(what, name string, valid []string) string {
 	m := fmt.Sprintf("unknown %s %s", what, quote(name))
-	switch n := nearest(name, valid); {
+	switch n := schemas.Nearest(name, valid); {
 	case n != "":
 		return m + ", did you mean " + n + "?"
 	case len(valid) == 0:

@@ -157,21 +157,17 @@ func compose(files []*file) (*Policy, error) {
 	slices.SortFunc(p.files, func(a, b *file) int {
 		return cmp.Or(strings.Compare(a.name, b.name), bytes.Compare(a.sum[:], b.sum[:]))
 	})
-	of := map[string]*rule{}
 	for i, f := range p.files {
 		if i > 0 && p.files[i-1].name == f.name {
 			return nil, fmt.Errorf("two policies are called %s: give one of the files another name, so that a person can tell them apart", f.name)
 		}
 		p.unrecordedReads = p.unrecordedReads && f.unrecordedReads
-		for _, u := range f.rules {
-			if first := of[u.id]; first != nil {
-				return nil, fmt.Errorf("policy %s: the rule %s (line %d) is also in %s (line %d): give one of them another id", f.name, u.id, u.at.line, first.file.name, first.at.line)
-			}
-			of[u.id] = u
-			p.rules = append(p.rules, u)
-		}
+		p.rules = append(p.rules, f.rules...)
 	}
-	slices.SortFunc(p.rules, func(a, b *rule) int { return strings.Compare(a.id, b.id) })
+	// Two files may name a rule alike: a verdict names the policy too.
+	slices.SortFunc(p.rules, func(a, b *rule) int {
+		return cmp.Or(strings.Compare(a.id, b.id), strings.Compare(a.file.name, b.file.name))
+	})
 	for _, a := range schemas.Actions() {
 		p.plans[a.Name] = p.plan(a)
 	}

@@ -143,7 +143,7 @@ func TestAddingARuleNeverLoosens(t *testing.T) {
 				t.Fatalf("%+v is free: %+v", d, young)
 			}
 		}
-		if could := after.Could(f.Payload.Action, f.Caller); could > young.Decision || could < before.Could(f.Payload.Action, f.Caller) {
+		if could := after.Mildest(f.Payload.Action, f.Caller).Decision; could > young.Decision || could < before.Mildest(f.Payload.Action, f.Caller).Decision {
 			t.Fatalf("at least %s, but %+v", could, young)
 		}
 	})

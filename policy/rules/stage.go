@@ -16,12 +16,6 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// rings reports whether the action rings somebody, so that its destinations can
-// be found out: it is at home among the outbound calls, and reaches people.
-func rings(a *schemas.Action) bool {
-	return a.Class == schemas.Outbound && a.Toolsets[0] == schemas.OutboundCalls
-}
-
 // stage is what expressions about one action can read, and of which type.
 type stage struct {
 	action    *schemas.Action // nil for what all actions have
@@ -81,7 +75,7 @@ func newStage(a *schemas.Action) *stage {
 			add(name, t)
 		}
 	}
-	if rings(a) {
+	if reach.Rings(a) {
 		p.shapes[destinationShape.typ.TypeName()] = destinationShape
 		add("destinations", cel.ListType(destinationShape.typ))
 	}

@@ -148,7 +148,7 @@ func jsonOf(n *yaml.Node) any {
 
 // reach gives what the test's call would ring: as the test says, else as the payload does.
 func (r *reader) reach(n *yaml.Node, p *schemas.Payload, what string) *reach.Set {
-	if !rings(p.Action) {
+	if !reach.Rings(p.Action) {
 		if n != nil {
 			r.add(at(n), "%s has destinations, but %s rings nobody: leave them out", what, p.Action.Name)
 		}

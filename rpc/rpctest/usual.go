@@ -33,6 +33,14 @@ func (s *Server) usual(r Request) string {
 	return body
 }
 
+// UsualAnswer is what an untold server answers to a payload.
+func UsualAnswer(endpoint string, p *schemas.Payload) string {
+	if endpoint != Run {
+		return success("")
+	}
+	return usual(Request{Endpoint: endpoint, Action: p.Action.Name, Body: p.Body})
+}
+
 // payload is what the answers look at.
 type payload struct {
 	Fields []string       `json:"fields"`
@@ -57,6 +65,13 @@ func usual(r Request) string {
 	var p payload
 	_ = json.Unmarshal(r.Body, &p)
 	switch {
+	case a.Name == "list_contacts" && asked(p.Filter) != nil:
+		ids := asked(p.Filter)
+		rows := make([]string, len(ids))
+		for i, id := range ids {
+			rows[i] = contact(a.Resource, p.Fields, id, i)
+		}
+		return success(envelope(rows, p.Page, 0, false, len(rows)))
 	case a.List():
 		rows := []string{Record(a.Resource, p.Fields, 1), Record(a.Resource, p.Fields, 2)}
 		return success(envelope(rows, p.Page, 0, false, len(rows)))
@@ -66,6 +81,27 @@ func usual(r Request) string {
 		return success("{}")
 	}
 	return success(Record(a.Resource, p.Fields, 1))
+}
+
+// asked are the ids that a filter names; nil where it names none.
+func asked(filter map[string]any) (ids []any) {
+	by, _ := filter["id"].(map[string]any)
+	ids, _ = by["in"].([]any)
+	return ids
+}
+
+// contact is one that can be rung: the n-th of those asked for.
+func contact(res *schemas.Resource, fields []string, id any, n int) string {
+	known := map[string]any{"id": id, "phoneE164": fmt.Sprintf("+442079460%03d", n%1000), "erasedAt": nil, "deletedAt": nil}
+	row := map[string]json.RawMessage{}
+	for _, f := range fields {
+		row[f] = json.RawMessage(value(res.Field(f), n))
+		if v, ok := known[f]; ok {
+			row[f], _ = json.Marshal(v)
+		}
+	}
+	raw, _ := json.Marshal(row)
+	return string(raw)
 }
 
 // envelope puts rows into what Sippet puts them: a plain list without a page,

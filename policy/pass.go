@@ -1,0 +1,247 @@
+package policy
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"time"
+
+	"github.com/sippet-ai/sippet-mcp/ledger"
+	"github.com/sippet-ai/sippet-mcp/policy/reach"
+	"github.com/sippet-ai/sippet-mcp/policy/rules"
+	"github.com/sippet-ai/sippet-mcp/schemas"
+)
+
+// pass is one time that a call goes along the road.
+type pass struct {
+	*Gate
+	Call
+	policy  *rules.Policy
+	verdict rules.Verdict
+	reach   *reach.Set // whom it would ring; nil where it rings nobody
+	txn     ledger.Txn // what the ledger is told
+}
+
+func (g *Gate) pass(c Call) *pass {
+	pol, a := g.Policy.For(c.Caller), c.Payload.Action
+	p := &pass{Gate: g, Call: c, policy: pol}
+	p.txn = ledger.Txn{Repeatable: a.Repeatable, Call: ledger.Call{Request: c.Request, Principal: c.Principal, Credential: c.Credential,
+		Client: c.Client, Upstream: g.Organisation, Action: a.Name, Class: a.Class, Hash: c.Payload.Hash(), Policy: pol.Version(),
+		Subjects: c.Payload.Subjects(), Payload: c.Payload.Body}}
+	if a.CreatesSubject() {
+		// Whom it creates is known once Sippet has answered; until then the person goes by the request.
+		p.txn.Subjects = append([]string{ledger.Provisional + p.txn.Hash}, p.txn.Subjects...)
+	}
+	return p
+}
+
+func (p *pass) road(ctx context.Context) Answer {
+	if fault := p.stopped(ctx); fault != nil {
+		return Answer{Err: fault}
+	}
+	prior, err := p.prior(ctx)
+	if err != nil {
+		return Answer{Err: p.storeFault(ctx, err)}
+	}
+	if p.Grant != "" {
+		// Before looking and validating, so that a wrong grant costs Sippet nothing.
+		if err := p.Ledger.Check(ctx, p.bound(ctx)); err != nil {
+			return p.refused(ctx, prior, err)
+		}
+	}
+	if fault := p.decide(ctx); fault != nil {
+		return Answer{Verdict: p.verdict, Err: fault}
+	}
+	a := Answer{Verdict: p.verdict}
+	need := p.verdict.Decision
+	switch need {
+	case rules.Allow, rules.Validate, rules.Confirm:
+	default:
+		a.Err = refusal(p.Payload.Action, p.verdict)
+		return a
+	}
+	switch {
+	case prior == nil:
+	case prior.State == ledger.Succeeded && !p.Again && need < rules.Confirm:
+		return a.recorded(prior)
+	case prior.State == ledger.Succeeded, prior.State == ledger.Unknown:
+		need = max(need, rules.Confirm)
+	default:
+		a.Err = p.priorFault(prior)
+		return a
+	}
+	if need == rules.Confirm {
+		p.txn.Decision, p.txn.Grant = need.String(), p.Grant
+	}
+	if need > rules.Allow {
+		if a.Err = asError(p.Upstream.Validate(ctx, request(p.Payload))); a.Err != nil {
+			if p.Grant != "" {
+				// The answer was to this attempt; another one asks again.
+				p.revoke(ctx)
+			}
+			return a
+		}
+	}
+	if need == rules.Confirm && p.txn.Grant == "" {
+		return p.ask(ctx, a, prior)
+	}
+	return p.run(ctx, a)
+}
+
+// decide finds out whom the call would ring, and what the policy demands of it.
+func (p *pass) decide(ctx context.Context) *schemas.Error {
+	facts := rules.Facts{Payload: p.Payload, Caller: p.Caller.rules(), Now: p.Now()}
+	a := p.Payload.Action
+	if reach.Rings(a) && p.policy.Mildest(a, facts.Caller).Decision < rules.Deny {
+		var fault *schemas.Error
+		if p.reach, fault = reach.Of(ctx, p.Payload, p.look); fault != nil {
+			return fault
+		}
+		facts.Reach, p.txn.Reach = p.reach, p.reach.Digest
+	}
+	p.verdict = p.policy.Decide(facts)
+	p.txn.Decision, p.txn.Why, p.txn.Rules = p.verdict.Decision.String(), p.verdict.Why, p.verdict.Rules
+	for _, e := range p.verdict.Exempted {
+		p.txn.Exempted = append(p.txn.Exempted, e.Rule+": "+e.Reason)
+	}
+	for _, d := range p.verdict.Debits {
+		p.txn.Debits = append(p.txn.Debits, ledger.Debit(d))
+	}
+	if shadow := p.Policy.Shadow(); shadow != nil {
+		if v := shadow.Decide(facts); v.Decision != p.verdict.Decision {
+			p.txn.Shadow = v.Decision.String() + ": " + v.Why
+			p.Log.LogAttrs(ctx, slog.LevelInfo, "the shadow policy decides otherwise", slog.String("action", a.Name),
+				slog.String("decision", p.txn.Decision), slog.String("shadow", p.txn.Shadow))
+		}
+	}
+	return nil
+}
+
+// look is a read that the gate itself needs before it can decide. It is in the audit under the caller's name.
+func (p *pass) look(ctx context.Context, read *schemas.Payload) (json.RawMessage, error) {
+	began := time.Now()
+	res, err := p.send(ctx, read, lookAhead)
+	q := p.Gate.pass(Call{Caller: p.Caller, Request: p.Request, Payload: read})
+	q.txn.Decision, q.txn.Why = rules.Allow.String(), "whom "+p.Payload.Action.Name+" would ring"
+	q.note(Answer{Data: res.Data, Err: asError(err), status: res.Status}, time.Since(began))
+	return res.Data, err
+}
+
+// How long a call is held up by looking: at whom it would ring, and at what it replaces.
+const (
+	lookAhead = 10 * time.Second
+	lookBack  = 5 * time.Second
+)
+
+// run makes the call durable, sends it, and makes its outcome durable.
+func (p *pass) run(ctx context.Context, a Answer) Answer {
+	action := p.Payload.Action
+	if action.Class == schemas.Read && p.txn.Grant == "" {
+		res, err := p.send(ctx, p.Payload, action.Deadline())
+		a.Data, a.Err, a.status = res.Data, asError(err), res.Status
+		return a
+	}
+	// A caller that goes away must not leave behind a write of which nobody knows how it ended. rpc has its own deadline.
+	ctx = context.WithoutCancel(ctx)
+	p.txn.Replaced = p.replaced(ctx)
+	intent, err := p.Ledger.Commit(ctx, p.txn)
+	if err != nil {
+		return p.uncommitted(ctx, a, err)
+	}
+	a.intent = true
+	began := time.Now()
+	res, err := p.send(ctx, p.Payload, action.Deadline())
+	a.Data, a.Err, a.status = res.Data, asError(err), res.Status
+	end := ledger.Settlement{Intent: intent.ID, State: progress(a.Err, res.Sent), Sent: res.Sent, Status: res.Status,
+		Outcome: a.Outcome(), Latency: time.Since(began), Result: a.Data}
+	if end.State == ledger.Succeeded {
+		end.Becomes, end.Erased = p.Payload.Created(a.Data), p.Payload.Erases()
+	}
+	if a.Err != nil && a.Err.Outcome == schemas.OutcomeUnknown {
+		a.Err = p.unknown(a.Err, intent.ID)
+	}
+	if err := p.Ledger.Settle(ctx, end); err != nil {
+		p.Log.LogAttrs(ctx, slog.LevelError, "the outcome of a call could not be recorded", slog.String("action", action.Name),
+			slog.String("intent", intent.ID), slog.String("outcome", string(end.Outcome)), slog.String("cause", err.Error()))
+		if a.Err == nil || a.Err.Outcome != schemas.OutcomeUnknown {
+			a.Data, a.Err = nil, p.unknown(&schemas.Error{Outcome: schemas.OutcomeUnknown,
+				Message: action.Name + " was sent, and how it ended could not be recorded", Err: err}, intent.ID)
+		}
+	}
+	return a
+}
+
+// progress reads how an intent ended from what the transport knows.
+func progress(e *schemas.Error, sent bool) ledger.Progress {
+	switch {
+	case e == nil:
+		return ledger.Succeeded
+	case e.Outcome == schemas.OutcomeUnknown:
+		return ledger.Unknown
+	case !sent:
+		return ledger.NotSent
+	case e.Outcome == schemas.UpstreamError, e.Outcome == schemas.ValidationFailed:
+		return ledger.Failed
+	}
+	return ledger.Unknown
+}
+
+// replaced reads what an update is about to overwrite, so that it can be put
+// back; nil where nothing is, or where it cannot be read: an update is no less allowed for that.
+func (p *pass) replaced(ctx context.Context) json.RawMessage {
+	before := p.Payload.Before()
+	if before == nil {
+		return nil
+	}
+	res, err := p.send(ctx, before, lookBack)
+	if err != nil {
+		p.Log.LogAttrs(ctx, slog.LevelWarn, "what an update replaces could not be read, so it cannot be undone",
+			slog.String("action", p.Payload.Action.Name), slog.String("cause", err.Error()))
+		return nil
+	}
+	return p.Payload.Replaced(res.Data)
+}
+
+// The bounds of what waits in memory for its record.
+const (
+	maxNoted = 64 << 10 // bytes of a payload
+	maxFound = 64 << 10 // bytes of an answer; a longer one is looked through at once
+)
+
+// note leaves a record of a call that has none: a read, or one that did not run.
+func (p *pass) note(a Answer, took time.Duration) {
+	if a.Pending != nil || a.intent && p.txn.Class != schemas.Read {
+		return
+	}
+	e := ledger.Event{Call: p.txn.Call, Outcome: a.Outcome(), Status: a.status, Latency: took}
+	if len(e.Payload) > maxNoted {
+		e.Payload = nil
+	}
+	if payload, data := p.Payload, a.Data; a.Err == nil && p.txn.Class == schemas.Read {
+		e.Find = func() ([]string, []string) { return payload.Returned(data) }
+		if len(data) > maxFound {
+			subjects, erased := payload.Returned(data)
+			e.Find = func() ([]string, []string) { return subjects, erased }
+		}
+	}
+	p.Ledger.Note(e)
+}
+
+func (p *pass) log(ctx context.Context, a Answer) {
+	level := slog.LevelInfo
+	switch {
+	case a.Outcome() == schemas.Unavailable:
+		level = slog.LevelError
+	case p.Payload.Action.Class == schemas.Read && a.Err == nil:
+		level = slog.LevelDebug
+	}
+	if !p.Log.Enabled(ctx, level) {
+		return
+	}
+	attrs := []slog.Attr{slog.String("action", p.Payload.Action.Name), slog.String("outcome", string(a.Outcome())),
+		slog.String("decision", a.Verdict.Decision.String()), slog.String("principal", p.Principal), slog.String("request", p.Request)}
+	if a.Err != nil && a.Err.Err != nil {
+		attrs = append(attrs, slog.String("cause", a.Err.Err.Error()))
+	}
+	p.Log.LogAttrs(ctx, level, "call", attrs...)
+}
