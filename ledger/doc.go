@@ -17,6 +17,7 @@
 //	*PriorError    the same caller's same payload is in flight, may have run, or
 //	               (where the action is not repeatable) ran within ten minutes
 //	ErrGrant…      the yes does not fit
+//	*LimitError    a budget does not hold what it would take
 //	*Trouble       the store cannot be used; nothing may be sent
 //
 // An intent goes prepared → sent → succeeded, failed, not_sent or unknown. Sent
@@ -33,7 +34,13 @@
 // credential, organisation, action, payload and policy: Ask, Answer, Check. Of
 // one binding only the last question counts. It is spent nowhere but in Commit,
 // and given back when nothing was sent. A read that a person had to confirm
-// spends its yes the same way.
+// spends its yes the same way. Whom the call reaches is bound too: where that
+// alone has changed the yes is refused with ErrGrantDrift.
+//
+// # Budgets
+//
+// A [Debit] takes from a budget in Commit, all or nothing, and is given back
+// where nothing was sent (budget.go). [SQLite.Left] only looks.
 //
 // # Freeze
 //
@@ -59,7 +66,8 @@
 // anchor (prune.go, anchor.go). What is not over is never removed.
 //
 // [SQLite.Verify] reads all of it and holds the tables against it. Its last
-// record is sealed with a code of the master key, and checkpoints are signed
+// record is sealed with a code of the master key, which every transaction looks
+// at before it writes after it, and checkpoints are signed
 // every thousand records or every minute. Who holds the folder with its keys
 // can still write another chain, or put an old copy of the folder back: only a
 // checkpoint that was kept elsewhere shows that.
@@ -82,7 +90,10 @@
 //
 // One goroutine of a process writes (writer.go). Changes that wait together
 // share a transaction and its fsync, each behind its own savepoint, so a
-// refused one takes nothing else with it.
+// refused one takes nothing else with it. What may stand in the way of a
+// payload is known in memory (way.go), so that the file grows at its ends only.
+//
+// With Options.ReadOnly nothing is written at all (readonly.go).
 //
 // # Trouble
 //

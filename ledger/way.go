@@ -16,8 +16,10 @@ import (
 type ways struct {
 	mu    sync.Mutex
 	known int64 // all up to this record are there
-	seqs  map[int64]int64
-	more  map[int64][]int64 // of a payload that has several, all but the one in seqs
+	// emptied counts how often it was.
+	emptied int
+	seqs    map[int64]int64
+	more    map[int64][]int64 // of a payload that has several, all but the one in seqs
 
 	retired atomic.Int64 // up to which record the sweeper has seen them retired
 	over    atomic.Bool  // some of them may go
@@ -28,31 +30,36 @@ const wayQuery = "SELECT seq, same FROM intents WHERE same IS NOT NULL AND seq >
 
 type reader func(query string, args []any, each func(scan func(...any) error) error) error
 
-// catchUp reads those after known. upto is a record up to which they are all there then, 0 where the caller knows none.
-func (w *ways) catchUp(upto int64, rows reader) error {
+// catchUp reads those after known, and reports whether they are all there now. upto is a record up to which they are all
+// there then, 0 where the caller knows none. The writer must never wait for a reader, so nothing is held while it reads.
+func (w *ways) catchUp(upto int64, rows reader) (all bool, err error) {
 	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.read(upto, rows)
-}
-
-func (w *ways) read(upto int64, rows reader) error {
-	if upto > 0 && upto <= w.known {
-		return nil
+	known, emptied := w.known, w.emptied
+	w.mu.Unlock()
+	if upto > 0 && upto <= known {
+		return true, nil
 	}
-	last := w.known
-	err := rows(wayQuery, []any{w.known}, func(scan func(...any) error) error {
-		var seq, same int64
-		err := scan(&seq, &same)
-		if err == nil {
-			w.put(seq, same)
-			last = seq
-		}
+	var found [][2]int64
+	err = rows(wayQuery, []any{known}, func(scan func(...any) error) error {
+		var one [2]int64
+		err := scan(&one[0], &one[1])
+		found = append(found, one)
 		return err
 	})
-	if err == nil {
-		w.known = max(last, upto)
+	if err != nil {
+		return false, err
 	}
-	return err
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.emptied != emptied {
+		return false, nil // those before known are not there any more
+	}
+	for _, one := range found {
+		w.put(one[0], one[1])
+		w.known = max(w.known, one[0])
+	}
+	w.known = max(w.known, upto)
+	return true, nil
 }
 
 func (w *ways) put(seq, same int64) {
@@ -74,23 +81,18 @@ func (w *ways) add(seq, same int64) {
 	w.put(seq, same)
 }
 
-// of gives those of the payload, the latest first. With rows it looks for new ones before.
-func (w *ways) of(same int64, rows reader) (found []int64, err error) {
+// of gives those of the payload, the latest first, and how often it was emptied so far.
+func (w *ways) of(same int64) (found []int64, emptied int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if rows != nil {
-		if err := w.read(0, rows); err != nil {
-			return nil, err
-		}
-	}
 	one, ok := w.seqs[same]
 	if !ok {
-		return nil, nil
+		return nil, w.emptied
 	}
 	found = append([]int64{one}, w.more[same]...)
 	slices.Sort(found)
 	slices.Reverse(found)
-	return found, nil
+	return found, w.emptied
 }
 
 // reached is called once all up to the record are durable.
@@ -109,6 +111,7 @@ func (w *ways) forget() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.known, w.seqs, w.more = 0, nil, nil
+	w.emptied++
 }
 
 // Prior implements Ledger.
@@ -117,11 +120,20 @@ func (s *SQLite) Prior(ctx context.Context, x Txn) (*Intent, error) {
 		return nil, nil
 	}
 	print := s.seal.fingerprint(x.Upstream, x.Hash)
-	seqs, err := s.ways.of(same(print), func(query string, args []any, each func(func(...any) error) error) error {
-		return s.rows(ctx, query, args, each)
-	})
-	if err != nil {
-		return nil, err
+	var seqs []int64
+	_, before := s.ways.of(same(print))
+	for {
+		all, err := s.ways.catchUp(0, func(query string, args []any, each func(func(...any) error) error) error {
+			return s.rows(ctx, query, args, each)
+		})
+		if err != nil {
+			return nil, err
+		}
+		var emptied int
+		if seqs, emptied = s.ways.of(same(print)); all && emptied == before {
+			break
+		}
+		before = emptied
 	}
 	for _, seq := range seqs {
 		if in, err := s.oneIntent(ctx, priorQuery, s.priorArgs(seq, x.Principal, print, x.Repeatable, s.now())...); err != nil || in != nil {
@@ -133,10 +145,7 @@ func (s *SQLite) Prior(ctx context.Context, x Txn) (*Intent, error) {
 
 // prior finds the latest run of the same payload that stands in its way.
 func (t *tx) prior(x *Txn, print string) (*Intent, error) {
-	seqs, err := t.s.ways.of(same(print), nil)
-	if err != nil {
-		return nil, err
-	}
+	seqs, _ := t.s.ways.of(same(print))
 	for _, seq := range seqs {
 		if in, err := t.intent(priorQuery, t.s.priorArgs(seq, x.Principal, print, x.Repeatable, t.now)...); err != nil || in != nil {
 			return in, err

@@ -167,7 +167,7 @@ func (s *SQLite) begin() (*tx, error) {
 		return nil, err
 	}
 	s.ways.forget()
-	if err := s.ways.catchUp(t.head.seq, t.rows); err != nil {
+	if _, err := s.ways.catchUp(t.head.seq, t.rows); err != nil {
 		t.rollback()
 		return nil, err
 	}
