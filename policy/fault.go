@@ -44,6 +44,8 @@ func (g *Gate) storeFault(ctx context.Context, err error) *schemas.Error {
 		e.Next = "do not try again; tell the person, who alone can resume it (`sippet-mcp resume`)"
 	case errors.Is(err, ledger.ErrGrantDrift):
 		e.Message, e.Next = "whom it would ring has changed since the person agreed; nothing ran", "call again, and the person is asked anew"
+	case errors.Is(err, ledger.ErrTokenRevoked):
+		e.Message, e.Next = "the token of this caller was revoked; nothing ran", "tell the person, who can ask for another"
 	case errors.Is(err, ledger.ErrNoGrant):
 		e.Message = "no such question was asked; nothing ran"
 	case errors.Is(err, ledger.ErrGrantDenied):

@@ -1,0 +1,241 @@
+package policy_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sippet-ai/sippet-mcp/ledger"
+	"github.com/sippet-ai/sippet-mcp/ledger/ledgertest"
+	"github.com/sippet-ai/sippet-mcp/policy"
+	"github.com/sippet-ai/sippet-mcp/policy/rules"
+	"github.com/sippet-ai/sippet-mcp/rpc"
+	"github.com/sippet-ai/sippet-mcp/schemas"
+)
+
+// phonebook answers looks at contacts from what it holds, and counts what was rung.
+type phonebook struct {
+	scripted
+	numbers map[string]string // by contact id
+	rung    int
+}
+
+func (b *phonebook) Run(ctx context.Context, r rpc.Request) (rpc.Result, error) {
+	var body struct {
+		Filter struct{ ID struct{ In []string } }
+	}
+	if r.Action == "list_contacts" && json.Unmarshal(r.Body, &body) == nil && body.Filter.ID.In != nil {
+		var rows []map[string]any
+		for _, id := range body.Filter.ID.In {
+			rows = append(rows, map[string]any{"id": id, "fullName": "Ada \u202eLovelace", "phoneE164": b.numbers[id], "erasedAt": nil, "deletedAt": nil})
+		}
+		raw, err := json.Marshal(map[string]any{"results": rows, "hasMore": false, "limit": 250, "type": "keyset"})
+		return rpc.Result{Data: raw, Sent: true}, err
+	}
+	if strings.HasPrefix(r.Action, "start_") {
+		b.rung++
+	}
+	return b.scripted.Run(ctx, r)
+}
+
+// ringers is a gate under a policy of its own, before a phone book of so many contacts.
+func ringers(t *testing.T, policyText string, contacts int) (*stand, *phonebook, string) {
+	t.Helper()
+	s := newStand(t, "desktop")
+	if policyText != "" {
+		p, err := rules.Parse("house.yaml", []byte(policyText))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Policy = policy.Fixed(p)
+	}
+	book := &phonebook{numbers: map[string]string{}}
+	var ids []string
+	for n := range contacts {
+		id := fmt.Sprintf("00000000-0000-4000-8000-%012d", n)
+		book.numbers[id] = fmt.Sprintf("+442079460%03d", n)
+		ids = append(ids, `"`+id+`"`)
+	}
+	s.Upstream = book
+	return s, book, `{"input":{"contactIds":[` + strings.Join(ids, ",") + `]}}`
+}
+
+// TestNumbersBehindContacts: a rule about numbers holds for the contact that has one.
+func TestNumbersBehindContacts(t *testing.T) {
+	s, book, _ := ringers(t, "", 0)
+	book.numbers[anID] = "+449098790123"
+	a := s.Do(t.Context(), s.call(t, "start_outbound_call", `{"input":{"contactId":"`+anID+`"}}`))
+	if a.Outcome() != schemas.Denied || !strings.Contains(a.Err.Message, "rule premium-rate") || book.rung != 0 {
+		t.Errorf("%+v", a.Err)
+	}
+	book.numbers[anID] = "+442079460123"
+	if a := s.Do(t.Context(), s.call(t, "start_outbound_call", `{"input":{"contactId":"`+anID+`"}}`)); a.Pending == nil || !strings.Contains(a.Pending.Card.Text(), `+44 20 7946 0123 (GB, fixed line)`) ||
+		strings.ContainsRune(a.Pending.Card.Text(), 0x202e) {
+		t.Errorf("%+v", a)
+	}
+	// Who cannot be rung, or found, is not asked about.
+	delete(book.numbers, anID)
+	if a := s.Do(t.Context(), s.call(t, "start_outbound_call", `{"input":{"contactId":"`+anID+`"}}`)); a.Pending != nil || a.Err == nil {
+		t.Errorf("%+v", a)
+	}
+}
+
+// TestDrift: a yes to ring somebody is void once their number is another one.
+func TestDrift(t *testing.T) {
+	s, book, args := ringers(t, "", 2)
+	c := s.call(t, "start_bulk_outbound_call", args)
+	a := s.Do(t.Context(), c)
+	c.Grant = a.Pending.Grant
+	if err := s.Record(t.Context(), c, yes); err != nil {
+		t.Fatal(err)
+	}
+	book.numbers["00000000-0000-4000-8000-000000000001"] = "+447700900123"
+	if a := s.Do(t.Context(), c); a.Outcome() != schemas.Denied || !strings.Contains(a.Err.Message, "whom it would ring has changed") {
+		t.Errorf("%+v", a.Err)
+	}
+	book.numbers["00000000-0000-4000-8000-000000000001"] = "+442079460001"
+	if a := s.Do(t.Context(), c); a.Outcome() != schemas.Denied || book.rung != 0 {
+		t.Errorf("the yes lives on: %+v", a)
+	}
+}
+
+const plain = head + "defaults: {class: {read: allow, write: validate, outbound: confirm, destructive: confirm, credential: deny}}\n"
+
+// TestManyPeople: a yes for more than ten must state how many.
+func TestManyPeople(t *testing.T) {
+	for _, c := range []struct {
+		contacts, stated int
+		want             schemas.Outcome
+	}{{10, 0, schemas.Done}, {11, 11, schemas.Done}, {11, 0, schemas.Declined}, {11, 10, schemas.Declined}, {400, 4, schemas.Declined}, {400, 400, schemas.Done}} {
+		s, book, args := ringers(t, plain, c.contacts)
+		call := s.call(t, "start_bulk_outbound_call", args)
+		a := s.Do(t.Context(), call)
+		if (a.Pending.Card.People > 0) != (c.contacts > 10) || !strings.Contains(a.Pending.Card.Text(), fmt.Sprintf("%d people in GB", c.contacts)) {
+			t.Errorf("%d contacts: %s", c.contacts, a.Pending.Card.Text())
+		}
+		call.Grant = a.Pending.Grant
+		got := schemas.Done
+		if err := s.Record(t.Context(), call, policy.Reply{Yes: true, People: c.stated, By: "ada"}); err != nil {
+			got = err.Outcome
+		} else if a := s.Do(t.Context(), call); a.Err != nil {
+			got = a.Err.Outcome
+		}
+		if got != c.want || (book.rung == 1) != (c.want == schemas.Done) {
+			t.Errorf("%+v: %s, rung %d", c, got, book.rung)
+		}
+		if c.want == schemas.Declined {
+			// The right number afterwards does not help: the question is gone.
+			if err := s.Record(t.Context(), call, policy.Reply{Yes: true, People: c.contacts}); err == nil {
+				t.Errorf("%+v: answered once more", c)
+			}
+		}
+	}
+}
+
+// TestBudget: what is spent is refused until it has grown back, on every process, and what was not sent costs nothing.
+func TestBudget(t *testing.T) {
+	s, book, args := ringers(t, plain+`budgets: {rings: {key: caller, rate: 20/h, burst: 5, cost: "destinations.size()"}}
+rules: [{id: ring-budget, match: {actions: ["start_*"]}, limit: rings, reason: Twenty an hour.}]
+`, 4)
+	if a := s.agree(t, s.call(t, "start_bulk_outbound_call", args)); a.Outcome() != schemas.Done {
+		t.Fatalf("%+v", a.Err)
+	}
+	one := func(n int) policy.Call {
+		return s.call(t, "start_outbound_call", fmt.Sprintf(`{"input":{"phoneNumber":"+44207946%04d"}}`, n))
+	}
+	book.fault = &schemas.Error{Outcome: schemas.UpstreamUnavailable, Message: "sippet cannot be reached"}
+	if a := s.agree(t, one(1)); a.Outcome() != schemas.UpstreamUnavailable {
+		t.Fatalf("%+v", a)
+	}
+	book.fault = nil
+	if a := s.agree(t, one(2)); a.Outcome() != schemas.Done {
+		t.Fatalf("what was not sent was paid for: %+v", a.Err)
+	}
+	c := one(3)
+	a := s.agree(t, c)
+	if a.Outcome() != schemas.LimitExceeded || !strings.Contains(a.Err.Message, "rings") || a.Err.RetryAfter <= 0 || a.Err.RetryAfter > 3*time.Minute {
+		t.Errorf("%+v", a.Err)
+	}
+	s.clock.Add(a.Err.RetryAfter)
+	if a := s.agree(t, c); a.Outcome() != schemas.Done {
+		t.Errorf("after it has grown back: %+v", a.Err)
+	}
+	big, _, many := ringers(t, plain+`budgets: {rings: {key: organisation, rate: 20/h, burst: 5, cost: "destinations.size()"}}
+rules: [{id: ring-budget, match: {actions: ["start_*"]}, limit: rings, reason: Twenty an hour.}]
+`, 9)
+	if a := big.agree(t, big.call(t, "start_bulk_outbound_call", many)); a.Outcome() != schemas.LimitExceeded || a.Err.RetryAfter != 0 {
+		t.Errorf("more than it ever holds: %+v", a.Err)
+	}
+}
+
+// TestShadow: a policy that is only watched changes nothing, and what it would have done is on record.
+func TestShadow(t *testing.T) {
+	dir := t.TempDir()
+	shadow := filepath.Join(dir, "strict.yaml")
+	if err := os.WriteFile(shadow, []byte(head+"defaults: {class: {read: allow, write: deny}}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := newStand(t, "desktop")
+	var err error
+	if s.Policy, err = policy.NewBook([]string{"desktop"}, nil, shadow); err != nil {
+		t.Fatal(err)
+	}
+	s.Ledger = ledgertest.Open(t, ledger.Options{Dir: filepath.Join(dir, "ledger"), Now: s.Now})
+	if a := s.Do(t.Context(), s.call(t, "create_contact", creating)); a.Outcome() != schemas.Done || a.Verdict.Decision != rules.Validate {
+		t.Errorf("%+v", a)
+	}
+	records, err := s.Ledger.Records(t.Context(), ledger.Filter{Action: "create_contact", Phase: ledger.PhasePrepared})
+	if err != nil || len(records) != 1 || !strings.HasPrefix(records[0].Shadow, "deny: policy strict.yaml") {
+		t.Errorf("%+v, %v", records, err)
+	}
+}
+
+// TestReload: a changed file holds from then on, a faulty one does not, and questions from before are void.
+func TestReload(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "house.yaml")
+	write := func(text string) {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(plain)
+	s := newStand(t, "desktop")
+	book, err := policy.NewBook([]string{file}, nil, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Policy = book
+	told, done := make(chan error), make(chan struct{})
+	defer close(done)
+	hup := make(chan os.Signal)
+	go book.Watch(done, hup, func(err error) { told <- err })
+	ring := s.call(t, "start_outbound_call", ringing)
+	a := s.Do(t.Context(), ring)
+	ring.Grant = a.Pending.Grant
+	if err := s.Record(t.Context(), ring, yes); err != nil {
+		t.Fatal(err)
+	}
+	write(plain + "rulez: []\n")
+	if err := <-told; err == nil || !strings.Contains(err.Error(), "rulez") {
+		t.Errorf("a faulty file: %v", err)
+	}
+	if a := s.Do(t.Context(), s.call(t, "create_contact", creating)); a.Outcome() != schemas.Done {
+		t.Errorf("the policy before it does not hold on: %+v", a)
+	}
+	write(plain + "rules: [{id: none, match: {actions: [create_contact]}, decision: deny, reason: Not today.}]\n")
+	hup <- os.Interrupt
+	if err := <-told; err != nil {
+		t.Fatal(err)
+	}
+	if a := s.Do(t.Context(), s.call(t, "create_contact", `{"input":{"fullName":"Bo"}}`)); a.Outcome() != schemas.Denied || !strings.Contains(a.Err.Message, "rule none: Not today") {
+		t.Errorf("the new policy does not hold: %+v", a)
+	}
+	if a := s.Do(t.Context(), ring); a.Outcome() != schemas.Denied || !strings.Contains(a.Err.Message, "policy differ") {
+		t.Errorf("a yes under the policy before: %+v", a.Err)
+	}
+}
