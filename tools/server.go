@@ -44,6 +44,9 @@ func NewServer(o Options) (*Server, error) {
 	}
 	s := &Server{runner: o.Runner, log: o.Log, selected: map[string]bool{}}
 	s.asking, s.hangUp = context.WithCancel(context.Background())
+	hooks := &server.Hooks{}
+	// Only the list is cut: a call of what it leaves out must meet the gate, which says why not.
+	hooks.AddAfterListTools(func(ctx context.Context, _ any, _ *mcp.ListToolsRequest, r *mcp.ListToolsResult) { r.Tools = s.listed(ctx, r.Tools) })
 	s.MCP = server.NewMCPServer("sippet-mcp", o.Version,
 		server.WithTitle("Sippet"),
 		server.WithInstructions(instructions),
@@ -51,7 +54,7 @@ func NewServer(o Options) (*Server, error) {
 		server.WithElicitation(),
 		// Outermost: a panic must not end the server, and its text must not reach the client.
 		server.WithToolHandlerMiddleware(s.recover),
-		server.WithToolFilter(s.listed),
+		server.WithHooks(hooks),
 	)
 	all := make([]server.ServerTool, 0, len(actions)+1)
 	for _, a := range actions {

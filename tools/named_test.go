@@ -1,0 +1,140 @@
+package tools_test
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/sippet-ai/sippet-mcp/policy"
+	"github.com/sippet-ai/sippet-mcp/rpc/rpctest"
+	"github.com/sippet-ai/sippet-mcp/tools"
+)
+
+// house is a policy with something for agents and something for everybody.
+const house = `apiVersion: sippet.policy/v1
+defaults:
+  class: {read: allow, write: validate, outbound: confirm, destructive: confirm, credential: deny}
+rules:
+  - {id: no-agents, match: {roles: [agent], classes: [destructive]}, decision: deny, reason: Agents delete nothing.}
+  - {id: hide-birthdays, match: {roles: [agent]}, redact: [Contact.dateOfBirth, Contact.email], reason: Agents do not need them.}
+  - {id: big, match: {actions: [create_contact]}, when: "input.fullName.size() > 40", decision: deny, reason: Too long.}
+`
+
+var agent = tools.Caller{Caller: policy.Caller{Principal: "bo (t1)", ID: "t1", Person: "bo", Roles: []string{"agent"}, Credential: "t1"}, Interactive: true}
+
+func shownTo(t *testing.T, p *peer) (out []string) {
+	t.Helper()
+	if !p.modern {
+		p.begin()
+	}
+	var list struct {
+		Result struct{ Tools []struct{ Name string } }
+	}
+	if err := json.Unmarshal(p.send("tools/list", "{}", ""), &list); err != nil {
+		t.Fatal(err)
+	}
+	for _, tool := range list.Result.Tools {
+		out = append(out, tool.Name)
+	}
+	return out
+}
+
+// TestNamedCallersSeeWhatTheyMay: a caller with a name is shown what the policy could ever let them do, the person at this machine all.
+func TestNamedCallersSeeWhatTheyMay(t *testing.T) {
+	for _, modern := range []bool{false, true} {
+		w := newWorld(t, setup{policy: house})
+		mine := shownTo(t, overHTTP(t, w.listen(t, agent), modern))
+		all := shownTo(t, overHTTP(t, w.listen(t, ada), modern))
+		if len(all) != 53 || len(mine) != 53-6-2 {
+			t.Errorf("%d of %d tools", len(mine), len(all))
+		}
+		for name, want := range map[string]bool{"list_contacts": true, "create_contact": true, "validate_action": true, "delete_contact": false, "end_call": false, "issue_operator_access_token": false} {
+			if slices.Contains(mine, name) != want || !slices.Contains(all, name) {
+				t.Errorf("%s is listed: %t", name, !want)
+			}
+		}
+		// What is not listed is no less denied.
+		if r := overHTTP(t, w.listen(t, agent), modern).call("delete_contact", deleting); r.outcome(t) != "denied" || !strings.Contains(r.text(t, "message"), "Agents delete nothing") {
+			t.Errorf("%s", r.Frame)
+		}
+	}
+}
+
+// TestHiddenFields: what a caller must not see is in no answer, and cannot be asked for, filtered or sorted by.
+func TestHiddenFields(t *testing.T) {
+	w := newWorld(t, setup{policy: house})
+	w.up.On("run", "list_contacts", rpctest.OK(`[{"id":"`+anID+`","fullName":"Ada","dateOfBirth":"1815-12-10","date_of_birth":"1815-12-10","email":"ada@example.com"}]`))
+	w.up.On("run", "update_contact", rpctest.OK(`{"id":"`+anID+`","dateOfBirth":"1815-12-10","email":"ada@example.com"}`))
+	p := overHTTP(t, w.listen(t, agent), true)
+	for _, c := range [][2]string{{"list_contacts", `{}`}, {"list_contacts", `{"fields":["id","fullName"]}`}, {"update_contact", `{"identity":"` + anID + `","input":{"fullName":"Ada"}}`}} {
+		r := p.call(c[0], c[1])
+		if r.outcome(t) != "done" || strings.Contains(string(r.Frame), "1815") || strings.Contains(string(r.Frame), "ada@example.com") {
+			t.Errorf("%s", r.Frame)
+		}
+	}
+	for _, q := range w.up.Requests() {
+		if strings.Contains(string(q.Body), "dateOfBirth") || strings.Contains(string(q.Body), `"email"`) {
+			t.Errorf("asked for: %s", q.Body)
+		}
+	}
+	w.up.Forget()
+	for _, args := range []string{`{"fields":["id","dateOfBirth"]}`, `{"filter":{"dateOfBirth":{"greaterThan":"1815-01-01"}}}`, `{"filter":{"not":[{"or":[{"email":{"like":"a%"}}]}]}}`, `{"sort":"-id,++dateOfBirth"}`} {
+		r := p.call("list_contacts", args)
+		if r.outcome(t) != "invalid_arguments" || !strings.Contains(string(r.Frame), "hidden from this caller by the policy") || len(w.up.Requests()) != 0 {
+			t.Errorf("%s: %s", args, r.Frame)
+		}
+	}
+	// Others see them.
+	if r := overHTTP(t, w.listen(t, ada), true).call("list_contacts", `{"fields":["id","dateOfBirth"]}`); !strings.Contains(string(r.Frame), "1815") {
+		t.Errorf("%s", r.Frame)
+	}
+}
+
+// TestOwnOrganisation: a caller with a key of their own works in that organisation, and meets nothing of the other.
+func TestOwnOrganisation(t *testing.T) {
+	here, there := newWorld(t, setup{}), newWorld(t, setup{})
+	there.gate.Organisation, there.gate.Ledger = "there", here.gate.Ledger
+	other := agent
+	other.Runner = there.runner
+	p, q := overHTTP(t, here.listen(t, agent), true), overHTTP(t, here.listen(t, other), true)
+	for _, c := range []*peer{p, q} {
+		if r := c.call("create_contact", making); r.outcome(t) != "done" {
+			t.Errorf("%s", r.Frame)
+		}
+	}
+	if a, b := runs(here.up.Requests()), runs(there.up.Requests()); a != 1 || b != 1 {
+		t.Errorf("%d runs here, %d there", a, b)
+	}
+	// A yes that was given for one does not count in the other.
+	state := p.once("delete_contact", deleting, "").Result.RequestState
+	if r := q.retry("delete_contact", deleting, state, accepts); r.outcome(t) != "denied" || !strings.Contains(r.text(t, "message"), "another call") {
+		t.Errorf("%s", r.Frame)
+	}
+}
+
+// TestManyPeopleAreStated: through an elicitation, a yes for more than ten people counts with their number only.
+func TestManyPeopleAreStated(t *testing.T) {
+	var ids []string
+	for n := range 12 {
+		ids = append(ids, `"`+rpctest.ID(n)+`"`)
+	}
+	args := `{"input":{"contactIds":[` + strings.Join(ids, ",") + `]}}`
+	transports(t, func() setup { return setup{} }, func(t *testing.T, w *world, p *peer) {
+		for answer, outcome := range map[string]string{
+			accepts: "declined",
+			`{"action":"accept","content":{"approve":true,"people":11}}`:   "declined",
+			`{"action":"accept","content":{"approve":true,"people":"12"}}`: "declined",
+			`{"action":"accept","content":{"approve":false,"people":12}}`:  "declined",
+		} {
+			p.answer = always(answer)
+			if r := p.call("start_bulk_outbound_call", args); r.outcome(t) != outcome || runs(w.up.Requests()) != 0 {
+				t.Errorf("%s: %s", answer, r.Frame)
+			}
+		}
+		p.answer = always(`{"action":"accept","content":{"approve":true,"people":12}}`)
+		if r := p.call("start_bulk_outbound_call", args); r.outcome(t) != "done" || runs(w.up.Requests()) != 1 {
+			t.Errorf("%s", r.Frame)
+		}
+	})
+}
