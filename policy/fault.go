@@ -77,7 +77,7 @@ func refusal(a *schemas.Action, v rules.Verdict) *schemas.Error {
 		e.Message = fmt.Sprintf("%s needs the yes of another person, and this version has no place to give it; nothing ran", a.Name)
 		e.Next = "tell the person, who can do this in Sippet itself"
 	default:
-		e.Next = "do not try again; tell the person, who decides what this server may do"
+		e.Next = "do not try again; tell the person, who decides with the server's --policy what it may do"
 	}
 	e.Message += " (" + v.Why + ")"
 	return e
