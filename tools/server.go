@@ -46,7 +46,9 @@ func NewServer(o Options) (*Server, error) {
 	s.asking, s.hangUp = context.WithCancel(context.Background())
 	hooks := &server.Hooks{}
 	// Only the list is cut: a call of what it leaves out must meet the gate, which says why not.
-	hooks.AddAfterListTools(func(ctx context.Context, _ any, _ *mcp.ListToolsRequest, r *mcp.ListToolsResult) { r.Tools = s.listed(ctx, r.Tools) })
+	hooks.AddAfterListTools(func(ctx context.Context, _ any, _ *mcp.ListToolsRequest, r *mcp.ListToolsResult) {
+		r.Tools = s.listed(ctx, r.Tools)
+	})
 	s.MCP = server.NewMCPServer("sippet-mcp", o.Version,
 		server.WithTitle("Sippet"),
 		server.WithInstructions(instructions),
