@@ -80,6 +80,7 @@
 //
 // [Policy.Decide] is for the gate, [Policy.Could] and [Policy.Hidden] for
 // listing tools and showing answers. [Policy.Explain] tells of each rule why it
-// did or did not match, [Policy.Lint] finds rules that do nothing, and
-// [RunTests] runs the tests that the files bring along.
+// did or did not match, [Policy.Lint] finds rules that do nothing and roles
+// that look misspelt, and [RunTests] runs the tests that the files bring along.
+// A test expects a decision, rules that match, and rules that do not (without).
 package rules

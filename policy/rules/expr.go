@@ -36,6 +36,10 @@ type expr struct {
 	programs map[string]*program
 	// constant is true where no variable is read, so that it gives the same for every call.
 	constant bool
+	// whom is true where it reads more of the destinations than how many they are.
+	whom bool
+	// roles are those that it looks for among the caller's.
+	roles []named
 }
 
 // compiler makes programs of the expressions of one file.
@@ -63,7 +67,7 @@ func (c *compiler) compile(e *expr, want *types.Type, actions []*schemas.Action)
 	if u == nil {
 		return
 	}
-	e.constant = len(u.variables) == 0
+	e.constant, e.whom, e.roles = len(u.variables) == 0, u.whom, u.roles
 	local := slices.ContainsFunc(u.variables, func(v string) bool { return !slices.Contains(everywhere, v) })
 	if !local {
 		p, ok := c.check(e, want, parsed, common())

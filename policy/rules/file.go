@@ -83,6 +83,7 @@ type trial struct {
 	facts    Facts
 	decision Decision // 0: not stated
 	rules    []string // that must be among those that matched
+	without  []string // that must not
 }
 
 var (

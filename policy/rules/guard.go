@@ -12,7 +12,11 @@ import (
 )
 
 // uses is what an expression reads.
-type uses struct{ variables []string }
+type uses struct {
+	variables []string
+	whom      bool
+	roles     []named
+}
 
 // uses looks through a tree before it is type-checked: at the names of lists,
 // at variables that hide ours, at zones and times of day. nil where there is a fault.
@@ -46,6 +50,7 @@ func (c *compiler) uses(e *expr, tree *ast.AST) *uses {
 			case !slices.Contains(u.variables, name):
 				u.variables = append(u.variables, name)
 			}
+			u.whom = u.whom || name == "destinations"
 		case ast.SelectKind:
 			s := x.AsSelect()
 			if o := s.Operand(); o.Kind() == ast.IdentKind && o.AsIdent() == "lists" && !slices.Contains(local, "lists") {
@@ -59,6 +64,16 @@ func (c *compiler) uses(e *expr, tree *ast.AST) *uses {
 			walk(s.Operand(), local)
 		case ast.CallKind:
 			call := x.AsCall()
+			if countsDestinations(call) {
+				if !slices.Contains(u.variables, "destinations") {
+					u.variables = append(u.variables, "destinations")
+				}
+				return
+			}
+			if role, ok := roleOf(call); ok {
+				at := tree.SourceInfo().GetStartLocation(call.Args()[0].ID())
+				u.roles = append(u.roles, named{role, e.place(at.Line(), at.Column(), c.lines)})
+			}
 			c.literals(call, fault)
 			if call.IsMemberFunction() {
 				walk(call.Target(), local)
@@ -89,6 +104,29 @@ func (c *compiler) uses(e *expr, tree *ast.AST) *uses {
 		return nil
 	}
 	return u
+}
+
+// countsDestinations tells destinations.size() and size(destinations), which do not ask who they are.
+func countsDestinations(call ast.CallExpr) bool {
+	of := func(x ast.Expr) bool { return x.Kind() == ast.IdentKind && x.AsIdent() == "destinations" }
+	if call.FunctionName() != "size" {
+		return false
+	}
+	if call.IsMemberFunction() {
+		return len(call.Args()) == 0 && of(call.Target())
+	}
+	return len(call.Args()) == 1 && of(call.Args()[0])
+}
+
+// roleOf gives the role in 'intern' in caller.roles.
+func roleOf(call ast.CallExpr) (string, bool) {
+	args := call.Args()
+	if call.FunctionName() != operators.In || args[0].Kind() != ast.LiteralKind || args[1].Kind() != ast.SelectKind {
+		return "", false
+	}
+	s, ok := args[0].AsLiteral().(types.String)
+	of := args[1].AsSelect()
+	return string(s), ok && of.FieldName() == "roles" && of.Operand().Kind() == ast.IdentKind && of.Operand().AsIdent() == "caller"
 }
 
 // typeNames are what an expression can name beside variables.

@@ -24,7 +24,8 @@ func (f Finding) String() string {
 	return fmt.Sprintf("policy %s:%d:%d: %s", f.Policy, f.Line, f.Col, f.Message)
 }
 
-// Lint finds rules that never match or never matter, and lists and budgets that no rule uses.
+// Lint finds rules that never match or never matter, lists and budgets that no
+// rule uses, and roles that look misspelt. A file without defaults is taken for one that is added to others.
 func (p *Policy) Lint() []Finding {
 	var out []Finding
 	for _, f := range p.files {
@@ -54,6 +55,7 @@ func (p *Policy) Lint() []Finding {
 			}
 		}
 	}
+	out = append(out, p.strangers()...)
 	slices.SortStableFunc(out, func(a, b Finding) int { return cmp.Or(cmp.Compare(a.Policy, b.Policy), cmp.Compare(a.Line, b.Line)) })
 	return out
 }
@@ -72,13 +74,14 @@ func (p *Policy) idle(u *rule) string {
 	}
 	matters := false
 	for _, a := range about {
+		silent := p.plans[a.Name].silent // a file that others are added to: what is strict depends on them
 		switch {
 		case u.redact != nil:
 			matters = matters || hides(u.redact, a) != nil
 		case u.limit != nil:
-			matters = matters || p.plans[a.Name].base < Deny
+			matters = matters || silent || p.plans[a.Name].base < Deny
 		default:
-			matters = matters || u.decision >= p.plans[a.Name].base
+			matters = matters || silent || u.decision >= p.plans[a.Name].base
 		}
 	}
 	switch {

@@ -88,7 +88,7 @@ tests:
   - {name: listed, call: {action: start_bulk_outbound_call, input: {contactIds: [0e6f1a52-4f0e-4a3b-9a87-1b6f0a0c9d11]}}, expect: {decision: validate}}
 `)
 	r := rules.RunTests(p)
-	want := []string{"", "expected confirm, got deny (policy x: rule a: No hanging up)", "expected that b matches; what matched: a", "", "", ""}
+	want := []string{"", "expected confirm, got deny (policy x: rule a: No hanging up)", "expected that b matches (other actions); what matched: a", "", "", ""}
 	for i, c := range r.Results {
 		if c.Why != want[i] || c.Passed != (want[i] == "") || c.Policy != "x" || c.Line != 9+i {
 			t.Errorf("%+v", c)

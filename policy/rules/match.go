@@ -10,6 +10,13 @@ import (
 // match says which calls a rule is about. What it does not mention, any call has.
 type match struct {
 	actions, classes, toolsets, roles patterns
+	named                             []named // the roles, for lint
+}
+
+// named is a role that a rule names, and where.
+type named struct {
+	role string
+	at   place
 }
 
 // patterns are names with globs: one of yes, where there is any, and none of no.

@@ -39,9 +39,10 @@ type Policy struct {
 
 // plan is what a policy says about one action.
 type plan struct {
-	base  Decision
-	why   string
-	rules []*bound // by id
+	base   Decision
+	why    string
+	silent bool     // no file says what it needs
+	rules  []*bound // by id
 }
 
 // bound is a rule with what it needs for one action.
@@ -197,7 +198,7 @@ func (p *Policy) plan(a *schemas.Action) *plan {
 		}
 	}
 	if out.base == 0 {
-		out.base = Deny
+		out.base, out.silent = Deny, true
 		out.why = fmt.Sprintf("policy %s says nothing about %s actions, so they are denied", p.name, a.Class)
 	}
 	for _, u := range p.rules {
@@ -241,6 +242,11 @@ func (f *file) standard(a *schemas.Action) (Decision, string) {
 
 // Version changes whenever the content of a file does; grants are bound to it.
 func (p *Policy) Version() string { return p.version }
+
+// Bare says that no file has a default, so that everything is denied: it is meant to be added to another.
+func (p *Policy) Bare() bool {
+	return !slices.ContainsFunc(p.files, func(f *file) bool { return len(f.class)+len(f.action) > 0 })
+}
 
 // Name names the files as they were given, with a + between them.
 func (p *Policy) Name() string { return p.name }

@@ -134,6 +134,9 @@ func (r *reader) match(n *yaml.Node, what string) (m match) {
 		list, nodes := r.texts(n, p.key+" of "+what)
 		for i, s := range list {
 			g, negated := strings.CutPrefix(s, "!")
+			if p.key == "roles" {
+				m.named = append(m.named, named{g, at(nodes[i])})
+			}
 			switch {
 			case g == "":
 				r.add(at(nodes[i]), "%s names no %s", quote(s), p.what)

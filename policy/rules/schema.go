@@ -73,7 +73,7 @@ func Schema() []byte {
 		"now":          object{"type": "string", "format": "date-time", "description": "left out: the noon of a Wednesday, UTC"},
 		"call":         object{"type": "object", "required": []string{"action"}, "properties": object{"action": word(actionNames)}, "description": "an action and its arguments"},
 		"destinations": object{"type": []string{"array", "integer"}, "minimum": 0, "items": closed(nil, destination), "description": "whom it would ring, or how many; left out: what the arguments say"},
-		"expect":       closed(nil, object{"decision": word(decisionWords), "rules": about(texts(text), "rules that must be among those that match")}),
+		"expect":       closed(nil, object{"decision": word(decisionWords), "rules": about(texts(text), "rules that must be among those that match"), "without": about(texts(text), "rules that must not match")}),
 	})
 	named := func(pattern string, of object) object {
 		return object{"type": "object", "propertyNames": object{"pattern": pattern}, "additionalProperties": of}

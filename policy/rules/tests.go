@@ -20,7 +20,8 @@ type TestResult struct {
 // Report is how all tests went.
 type Report struct {
 	Results []TestResult `json:"results"`
-	// Unfired are the rules that matched in no test, by id.
+	// Rules is how many rules there are, Unfired those that matched in no test, by id.
+	Rules   int      `json:"rules"`
 	Unfired []string `json:"unfired,omitempty"`
 }
 
@@ -32,29 +33,28 @@ func (r Report) Passed() bool {
 // RunTests runs the tests of each of the policy's files, against that file
 // alone: what a file promises must not depend on what it is composed with.
 func RunTests(p *Policy) Report {
-	var out Report
-	fired := map[string]bool{}
+	out := Report{Rules: len(p.rules)}
+	fired := map[*rule]bool{}
 	for _, f := range p.files {
 		alone, err := compose([]*file{f})
 		if err != nil {
 			continue // one file composes with itself
 		}
 		for _, t := range f.trials {
-			v := alone.Decide(t.facts)
-			for _, id := range v.Rules {
-				fired[id] = true
+			e := alone.Explain(t.facts)
+			for _, u := range f.rules {
+				if s := e.step(u.id); s.State == Matched || s.State == Failed || s.State == Exempt {
+					fired[u] = true
+				}
 			}
-			for _, x := range v.Exempted {
-				fired[x.Rule] = true
-			}
-			r := TestResult{Policy: f.name, Line: t.at.line, Name: t.name, Verdict: v}
-			r.Why = t.judge(v)
+			r := TestResult{Policy: f.name, Line: t.at.line, Name: t.name, Verdict: e.Verdict}
+			r.Why = t.judge(e)
 			r.Passed = r.Why == ""
 			out.Results = append(out.Results, r)
 		}
 	}
 	for _, u := range p.rules {
-		if !fired[u.id] {
+		if !fired[u] {
 			out.Unfired = append(out.Unfired, u.id)
 		}
 	}
@@ -62,20 +62,40 @@ func RunTests(p *Policy) Report {
 }
 
 // judge says what is not as the test expects.
-func (t *trial) judge(v Verdict) string {
+func (t *trial) judge(e Explanation) string {
+	v := e.Verdict
+	var wrong []string
+	if t.decision != 0 && v.Decision != t.decision {
+		wrong = append(wrong, fmt.Sprintf("expected %s, got %s (%s)", t.decision, v.Decision, v.Why))
+	}
 	var missing []string
 	for _, id := range t.rules {
 		if !slices.Contains(v.Rules, id) {
-			missing = append(missing, id)
+			missing = append(missing, fmt.Sprintf("%s matches (%s)", id, e.step(id).State))
 		}
 	}
-	switch {
-	case t.decision != 0 && v.Decision != t.decision:
-		return fmt.Sprintf("expected %s, got %s (%s)", t.decision, v.Decision, v.Why)
-	case missing != nil:
-		return fmt.Sprintf("expected that %s matches; what matched: %s", strings.Join(missing, ", "), orNone(v.Rules))
+	if missing != nil {
+		wrong = append(wrong, fmt.Sprintf("expected that %s; what matched: %s", strings.Join(missing, " and "), orNone(v.Rules)))
 	}
-	return ""
+	for _, id := range t.without {
+		if s := e.step(id); slices.Contains(v.Rules, id) {
+			m := "expected that " + id + " does not match, and it does"
+			if s.State == Failed {
+				m = "expected that " + id + " does not match, and it " + string(Failed) + ": " + s.Detail
+			}
+			wrong = append(wrong, m)
+		}
+	}
+	return strings.Join(wrong, "; ")
+}
+
+// step is how the rule of that id fared.
+func (e *Explanation) step(id string) Step {
+	i := slices.IndexFunc(e.Steps, func(s Step) bool { return s.Rule == id })
+	if i < 0 {
+		return Step{}
+	}
+	return e.Steps[i]
 }
 
 func orNone(list []string) string {

@@ -22,7 +22,7 @@ const mostMembers = 10_000
 var (
 	trialKeys       = []string{"name", "as", "now", "call", "destinations", "expect"}
 	callerKeys      = []string{"id", "person", "roles"}
-	expectKeys      = []string{"decision", "rules"}
+	expectKeys      = []string{"decision", "rules", "without"}
 	destinationKeys = []string{"contact", "name", "number", "country", "kind"}
 	kindNames       = namesOf(reach.Kinds, func(k reach.Kind) string { return string(k) })
 )
@@ -209,20 +209,24 @@ func (r *reader) expect(f *file, t *trial, n *yaml.Node, what string) {
 	if parts == nil {
 		return
 	}
-	if parts["decision"] == nil && parts["rules"] == nil {
+	if parts["decision"] == nil && parts["rules"] == nil && parts["without"] == nil {
 		r.add(at(n), "%s is empty: write a decision, or rules that must match", what)
 	}
 	if n := parts["decision"]; n != nil {
 		t.decision = r.decision(n, "decision in "+what)
 	}
-	if n := parts["rules"]; n != nil {
-		var nodes []*yaml.Node
-		t.rules, nodes = r.texts(n, "rules in "+what)
-		ids := namesOf(f.rules, func(u *rule) string { return u.id })
-		for i, id := range t.rules {
+	ids := namesOf(f.rules, func(u *rule) string { return u.id })
+	some := func(key string) []string {
+		if parts[key] == nil {
+			return nil
+		}
+		list, nodes := r.texts(parts[key], key+" in "+what)
+		for i, id := range list {
 			if !slices.Contains(ids, id) {
 				r.add(at(nodes[i]), "%s", unknown("rule", id, ids))
 			}
 		}
+		return list
 	}
+	t.rules, t.without = some("rules"), some("without")
 }
