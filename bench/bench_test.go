@@ -45,7 +45,7 @@ func TestRun(t *testing.T) {
 			}
 		}
 	}
-	if len(r.Parts) != 11 || len(r.Memory) != 4 || len(r.Commits) != 3 || r.Commits[2].VsBare <= 0 {
+	if len(r.Parts) != 12 || r.Decision.Ring50 <= 0 || r.Decision.OfARead <= 0 || len(r.Memory) != 4 || len(r.Commits) != 3 || r.Commits[2].VsBare <= 0 {
 		t.Errorf("%d parts, %d figures of memory", len(r.Parts), len(r.Memory))
 	}
 	var table, doc bytes.Buffer

@@ -18,8 +18,8 @@ type door interface {
 
 const hello = `{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"bench","version":"1"}}`
 
-// spawn starts a server and shakes hands with it.
-func (w *world) spawn(p pair) (door, error) {
+// spawn starts a server and shakes hands with it; ours gets more arguments.
+func (w *world) spawn(p pair, more ...string) (door, error) {
 	addr := ""
 	if p.transport == "http" {
 		var err error
@@ -43,7 +43,7 @@ func (w *world) spawn(p pair) (door, error) {
 		if err != nil {
 			return nil, err
 		}
-		cmd = exec.Command(w.program, args...)
+		cmd = exec.Command(w.program, append(args, more...)...)
 		cmd.Env = append(os.Environ(), "SIPPET_BASE_URL="+w.upstream, "SIPPET_SECRET_KEY="+key, "SIPPET_STATE_DIR="+state)
 	}
 	cmd.Stderr = os.Stderr

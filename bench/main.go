@@ -95,7 +95,7 @@ func (w *world) run() (*report, error) {
 	}
 	defer stop()
 	r := &report{Go: runtime.Version(), CPUs: runtime.NumCPU(), Rounds: w.rounds, Round: w.round.String(), Calls: w.many}
-	for _, part := range []func(*report) error{w.reads, w.writes, w.lists, w.starts, w.commits, w.records, w.memory} {
+	for _, part := range []func(*report) error{w.reads, w.writes, w.lists, w.starts, w.commits, w.records, w.decisions, w.memory} {
 		if err := part(r); err != nil {
 			return nil, err
 		}

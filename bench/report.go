@@ -8,14 +8,15 @@ import (
 
 // report is all that a run found.
 type report struct {
-	Go      string    `json:"go"`
-	CPUs    int       `json:"cpus"`
-	Rounds  int       `json:"rounds"`
-	Round   string    `json:"round"`
-	Calls   int       `json:"calls"`
-	Parts   []part    `json:"parts"`
-	Commits []commits `json:"commits"`
-	Memory  []memory  `json:"memory"`
+	Go       string    `json:"go"`
+	CPUs     int       `json:"cpus"`
+	Rounds   int       `json:"rounds"`
+	Round    string    `json:"round"`
+	Calls    int       `json:"calls"`
+	Parts    []part    `json:"parts"`
+	Commits  []commits `json:"commits"`
+	Decision decision  `json:"decision"`
+	Memory   []memory  `json:"memory"`
 }
 
 // commits is how fast the ledger makes calls durable for so many callers at once.
@@ -76,6 +77,10 @@ func (r *report) print(w io.Writer) {
 	for _, c := range r.Commits {
 		fmt.Fprintf(w, "%-30s %9.0f %9.0f %9.0f %9.2f\n", fmt.Sprintf("%d at a time", c.Callers), c.P50, c.PerSecond, c.Bare, c.VsBare)
 	}
+	d := r.Decision
+	fmt.Fprintf(w, "\n\x1b[1m%-30s %9s %9s\x1b[0m\n", fmt.Sprintf("a decision over %d rules", d.Rules), "p50 µs", "p99 µs")
+	fmt.Fprintf(w, "%-30s %9.1f %9.1f\n%-30s %9.1f %9.1f\n", "a call to ten people", d.Ring50, d.Ring99, "a read", d.Read50, d.Read99)
+	fmt.Fprintf(w, "(loaded in %.0f ms; %.1f %% of a read through stdio)\n", d.Load, 100*d.OfARead)
 	fmt.Fprintf(w, "\n\x1b[1m%-30s %9s %9s\x1b[0m\n", "resident memory, MiB", "at start", "later")
 	for _, m := range r.Memory {
 		fmt.Fprintf(w, "%-30s %9.1f %9.1f\n", m.Name, m.Before, m.After)

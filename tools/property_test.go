@@ -100,6 +100,10 @@ defaults:
 `
 )
 
+// failing is a policy whose every decision about a ring fails.
+const failing = plainDesktop + `rules: [{id: fails, match: {actions: ["start_*"]}, when: "destinations[99].number == ''", decision: confirm, reason: It cannot be decided.}]
+`
+
 // argsOf gives two payloads for each action, without a reason, which is no part of either.
 func argsOf(action string, second bool) string {
 	s := strings.NewReplacer(`,"reason":"asked to be forgotten"`, "", `,"reason":"abuse"`, "").Replace(samples[action])
@@ -115,8 +119,13 @@ func argsOf(action string, second bool) string {
 func TestRandomCalls(t *testing.T) {
 	m := &machine{t: t, up: rpctest.New(t)}
 	store := &swapped{}
-	for _, p := range propertyPolicies {
-		w := newWorld(t, setup{policy: p, up: m.up, ledger: store, now: func() time.Time { return m.now() }})
+	for i, p := range propertyPolicies {
+		// What is only watched must not matter: the next policy is, whether stricter or milder, and one that always fails.
+		shadow := propertyPolicies[(i+2)%len(propertyPolicies)]
+		if !strings.Contains(shadow, "\n") {
+			shadow = failing
+		}
+		w := newWorld(t, setup{policy: p, shadow: shadow, up: m.up, ledger: store, now: func() time.Time { return m.now() }})
 		m.worlds = append(m.worlds, w)
 	}
 	m.up.On("validate", "", func(rpctest.Request) rpctest.Answer {

@@ -7,6 +7,8 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -37,6 +39,7 @@ type world struct {
 // setup says how a world differs from the usual one. Zero values mean the program's defaults.
 type setup struct {
 	policy      string           // a profile's name, or a whole file
+	shadow      string           // a whole file that is only watched
 	wait        time.Duration    // of a question
 	deadline    time.Duration    // of one call to upstream; 0: the action's own
 	now         func() time.Time // legacy questions also end by the real clock
@@ -89,6 +92,19 @@ func newWorld(t testing.TB, s setup) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
+	book := policy.Fixed(p)
+	if s.shadow != "" {
+		dir := t.TempDir()
+		name, file := s.policy, filepath.Join(dir, "shadow.yaml")
+		if strings.Contains(name, "\n") {
+			name = filepath.Join(dir, "test.yaml")
+			writeFile(t, name, s.policy)
+		}
+		writeFile(t, file, s.shadow)
+		if book, err = policy.NewBook([]string{name}, nil, file); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if s.wait == 0 {
 		s.wait = time.Minute
 	}
@@ -103,7 +119,7 @@ func newWorld(t testing.TB, s setup) *world {
 		up = hurried{w.client, s.deadline}
 	}
 	log := slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	w.gate = &policy.Gate{Policy: policy.Fixed(p), Upstream: up, Ledger: s.ledger, Wait: s.wait, Now: s.now, Log: log}
+	w.gate = &policy.Gate{Policy: book, Upstream: up, Ledger: s.ledger, Wait: s.wait, Now: s.now, Log: log}
 	w.runner = &tools.Runner{Gate: w.gate, Rows: s.rows, Bytes: s.bytes, Simulated: s.simulated,
 		Command: func(action string, args []byte, _ bool) string {
 			return "sippet-mcp call " + action + " '" + string(args) + "'"
@@ -112,6 +128,13 @@ func newWorld(t testing.TB, s setup) *world {
 		t.Fatal(err)
 	}
 	return w
+}
+
+func writeFile(t testing.TB, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // listen serves the world over HTTP to one caller, and gives the URL.
