@@ -1,0 +1,153 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sippet-ai/sippet-mcp/policy/rules"
+	"github.com/sippet-ai/sippet-mcp/schemas"
+)
+
+func newPolicy(p *program) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "policy",
+		Short: "Write policies: check them, test them, and see what they would decide",
+		Long: `Write policies. A policy is a YAML file that says what an AI may do alone, what a
+person must agree to, and what never happens. Four are built in: ` + strings.Join(rules.Profiles, ", ") + `.
+Several hold together, and the strictest decides:
+
+  sippet-mcp stdio --policy desktop,quiet-hours.yaml
+
+None of these commands changes or runs anything.`,
+		Example: `  sippet-mcp policy lint quiet-hours.yaml
+  sippet-mcp policy test quiet-hours.yaml
+  sippet-mcp policy explain start_outbound_call '{"input":{"phoneNumber":"+442079460123"}}' --policy desktop,quiet-hours.yaml
+  sippet-mcp policy diff desktop desktop,quiet-hours.yaml --since 7d`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	c.AddCommand(newPolicyLint(p), newPolicyTest(p), newPolicyExplain(p), newPolicyDiff(p), newPolicySchema(p))
+	return c
+}
+
+func newPolicySchema(p *program) *cobra.Command {
+	return &cobra.Command{
+		Use:   "schema",
+		Short: "Print the JSON Schema of policy files, for editors",
+		Long: `Print the JSON Schema of policy files. An editor that knows YAML (such as VS Code
+with the YAML extension) then completes keys and marks wrong ones; begin a file
+with
+
+  # yaml-language-server: $schema=policy.schema.json`,
+		Example: "  sippet-mcp policy schema > policy.schema.json",
+		Args:    cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			_, err := p.out.Write(rules.Schema())
+			return err
+		},
+	}
+}
+
+// someFiles wants profiles or files.
+func someFiles(_ *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return fmt.Errorf("name policies: the paths of files, or of the built-in ones %s", strings.Join(rules.Profiles, ", "))
+	}
+	return nil
+}
+
+// policyFault is something that keeps a policy from being loaded.
+type policyFault struct {
+	File    string `json:"file,omitempty"`
+	Line    int    `json:"line,omitempty"`
+	Col     int    `json:"col,omitempty"`
+	Message string `json:"message"`
+	// Source is the line with a caret below the fault; empty where there is none.
+	Source string `json:"source,omitempty"`
+}
+
+// faultsOf takes apart what loading said.
+func faultsOf(err error) []policyFault {
+	var all interface{ Unwrap() []error }
+	var f *rules.Fault
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &all):
+		var out []policyFault
+		for _, e := range all.Unwrap() {
+			out = append(out, faultsOf(e)...)
+		}
+		return out
+	case errors.As(err, &f):
+		source := f.Source
+		if source == "" && f.Line > 0 {
+			source = sourceLine(f.File, f.Line, f.Col)
+		}
+		return []policyFault{{f.File, f.Line, f.Col, f.Message, source}}
+	}
+	return []policyFault{{Message: err.Error()}}
+}
+
+// sourceLine is a line of a file with a caret below the column; empty where it cannot be had.
+func sourceLine(file string, line, col int) string {
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		return ""
+	}
+	lines := strings.Split(string(raw), "\n")
+	if line > len(lines) || col < 1 {
+		return ""
+	}
+	text := []rune(strings.ReplaceAll(strings.TrimSuffix(lines[line-1], "\r"), "\t", " "))
+	at := min(col-1, len(text))
+	const before, most = 60, 110
+	if at > before && len(text) > most {
+		text, at = append([]rune("…"), text[at-before:]...), before+1
+	}
+	if len(text) > most {
+		text = append(text[:most], '…')
+	}
+	for i, r := range text {
+		if _, n := schemas.Clean(string(r)); n > 0 {
+			text[i] = '�' // as wide as what is shown in its place, so that the caret stands right
+		}
+	}
+	return "    " + string(text) + "\n    " + strings.Repeat(" ", at) + "^"
+}
+
+// show writes a fault for a person.
+func (f policyFault) show(p *program, paint func(code, s string) string) {
+	at := ""
+	switch {
+	case f.Line > 0:
+		at = fmt.Sprintf("%s:%d:%d: ", f.File, f.Line, f.Col)
+	case f.File != "":
+		at = f.File + ": "
+	}
+	fmt.Fprintf(p.out, "%s%s %s\n", paint(bold, schemas.Escape(at, 300)), paint(red, "error:"), schemas.Escape(f.Message, 1000))
+	if f.Source != "" {
+		for line := range strings.SplitSeq(f.Source, "\n") {
+			if strings.TrimSpace(line) == "^" {
+				line = paint(red, line)
+			}
+			fmt.Fprintln(p.out, line)
+		}
+	}
+}
+
+// policyNames takes names that are separated by commas.
+func policyNames(s string) []string {
+	var out []string
+	for name := range strings.SplitSeq(s, ",") {
+		if name = strings.TrimSpace(name); name != "" && !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+	}
+	return out
+}

@@ -1,0 +1,303 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sippet-ai/sippet-mcp/ledger"
+	"github.com/sippet-ai/sippet-mcp/policy/reach"
+	"github.com/sippet-ai/sippet-mcp/policy/rules"
+	"github.com/sippet-ai/sippet-mcp/rpc"
+	"github.com/sippet-ai/sippet-mcp/schemas"
+	"github.com/sippet-ai/sippet-mcp/tools"
+)
+
+type explainOptions struct {
+	connection
+	roles                    []string
+	caller, person, at, dest string
+	json                     bool
+}
+
+func newPolicyExplain(p *program) *cobra.Command {
+	o := &explainOptions{connection: connection{wait: 2 * time.Minute, rows: tools.DefaultRows, bytes: tools.DefaultBytes, logLevel: "warn"}}
+	c := &cobra.Command{
+		Use:   "explain ACTION [ARGUMENTS]",
+		Short: "Say what would be decided about a call, and why",
+		Long: `Say what would be decided about a call, and why: which rules match and which do
+not, what an exemption takes away, whom it would ring, what it takes from budgets
+and what is left of them. Nothing runs.
+
+It works without a key. A phone number is then looked up in the numbering plans
+that are built in; contacts are not looked up, and what rules say of their numbers
+is not known. State them with --destinations, or give a key or --sandbox: then
+the contacts are read, as they would be before a call, and Sippet is asked
+whether the call is valid.
+
+--caller takes the id of a token, too: its roles and its person hold where --as and
+--person say nothing. A token may bring a policy of its own: name it with --policy.`,
+		Example: `  sippet-mcp policy explain delete_contact '{"input":{"contactId":"0e6f1a52-4f0e-4a3b-9a87-1b6f0a0c9d11"}}' --policy team
+  sippet-mcp policy explain start_outbound_call '{"input":{"phoneNumber":"+442079460123"}}' --policy desktop,quiet-hours.yaml --as agent --at 2026-01-07T23:00:00Z
+  sippet-mcp policy explain start_bulk_outbound_call '{"input":{"groupId":"0e6f1a52-4f0e-4a3b-9a87-1b6f0a0c9d11"}}' --destinations 60`,
+		Args: func(_ *cobra.Command, args []string) error {
+			switch {
+			case len(args) == 0:
+				return errors.New("name an action, such as list_calls; see `sippet-mcp actions`")
+			case len(args) > 2:
+				return errors.New("give the arguments as one JSON object in quotes, such as '{\"page\":{\"limit\":5}}'")
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, args []string) error { return runPolicyExplain(c.Context(), p, o, args) },
+	}
+	f := c.Flags()
+	policyFlag(c, &o.policies)
+	f.StringSliceVar(&o.roles, "as", nil, "roles of the caller, comma-separated: "+strings.Join(rules.Roles, ", ")+", or your own")
+	f.StringVar(&o.caller, "caller", "", "who calls, or a token's id (default: you)")
+	f.StringVar(&o.person, "person", "", "the person behind the caller (default: you)")
+	f.StringVar(&o.at, "at", "", "when, such as 2026-01-07T23:00:00Z, or 2026-01-07T23:00 on this machine's clock (default: now)")
+	f.StringVar(&o.dest, "destinations", "", `whom it would ring: how many, numbers such as +442079460123,+33142685300, or a JSON list such as [{"number":"+442079460123"}]`)
+	f.BoolVar(&o.sandbox, "sandbox", false, "look contacts up in the simulated organisation, budgets in its ledger")
+	o.simulated.flags(c)
+	o.upstreamOptions.flags(c)
+	f.StringVar(&o.stateDir, "state-dir", "", stateDirHelp)
+	f.BoolVar(&o.json, "json", false, "write JSON, also on a terminal")
+	return c
+}
+
+// explained is what would be decided, as a pipe gets it.
+type explained struct {
+	Action  string        `json:"action"`
+	Policy  string        `json:"policy"`
+	Version string        `json:"version"`
+	At      time.Time     `json:"at"`
+	Caller  explainedFor  `json:"caller"`
+	Class   schemas.Class `json:"class"`
+	// Decision and Why are the policy's last word, Means says it in a sentence.
+	Decision rules.Decision `json:"decision"`
+	Why      string         `json:"why"`
+	Means    string         `json:"means"`
+	Default  rules.Decision `json:"default"`
+	Because  string         `json:"because"`
+	// Reach is nil where the action rings nobody.
+	Reach    *explainedReach   `json:"destinations,omitempty"`
+	Budgets  []explainedBudget `json:"budgets,omitempty"`
+	Hidden   []string          `json:"hidden,omitempty"`
+	Exempted []rules.Exempted  `json:"exempted,omitempty"`
+	Rules    []rules.Step      `json:"rules"`
+	Notes    []string          `json:"notes,omitempty"`
+}
+
+type explainedFor struct {
+	ID     string   `json:"id"`
+	Person string   `json:"person,omitempty"`
+	Roles  []string `json:"roles,omitempty"`
+}
+
+type explainedReach struct {
+	// Known says that numbers are those that would be rung, or as they were stated; else only Count counts.
+	Known   bool                `json:"known"`
+	Count   int                 `json:"count"`
+	Summary string              `json:"summary"`
+	Group   string              `json:"group,omitempty"`
+	List    []reach.Destination `json:"list,omitempty"`
+	lines   []string
+}
+
+type explainedBudget struct {
+	Budget string `json:"budget"`
+	Key    string `json:"key"`
+	Takes  int64  `json:"takes"`
+	Holds  int64  `json:"holds"`
+	// Left is what is left now; absent where there is no ledger to ask.
+	Left *int64 `json:"left,omitempty"`
+	// Full says when it is full again.
+	Full *time.Time `json:"full,omitempty"`
+}
+
+func runPolicyExplain(ctx context.Context, p *program, o *explainOptions, args []string) error {
+	pol, err := rules.Load(o.policies...)
+	if err != nil {
+		return err
+	}
+	if o.simulated.changed() && !o.sandbox {
+		return errors.New("--sandbox-db, -seed, -speed and -scale need --sandbox")
+	}
+	action, err := schemas.Find(args[0])
+	if err != nil {
+		return errors.New(err.(*schemas.Error).Message)
+	}
+	f := rules.Facts{Now: time.Now()}
+	if f.Now, err = momentOf(o.at, f.Now); err != nil {
+		return err
+	}
+	out := explained{Action: action.Name, Class: action.Class, Policy: pol.Name(), Version: pol.Version(), At: f.Now, Notes: pol.Notes()}
+	f.Caller = o.whose(ctx, p, &out)
+	raw := []byte(nil)
+	if len(args) > 1 {
+		raw = []byte(args[1])
+	}
+	if f.Payload, err = action.Check(raw, schemas.Limits{Now: f.Now, Hidden: hiddenOf(pol, action, f.Caller)}); err != nil {
+		var e *schemas.Error
+		if errors.As(err, &e) {
+			showError(p.err, e)
+			return exitCodes[e.Outcome]
+		}
+		return err
+	}
+	if reach.Rings(action) {
+		if f.Reach, err = o.reach(ctx, p, &out, f); err != nil {
+			return err
+		}
+	}
+	e := pol.Explain(f)
+	out.Caller = explainedFor{f.Caller.ID, f.Caller.Person, f.Caller.Roles}
+	out.Decision, out.Why, out.Means, out.Default, out.Because = e.Decision, e.Why, means[e.Decision], e.Default, e.Because
+	out.Hidden, out.Exempted, out.Rules = e.Hidden, e.Exempted, e.Steps
+	o.budgets(ctx, p, &out, e.Debits)
+	if o.json || !p.outTerminal {
+		return writeJSON(p.out, out)
+	}
+	out.show(p)
+	return nil
+}
+
+// means says what a decision is to the people who meet it.
+var means = map[rules.Decision]string{
+	rules.Allow:    "it runs at once, and nobody is asked",
+	rules.Validate: "it runs once Sippet itself finds nothing wrong with it, and nobody is asked",
+	rules.Confirm:  "the person behind the caller must say yes first",
+	rules.Approve:  "somebody else than the person behind the caller must say yes first",
+	rules.Deny:     "it does not run, whoever says yes",
+}
+
+func momentOf(s string, now time.Time) (time.Time, error) {
+	if s == "" {
+		return now, nil
+	}
+	if t, err := time.ParseInLocation("2006-01-02T15:04", s, time.Local); err == nil {
+		return t, nil
+	}
+	if t, err := time.Parse(time.RFC3339, s); err == nil {
+		return t, nil
+	}
+	return now, fmt.Errorf("--at: %q is no time: give one such as 2026-01-07T23:00:00Z, or 2026-01-07T23:00 on this machine's clock", s)
+}
+
+// hiddenOf are the fields of the action's records that the caller must not see.
+func hiddenOf(pol *rules.Policy, a *schemas.Action, c rules.Caller) map[string]bool {
+	out := map[string]bool{}
+	for _, h := range pol.Hidden(a, c) {
+		if resource, field, _ := strings.Cut(h, "."); a.Resource != nil && resource == a.Resource.Name {
+			out[field] = true
+		}
+	}
+	return out
+}
+
+// whose says who calls; a token's id stands for what the token allows.
+func (o *explainOptions) whose(ctx context.Context, p *program, out *explained) rules.Caller {
+	c := rules.Caller{ID: o.caller, Person: o.person, Roles: o.roles}
+	if c.ID == "" {
+		c.ID = me()
+		if c.Person == "" {
+			c.Person = me()
+		}
+	}
+	o.look(ctx, p, out, func(l *ledger.SQLite) error {
+		if f, err := l.Frozen(ctx); err == nil && f != nil && out.Class != schemas.Read && out.Action != ledger.HangUp {
+			out.Notes = append(out.Notes, "everything but reads and hanging up is stopped now by "+f.By+": until it is resumed this does not run, whatever the policy says")
+		}
+		all, err := l.Tokens(ctx)
+		for _, t := range all {
+			if t.ID != o.caller {
+				continue
+			}
+			if c.Person == "" {
+				c.Person = t.Person
+			}
+			if c.Roles == nil {
+				c.Roles = t.Roles
+			}
+			if t.Policy != "" {
+				out.Notes = append(out.Notes, "the token brings a policy of its own, which holds too: "+t.Policy+"; name it with --policy")
+			}
+			if !t.Live(time.Now()) {
+				out.Notes = append(out.Notes, "the token is expired or revoked: nobody is let in with it")
+			}
+		}
+		return err
+	})
+	return c
+}
+
+// look asks the ledger where there is one. What goes wrong with it is a note: the policy can be explained without.
+func (o *explainOptions) look(ctx context.Context, p *program, out *explained, do func(*ledger.SQLite) error) bool {
+	at := ledgerOptions{o.stateDir, o.sandbox}
+	if !at.there() {
+		return false
+	}
+	if err := at.reading(ctx, p, do); err != nil {
+		out.Notes = append(out.Notes, "the ledger could not be asked: "+err.Error())
+		return false
+	}
+	return true
+}
+
+// there reports whether there is a ledger, and makes nothing.
+func (o *ledgerOptions) there() bool {
+	dir := o.stateDir
+	if dir == "" {
+		base, err := os.UserConfigDir()
+		if err != nil {
+			return false
+		}
+		dir = filepath.Join(base, "sippet-mcp")
+	}
+	return hasLedger(ledgerDir(dir, o.sandbox))
+}
+
+func (o *explainOptions) budgets(ctx context.Context, p *program, out *explained, debits []ledger.Debit) {
+	for _, d := range debits {
+		out.Budgets = append(out.Budgets, explainedBudget{Budget: d.Budget, Key: d.Key, Takes: d.Cost, Holds: d.Burst})
+		if d.Cost > d.Burst {
+			out.Notes = append(out.Notes, fmt.Sprintf("the budget %s never holds more than %d, so it refuses this call, which takes %d", d.Budget, d.Burst, d.Cost))
+		}
+	}
+	if debits == nil {
+		return
+	}
+	asked := o.look(ctx, p, out, func(l *ledger.SQLite) error {
+		for i, d := range debits {
+			left, refill, err := l.Left(ctx, d)
+			if err != nil {
+				return err
+			}
+			b := &out.Budgets[i]
+			b.Left = &left
+			if refill > 0 {
+				full := time.Now().Add(refill).Round(time.Second)
+				b.Full = &full
+			}
+			if left < d.Cost && d.Cost <= d.Burst {
+				out.Notes = append(out.Notes, fmt.Sprintf("the budget %s has %d left, so it refuses this call now, which takes %d", d.Budget, left, d.Cost))
+			}
+		}
+		return nil
+	})
+	if asked && o.at != "" {
+		out.Notes = append(out.Notes, "what is left of budgets is as of now, not as of --at")
+	}
+}
+
+// hasKey reports whether a live organisation can be asked.
+func (o *explainOptions) hasKey(p *program) bool {
+	return o.keyFile != "" || rpc.Key(p.env("SIPPET_SECRET_KEY")) != ""
+}

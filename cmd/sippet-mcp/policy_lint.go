@@ -1,0 +1,112 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sippet-ai/sippet-mcp/policy/rules"
+	"github.com/sippet-ai/sippet-mcp/schemas"
+)
+
+func newPolicyLint(p *program) *cobra.Command {
+	return &cobra.Command{
+		Use:   "lint FILE...",
+		Short: "Find what is wrong in policies, and what cannot be meant",
+		Long: `Find what is wrong in policies: each file alone, and all that are named together,
+as --policy would load them.
+
+An error keeps a policy from being used, and the exit code is 1. A note is about
+what does no harm and cannot be meant: a rule that never matches or never
+matters, a list or budget that no rule uses, a role that nothing else names, an
+exemption that has run out. Notes alone leave the exit code 0.`,
+		Example: `  sippet-mcp policy lint quiet-hours.yaml
+  sippet-mcp policy lint desktop quiet-hours.yaml     each alone, and both together`,
+		Args: someFiles,
+		RunE: func(_ *cobra.Command, args []string) error { return runPolicyLint(p, args) },
+	}
+}
+
+// linted is what was found, as a pipe gets it.
+type linted struct {
+	OK     bool            `json:"ok"`
+	Errors []policyFault   `json:"errors"`
+	Notes  []rules.Finding `json:"notes"`
+}
+
+func runPolicyLint(p *program, names []string) error {
+	out := lint(names)
+	if !p.outTerminal {
+		if err := writeJSON(p.out, out); err != nil {
+			return err
+		}
+	} else {
+		out.show(p, names)
+	}
+	if !out.OK {
+		return exitCode(1)
+	}
+	return nil
+}
+
+// lint looks at each policy alone, and at all of them together.
+func lint(names []string) linted {
+	out := linted{Errors: []policyFault{}, Notes: []rules.Finding{}}
+	note := func(pol *rules.Policy) {
+		for _, f := range pol.Lint() {
+			if !slices.Contains(out.Notes, f) {
+				out.Notes = append(out.Notes, f)
+			}
+		}
+	}
+	for _, name := range names {
+		pol, err := rules.Load(name)
+		if err != nil {
+			out.Errors = append(out.Errors, faultsOf(err)...)
+			continue
+		}
+		if len(names) == 1 || !pol.Bare() {
+			note(pol)
+		}
+		if len(names) == 1 && pol.Bare() {
+			out.Notes = append(out.Notes, rules.Finding{Policy: pol.Name(), Line: 1, Col: 1,
+				Message: "this file has no defaults, so alone it denies everything: name it with another, such as --policy desktop," + name})
+		}
+		for _, n := range pol.Notes() {
+			out.Notes = append(out.Notes, rules.Finding{Policy: pol.Name(), Message: n})
+		}
+	}
+	if len(names) > 1 && len(out.Errors) == 0 {
+		if pol, err := rules.Load(names...); err != nil {
+			out.Errors = append(out.Errors, faultsOf(err)...)
+		} else {
+			note(pol)
+		}
+	}
+	out.OK = len(out.Errors) == 0
+	return out
+}
+
+func (l *linted) show(p *program, names []string) {
+	paint := painter(p)
+	for _, f := range l.Errors {
+		f.show(p, paint)
+	}
+	for _, n := range l.Notes {
+		at := ""
+		if n.Line > 0 {
+			at = fmt.Sprintf("%s:%d:%d: ", n.Policy, n.Line, n.Col)
+		}
+		fmt.Fprintf(p.out, "%s%s %s\n", paint(bold, schemas.Escape(at, 300)), paint(yellow, "note:"), schemas.Escape(n.Message, 1000))
+	}
+	switch what := strings.Join(names, ", "); {
+	case !l.OK:
+		fmt.Fprintf(p.out, "\n%s, %s\n", paint(red, count(int64(len(l.Errors)), "error")), count(int64(len(l.Notes)), "note"))
+	case len(l.Notes) > 0:
+		fmt.Fprintf(p.out, "\n%s: it can be used; %s\n", schemas.Escape(what, 200), count(int64(len(l.Notes)), "note"))
+	default:
+		fmt.Fprintf(p.out, "%s: %s\n", schemas.Escape(what, 200), paint(green, "nothing wrong"))
+	}
+}

@@ -1,0 +1,218 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sippet-ai/sippet-mcp/policy"
+	"github.com/sippet-ai/sippet-mcp/policy/reach"
+	"github.com/sippet-ai/sippet-mcp/policy/rules"
+	"github.com/sippet-ai/sippet-mcp/schemas"
+)
+
+// reach says whom the call would ring: as it was stated, as the gate finds out, or as far as the arguments tell.
+func (o *explainOptions) reach(ctx context.Context, p *program, out *explained, f rules.Facts) (*reach.Set, error) {
+	if o.dest != "" {
+		s, known, err := statedReach(ctx, o.dest)
+		if err != nil {
+			return nil, err
+		}
+		out.Reach = reachShown(s, known)
+		if !known {
+			out.Notes = append(out.Notes, "only how many people it would ring was stated: a rule about their numbers that cannot be decided denies")
+		}
+		return s, nil
+	}
+	s, fault, unknown := reachOf(ctx, f.Payload)
+	switch {
+	case fault != nil:
+		out.Notes = append(out.Notes, "the call would be refused before anything is decided: "+sentence(fault))
+		return s, nil
+	case !unknown:
+		out.Reach = reachShown(s, true)
+		return s, nil
+	case !o.sandbox && !o.hasKey(p):
+		out.Reach = reachShown(s, false)
+		out.Notes = append(out.Notes, "the contacts were not looked up: what is decided by their numbers is not known. Give a key or --sandbox, or state whom it rings with --destinations")
+		return s, nil
+	}
+	found, notes, err := o.asTheGate(ctx, p, f)
+	out.Notes = append(out.Notes, notes...)
+	if err != nil {
+		return nil, err
+	}
+	if found != nil {
+		out.Reach = reachShown(found, true)
+		return found, nil
+	}
+	out.Reach = reachShown(s, false)
+	return s, nil
+}
+
+// errNotAsked says that contacts were left alone.
+var errNotAsked = errors.New("contacts are not looked up here")
+
+// reachOf gives whom a call rings as far as its arguments tell. unknown says that contacts are named: of them it gives the
+// ids. A fault says why the call cannot ring anybody.
+func reachOf(ctx context.Context, p *schemas.Payload) (s *reach.Set, fault *schemas.Error, unknown bool) {
+	asked := false
+	s, fault = reach.Of(ctx, p, func(context.Context, *schemas.Payload) (json.RawMessage, error) {
+		asked = true
+		return nil, errNotAsked
+	})
+	if !asked {
+		return s, fault, false
+	}
+	in, _ := p.Args["input"].(map[string]any)
+	s = &reach.Set{}
+	for _, target := range p.Action.Targets {
+		ids, many := in[target].([]any)
+		if !many && in[target] != nil {
+			ids = []any{in[target]}
+		}
+		for _, v := range ids {
+			id, _ := v.(string)
+			s.List = append(s.List, reach.Destination{Contact: strings.ToLower(id)})
+		}
+	}
+	s.Count = len(s.List)
+	if n, ok := in["contactLimit"].(json.Number); ok {
+		if most, err := n.Int64(); err == nil && most > 0 {
+			s.Count = int(min(most, int64(s.Count)))
+		}
+	}
+	return s, nil, true
+}
+
+// statedReach reads --destinations. known says that numbers were stated.
+func statedReach(ctx context.Context, text string) (s *reach.Set, known bool, err error) {
+	text = strings.TrimSpace(text)
+	if n, err := strconv.Atoi(text); err == nil && !strings.HasPrefix(text, "+") {
+		if n < 0 || n > reach.Max {
+			return nil, false, fmt.Errorf("--destinations: %d is no number of people from 0 to %d", n, reach.Max)
+		}
+		return &reach.Set{Group: "stated", Count: n}, false, nil
+	}
+	var list []reach.Destination
+	if strings.HasPrefix(text, "[") {
+		if list, err = destinationList([]byte(text)); err != nil {
+			return nil, false, err
+		}
+	} else {
+		for number := range strings.SplitSeq(text, ",") {
+			list = append(list, reach.Destination{Number: strings.TrimSpace(number)})
+		}
+	}
+	for i := range list {
+		d := &list[i]
+		if d.Kind != "" && !slices.Contains(reach.Kinds, d.Kind) {
+			return nil, false, fmt.Errorf("--destinations: unknown kind of number %q, valid: %s", d.Kind, join(reach.Kinds))
+		}
+		if d.Number == "" || d.Kind != "" {
+			continue
+		}
+		found, err := destinationOf(ctx, d.Number)
+		if err != nil {
+			return nil, false, err
+		}
+		if d.Kind = found.Kind; d.Country == "" {
+			d.Country = found.Country
+		}
+	}
+	return &reach.Set{List: list, Count: len(list)}, true, nil
+}
+
+// destinationList reads a JSON list of records, or of numbers.
+func destinationList(text []byte) ([]reach.Destination, error) {
+	var numbers []string
+	if json.Unmarshal(text, &numbers) == nil {
+		var list []reach.Destination
+		for _, n := range numbers {
+			list = append(list, reach.Destination{Number: n})
+		}
+		return list, nil
+	}
+	var list []reach.Destination
+	d := json.NewDecoder(strings.NewReader(string(text)))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&list); err != nil || d.More() {
+		return nil, errors.New(`--destinations: give a list such as [{"number":"+442079460123","country":"GB","kind":"fixed_line"}]; contact and name are the other keys`)
+	}
+	return list, nil
+}
+
+// destinationOf looks a number up as the gate does.
+func destinationOf(ctx context.Context, number string) (d reach.Destination, err error) {
+	a, err := schemas.Find("start_outbound_call")
+	if err != nil {
+		return d, err
+	}
+	args, _ := json.Marshal(map[string]any{"input": map[string]any{"phoneNumber": number}})
+	p, err := a.Check(args, schemas.Limits{})
+	var wrong *schemas.Error
+	if err == nil {
+		var s *reach.Set
+		if s, wrong, _ = reachOf(ctx, p); wrong == nil && s != nil && len(s.List) == 1 {
+			return s.List[0], nil
+		}
+	}
+	if errors.As(err, &wrong) || wrong != nil {
+		return d, fmt.Errorf("--destinations: %s: %s", schemas.Escape(number, 30), sentence(wrong))
+	}
+	return d, err
+}
+
+// sentence is an error with its first detail, or without.
+func sentence(e *schemas.Error) string {
+	if len(e.Details) > 0 {
+		return e.Message + " (" + strings.TrimPrefix(e.Details[0].Path+": ", ": ") + e.Details[0].Message + ")"
+	}
+	return e.Message
+}
+
+// asTheGate resolves contacts over the connection, by the gate's own road. nil where that says nothing of whom it rings.
+func (o *explainOptions) asTheGate(ctx context.Context, p *program, f rules.Facts) (*reach.Set, []string, error) {
+	log, err := newLogger(p, o.logLevel)
+	if err != nil {
+		return nil, nil, err
+	}
+	c, err := o.open(ctx, p, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer c.close()
+	gate := c.runner.Gate
+	gate.Now = func() time.Time { return f.Now }
+	// The reads are this person's, on whosever behalf it is asked.
+	who := local("terminal")
+	who.ID, who.Person, who.Roles = f.Caller.ID, f.Caller.Person, f.Caller.Roles
+	e := gate.Explain(ctx, policy.Call{Caller: who, Payload: f.Payload})
+	switch {
+	case e.Fault == nil || e.Fault.Outcome == schemas.Denied && e.Reach != nil:
+		return e.Reach, nil, nil
+	case e.Reach != nil:
+		return e.Reach, []string{"Sippet refuses the call: " + sentence(e.Fault)}, nil
+	case e.Verdict.Decision == rules.Deny:
+		return nil, []string{"the contacts were not looked up: the call is denied whoever they are"}, nil
+	}
+	return nil, []string{"whom it would ring could not be found out: " + sentence(e.Fault)}, nil
+}
+
+func reachShown(s *reach.Set, known bool) *explainedReach {
+	out := &explainedReach{Known: known, Count: s.Count, Group: s.Group, List: s.List}
+	switch {
+	case known:
+		out.Summary, out.lines = s.Summary(), s.Lines(10)
+	case s.Group == "stated":
+		out.Group, out.Summary = "", count(int64(s.Count), "destination")+", as stated"
+	default:
+		out.Summary = count(int64(s.Count), "contact") + ", not looked up"
+	}
+	return out
+}

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sippet-ai/sippet-mcp/policy/rules"
+	"github.com/sippet-ai/sippet-mcp/schemas"
+)
+
+// decisionColour is green where nobody is asked, yellow where somebody is, red where nothing runs.
+func decisionColour(d rules.Decision) string {
+	switch d {
+	case rules.Allow, rules.Validate:
+		return green
+	case rules.Confirm, rules.Approve:
+		return yellow
+	}
+	return red
+}
+
+// show writes an explanation for a person.
+func (e *explained) show(p *program) {
+	paint, w := painter(p), p.out
+	fmt.Fprintf(w, "%s: %s\n", paint(bold, e.Action), paint(decisionColour(e.Decision), e.Decision.String()))
+	fmt.Fprintf(w, "  %s.\n", upper(e.Means))
+	fmt.Fprintf(w, "  Why: %s.\n\n", schemas.Escape(e.Why, 1000))
+
+	who := schemas.Escape(e.Caller.ID, 80)
+	if e.Caller.Person != "" && e.Caller.Person != e.Caller.ID {
+		who += " of " + schemas.Escape(e.Caller.Person, 80)
+	}
+	roles := "no roles"
+	if len(e.Caller.Roles) > 0 {
+		roles = "roles " + schemas.Escape(strings.Join(e.Caller.Roles, ", "), 200)
+	}
+	fmt.Fprintf(w, "caller    %s, %s\n", who, roles)
+	fmt.Fprintf(w, "time      %s\n", e.At.Local().Format("Mon 2 Jan 2006 15:04 MST"))
+	fmt.Fprintf(w, "policy    %s (version %s)\n", schemas.Escape(e.Policy, 200), e.Version)
+	fmt.Fprintf(w, "default   %s (%s)\n", e.Default, schemas.Escape(e.Because, 300))
+	if e.Reach != nil {
+		fmt.Fprintf(w, "rings     %s\n", schemas.Escape(e.Reach.Summary, 300))
+		for _, l := range e.Reach.lines {
+			fmt.Fprintf(w, "            %s\n", l)
+		}
+		if more := len(e.Reach.List) - len(e.Reach.lines); more > 0 && e.Reach.Known {
+			fmt.Fprintf(w, "            and %d more\n", more)
+		}
+	}
+	for _, b := range e.Budgets {
+		left := "what is left is not known: there is no ledger here yet"
+		if b.Left != nil {
+			left = fmt.Sprintf("%d of %d left", *b.Left, b.Holds)
+			if b.Full != nil {
+				left += ", full again " + localTime(*b.Full, time.Now())
+			}
+			if *b.Left < b.Takes {
+				left = paint(red, left+": not enough")
+			}
+		}
+		fmt.Fprintf(w, "budget    %s (%s): takes %d; %s\n", schemas.Escape(b.Budget, 100), schemas.Escape(b.Key, 100), b.Takes, left)
+	}
+	if len(e.Hidden) > 0 {
+		fmt.Fprintf(w, "hidden    %s\n", strings.Join(e.Hidden, ", "))
+	}
+	e.showRules(p, paint)
+	for _, n := range e.Notes {
+		fmt.Fprintf(w, "\n%s %s\n", paint(yellow, "note:"), schemas.Escape(n, 1000))
+	}
+}
+
+// fates are the states of rules in the order in which they matter, and how each is said.
+var fates = []struct {
+	state        rules.State
+	said, colour string
+}{
+	{rules.Matched, "matches", green},
+	{rules.Failed, "cannot be decided", red},
+	{rules.Exempt, "exempt", yellow},
+	{rules.NotWhen, "condition is false", faint},
+	{rules.NotCaller, "for other roles", faint},
+}
+
+func (e *explained) showRules(p *program, paint func(code, s string) string) {
+	if len(e.Rules) == 0 {
+		fmt.Fprintf(p.out, "\nThe policy has no rules.\n")
+		return
+	}
+	shown := 0
+	fmt.Fprintln(p.out)
+	for _, f := range fates {
+		for _, s := range e.Rules {
+			if s.State != f.state {
+				continue
+			}
+			shown++
+			what := s.Reason
+			if s.Detail != "" {
+				what += " — " + s.Detail
+			}
+			fmt.Fprintf(p.out, "%s  %s: %s\n", paint(f.colour, fmt.Sprintf("%-18s", f.said)), paint(bold, s.Rule), s.Does)
+			fmt.Fprintf(p.out, "%-18s  %s\n", "", paint(faint, fmt.Sprintf("%s (%s:%d)", schemas.Escape(what, 600), schemas.Escape(s.Policy, 100), s.Line)))
+			if i := slices.IndexFunc(e.Exempted, func(x rules.Exempted) bool { return x.Rule == s.Rule }); i >= 0 && s.State == rules.Exempt {
+				fmt.Fprintf(p.out, "%-18s  %s\n", "", paint(faint, "until "+e.Exempted[i].Until))
+			}
+		}
+	}
+	if others := len(e.Rules) - shown; others > 0 {
+		fmt.Fprintf(p.out, "%s about other actions\n", count(int64(others), "rule"))
+	}
+}
+
+// upper begins a sentence.
+func upper(s string) string {
+	if s == "" {
+		return s
+	}
+	return strings.ToUpper(s[:1]) + s[1:]
+}
