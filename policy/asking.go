@@ -103,6 +103,7 @@ func (g *Gate) Withdraw(ctx context.Context, c Call) *schemas.Error {
 	ctx = context.WithoutCancel(ctx)
 	p := g.pass(c)
 	p.revoke(ctx)
+	p.note(Answer{Err: &schemas.Error{Outcome: schemas.Denied}}, 0)
 	if prior, err := p.prior(ctx); err == nil && prior != nil && prior.State == ledger.Unknown {
 		return p.priorFault(prior)
 	}

@@ -104,8 +104,8 @@ func (p *pass) decide(ctx context.Context) *schemas.Error {
 	for _, e := range p.verdict.Exempted {
 		p.txn.Exempted = append(p.txn.Exempted, e.Rule+": "+e.Reason)
 	}
-	for _, d := range p.verdict.Debits {
-		p.txn.Debits = append(p.txn.Debits, ledger.Debit(d))
+	if a.Name != ledger.HangUp { // no budget keeps a call going
+		p.txn.Debits = p.verdict.Debits
 	}
 	if shadow := p.Policy.Shadow(); shadow != nil {
 		if v := shadow.Decide(facts); v.Decision != p.verdict.Decision {
