@@ -31,8 +31,8 @@ names or files, several separated by commas. The audit is only read.
 Each call counts once, with the time at which it was made and the roles that its
 token has. Not known is
   - what a call asked for, where somebody was erased or nothing was kept
-  - the numbers of contacts: a call to contacts is compared where both policies ask
-    the same about numbers, and marked; else it is not compared
+  - the numbers of contacts: a call to contacts is compared, and marked, where both
+    policies ask the same about numbers or one denies it whatever they are
   - the roles of a caller whose token is gone: none are assumed
 What was not compared is counted, with the reason. What is left of budgets is not
 looked at: only decisions are compared, and which fields would be hidden.`,
@@ -88,7 +88,7 @@ type policyMove struct {
 	Rule   string `json:"rule"`
 	OldWhy string `json:"oldWhy"`
 	NewWhy string `json:"newWhy"`
-	// Uncertain says that it holds unless a rule about numbers, which both have, decides.
+	// Uncertain says that it holds unless a rule about numbers decides, and the numbers are not known.
 	Uncertain bool `json:"uncertain,omitempty"`
 }
 
@@ -172,7 +172,8 @@ func (d *differ) call(r *ledger.Record) bool {
 			return false
 		}
 	case ledger.PhaseRefused:
-		if r.Outcome == schemas.Declined {
+		// Without a request it only says that a question was withdrawn.
+		if r.Outcome == schemas.Declined || r.Request == "" {
 			return false
 		}
 	default:
@@ -198,12 +199,12 @@ func (d *differ) record(ctx context.Context, r *ledger.Record) {
 	}
 	d.out.Calls++
 	f, reason := d.facts(r)
-	uncertain := false
+	uncertain, alike := false, true
 	if reason == "" {
-		uncertain, reason = d.whom(ctx, &f)
+		uncertain, alike, reason = d.whom(ctx, &f)
 	}
 	before, after := d.before.Explain(f), d.after.Explain(f)
-	if uncertain && (undecided(before) || undecided(after)) {
+	if uncertain && (undecided(before) || undecided(after) || !alike && before.Decision < rules.Deny && after.Decision < rules.Deny) {
 		reason = notWhom
 	}
 	if reason != "" {
@@ -281,21 +282,19 @@ func (d *differ) caller(r *ledger.Record) rules.Caller {
 	return rules.Caller{ID: name, Person: name} // at this machine, without roles
 }
 
-// whom finds out whom a call would ring, as far as that can be known without asking anybody.
-func (d *differ) whom(ctx context.Context, f *rules.Facts) (uncertain bool, reason string) {
+// whom finds out whom a call would ring, as far as that can be known without asking anybody. It is uncertain where rules
+// ask for numbers that are not known; alike says that those of both policies ask the same.
+func (d *differ) whom(ctx context.Context, f *rules.Facts) (uncertain, alike bool, reason string) {
 	s, fault, unknown := reachOf(ctx, f.Payload)
 	f.Reach = s
 	switch {
 	case fault != nil:
-		return false, notRung
+		return false, true, notRung
 	case !unknown:
-		return false, ""
+		return false, true, ""
 	}
 	before, after := d.before.Whom(f.Payload.Action), d.after.Whom(f.Payload.Action)
-	if !slices.Equal(before, after) {
-		return false, notWhom
-	}
-	return len(before) > 0, ""
+	return len(before)+len(after) > 0, slices.Equal(before, after), ""
 }
 
 func undecided(e rules.Explanation) bool {
@@ -332,7 +331,7 @@ func (d *policyDiff) show(p *program) {
 			fmt.Fprintf(w, "and %d earlier ones; a pipe gets all\n", more)
 		}
 		if slices.ContainsFunc(shown, func(m policyMove) bool { return m.Uncertain }) {
-			fmt.Fprintln(w, "* it rings contacts, whose numbers are not kept: so it is, unless a rule about numbers that both policies have decides")
+			fmt.Fprintln(w, "* it rings contacts, whose numbers are not kept: so it is, unless a rule about numbers decides")
 		}
 		fmt.Fprintln(w)
 	}

@@ -84,8 +84,10 @@ type explained struct {
 	Decision rules.Decision `json:"decision"`
 	Why      string         `json:"why"`
 	Means    string         `json:"means"`
-	Default  rules.Decision `json:"default"`
-	Because  string         `json:"because"`
+	// Uncertain says that rules ask about numbers that are not known here: the gate may decide otherwise.
+	Uncertain bool           `json:"uncertain,omitempty"`
+	Default   rules.Decision `json:"default"`
+	Because   string         `json:"because"`
 	// Reach is nil where the action rings nobody.
 	Reach    *explainedReach   `json:"destinations,omitempty"`
 	Budgets  []explainedBudget `json:"budgets,omitempty"`
@@ -153,7 +155,7 @@ func runPolicyExplain(ctx context.Context, p *program, o *explainOptions, args [
 		return err
 	}
 	if reach.Rings(action) {
-		if f.Reach, err = o.reach(ctx, p, &out, f); err != nil {
+		if f.Reach, err = o.reach(ctx, p, pol, &out, f); err != nil {
 			return err
 		}
 	}

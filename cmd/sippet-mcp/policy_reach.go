@@ -17,15 +17,16 @@ import (
 )
 
 // reach says whom the call would ring: as it was stated, as the gate finds out, or as far as the arguments tell.
-func (o *explainOptions) reach(ctx context.Context, p *program, out *explained, f rules.Facts) (*reach.Set, error) {
+func (o *explainOptions) reach(ctx context.Context, p *program, pol *rules.Policy, out *explained, f rules.Facts) (*reach.Set, error) {
 	if o.dest != "" {
 		s, known, err := statedReach(ctx, o.dest)
 		if err != nil {
 			return nil, err
 		}
 		out.Reach = reachShown(s, known)
-		if !known {
-			out.Notes = append(out.Notes, "only how many people it would ring was stated: a rule about their numbers that cannot be decided denies")
+		if asks := len(pol.Whom(f.Payload.Action)) > 0; !known && asks {
+			out.Uncertain = true
+			out.Notes = append(out.Notes, "only how many people it would ring was stated, and rules ask about their numbers: with these it may be decided otherwise. Of a group nobody knows more than how many they are; so then this is right")
 		}
 		return s, nil
 	}
@@ -39,13 +40,19 @@ func (o *explainOptions) reach(ctx context.Context, p *program, out *explained, 
 		return s, nil
 	case !o.sandbox && !o.hasKey(p):
 		out.Reach = reachShown(s, false)
-		out.Notes = append(out.Notes, "the contacts were not looked up: what is decided by their numbers is not known. Give a key or --sandbox, or state whom it rings with --destinations")
+		note := "the contacts were not looked up, and no rule asks for their numbers"
+		if out.Uncertain = len(pol.Whom(f.Payload.Action)) > 0; out.Uncertain {
+			note = "the contacts were not looked up, and rules ask for their numbers: with these it may be decided otherwise. Give a key or --sandbox, or state whom it rings with --destinations"
+		}
+		out.Notes = append(out.Notes, note)
 		return s, nil
 	}
-	found, notes, err := o.asTheGate(ctx, p, f)
-	out.Notes = append(out.Notes, notes...)
+	found, note, uncertain, err := o.asTheGate(ctx, p, f)
 	if err != nil {
 		return nil, err
+	}
+	if out.Uncertain = uncertain; note != "" {
+		out.Notes = append(out.Notes, note)
 	}
 	if found != nil {
 		out.Reach = reachShown(found, true)
@@ -170,21 +177,22 @@ func destinationOf(ctx context.Context, number string) (d reach.Destination, err
 
 // sentence is an error with its first detail, or without.
 func sentence(e *schemas.Error) string {
-	if len(e.Details) > 0 {
+	if len(e.Details) > 0 && !strings.Contains(e.Message, e.Details[0].Message) {
 		return e.Message + " (" + strings.TrimPrefix(e.Details[0].Path+": ", ": ") + e.Details[0].Message + ")"
 	}
 	return e.Message
 }
 
-// asTheGate resolves contacts over the connection, by the gate's own road. nil where that says nothing of whom it rings.
-func (o *explainOptions) asTheGate(ctx context.Context, p *program, f rules.Facts) (*reach.Set, []string, error) {
+// asTheGate resolves contacts over the connection, by the gate's own road. nil where that says nothing of whom it rings;
+// uncertain where it should have.
+func (o *explainOptions) asTheGate(ctx context.Context, p *program, f rules.Facts) (s *reach.Set, note string, uncertain bool, err error) {
 	log, err := newLogger(p, o.logLevel)
 	if err != nil {
-		return nil, nil, err
+		return nil, "", true, err
 	}
 	c, err := o.open(ctx, p, log)
 	if err != nil {
-		return nil, nil, err
+		return nil, "", true, err
 	}
 	defer c.close()
 	gate := c.runner.Gate
@@ -195,13 +203,15 @@ func (o *explainOptions) asTheGate(ctx context.Context, p *program, f rules.Fact
 	e := gate.Explain(ctx, policy.Call{Caller: who, Payload: f.Payload})
 	switch {
 	case e.Fault == nil || e.Fault.Outcome == schemas.Denied && e.Reach != nil:
-		return e.Reach, nil, nil
+		return e.Reach, "", false, nil
 	case e.Reach != nil:
-		return e.Reach, []string{"Sippet refuses the call: " + sentence(e.Fault)}, nil
+		return e.Reach, "Sippet refuses the call: " + sentence(e.Fault), false, nil
 	case e.Verdict.Decision == rules.Deny:
-		return nil, []string{"the contacts were not looked up: the call is denied whoever they are"}, nil
+		return nil, "the contacts were not looked up: the call is denied whoever they are", false, nil
+	case e.Fault.Outcome == schemas.Frozen:
+		return nil, "the contacts were not looked up: everything is stopped", true, nil
 	}
-	return nil, []string{"whom it would ring could not be found out: " + sentence(e.Fault)}, nil
+	return nil, "whom it would ring could not be found out: " + sentence(e.Fault), true, nil
 }
 
 func reachShown(s *reach.Set, known bool) *explainedReach {

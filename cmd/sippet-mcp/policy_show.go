@@ -24,7 +24,11 @@ func decisionColour(d rules.Decision) string {
 // show writes an explanation for a person.
 func (e *explained) show(p *program) {
 	paint, w := painter(p), p.out
-	fmt.Fprintf(w, "%s: %s\n", paint(bold, e.Action), paint(decisionColour(e.Decision), e.Decision.String()))
+	sure := ""
+	if e.Uncertain {
+		sure = paint(yellow, " (uncertain: see the note)")
+	}
+	fmt.Fprintf(w, "%s: %s%s\n", paint(bold, e.Action), paint(decisionColour(e.Decision), e.Decision.String()), sure)
 	fmt.Fprintf(w, "  %s.\n", upper(e.Means))
 	fmt.Fprintf(w, "  Why: %s.\n\n", schemas.Escape(e.Why, 1000))
 
