@@ -1,0 +1,102 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/sippet-ai/sippet-mcp/policy/rules"
+)
+
+const docs = "../../docs/"
+
+// TestPoliciesOfTheGuide: each file that the guide shows can be used, has no findings, passes its own tests, and has one for each rule.
+func TestPoliciesOfTheGuide(t *testing.T) {
+	files, err := filepath.Glob(docs + "policies/*.yaml")
+	if err != nil || len(files) < 9 {
+		t.Fatalf("%d files: %v", len(files), err)
+	}
+	for _, file := range files {
+		var out bytes.Buffer
+		if code := (&program{out: &out, err: &out, env: os.Getenv}).run(t.Context(), []string{"policy", "test", file}); code != 0 {
+			t.Errorf("policy test %s: %s", file, out.String())
+		}
+		p, err := rules.Load(file)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if r := rules.RunTests(p); len(r.Unfired) > 0 || len(r.Results) == 0 {
+			t.Errorf("%s: rules that no test fires: %v", file, r.Unfired)
+		}
+		for _, f := range p.Lint() {
+			t.Error(f)
+		}
+		if with := []string{"desktop", file}; p.Bare() {
+			if l := lint(with); !l.OK || len(l.Notes) > 0 && !strings.Contains(file, "on-call") { // its exemption runs out one day
+				t.Errorf("%v: %+v", with, l)
+			}
+		}
+	}
+}
+
+// TestGuide: each block of YAML is the file that the line before it links to, or an excerpt of it where that line begins with From; each file is there.
+func TestGuide(t *testing.T) {
+	raw, err := os.ReadFile(docs + "policy.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	link := regexp.MustCompile(`^(From )?\[([a-z0-9-]+\.yaml)\]\(policies/([a-z0-9-]+\.yaml)\):$`)
+	lines := strings.SplitAfter(string(raw), "\n")
+	var shown []string
+	for i := 0; i < len(lines); i++ {
+		if !strings.HasPrefix(strings.TrimSpace(lines[i]), "```yaml") {
+			continue
+		}
+		before := ""
+		for j := i - 1; j >= 0 && before == ""; j-- {
+			before = strings.TrimSpace(lines[j])
+		}
+		end := i + 1 + slices.Index(lines[i+1:], "```\n")
+		block := strings.Join(lines[i+1:end], "")
+		m := link.FindStringSubmatch(before)
+		if m == nil || m[2] != m[3] {
+			t.Errorf("line %d: before a block of YAML stands a link to its file, not %q", i+1, before)
+			continue
+		}
+		file, err := os.ReadFile(docs + "policies/" + m[2])
+		switch {
+		case err != nil:
+			t.Error(err)
+		case m[1] == "" && string(file) != block:
+			t.Errorf("line %d: the block is not %s", i+1, m[2])
+		case !strings.Contains("\n"+string(file), "\n"+block):
+			t.Errorf("line %d: the block is no excerpt of %s", i+1, m[2])
+		}
+		shown = append(shown, m[2])
+		i = end
+	}
+	files, _ := filepath.Glob(docs + "policies/*.yaml")
+	for _, f := range files {
+		if !slices.Contains(shown, filepath.Base(f)) {
+			t.Errorf("the guide does not show %s", f)
+		}
+	}
+	for _, m := range regexp.MustCompile(`\]\(#([^)]+)\)`).FindAllStringSubmatch(string(raw), -1) {
+		heading := regexp.MustCompile(`(?mi)^#+ ` + strings.ReplaceAll(m[1], "-", "[ -]") + `$`)
+		if !heading.Match(raw) {
+			t.Errorf("no heading for #%s", m[1])
+		}
+	}
+}
+
+// TestRolesAreOne: tokens and policies know the same roles.
+func TestRolesAreOne(t *testing.T) {
+	if !slices.Equal(knownRoles, rules.Roles) {
+		t.Errorf("%v and %v", knownRoles, rules.Roles)
+	}
+}
