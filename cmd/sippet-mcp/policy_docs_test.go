@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sippet-ai/sippet-mcp/policy/reach"
 	"github.com/sippet-ai/sippet-mcp/policy/rules"
 )
 
@@ -98,5 +99,46 @@ func TestGuide(t *testing.T) {
 func TestRolesAreOne(t *testing.T) {
 	if !slices.Equal(knownRoles, rules.Roles) {
 		t.Errorf("%v and %v", knownRoles, rules.Roles)
+	}
+}
+
+// TestCommandsOfTheGuide: what the guide says to type are commands and flags that there are.
+func TestCommandsOfTheGuide(t *testing.T) {
+	raw, err := os.ReadFile(docs + "policy.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.ReplaceAll(string(raw), "\\\n", " ")
+	seen := 0
+	for line := range strings.SplitSeq(text, "\n") {
+		rest, ok := strings.CutPrefix(strings.TrimSpace(line), "sippet-mcp ")
+		if !ok || !strings.HasPrefix(line, "    ") {
+			continue
+		}
+		rest, _, _ = strings.Cut(rest, " | ")
+		c, args, err := newRoot(&program{env: os.Getenv}).Find(strings.Fields(rest))
+		if err == nil {
+			err = c.ParseFlags(args)
+		}
+		if err == nil && c.Args != nil {
+			err = c.Args(c, c.Flags().Args())
+		}
+		if err != nil {
+			t.Errorf("%s: %v", line, err)
+		}
+		seen++
+	}
+	if seen < 8 {
+		t.Errorf("only %d commands", seen)
+	}
+	for _, k := range reach.Kinds {
+		if !strings.Contains(text, "`"+string(k)+"`") {
+			t.Errorf("the guide does not name the kind %s", k)
+		}
+	}
+	for _, name := range slices.Concat(rules.Roles, rules.Profiles) {
+		if !strings.Contains(text, "| `"+name+"` |") {
+			t.Errorf("the guide does not explain %s", name)
+		}
 	}
 }
