@@ -24,6 +24,7 @@ type Book struct {
 
 	mu   sync.Mutex // one reload at a time
 	seen string     // what the files were like at the last look
+	more sync.Map   // policies that callers brought: string → true
 }
 
 // edition is the policies as they were loaded together.
@@ -73,6 +74,9 @@ func (b *Book) For(c Caller) *rules.Policy {
 	if p, ok := e.others.Load(c.Policy); ok {
 		return p.(*rules.Policy)
 	}
+	for _, name := range b.with(c.Policy) {
+		b.more.Store(name, true) // to be looked at from now on
+	}
 	p, err := rules.Load(b.with(c.Policy)...)
 	if err != nil {
 		p = nothing
@@ -121,7 +125,12 @@ func (b *Book) Reload() error {
 		return err
 	}
 	if b.shadow != "" {
-		if next.shadow, err = rules.Load(b.shadow); err != nil {
+		next.shadow, err = rules.Load(b.shadow)
+		if err == nil && next.shadow.Bare() {
+			// A file without defaults is meant to be added; alone it would deny everything.
+			next.shadow, err = rules.Load(append(slices.Clone(b.names), b.shadow)...)
+		}
+		if err != nil {
 			return fmt.Errorf("shadow: %w", err)
 		}
 	}
@@ -155,7 +164,10 @@ func (b *Book) Watch(done <-chan struct{}, hup <-chan os.Signal, told func(error
 // look sums up what the files hold now. A profile has none.
 func (b *Book) look() string {
 	h := sha256.New()
-	for _, name := range slices.Concat(b.names, b.named, []string{b.shadow}) {
+	names := slices.Concat(b.names, b.named, []string{b.shadow})
+	b.more.Range(func(name, _ any) bool { names = append(names, name.(string)); return true })
+	slices.Sort(names)
+	for _, name := range slices.Compact(names) {
 		if slices.Contains(rules.Profiles, name) || name == "" {
 			continue
 		}

@@ -195,6 +195,24 @@ func TestShadow(t *testing.T) {
 	}
 }
 
+// TestBareShadow: a file that is meant to be added is watched as if it were.
+func TestBareShadow(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "more.yaml")
+	if err := os.WriteFile(file, []byte(head+"rules: [{id: none, match: {actions: [create_contact]}, decision: deny, reason: Not today.}]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	book, err := policy.NewBook([]string{"desktop"}, nil, file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for action, want := range map[string]rules.Decision{"create_contact": rules.Deny, "list_contacts": rules.Allow} {
+		p := payload(t, action, map[string]string{"create_contact": creating, "list_contacts": "{}"}[action])
+		if v := book.Shadow().Decide(rules.Facts{Payload: p, Now: noon}); v.Decision != want {
+			t.Errorf("%s: %+v", action, v)
+		}
+	}
+}
+
 // TestReload: a changed file holds from then on, a faulty one does not, and questions from before are void.
 func TestReload(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "house.yaml")
