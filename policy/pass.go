@@ -136,7 +136,7 @@ const (
 // run makes the call durable, sends it, and makes its outcome durable.
 func (p *pass) run(ctx context.Context, a Answer) Answer {
 	action := p.Payload.Action
-	if action.Class == schemas.Read && p.txn.Grant == "" {
+	if action.Class == schemas.Read && p.txn.Grant == "" && len(p.txn.Debits) == 0 {
 		res, err := p.send(ctx, p.Payload, action.Deadline())
 		a.Data, a.Err, a.status = res.Data, asError(err), res.Status
 		return a

@@ -173,6 +173,18 @@ rules: [{id: ring-budget, match: {actions: ["start_*"]}, limit: rings, reason: T
 	}
 }
 
+// TestBudgetOfReads: a budget holds for reads as for all else.
+func TestBudgetOfReads(t *testing.T) {
+	s, _, _ := ringers(t, plain+`budgets: {looks: {key: caller, rate: 1/h, burst: 2}}
+rules: [{id: few-looks, match: {classes: [read]}, limit: looks, reason: Two an hour.}]
+`, 0)
+	for n, want := range []schemas.Outcome{schemas.Done, schemas.Done, schemas.LimitExceeded} {
+		if a := s.Do(t.Context(), s.call(t, "list_calls", `{}`)); a.Outcome() != want {
+			t.Errorf("look %d: %s", n+1, a.Outcome())
+		}
+	}
+}
+
 // TestShadow: a policy that is only watched changes nothing, and what it would have done is on record.
 func TestShadow(t *testing.T) {
 	dir := t.TempDir()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"math"
 	"strings"
 	"time"
 
@@ -74,7 +75,9 @@ func replyOf(r *mcp.ElicitationResult) policy.Reply {
 	reply.Yes, _ = m[approvalKey].(bool)
 	switch n := m[peopleKey].(type) {
 	case float64:
-		reply.People = int(n)
+		if n == math.Trunc(n) {
+			reply.People = int(n)
+		}
 	case json.Number:
 		v, _ := n.Int64()
 		reply.People = int(v)

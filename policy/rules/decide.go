@@ -31,8 +31,8 @@ func (p *Policy) decide(f *Facts, see func(Step)) Verdict {
 	s := scene{facts: f, large: larger(f)}
 	failed, ruled := false, false // whether Why is a failure's, or a rule's at all
 	say := func(d Decision, broken bool, why func() string) {
-		// Of equals a rule says more than the default, and a reason more than a failure; then the first id.
-		if d > v.Decision || d == v.Decision && (!ruled || failed && !broken) {
+		// Of equals a rule says more than the default, and anything more than a failure; then the first id.
+		if d > v.Decision || d == v.Decision && !broken && (!ruled || failed) {
 			v.Decision, v.Why, failed, ruled = d, why(), broken, true
 		}
 	}
