@@ -42,7 +42,7 @@ type Token struct {
 	Roles []string
 	// Interactive says that the person sits behind the program, so that a yes in its window counts.
 	Interactive bool
-	// Policy names the policy that decides on its calls, KeyFile the file with the key of its organisation; empty: the server's.
+	// Policy names a policy that decides on its calls beside the server's, KeyFile the file with the key of its organisation; empty: the server's.
 	Policy, KeyFile string
 	Created         time.Time
 	// Expires is zero where it never does, Revoked where it was not.

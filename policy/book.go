@@ -2,6 +2,7 @@ package policy
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -32,7 +33,7 @@ type edition struct {
 	own    *rules.Policy
 	named  *rules.Policy // nil: own
 	shadow *rules.Policy
-	// others are the policies of callers who bring more of their own; nil where these cannot be loaded.
+	// others are the policies of callers who bring more of their own.
 	others sync.Map // string → *rules.Policy
 }
 
@@ -79,7 +80,7 @@ func (b *Book) For(c Caller) *rules.Policy {
 	}
 	p, err := rules.Load(b.with(c.Policy)...)
 	if err != nil {
-		p = nothing
+		return nothing
 	}
 	e.others.Store(c.Policy, p)
 	return p
@@ -101,8 +102,10 @@ func (b *Book) Try(more string) error {
 	if b.For(Caller{Policy: more}) != nothing {
 		return nil
 	}
-	_, err := rules.Load(b.with(more)...)
-	return err
+	if _, err := rules.Load(b.with(more)...); err != nil {
+		return err
+	}
+	return errors.New("it could not be read a moment ago; try again")
 }
 
 // Own is the server's own policy.
@@ -139,11 +142,13 @@ func (b *Book) Reload() error {
 }
 
 // Watch reloads when a file has changed, and whenever hup fires, until done is
-// closed. told gets the outcome of each reload. It looks at the files every two
-// seconds, and at their content: that works with every editor and every mount.
+// closed. told gets the outcome of each reload. It looks at the files every
+// second, and at their content: that works with every editor and every mount.
+// Two looks must agree.
 func (b *Book) Watch(done <-chan struct{}, hup <-chan os.Signal, told func(error)) {
-	t := time.NewTicker(2 * time.Second)
+	t := time.NewTicker(time.Second)
 	defer t.Stop()
+	last := ""
 	for {
 		select {
 		case <-done:
@@ -151,9 +156,12 @@ func (b *Book) Watch(done <-chan struct{}, hup <-chan os.Signal, told func(error
 		case <-hup:
 		case <-t.C:
 			b.mu.Lock()
-			same := b.look() == b.seen
+			now, same := b.look(), false
+			same = now == b.seen
 			b.mu.Unlock()
-			if same {
+			// A file that somebody is writing is another one at each look, and half of it may be valid.
+			if still := now == last; same || !still {
+				last = now
 				continue
 			}
 		}

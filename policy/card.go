@@ -4,9 +4,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/sippet-ai/sippet-mcp/policy/reach"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
@@ -58,25 +60,57 @@ func (p *pass) card(expires time.Time) Card {
 	c := Card{Action: a.Action.Name, Effect: a.Action.Effect, Why: p.verdict.Why, Principal: p.Principal, Simulated: p.Simulated,
 		Reason: schemas.Escape(a.Reason, schemas.MaxReason), Expires: expires}
 	c.Sentence = fill(a.Action.Ask, a.Args)
+	if a.Action.Class == schemas.Read {
+		c.Sentence, c.Effect = a.Action.Title+".", "It only looks, and changes nothing."
+	}
 	if p.reach != nil {
-		c.Reach, c.To = p.reach.Summary(), p.reach.Lines(maxTo)
-		if p.reach.Count > stateAbove {
-			c.People = p.reach.Count
+		shown := p.seen()
+		c.Reach, c.To = shown.Summary(), shown.Lines(maxTo)
+		// The API does not say how it takes a limit beside named contacts, so all of them may be rung.
+		if people := max(p.reach.Count, len(p.reach.List)); people > stateAbove {
+			c.People = people
 		}
 	}
-	c.lines(a.Args)
+	c.lines(a.Args, a.Action.Class == schemas.Read)
 	return c
+}
+
+// seen is whom the call would ring, as far as the caller may see them: the card goes to the caller's own client.
+func (p *pass) seen() *reach.Set {
+	hidden := p.hides()
+	if len(hidden) == 0 {
+		return p.reach
+	}
+	shown := *p.reach
+	shown.List = slices.Clone(shown.List)
+	for i := range shown.List {
+		d := &shown.List[i]
+		if d.Contact == "" {
+			continue // the caller named the number
+		}
+		if hidden["fullName"] {
+			d.Name = ""
+		}
+		if hidden["phoneE164"] {
+			d.Number = ""
+		}
+	}
+	return &shown
 }
 
 // lines lists the payload level by level: what an action takes by name comes
 // before what somebody can add at will inside a map, so that the one cannot crowd out the other.
-func (c *Card) lines(args map[string]any) {
+func (c *Card) lines(args map[string]any, read bool) {
 	type entry struct {
 		name  string
 		value any
 	}
 	level := []entry{}
-	for _, key := range []string{"identity", "input"} {
+	keys := []string{"identity", "input"}
+	if read {
+		keys = append(keys, "filter", "fields", "sort", "page") // what a read is about
+	}
+	for _, key := range keys {
 		if v, ok := args[key]; ok {
 			level = append(level, entry{key, v})
 		}

@@ -93,7 +93,11 @@ func (h *hangup) look(ctx context.Context) (live []Ended, waiting int, fault *sc
 		if e != nil {
 			return nil, 0, asError(e)
 		}
-		for _, row := range rowsOf(res.Data) {
+		rows, ok := rowsOf(res.Data)
+		if !ok {
+			return nil, 0, &schemas.Error{Outcome: schemas.UpstreamUnavailable, Message: "sippet's answer to " + l.action + " cannot be read, so nobody knows which calls are live"}
+		}
+		for _, row := range rows {
 			switch {
 			case row.CallUUID == "":
 				waiting++
@@ -109,13 +113,14 @@ func (h *hangup) look(ctx context.Context) (live []Ended, waiting int, fault *sc
 
 type liveCall struct{ CallUUID, ToNumber string }
 
-// rowsOf reads a list's answer, paged or not.
-func rowsOf(data json.RawMessage) (rows []liveCall) {
-	var page struct{ Results []liveCall }
-	if json.Unmarshal(data, &rows) != nil && json.Unmarshal(data, &page) == nil {
-		rows = page.Results
+// rowsOf reads a list's answer, paged or not; false where it is neither.
+func rowsOf(data json.RawMessage) (rows []liveCall, ok bool) {
+	if json.Unmarshal(data, &rows) == nil {
+		return rows, rows != nil
 	}
-	return rows
+	var page struct{ Results []liveCall }
+	err := json.Unmarshal(data, &page)
+	return page.Results, err == nil && page.Results != nil
 }
 
 func checked(action string, args []byte) (*schemas.Payload, *schemas.Error) {

@@ -95,11 +95,14 @@ func (p *pass) decide(ctx context.Context) *schemas.Error {
 	if reach.Rings(a) && p.policy.Mildest(a, facts.Caller).Decision < rules.Deny {
 		var fault *schemas.Error
 		if p.reach, fault = reach.Of(ctx, p.Payload, p.look); fault != nil {
-			return fault
+			return p.discreet(fault)
 		}
 		facts.Reach, p.txn.Reach = p.reach, p.reach.Digest
 	}
 	p.verdict = p.policy.Decide(facts)
+	if reach.Rings(a) && p.reach == nil {
+		p.verdict.Decision = rules.Deny // whatever else was decided: nobody knows whom it would ring
+	}
 	p.txn.Decision, p.txn.Why, p.txn.Rules = p.verdict.Decision.String(), p.verdict.Why, p.verdict.Rules
 	for _, e := range p.verdict.Exempted {
 		p.txn.Exempted = append(p.txn.Exempted, e.Rule+": "+e.Reason)
@@ -107,7 +110,8 @@ func (p *pass) decide(ctx context.Context) *schemas.Error {
 	if a.Name != ledger.HangUp { // no budget keeps a call going
 		p.txn.Debits = p.verdict.Debits
 	}
-	if shadow := p.Policy.Shadow(); shadow != nil {
+	// What is denied outright is not looked up, so another policy cannot decide it either.
+	if shadow := p.Policy.Shadow(); shadow != nil && (p.reach != nil || !reach.Rings(a)) {
 		if v := shadow.Decide(facts); v.Decision != p.verdict.Decision {
 			p.txn.Shadow = v.Decision.String() + ": " + v.Why
 			p.Log.LogAttrs(ctx, slog.LevelInfo, "the shadow policy decides otherwise", slog.String("action", a.Name),
@@ -115,6 +119,28 @@ func (p *pass) decide(ctx context.Context) *schemas.Error {
 		}
 	}
 	return nil
+}
+
+// hides are the fields of contacts that the caller must not see.
+func (p *pass) hides() map[string]bool {
+	contacts, err := schemas.Find("list_contacts")
+	if err != nil {
+		return nil
+	}
+	return fieldsOf(contacts, p.policy.Hidden(contacts, p.Caller.rules()))
+}
+
+// discreet leaves out of a fault what it tells of a contact, where the caller must not see all of them.
+func (p *pass) discreet(fault *schemas.Error) *schemas.Error {
+	if len(p.hides()) == 0 || len(fault.Details) == 0 {
+		return fault
+	}
+	out := *fault
+	out.Details = nil
+	for _, d := range fault.Details {
+		out.Details = append(out.Details, schemas.Detail{Path: d.Path, Message: "cannot be rung"})
+	}
+	return &out
 }
 
 // look is a read that the gate itself needs before it can decide. It is in the audit under the caller's name.
@@ -153,7 +179,11 @@ func (p *pass) run(ctx context.Context, a Answer) Answer {
 	res, err := p.send(ctx, p.Payload, action.Deadline())
 	a.Data, a.Err, a.status = res.Data, asError(err), res.Status
 	end := ledger.Settlement{Intent: intent.ID, State: progress(a.Err, res.Sent), Sent: res.Sent, Status: res.Status,
-		Outcome: a.Outcome(), Latency: time.Since(began), Result: a.Data}
+		Outcome: a.Outcome(), Latency: time.Since(began)}
+	if action.Class != schemas.Read {
+		// What a read tells of others is nobody's to keep: it is not sealed under their keys, and is never repeated.
+		end.Result = a.Data
+	}
 	if end.State == ledger.Succeeded {
 		end.Becomes, end.Erased = p.Payload.Created(a.Data), p.Payload.Erases()
 	}
@@ -204,13 +234,13 @@ func (p *pass) replaced(ctx context.Context) json.RawMessage {
 
 // The bounds of what waits in memory for its record.
 const (
-	maxNoted = 64 << 10 // bytes of a payload
-	maxFound = 64 << 10 // bytes of an answer; a longer one is looked through at once
+	maxNoted = 16 << 10 // bytes of a payload
+	maxFound = 16 << 10 // bytes of an answer; a longer one is looked through at once
 )
 
 // note leaves a record of a call that has none: a read, or one that did not run.
 func (p *pass) note(a Answer, took time.Duration) {
-	if a.Pending != nil || a.intent && p.txn.Class != schemas.Read {
+	if a.Pending != nil && p.txn.Shadow == "" || a.intent && p.txn.Class != schemas.Read {
 		return
 	}
 	e := ledger.Event{Call: p.txn.Call, Outcome: a.Outcome(), Status: a.status, Latency: took}

@@ -85,6 +85,55 @@ func TestNumbersBehindContacts(t *testing.T) {
 	}
 }
 
+// TestHiddenFromTheCaller: what a caller must not see of contacts is not on the card that goes to their client.
+func TestHiddenFromTheCaller(t *testing.T) {
+	s, book, _ := ringers(t, plain+"rules: [{id: hide, match: {roles: [\"!admin\"]}, redact: [Contact.phoneE164, Contact.fullName], reason: None of theirs.}]\n", 0)
+	book.numbers[anID] = "+442079460123"
+	a := s.Do(t.Context(), s.call(t, "start_outbound_call", `{"input":{"contactId":"`+anID+`"}}`))
+	if text := a.Pending.Card.Text(); strings.Contains(text, "7946") || strings.Contains(text, "Ada") || !strings.Contains(text, "contact "+anID+" (GB, fixed line)") {
+		t.Errorf("%s", text)
+	}
+	book.numbers[anID] = "020 7946"
+	if a := s.Do(t.Context(), s.call(t, "start_outbound_call", `{"input":{"contactId":"`+anID+`"}}`)); len(a.Err.Details) != 1 || a.Err.Details[0].Message != "cannot be rung" {
+		t.Errorf("%+v", a.Err)
+	}
+}
+
+// TestOneSpelling: an id in capitals is the same id, to rules and to what ran before.
+func TestOneSpelling(t *testing.T) {
+	s, _, _ := ringers(t, plain+"lists: {blocked: [\""+anID+"\"]}\nrules: [{id: no, match: {actions: [update_contact]}, when: identity in lists.blocked, decision: deny, reason: Blocked.}]\n", 0)
+	if a := s.Do(t.Context(), s.call(t, "update_contact", `{"identity":"`+strings.ToUpper(anID)+`","input":{"fullName":"Ada"}}`)); a.Outcome() != schemas.Denied {
+		t.Errorf("%s", a.Outcome())
+	}
+	for _, pair := range [][2]string{
+		{`{"input":{"contactId":"` + anID + `"}}`, "start_outbound_call"}, {`{"input":{"contactIds":["` + anID + `"]}}`, "start_bulk_outbound_call"},
+		{`{"fields":["id"],"filter":{"not":[{"or":[{"id":{"in":["` + anID + `"]}}]}]}}`, "list_contacts"},
+	} {
+		if payload(t, pair[1], pair[0]).Hash() != payload(t, pair[1], strings.ReplaceAll(pair[0], anID, strings.ToUpper(anID))).Hash() {
+			t.Errorf("%s in capitals is another call", pair[0])
+		}
+	}
+}
+
+// TestReadsAreNotKept: what a read told of others is not in the ledger, also where it spent a yes.
+func TestReadsAreNotKept(t *testing.T) {
+	s, _, _ := ringers(t, head+"defaults: {class: {read: confirm}}\n", 0)
+	a := s.Do(t.Context(), s.call(t, "list_calls", `{"filter":{"contactId":{"eq":"`+anID+`"}}}`))
+	if text := a.Pending.Card.Text(); !strings.Contains(text, "List calls.") || !strings.Contains(text, anID) {
+		t.Errorf("the card does not say what is read: %s", text)
+	}
+	if a := s.agree(t, s.call(t, "list_calls", `{}`)); a.Outcome() != schemas.Done {
+		t.Fatalf("%+v", a.Err)
+	}
+	in, err := s.Ledger.Intents(t.Context(), ledger.IntentFilter{})
+	if err != nil || len(in) != 1 {
+		t.Fatalf("%d intents, %v", len(in), err)
+	}
+	if one, err := s.Ledger.Intent(t.Context(), in[0].ID); err != nil || one.Result != nil {
+		t.Errorf("%s, %v", one.Result, err)
+	}
+}
+
 // TestDrift: a yes to ring somebody is void once their number is another one.
 func TestDrift(t *testing.T) {
 	s, book, args := ringers(t, "", 2)
@@ -106,12 +155,12 @@ func TestDrift(t *testing.T) {
 
 const plain = head + "defaults: {class: {read: allow, write: validate, outbound: confirm, destructive: confirm, credential: deny}}\n"
 
-// TestManyPeople: a yes for more than ten must state how many.
+// TestManyPeople: a yes for more than ten must state how many, neither fewer nor more.
 func TestManyPeople(t *testing.T) {
 	for _, c := range []struct {
 		contacts, stated int
 		want             schemas.Outcome
-	}{{10, 0, schemas.Done}, {11, 11, schemas.Done}, {11, 0, schemas.Declined}, {11, 10, schemas.Declined}, {400, 4, schemas.Declined}, {400, 400, schemas.Done}} {
+	}{{10, 0, schemas.Done}, {11, 11, schemas.Done}, {11, 0, schemas.Declined}, {11, 10, schemas.Declined}, {11, 12, schemas.Declined}, {400, 4, schemas.Declined}, {400, 4000, schemas.Declined}, {400, 400, schemas.Done}} {
 		s, book, args := ringers(t, plain, c.contacts)
 		call := s.call(t, "start_bulk_outbound_call", args)
 		a := s.Do(t.Context(), call)

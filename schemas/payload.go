@@ -62,6 +62,8 @@ func (a *Action) Check(raw []byte, l Limits) (*Payload, error) {
 		err.Next = a.hint()
 		return nil, err
 	}
+	a.check.spell(args)
+	a.spellFilter(args["filter"])
 	var f faults
 	a.check.walk("", args, &f)
 	if len(f.list) == 0 {

@@ -17,7 +17,7 @@ import (
 // done shows what Sippet answered.
 func (r *Runner) done(ctx context.Context, q Request, p *schemas.Payload, a policy.Answer, notes []string) Result {
 	w := r.render(len(a.Data))
-	q.met = a.Verdict.Decision
+	q.met, q.paid = a.Verdict.Decision, len(a.Verdict.Debits) > 0
 	w.hidden = r.Gate.Hidden(q.Caller, p.Action)
 	w.put(`{"outcome":"` + string(a.Outcome()) + `"`)
 	if a.Prior != nil {
@@ -49,10 +49,8 @@ func (r *Runner) recorded(w *render, q Request, a policy.Answer) string {
 		note = "the same call ran a moment ago, so it was not run again; its answer was not kept"
 	}
 	note += ". If the person really wants it twice"
-	if r.Command != nil {
-		if line := r.Command(q.Action, withoutReason(q.Args), true); len(line) <= maxCommand {
-			return note + ", they can run it in a terminal, where they are asked: " + line
-		}
+	if line := r.command(q, true); line != "" {
+		return note + ", they can run it in a terminal, where they are asked: " + line
 	}
 	return note + ", they can do it in Sippet itself"
 }
@@ -197,7 +195,9 @@ func (r *Runner) list(ctx context.Context, q Request, p *schemas.Payload, data [
 	switch {
 	case !more:
 	case !e.paged:
-		next = r.nextInTime(p, e, shown)
+		if !w.hidden[p.Action.Resource.TimeField] { // it would tell the hidden time, and could not be used
+			next = r.nextInTime(p, e, shown)
+		}
 	case back && shown > 0 && shown == e.total:
 		next = nextPage(p, e)
 	case left > 0 || over:
@@ -344,8 +344,8 @@ func (r *Runner) nextAfterCut(ctx context.Context, q Request, p *schemas.Payload
 
 // shorter fetches the page of p again with n rows at most.
 func (r *Runner) shorter(ctx context.Context, q Request, p *schemas.Payload, n int) (envelope, bool) {
-	if q.met > rules.Validate {
-		return envelope{}, false // a person would be asked for a cursor
+	if q.met > rules.Validate || q.paid {
+		return envelope{}, false // a person would be asked for a cursor, or a budget charged
 	}
 	page, _ := p.Args["page"].(map[string]any)
 	page = maps.Clone(page)

@@ -85,14 +85,20 @@ func replyOf(r *mcp.ElicitationResult) policy.Reply {
 	return reply
 }
 
+// Why a question cannot be put.
+const (
+	nobodySits = "a person must agree first and none sits behind this caller"
+	cannotAsk  = "a person must agree first and this client cannot ask one (it declares no elicitation)"
+)
+
 // ask puts a pending question to the client's person and gives the call's
 // result. In the modern era that is the question itself: the client calls again.
 func (c *call) ask(ctx context.Context, pending *policy.Pending) *mcp.CallToolResult {
 	switch {
 	case !c.caller.Interactive:
-		return c.unasked(ctx, pending.Grant, "a person must agree first and none sits behind this caller")
+		return c.unasked(ctx, pending.Grant, nobodySits)
 	case !canElicit(ctx):
-		return c.unasked(ctx, pending.Grant, "a person must agree first and this client cannot ask one (it declares no elicitation)")
+		return c.unasked(ctx, pending.Grant, cannotAsk)
 	case server.IsModernRequest(ctx):
 		return server.NewInputRequestBuilder(pending.Grant).Elicit(approvalKey, question(pending.Card)).ToolResult()
 	}
@@ -116,8 +122,11 @@ func (c *call) ask(ctx context.Context, pending *policy.Pending) *mcp.CallToolRe
 // answer takes up a modern client's second call, which brings the reply.
 func (c *call) answer(ctx context.Context) *mcp.CallToolResult {
 	grant := c.mcp.Params.RequestState
-	if !c.caller.Interactive || !canElicit(ctx) {
-		return c.unasked(ctx, grant, "a person must agree first and this client cannot ask one (it declares no elicitation)")
+	switch {
+	case !c.caller.Interactive:
+		return c.unasked(ctx, grant, nobodySits)
+	case !canElicit(ctx):
+		return c.unasked(ctx, grant, cannotAsk)
 	}
 	return c.show(c.runner.Answer(ctx, c.q, grant, replyOf(server.ElicitationResponse(c.mcp.Params.InputResponses, approvalKey))))
 }

@@ -73,6 +73,14 @@ func TestHiddenFields(t *testing.T) {
 			t.Errorf("%s", r.Frame)
 		}
 	}
+	// Whatever shape it comes in.
+	for _, odd := range []string{`{"data":[{"email":"ada@example.com"}]}`, `[[{"email":"ada@example.com"}]]`, `{"results":{"email":"ada@example.com"}}`, `[{"contact":{"email":"ada@example.com"}}]`} {
+		w.up.On("run", "list_contacts", rpctest.OK(odd))
+		if r := p.call("list_contacts", `{"fields":["id"]}`); strings.Contains(string(r.Frame), "ada@example.com") {
+			t.Errorf("%s: %s", odd, r.Frame)
+		}
+	}
+	w.up.On("run", "list_contacts", rpctest.OK(`[{"id":"`+anID+`","dateOfBirth":"1815-12-10"}]`))
 	for _, q := range w.up.Requests() {
 		if strings.Contains(string(q.Body), "dateOfBirth") || strings.Contains(string(q.Body), `"email"`) {
 			t.Errorf("asked for: %s", q.Body)
@@ -88,6 +96,18 @@ func TestHiddenFields(t *testing.T) {
 	// Others see them.
 	if r := overHTTP(t, w.listen(t, ada), true).call("list_contacts", `{"fields":["id","dateOfBirth"]}`); !strings.Contains(string(r.Frame), "1815") {
 		t.Errorf("%s", r.Frame)
+	}
+}
+
+// TestNoCommandForTokens: the line for the terminal of this machine is not given to who comes from another.
+func TestNoCommandForTokens(t *testing.T) {
+	w := newWorld(t, setup{policy: house})
+	for caller, want := range map[*tools.Caller]bool{&agent: false, &ada: true} {
+		p := overHTTP(t, w.listen(t, *caller), true)
+		p.capabilities = `{}`
+		if r := p.call("start_outbound_call", `{"input":{"phoneNumber":"+442079460123"}}`); strings.Contains(string(r.Frame), "sippet-mcp call") != want {
+			t.Errorf("%s", r.Frame)
+		}
 	}
 }
 

@@ -123,7 +123,7 @@ func (r *render) value(v []byte, f *schemas.Field, base string) {
 		r.put(open)
 		first := true
 		schemas.EachJSON(v, func(key, value []byte) {
-			if r.full(0) {
+			if r.full(0) || key != nil && r.hides(key) { // at any depth: an answer can have another shape than it should
 				return
 			}
 			if !first {

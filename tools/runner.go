@@ -50,7 +50,8 @@ type Request struct {
 	// Again says that it is meant even where the same ran a moment ago: a person is asked.
 	Again bool
 
-	met rules.Decision // what the policy demanded of it
+	met  rules.Decision // what the policy demanded of it
+	paid bool           // it was charged to a budget
 }
 
 // Result is how a call ended, ready to show.
@@ -141,16 +142,26 @@ func (r *Runner) Unasked(ctx context.Context, q Request, grant, why string) Resu
 	}
 	e := &schemas.Error{Outcome: schemas.Denied, Message: why + ", so " + q.Action + " did not run",
 		Next: "tell the person what you wanted to do and why; they can do it in Sippet itself"}
-	if r.Command != nil {
-		if line := r.Command(q.Action, withoutReason(q.Args), false); len(line) <= maxCommand {
-			e.Next = "tell the person what you wanted to do and why; they can run it in a terminal, where they are asked: " + line
-		}
+	if line := r.command(q, false); line != "" {
+		e.Next = "tell the person what you wanted to do and why; they can run it in a terminal, where they are asked: " + line
 	}
 	return r.fail(q.Action, e)
 }
 
 // maxCommand bounds the command line that a person is given to copy.
 const maxCommand = 4000
+
+// command is the line with which the person at this machine runs the call, again where it ran already; empty where it
+// is too long, or where the caller came with a token: then it is another organisation, policy or machine that is theirs.
+func (r *Runner) command(q Request, again bool) string {
+	if r.Command == nil || q.Credential != "" {
+		return ""
+	}
+	if line := r.Command(q.Action, withoutReason(q.Args), again); len(line) <= maxCommand {
+		return line
+	}
+	return ""
+}
 
 func withoutReason(args []byte) []byte {
 	m := map[string]json.RawMessage{}

@@ -81,7 +81,7 @@ counts as theirs. Leave it out for programs that run by themselves.`,
 	f := c.Flags()
 	f.StringSliceVar(&o.roles, "roles", nil, "what the person may be: "+strings.Join(knownRoles, ", ")+", or roles of your own")
 	f.BoolVar(&o.interactive, "interactive", false, "the person sits behind the program, so a yes in its window counts")
-	f.StringVar(&o.policy, "policy", "", "the policy that decides on its calls, a built-in one or a file (default: the server's)")
+	f.StringVar(&o.policy, "policy", "", "a policy that also decides on its calls, a built-in one or a file; it can only make the server's stricter")
 	f.StringVar(&o.keyFile, "key-file", "", "file with the secret key of the organisation that it works in (default: the server's)")
 	f.StringVar(&o.expires, "expires", "90d", "until when it is good: an age such as 90d or 12h, the last day such as 2027-01-31, or never")
 	f.BoolVar(&o.keep.keychain, "keychain", false, "where this makes the ledger: keep its master key in the system's keychain, as the server is told to")

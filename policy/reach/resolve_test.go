@@ -115,7 +115,9 @@ func TestOfContactsThatCannotBeRung(t *testing.T) {
 	if fault == nil || len(fault.Details) != 2 || !strings.Contains(fault.Message, "2 of the 3 contacts") {
 		t.Errorf("%v", fault)
 	}
-	_, fault = Of(t.Context(), bulk(t, good, strings.ToUpper(good)), nobody(t))
+	two := bulk(t, good, missing)
+	two.Args["input"].(map[string]any)["contactIds"] = []any{good, strings.ToUpper(good)} // past the checker, which finds it too
+	_, fault = Of(t.Context(), two, nobody(t))
 	if fault == nil || !strings.Contains(fault.Message, "second time") {
 		t.Errorf("the same contact twice: %v", fault)
 	}

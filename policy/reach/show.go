@@ -29,7 +29,10 @@ func (s *Set) Lines(n int) []string {
 }
 
 func (d Destination) line() string {
-	number := fmt.Sprintf("%s (%s, %s)", international(d.Number), cmp.Or(d.Country, "no country"), d.Kind.Words())
+	number := fmt.Sprintf("(%s, %s)", cmp.Or(d.Country, "no country"), d.Kind.Words())
+	if d.Number != "" { // it may be hidden from whoever reads this
+		number = international(d.Number) + " " + number
+	}
 	if d.Contact == "" {
 		return number
 	}

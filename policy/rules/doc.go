@@ -78,7 +78,7 @@
 //
 // # Looking at a policy
 //
-// [Policy.Decide] is for the gate, [Policy.Could] and [Policy.Hidden] for
+// [Policy.Decide] is for the gate, [Policy.Mildest] and [Policy.Hidden] for
 // listing tools and showing answers. [Policy.Explain] tells of each rule why it
 // did or did not match, [Policy.Lint] finds rules that do nothing and roles
 // that look misspelt, and [RunTests] runs the tests that the files bring along.

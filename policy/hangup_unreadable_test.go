@@ -1,0 +1,39 @@
+package policy_test
+
+import (
+	"context"
+	"encoding/json"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sippet-ai/sippet-mcp/policy"
+	"github.com/sippet-ai/sippet-mcp/rpc"
+)
+
+// mumbling answers every list with the same, whatever that is.
+type mumbling struct {
+	switchboard
+	answer string
+}
+
+func (m *mumbling) Run(context.Context, rpc.Request) (rpc.Result, error) {
+	return rpc.Result{Data: json.RawMessage(m.answer), Sent: true}, nil
+}
+
+// TestUnreadableIsNotQuiet: an answer that cannot be read does not say that nobody is being rung.
+func TestUnreadableIsNotQuiet(t *testing.T) {
+	for answer, quiet := range map[string]bool{`[]`: true, `{"results":[],"hasMore":false}`: true,
+		`null`: false, `{"data":[]}`: false, `{"results":[{"callUuid":123}]}`: false, `{"results":{}}`: false, `"none"`: false} {
+		synctest.Test(t, func(t *testing.T) {
+			g, _ := gate(t, "desktop")
+			g.Ledger, g.Upstream = nil, &mumbling{answer: answer}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			told := 0
+			if err := g.EndCalls(ctx, "grace", func(policy.Ended) { told++ }); (err == nil) != quiet || (told == 0) != quiet {
+				t.Errorf("%s: %v, told %d", answer, err, told)
+			}
+		})
+	}
+}
