@@ -77,34 +77,40 @@ func (s *switchboard) Run(_ context.Context, r rpc.Request) (rpc.Result, error) 
 	panic(r.Action + " has no place here")
 }
 
-// TestEndCalls: every live call is ended, also those that come while it looks, without a ledger and under a policy that denies everything.
+// TestEndCalls: every live call is ended, also those that come while it looks, without a ledger, past one that fails, and under a policy that denies everything.
 func TestEndCalls(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		g, _ := gate(t, "read-only")
-		store := g.Ledger
-		up := &switchboard{live: []string{"a", "b", `c"\u00e9`}, toCome: 12, refuse: map[string]bool{"b": true}, down: 2}
-		g.Upstream = up
-		for _, l := range []ledger.Ledger{nil, brokenStore{store, "commit"}} {
-			g.Ledger = l
-			var told []policy.Ended
-			began := time.Now()
-			if err := g.EndCalls(t.Context(), "grace", func(e policy.Ended) { told = append(told, e) }); err != nil {
-				t.Fatal(err)
-			}
-			if took := time.Since(began); took < 4*time.Second || took > 30*time.Second {
-				t.Errorf("it looked for %s", took)
-			}
-			failed := 0
-			for _, e := range told {
-				if e.Err != nil {
-					failed++
+	for _, at := range []string{"none", "commit", "settle"} {
+		t.Run(at, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				g, _ := gate(t, "read-only")
+				up := &switchboard{live: []string{"a", "b", `c"\u00e9`}, toCome: 12, refuse: map[string]bool{"b": true}, down: 2}
+				g.Upstream = up
+				if at == "none" {
+					g.Ledger = nil
+				} else {
+					g.Ledger = brokenStore{g.Ledger, at}
 				}
-			}
-			if l == nil && (len(up.ended) != 2+12+3 || len(up.live) != 1 || failed != 2+3 || len(told) != 2+12+2+3) {
-				t.Errorf("ended %q, live %q, told %+v", up.ended, up.live, told)
-			}
-		}
-	})
+				var told []policy.Ended
+				began := time.Now()
+				if err := g.EndCalls(t.Context(), "grace", func(e policy.Ended) { told = append(told, e) }); err != nil {
+					t.Fatal(err)
+				}
+				if took := time.Since(began); took < 4*time.Second || took > 30*time.Second {
+					t.Errorf("it looked for %s", took)
+				}
+				failed := 0
+				for _, e := range told {
+					if e.Err != nil {
+						failed++
+					}
+				}
+				// Two looks fail, and the call that cannot be ended is tried three times.
+				if len(up.ended) != 2+12+3 || !slices.Equal(up.live, []string{"b"}) || failed != 2+3 || len(told) != 2+12+2+3 {
+					t.Errorf("ended %q, live %q, told %+v", up.ended, up.live, told)
+				}
+			})
+		})
+	}
 }
 
 // TestEndCallsRecorded: with a ledger each call that was hung up has its record, also while everything is frozen.
