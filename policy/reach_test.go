@@ -318,3 +318,29 @@ func TestReload(t *testing.T) {
 		t.Errorf("a yes under the policy before: %+v", a.Err)
 	}
 }
+
+// TestOvertakenYes: a yes that was given before the same call ran elsewhere is withdrawn, not kept for later.
+func TestOvertakenYes(t *testing.T) {
+	s, book, _ := ringers(t, "", 0)
+	c := s.call(t, "start_outbound_call", ringing)
+	c.Grant = s.Do(t.Context(), c).Pending.Grant
+	if err := s.Record(t.Context(), c, yes); err != nil {
+		t.Fatal(err)
+	}
+	mine := s.Policy
+	p, err := rules.Parse("other.yaml", []byte(plain))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Policy = policy.Fixed(p) // asked under another policy, the question of the first stays open
+	if a := s.agree(t, s.call(t, "start_outbound_call", ringing)); a.Outcome() != schemas.Done {
+		t.Fatalf("%+v", a.Err)
+	}
+	s.Policy = mine
+	if a := s.Do(t.Context(), c); a.Outcome() != schemas.Recorded || book.rung != 1 {
+		t.Errorf("%s, rung %d", a.Outcome(), book.rung)
+	}
+	if g, err := s.Ledger.Grant(t.Context(), c.Grant); err != nil || g.State != ledger.Revoked {
+		t.Errorf("the yes is %s, %v", g.State, err)
+	}
+}
