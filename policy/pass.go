@@ -123,7 +123,7 @@ func (p *pass) decide(ctx context.Context) *schemas.Error {
 
 // hides are the fields of contacts that the caller must not see.
 func (p *pass) hides() map[string]bool {
-	contacts, err := schemas.Find("list_contacts")
+	contacts, err := schemas.Find(reach.ContactList)
 	if err != nil {
 		return nil
 	}

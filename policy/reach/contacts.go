@@ -21,7 +21,8 @@ const pageSize = 250
 // maxName is how much of a name is kept, in characters: more than a card shows.
 const maxName = 200
 
-const contactList = "list_contacts"
+// ContactList is the action that contacts are looked up with.
+const ContactList = "list_contacts"
 
 // contactFields are what is asked for of a contact, and all of it must come.
 var contactFields = []string{"id", "fullName", "phoneE164", "erasedAt", "deletedAt"}
@@ -34,7 +35,7 @@ type contact struct {
 
 // contacts reads the contacts of the ids, which are in lower case and differ.
 func contacts(ctx context.Context, ids []string, read Read) (map[string]contact, *schemas.Error) {
-	list, err := schemas.Find(contactList)
+	list, err := schemas.Find(ContactList)
 	if err != nil {
 		panic("reach: " + err.Error())
 	}
@@ -44,7 +45,7 @@ func contacts(ctx context.Context, ids []string, read Read) (map[string]contact,
 			"filter": map[string]any{"id": map[string]any{"in": batch}}, "page": map[string]any{"limit": pageSize}})
 		p, err := list.Check(raw, schemas.Limits{})
 		if err != nil { // an id is none: whoever called Of has not checked the payload
-			return nil, refuse("a contact to be rung is named by something that is no id", "give ids from "+contactList)
+			return nil, refuse("a contact to be rung is named by something that is no id", "give ids from "+ContactList)
 		}
 		data, err := read(ctx, p)
 		if err != nil {

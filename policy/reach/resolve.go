@@ -196,7 +196,7 @@ func idsOf(path string, value any) (ids []string, at func(int) string, fault *sc
 	for i, v := range list {
 		id, _ := v.(string)
 		if id == "" {
-			return nil, nil, refuse(at(i)+" is no id", "give ids from "+contactList)
+			return nil, nil, refuse(at(i)+" is no id", "give ids from "+ContactList)
 		}
 		if id = strings.ToLower(id); seen[id] {
 			return nil, nil, refuse(fmt.Sprintf("%s names contact %s a second time", at(i), schemas.Escape(id, 40)), "name everybody once")
@@ -215,7 +215,7 @@ func unringable(faults []schemas.Detail, of int) *schemas.Error {
 	if len(faults) > 1 {
 		message = fmt.Sprintf("%d of the %d contacts cannot be rung: %s, and others", len(faults), of, message)
 	}
-	e := refuse(message, "look them up with "+contactList+", leave them out or have them corrected, and call again; nothing ran")
+	e := refuse(message, "look them up with "+ContactList+", leave them out or have them corrected, and call again; nothing ran")
 	e.Details = faults[:min(len(faults), maxFaults)]
 	return e
 }
