@@ -30,6 +30,9 @@ const (
 	PhaseDropped  Phase = "dropped" // Count reads or refusals came too fast to be written
 	PhaseFrozen   Phase = "frozen"
 	PhaseResumed  Phase = "resumed"
+	PhaseTaken    Phase = "taken"  // what an action issued was shown to a person, and is destroyed here
+	PhaseLogin    Phase = "login"  // Principal logged in to the inbox; Note says how
+	PhaseLogout   Phase = "logout" // Principal logged out of it
 	PhaseErased   Phase = "erased" // the keys in Subjects are destroyed
 	PhasePruned   Phase = "pruned" // Count records up to Upto were removed, because they were older than the retention
 )
@@ -66,11 +69,15 @@ type Record struct {
 	Reach string `json:"reach,omitempty"`
 	// Repeats is the earlier intent that a person agreed to repeat.
 	Repeats string `json:"repeats,omitempty"`
+	// Person is who asks, Inbox whether the question waits in the inbox, Quick whether the answer came sooner than the card can be read.
+	Person string `json:"person,omitempty"`
+	Inbox  bool   `json:"inbox,omitempty"`
+	Quick  bool   `json:"quick,omitempty"`
 	// State is the grant's or the intent's new state.
 	State string `json:"state,omitempty"`
 	// Expires is when a question or its answer ends, in microseconds since 1970.
 	Expires int64 `json:"expires,omitempty"`
-	// By is the person who answered, resolved, froze, resumed or erased.
+	// By is the person who answered, took, resolved, froze, resumed, logged in or erased.
 	By      string          `json:"by,omitempty"`
 	Note    string          `json:"note,omitempty"`
 	Sent    bool            `json:"sent,omitempty"`
@@ -197,6 +204,7 @@ func (t *tx) append(r *Record) error {
 		return err
 	}
 	t.head = head{r.Seq, sha256.Sum256(line)}
+	t.asked = t.asked || r.Grant != "" || r.Phase == PhaseFrozen || r.Phase == PhaseResumed
 	return nil
 }
 
@@ -215,7 +223,7 @@ func (s *sealer) headCode(h head) string {
 // tidy bounds the texts of a record and makes them valid UTF-8; else its line would not be canonical.
 func (r *Record) tidy() {
 	for _, p := range []*string{&r.Intent, &r.Grant, &r.Request, &r.Principal, &r.Credential, &r.Client, &r.Upstream, &r.Action, (*string)(&r.Class), &r.Print,
-		&r.Decision, &r.Why, &r.Policy, &r.Shadow, &r.Reach, &r.Repeats, &r.State, &r.By, &r.Note, &r.Hash, (*string)(&r.Outcome)} {
+		&r.Person, &r.Decision, &r.Why, &r.Policy, &r.Shadow, &r.Reach, &r.Repeats, &r.State, &r.By, &r.Note, &r.Hash, (*string)(&r.Outcome)} {
 		*p = clip(*p)
 	}
 	for _, list := range []*[]string{&r.Rules, &r.Exempted} {

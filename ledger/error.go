@@ -21,6 +21,9 @@ var (
 	ErrGrantOther   = errors.New("the answer was given to another call: caller, action, payload or policy differ")
 	ErrGrantDrift   = errors.New("whom it reaches has changed since the person agreed")
 	ErrTooMany      = errors.New("too many questions are waiting for a person")
+	ErrAnswered     = errors.New("somebody else has answered already")
+	ErrNoHandover   = errors.New("there is nothing to hand over: it was taken, or its time is over")
+	ErrNoLogin      = errors.New("that logs nobody in: it was used, its time is over, or it never did")
 )
 
 // The ways in which an intent does not fit.
@@ -145,7 +148,7 @@ func refusal(err error) bool {
 	var p *PriorError
 	var l *LimitError
 	for _, known := range []error{ErrNoGrant, ErrGrantExpired, ErrGrantSpent, ErrGrantDenied, ErrGrantRevoked, ErrGrantWaiting,
-		ErrGrantOther, ErrGrantDrift, ErrTooMany, ErrNoIntent, ErrSettled, ErrKnown, ErrTokenUnknown, ErrTokenRevoked, ErrNoPerson, errUsage, errChain} {
+		ErrGrantOther, ErrGrantDrift, ErrTooMany, ErrAnswered, ErrNoHandover, ErrNoLogin, ErrNoIntent, ErrSettled, ErrKnown, ErrTokenUnknown, ErrTokenRevoked, ErrNoPerson, errUsage, errChain} {
 		if errors.Is(err, known) {
 			return true
 		}

@@ -60,9 +60,6 @@ func SignAs(t testing.TB, dir, id string, seq int64, hash string) []byte {
 	return msg
 }
 
-// ID is the id of the ledger, by which the keychain knows its key.
-func ID(s *SQLite) string { return s.id }
-
 // WriteNotes writes events in one transaction, as the background does.
 func WriteNotes(s *SQLite, all []Event) { s.writeNotes(all) }
 
@@ -80,3 +77,6 @@ func Ways(s *SQLite) int {
 	defer s.ways.mu.Unlock()
 	return len(s.ways.seqs)
 }
+
+// ErrUsage is what a caller must not ask for.
+var ErrUsage = errUsage

@@ -3,6 +3,8 @@ package ledger
 import (
 	"context"
 	"time"
+
+	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
 // State is where a grant stands.
@@ -17,7 +19,7 @@ const (
 	Revoked State = "revoked" // withdrawn: nobody could be asked, the same was asked anew, or everything was stopped
 )
 
-// Grant is a person's answer to one card, bound to what the card showed.
+// Grant is a question to a person, and the answer, bound to what its card showed.
 type Grant struct {
 	// ID is from NewID: whoever knows it can only use it for what it is bound to.
 	ID string
@@ -27,6 +29,10 @@ type Grant struct {
 	Reach string
 	// Needs is the decision that demanded it: confirm, or approve by another person. The ledger only keeps it.
 	Needs string
+	// Person is who asks, by the name by which persons are told apart; empty where nobody knows.
+	Person string
+	// Inbox says that it waits in the inbox for whoever may answer it; else whoever asks puts it to their person at once.
+	Inbox bool
 	// Repeats is the id of the earlier intent of the same payload that the card tells of. Only for that one does
 	// Commit let the payload run again.
 	Repeats string
@@ -37,18 +43,37 @@ type Grant struct {
 	Payload, Card []byte
 
 	State State
-	// By is who answered, and how.
+	// By is who answered, and how. Quick says that they did so sooner than the card can be read.
 	By                       string
+	Quick                    bool
 	Asked, Answered, Expires time.Time
+	// Intent is the id of the run that spent the yes; empty where none did.
+	Intent string
+	// Outcome is why a yes came to nothing, and Fault the same as JSON; empty where it did not.
+	Outcome schemas.Outcome
+	// Note is what the person said to their answer. Note and Fault are sealed like Payload and Card.
+	Note  string
+	Fault []byte
+	// Told says that the caller has heard what came of it.
+	Told bool
+	// Here says that this process asked; Orphaned, of a yes that is not used, that the process that asked has certainly ended.
+	Here, Orphaned bool
+
+	seq int64
+}
+
+// Open reports whether somebody may still answer, or use a yes that was given.
+func (g *Grant) Open(now time.Time) bool {
+	return (g.State == Waiting || g.State == Granted) && now.Before(g.Expires)
 }
 
 const (
 	// MaxWaiting is how many questions of one principal may wait for a person at once, well below the workers of stdio:
 	// more than a person can answer with care.
-	MaxWaiting = 16
-	// MaxWaitingAll is how many may wait over all principals: 16 callers can fill it, one cannot, and what the inbox
+	MaxWaiting = 50
+	// MaxWaitingAll is how many may wait over all principals: 40 callers can fill it, one cannot, and what the inbox
 	// shows and every new question counts stays small.
-	MaxWaitingAll = 256
+	MaxWaitingAll = 2000
 )
 
 // grantRow is a grant as its table holds it.
@@ -57,13 +82,26 @@ type grantRow struct {
 	state                                                                             State
 	by                                                                                string
 	asked, answered, expires, seq                                                     int64
+	person, asker, intent, outcome                                                    string
+	inbox, quick, told                                                                bool
+	answeredSeq                                                                       int64
 }
 
-const grantColumns = "id, principal, credential, upstream, action, print, policy, reach, needs, repeats, state, answerer, asked, answered, expires, seq"
+const grantColumns = `id, principal, credential, upstream, action, print, policy, reach, needs, repeats, state, answerer, asked, answered, expires, seq,
+	person, asker, intent, outcome, inbox, quick, told, answered_seq`
 
 func (g *grantRow) into() []any {
 	return []any{&g.id, &g.principal, &g.credential, &g.upstream, &g.action, &g.print, &g.policy, &g.reach, &g.needs, &g.repeats,
-		&g.state, &g.by, &g.asked, &g.answered, &g.expires, &g.seq}
+		&g.state, &g.by, &g.asked, &g.answered, &g.expires, &g.seq,
+		&g.person, &g.asker, &g.intent, &g.outcome, &g.inbox, &g.quick, &g.told, &g.answeredSeq}
+}
+
+// grant is the row for others to read, without what is sealed.
+func (g *grantRow) grant() Grant {
+	return Grant{ID: g.id, Principal: g.principal, Credential: g.credential, Upstream: g.upstream, Action: g.action, Policy: g.policy, Reach: g.reach,
+		Needs: g.needs, Person: g.person, Inbox: g.inbox, Repeats: g.repeats, State: g.state, By: g.by, Quick: g.quick,
+		Asked: fromMicros(g.asked), Answered: fromMicros(g.answered), Expires: fromMicros(g.expires), Intent: g.intent,
+		Outcome: schemas.Outcome(g.outcome), Told: g.told, Here: g.asker == owner, Orphaned: g.state == Granted && gone(g.asker), seq: g.seq}
 }
 
 // fits says whether the row is bound to what want is bound to.
@@ -127,7 +165,7 @@ func (s *SQLite) Ask(ctx context.Context, g Grant) error {
 		c := Call{Request: g.Request, Principal: g.Principal, Credential: g.Credential, Client: g.Client, Upstream: g.Upstream, Action: g.Action,
 			Decision: g.Needs, Why: g.Why, Rules: g.Rules, Policy: g.Policy, Reach: g.Reach}
 		r := c.record(PhaseAsked, print)
-		r.Grant, r.State, r.Repeats, r.Expires = g.ID, string(Waiting), g.Repeats, micros(g.Expires)
+		r.Grant, r.State, r.Repeats, r.Expires, r.Person, r.Inbox = g.ID, string(Waiting), g.Repeats, micros(g.Expires), g.Person, g.Inbox
 		keys, err := t.subjectKeys(g.Subjects)
 		if err != nil {
 			return err
@@ -138,8 +176,10 @@ func (s *SQLite) Ask(ctx context.Context, g Grant) error {
 		if err := t.append(r); err != nil {
 			return err
 		}
-		_, err = t.exec("INSERT INTO grants ("+grantColumns+", last_seq) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending', '', ?, 0, ?, ?, ?)",
-			g.ID, g.Principal, g.Credential, g.Upstream, g.Action, print, g.Policy, g.Reach, g.Needs, g.Repeats, now, micros(g.Expires), r.Seq, r.Seq)
+		_, err = t.exec(`INSERT INTO grants (id, principal, credential, upstream, action, print, policy, reach, needs, repeats, state, answerer, asked, answered,
+			expires, seq, last_seq, person, inbox, asker) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending', '', ?, 0, ?, ?, ?, ?, ?, ?)`,
+			g.ID, g.Principal, g.Credential, g.Upstream, g.Action, print, g.Policy, g.Reach, g.Needs, g.Repeats, now, micros(g.Expires), r.Seq, r.Seq,
+			g.Person, g.Inbox, owner)
 		return err
 	})
 }
@@ -153,38 +193,11 @@ func (t *tx) grant(want *Grant) (*grantRow, error) {
 		return nil, err
 	case !found:
 		return nil, ErrNoGrant
+	case want.seq != 0 && want.seq == g.seq: // it was read from here, so it is bound to itself; of its payload a key may be gone
 	case !g.fits(want, t.s.seal.fingerprint(want.Upstream, want.Hash)):
 		return nil, ErrGrantOther
 	}
 	return g, g.refuses(want, t.now)
-}
-
-// Answer implements Ledger.
-func (s *SQLite) Answer(ctx context.Context, want Grant, state State, by string) error {
-	return s.write(ctx, func(t *tx) error {
-		if state != Granted && state != Refused && state != Revoked {
-			return errUsage
-		}
-		g, err := t.grant(&want)
-		switch {
-		case err == ErrGrantWaiting:
-		case err == ErrGrantDrift && state != Granted: // a no counts whomever it would have reached
-		case err != nil:
-			return err
-		case state == Granted:
-			return nil // said already
-		}
-		if state == Granted {
-			if err := t.checkFrozen(want.Action); err != nil {
-				return err
-			}
-		}
-		if _, err := t.exec("UPDATE grants SET state = ?, answerer = ?, answered = ?, last_seq = ? WHERE id = ?", string(state), by, micros(t.now), t.head.seq+1, g.id); err != nil {
-			return err
-		}
-		return t.append(&Record{Phase: PhaseAnswered, Grant: g.id, Principal: g.principal, Credential: g.credential, Upstream: g.upstream, Action: g.action,
-			Print: g.print, Policy: g.policy, State: string(state), By: by})
-	})
 }
 
 // Check implements Ledger. It reads only: a grant may be spent by another before Commit comes.
@@ -200,51 +213,4 @@ func (s *SQLite) Check(ctx context.Context, want Grant) error {
 		return ErrGrantOther
 	}
 	return g.refuses(&want, s.now())
-}
-
-// Grant implements Ledger.
-func (s *SQLite) Grant(ctx context.Context, id string) (Grant, error) {
-	all, err := s.grants(ctx, "id = ?", id)
-	if err != nil || len(all) == 0 {
-		if err == nil {
-			err = ErrNoGrant
-		}
-		return Grant{}, err
-	}
-	return all[0], nil
-}
-
-// Waiting implements Ledger.
-func (s *SQLite) Waiting(ctx context.Context) ([]Grant, error) {
-	return s.grants(ctx, "state = 'pending' AND expires > ?", micros(s.now()))
-}
-
-func (s *SQLite) grants(ctx context.Context, where string, args ...any) ([]Grant, error) {
-	var found []*grantRow
-	err := s.rows(ctx, "SELECT "+grantColumns+" FROM grants WHERE "+where+" ORDER BY asked", args, func(scan func(...any) error) error {
-		g := new(grantRow)
-		found = append(found, g)
-		return scan(g.into()...)
-	})
-	if err != nil {
-		return nil, err
-	}
-	ring := s.keyring(ctx)
-	var all []Grant
-	for _, row := range found {
-		g := Grant{ID: row.id, Principal: row.principal, Credential: row.credential, Upstream: row.upstream, Action: row.action, Policy: row.policy, Reach: row.reach, Needs: row.needs,
-			Repeats: row.repeats, State: row.state, By: row.by, Asked: fromMicros(row.asked), Answered: fromMicros(row.answered), Expires: fromMicros(row.expires)}
-		r, err := s.recordAt(ctx, row.seq, ring)
-		if err != nil {
-			return nil, err
-		}
-		if r != nil {
-			g.Request, g.Client, g.Why, g.Rules, g.Subjects = r.Request, r.Client, r.Why, r.Rules, r.People
-			if p := r.Private; p != nil {
-				g.Payload, g.Card, g.Hash = p.Payload, p.Card, p.Hash
-			}
-		}
-		all = append(all, g)
-	}
-	return all, nil
 }

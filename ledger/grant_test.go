@@ -56,7 +56,7 @@ func TestGrantThatDoesNotFit(t *testing.T) {
 		y.Principal, y.Credential, y.Upstream, y.Action, y.Hash, y.Policy, y.Grant = other.Principal, other.Credential, other.Upstream, other.Action, other.Hash, other.Policy, g.ID
 		_, err := l.Commit(t.Context(), y)
 		wantErr(t, name+" at commit", err, ledger.ErrGrantOther)
-		wantErr(t, name+" at answer", l.Answer(t.Context(), other, ledger.Refused, "eve"), ledger.ErrGrantOther)
+		wantErr(t, name+" at answer", l.Answer(t.Context(), other, ledger.Reply{State: ledger.Refused, By: "eve"}), ledger.ErrGrantOther)
 	}
 	none := g
 	none.ID = ledger.NewID()
@@ -68,7 +68,7 @@ func TestGrantThatDoesNotFit(t *testing.T) {
 	answer(t, l, g, ledger.Granted)
 	answer(t, l, g, ledger.Refused) // a no takes back a yes
 	wantErr(t, "taken back", l.Check(t.Context(), g), ledger.ErrGrantDenied)
-	wantErr(t, "yes after no", l.Answer(t.Context(), g, ledger.Granted, "ada"), ledger.ErrGrantDenied)
+	wantErr(t, "yes after no", l.Answer(t.Context(), g, ledger.Reply{State: ledger.Granted, By: "ada"}), ledger.ErrGrantDenied)
 
 	first := ask(t, l, x, c.now().Add(time.Minute))
 	ask(t, l, x, c.now().Add(time.Minute))
@@ -84,7 +84,7 @@ func TestTooManyQuestions(t *testing.T) {
 	}
 	wantErr(t, "one more", l.Ask(t.Context(), grantFor(call("more"), c.now().Add(time.Minute))), ledger.ErrTooMany)
 	ask(t, l, call("3"), c.now().Add(time.Minute)) // takes the place of its elder
-	if w, err := l.Waiting(t.Context()); err != nil || len(w) != ledger.MaxWaiting || w[0].Payload == nil || w[0].Card == nil {
+	if w, err := l.Grants(t.Context(), ledger.GrantFilter{Open: true}); err != nil || len(w) != ledger.MaxWaiting {
 		t.Errorf("waiting: %d, %v", len(w), err)
 	}
 	x := call("another's")
@@ -117,7 +117,7 @@ func TestDrift(t *testing.T) {
 	drifted, foreign := g, g
 	drifted.Reach, foreign.Reach, foreign.Principal = "three numbers", "three numbers", "bob"
 	wantErr(t, "check", l.Check(t.Context(), drifted), ledger.ErrGrantDrift)
-	wantErr(t, "a yes", l.Answer(t.Context(), drifted, ledger.Granted, "ada"), ledger.ErrGrantDrift)
+	wantErr(t, "a yes", l.Answer(t.Context(), drifted, ledger.Reply{State: ledger.Granted, By: "ada"}), ledger.ErrGrantDrift)
 	wantErr(t, "another's", l.Check(t.Context(), foreign), ledger.ErrGrantOther)
 	answer(t, l, g, ledger.Granted)
 	wantErr(t, "check of a yes", l.Check(t.Context(), drifted), ledger.ErrGrantDrift)

@@ -42,8 +42,8 @@ type Intent struct {
 	Prepared, Settled time.Time
 	// By and Note are from the person who resolved it.
 	By, Note string
-	// Payload and Result are set by Intent and Prior; nil where nothing was kept or a subject was erased.
-	Payload, Result []byte
+	// Payload, Result and Fault are set by Intent and Prior; nil where nothing was kept or a subject was erased.
+	Payload, Result, Fault []byte
 
 	seq, settledSeq int64
 	keys            string
@@ -145,6 +145,9 @@ func (s *SQLite) oneIntent(ctx context.Context, query string, args ...any) (in *
 		}
 		if r != nil && r.Private != nil && r.Private.Result != nil {
 			in.Result = r.Private.Result
+		}
+		if r != nil && r.Private != nil && r.Private.Fault != nil {
+			in.Fault = r.Private.Fault
 		}
 	}
 	return in, nil
@@ -282,7 +285,7 @@ func (t *tx) commitCall(x *Txn, print string, plain []byte, in *Intent) error {
 	r.Budgets = balances
 	if g != nil {
 		r.By = g.by
-		if n, err := t.exec("UPDATE grants SET state = 'spent', last_seq = ? WHERE id = ? AND state = 'granted'", t.head.seq+1, g.id); err != nil || n != 1 {
+		if n, err := t.exec("UPDATE grants SET state = 'spent', intent = ?, last_seq = ? WHERE id = ? AND state = 'granted'", in.ID, t.head.seq+1, g.id); err != nil || n != 1 {
 			if err == nil {
 				err = ErrGrantSpent
 			}

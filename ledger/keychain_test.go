@@ -26,7 +26,7 @@ func TestKeychain(t *testing.T) {
 	if _, err := os.Stat(path); err == nil {
 		t.Error("the key is in a file")
 	}
-	id := ledger.ID(l)
+	id := l.ID()
 	key, err := keyring.Get(ledger.KeychainService, id)
 	if err != nil {
 		t.Fatal(err)

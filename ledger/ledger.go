@@ -24,15 +24,22 @@ type Ledger interface {
 	// g needs ID, the binding, Expires, Payload and Card. ErrTooMany where MaxWaiting of the principal or
 	// MaxWaitingAll wait, *FrozenError while frozen.
 	Ask(ctx context.Context, g Grant) error
-	// Answer stores what a person said to the question that fits want: Granted, Refused or Revoked.
-	// A yes counts only while the question waits; a no also takes back a yes that is not spent.
-	Answer(ctx context.Context, want Grant, state State, by string) error
+	// Answer stores what a person said to the question that fits want, or that want was read from here. A yes counts only
+	// while the question waits, and ErrAnswered says that another one gave it; a no also takes back a yes that is not spent.
+	Answer(ctx context.Context, want Grant, r Reply) error
 	// Check says whether Commit would take the grant that fits want now; nil or one of the grant errors.
 	Check(ctx context.Context, want Grant) error
-	// Grant gives one grant with its payload and card; ErrNoGrant where there is none.
+	// Grant gives one grant with all that is sealed of it; ErrNoGrant where there is none.
 	Grant(ctx context.Context, id string) (Grant, error)
-	// Waiting lists the questions that a person can answer now, oldest first.
-	Waiting(ctx context.Context) ([]Grant, error)
+	// Asked gives the last question about want's payload by the same principal with the same credential, under whichever
+	// policy and however it ended; ErrNoGrant where there is none.
+	Asked(ctx context.Context, want Grant) (Grant, error)
+	// Grants lists questions, without what only Grant gives: Request, Client, Why, Rules, Subjects and what is sealed.
+	Grants(ctx context.Context, f GrantFilter) ([]Grant, error)
+	// Told notes that the caller has heard what came of a question.
+	Told(ctx context.Context, id string) error
+	// Version changes whenever a question does, or what became of one, or a freeze, but not when one expires. It is cheap.
+	Version(ctx context.Context) (int64, error)
 
 	// Prior tells what is known of x's payload by the same principal at the same upstream: an intent that is in flight,
 	// one whose outcome is unknown, or, where the action is not repeatable, one that succeeded within the window. nil
@@ -93,6 +100,25 @@ type Ledger interface {
 	// in, ErrNoTokens where none was ever issued. With an expired or revoked one it tells whose it was. It is cheap, and its
 	// answer at most FreshFor old.
 	Authenticate(ctx context.Context, secret string) (Token, error)
+
+	// CreateLogin makes a code that logs a person in once, and gives its secret, which is kept nowhere.
+	CreateLogin(ctx context.Context, l Login, by string) (secret string, err error)
+	// LookAtLogin says what a secret of CreateLogin or Redeem is, without using it; ErrNoLogin where it lets nobody in.
+	LookAtLogin(ctx context.Context, secret string) (Login, error)
+	// Redeem takes a code, and makes a session for whom it was made; ErrNoLogin where it is none or was taken.
+	Redeem(ctx context.Context, code string, lasts time.Duration) (secret string, l Login, err error)
+	// Enter makes a session for whoever showed a token.
+	Enter(ctx context.Context, t Token, lasts time.Duration) (secret string, l Login, err error)
+	// Leave ends a session.
+	Leave(ctx context.Context, secret string) error
+	// Take gives what an action issued, once: it is destroyed before it is given. ErrNoHandover where there is nothing.
+	Take(ctx context.Context, grant, by string) ([]byte, error)
+	// Held tells until when something waits to be taken; zero where nothing does.
+	Held(ctx context.Context, grant string) (time.Time, error)
+	// Secret gives 32 bytes that all processes on this ledger know and nobody else, another for each purpose.
+	Secret(purpose string) []byte
+	// ID names the ledger; it is no secret.
+	ID() string
 }
 
 // HangUp is the one action that neither a freeze nor an earlier attempt stops:
@@ -166,6 +192,12 @@ type Settlement struct {
 	// Result is Sippet's answer, kept sealed for a call that is repeated. It is
 	// dropped where it is larger than MaxResult or the action issues a credential.
 	Result []byte
+	// Fault is why it failed, as JSON, kept sealed for a call that is repeated.
+	Fault []byte
+	// Handover is Sippet's answer where it is shown once to the person who agreed, and kept nowhere else; it is
+	// destroyed at Until.
+	Handover []byte
+	Until    time.Time
 	// Becomes is the subject that the call's first subject turned out to be: one that has no id before it is created is
 	// named Provisional and something of its own, and its keys, that of the question too, are from now on those of Becomes.
 	Becomes string

@@ -136,8 +136,12 @@ func TestRetentionKeepsWhatIsNotOver(t *testing.T) {
 		"an open question": {func(t *testing.T, l ledger.Ledger, c *clock) func() {
 			g := ask(t, l, call("open"), c.now().Add(100*day))
 			return func() {
-				if w, err := l.Waiting(t.Context()); err != nil || len(w) != 1 || w[0].Card == nil {
+				w, err := l.Grants(t.Context(), ledger.GrantFilter{Open: true})
+				if err != nil || len(w) != 1 || w[0].ID != g.ID {
 					t.Errorf("%+v, %v", w, err)
+				}
+				if g, err := l.Grant(t.Context(), g.ID); err != nil || g.Card == nil {
+					t.Errorf("%+v, %v", g, err)
 				}
 				answer(t, l, g, ledger.Refused)
 			}
@@ -366,7 +370,7 @@ func TestRetentionAtRandom(t *testing.T) {
 				}
 			case 2, 3:
 				if len(grants) > 0 {
-					_ = l.Answer(t.Context(), grants[r.IntN(len(grants))], []ledger.State{ledger.Granted, ledger.Granted, ledger.Refused}[r.IntN(3)], "ada")
+					_ = l.Answer(t.Context(), grants[r.IntN(len(grants))], ledger.Reply{State: []ledger.State{ledger.Granted, ledger.Granted, ledger.Refused}[r.IntN(3)], By: "ada"})
 				}
 			case 4, 5, 6:
 				if len(grants) > 0 && r.IntN(2) == 0 {

@@ -30,6 +30,8 @@ type replayed struct {
 	principal, action, print string
 	credential               string // of a grant
 	policy, repeats, reach   string // of a grant
+	needs, person            string // of a grant
+	inbox                    bool   // of a grant
 	expires                  int64  // of a grant
 	grant                    string // that an intent spent
 	owner                    string // of an intent, as its row says
@@ -57,7 +59,8 @@ func (p *replay) record(v *verifier, r *Record) {
 			}
 		}
 		g := &replayed{state: string(Waiting), principal: r.Principal, credential: r.Credential, action: r.Action, print: r.Print,
-			policy: r.Policy, repeats: r.Repeats, reach: r.Reach, expires: r.Expires, seq: r.Seq}
+			policy: r.Policy, repeats: r.Repeats, reach: r.Reach, expires: r.Expires, seq: r.Seq,
+			needs: r.Decision, person: r.Person, inbox: r.Inbox}
 		p.grants[r.Grant], p.asked[of] = g, g
 	case PhasePruned:
 		v.pruned = r
@@ -69,6 +72,9 @@ func (p *replay) record(v *verifier, r *Record) {
 			return
 		}
 		g.state = r.State
+		if r.Expires != 0 {
+			g.expires = r.Expires
+		}
 	case PhasePrepared:
 		p.prepared(v, r)
 	case PhaseSent, PhaseSettled, PhaseSwept, PhaseResolved:
@@ -181,14 +187,14 @@ func (v *verifier) intents(ctx context.Context, conn *sql.Conn) error {
 
 // grants holds the table of grants against the chain.
 func (v *verifier) grants(ctx context.Context, conn *sql.Conn) error {
-	rows, err := conn.QueryContext(ctx, "SELECT id, seq, principal, credential, action, print, policy, reach, repeats, expires, state FROM grants")
+	rows, err := conn.QueryContext(ctx, "SELECT id, seq, principal, credential, action, print, policy, reach, repeats, expires, state, needs, person, inbox FROM grants")
 	if err != nil {
 		return err
 	}
 	err = eachRow(rows, func(scan func(...any) error) error {
 		var id string
 		var row replayed
-		if err := scan(&id, &row.seq, &row.principal, &row.credential, &row.action, &row.print, &row.policy, &row.reach, &row.repeats, &row.expires, &row.state); err != nil {
+		if err := scan(&id, &row.seq, &row.principal, &row.credential, &row.action, &row.print, &row.policy, &row.reach, &row.repeats, &row.expires, &row.state, &row.needs, &row.person, &row.inbox); err != nil {
 			return err
 		}
 		g := v.replay.grants[id]
@@ -199,7 +205,8 @@ func (v *verifier) grants(ctx context.Context, conn *sql.Conn) error {
 		case g.state != row.state:
 			v.find(WrongGrant, g.seq, id, "grant %s is %s, but its last record says %s", id, row.state, g.state)
 		case g.seq != row.seq || g.principal != clip(row.principal) || g.credential != clip(row.credential) || g.action != clip(row.action) || g.print != row.print ||
-			g.policy != clip(row.policy) || g.reach != clip(row.reach) || g.repeats != clip(row.repeats) || g.expires != row.expires:
+			g.policy != clip(row.policy) || g.reach != clip(row.reach) || g.repeats != clip(row.repeats) || g.expires != row.expires ||
+			g.needs != clip(row.needs) || g.person != clip(row.person) || g.inbox != row.inbox:
 			v.find(WrongGrant, g.seq, id, "grant %s is not as its record says", id)
 		}
 		g.seen = true

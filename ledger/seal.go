@@ -25,6 +25,9 @@ type Private struct {
 	Card     json.RawMessage `json:"card,omitempty"`
 	Replaced json.RawMessage `json:"replaced,omitempty"`
 	Result   json.RawMessage `json:"result,omitempty"`
+	// Note is what a person said to their answer, Fault why a call of theirs came to nothing.
+	Note  string          `json:"note,omitempty"`
+	Fault json.RawMessage `json:"fault,omitempty"`
 	// Hash is schemas.Payload.Hash. In the clear it would let anybody test a guess of the payload.
 	Hash string `json:"hash,omitempty"`
 }
@@ -44,6 +47,8 @@ const everybody = ""
 type sealer struct {
 	wrap             cipher.AEAD
 	tag, print, head []byte
+	// more is what further keys are derived from.
+	more []byte
 }
 
 // subjectKey is one subject's key, unwrapped.

@@ -23,6 +23,12 @@ func (s *SQLite) Settle(ctx context.Context, o Settlement) error {
 	if len(o.Result) > MaxResult || !json.Valid(o.Result) {
 		o.Result = nil
 	}
+	if len(o.Fault) > MaxResult || !json.Valid(o.Fault) {
+		o.Fault = nil
+	}
+	if o.Handover != nil && (o.State != Succeeded || o.Result != nil) {
+		return fmt.Errorf("%w: what is handed over is the result of a success, and kept nowhere else", errUsage)
+	}
 	return s.write(ctx, func(t *tx) error {
 		in, err := t.intent(byID, idArgs(o.Intent)...)
 		switch {
@@ -62,7 +68,15 @@ func (t *tx) settle(in *Intent, o *Settlement) error {
 	if err != nil {
 		return err
 	}
-	if o.Result != nil && in.Class != schemas.Credential {
+	if in.Class == schemas.Credential {
+		o.Result, o.Fault = nil, nil
+	}
+	if o.Handover != nil {
+		if err := t.handOver(in, o.Handover, o.Until); err != nil {
+			return err
+		}
+	}
+	if o.Result != nil || o.Fault != nil {
 		// Of a subject that was erased meanwhile nothing new is kept.
 		ring := &keyring{s: t.s, row: t.row}
 		keys, err := ring.all(strings.Split(in.keys, ","))
@@ -70,7 +84,7 @@ func (t *tx) settle(in *Intent, o *Settlement) error {
 			return err
 		}
 		if keys != nil {
-			if r.Sealed, err = sealUnder(keys, Private{Result: o.Result}, r.place()); err != nil {
+			if r.Sealed, err = sealUnder(keys, Private{Result: o.Result, Fault: o.Fault}, r.place()); err != nil {
 				return err
 			}
 		}
@@ -93,6 +107,7 @@ func (t *tx) settle(in *Intent, o *Settlement) error {
 	if err := t.append(r); err != nil {
 		return err
 	}
+	t.asked = t.asked || in.Grant != ""
 	if len(erased) > 0 {
 		if err := t.append(&Record{Phase: PhaseErased, Intent: in.ID, Subjects: erased, By: "erased in Sippet by " + in.Action}); err != nil {
 			return err

@@ -20,7 +20,7 @@ func TestGrantStates(t *testing.T) {
 	}
 	say := func(s ledger.State) func(*world) {
 		// Some are refused, which is what is tested.
-		return func(w *world) { _ = w.Answer(t.Context(), w.g, s, "ada") }
+		return func(w *world) { _ = w.Answer(t.Context(), w.g, ledger.Reply{State: s, By: "ada"}) }
 	}
 	yes, no, off := say(ledger.Granted), say(ledger.Refused), say(ledger.Revoked)
 	spend := func(w *world) { settle(t, w, commit(t, w, w.x), ledger.Failed) }

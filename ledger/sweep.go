@@ -80,6 +80,9 @@ func (s *SQLite) sweep(ctx context.Context) error {
 	if err := s.retire(ctx); err != nil {
 		return err
 	}
+	if err := s.expire(ctx); err != nil {
+		return err
+	}
 	// A look first, so that nothing is written where nothing is stale.
 	if ids, err := s.unsettled(ctx); err != nil || len(ids) == 0 {
 		return err

@@ -300,6 +300,9 @@ func (s *SQLite) RemovePerson(ctx context.Context, person, by string) (tokens, g
 			[]any{person, its}, by); err != nil {
 			return err
 		}
+		if _, err := t.exec("DELETE FROM logins WHERE person = ? AND local = 0", person); err != nil {
+			return err
+		}
 		return t.append(&Record{Phase: PhaseRemoved, Principal: person, Count: int64(tokens), By: by})
 	})
 	if err != nil {

@@ -156,11 +156,11 @@ func TestRemovePerson(t *testing.T) {
 	answer(t, l, refused, ledger.Refused)
 	bobAsks := question("4", "bob ("+bobs.ID+")", bobs.ID)
 	adaAgreed := question("5", "bob ("+bobs.ID+")", bobs.ID)
-	if err := l.Answer(t.Context(), adaAgreed, ledger.Granted, "ada (inbox)"); err != nil {
+	if err := l.Answer(t.Context(), adaAgreed, ledger.Reply{State: ledger.Granted, By: "ada (inbox)"}); err != nil {
 		t.Fatal(err)
 	}
 	adamAgreed := question("6", "adam (x)", "x")
-	if err := l.Answer(t.Context(), adamAgreed, ledger.Granted, "adam (inbox)"); err != nil {
+	if err := l.Answer(t.Context(), adamAgreed, ledger.Reply{State: ledger.Granted, By: "adam (inbox)"}); err != nil {
 		t.Fatal(err)
 	}
 	tokens, grants, err := l.RemovePerson(t.Context(), "ada", "root")

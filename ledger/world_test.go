@@ -115,7 +115,7 @@ func grantFor(x ledger.Txn, expires time.Time) ledger.Grant {
 
 func answer(t testing.TB, l ledger.Ledger, g ledger.Grant, s ledger.State) {
 	t.Helper()
-	if err := l.Answer(context.Background(), g, s, "ada, in the terminal"); err != nil {
+	if err := l.Answer(context.Background(), g, ledger.Reply{State: s, By: "ada, in the terminal"}); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"runtime"
+	"strconv"
 	"time"
 
 	"modernc.org/sqlite"
@@ -135,6 +136,8 @@ type tx struct {
 	// isFrozen is what frozen found, where lookedFrozen.
 	lookedFrozen bool
 	isFrozen     *Frozen
+	// asked is set where a question, or what became of one, has changed.
+	asked bool
 	// broken is set where the transaction itself failed, which fails everything in it.
 	broken error
 	// after run once the transaction is durable.
@@ -237,6 +240,9 @@ func (t *tx) one(o *op) (err error) {
 func (t *tx) commit() error {
 	if t.broken == nil && t.head != t.began {
 		t.broken = t.sealHead()
+	}
+	if t.broken == nil && t.asked {
+		_, t.broken = t.exec("INSERT OR REPLACE INTO meta (name, value) VALUES ('questions', ?)", strconv.FormatInt(t.head.seq, 10))
 	}
 	if t.broken == nil {
 		_, t.broken = t.exec("COMMIT")

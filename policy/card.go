@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"regexp"
@@ -8,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sippet-ai/sippet-mcp/ledger"
 	"github.com/sippet-ai/sippet-mcp/policy/reach"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
@@ -15,28 +18,47 @@ import (
 // Card is what a person says yes or no to. It is built from the registry and
 // the payload only; what the model wrote comes last and is marked.
 type Card struct {
-	Action string `json:"action"`
-	// Sentence says what will happen; Effect who notices and what cannot be undone.
+	Action string        `json:"action"`
+	Class  schemas.Class `json:"class"`
+	// Needs is confirm, or approve where it must be another person than the one who asks.
+	Needs string `json:"needs"`
+	// Sentence says what will happen; Effect who notices; Undo whether it can be taken back.
 	Sentence string `json:"sentence"`
 	Effect   string `json:"effect"`
+	Undo     string `json:"undo,omitempty"`
 	// Before tells of an earlier run of the same; empty where there is none.
 	Before string `json:"before,omitempty"`
 	// Reach says whom it would ring, in a few words, and To the first of them; empty where it rings nobody.
 	Reach string   `json:"reach,omitempty"`
 	To    []string `json:"to,omitempty"`
-	// People is the number of people that a yes must state; 0 where it need not.
+	// Rings is how many people it rings at most; 0 where it rings nobody. People is the number that a yes must state; 0
+	// where it need not.
+	Rings  int `json:"rings,omitempty"`
 	People int `json:"people,omitempty"`
+	// Replaces are the values that it overwrites, as they are now.
+	Replaces []Change `json:"replaces,omitempty"`
 	// Lines are the payload, flat, all values shown as text that cannot imitate the card.
 	Lines []Line `json:"lines"`
-	// Why is the policy's line that demands the question.
-	Why string `json:"why"`
-	// Principal is who asks.
+	// Takes says what it takes from budgets and what is left then, a line each.
+	Takes []string `json:"takes,omitempty"`
+	// Why is the policy's line that demands the question, Rules the rules that matched.
+	Why   string   `json:"why"`
+	Rules []string `json:"rules,omitempty"`
+	// Principal is who asks; Client what their program calls itself, which is its own word.
 	Principal string `json:"principal"`
+	Client    string `json:"client,omitempty"`
 	// Simulated says that nothing real happens.
 	Simulated bool `json:"simulated,omitempty"`
 	// Reason is what the model gave as its reason; empty where it gave none.
 	Reason  string    `json:"reason,omitempty"`
 	Expires time.Time `json:"expires"`
+}
+
+// Change is one value that is overwritten. New is empty where the call does not say what comes instead.
+type Change struct {
+	Name string `json:"name"`
+	Old  string `json:"old"`
+	New  string `json:"new,omitempty"`
 }
 
 // Line is one value of the payload.
@@ -50,25 +72,29 @@ const (
 	maxValue = 150 // characters
 	maxName  = 40
 	maxTo    = 5
+	maxRules = 8
 	// stateAbove is how many people a yes may ring without stating their number.
 	stateAbove = 10
 )
 
-// card makes the card of the call as it stands.
-func (p *pass) card(expires time.Time) Card {
+// card makes the card of the call as it stands, for the question n.
+func (p *pass) card(ctx context.Context, n *ledger.Grant) Card {
 	a := p.Payload
-	c := Card{Action: a.Action.Name, Effect: a.Action.Effect, Why: p.verdict.Why, Principal: p.Principal, Simulated: p.Simulated,
-		Reason: schemas.Escape(a.Reason, schemas.MaxReason), Expires: expires}
+	c := Card{Action: a.Action.Name, Class: a.Action.Class, Needs: n.Needs, Effect: a.Action.Effect, Undo: a.Action.Reversal(), Why: p.verdict.Why,
+		Rules: p.verdict.Rules[:min(maxRules, len(p.verdict.Rules))], Principal: p.Principal, Client: schemas.Escape(p.Client, 80), Simulated: p.Simulated,
+		Reason: schemas.Escape(a.Reason, schemas.MaxReason), Expires: n.Expires}
 	c.Sentence = fill(a.Action.Ask, a.Args)
 	if a.Action.Class == schemas.Read {
-		c.Sentence, c.Effect = a.Action.Title+".", "It only looks, and changes nothing."
+		c.Sentence, c.Effect, c.Undo = a.Action.Title+".", "It only looks, and changes nothing.", ""
 	}
+	c.Takes = p.takes(ctx)
+	c.Replaces = p.changes(ctx)
 	if p.reach != nil {
 		shown := p.seen()
 		c.Reach, c.To = shown.Summary(), shown.Lines(maxTo)
 		// The API does not say how it takes a limit beside named contacts, so all of them may be rung.
-		if people := max(p.reach.Count, len(p.reach.List)); people > stateAbove {
-			c.People = people
+		if c.Rings = max(p.reach.Count, len(p.reach.List)); c.Rings > stateAbove {
+			c.People = c.Rings
 		}
 	}
 	c.lines(a.Args, a.Action.Class == schemas.Read)
@@ -96,6 +122,56 @@ func (p *pass) seen() *reach.Set {
 		}
 	}
 	return &shown
+}
+
+// takes says what the call takes from budgets. A store that cannot say so now must not keep a person from being asked:
+// what is taken is checked when it is.
+func (p *pass) takes(ctx context.Context) (out []string) {
+	for _, d := range p.txn.Debits {
+		left, _, err := p.Ledger.Left(ctx, d)
+		if err != nil {
+			continue
+		}
+		s := fmt.Sprintf("%d of the %d that the budget %s holds; %d are left then", d.Cost, d.Burst, d.Budget, max(0, left-d.Cost))
+		if d.Cost > left {
+			s = fmt.Sprintf("%d of the budget %s, which holds %d now: it would be refused", d.Cost, d.Budget, left)
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+// changes are what an update overwrites, as far as the caller may see it.
+func (p *pass) changes(ctx context.Context) (out []Change) {
+	raw := p.replaced(ctx)
+	if raw == nil {
+		return nil
+	}
+	hidden := p.Gate.Hidden(p.Caller, p.Payload.Action)
+	in, _ := p.Payload.Args["input"].(map[string]any)
+	schemas.EachJSON(raw, func(k, v []byte) {
+		name := schemas.DecodeString(k)
+		var old any
+		d := json.NewDecoder(bytes.NewReader(v))
+		d.UseNumber()
+		if len(out) == maxLines || d.Decode(&old) != nil {
+			return
+		}
+		c := Change{Name: shown(name, maxName), Old: show(old)}
+		if old == nil {
+			c.Old = "(empty)"
+		}
+		if hidden[name] {
+			c.Old = "(hidden from whoever asks)"
+		}
+		if v, given := in[name]; given {
+			if c.New = show(v); v == nil {
+				c.New = "(empty)"
+			}
+		}
+		out = append(out, c)
+	})
+	return out
 }
 
 // lines lists the payload level by level: what an action takes by name comes
@@ -199,6 +275,9 @@ func (c Card) Text() string {
 		b.WriteString("SIMULATED: this is the sandbox, nothing real happens.\n")
 	}
 	fmt.Fprintf(&b, "%s\n%s\n", c.Sentence, c.Effect)
+	if c.Undo != "" && c.Class != schemas.Destructive { // of these the effect says so
+		b.WriteString(c.Undo + "\n")
+	}
 	if c.Before != "" {
 		b.WriteString(c.Before + "\n")
 	}
@@ -214,6 +293,21 @@ func (c Card) Text() string {
 	}
 	if len(c.Lines) > 0 {
 		b.WriteByte('\n')
+	}
+	for i, r := range c.Replaces {
+		if i == 0 {
+			b.WriteString("\nIt replaces:")
+		}
+		fmt.Fprintf(&b, "\n  %s: %s", r.Name, r.Old)
+		if r.New != "" {
+			fmt.Fprintf(&b, " → %s", r.New)
+		}
+	}
+	if len(c.Replaces) > 0 {
+		b.WriteByte('\n')
+	}
+	for _, t := range c.Takes {
+		fmt.Fprintf(&b, "\nIt takes %s.", t)
 	}
 	fmt.Fprintf(&b, "\nAction %s, asked by %s. %s.", c.Action, c.Principal, c.Why)
 	if c.Reason != "" {

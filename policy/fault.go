@@ -68,14 +68,20 @@ func (g *Gate) storeFault(ctx context.Context, err error) *schemas.Error {
 	return e
 }
 
+// asStore reports whether the store failed, and did not merely refuse.
+func asStore(err error) bool {
+	var t *ledger.Trouble
+	return errors.As(err, &t)
+}
+
 func refusal(a *schemas.Action, v rules.Verdict) *schemas.Error {
 	e := &schemas.Error{Outcome: schemas.Denied, Message: fmt.Sprintf("%s is not allowed here; nothing ran", a.Name)}
 	switch {
+	case v.Decision == rules.Approve:
+		e.Message = fmt.Sprintf("%s needs the yes of another person, and this program has no inbox in which to give it; nothing ran", a.Name)
+		e.Next = "tell the person, who can do this in Sippet itself"
 	case a.Class == schemas.Credential:
 		e.Next = "tell the person to do this in Sippet itself: a credential must not pass through an AI"
-	case v.Decision == rules.Approve:
-		e.Message = fmt.Sprintf("%s needs the yes of another person, and this version has no place to give it; nothing ran", a.Name)
-		e.Next = "tell the person, who can do this in Sippet itself"
 	default:
 		e.Next = "do not try again; tell the person, who decides with the server's --policy what it may do"
 	}

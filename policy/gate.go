@@ -29,7 +29,9 @@ type Gate struct {
 	Organisation string
 	// Simulated says so on every card: the upstream is the sandbox.
 	Simulated bool
-	// Wait is how long a question may stay unanswered.
+	// Inbox says that there is a place where people answer later, and an Executor that runs what they agree to.
+	Inbox bool
+	// Wait is how long a question that is put to somebody at once may stay unanswered.
 	Wait time.Duration
 	Now  func() time.Time
 	Log  *slog.Logger
@@ -62,6 +64,8 @@ type Call struct {
 	Grant string
 	// Again says that the call is meant even where the same ran a moment ago: a person is asked.
 	Again bool
+	// Asks says that whoever calls can put a question to its person at once, so that a confirmation need not wait in the inbox.
+	Asks bool
 }
 
 // Answer is how a call ended, or that a person is due.
@@ -75,6 +79,10 @@ type Answer struct {
 	Err *schemas.Error
 	// Pending is set, with Err of outcome approval_pending, where a person must be asked.
 	Pending *Pending
+	// Question is the question that a person answered, where this is what came of it; empty elsewhere.
+	Question ledger.Grant
+	// HandedOver is set where an action issued something that only the person who agreed is shown; until then they can take it.
+	HandedOver time.Time
 
 	status int
 	intent bool // the ledger has an intent of it
@@ -84,6 +92,8 @@ type Answer struct {
 type Pending struct {
 	Grant string
 	Card  Card
+	// Inbox says that it waits in the inbox; else the caller puts it to its person. New that it was not there before.
+	Inbox, New bool
 }
 
 // Outcome gives the word for how the call ended.
@@ -127,11 +137,8 @@ func (g *Gate) Explain(ctx context.Context, c Call) (e Explanation) {
 	}
 	e.Verdict, e.Reach = p.verdict, p.reach
 	if e.Fault == nil {
-		switch p.verdict.Decision {
-		case rules.Allow, rules.Validate, rules.Confirm:
+		if e.Fault = p.forbidden(); e.Fault == nil {
 			e.Fault = asError(g.Upstream.Validate(ctx, request(c.Payload)))
-		default:
-			e.Fault = refusal(c.Payload.Action, p.verdict)
 		}
 	}
 	g.Log.LogAttrs(ctx, slog.LevelInfo, "validated only", slog.String("action", c.Payload.Action.Name),

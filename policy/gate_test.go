@@ -42,11 +42,11 @@ func (b brokenStore) Ask(ctx context.Context, g ledger.Grant) error {
 	return b.Ledger.Ask(ctx, g)
 }
 
-func (b brokenStore) Answer(ctx context.Context, g ledger.Grant, s ledger.State, by string) error {
+func (b brokenStore) Answer(ctx context.Context, g ledger.Grant, r ledger.Reply) error {
 	if b.at == "answer" {
 		return errDisk
 	}
-	return b.Ledger.Answer(ctx, g, s, by)
+	return b.Ledger.Answer(ctx, g, r)
 }
 
 func (b brokenStore) Check(ctx context.Context, g ledger.Grant) error {

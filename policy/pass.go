@@ -18,8 +18,9 @@ type pass struct {
 	Call
 	policy  *rules.Policy
 	verdict rules.Verdict
-	reach   *reach.Set // whom it would ring; nil where it rings nobody
-	txn     ledger.Txn // what the ledger is told
+	reach   *reach.Set   // whom it would ring; nil where it rings nobody
+	given   ledger.Grant // the question that was answered; empty where Grant is
+	txn     ledger.Txn   // what the ledger is told
 }
 
 func (g *Gate) pass(c Call) *pass {
@@ -45,21 +46,23 @@ func (p *pass) road(ctx context.Context) Answer {
 	}
 	if p.Grant != "" {
 		// Before looking and validating, so that a wrong grant costs Sippet nothing.
-		if err := p.Ledger.Check(ctx, p.bound(ctx)); err != nil {
+		if err := p.load(ctx); err != nil {
+			return Answer{Err: p.storeFault(ctx, err)}
+		}
+		if err := p.Ledger.Check(ctx, p.bound()); err != nil {
 			return p.refused(ctx, prior, err)
 		}
+	} else if a, ok := p.earlier(ctx); ok {
+		return a
 	}
 	if fault := p.decide(ctx); fault != nil {
 		return Answer{Verdict: p.verdict, Err: fault}
 	}
 	a := Answer{Verdict: p.verdict}
-	need := p.verdict.Decision
-	switch need {
-	case rules.Allow, rules.Validate, rules.Confirm:
-	default:
-		a.Err = refusal(p.Payload.Action, p.verdict)
+	if a.Err = p.forbidden(); a.Err != nil {
 		return a
 	}
+	need := p.verdict.Decision
 	switch {
 	case prior == nil:
 	case prior.State == ledger.Succeeded && !p.Again && need < rules.Confirm:
@@ -70,20 +73,27 @@ func (p *pass) road(ctx context.Context) Answer {
 		a.Err = p.priorFault(prior)
 		return a
 	}
-	if need == rules.Confirm {
+	if need >= rules.Confirm {
 		p.txn.Decision, p.txn.Grant = need.String(), p.Grant
+	}
+	if p.Grant != "" && need > rules.Confirm && p.given.Needs != need.String() {
+		// The rules look at the time, and may say something else than when it was asked.
+		a.Err = &schemas.Error{Outcome: schemas.Denied, Message: "by now it needs the yes of another person; nothing ran",
+			Next: "call again, and another person is asked"}
+		p.revoke(ctx, a.Err)
+		return a
 	}
 	if need > rules.Allow {
 		if a.Err = asError(p.Upstream.Validate(ctx, request(p.Payload))); a.Err != nil {
 			if p.Grant != "" {
 				// The answer was to this attempt; another one asks again.
-				p.revoke(ctx)
+				p.revoke(ctx, a.Err)
 			}
 			return a
 		}
 	}
-	if need == rules.Confirm && p.txn.Grant == "" {
-		return p.ask(ctx, a, prior)
+	if need >= rules.Confirm && p.txn.Grant == "" {
+		return p.ask(ctx, a, need, prior)
 	}
 	return p.run(ctx, a)
 }
@@ -153,6 +163,9 @@ func (p *pass) look(ctx context.Context, read *schemas.Payload) (json.RawMessage
 	return res.Data, err
 }
 
+// HandoverFor is how long what an action issued waits for the person who agreed.
+const HandoverFor = 15 * time.Minute
+
 // How long a call is held up by looking: at whom it would ring, and at what it replaces.
 const (
 	lookAhead = 10 * time.Second
@@ -180,12 +193,23 @@ func (p *pass) run(ctx context.Context, a Answer) Answer {
 	a.Data, a.Err, a.status = res.Data, asError(err), res.Status
 	end := ledger.Settlement{Intent: intent.ID, State: progress(a.Err, res.Sent), Sent: res.Sent, Status: res.Status,
 		Outcome: a.Outcome(), Latency: time.Since(began)}
-	if action.Class != schemas.Read {
+	switch {
+	case action.Class == schemas.Read:
 		// What a read tells of others is nobody's to keep: it is not sealed under their keys, and is never repeated.
+	case action.Class != schemas.Credential:
 		end.Result = a.Data
+	case end.State == ledger.Succeeded:
+		// It goes to the person who agreed, past everything else.
+		end.Handover, end.Until = a.Data, p.Now().Add(HandoverFor)
+		a.HandedOver = end.Until
+	}
+	if action.Class == schemas.Credential {
+		a.Data = json.RawMessage("null")
 	}
 	if end.State == ledger.Succeeded {
 		end.Becomes, end.Erased = p.Payload.Created(a.Data), p.Payload.Erases()
+	} else if p.txn.Grant != "" && a.Err != nil {
+		end.Fault = faultJSON(a.Err)
 	}
 	if a.Err != nil && a.Err.Outcome == schemas.OutcomeUnknown {
 		a.Err = p.unknown(a.Err, intent.ID)

@@ -55,10 +55,10 @@ func (a Answer) recorded(prior *ledger.Intent) Answer {
 func (p *pass) uncommitted(ctx context.Context, a Answer, err error) Answer {
 	var before *ledger.PriorError
 	if !errors.As(err, &before) {
-		if errors.Is(err, ledger.ErrGrantDrift) {
-			p.revoke(ctx)
-		}
 		a.Err = p.storeFault(ctx, err)
+		if errors.Is(err, ledger.ErrGrantDrift) {
+			p.revoke(ctx, a.Err)
+		}
 		return a
 	}
 	// The same ran between the look before and now. A yes that was given meanwhile was given without knowing of it.
@@ -68,7 +68,8 @@ func (p *pass) uncommitted(ctx context.Context, a Answer, err error) Answer {
 		return a
 	}
 	if p.txn.Grant != "" && prior.Grant != p.txn.Grant {
-		p.revoke(ctx)
+		p.revoke(ctx, &schemas.Error{Outcome: schemas.Denied, Message: "the same " + prior.Action + " was sent while the person was asked, so their yes was not used",
+			Next: "call again if it is meant a second time, and the person is told of the first"})
 	}
 	if prior.State == ledger.Succeeded {
 		return a.recorded(&prior)

@@ -125,6 +125,18 @@ func (a *Action) Deadline() time.Duration {
 	return 30 * time.Second
 }
 
+// Patience is how long a question about the action waits for a person in the inbox: a live call is over soon, and what
+// is erased can wait for whoever is asked.
+func (a *Action) Patience() time.Duration {
+	switch {
+	case a.LiveCall:
+		return 5 * time.Minute
+	case a.Class == Destructive:
+		return 24 * time.Hour
+	}
+	return 15 * time.Minute
+}
+
 // InputSchema is the tool's JSON Schema, compact. It must not be changed.
 func (a *Action) InputSchema() json.RawMessage { return a.schema }
 

@@ -82,6 +82,29 @@ func (a *Action) Check(raw []byte, l Limits) (*Payload, error) {
 	return p, nil
 }
 
+// Restore reads back a Body that Check made. The error says that it is not one any more: the registry has changed since,
+// or somebody else wrote it.
+func Restore(body []byte) (*Payload, error) {
+	args, fault := decode(body)
+	if fault != nil {
+		return nil, fault
+	}
+	name, _ := args["action"].(string)
+	a, err := Find(name)
+	if err != nil {
+		return nil, err
+	}
+	p, err := a.recorded(body)
+	if err != nil {
+		return nil, err
+	}
+	if !bytes.Equal(p.Body, body) {
+		return nil, &Error{Outcome: InvalidArguments, Message: "the arguments of " + name + " are not as this version of the program writes them"}
+	}
+	p.Notes = nil
+	return p, nil
+}
+
 func (a *Action) hint() string {
 	keys := make([]string, 0, len(a.check.names))
 	for _, n := range a.check.names {

@@ -79,6 +79,18 @@ func (a *Action) reverse(payload, replaced json.RawMessage) (name string, raw js
 	return name, raw, ""
 }
 
+// Reversal tells a person whether a call of the action can be taken back: a sentence.
+func (a *Action) Reversal() string {
+	why := a.irreversible()
+	if a.Class == Outbound {
+		why = "it reaches a person or a live call"
+	}
+	if why != "" {
+		return "It cannot be undone: " + why + "."
+	}
+	return "What it replaces is kept, and can be put back."
+}
+
 // irreversible is why no call of the action can be undone; empty where some can.
 func (a *Action) irreversible() string {
 	switch {

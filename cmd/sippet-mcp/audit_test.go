@@ -56,7 +56,7 @@ func filled(t *testing.T) (dir string, ran, unknown ledger.Intent) {
 	g := ledger.Grant{ID: ledger.NewID(), Principal: x.Principal, Action: x.Action, Hash: x.Hash, Policy: x.Policy, Needs: "confirm", Subjects: x.Subjects,
 		Payload: x.Payload, Card: x.Card, Expires: time.Now().Add(time.Minute)}
 	must(t, l.Ask(t.Context(), g))
-	must(t, l.Answer(t.Context(), g, ledger.Granted, "ada"+evil))
+	must(t, l.Answer(t.Context(), g, ledger.Reply{State: ledger.Granted, By: "ada" + evil}))
 	x.Grant = g.ID
 	ran, err = l.Commit(t.Context(), x)
 	must(t, err)

@@ -1,0 +1,195 @@
+package ledger
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// LoginKind is what a login's secret is.
+type LoginKind string
+
+// The kinds, a closed set.
+const (
+	// LinkCode stands in a link that a person is given; they press a button to use it.
+	LinkCode LoginKind = "code"
+	// OpenCode stands in a link that this machine's browser is opened with; it is used at once.
+	OpenCode LoginKind = "open"
+	// Session is what a browser keeps.
+	Session LoginKind = "session"
+)
+
+// Login is who is logged in to the inbox, or who will be with a code. Its secret is shown once; the ledger keeps only its SHA-256.
+type Login struct {
+	Kind   LoginKind
+	Person string
+	// Local says that it is the person at this machine, who needs no token.
+	Local bool
+	// Credential is the id of the token that was shown; empty where a code was.
+	Credential string
+	// Roles are those of that token, or of all that the person has; only reading sets them.
+	Roles []string
+	// Created is when they last proved who they are.
+	Created, Expires time.Time
+}
+
+// loginRow is a login as its table holds it.
+type loginRow struct {
+	hash                     []byte
+	kind, person, credential string
+	local                    bool
+	created, expires         int64
+	print                    string
+}
+
+const loginColumns = "hash, kind, person, credential, local, created, expires, print"
+
+func (r *loginRow) into() []any {
+	return []any{&r.hash, &r.kind, &r.person, &r.credential, &r.local, &r.created, &r.expires, &r.print}
+}
+
+// seal gives the print of a row, as tokenRow.seal does.
+func (r *loginRow) seal(s *sealer) string {
+	return hex.EncodeToString(mac(derive(s.print, "login"), strings.Join([]string{hex.EncodeToString(r.hash), r.kind, r.person, r.credential,
+		fmt.Sprint(r.local), fmt.Sprint(r.created), fmt.Sprint(r.expires)}, "\x00")))
+}
+
+func (r *loginRow) login() Login {
+	return Login{Kind: LoginKind(r.kind), Person: r.person, Local: r.local, Credential: r.credential, Created: fromMicros(r.created), Expires: fromMicros(r.expires)}
+}
+
+// putLogin makes a row and its secret.
+func (t *tx) putLogin(l Login) (secret string, err error) {
+	var random [32]byte
+	rand.Read(random[:]) // never fails
+	secret = base64.RawURLEncoding.EncodeToString(random[:])
+	hash := sha256.Sum256([]byte(secret))
+	r := &loginRow{hash: hash[:], kind: string(l.Kind), person: l.Person, credential: l.Credential, local: l.Local,
+		created: micros(l.Created), expires: micros(l.Expires)}
+	_, err = t.exec("INSERT INTO logins ("+loginColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?)", r.hash, r.kind, r.person, r.credential, r.local,
+		r.created, r.expires, r.seal(t.s.seal))
+	return secret, err
+}
+
+// CreateLogin implements Ledger.
+func (s *SQLite) CreateLogin(ctx context.Context, l Login, by string) (secret string, err error) {
+	if l.Kind != LinkCode && l.Kind != OpenCode || l.Person == "" || l.Credential != "" {
+		return "", fmt.Errorf("%w: a code is a person's, and comes without a token", errUsage)
+	}
+	err = s.write(ctx, func(t *tx) error {
+		l.Created = t.now
+		if secret, err = t.putLogin(l); err != nil || l.Kind == OpenCode {
+			return err
+		}
+		return t.append(&Record{Phase: PhaseLogin, Principal: l.Person, State: string(l.Kind), Expires: micros(l.Expires), By: by})
+	})
+	return secret, err
+}
+
+// LookAtLogin implements Ledger.
+func (s *SQLite) LookAtLogin(ctx context.Context, secret string) (Login, error) {
+	var r loginRow
+	hash := sha256.Sum256([]byte(secret))
+	found, err := s.row(ctx, "SELECT "+loginColumns+" FROM logins WHERE hash = ?", []any{hash[:]}, r.into()...)
+	switch {
+	case err != nil:
+		return Login{}, err
+	case !found, micros(s.now()) >= r.expires, compare([]byte(r.seal(s.seal)), []byte(r.print)) != 1:
+		return Login{}, ErrNoLogin
+	}
+	l := r.login()
+	return l, s.roles(ctx, &l)
+}
+
+// roles fills in what the person may be now. ErrNoLogin where they have no token any more.
+func (s *SQLite) roles(ctx context.Context, l *Login) error {
+	seen, err := s.lookTokens(ctx)
+	if err != nil {
+		return err
+	}
+	any := false
+	for _, r := range seen.all {
+		t := r.token()
+		if r.person != l.Person || l.Credential != "" && r.id != l.Credential || !t.Live(s.now()) {
+			continue
+		}
+		any = true
+		l.Roles = append(l.Roles, t.Roles...)
+	}
+	slices.Sort(l.Roles)
+	l.Roles = slices.Compact(l.Roles)
+	if !any && !l.Local {
+		return ErrNoLogin
+	}
+	return nil
+}
+
+// Redeem implements Ledger.
+func (s *SQLite) Redeem(ctx context.Context, code string, lasts time.Duration) (secret string, l Login, err error) {
+	if l, err = s.LookAtLogin(ctx, code); err != nil {
+		return "", Login{}, err
+	}
+	if l.Kind == Session {
+		return "", Login{}, ErrNoLogin
+	}
+	how, hash := string(l.Kind), sha256.Sum256([]byte(code))
+	l.Kind = Session
+	err = s.write(ctx, func(t *tx) error {
+		if n, err := t.exec("DELETE FROM logins WHERE hash = ?", hash[:]); err != nil || n == 0 {
+			if err == nil {
+				err = ErrNoLogin // somebody was faster
+			}
+			return err
+		}
+		return t.enter(&l, how, lasts, &secret)
+	})
+	return secret, l, err
+}
+
+// Enter implements Ledger.
+func (s *SQLite) Enter(ctx context.Context, token Token, lasts time.Duration) (secret string, l Login, err error) {
+	l = Login{Kind: Session, Person: token.Person, Credential: token.ID, Roles: token.Roles}
+	err = s.write(ctx, func(t *tx) error {
+		if err := t.checkToken(token.ID, ""); err != nil {
+			return err
+		}
+		return t.enter(&l, "token", lasts, &secret)
+	})
+	return secret, l, err
+}
+
+func (t *tx) enter(l *Login, how string, lasts time.Duration, secret *string) (err error) {
+	l.Created, l.Expires = t.now, t.now.Add(lasts)
+	if *secret, err = t.putLogin(*l); err != nil {
+		return err
+	}
+	return t.append(&Record{Phase: PhaseLogin, Principal: l.Person, Credential: l.Credential, State: string(Session), Expires: micros(l.Expires), Note: how})
+}
+
+// Leave implements Ledger.
+func (s *SQLite) Leave(ctx context.Context, secret string) error {
+	return s.write(ctx, func(t *tx) error {
+		var person string
+		hash := sha256.Sum256([]byte(secret))
+		found, err := t.row("SELECT person FROM logins WHERE hash = ? AND kind = 'session'", []any{hash[:]}, &person)
+		if err != nil || !found {
+			return err
+		}
+		if _, err := t.exec("DELETE FROM logins WHERE hash = ?", hash[:]); err != nil {
+			return err
+		}
+		return t.append(&Record{Phase: PhaseLogout, Principal: person})
+	})
+}
+
+// Secret implements Ledger.
+func (s *SQLite) Secret(purpose string) []byte { return derive(s.seal.more, purpose) }
+
+// ID implements Ledger.
+func (s *SQLite) ID() string { return s.id }

@@ -1,0 +1,127 @@
+package policy
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/sippet-ai/sippet-mcp/ledger"
+	"github.com/sippet-ai/sippet-mcp/schemas"
+)
+
+// RunWithin is how long a yes that was given in the inbox is good: whoever says
+// it means now. What could not be begun by then, because the program was
+// restarted, say, has come to nothing.
+const RunWithin = time.Minute
+
+// Executor runs what people agreed to in the inbox: it takes the sealed payload
+// along the whole road again, once. The process that asked does so, because its
+// key and its policies are those of the question; where that has ended, another
+// one that has the same. Reads are left to the call that asked.
+type Executor struct {
+	Ledger ledger.Ledger
+	Watch  *Watch
+	// Whose gives the gate and the caller of a question; its error says why it is none of this process's.
+	Whose func(context.Context, ledger.Grant) (*Gate, Caller, error)
+	Log   *slog.Logger
+
+	mu   sync.Mutex
+	busy map[string]bool
+	wg   sync.WaitGroup
+}
+
+// Run runs until ctx ends, and then waits for what it has begun.
+func (e *Executor) Run(ctx context.Context) {
+	defer e.wg.Wait()
+	changed, stop := e.Watch.Subscribe()
+	defer stop()
+	// Nobody tells when the process that asked has ended.
+	again := time.NewTicker(5 * time.Second)
+	defer again.Stop()
+	for {
+		e.look(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case <-changed:
+		case <-again.C:
+		}
+	}
+}
+
+func (e *Executor) look(ctx context.Context) {
+	agreed, err := e.Ledger.Grants(ctx, ledger.GrantFilter{Open: true, Inbox: true, State: ledger.Granted})
+	if err != nil {
+		if ctx.Err() == nil {
+			e.Log.WarnContext(ctx, "what people agreed to cannot be looked at; it is tried again", "cause", err)
+		}
+		return
+	}
+	for _, q := range agreed {
+		if !q.Here && !q.Orphaned || Read(q.Action) || !e.begin(q.ID) {
+			continue
+		}
+		e.wg.Go(func() {
+			if e.one(context.WithoutCancel(ctx), q.ID) {
+				e.end(q.ID)
+			}
+		})
+	}
+}
+
+func (e *Executor) begin(id string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.busy[id] {
+		return false
+	}
+	if e.busy == nil {
+		e.busy = map[string]bool{}
+	}
+	e.busy[id] = true
+	return true
+}
+
+func (e *Executor) end(id string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.busy, id)
+}
+
+// one runs what was agreed to. Where it does not come to a run the yes is void: it was for now, and whoever asked hears
+// why. It is false for what is none of this process's, which is not looked at again.
+func (e *Executor) one(ctx context.Context, id string) bool {
+	q, err := e.Ledger.Grant(ctx, id)
+	if err != nil {
+		e.Log.WarnContext(ctx, "what somebody agreed to cannot be read", "grant", id, "cause", err)
+		return true
+	}
+	if q.State != ledger.Granted {
+		return true
+	}
+	gate, caller, err := e.Whose(ctx, q)
+	if err != nil {
+		e.Log.WarnContext(ctx, "somebody agreed to what this process cannot run; it is left to the one that asked", "action", q.Action, "grant", id, "cause", err)
+		return false
+	}
+	payload, err := schemas.Restore(q.Payload)
+	if err != nil || q.Payload == nil {
+		e.void(ctx, q, &schemas.Error{Outcome: schemas.Denied, Message: "what was agreed to cannot be read any more; nothing ran", Next: "call again, and the person is asked anew"})
+		return true
+	}
+	a := gate.Do(ctx, Call{Caller: caller, Request: q.Request, Payload: payload, Grant: id})
+	if a.Err != nil {
+		e.void(ctx, q, a.Err)
+	}
+	e.Watch.Kick()
+	return true
+}
+
+// void takes the yes back where it is still there: it was not spent, or was given back because nothing was sent.
+func (e *Executor) void(ctx context.Context, q ledger.Grant, why *schemas.Error) {
+	err := e.Ledger.Answer(ctx, q, ledger.Reply{State: ledger.Revoked, Outcome: why.Outcome, Fault: faultJSON(why)})
+	if err != nil && asStore(err) {
+		e.Log.ErrorContext(ctx, "that a yes came to nothing could not be recorded", "action", q.Action, "grant", q.ID, "cause", err)
+	}
+}

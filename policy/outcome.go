@@ -1,0 +1,203 @@
+package policy
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/sippet-ai/sippet-mcp/ledger"
+	"github.com/sippet-ai/sippet-mcp/policy/rules"
+	"github.com/sippet-ai/sippet-mcp/schemas"
+)
+
+// earlier answers a call of which the same was asked in the inbox and has ended, where the caller has not heard of it:
+// it has come for the answer, and asks for nothing new.
+func (p *pass) earlier(ctx context.Context) (Answer, bool) {
+	if !p.Inbox || p.Again || p.txn.Class == schemas.Read {
+		return Answer{}, false
+	}
+	q, err := p.Ledger.Asked(ctx, p.grant())
+	switch {
+	case errors.Is(err, ledger.ErrNoGrant):
+		return Answer{}, false
+	case err != nil:
+		return Answer{Err: p.storeFault(ctx, err)}, true
+	case !q.Inbox, q.Told, q.Open(p.Now()), q.State == ledger.Waiting, q.State == ledger.Granted:
+		return Answer{}, false // also one that ran out: it is asked anew
+	case q.State == ledger.Revoked && q.Outcome == "":
+		return Answer{}, false
+	}
+	a := p.Became(ctx, q)
+	a.Verdict = rules.Verdict{Decision: rules.Confirm, Why: q.Why}
+	return a, a.Pending == nil || q.State == ledger.Spent
+}
+
+// Became says what has come of the question so far. Where it has not ended that
+// is Pending; where it was a read that somebody agreed to, the call must come for it.
+func (g *Gate) Became(ctx context.Context, q ledger.Grant) Answer {
+	a := Answer{Question: q}
+	fail := func(e *schemas.Error) Answer {
+		a.Err = e
+		return a
+	}
+	action, err := schemas.Find(q.Action)
+	if err != nil {
+		return fail(asError(err))
+	}
+	switch {
+	case q.State == ledger.Refused:
+		e := &schemas.Error{Outcome: schemas.Declined, Message: fmt.Sprintf("%s said no to %s; nothing ran", nameOf(q.By), q.Action),
+			Next: "do not ask again for the same; ask the person what they want instead"}
+		if q.Note != "" {
+			e.Message = fmt.Sprintf("%s said no to %s; nothing ran (their words: %s)", nameOf(q.By), q.Action, schemas.Escape(q.Note, maxNote))
+		}
+		return fail(e)
+	case q.State == ledger.Revoked && q.Fault != nil:
+		return fail(faultOf(q.Fault))
+	case q.State == ledger.Revoked:
+		return fail(&schemas.Error{Outcome: schemas.Denied, Message: "the question was withdrawn; nothing ran", Next: "call again if it is still wanted, and the person is asked anew"})
+	case q.State == ledger.Spent:
+		return g.ran(ctx, a, action)
+	case !q.Open(g.Now()):
+		return fail(&schemas.Error{Outcome: schemas.Denied, Message: "nobody answered in time, which is a no; nothing ran", Next: "tell the person; call again if it is still wanted, and they are asked anew"})
+	}
+	card := Card{Needs: q.Needs, Expires: q.Expires}
+	if q.Card != nil && json.Unmarshal(q.Card, &card) != nil {
+		return fail(cardGone())
+	}
+	a = a.pending(action, &Pending{Grant: q.ID, Card: card, Inbox: true})
+	if q.State == ledger.Granted {
+		a.Err.Message = fmt.Sprintf("%s agreed, and %s is about to run", nameOf(q.By), q.Action)
+		a.Err.Next = "wait a moment, then call approval_status"
+		if action.Class == schemas.Read {
+			a.Err.Message, a.Err.Next = nameOf(q.By)+" agreed", "call it again with the very same arguments: what a read tells is kept nowhere"
+		}
+	}
+	return a
+}
+
+// ran says how the run ended that spent the question's yes.
+func (g *Gate) ran(ctx context.Context, a Answer, action *schemas.Action) Answer {
+	in, err := g.Ledger.Intent(ctx, a.Question.Intent)
+	if errors.Is(err, ledger.ErrNoIntent) {
+		a.Err = &schemas.Error{Outcome: schemas.OutcomeUnknown, Message: "it was run, and how it ended is not kept any more", Next: "do not repeat it; look whether it took effect"}
+		return a
+	}
+	if err != nil {
+		a.Err = g.storeFault(ctx, err)
+		return a
+	}
+	p := &pass{Gate: g, Call: Call{Payload: &schemas.Payload{Action: action}}}
+	switch in.State {
+	case ledger.Succeeded:
+		a = a.recorded(&in)
+		a.Prior = nil // it is the first that the caller hears of it
+		if action.Class == schemas.Credential {
+			a.HandedOver, err = g.Ledger.Held(ctx, a.Question.ID)
+			if err != nil {
+				a.Err = g.storeFault(ctx, err)
+			}
+		}
+	case ledger.Unknown:
+		a.Err = p.priorFault(&in)
+	case ledger.Failed:
+		if a.Err = faultOf(in.Fault); in.Fault == nil {
+			a.Err = &schemas.Error{Outcome: in.Outcome, Message: action.Name + " was sent, and Sippet refused it; what it said is not kept", Next: "tell the person"}
+		}
+	default:
+		a = a.pending(action, &Pending{Grant: a.Question.ID, Card: Card{Needs: a.Question.Needs, Expires: a.Question.Expires}, Inbox: true})
+		a.Err.Message, a.Err.Next = fmt.Sprintf("%s agreed, and %s is running", nameOf(a.Question.By), action.Name), "wait a moment, then call approval_status"
+	}
+	return a
+}
+
+// Await waits until something came of the question: it has ended, or it is a
+// read that somebody agreed to. Where ctx ends before, the answer is Pending.
+func (g *Gate) Await(ctx context.Context, w *Watch, id string) Answer {
+	changed, stop := w.Subscribe()
+	defer stop()
+	look := context.WithoutCancel(ctx)
+	for {
+		// Many may wait at once, and each change wakes them all: what is sealed is opened only where there is news.
+		rows, err := g.Ledger.Grants(look, ledger.GrantFilter{ID: id})
+		if err != nil {
+			return Answer{Err: g.storeFault(look, err)}
+		}
+		if len(rows) == 0 || rows[0].State != ledger.Waiting || !rows[0].Open(g.Now()) || ctx.Err() != nil {
+			q, err := g.Ledger.Grant(look, id)
+			if err != nil {
+				return Answer{Err: g.storeFault(look, err)}
+			}
+			a := g.Became(look, q)
+			if a.Pending == nil || q.State == ledger.Granted && Read(q.Action) || ctx.Err() != nil {
+				return a
+			}
+		}
+		end := time.NewTimer(min(awaitEnd, max(0, rows[0].Expires.Sub(g.Now()))+50*time.Millisecond))
+		select {
+		case <-ctx.Done():
+		case <-changed:
+		case <-end.C:
+		}
+		end.Stop()
+	}
+}
+
+// awaitEnd is how often the end of a run is looked for without a word of it.
+const awaitEnd = 5 * time.Second
+
+// Told notes that the caller has heard the answer, where it is one that ends a question.
+func (g *Gate) Told(ctx context.Context, a Answer) {
+	if a.Question.ID == "" || a.Pending != nil || a.Question.Told {
+		return
+	}
+	if err := g.Ledger.Told(context.WithoutCancel(ctx), a.Question.ID); err != nil {
+		g.Log.WarnContext(ctx, "that a caller heard what came of their question could not be noted; they hear it again", "cause", err)
+	}
+}
+
+// Read reports whether the action of that name only looks.
+func Read(action string) bool {
+	a, err := schemas.Find(action)
+	return err == nil && a.Class == schemas.Read
+}
+
+// nameOf takes the name from who answered, such as `ada (inbox)`.
+func nameOf(by string) string {
+	name, _, _ := strings.Cut(by, " (")
+	if name == "" || name == "elicitation" || name == "terminal" {
+		return "the person"
+	}
+	return schemas.Escape(name, 64)
+}
+
+// maxNote is how much of what a person said is shown, in characters.
+const maxNote = 500
+
+// fault is how a schemas.Error is kept.
+type fault struct {
+	Outcome       schemas.Outcome
+	Message, Next string
+	Details       []schemas.Detail `json:",omitempty"`
+	RetryAfter    time.Duration    `json:",omitempty"`
+	Intent        string           `json:",omitempty"`
+}
+
+func faultJSON(e *schemas.Error) []byte {
+	raw, err := json.Marshal(fault{e.Outcome, e.Message, e.Next, e.Details, e.RetryAfter, e.Intent})
+	if err != nil {
+		return nil
+	}
+	return raw
+}
+
+func faultOf(raw []byte) *schemas.Error {
+	var f fault
+	if json.Unmarshal(raw, &f) != nil || f.Outcome == "" {
+		return &schemas.Error{Outcome: schemas.Unavailable, Message: "what came of it cannot be read", Next: "tell the person to look into the audit"}
+	}
+	return &schemas.Error{Outcome: f.Outcome, Message: f.Message, Next: f.Next, Details: f.Details, RetryAfter: f.RetryAfter, Intent: f.Intent}
+}

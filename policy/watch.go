@@ -1,0 +1,112 @@
+package policy
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/sippet-ai/sippet-mcp/ledger"
+)
+
+// Watch tells when a question changed, or what became of one, in whichever
+// process: it looks at the ledger's version. A process needs one.
+type Watch struct {
+	Ledger ledger.Ledger
+	Log    *slog.Logger
+
+	mu   sync.Mutex
+	subs map[chan struct{}]bool
+	kick chan struct{} // nil while nobody is interested
+}
+
+const (
+	// watchEvery is how often is looked while somebody waits; watchIdle where only the Executor does.
+	watchEvery = 150 * time.Millisecond
+	watchIdle  = time.Second
+)
+
+// Subscribe gives a channel that holds a word after each change, until stop is called.
+func (w *Watch) Subscribe() (changed <-chan struct{}, stop func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	c := make(chan struct{}, 1)
+	if w.subs == nil {
+		w.subs = map[chan struct{}]bool{}
+	}
+	w.subs[c] = true
+	if w.kick == nil {
+		w.kick = make(chan struct{}, 1)
+		go w.look(w.kick)
+	} else {
+		w.kicked()
+	}
+	return c, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		delete(w.subs, c)
+		if len(w.subs) == 0 && w.kick != nil {
+			close(w.kick)
+			w.kick = nil
+		}
+	}
+}
+
+// Kick looks at once: whoever calls it has changed something.
+func (w *Watch) Kick() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.kicked()
+}
+
+func (w *Watch) kicked() {
+	if w.kick != nil {
+		select {
+		case w.kick <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func (w *Watch) look(kick <-chan struct{}) {
+	last, failed := int64(-1), false
+	for {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		now, err := w.Ledger.Version(ctx)
+		cancel()
+		if err != nil && !failed {
+			w.Log.Warn("questions to people cannot be watched; it is tried again", "cause", err)
+		}
+		failed = err != nil
+		if err == nil && now != last {
+			last = now
+			w.tell()
+		}
+		w.mu.Lock()
+		every := watchEvery
+		if len(w.subs) <= 1 {
+			every = watchIdle
+		}
+		w.mu.Unlock()
+		t := time.NewTimer(every)
+		select {
+		case _, open := <-kick:
+			t.Stop()
+			if !open {
+				return
+			}
+		case <-t.C:
+		}
+	}
+}
+
+func (w *Watch) tell() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for c := range w.subs {
+		select {
+		case c <- struct{}{}:
+		default: // it has not looked since the last word
+		}
+	}
+}
