@@ -142,8 +142,8 @@ func trouble(path string, err error) error {
 	return &Trouble{Broken, path, err}
 }
 
-// refusal reports whether err is an answer of the ledger, not a failure of its store.
-func refusal(err error) bool {
+// IsRefusal reports whether err is an answer of the ledger, not a failure of its store.
+func IsRefusal(err error) bool {
 	var f *FrozenError
 	var p *PriorError
 	var l *LimitError

@@ -254,7 +254,7 @@ func (t *tx) commitCall(x *Txn, print string, plain []byte, in *Intent) error {
 	var wrong error
 	if x.Grant != "" {
 		want := &Grant{ID: x.Grant, Principal: x.Principal, Credential: x.Credential, Upstream: x.Upstream, Action: x.Action, Hash: x.Hash, Policy: x.Policy, Reach: x.Reach}
-		if g, wrong = t.grant(want); wrong != nil && !refusal(wrong) {
+		if g, wrong = t.grant(want); wrong != nil && !IsRefusal(wrong) {
 			return wrong
 		}
 	}

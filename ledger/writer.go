@@ -222,7 +222,7 @@ func (t *tx) one(o *op) (err error) {
 		t.broken = err
 		return err
 	}
-	if !refusal(err) {
+	if !IsRefusal(err) {
 		err = trouble(t.s.path, err)
 	}
 	t.head, t.after, t.keys = before, t.after[:after], map[string]subjectKey{}

@@ -56,7 +56,7 @@ func (p *pass) ask(ctx context.Context, a Answer, need rules.Decision, prior *le
 	case prior != nil:
 		card.Before = earlier(p.Payload.Action, prior, p.Now())
 	case before.State == ledger.Refused && p.Now().Sub(before.Answered) < time.Hour:
-		card.Before = fmt.Sprintf("%s said no to the same %s.", nameOf(before.By), ago(before.Answered, p.Now()))
+		card.Before = fmt.Sprintf("%s said no to the same %s.", NameOf(before.By), ago(before.Answered, p.Now()))
 	}
 	raw, err := json.Marshal(card)
 	if err != nil {

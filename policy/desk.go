@@ -69,7 +69,9 @@ func (w Person) May(q *ledger.Grant) *schemas.Error {
 	return nil
 }
 
-func notYours(why string) *schemas.Error { return &schemas.Error{Outcome: schemas.Denied, Message: why} }
+func notYours(why string) *schemas.Error {
+	return &schemas.Error{Outcome: schemas.Denied, Message: why}
+}
 
 // NeedsFresh reports whether whoever says yes must have proved a short while ago who they are: for what cannot be undone,
 // but for hanging up, which is the safe direction.
@@ -154,7 +156,7 @@ func (d *Desk) answer(ctx context.Context, q ledger.Grant, reply Reply) *schemas
 	}
 	// Who was faster, and with what.
 	if now, e := d.Ledger.Grant(ctx, q.ID); e == nil && now.By != "" && !asStore(err) {
-		return &schemas.Error{Outcome: schemas.Denied, Message: fmt.Sprintf("%s answered this already, %s", nameOf(now.By), ago(now.Answered, d.Now())), Err: err}
+		return &schemas.Error{Outcome: schemas.Denied, Message: fmt.Sprintf("%s answered this already, %s", NameOf(now.By), ago(now.Answered, d.Now())), Err: err}
 	}
 	return d.fault(ctx, err)
 }

@@ -49,10 +49,10 @@ func (g *Gate) Became(ctx context.Context, q ledger.Grant) Answer {
 	}
 	switch {
 	case q.State == ledger.Refused:
-		e := &schemas.Error{Outcome: schemas.Declined, Message: fmt.Sprintf("%s said no to %s; nothing ran", nameOf(q.By), q.Action),
+		e := &schemas.Error{Outcome: schemas.Declined, Message: fmt.Sprintf("%s said no to %s; nothing ran", NameOf(q.By), q.Action),
 			Next: "do not ask again for the same; ask the person what they want instead"}
 		if q.Note != "" {
-			e.Message = fmt.Sprintf("%s said no to %s; nothing ran (their words: %s)", nameOf(q.By), q.Action, schemas.Escape(q.Note, maxNote))
+			e.Message = fmt.Sprintf("%s said no to %s; nothing ran (their words: %s)", NameOf(q.By), q.Action, schemas.Escape(q.Note, maxNote))
 		}
 		return fail(e)
 	case q.State == ledger.Revoked && q.Fault != nil:
@@ -70,10 +70,10 @@ func (g *Gate) Became(ctx context.Context, q ledger.Grant) Answer {
 	}
 	a = a.pending(action, &Pending{Grant: q.ID, Card: card, Inbox: true})
 	if q.State == ledger.Granted {
-		a.Err.Message = fmt.Sprintf("%s agreed, and %s is about to run", nameOf(q.By), q.Action)
+		a.Err.Message = fmt.Sprintf("%s agreed, and %s is about to run", NameOf(q.By), q.Action)
 		a.Err.Next = "wait a moment, then call approval_status"
 		if action.Class == schemas.Read {
-			a.Err.Message, a.Err.Next = nameOf(q.By)+" agreed", "call it again with the very same arguments: what a read tells is kept nowhere"
+			a.Err.Message, a.Err.Next = NameOf(q.By)+" agreed", "call it again with the very same arguments: what a read tells is kept nowhere"
 		}
 	}
 	return a
@@ -109,7 +109,7 @@ func (g *Gate) ran(ctx context.Context, a Answer, action *schemas.Action) Answer
 		}
 	default:
 		a = a.pending(action, &Pending{Grant: a.Question.ID, Card: Card{Needs: a.Question.Needs, Expires: a.Question.Expires}, Inbox: true})
-		a.Err.Message, a.Err.Next = fmt.Sprintf("%s agreed, and %s is running", nameOf(a.Question.By), action.Name), "wait a moment, then call approval_status"
+		a.Err.Message, a.Err.Next = fmt.Sprintf("%s agreed, and %s is running", NameOf(a.Question.By), action.Name), "wait a moment, then call approval_status"
 	}
 	return a
 }
@@ -165,8 +165,8 @@ func Read(action string) bool {
 	return err == nil && a.Class == schemas.Read
 }
 
-// nameOf takes the name from who answered, such as `ada (inbox)`.
-func nameOf(by string) string {
+// NameOf takes the name from who answered, such as `ada (inbox)`.
+func NameOf(by string) string {
 	name, _, _ := strings.Cut(by, " (")
 	if name == "" || name == "elicitation" || name == "terminal" {
 		return "the person"

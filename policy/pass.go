@@ -264,8 +264,8 @@ const (
 
 // note leaves a record of a call that has none: a read, or one that did not run.
 func (p *pass) note(a Answer, took time.Duration) {
-	if a.Pending != nil && p.txn.Shadow == "" || a.intent && p.txn.Class != schemas.Read {
-		return
+	if a.Pending != nil && p.txn.Shadow == "" || a.intent && p.txn.Class != schemas.Read || a.Question.ID != "" {
+		return // it has a record, or is the answer of a call that has
 	}
 	e := ledger.Event{Call: p.txn.Call, Outcome: a.Outcome(), Status: a.status, Latency: took}
 	if len(e.Payload) > maxNoted {

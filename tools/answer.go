@@ -23,6 +23,12 @@ func (r *Runner) done(ctx context.Context, q Request, p *schemas.Payload, a poli
 	if a.Prior != nil {
 		notes = append(notes, r.recorded(w, q, a))
 	}
+	if a.Question.ID != "" {
+		w.own("approvedBy", policy.NameOf(a.Question.By))
+	}
+	if p.Action.Class == schemas.Credential {
+		notes = append(notes, handedOver(a.HandedOver))
+	}
 	if p.Action.List() {
 		notes = r.list(ctx, q, p, a.Data, w, notes)
 	} else {

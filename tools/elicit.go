@@ -95,6 +95,8 @@ const (
 // result. In the modern era that is the question itself: the client calls again.
 func (c *call) ask(ctx context.Context, pending *policy.Pending) *mcp.CallToolResult {
 	switch {
+	case pending.Inbox:
+		return c.await(ctx, pending)
 	case !c.caller.Interactive:
 		return c.unasked(ctx, pending.Grant, nobodySits)
 	case !canElicit(ctx):
@@ -117,6 +119,15 @@ func (c *call) ask(ctx context.Context, pending *policy.Pending) *mcp.CallToolRe
 		return c.unasked(ctx, pending.Grant, "a person must agree first and nobody answered in time")
 	}
 	return c.unasked(ctx, pending.Grant, "a person must agree first and the client did not ask")
+}
+
+// await waits a while for what people answer in the inbox.
+func (c *call) await(ctx context.Context, pending *policy.Pending) *mcp.CallToolResult {
+	wait, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(c.asking, cancel)()
+	defer c.progress(wait)()
+	return c.show(c.runner.Await(wait, c.q, pending))
 }
 
 // answer takes up a modern client's second call, which brings the reply.

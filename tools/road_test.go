@@ -35,11 +35,13 @@ var clientKinds = []clientKind{
 // kind calls the action under a policy that demands the decision.
 func wanted(d rules.Decision, p *schemas.Payload, looks []string, kind string, modern bool) (road []string, outcome string) {
 	validate, run := []string{"validate " + string(p.Body)}, []string{"run " + string(p.Body)}
-	if before := p.Before(); before != nil {
-		// What it replaces is looked at first.
-		run = []string{"run " + string(before.Body), run[0]}
-	}
 	validate = slices.Concat(looks, validate) // on each pass anew
+	ask := validate
+	if before := p.Before(); before != nil {
+		// What it replaces is looked at first, for the card and for the record.
+		look := "run " + string(before.Body)
+		ask, run = append(slices.Clone(ask), look), []string{look, run[0]}
+	}
 	switch d {
 	case rules.Allow:
 		return run, "done"
@@ -48,15 +50,15 @@ func wanted(d rules.Decision, p *schemas.Payload, looks []string, kind string, m
 	case rules.Confirm:
 		switch kind {
 		case "accepting", "accepting forms":
-			return slices.Concat(validate, validate, run), "done"
+			return slices.Concat(ask, validate, run), "done"
 		case "declining", "unticking", "cancelling":
-			return validate, "declined"
+			return ask, "declined"
 		case "silent":
 			if modern {
-				return validate, "input_required"
+				return ask, "input_required"
 			}
 		}
-		return validate, "denied"
+		return ask, "denied"
 	}
 	return append([]string{}, looks...), "denied"
 }

@@ -25,6 +25,8 @@ type Runner struct {
 	Rows, Bytes int
 	// Simulated marks every answer: it comes from the sandbox.
 	Simulated bool
+	// Inbox is where people answer what nobody can be asked at once; nil where there is no such place, as Gate.Inbox says.
+	Inbox *Inbox
 	// Command gives the command line with which a person can run a call themselves, again where it ran already; nil where there is none.
 	Command func(action string, args []byte, again bool) string
 
@@ -49,6 +51,8 @@ type Request struct {
 	Grant string
 	// Again says that it is meant even where the same ran a moment ago: a person is asked.
 	Again bool
+	// Asks says that whoever calls can put a question to their person at once.
+	Asks bool
 
 	met  rules.Decision // what the policy demanded of it
 	paid bool           // it was charged to a budget
@@ -90,17 +94,28 @@ func (r *Runner) Call(ctx context.Context, q Request) Result {
 			notes = append(notes, "this Sippet server does not know these default fields, so they were left out: "+
 				strings.Join(slices.Sorted(maps.Keys(limits.Without)), ", "))
 		}
-		a := r.Gate.Do(ctx, policy.Call{Caller: q.Caller, Payload: p, Grant: q.Grant, Again: q.Again})
-		if a.Err == nil {
-			return r.done(ctx, q, p, a, append(notes, p.Notes...))
-		}
-		if r.forget(p, a.Err) {
+		a := r.Gate.Do(ctx, policy.Call{Caller: q.Caller, Payload: p, Grant: q.Grant, Again: q.Again, Asks: q.Asks})
+		if a.Err != nil && r.forget(p, a.Err) {
 			continue
 		}
-		res := r.fail(action.Name, a.Err)
-		res.Pending = a.Pending
-		return res
+		return r.came(ctx, q, p, a, append(notes, p.Notes...))
 	}
+}
+
+// came shows how a call ended, or that a person is due.
+func (r *Runner) came(ctx context.Context, q Request, p *schemas.Payload, a policy.Answer, notes []string) Result {
+	if ctx.Err() == nil {
+		r.Gate.Told(ctx, a)
+	}
+	if a.Err == nil {
+		return r.done(ctx, q, p, a, notes)
+	}
+	if a.Pending != nil && a.Pending.Inbox && r.Inbox != nil {
+		return r.waits(p.Action.Name, a)
+	}
+	res := r.fail(p.Action.Name, a.Err)
+	res.Pending = a.Pending
+	return res
 }
 
 // call builds what the gate knows the request as, for recording an answer.
@@ -114,7 +129,7 @@ func (r *Runner) call(q Request, grant string) (policy.Call, *schemas.Error) {
 	if err != nil {
 		return policy.Call{}, err.(*schemas.Error)
 	}
-	return policy.Call{Caller: q.Caller, Payload: p, Grant: grant, Again: q.Again}, nil
+	return policy.Call{Caller: q.Caller, Payload: p, Grant: grant, Again: q.Again, Asks: q.Asks}, nil
 }
 
 // Answer records what a person said to the question grant, and takes the
@@ -253,7 +268,10 @@ func (r *Runner) finish(w *render, o schemas.Outcome) Result {
 }
 
 // fail shows an error: what went wrong, whether anything ran, what to do next.
-func (r *Runner) fail(action string, e *schemas.Error) Result {
+func (r *Runner) fail(action string, e *schemas.Error) Result { return r.failing(action, e, nil) }
+
+// failing is fail with more to show of a question that waits.
+func (r *Runner) failing(action string, e *schemas.Error, approval any) Result {
 	w := r.render(0)
 	w.put(`{"outcome":"` + string(e.Outcome) + `"`)
 	if _, err := schemas.Find(action); err == nil {
@@ -280,6 +298,9 @@ func (r *Runner) fail(action string, e *schemas.Error) Result {
 	}
 	if e.Intent != "" {
 		w.own("intent", e.Intent)
+	}
+	if approval != nil {
+		w.own("approval", approval)
 	}
 	if e.Next != "" {
 		w.own("nextStep", e.Next)

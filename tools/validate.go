@@ -67,7 +67,7 @@ func (r *Runner) explained(action *schemas.Action, e policy.Explanation) Result 
 	w.own("valid", fault == nil || fault.Outcome == schemas.Denied)
 	w.own("decision", verdict.Decision)
 	w.own("why", verdict.Why)
-	w.own("meaning", meaning(verdict.Decision))
+	w.own("meaning", r.meaning(verdict.Decision))
 	if e.Reach != nil {
 		w.own("rings", e.Reach.Count)
 	}
@@ -87,7 +87,7 @@ func (r *Runner) explained(action *schemas.Action, e policy.Explanation) Result 
 	return r.finish(w, schemas.Done)
 }
 
-func meaning(d rules.Decision) string {
+func (r *Runner) meaning(d rules.Decision) string {
 	switch d {
 	case rules.Allow:
 		return "it would run at once"
@@ -96,7 +96,10 @@ func meaning(d rules.Decision) string {
 	case rules.Confirm:
 		return "a person would be asked first"
 	case rules.Approve:
-		return "it would be refused: another person must approve, and this version has no place for that"
+		if r.Inbox == nil {
+			return "it would be refused: another person must approve, and this program has no inbox"
+		}
+		return "another person would be asked first, in the inbox"
 	}
 	return "it would be refused"
 }

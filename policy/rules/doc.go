@@ -44,7 +44,7 @@
 // Everything fails closed. A rule that cannot be evaluated denies. An
 // exemption that cannot be evaluated does not apply. An action of which no file
 // speaks is denied. And whatever files say, what is no read is at least
-// validated, and a credential is denied.
+// validated, and a credential is issued only where another person approves.
 //
 // Several files compose to their union ([Load]): all their rules, and for each
 // action the strictest default of the files that have one. A rule sees the

@@ -179,13 +179,13 @@ func (r *reader) defaults(f *file, n *yaml.Node) {
 }
 
 // least is the mildest decision that a class can have, whatever a policy says.
-// There is no way yet to hand a credential to a person without showing it to the model.
+// A credential is handed to whoever approves it, past the model, so somebody must.
 func least(c schemas.Class) Decision {
 	switch c {
 	case schemas.Read:
 		return Allow
 	case schemas.Credential:
-		return Deny
+		return Approve
 	}
 	return Validate
 }
@@ -196,7 +196,7 @@ func sane(c schemas.Class, d Decision) error {
 	case d == 0 || d >= least(c):
 		return nil // 0 has been reported
 	case c == schemas.Credential:
-		return fmt.Errorf("must be denied: there is no way yet to hand a credential to a person without showing it to the model; write deny")
+		return fmt.Errorf("must be denied, or approved by another person, who alone is shown it; write deny or approve")
 	}
 	return fmt.Errorf("cannot be allowed outright: what is no read is at least validated; write validate")
 }

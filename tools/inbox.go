@@ -1,0 +1,120 @@
+package tools
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/mark3labs/mcp-go/mcp"
+
+	"github.com/sippet-ai/sippet-mcp/ledger"
+	"github.com/sippet-ai/sippet-mcp/policy"
+	"github.com/sippet-ai/sippet-mcp/schemas"
+)
+
+// Inbox is the place where people answer later, as far as a call has to do with it.
+type Inbox struct {
+	Watch *policy.Watch
+	// Wait is how long a call waits for the answer before it says that it is pending; DefaultWait is what suits clients.
+	Wait time.Duration
+	// Link is where the question is answered, by somebody who logs in there; empty where nobody knows. It holds no secret.
+	Link func(grant string) string
+	// Asked is told of each new question.
+	Asked func(policy.Caller, *policy.Pending)
+}
+
+// DefaultWait is less than what clients wait for a tool.
+const DefaultWait = 45 * time.Second
+
+// Await waits a while for what people answer to a question in the inbox, and
+// gives what came of it. Where nobody has answered by then the result says how
+// to find out later.
+func (r *Runner) Await(ctx context.Context, q Request, pending *policy.Pending) Result {
+	if pending.New {
+		r.Inbox.Asked(q.Caller, pending)
+	}
+	c, fault := r.call(q, pending.Grant)
+	if fault != nil {
+		return r.fail(q.Action, fault)
+	}
+	wait, cancel := context.WithTimeout(ctx, r.Inbox.Wait)
+	defer cancel()
+	a := r.Gate.Await(wait, r.Inbox.Watch, pending.Grant)
+	if a.Pending != nil && a.Question.State == ledger.Granted && c.Payload.Action.Class == schemas.Read {
+		q.Grant = pending.Grant // what a read tells is kept nowhere, so the call itself takes it
+		return r.Call(ctx, q)
+	}
+	return r.came(ctx, q, c.Payload, a, nil)
+}
+
+// waits shows that a question waits in the inbox, and where.
+func (r *Runner) waits(action string, a policy.Answer) Result {
+	approval := struct {
+		ID      string `json:"id"`
+		Link    string `json:"link,omitempty"`
+		Needs   string `json:"needs"`
+		Expires string `json:"expires"`
+	}{a.Pending.Grant, r.Inbox.Link(a.Pending.Grant), a.Pending.Card.Needs, a.Pending.Card.Expires.UTC().Format(time.RFC3339)}
+	res := r.failing(action, a.Err, approval)
+	res.Pending = a.Pending
+	return res
+}
+
+// handedOver tells a model what became of a credential.
+func handedOver(until time.Time) string {
+	if until.IsZero() {
+		return "issued, handed over: whoever approved it has taken it, or its time is over; it is shown to nobody else"
+	}
+	return fmt.Sprintf("issued, handed over: whoever approved it can take it in the inbox once, until %s; it is shown to nobody else", until.UTC().Format(time.RFC3339))
+}
+
+// Status says what has come of a question of the caller's.
+func (r *Runner) Status(ctx context.Context, c policy.Caller, id string) Result {
+	none := &schemas.Error{Outcome: schemas.InvalidArguments, Message: "no such question was asked by this caller", Next: "give the id that approval_pending named"}
+	q, err := r.Gate.Ledger.Grant(ctx, id)
+	if err != nil || !q.Inbox || q.Principal != c.Principal || q.Credential != c.Credential {
+		if err == nil || ledger.IsRefusal(err) {
+			return r.fail("", none)
+		}
+		return r.fail("", &schemas.Error{Outcome: schemas.Unavailable, Message: "this server's ledger cannot be used", Next: "try again later", Err: err})
+	}
+	a := r.Gate.Became(ctx, q)
+	p, err := schemas.Restore(q.Payload)
+	if err != nil { // it is gone, with somebody whose data was erased
+		p = &schemas.Payload{}
+		if p.Action, err = schemas.Find(q.Action); err != nil {
+			return r.fail("", none)
+		}
+	}
+	return r.came(ctx, Request{Caller: c, Action: q.Action}, p, a, nil)
+}
+
+var statusTool = func() mcp.Tool {
+	t := mcp.NewToolWithRawSchema("approval_status",
+		"Ask what came of a call that answered approval_pending: still waiting, declined with the person's words, or what the action answered once somebody agreed and it ran. Use it after you have told the person, not in a loop; the same call repeated with the very same arguments answers the same. It changes nothing and hurries nobody. To try a call first, validate_action.",
+		json.RawMessage(`{"type":"object","properties":{"id":{"type":"string","description":"approval.id of the answer approval_pending"}},"additionalProperties":false,"required":["id"]}`))
+	t.Title = "Approval status"
+	yes, no := true, false
+	t.Annotations = mcp.ToolAnnotation{ReadOnlyHint: &yes, DestructiveHint: &no, IdempotentHint: &yes, OpenWorldHint: &no}
+	return t
+}()
+
+func (s *Server) status(ctx context.Context, r mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+	caller := callerFrom(ctx)
+	runner := s.runnerOf(caller)
+	var args map[string]json.RawMessage
+	var id string
+	if len(r.Params.RawArguments) > 1000 || json.Unmarshal(r.Params.RawArguments, &args) != nil || json.Unmarshal(args["id"], &id) != nil || id == "" || len(args) > 1 {
+		e := &schemas.Error{Outcome: schemas.InvalidArguments, Message: "the arguments do not fit approval_status", Next: `give {"id":"<approval.id of the answer approval_pending>"}`}
+		for _, name := range slices.Sorted(maps.Keys(args)) {
+			if name != "id" {
+				e.Details = append(e.Details, schemas.Detail{Path: schemas.Escape(name, 60), Message: "unknown name, valid: id"})
+			}
+		}
+		return s.show(runner.fail("", e)), nil
+	}
+	return s.show(runner.Status(ctx, caller.Caller, id)), nil
+}
