@@ -204,7 +204,7 @@ func (t *tx) append(r *Record) error {
 		return err
 	}
 	t.head = head{r.Seq, sha256.Sum256(line)}
-	t.asked = t.asked || r.Grant != "" || r.Phase == PhaseFrozen || r.Phase == PhaseResumed
+	t.asked = t.asked || r.Grant != "" || r.Phase == PhaseFrozen || r.Phase == PhaseResumed || r.Phase == PhaseErased
 	return nil
 }
 

@@ -38,7 +38,8 @@ type Ledger interface {
 	Grants(ctx context.Context, f GrantFilter) ([]Grant, error)
 	// Told notes that the caller has heard what came of a question.
 	Told(ctx context.Context, id string) error
-	// Version changes whenever a question does, or what became of one, or a freeze, but not when one expires. It is cheap.
+	// Version changes whenever a question does, or what became of one, or a freeze, or somebody is erased; not when a
+	// question expires. It is cheap.
 	Version(ctx context.Context) (int64, error)
 
 	// Prior tells what is known of x's payload by the same principal at the same upstream: an intent that is in flight,

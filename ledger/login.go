@@ -191,5 +191,8 @@ func (s *SQLite) Leave(ctx context.Context, secret string) error {
 // Secret implements Ledger.
 func (s *SQLite) Secret(purpose string) []byte { return derive(s.seal.more, purpose) }
 
+// Dir is the folder of the ledger.
+func (s *SQLite) Dir() string { return s.o.Dir }
+
 // ID implements Ledger.
 func (s *SQLite) ID() string { return s.id }

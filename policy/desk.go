@@ -241,3 +241,6 @@ func (d *Desk) fault(_ context.Context, err error) *schemas.Error {
 	}
 	return e
 }
+
+// StatesPeople reports whether a yes to calls that ring so many people must state their number.
+func StatesPeople(n int) bool { return n > stateAbove }

@@ -65,6 +65,12 @@ func (g *Gate) EndCalls(ctx context.Context, by string, each func(Ended)) error 
 	return nil
 }
 
+// LiveCalls lists the live outbound calls.
+func (g *Gate) LiveCalls(ctx context.Context) ([]Ended, *schemas.Error) {
+	live, _, fault := (&hangup{Gate: g}).look(ctx)
+	return live, fault
+}
+
 type hangup struct {
 	*Gate
 	by   string

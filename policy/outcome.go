@@ -201,3 +201,16 @@ func faultOf(raw []byte) *schemas.Error {
 	}
 	return &schemas.Error{Outcome: f.Outcome, Message: f.Message, Next: f.Next, Details: f.Details, RetryAfter: f.RetryAfter, Intent: f.Intent}
 }
+
+// FaultMessage is what a kept fault says to a person; empty where there is none.
+func FaultMessage(raw []byte) string {
+	if raw == nil {
+		return ""
+	}
+	e := faultOf(raw)
+	s := e.Message
+	for _, d := range e.Details[:min(3, len(e.Details))] {
+		s += "; " + schemas.Escape(d.Path+" "+d.Message, 200)
+	}
+	return s
+}

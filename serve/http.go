@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 
@@ -29,9 +30,12 @@ const (
 	grace = 2*rpc.DefaultDeadline + 5*time.Second
 )
 
-// HTTP serves streamable HTTP at /mcp and health at /healthz.
+// HTTP serves streamable HTTP at /mcp, the inbox at /inbox, and health at /healthz.
 type HTTP struct {
+	// Server is nil where there is only an inbox.
 	Server *tools.Server
+	// Inbox answers /inbox and all below it, and knows by itself who is there; nil where there is none.
+	Inbox http.Handler
 	// Caller is everybody, where callers have no names: on this machine, while no tokens are in use.
 	Caller tools.Caller
 	// Authenticate says who shows a secret, which is empty where a request shows none. Its error wraps ErrUnauthorized
@@ -77,7 +81,9 @@ func (h *HTTP) Serve(ctx context.Context, ln net.Listener) error {
 	}
 	// Once no more is taken: who listens or waits for a person would hold the shutdown.
 	srv.RegisterOnShutdown(endStreams)
-	srv.RegisterOnShutdown(h.Server.HangUp)
+	if h.Server != nil {
+		srv.RegisterOnShutdown(h.Server.HangUp)
+	}
 	failed := make(chan error, 1)
 	go func() {
 		if h.Certificate == nil {
@@ -106,20 +112,72 @@ func (h *HTTP) handler(streams context.Context) http.Handler {
 		now = time.Now
 	}
 	h.failures, h.sessions = newFailures(now), &sessions{owners: map[string]string{}}
-	sdk := server.NewStreamableHTTPServer(h.Server.MCP,
-		server.WithSessionIdManagerResolver(h.sessions),
-		server.WithSessionIdleTTL(sessionIdle),
-		// guard does more, and knows of names that a proxy on this machine passes on.
-		server.WithDisableLocalhostProtection(true),
-		server.WithStreamableHTTPLogger(h.Log))
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", h.health)
-	mux.Handle("/mcp", h.authenticate(h.own(h.front(sdk, streams))))
+	here := "health at /healthz"
+	if h.Inbox != nil {
+		here = "the inbox is at /inbox, " + here
+		inbox := h.people(h.Inbox, streams)
+		mux.Handle("/inbox", inbox)
+		mux.Handle("/inbox/", inbox)
+	}
+	if h.Server != nil {
+		here = "MCP is at /mcp, " + here
+		sdk := server.NewStreamableHTTPServer(h.Server.MCP,
+			server.WithSessionIdManagerResolver(h.sessions),
+			server.WithSessionIdleTTL(sessionIdle),
+			// guard does more, and knows of names that a proxy on this machine passes on.
+			server.WithDisableLocalhostProtection(true),
+			server.WithStreamableHTTPLogger(h.Log))
+		mux.Handle("/mcp", h.authenticate(h.own(h.front(sdk, streams))))
+	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		http.Error(w, "nothing here: MCP is at /mcp, health at /healthz", http.StatusNotFound)
+		http.Error(w, "nothing here: "+here, http.StatusNotFound)
 	})
 	return h.guard(mux)
 }
+
+// people stands before the inbox: an address from which too many failed to log in is told to wait, and streams end with
+// the server. Who shows a good session, code or token is never held up: many people share an address.
+func (h *HTTP) people(next http.Handler, streams context.Context) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if secretInURL(r) {
+			http.Error(w, "a token in the address is never taken, and is known to others by now: revoke it", http.StatusBadRequest)
+			return
+		}
+		if r.Method == http.MethodGet {
+			ctx, cancel := context.WithCancel(r.Context())
+			defer cancel()
+			defer context.AfterFunc(streams, cancel)()
+			r = r.WithContext(ctx)
+		}
+		next.ServeHTTP(&limited{ResponseWriter: w, h: h, r: r}, r)
+	})
+}
+
+// limited answers with 429 what would be a 401, where there were too many.
+type limited struct {
+	http.ResponseWriter
+	h *HTTP
+	r *http.Request
+}
+
+func (l *limited) WriteHeader(code int) {
+	if code == http.StatusUnauthorized {
+		from := l.h.remote(l.r)
+		switch wait, last := l.h.failures.add(from); {
+		case wait > 0:
+			code = http.StatusTooManyRequests
+			l.Header().Set("Retry-After", strconv.Itoa(int((wait+time.Second-1)/time.Second)))
+		default:
+			l.h.Log.LogAttrs(l.r.Context(), slog.LevelWarn, "somebody was not let into the inbox", slog.String("from", from.String()), slog.Bool("last", last))
+		}
+	}
+	l.ResponseWriter.WriteHeader(code)
+}
+
+// Unwrap lets streams be flushed.
+func (l *limited) Unwrap() http.ResponseWriter { return l.ResponseWriter }
 
 func (h *HTTP) health(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json")

@@ -80,15 +80,22 @@ func runCall(ctx context.Context, p *program, o *callOptions, args []string) err
 		return err
 	}
 	defer c.close()
-	q := tools.Request{Caller: local("terminal"), Action: args[0], Again: o.again}
+	defer c.work(false)()
+	q := tools.Request{Caller: local("terminal"), Action: args[0], Again: o.again, Asks: true}
 	q.Client = "sippet-mcp " + version()
 	if len(args) > 1 {
 		q.Args = []byte(args[1])
 	}
 	res := c.runner.Call(ctx, q)
-	asked := res.Pending != nil
-	if asked {
+	asked := res.Pending != nil && !res.Pending.Inbox
+	switch {
+	case asked:
 		res = answerOnTerminal(ctx, p, c.runner, q, res.Pending)
+	case res.Pending != nil:
+		if p.errTerminal {
+			fmt.Fprintf(p.err, "%s\n\nSomebody else must agree to it, in the inbox: %s\nWaiting for up to %s…\n", res.Pending.Card.Text(), c.place.link(res.Pending.Grant), o.approval)
+		}
+		res = c.runner.Await(ctx, q, res.Pending)
 	}
 	if asked && res.Err != nil {
 		// Its next step is written for a model; here the person has just answered.

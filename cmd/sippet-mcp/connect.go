@@ -35,9 +35,12 @@ type connection struct {
 	named    []string // for callers with tokens; empty: policies
 	shadow   string
 	wait     time.Duration
-	rows     int
-	bytes    int
-	logLevel string
+	approval time.Duration // how long a call waits for the inbox
+	// noBrowser prints where a question waits, and opens nothing.
+	noBrowser bool
+	rows      int
+	bytes     int
+	logLevel  string
 }
 
 const (
@@ -53,7 +56,9 @@ func (o *connection) flags(c *cobra.Command) {
 	f.StringVar(&o.stateDir, "state-dir", "", stateDirHelp)
 	policyFlag(c, &o.policies)
 	f.StringVar(&o.shadow, "shadow", "", "policy file that decides nothing: what it would have done is in the audit")
-	f.DurationVar(&o.wait, "ask-timeout", 2*time.Minute, "how long a question to a person stays open")
+	f.DurationVar(&o.wait, "ask-timeout", 2*time.Minute, "how long a question that a client or terminal puts to its person stays open")
+	f.DurationVar(&o.approval, "approval-wait", tools.DefaultWait, "how long a call waits for an answer in the inbox before it says that it is pending")
+	f.BoolVar(&o.noBrowser, "no-browser", false, "print where a question waits, and do not open the browser")
 	f.IntVar(&o.rows, "max-rows", tools.DefaultRows, "most rows of one answer")
 	f.IntVar(&o.bytes, "max-bytes", tools.DefaultBytes, "most bytes of one answer")
 	f.StringVar(&o.logLevel, "log-level", "info", logLevelHelp)
@@ -97,7 +102,11 @@ type connected struct {
 	// runnerFor makes the runner over the organisation whose key the file holds, once.
 	runnerFor func(keyFile string) (*tools.Runner, error)
 	book      *policy.Book
-	close     func()
+	place     *place
+	// gates gives those of all organisations that are in use.
+	gates func() []*policy.Gate
+	log   *slog.Logger
+	close func()
 }
 
 func (o *connection) check() error {
@@ -108,6 +117,8 @@ func (o *connection) check() error {
 		return errors.New("--retention must be at least 24h: what is removed from the audit is gone")
 	case o.wait < time.Second:
 		return errors.New("--ask-timeout must be at least 1s, or nobody can answer")
+	case o.approval < 0 || o.approval > 10*time.Minute:
+		return errors.New("--approval-wait must be at most 10m: clients give up on a call long before")
 	case o.simulated.changed() && !o.sandbox:
 		return errors.New("--sandbox-db, -seed, -speed and -scale need --sandbox")
 	}
@@ -142,23 +153,33 @@ func (o *connection) open(ctx context.Context, p *program, log *slog.Logger) (*c
 		shut()
 		return nil, err
 	}
-	organisation := client.Organisation()
-	if o.sandbox {
-		organisation = o.simulated.organisation()
-	}
-	runner := func(client *rpc.Client, organisation string) *tools.Runner {
-		gate := &policy.Gate{Policy: book, Upstream: client, Ledger: store, Organisation: organisation,
-			Wait: o.wait, Now: time.Now, Log: log, Simulated: o.sandbox}
-		return &tools.Runner{Gate: gate, Rows: o.rows, Bytes: o.bytes, Simulated: o.sandbox, Command: o.command}
-	}
-	others := &runners{o: o, program: p, log: log, make: runner, all: map[string]*tools.Runner{}}
-	return &connected{runner: runner(client, organisation), runnerFor: others.get, book: book, close: func() {
+	shutAll := func() {
 		client.Close()
 		shut()
 		if err := store.Close(); err != nil {
 			log.Warn("closing the ledger; what was recorded is safe", "cause", err)
 		}
-	}}, nil
+	}
+	organisation := client.Organisation()
+	if o.sandbox {
+		organisation = o.simulated.organisation()
+	}
+	place, err := o.newPlace(p, store, log)
+	if err != nil {
+		shutAll()
+		return nil, err
+	}
+	runner := func(client *rpc.Client, organisation string) *tools.Runner {
+		gate := &policy.Gate{Policy: book, Upstream: client, Ledger: store, Organisation: organisation,
+			Inbox: true, Wait: o.wait, Now: time.Now, Log: log, Simulated: o.sandbox}
+		return &tools.Runner{Gate: gate, Rows: o.rows, Bytes: o.bytes, Simulated: o.sandbox, Command: o.command,
+			Inbox: &tools.Inbox{Watch: place.box.Watch, Wait: o.approval, Link: place.link, Asked: place.asked}}
+	}
+	others := &runners{o: o, program: p, log: log, make: runner, all: map[string]*tools.Runner{}}
+	c := &connected{runner: runner(client, organisation), runnerFor: others.get, book: book, place: place, log: log, close: shutAll}
+	c.gates = func() []*policy.Gate { return append([]*policy.Gate{c.runner.Gate}, others.gates()...) }
+	place.box.Gates = c.gates
+	return c, nil
 }
 
 // watch loads the policies anew when a file changes or SIGHUP comes.
@@ -206,6 +227,16 @@ func (r *runners) get(keyFile string) (*tools.Runner, error) {
 	}
 	r.all[keyFile] = r.make(client, client.Organisation())
 	return r.all[keyFile], nil
+}
+
+// gates gives those of the organisations that are in use.
+func (r *runners) gates() (out []*policy.Gate) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, t := range r.all {
+		out = append(out, t.Gate)
+	}
+	return out
 }
 
 func (o *connection) openSandbox(ctx context.Context, log *slog.Logger) (client *rpc.Client, shut func(), err error) {

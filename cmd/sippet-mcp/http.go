@@ -102,6 +102,8 @@ func runHTTP(ctx context.Context, p *program, o *httpOptions) error {
 	}
 	defer c.close()
 	h.Server = s
+	c.place.serveOn(h, ln)
+	defer c.work(true)()
 	who.ledger, who.runnerFor, who.book = c.runner.Gate.Ledger, c.runnerFor, c.book
 	all, err := who.ledger.Tokens(ctx)
 	if err != nil {
@@ -114,17 +116,8 @@ func runHTTP(ctx context.Context, p *program, o *httpOptions) error {
 
 // banner says what is served, where, and to whom.
 func (o *httpOptions) banner(w io.Writer, h *serve.HTTP, ln net.Listener, all []ledger.Token) {
-	url, headers := "http://"+ln.Addr().String()+"/mcp", ""
-	switch {
-	case h.Certificate != nil:
-		url = "https://" + ln.Addr().String() + "/mcp"
-		if len(h.Hosts) > 0 {
-			_, port, _ := net.SplitHostPort(ln.Addr().String())
-			url = "https://" + net.JoinHostPort(h.Hosts[0], port) + "/mcp"
-		}
-	case len(h.Proxies) > 0 && len(h.Hosts) > 0:
-		url = "https://" + h.Hosts[0] + "/mcp"
-	}
+	base, headers := baseOf(h, ln), ""
+	url := base + "/mcp"
 	what := "Sippet at " + o.baseURL
 	if o.sandbox {
 		what = "the sandbox: a simulated organisation, nobody's phone rings"
@@ -149,13 +142,32 @@ func (o *httpOptions) banner(w io.Writer, h *serve.HTTP, ln net.Listener, all []
 	if strict {
 		headers = `, "headers": {"Authorization": "Bearer YOUR-TOKEN"}`
 	}
+	login := "sippet-mcp inbox login"
+	if strict {
+		login += " NAME"
+	}
 	fmt.Fprintf(w, `Serving %s
   %s   (policy %s; stop with Ctrl-C)
   %s
+  inbox: %s/inbox   (log in with: %s --url %s%s)
 
 Paste into a client:
   {"mcpServers": {"sippet": {"type": "http", "url": %q%s}}}
-`, what, url, strings.Join(policies, ","), who, url, headers)
+`, what, url, strings.Join(policies, ","), who, base, login, base, (&ledgerOptions{o.stateDir, o.sandbox}).same(), url, headers)
+}
+
+// baseOf is the address by which others reach the server.
+func baseOf(h *serve.HTTP, ln net.Listener) string {
+	switch {
+	case h.Certificate != nil && len(h.Hosts) > 0:
+		_, port, _ := net.SplitHostPort(ln.Addr().String())
+		return "https://" + net.JoinHostPort(h.Hosts[0], port)
+	case h.Certificate != nil:
+		return "https://" + ln.Addr().String()
+	case len(h.Proxies) > 0 && len(h.Hosts) > 0:
+		return "https://" + h.Hosts[0]
+	}
+	return "http://" + ln.Addr().String()
 }
 
 // reception knows who shows which token.

@@ -34,7 +34,7 @@ by the environment variable that its help names.`,
 	root.SetErr(p.err)
 	root.SetIn(p.in)
 	root.AddCommand(newStdio(p), newHTTP(p), newCall(p), newActions(p), newSandbox(p),
-		newStop(p), newResume(p), newAudit(p), newTokens(p), newPeople(p), newPolicy(p))
+		newStop(p), newResume(p), newInbox(p), newApprovals(p), newAudit(p), newTokens(p), newPeople(p), newPolicy(p))
 	eachCommand(root, nameVariables)
 	return root
 }

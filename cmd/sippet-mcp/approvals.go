@@ -1,0 +1,467 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sippet-ai/sippet-mcp/ledger"
+	"github.com/sippet-ai/sippet-mcp/policy"
+	"github.com/sippet-ai/sippet-mcp/schemas"
+)
+
+func newApprovals(p *program) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "approvals",
+		Short: "Answer what waits in the inbox, on the terminal",
+		Long: `Look at what waits in the inbox, and answer it, on the terminal: the same questions,
+the same card, and the same say in who may answer.
+
+You are the person at this machine, who may answer what programs ask that you
+started here. To answer as an approver, put your token into SIPPET_APPROVER_TOKEN
+or into a file named by --token-file.
+
+What you agree to is run by the program that asked, within a minute.`,
+		Example: `  sippet-mcp approvals list
+  sippet-mcp approvals approve 3f9a
+  sippet-mcp approvals deny 3f9a --note 'wrong customer'
+  sippet-mcp approvals watch`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	c.AddCommand(newApprovalsList(p), newApprovalsShow(p), newApprovalsApprove(p), newApprovalsDeny(p), newApprovalsWatch(p))
+	return c
+}
+
+// answererOptions say who answers, and of which ledger.
+type answererOptions struct {
+	ledgerOptions
+	tokenFile string
+}
+
+func (o *answererOptions) flags(c *cobra.Command) {
+	o.ledgerOptions.flags(c)
+	c.Flags().StringVar(&o.tokenFile, "token-file", "", "file with your token as an approver (else SIPPET_APPROVER_TOKEN; without either you are this machine's user)")
+}
+
+// who says who is at the terminal.
+func (o *answererOptions) who(ctx context.Context, p *program, l *ledger.SQLite) (policy.Person, error) {
+	secret := p.env("SIPPET_APPROVER_TOKEN")
+	if o.tokenFile != "" {
+		raw, err := os.ReadFile(o.tokenFile)
+		if err != nil {
+			return policy.Person{}, fmt.Errorf("reading the token: %w", err)
+		}
+		secret = strings.TrimSpace(string(raw))
+	}
+	if secret == "" {
+		return policy.Person{Name: me(), Local: true, How: "terminal", Fresh: true}, nil
+	}
+	t, err := l.Authenticate(ctx, secret)
+	switch {
+	case errors.Is(err, ledger.ErrTokenUnknown), errors.Is(err, ledger.ErrTokenExpired), errors.Is(err, ledger.ErrTokenRevoked), errors.Is(err, ledger.ErrNoTokens):
+		return policy.Person{}, errors.New("the token lets nobody in; see `sippet-mcp tokens list`")
+	case err != nil:
+		return policy.Person{}, err
+	}
+	who := policy.Person{Name: t.Person, Roles: t.Roles, How: "terminal", Fresh: true}
+	if who.Is(policy.RoleAgent) {
+		return who, errors.New("the token is a program's (role agent), and programs do not answer: use one of your own")
+	}
+	return who, nil
+}
+
+// question finds the open or ended question that an id, or the beginning of one, names.
+func (o *answererOptions) question(ctx context.Context, l *ledger.SQLite, who policy.Person, id string) (ledger.Grant, error) {
+	id = strings.ToLower(strings.TrimSpace(id))
+	all, err := l.Grants(ctx, ledger.GrantFilter{Inbox: true})
+	if err != nil {
+		return ledger.Grant{}, err
+	}
+	var found []string
+	for i := range all {
+		if strings.HasPrefix(all[i].ID, id) && id != "" && who.Sees(&all[i]) {
+			found = append(found, all[i].ID)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return ledger.Grant{}, fmt.Errorf("there is no question %q that you may see; see `sippet-mcp approvals list%s`", schemas.Escape(id, 40), o.same())
+	case 1:
+		return l.Grant(ctx, found[0])
+	}
+	return ledger.Grant{}, fmt.Errorf("%d questions begin with %q: give more of the id", len(found), schemas.Escape(id, 40))
+}
+
+// listedQuestion is a question as a pipe gets it.
+type listedQuestion struct {
+	ID        string       `json:"id"`
+	State     string       `json:"state"`
+	Action    string       `json:"action"`
+	Needs     string       `json:"needs"`
+	Principal string       `json:"principal"`
+	Asked     time.Time    `json:"asked"`
+	Expires   time.Time    `json:"expires"`
+	By        string       `json:"by,omitempty"`
+	Note      string       `json:"note,omitempty"`
+	Quick     bool         `json:"quick,omitempty"`
+	Card      *policy.Card `json:"card,omitempty"`
+}
+
+func questionOf(q *ledger.Grant, now time.Time) listedQuestion {
+	out := listedQuestion{ID: q.ID, State: string(q.State), Action: q.Action, Needs: q.Needs, Principal: q.Principal, Asked: q.Asked, Expires: q.Expires,
+		By: q.By, Note: q.Note, Quick: q.Quick}
+	if (q.State == ledger.Waiting || q.State == ledger.Granted) && !q.Open(now) {
+		out.State = "expired"
+	}
+	var card policy.Card
+	if q.Card != nil && json.Unmarshal(q.Card, &card) == nil {
+		out.Card = &card
+	}
+	return out
+}
+
+type approvalsListOptions struct {
+	answererOptions
+	all bool
+}
+
+func newApprovalsList(p *program) *cobra.Command {
+	o := &approvalsListOptions{}
+	c := &cobra.Command{
+		Use:     "list",
+		Short:   "List what waits for an answer, oldest first",
+		Example: "  sippet-mcp approvals list\n  sippet-mcp approvals list --all | jq -r 'select(.quick) | .id'",
+		Args:    cobra.NoArgs,
+		RunE:    func(c *cobra.Command, _ []string) error { return runApprovalsList(c.Context(), p, o) },
+	}
+	o.flags(c)
+	c.Flags().BoolVar(&o.all, "all", false, "also the last that were decided")
+	return c
+}
+
+func runApprovalsList(ctx context.Context, p *program, o *approvalsListOptions) error {
+	return o.reading(ctx, p, func(l *ledger.SQLite) error {
+		who, err := o.who(ctx, p, l)
+		if err != nil {
+			return err
+		}
+		all, err := l.Grants(ctx, ledger.GrantFilter{Open: true, Inbox: true})
+		if err == nil && o.all {
+			var ended []ledger.Grant
+			ended, err = l.Grants(ctx, ledger.GrantFilter{Ended: true, Inbox: true, Limit: 50})
+			all = append(ended, all...)
+		}
+		if err != nil {
+			return err
+		}
+		table := newTable("id", "what", "asked by", "needs", "state", "until")
+		for i := range all {
+			if !who.Sees(&all[i]) {
+				continue
+			}
+			q, err := l.Grant(ctx, all[i].ID)
+			if err != nil {
+				return err
+			}
+			one := questionOf(&q, time.Now())
+			if !p.outTerminal {
+				if err := writeJSON(p.out, one); err != nil {
+					return err
+				}
+				continue
+			}
+			what := q.Action
+			if one.Card != nil {
+				what = one.Card.Sentence
+			}
+			table.row(q.ID[:8], or(what, 70), or(q.Principal, 40), q.Needs, one.State, q.Expires.Local().Format("15:04:05"))
+		}
+		if p.outTerminal && len(table.rows) == 0 {
+			fmt.Fprintln(p.out, "nothing waits")
+		} else if p.outTerminal {
+			table.write(p.out, p.env("NO_COLOR") == "")
+		}
+		return nil
+	})
+}
+
+func newApprovalsShow(p *program) *cobra.Command {
+	o := &answererOptions{}
+	c := &cobra.Command{
+		Use:     "show ID",
+		Short:   "Show the card of one question",
+		Example: "  sippet-mcp approvals show 3f9a",
+		Args:    oneArg("the beginning of a question's id; see `sippet-mcp approvals list`"),
+		RunE: func(c *cobra.Command, args []string) error {
+			return o.reading(c.Context(), p, func(l *ledger.SQLite) error {
+				who, err := o.who(c.Context(), p, l)
+				if err != nil {
+					return err
+				}
+				q, err := o.question(c.Context(), l, who, args[0])
+				if err != nil {
+					return err
+				}
+				one := questionOf(&q, time.Now())
+				if !p.outTerminal {
+					return writeJSON(p.out, one)
+				}
+				showQuestion(p, one)
+				return nil
+			})
+		},
+	}
+	o.flags(c)
+	return c
+}
+
+func showQuestion(p *program, q listedQuestion) {
+	if q.Card == nil {
+		fmt.Fprintln(p.out, "What this was about is gone, with somebody whose data was erased.")
+	} else {
+		fmt.Fprintln(p.out, q.Card.Text())
+	}
+	fmt.Fprintf(p.out, "\n%s, %s, until %s", q.ID, q.State, q.Expires.Local().Format("15:04:05"))
+	if q.By != "" {
+		fmt.Fprintf(p.out, ", answered by %s", or(q.By, 80))
+	}
+	if q.Note != "" {
+		fmt.Fprintf(p.out, " (%s)", schemas.Escape(q.Note, 500))
+	}
+	fmt.Fprintln(p.out)
+}
+
+func newApprovalsApprove(p *program) *cobra.Command {
+	o := &answererOptions{}
+	c := &cobra.Command{
+		Use:   "approve ID",
+		Short: "Show a card, and agree to it on the terminal",
+		Long: `Show the card of a question and ask for a yes on the terminal; for more than ten
+people their number is typed. There must be a terminal: a yes that nobody typed
+is none. It waits up to a minute for the program that asked to run it.`,
+		Example: "  sippet-mcp approvals approve 3f9a",
+		Args:    oneArg("the beginning of a question's id; see `sippet-mcp approvals list`"),
+		RunE:    func(c *cobra.Command, args []string) error { return runApprove(c.Context(), p, o, args[0]) },
+	}
+	o.flags(c)
+	return c
+}
+
+func runApprove(ctx context.Context, p *program, o *answererOptions, id string) error {
+	tty, err := p.terminal()
+	if err != nil {
+		return errors.New("there is no terminal to agree on; use the inbox, or its API")
+	}
+	defer tty.Close()
+	return o.with(ctx, p, func(l *ledger.SQLite) error {
+		who, err := o.who(ctx, p, l)
+		if err != nil {
+			return err
+		}
+		q, err := o.question(ctx, l, who, id)
+		if err != nil {
+			return err
+		}
+		if why := who.May(&q); why != nil {
+			return errors.New(why.Message)
+		}
+		one := questionOf(&q, time.Now())
+		if one.Card == nil {
+			return errors.New("what this was about is gone, with somebody whose data was erased; it can only be refused")
+		}
+		if err := tty.Flush(); err != nil {
+			return errors.New("what was typed before cannot be told from an answer; use the inbox")
+		}
+		word := "yes"
+		if n := one.Card.People; n > 0 {
+			word = strconv.Itoa(n)
+		}
+		shown := time.Now()
+		fmt.Fprintf(tty, "\n%s\n\nType %s to agree: ", one.Card.Text(), word)
+		asked, cancel := context.WithDeadline(ctx, q.Expires)
+		defer cancel()
+		line, err := readLine(asked, tty)
+		if err != nil || !strings.EqualFold(strings.TrimSpace(line), word) {
+			return errors.New("you did not agree; it still waits, and `sippet-mcp approvals deny` refuses it")
+		}
+		desk := &policy.Desk{Ledger: l, Watch: &policy.Watch{Ledger: l}, Now: time.Now}
+		said := desk.Answer(ctx, []string{q.ID}, who, policy.Reply{Yes: true, People: one.Card.Rings, Quick: time.Since(shown) < 2*time.Second})
+		if said[0].Err != nil {
+			return errors.New(said[0].Err.Message)
+		}
+		return o.cameOf(ctx, p, l, q.ID)
+	})
+}
+
+// cameOf waits for what came of a yes, and says it.
+func (o *answererOptions) cameOf(ctx context.Context, p *program, l *ledger.SQLite, id string) error {
+	for end := time.Now().Add(policy.RunWithin + 2*time.Second); time.Now().Before(end) && ctx.Err() == nil; time.Sleep(200 * time.Millisecond) {
+		q, err := l.Grant(ctx, id)
+		if err != nil {
+			return err
+		}
+		switch {
+		case q.State == ledger.Revoked:
+			return fmt.Errorf("you agreed, and it did not run: %s", or(policy.FaultMessage(q.Fault), 500))
+		case q.State == ledger.Granted && policy.Read(q.Action):
+			fmt.Fprintln(p.out, "Agreed. The program that asked gets the answer when it comes for it.")
+			return nil
+		case q.State != ledger.Spent:
+			continue
+		}
+		in, err := l.Intent(ctx, q.Intent)
+		if err != nil {
+			return err
+		}
+		switch in.State {
+		case ledger.Succeeded:
+			fmt.Fprintln(p.out, "Agreed, and it ran.")
+			return nil
+		case ledger.Failed:
+			return fmt.Errorf("you agreed, and Sippet refused it: %s", or(policy.FaultMessage(in.Fault), 500))
+		case ledger.Unknown:
+			return fmt.Errorf("you agreed, and nobody knows whether it ran: look, and close it with `sippet-mcp audit resolve %s%s`", in.ID, o.same())
+		}
+	}
+	return errors.New("you agreed, and nobody ran it within a minute, so the yes is void: the program that asked has ended")
+}
+
+type denyOptions struct {
+	answererOptions
+	note string
+}
+
+func newApprovalsDeny(p *program) *cobra.Command {
+	o := &denyOptions{}
+	c := &cobra.Command{
+		Use:     "deny ID",
+		Short:   "Refuse a question, and say why to whoever asked",
+		Example: "  sippet-mcp approvals deny 3f9a --note 'she asked us not to ring'",
+		Args:    oneArg("the beginning of a question's id; see `sippet-mcp approvals list`"),
+		RunE: func(c *cobra.Command, args []string) error {
+			return o.with(c.Context(), p, func(l *ledger.SQLite) error {
+				who, err := o.who(c.Context(), p, l)
+				if err != nil {
+					return err
+				}
+				q, err := o.question(c.Context(), l, who, args[0])
+				if err != nil {
+					return err
+				}
+				desk := &policy.Desk{Ledger: l, Watch: &policy.Watch{Ledger: l}, Now: time.Now}
+				if said := desk.Answer(c.Context(), []string{q.ID}, who, policy.Reply{Note: o.note}); said[0].Err != nil {
+					return errors.New(said[0].Err.Message)
+				}
+				if !p.outTerminal {
+					return writeJSON(p.out, struct {
+						ID    string `json:"id"`
+						State string `json:"state"`
+					}{q.ID, string(ledger.Refused)})
+				}
+				fmt.Fprintln(p.out, "Refused; nothing runs.")
+				return nil
+			})
+		},
+	}
+	o.flags(c)
+	c.Flags().StringVar(&o.note, "note", "", "why, for whoever asked")
+	return c
+}
+
+func newApprovalsWatch(p *program) *cobra.Command {
+	o := &answererOptions{}
+	c := &cobra.Command{
+		Use:   "watch",
+		Short: "Show each question as it comes, and what came of it",
+		Long: `Show each question that you may see as it comes, and what came of it, until you
+end it with Ctrl-C. A pipe gets a line of JSON for each change.`,
+		Example: "  sippet-mcp approvals watch",
+		Args:    cobra.NoArgs,
+		RunE:    func(c *cobra.Command, _ []string) error { return runApprovalsWatch(c.Context(), p, o) },
+	}
+	o.flags(c)
+	return c
+}
+
+func runApprovalsWatch(ctx context.Context, p *program, o *answererOptions) error {
+	return o.reading(ctx, p, func(l *ledger.SQLite) error {
+		who, err := o.who(ctx, p, l)
+		if err != nil {
+			return err
+		}
+		seen, version := map[string]string{}, int64(-1)
+		for first := true; ctx.Err() == nil; first = false {
+			now, err := l.Version(ctx)
+			if err != nil {
+				return err
+			}
+			if now != version || len(seen) > 0 {
+				version = now
+				if err := o.changes(ctx, p, l, who, seen, first); err != nil {
+					return err
+				}
+			}
+			select {
+			case <-ctx.Done():
+			case <-time.After(300 * time.Millisecond):
+			}
+		}
+		return nil
+	})
+}
+
+// changes shows what is new since the last look; at the first only what waits.
+func (o *answererOptions) changes(ctx context.Context, p *program, l *ledger.SQLite, who policy.Person, seen map[string]string, first bool) error {
+	open, err := l.Grants(ctx, ledger.GrantFilter{Open: true, Inbox: true})
+	if err != nil {
+		return err
+	}
+	ended, err := l.Grants(ctx, ledger.GrantFilter{Ended: true, Inbox: true, Limit: 50})
+	if err != nil {
+		return err
+	}
+	for _, list := range [][]ledger.Grant{ended, open} {
+		for i := range list {
+			q := &list[i]
+			state := questionOf(q, time.Now()).State
+			if was, known := seen[q.ID]; !who.Sees(q) || known && was == state {
+				continue
+			}
+			seen[q.ID] = state
+			if first && !q.Open(time.Now()) {
+				continue
+			}
+			full, err := l.Grant(ctx, q.ID)
+			if err != nil {
+				return err
+			}
+			one := questionOf(&full, time.Now())
+			if !p.outTerminal {
+				if err := writeJSON(p.out, one); err != nil {
+					return err
+				}
+				continue
+			}
+			if one.State == string(ledger.Waiting) {
+				fmt.Fprintln(p.out)
+				showQuestion(p, one)
+				fmt.Fprintf(p.out, "Answer with: sippet-mcp approvals approve %s%s   or deny\n", q.ID[:8], o.same())
+				continue
+			}
+			fmt.Fprintf(p.out, "%s  %s", q.ID[:8], one.State)
+			if one.By != "" {
+				fmt.Fprintf(p.out, " by %s", or(one.By, 80))
+			}
+			fmt.Fprintln(p.out)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,44 @@
+package main
+
+import (
+	"io"
+	"os/exec"
+	"runtime"
+	"strings"
+
+	"github.com/cli/browser"
+)
+
+// canOpen reports whether there is a browser to be opened: on a machine without a screen one would take over a terminal.
+func canOpen(env func(string) string) bool {
+	switch runtime.GOOS {
+	case "darwin", "windows":
+		return true
+	}
+	return env("BROWSER") != "" || env("DISPLAY") != "" || env("WAYLAND_DISPLAY") != ""
+}
+
+// openURL opens the person's browser, the one that BROWSER names where that is set: a command, in which %s stands for the
+// address. What it prints is dropped, for on stdio that would be taken for the protocol.
+func openURL(env func(string) string, url string) error {
+	command := strings.Fields(env("BROWSER"))
+	if len(command) == 0 {
+		browser.Stdout, browser.Stderr = io.Discard, io.Discard
+		return browser.OpenURL(url)
+	}
+	placed := false
+	for i, word := range command {
+		if strings.Contains(word, "%s") {
+			command[i], placed = strings.ReplaceAll(word, "%s", url), true
+		}
+	}
+	if !placed {
+		command = append(command, url)
+	}
+	c := exec.Command(command[0], command[1:]...)
+	if err := c.Start(); err != nil {
+		return err
+	}
+	go func() { _ = c.Wait() }() // it may stay open as long as the person likes
+	return nil
+}

@@ -1,0 +1,295 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sippet-ai/sippet-mcp/inbox"
+	"github.com/sippet-ai/sippet-mcp/ledger"
+	"github.com/sippet-ai/sippet-mcp/policy"
+	"github.com/sippet-ai/sippet-mcp/serve"
+)
+
+// place is where the people of this process answer: on the server's own address, where it serves HTTP, else on the fixed
+// port of the state directory, which is served by whichever of its processes is there first.
+type place struct {
+	program *program
+	ledger  *ledger.SQLite
+	dir     string // of the ledger
+	box     *inbox.Inbox
+	notify  *inbox.Notifier // nil where nobody is notified
+	log     *slog.Logger
+	// noBrowser prints the link and opens nothing.
+	noBrowser bool
+	// same are the flags with which another command asks the same ledger.
+	same string
+
+	public atomic.Pointer[string] // such as https://mcp.example.com; nil while nobody knows
+	mine   atomic.Bool            // this process serves it
+	needed chan struct{}          // holds one once it is
+
+	mu     sync.Mutex
+	opened time.Time // the browser, last
+}
+
+// addressFile holds, in a ledger's folder, the address of its inbox on this machine: once chosen it stays the same.
+const addressFile = "inbox"
+
+const (
+	firstPort = 8766
+	// openEvery is how soon after opening the browser it may be opened again, while no page has come to look.
+	openEvery = 15 * time.Second
+	// lookForNeed is how often a process that serves no inbox looks whether one is missing.
+	lookForNeed = time.Second
+)
+
+// link is where a question is answered; it holds no secret, and needs a login.
+func (l *place) link(grant string) string {
+	base := l.public.Load()
+	if base == nil {
+		l.need()
+		for end := time.Now().Add(3 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+			if base = l.public.Load(); base != nil {
+				break
+			}
+		}
+	}
+	if base == nil {
+		return ""
+	}
+	return *base + inbox.Path + "/q/" + grant
+}
+
+func (l *place) need() {
+	select {
+	case l.needed <- struct{}{}:
+	default:
+	}
+}
+
+// asked is told of each new question: the person at this machine is shown it.
+func (l *place) asked(c policy.Caller, q *policy.Pending) {
+	if l.notify != nil {
+		l.notify.Asked(q)
+	}
+	link := l.link(q.Grant)
+	if c.Credential != "" || link == "" {
+		return
+	}
+	if pages, err := l.pages(); err == nil && pages > 0 {
+		return // somebody looks
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if time.Since(l.opened) < openEvery {
+		return
+	}
+	l.opened = time.Now()
+	switch {
+	case !l.noBrowser && canOpen(l.program.env):
+		if err := l.open(inbox.Path+"/enter/", q.Grant); err == nil {
+			return
+		} else {
+			l.log.Warn("the browser could not be opened", "cause", err)
+		}
+		fallthrough
+	default:
+		l.say(link, q.Grant)
+	}
+}
+
+// open opens the browser with a code that lets it in once.
+func (l *place) open(path, grant string) error {
+	code, err := l.code(ledger.OpenCode, inbox.OpenFor)
+	if err != nil {
+		return err
+	}
+	url := *l.public.Load() + path + code
+	if grant != "" {
+		url += "?q=" + grant
+	}
+	return openURL(l.program.env, url)
+}
+
+func (l *place) code(kind ledger.LoginKind, lasts time.Duration) (string, error) {
+	return l.ledger.CreateLogin(context.Background(), ledger.Login{Kind: kind, Person: me(), Local: true, Expires: time.Now().Add(lasts)}, me())
+}
+
+// say prints where the question waits: on a terminal with a code that lets its reader in once; elsewhere what is printed is
+// kept in a log, which must hold none.
+func (l *place) say(link, grant string) {
+	if l.program.errTerminal {
+		if code, err := l.code(ledger.LinkCode, inbox.LinkFor); err == nil {
+			fmt.Fprintf(l.program.err, "A question waits for you: %s%s/enter/%s?q=%s\n", *l.public.Load(), inbox.Path, code, grant)
+			return
+		}
+	}
+	l.log.Info("a question waits for a person", "link", link, "login", "sippet-mcp inbox login"+l.same)
+}
+
+// serveOn puts the inbox on a server's own address.
+func (l *place) serveOn(h *serve.HTTP, ln net.Listener) {
+	base := baseOf(h, ln)
+	l.public.Store(&base)
+	l.mine.Store(true)
+	l.box.Secure = h.Certificate != nil || len(h.Proxies) > 0
+	h.Inbox = l.box.Handler()
+}
+
+// run serves the inbox of the state directory as soon as it is needed, unless another process does, until ctx ends.
+func (l *place) run(ctx context.Context) {
+	wanted, seen := false, int64(-1)
+	again := time.NewTicker(lookForNeed)
+	defer again.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-l.needed:
+			wanted = true
+		case <-again.C:
+		}
+		if !wanted { // but others may have asked, and ended
+			now, err := l.ledger.Version(ctx)
+			if err != nil || now == seen {
+				continue
+			}
+			seen = now
+			open, err := l.ledger.Grants(ctx, ledger.GrantFilter{Open: true, Inbox: true, Limit: 1})
+			if err != nil || len(open) == 0 {
+				continue
+			}
+		}
+		ln, err := l.listen(ctx)
+		if err != nil {
+			l.log.Warn("the inbox cannot be served; it is tried again", "cause", err)
+			continue
+		}
+		if ln == nil {
+			continue // somebody else does
+		}
+		wanted = true
+		l.serve(ctx, ln)
+	}
+}
+
+func (l *place) serve(ctx context.Context, ln net.Listener) {
+	l.mine.Store(true)
+	defer l.mine.Store(false)
+	l.log.Info("the inbox is served", "at", "http://"+ln.Addr().String()+inbox.Path)
+	if err := (&serve.HTTP{Inbox: l.box.Handler(), Log: l.log}).Serve(ctx, ln); err != nil && ctx.Err() == nil {
+		l.log.Warn("the inbox is not served any more; it is tried again", "cause", err)
+	}
+}
+
+// listen opens the fixed port. Without an error and a listener another process of the same ledger serves there.
+func (l *place) listen(ctx context.Context) (net.Listener, error) {
+	fixed, err := os.ReadFile(filepath.Join(l.dir, addressFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	if addr := strings.TrimSpace(string(fixed)); addr != "" {
+		ln, err := serve.Listen(addr)
+		if err == nil {
+			l.at(addr)
+			return ln, nil
+		}
+		if l.theirs(ctx, addr) {
+			l.at(addr)
+			return nil, nil
+		}
+		l.log.Warn("another program holds the port of the inbox, so it gets another one", "address", addr, "cause", err)
+	}
+	for port := firstPort; port < firstPort+200; port++ {
+		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+		ln, err := serve.Listen(addr)
+		if err != nil {
+			continue
+		}
+		if err := l.fix(addr, string(fixed)); err != nil {
+			ln.Close()
+			return nil, err
+		}
+		l.at(addr)
+		return ln, nil
+	}
+	return nil, fmt.Errorf("no port from %d on is free", firstPort)
+}
+
+// fix writes the address down, unless another process has written another one meanwhile.
+func (l *place) fix(addr, was string) error {
+	path := filepath.Join(l.dir, addressFile)
+	temp := path + "." + ledger.NewID()
+	if err := os.WriteFile(temp, []byte(addr+"\n"), 0o600); err != nil {
+		return err
+	}
+	defer os.Remove(temp)
+	if was == "" {
+		if err := os.Link(temp, path); err == nil || !errors.Is(err, fs.ErrExist) {
+			if err == nil {
+				return nil
+			}
+			return os.Rename(temp, path) // a file system without links
+		}
+		return errors.New("another process has just chosen a port")
+	}
+	return os.Rename(temp, path)
+}
+
+func (l *place) at(addr string) {
+	base := "http://" + addr
+	l.public.Store(&base)
+}
+
+// theirs reports whether it is this ledger's inbox that listens there: only its processes know the answer.
+func (l *place) theirs(ctx context.Context, addr string) bool {
+	_, err := askWhose(ctx, l.ledger, "http://"+addr)
+	return err == nil
+}
+
+// pages is how many pages of the inbox are open; an error where it is not served.
+func (l *place) pages() (int, error) {
+	if l.mine.Load() {
+		return l.box.Pages(), nil
+	}
+	return askWhose(context.Background(), l.ledger, *l.public.Load())
+}
+
+// askWhose asks the inbox at an address to prove whose it is, and how many pages look at it.
+func askWhose(ctx context.Context, led ledger.Ledger, base string) (pages int, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	var random [16]byte
+	rand.Read(random[:])
+	nonce := hex.EncodeToString(random[:])
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, base+inbox.Path+"/whose?nonce="+nonce, nil)
+	if err != nil {
+		return 0, err
+	}
+	res, err := (&http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}).Do(r)
+	if err != nil {
+		return 0, err
+	}
+	defer res.Body.Close()
+	var w inbox.Whose
+	if err := json.NewDecoder(io.LimitReader(res.Body, 1000)).Decode(&w); err != nil || w.Proof != inbox.Proof(led, nonce) {
+		return 0, errors.New("it is not the inbox of this state directory")
+	}
+	return w.Pages, nil
+}

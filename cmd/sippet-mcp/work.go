@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/sippet-ai/sippet-mcp/inbox"
+	"github.com/sippet-ai/sippet-mcp/ledger"
+	"github.com/sippet-ai/sippet-mcp/policy"
+)
+
+// newPlace makes the inbox of the connection; nothing is served yet.
+func (o *connection) newPlace(p *program, store *ledger.SQLite, log *slog.Logger) (*place, error) {
+	watch := &policy.Watch{Ledger: store, Log: log}
+	l := &place{program: p, ledger: store, dir: store.Dir(), log: log, noBrowser: o.noBrowser, same: (&ledgerOptions{o.stateDir, o.sandbox}).same(), needed: make(chan struct{}, 1)}
+	l.box = &inbox.Inbox{Desk: &policy.Desk{Ledger: store, Watch: watch, Now: time.Now}, Ledger: store, Watch: watch,
+		Simulated: o.sandbox, Now: time.Now, Log: log}
+	if !o.noBrowser && canOpen(p.env) {
+		l.box.Open = func(path string) error { return openURL(p.env, *l.public.Load()+path) }
+	}
+	address := p.env("SIPPET_NOTIFY_URL")
+	if address == "" {
+		return l, nil
+	}
+	n, err := inbox.NewNotifier(address, p.env("SIPPET_NOTIFY_SECRET"))
+	if err != nil {
+		return nil, err
+	}
+	n.Ledger, n.Watch, n.Simulated, n.Log = store, watch, o.sandbox, log
+	n.Inbox = func() string {
+		if base := l.public.Load(); base != nil {
+			return *base + inbox.Path
+		}
+		return ""
+	}
+	l.notify = n
+	return l, nil
+}
+
+// work runs what goes on beside the calls, until the function that it gives is called: what people agree to is run, the
+// inbox is served where this process does not serve it already, and notices are sent.
+func (c *connected) work(served bool) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	who := &reception{ledger: c.runner.Gate.Ledger, book: c.book, runnerFor: c.runnerFor}
+	executor := &policy.Executor{Ledger: c.runner.Gate.Ledger, Watch: c.place.box.Watch, Log: c.log,
+		Whose: func(ctx context.Context, q ledger.Grant) (*policy.Gate, policy.Caller, error) {
+			return c.whose(ctx, who, q)
+		}}
+	wg.Go(func() { executor.Run(ctx) })
+	if !served {
+		wg.Go(func() { c.place.run(ctx) })
+	}
+	if c.place.notify != nil {
+		wg.Go(func() { c.place.notify.Run(ctx) })
+	}
+	return func() {
+		cancel()
+		wg.Wait()
+	}
+}
+
+// whose gives the gate and the caller of a question that somebody agreed to: they may do now what they may do now, not what
+// they could when they asked.
+func (c *connected) whose(ctx context.Context, who *reception, q ledger.Grant) (*policy.Gate, policy.Caller, error) {
+	gate, caller := c.runner.Gate, policy.Caller{Principal: q.Principal, ID: q.Person, Person: q.Person, Client: q.Client}
+	if q.Credential != "" {
+		t, err := liveToken(ctx, who.ledger, q.Credential)
+		if err != nil {
+			return nil, caller, err
+		}
+		named, err := who.caller(t)
+		if err != nil {
+			return nil, caller, err
+		}
+		if named.Runner != nil {
+			gate = named.Runner.Gate
+		}
+		named.Client, named.Principal = q.Client, q.Principal
+		caller = named.Caller
+	}
+	if gate.Organisation != q.Upstream {
+		return nil, caller, errors.New("it is for another organisation than this process works in")
+	}
+	return gate, caller, nil
+}
+
+func liveToken(ctx context.Context, l ledger.Ledger, id string) (ledger.Token, error) {
+	all, err := l.Tokens(ctx)
+	if err != nil {
+		return ledger.Token{}, err
+	}
+	for _, t := range all {
+		if t.ID == id && t.Live(time.Now()) {
+			return t, nil
+		}
+	}
+	return ledger.Token{}, fmt.Errorf("the token %s of whoever asked is not good any more", id)
+}
