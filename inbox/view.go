@@ -153,7 +153,7 @@ func (i *Inbox) card(ctx context.Context, s *snapshot, v *visit, all []*ledger.G
 func (i *Inbox) line(v *visit, o *opened) lineView {
 	l := lineView{ID: o.ID, Stamp: i.stamps.make(v.secret, o.ID, i.Now())}
 	if o.card == nil {
-		l.Gone, l.Sentence = true, "What this was about is gone, with somebody whose data was erased. It can only be refused."
+		l.Gone, l.Sentence = true, "What this was about is gone, with somebody whose data was erased. It can only be denied."
 		return l
 	}
 	l.Card = *o.card

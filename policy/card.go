@@ -35,6 +35,8 @@ type Card struct {
 	// where it need not.
 	Rings  int `json:"rings,omitempty"`
 	People int `json:"people,omitempty"`
+	// About is by what a person knows the record that it is about; empty where it is about none, or none is shown.
+	About []Line `json:"about,omitempty"`
 	// Replaces are the values that it overwrites, as they are now.
 	Replaces []Change `json:"replaces,omitempty"`
 	// Lines are the payload, flat, all values shown as text that cannot imitate the card.
@@ -83,19 +85,22 @@ func (p *pass) card(ctx context.Context, n *ledger.Grant) Card {
 	c := Card{Action: a.Action.Name, Class: a.Action.Class, Needs: n.Needs, Effect: a.Action.Effect, Undo: a.Action.Reversal(), Why: p.verdict.Why,
 		Rules: p.verdict.Rules[:min(maxRules, len(p.verdict.Rules))], Principal: p.Principal, Client: schemas.Escape(p.Client, 80), Simulated: p.Simulated,
 		Reason: schemas.Escape(a.Reason, schemas.MaxReason), Expires: n.Expires}
-	c.Sentence = fill(a.Action.Ask, a.Args)
-	if a.Action.Class == schemas.Read {
-		c.Sentence, c.Effect, c.Undo = a.Action.Title+".", "It only looks, and changes nothing.", ""
-	}
+	called := p.about(ctx, &c)
 	c.Takes = p.takes(ctx)
-	c.Replaces = p.changes(ctx)
 	if p.reach != nil {
 		shown := p.seen()
 		c.Reach, c.To = shown.Summary(), shown.Lines(maxTo)
+		if called = c.Reach; len(c.To) == 1 && len(shown.List) == 1 {
+			called = c.To[0]
+		}
 		// The API does not say how it takes a limit beside named contacts, so all of them may be rung.
 		if c.Rings = max(p.reach.Count, len(p.reach.List)); c.Rings > stateAbove {
 			c.People = c.Rings
 		}
+	}
+	c.Sentence = fill(a.Action.Ask, a.Args, called)
+	if a.Action.Class == schemas.Read {
+		c.Sentence, c.Effect, c.Undo = a.Action.Title+".", "It only looks, and changes nothing.", ""
 	}
 	c.lines(a.Args, a.Action.Class == schemas.Read)
 	return c
@@ -132,46 +137,77 @@ func (p *pass) takes(ctx context.Context) (out []string) {
 		if err != nil {
 			continue
 		}
-		s := fmt.Sprintf("%d of the %d that the budget %s holds; %d are left then", d.Cost, d.Burst, d.Budget, max(0, left-d.Cost))
+		s := fmt.Sprintf("%d from the budget %s, which then holds %d of %d", d.Cost, d.Budget, max(0, left-d.Cost), d.Burst)
 		if d.Cost > left {
-			s = fmt.Sprintf("%d of the budget %s, which holds %d now: it would be refused", d.Cost, d.Budget, left)
+			s = fmt.Sprintf("%d from the budget %s, which holds %d now: it would be refused", d.Cost, d.Budget, left)
 		}
 		out = append(out, s)
 	}
 	return out
 }
 
-// changes are what an update overwrites, as far as the caller may see it.
-func (p *pass) changes(ctx context.Context) (out []Change) {
-	raw := p.replaced(ctx)
-	if raw == nil {
-		return nil
+// about looks at the record that the call is about, once: what a person knows it by, and what an update overwrites, as
+// far as the caller may see it. It gives what to call it in a sentence; empty where that is its id.
+func (p *pass) about(ctx context.Context, c *Card) (called string) {
+	read := p.Payload.About()
+	if read == nil {
+		return ""
 	}
-	hidden := p.Gate.Hidden(p.Caller, p.Payload.Action)
-	in, _ := p.Payload.Args["input"].(map[string]any)
-	schemas.EachJSON(raw, func(k, v []byte) {
-		name := schemas.DecodeString(k)
-		var old any
-		d := json.NewDecoder(bytes.NewReader(v))
-		d.UseNumber()
-		if len(out) == maxLines || d.Decode(&old) != nil {
+	data, err := p.look(ctx, read, "what "+p.Payload.Action.Name+" is about")
+	if err != nil {
+		c.About = []Line{{"record", "could not be looked up"}}
+		return ""
+	}
+	hidden := p.Gate.Hidden(p.Caller, read.Action)
+	named := p.Payload.Named(data)
+	if named == nil {
+		c.About = []Line{{"record", "was not found"}}
+		return ""
+	}
+	eachValue(named, func(name string, v any) {
+		if v == nil || v == "" || hidden[name] {
 			return
 		}
-		c := Change{Name: shown(name, maxName), Old: show(old)}
-		if old == nil {
-			c.Old = "(empty)"
+		if c.About = append(c.About, Line{name, show(v)}); called == "" {
+			called = show(v)
 		}
+	})
+	in, _ := p.Payload.Args["input"].(map[string]any)
+	eachValue(p.Payload.Replaced(data), func(name string, old any) {
+		if len(c.Replaces) == maxLines {
+			return
+		}
+		r := Change{Name: shown(name, maxName), Old: orEmpty(old)}
 		if hidden[name] {
-			c.Old = "(hidden from whoever asks)"
+			r.Old = "(hidden from whoever asks)"
 		}
 		if v, given := in[name]; given {
-			if c.New = show(v); v == nil {
-				c.New = "(empty)"
-			}
+			r.New = orEmpty(v)
 		}
-		out = append(out, c)
+		c.Replaces = append(c.Replaces, r)
 	})
-	return out
+	return called
+}
+
+func orEmpty(v any) string {
+	if v == nil || v == "" {
+		return "(empty)"
+	}
+	return show(v)
+}
+
+// eachValue visits the members of an object, decoded.
+func eachValue(raw json.RawMessage, visit func(name string, v any)) {
+	if raw == nil {
+		return
+	}
+	schemas.EachJSON(raw, func(k, value []byte) {
+		var v any
+		d := json.NewDecoder(bytes.NewReader(value))
+		if d.UseNumber(); k != nil && d.Decode(&v) == nil {
+			visit(schemas.DecodeString(k), v)
+		}
+	})
 }
 
 // lines lists the payload level by level: what an action takes by name comes
@@ -248,8 +284,9 @@ func shown(s string, max int) string {
 
 var placeholder = regexp.MustCompile(`\{([^}]+)\}`)
 
-// fill puts payload values into a sentence: {input.a|input.b} takes the first that is there.
-func fill(sentence string, args map[string]any) string {
+// fill puts payload values into a sentence: {input.a|input.b} takes the first that is there. called is what a person
+// calls what the first of them names, which then stands in its place: the value is among the lines below. Empty where there is nothing better.
+func fill(sentence string, args map[string]any, called string) string {
 	return placeholder.ReplaceAllStringFunc(sentence, func(m string) string {
 		for path := range strings.SplitSeq(m[1:len(m)-1], "|") {
 			var v any = args
@@ -257,12 +294,17 @@ func fill(sentence string, args map[string]any) string {
 				in, _ := v.(map[string]any)
 				v = in[key]
 			}
+			if v == nil {
+				continue
+			}
+			if name := called; name != "" {
+				called = ""
+				return name
+			}
 			if list, ok := v.([]any); ok {
 				return fmt.Sprintf("%d of them", len(list))
 			}
-			if v != nil {
-				return show(v)
-			}
+			return show(v)
 		}
 		return "(not given)"
 	})
@@ -281,7 +323,16 @@ func (c Card) Text() string {
 	if c.Before != "" {
 		b.WriteString(c.Before + "\n")
 	}
-	if c.Reach != "" {
+	for i, l := range c.About {
+		if i == 0 {
+			b.WriteString("\nIt is about:")
+		}
+		fmt.Fprintf(&b, "\n  %s: %s", l.Name, l.Value)
+	}
+	if len(c.About) > 0 {
+		b.WriteByte('\n')
+	}
+	if c.Reach != "" && c.Rings != 1 { // the one is in the sentence
 		fmt.Fprintf(&b, "\nIt rings %s:", c.Reach)
 		for _, to := range c.To {
 			fmt.Fprintf(&b, "\n  %s", to)

@@ -104,7 +104,9 @@ func (p *pass) decide(ctx context.Context) *schemas.Error {
 	a := p.Payload.Action
 	if reach.Rings(a) && p.policy.Mildest(a, facts.Caller).Decision < rules.Deny {
 		var fault *schemas.Error
-		if p.reach, fault = reach.Of(ctx, p.Payload, p.look); fault != nil {
+		if p.reach, fault = reach.Of(ctx, p.Payload, func(ctx context.Context, read *schemas.Payload) (json.RawMessage, error) {
+			return p.look(ctx, read, "whom "+a.Name+" would ring")
+		}); fault != nil {
 			return p.discreet(fault)
 		}
 		facts.Reach, p.txn.Reach = p.reach, p.reach.Digest
@@ -153,12 +155,15 @@ func (p *pass) discreet(fault *schemas.Error) *schemas.Error {
 	return &out
 }
 
-// look is a read that the gate itself needs before it can decide. It is in the audit under the caller's name.
-func (p *pass) look(ctx context.Context, read *schemas.Payload) (json.RawMessage, error) {
-	began := time.Now()
-	res, err := p.send(ctx, read, lookAhead)
+// look is a read that the gate itself needs before it can decide, or for a card. It is in the audit under the caller's name.
+func (p *pass) look(ctx context.Context, read *schemas.Payload, why string) (json.RawMessage, error) {
+	began, deadline := time.Now(), lookAhead
+	if p.reach != nil || !reach.Rings(p.Payload.Action) {
+		deadline = lookBack // it is for the card
+	}
+	res, err := p.send(ctx, read, deadline)
 	q := p.Gate.pass(Call{Caller: p.Caller, Request: p.Request, Payload: read})
-	q.txn.Decision, q.txn.Why = rules.Allow.String(), "whom "+p.Payload.Action.Name+" would ring"
+	q.txn.Decision, q.txn.Why = rules.Allow.String(), why
 	q.note(Answer{Data: res.Data, Err: asError(err), status: res.Status}, time.Since(began))
 	return res.Data, err
 }

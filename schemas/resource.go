@@ -29,6 +29,8 @@ type Resource struct {
 	Fields []Field
 	// Default are the fields selected when the caller names none: what a first look needs, without links to recordings and metadata.
 	Default []string
+	// Known are the fields by which a person knows a record again, the most telling first.
+	Known []string
 	// TimeField orders the records in time; empty where nothing does.
 	TimeField string
 	// InOrder is true where the oldest come first for a reader: what was said, who has waited longest.

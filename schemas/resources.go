@@ -28,7 +28,7 @@ var callResource = resource("Call", "startedAt",
 	field(Decimal, "platformAiBillingCostCents"), field(Integer, "platformAiInputTokens"),
 	field(Integer, "platformAiOutputTokens"), field(Integer, "platformAiTotalTokens"),
 ).first("id", "callUuid", "direction", "status", "fromNumber", "toNumber", "startedAt", "endedAt",
-	"durationSeconds", "contactId", "contactFullName", "currentHandlerType", "currentHandlerName", "flaggedAt", "conversationId")
+	"durationSeconds", "contactId", "contactFullName", "currentHandlerType", "currentHandlerName", "flaggedAt", "conversationId").onCard("fromNumber", "toNumber", "contactFullName", "status", "startedAt")
 
 var callParticipantResource = resource("CallParticipant", "joinedAt",
 	field(UUID, "id"), field(Word, "memberUuid"), field(Word, "role"), field(Time, "joinedAt"),
@@ -49,7 +49,7 @@ var callClassificationResource = resource("CallClassification", "insertedAt",
 	field(Time, "classifiedAt"), field(Time, "overriddenAt"), field(UUID, "overriddenByUserId"),
 	field(Time, "insertedAt"), field(Time, "updatedAt"),
 ).first("id", "callId", "status", "effectiveLabel", "effectiveSource", "predictedLabel", "predictedConfidence",
-	"classificationSummary", "outcomeReason", "nextAction", "classifiedAt")
+	"classificationSummary", "outcomeReason", "nextAction", "classifiedAt").onCard("effectiveLabel", "classificationSummary", "classifiedAt")
 
 var callAuditEventResource = resource("CallAiAuditEvent", "occurredAt",
 	field(UUID, "id"), field(Word, "eventType"), field(Word, "toolName"), field(Word, "toolCallId"),
@@ -69,7 +69,7 @@ var queueEntryResource = resource("CallQueueEntry", "waitStartedAt",
 	field(UUID, "id"), field(Word, "callUuid"), field(Text, "queueName"), mine(Text, "callerIdNumber").naming(PhoneSubject),
 	mine(Text, "callerIdName"), field(Word, "state"), mine(Text, "agentName"), field(Second, "waitStartedAt"),
 	field(Second, "answeredAt"), field(Second, "completedAt"), field(Second, "abandonedAt"),
-).first("id", "callUuid", "queueName", "state", "callerIdNumber", "callerIdName", "agentName", "waitStartedAt", "answeredAt").inOrder()
+).first("id", "callUuid", "queueName", "state", "callerIdNumber", "callerIdName", "agentName", "waitStartedAt", "answeredAt").inOrder().onCard("callerIdName", "callerIdNumber", "queueName", "waitStartedAt")
 
 var bulkCallResource = resource("BulkOutboundCall", "insertedAt",
 	field(UUID, "id"), field(Word, "status"), field(Word, "targetType"), field(Integer, "contactLimit"),
@@ -111,7 +111,7 @@ var contactResource = resource("Contact", "",
 	field(Word, "whatsappReachabilityStatus"), mine(Text, "whatsappJid"), field(Time, "whatsappReachabilityCheckedAt"),
 	field(Text, "whatsappReachabilityError"), mine(Map, "metadata"), field(Texts, "privateMetadataKeys"),
 	field(Word, "defaultLanguage"), field(Texts, "languages"), field(Time, "deletedAt"), field(Time, "erasedAt"),
-).first("id", "fullName", "email", "phoneE164", "defaultLanguage", "deletedAt", "erasedAt").erased("erasedAt")
+).first("id", "fullName", "email", "phoneE164", "defaultLanguage", "deletedAt", "erasedAt").erased("erasedAt").onCard("fullName", "phoneE164", "email")
 
 var messageResource = resource("CommunicationMessage", "occurredAt",
 	field(UUID, "id"), field(Word, "channel"), field(Word, "direction"), field(Word, "status"), mine(Text, "body"),
@@ -133,18 +133,18 @@ var mailboxResource = resource("EmailMailbox", "",
 	field(UUID, "id"), field(Text, "inboundDomain"), field(Text, "mxTarget"), field(Bool, "listenerEnabled"),
 	field(Word, "listenerStatus", listenerStatuses...), field(Text, "listenerHost"), field(Integer, "listenerPort"),
 	field(Word, "tlsMode", tlsModes...), field(Integer, "maxSessions"), field(Time, "lastInboundAt"), field(Map, "metadata"),
-).first("id", "inboundDomain", "listenerEnabled", "listenerStatus", "tlsMode", "lastInboundAt")
+).first("id", "inboundDomain", "listenerEnabled", "listenerStatus", "tlsMode", "lastInboundAt").onCard("inboundDomain", "listenerStatus", "lastInboundAt")
 
 var templateResource = resource("EmailTemplate", "",
 	field(UUID, "id"), field(Text, "model"), field(Text, "name"), field(Text, "subject"), field(Text, "body"),
 	field(Texts, "variables"), field(Bool, "active"),
-).first("id", "model", "name", "subject", "variables", "active")
+).first("id", "model", "name", "subject", "variables", "active").onCard("name", "subject")
 
 var identityResource = resource("EmailIdentity", "",
 	field(UUID, "id"), field(Word, "ownerType", ownerTypes...), field(UUID, "ownerId"), field(Text, "localPart"),
 	field(Text, "domain"), mine(Text, "displayName"), field(Bool, "active"), field(Bool, "defaultOutbound"),
 	field(Map, "metadata"), field(UUID, "emailMailboxId"),
-).first("id", "ownerType", "ownerId", "localPart", "domain", "displayName", "active", "defaultOutbound", "emailMailboxId")
+).first("id", "ownerType", "ownerId", "localPart", "domain", "displayName", "active", "defaultOutbound", "emailMailboxId").onCard("displayName", "localPart", "domain")
 
 var userResource = resource("User", "",
 	field(UUID, "id"), mine(Text, "fullName"), mine(Text, "email"), field(Time, "confirmedAt"), field(Text, "sipUsername"),
@@ -153,7 +153,7 @@ var userResource = resource("User", "",
 var operatorStatusResource = resource("OperatorStatus", "",
 	field(UUID, "id"), field(UUID, "sipUserId"), mine(Text, "agentName"), field(Word, "status", operatorStates...),
 	field(Word, "source", operatorSources...), field(UUID, "changedByUserId"),
-).first("id", "agentName", "sipUserId", "status", "source")
+).first("id", "agentName", "sipUserId", "status", "source").onCard("agentName", "status")
 
 var aiAgentResource = resource("AiAgent", "",
 	field(UUID, "id"), field(Text, "name"), field(Word, "realtimeProvider"), field(Word, "realtimeModel"),

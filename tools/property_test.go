@@ -200,8 +200,11 @@ func (m *machine) call(rt *rapid.T) {
 		case waiting >= ledger.MaxWaiting:
 			met("unavailable", "validate")
 		default:
-			// What an update replaces is looked at for the card, as it is before it runs.
-			met("input_required", m.road(action)[:len(m.road(action))-1]...)
+			asks := []string{"validate"}
+			if m.worlds[w].payload(m.t, action, args).About() != nil {
+				asks = append(asks, "run") // what it is about is looked at, for the card
+			}
+			met("input_required", asks...)
 			for _, q := range m.questions {
 				if m.open(q) && q.world == w && q.who == who && q.action == action && q.args == args {
 					q.stand = "withdrawn"

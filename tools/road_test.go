@@ -37,10 +37,12 @@ func wanted(d rules.Decision, p *schemas.Payload, looks []string, kind string, m
 	validate, run := []string{"validate " + string(p.Body)}, []string{"run " + string(p.Body)}
 	validate = slices.Concat(looks, validate) // on each pass anew
 	ask := validate
+	if about := p.About(); about != nil {
+		ask = append(slices.Clone(ask), "run "+string(about.Body)) // for the card
+	}
 	if before := p.Before(); before != nil {
-		// What it replaces is looked at first, for the card and for the record.
-		look := "run " + string(before.Body)
-		ask, run = append(slices.Clone(ask), look), []string{look, run[0]}
+		// What it replaces is looked at first, for the record.
+		run = []string{"run " + string(before.Body), run[0]}
 	}
 	switch d {
 	case rules.Allow:
@@ -197,7 +199,7 @@ func TestSilentQuestionExpires(t *testing.T) {
 	if late.outcome(t) != "denied" || !strings.Contains(late.text(t, "message"), "too late") {
 		t.Errorf("%s", late.Frame)
 	}
-	if got := road(w.up.Requests()); len(got) != 1 {
+	if got := road(w.up.Requests()); len(got) != 2 || runs(w.up.Requests()) != 0 { // validated, and looked at for the card
 		t.Errorf("%q", got)
 	}
 }

@@ -7,8 +7,8 @@
 //
 // It writes down every request in the order in which they were whole, with its
 // exact bytes, and answers something well-formed for every action of the
-// registry: two records in a page or a plain list, a record with the fields
-// asked for, a map, or {}. It judges nothing: no filter, no id, no permission.
+// registry: two records in a page or a plain list, one where a filter names it,
+// a record with the fields asked for, a map, or {}. It judges nothing: no filter, no id, no permission.
 //
 // [Server.On] makes it answer otherwise, for one endpoint and one action:
 //

@@ -1,0 +1,156 @@
+package inbox_test
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+)
+
+// chromium gives the path of a browser. Where there is none the test is skipped, and in CI it fails.
+func chromium(t testing.TB) string {
+	t.Helper()
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	if os.Getenv("CI") != "" {
+		t.Fatal("there is no Chromium, and in CI what people see must be tested")
+	}
+	t.Skip("there is no Chromium here, so what people see is not tested; install it to do so")
+	return ""
+}
+
+// browser is a headless Chromium with a profile of its own.
+type browser struct {
+	t   testing.TB
+	ctx context.Context
+}
+
+func newBrowser(t testing.TB) *browser {
+	t.Helper()
+	path := chromium(t)
+	o := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU,
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-dev-shm-usage", true), chromedp.WindowSize(1100, 900))
+	alloc, cancel := chromedp.NewExecAllocator(context.Background(), o...)
+	t.Cleanup(cancel)
+	ctx, cancel := chromedp.NewContext(alloc)
+	t.Cleanup(cancel)
+	// The first run starts the browser, so no deadline may end it.
+	if err := chromedp.Do(ctx, chromedp.Navigate("about:blank")); err != nil {
+		t.Fatalf("starting %s: %v", path, err)
+	}
+	return &browser{t, ctx}
+}
+
+// run runs an action within half a minute.
+func run[T any](b *browser, a chromedp.Action[T]) (T, error) {
+	ctx, cancel := context.WithTimeout(b.ctx, 30*time.Second)
+	defer cancel()
+	return chromedp.Run(ctx, a)
+}
+
+// do runs actions that must succeed.
+func (b *browser) do(actions ...chromedp.Action[chromedp.Void]) {
+	b.t.Helper()
+	if _, err := run(b, chromedp.Steps(actions...)); err != nil {
+		b.shot("failed")
+		b.t.Fatalf("in the browser: %v", err)
+	}
+}
+
+// shot keeps a picture of the whole page, where `go test -artifacts` wants them.
+func (b *browser) shot(name string) {
+	b.t.Helper()
+	png, err := run(b, chromedp.FullScreenshot(100))
+	if err != nil {
+		b.t.Logf("no picture: %v", err)
+		return
+	}
+	dir, ok := b.t.(interface{ ArtifactDir() string })
+	if !ok {
+		return
+	}
+	if err := os.WriteFile(filepath.Join(dir.ArtifactDir(), name+".png"), png, 0o644); err != nil {
+		b.t.Error(err)
+	}
+}
+
+// look sets what kind of screen it is.
+func (b *browser) look(scheme string, phone bool) {
+	b.t.Helper()
+	screen := chromedp.EmulateViewport(1000, 800)
+	if phone {
+		screen = chromedp.EmulateViewport(390, 844, chromedp.EmulateScale(2), chromedp.EmulateMobile)
+	}
+	b.do(screen, chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})
+		return err
+	}))
+}
+
+// goTo opens a page.
+func (b *browser) goTo(url string) {
+	b.t.Helper()
+	b.do(chromedp.Navigate(url))
+}
+
+// eval gives what an expression is in the page.
+func eval[T any](b *browser, expression string) T {
+	b.t.Helper()
+	v, err := run(b, chromedp.Evaluate[T](expression))
+	if err != nil {
+		b.shot("failed")
+		b.t.Fatalf("%s: %v", expression, err)
+	}
+	return v
+}
+
+// click presses the first element that fits, as a person would: it must be there, and enabled.
+func (b *browser) click(selector string) {
+	b.t.Helper()
+	b.until("that "+selector+" can be pressed", `(e => e && !e.disabled && e.offsetParent)(document.querySelector(`+quoted(selector)+`))`)
+	b.do(chromedp.Click(chromedp.CSS(selector)))
+}
+
+// write types into the first element that fits.
+func (b *browser) write(selector, text string) {
+	b.t.Helper()
+	b.do(chromedp.SendKeys(chromedp.CSS(selector), text))
+}
+
+// text gives what a reader sees of the first element that fits, empty where there is none.
+func (b *browser) text(selector string) string {
+	b.t.Helper()
+	return eval[string](b, `(document.querySelector(`+quoted(selector)+`)||{}).innerText||""`)
+}
+
+func (b *browser) count(selector string) int {
+	b.t.Helper()
+	return eval[int](b, `document.querySelectorAll(`+quoted(selector)+`).length`)
+}
+
+// until waits until the expression holds in the page.
+func (b *browser) until(what, expression string) {
+	b.t.Helper()
+	var last error
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(40 * time.Millisecond) {
+		ok, err := run(b, chromedp.Evaluate[bool](`!!(`+expression+`)`))
+		if last = err; err == nil && ok {
+			return
+		}
+	}
+	b.shot("failed")
+	page, _ := run(b, chromedp.Evaluate[string](`document.body.innerText`))
+	b.t.Fatalf("%s: it did not come to that (%v); the page:\n%s", what, last, page)
+}
+
+func quoted(s string) string { return "`" + strings.ReplaceAll(s, "`", "\\`") + "`" }

@@ -1,0 +1,64 @@
+package schemas
+
+import "testing"
+
+// TestAbout: every action that changes something that is there says which record it is, and by what a person knows it.
+func TestAbout(t *testing.T) {
+	const id = "0e6f1a52-4f0e-4a3b-9a87-1b6f0a0c9d11"
+	for action, want := range map[string]string{
+		"delete_contact":          `{"action":"list_contacts","fields":["id","fullName","phoneE164","email"],"filter":{"id":{"eq":"` + id + `"}},"page":{"limit":1}}`,
+		"archive_contact":         `{"action":"list_contacts","fields":["id","fullName","phoneE164","email"],"filter":{"id":{"eq":"` + id + `"}},"page":{"limit":1}}`,
+		"update_contact":          `{"action":"list_contacts","fields":["id","fullName","phoneE164","email","dateOfBirth"],"filter":{"id":{"eq":"` + id + `"}},"page":{"limit":1}}`,
+		"end_call":                `{"action":"list_calls","fields":["id","callUuid","fromNumber","toNumber","contactFullName","status","startedAt"],"filter":{"callUuid":{"eq":"c-1"}}}`,
+		"accept_call_queue_entry": `{"action":"list_call_queue_entries","fields":["id","callerIdName","callerIdNumber","queueName","waitStartedAt"],"filter":{"id":{"eq":"` + id + `"}},"page":{"limit":1}}`,
+		"set_operator_status":     `{"action":"list_operator_statuses","fields":["id","sipUserId","agentName","status","source"],"filter":{"sipUserId":{"eq":"` + id + `"}},"page":{"limit":1}}`,
+		"delete_email_template":   `{"action":"list_email_templates","fields":["id","name","subject"],"filter":{"id":{"eq":"` + id + `"}},"page":{"limit":1}}`,
+		"create_contact":          "", "start_outbound_call": "", "list_contacts": "", "issue_operator_access_token": "",
+	} {
+		args := map[string]string{"delete_contact": `{"input":{"contactId":"` + id + `"}}`, "update_contact": `{"identity":"` + id + `","input":{"dateOfBirth":null}}`,
+			"end_call": `{"input":{"callUuid":"c-1"}}`, "set_operator_status": `{"input":{"sipUserId":"` + id + `","status":"available"}}`, "create_contact": `{"input":{"fullName":"A"}}`,
+			"start_outbound_call": `{"input":{"contactId":"` + id + `"}}`, "list_contacts": `{}`, "issue_operator_access_token": `{"input":{"operatorEmail":"a@example.org"}}`}[action]
+		if args == "" {
+			args = `{"identity":"` + id + `"}`
+		}
+		p, fault := check(t, action, args)
+		if fault != nil {
+			t.Fatalf("%s: %v", action, fault)
+		}
+		got := ""
+		if about := p.About(); about != nil {
+			got = string(about.Body)
+		}
+		if got != want {
+			t.Errorf("%s: got\n%s\nwant\n%s", action, got, want)
+		}
+	}
+	// Whatever names a record of a resource has something to know it by.
+	for _, a := range Actions() {
+		if list := byName[a.ShownBy()]; a.Class != Read && a.hasKey("identity") && (list == nil || !list.List() || len(list.Resource.Known) == 0) {
+			t.Errorf("%s: a person cannot know its record again", a.Name)
+		}
+	}
+	for _, r := range Resources() {
+		for _, f := range r.Known {
+			if r.Field(f) == nil {
+				t.Errorf("%s has no field %s", r.Name, f)
+			}
+		}
+	}
+}
+
+func TestNamed(t *testing.T) {
+	const id = "0e6f1a52-4f0e-4a3b-9a87-1b6f0a0c9d11"
+	p, _ := check(t, "delete_contact", `{"input":{"contactId":"`+id+`"}}`)
+	for data, want := range map[string]string{
+		`[{"id":"` + id + `","fullName":"Ada","phoneE164":null,"other":1}]`: `{"fullName":"Ada","phoneE164":null}`,
+		`{"results":[{"id":"` + id + `","fullName":"Ada"}]}`:                `{"fullName":"Ada"}`,
+		`[{"id":"1e6f1a52-4f0e-4a3b-9a87-1b6f0a0c9d11","fullName":"Eve"}]`:  "", // another's
+		`[]`: "", `null`: "", `{`: "",
+	} {
+		if got := string(p.Named([]byte(data))); got != want {
+			t.Errorf("%s: got %s, want %s", data, got, want)
+		}
+	}
+}
