@@ -104,7 +104,7 @@ func checkList(t *testing.T, result json.RawMessage) {
 	if err := json.Unmarshal(result, &list); err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"validate_action"}
+	want := []string{"validate_action", "approval_status"}
 	for _, a := range schemas.Actions() {
 		want = append(want, a.Name)
 	}
@@ -117,8 +117,8 @@ func checkList(t *testing.T, result json.RawMessage) {
 	}
 	slices.Sort(want)
 	slices.Sort(got)
-	if len(want) != 53 || !slices.Equal(got, want) {
-		t.Errorf("%d tools: %v\nwant 53: %v", len(got), got, want)
+	if len(want) != 54 || !slices.Equal(got, want) {
+		t.Errorf("%d tools: %v\nwant 54: %v", len(got), got, want)
 	}
 }
 

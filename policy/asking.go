@@ -137,8 +137,8 @@ func (g *Gate) Record(ctx context.Context, c Call, r Reply) *schemas.Error {
 
 // stated says what is wrong with the number of people that somebody stated.
 func (p *pass) stated(ctx context.Context, people int) *schemas.Error {
-	if !reach.Rings(p.Payload.Action) || p.given.Action != p.txn.Action {
-		return nil // or it is not its question, which the ledger says when it is answered
+	if !reach.Rings(p.Payload.Action) || p.given.Action != p.txn.Action || p.given.State != ledger.Waiting {
+		return nil // or it is not its question, or no question any more, which the ledger says when it is answered
 	}
 	var card Card
 	if json.Unmarshal(p.given.Card, &card) != nil {

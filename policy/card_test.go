@@ -36,7 +36,9 @@ func (u *upstream) Run(_ context.Context, r rpc.Request) (rpc.Result, error) {
 
 // whoever answers a look at contacts by their ids with ones that can be rung, and a look at one record with Ada's; nil for all else.
 func whoever(r rpc.Request) json.RawMessage {
-	var one struct{ Filter map[string]struct{ Eq string } }
+	var one struct {
+		Filter map[string]struct{ Eq string }
+	}
 	if strings.HasPrefix(r.Action, "list_") && json.Unmarshal(r.Body, &one) == nil && len(one.Filter) == 1 {
 		for key, op := range one.Filter {
 			if op.Eq != "" {

@@ -21,7 +21,7 @@ import (
 const (
 	// maxMessage bounds one JSON-RPC message: the longest arguments and room for what is around them.
 	maxMessage = schemas.MaxArguments + 64<<10
-	workers    = 128
+	workers    = 100 // the most that the SDK takes; ledger.MaxWaiting of them may wait for a person
 	queue      = 1000
 	// lastCalls is how long calls in flight may go on after the input has ended.
 	lastCalls = grace

@@ -56,6 +56,12 @@ func (m *machine) runs(who, action, args, state string) {
 	if a, err := schemas.Find(action); err == nil && a.Class != schemas.Read && !a.Repeatable {
 		m.ran[who+action+args] = ran{m.now(), state}
 	}
+	if action == "delete_contact" {
+		for _, q := range m.questions {
+			// Its card was sealed under the contact's key too, which went with the contact.
+			q.gone = q.gone || q.action == "start_bulk_outbound_call"
+		}
+	}
 }
 
 // road is what a run sends: updates look first at what they replace.
@@ -78,6 +84,8 @@ type asked struct {
 	repeats ran
 	// how it stands: "", yes, no, spent, withdrawn
 	stand string
+	// gone says that its card is, with somebody who was erased.
+	gone bool
 }
 
 var (
@@ -273,6 +281,8 @@ func (m *machine) bring(rt *rapid.T, q *asked, w int, who, action, args, answer,
 		m.expect(rt, r, "denied")
 	case q.stand == "no":
 		m.expect(rt, r, "declined")
+	case q.gone && answer == accepts:
+		m.expect(rt, r, "denied") // nobody can have read it
 	case answer != accepts:
 		q.stand = "no"
 		m.expect(rt, r, "declined")
