@@ -89,9 +89,6 @@ func (i *Inbox) headers(next http.Handler) http.Handler {
 		if strings.HasPrefix(r.URL.Path, Path+"/assets/") {
 			h.Set("Cache-Control", "no-cache")
 		}
-		if i.Secure {
-			h.Set("Strict-Transport-Security", "max-age=31536000")
-		}
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		}

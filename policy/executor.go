@@ -2,6 +2,7 @@ package policy
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -22,7 +23,8 @@ const RunWithin = time.Minute
 type Executor struct {
 	Ledger ledger.Ledger
 	Watch  *Watch
-	// Whose gives the gate and the caller of a question; its error says why it is none of this process's.
+	// Whose gives the gate and the caller of a question. Its error wraps ErrElsewhere where it is none of this process's;
+	// any other says why whoever asked may not do it any more.
 	Whose func(context.Context, ledger.Grant) (*Gate, Caller, error)
 	Log   *slog.Logger
 
@@ -30,6 +32,9 @@ type Executor struct {
 	busy map[string]bool
 	wg   sync.WaitGroup
 }
+
+// ErrElsewhere says that a question is for another organisation than this process works in.
+var ErrElsewhere = errors.New("another process must run it")
 
 // Run runs until ctx ends, and then waits for what it has begun.
 func (e *Executor) Run(ctx context.Context) {
@@ -101,9 +106,18 @@ func (e *Executor) one(ctx context.Context, id string) bool {
 		return true
 	}
 	gate, caller, err := e.Whose(ctx, q)
-	if err != nil {
-		e.Log.WarnContext(ctx, "somebody agreed to what this process cannot run; it is left to the one that asked", "action", q.Action, "grant", id, "cause", err)
+	switch {
+	case err == nil:
+	case errors.Is(err, ErrElsewhere):
+		e.Log.WarnContext(ctx, "somebody agreed to what this process cannot run", "action", q.Action, "grant", id, "cause", err)
 		return false
+	case asStore(err):
+		e.Log.WarnContext(ctx, "what somebody agreed to cannot be run now; it is tried again", "action", q.Action, "grant", id, "cause", err)
+		return true
+	default:
+		e.Log.WarnContext(ctx, "somebody agreed to what its caller may not do any more", "action", q.Action, "grant", id, "cause", err)
+		e.void(ctx, q, &schemas.Error{Outcome: schemas.Denied, Message: "whoever asked is not let in any more; nothing ran", Next: "tell the person"})
+		return true
 	}
 	payload, err := schemas.Restore(q.Payload)
 	if err != nil || q.Payload == nil {

@@ -61,6 +61,8 @@ func (g *Gate) Became(ctx context.Context, q ledger.Grant) Answer {
 		return fail(&schemas.Error{Outcome: schemas.Denied, Message: "the question was withdrawn; nothing ran", Next: "call again if it is still wanted, and the person is asked anew"})
 	case q.State == ledger.Spent:
 		return g.ran(ctx, a, action)
+	case !q.Open(g.Now()) && q.State == ledger.Granted:
+		return fail(&schemas.Error{Outcome: schemas.Denied, Message: NameOf(q.By) + " agreed, and nobody could run it in time, so the yes is void; nothing ran", Next: "call again if it is still wanted, and the person is asked anew"})
 	case !q.Open(g.Now()):
 		return fail(&schemas.Error{Outcome: schemas.Denied, Message: "nobody answered in time, which is a no; nothing ran", Next: "tell the person; call again if it is still wanted, and they are asked anew"})
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -84,7 +83,7 @@ func (c *connected) whose(ctx context.Context, who *reception, q ledger.Grant) (
 		caller = named.Caller
 	}
 	if gate.Organisation != q.Upstream {
-		return nil, caller, errors.New("it is for another organisation than this process works in")
+		return nil, caller, policy.ErrElsewhere
 	}
 	return gate, caller, nil
 }
