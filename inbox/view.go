@@ -69,11 +69,13 @@ type lineView struct {
 // Many reports whether the card has several lines.
 func (c *cardView) Many() bool { return len(c.Lines) > 1 }
 
-// maxCards is how many cards a page shows; the others wait behind them.
-const maxCards = 50
-
-// together is how far apart the questions of one card may have been asked.
-const together = time.Minute
+const (
+	// maxShown is how many questions a page shows, more than a person can answer with care; the others wait behind them.
+	maxShown = 60
+	// maxTogether is how many are on one card, and together how far apart they may have been asked.
+	maxTogether = 20
+	together    = time.Minute
+)
 
 // cards groups what waits for the visitor, the oldest first; more is how many questions are left out.
 func (i *Inbox) cards(ctx context.Context, s *snapshot, v *visit) (cards []cardView, count, more int, err error) {
@@ -93,11 +95,12 @@ func (i *Inbox) cards(ctx context.Context, s *snapshot, v *visit) (cards []cardV
 		count++
 		k := key{q.Principal, q.Credential, q.Upstream, q.Action, q.Needs, q.Policy}
 		g := latest[k]
-		if g == nil || q.State != ledger.Waiting || q.Asked.Sub(g.first) >= together {
-			if g = (&group{first: q.Asked}); len(groups) == maxCards {
-				more++
-				continue
-			}
+		if count > maxShown {
+			more++
+			continue
+		}
+		if g == nil || q.State != ledger.Waiting || q.Asked.Sub(g.first) >= together || len(g.all) == maxTogether {
+			g = &group{first: q.Asked}
 			groups = append(groups, g)
 			if q.State == ledger.Waiting {
 				latest[k] = g

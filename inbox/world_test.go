@@ -275,7 +275,7 @@ func (w *world) asked(t testing.TB, n int) []ledger.Grant {
 			return all
 		}
 		if time.Now().After(end) {
-			t.Fatalf("%d questions are open, want %d; the log:\n%s", len(all), n, w.log)
+			t.Fatalf("%d questions are open, want %d; the log ends:\n%s", len(all), n, tail(w.log.String(), 4000))
 		}
 	}
 }
@@ -327,3 +327,5 @@ func (l *buffer) String() string {
 	defer l.mu.Unlock()
 	return l.b.String()
 }
+
+func tail(s string, n int) string { return s[max(0, len(s)-n):] }

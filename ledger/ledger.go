@@ -41,6 +41,8 @@ type Ledger interface {
 	// Version changes whenever a question does, or what became of one, or a freeze, or somebody is erased; not when a
 	// question expires. It is cheap.
 	Version(ctx context.Context) (int64, error)
+	// Changed gives the questions of the inbox that changed, or what became of them, since a version.
+	Changed(ctx context.Context, since int64) ([]string, error)
 
 	// Prior tells what is known of x's payload by the same principal at the same upstream: an intent that is in flight,
 	// one whose outcome is unknown, or, where the action is not repeatable, one that succeeded within the window. nil

@@ -115,6 +115,16 @@ func (s *SQLite) Told(ctx context.Context, id string) error {
 	})
 }
 
+// Changed implements Ledger.
+func (s *SQLite) Changed(ctx context.Context, since int64) (ids []string, err error) {
+	return ids, s.rows(ctx, "SELECT id FROM grants WHERE inbox = 1 AND last_seq > ?", []any{since}, func(scan func(...any) error) error {
+		var id string
+		err := scan(&id)
+		ids = append(ids, id)
+		return err
+	})
+}
+
 // Version implements Ledger.
 func (s *SQLite) Version(ctx context.Context) (int64, error) {
 	var v int64

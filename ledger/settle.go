@@ -107,7 +107,12 @@ func (t *tx) settle(in *Intent, o *Settlement) error {
 	if err := t.append(r); err != nil {
 		return err
 	}
-	t.asked = t.asked || in.Grant != ""
+	if in.Grant != "" {
+		t.asked = true
+		if _, err := t.exec("UPDATE grants SET last_seq = ? WHERE id = ?", r.Seq, in.Grant); err != nil {
+			return err
+		}
+	}
 	if len(erased) > 0 {
 		if err := t.append(&Record{Phase: PhaseErased, Intent: in.ID, Subjects: erased, By: "erased in Sippet by " + in.Action}); err != nil {
 			return err

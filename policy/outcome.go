@@ -119,11 +119,11 @@ func (g *Gate) ran(ctx context.Context, a Answer, action *schemas.Action) Answer
 // Await waits until something came of the question: it has ended, or it is a
 // read that somebody agreed to. Where ctx ends before, the answer is Pending.
 func (g *Gate) Await(ctx context.Context, w *Watch, id string) Answer {
-	changed, stop := w.Subscribe()
+	changed, stop := w.SubscribeTo(id)
 	defer stop()
 	look := context.WithoutCancel(ctx)
 	for {
-		// Many may wait at once, and each change wakes them all: what is sealed is opened only where there is news.
+		// What is sealed is opened only where there is news.
 		rows, err := g.Ledger.Grants(look, ledger.GrantFilter{ID: id})
 		if err != nil {
 			return Answer{Err: g.storeFault(look, err)}

@@ -16,8 +16,8 @@ type Watch struct {
 	Log    *slog.Logger
 
 	mu   sync.Mutex
-	subs map[chan struct{}]bool
-	kick chan struct{} // nil while nobody is interested
+	subs map[chan struct{}]string // to the one question that matters to it; empty: all do
+	kick chan struct{}            // nil while nobody is interested
 }
 
 const (
@@ -27,14 +27,21 @@ const (
 )
 
 // Subscribe gives a channel that holds a word after each change, until stop is called.
-func (w *Watch) Subscribe() (changed <-chan struct{}, stop func()) {
+func (w *Watch) Subscribe() (changed <-chan struct{}, stop func()) { return w.subscribe("") }
+
+// SubscribeTo is Subscribe for one question: thousands may wait for theirs, and most changes are none of theirs.
+func (w *Watch) SubscribeTo(id string) (changed <-chan struct{}, stop func()) {
+	return w.subscribe(id)
+}
+
+func (w *Watch) subscribe(id string) (changed <-chan struct{}, stop func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	c := make(chan struct{}, 1)
 	if w.subs == nil {
-		w.subs = map[chan struct{}]bool{}
+		w.subs = map[chan struct{}]string{}
 	}
-	w.subs[c] = true
+	w.subs[c] = id
 	if w.kick == nil {
 		w.kick = make(chan struct{}, 1)
 		go w.look(w.kick)
@@ -73,14 +80,18 @@ func (w *Watch) look(kick <-chan struct{}) {
 	for {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		now, err := w.Ledger.Version(ctx)
+		var ids []string
+		if err == nil && now != last && last >= 0 {
+			ids, err = w.Ledger.Changed(ctx, last)
+		}
 		cancel()
 		if err != nil && !failed {
 			w.Log.Warn("questions to people cannot be watched; it is tried again", "cause", err)
 		}
 		failed = err != nil
 		if err == nil && now != last {
+			w.tell(ids, last < 0)
 			last = now
-			w.tell()
 		}
 		w.mu.Lock()
 		every := watchEvery
@@ -100,10 +111,18 @@ func (w *Watch) look(kick <-chan struct{}) {
 	}
 }
 
-func (w *Watch) tell() {
+// tell gives a word to those who wait for one of the questions, or for all; to everybody where nobody knows what changed.
+func (w *Watch) tell(ids []string, unknown bool) {
+	changed := make(map[string]bool, len(ids))
+	for _, id := range ids {
+		changed[id] = true
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for c := range w.subs {
+	for c, id := range w.subs {
+		if id != "" && !unknown && !changed[id] {
+			continue
+		}
 		select {
 		case c <- struct{}{}:
 		default: // it has not looked since the last word

@@ -1,0 +1,226 @@
+package inbox_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptrace"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// TestLoad: a thousand calls wait and twenty pages are open. Each page's first byte comes within a tenth of a second, also
+// while all are being answered, and every call hears what came of it.
+func TestLoad(t *testing.T) {
+	callers, each, pages := 20, 50, 20
+	if racing || testing.Short() {
+		callers, pages = 5, 5 // the same, at what the race detector leaves of the machine
+	}
+	all := callers * each
+	w := newWorld(t, setup{wait: 5 * time.Minute})
+	w.up.Record(false)
+	bob := w.token(t, "bob", "approver")
+	begin := time.Now()
+	came := make(chan answer, all)
+	for c := range callers {
+		agent := w.token(t, fmt.Sprintf("caller %d", c), "agent")
+		for n := range each {
+			go func() {
+				a, err := w.try(agent, "start_outbound_call", fmt.Sprintf(`{"input":{"phoneNumber":"+44207946%02d%02d"}}`, c+10, n))
+				if err != nil {
+					a.Outcome, a.Message = "failed", err.Error()
+				}
+				came <- a
+			}()
+		}
+	}
+	w.asked(t, all)
+	t.Logf("%d questions in %v", all, time.Since(begin).Round(time.Millisecond))
+
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var open []*page
+	for range pages {
+		p := newPage(t, w, bob)
+		go p.listen(ctx)
+		open = append(open, p)
+	}
+	idle := first(t, open, 5)
+	t.Logf("%d waiting, %d open pages: first byte p50 %v, p99 %v", all, pages, at(idle, 50), at(idle, 99))
+
+	begin = time.Now()
+	ids := w.asked(t, all)
+	var wg sync.WaitGroup
+	turn := make(chan struct{}, 8)
+	for _, q := range ids {
+		turn <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-turn }()
+			open[0].approve(t, bob, q.ID)
+		})
+	}
+	busy := first(t, open, 5)
+	wg.Wait()
+	for range all {
+		select {
+		case a := <-came:
+			if a.Outcome != "done" || a.ApprovedBy != "bob" {
+				t.Errorf("a call ended with %s %s", a.Outcome, a.Message)
+			}
+		case <-time.After(60 * time.Second):
+			t.Fatalf("calls are lost; the log ends:\n%s", tail(w.log.String(), 4000))
+		}
+	}
+	t.Logf("all were approved, ran and were answered in %v; meanwhile first byte p50 %v, p99 %v, and the pages were told %d times",
+		time.Since(begin).Round(time.Millisecond), at(busy, 50), at(busy, 99), told(open))
+	if told(open) == 0 {
+		t.Error("no page was told of anything")
+	}
+	if !racing {
+		if p := at(idle, 99); p > 100*time.Millisecond {
+			t.Errorf("the first byte of a page took %v", p)
+		}
+		if p := at(busy, 50); p > 100*time.Millisecond {
+			t.Errorf("while all are answered the first byte of a page took %v", p)
+		}
+	}
+	stop()
+}
+
+// page is somebody with the inbox open, without a browser.
+type page struct {
+	w      *world
+	client *http.Client
+	told   atomic.Int64
+}
+
+func newPage(t testing.TB, w *world, token string) *page {
+	t.Helper()
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &page{w: w, client: &http.Client{Jar: jar, Transport: &http.Transport{}}}
+	t.Cleanup(p.client.CloseIdleConnections)
+	res, err := p.client.PostForm(w.base+"/inbox/login", map[string][]string{"token": {token}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if body, _ := io.ReadAll(res.Body); res.StatusCode != http.StatusOK || !strings.Contains(string(body), "data-live") {
+		t.Fatalf("no page after logging in: HTTP %d", res.StatusCode)
+	}
+	return p
+}
+
+// listen is what the page's script does: it hears that something changed, and fetches it.
+func (p *page) listen(ctx context.Context) {
+	r, _ := http.NewRequestWithContext(ctx, "GET", p.w.base+"/inbox/events", nil)
+	res, err := p.client.Do(r)
+	if err != nil {
+		return
+	}
+	defer res.Body.Close()
+	for lines := bufio.NewScanner(res.Body); lines.Scan(); {
+		if strings.HasPrefix(lines.Text(), "event: change") {
+			p.told.Add(1)
+			_, _ = p.load(ctx, "/inbox?part")
+		}
+	}
+}
+
+// load fetches a page and gives the time until its first byte.
+func (p *page) load(ctx context.Context, path string) (time.Duration, error) {
+	var first time.Duration
+	begin := time.Now()
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotFirstResponseByte: func() { first = time.Since(begin) }})
+	r, err := http.NewRequestWithContext(ctx, "GET", p.w.base+path, nil)
+	if err != nil {
+		return 0, err
+	}
+	res, err := p.client.Do(r)
+	if err != nil {
+		return 0, err
+	}
+	defer res.Body.Close()
+	if _, err := io.Copy(io.Discard, res.Body); err != nil || res.StatusCode != http.StatusOK {
+		return 0, fmt.Errorf("HTTP %d, %v", res.StatusCode, err)
+	}
+	return first, nil
+}
+
+// approve answers over the API.
+func (p *page) approve(t testing.TB, token, id string) {
+	var q struct{ Stamp string }
+	if status := p.api(t, token, "GET", "/inbox/api/questions/"+id, "", &q); status != http.StatusOK || q.Stamp == "" {
+		t.Errorf("HTTP %d, stamp %q", status, q.Stamp)
+		return
+	}
+	var said struct{ State, Error string }
+	if status := p.api(t, token, "POST", "/inbox/api/questions/"+id, `{"answer":"yes","stamp":"`+q.Stamp+`"}`, &said); status != http.StatusOK || said.State != "granted" {
+		t.Errorf("HTTP %d, %+v", status, said)
+	}
+}
+
+func (p *page) api(t testing.TB, token, method, path, body string, into any) int {
+	r, err := http.NewRequest(method, p.w.base+path, strings.NewReader(body))
+	if err != nil {
+		t.Error(err)
+		return 0
+	}
+	r.Header.Set("Authorization", "Bearer "+token)
+	r.Header.Set("Content-Type", "application/json")
+	res, err := p.w.client.Do(r)
+	if err != nil {
+		t.Error(err)
+		return 0
+	}
+	defer res.Body.Close()
+	if err := json.NewDecoder(res.Body).Decode(into); err != nil {
+		t.Error(err)
+	}
+	return res.StatusCode
+}
+
+// first loads all pages at once, several times, and gives the times until the first byte, sorted.
+func first(t testing.TB, open []*page, rounds int) []time.Duration {
+	t.Helper()
+	var mu sync.Mutex
+	var all []time.Duration
+	for range rounds {
+		var wg sync.WaitGroup
+		for _, p := range open {
+			wg.Go(func() {
+				d, err := p.load(t.Context(), "/inbox")
+				if err != nil {
+					t.Error(err)
+				}
+				mu.Lock()
+				all = append(all, d)
+				mu.Unlock()
+			})
+		}
+		wg.Wait()
+	}
+	slices.Sort(all)
+	return all
+}
+
+func at(sorted []time.Duration, percent int) time.Duration {
+	return sorted[min(len(sorted)-1, len(sorted)*percent/100)].Round(100 * time.Microsecond)
+}
+
+func told(open []*page) (n int64) {
+	for _, p := range open {
+		n += p.told.Load()
+	}
+	return n
+}
