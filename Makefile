@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run test race lint fmt fuzz bench inspector build vuln
+.PHONY: help run test race lint fmt fuzz bench pictures inspector build vuln
 
 help: ## list these targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,6 +27,10 @@ fuzz: ## each fuzz target for half a minute
 
 bench: ## measure against a direct POST and a bare mcp-go server
 	go run ./bench
+
+pictures: ## what people see in the inbox, as pictures in artifacts/ (needs Chromium)
+	@mkdir -p artifacts
+	go test -count=1 -run TestLooks -artifacts -outputdir "$(CURDIR)/artifacts" ./inbox
 
 inspector: ## the official MCP Inspector against the sandbox (needs npm)
 	go test -count=1 -v ./inspector

@@ -37,6 +37,17 @@
 // spends its yes the same way. Whom the call reaches is bound too: where that
 // alone has changed the yes is refused with ErrGrantDrift.
 //
+// Some questions wait in the inbox (question.go, answer.go). A grant that was
+// read from here answers itself, so whoever answers there needs no more than
+// its id; [SQLite.Version] and [SQLite.Changed] tell all processes that there is news.
+//
+// # People
+//
+// Tokens let programs in (token.go), logins people (login.go): codes that are
+// good once, and sessions. Of all secrets only hashes are kept. What an action
+// issues to a person waits outside of the chain, under a key of its own, until
+// it is taken or its time is over (handover.go).
+//
 // # Budgets
 //
 // A [Debit] takes from a budget in Commit, all or nothing, and is given back

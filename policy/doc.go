@@ -6,11 +6,13 @@
 //	          and hanging up goes on
 //	prior     did the same caller's same call run a moment ago, or may it have run?
 //	          Then that is the answer; once more only where a person says so
+//	earlier   was the same asked in the inbox, and has the caller not heard what
+//	          came of it? Then it hears that now
 //	reach     whom would it ring? Contacts are looked up (package reach)
 //	decide    what the policies demand of this call by this caller (package
 //	          rules): allow < validate < confirm < approve < deny
 //	validate  POST /rpc/public/validate with the payload's bytes
-//	grant     confirm: is there a person's yes for these very bytes?
+//	grant     confirm, approve: is there a person's yes for these very bytes?
 //	          No: answer approval_pending with a card and a grant id, and return.
 //	commit    spend the yes, debit the budgets and write the intent, durable, or
 //	          refuse (package ledger)
@@ -28,6 +30,13 @@
 // terminal) shows the card, records the answer with [Gate.Record] and calls
 // the gate again with the grant's id; the gate then decides and validates
 // anew. So there is one path to Run, and asking is a loop around it.
+//
+// What nobody can be asked at once, and what another person must approve, waits
+// in the inbox. A [Desk] takes the answers, and is the one place that says who
+// may give which; an [Executor] runs what was agreed to, by calling the gate
+// again with the sealed payload. The call that asked waits with [Gate.Await],
+// and [Gate.Became] says later what came of it. [Watch] tells all of them when
+// there is news.
 //
 // A grant is bound to the caller, the organisation, the payload's hash, whom it
 // reaches and the policy's version, has an expiry and is spent once. Everything fails closed:

@@ -23,12 +23,12 @@ var operatorActions = []*Action{
 		Name: "issue_operator_access_token", Title: "Issue an operator token", Class: Credential, Toolsets: []Toolset{Operators},
 		Keys: "input", Input: issueTokenInput{},
 		Ask: "Issue a token that acts as the operator {input.operatorEmail}.", Effect: "Whoever holds the token can do all that this operator can.",
-		Description: "Issue a token that can do all an operator can. No built-in policy allows it: tell the person to use Sippet itself. Whom this key is: who_am_i; live audio: issue_operator_media_access.",
+		Description: "Issue a token that can do all an operator can. Denied, or another person approves and alone sees it, never you. Whom this key is: who_am_i; live audio: issue_operator_media_access.",
 	},
 	{
 		Name: "issue_operator_media_access", Title: "Issue call audio access", Class: Credential, Toolsets: []Toolset{Operators},
 		Keys: "input", Input: issueMediaInput{},
 		Ask: "Issue access to the live audio of call {input.callUuid}.", Effect: "Whoever holds it can hear the call.",
-		Description: "Issue access to a call's live audio. No built-in policy allows it: tell the person to listen in Sippet itself. To join use barge_call; to read it, list_call_transcripts.",
+		Description: "Issue access to a call's live audio. Denied, or another person approves and alone gets it, never you. To join use barge_call; to read it, list_call_transcripts.",
 	},
 }

@@ -6,6 +6,9 @@
 // cannot mix, an end of input waits for the calls in flight, browsers of other
 // origins and rebound names are turned away, and one HTTP client cannot cancel another's call.
 //
+// The inbox stands beside MCP on the same server, or alone on one of its own; it
+// knows by itself who is there.
+//
 // Over HTTP a request passes, in this order: guard (the proxy, the Host and
 // Origin headers), authenticate (the bearer token; bearer.go), own (a legacy
 // session is its beginner's; session.go), front (the body's length, stray

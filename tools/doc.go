@@ -21,7 +21,11 @@
 // Where the gate answers that a person is due, this package asks: with an
 // elicitation in the modern era (the tool answers input_required, the client
 // calls again) or the legacy one (a request on the open stream). Whether the
-// client can be asked is looked up anew for every request; where it cannot,
-// the question is withdrawn and the answer tells the model what to tell the
-// person.
+// client can be asked is looked up anew for every request.
+//
+// Where it cannot, and where another person must approve, the question waits in
+// the [Inbox]. The call waits a while with it, and then answers approval_pending
+// with the question's id and address; approval_status, or the same call again,
+// gives what came of it. Without an inbox the question is withdrawn, and the
+// answer tells the model what to tell the person.
 package tools

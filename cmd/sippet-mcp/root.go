@@ -14,7 +14,8 @@ func newRoot(p *program) *cobra.Command {
 		Short: "Let an AI work in a Sippet organisation without trusting it with it",
 		Long: `Sippet-mcp gives an AI the 52 public actions of Sippet's org API as MCP tools.
 Every call goes through one gate: checked, decided by a policy, validated by
-Sippet, and where it reaches people or cannot be undone, confirmed by a person.
+Sippet, and where it reaches people or cannot be undone, confirmed by a person:
+in their client, or on a page of this program's own, the inbox.
 
 Try it without a key:
 

@@ -13,12 +13,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sippet-ai/sippet-mcp/ledger"
+	"github.com/sippet-ai/sippet-mcp/policy"
 	"github.com/sippet-ai/sippet-mcp/policy/rules"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
 // knownRoles are those that this program gives a meaning; policies may know others.
-var knownRoles = []string{"agent", "operator", "approver", "admin"}
+var knownRoles = []string{policy.RoleAgent, "operator", policy.RoleApprover, policy.RoleAdmin}
 
 const tokenArg = "the id of a token; see `sippet-mcp tokens list`"
 
@@ -65,9 +66,10 @@ person's, which matters where somebody else must agree to what a person asks.
 Roles are what policies go by:
   agent      an AI that works
   operator   a person who works, with or without an AI
-  approver   a person who may agree to what others ask
-  admin      a person who may give others tokens and take them
-Others are taken too, for rules of your own.
+  approver   a person who answers, in the inbox, what others ask
+  admin      a person who stops everything and resumes it
+Others are taken too, for rules of your own. A token with the role agent is a
+program's: it lets nobody into the inbox, whatever other roles it has.
 
 With --interactive a person sits behind the program, so that a yes in its window
 counts as theirs. Leave it out for programs that run by themselves.`,
@@ -181,6 +183,9 @@ func (o *createOptions) token(p *program, log *slog.Logger, person string) (ledg
 		if !slices.Contains(knownRoles, role) {
 			log.Warn("this role is none of the known ones, so it means only what a policy of yours says", "role", role, "known", strings.Join(knownRoles, ", "))
 		}
+	}
+	if slices.Contains(t.Roles, policy.RoleAgent) && (slices.Contains(t.Roles, policy.RoleApprover) || slices.Contains(t.Roles, policy.RoleAdmin)) {
+		log.Warn("a program's token (role agent) does not let its person into the inbox; give them another one to answer with", "roles", strings.Join(t.Roles, ", "))
 	}
 	if len(t.Roles) == 0 {
 		return t, fmt.Errorf("say what %s may be with --roles: %s, or roles of your own", schemas.Escape(person, 80), strings.Join(knownRoles, ", "))
