@@ -16,8 +16,10 @@ const (
 func (i *Inbox) events(w http.ResponseWriter, r *http.Request, _ *visit) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no") // proxies must not hold it back
-	i.pages.Add(1)
-	defer i.pages.Add(-1)
+	if r.URL.Query().Get("seen") == "1" {
+		i.pages.Add(1)
+		defer i.pages.Add(-1)
+	}
 	out := http.NewResponseController(w)
 	changed, stop := i.Watch.Subscribe()
 	defer stop()
@@ -58,7 +60,7 @@ func (i *Inbox) events(w http.ResponseWriter, r *http.Request, _ *visit) {
 	}
 }
 
-// Pages is how many pages are open and live.
+// Pages is how many pages are open before somebody's eyes; one behind another window does not show them anything.
 func (i *Inbox) Pages() int { return int(i.pages.Load()) }
 
 // signature is another one whenever a page would look otherwise.

@@ -220,7 +220,7 @@ func (i *Inbox) whose(w http.ResponseWriter, r *http.Request) {
 // Whose is the answer at Path/whose.
 type Whose struct {
 	Proof string `json:"proof"`
-	// Pages is how many pages are open.
+	// Pages is as Inbox.Pages.
 	Pages int `json:"pages"`
 }
 

@@ -361,6 +361,9 @@ func (c Card) Text() string {
 		fmt.Fprintf(&b, "\nIt takes %s.", t)
 	}
 	fmt.Fprintf(&b, "\nAction %s, asked by %s. %s.", c.Action, c.Principal, c.Why)
+	if c.Client != "" {
+		fmt.Fprintf(&b, " Their program calls itself %q.", c.Client)
+	}
 	if c.Reason != "" {
 		fmt.Fprintf(&b, "\n\nWritten by the AI as its reason: %s", c.Reason)
 	}

@@ -124,6 +124,10 @@ func (e *Executor) one(ctx context.Context, id string) bool {
 		e.void(ctx, q, &schemas.Error{Outcome: schemas.Denied, Message: "what was agreed to cannot be read any more; nothing ran", Next: "call again, and the person is asked anew"})
 		return true
 	}
+	if gate.Policy.For(caller).Version() != q.Policy {
+		e.void(ctx, q, &schemas.Error{Outcome: schemas.Denied, Message: "the policy has changed since it was asked; nothing ran", Next: "call again, and it is decided by what holds now"})
+		return true
+	}
 	a := gate.Do(ctx, Call{Caller: caller, Request: q.Request, Payload: payload, Grant: id})
 	if a.Err != nil {
 		e.void(ctx, q, a.Err)

@@ -81,6 +81,8 @@ type Answer struct {
 	Pending *Pending
 	// Question is the question that a person answered, where this is what came of it; empty elsewhere.
 	Question ledger.Grant
+	// Ended is when that came of it.
+	Ended time.Time
 	// HandedOver is set where an action issued something that only the person who agreed is shown; until then they can take it.
 	HandedOver time.Time
 

@@ -32,13 +32,24 @@ func (p *pass) earlier(ctx context.Context) (Answer, bool) {
 	}
 	a := p.Became(ctx, q)
 	a.Verdict = rules.Verdict{Decision: rules.Confirm, Why: q.Why}
-	return a, a.Pending == nil || q.State == ledger.Spent
+	if a.Pending != nil {
+		return a, q.State == ledger.Spent // it is running
+	}
+	// What is long over answers for nothing: who asks today to ring somebody does not mean yesterday's call.
+	return a, p.Now().Sub(a.Ended) < newsFor || p.Payload.Action.Repeatable && p.Now().Sub(a.Ended) < repeatableNewsFor
 }
+
+// newsFor is how long what came of a question is the answer to the same call again, where the caller has not heard it;
+// repeatableNewsFor where once more would change nothing.
+const (
+	newsFor           = 10 * time.Minute
+	repeatableNewsFor = 24 * time.Hour
+)
 
 // Became says what has come of the question so far. Where it has not ended that
 // is Pending; where it was a read that somebody agreed to, the call must come for it.
 func (g *Gate) Became(ctx context.Context, q ledger.Grant) Answer {
-	a := Answer{Question: q}
+	a := Answer{Question: q, Ended: q.Answered}
 	fail := func(e *schemas.Error) Answer {
 		a.Err = e
 		return a
@@ -97,6 +108,7 @@ func (g *Gate) ran(ctx context.Context, a Answer, action *schemas.Action) Answer
 	case ledger.Succeeded:
 		a = a.recorded(&in)
 		a.Prior = nil // it is the first that the caller hears of it
+		a.Ended = in.Settled
 		if action.Class == schemas.Credential {
 			a.HandedOver, err = g.Ledger.Held(ctx, a.Question.ID)
 			if err != nil {
@@ -104,8 +116,9 @@ func (g *Gate) ran(ctx context.Context, a Answer, action *schemas.Action) Answer
 			}
 		}
 	case ledger.Unknown:
-		a.Err = p.priorFault(&in)
+		a.Err, a.Ended = p.priorFault(&in), in.Settled
 	case ledger.Failed:
+		a.Ended = in.Settled
 		if a.Err = faultOf(in.Fault); in.Fault == nil {
 			a.Err = &schemas.Error{Outcome: in.Outcome, Message: action.Name + " was sent, and Sippet refused it; what it said is not kept", Next: "tell the person"}
 		}

@@ -25,6 +25,7 @@ func (r *Runner) done(ctx context.Context, q Request, p *schemas.Payload, a poli
 	}
 	if a.Question.ID != "" {
 		w.own("approvedBy", policy.NameOf(a.Question.By))
+		w.own("ranAt", a.Ended.UTC().Format(time.RFC3339))
 	}
 	if p.Action.Class == schemas.Credential {
 		notes = append(notes, handedOver(a.HandedOver))

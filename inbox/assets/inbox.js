@@ -22,66 +22,91 @@
     }
   }
 
-  // A card that changed under somebody's eyes cannot be answered for a moment.
+  // A card that changed or moved under somebody's eyes cannot be answered for a moment.
+  const shut = new WeakMap(), sending = new WeakSet(); // until when, by performance.now(); whose answer is on its way
   function hold(card) {
-    const buttons = all(card, "[data-act] button");
-    for (const b of buttons) b.disabled = true;
-    setTimeout(() => { for (const b of buttons) b.disabled = false; count(card); }, 1200);
+    shut.set(card, Math.max(shut.get(card) || 0, performance.now() + 1200));
+    count(card);
+    setTimeout(count, 1210, card);
   }
 
-  // count keeps the number that must be typed to what is ticked, and the button shut until it is.
+  // count keeps the number that must be typed to what is ticked, and the buttons shut until they may be pressed.
   function count(card) {
     const ticked = all(card, "input[name=line]").filter((i) => i.type === "hidden" || i.checked);
     const rings = ticked.reduce((n, i) => n + Number(i.dataset.rings || 0), 0);
-    const yes = card.querySelector("button[value=yes]"), no = card.querySelector("button[value=no]");
     const ask = card.querySelector(".people"), typed = card.querySelector("input[name=people]");
     if (ask) {
       ask.hidden = rings <= 10;
       ask.querySelector("[data-people]").textContent = rings;
     }
-    if (yes) yes.disabled = ticked.length === 0 || (ask && rings > 10 && typed.value.trim() !== String(rings));
-    if (no) no.disabled = ticked.length === 0;
+    const wait = ticked.length === 0 || shut.get(card) > performance.now();
+    const unstated = ask && rings > 10 && typed.value.trim() !== String(rings);
+    for (const b of all(card, "[data-act] button")) b.disabled = wait || b.value === "yes" && unstated;
   }
 
-  // merge takes a new list of cards over. What is there stays as it is, with what was typed; a line that joins a card is not ticked.
+  const lines = (card) => all(card, "[data-line]").map((l) => l.dataset.line);
+  const shape = (card) => lines(card) + all(card, "[data-act] button, [data-act] a").map((b) => b.value || b.className);
+  const lineOf = (card, id) => card.querySelector(`[data-line="${id}"] input[name=line]`);
+
+  // merge takes a new list of cards over. What is there stays as it is; what changed is taken over with what was ticked and typed.
   function merge(from) {
     const cards = live.querySelector("[data-cards]"), next = from.querySelector("[data-cards]");
     if (!cards || !next) return;
-    const wanted = new Map(all(next, "[data-card]").map((c) => [c.id, c]));
-    for (const old of all(cards, "[data-card]")) {
-      const now = wanted.get(old.id);
-      if (!now) { old.remove(); continue; }
-      wanted.delete(old.id);
-      const ids = (c) => all(c, "[data-line]").map((l) => l.dataset.line);
-      const before = ids(old), after = ids(now);
-      const shape = (c) => all(c, "[data-act] button, [data-act] a").map((b) => b.value || b.className).join();
-      if (before.join() === after.join() && shape(old) === shape(now)) continue;
-      for (const l of all(now, "[data-line]")) {
-        if (before.includes(l.dataset.line)) continue;
-        l.classList.add("new");
-        const tick = l.querySelector("input[type=checkbox]");
-        if (tick) tick.checked = false;
+    const there = all(cards, "[data-card]"), places = new Map(), stay = new Set();
+    for (const c of there) for (const id of lines(c)) places.set(id, c);
+    for (const now of all(next, "[data-card]")) {
+      // A card whose first line was answered goes on under the name of another.
+      const old = there.find((c) => c.id === now.id) || places.get(lines(now).find((id) => places.has(id)));
+      if (sending.has(old)) {
+        stay.add(old); // what came of it must be told first
+      } else if (!old) { // in the order of the list: the newest last, so that nothing moves under a finger
+        now.classList.add("fresh");
+        cards.append(now);
+        count(now);
+      } else if (old.id === now.id && shape(old) === shape(now)) {
+        stay.add(old);
+      } else {
+        takeOver(old, now, places);
+        old.before(now);
+        hold(now);
       }
-      for (const l of all(old, "[data-line]")) { // what was ticked, and when it was shown, stays
-        const same = now.querySelector(`[data-line="${l.dataset.line}"] input[name=line]`), had = l.querySelector("input[name=line]");
-        if (!same || !had) continue;
-        same.value = had.value;
-        if (had.type === "checkbox") same.checked = had.checked;
-      }
-      const note = old.querySelector("input[name=note]"), typed = now.querySelector("input[name=note]");
-      if (note && typed) typed.value = note.value;
-      old.replaceWith(now);
-      hold(now);
     }
-    for (const c of wanted.values()) { // in the order of the list: the newest last, so that nothing moves under a finger
-      c.classList.add("fresh");
-      cards.append(c);
-      count(c);
+    for (const c of there) if (!stay.has(c) && !sending.has(c)) leave(c);
+  }
+
+  // takeOver carries over when each line was shown, and what was ticked, typed and told. A line that joins is not ticked.
+  function takeOver(old, now, places) {
+    for (const l of all(now, "[data-line]")) {
+      const was = places.get(l.dataset.line), had = was && lineOf(was, l.dataset.line), input = lineOf(now, l.dataset.line);
+      if (!input) continue;
+      if (had) input.value = had.value;
+      input.checked = Boolean(had) && was === old && (had.type === "hidden" || had.checked);
+      l.classList.toggle("new", was !== old);
     }
+    for (const name of ["note", "people"]) {
+      const had = old.querySelector(`input[name=${name}]`), input = now.querySelector(`input[name=${name}]`);
+      if (had && input) input.value = had.value;
+    }
+    const said = old.querySelector("[data-told]:not([hidden])"), told = now.querySelector("[data-told]");
+    if (said && told) {
+      told.textContent = said.textContent;
+      told.hidden = false;
+    }
+  }
+
+  // leave takes a card away. Where its answer was not taken it stays to say so, and nothing can be pressed on it.
+  function leave(card) {
+    if (!card.querySelector("[data-told]:not([hidden])")) {
+      card.remove();
+      return;
+    }
+    card.removeAttribute("data-card");
+    for (const e of all(card, "input, [data-act] > :not([data-told])")) e.remove();
   }
 
   function take(html) {
     const from = new DOMParser().parseFromString(html, "text/html");
+    const top = (c) => c.getBoundingClientRect().top, tops = new Map(all(live, "[data-card]").map((c) => [c, top(c)]));
     merge(from);
     for (const part of ["takes", "empty", "recent"]) {
       const now = from.querySelector(`[data-${part}]`), old = live.querySelector(`[data-${part}]`);
@@ -97,6 +122,7 @@
       if (old && now && old.innerHTML !== now.innerHTML) old.replaceWith(now);
     }
     times();
+    for (const [c, was] of tops) if (c.isConnected && Math.abs(top(c) - was) > 4) hold(c);
   }
 
   let fetching = false, again = false;
@@ -114,14 +140,17 @@
   }
 
   function listen() {
-    const lost = document.querySelector("[data-lost]"), events = new EventSource("/inbox/events");
+    const lost = document.querySelector("[data-lost]"), seen = document.visibilityState === "visible";
+    const events = new EventSource("/inbox/events?seen=" + Number(seen));
     let timer = 0;
+    // The server opens the browser where nobody looks at a page, so it is told whether somebody does.
+    document.addEventListener("visibilitychange", () => { clearTimeout(timer); events.close(); listen(); }, { once: true });
     events.addEventListener("change", refresh);
     events.onopen = () => { clearTimeout(timer); lost.hidden = true; };
     events.onerror = () => {
       clearTimeout(timer);
       timer = setTimeout(() => { lost.hidden = false; }, 1500);
-      if (events.readyState === EventSource.CLOSED) setTimeout(() => { events.close(); refresh().then(listen); }, 3000);
+      if (events.readyState === EventSource.CLOSED) setTimeout(() => refresh().then(() => document.dispatchEvent(new Event("visibilitychange"))), 3000);
     };
   }
 
@@ -131,7 +160,9 @@
     e.preventDefault();
     const card = form.closest("[data-card]"), told = form.querySelector("[data-told]");
     const data = new URLSearchParams(new FormData(form, e.submitter));
-    for (const b of all(form, "button")) b.disabled = true;
+    shut.set(card, Infinity);
+    sending.add(card);
+    count(card);
     told.hidden = true;
     let fault = "";
     try {
@@ -142,10 +173,12 @@
     } catch {
       fault = "the server did not answer; look again before you do it once more";
     }
+    sending.delete(card);
     if (fault) {
       told.textContent = fault;
       told.hidden = false;
-      for (const b of all(form, "button")) b.disabled = false;
+      shut.delete(card);
+      count(card);
     } else {
       card.classList.add("going");
     }
