@@ -189,7 +189,7 @@ func runInboxServe(ctx context.Context, p *program, o *inboxServeOptions) error 
 		if l.link("") == "" || ctx.Err() != nil {
 			return
 		}
-		if l.box.Open != nil {
+		if _, err := l.reached(); err == nil && l.box.Open != nil {
 			if err := l.open(inbox.Path+"/enter/", ""); err == nil {
 				return
 			}

@@ -57,6 +57,8 @@ const (
 	openEvery = 15 * time.Second
 	// lookForNeed is how often a process that serves no inbox looks whether one is missing.
 	lookForNeed = time.Second
+	// servedWithin is how long a question waits for the inbox to be served.
+	servedWithin = 3 * time.Second
 )
 
 // link is where a question is answered; it holds no secret, and needs a login.
@@ -64,7 +66,7 @@ func (l *place) link(grant string) string {
 	base := l.public.Load()
 	if base == nil {
 		l.need()
-		for end := time.Now().Add(3 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		for end := time.Now().Add(servedWithin); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 			if base = l.public.Load(); base != nil {
 				break
 			}
@@ -85,14 +87,15 @@ func (l *place) need() {
 
 // asked is told of each new question: the person at this machine is shown it.
 func (l *place) asked(c policy.Caller, q *policy.Pending) {
+	l.link(q.Grant) // first, because a notice names the address
 	if l.notify != nil {
 		l.notify.Asked(q)
 	}
-	link := l.link(q.Grant)
-	if c.Credential != "" || link == "" {
+	if c.Credential != "" || l.public.Load() == nil {
 		return
 	}
-	if pages, err := l.pages(); err == nil && pages > 0 {
+	pages, err := l.reached()
+	if err == nil && pages > 0 {
 		return // somebody looks
 	}
 	l.mu.Lock()
@@ -101,16 +104,24 @@ func (l *place) asked(c policy.Caller, q *policy.Pending) {
 		return
 	}
 	l.opened = time.Now()
-	switch {
-	case !l.noBrowser && canOpen(l.program.env):
+	if err == nil && !l.noBrowser && canOpen(l.program.env) {
 		if err := l.open(inbox.Path+"/enter/", q.Grant); err == nil {
 			return
 		} else {
 			l.log.Warn("the browser could not be opened", "cause", err)
 		}
-		fallthrough
-	default:
-		l.say(link, q.Grant)
+	}
+	l.say(q.Grant, err == nil)
+}
+
+// reached gives how many pages look at the inbox, once it is certain that it is this ledger's that is served there: the
+// process that served it may have ended a moment ago, and whoever has taken its port must not be given a code.
+func (l *place) reached() (pages int, err error) {
+	for end := time.Now().Add(servedWithin); ; time.Sleep(20 * time.Millisecond) {
+		if pages, err = l.pages(); err == nil || time.Now().After(end) {
+			return pages, err
+		}
+		l.need()
 	}
 }
 
@@ -131,16 +142,16 @@ func (l *place) code(kind ledger.LoginKind, lasts time.Duration) (string, error)
 	return l.ledger.CreateLogin(context.Background(), ledger.Login{Kind: kind, Person: me(), Local: true, Expires: time.Now().Add(lasts)}, me())
 }
 
-// say prints where the question waits: on a terminal with a code that lets its reader in once; elsewhere what is printed is
-// kept in a log, which must hold none.
-func (l *place) say(link, grant string) {
-	if l.program.errTerminal {
+// say prints where the question waits: on a terminal, where the inbox is known to be ours, with a code that lets its reader
+// in once; elsewhere what is printed is kept in a log, which must hold none.
+func (l *place) say(grant string, ours bool) {
+	if l.program.errTerminal && ours {
 		if code, err := l.code(ledger.LinkCode, inbox.LinkFor); err == nil {
 			fmt.Fprintf(l.program.err, "A question waits for you: %s%s/enter/%s?q=%s\n", *l.public.Load(), inbox.Path, code, grant)
 			return
 		}
 	}
-	l.log.Info("a question waits for a person", "link", link, "login", "sippet-mcp inbox login"+l.same)
+	l.log.Info("a question waits for a person", "link", l.link(grant), "login", "sippet-mcp inbox login"+l.same)
 }
 
 // serveOn puts the inbox on a server's own address.
@@ -170,11 +181,15 @@ func (l *place) run(ctx context.Context) {
 			if err != nil || now == seen {
 				continue
 			}
-			seen = now
 			open, err := l.ledger.Grants(ctx, ledger.GrantFilter{Open: true, Inbox: true, Limit: 1})
-			if err != nil || len(open) == 0 {
+			if err != nil {
 				continue
 			}
+			if len(open) == 0 {
+				seen = now
+				continue
+			}
+			// While one waits the next look is due whatever changes: nobody tells when the process that serves it has ended.
 		}
 		ln, err := l.listen(ctx)
 		if err != nil {

@@ -40,8 +40,13 @@ func launch(transport, dir, upstream, policy string, wait time.Duration) (*proce
 	if transport == "http" {
 		args = append(args, "--addr", "127.0.0.1:0")
 	}
+	return spawn(args)
+}
+
+// spawn starts the program with any arguments, and with more in its environment.
+func spawn(args []string, env ...string) (*process, error) {
 	p := &process{cmd: exec.Command("sippet-mcp", args...), ended: make(chan struct{})}
-	p.cmd.Env = append(os.Environ(), "SIPPET_SECRET_KEY="+rpctest.Key)
+	p.cmd.Env = append(append(os.Environ(), "SIPPET_SECRET_KEY="+rpctest.Key), env...)
 	p.cmd.Stderr = p
 	// A pipe of our own: what it said before it died is still read.
 	r, w, err := os.Pipe()
@@ -98,8 +103,11 @@ func (p *process) listening() error {
 type reply struct {
 	Result struct {
 		ResultType, RequestState string
-		StructuredContent        struct{ Outcome, Message, Intent string }
-		InputRequests            map[string]struct{ Params struct{ Message string } }
+		StructuredContent        struct {
+			Outcome, Message, NextStep, Intent, ApprovedBy string
+			Approval                                       struct{ ID, Link, Needs string }
+		}
+		InputRequests map[string]struct{ Params struct{ Message string } }
 	}
 	Error *struct{ Message string }
 }

@@ -19,7 +19,7 @@ func TestMain(m *testing.M) {
 
 // The program's behaviour, as a person at a shell sees it. $LIVE is a stand-in
 // for Sippet that answers every action with one row and writes down the
-// actions that it ran in $WORK/ran.
+// actions that it ran in $WORK/ran; $FREE is an address at which nobody listens.
 func TestScripts(t *testing.T) {
 	if _, err := exec.LookPath("curl"); err != nil && os.Getenv("CI") != "" {
 		t.Fatal("curl is missing, and in CI the scripts that need it must run")
@@ -33,7 +33,13 @@ func TestScripts(t *testing.T) {
 			if err != nil {
 				return err
 			}
+			free, err := freeAddress()
+			if err != nil {
+				return err
+			}
 			e.Setenv("LIVE", live.URL)
+			e.Setenv("FREE", free)
+			e.Setenv("SIPPET_NO_BROWSER", "true") // or it would open one on the machine of whoever runs this
 			e.Setenv("PAGE", page)
 			e.Setenv("HOME", e.WorkDir)
 			e.Setenv("XDG_CONFIG_HOME", filepath.Join(e.WorkDir, "config"))

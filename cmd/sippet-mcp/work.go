@@ -82,7 +82,8 @@ func (c *connected) whose(ctx context.Context, who *reception, q ledger.Grant) (
 		named.Client, named.Principal = q.Client, q.Principal
 		caller = named.Caller
 	}
-	if gate.Organisation != q.Upstream {
+	// Where whoever asked has ended, a process with another policy must not void what one with the same can still run.
+	if gate.Organisation != q.Upstream || q.Orphaned && gate.Policy.For(caller).Version() != q.Policy {
 		return nil, caller, policy.ErrElsewhere
 	}
 	return gate, caller, nil

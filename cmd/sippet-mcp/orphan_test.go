@@ -1,0 +1,111 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sippet-ai/sippet-mcp/ledger"
+)
+
+// What somebody agrees to when the process that asked has ended is run by another one that has the same key and policy,
+// once, and by no other.
+func TestOrphans(t *testing.T) {
+	for name, c := range map[string]struct {
+		others bool // with another key, and with another policy: they come first
+		heirs  int
+	}{
+		"several heirs":           {heirs: 3},
+		"others before the heirs": {others: true, heirs: 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.fix(t)
+			first, one := w.stdio(t, nil)
+			id, base := one.tool(t, "delete_contact", erase(1)).waits(t)
+			if c.others {
+				w.stdio(t, []string{"SIPPET_SECRET_KEY=sk_test_fedcba9876543210"})
+				w.stdio(t, nil, "--policy", "desktop")
+			} else {
+				w.heirs(t, c.heirs)
+			}
+			first.kill()
+			<-first.ended
+			ada := &answerer{base, w.ada}
+			until(t, 6*time.Second, func() bool { _, err := ada.look(id); return err == nil }, func() string { return "nobody serves the inbox" })
+			ada.agree(t, id)
+			if c.others {
+				time.Sleep(6 * time.Second) // each has looked
+				q, err := ada.look(id)
+				if err != nil || q.State != string(ledger.Granted) || q.Status != "ada agreed; it is about to run" || q.Expires.Sub(q.Answered) > time.Minute {
+					t.Errorf("a yes that nobody here can use: %+v %v", q, err)
+				}
+				if n := w.erased(); n != 0 {
+					t.Errorf("it ran %d times", n)
+				}
+				w.heirs(t, c.heirs)
+			}
+			ada.becomes(t, id, "ada agreed, and it ran")
+			time.Sleep(time.Second)
+			if n := w.erased(); n != 1 {
+				t.Errorf("it ran %d times", n)
+			}
+		})
+	}
+}
+
+// heirs starts processes with the same key and policy.
+func (w *world) heirs(t *testing.T, n int) {
+	t.Helper()
+	for range n {
+		w.stdio(t, nil)
+	}
+}
+
+// A yes that nobody could use within a minute is void: whoever gave it, and whoever asked, hear so, and it is not run later.
+func TestYesThatNobodyRuns(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes a minute")
+	}
+	t.Parallel()
+	w := newWorld(t)
+	w.fix(t)
+	first, one := w.stdio(t, nil)
+	id, _ := one.tool(t, "delete_contact", erase(1)).waits(t)
+	first.kill()
+	<-first.ended
+	token := filepath.Join(t.TempDir(), "token")
+	must(t, os.WriteFile(token, []byte(w.ada+"\n"), 0o600))
+	began := time.Now()
+	code, out, errs := at(t, t.Context(), &someone{answer: "yes\n"}, w.dir, "approvals", "approve", id, "--token-file", token)
+	if code != 1 || out != "" || !strings.Contains(errs, "you agreed, and nobody ran it within a minute, so the yes is void: the program that asked has ended") {
+		t.Errorf("%d: %s%s", code, out, errs)
+	}
+	if took := time.Since(began); took < time.Minute || took > 75*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	_, two := w.stdio(t, nil) // which would have run it before
+	r := two.tool(t, "approval_status", `{"id":"`+id+`"}`)
+	if r.outcome() != "denied" || !strings.Contains(r.Result.StructuredContent.Message, "ada agreed, and nobody could run it in time, so the yes is void; nothing ran") {
+		t.Errorf("%+v", r.Result)
+	}
+	again, base := two.tool(t, "delete_contact", erase(1)).waits(t)
+	if again == id {
+		t.Error("the void question is taken for the new one")
+	}
+	ada := &answerer{base, w.ada}
+	if q, err := ada.look(id); err != nil || q.State != "expired" || q.Status != "ada agreed, and nobody ran it in time" {
+		t.Errorf("%+v %v", q, err)
+	}
+	if n := w.erased(); n != 0 {
+		t.Errorf("it ran %d times", n)
+	}
+	ada.agree(t, again)
+	ada.becomes(t, again, "ada agreed, and it ran")
+	if n := w.erased(); n != 1 {
+		t.Errorf("it ran %d times", n)
+	}
+}
