@@ -1,0 +1,152 @@
+//go:build unix
+
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/sippet-ai/sippet-mcp/rpc/rpctest"
+)
+
+// open are the questions that wait, oldest first.
+func (a *answerer) open() (all []waiting, err error) {
+	var list struct{ Open []waiting }
+	status, err := a.do("GET", "/api/questions", "", &list)
+	if err == nil && status != http.StatusOK {
+		err = fmt.Errorf("HTTP %d", status)
+	}
+	return list.Open, err
+}
+
+// A server that is restarted while somebody is asked forgets nothing, and whoever asked gets the answer afterwards.
+func TestRestartWhileWaiting(t *testing.T) {
+	for name, signal := range map[string]os.Signal{"stopped": syscall.SIGTERM, "killed": syscall.SIGKILL} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			addr, err := freeAddress()
+			must(t, err)
+			p, bob, ada := w.http(t, "--addr", addr, "--approval-wait", "1m")
+			type ended struct {
+				r   *reply
+				err error
+			}
+			calls := make(chan ended, 1)
+			go func() {
+				r, err := bob.call("delete_contact", erase(1), "")
+				calls <- ended{r, err}
+			}()
+			var all []waiting
+			until(t, 10*time.Second, func() bool { all, err = ada.open(); return len(all) == 1 }, func() string { return fmt.Sprint("nothing waits: ", err) })
+			id, began := all[0].ID, time.Now()
+			must(t, p.cmd.Process.Signal(signal))
+			<-p.ended
+			if took := time.Since(began); took > 8*time.Second {
+				t.Errorf("a call that waits held up the end for %v", took)
+			}
+			switch call := <-calls; {
+			case signal == syscall.SIGKILL && call.err == nil:
+				t.Errorf("a dead server answered: %+v", call.r)
+			case signal == syscall.SIGKILL:
+			case call.err != nil:
+				t.Errorf("the call that waited got no answer: %v", call.err)
+			default:
+				if got, _ := call.r.waits(t); got != id {
+					t.Errorf("the call is told of %s, and %s waits", got, id)
+				}
+			}
+			_, bob, ada = w.http(t, "--addr", addr)
+			if q, err := ada.look(id); err != nil || q.State != "pending" || !strings.HasPrefix(q.Card.Sentence, "Erase the contact") {
+				t.Errorf("what waited is not there: %+v %v", q, err)
+			}
+			if again, _ := bob.tool(t, "delete_contact", erase(1)).waits(t); again != id {
+				t.Error("the same call again is asked anew")
+			}
+			status := func() *reply { return bob.tool(t, "approval_status", `{"id":"`+id+`"}`) }
+			if got, _ := status().waits(t); got != id || w.erased() != 0 {
+				t.Errorf("before anybody answered: %s, and it ran %d times", got, w.erased())
+			}
+			ada.agree(t, id)
+			ada.becomes(t, id, "ada agreed, and it ran")
+			for what, r := range map[string]*reply{"the same call again": bob.tool(t, "delete_contact", erase(1)), "approval_status": status()} {
+				if r.outcome() != "done" || r.Result.StructuredContent.ApprovedBy != "ada" {
+					t.Errorf("%s: %+v", what, r.Result)
+				}
+			}
+			if n := w.erased(); n != 1 {
+				t.Errorf("it ran %d times", n)
+			}
+		})
+	}
+}
+
+// Somebody says yes while the server stops: it runs once where they were told that it was taken, and at most once where
+// they were told nothing.
+func TestYesWhileStopping(t *testing.T) {
+	const rounds, step = 16, time.Millisecond
+	w := newWorld(t)
+	w.up.On(rpctest.Run, "delete_contact", rpctest.Always(rpctest.Answer{Usual: true, Delay: 20 * time.Millisecond}))
+	addr, err := freeAddress()
+	must(t, err)
+	p, bob, ada := w.http(t, "--addr", addr)
+	taken, adopted, lost, waits := 0, 0, 0, 0
+	for round := range rounds {
+		id, _ := bob.tool(t, "delete_contact", erase(round)).waits(t)
+		q, err := ada.look(id)
+		must(t, err)
+		// From well before the answer to well after it.
+		time.AfterFunc(time.Duration(round)*step, func() { _ = p.cmd.Process.Signal(syscall.SIGTERM) })
+		time.Sleep(rounds / 3 * step)
+		code, s, err := ada.answer(&q, "yes")
+		<-p.ended
+		before := w.erasedOf(round)
+		p, bob, ada = w.http(t, "--addr", addr)
+		switch {
+		case err == nil && code == http.StatusOK && s.State == "granted":
+			if taken++; before == 0 {
+				adopted++
+			}
+			ada.becomes(t, id, "ada agreed, and it ran")
+		case err != nil: // nobody told them anything
+			lost++
+			if q, err = ada.look(id); err != nil {
+				t.Fatal(err)
+			}
+			if q.State == "pending" && before == 0 {
+				waits++
+				time.Sleep(100 * time.Millisecond)
+				if n := w.erasedOf(round); n != 0 {
+					t.Errorf("round %d: nobody's yes is recorded, and it ran %d times", round, n)
+				}
+				continue
+			}
+			ada.becomes(t, id, "ada agreed, and it ran")
+		default:
+			t.Errorf("round %d: %d %+v", round, code, s)
+		}
+		if n := w.erasedOf(round); n != 1 {
+			t.Errorf("round %d: it ran %d times", round, n)
+		}
+		if r := bob.tool(t, "approval_status", `{"id":"`+id+`"}`); r.outcome() != "done" {
+			t.Errorf("round %d: whoever asked is told %+v", round, r.Result)
+		}
+	}
+	t.Logf("%d yeses were taken while the server stopped, %d of them run by the next one; of %d nobody heard, and %d of those still wait", taken, adopted, lost, waits)
+}
+
+// erasedOf is how often the upstream erased the n-th contact.
+func (w *world) erasedOf(n int) (times int) {
+	for _, r := range w.up.Requests() {
+		if r.Endpoint == rpctest.Run && r.Action == "delete_contact" && bytes.Contains(r.Body, []byte(rpctest.ID(n))) {
+			times++
+		}
+	}
+	return times
+}
