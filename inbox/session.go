@@ -210,6 +210,10 @@ func (i *Inbox) again(w http.ResponseWriter, r *http.Request, v *visit) {
 // who took the port is given a code.
 func (i *Inbox) whose(w http.ResponseWriter, r *http.Request) {
 	nonce := r.URL.Query().Get("nonce")
+	if i.Secure { // it is for processes of this machine
+		http.NotFound(w, r)
+		return
+	}
 	if len(nonce) < 16 || len(nonce) > 100 {
 		http.Error(w, "nonce is missing", http.StatusBadRequest)
 		return
