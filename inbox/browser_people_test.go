@@ -114,6 +114,17 @@ func (b *browser) cards(n int) {
 	b.until(fmt.Sprintf("%d cards", n), fmt.Sprintf(`document.querySelectorAll("[data-card]").length == %d`, n))
 }
 
+// never watches for a while that something does not come, because that is a rule of time.
+func (b *browser) never(d time.Duration, what, expression string) {
+	b.t.Helper()
+	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(40 * time.Millisecond) {
+		if eval[bool](b, `!!(`+expression+`)`) {
+			b.shot("failed")
+			b.t.Fatal(what)
+		}
+	}
+}
+
 // stays marks the page, and gives a func that fails where it was loaded anew since.
 func (b *browser) stays() func() {
 	b.t.Helper()
