@@ -149,9 +149,9 @@ func (s *SQLite) Ask(ctx context.Context, g Grant) error {
 		}
 		print := s.seal.fingerprint(g.Upstream, g.Hash)
 		now := micros(t.now)
-		if _, err := t.exec(`UPDATE grants SET state = 'revoked' WHERE state IN ('pending', 'granted') AND expires > ?
+		if _, err := t.exec(`UPDATE grants SET state = 'revoked', last_seq = ? WHERE state IN ('pending', 'granted') AND expires > ?
 			AND principal = ? AND credential = ? AND action = ? AND print = ? AND policy = ?`,
-			now, g.Principal, g.Credential, g.Action, print, g.Policy); err != nil {
+			t.head.seq+1, now, g.Principal, g.Credential, g.Action, print, g.Policy); err != nil {
 			return err
 		}
 		var waiting, own int

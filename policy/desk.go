@@ -53,6 +53,8 @@ func (w Person) Sees(q *ledger.Grant) bool { return w.asked(q) || w.Is(RoleAppro
 // May says why the person cannot answer the question; nil where they can.
 func (w Person) May(q *ledger.Grant) *schemas.Error {
 	switch {
+	case w.Is(RoleAgent):
+		return notYours("this token is a program's (role agent), and programs answer nothing")
 	case q.Needs == rules.Confirm.String() && w.Sees(q):
 		return nil
 	case q.Needs == rules.Confirm.String():
@@ -200,7 +202,7 @@ func (d *Desk) Take(ctx context.Context, id string, who Person) ([]byte, *schema
 // Takes reports whether what came of the question is the person's to take.
 func (d *Desk) Takes(q *ledger.Grant, who Person) bool {
 	name, _, _ := strings.Cut(q.By, " (")
-	return q.State == ledger.Spent && who.Is(RoleApprover) && !who.asked(q) && strings.EqualFold(name, who.Name)
+	return q.State == ledger.Spent && who.Is(RoleApprover) && !who.Is(RoleAgent) && !who.asked(q) && strings.EqualFold(name, who.Name)
 }
 
 // Stop freezes everything. Resume lets it go on.

@@ -104,8 +104,12 @@ func (g *Gate) ran(ctx context.Context, a Answer, action *schemas.Action) Answer
 		return a
 	}
 	p := &pass{Gate: g, Call: Call{Payload: &schemas.Payload{Action: action}}}
-	switch in.State {
-	case ledger.Succeeded:
+	switch {
+	case in.State == ledger.Succeeded && action.Class == schemas.Read:
+		// Nothing must not pass for an empty list.
+		a.Err = &schemas.Error{Outcome: schemas.Denied, Message: fmt.Sprintf("%s agreed, and a call has come for it; what a read tells is kept nowhere", NameOf(a.Question.By)),
+			Next: "call it again if it is still needed, and the person is asked anew"}
+	case in.State == ledger.Succeeded:
 		a = a.recorded(&in)
 		a.Prior = nil // it is the first that the caller hears of it
 		a.Ended = in.Settled
@@ -115,9 +119,9 @@ func (g *Gate) ran(ctx context.Context, a Answer, action *schemas.Action) Answer
 				a.Err = g.storeFault(ctx, err)
 			}
 		}
-	case ledger.Unknown:
+	case in.State == ledger.Unknown:
 		a.Err, a.Ended = p.priorFault(&in), in.Settled
-	case ledger.Failed:
+	case in.State == ledger.Failed:
 		a.Ended = in.Settled
 		if a.Err = faultOf(in.Fault); in.Fault == nil {
 			a.Err = &schemas.Error{Outcome: in.Outcome, Message: action.Name + " was sent, and Sippet refused it; what it said is not kept", Next: "tell the person"}

@@ -65,7 +65,8 @@ func (p *pass) road(ctx context.Context) Answer {
 	need := p.verdict.Decision
 	switch {
 	case prior == nil:
-	case prior.State == ledger.Succeeded && !p.Again && need < rules.Confirm:
+	case prior.State == ledger.Succeeded && !p.Again && need < rules.Confirm && (p.Grant == "" || p.given.Repeats != prior.ID):
+		p.overtaken(ctx, prior)
 		return a.recorded(prior)
 	case prior.State == ledger.Succeeded, prior.State == ledger.Unknown:
 		need = max(need, rules.Confirm)
@@ -73,8 +74,9 @@ func (p *pass) road(ctx context.Context) Answer {
 		a.Err = p.priorFault(prior)
 		return a
 	}
-	if need >= rules.Confirm {
-		p.txn.Decision, p.txn.Grant = need.String(), p.Grant
+	// A yes is spent by what it was for also where the rules demand none any more: left behind, it would run it once more.
+	if p.txn.Grant = p.Grant; need >= rules.Confirm {
+		p.txn.Decision = need.String()
 	}
 	if p.Grant != "" && need > rules.Confirm && p.given.Needs != need.String() {
 		// The rules look at the time, and may say something else than when it was asked.

@@ -61,21 +61,26 @@ func (p *pass) uncommitted(ctx context.Context, a Answer, err error) Answer {
 		}
 		return a
 	}
-	// The same ran between the look before and now. A yes that was given meanwhile was given without knowing of it.
+	// The same ran between the look before and now.
 	prior, err := p.Ledger.Intent(ctx, before.Prior.ID)
 	if err != nil {
 		a.Err = p.storeFault(ctx, err)
 		return a
 	}
-	if p.txn.Grant != "" && prior.Grant != p.txn.Grant {
-		p.revoke(ctx, &schemas.Error{Outcome: schemas.Denied, Message: "the same " + prior.Action + " was sent while the person was asked, so their yes was not used",
-			Next: "call again if it is meant a second time, and the person is told of the first"})
-	}
+	p.overtaken(ctx, &prior)
 	if prior.State == ledger.Succeeded {
 		return a.recorded(&prior)
 	}
 	a.Err = p.priorFault(&prior)
 	return a
+}
+
+// overtaken takes back the yes of a call of which the same was sent meanwhile: it was given without knowing of that.
+func (p *pass) overtaken(ctx context.Context, prior *ledger.Intent) {
+	if p.Grant != "" && prior.Grant != p.Grant {
+		p.revoke(ctx, &schemas.Error{Outcome: schemas.Denied, Message: "the same " + prior.Action + " was sent while the person was asked, so their yes was not used",
+			Next: "call again if it is meant a second time, and the person is told of the first"})
+	}
 }
 
 // priorFault answers a call of which the same is in flight, or may have run.

@@ -1,0 +1,280 @@
+package policy_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sippet-ai/sippet-mcp/ledger"
+	"github.com/sippet-ai/sippet-mcp/policy"
+	"github.com/sippet-ai/sippet-mcp/schemas"
+)
+
+// TestWhoMayAnswer is the whole table: who sees, answers and takes what.
+func TestWhoMayAnswer(t *testing.T) {
+	who := func(name string, roles ...string) policy.Person {
+		return policy.Person{Name: name, Roles: roles, How: "inbox", Fresh: true}
+	}
+	const approver, admin, agent = policy.RoleApprover, policy.RoleAdmin, policy.RoleAgent
+	local := who("root")
+	local.Local = true
+	for _, c := range []struct {
+		who    policy.Person
+		person string // who asks; empty where nobody knows
+		sees   bool
+		// confirm and approve say whether they may answer a question that needs it, takes whether they may take what their yes to it issued.
+		confirm, approve, takes bool
+	}{
+		{who("ada"), "ada", true, true, false, false},
+		{who("Ada"), "ada", true, true, false, false},
+		{who("ADA", approver), "ada", true, true, false, false}, // with whichever token
+		{who("ada", approver, admin), "Ada", true, true, false, false},
+		{who("zoë"), "ZOË", true, true, false, false},
+		{who("bob", approver), "ada", true, true, true, true},
+		{who("bob", approver), "", true, true, false, true},
+		{who("bob"), "ada", false, false, false, false},
+		{who("bob", admin), "ada", false, false, false, false},
+		{who("bob", "operator", "Approver"), "ada", false, false, false, false},
+		{who("", approver), "ada", true, true, true, true},
+		{who(""), "", false, false, false, false}, // two of whom nobody knows who they are
+		{who("ad"), "ada", false, false, false, false},
+		{who("ada "), "ada", false, false, false, false},
+		{who("bob", agent), "ada", false, false, false, false},
+		{who("ada", agent), "ada", true, false, false, false},
+		{who("bob", agent, approver), "ada", true, false, false, false},
+		{local, "ada", false, false, false, false}, // who reads the ledger's folder can do more, but not in another's name
+		{local, "root", true, true, false, false},
+	} {
+		d := &policy.Desk{}
+		for needs, may := range map[string]bool{"confirm": c.confirm, "approve": c.approve, "deny": false, "validate": false, "": false, "Confirm": false} {
+			q := &ledger.Grant{Needs: needs, Person: c.person, Inbox: true, State: ledger.Waiting}
+			err := c.who.May(q)
+			if (err == nil) != may || err != nil && (err.Outcome != schemas.Denied || err.Message == "") {
+				t.Errorf("%q %v, asked by %q, needs %q: %v", c.who.Name, c.who.Roles, c.person, needs, err)
+			}
+			if got := c.who.Sees(q); got != c.sees {
+				t.Errorf("%q %v sees what %q asked: %t", c.who.Name, c.who.Roles, c.person, got)
+			}
+		}
+		for by, takes := range map[string]bool{c.who.Name + " (inbox)": c.takes, strings.ToUpper(c.who.Name) + " (api)": c.takes, "carol (inbox)": false} {
+			q := &ledger.Grant{Needs: "approve", Person: c.person, Inbox: true, State: ledger.Spent, By: by}
+			if got := d.Takes(q, c.who); got != takes {
+				t.Errorf("%q %v takes what %q asked and %q agreed to: %t", c.who.Name, c.who.Roles, c.person, by, got)
+			}
+			if q.State = ledger.Granted; d.Takes(q, c.who) {
+				t.Errorf("%q takes what was not issued", c.who.Name)
+			}
+		}
+	}
+	for _, c := range []struct {
+		who  policy.Person
+		want bool
+	}{{local, true}, {who("bob", admin), true}, {who("bob", approver), false}, {who("bob"), false}, {who("bob", agent), false}} {
+		if got := c.who.Commands(); got != c.want {
+			t.Errorf("%+v stops everything: %t", c.who, got)
+		}
+	}
+}
+
+// TestAnswersThatDoNotCount: at the desk, and each for itself.
+func TestAnswersThatDoNotCount(t *testing.T) {
+	o := newOffice(t, house)
+	ask := func(action, args string) string { return o.ask(t, call(t, adaCalls, action, args)) }
+	erase, create := ask("delete_contact", eraseAda), ask("create_contact", creating)
+	direct := call(t, adaCalls, "create_contact", `{"input":{"fullName":"Bo"}}`)
+	direct.Asks = true
+	elicited := o.Do(t.Context(), direct).Pending.Grant
+	stale := bobSits
+	stale.Fresh = false
+	for name, c := range map[string]struct {
+		id   string
+		who  policy.Person
+		yes  bool
+		says string
+	}{
+		"one's own, which another must":      {erase, adaSits, true, "another person than the one who asks"},
+		"a no to it":                         {erase, adaSits, false, "another person than the one who asks"},
+		"with an approver's role":            {erase, policy.Person{Name: "Ada", Roles: []string{policy.RoleApprover}, How: "api", Fresh: true}, true, "another person than the one who asks"},
+		"no approver":                        {erase, policy.Person{Name: "eve", How: "inbox", Fresh: true}, true, "role approver"},
+		"another's":                          {create, policy.Person{Name: "eve", How: "inbox", Fresh: true}, true, "role approver"},
+		"a program":                          {erase, policy.Person{Name: "bob", Roles: []string{policy.RoleApprover, policy.RoleAgent}, How: "api", Fresh: true}, true, "program"},
+		"a login of yesterday":               {erase, stale, true, "prove again who you are"},
+		"what is put to the client":          {elicited, bobSits, true, "not asked here"},
+		"a no to what is put to the client":  {elicited, adaSits, false, "not asked here"},
+		"what nobody asked":                  {ledger.NewID(), bobSits, true, "no such question"},
+		"something else than a question":     {"'; DROP TABLE grants; --", bobSits, true, "no such question"},
+		"what nobody asked, and not even id": {"", bobSits, false, "no such question"},
+	} {
+		got := o.desk.Answer(t.Context(), []string{c.id}, c.who, policy.Reply{Yes: c.yes, By: "the owner"})
+		if len(got) != 1 || got[0].Grant != c.id || got[0].Err == nil || !strings.Contains(got[0].Err.Message, c.says) {
+			t.Errorf("%s: %+v", name, got[0].Err)
+		}
+	}
+	for _, id := range []string{erase, create, elicited} {
+		if q := o.question(t, id); q.State != ledger.Waiting || q.By != "" {
+			t.Errorf("%s is %s by %q", q.Action, q.State, q.By)
+		}
+	}
+	// A no needs no proof; who says it stays said, and the reply's own name is not taken.
+	got := o.desk.Answer(t.Context(), []string{erase, "x", create}, stale, policy.Reply{By: "the owner"})
+	if got[0].Err != nil || got[1].Err == nil || got[2].Err != nil {
+		t.Errorf("%+v", got)
+	}
+	if q := o.question(t, erase); q.State != ledger.Refused || q.By != "bob (inbox)" {
+		t.Errorf("%s by %q", q.State, q.By)
+	}
+	o.clock.Add(2 * time.Minute)
+	if got := o.desk.Answer(t.Context(), []string{create}, adaSits, agrees); got[0].Err == nil || got[0].Err.Message != "bob answered this already, 2 minutes ago" {
+		t.Errorf("%+v", got[0].Err)
+	}
+	late := ask("create_contact", `{"input":{"fullName":"Cem"}}`)
+	o.clock.Add(15 * time.Minute)
+	if got := o.desk.Answer(t.Context(), []string{late}, adaSits, agrees); got[0].Err == nil || !strings.Contains(got[0].Err.Message, "too late") {
+		t.Errorf("%+v", got[0].Err)
+	}
+}
+
+// TestFasterAnswers: of several who answer at once one counts, and the others hear whose.
+func TestFasterAnswers(t *testing.T) {
+	o := newOffice(t, house)
+	o.open(t)
+	id := o.ask(t, call(t, adaCalls, "delete_contact", eraseAda))
+	const n = 8
+	var took [n]*schemas.Error
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() {
+			who := policy.Person{Name: fmt.Sprint("approver ", i), Roles: []string{policy.RoleApprover}, How: "inbox", Fresh: true}
+			took[i] = o.desk.Answer(t.Context(), []string{id}, who, agrees)[0].Err
+		})
+	}
+	wg.Wait()
+	counted := 0
+	for i, err := range took {
+		if err == nil {
+			counted++
+			if q := o.question(t, id); policy.NameOf(q.By) != fmt.Sprint("approver ", i) {
+				t.Errorf("%q answered, and the question says %q", fmt.Sprint("approver ", i), q.By)
+			}
+		} else if !strings.Contains(err.Message, "answered this already") {
+			t.Errorf("%v", err)
+		}
+	}
+	if a := o.ended(t, id); counted != 1 || a.Outcome() != schemas.Done || len(o.up.runs()) != 1 {
+		t.Errorf("%d answers counted, %s, ran %d times", counted, brief(a), len(o.up.runs()))
+	}
+}
+
+// TestHowManyPeople: a yes that rings more than ten in all, over several questions, must state how many.
+func TestHowManyPeople(t *testing.T) {
+	for _, c := range []struct {
+		rings []int
+		yes   bool
+		state int
+		ok    bool
+	}{
+		{[]int{10}, true, 0, true}, {[]int{11}, true, 0, false}, {[]int{11}, true, 11, true}, {[]int{11}, true, 10, false},
+		{[]int{5, 5}, true, 0, true}, {[]int{5, 6}, true, 0, false}, {[]int{5, 6}, true, 6, false}, {[]int{5, 6}, true, 12, false},
+		{[]int{5, 6}, true, 11, true}, {[]int{4, 4, 4}, true, 12, true}, {[]int{4, 4, 4}, true, 0, false}, {[]int{5, 6}, false, 0, true},
+	} {
+		o := newOffice(t, house)
+		o.up.numbers = map[string]string{}
+		var ids []string
+		total := 0
+		for _, n := range c.rings {
+			var contacts []string
+			for range n {
+				id := fmt.Sprintf("00000000-0000-4000-8000-%012d", total)
+				o.up.numbers[id] = fmt.Sprintf("+442079460%03d", total)
+				contacts = append(contacts, `"`+id+`"`)
+				total++
+			}
+			ids = append(ids, o.ask(t, call(t, adaCalls, "start_bulk_outbound_call", `{"input":{"contactIds":[`+strings.Join(contacts, ",")+`]}}`)))
+		}
+		if policy.StatesPeople(total) != (total > 10) {
+			t.Errorf("%d people: %t", total, policy.StatesPeople(total))
+		}
+		for i, a := range o.desk.Answer(t.Context(), ids, bobSits, policy.Reply{Yes: c.yes, People: c.state}) {
+			want := ledger.Waiting
+			switch {
+			case c.ok && c.yes:
+				want = ledger.Granted
+			case c.ok:
+				want = ledger.Refused
+			}
+			if q := o.question(t, ids[i]); (a.Err == nil) != c.ok || q.State != want || !c.ok && !strings.Contains(a.Err.Message, fmt.Sprintf("how many people it rings: %d", total)) {
+				t.Errorf("%+v, question %d: %v, %s", c, i, a.Err, q.State)
+			}
+		}
+	}
+}
+
+// TestNeedsFresh: what cannot be undone or issues a credential, but for hanging up; and what nobody knows.
+func TestNeedsFresh(t *testing.T) {
+	var fresh []string
+	for _, a := range schemas.Actions() {
+		if policy.NeedsFresh(a.Name) {
+			fresh = append(fresh, a.Name)
+		}
+	}
+	slices.Sort(fresh)
+	want := "archive_contact delete_contact delete_email_identity delete_email_mailbox delete_email_template issue_operator_access_token issue_operator_media_access"
+	if got := strings.Join(fresh, " "); got != want {
+		t.Errorf("%s\nwant %s", got, want)
+	}
+	if !policy.NeedsFresh("no_such_action") {
+		t.Error("what is not known needs no proof")
+	}
+}
+
+// TestInboxIsAnsweredThere: what waits in the inbox is not answered by whoever calls, with yes or no.
+func TestInboxIsAnsweredThere(t *testing.T) {
+	for _, action := range []string{"create_contact", "delete_contact"} {
+		o := newOffice(t, house)
+		o.open(t)
+		c := call(t, adaCalls, action, map[string]string{"create_contact": creating, "delete_contact": eraseAda}[action])
+		c.Grant = o.ask(t, c)
+		c.Asks = true
+		for _, reply := range []policy.Reply{yes, {By: "elicitation"}} {
+			if err := o.Record(t.Context(), c, reply); err == nil || err.Outcome != schemas.Denied || !strings.Contains(err.Message, "in the inbox and nowhere else") {
+				t.Errorf("%s, %t: %v", action, reply.Yes, err)
+			}
+		}
+		if a := o.Do(t.Context(), c); a.Outcome() != schemas.ApprovalPending || len(o.up.runs()) != 0 {
+			t.Errorf("%s", brief(a))
+		}
+		if q := o.question(t, c.Grant); q.State != ledger.Waiting || q.By != "" {
+			t.Errorf("%s is %s", action, q.State)
+		}
+	}
+}
+
+// TestTooManyWait: fifty questions of one caller wait at once, in the inbox and before clients together.
+func TestTooManyWait(t *testing.T) {
+	o := newOffice(t, house)
+	first := ""
+	for n := range ledger.MaxWaiting {
+		c := call(t, adaCalls, "create_contact", fmt.Sprintf(`{"input":{"fullName":"%d"}}`, n))
+		c.Asks = n%2 == 1
+		a := o.Do(t.Context(), c)
+		if a.Pending == nil {
+			t.Fatalf("question %d: %s", n, brief(a))
+		}
+		if n == 0 {
+			first = a.Pending.Grant
+		}
+	}
+	more := call(t, adaCalls, "create_contact", `{"input":{"fullName":"one more"}}`)
+	if a := o.Do(t.Context(), more); a.Outcome() != schemas.Unavailable || a.Pending != nil || a.Err.Next == "" {
+		t.Errorf("one more: %s", brief(a))
+	}
+	if a := o.Do(t.Context(), call(t, adaCalls, "create_contact", `{"input":{"fullName":"0"}}`)); a.Pending == nil || a.Pending.Grant != first {
+		t.Errorf("what waits already: %s", brief(a))
+	}
+	o.ask(t, call(t, boCalls, "create_contact", `{"input":{"fullName":"one more"}}`))
+	o.answers(t, first, adaSits, agrees) // agreed to, it waits for nobody
+	o.ask(t, more)
+}

@@ -1,0 +1,318 @@
+package policy_test
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sippet-ai/sippet-mcp/ledger"
+	"github.com/sippet-ai/sippet-mcp/ledger/ledgertest"
+	"github.com/sippet-ai/sippet-mcp/policy"
+	"github.com/sippet-ai/sippet-mcp/schemas"
+)
+
+// looked is a ledger that tells when an executor has seen what people agreed to.
+type looked struct {
+	ledger.Ledger
+	seen chan struct{}
+}
+
+func (l looked) Grants(ctx context.Context, f ledger.GrantFilter) ([]ledger.Grant, error) {
+	all, err := l.Ledger.Grants(ctx, f)
+	if f.State == ledger.Granted {
+		select {
+		case l.seen <- struct{}{}:
+		default:
+		}
+	}
+	return all, err
+}
+
+// look lets an executor look once at what is agreed to, and run it.
+func (o *office) look(t testing.TB) {
+	t.Helper()
+	seen := make(chan struct{}, 1)
+	shut := o.opened(t, looked{o.Ledger, seen})
+	<-seen
+	shut()
+}
+
+// TestYesIsForNow: a yes that nobody could run within a minute is void, and whoever asked hears it.
+func TestYesIsForNow(t *testing.T) {
+	for _, c := range []struct {
+		after time.Duration
+		runs  int
+	}{{policy.RunWithin - time.Second, 1}, {policy.RunWithin, 0}, {time.Hour, 0}} {
+		o := newOffice(t, house)
+		asks := call(t, adaCalls, "delete_contact", eraseAda)
+		id := o.ask(t, asks)
+		o.answers(t, id, bobSits, agrees)
+		if s := o.status(t, id); s.Pending == nil || !strings.Contains(s.Err.Message, "bob agreed, and delete_contact is about to run") {
+			t.Errorf("at once: %s", brief(s))
+		}
+		o.clock.Add(c.after)
+		shut := o.open(t)
+		if c.runs == 0 {
+			if s := o.status(t, id); s.Outcome() != schemas.Denied || s.Pending != nil || !strings.Contains(s.Err.Message, "bob agreed, and nobody could run it in time") {
+				t.Errorf("after %s: %s", c.after, brief(s))
+			}
+			if a := o.Do(t.Context(), asks); a.Pending == nil || !a.Pending.New {
+				t.Errorf("after %s the same is not asked anew: %s", c.after, brief(a))
+			}
+		} else if a := o.ended(t, id); a.Outcome() != schemas.Done {
+			t.Errorf("after %s: %s", c.after, brief(a))
+		}
+		shut()
+		if got := o.up.runs(); len(got) != c.runs {
+			t.Errorf("after %s it ran %q", c.after, got)
+		}
+	}
+}
+
+// TestMilderRules: a yes is spent by the run that it was for also where the rules demand none any more: what is not
+// repeated by itself must not be repeated by the yes.
+func TestMilderRules(t *testing.T) {
+	morning := house + "rules: [{id: early, match: {actions: [update_contact]}, when: \"!between(now, 'UTC', '12:05', '20:00')\", decision: confirm, reason: It is early.}]\n"
+	morning = strings.Replace(morning, "write: confirm", "write: validate", 1)
+	for _, action := range []string{"update_contact", "create_contact"} {
+		t.Run(action, func(t *testing.T) {
+			o := newOffice(t, strings.ReplaceAll(morning, "update_contact", action))
+			args := creating
+			if action == "update_contact" {
+				args = `{"identity":"` + anID + `","input":{"metadata":{"vip":true}}}`
+			}
+			asks := call(t, adaCalls, action, args)
+			id := o.ask(t, asks)
+			o.clock.Add(6 * time.Minute)
+			if a := o.Explain(t.Context(), asks); a.Verdict.Decision.String() != "validate" {
+				t.Fatalf("by now it needs %s", a.Verdict.Decision)
+			}
+			o.answers(t, id, adaSits, agrees)
+			for range 3 {
+				o.look(t)
+			}
+			if s := o.status(t, id); s.Outcome() != schemas.Done {
+				t.Errorf("%s", brief(s))
+			}
+			if q := o.question(t, id); q.State != ledger.Spent || len(o.up.runs()) != 1 {
+				t.Errorf("the yes is %s, and it ran %d times", q.State, len(o.up.runs()))
+			}
+		})
+	}
+}
+
+// TestOvertakenInTheInbox: where the same ran while a person was asked, their yes is void and says so, whatever the rules demand by then.
+func TestOvertakenInTheInbox(t *testing.T) {
+	evening := strings.Replace(daytime, "write: confirm", "write: validate", 1)
+	evening = strings.Replace(evening, "!between(now, 'UTC', '08:00', '12:05')", "between(now, 'UTC', '08:00', '12:05')", 1)
+	o := newOffice(t, evening)
+	asks := call(t, adaCalls, "create_contact", creating)
+	id := o.ask(t, asks)
+	o.clock.Add(6 * time.Minute)
+	if a := o.Do(t.Context(), asks); a.Outcome() != schemas.Done {
+		t.Fatal(brief(a))
+	}
+	o.answers(t, id, bobSits, agrees)
+	o.open(t)
+	if a := o.ended(t, id); a.Outcome() != schemas.Denied || !strings.Contains(a.Err.Message, "while the person was asked") || len(o.up.runs()) != 1 {
+		t.Errorf("%s, ran %d times", brief(a), len(o.up.runs()))
+	}
+}
+
+// TestMeantTwice: what ran a moment ago and is meant again runs once more, with the yes of whoever was told of the first.
+func TestMeantTwice(t *testing.T) {
+	o := newOffice(t, strings.Replace(house, "write: confirm", "write: validate", 1))
+	o.open(t)
+	first := call(t, adaCalls, "create_contact", creating)
+	if a := o.Do(t.Context(), first); a.Outcome() != schemas.Done {
+		t.Fatal(brief(a))
+	}
+	o.clock.Add(2 * time.Minute)
+	again := first
+	again.Again = true
+	a := o.Do(t.Context(), again)
+	if a.Pending == nil || !a.Pending.Inbox || !strings.Contains(a.Pending.Card.Before, "The same was done 2 minutes ago. Yes does it once more.") {
+		t.Fatalf("%+v", a)
+	}
+	o.answers(t, a.Pending.Grant, adaSits, agrees)
+	if a := o.ended(t, a.Pending.Grant); a.Outcome() != schemas.Done || len(o.up.runs()) != 2 {
+		t.Errorf("%s, ran %d times", brief(a), len(o.up.runs()))
+	}
+}
+
+// asker makes all questions of a closed ledger those of another process.
+func asker(t *testing.T, dir string, names map[string]string) {
+	t.Helper()
+	db, err := sql.Open("sqlite", filepath.Join(dir, "ledger.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for id, name := range names {
+		if _, err := db.Exec("UPDATE grants SET asker = "+name+" WHERE id = ?", id); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestOrphans: an executor runs what its own process asked, and what one asked that has certainly ended; nothing else.
+func TestOrphans(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "state")
+	o := newOffice(t, house)
+	before := ledgertest.Open(t, ledger.Options{Dir: dir, Now: o.clock.Now})
+	o.over(before)
+	id := map[string]string{}
+	for _, name := range []string{"ended", "alive", "elsewhere", "mine"} {
+		id[name] = o.ask(t, call(t, adaCalls, "create_contact", fmt.Sprintf(`{"input":{"fullName":%q}}`, name)))
+	}
+	if err := before.Close(); err != nil {
+		t.Fatal(err)
+	}
+	// A process that has ended had our id before us; another one is our parent; on another machine nobody knows.
+	asker(t, dir, map[string]string{id["ended"]: "asker || 'x'", id["elsewhere"]: "'elsewhere' || substr(asker, instr(asker, ' '))",
+		id["alive"]: fmt.Sprintf("substr(asker, 1, instr(asker, ' ')) || '%d x'", os.Getppid())})
+	after := ledgertest.Open(t, ledger.Options{Dir: dir, Now: o.clock.Now})
+	o.over(after)
+	for _, one := range id {
+		o.answers(t, one, adaSits, agrees)
+	}
+	shut := o.open(t)
+	for _, name := range []string{"ended", "mine"} {
+		if a := o.ended(t, id[name]); a.Outcome() != schemas.Done {
+			t.Errorf("%s: %s", name, brief(a))
+		}
+	}
+	shut()
+	if got := o.up.runs(); len(got) != 2 {
+		t.Errorf("it ran %q", got)
+	}
+	for _, name := range []string{"alive", "elsewhere"} {
+		if q := o.question(t, id[name]); q.State != ledger.Granted || q.Here || q.Orphaned {
+			t.Errorf("%s: %s, here %t, orphaned %t", name, q.State, q.Here, q.Orphaned)
+		}
+	}
+}
+
+// TestNotOurs: what is for another organisation is left alone, and not given up while the ledger cannot say whose it is.
+func TestNotOurs(t *testing.T) {
+	o := newOffice(t, house)
+	var mu sync.Mutex
+	asked := 0
+	o.whose = func(context.Context, ledger.Grant) (*policy.Gate, policy.Caller, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if asked++; asked == 1 {
+			return nil, policy.Caller{}, fmt.Errorf("looking for the token: %w", errDisk)
+		}
+		return nil, policy.Caller{}, fmt.Errorf("another organisation: %w", policy.ErrElsewhere)
+	}
+	id := o.ask(t, call(t, adaCalls, "create_contact", creating))
+	o.answers(t, id, adaSits, agrees)
+	shut := o.open(t)
+	for n := 0; n < 2; { // it is tried again, and then no more
+		time.Sleep(time.Millisecond)
+		o.ask(t, call(t, boCalls, "create_contact", fmt.Sprintf(`{"input":{"fullName":"%d"}}`, time.Now().UnixNano()))) // something changes
+		o.watch.Kick()
+		mu.Lock()
+		n = asked
+		mu.Unlock()
+	}
+	o.watch.Kick()
+	shut()
+	if q := o.question(t, id); q.State != ledger.Granted || asked != 2 || len(o.up.runs()) != 0 {
+		t.Errorf("the yes is %s after %d questions whose it is", q.State, asked)
+	}
+}
+
+// TestTwoExecutors: on one ledger a yes is run by one of them, also where both are past every look.
+func TestTwoExecutors(t *testing.T) {
+	for _, c := range []struct{ action, args string }{{"create_contact", creating}, {"archive_contact", `{"identity":"` + anID + `"}`}} {
+		for range 5 {
+			o := newOffice(t, house)
+			id := o.ask(t, call(t, adaCalls, c.action, c.args))
+			waiting := o.awaits(t, id)
+			both, in := make(chan struct{}), 0
+			o.up.told(func(s *sippet) {
+				s.onCheck = func() {
+					var last bool
+					s.told(func(*sippet) { in++; last = in == 2 })
+					if last {
+						close(both)
+					}
+					select {
+					case <-both:
+					case <-time.After(10 * time.Second):
+						t.Error("the other did not come")
+					}
+				}
+			})
+			o.answers(t, id, bobSits, agrees)
+			one, other := o.open(t), o.open(t)
+			if a := <-waiting; a.Outcome() != schemas.Done {
+				t.Errorf("%s", brief(a))
+			}
+			one()
+			other()
+			if got := o.up.runs(); len(got) != 1 {
+				t.Errorf("%s ran %d times", c.action, len(got))
+			}
+			if s := o.status(t, id); s.Outcome() != schemas.Done {
+				t.Errorf("afterwards: %s", brief(s))
+			}
+		}
+	}
+}
+
+// TestStoppedExecutor: what has begun is brought to its end before the executor is.
+func TestStoppedExecutor(t *testing.T) {
+	o := newOffice(t, house)
+	begun, hold := make(chan struct{}), make(chan struct{})
+	o.up.told(func(s *sippet) { s.onRun = func() { close(begun); <-hold } })
+	id := o.ask(t, call(t, adaCalls, "create_contact", creating))
+	shut := o.open(t)
+	o.answers(t, id, adaSits, agrees)
+	<-begun
+	if s := o.status(t, id); s.Pending == nil || !strings.Contains(s.Err.Message, "is running") {
+		t.Errorf("while it runs: %s", brief(s))
+	}
+	down := make(chan struct{})
+	go func() { shut(); close(down) }()
+	select {
+	case <-down:
+		t.Error("it left a run alone")
+	case <-time.After(50 * time.Millisecond):
+	}
+	close(hold)
+	<-down
+	if s := o.status(t, id); s.Outcome() != schemas.Done {
+		t.Errorf("%s", brief(s))
+	}
+}
+
+// TestExecutorWithoutItsLedger: what cannot be written does not run, and is tried again while the yes is good.
+func TestExecutorWithoutItsLedger(t *testing.T) {
+	o := newOffice(t, house)
+	id := o.ask(t, call(t, adaCalls, "create_contact", creating))
+	whole := o.Ledger
+	o.answers(t, id, adaSits, agrees)
+	o.over(brokenStore{brokenStore{whole, "commit"}, "answer"})
+	shut := o.open(t)
+	for len(o.up.road()) < 2 { // validated for the question, and for the run
+		time.Sleep(time.Millisecond)
+	}
+	shut()
+	if q := o.question(t, id); q.State != ledger.Granted || len(o.up.runs()) != 0 {
+		t.Errorf("the yes is %s, ran %q", q.State, o.up.runs())
+	}
+	o.over(whole)
+	o.open(t)
+	if a := o.ended(t, id); a.Outcome() != schemas.Done || len(o.up.runs()) != 1 {
+		t.Errorf("%s", brief(a))
+	}
+}

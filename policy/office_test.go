@@ -1,0 +1,261 @@
+package policy_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sippet-ai/sippet-mcp/ledger"
+	"github.com/sippet-ai/sippet-mcp/ledger/ledgertest"
+	"github.com/sippet-ai/sippet-mcp/policy"
+	"github.com/sippet-ai/sippet-mcp/policy/rules"
+	"github.com/sippet-ai/sippet-mcp/rpc"
+	"github.com/sippet-ai/sippet-mcp/schemas"
+)
+
+// sippet is an upstream for several goroutines. It does as it is told and keeps what it was sent.
+type sippet struct {
+	mu      sync.Mutex
+	invalid *schemas.Error    // what validate says
+	fault   *schemas.Error    // what run says to all but reads
+	sent    bool              // beside fault
+	numbers map[string]string // by contact; a contact without one is not there
+	secret  string            // what a credential's answer holds
+	onRun   func()            // before a run of all but reads is answered
+	onCheck func()            // before a validate is
+	seen    []string
+}
+
+func (s *sippet) told(f func(*sippet)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f(s)
+}
+
+func (s *sippet) Validate(_ context.Context, r rpc.Request) error {
+	s.mu.Lock()
+	s.seen = append(s.seen, "validate "+string(r.Body))
+	hook, fault := s.onCheck, s.invalid
+	s.mu.Unlock()
+	if hook != nil {
+		hook()
+	}
+	if fault != nil {
+		return fault
+	}
+	return nil
+}
+
+func (s *sippet) Run(_ context.Context, r rpc.Request) (rpc.Result, error) {
+	s.mu.Lock()
+	s.seen = append(s.seen, "run "+string(r.Body))
+	hook, fault, sent, secret := s.onRun, s.fault, s.sent, s.secret
+	numbers := s.numbers
+	s.mu.Unlock()
+	if r.Action == "list_contacts" && strings.Contains(string(r.Body), `"in":[`) {
+		return rpc.Result{Sent: true, Status: 200, Data: contactsOf(r, numbers)}, nil
+	}
+	if r.Read {
+		return rpc.Result{Sent: true, Status: 200, Data: json.RawMessage(`[{"id":"` + anID + `","callUuid":"c-1","fullName":"Ada","contactFullName":"the caller's secret"}]`)}, nil
+	}
+	if hook != nil {
+		hook()
+	}
+	if fault != nil {
+		return rpc.Result{Sent: sent, Status: 200}, fault
+	}
+	data := `{"id":"` + anID + `","fullName":"Ada"}`
+	if secret != "" {
+		data = `{"token":"` + secret + `"}`
+	}
+	return rpc.Result{Sent: true, Status: 200, Data: json.RawMessage(data)}, nil
+}
+
+func contactsOf(r rpc.Request, numbers map[string]string) json.RawMessage {
+	var body struct {
+		Filter struct{ ID struct{ In []string } }
+	}
+	_ = json.Unmarshal(r.Body, &body)
+	rows := []map[string]any{}
+	for _, id := range body.Filter.ID.In {
+		if n := numbers[id]; n != "" {
+			rows = append(rows, map[string]any{"id": id, "fullName": "Ada", "phoneE164": n, "erasedAt": nil, "deletedAt": nil})
+		}
+	}
+	raw, _ := json.Marshal(map[string]any{"results": rows, "hasMore": false, "limit": 250, "type": "keyset"})
+	return raw
+}
+
+// road is all that it was sent; with the same bytes, in its order.
+func (s *sippet) road() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.seen)
+}
+
+// runs are the bodies that ran and are no reads.
+func (s *sippet) runs() (out []string) {
+	for _, line := range s.road() {
+		body, ok := strings.CutPrefix(line, "run ")
+		var what struct{ Action string }
+		if ok && json.Unmarshal([]byte(body), &what) == nil && !policy.Read(what.Action) {
+			out = append(out, body)
+		}
+	}
+	return out
+}
+
+// office is a gate with an inbox, and the desk at which it is answered.
+type office struct {
+	*policy.Gate
+	up    *sippet
+	clock *ledgertest.Clock
+	watch *policy.Watch
+	desk  *policy.Desk
+	// whose is what an executor hears of a question; nil: the gate, and who asked.
+	whose func(context.Context, ledger.Grant) (*policy.Gate, policy.Caller, error)
+}
+
+const house = head + `defaults:
+  class: {read: allow, write: confirm, outbound: confirm, destructive: approve, credential: approve}
+  action: {start_bulk_outbound_call: approve, list_calls: confirm, end_call: confirm}
+`
+
+// daytime is a house where rules look at the clock; it is noon when a test begins.
+const daytime = house + "rules: [{id: late, match: {actions: [create_contact]}, when: \"!between(now, 'UTC', '08:00', '12:05')\", decision: approve, reason: It is late.}]\n"
+
+var (
+	adaCalls = policy.Caller{Principal: "ada (http)", ID: "ada", Person: "ada", Client: "test 1"}
+	boCalls  = policy.Caller{Principal: "bo (http)", ID: "bo", Person: "bo"}
+	adaSits  = policy.Person{Name: "ada", How: "inbox", Fresh: true}
+	bobSits  = policy.Person{Name: "bob", Roles: []string{policy.RoleApprover}, How: "inbox", Fresh: true}
+)
+
+func parsed(t testing.TB, text string) *policy.Book {
+	t.Helper()
+	p, err := rules.Parse("house.yaml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return policy.Fixed(p)
+}
+
+// newOffice makes an office by a policy. Nothing that is agreed to runs before open.
+func newOffice(t testing.TB, text string) *office {
+	t.Helper()
+	o := &office{up: &sippet{numbers: map[string]string{anID: "+442079460123"}}, clock: ledgertest.NewClock(noon)}
+	o.Gate = &policy.Gate{Policy: parsed(t, text), Upstream: o.up, Organisation: "here", Inbox: true, Wait: time.Minute, Now: o.clock.Now,
+		Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
+	o.over(ledgertest.Open(t, ledger.Options{Now: o.clock.Now}))
+	return o
+}
+
+// over puts the office over a ledger.
+func (o *office) over(l ledger.Ledger) {
+	o.Ledger, o.watch = l, &policy.Watch{Ledger: l, Log: o.Log}
+	o.desk = &policy.Desk{Ledger: l, Watch: o.watch, Now: o.clock.Now}
+}
+
+// open lets an executor run what is agreed to, until the function that it gives is called.
+func (o *office) open(t testing.TB) (shut func()) { return o.opened(t, o.Ledger) }
+
+// opened is open with an executor that sees another ledger.
+func (o *office) opened(t testing.TB, l ledger.Ledger) (shut func()) {
+	t.Helper()
+	e := &policy.Executor{Ledger: l, Watch: o.watch, Log: o.Log, Whose: o.whose}
+	if e.Whose == nil {
+		e.Whose = func(_ context.Context, q ledger.Grant) (*policy.Gate, policy.Caller, error) {
+			return o.Gate, policy.Caller{Principal: q.Principal, Credential: q.Credential, ID: q.Person, Person: q.Person, Client: q.Client}, nil
+		}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() { e.Run(ctx) })
+	shut = func() { cancel(); wg.Wait() }
+	t.Cleanup(shut)
+	return shut
+}
+
+func call(t testing.TB, who policy.Caller, action, args string) policy.Call {
+	t.Helper()
+	a, err := schemas.Find(action)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := a.Check([]byte(args), schemas.Limits{Now: noon})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return policy.Call{Caller: who, Payload: p}
+}
+
+// ask takes a call along the road to the inbox, and gives the question's id.
+func (o *office) ask(t testing.TB, c policy.Call) string {
+	t.Helper()
+	a := o.Do(t.Context(), c)
+	if a.Pending == nil || !a.Pending.Inbox || !a.Pending.New || a.Outcome() != schemas.ApprovalPending {
+		t.Fatalf("%s does not wait in the inbox as a new question: %+v, %v", c.Payload.Action.Name, a, a.Err)
+	}
+	return a.Pending.Grant
+}
+
+// awaits waits for what comes of a question, as a call does that asked it.
+func (o *office) awaits(t testing.TB, id string) <-chan policy.Answer {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	out := make(chan policy.Answer, 1)
+	go func() {
+		defer cancel()
+		out <- o.Await(ctx, o.watch, id)
+	}()
+	return out
+}
+
+// answers gives a person's answer to one question, which must count.
+func (o *office) answers(t testing.TB, id string, who policy.Person, r policy.Reply) {
+	t.Helper()
+	if got := o.desk.Answer(t.Context(), []string{id}, who, r); got[0].Err != nil {
+		t.Fatalf("%s's answer: %v", who.Name, got[0].Err)
+	}
+}
+
+var agrees = policy.Reply{Yes: true}
+
+func (o *office) question(t testing.TB, id string) ledger.Grant {
+	t.Helper()
+	q, err := o.Ledger.Grant(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return q
+}
+
+// status is what approval_status would say.
+func (o *office) status(t testing.TB, id string) policy.Answer {
+	t.Helper()
+	return o.Became(t.Context(), o.question(t, id))
+}
+
+// ended waits until a question is in none of the states in which it can still change.
+func (o *office) ended(t testing.TB, id string) policy.Answer {
+	t.Helper()
+	a := <-o.awaits(t, id)
+	if a.Pending != nil {
+		t.Fatalf("nothing came of it: %+v", a.Err)
+	}
+	return a
+}
+
+// brief is an answer in short, to be compared.
+func brief(a policy.Answer) string {
+	if a.Err != nil {
+		return fmt.Sprintf("%s: %s | %s", a.Err.Outcome, a.Err.Message, a.Err.Next)
+	}
+	return fmt.Sprintf("%s: %s", a.Outcome(), a.Data)
+}

@@ -1,0 +1,342 @@
+package policy_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sippet-ai/sippet-mcp/ledger"
+	"github.com/sippet-ai/sippet-mcp/policy"
+	"github.com/sippet-ai/sippet-mcp/schemas"
+)
+
+const (
+	ringAda  = `{"input":{"contactId":"` + anID + `"}}`
+	eraseAda = `{"input":{"contactId":"` + anID + `"}}`
+	priced   = house + `budgets: {rings: {key: caller, rate: 1/h, burst: 1, cost: destinations.size()}}
+rules:
+  - {id: premium-rate, match: {actions: ["start_*"]}, when: "destinations.exists(d, has(d.kind) && d.kind == 'premium_rate')", decision: deny, reason: It charges whoever rings it.}
+  - {id: few, match: {actions: ["start_*"]}, limit: rings, reason: One an hour.}
+`
+)
+
+var unreachable = &schemas.Error{Outcome: schemas.UpstreamUnavailable, Message: "sippet cannot be reached", Next: "try again later"}
+
+// TestYesComesToNothing: what stands in the way when somebody has agreed voids their yes, and whoever asked hears why on every way.
+func TestYesComesToNothing(t *testing.T) {
+	for name, c := range map[string]struct {
+		policy, action, args string
+		since                func(t *testing.T, o *office) // between the question and the yes
+		outcome              schemas.Outcome
+		says                 string
+		runs                 int
+		state                ledger.State // of the yes; revoked where it is not said
+	}{
+		"validate refuses": {house, "create_contact", creating, func(_ *testing.T, o *office) {
+			o.up.told(func(s *sippet) {
+				s.invalid = &schemas.Error{Outcome: schemas.ValidationFailed, Message: "the name is taken", Next: "choose another"}
+			})
+		}, schemas.ValidationFailed, "the name is taken", 0, ""},
+		"validate cannot be reached": {house, "create_contact", creating, func(_ *testing.T, o *office) {
+			o.up.told(func(s *sippet) { s.invalid = unreachable })
+		}, schemas.UpstreamUnavailable, "cannot be reached", 0, ""},
+		"another number": {priced, "start_outbound_call", ringAda, func(_ *testing.T, o *office) {
+			o.up.told(func(s *sippet) { s.numbers = map[string]string{anID: "+447700900123"} })
+		}, schemas.Denied, "whom it would ring has changed", 0, ""},
+		"a number that is denied": {priced, "start_outbound_call", ringAda, func(_ *testing.T, o *office) {
+			o.up.told(func(s *sippet) { s.numbers = map[string]string{anID: "+449098790123"} })
+		}, schemas.Denied, "rule premium-rate", 0, ""},
+		"nobody to ring any more": {priced, "start_outbound_call", ringAda, func(_ *testing.T, o *office) {
+			o.up.told(func(s *sippet) { s.numbers = nil })
+		}, schemas.InvalidArguments, "", 0, ""},
+		"the budget is spent": {priced, "start_outbound_call", ringAda, func(t *testing.T, o *office) {
+			// By another call of theirs, to which their own client said yes.
+			c := call(t, adaCalls, "start_outbound_call", ringing)
+			c.Asks = true
+			c.Grant = o.Do(t.Context(), c).Pending.Grant
+			if err := o.Record(t.Context(), c, yes); err != nil {
+				t.Fatal(err)
+			}
+			if a := o.Do(t.Context(), c); a.Outcome() != schemas.Done {
+				t.Fatal(a.Err)
+			}
+		}, schemas.LimitExceeded, "rings", 1, ""},
+		"the rules look at the clock": {daytime, "create_contact", creating, func(_ *testing.T, o *office) {
+			o.clock.Add(6 * time.Minute)
+		}, schemas.Denied, "by now it needs the yes of another person", 0, ""},
+		"another policy": {house, "create_contact", creating, func(t *testing.T, o *office) {
+			o.Policy = parsed(t, house+"# since then\n")
+		}, schemas.Denied, "the policy has changed", 0, ""},
+		"nothing leaves": {house, "create_contact", creating, func(_ *testing.T, o *office) {
+			o.up.told(func(s *sippet) { s.fault = unreachable })
+		}, schemas.UpstreamUnavailable, "cannot be reached", 1, ""},
+		"Sippet refuses": {house, "create_contact", creating, func(_ *testing.T, o *office) {
+			o.up.told(func(s *sippet) {
+				s.fault, s.sent = &schemas.Error{Outcome: schemas.UpstreamError, Message: "no more contacts", Next: "tell the person"}, true
+			})
+		}, schemas.UpstreamError, "no more contacts", 1, ledger.Spent},
+		"nobody knows": {house, "create_contact", creating, func(_ *testing.T, o *office) {
+			o.up.told(func(s *sippet) { s.fault, s.sent = lost, true })
+		}, schemas.OutcomeUnknown, "nobody knows whether it ran", 1, ledger.Spent},
+		"whoever asked is out": {house, "create_contact", creating, func(_ *testing.T, o *office) {
+			o.whose = func(context.Context, ledger.Grant) (*policy.Gate, policy.Caller, error) {
+				return nil, policy.Caller{}, errors.New("the token has expired")
+			}
+		}, schemas.Denied, "is not let in any more", 0, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := newOffice(t, c.policy)
+			ask := call(t, adaCalls, c.action, c.args)
+			id := o.ask(t, ask)
+			waiting := o.awaits(t, id)
+			c.since(t, o)
+			o.open(t)
+			o.answers(t, id, bobSits, agrees)
+			w := <-waiting
+			if w.Outcome() != c.outcome || w.Err == nil || !strings.Contains(w.Err.Message, c.says) || w.Err.Next == "" {
+				t.Errorf("the call that waited hears %s", brief(w))
+			}
+			want := c.state
+			if want == "" {
+				want = ledger.Revoked
+			}
+			if q := o.question(t, id); q.State != want || want == ledger.Revoked && q.Outcome != c.outcome || q.By != "bob (inbox)" {
+				t.Errorf("the yes is %s by %s with outcome %q", q.State, q.By, q.Outcome)
+			}
+			if s := o.status(t, id); brief(s) != brief(w) {
+				t.Errorf("the status says %s, and the call %s", brief(s), brief(w))
+			}
+			r := o.Do(t.Context(), ask)
+			if brief(r) != brief(w) || r.Question.ID != id {
+				t.Errorf("the repeated call hears %s, and the first %s", brief(r), brief(w))
+			}
+			if got := o.up.runs(); len(got) != c.runs {
+				t.Errorf("it ran %q", got)
+			}
+			// Once it was heard the same is a new call, to which the old yes means nothing.
+			o.up.told(func(s *sippet) { s.invalid, s.fault = nil, nil; s.numbers = map[string]string{anID: "+442079460123"} })
+			o.Told(t.Context(), r)
+			if again := o.Do(t.Context(), ask); again.Pending == nil || !again.Pending.New || again.Pending.Grant == id || len(o.up.runs()) != c.runs {
+				t.Errorf("after that: %s, %d runs", brief(again), len(o.up.runs()))
+			}
+		})
+	}
+}
+
+// TestPolicyReloaded: a yes to a question from before the file changed is void, whether it was given before or after.
+func TestPolicyReloaded(t *testing.T) {
+	for _, first := range []string{"the yes", "the change"} {
+		t.Run(first, func(t *testing.T) {
+			file := policyFile(t, house)
+			o := newOffice(t, house)
+			var err error
+			if o.Policy, err = policy.NewBook([]string{file}, nil, ""); err != nil {
+				t.Fatal(err)
+			}
+			id := o.ask(t, call(t, adaCalls, "delete_contact", eraseAda))
+			waiting := o.awaits(t, id)
+			if first == "the yes" {
+				o.answers(t, id, bobSits, agrees)
+			}
+			if err := os.WriteFile(file, []byte(house+noNewContacts), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := o.Policy.Reload(); err != nil {
+				t.Fatal(err)
+			}
+			if first == "the change" {
+				o.answers(t, id, bobSits, agrees)
+			}
+			o.open(t)
+			if a := <-waiting; a.Outcome() != schemas.Denied || !strings.Contains(a.Err.Message, "the policy has changed") || len(o.up.runs()) != 0 {
+				t.Errorf("%s, ran %q", brief(a), o.up.runs())
+			}
+			if q := o.question(t, id); q.State != ledger.Revoked {
+				t.Errorf("the yes is %s", q.State)
+			}
+		})
+	}
+}
+
+// TestConfirmedBeforeItNeedsMore: what the person's own client agreed to is not enough either, once the rules want somebody else.
+func TestConfirmedBeforeItNeedsMore(t *testing.T) {
+	o := newOffice(t, daytime)
+	o.open(t)
+	c := call(t, adaCalls, "create_contact", creating)
+	c.Asks = true
+	a := o.Do(t.Context(), c)
+	if a.Pending == nil || a.Pending.Inbox {
+		t.Fatalf("%+v", a)
+	}
+	c.Grant = a.Pending.Grant
+	o.clock.Add(30 * time.Second)
+	if err := o.Record(t.Context(), c, yes); err != nil {
+		t.Fatal(err)
+	}
+	// The clock of the rules, not that of the question, which would be over.
+	late := o.clock.Now().Add(time.Hour)
+	o.Now = func() time.Time { return late }
+	if a := o.Do(t.Context(), c); a.Outcome() != schemas.Denied || !strings.Contains(a.Err.Message, "by now it needs") || len(o.up.runs()) != 0 {
+		t.Errorf("%s", brief(a))
+	}
+	if q := o.question(t, c.Grant); q.State != ledger.Revoked {
+		t.Errorf("the yes is %s", q.State)
+	}
+	c.Grant = ""
+	id := o.ask(t, c)
+	if q := o.question(t, id); q.Needs != "approve" {
+		t.Errorf("asked anew for %s", q.Needs)
+	}
+}
+
+// TestTokenRevoked: with the token of whoever asked goes all that was asked with it, agreed to or not.
+func TestTokenRevoked(t *testing.T) {
+	for _, when := range []string{"before the yes", "after the yes", "while it is validated"} {
+		t.Run(when, func(t *testing.T) {
+			o := newOffice(t, house)
+			_, token, err := o.Ledger.CreateToken(t.Context(), ledger.Token{Person: "ada", Roles: []string{"agent"}}, "root")
+			if err != nil {
+				t.Fatal(err)
+			}
+			revoke := func() {
+				if err := o.Ledger.RevokeToken(t.Context(), token.ID, "root"); err != nil {
+					t.Error(err)
+				}
+			}
+			who := adaCalls
+			who.Credential = token.ID
+			id := o.ask(t, call(t, who, "delete_contact", eraseAda))
+			waiting := o.awaits(t, id)
+			if when == "before the yes" {
+				revoke()
+				if got := o.desk.Answer(t.Context(), []string{id}, bobSits, agrees); got[0].Err == nil {
+					t.Error("the answer was taken")
+				}
+			} else {
+				if when == "while it is validated" {
+					o.up.told(func(s *sippet) { s.onCheck = revoke })
+				}
+				o.answers(t, id, bobSits, agrees)
+				if when == "after the yes" {
+					revoke()
+				}
+			}
+			shut := o.open(t)
+			if a := <-waiting; a.Outcome() != schemas.Denied || a.Pending != nil {
+				t.Errorf("%s", brief(a))
+			}
+			shut()
+			if got := o.up.runs(); len(got) != 0 {
+				t.Errorf("it ran: %q", got)
+			}
+		})
+	}
+}
+
+// TestStopAfterTheYes: a stop between yes and run voids the yes for good; only hanging up goes on.
+func TestStopAfterTheYes(t *testing.T) {
+	for _, when := range []string{"before it is looked at", "while it is validated"} {
+		t.Run(when, func(t *testing.T) {
+			o := newOffice(t, house)
+			admin := policy.Person{Name: "root", Roles: []string{policy.RoleAdmin}, How: "inbox"}
+			stop := func() {
+				if err := o.desk.Stop(t.Context(), admin, "wrong list"); err != nil {
+					t.Error(err)
+				}
+			}
+			id := o.ask(t, call(t, adaCalls, "create_contact", creating))
+			waiting := o.awaits(t, id)
+			if when == "while it is validated" {
+				o.up.told(func(s *sippet) { s.onCheck = stop })
+			}
+			o.answers(t, id, adaSits, agrees)
+			if when == "before it is looked at" {
+				stop()
+			}
+			shut := o.open(t)
+			if a := <-waiting; a.Err == nil || a.Pending != nil {
+				t.Errorf("%s", brief(a))
+			}
+			o.up.told(func(s *sippet) { s.onCheck = nil })
+			if a := o.Do(t.Context(), call(t, adaCalls, "create_contact", creating)); a.Outcome() != schemas.Frozen {
+				t.Errorf("while it is stopped: %s", brief(a))
+			}
+			hang := o.ask(t, call(t, adaCalls, "end_call", `{"input":{"callUuid":"c-1"}}`))
+			o.answers(t, hang, adaSits, agrees)
+			if a := o.ended(t, hang); a.Outcome() != schemas.Done {
+				t.Errorf("hanging up: %s", brief(a))
+			}
+			if was, err := o.desk.Resume(t.Context(), admin); !was || err != nil {
+				t.Errorf("%t, %v", was, err)
+			}
+			o.watch.Kick()
+			shut()
+			if got := o.up.runs(); len(got) != 1 || !strings.Contains(got[0], "end_call") {
+				t.Errorf("it ran: %q", got)
+			}
+			if q := o.question(t, id); q.State != ledger.Revoked {
+				t.Errorf("the yes is %s after the stop", q.State)
+			}
+		})
+	}
+}
+
+// TestSealedPayloadIsWhatRuns: what was agreed to is what was asked, byte by byte, and nothing runs where it cannot be read.
+func TestSealedPayloadIsWhatRuns(t *testing.T) {
+	o := newOffice(t, house)
+	c := call(t, adaCalls, "create_contact", `{"input":{"fullName":"Zoë <b>Ω</b>","metadata":{"n":9007199254740993,"d":1.10}},"reason":"because"}`)
+	id := o.ask(t, c)
+	o.open(t)
+	o.answers(t, id, adaSits, agrees)
+	o.ended(t, id)
+	body := string(c.Payload.Body)
+	if got := o.up.road(); len(got) != 3 || got[0] != "validate "+body || got[1] != got[0] || got[2] != "run "+body {
+		t.Errorf("%q", got)
+	}
+	for name, spoil := range map[string][]byte{"none": nil, "another action's": []byte(`{"action":"delete_contact"}`), "spelt otherwise": []byte(" " + body), "cut": []byte(body[:20])} {
+		o := newOffice(t, house)
+		id := o.ask(t, c)
+		o.over(spoilt{o.Ledger, spoil})
+		o.answers(t, id, adaSits, agrees)
+		o.open(t)
+		if a := o.ended(t, id); a.Outcome() != schemas.Denied || len(o.up.runs()) != 0 {
+			t.Errorf("%s: %s, ran %q", name, brief(a), o.up.runs())
+		}
+	}
+}
+
+// spoilt is a ledger whose sealed payloads are others than were put in.
+type spoilt struct {
+	ledger.Ledger
+	payload []byte
+}
+
+func (s spoilt) Grant(ctx context.Context, id string) (ledger.Grant, error) {
+	g, err := s.Ledger.Grant(ctx, id)
+	g.Payload = s.payload
+	return g, err
+}
+
+// TestErasedWhileItWaits: a question about somebody who is erased meanwhile can be refused, and not agreed to.
+func TestErasedWhileItWaits(t *testing.T) {
+	o := newOffice(t, house)
+	o.open(t)
+	id := o.ask(t, call(t, adaCalls, "archive_contact", `{"identity":"`+anID+`"}`))
+	if known, err := o.Ledger.Erase(t.Context(), "contact:"+anID, "root"); !known || err != nil {
+		t.Fatal(known, err)
+	}
+	if got := o.desk.Answer(t.Context(), []string{id}, bobSits, agrees); got[0].Err == nil || !strings.Contains(got[0].Err.Message, "erased") {
+		t.Errorf("%+v", got)
+	}
+	if s := o.status(t, id); s.Pending == nil {
+		t.Errorf("%s", brief(s))
+	}
+	o.answers(t, id, bobSits, policy.Reply{Note: "she is gone"})
+	if s := o.status(t, id); s.Outcome() != schemas.Declined || len(o.up.runs()) != 0 {
+		t.Errorf("%s", brief(s))
+	}
+}
