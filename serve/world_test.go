@@ -251,7 +251,7 @@ func outcomeOf(t *testing.T, frame string) string {
 
 func runs(up *rpctest.Server) (n int) {
 	for _, r := range up.Requests() {
-		if r.Endpoint == rpctest.Run {
+		if r.Endpoint == rpctest.Run && r.Action != "list_calls" { // a look at the call that a card is about
 			n++
 		}
 	}
