@@ -208,13 +208,14 @@ func (w *crashWorld) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	case p == nil:
 		w.fail("the upstream got what nobody asked for: %s", body)
 	case strings.HasPrefix(string(body), `{"action":"list_`):
-		fmt.Fprintf(rw, `{"success":true,"data":[{"id":"%s"}]}`, tokens.FindString(string(body)))
+		fmt.Fprintf(rw, `{"success":true,"data":{"results":[{"id":"%s","fullName":"Ada","phoneE164":"+442079460123","erasedAt":null,"deletedAt":null}],"hasMore":false}}`, tokens.FindString(string(body)))
 	case string(body) != p.body:
 		w.fail("not the bytes of the payload: %s, want %s", body, p.body)
 	case validating:
 		w.mu.Lock()
 		p.validated++
 		w.mu.Unlock()
+		p.lane.edge("validate")
 		io.WriteString(rw, `{"success":true}`)
 	default:
 		w.run(rw, r, p)
@@ -309,7 +310,7 @@ func chance(p float64) bool { return rand.Float64() < p }
 type lane struct {
 	w         *crashWorld
 	transport string
-	// sharp hears of each arrival and each answer of a run, and may kill the server that runs now.
+	// sharp hears of each validate, and of each arrival and answer of a run, and may kill the server that runs now.
 	sharp atomic.Pointer[func(edge string)]
 
 	// Guarded by the world.
@@ -609,9 +610,13 @@ var templates = map[string]string{
 var templateNames = slices.Sorted(maps.Keys(templates))
 
 func (l *lane) invent() *payload {
-	w := l.w
+	return l.w.invent(l, me()+" ("+l.transport+")", templateNames)
+}
+
+// invent makes a payload of one of the actions that nobody has called.
+func (w *crashWorld) invent(l *lane, principal string, names []string) *payload {
 	token := fmt.Sprintf("%08x-0000-4000-8000-%012d", rand.Uint32(), len(w.payloads))
-	name := templateNames[rand.N(len(templateNames))]
+	name := names[rand.N(len(names))]
 	a, err := schemas.Find(name)
 	if err != nil {
 		panic(err)
@@ -622,7 +627,7 @@ func (l *lane) invent() *payload {
 		panic(err)
 	}
 	p := &payload{action: a, args: args, body: string(checked.Body), lane: l, txn: ledger.Txn{Repeatable: a.Repeatable,
-		Call: ledger.Call{Principal: me() + " (" + l.transport + ")", Upstream: w.organisation, Action: name, Class: a.Class, Hash: checked.Hash()}}}
+		Call: ledger.Call{Principal: principal, Upstream: w.organisation, Action: name, Class: a.Class, Hash: checked.Hash()}}}
 	w.payloads[token] = p
 	return p
 }

@@ -153,7 +153,10 @@ type waiting struct {
 	ID, State, Action, By, Status, Detail, Barred, Stamp string
 	Quick                                                bool
 	Expires, Answered                                    time.Time
-	Card                                                 struct{ Sentence, Before string }
+	Card                                                 struct {
+		Sentence, Before string
+		Lines            []struct{ Name, Value string }
+	}
 }
 
 // outlet never keeps a connection: a server that is killed must not be met again in a pool.
