@@ -95,11 +95,11 @@ func TestBrowserLink(t *testing.T) {
 	b.sees("footer", "You are bob")
 	b.goTo(link) // the same browser comes back to it, as it does from its history
 	b.until("the question", `location.pathname == "/inbox/q/`+q+`"`)
-	carol := b.another().strict(w)
-	carol.goTo(link)
-	carol.sees("[role=alert]", "This link was used")
-	carol.goTo(w.base + "/inbox")
-	carol.until("the login", `location.pathname == "/inbox/login"`)
+	other := b.another().strict(w)
+	other.goTo(link)
+	other.sees("[role=alert]", "This link was used")
+	other.goTo(w.base + "/inbox")
+	other.until("the login", `location.pathname == "/inbox/login"`)
 
 	code, err := w.ledger.CreateLogin(t.Context(), ledger.Login{Kind: ledger.LinkCode, Person: "bob", Expires: time.Now().Add(time.Minute)}, "root")
 	if err != nil {
@@ -118,11 +118,16 @@ func TestBrowserLink(t *testing.T) {
 	phone.click("main form button")
 	phone.until("the question", `location.pathname == "/inbox/q/`+q+`"`)
 	phone.sees("footer", "You are bob")
-	carol.goTo(link)
-	carol.sees("[role=alert]", "This link was used")
+	other.goTo(link)
+	other.sees("[role=alert]", "This link was used")
 	if res, _ := w.visitor(t).post("/inbox/enter/"+code, nil); res.StatusCode != 401 || len(res.Cookies()) != 0 {
 		t.Errorf("using a link again by hand: HTTP %d, %v", res.StatusCode, res.Cookies())
 	}
-	carol.goTo(w.base + "/inbox/enter/" + strings.Repeat("x", 43))
-	carol.sees("[role=alert]", "This link was used, or its time is over")
+	other.goTo(w.base + "/inbox/enter/" + strings.Repeat("x", 43))
+	other.sees("[role=alert]", "This link was used, or its time is over")
+
+	// Who has none but a program's token is let in by a link all the same, and answers what that program asks.
+	other.goTo(w.enter(t, "ada", false) + "?q=" + q)
+	other.click("#q-" + q + " button[value=yes]")
+	other.sees("[data-recent]", "ada agreed, and it ran")
 }

@@ -66,6 +66,9 @@ func (i *Inbox) visit(r *http.Request) (*visit, error) {
 	if l.Kind != ledger.Session {
 		return nil, ledger.ErrNoLogin
 	}
+	if l.Credential == "" { // by a link it is the person who came, not one of their programs
+		l.Roles = slices.DeleteFunc(l.Roles, func(r string) bool { return r == policy.RoleAgent })
+	}
 	return &visit{who: policy.Person{Name: l.Person, Roles: l.Roles, Local: l.Local, How: "inbox", Fresh: i.Now().Sub(l.Created) < freshFor},
 		secret: c.Value, until: l.Expires}, nil
 }
