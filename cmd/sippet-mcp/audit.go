@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sippet-ai/sippet-mcp/ledger"
+	"github.com/sippet-ai/sippet-mcp/policy"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
@@ -189,10 +190,12 @@ func what(r *ledger.Record) string {
 			return "about somebody who was erased"
 		case r.Phase == ledger.PhaseRefused && r.Why != "":
 			return schemas.Escape(r.Why, most)
+		case r.Inbox:
+			return "in the inbox: " + schemas.Escape(brief(r.Private), most)
 		}
 		return schemas.Escape(brief(r.Private), most)
 	case ledger.PhaseAnswered:
-		return r.State + by
+		return answerOf(r) + because(noteOf(r))
 	case ledger.PhaseSent:
 		return "on its way to Sippet"
 	case ledger.PhaseSettled:
@@ -216,6 +219,12 @@ func what(r *ledger.Record) string {
 		return fmt.Sprintf("%s of persons destroyed (%s)", count(int64(len(r.Subjects)), "key"), schemas.Escape(r.By, 80))
 	case ledger.PhasePruned:
 		return fmt.Sprintf("%s, up to %d, older than the retention removed", count(r.Count, "record"), r.Upto)
+	case ledger.PhaseLogin:
+		return loggedIn(r, by)
+	case ledger.PhaseLogout:
+		return "logged out of the inbox"
+	case ledger.PhaseTaken:
+		return "what was issued was shown once, to " + or(r.By, 60) + ", and destroyed"
 	case ledger.PhaseIssued:
 		return fmt.Sprintf("token %s for %s%s%s", schemas.Escape(r.Credential, 20), schemas.Escape(strings.Join(r.Roles, ", "), 80), by, because(r.Note))
 	case ledger.PhaseRevoked:
@@ -226,6 +235,47 @@ func what(r *ledger.Record) string {
 		return r.State + by + because(r.Note)
 	}
 	return schemas.Escape(r.Note, most)
+}
+
+// answerOf tells of an answer, or of a yes that came to nothing.
+func answerOf(r *ledger.Record) string {
+	who := schemas.Escape(r.By, 60)
+	switch {
+	case voided(r) && r.Private != nil && r.Private.Fault != nil:
+		return "the yes of " + who + " came to nothing: " + schemas.Escape(policy.FaultMessage(r.Private.Fault), 300)
+	case voided(r):
+		return "the yes of " + who + " came to nothing"
+	case r.By == "":
+		return r.State
+	case r.Quick:
+		return r.State + " by " + who + ", sooner than the card can be read"
+	}
+	return r.State + " by " + who
+}
+
+// noteOf is what was said to an answer; empty where nothing was, or where it went with somebody who was erased.
+func noteOf(r *ledger.Record) string {
+	if r.Private == nil {
+		return ""
+	}
+	return r.Private.Note
+}
+
+// voided reports whether a yes was not taken back by a person, but could not be used.
+func voided(r *ledger.Record) bool {
+	return r.Phase == ledger.PhaseAnswered && r.State == string(ledger.Revoked) && r.Outcome != "" && r.Outcome != schemas.Declined
+}
+
+func loggedIn(r *ledger.Record, by string) string {
+	switch {
+	case r.State != string(ledger.Session):
+		return "a link that logs in to the inbox once, made" + by
+	case r.Credential != "":
+		return "logged in to the inbox with token " + schemas.Escape(r.Credential, 20)
+	case r.Note == string(ledger.OpenCode):
+		return "logged in to the inbox with the browser that was opened"
+	}
+	return "logged in to the inbox with a link"
 }
 
 // brief is the card's sentence, else what was asked for.

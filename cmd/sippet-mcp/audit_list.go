@@ -25,7 +25,7 @@ type listOptions struct {
 
 var phases = []ledger.Phase{ledger.PhaseAsked, ledger.PhaseAnswered, ledger.PhasePrepared, ledger.PhaseSent, ledger.PhaseSettled, ledger.PhaseSwept,
 	ledger.PhaseResolved, ledger.PhaseRead, ledger.PhaseRefused, ledger.PhaseDropped, ledger.PhaseFrozen, ledger.PhaseResumed, ledger.PhaseErased, ledger.PhasePruned,
-	ledger.PhaseIssued, ledger.PhaseRevoked, ledger.PhaseRemoved}
+	ledger.PhaseLogin, ledger.PhaseLogout, ledger.PhaseTaken, ledger.PhaseIssued, ledger.PhaseRevoked, ledger.PhaseRemoved}
 
 func newAuditList(p *program) *cobra.Command {
 	o := &listOptions{}
@@ -35,7 +35,8 @@ func newAuditList(p *program) *cobra.Command {
 		Long: `List the records, the newest last. A call that a person agreed to leaves four:
 asked, answered, prepared (it is about to be sent), settled. The phases are
   ` + join(phases[:7]) + `,
-  ` + join(phases[7:]) + `
+  ` + join(phases[7:14]) + `,
+  ` + join(phases[14:]) + `
 
 The number in front, or the id, is for "audit show". In a pipe each record is
 one JSON object, as in the chain, with the people it concerns in the clear and

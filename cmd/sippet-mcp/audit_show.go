@@ -61,7 +61,8 @@ func oneArg(what string) cobra.PositionalArgs {
 	}
 }
 
-// matter is what is known of one call, or of one event that is no call.
+// matter is what is known of one call, or of one event that is no call. Note is what whoever answered said to it, Quick that
+// they did so sooner than the card can be read, and Cause why the call came to nothing.
 type matter struct {
 	ID   string `json:"id,omitempty"`
 	Kind string `json:"kind"` // intent, grant or record
@@ -80,6 +81,9 @@ type matter struct {
 	Repeats   string          `json:"repeats,omitempty"`
 	Answer    string          `json:"answer,omitempty"`
 	By        string          `json:"by,omitempty"`
+	Quick     bool            `json:"quick,omitempty"`
+	Note      string          `json:"note,omitempty"`
+	Cause     string          `json:"cause,omitempty"`
 	Outcome   schemas.Outcome `json:"outcome,omitempty"`
 	Status    int             `json:"status,omitempty"`
 	People    []string        `json:"people,omitempty"`
@@ -123,7 +127,7 @@ func findMatter(ctx context.Context, l *ledger.SQLite, id string) (*matter, erro
 	} else if !errors.Is(err, ledger.ErrNoIntent) {
 		return nil, err
 	} else if g, err = l.Grant(ctx, m.ID); err == nil {
-		m.Kind, m.State, m.Grant = "grant", string(g.State), m.ID
+		m.Kind, m.State, m.Grant = "grant", questionOf(&g, time.Now()).State, m.ID
 	} else if errors.Is(err, ledger.ErrNoGrant) {
 		return nil, fmt.Errorf("%q is no intent, grant or record that is known; see `sippet-mcp audit list`", schemas.Escape(id, 80))
 	}
@@ -179,8 +183,8 @@ func (m *matter) take(r *ledger.Record) {
 	if len(r.Rules) > 0 {
 		m.Rules = r.Rules
 	}
-	if r.Phase == ledger.PhaseAnswered {
-		m.Answer, m.By = r.State, r.By
+	if r.Phase == ledger.PhaseAnswered && !voided(r) { // else who agreed did so
+		m.Answer, m.By, m.Quick = r.State, r.By, r.Quick
 	}
 	if m.Kind != "intent" {
 		set((*string)(&m.Outcome), string(r.Outcome))
@@ -194,6 +198,8 @@ func (m *matter) take(r *ledger.Record) {
 		}
 	}
 	if s := r.Private; s != nil {
+		set(&m.Note, s.Note)
+		set(&m.Cause, policy.FaultMessage(s.Fault))
 		for _, f := range []struct {
 			to   *json.RawMessage
 			from json.RawMessage
@@ -262,9 +268,16 @@ func (m *matter) show(p *program) {
 	if m.Kind == "intent" {
 		line("grant", m.Grant)
 	}
-	if m.Answer != "" {
-		line("answer", m.Answer+" by "+m.By)
+	if answer := m.Answer; answer != "" {
+		if m.By != "" {
+			answer += " by " + m.By
+		}
+		if m.Quick {
+			answer += ", sooner than the card can be read"
+		}
+		line("answer", answer+because(m.Note))
 	}
+	line("cause", m.Cause)
 	line("repeats", m.Repeats)
 	line("people", strings.Join(m.People, ", "))
 	if e := m.Erased; e != nil {
@@ -281,9 +294,6 @@ func (m *matter) show(p *program) {
 	for i := range m.Records {
 		r := &m.Records[i].Record
 		s := what(r)
-		if m.Records[i].Erased {
-			s = "about somebody who was erased"
-		}
 		outcome := ""
 		if r.Outcome != "" {
 			outcome = paint(outcomeColour(r), string(r.Outcome)) + "  "

@@ -1,0 +1,169 @@
+package main
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sippet-ai/sippet-mcp/ledger"
+	"github.com/sippet-ai/sippet-mcp/schemas"
+)
+
+// answeredInInbox makes a state directory in whose inbox somebody logged in, in each way, and answered, in each way; what
+// others chose in it is hostile. It gives the questions by how they ended, and the secrets that were shown.
+func answeredInInbox(t *testing.T) (dir string, questions map[string]string, secrets []string) {
+	t.Helper()
+	dir = t.TempDir()
+	l, err := openLedger(t.Context(), dir, false, keeping{}, nil)
+	must(t, err)
+	ctx := t.Context()
+	secret, token, err := l.CreateToken(ctx, ledger.Token{Person: "ada", Roles: []string{"approver"}}, "root")
+	must(t, err)
+	in, _, err := l.Enter(ctx, token, time.Hour)
+	must(t, err)
+	must(t, l.Leave(ctx, in))
+	secrets = append(secrets, secret, in)
+	for _, kind := range []ledger.LoginKind{ledger.LinkCode, ledger.OpenCode} {
+		code, err := l.CreateLogin(ctx, ledger.Login{Kind: kind, Person: "root", Local: true, Expires: time.Now().Add(time.Hour)}, "root")
+		must(t, err)
+		session, _, err := l.Redeem(ctx, code, time.Hour)
+		must(t, err)
+		secrets = append(secrets, code, session)
+	}
+	questions = map[string]string{}
+	ask := func(name, action string, r ledger.Reply) ledger.Grant {
+		q := ledger.Grant{ID: ledger.NewID(), Principal: "bob (1)", Person: "bob", Inbox: true, Action: action, Hash: name, Policy: "v1", Needs: "approve",
+			Subjects: []string{somebody}, Payload: []byte(`{"action":"` + action + `"}`), Card: []byte(`{"sentence":"Let somebody in."}`), Expires: time.Now().Add(time.Hour)}
+		must(t, l.Ask(ctx, q))
+		must(t, l.Answer(ctx, q, r))
+		questions[name] = q.ID
+		return q
+	}
+	run := func(q ledger.Grant, class schemas.Class, end ledger.Settlement) {
+		in, err := l.Commit(ctx, ledger.Txn{Grant: q.ID, Call: ledger.Call{Principal: q.Principal, Action: q.Action, Class: class, Hash: q.Hash, Policy: q.Policy,
+			Decision: q.Needs, Subjects: q.Subjects, Payload: q.Payload}})
+		must(t, err)
+		end.Intent, end.Sent, end.Status = in.ID, true, 200
+		must(t, l.Settle(ctx, end))
+	}
+	const issue = "issue_operator_media_access"
+	ask("no", issue, ledger.Reply{State: ledger.Refused, By: "ada (inbox)", Note: "she asked us not to" + evil, Quick: true})
+	void := ask("void", issue, ledger.Reply{State: ledger.Granted, By: "ada (api)"})
+	must(t, l.Answer(ctx, void, ledger.Reply{State: ledger.Revoked, Outcome: schemas.LimitExceeded, Fault: []byte(`{"Outcome":"limit_exceeded","Message":"the budget is empty` + "\u202e" + `"}`)}))
+	back := ask("back", issue, ledger.Reply{State: ledger.Granted, By: "ada (inbox)"})
+	must(t, l.Answer(ctx, back, ledger.Reply{State: ledger.Revoked, By: "cyd (inbox)", Outcome: schemas.Declined, Fault: []byte(`{"Outcome":"declined","Message":"cyd took it back; nothing ran"}`)}))
+	ask("unused", issue, ledger.Reply{State: ledger.Granted, By: "ada (terminal)", Until: time.Now()})
+	yes := ask("yes", issue, ledger.Reply{State: ledger.Granted, By: "ada (inbox)"})
+	run(yes, schemas.Credential, ledger.Settlement{State: ledger.Succeeded, Outcome: schemas.Done, Handover: []byte(`{"token":"issued-0123456789"}`), Until: time.Now().Add(time.Hour)})
+	_, err = l.Take(ctx, yes.ID, "ada (inbox)")
+	must(t, err)
+	secrets = append(secrets, "issued-0123456789")
+	failed := ask("failed", "update_contact", ledger.Reply{State: ledger.Granted, By: "ada (inbox)"})
+	run(failed, schemas.Write, ledger.Settlement{State: ledger.Failed, Outcome: schemas.UpstreamError, Fault: []byte(`{"Outcome":"upstream_error","Message":"Sippet says no"}`)})
+	must(t, l.Close())
+	return dir, questions, secrets
+}
+
+// The list and the showing say in words who logged in, who said what, and what came of it.
+func TestAuditOfTheInbox(t *testing.T) {
+	dir, q, secrets := answeredInInbox(t)
+	for _, c := range []struct {
+		args []string
+		want []string
+		not  string
+	}{
+		{args: []string{"audit", "list", "--phase", "login"}, want: []string{"logged in to the inbox with token ", "a link that logs in to the inbox once, made by root",
+			"logged in to the inbox with a link", "logged in to the inbox with the browser that was opened"}},
+		{args: []string{"audit", "list", "--phase", "logout"}, want: []string{"ada", "logged out of the inbox"}},
+		{args: []string{"audit", "list", "--phase", "taken"}, want: []string{q["yes"], "what was issued was shown once, to ada (inbox), and destroyed"}},
+		{args: []string{"audit", "list", "--phase", "asked"}, want: []string{"in the inbox: Let somebody in."}},
+		{args: []string{"audit", "list", "--phase", "answered"}, want: []string{"denied by ada (inbox), sooner than the card can be read (she asked us not to", "granted by ada (api)\n",
+			"the yes of ada (api) came to nothing: the budget is empty\\u{202e}", "\x1b[31mlimit_exceeded", "revoked by cyd (inbox)"}},
+		{args: []string{"audit", "show", q["no"]}, want: []string{"issue_operator_media_access: denied", "answer     denied by ada (inbox), sooner than the card can be read (she asked us not to"}, not: "cause"},
+		{args: []string{"audit", "show", q["void"]}, want: []string{"issue_operator_media_access: revoked", "answer     granted by ada (api)\n", "cause      the budget is empty", "outcome    limit_exceeded"}},
+		{args: []string{"audit", "show", q["back"]}, want: []string{"answer     revoked by cyd (inbox)\n", "cause      cyd took it back; nothing ran"}},
+		{args: []string{"audit", "show", q["yes"]}, want: []string{"issue_operator_media_access: spent", "answer     granted by ada (inbox)\n", "outcome    done", "settled", "shown once, to ada (inbox)"}},
+		{args: []string{"audit", "show", q["failed"]}, want: []string{"update_contact: spent", "answer     granted by ada (inbox)\n", "cause      Sippet says no", "outcome    upstream_error"}},
+		{args: []string{"audit", "show", q["unused"]}, want: []string{"issue_operator_media_access: expired", "answer     granted by ada (terminal)\n"}},
+		{args: []string{"audit", "list", "--help"}, want: []string{"login, logout, taken"}},
+		{args: []string{"audit", "verify"}, want: []string{"Everything is as it was written"}},
+		{args: []string{"audit", "export"}, want: []string{`"phase":"taken"`, `"quick":true`, `"phase":"logout"`}},
+	} {
+		t.Run(strings.Join(c.args[:min(4, len(c.args))], " "), func(t *testing.T) {
+			code, out, errs := at(t, t.Context(), &someone{}, dir, c.args...)
+			if code != 0 {
+				t.Errorf("exit code %d: %s", code, errs)
+			}
+			for _, w := range c.want {
+				if !strings.Contains(out, w) {
+					t.Errorf("no %q in\n%s", w, out)
+				}
+			}
+			if c.not != "" && strings.Contains(out, c.not) {
+				t.Errorf("%q is in\n%s", c.not, out)
+			}
+			for _, bad := range append(secrets, "\x1b]", "\x1b[2J", "\x07", "\u202e", "\u009b", "\u2028") {
+				if strings.Contains(out+errs, bad) {
+					t.Errorf("%q is in\n%q", bad, out+errs)
+				}
+			}
+		})
+	}
+}
+
+// A pipe gets the same as fields.
+func TestAuditOfTheInboxInAPipe(t *testing.T) {
+	dir, q, secrets := answeredInInbox(t)
+	show := func(id string) (m matter) {
+		t.Helper()
+		code, out, errs := at(t, t.Context(), nil, dir, "audit", "show", id)
+		if err := json.Unmarshal([]byte(out), &m); code != 0 || err != nil {
+			t.Fatalf("%d: %v %s", code, err, errs)
+		}
+		return m
+	}
+	if m := show(q["no"]); m.State != "denied" || m.Answer != "denied" || m.By != "ada (inbox)" || !m.Quick || !strings.HasPrefix(m.Note, "she asked us not to") || m.Cause != "" ||
+		m.Records[0].Person != "bob" || !m.Records[0].Inbox {
+		t.Errorf("%+v", m)
+	}
+	if m := show(q["void"]); m.State != "revoked" || m.Answer != "granted" || m.By != "ada (api)" || m.Quick || m.Outcome != "limit_exceeded" || !strings.HasPrefix(m.Cause, "the budget is empty") {
+		t.Errorf("%+v", m)
+	}
+	if m := show(q["yes"]); m.State != "spent" || m.Answer != "granted" || m.Outcome != "done" || len(m.Records) != 5 {
+		t.Errorf("%+v", m)
+	}
+	if m := show(q["failed"]); m.State != "spent" || m.Answer != "granted" || m.Outcome != "upstream_error" || m.Cause != "Sippet says no" {
+		t.Errorf("%+v", m)
+	}
+	if m := show(q["unused"]); m.State != "expired" || m.Answer != "granted" || m.By != "ada (terminal)" {
+		t.Errorf("%+v", m)
+	}
+	code, out, errs := at(t, t.Context(), nil, dir, "audit", "list", "--limit", "0")
+	if code != 0 {
+		t.Fatal(errs)
+	}
+	for _, s := range secrets {
+		if strings.Contains(out, s) {
+			t.Errorf("%q is in the list", s)
+		}
+	}
+	for phase, n := range map[ledger.Phase]int{ledger.PhaseLogin: 4, ledger.PhaseLogout: 1, ledger.PhaseTaken: 1, ledger.PhaseAsked: 6, ledger.PhaseAnswered: 8} {
+		if got := strings.Count(out, `"phase":"`+string(phase)+`"`); got != n {
+			t.Errorf("%d records of %s, want %d", got, phase, n)
+		}
+	}
+	// What was said goes with whom it was about; that and by whom something was said stays.
+	if code, _, errs := at(t, t.Context(), nil, dir, "audit", "erase", strings.TrimPrefix(somebody, "contact:"), "--yes"); code != 0 {
+		t.Fatal(errs)
+	}
+	if m := show(q["no"]); m.Note != "" || m.Answer != "denied" || m.By != "ada (inbox)" || m.Erased == nil {
+		t.Errorf("%+v", m)
+	}
+	if code, out, errs := at(t, t.Context(), &someone{}, dir, "audit", "show", q["no"]); code != 0 || strings.Contains(out, "she asked us") || strings.Count(out, "denied by ada (inbox)") != 2 {
+		t.Errorf("%d: %s%s", code, out, errs)
+	}
+	if code, out, _ := at(t, t.Context(), nil, dir, "audit", "verify"); code != 0 || !strings.Contains(out, `"ok":true`) {
+		t.Errorf("%d: %s", code, out)
+	}
+}
