@@ -102,8 +102,8 @@ func TestBrowserFresh(t *testing.T) {
 	// The page lies open until the login is not fresh any more. The button does nothing then, and becomes a way to log in.
 	clock.add(2 * time.Minute)
 	b.click("button[value=yes]")
-	b.sees("[data-told]:not([hidden])", "prove again who you are")
 	b.until("the way to log in again", `document.querySelector("a.yes") && !document.querySelector("button[value=yes]")`)
+	b.sees("[data-told]:not([hidden])", "prove again who you are")
 	w.untouched(t, "with an old login", q)
 	stamp := old.stampsOn("/inbox")[q.ID]
 	if res, text := old.post("/inbox/answer", url.Values{"line": {stamp}, "answer": {"yes"}}); res.StatusCode != 409 || !strings.Contains(text, "prove again who you are") {
