@@ -16,7 +16,6 @@ type ending struct {
 	mu      sync.Mutex
 	running bool
 	by      string
-	began   time.Time
 	calls   []endedCall
 	fault   string
 }
@@ -155,7 +154,7 @@ func (i *Inbox) hangUp(ctx context.Context, who policy.Person) *schemas.Error {
 	if e.running {
 		return nil
 	}
-	*e = ending{running: true, by: who.Name, began: i.Now()}
+	e.running, e.by, e.calls, e.fault = true, who.Name, nil, ""
 	go i.hangUpAll(who)
 	return nil
 }

@@ -1,0 +1,189 @@
+package inbox_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sippet-ai/sippet-mcp/rpc/rpctest"
+)
+
+// switchboard has live calls upstream, until they are ended.
+type switchboard struct {
+	mu    sync.Mutex
+	live  []string
+	ended []string
+}
+
+func (s *switchboard) connect(up *rpctest.Server) {
+	up.On(rpctest.Run, "list_calls", func(rpctest.Request) rpctest.Answer {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		rows := []string{}
+		for n, c := range s.live {
+			rows = append(rows, fmt.Sprintf(`{"callUuid":%q,"toNumber":"+44207946012%d"}`, c, n))
+		}
+		return rpctest.Answer{Body: `{"success":true,"data":[` + strings.Join(rows, ",") + `]}`}
+	})
+	up.On(rpctest.Run, "list_bulk_outbound_call_entries", rpctest.OK(`{"results":[],"hasMore":false,"type":"keyset"}`))
+	up.On(rpctest.Run, "end_call", func(r rpctest.Request) rpctest.Answer {
+		var body struct{ Input struct{ CallUUID string } }
+		_ = json.Unmarshal(r.Body, &body)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.ended = append(s.ended, body.Input.CallUUID)
+		s.live = slices.DeleteFunc(s.live, func(c string) bool { return c == body.Input.CallUUID })
+		return rpctest.Answer{Body: `{"success":true,"data":{}}`}
+	})
+}
+
+// TestBrowserStop: an admin stops everything in the browser. Other pages show it by themselves, what waited is void and
+// counted, calls are refused; then the live calls are ended; then it goes on.
+func TestBrowserStop(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{wait: time.Minute})
+	board := &switchboard{live: []string{"call-1", "call-2"}}
+	board.connect(w.up)
+	b := newBrowser(t).strict(w)
+	other := b.another().strict(w)
+	agent, bob, grace := w.token(t, "ada", "agent"), w.token(t, "bob", "approver"), w.token(t, "grace", "admin")
+	waits := w.later(t, agent, "start_outbound_call", ringing(1))
+	hangs := w.later(t, agent, "end_call", `{"input":{"callUuid":"call-9"}}`)
+	w.asked(t, 2)
+	other.login(w, bob)
+	other.cards(2)
+	live := other.stays()
+	b.login(w, grace)
+	b.click(`a[href="/inbox/stop"]`)
+	b.sees("h1", "Stop everything")
+	if got := eval[[]string](b, `[...document.querySelectorAll(".live li")].map(l => l.innerText)`); !slices.Equal(got, []string{"+442079460120", "+442079460121"}) {
+		t.Errorf("live calls %q", got)
+	}
+	b.sees("main", "They can be ended here once everything is stopped.")
+	if b.count(`form[action="/inbox/end-calls"]`) != 0 {
+		t.Error("they can be ended before")
+	}
+	admin := w.loggedIn(t, grace)
+	command := admin.stampsOn("/inbox/stop")["command"]
+	if res, text := admin.post("/inbox/end-calls", url.Values{"stamp": {command}}); res.StatusCode != http.StatusConflict || !strings.Contains(text, "stop everything first") {
+		t.Errorf("ending calls without a stop: HTTP %d: %s", res.StatusCode, text)
+	}
+
+	b.write("input[name=note]", "the wrong <i>list</i>")
+	b.click("button.red")
+	b.sees("h1", "Everything is stopped")
+	b.sees(".halting", "2 questions or unused yeses became void")
+	b.sees(".halting", "“the wrong <i>list</i>”")
+	other.sees(".strip.stopped", "Everything is stopped by grace (inbox)")
+	other.sees(".strip.stopped", "“the wrong <i>list</i>”")
+	other.cards(0)
+	other.until("a title without a number", `document.title == "Inbox · Sippet"`)
+	if other.count(".strip a") != 0 {
+		t.Error("an approver is led to the red button")
+	}
+	for _, call := range []<-chan answer{waits, hangs} {
+		if a := get(t, call); a.Outcome != "denied" && a.Outcome != "frozen" || a.Ran != false {
+			t.Errorf("what waited: %s", a.frame)
+		}
+	}
+	if a := w.call(t, agent, "start_outbound_call", ringing(2)); a.Outcome != "frozen" || !strings.Contains(a.frame, "grace") {
+		t.Errorf("%s", a.frame)
+	}
+	if a := w.call(t, agent, "list_contacts", `{}`); a.Outcome != "done" {
+		t.Errorf("reading goes on: %s", a.frame)
+	}
+
+	b.click(`form[action="/inbox/end-calls"] button`)
+	b.sees("main", "Being ended since grace said so")
+	ended := `[...document.querySelectorAll(".live li .good")].length == 2 && !document.querySelector("main").innerText.includes("Being ended")`
+	for end := time.Now().Add(30 * time.Second); !eval[bool](b, ended); time.Sleep(100 * time.Millisecond) {
+		b.goTo(w.base + "/inbox/stop")
+		if time.Now().After(end) {
+			b.shot("failed")
+			t.Fatalf("the calls were not ended: %s", b.text("main"))
+		}
+	}
+	b.sees("main", "None.")
+	board.mu.Lock()
+	if slices.Sort(board.ended); !slices.Equal(board.ended, []string{"call-1", "call-2"}) {
+		t.Errorf("ended %q", board.ended)
+	}
+	board.mu.Unlock()
+
+	b.click(`form[action="/inbox/resume"] button`)
+	b.sees("h1", "Stop everything")
+	other.until("that the banner goes", `!document.querySelector(".strip.stopped")`)
+	other.cards(0) // what became void stays so
+	again := w.later(t, agent, "start_outbound_call", ringing(1))
+	other.cards(1)
+	other.click("button[value=yes]")
+	if a := get(t, again); a.Outcome != "done" {
+		t.Errorf("after resuming: %s", a.frame)
+	}
+	live()
+}
+
+// TestBrowserNoAdmin: whoever is no admin has no red button, and cannot press it past the page.
+func TestBrowserNoAdmin(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{wait: 1})
+	b := newBrowser(t).strict(w)
+	bob, grace := w.token(t, "bob", "approver"), w.token(t, "grace", "approver", "admin")
+	w.call(t, w.token(t, "ada", "agent"), "start_outbound_call", ring)
+	b.login(w, bob)
+	b.cards(1)
+	if n := b.count(`a[href="/inbox/stop"], .halt, .red`); n != 0 {
+		t.Errorf("%d ways to the red button", n)
+	}
+	b.goTo(w.base + "/inbox/stop")
+	b.sees("h1", "Not yours to stop")
+	if b.count("main form") != 0 {
+		t.Error("there is a form")
+	}
+	v, admin := w.loggedIn(t, bob), w.loggedIn(t, grace)
+	theirs := admin.stampsOn("/inbox/stop")["command"]
+	frozen := func(want bool) {
+		t.Helper()
+		if f, err := w.ledger.Frozen(t.Context()); err != nil || (f != nil) != want {
+			t.Fatalf("frozen: %+v, %v", f, err)
+		}
+	}
+	refused := func(paths ...string) {
+		t.Helper()
+		for _, path := range paths {
+			for _, stamp := range []string{"", theirs, v.stampsOn("/inbox")["logout"]} {
+				if res, _ := v.post("/inbox/"+path, url.Values{"stamp": {stamp}}); res.StatusCode != http.StatusForbidden {
+					t.Errorf("%s: HTTP %d", path, res.StatusCode)
+				}
+			}
+			if path == "end-calls" {
+				continue
+			}
+			for _, by := range []string{"", bob} {
+				if res, text := v.json("POST", "/"+path, by, `{}`); res.StatusCode != http.StatusConflict || !strings.Contains(text, "only somebody with the role admin") {
+					t.Errorf("%s over the API: HTTP %d: %s", path, res.StatusCode, text)
+				}
+			}
+		}
+	}
+	refused("stop", "resume", "end-calls")
+	if res, text := v.json("POST", "/stop", bob, `{"endCalls":true}`); res.StatusCode != http.StatusConflict {
+		t.Errorf("HTTP %d: %s", res.StatusCode, text)
+	}
+	frozen(false)
+	if res, _ := admin.post("/inbox/stop", url.Values{"stamp": {theirs}}); res.StatusCode != http.StatusSeeOther {
+		t.Fatalf("the admin's own: HTTP %d", res.StatusCode)
+	}
+	frozen(true)
+	refused("stop", "resume", "end-calls")
+	frozen(true)
+	if n := w.ran("end_call"); n != 0 {
+		t.Errorf("%d calls were ended", n)
+	}
+}
