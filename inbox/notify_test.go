@@ -206,7 +206,7 @@ func TestNotices(t *testing.T) {
 	p = w.ask(t, time.Hour)
 	s.await(3)
 	w.answer(t, p.Grant, ledger.Reply{State: ledger.Granted, By: "ada (inbox)"})
-	time.Sleep(400 * time.Millisecond)
+	time.Sleep(1500 * time.Millisecond) // longer than anybody takes to look
 	if n := len(s.got()); n != 3 {
 		t.Errorf("a yes that nobody used yet was told: %s", s.got()[n-1])
 	}
