@@ -215,7 +215,7 @@ func (i *Inbox) frozen(r *http.Request) (*frozenView, error) {
 	if err != nil || f == nil {
 		return nil, err
 	}
-	n, err := i.voided(r.Context())
+	n, err := i.voided(r.Context(), f)
 	return &frozenView{By: f.By, Since: f.At, Note: f.Note, Voided: n}, err
 }
 

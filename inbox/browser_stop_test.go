@@ -87,6 +87,11 @@ func TestBrowserStop(t *testing.T) {
 	if other.count(".strip a") != 0 {
 		t.Error("an approver is led to the red button")
 	}
+	if res, text := admin.json("POST", "/stop", "", `{"note":"once more"}`); res.StatusCode != http.StatusOK || !strings.Contains(text, `"voided":2`) {
+		t.Errorf("stopping once more: HTTP %d: %s", res.StatusCode, text)
+	}
+	b.goTo(w.base + "/inbox/stop")
+	b.sees(".halting", "2 questions or unused yeses became void")
 	for _, call := range []<-chan answer{waits, hangs} {
 		if a := get(t, call); a.Outcome != "denied" && a.Outcome != "frozen" || a.Ran != false {
 			t.Errorf("what waited: %s", a.frame)

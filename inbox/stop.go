@@ -63,7 +63,7 @@ func (i *Inbox) stopPage(w http.ResponseWriter, r *http.Request, v *visit) {
 	view := stopView{frame: i.frame(v, "Stop everything"), Ending: i.ending.view(), Do: i.stamps.make(v.secret, "command", i.Now())}
 	var err error
 	if view.Frozen, err = i.Ledger.Frozen(r.Context()); err == nil && view.Frozen != nil {
-		view.Voided, err = i.voided(r.Context())
+		view.Voided, err = i.voided(r.Context(), view.Frozen)
 	}
 	if err != nil {
 		i.trouble(w, r, err)
@@ -76,13 +76,13 @@ func (i *Inbox) stopPage(w http.ResponseWriter, r *http.Request, v *visit) {
 	i.render(w, r, http.StatusOK, "stop", view)
 }
 
-// voided is how many questions and yeses the last stop took back.
-func (i *Inbox) voided(ctx context.Context) (int64, error) {
-	last, err := i.Ledger.Records(ctx, ledger.Filter{Phase: ledger.PhaseFrozen, Limit: 1, Last: true})
-	if err != nil || len(last) == 0 {
-		return 0, err
+// voided is how many questions and yeses the stop that holds took back. Whoever stops once more takes back nothing.
+func (i *Inbox) voided(ctx context.Context, f *ledger.Frozen) (n int64, err error) {
+	stops, err := i.Ledger.Records(ctx, ledger.Filter{Phase: ledger.PhaseFrozen, Since: f.At})
+	for _, s := range stops {
+		n += s.Count
 	}
-	return last[0].Count, nil
+	return n, err
 }
 
 // live lists the live outbound calls of all organisations.
