@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"os"
 	"os/signal"
@@ -29,7 +30,11 @@ whom, what it replaces, who asks and why; yes or no. "sippet-mcp http" serves it
 port of this machine that stays the same for a state directory.
 
 Nobody sees it without logging in: with the token of an approver or an admin
-("sippet-mcp tokens create"), or with a link of "sippet-mcp inbox login".`,
+("sippet-mcp tokens create"), or with a link of "sippet-mcp inbox login".
+
+With SIPPET_NOTIFY_URL and SIPPET_NOTIFY_SECRET in the environment, whatever serves
+an AI also tells a program of yours, by a signed POST to that address, that
+something is asked and that it has ended; it names nobody.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
@@ -80,7 +85,7 @@ A phone reaches a server beyond this machine by its name: give it with --url.`,
 
 func runInboxLogin(ctx context.Context, p *program, o *loginOptions, person string) error {
 	return o.with(ctx, p, func(l *ledger.SQLite) error {
-		base, err := o.base(l)
+		base, err := o.base(ctx, p, l)
 		if err != nil {
 			return err
 		}
@@ -112,13 +117,13 @@ func runInboxLogin(ctx context.Context, p *program, o *loginOptions, person stri
 }
 
 // base is where the inbox of the ledger is served.
-func (o *loginOptions) base(l *ledger.SQLite) (string, error) {
+func (o *loginOptions) base(ctx context.Context, p *program, l *ledger.SQLite) (string, error) {
 	if o.url != "" {
 		u, err := url.Parse(strings.TrimSuffix(strings.TrimSuffix(o.url, "/"), inbox.Path))
-		if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.Path != "" && u.Path != "/" {
+		if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || u.User != nil || u.Path != "" && u.Path != "/" || u.RawQuery+u.Fragment != "" {
 			return "", fmt.Errorf("--url: %q is no address of a server: give one such as https://mcp.example.com", schemas.Escape(o.url, 80))
 		}
-		if u.Scheme == "http" && !strings.HasPrefix(u.Host, "127.") && !strings.HasPrefix(u.Host, "localhost") && !strings.HasPrefix(u.Host, "[::1]") {
+		if u.Scheme == "http" && !onThisMachine(u.Hostname()) {
 			return "", errors.New("--url: beyond this machine the inbox is reached by https only: whoever is between could read the code")
 		}
 		return u.Scheme + "://" + u.Host, nil
@@ -127,7 +132,19 @@ func (o *loginOptions) base(l *ledger.SQLite) (string, error) {
 	if err != nil {
 		return "", errors.New("no inbox was served on this machine yet: it opens by itself when something is asked, `sippet-mcp inbox serve` serves it now, and a server's is named by --url")
 	}
-	return "http://" + strings.TrimSpace(string(fixed)), nil
+	base := "http://" + strings.TrimSpace(string(fixed))
+	switch _, err := askWhose(ctx, l, base); {
+	case errors.Is(err, errNotOurs):
+		return "", fmt.Errorf("another program is at %s now, and must not be given a code: `sippet-mcp inbox serve%s` serves the inbox elsewhere", base, o.same())
+	case err != nil:
+		fmt.Fprintf(p.err, "nobody serves the inbox now: it opens by itself when something is asked, and `sippet-mcp inbox serve%s` serves it\n", o.same())
+	}
+	return base, nil
+}
+
+func onThisMachine(host string) bool {
+	ip := net.ParseIP(host)
+	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
 }
 
 func hasToken(ctx context.Context, l *ledger.SQLite, person, same string) error {

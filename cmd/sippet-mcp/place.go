@@ -171,10 +171,12 @@ func (l *place) run(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
-			return
 		case <-l.needed:
 			wanted = true
 		case <-again.C:
+		}
+		if ctx.Err() != nil {
+			return
 		}
 		if !wanted { // but others may have asked, and ended
 			now, err := l.ledger.Version(ctx)
@@ -286,7 +288,10 @@ func (l *place) pages() (int, error) {
 	return askWhose(context.Background(), l.ledger, *l.public.Load())
 }
 
-// askWhose asks the inbox at an address to prove whose it is, and how many pages look at it.
+var errNotOurs = errors.New("it is not the inbox of this state directory")
+
+// askWhose asks the inbox at an address to prove whose it is, and how many pages look at it. Its error is errNotOurs where
+// somebody else answers.
 func askWhose(ctx context.Context, led ledger.Ledger, base string) (pages int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
@@ -304,7 +309,7 @@ func askWhose(ctx context.Context, led ledger.Ledger, base string) (pages int, e
 	defer res.Body.Close()
 	var w inbox.Whose
 	if err := json.NewDecoder(io.LimitReader(res.Body, 1000)).Decode(&w); err != nil || w.Proof != inbox.Proof(led, nonce) {
-		return 0, errors.New("it is not the inbox of this state directory")
+		return 0, errNotOurs
 	}
 	return w.Pages, nil
 }

@@ -19,7 +19,8 @@ func TestMain(m *testing.M) {
 
 // The program's behaviour, as a person at a shell sees it. $LIVE is a stand-in
 // for Sippet that answers every action with one row and writes down the
-// actions that it ran in $WORK/ran; $FREE is an address at which nobody listens.
+// actions that it ran in $WORK/ran. The file free holds an address at which nobody listens, and
+// until.sh waits for what a program in the background writes.
 func TestScripts(t *testing.T) {
 	if _, err := exec.LookPath("curl"); err != nil && os.Getenv("CI") != "" {
 		t.Fatal("curl is missing, and in CI the scripts that need it must run")
@@ -38,7 +39,11 @@ func TestScripts(t *testing.T) {
 				return err
 			}
 			e.Setenv("LIVE", live.URL)
-			e.Setenv("FREE", free)
+			for name, text := range map[string]string{"free": free + "\n", "until.sh": untilScript} {
+				if err := os.WriteFile(filepath.Join(e.WorkDir, name), []byte(text), 0o600); err != nil {
+					return err
+				}
+			}
 			e.Setenv("SIPPET_NO_BROWSER", "true") // or it would open one on the machine of whoever runs this
 			e.Setenv("PAGE", page)
 			e.Setenv("HOME", e.WorkDir)
@@ -48,6 +53,15 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 	})
 }
+
+const untilScript = `# until.sh FILE TEXT: waits until the file has the text.
+for i in $(seq 200); do
+	grep -q -e "$2" "$1" 2>/dev/null && exit
+	sleep 0.1
+done
+cat "$1"
+exit 1
+`
 
 func standIn(ran string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
