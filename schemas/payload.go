@@ -76,6 +76,10 @@ func (a *Action) Check(raw []byte, l Limits) (*Payload, error) {
 	p.Reason, _ = args["reason"].(string)
 	delete(args, "reason")
 	a.fill(p, args, l)
+	if fields, ok := args["fields"].([]any); ok && len(fields) == 0 { // which Sippet, and Restore, would refuse
+		f.add("fields", "none of the default ones is left for this caller: name others")
+		return nil, &Error{Outcome: InvalidArguments, Message: "the arguments do not fit " + a.Name, Details: f.list, Next: a.hint()}
+	}
 	args["action"] = a.Name
 	p.Args = args
 	p.Body = encode(args)

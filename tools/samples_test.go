@@ -60,8 +60,14 @@ func TestSamplesFitTheirActions(t *testing.T) {
 		t.Errorf("%d actions, not 52", n)
 	}
 	for _, a := range schemas.Actions() {
-		if _, err := a.Check([]byte(sample(a)), schemas.Limits{Now: noon}); err != nil {
+		p, err := a.Check([]byte(sample(a)), schemas.Limits{Now: noon, Rows: 10})
+		if err != nil {
 			t.Errorf("%s: %v", a.Name, err)
+			continue
+		}
+		// What is sealed for the inbox comes back as the very same bytes.
+		if back, err := schemas.Restore(p.Body); err != nil || string(back.Body) != string(p.Body) || back.Hash() != p.Hash() {
+			t.Errorf("%s does not come back: %v", p.Body, err)
 		}
 	}
 }

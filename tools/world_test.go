@@ -34,6 +34,8 @@ type world struct {
 	runner *tools.Runner
 	server *tools.Server
 	log    *lockedBuffer
+	watch  *policy.Watch // nil where there is no inbox, like desk
+	desk   *policy.Desk
 }
 
 // setup says how a world differs from the usual one. Zero values mean the program's defaults.
@@ -49,6 +51,8 @@ type setup struct {
 	ledger      ledger.Ledger // nil: a new one
 	window      time.Duration // within which the same call is not repeated; 0: the ledger's own
 	up          *rpctest.Server
+	inbox       time.Duration // how long a call waits for the inbox; 0: there is none
+	idle        bool          // nothing runs what is agreed to there
 }
 
 var noon = time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
@@ -124,10 +128,35 @@ func newWorld(t testing.TB, s setup) *world {
 		Command: func(action string, args []byte, _ bool) string {
 			return "sippet-mcp call " + action + " '" + string(args) + "'"
 		}}
+	if s.inbox > 0 {
+		w.withInbox(t, s)
+	}
 	if w.server, err = tools.NewServer(tools.Options{Version: "v0", Runner: w.runner, Select: s.selection, Log: log}); err != nil {
 		t.Fatal(err)
 	}
 	return w
+}
+
+// withInbox gives the world an inbox, and an executor of what is agreed to there.
+func (w *world) withInbox(t testing.TB, s setup) {
+	w.watch = &policy.Watch{Ledger: s.ledger, Log: w.gate.Log}
+	w.desk = &policy.Desk{Ledger: s.ledger, Watch: w.watch, Now: s.now}
+	w.gate.Inbox = true
+	w.runner.Inbox = &tools.Inbox{Watch: w.watch, Wait: s.inbox, Link: func(id string) string { return "http://127.0.0.1/inbox/q/" + id },
+		Asked: func(policy.Caller, *policy.Pending) {}}
+	if s.idle {
+		return
+	}
+	e := &policy.Executor{Ledger: s.ledger, Watch: w.watch, Log: w.gate.Log, Whose: w.whose}
+	ctx, cancel := context.WithCancel(context.Background())
+	var done sync.WaitGroup
+	done.Go(func() { e.Run(ctx) })
+	t.Cleanup(func() { cancel(); done.Wait() })
+}
+
+// whose is the gate and the caller of a question: they are what they said they are.
+func (w *world) whose(_ context.Context, q ledger.Grant) (*policy.Gate, policy.Caller, error) {
+	return w.gate, policy.Caller{Principal: q.Principal, Credential: q.Credential, ID: q.Person, Person: q.Person, Client: q.Client}, nil
 }
 
 func writeFile(t testing.TB, path, text string) {
@@ -162,6 +191,7 @@ var ada = tools.Caller{Caller: policy.Caller{Principal: "ada"}, Interactive: tru
 
 // httpPeer is an MCP client over HTTP.
 func (w *world) httpPeer(t testing.TB, modern bool) *peer {
+	t.Helper()
 	return overHTTP(t, w.listen(t, ada), modern)
 }
 
@@ -174,11 +204,16 @@ func overHTTP(t testing.TB, url string, modern bool) *peer {
 // stdioPeer is an MCP client over pipes. There can be one at a time in a process.
 func (w *world) stdioPeer(t testing.TB, modern bool) *peer {
 	t.Helper()
+	return w.overStdio(t, ada, modern)
+}
+
+func (w *world) overStdio(t testing.TB, c tools.Caller, modern bool) *peer {
+	t.Helper()
 	inR, inW := io.Pipe()
 	outR, outW := io.Pipe()
 	served := make(chan error, 1)
 	go func() {
-		err := serve.Stdio(context.Background(), w.server, ada, inR, outW, slog.New(slog.NewTextHandler(w.log, nil)))
+		err := serve.Stdio(context.Background(), w.server, c, inR, outW, slog.New(slog.NewTextHandler(w.log, nil)))
 		outW.Close()
 		served <- err
 	}()
