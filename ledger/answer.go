@@ -12,7 +12,7 @@ import (
 type Reply struct {
 	// State is Granted, Refused or Revoked.
 	State State
-	// By is who answers, and how, such as `ada (inbox)`. Empty where nobody did; who answered before stays then.
+	// By is who answers, and how, such as `ada (inbox)`. Empty where nobody did; who answered before, and how soon, stays then.
 	By string
 	// Note is what they say to it, for whoever asked. It is sealed, because it may tell of a person.
 	Note string
@@ -53,7 +53,7 @@ func (s *SQLite) Answer(ctx context.Context, want Grant, reply Reply) error {
 
 func (t *tx) answer(g *grantRow, reply *Reply) error {
 	if reply.By == "" {
-		reply.By = g.by
+		reply.By, reply.Quick = g.by, g.quick
 	}
 	r := &Record{Phase: PhaseAnswered, Grant: g.id, Principal: g.principal, Credential: g.credential, Upstream: g.upstream, Action: g.action,
 		Print: g.print, Policy: g.policy, State: string(reply.State), By: reply.By, Quick: reply.Quick, Outcome: reply.Outcome}

@@ -274,7 +274,12 @@ func runApprove(ctx context.Context, p *program, o *answererOptions, id string) 
 			return errors.New(why.Message)
 		}
 		one := questionOf(&q, time.Now())
-		if one.Card == nil {
+		switch {
+		case one.State != string(ledger.Waiting) && one.By != "":
+			return fmt.Errorf("it does not wait any more: it is %s, by %s", one.State, or(one.By, 80))
+		case one.State != string(ledger.Waiting):
+			return errors.New("it does not wait any more: it is " + one.State)
+		case one.Card == nil:
 			return errors.New("what this was about is gone, with somebody whose data was erased; it can only be refused")
 		}
 		if err := tty.Flush(); err != nil {

@@ -274,3 +274,16 @@ func (w *world) fix(t *testing.T) string {
 	}
 	return addr
 }
+
+// mute is a client over stdio that can ask its person nothing.
+func (w *world) mute(t *testing.T, args ...string) *legacy {
+	t.Helper()
+	p := w.start(t, nil, append([]string{"stdio", "--approval-wait", "0s"}, args...)...)
+	c := &legacy{w: &crashWorld{t: t}, in: p.in, waiting: map[string]chan *reply{}}
+	go c.read(p.out)
+	if _, err := c.request("initialize", `{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"test","version":"1"}}`); err != nil {
+		t.Fatal(err)
+	}
+	c.write(`{"jsonrpc":"2.0","method":"notifications/initialized"}`)
+	return c
+}

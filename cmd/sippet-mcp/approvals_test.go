@@ -1,0 +1,279 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sippet-ai/sippet-mcp/rpc/rpctest"
+)
+
+// tokenFile keeps a token as people do.
+func tokenFile(t *testing.T, secret string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "token")
+	must(t, os.WriteFile(file, []byte(secret+"\n"), 0o600))
+	return file
+}
+
+const bulk = `{"input":{"groupId":"0e6f1a52-4f0e-4a3b-9a87-1b6f0a0c9d11","contactLimit":12},"reason":"the winter campaign"}`
+
+// Somebody at a terminal sees the card and types a yes, or the number of people; what comes of it is said, and the exit code is 0 only where it ran.
+func TestApproveOnATerminal(t *testing.T) {
+	w := newWorld(t)
+	_, bob, ada := w.http(t)
+	token := tokenFile(t, w.ada)
+	for i, c := range []struct {
+		name, tool, args, answer string
+		run, validate            rpctest.Handler // from when it was asked on
+		code, runs               int
+		out, errs                string
+	}{
+		{name: "yes", answer: "yes\n", runs: 1, out: "Agreed, and it ran.\n"},
+		{name: "YES", answer: "  YES \n", runs: 1, out: "Agreed, and it ran.\n"},
+		{name: "no", answer: "no\n", code: 1, errs: "you did not agree; it still waits, and `sippet-mcp approvals deny` refuses it"},
+		{name: "y", answer: "y\n", code: 1, errs: "you did not agree; it still waits"},
+		{name: "nothing", answer: "", code: 1, errs: "you did not agree; it still waits"},
+		{name: "a yes without an end", answer: "yes", code: 1, errs: "you did not agree; it still waits"},
+		{name: "twelve people, and a yes", tool: "start_bulk_outbound_call", args: bulk, answer: "yes\n", code: 1, errs: "you did not agree"},
+		{name: "twelve people, and ten", tool: "start_bulk_outbound_call", args: bulk, answer: "10\n", code: 1, errs: "you did not agree"},
+		{name: "twelve people", tool: "start_bulk_outbound_call", args: bulk, answer: "12\n", runs: 1, out: "Agreed, and it ran.\n"},
+		{name: "refused", answer: "yes\n", run: rpctest.Refuse("invalid", "no such thing"), code: 1, runs: 1, errs: "you agreed, and Sippet refused it: "},
+		{name: "unknown", answer: "yes\n", run: rpctest.Reset, code: 1, runs: 1, errs: "you agreed, and nobody knows whether it ran: look, and close it with `sippet-mcp audit resolve "},
+		{name: "not valid any more", answer: "yes\n", validate: rpctest.Refuse("invalid", "it is gone"), code: 1, errs: "you agreed, and it did not run: "},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if c.tool == "" {
+				c.tool, c.args = "delete_contact", erase(i)
+			}
+			id, _ := bob.tool(t, c.tool, c.args).waits(t)
+			w.up.On(rpctest.Run, c.tool, c.run)
+			w.up.On(rpctest.Validate, c.tool, c.validate)
+			defer w.up.On(rpctest.Run, c.tool, nil)
+			defer w.up.On(rpctest.Validate, c.tool, nil)
+			before := ran(w.up, c.tool)
+			who := &someone{Reader: strings.NewReader("yes\n12\n"), answer: c.answer} // what was typed before it was shown is no answer
+			code, out, errs := at(t, t.Context(), who, w.dir, "approvals", "approve", id[:12], "--token-file", token)
+			if code != c.code || out != c.out || c.errs == "" && errs != "" || !strings.Contains(errs, c.errs) {
+				t.Errorf("exit code %d: %q %q", code, out, errs)
+			}
+			if n := ran(w.up, c.tool) - before; n != c.runs {
+				t.Errorf("it ran %d times", n)
+			}
+			shown, last := who.shown.String(), "Type yes to agree:"
+			if c.tool != "delete_contact" {
+				last = "Type 12 to agree:"
+			}
+			if !strings.HasSuffix(strings.TrimSpace(shown), last) || !strings.Contains(shown, "asked by bob (") || c.tool == "delete_contact" && !strings.Contains(shown, "Erase the contact") {
+				t.Errorf("the question was\n%s", shown)
+			}
+			q, err := ada.look(id)
+			switch {
+			case err != nil:
+				t.Error(err)
+			case strings.Contains(c.errs, "did not agree"):
+				if q.State != "pending" {
+					t.Errorf("it does not wait any more: %+v", q)
+				}
+			case q.By != "ada (terminal)" || !q.Quick: // nobody reads so fast
+				t.Errorf("%+v", q)
+			}
+		})
+	}
+}
+
+// Who may not answer is told why, before anything is shown; who was slower is told who was faster.
+func TestApproveIsNotForEverybody(t *testing.T) {
+	w := newWorld(t)
+	_, bob, ada := w.http(t)
+	_, mine := w.stdio(t, nil)
+	theirs, _ := bob.tool(t, "delete_contact", erase(1)).waits(t)
+	own, _ := mine.tool(t, "delete_contact", erase(2)).waits(t)
+	answered, _ := bob.tool(t, "delete_contact", erase(3)).waits(t)
+	if status, _, err := ada.say(answered, "no"); err != nil || status != 200 {
+		t.Fatal(status, err)
+	}
+	for name, c := range map[string]struct{ id, token, errs string }{
+		"a program":          {theirs, w.bob, "the token is a program's (role agent), and programs do not answer: use one of your own"},
+		"a program, its own": {own, w.bob, "the token is a program's (role agent)"},
+		"who asked":          {own, "", "another person than the one who asks must answer this: you are " + me() + ", with whichever token"},
+		"who sees nothing":   {theirs, w.token(t, "oz", "operator"), "there is no question \"" + theirs + "\" that you may see"},
+		"this machine's":     {theirs, "", "there is no question \"" + theirs + "\" that you may see"},
+		"no token at all":    {theirs, "nonsense", "the token lets nobody in"},
+		"somebody too late":  {answered, w.ada, "it does not wait any more: it is denied, by ada (api)"},
+		"of no question":     {"00000000000000000000000000000000", w.ada, "there is no question"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			who := &someone{answer: "yes\n"}
+			args := []string{"approvals", "approve", c.id}
+			if c.token != "" {
+				args = append(args, "--token-file", tokenFile(t, c.token))
+			}
+			code, out, errs := at(t, t.Context(), who, w.dir, args...)
+			if code != 1 || out != "" || !strings.Contains(errs, c.errs) {
+				t.Errorf("%d: %q %q, want %q", code, out, errs, c.errs)
+			}
+			if shown := who.shown.String(); shown != "" {
+				t.Errorf("they were shown %s", shown)
+			}
+			if c.token != "" && strings.Contains(errs, c.token[len(c.token)/2:]) && c.token != "nonsense" {
+				t.Errorf("the token is in %s", errs)
+			}
+		})
+	}
+	// Another one answers while they read.
+	who := &interrupted{someone: someone{answer: "yes\n"}, by: func() {
+		if status, _, err := ada.say(theirs, "no"); err != nil || status != 200 {
+			t.Error(status, err)
+		}
+	}}
+	var out, errs strings.Builder
+	p := &program{in: strings.NewReader(""), out: &out, err: &errs, env: func(string) string { return "" }, outTerminal: true, errTerminal: true,
+		terminal: func() (terminal, error) { return who, nil }}
+	if code := p.run(t.Context(), []string{"approvals", "approve", theirs, "--token-file", tokenFile(t, w.ada), "--state-dir", w.dir}); code != 1 || out.String() != "" ||
+		!strings.Contains(errs.String(), "ada answered this already, ") {
+		t.Errorf("%d: %q %q", code, out.String(), errs.String())
+	}
+	if n := w.erased(); n != 0 {
+		t.Errorf("it ran %d times", n)
+	}
+}
+
+// interrupted is somebody at a terminal to whom something happens while they read.
+type interrupted struct {
+	someone
+	by func()
+}
+
+func (i *interrupted) Read(b []byte) (int, error) {
+	if i.by != nil {
+		i.by()
+		i.by = nil
+	}
+	return i.someone.Read(b)
+}
+
+// What a program asks that somebody started on this machine, they answer there, without a token.
+func TestApproveOnesOwn(t *testing.T) {
+	w := newWorld(t)
+	w.fix(t)
+	mine := w.mute(t)
+	run := func(who *someone, args ...string) string {
+		t.Helper()
+		code, out, errs := at(t, t.Context(), who, w.dir, args...)
+		if code != 0 {
+			t.Fatalf("%v: %s", args, errs)
+		}
+		return out
+	}
+	if out := run(&someone{}, "approvals", "list"); out != "nothing waits\n" {
+		t.Errorf("%q", out)
+	}
+	id, _ := mine.tool(t, "delete_contact", erase(1)).waits(t)
+	other, _ := mine.tool(t, "archive_contact", `{"identity":"`+rpctest.ID(2)+`"}`).waits(t)
+	if out := run(&someone{}, "approvals", "list"); !strings.Contains(out, "\x1b[1mid ") || !strings.Contains(out, id[:8]+"  Erase the contact \"Some text 1\" for good.") ||
+		!strings.Contains(out, me()+" (stdio)") || !strings.Contains(out, "confirm") || strings.Count(out, "\n") != 3 || strings.Index(out, id[:8]) > strings.Index(out, other[:8]) {
+		t.Errorf("%s", out)
+	}
+	if out := run(&someone{}, "approvals", "show", id[:10]); !strings.HasPrefix(out, "Erase the contact") || !strings.Contains(out, "nobody can bring them back") || !strings.Contains(out, id+", pending, until ") {
+		t.Errorf("%s", out)
+	}
+	who := &someone{answer: "yes\n"}
+	if out := run(who, "approvals", "approve", id); out != "Agreed, and it ran.\n" || w.erased() != 1 {
+		t.Errorf("%q, and it ran %d times", out, w.erased())
+	}
+	if out := run(&someone{}, "approvals", "deny", other, "--note", "not she\x1b[2J"); out != "Refused; nothing runs.\n" {
+		t.Errorf("%q", out)
+	}
+	if out := run(&someone{}, "approvals", "list"); out != "nothing waits\n" {
+		t.Errorf("%q", out)
+	}
+	if out := run(&someone{}, "approvals", "list", "--all"); !strings.Contains(out, "spent") || !strings.Contains(out, "denied") {
+		t.Errorf("%s", out)
+	}
+	if out := run(&someone{}, "approvals", "show", other); !strings.Contains(out, ", denied, ") || !strings.Contains(out, ", answered by "+me()+" (terminal) (not she") || strings.Contains(out, "\x1b[2J") {
+		t.Errorf("%q", out)
+	}
+	if r := mine.tool(t, "archive_contact", `{"identity":"`+rpctest.ID(2)+`"}`); r.outcome() != "declined" || !strings.Contains(r.Result.StructuredContent.Message, "their words: not she") {
+		t.Errorf("%+v", r.Result)
+	}
+	if r := mine.tool(t, "delete_contact", erase(1)); r.outcome() != "done" || r.Result.StructuredContent.ApprovedBy != me() {
+		t.Errorf("%+v", r.Result)
+	}
+	if ran(w.up, "archive_contact") != 0 {
+		t.Error("what was refused ran")
+	}
+}
+
+// Who watches sees each question as it comes, and what came of it; on a terminal with the card and how to answer.
+func TestWatchApprovals(t *testing.T) {
+	w := newWorld(t)
+	_, bob, ada := w.http(t)
+	before, _ := bob.tool(t, "delete_contact", erase(1)).waits(t)
+	old, _ := bob.tool(t, "delete_contact", erase(2)).waits(t)
+	if status, _, err := ada.say(old, "no"); err != nil || status != 200 {
+		t.Fatal(status, err)
+	}
+	var out, errs watched
+	p := &program{in: strings.NewReader(""), out: &out, err: &errs, env: func(name string) string {
+		if name == "SIPPET_APPROVER_TOKEN" {
+			return w.ada
+		}
+		return ""
+	}, outTerminal: true, errTerminal: true, terminal: func() (terminal, error) { return nil, errors.New("none") }}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan int)
+	go func() { ended <- p.run(ctx, []string{"approvals", "watch", "--state-dir", w.dir}) }()
+	see := func(text string) {
+		t.Helper()
+		until(t, 20*time.Second, func() bool { return strings.Contains(out.String(), text) }, func() string { return "no " + text + " in\n" + out.String() + errs.String() })
+	}
+	see("Answer with: sippet-mcp approvals approve " + before[:8] + " --state-dir " + w.dir)
+	if !strings.Contains(out.String(), "Erase the contact") || strings.Contains(out.String(), old[:8]) {
+		t.Errorf("%s", out.String())
+	}
+	next, _ := bob.tool(t, "delete_contact", erase(3)).waits(t)
+	see("approvals approve " + next[:8])
+	ada.agree(t, next)
+	see(next[:8] + "  spent by ada (api)")
+	if status, _, err := ada.say(before, "no"); err != nil || status != 200 {
+		t.Fatal(status, err)
+	}
+	see(before[:8] + "  denied by ada (api)")
+	cancel()
+	if code := <-ended; code != 0 || errs.String() != "" || strings.Contains(out.String(), w.ada) {
+		t.Errorf("%d: %s", code, errs.String())
+	}
+}
+
+// What the list says to a pipe is what the card says, whole.
+func TestApprovalsInAPipe(t *testing.T) {
+	w := newWorld(t)
+	_, bob, ada := w.http(t)
+	bob.tool(t, "start_bulk_outbound_call", bulk).waits(t)
+	code, out, errs := at(t, t.Context(), nil, w.dir, "approvals", "list", "--token-file", tokenFile(t, w.ada))
+	var q listedQuestion
+	if err := json.Unmarshal([]byte(out), &q); code != 0 || err != nil {
+		t.Fatalf("%d: %v %s", code, err, errs)
+	}
+	if q.State != "pending" || q.Needs != "approve" || q.Card == nil || q.Card.Rings != 12 || q.Card.People != 12 || q.Card.Reason != "the winter campaign" || !strings.HasPrefix(q.Principal, "bob (") {
+		t.Errorf("%+v", q)
+	}
+	// A yes without the number, or with another one, is none, whichever way it comes.
+	one, err := ada.look(q.ID)
+	must(t, err)
+	for _, body := range []string{`{"answer":"yes","stamp":"` + one.Stamp + `"}`, `{"answer":"yes","people":11,"stamp":"` + one.Stamp + `"}`} {
+		var s said
+		if status, err := ada.do("POST", "/api/questions/"+q.ID, body, &s); err != nil || status != 409 || !strings.Contains(s.Error, "type how many people it rings: 12") {
+			t.Errorf("%d %+v %v", status, s, err)
+		}
+	}
+	if n := ran(w.up, "start_bulk_outbound_call"); n != 0 {
+		t.Errorf("it ran %d times", n)
+	}
+}
