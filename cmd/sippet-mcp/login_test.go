@@ -1,0 +1,77 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/sippet-ai/sippet-mcp/ledger"
+	"github.com/sippet-ai/sippet-mcp/rpc/rpctest"
+)
+
+var enterLink = regexp.MustCompile(`(https?://[^/\s]+)/inbox/enter/([A-Za-z0-9_-]{43})(\?q=[0-9a-f]{32})?`)
+
+// A terminal gets the link as a code for a phone too, and a word where a phone cannot reach it.
+func TestLoginOnATerminal(t *testing.T) {
+	w := newWorld(t)
+	addr := w.fix(t)
+	for name, c := range map[string]struct {
+		args []string
+		base string
+		want []string
+		not  string
+	}{
+		"at this machine": {nil, "http://" + addr, []string{"This lets " + me() + " in once, until ", "It is for a browser on this machine: a phone needs a server that it can reach, see --url."}, "https:"},
+		"on a phone":      {[]string{"ada", "--url", "https://mcp.example.com"}, "https://mcp.example.com", []string{"This lets ada in once, until "}, "a phone needs"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			code, out, errs := at(t, t.Context(), &someone{}, w.dir, append([]string{"inbox", "login"}, c.args...)...)
+			m := enterLink.FindStringSubmatch(out)
+			if code != 0 || m == nil || m[1] != c.base {
+				t.Fatalf("%d: %s%s", code, out, errs)
+			}
+			for _, want := range append(c.want, "▀", "█") { // the code
+				if !strings.Contains(out, want) {
+					t.Errorf("no %q in\n%s", want, out)
+				}
+			}
+			if strings.Contains(out, c.not) || strings.Contains(errs, m[2]) {
+				t.Errorf("%s%s", out, errs)
+			}
+		})
+	}
+}
+
+// A call on a terminal that waits for somebody else says so, and where its own person can follow it: with a link that lets
+// them in, which stands nowhere else.
+func TestQuestionOnATerminal(t *testing.T) {
+	dir, up := t.TempDir(), rpctest.New(t)
+	key := tokenFile(t, rpctest.Key)
+	code, out, errs := at(t, t.Context(), &someone{}, dir, "call", "delete_contact", erase(1), "--policy", "team", "--approval-wait", "0s", "--no-browser", "--json",
+		"--base-url", up.URL, "--key-file", key, "--log-level", "debug")
+	m := enterLink.FindStringSubmatch(errs)
+	if code != 4 || m == nil || m[3] == "" || !strings.Contains(errs, "A question waits for you: "+m[0]) || !strings.Contains(errs, "Somebody else must agree to it, in the inbox: "+m[1]+"/inbox/q/") ||
+		!strings.Contains(errs, "Erase the contact") {
+		t.Fatalf("%d: %s%s", code, out, errs)
+	}
+	if strings.Contains(out, m[2]) || strings.Count(errs, m[2]) != 1 {
+		t.Errorf("the code is in the answer, or twice: %s%s", out, errs)
+	}
+	must(t, filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		raw, err := os.ReadFile(path)
+		if strings.Contains(string(raw), m[2]) {
+			t.Errorf("the code is in %s", path)
+		}
+		return err
+	}))
+	l := openState(t, dir)
+	login, err := l.LookAtLogin(t.Context(), m[2])
+	if err != nil || login.Kind != ledger.LinkCode || !login.Local || login.Person != me() {
+		t.Errorf("%+v %v", login, err)
+	}
+}
