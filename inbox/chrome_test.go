@@ -2,10 +2,10 @@ package inbox_test
 
 import (
 	"context"
+	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -153,4 +153,11 @@ func (b *browser) until(what, expression string) {
 	b.t.Fatalf("%s: it did not come to that (%v); the page:\n%s", what, last, page)
 }
 
-func quoted(s string) string { return "`" + strings.ReplaceAll(s, "`", "\\`") + "`" }
+// quoted is a text as JavaScript has it.
+func quoted(s string) string {
+	raw, err := json.Marshal(s)
+	if err != nil {
+		panic(err) // a text can be written
+	}
+	return string(raw)
+}

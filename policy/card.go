@@ -269,8 +269,11 @@ func show(v any) string {
 			return s
 		}
 	}
-	raw, _ := json.Marshal(v)
-	return schemas.Escape(string(raw), maxValue)
+	var b strings.Builder
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false) // a person reads it
+	_ = e.Encode(v)        // it was decoded from JSON
+	return schemas.Escape(strings.TrimSuffix(b.String(), "\n"), maxValue)
 }
 
 var word = regexp.MustCompile(`^[A-Za-z0-9_.:+@/-]{1,64}$`)

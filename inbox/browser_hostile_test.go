@@ -1,0 +1,275 @@
+package inbox_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/sippet-ai/sippet-mcp/rpc/rpctest"
+)
+
+// mark is in every hostile text, so that it is found wherever it is shown.
+const mark = "MARK"
+
+// hostile are texts that somebody could write into a payload, a record or a reason, and how a card shows them.
+var hostile = []struct{ name, text, shown string }{
+	{"script", `MARK<script>alert(1)</script>`, ``},
+	{"image", `MARK<img src=x onerror=alert(1)><svg/onload=alert(1)>`, ``},
+	{"end of the form", `MARK</bdi></h2></form></article><form action="https://evil.example"><button name=answer value=yes>Approve</button>`,
+		`MARK</bdi></h2></form></article><form action=\"https://evil.example\"><button name=answer value=yes>Approve</button>`},
+	{"attribute", `MARK" autofocus onfocus="alert(1)" x='`, `MARK\" autofocus onfocus=\"alert(1)\" x='`},
+	{"links", `MARK https://evil.example/yes www.evil.example mailto:a@evil.example javascript:alert(1) tel:+15005550006 [x](https://evil.example)`, ``},
+	{"bidi controls", "MARK\u202egnp.exe\u2066x\u2069\u200f", `MARK\u{202e}gnp.exe\u{2066}x\u{2069}\u{200f}`},
+	{"zero width", "MARK\u200bA\u200dB\ufeffC\u00adD\u2060", `MARK\u{200b}A\u{200d}B\u{feff}C\u{ad}D\u{2060}`},
+	{"ANSI", "MARK\u001b[31mred\u001b[0m\u0007\u009b", `MARK\u{1b}[31mred\u{1b}[0m\u{7}\u{9b}`},
+	{"lines", "MARK\n\nGrace agreed to this.\r\nIt rings nobody.\u2028\u2029", `MARK\n\nGrace agreed to this.\u{d}\nIt rings nobody.\u{2028}\u{2029}`},
+	{"tags and fillers", "MARK\U000E0041\U000E0042\u3164\u115f", `MARK\u{e0041}\u{e0042}\u{3164}\u{115f}`},
+	{"the card's own words", `MARK". It only looks, and changes nothing. You are asked by nobody. "`, `MARK\". It only looks, and changes nothing. You are asked by nobody. \"`},
+	{"templates", "MARK{{.Principal}}<%= 1 %>${alert(1)}`", ``},
+	{"entities", `MARK&lt;b&gt;&#x202e;&amp;`, ``},
+	{"right to left", "MARK \u05e9\u05dc\u05d5\u05dd \u0645\u0631\u062d\u0628\u0627", ``},
+}
+
+// elements counts what a page is made of, by tag.
+func (b *browser) elements() map[string]int {
+	b.t.Helper()
+	return eval[map[string]int](b, `[...document.querySelectorAll("*")].reduce((m, e) => (m[e.tagName] = (m[e.tagName] || 0) + 1, m), {})`)
+}
+
+// foreign are attributes that run something or lead elsewhere.
+const foreign = `[...document.querySelectorAll("*")].flatMap(e => [...e.attributes].filter(a =>
+	a.name.startsWith("on") || a.name == "style" || a.name == "autofocus" || /^\s*javascript:/i.test(a.value) ||
+	["href", "src", "action", "formaction", "srcset", "ping"].includes(a.name) && !/^(\/inbox($|[\/?])|\?|#)/.test(a.value)).map(a => e.tagName + " " + a.name + "=" + a.value))`
+
+// unseen finds characters that are not seen, or change how others are.
+const unseen = `/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u115f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff]|[\u{e0000}-\u{e007f}]/u.test(document.documentElement.textContent)`
+
+// loose are hostile texts that do not stand isolated from the text around them.
+const loose = `(() => {
+	const out = [], walk = document.createTreeWalker(document, NodeFilter.SHOW_TEXT);
+	while (walk.nextNode()) if (walk.currentNode.data.includes("MARK") && !walk.currentNode.parentElement.closest("bdi")) out.push(walk.currentNode.data);
+	return out;
+})()`
+
+// harmless fails where the page has other elements than want, or anything of a hostile text is more than text.
+func (b *browser) harmless(name string, want map[string]int) {
+	b.t.Helper()
+	if got := b.elements(); want != nil && !maps.Equal(got, want) {
+		b.t.Errorf("%s: the page is made of %v, want %v", name, got, want)
+	}
+	if got := eval[[]string](b, foreign); len(got) > 0 {
+		b.t.Errorf("%s: %q", name, got)
+	}
+	if eval[bool](b, unseen) {
+		b.t.Errorf("%s: something that nobody sees is in the page: %q", name, b.text("main"))
+	}
+	if got := eval[[]string](b, loose); len(got) > 0 {
+		b.t.Errorf("%s: not isolated: %q", name, got)
+	}
+}
+
+// contacts answers list_contacts with contacts of one name, which the test sets.
+type contacts struct {
+	mu   sync.Mutex
+	name string
+}
+
+func (c *contacts) call(name string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.name = name
+}
+
+func (c *contacts) answer(r rpctest.Request) rpctest.Answer {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	rows := []map[string]any{{"id": anID, "fullName": c.name, "phoneE164": "+442079460123", "email": c.name, "metadata": map[string]any{c.name: c.name}, "erasedAt": nil, "deletedAt": nil}}
+	raw, _ := json.Marshal(map[string]any{"success": true, "data": map[string]any{"results": rows, "hasMore": false, "type": "keyset"}})
+	return rpctest.Answer{Body: string(raw)}
+}
+
+// callBy is a call by a program that calls itself something.
+func (w *world) callBy(t *testing.T, secret, client, tool string, args any) answer {
+	t.Helper()
+	raw, err := json.Marshal(args)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name, _ := json.Marshal(client)
+	meta := strings.Replace(modern, `"Claude Desktop"`, string(name), 1)
+	_, body := w.visitor(t).do("POST", "/mcp", `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"`+tool+`","arguments":`+string(raw)+`,`+meta+`}}`,
+		"Content-Type", "application/json", "Accept", "application/json, text/event-stream", "Mcp-Protocol-Version", "2026-07-28", "Mcp-Method", "tools/call",
+		"Mcp-Name", tool, "Authorization", "Bearer "+secret)
+	if _, data, ok := strings.Cut(body, "data: "); ok {
+		body = data
+	}
+	var m struct {
+		Result struct{ StructuredContent answer }
+	}
+	if err := json.Unmarshal([]byte(body), &m); err != nil || m.Result.StructuredContent.Outcome != "approval_pending" {
+		t.Fatalf("%v, %s", err, body)
+	}
+	return m.Result.StructuredContent
+}
+
+// TestBrowserHostile: whatever stands in a payload, in the record that it is about, in the name of the program and in the
+// reason is text on the card: shown, escaped, isolated, and nothing else. The same goes for what is over.
+func TestBrowserHostile(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{wait: 1, policy: strings.Replace(house, "write: validate", "write: confirm", 1)})
+	b := newBrowser(t).strict(w)
+	var known contacts
+	w.up.On(rpctest.Run, "list_contacts", known.answer)
+	agent := w.token(t, "ada", "agent")
+	ask := func(text string) answer {
+		t.Helper()
+		known.call(text)
+		return w.callBy(t, agent, text, "update_contact", map[string]any{"identity": anID, "reason": text,
+			"input": map[string]any{"fullName": text, "metadata": map[string]any{text: text, "list": []any{text, 1}}}})
+	}
+	b.login(w, w.token(t, "bob", "approver"))
+	b.goTo(ask("a harmless name").Approval.Link)
+	b.sees("h2", `Change the contact "a harmless name".`)
+	usual := b.elements()
+	b.harmless("nothing hostile", nil)
+	for _, c := range hostile {
+		if c.shown == "" {
+			c.shown = c.text
+		}
+		b.goTo(ask(c.text).Approval.Link)
+		b.sees("h2", `Change the contact "`+c.shown+`".`)
+		for _, selector := range []string{"h2", ".known dd", ".replaces td:nth-child(2)", ".replaces td:nth-child(3)"} {
+			if got := b.text(selector); !strings.Contains(got, `"`+c.shown+`"`) {
+				t.Errorf("%s: %s says %s", c.name, selector, got)
+			}
+		}
+		plain := strings.ReplaceAll(c.shown, `\"`, `"`) // these have a frame, and no quotes
+		if got := b.text(".reason blockquote"); got != plain {
+			t.Errorf("%s: the reason says %s", c.name, got)
+		}
+		got := b.text(".claim")
+		if head, _, cut := strings.Cut(got, "… ("); cut && !strings.HasPrefix(plain, head) || !cut && got != plain+" 1.9" {
+			t.Errorf("%s: the program calls itself %s", c.name, got)
+		}
+		eval[bool](b, `document.querySelector("details").open = true`)
+		if got := b.text("details dl"); !strings.Contains(got, `"`+c.shown+`"`) {
+			t.Errorf("%s: what is sent says %s", c.name, got)
+		}
+		b.harmless(c.name, usual)
+	}
+	if got := b.text(".reason figcaption"); got != "Written by the AI as its reason. Nobody has checked it." {
+		t.Errorf("the reason stands under %q", got)
+	}
+
+	// All on one page, live, with words of the person that are hostile too; then in the history.
+	b.goTo(w.base + "/inbox")
+	b.cards(1)
+	live := b.stays()
+	known.call(hostile[0].text)
+	w.callBy(t, agent, hostile[0].text, "create_contact", map[string]any{"input": map[string]any{"fullName": hostile[0].text}})
+	b.cards(2)
+	b.harmless("all", nil)
+	for _, tag := range []string{"SCRIPT", "IMG", "FORM", "IFRAME", "svg", "OBJECT", "EMBED", "BASE", "META", "STYLE", "LINK"} {
+		if got, want := b.elements()[tag], map[string]int{"SCRIPT": 1, "IMG": 1, "FORM": 3, "META": 4, "LINK": 2}[tag]; got != want {
+			t.Errorf("%d of %s, want %d", got, tag, want)
+		}
+	}
+	b.write("[data-card] input[name=note]", hostile[2].text)
+	b.click("[data-card] button[value=no]")
+	b.cards(1)
+	b.sees("[data-recent]", hostile[2].text)
+	b.harmless("what is over", nil)
+	live()
+	b.goTo(w.base + "/inbox/history")
+	b.sees(".recent", hostile[2].text)
+	b.harmless("the history", nil)
+}
+
+// TestBrowserRightToLeft: behind a name in Hebrew the number is read as it is dialled, and the sentence goes on to its right.
+func TestBrowserRightToLeft(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{wait: 1})
+	b := newBrowser(t).strict(w)
+	var known contacts
+	known.call("\u05e9\u05dc\u05d5\u05dd 12 \u05e2\u05d5\u05dc\u05dd")
+	w.up.On(rpctest.Run, "list_contacts", known.answer)
+	a := w.call(t, w.token(t, "ada", "agent"), "start_outbound_call", ring)
+	b.login(w, w.token(t, "bob", "approver"))
+	b.goTo(a.Approval.Link)
+	b.sees("h2", "+44 20 7946 0123")
+	x := eval[[]float64](b, `["Ring", "+44", "20", "7946", "0123", "(GB", "\u05e9", "now."].map(part => {
+		const text = document.querySelector("h2 bdi").firstChild, at = text.data.indexOf(part), r = document.createRange();
+		if (at < 0) return -1;
+		r.setStart(text, at);
+		r.setEnd(text, at + part.length);
+		const box = r.getBoundingClientRect();
+		return box.top * 10000 + box.left;
+	})`)
+	for n := 1; n < len(x); n++ {
+		if x[n] <= x[n-1] || x[0] < 0 {
+			t.Fatalf("the parts of %q stand at %v", b.text("h2"), x)
+		}
+	}
+}
+
+// TestBrowserHuge: a reason of a megabyte and a call to ten thousand people are a card like others: the beginning is
+// shown, how much there is is said, and the number must be typed.
+func TestBrowserHuge(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{wait: 1})
+	b := newBrowser(t).strict(w)
+	agent := w.token(t, "ada", "agent")
+	b.login(w, w.token(t, "bob", "approver"))
+	a := w.call(t, agent, "start_outbound_call", `{"input":{"phoneNumber":"+442079460123"},"reason":"`+strings.Repeat("W", 1<<20)+`"}`)
+	if a.Outcome != "approval_pending" {
+		t.Fatalf("%.500s", a.frame)
+	}
+	b.cards(1)
+	if got := b.text(".reason blockquote"); got != strings.Repeat("W", 500)+"… (1048576 characters)" {
+		t.Errorf("of the reason %d characters are shown: %.600s", len(got), got)
+	}
+	if got := b.text(".reason figcaption"); got != "Written by the AI as its reason. Nobody has checked it." {
+		t.Errorf("it stands under %q", got)
+	}
+	people := 10_000
+	if racing {
+		people = 1_000 // each is a key in the ledger, and the race detector makes that ten times slower
+	}
+	ids := make([]string, people)
+	for n := range ids {
+		ids[n] = fmt.Sprintf(`"%s"`, rpctest.ID(n))
+	}
+	bulk := `{"input":{"contactIds":[` + strings.Join(ids, ",") + `]}}`
+	if a := w.call(t, agent, "start_bulk_outbound_call", bulk); a.Outcome != "approval_pending" {
+		t.Fatalf("%.500s", a.frame)
+	}
+	b.cards(2)
+	card := "#q-" + w.asked(t, 2)[1].ID
+	b.sees(card+" h2", fmt.Sprintf("Ring many people: %d people in GB.", people))
+	if lines := eval[[]string](b, `[...document.querySelectorAll("`+card+` .reach li")].map(l => l.innerText)`); len(lines) != 6 || lines[5] != fmt.Sprintf("and %d more", people-5) || !strings.Contains(lines[0], "+44 20 7946 0000") {
+		t.Errorf("%q", lines)
+	}
+	for _, phone := range []bool{false, true} {
+		b.look("light", phone)
+		if wide, has := eval[int](b, `document.documentElement.scrollWidth`), eval[int](b, `document.documentElement.clientWidth`); wide > has {
+			t.Errorf("the page is %d wide on a screen of %d", wide, has)
+		}
+	}
+	b.look("light", false)
+	b.sees(card+" .people", fmt.Sprintf("Type %d to approve", people))
+	yes := card + " button[value=yes]"
+	b.write(card+" input[name=people]", fmt.Sprint(people/10))
+	if !eval[bool](b, `document.querySelector("`+yes+`").disabled`) {
+		t.Error("a tenth of the number is enough")
+	}
+	b.write(card+" input[name=people]", "0")
+	b.click(yes)
+	b.sees("[data-recent]", "bob agreed, and it ran")
+	got := w.sent(rpctest.Run, "start_bulk_outbound_call")
+	if len(got) != 1 || got[0] != `{"action":"start_bulk_outbound_call",`+bulk[1:] {
+		t.Errorf("%d ran, %.200s", len(got), got)
+	}
+}
