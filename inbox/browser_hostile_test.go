@@ -236,7 +236,7 @@ func TestBrowserHuge(t *testing.T) {
 	}
 	people := 10_000
 	if racing {
-		people = 1_000 // each is a key in the ledger, and the race detector makes that ten times slower
+		people = 400 // each is a key in the ledger, and the race detector makes that ten times slower
 	}
 	ids := make([]string, people)
 	for n := range ids {

@@ -1,0 +1,105 @@
+package inbox_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+)
+
+// plain turns scripts of pages off.
+func (b *browser) plain() *browser {
+	b.t.Helper()
+	b.do(chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		_, err := cdp.Call(ctx, t, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
+		return err
+	}))
+	return b
+}
+
+// TestBrowserPlain: without scripts people log in, approve, deny, leave lines out, take a yes back, stop and log out all the same.
+func TestBrowserPlain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{})
+	b := newBrowser(t).strict(w).plain()
+	agent := w.token(t, "ada", "agent")
+	b.goTo(w.base + "/inbox")
+	b.show(w.token(t, "bob", "approver", "admin"))
+	b.sees("[data-empty]", "Nothing waits for you")
+	b.sees("noscript", "Look again")
+	again := func(cards int) {
+		t.Helper()
+		b.click("noscript a")
+		b.cards(cards)
+	}
+	yes := w.later(t, agent, "start_outbound_call", ring)
+	w.asked(t, 1)
+	b.never(time.Second, "without scripts the page changed by itself, so they are on", `document.querySelector("[data-card]")`)
+	again(1)
+	b.write("input[name=note]", "typed, and Enter\r")
+	b.click("button[value=yes]")
+	b.until("the question's page", `location.pathname.startsWith("/inbox/q/")`)
+	if a := get(t, yes); a.Outcome != "done" || a.ApprovedBy != "bob" {
+		t.Errorf("%s", a.frame)
+	}
+	b.click("noscript a")
+	b.sees("[data-recent]", "bob agreed, and it ran")
+	b.click(`.center a[href="/inbox"]`)
+
+	no := w.later(t, agent, "start_outbound_call", ringing(1))
+	w.asked(t, 1)
+	again(1)
+	b.write("input[name=note]", "Not today.")
+	b.click("button[value=no]")
+	b.sees("[data-recent]", "bob said no")
+	b.sees("[data-recent]", "Not today.")
+	if a := get(t, no); a.Outcome != "declined" {
+		t.Errorf("%s", a.frame)
+	}
+	b.click(`.center a[href="/inbox"]`)
+
+	out := w.later(t, agent, "start_outbound_call", ringing(2))
+	left := w.asked(t, 1)[0].ID
+	in := w.later(t, agent, "start_outbound_call", ringing(3))
+	w.asked(t, 2)
+	again(1)
+	b.click(`[data-line="` + left + `"] input[type=checkbox]`)
+	b.click("button[value=yes]")
+	if a := get(t, in); a.Outcome != "done" || w.ran("start_outbound_call") != 2 {
+		t.Errorf("%s", a.frame)
+	}
+	if q := w.asked(t, 1)[0]; q.ID != left {
+		t.Errorf("%s waits, want %s", q.ID, left)
+	}
+	// Nothing ticked, an answer that somebody else gave first: it says so.
+	b.click(`.center a[href="/inbox"]`)
+	b.cards(1)
+	carol := w.loggedIn(t, w.token(t, "carol", "approver"))
+	if res, _ := carol.post("/inbox/answer", map[string][]string{"answer": {"yes"}}); res.StatusCode != 400 {
+		t.Errorf("nothing ticked: HTTP %d", res.StatusCode)
+	}
+	if res, _ := carol.post("/inbox/answer", map[string][]string{"line": carol.stamps(), "answer": {"no"}}); res.StatusCode != 303 {
+		t.Fatalf("HTTP %d", res.StatusCode)
+	}
+	if a := get(t, out); a.Outcome != "declined" {
+		t.Errorf("%s", a.frame)
+	}
+	b.click("button[value=yes]")
+	b.sees("main", "That was not taken")
+	b.sees("main", "carol answered this already")
+	b.click("main a.button")
+
+	b.click(`a[href="/inbox/stop"]`)
+	b.click("button.red")
+	b.sees("h1", "Everything is stopped")
+	b.click(`form[action="/inbox/resume"] button`)
+	b.sees("h1", "Stop everything")
+	b.click(`form[action="/inbox/logout"] button`)
+	b.sees("h1", "Log in")
+	if n := w.ran("start_outbound_call"); n != 2 {
+		t.Errorf("it ran %d times", n)
+	}
+}
