@@ -150,6 +150,9 @@ func (g *Gate) Await(ctx context.Context, w *Watch, id string) Answer {
 			if err != nil {
 				return Answer{Err: g.storeFault(look, err)}
 			}
+			if next := g.instead(look, &q); next != "" {
+				return g.Await(ctx, w, next)
+			}
 			a := g.Became(look, q)
 			if a.Pending == nil || q.State == ledger.Granted && Read(q.Action) || ctx.Err() != nil {
 				return a
@@ -163,6 +166,19 @@ func (g *Gate) Await(ctx context.Context, w *Watch, id string) Answer {
 		}
 		end.Stop()
 	}
+}
+
+// instead is the question that took the place of one; empty where none did. Of the same calls at the same moment each asks,
+// and the last question stands.
+func (g *Gate) instead(ctx context.Context, q *ledger.Grant) string {
+	if q.State != ledger.Revoked || q.Outcome != "" {
+		return ""
+	}
+	next, err := g.Ledger.Asked(ctx, *q)
+	if err != nil || next.ID == q.ID || !next.Inbox || next.Policy != q.Policy || next.Reach != q.Reach || next.Repeats != q.Repeats || next.Needs != q.Needs {
+		return ""
+	}
+	return next.ID
 }
 
 // awaitEnd is how often the end of a run is looked for without a word of it.

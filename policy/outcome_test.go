@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -52,6 +53,53 @@ func TestOneQuestionForTheSame(t *testing.T) {
 				t.Errorf("%d questions, %v", len(all), err)
 			}
 		})
+	}
+}
+
+// TestSameAtTheSameMoment: of the same calls that come at once each asks, and all hear what comes of the question that stands.
+func TestSameAtTheSameMoment(t *testing.T) {
+	o := newOffice(t, house)
+	o.open(t)
+	const n = 6
+	all, in := make(chan struct{}), 0
+	o.up.told(func(s *sippet) {
+		s.onCheck = func() { // all are past every look for a question
+			s.told(func(s *sippet) {
+				if in++; in == n {
+					close(all)
+					s.onCheck = nil
+				}
+			})
+			<-all
+		}
+	})
+	answers := make(chan policy.Answer, n)
+	asks := call(t, adaCalls, "create_contact", creating)
+	var asked sync.WaitGroup
+	for range n {
+		asked.Add(1)
+		go func() {
+			a := o.Do(t.Context(), asks)
+			asked.Done()
+			if a.Pending != nil {
+				a = <-o.awaits(t, a.Pending.Grant)
+			}
+			answers <- a
+		}()
+	}
+	asked.Wait()
+	open, err := o.Ledger.Grants(t.Context(), ledger.GrantFilter{Open: true, Inbox: true})
+	if err != nil || len(open) != 1 {
+		t.Fatalf("%d questions, %v", len(open), err)
+	}
+	o.answers(t, open[0].ID, adaSits, agrees)
+	for range n {
+		if a := <-answers; a.Outcome() != schemas.Done || a.Question.ID != open[0].ID {
+			t.Errorf("%s", brief(a))
+		}
+	}
+	if got := o.up.runs(); len(got) != 1 {
+		t.Errorf("it ran %d times", len(got))
 	}
 }
 

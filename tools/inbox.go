@@ -44,7 +44,7 @@ func (r *Runner) Await(ctx context.Context, q Request, pending *policy.Pending) 
 	defer cancel()
 	a := r.Gate.Await(wait, r.Inbox.Watch, pending.Grant)
 	if a.Pending != nil && a.Question.State == ledger.Granted && c.Payload.Action.Class == schemas.Read {
-		q.Grant = pending.Grant // what a read tells is kept nowhere, so the call itself takes it
+		q.Grant = a.Question.ID // what a read tells is kept nowhere, so the call itself takes it
 		return r.Call(ctx, q)
 	}
 	return r.came(ctx, q, c.Payload, a, nil)
