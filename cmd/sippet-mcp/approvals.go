@@ -308,32 +308,37 @@ func runApprove(ctx context.Context, p *program, o *answererOptions, id string) 
 
 // cameOf waits for what came of a yes, and says it.
 func (o *answererOptions) cameOf(ctx context.Context, p *program, l *ledger.SQLite, id string) error {
-	for end := time.Now().Add(policy.RunWithin + 2*time.Second); time.Now().Before(end) && ctx.Err() == nil; time.Sleep(200 * time.Millisecond) {
-		q, err := l.Grant(ctx, id)
+	look := context.WithoutCancel(ctx)
+	for end := time.Now().Add(policy.RunWithin + 2*time.Second); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
+		q, err := l.Grant(look, id)
 		if err != nil {
 			return err
 		}
 		switch {
+		case q.State == ledger.Revoked && q.Fault == nil:
+			return errors.New("you agreed, and it did not run: the question was withdrawn, or everything was stopped")
 		case q.State == ledger.Revoked:
 			return fmt.Errorf("you agreed, and it did not run: %s", or(policy.FaultMessage(q.Fault), 500))
 		case q.State == ledger.Granted && policy.Read(q.Action):
 			fmt.Fprintln(p.out, "Agreed. The program that asked gets the answer when it comes for it.")
 			return nil
-		case q.State != ledger.Spent:
-			continue
+		case q.State == ledger.Spent:
+			in, err := l.Intent(look, q.Intent)
+			if err != nil {
+				return err
+			}
+			switch in.State {
+			case ledger.Succeeded:
+				fmt.Fprintln(p.out, "Agreed, and it ran.")
+				return nil
+			case ledger.Failed:
+				return fmt.Errorf("you agreed, and Sippet refused it: %s", or(policy.FaultMessage(in.Fault), 500))
+			case ledger.Unknown:
+				return fmt.Errorf("you agreed, and nobody knows whether it ran: look, and close it with `sippet-mcp audit resolve %s%s`", in.ID, o.same())
+			}
 		}
-		in, err := l.Intent(ctx, q.Intent)
-		if err != nil {
-			return err
-		}
-		switch in.State {
-		case ledger.Succeeded:
-			fmt.Fprintln(p.out, "Agreed, and it ran.")
-			return nil
-		case ledger.Failed:
-			return fmt.Errorf("you agreed, and Sippet refused it: %s", or(policy.FaultMessage(in.Fault), 500))
-		case ledger.Unknown:
-			return fmt.Errorf("you agreed, and nobody knows whether it ran: look, and close it with `sippet-mcp audit resolve %s%s`", in.ID, o.same())
+		if ctx.Err() != nil {
+			return fmt.Errorf("you agreed, and did not wait for what comes of it; see `sippet-mcp approvals show %s%s`", id[:8], o.same())
 		}
 	}
 	return errors.New("you agreed, and nobody ran it within a minute, so the yes is void: the program that asked has ended")
@@ -405,14 +410,12 @@ func runApprovalsWatch(ctx context.Context, p *program, o *answererOptions) erro
 		seen, version := map[string]string{}, int64(-1)
 		for first := true; ctx.Err() == nil; first = false {
 			now, err := l.Version(ctx)
-			if err != nil {
-				return err
-			}
-			if now != version || len(seen) > 0 {
+			if err == nil && (now != version || len(seen) > 0) {
 				version = now
-				if err := o.changes(ctx, p, l, who, seen, first); err != nil {
-					return err
-				}
+				err = o.changes(ctx, p, l, who, seen, first)
+			}
+			if err != nil && ctx.Err() == nil { // else it was ended while it looked
+				return err
 			}
 			select {
 			case <-ctx.Done():

@@ -84,7 +84,7 @@ func must(t *testing.T, err error) {
 // at runs the program; on a terminal where who is there, in a pipe where nil.
 func at(t *testing.T, ctx context.Context, who *someone, dir string, args ...string) (code int, out, errs string) {
 	t.Helper()
-	var o, e bytes.Buffer
+	var o, e watched // what goes on beside a command logs too
 	p := &program{in: strings.NewReader(""), out: &o, err: &e, env: func(string) string { return "" }, outTerminal: who != nil, errTerminal: who != nil,
 		terminal: func() (terminal, error) {
 			if who == nil {

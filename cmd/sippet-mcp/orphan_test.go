@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -107,5 +109,46 @@ func TestYesThatNobodyRuns(t *testing.T) {
 	ada.becomes(t, again, "ada agreed, and it ran")
 	if n := w.erased(); n != 1 {
 		t.Errorf("it ran %d times", n)
+	}
+}
+
+// Whoever does not wait for what comes of their yes is not told that nothing did.
+func TestYesNotWaitedFor(t *testing.T) {
+	w := newWorld(t)
+	w.fix(t)
+	first, one := w.stdio(t, nil)
+	id, _ := one.tool(t, "delete_contact", erase(1)).waits(t)
+	other, _ := one.tool(t, "delete_contact", erase(2)).waits(t)
+	first.kill()
+	<-first.ended
+	token := tokenFile(t, w.ada)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go w.onceAgreed(t, id, cancel)
+	code, out, errs := at(t, ctx, &someone{answer: "yes\n"}, w.dir, "approvals", "approve", id, "--token-file", token)
+	if code != 1 || out != "" || !strings.Contains(errs, "you agreed, and did not wait for what comes of it; see `sippet-mcp approvals show "+id[:8]+" --state-dir "+w.dir+"`") {
+		t.Errorf("%d: %s%s", code, out, errs)
+	}
+	// Everything is stopped while they wait.
+	go w.onceAgreed(t, other, func() { _ = command("stop", "--state-dir", w.dir).Run() })
+	code, out, errs = at(t, t.Context(), &someone{answer: "yes\n"}, w.dir, "approvals", "approve", other, "--token-file", token)
+	if code != 1 || out != "" || !strings.Contains(errs, "you agreed, and it did not run: the question was withdrawn, or everything was stopped") {
+		t.Errorf("%d: %s%s", code, out, errs)
+	}
+	if n := w.erased(); n != 0 {
+		t.Errorf("it ran %d times", n)
+	}
+}
+
+// onceAgreed does something as soon as somebody has agreed to the question.
+func (w *world) onceAgreed(t *testing.T, id string, do func()) {
+	for t.Context().Err() == nil {
+		// Not in this process, which has the ledger open.
+		out, _ := command("audit", "list", "--phase", "answered", "--state-dir", w.dir).Output()
+		if bytes.Contains(out, []byte(`"grant":"`+id+`"`)) {
+			do()
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
 	}
 }

@@ -46,7 +46,7 @@ func launch(transport, dir, upstream, policy string, wait time.Duration) (*proce
 // spawn starts the program with any arguments, and with more in its environment.
 func spawn(args []string, env ...string) (*process, error) {
 	p := &process{cmd: exec.Command("sippet-mcp", args...), ended: make(chan struct{})}
-	p.cmd.Env = append(append(os.Environ(), "SIPPET_SECRET_KEY="+rpctest.Key), env...)
+	p.cmd.Env = append(append(os.Environ(), "GORACE=atexit_sleep_ms=0", "SIPPET_SECRET_KEY="+rpctest.Key), env...)
 	p.cmd.Stderr = p
 	// A pipe of our own: what it said before it died is still read.
 	r, w, err := os.Pipe()

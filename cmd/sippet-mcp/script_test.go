@@ -44,7 +44,8 @@ func TestScripts(t *testing.T) {
 					return err
 				}
 			}
-			e.Setenv("SIPPET_NO_BROWSER", "true") // or it would open one on the machine of whoever runs this
+			e.Setenv("GORACE", "atexit_sleep_ms=0") // the race detector would have each command linger for a second
+			e.Setenv("SIPPET_NO_BROWSER", "true")   // or it would open one on the machine of whoever runs this
 			e.Setenv("PAGE", page)
 			e.Setenv("HOME", e.WorkDir)
 			e.Setenv("XDG_CONFIG_HOME", filepath.Join(e.WorkDir, "config"))
