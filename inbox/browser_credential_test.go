@@ -29,7 +29,7 @@ func TestBrowserCredential(t *testing.T) {
 	call := w.later(t, agent, "issue_operator_access_token", args)
 	q := w.asked(t, 1)[0]
 	b.login(w, bob)
-	other := b.another().strict(w)
+	other := newBrowser(t).strict(w)
 	other.login(w, carol)
 	b.cards(1)
 	live := b.stays()

@@ -95,7 +95,7 @@ func TestBrowserLink(t *testing.T) {
 	b.sees("footer", "You are bob")
 	b.goTo(link) // the same browser comes back to it, as it does from its history
 	b.until("the question", `location.pathname == "/inbox/q/`+q+`"`)
-	other := b.another().strict(w)
+	other := newBrowser(t).strict(w)
 	other.goTo(link)
 	other.sees("[role=alert]", "This link was used")
 	other.goTo(w.base + "/inbox")
@@ -109,7 +109,7 @@ func TestBrowserLink(t *testing.T) {
 	if res, text := w.visitor(t).get("/inbox/enter/" + code); res.StatusCode != 200 || len(res.Cookies()) != 0 || !strings.Contains(text, "Welcome") {
 		t.Fatalf("looking at a link: HTTP %d, %v", res.StatusCode, res.Cookies())
 	}
-	phone := b.another().strict(w)
+	phone := newBrowser(t).strict(w)
 	phone.goTo(link + "?q=" + q)
 	phone.sees("h1", "Welcome, bob")
 	if c := phone.session(w); c != "" {

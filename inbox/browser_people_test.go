@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/input"
 	cdplog "github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
 	cdppage "github.com/chromedp/cdproto/page"
@@ -63,28 +64,12 @@ func (b *browser) strict(w *world) *browser {
 	return b
 }
 
-// another is somebody else's browser: the same Chromium, with cookies of its own.
-func (b *browser) another() *browser {
-	b.t.Helper()
-	ctx, cancel := chromedp.NewContext(b.ctx, chromedp.WithNewBrowserContext())
-	b.t.Cleanup(cancel)
-	o := &browser{b.t, ctx}
-	if err := chromedp.Do(ctx, chromedp.Navigate("about:blank")); err != nil {
-		b.t.Fatal(err)
-	}
-	return o
-}
-
 // tab is one more window of the same browser.
 func (b *browser) tab() *browser {
 	b.t.Helper()
 	ctx, cancel := chromedp.NewContext(b.ctx)
 	b.t.Cleanup(cancel)
-	o := &browser{b.t, ctx}
-	if err := chromedp.Do(ctx, chromedp.Navigate("about:blank")); err != nil {
-		b.t.Fatal(err)
-	}
-	return o
+	return (&browser{b.t, ctx}).opened()
 }
 
 // login shows a token on the login page, and ends on the page of what waits.
@@ -98,8 +83,17 @@ func (b *browser) login(w *world, token string) {
 // show types a token on the login page and sends it.
 func (b *browser) show(token string) {
 	b.t.Helper()
-	b.write("input[name=token]", token)
+	b.paste("input[name=token]", token)
 	b.click(`form[action="/inbox/login"] button`)
+}
+
+// paste puts a text into the first element that fits at once, as from the clipboard.
+func (b *browser) paste(selector, text string) {
+	b.t.Helper()
+	b.do(chromedp.Focus(chromedp.CSS(selector)), chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		_, err := cdp.Call(ctx, t, input.InsertText, input.InsertTextParams{Text: text})
+		return err
+	}))
 }
 
 // sees waits until the text stands in the first element that fits, as a reader sees it.

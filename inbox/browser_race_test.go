@@ -29,7 +29,7 @@ func TestBrowserRace(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
 	people := map[string]*browser{"bob": newBrowser(t).strict(w)}
-	people["carol"] = people["bob"].another().strict(w)
+	people["carol"] = newBrowser(t).strict(w)
 	agent := w.token(t, "ada", "agent")
 	for name, b := range people {
 		b.deaf()

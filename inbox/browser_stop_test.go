@@ -51,7 +51,7 @@ func TestBrowserStop(t *testing.T) {
 	board := &switchboard{live: []string{"call-1", "call-2"}}
 	board.connect(w.up)
 	b := newBrowser(t).strict(w)
-	other := b.another().strict(w)
+	other := newBrowser(t).strict(w)
 	agent, bob, grace := w.token(t, "ada", "agent"), w.token(t, "bob", "approver"), w.token(t, "grace", "admin")
 	waits := w.later(t, agent, "start_outbound_call", ringing(1))
 	hangs := w.later(t, agent, "end_call", `{"input":{"callUuid":"call-9"}}`)

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -29,7 +30,23 @@ func chromium(t testing.TB) string {
 	return ""
 }
 
-// browser is a headless Chromium with a profile of its own.
+// chrome is the one headless Chromium of all tests, started by the first that needs it.
+var chrome struct {
+	once sync.Once
+	ctx  context.Context
+	end  func()
+	err  error
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if chrome.end != nil {
+		chrome.end()
+	}
+	os.Exit(code)
+}
+
+// browser is somebody's: it has cookies of its own, as a private window has.
 type browser struct {
 	t   testing.TB
 	ctx context.Context
@@ -38,17 +55,30 @@ type browser struct {
 func newBrowser(t testing.TB) *browser {
 	t.Helper()
 	path := chromium(t)
-	o := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU,
-		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-dev-shm-usage", true), chromedp.WindowSize(1100, 900))
-	alloc, cancel := chromedp.NewExecAllocator(context.Background(), o...)
-	t.Cleanup(cancel)
-	ctx, cancel := chromedp.NewContext(alloc)
-	t.Cleanup(cancel)
-	// The first run starts the browser, so no deadline may end it.
-	if err := chromedp.Do(ctx, chromedp.Navigate("about:blank")); err != nil {
-		t.Fatalf("starting %s: %v", path, err)
+	chrome.once.Do(func() {
+		o := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU,
+			chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-dev-shm-usage", true))
+		alloc, stop := chromedp.NewExecAllocator(context.Background(), o...)
+		ctx, cancel := chromedp.NewContext(alloc)
+		chrome.ctx, chrome.end = ctx, func() { cancel(); stop() }
+		// The first run starts the browser, so no deadline may end it.
+		chrome.err = chromedp.Do(ctx, chromedp.Navigate("about:blank"))
+	})
+	if chrome.err != nil {
+		t.Fatalf("starting %s: %v", path, chrome.err)
 	}
-	return &browser{t, ctx}
+	ctx, cancel := chromedp.NewContext(chrome.ctx, chromedp.WithNewBrowserContext())
+	t.Cleanup(cancel)
+	return (&browser{t, ctx}).opened()
+}
+
+// opened is the browser once its window is there.
+func (b *browser) opened() *browser {
+	b.t.Helper()
+	if err := chromedp.Do(b.ctx, chromedp.EmulateViewport(1100, 900), chromedp.Navigate("about:blank")); err != nil {
+		b.t.Fatal(err)
+	}
+	return b
 }
 
 // run runs an action within half a minute.
