@@ -214,16 +214,14 @@ func TestNotOurs(t *testing.T) {
 	}
 	id := o.ask(t, call(t, adaCalls, "create_contact", creating))
 	o.answers(t, id, adaSits, agrees)
-	shut := o.open(t)
-	for n := 0; n < 2; { // it is tried again, and then no more
-		time.Sleep(time.Millisecond)
-		o.ask(t, call(t, boCalls, "create_contact", fmt.Sprintf(`{"input":{"fullName":"%d"}}`, time.Now().UnixNano()))) // something changes
+	seen := make(chan struct{}, 1)
+	shut := o.opened(t, looked{o.Ledger, seen})
+	for n := range 8 { // it is tried again, and then no more
+		<-seen
+		time.Sleep(5 * time.Millisecond)                                                            // while it asks whose it is, it does not look at it again
+		o.ask(t, call(t, boCalls, "create_contact", fmt.Sprintf(`{"input":{"fullName":"%d"}}`, n))) // something changes
 		o.watch.Kick()
-		mu.Lock()
-		n = asked
-		mu.Unlock()
 	}
-	o.watch.Kick()
 	shut()
 	if q := o.question(t, id); q.State != ledger.Granted || asked != 2 || len(o.up.runs()) != 0 {
 		t.Errorf("the yes is %s after %d questions whose it is", q.State, asked)
