@@ -11,10 +11,8 @@ import (
 	"github.com/sippet-ai/sippet-mcp/rpc/rpctest"
 )
 
-// mark is in every hostile text, so that it is found wherever it is shown.
-const mark = "MARK"
-
-// hostile are texts that somebody could write into a payload, a record or a reason, and how a card shows them.
+// hostile are texts that somebody could write into a payload, a record or a reason, and how a card shows them; empty: as
+// they are. All begin with MARK, so that they are found wherever they are shown.
 var hostile = []struct{ name, text, shown string }{
 	{"script", `MARK<script>alert(1)</script>`, ``},
 	{"image", `MARK<img src=x onerror=alert(1)><svg/onload=alert(1)>`, ``},

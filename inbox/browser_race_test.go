@@ -93,6 +93,9 @@ func TestBrowserRace(t *testing.T) {
 		loser.sees("[data-told]:not([hidden])", winner+" answered this already")
 		loser.until("that nothing waits", over)
 		loser.sees("[data-told]:not([hidden])", winner+" answered this already")
+		if n := loser.count(".card"); n != 1 {
+			t.Errorf("round %d: it is there %d times", round, n)
+		}
 		if n := loser.count(".card button:not([disabled]), .card input, .card a"); n != 0 {
 			t.Errorf("round %d: %d things to press on what is over", round, n)
 		}

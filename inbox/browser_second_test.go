@@ -104,6 +104,9 @@ func TestBrowserFresh(t *testing.T) {
 	b.click("button[value=yes]")
 	b.until("the way to log in again", `document.querySelector("a.yes") && !document.querySelector("button[value=yes]")`)
 	b.sees("[data-told]:not([hidden])", "prove again who you are")
+	if n := b.count(".card"); n != 1 {
+		t.Errorf("the card is there %d times", n)
+	}
 	w.untouched(t, "with an old login", q)
 	stamp := old.stampsOn("/inbox")[q.ID]
 	if res, text := old.post("/inbox/answer", url.Values{"line": {stamp}, "answer": {"yes"}}); res.StatusCode != 409 || !strings.Contains(text, "prove again who you are") {

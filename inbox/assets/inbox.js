@@ -52,7 +52,7 @@
   function merge(from) {
     const cards = live.querySelector("[data-cards]"), next = from.querySelector("[data-cards]");
     if (!cards || !next) return;
-    const there = all(cards, "[data-card]"), places = new Map(), stay = new Set();
+    const there = all(cards, "[data-card]"), places = new Map(), stay = new Set(), passed = new Set();
     for (const c of there) for (const id of lines(c)) places.set(id, c);
     for (const now of all(next, "[data-card]")) {
       // A card whose first line was answered goes on under the name of another.
@@ -68,10 +68,14 @@
       } else {
         takeOver(old, now, places);
         old.before(now);
+        passed.add(old);
         hold(now);
       }
     }
-    for (const c of there) if (!stay.has(c) && !sending.has(c)) leave(c);
+    for (const c of there) {
+      if (passed.has(c)) c.remove();
+      else if (!stay.has(c) && !sending.has(c)) leave(c);
+    }
   }
 
   // takeOver carries over when each line was shown, and what was ticked, typed and told. A line that joins is not ticked.
@@ -101,7 +105,7 @@
       return;
     }
     card.removeAttribute("data-card");
-    for (const e of all(card, "input, [data-act] > :not([data-told])")) e.remove();
+    for (const e of all(card, ".left, input, [data-act] > :not([data-told])")) e.remove();
   }
 
   function take(html) {
