@@ -29,6 +29,7 @@ func TestBrowserRevoke(t *testing.T) {
 	b.login(w, w.token(t, "bob", "approver"))
 	id := asks()
 	b.cards(1)
+	b.sees("#q-"+id, "It only looks, and changes nothing.")
 	live := b.stays()
 	b.click("button[value=yes]")
 	b.sees("#q-"+id+" .barred", "bob agreed to this. It was not used yet.")

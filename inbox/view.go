@@ -146,6 +146,9 @@ func (i *Inbox) card(ctx context.Context, s *snapshot, v *visit, all []*ledger.G
 	if policy.StatesPeople(people) {
 		c.People = people
 	}
+	if c.Effect == "" { // a read's is the card's own
+		c.Effect = c.Lines[0].Effect
+	}
 	c.Heading = fmt.Sprintf("%d requests: %s", len(all), title)
 	if len(all) == 1 {
 		c.Heading = c.Lines[0].Sentence
