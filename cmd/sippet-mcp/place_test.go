@@ -192,6 +192,11 @@ func TestPortOfOthers(t *testing.T) {
 	if !strings.HasPrefix(opened, base+"/") || !strings.HasSuffix(opened, "?q="+id) {
 		t.Errorf("the browser was opened at %s", opened)
 	}
+	out, err := command("audit", "export", "--state-dir", w.dir).Output()
+	if err != nil || strings.Contains(string(out)+p.faults(), code) {
+		t.Errorf("the code is in the audit or the log (%v)", err)
+	}
+	nowhere(t, w.dir, code)
 	if told := f.told(); !strings.HasPrefix(told, "GET /inbox/whose?nonce=") || strings.Contains(told, code) || strings.Contains(told, id) ||
 		strings.Count(told, "GET ") != strings.Count(told, "GET /inbox/whose?nonce=") || strings.Contains(told, "POST") {
 		t.Errorf("the other program was told: %s", told)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -241,6 +242,23 @@ func until(t *testing.T, within time.Duration, holds func() bool, otherwise func
 			t.Fatal(otherwise())
 		}
 	}
+}
+
+// nowhere fails the test where a file of a state directory holds the secret.
+func nowhere(t *testing.T, dir, secret string) {
+	t.Helper()
+	must(t, filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			var raw []byte
+			if raw, err = os.ReadFile(path); bytes.Contains(raw, []byte(secret)) {
+				t.Errorf("a secret is in %s", path)
+			}
+		}
+		if errors.Is(err, fs.ErrNotExist) { // it was put in place of another file a moment ago
+			return nil
+		}
+		return err
+	}))
 }
 
 // given are the ports that freeAddress gave.
