@@ -239,7 +239,7 @@ func ranAs(who string, in *ledger.Intent) (tone, status, detail string) {
 	case ledger.NotSent:
 		return "warn", who + " agreed, and nothing was sent", ""
 	case ledger.Unknown:
-		return "warn", who + " agreed, and nobody knows whether it ran", "Look whether it took effect, and close it with: sippet-mcp audit resolve " + in.ID
+		return "warn", who + " agreed, and nobody knows whether it ran", "Look whether it took effect, and close it with: sippet-mcp audit resolve " + in.ID + " --as succeeded|failed --note TEXT"
 	}
 	return "yes", who + " agreed, and it is running", ""
 }

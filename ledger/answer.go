@@ -89,5 +89,5 @@ func (t *tx) keysOf(g *grantRow) ([]subjectKey, error) {
 	if err != nil || r.Sealed == nil {
 		return nil, nil // a line that cannot be read is Verify's to find
 	}
-	return (&keyring{s: t.s, row: t.row}).all(r.Sealed.Keys)
+	return (&keyring{s: t.s, rows: t.rows}).all(r.Sealed.Keys)
 }

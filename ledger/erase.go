@@ -85,7 +85,7 @@ func (t *tx) become(in *Intent, subject string) error {
 			}
 		}
 	}
-	ring := &keyring{s: t.s, row: t.row}
+	ring := &keyring{s: t.s, rows: t.rows}
 	for _, id := range ids {
 		k, err := ring.get(id)
 		if err != nil {

@@ -63,7 +63,7 @@ func (s *SQLite) Freeze(ctx context.Context, by, note string) error {
 				return err
 			}
 		}
-		void, err := t.exec("UPDATE grants SET state = 'revoked', last_seq = ? WHERE state IN ('pending', 'granted')", t.head.seq+1)
+		void, err := t.exec("UPDATE grants SET state = 'revoked', last_seq = ? WHERE state IN ('pending', 'granted') AND expires > ?", t.head.seq+1, micros(t.now))
 		if err != nil {
 			return err
 		}

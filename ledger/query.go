@@ -174,7 +174,9 @@ func contains(list []string, s string) bool {
 
 // keyring opens what is sealed, for one reading.
 func (s *SQLite) keyring(ctx context.Context) *keyring {
-	return &keyring{s: s, row: func(query string, args []any, into ...any) (bool, error) { return s.row(ctx, query, args, into...) }}
+	return &keyring{s: s, rows: func(query string, args []any, each func(func(...any) error) error) error {
+		return s.rows(ctx, query, args, each)
+	}}
 }
 
 // row reads one row outside of the writer; it reports whether there was one.

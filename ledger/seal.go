@@ -250,40 +250,76 @@ func combine(keys []subjectKey) cipher.AEAD {
 // keyring reads keys by their ids; of a destroyed one it gives nothing.
 type keyring struct {
 	s     *SQLite
-	row   func(query string, args []any, into ...any) (bool, error)
+	rows  func(query string, args []any, each func(scan func(...any) error) error) error
 	known map[string]*subjectKey
 	names map[string]string
 }
 
 func (r *keyring) get(id string) (*subjectKey, error) {
-	if k, ok := r.known[id]; ok {
-		return k, nil
-	}
-	var wrapped, name []byte
-	found, err := r.row("SELECT wrapped, name FROM keys WHERE id = ? AND erased IS NULL", []any{id}, &wrapped, &name)
-	if err != nil {
-		return nil, err
-	}
+	err := r.load([]string{id})
+	return r.known[id], err
+}
+
+// maxLoad is how many keys one query reads.
+const maxLoad = 500
+
+// load reads keys that are not known yet. Of one that cannot be opened the error tells, and it stays unknown.
+func (r *keyring) load(ids []string) error {
 	if r.known == nil {
 		r.known, r.names = map[string]*subjectKey{}, map[string]string{}
 	}
-	if !found {
-		r.known[id] = nil
-		return nil, nil
+	var missing []any
+	for _, id := range ids {
+		if _, ok := r.known[id]; !ok {
+			missing = append(missing, id)
+		}
 	}
-	k := &subjectKey{id: id}
-	if k.key, err = r.s.seal.wrap.Open(nil, nil, wrapped, []byte(id)); err != nil {
-		return nil, &Trouble{Corrupt, r.s.path, fmt.Errorf("key %s: %w", id, err)}
+	for some := range slices.Chunk(missing, maxLoad) {
+		asked := slices.Clone(some)
+		for len(asked) != 1 && len(asked) != 10 && len(asked)%100 != 0 {
+			asked = append(asked, some[0]) // the writer keeps its statements, so there are few lengths of them
+		}
+		var wrong error
+		found := map[string]*subjectKey{}
+		query := "SELECT id, wrapped, name FROM keys WHERE id IN (?" + strings.Repeat(", ?", len(asked)-1) + ") AND erased IS NULL"
+		err := r.rows(query, asked, func(scan func(...any) error) error {
+			k := new(subjectKey)
+			var wrapped, name []byte
+			err := scan(&k.id, &wrapped, &name)
+			if err != nil {
+				return err
+			}
+			found[k.id] = nil
+			if k.key, err = r.s.seal.wrap.Open(nil, nil, wrapped, []byte(k.id)); err != nil {
+				wrong = &Trouble{Corrupt, r.s.path, fmt.Errorf("key %s: %w", k.id, err)}
+				return nil
+			}
+			if subject, err := openName(k.key, k.id, name); err == nil {
+				r.names[k.id] = subject
+			}
+			found[k.id] = k
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		for _, id := range some {
+			if k, there := found[id.(string)]; k != nil || !there { // destroyed, or never there
+				r.known[id.(string)] = k
+			}
+		}
+		if wrong != nil {
+			return wrong
+		}
 	}
-	if subject, err := openName(k.key, id, name); err == nil {
-		r.names[id] = subject
-	}
-	r.known[id] = k
-	return k, nil
+	return nil
 }
 
 // all gives the keys of the ids, sorted as they are combined; nil where one of them is destroyed.
 func (r *keyring) all(ids []string) ([]subjectKey, error) {
+	if err := r.load(ids); err != nil {
+		return nil, err
+	}
 	keys := make([]subjectKey, 0, len(ids))
 	for _, id := range ids {
 		k, err := r.get(id)

@@ -78,7 +78,7 @@ func (t *tx) settle(in *Intent, o *Settlement) error {
 	}
 	if o.Result != nil || o.Fault != nil {
 		// Of a subject that was erased meanwhile nothing new is kept.
-		ring := &keyring{s: t.s, row: t.row}
+		ring := &keyring{s: t.s, rows: t.rows}
 		keys, err := ring.all(strings.Split(in.keys, ","))
 		if err != nil {
 			return err

@@ -137,7 +137,7 @@ func (p *pass) takes(ctx context.Context) (out []string) {
 		if err != nil {
 			continue
 		}
-		s := fmt.Sprintf("%d from the budget %s, which then holds %d of %d", d.Cost, d.Budget, max(0, left-d.Cost), d.Burst)
+		s := fmt.Sprintf("%d of the %d that are left in the budget %s", d.Cost, left, d.Budget)
 		if d.Cost > left {
 			s = fmt.Sprintf("%d from the budget %s, which holds %d now: it would be refused", d.Cost, d.Budget, left)
 		}
