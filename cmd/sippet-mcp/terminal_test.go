@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"net/http/httptest"
@@ -35,7 +34,7 @@ func answering(t *testing.T, who *someone, args ...string) (code int, out, errs,
 	file := filepath.Join(t.TempDir(), "ran")
 	live := httptest.NewServer(standIn(file))
 	defer live.Close()
-	var o, e bytes.Buffer
+	var o, e watched // what goes on beside a command logs too
 	env := map[string]string{"SIPPET_BASE_URL": live.URL, "SIPPET_SECRET_KEY": "sk_test_1234567890", "SIPPET_STATE_DIR": t.TempDir()}
 	p := &program{in: strings.NewReader(""), out: &o, err: &e, env: func(k string) string { return env[k] },
 		outTerminal: true, errTerminal: true,
