@@ -96,10 +96,11 @@ func (b *browser) paste(selector, text string) {
 	}))
 }
 
-// sees waits until the text stands in the first element that fits, as a reader sees it.
+// sees waits until the text stands in the first element that fits, as a reader sees it. Browsers differ in
+// whether innerText has the letters that the style makes large, so case does not count.
 func (b *browser) sees(selector, text string) {
 	b.t.Helper()
-	b.until(fmt.Sprintf("that %s says %q", selector, text), `((document.querySelector(`+quoted(selector)+`)||{}).innerText||"").includes(`+quoted(text)+`)`)
+	b.until(fmt.Sprintf("that %s says %q", selector, text), `((document.querySelector(`+quoted(selector)+`)||{}).innerText||"").toLowerCase().includes(`+quoted(strings.ToLower(text))+`)`)
 }
 
 // cards waits until so many cards are there.

@@ -18,6 +18,9 @@ import (
 // chromium gives the path of a browser. Where there is none the test is skipped, and in CI it fails.
 func chromium(t testing.TB) string {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("browsers are not run with -short")
+	}
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable"} {
 		if path, err := exec.LookPath(name); err == nil {
 			return path

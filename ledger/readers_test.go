@@ -16,7 +16,7 @@ func TestManyAskForThePriorAtOnce(t *testing.T) {
 	x.Repeatable = false
 	x.Payload = []byte(`{"a":1}`)
 	settle(t, l, commit(t, l, x), ledger.Succeeded)
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	var wg sync.WaitGroup
 	for range 16 {

@@ -60,7 +60,7 @@ func TestTheCheckerIsNoLaxerThanTheSchema(t *testing.T) {
 		}
 		refused++
 	})
-	if taken < 10 || refused < 10 {
+	if !testing.Short() && (taken < 10 || refused < 10) {
 		t.Errorf("%d taken, %d refused: the arguments drawn test too little", taken, refused)
 	}
 }

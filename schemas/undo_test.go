@@ -233,7 +233,7 @@ func TestAReversalGivesTheOldValues(t *testing.T) {
 					not++
 				}
 			})
-			if undone == 0 || not == 0 {
+			if !testing.Short() && (undone == 0 || not == 0) {
 				t.Errorf("undone %d times and %d times not: what is drawn tests too little", undone, not)
 			}
 		})

@@ -22,6 +22,9 @@ func TestMain(m *testing.M) {
 // actions that it ran in $WORK/ran. The file free holds an address at which nobody listens, and
 // until.sh waits for what a program in the background writes.
 func TestScripts(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the scripts are not run with -short")
+	}
 	if _, err := exec.LookPath("curl"); err != nil && os.Getenv("CI") != "" {
 		t.Fatal("curl is missing, and in CI the scripts that need it must run")
 	}
