@@ -1,0 +1,100 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sippet-ai/sippet-mcp/ledger"
+	"github.com/sippet-ai/sippet-mcp/policy"
+)
+
+func newApprovalsWatch(p *program) *cobra.Command {
+	o := &answererOptions{}
+	c := &cobra.Command{
+		Use:   "watch",
+		Short: "Show each question as it comes, and what came of it",
+		Long: `Show each question that you may see as it comes, and what came of it, until you
+end it with Ctrl-C. A pipe gets a line of JSON for each change.`,
+		Example: "  sippet-mcp approvals watch",
+		Args:    cobra.NoArgs,
+		RunE:    func(c *cobra.Command, _ []string) error { return runApprovalsWatch(c.Context(), p, o) },
+	}
+	o.flags(c)
+	return c
+}
+
+func runApprovalsWatch(ctx context.Context, p *program, o *answererOptions) error {
+	return o.reading(ctx, p, func(l *ledger.SQLite) error {
+		who, err := o.who(ctx, p, l)
+		if err != nil {
+			return err
+		}
+		seen, version := map[string]string{}, int64(-1)
+		for first := true; ctx.Err() == nil; first = false {
+			now, err := l.Version(ctx)
+			if err == nil && (now != version || len(seen) > 0) {
+				version = now
+				err = o.changes(ctx, p, l, who, seen, first)
+			}
+			if err != nil && ctx.Err() == nil { // else it was ended while it looked
+				return err
+			}
+			select {
+			case <-ctx.Done():
+			case <-time.After(300 * time.Millisecond):
+			}
+		}
+		return nil
+	})
+}
+
+// changes shows what is new since the last look; at the first only what waits.
+func (o *answererOptions) changes(ctx context.Context, p *program, l *ledger.SQLite, who policy.Person, seen map[string]string, first bool) error {
+	open, err := l.Grants(ctx, ledger.GrantFilter{Open: true, Inbox: true})
+	if err != nil {
+		return err
+	}
+	ended, err := l.Grants(ctx, ledger.GrantFilter{Ended: true, Inbox: true, Limit: 50})
+	if err != nil {
+		return err
+	}
+	for _, list := range [][]ledger.Grant{ended, open} {
+		for i := range list {
+			q := &list[i]
+			state := questionOf(q, time.Now()).State
+			if was, known := seen[q.ID]; !who.Sees(q) || known && was == state {
+				continue
+			}
+			seen[q.ID] = state
+			if first && !q.Open(time.Now()) {
+				continue
+			}
+			full, err := l.Grant(ctx, q.ID)
+			if err != nil {
+				return err
+			}
+			one := questionOf(&full, time.Now())
+			if !p.outTerminal {
+				if err := writeJSON(p.out, one); err != nil {
+					return err
+				}
+				continue
+			}
+			if one.State == string(ledger.Waiting) {
+				fmt.Fprintln(p.out)
+				showQuestion(p, one)
+				fmt.Fprintf(p.out, "Answer with: sippet-mcp approvals approve %s%s   or deny\n", q.ID[:8], o.same())
+				continue
+			}
+			fmt.Fprintf(p.out, "%s  %s", q.ID[:8], one.State)
+			if one.By != "" {
+				fmt.Fprintf(p.out, " by %s", or(one.By, 80))
+			}
+			fmt.Fprintln(p.out)
+		}
+	}
+	return nil
+}
