@@ -175,7 +175,7 @@ func (b *browser) count(selector string) int {
 func (b *browser) until(what, expression string) {
 	b.t.Helper()
 	var last error
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(40 * time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(40 * time.Millisecond) {
 		ok, err := run(b, chromedp.Evaluate[bool](`!!(`+expression+`)`))
 		if last = err; err == nil && ok {
 			return

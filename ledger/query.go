@@ -135,11 +135,13 @@ func (s *SQLite) decode(l line, ring *keyring) (*Record, error) {
 		if r.Private, err = ring.open(r.Sealed, r.place()); r.Sealed != nil {
 			ids = append(ids, r.Sealed.Keys...)
 		}
+		named := make(map[string]bool, len(ids))
 		for _, id := range ids {
 			if _, e := ring.get(id); e != nil && err == nil {
 				err = e
 			}
-			if name := ring.names[id]; name != everybody && !contains(r.People, name) {
+			if name := ring.names[id]; name != everybody && !named[name] {
+				named[name] = true
 				r.People = append(r.People, name)
 			}
 		}
@@ -161,15 +163,6 @@ func (s *SQLite) decode(l line, ring *keyring) (*Record, error) {
 		r.Seq, r.Line, r.Private, r.Fault = seq, line, nil, err.Error()
 	}
 	return r, nil
-}
-
-func contains(list []string, s string) bool {
-	for _, e := range list {
-		if e == s {
-			return true
-		}
-	}
-	return false
 }
 
 // keyring opens what is sealed, for one reading.

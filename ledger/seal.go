@@ -163,8 +163,10 @@ func openName(key []byte, id string, name []byte) (string, error) {
 // inOrder names the keys of a call in the order of its subjects, each once.
 func (t *tx) inOrder(subjects []string, keys []subjectKey) string {
 	var ids []string
+	named := make(map[string]bool, len(subjects))
 	for _, name := range subjects {
-		if k, ok := t.keys[name]; ok && !slices.Contains(ids, k.id) {
+		if k, ok := t.keys[name]; ok && !named[k.id] {
+			named[k.id] = true
 			ids = append(ids, k.id)
 		}
 	}
