@@ -345,7 +345,7 @@ func TestCheckpointsOfWhatIsPruned(t *testing.T) {
 func TestRetentionAtRandom(t *testing.T) {
 	rounds := 30
 	if testing.Short() {
-		rounds = 6
+		rounds = 4
 	}
 	for round := range rounds {
 		seed := uint64(time.Now().UnixNano()) + uint64(round)

@@ -204,7 +204,7 @@ func TestTamper(t *testing.T) {
 	}
 	rounds := 12
 	if testing.Short() {
-		rounds = 3
+		rounds = 2
 	}
 	for name, change := range kinds {
 		t.Run(name, func(t *testing.T) {

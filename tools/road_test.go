@@ -70,7 +70,7 @@ func wanted(d rules.Decision, p *schemas.Payload, looks []string, kind string, m
 func TestRoadOfEveryAction(t *testing.T) {
 	for _, profile := range rules.Profiles {
 		kinds := clientKinds
-		if profile != "desktop" {
+		if profile != "desktop" || testing.Short() {
 			kinds = []clientKind{clientKinds[0], clientKinds[2], clientKinds[6]}
 		}
 		t.Run(profile, func(t *testing.T) {
