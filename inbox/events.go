@@ -60,7 +60,8 @@ func (i *Inbox) events(w http.ResponseWriter, r *http.Request, _ *visit) {
 	}
 }
 
-// Pages is how many pages are open before somebody's eyes; one behind another window does not show them anything.
+// Pages is how many pages of what waits are open before somebody's eyes; one behind another window, or one about a single
+// question, does not show them what is new.
 func (i *Inbox) Pages() int { return int(i.pages.Load()) }
 
 // signature is another one whenever a page would look otherwise.

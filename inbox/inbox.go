@@ -26,6 +26,8 @@ type Inbox struct {
 	Gates func() []*policy.Gate
 	// Open opens the browser of the machine on which this runs at an address below Path; nil where nobody sits there.
 	Open func(path string) error
+	// LoginCommand is what its reader types to get a link; anybody may read it.
+	LoginCommand string
 	// Simulated says so on every page: nothing real happens.
 	Simulated bool
 	// Secure says that browsers come by TLS, so that their cookies never travel without it.

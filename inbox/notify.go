@@ -30,7 +30,7 @@ import (
 //
 // The body is signed: Sippet-Signature is `t=<seconds since 1970>,v1=<hex>`, where v1 is the HMAC-SHA256, under the
 // secret that both know, of the seconds, a full stop and the body. An answer of 2xx ends it; else it is tried again, six
-// times in some two minutes. What a process has not delivered when it ends is lost: it is a hint, and the inbox is the truth.
+// times over one to two minutes. What a process has not delivered when it ends is lost: it is a hint, and the inbox is the truth.
 type Notifier struct {
 	Ledger    ledger.Ledger
 	Watch     *policy.Watch
@@ -154,7 +154,7 @@ func (n *Notifier) follow(ctx context.Context) {
 				continue
 			}
 			state := "expired"
-			if len(q) == 1 && q[0].State != ledger.Waiting {
+			if len(q) == 1 && q[0].State != ledger.Waiting && q[0].State != ledger.Granted {
 				state = string(q[0].State)
 			}
 			n.mu.Lock()

@@ -29,7 +29,6 @@ type visit struct {
 	who policy.Person
 	// secret is what they showed, for their stamps.
 	secret string
-	until  time.Time
 }
 
 // cookie is the name of the session's cookie. Cookies do not know ports, so it has the ledger's name in it; with TLS the
@@ -70,7 +69,7 @@ func (i *Inbox) visit(r *http.Request) (*visit, error) {
 		l.Roles = slices.DeleteFunc(l.Roles, func(r string) bool { return r == policy.RoleAgent })
 	}
 	return &visit{who: policy.Person{Name: l.Person, Roles: l.Roles, Local: l.Local, How: "inbox", Fresh: i.Now().Sub(l.Created) < freshFor},
-		secret: c.Value, until: l.Expires}, nil
+		secret: c.Value}, nil
 }
 
 // answers reports whether a token is a person's who answers: not one with which a program asks.
@@ -88,10 +87,12 @@ type loginView struct {
 	// Here is true where this machine's browser can be opened for that.
 	Here  bool
 	Stamp string
+	// Login is the command that prints a link.
+	Login string
 }
 
 func (i *Inbox) loginPage(w http.ResponseWriter, r *http.Request) {
-	view := loginView{frame: i.frame(nil, "Log in")}
+	view := loginView{frame: i.frame(nil, "Log in"), Login: i.LoginCommand}
 	if v, err := i.visit(r); err == nil {
 		if !r.URL.Query().Has("again") {
 			http.Redirect(w, r, Path, http.StatusSeeOther)
@@ -128,7 +129,7 @@ func (i *Inbox) login(w http.ResponseWriter, r *http.Request) {
 
 func (i *Inbox) refuse(w http.ResponseWriter, r *http.Request, cause error, text string) {
 	i.Log.LogAttrs(r.Context(), slog.LevelDebug, "a login to the inbox was refused", slog.String("cause", cause.Error()))
-	i.render(w, r, http.StatusUnauthorized, "login", loginView{frame: i.frame(nil, "Log in"), Error: text})
+	i.render(w, r, http.StatusUnauthorized, "login", loginView{frame: i.frame(nil, "Log in"), Login: i.LoginCommand, Error: text})
 }
 
 const usedUp = "This link was used, or its time is over. If you did not use it yourself, tell whoever runs the server."
@@ -195,7 +196,7 @@ func (i *Inbox) again(w http.ResponseWriter, r *http.Request, v *visit) {
 		return
 	}
 	if !v.who.Local || i.Open == nil {
-		i.sorry(w, r, http.StatusForbidden, "That is not possible here", "Log in with a token or with a link of `sippet-mcp inbox login`.")
+		i.sorry(w, r, http.StatusForbidden, "That is not possible here", "Log in with a token, or with a link of `"+i.LoginCommand+"`.")
 		return
 	}
 	code, err := i.Ledger.CreateLogin(r.Context(), ledger.Login{Kind: ledger.OpenCode, Person: v.who.Name, Local: true, Expires: i.Now().Add(OpenFor)}, v.who.Name)

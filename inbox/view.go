@@ -38,7 +38,6 @@ type cardView struct {
 	Lines []lineView
 	// Heading is the one question's sentence, or how many of what are asked.
 	Heading   string
-	Action    string
 	Class     schemas.Class
 	Approve   bool // it needs another person
 	Simulated bool
@@ -120,7 +119,7 @@ func (i *Inbox) cards(ctx context.Context, s *snapshot, v *visit) (cards []cardV
 
 func (i *Inbox) card(ctx context.Context, s *snapshot, v *visit, all []*ledger.Grant) (*cardView, error) {
 	q := all[0]
-	c := &cardView{ID: q.ID, Action: q.Action, Approve: q.Needs == rules.Approve.String(), Simulated: i.Simulated, Principal: q.Principal,
+	c := &cardView{ID: q.ID, Approve: q.Needs == rules.Approve.String(), Simulated: i.Simulated, Principal: q.Principal,
 		Asked: q.Asked, Expires: q.Expires, Stale: policy.NeedsFresh(q.Action) && !v.who.Fresh}
 	if why := v.who.May(q); why != nil {
 		c.Barred = why.Message
@@ -176,29 +175,44 @@ func (i *Inbox) line(v *visit, o *opened) lineView {
 type endedView struct {
 	ID       string
 	Sentence string
-	Action   string
 	Asked    string // by whom
-	At       time.Time
-	// Tone is yes, no, warn or quiet; Status says in a few words what came of it, Detail more of it.
-	Tone, Status, Detail string
-	Quick                bool
-	// Take is true where the visitor can take what was issued; Stamp is for that.
-	Take  bool
-	Stamp string
-	Until time.Time
-	Gone  bool
+	Came
+	Quick bool
+	// Take is true where the visitor can take what was issued; Stamp is for that. Stale is true where they must log in again first.
+	Take, Stale bool
+	Stamp       string
+	Until       time.Time
 }
 
 func (i *Inbox) endedOf(v *visit, o *opened) endedView {
-	e := endedView{ID: o.ID, Action: o.Action, Asked: o.Principal, At: o.Answered, Quick: o.Quick}
+	e := endedView{ID: o.ID, Asked: o.Principal, Quick: o.Quick}
 	if o.card != nil {
 		e.Sentence = o.card.Sentence
 	} else {
-		e.Gone, e.Sentence = true, "(gone with somebody whose data was erased)"
+		e.Sentence = "(gone with somebody whose data was erased)"
 	}
+	e.Came = CameOf(&o.Grant, o.ran, i.Now())
+	if !o.held.IsZero() && i.Desk.Takes(&o.Grant, v.who) {
+		e.Take, e.Stale, e.Until, e.Stamp = true, !v.who.Fresh, o.held, i.stamps.make(v.secret, "take-"+o.ID, i.Now())
+	}
+	return e
+}
+
+// Came is what came of a question.
+type Came struct {
+	At time.Time
+	// Tone is yes, no, warn or quiet; Status says in a few words what came of it, Detail more of it.
+	Tone, Status, Detail string
+	// Running is true while it runs: what comes of it is not known yet.
+	Running bool
+}
+
+// CameOf says what came of a question until now. ran is the intent on which the yes was spent; nil where there is none.
+func CameOf(o *ledger.Grant, ran *ledger.Intent, now time.Time) Came {
 	who := policy.NameOf(o.By)
+	e := Came{At: o.Answered}
 	switch {
-	case o.Open(i.Now()):
+	case o.Open(now):
 		e.At, e.Tone, e.Status = o.Asked, "quiet", "waits for an answer"
 		if o.State == ledger.Granted {
 			e.At, e.Tone, e.Status = o.Answered, "yes", who+" agreed; it is about to run"
@@ -214,17 +228,15 @@ func (i *Inbox) endedOf(v *visit, o *opened) endedView {
 		if e.At.IsZero() {
 			e.At = o.Asked
 		}
-	case o.State == ledger.Spent && o.ran != nil:
-		e.Tone, e.Status, e.Detail = ranAs(who, o.ran)
+	case o.State == ledger.Spent && ran != nil:
+		e.Tone, e.Status, e.Detail = ranAs(who, ran)
+		e.Running = ran.State == ledger.Prepared || ran.State == ledger.Sent
 	case o.State == ledger.Spent:
 		e.Tone, e.Status = "quiet", who+" agreed; how it ended is not kept any more"
 	case o.State == ledger.Granted:
 		e.Tone, e.Status = "warn", who+" agreed, and nobody ran it in time"
 	default:
 		e.At, e.Tone, e.Status = o.Expires, "quiet", "nobody answered in time"
-	}
-	if !o.held.IsZero() && i.Desk.Takes(&o.Grant, v.who) {
-		e.Take, e.Until, e.Stamp = true, o.held, i.stamps.make(v.secret, "take-"+o.ID, i.Now())
 	}
 	return e
 }

@@ -102,7 +102,7 @@ func newWorld(t testing.TB, s setup) *world {
 	watch := &policy.Watch{Ledger: w.ledger, Log: log}
 	w.gate = &policy.Gate{Policy: policy.Fixed(p), Upstream: up, Ledger: w.ledger, Organisation: "org", Inbox: true, Wait: time.Minute, Now: s.now, Log: log}
 	w.desk = &policy.Desk{Ledger: w.ledger, Watch: watch, Now: s.now}
-	w.box = &inbox.Inbox{Desk: w.desk, Ledger: w.ledger, Watch: watch, Gates: func() []*policy.Gate { return []*policy.Gate{w.gate} }, Now: s.now, Log: log}
+	w.box = &inbox.Inbox{Desk: w.desk, Ledger: w.ledger, Watch: watch, LoginCommand: "sippet-mcp inbox login", Gates: func() []*policy.Gate { return []*policy.Gate{w.gate} }, Now: s.now, Log: log}
 	runner := &tools.Runner{Gate: w.gate, Inbox: &tools.Inbox{Watch: watch, Wait: s.wait,
 		Link: func(id string) string { return w.base + "/inbox/q/" + id }, Asked: func(policy.Caller, *policy.Pending) {}}}
 	server, err := tools.NewServer(tools.Options{Version: "v0", Runner: runner, Log: log})

@@ -83,8 +83,9 @@
 // can still write another chain, or put an old copy of the folder back: only a
 // checkpoint that was kept elsewhere shows that.
 //
-// Secrets have no place here: the result of an action that issues a credential
-// is dropped, and no field of a [Call] may hold one.
+// Secrets have no place in the chain: what an action issues is held beside it,
+// sealed, until whoever approved it takes it (handover.go), and no field of a
+// [Call] may hold one.
 //
 // # The folder
 //
@@ -93,6 +94,7 @@
 //	checkpoint.key   signs checkpoints
 //	checkpoint.pub   verifies them; keep a copy elsewhere
 //	checkpoints      signed notes, one after the other; keep a copy elsewhere
+//	inbox            the address of this ledger's inbox on this machine; written by cmd/sippet-mcp
 //
 // In a process that has the ledger open, nothing else may open and close
 // ledger.db: on POSIX that gives away the locks of the whole process.

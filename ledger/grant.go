@@ -16,7 +16,7 @@ const (
 	Granted State = "granted"
 	Refused State = "denied"
 	Spent   State = "spent"
-	Revoked State = "revoked" // withdrawn: nobody could be asked, the same was asked anew, or everything was stopped
+	Revoked State = "revoked" // withdrawn: nobody could be asked, the same was asked anew, everything was stopped, it was taken back, or the yes came to nothing
 )
 
 // Grant is a question to a person, and the answer, bound to what its card showed.

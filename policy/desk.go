@@ -110,7 +110,7 @@ func (d *Desk) Answer(ctx context.Context, ids []string, who Person, reply Reply
 		out[i].Grant = id
 		q, err := d.Ledger.Grant(ctx, id)
 		if err != nil {
-			out[i].Err = d.fault(ctx, err)
+			out[i].Err = d.fault(err)
 			continue
 		}
 		all[i] = q
@@ -160,14 +160,14 @@ func (d *Desk) answer(ctx context.Context, q ledger.Grant, reply Reply) *schemas
 	if now, e := d.Ledger.Grant(ctx, q.ID); e == nil && now.By != "" && !asStore(err) {
 		return &schemas.Error{Outcome: schemas.Denied, Message: fmt.Sprintf("%s answered this already, %s", NameOf(now.By), ago(now.Answered, d.Now())), Err: err}
 	}
-	return d.fault(ctx, err)
+	return d.fault(err)
 }
 
 // Revoke takes back a yes that was not used, or a question that nobody has answered.
 func (d *Desk) Revoke(ctx context.Context, id string, who Person) *schemas.Error {
 	q, err := d.Ledger.Grant(ctx, id)
 	if err != nil {
-		return d.fault(ctx, err)
+		return d.fault(err)
 	}
 	if !who.Sees(&q) {
 		return notYours("only whoever asked, or somebody with the role approver, may take this back")
@@ -176,7 +176,7 @@ func (d *Desk) Revoke(ctx context.Context, id string, who Person) *schemas.Error
 	err = d.Ledger.Answer(ctx, q, ledger.Reply{State: ledger.Revoked, By: who.by(), Outcome: why.Outcome, Fault: faultJSON(why)})
 	d.Watch.Kick()
 	if err != nil {
-		return d.fault(ctx, err)
+		return d.fault(err)
 	}
 	return nil
 }
@@ -186,7 +186,7 @@ func (d *Desk) Take(ctx context.Context, id string, who Person) ([]byte, *schema
 	q, err := d.Ledger.Grant(ctx, id)
 	switch {
 	case err != nil:
-		return nil, d.fault(ctx, err)
+		return nil, d.fault(err)
 	case !d.Takes(&q, who):
 		return nil, notYours("only whoever agreed to it may take it")
 	case !who.Fresh:
@@ -194,7 +194,7 @@ func (d *Desk) Take(ctx context.Context, id string, who Person) ([]byte, *schema
 	}
 	data, err := d.Ledger.Take(ctx, id, who.by())
 	if err != nil {
-		return nil, d.fault(ctx, err)
+		return nil, d.fault(err)
 	}
 	return data, nil
 }
@@ -211,7 +211,7 @@ func (d *Desk) Stop(ctx context.Context, who Person, note string) *schemas.Error
 		return notYours("only somebody with the role admin may stop everything")
 	}
 	if err := d.Ledger.Freeze(ctx, who.by(), note); err != nil {
-		return d.fault(ctx, err)
+		return d.fault(err)
 	}
 	d.Watch.Kick()
 	return nil
@@ -224,14 +224,14 @@ func (d *Desk) Resume(ctx context.Context, who Person) (bool, *schemas.Error) {
 	}
 	was, err := d.Ledger.Resume(ctx, who.by())
 	if err != nil {
-		return false, d.fault(ctx, err)
+		return false, d.fault(err)
 	}
 	d.Watch.Kick()
 	return was, nil
 }
 
 // fault says to a person what the ledger's error means.
-func (d *Desk) fault(_ context.Context, err error) *schemas.Error {
+func (d *Desk) fault(err error) *schemas.Error {
 	e := &schemas.Error{Outcome: schemas.Denied, Message: err.Error(), Err: err}
 	var f *ledger.FrozenError
 	switch {

@@ -1,5 +1,5 @@
 // Package tools is the MCP surface: one tool for each action of the registry,
-// validate_action beside them, and the ways of asking a person over MCP.
+// validate_action and approval_status beside them, and the ways of asking a person over MCP.
 //
 // A [Runner] takes the arguments of a call to a [Result]: it checks them,
 // takes the payload through policy.Gate and renders what came back. It knows

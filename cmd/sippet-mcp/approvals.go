@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sippet-ai/sippet-mcp/inbox"
 	"github.com/sippet-ai/sippet-mcp/ledger"
 	"github.com/sippet-ai/sippet-mcp/policy"
 	"github.com/sippet-ai/sippet-mcp/schemas"
@@ -101,30 +102,57 @@ func (o *answererOptions) question(ctx context.Context, l *ledger.SQLite, who po
 
 // listedQuestion is a question as a pipe gets it.
 type listedQuestion struct {
-	ID        string       `json:"id"`
-	State     string       `json:"state"`
-	Action    string       `json:"action"`
-	Needs     string       `json:"needs"`
-	Principal string       `json:"principal"`
-	Asked     time.Time    `json:"asked"`
-	Expires   time.Time    `json:"expires"`
-	By        string       `json:"by,omitempty"`
-	Note      string       `json:"note,omitempty"`
-	Quick     bool         `json:"quick,omitempty"`
-	Card      *policy.Card `json:"card,omitempty"`
+	ID        string    `json:"id"`
+	State     string    `json:"state"`
+	Action    string    `json:"action"`
+	Needs     string    `json:"needs"`
+	Principal string    `json:"principal"`
+	Asked     time.Time `json:"asked"`
+	Expires   time.Time `json:"expires"`
+	By        string    `json:"by,omitempty"`
+	Note      string    `json:"note,omitempty"`
+	Quick     bool      `json:"quick,omitempty"`
+	// Status and Detail say in words what came of it.
+	Status string       `json:"status"`
+	Detail string       `json:"detail,omitempty"`
+	Card   *policy.Card `json:"card,omitempty"`
+
+	running bool
 }
 
-func questionOf(q *ledger.Grant, now time.Time) listedQuestion {
-	out := listedQuestion{ID: q.ID, State: string(q.State), Action: q.Action, Needs: q.Needs, Principal: q.Principal, Asked: q.Asked, Expires: q.Expires,
-		By: q.By, Note: q.Note, Quick: q.Quick}
+// stateOf is a question's state, where one that ran out has its own name.
+func stateOf(q *ledger.Grant, now time.Time) string {
 	if (q.State == ledger.Waiting || q.State == ledger.Granted) && !q.Open(now) {
-		out.State = "expired"
+		return "expired"
 	}
+	return string(q.State)
+}
+
+// read gives a question with its card and what came of it.
+func read(ctx context.Context, l *ledger.SQLite, id string) (listedQuestion, error) {
+	q, err := l.Grant(ctx, id)
+	if err != nil {
+		return listedQuestion{}, err
+	}
+	var ran *ledger.Intent
+	if q.State == ledger.Spent {
+		in, err := l.Intent(ctx, q.Intent)
+		switch {
+		case err == nil:
+			ran = &in
+		case !errors.Is(err, ledger.ErrNoIntent):
+			return listedQuestion{}, err
+		}
+	}
+	now := time.Now()
+	came := inbox.CameOf(&q, ran, now)
+	out := listedQuestion{ID: q.ID, State: stateOf(&q, now), Action: q.Action, Needs: q.Needs, Principal: q.Principal, Asked: q.Asked, Expires: q.Expires,
+		By: q.By, Note: q.Note, Quick: q.Quick, Status: came.Status, Detail: came.Detail, running: came.Running}
 	var card policy.Card
 	if q.Card != nil && json.Unmarshal(q.Card, &card) == nil {
 		out.Card = &card
 	}
-	return out
+	return out, nil
 }
 
 type approvalsListOptions struct {
@@ -166,22 +194,21 @@ func runApprovalsList(ctx context.Context, p *program, o *approvalsListOptions) 
 			if !who.Sees(&all[i]) {
 				continue
 			}
-			q, err := l.Grant(ctx, all[i].ID)
+			one, err := read(ctx, l, all[i].ID)
 			if err != nil {
 				return err
 			}
-			one := questionOf(&q, time.Now())
 			if !p.outTerminal {
 				if err := writeJSON(p.out, one); err != nil {
 					return err
 				}
 				continue
 			}
-			what := q.Action
+			what := one.Action
 			if one.Card != nil {
 				what = one.Card.Sentence
 			}
-			table.row(q.ID[:8], or(what, 70), or(q.Principal, 40), q.Needs, one.State, q.Expires.Local().Format("15:04:05"))
+			table.row(one.ID[:8], or(what, 70), or(one.Principal, 40), one.Needs, one.Status, one.Expires.Local().Format("2 Jan 15:04"))
 		}
 		if p.outTerminal && len(table.rows) == 0 {
 			fmt.Fprintln(p.out, "nothing waits")
@@ -209,7 +236,10 @@ func newApprovalsShow(p *program) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				one := questionOf(&q, time.Now())
+				one, err := read(c.Context(), l, q.ID)
+				if err != nil {
+					return err
+				}
 				if !p.outTerminal {
 					return writeJSON(p.out, one)
 				}
@@ -228,12 +258,14 @@ func showQuestion(p *program, q listedQuestion) {
 	} else {
 		fmt.Fprintln(p.out, q.Card.Text())
 	}
-	fmt.Fprintf(p.out, "\n%s, %s, until %s", q.ID, q.State, q.Expires.Local().Format("15:04:05"))
-	if q.By != "" {
-		fmt.Fprintf(p.out, ", answered by %s", or(q.By, 80))
-	}
-	if q.Note != "" {
-		fmt.Fprintf(p.out, " (%s)", schemas.Escape(q.Note, 500))
+	fmt.Fprintf(p.out, "\n%s, until %s: ", q.ID, q.Expires.Local().Format("2 Jan 15:04"))
+	q.showStatus(p)
+}
+
+func (q *listedQuestion) showStatus(p *program) {
+	fmt.Fprint(p.out, or(q.Status, 200))
+	if q.Detail != "" {
+		fmt.Fprintf(p.out, ": %s", or(q.Detail, 500))
 	}
 	fmt.Fprintln(p.out)
 }

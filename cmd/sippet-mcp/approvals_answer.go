@@ -12,6 +12,7 @@ import (
 
 	"github.com/sippet-ai/sippet-mcp/ledger"
 	"github.com/sippet-ai/sippet-mcp/policy"
+	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
 func newApprovalsApprove(p *program) *cobra.Command {
@@ -48,12 +49,12 @@ func runApprove(ctx context.Context, p *program, o *answererOptions, id string) 
 		if why := who.May(&q); why != nil {
 			return errors.New(why.Message)
 		}
-		one := questionOf(&q, time.Now())
+		one, err := read(ctx, l, q.ID)
 		switch {
-		case one.State != string(ledger.Waiting) && one.By != "":
-			return fmt.Errorf("it does not wait any more: it is %s, by %s", one.State, or(one.By, 80))
+		case err != nil:
+			return err
 		case one.State != string(ledger.Waiting):
-			return errors.New("it does not wait any more: it is " + one.State)
+			return errors.New("it does not wait any more: " + or(one.Status, 200))
 		case one.Card == nil:
 			return errors.New("what this was about is gone, with somebody whose data was erased; it can only be refused")
 		}
@@ -84,11 +85,13 @@ func runApprove(ctx context.Context, p *program, o *answererOptions, id string) 
 // cameOf waits for what came of a yes, and says it.
 func (o *answererOptions) cameOf(ctx context.Context, p *program, l *ledger.SQLite, id string) error {
 	look := context.WithoutCancel(ctx)
+	var last ledger.State
 	for end := time.Now().Add(policy.RunWithin + 2*time.Second); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
 		q, err := l.Grant(look, id)
 		if err != nil {
 			return err
 		}
+		last = q.State
 		switch {
 		case q.State == ledger.Revoked && q.Fault == nil:
 			return errors.New("you agreed, and it did not run: the question was withdrawn, or everything was stopped")
@@ -105,6 +108,9 @@ func (o *answererOptions) cameOf(ctx context.Context, p *program, l *ledger.SQLi
 			switch in.State {
 			case ledger.Succeeded:
 				fmt.Fprintln(p.out, "Agreed, and it ran.")
+				if a, err := schemas.Find(q.Action); err == nil && a.Class == schemas.Credential {
+					fmt.Fprintln(p.out, "Take what was issued in the inbox, once, within a quarter of an hour.")
+				}
 				return nil
 			case ledger.Failed:
 				return fmt.Errorf("you agreed, and Sippet refused it: %s", or(policy.FaultMessage(in.Fault), 500))
@@ -115,6 +121,9 @@ func (o *answererOptions) cameOf(ctx context.Context, p *program, l *ledger.SQLi
 		if ctx.Err() != nil {
 			return fmt.Errorf("you agreed, and did not wait for what comes of it; see `sippet-mcp approvals show %s%s`", id[:8], o.same())
 		}
+	}
+	if last == ledger.Spent {
+		return fmt.Errorf("you agreed, and it is still running; see `sippet-mcp approvals show %s%s`", id[:8], o.same())
 	}
 	return errors.New("you agreed, and nobody ran it within a minute, so the yes is void: the program that asked has ended")
 }

@@ -105,7 +105,7 @@ func TestApproveIsNotForEverybody(t *testing.T) {
 		"who sees nothing":   {theirs, w.token(t, "oz", "operator"), "there is no question \"" + theirs + "\" that you may see"},
 		"this machine's":     {theirs, "", "there is no question \"" + theirs + "\" that you may see"},
 		"no token at all":    {theirs, "nonsense", "the token lets nobody in"},
-		"somebody too late":  {answered, w.ada, "it does not wait any more: it is denied, by ada (api)"},
+		"somebody too late":  {answered, w.ada, "it does not wait any more: ada said no"},
 		"of no question":     {"00000000000000000000000000000000", w.ada, "there is no question"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -180,7 +180,7 @@ func TestApproveOnesOwn(t *testing.T) {
 		!strings.Contains(out, me()+" (stdio)") || !strings.Contains(out, "confirm") || strings.Count(out, "\n") != 3 || strings.Index(out, id[:8]) > strings.Index(out, other[:8]) {
 		t.Errorf("%s", out)
 	}
-	if out := run(&someone{}, "approvals", "show", id[:10]); !strings.HasPrefix(out, "Erase the contact") || !strings.Contains(out, "nobody can bring them back") || !strings.Contains(out, id+", pending, until ") {
+	if out := run(&someone{}, "approvals", "show", id[:10]); !strings.HasPrefix(out, "Erase the contact") || !strings.Contains(out, "nobody can bring them back") || !strings.Contains(out, id+", until ") || !strings.Contains(out, ": waits for an answer\n") {
 		t.Errorf("%s", out)
 	}
 	who := &someone{answer: "yes\n"}
@@ -193,10 +193,10 @@ func TestApproveOnesOwn(t *testing.T) {
 	if out := run(&someone{}, "approvals", "list"); out != "nothing waits\n" {
 		t.Errorf("%q", out)
 	}
-	if out := run(&someone{}, "approvals", "list", "--all"); !strings.Contains(out, "spent") || !strings.Contains(out, "denied") {
+	if out := run(&someone{}, "approvals", "list", "--all"); !strings.Contains(out, " agreed, and it ran") || !strings.Contains(out, " said no") {
 		t.Errorf("%s", out)
 	}
-	if out := run(&someone{}, "approvals", "show", other); !strings.Contains(out, ", denied, ") || !strings.Contains(out, ", answered by "+me()+" (terminal) (not she") || strings.Contains(out, "\x1b[2J") {
+	if out := run(&someone{}, "approvals", "show", other); !strings.Contains(out, ": "+me()+" said no: not she") || strings.Contains(out, "\x1b[2J") {
 		t.Errorf("%q", out)
 	}
 	if r := mine.tool(t, "archive_contact", `{"identity":"`+rpctest.ID(2)+`"}`); r.outcome() != "declined" || !strings.Contains(r.Result.StructuredContent.Message, "their words: not she") {
@@ -240,11 +240,11 @@ func TestWatchApprovals(t *testing.T) {
 	next, _ := bob.tool(t, "delete_contact", erase(3)).waits(t)
 	see("approvals approve " + next[:8])
 	ada.agree(t, next)
-	see(next[:8] + "  spent by ada (api)")
+	see(next[:8] + "  ada agreed, and it ran")
 	if status, _, err := ada.say(before, "no"); err != nil || status != 200 {
 		t.Fatal(status, err)
 	}
-	see(before[:8] + "  denied by ada (api)")
+	see(before[:8] + "  ada said no")
 	cancel()
 	if code := <-ended; code != 0 || errs.String() != "" || strings.Contains(out.String(), w.ada) {
 		t.Errorf("%d: %s", code, errs.String())

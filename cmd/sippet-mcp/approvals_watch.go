@@ -64,7 +64,7 @@ func (o *answererOptions) changes(ctx context.Context, p *program, l *ledger.SQL
 	for _, list := range [][]ledger.Grant{ended, open} {
 		for i := range list {
 			q := &list[i]
-			state := questionOf(q, time.Now()).State
+			state := stateOf(q, time.Now())
 			if was, known := seen[q.ID]; !who.Sees(q) || known && was == state {
 				continue
 			}
@@ -72,11 +72,14 @@ func (o *answererOptions) changes(ctx context.Context, p *program, l *ledger.SQL
 			if first && !q.Open(time.Now()) {
 				continue
 			}
-			full, err := l.Grant(ctx, q.ID)
+			one, err := read(ctx, l, q.ID)
 			if err != nil {
 				return err
 			}
-			one := questionOf(&full, time.Now())
+			if one.running {
+				delete(seen, q.ID) // it is told when it has ended
+				continue
+			}
 			if !p.outTerminal {
 				if err := writeJSON(p.out, one); err != nil {
 					return err
@@ -89,11 +92,8 @@ func (o *answererOptions) changes(ctx context.Context, p *program, l *ledger.SQL
 				fmt.Fprintf(p.out, "Answer with: sippet-mcp approvals approve %s%s   or deny\n", q.ID[:8], o.same())
 				continue
 			}
-			fmt.Fprintf(p.out, "%s  %s", q.ID[:8], one.State)
-			if one.By != "" {
-				fmt.Fprintf(p.out, " by %s", or(one.By, 80))
-			}
-			fmt.Fprintln(p.out)
+			fmt.Fprintf(p.out, "%s  ", q.ID[:8])
+			one.showStatus(p)
 		}
 	}
 	return nil

@@ -127,7 +127,7 @@ func findMatter(ctx context.Context, l *ledger.SQLite, id string) (*matter, erro
 	} else if !errors.Is(err, ledger.ErrNoIntent) {
 		return nil, err
 	} else if g, err = l.Grant(ctx, m.ID); err == nil {
-		m.Kind, m.State, m.Grant = "grant", questionOf(&g, time.Now()).State, m.ID
+		m.Kind, m.State, m.Grant = "grant", stateOf(&g, time.Now()), m.ID
 	} else if errors.Is(err, ledger.ErrNoGrant) {
 		return nil, fmt.Errorf("%q is no intent, grant or record that is known; see `sippet-mcp audit list`", schemas.Escape(id, 80))
 	}

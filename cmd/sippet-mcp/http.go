@@ -37,10 +37,11 @@ func newHTTP(p *program) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "http",
 		Short: "Serve streamable HTTP, on this machine or to callers with tokens",
-		Long: `Serve MCP over streamable HTTP at /mcp, and health at /healthz.
+		Long: `Serve MCP over streamable HTTP at /mcp, the inbox at /inbox, and health at
+/healthz.
 
 Who may call. Once the state directory has had a token (see "sippet-mcp tokens"),
-every request must show one that is good, on this machine too; that also holds for
+every request to /mcp must show one that is good, on this machine too; that also holds for
 a server that is running already. Before, it answers this machine alone, and
 whoever can reach the port can use the key; --auth required refuses that. There
 is no way back but another state directory.

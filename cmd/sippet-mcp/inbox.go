@@ -172,7 +172,8 @@ func newInboxServe(p *program) *cobra.Command {
 		Long: `Serve the inbox of the state directory on its own port of this machine, whether
 something is asked or not, for a page that stays open all day. It needs no key:
 what is agreed to is run by the program that asked, which must still be there.
-Live calls cannot be seen or ended from it.`,
+Live calls cannot be seen or ended from it. It opens the browser, logged in,
+unless --no-browser.`,
 		Example: "  sippet-mcp inbox serve",
 		Args:    cobra.NoArgs,
 		RunE:    func(c *cobra.Command, _ []string) error { return runInboxServe(c.Context(), p, o) },

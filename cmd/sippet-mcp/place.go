@@ -100,12 +100,12 @@ func (l *place) asked(c policy.Caller, q *policy.Pending) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if time.Since(l.opened) < openEvery {
-		return
-	}
-	l.opened = time.Now()
 	if err == nil && !l.noBrowser && canOpen(l.program.env) {
+		if time.Since(l.opened) < openEvery {
+			return
+		}
 		if err := l.open(inbox.Path+"/enter/", q.Grant); err == nil {
+			l.opened = time.Now()
 			return
 		} else {
 			l.log.Warn("the browser could not be opened", "cause", err)
@@ -151,7 +151,7 @@ func (l *place) say(grant string, ours bool) {
 			return
 		}
 	}
-	l.log.Info("a question waits for a person", "link", l.link(grant), "login", "sippet-mcp inbox login"+l.same)
+	l.log.Warn("a question waits for a person", "link", l.link(grant), "login", "sippet-mcp inbox login"+l.same)
 }
 
 // serveOn puts the inbox on a server's own address.
@@ -159,6 +159,10 @@ func (l *place) serveOn(h *serve.HTTP, ln net.Listener) {
 	base := baseOf(h, ln)
 	l.public.Store(&base)
 	l.mine.Store(true)
+	l.box.LoginCommand = "sippet-mcp inbox login --url " + base
+	if l.box.Simulated {
+		l.box.LoginCommand += " --sandbox"
+	}
 	l.box.Secure = h.Certificate != nil || len(h.Proxies) > 0
 	h.Inbox = l.box.Handler()
 }

@@ -53,7 +53,10 @@ themselves; in their configuration:
 
   {"mcpServers": {"sippet": {"command": "sippet-mcp", "args": ["stdio", "--sandbox"]}}}
 
-Live, leave --sandbox out and give SIPPET_SECRET_KEY in "env".`,
+Live, leave --sandbox out and give SIPPET_SECRET_KEY in "env".
+
+What a person must agree to opens in the browser where the client cannot ask
+them: see "sippet-mcp inbox".`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return runStdio(c.Context(), p, o) },
 	}

@@ -17,7 +17,7 @@ func (o *connection) newPlace(p *program, store *ledger.SQLite, log *slog.Logger
 	watch := &policy.Watch{Ledger: store, Log: log}
 	l := &place{program: p, ledger: store, dir: store.Dir(), log: log, noBrowser: o.noBrowser, same: (&ledgerOptions{o.stateDir, o.sandbox}).same(), needed: make(chan struct{}, 1)}
 	l.box = &inbox.Inbox{Desk: &policy.Desk{Ledger: store, Watch: watch, Now: time.Now}, Ledger: store, Watch: watch,
-		Simulated: o.sandbox, Now: time.Now, Log: log}
+		Simulated: o.sandbox, LoginCommand: "sippet-mcp inbox login" + l.same, Now: time.Now, Log: log}
 	if !o.noBrowser && canOpen(p.env) {
 		l.box.Open = func(path string) error { return openURL(p.env, *l.public.Load()+path) }
 	}

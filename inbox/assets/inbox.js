@@ -144,10 +144,10 @@
   }
 
   function listen() {
-    const lost = document.querySelector("[data-lost]"), seen = document.visibilityState === "visible";
+    const lost = document.querySelector("[data-lost]"), seen = document.visibilityState === "visible" && live.dataset.live === "/inbox?part";
     const events = new EventSource("/inbox/events?seen=" + Number(seen));
     let timer = 0;
-    // The server opens the browser where nobody looks at a page, so it is told whether somebody does.
+    // The server opens the browser where nobody looks at what waits, so it is told whether somebody does.
     document.addEventListener("visibilitychange", () => { clearTimeout(timer); events.close(); listen(); }, { once: true });
     events.addEventListener("change", refresh);
     events.onopen = () => { clearTimeout(timer); lost.hidden = true; };
