@@ -91,10 +91,10 @@ func TestBrowserLink(t *testing.T) {
 	q := w.asked(t, 1)[0].ID
 	link := w.enter(t, "bob", false) + "?q=" + q
 	b.goTo(link)
-	b.until("the question", `location.pathname == "/inbox/q/`+q+`" && document.querySelector("#q-`+q+` button[value=yes]")`)
+	b.until("the question", `location.pathname + location.hash == "/inbox#q-`+q+`" && document.querySelector("#q-`+q+` button[value=yes]")`)
 	b.sees("footer", "You are bob")
 	b.goTo(link) // the same browser comes back to it, as it does from its history
-	b.until("the question", `location.pathname == "/inbox/q/`+q+`"`)
+	b.until("the question", `location.pathname + location.hash == "/inbox#q-`+q+`"`)
 	other := newBrowser(t).strict(w)
 	other.goTo(link)
 	other.sees("[role=alert]", "This link was used")
@@ -116,7 +116,7 @@ func TestBrowserLink(t *testing.T) {
 		t.Errorf("looking at the link logs in: %s", c)
 	}
 	phone.click("main form button")
-	phone.until("the question", `location.pathname == "/inbox/q/`+q+`"`)
+	phone.until("the question", `location.pathname + location.hash == "/inbox#q-`+q+`"`)
 	phone.sees("footer", "You are bob")
 	other.goTo(link)
 	other.sees("[role=alert]", "This link was used")

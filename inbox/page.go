@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"embed"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"html/template"
 	"log/slog"
@@ -113,6 +114,9 @@ func (i *Inbox) decided(r *http.Request, s *snapshot, v *visit, n int) (ended, t
 			continue
 		}
 		o, err := s.card(r.Context(), q.ID)
+		if errors.Is(err, ledger.ErrNoGrant) {
+			continue // forgotten since the snapshot
+		}
 		if err != nil {
 			return nil, nil, err
 		}

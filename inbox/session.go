@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"log/slog"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -68,7 +69,7 @@ func (i *Inbox) visit(r *http.Request) (*visit, error) {
 	if l.Credential == "" { // by a link it is the person who came, not one of their programs
 		l.Roles = slices.DeleteFunc(l.Roles, func(r string) bool { return r == policy.RoleAgent })
 	}
-	return &visit{who: policy.Person{Name: l.Person, Roles: l.Roles, Local: l.Local, How: "inbox", Fresh: i.Now().Sub(l.Created) < freshFor},
+	return &visit{who: policy.Person{Name: l.Person, Roles: l.Roles, Local: l.Local, How: "inbox", Credential: l.Credential, Fresh: i.Now().Sub(l.Created) < freshFor},
 		secret: c.Value}, nil
 }
 
@@ -173,7 +174,7 @@ func (i *Inbox) enter(w http.ResponseWriter, r *http.Request) {
 // after is where somebody goes once they are in: to the question that the address names, or to all.
 func after(r *http.Request) string {
 	if id := r.URL.Query().Get("q"); len(id) == 32 && strings.Trim(id, "0123456789abcdef") == "" {
-		return Path + "/q/" + id
+		return Path + "#q-" + id // among all, where what comes next appears too
 	}
 	return Path
 }
@@ -222,7 +223,12 @@ func (i *Inbox) whose(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "nonce is missing", http.StatusBadRequest)
 		return
 	}
-	writeJSON(w, http.StatusOK, Whose{Proof(i.Ledger, nonce), i.Pages()})
+	local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	if !ok {
+		http.Error(w, "no address", http.StatusInternalServerError)
+		return
+	}
+	writeJSON(w, http.StatusOK, Whose{Proof(i.Ledger, local.String(), nonce), i.Pages()})
 }
 
 // Whose is the answer at Path/whose.
@@ -232,9 +238,10 @@ type Whose struct {
 	Pages int `json:"pages"`
 }
 
-// Proof is what the inbox of that ledger answers to a nonce at Path/whose.
-func Proof(l ledger.Ledger, nonce string) string {
+// Proof is what the inbox of that ledger that listens at an address answers to a nonce at Path/whose. The address is in it,
+// so that whoever listens elsewhere cannot pass the question on.
+func Proof(l ledger.Ledger, address, nonce string) string {
 	m := hmac.New(sha256.New, l.Secret("inbox proof"))
-	m.Write([]byte(nonce))
+	m.Write([]byte(address + "\x00" + nonce))
 	return hex.EncodeToString(m.Sum(nil))
 }

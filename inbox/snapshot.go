@@ -96,12 +96,14 @@ func openQuestion(ctx context.Context, l ledger.Ledger, id string) (*opened, err
 	if q.Card != nil && json.Unmarshal(q.Card, &card) == nil {
 		o.card = &card
 	}
+	o.Payload = nil // of no use here, and it may be large
 	if q.State == ledger.Spent {
 		in, err := l.Intent(ctx, q.Intent)
 		if err != nil && !ledger.IsRefusal(err) {
 			return nil, err
 		}
 		if err == nil {
+			in.Payload, in.Result = nil, nil
 			o.ran = &in
 		}
 		if o.held, err = l.Held(ctx, id); err != nil {

@@ -2,6 +2,7 @@ package inbox
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"sync"
 	"time"
@@ -162,9 +163,24 @@ func (i *Inbox) hangUp(ctx context.Context, who policy.Person) *schemas.Error {
 // endFor bounds an attempt: a bulk call rings its people one after the other.
 const endFor = 30 * time.Minute
 
+// endWatch is how often it is looked whether everything goes on again.
+const endWatch = 250 * time.Millisecond
+
 func (i *Inbox) hangUpAll(who policy.Person) {
 	ctx, cancel := context.WithTimeout(context.Background(), endFor)
 	defer cancel()
+	// Whoever lets everything go on, here or elsewhere, wants what is rung from then on to ring.
+	go func() {
+		for ctx.Err() == nil {
+			if f, err := i.Ledger.Frozen(ctx); err == nil && f == nil {
+				cancel()
+			}
+			select {
+			case <-ctx.Done():
+			case <-time.After(endWatch):
+			}
+		}
+	}()
 	var wg sync.WaitGroup
 	for _, g := range i.Gates() {
 		wg.Go(func() {
@@ -180,6 +196,9 @@ func (i *Inbox) hangUpAll(who policy.Person) {
 			if err != nil {
 				i.ending.mu.Lock()
 				i.ending.fault = "Calls may still be live: " + err.Error()
+				if errors.Is(err, context.Canceled) {
+					i.ending.fault = "Ending calls was left off, because everything goes on again"
+				}
 				i.ending.mu.Unlock()
 			}
 		})

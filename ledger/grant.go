@@ -159,7 +159,8 @@ func (s *SQLite) Ask(ctx context.Context, g Grant) error {
 			[]any{g.Principal, now}, &waiting, &own); err != nil {
 			return err
 		}
-		if own >= MaxWaiting || waiting >= MaxWaitingAll {
+		// Hanging up is the safe direction: nothing that waits may keep it from being asked.
+		if g.Action != HangUp && (own >= MaxWaiting || waiting >= MaxWaitingAll) {
 			return ErrTooMany
 		}
 		c := Call{Request: g.Request, Principal: g.Principal, Credential: g.Credential, Client: g.Client, Upstream: g.Upstream, Action: g.Action,

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/sippet-ai/sippet-mcp/ledger"
 	"github.com/sippet-ai/sippet-mcp/policy/reach"
@@ -67,11 +68,14 @@ type Change struct {
 type Line struct {
 	Name  string `json:"name"`
 	Value string `json:"value"`
+	// Full is more of a text that Value cuts, for where there is room.
+	Full string `json:"full,omitempty"`
 }
 
 const (
 	maxLines = 40
-	maxValue = 150 // characters
+	maxValue = 150  // characters
+	maxFull  = 8000 // characters
 	maxName  = 40
 	maxTo    = 5
 	maxRules = 8
@@ -155,20 +159,20 @@ func (p *pass) about(ctx context.Context, c *Card) (called string) {
 	}
 	data, err := p.look(ctx, read, "what "+p.Payload.Action.Name+" is about")
 	if err != nil {
-		c.About = []Line{{"record", "could not be looked up"}}
+		c.About = []Line{{Name: "record", Value: "could not be looked up"}}
 		return ""
 	}
 	hidden := p.Gate.Hidden(p.Caller, read.Action)
 	named := p.Payload.Named(data)
 	if named == nil {
-		c.About = []Line{{"record", "was not found"}}
+		c.About = []Line{{Name: "record", Value: "was not found"}}
 		return ""
 	}
 	eachValue(named, func(name string, v any) {
 		if v == nil || v == "" || hidden[name] {
 			return
 		}
-		if c.About = append(c.About, Line{name, show(v)}); called == "" {
+		if c.About = append(c.About, Line{Name: name, Value: show(v)}); called == "" {
 			called = show(v)
 		}
 	})
@@ -238,7 +242,11 @@ func (c *Card) lines(args map[string]any, read bool) {
 				continue
 			}
 			if len(c.Lines) < maxLines {
-				c.Lines = append(c.Lines, Line{e.name, show(e.value)})
+				l := Line{Name: e.name, Value: show(e.value)}
+				if s, ok := e.value.(string); ok && utf8.RuneCountInString(s) > maxValue {
+					l.Full = shown(s, maxFull)
+				}
+				c.Lines = append(c.Lines, l)
 			} else {
 				hidden++
 			}
@@ -246,7 +254,7 @@ func (c *Card) lines(args map[string]any, read bool) {
 		level = deeper
 	}
 	if hidden > 0 {
-		c.Lines = append(c.Lines, Line{"…", fmt.Sprintf("%d more values that this card has no room for", hidden)})
+		c.Lines = append(c.Lines, Line{Name: "…", Value: fmt.Sprintf("%d more values that this card has no room for", hidden)})
 	}
 }
 

@@ -207,6 +207,13 @@ func TestCardIsShort(t *testing.T) {
 	if len(c.Lines) > 50 || len(text) > 12_000 || !strings.Contains(text, "more values that this card has no room for") || !strings.Contains(text, "(300 characters)") {
 		t.Errorf("%d lines, %d bytes", len(c.Lines), len(text))
 	}
+	// Where there is room, a text is there whole.
+	long := strings.Repeat("harmless ", 300) + "and this is what matters"
+	for _, l := range card(t, "create_contact", `{"input":{"fullName":`+quoted(long)+`}}`).Lines {
+		if l.Name == "input.fullName" && (l.Full != quoted(long) || !strings.HasSuffix(l.Value, `… (2724 characters)"`)) {
+			t.Errorf("%+v", l)
+		}
+	}
 	bulk := card(t, "start_bulk_outbound_call", `{"input":{"contactIds":[`+strings.Join(ids, ",")+`]}}`)
 	if !strings.Contains(bulk.Sentence, "200") || !strings.Contains(bulk.Text(), "(200 in all)") {
 		t.Errorf("how many are rung is not said:\n%s", bulk.Text())

@@ -30,6 +30,8 @@ type Person struct {
 	Local bool
 	// How says on which way they come, such as `inbox`.
 	How string
+	// Credential is the id of the token that they showed, if any.
+	Credential string
 	// Fresh says that they proved who they are a short while ago.
 	Fresh bool
 }
@@ -55,6 +57,8 @@ func (w Person) May(q *ledger.Grant) *schemas.Error {
 	switch {
 	case w.Is(RoleAgent):
 		return notYours("this token is a program's (role agent), and programs answer nothing")
+	case w.Credential != "" && w.Credential == q.Credential:
+		return notYours("this was asked with the very token that you came with, so a program has it; log in with a link or with a token of your own")
 	case q.Needs == rules.Confirm.String() && w.Sees(q):
 		return nil
 	case q.Needs == rules.Confirm.String():

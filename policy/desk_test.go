@@ -278,3 +278,17 @@ func TestTooManyWait(t *testing.T) {
 	o.answers(t, first, adaSits, agrees) // agreed to, it waits for nobody
 	o.ask(t, more)
 }
+
+// A token with which a program asked answers nothing that it asked, whatever its roles: the program has it.
+func TestTheTokenThatAsked(t *testing.T) {
+	q := &ledger.Grant{Needs: "confirm", Person: "ada", Credential: "614fb413438c"}
+	ada := policy.Person{Name: "ada", Roles: []string{policy.RoleApprover}, How: "api", Credential: q.Credential, Fresh: true}
+	if why := ada.May(q); why == nil || !strings.Contains(why.Message, "the very token") {
+		t.Errorf("with the token that asked: %+v", why)
+	}
+	for _, other := range []string{"", "7da64dad30b7"} { // by a link; with a token of her own
+		if ada.Credential = other; ada.May(q) != nil {
+			t.Errorf("with %q: %+v", other, ada.May(q))
+		}
+	}
+}

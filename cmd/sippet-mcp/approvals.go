@@ -71,7 +71,7 @@ func (o *answererOptions) who(ctx context.Context, p *program, l *ledger.SQLite)
 	case err != nil:
 		return policy.Person{}, err
 	}
-	who := policy.Person{Name: t.Person, Roles: t.Roles, How: "terminal", Fresh: true}
+	who := policy.Person{Name: t.Person, Roles: t.Roles, How: "terminal", Credential: t.ID, Fresh: true}
 	if who.Is(policy.RoleAgent) {
 		return who, errors.New("the token is a program's (role agent), and programs do not answer: use one of your own")
 	}

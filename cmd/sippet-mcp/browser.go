@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"runtime"
 	"strings"
+	"time"
 
 	"github.com/cli/browser"
 )
@@ -24,7 +25,15 @@ func openURL(env func(string) string, url string) error {
 	command := strings.Fields(env("BROWSER"))
 	if len(command) == 0 {
 		browser.Stdout, browser.Stderr = io.Discard, io.Discard
-		return browser.OpenURL(url)
+		// What opens it may stay as long as the browser does; what fails does so at once.
+		failed := make(chan error, 1)
+		go func() { failed <- browser.OpenURL(url) }()
+		select {
+		case err := <-failed:
+			return err
+		case <-time.After(2 * time.Second):
+			return nil
+		}
 	}
 	placed := false
 	for i, word := range command {

@@ -137,7 +137,8 @@ func (o *loginOptions) base(ctx context.Context, p *program, l *ledger.SQLite) (
 	case errors.Is(err, errNotOurs):
 		return "", fmt.Errorf("another program is at %s now, and must not be given a code: `sippet-mcp inbox serve%s` serves the inbox elsewhere", base, o.same())
 	case err != nil:
-		fmt.Fprintf(p.err, "nobody serves the inbox now: it opens by itself when something is asked, and `sippet-mcp inbox serve%s` serves it\n", o.same())
+		// Whoever takes the port next would be given the code.
+		return "", fmt.Errorf("nobody serves the inbox at %s now: it opens by itself when something is asked, and `sippet-mcp inbox serve%s` serves it", base, o.same())
 	}
 	return base, nil
 }

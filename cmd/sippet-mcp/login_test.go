@@ -1,9 +1,12 @@
 package main
 
 import (
+	"context"
+	"net"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sippet-ai/sippet-mcp/ledger"
 	"github.com/sippet-ai/sippet-mcp/rpc/rpctest"
@@ -15,6 +18,21 @@ var enterLink = regexp.MustCompile(`(https?://[^/\s]+)/inbox/enter/([A-Za-z0-9_-
 func TestLoginOnATerminal(t *testing.T) {
 	w := newWorld(t)
 	addr := w.fix(t)
+	ctx, end := context.WithCancel(t.Context())
+	served := make(chan bool)
+	go func() {
+		defer close(served)
+		at(t, ctx, &someone{}, w.dir, "inbox", "serve", "--no-browser")
+	}()
+	defer func() { end(); <-served }()
+	for start := time.Now(); ; time.Sleep(20 * time.Millisecond) {
+		if c, err := net.Dial("tcp", addr); err == nil {
+			c.Close()
+			break
+		} else if time.Since(start) > 20*time.Second {
+			t.Fatal(err)
+		}
+	}
 	for name, c := range map[string]struct {
 		args []string
 		base string

@@ -312,7 +312,7 @@ func askWhose(ctx context.Context, led ledger.Ledger, base string) (pages int, e
 	}
 	defer res.Body.Close()
 	var w inbox.Whose
-	if err := json.NewDecoder(io.LimitReader(res.Body, 1000)).Decode(&w); err != nil || w.Proof != inbox.Proof(led, nonce) {
+	if err := json.NewDecoder(io.LimitReader(res.Body, 1000)).Decode(&w); err != nil || w.Proof != inbox.Proof(led, strings.TrimPrefix(base, "http://"), nonce) {
 		return 0, errNotOurs
 	}
 	return w.Pages, nil
