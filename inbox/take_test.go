@@ -1,6 +1,7 @@
 package inbox_test
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -67,4 +68,22 @@ func TestBrowserLooksOn(t *testing.T) {
 	b.click("button[value=no]")
 	b.sees("[data-recent]", "bob said no")
 	pages(0)
+}
+
+// What has a day waits behind what has a quarter of an hour, where there is more than a page shows.
+func TestUrgentIsShown(t *testing.T) {
+	w := newWorld(t, setup{wait: 1})
+	bob := w.loggedIn(t, w.token(t, "bob", "approver"))
+	for c := range 2 {
+		agent := w.token(t, fmt.Sprint("caller ", c), "agent")
+		for n := range 31 {
+			w.call(t, agent, "delete_contact", fmt.Sprintf(`{"input":{"contactId":%q}}`, rpctest.ID(n)))
+		}
+	}
+	w.call(t, w.token(t, "ada", "agent"), "start_outbound_call", ring)
+	asked := w.asked(t, 63)
+	_, page := bob.get("/inbox")
+	if last := asked[62].ID; !strings.Contains(page, `data-line="`+last+`"`) || !strings.Contains(page, "3 more wait behind these") {
+		t.Errorf("what has to be answered soon is not on the page, or more is: %v", strings.Count(page, "data-line="))
+	}
 }

@@ -3,6 +3,7 @@ package inbox
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -76,7 +77,8 @@ const (
 	together    = time.Minute
 )
 
-// cards groups what waits for the visitor, the oldest first; more is how many questions are left out.
+// cards groups what waits for the visitor, the oldest first; more is how many questions are left out, those that have the
+// most time left.
 func (i *Inbox) cards(ctx context.Context, s *snapshot, v *visit) (cards []cardView, count, more int, err error) {
 	type key struct{ principal, credential, upstream, action, needs, policy string }
 	type group struct {
@@ -85,19 +87,23 @@ func (i *Inbox) cards(ctx context.Context, s *snapshot, v *visit) (cards []cardV
 	}
 	latest := map[key]*group{}
 	var groups []*group
+	var shown []*ledger.Grant
 	now := i.Now()
 	for n := range s.open {
-		q := &s.open[n]
-		if !q.Open(now) || !v.who.Sees(q) {
-			continue
+		if q := &s.open[n]; q.Open(now) && v.who.Sees(q) {
+			shown = append(shown, q)
 		}
-		count++
+	}
+	if count = len(shown); count > maxShown {
+		// What has a day can wait behind what has five minutes.
+		more = count - maxShown
+		slices.SortStableFunc(shown, func(a, b *ledger.Grant) int { return a.Expires.Compare(b.Expires) })
+		shown = shown[:maxShown]
+		slices.SortStableFunc(shown, func(a, b *ledger.Grant) int { return a.Asked.Compare(b.Asked) })
+	}
+	for _, q := range shown {
 		k := key{q.Principal, q.Credential, q.Upstream, q.Action, q.Needs, q.Policy}
 		g := latest[k]
-		if count > maxShown {
-			more++
-			continue
-		}
 		if g == nil || q.State != ledger.Waiting || q.Asked.Sub(g.first) >= together || len(g.all) == maxTogether {
 			g = &group{first: q.Asked}
 			groups = append(groups, g)
