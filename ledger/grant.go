@@ -154,13 +154,13 @@ func (s *SQLite) Ask(ctx context.Context, g Grant) error {
 			t.head.seq+1, now, g.Principal, g.Credential, g.Action, print, g.Policy); err != nil {
 			return err
 		}
+		// Hanging up is counted by itself: nothing else that waits may keep it from being asked.
 		var waiting, own int
-		if _, err := t.row("SELECT count(*), count(iif(principal = ?, 1, NULL)) FROM grants WHERE state = 'pending' AND expires > ?",
-			[]any{g.Principal, now}, &waiting, &own); err != nil {
+		if _, err := t.row("SELECT count(*), count(iif(principal = ?, 1, NULL)) FROM grants WHERE state = 'pending' AND expires > ? AND (action = ?) = ?",
+			[]any{g.Principal, now, HangUp, g.Action == HangUp}, &waiting, &own); err != nil {
 			return err
 		}
-		// Hanging up is the safe direction: nothing that waits may keep it from being asked.
-		if g.Action != HangUp && (own >= MaxWaiting || waiting >= MaxWaitingAll) {
+		if own >= MaxWaiting || waiting >= MaxWaitingAll {
 			return ErrTooMany
 		}
 		c := Call{Request: g.Request, Principal: g.Principal, Credential: g.Credential, Client: g.Client, Upstream: g.Upstream, Action: g.Action,

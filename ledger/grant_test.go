@@ -90,6 +90,9 @@ func TestTooManyQuestions(t *testing.T) {
 	x := call("another's")
 	x.Principal = "bob"
 	ask(t, l, x, c.now().Add(time.Minute)) // one caller does not fill the room of all
+	y := call("hang up")
+	y.Action = ledger.HangUp
+	ask(t, l, y, c.now().Add(time.Minute)) // nothing keeps a call from being hung up
 	if testing.Short() {
 		t.Skip("filling the room of all is not done with -short")
 	}
