@@ -11,7 +11,7 @@ test: ## every test
 	go test ./...
 
 race: ## the same, with fewer rounds, under the race detector (needs a C compiler)
-	go test -race -short -timeout 15m ./...
+	go test -race -short -timeout 15m ./tools ./ledger ./... # the longest first, so that none is left to run alone
 
 lint: ## formatting, vet, staticcheck
 	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }
