@@ -10,6 +10,9 @@ import (
 	"github.com/cli/browser"
 )
 
+// Once, for a browser that was opened before may still be running when the next is.
+func init() { browser.Stdout, browser.Stderr = io.Discard, io.Discard }
+
 // canOpen reports whether there is a browser to be opened: on a machine without a screen one would take over a terminal.
 func canOpen(env func(string) string) bool {
 	switch runtime.GOOS {
@@ -24,7 +27,6 @@ func canOpen(env func(string) string) bool {
 func openURL(env func(string) string, url string) error {
 	command := strings.Fields(env("BROWSER"))
 	if len(command) == 0 {
-		browser.Stdout, browser.Stderr = io.Discard, io.Discard
 		// What opens it may stay as long as the browser does; what fails does so at once.
 		failed := make(chan error, 1)
 		go func() { failed <- browser.OpenURL(url) }()
