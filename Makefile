@@ -10,8 +10,9 @@ run: ## serve the sandbox over HTTP on 127.0.0.1:8765
 test: ## every test
 	go test ./...
 
+# The longest packages first, so that none is left to run alone.
 race: ## the same, with fewer rounds, under the race detector (needs a C compiler)
-	go test -race -short -timeout 15m ./tools ./ledger ./... # the longest first, so that none is left to run alone
+	go test -race -short -timeout 15m ./tools ./ledger ./...
 
 lint: ## formatting, vet, staticcheck
 	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }
