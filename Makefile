@@ -12,7 +12,7 @@ test: ## every test
 
 # The longest packages first, so that none is left to run alone.
 race: ## the same, with fewer rounds, under the race detector (needs a C compiler)
-	go test -race -short -timeout 15m ./tools ./ledger ./...
+	go test -race -short -timeout 15m ./tools ./internal/ledger ./...
 
 lint: ## formatting, vet, staticcheck
 	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }
@@ -31,10 +31,10 @@ bench: ## measure against a direct POST and a bare mcp-go server
 
 pictures: ## what people see in the inbox, as pictures in artifacts/ (needs Chromium)
 	@mkdir -p artifacts
-	go test -count=1 -run TestLooks -artifacts -outputdir "$(CURDIR)/artifacts" ./inbox
+	go test -count=1 -run TestLooks -artifacts -outputdir "$(CURDIR)/artifacts" ./internal/inbox
 
 inspector: ## the official MCP Inspector against the sandbox (needs npm)
-	go test -count=1 -v ./inspector
+	go test -count=1 -v ./internal/inspector
 
 build: ## the program, in bin/
 	CGO_ENABLED=0 go build -trimpath -o bin/sippet-mcp ./cmd/sippet-mcp

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sippet-ai/sippet-mcp/policy/reach"
+	"github.com/sippet-ai/sippet-mcp/policy/recipients"
 	"github.com/sippet-ai/sippet-mcp/policy/rules"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
@@ -51,13 +51,13 @@ func (w *world) decisions(r *report) error {
 		return err
 	}
 	r.Decision = decision{Rules: 60, Load: float64(time.Since(began).Microseconds()) / 1000}
-	ten := &reach.Set{Count: 10}
+	ten := &recipients.Set{Count: 10}
 	for i := range 10 {
-		ten.List = append(ten.List, reach.Destination{Number: fmt.Sprintf("+44207946%04d", i), Country: "GB", Kind: reach.FixedLine})
+		ten.List = append(ten.List, recipients.Destination{Number: fmt.Sprintf("+44207946%04d", i), Country: "GB", Kind: recipients.FixedLine})
 	}
 	for _, c := range []struct {
 		action, args string
-		set          *reach.Set
+		set          *recipients.Set
 		p50, p99     *float64
 	}{{"start_outbound_call", `{"input":{"phoneNumber":"+442079460123"}}`, ten, &r.Decision.Ring50, &r.Decision.Ring99},
 		{"list_contacts", readArgs, nil, &r.Decision.Read50, &r.Decision.Read99}} {

@@ -8,8 +8,8 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/sippet-ai/sippet-mcp/ledger"
-	"github.com/sippet-ai/sippet-mcp/policy/reach"
+	"github.com/sippet-ai/sippet-mcp/internal/ledger"
+	"github.com/sippet-ai/sippet-mcp/policy/recipients"
 	"github.com/sippet-ai/sippet-mcp/policy/rules"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
@@ -137,7 +137,7 @@ func (g *Gate) Record(ctx context.Context, c Call, r Reply) *schemas.Error {
 
 // stated says what is wrong with the number of people that somebody stated.
 func (p *pass) stated(ctx context.Context, people int) *schemas.Error {
-	if !reach.Rings(p.Payload.Action) || p.given.Action != p.txn.Action || p.given.State != ledger.Waiting {
+	if !recipients.Rings(p.Payload.Action) || p.given.Action != p.txn.Action || p.given.State != ledger.Waiting {
 		return nil // or it is not its question, or no question any more, which the ledger says when it is answered
 	}
 	var card Card
@@ -214,7 +214,7 @@ func (p *pass) load(ctx context.Context) (err error) {
 func (p *pass) bound() ledger.Grant {
 	g := p.grant()
 	g.ID = p.Grant
-	if reach.Rings(p.Payload.Action) {
+	if recipients.Rings(p.Payload.Action) {
 		g.Reach = p.given.Reach
 	}
 	return g

@@ -11,8 +11,8 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/sippet-ai/sippet-mcp/ledger"
-	"github.com/sippet-ai/sippet-mcp/policy/reach"
+	"github.com/sippet-ai/sippet-mcp/internal/ledger"
+	"github.com/sippet-ai/sippet-mcp/policy/recipients"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
@@ -111,7 +111,7 @@ func (p *pass) card(ctx context.Context, n *ledger.Grant) Card {
 }
 
 // seen is whom the call would ring, as far as the caller may see them: the card goes to the caller's own client.
-func (p *pass) seen() *reach.Set {
+func (p *pass) seen() *recipients.Set {
 	hidden := p.hides()
 	if len(hidden) == 0 {
 		return p.reach

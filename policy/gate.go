@@ -7,8 +7,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sippet-ai/sippet-mcp/ledger"
-	"github.com/sippet-ai/sippet-mcp/policy/reach"
+	"github.com/sippet-ai/sippet-mcp/internal/ledger"
+	"github.com/sippet-ai/sippet-mcp/policy/recipients"
 	"github.com/sippet-ai/sippet-mcp/policy/rules"
 	"github.com/sippet-ai/sippet-mcp/rpc"
 	"github.com/sippet-ai/sippet-mcp/schemas"
@@ -126,7 +126,7 @@ func (g *Gate) Do(ctx context.Context, c Call) Answer {
 type Explanation struct {
 	Verdict rules.Verdict
 	// Reach is whom it would ring; nil where it rings nobody.
-	Reach *reach.Set
+	Reach *recipients.Set
 	// Fault is why it would not run: the policy's no, a stop, or what Sippet's validate finds; nil where it passes.
 	Fault *schemas.Error
 }

@@ -6,8 +6,8 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/sippet-ai/sippet-mcp/ledger"
-	"github.com/sippet-ai/sippet-mcp/policy/reach"
+	"github.com/sippet-ai/sippet-mcp/internal/ledger"
+	"github.com/sippet-ai/sippet-mcp/policy/recipients"
 	"github.com/sippet-ai/sippet-mcp/policy/rules"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
@@ -18,9 +18,9 @@ type pass struct {
 	Call
 	policy  *rules.Policy
 	verdict rules.Verdict
-	reach   *reach.Set   // whom it would ring; nil where it rings nobody
-	given   ledger.Grant // the question that was answered; empty where Grant is
-	txn     ledger.Txn   // what the ledger is told
+	reach   *recipients.Set // whom it would ring; nil where it rings nobody
+	given   ledger.Grant    // the question that was answered; empty where Grant is
+	txn     ledger.Txn      // what the ledger is told
 }
 
 func (g *Gate) pass(c Call) *pass {
@@ -104,9 +104,9 @@ func (p *pass) road(ctx context.Context) Answer {
 func (p *pass) decide(ctx context.Context) *schemas.Error {
 	facts := rules.Facts{Payload: p.Payload, Caller: p.Caller.rules(), Now: p.Now()}
 	a := p.Payload.Action
-	if reach.Rings(a) && p.policy.Mildest(a, facts.Caller).Decision < rules.Deny {
+	if recipients.Rings(a) && p.policy.Mildest(a, facts.Caller).Decision < rules.Deny {
 		var fault *schemas.Error
-		if p.reach, fault = reach.Of(ctx, p.Payload, func(ctx context.Context, read *schemas.Payload) (json.RawMessage, error) {
+		if p.reach, fault = recipients.Of(ctx, p.Payload, func(ctx context.Context, read *schemas.Payload) (json.RawMessage, error) {
 			return p.look(ctx, read, "whom "+a.Name+" would ring")
 		}); fault != nil {
 			return p.discreet(fault)
@@ -114,7 +114,7 @@ func (p *pass) decide(ctx context.Context) *schemas.Error {
 		facts.Reach, p.txn.Reach = p.reach, p.reach.Digest
 	}
 	p.verdict = p.policy.Decide(facts)
-	if reach.Rings(a) && p.reach == nil {
+	if recipients.Rings(a) && p.reach == nil {
 		p.verdict.Decision = rules.Deny // whatever else was decided: nobody knows whom it would ring
 	}
 	p.txn.Decision, p.txn.Why, p.txn.Rules = p.verdict.Decision.String(), p.verdict.Why, p.verdict.Rules
@@ -125,7 +125,7 @@ func (p *pass) decide(ctx context.Context) *schemas.Error {
 		p.txn.Debits = p.verdict.Debits
 	}
 	// What is denied outright is not looked up, so another policy cannot decide it either.
-	if shadow := p.Policy.Shadow(); shadow != nil && (p.reach != nil || !reach.Rings(a)) {
+	if shadow := p.Policy.Shadow(); shadow != nil && (p.reach != nil || !recipients.Rings(a)) {
 		if v := shadow.Decide(facts); v.Decision != p.verdict.Decision {
 			p.txn.Shadow = v.Decision.String() + ": " + v.Why
 			p.Log.LogAttrs(ctx, slog.LevelInfo, "the shadow policy decides otherwise", slog.String("action", a.Name),
@@ -137,7 +137,7 @@ func (p *pass) decide(ctx context.Context) *schemas.Error {
 
 // hides are the fields of contacts that the caller must not see.
 func (p *pass) hides() map[string]bool {
-	contacts, err := schemas.Find(reach.ContactList)
+	contacts, err := schemas.Find(recipients.ContactList)
 	if err != nil {
 		return nil
 	}
@@ -160,7 +160,7 @@ func (p *pass) discreet(fault *schemas.Error) *schemas.Error {
 // look is a read that the gate itself needs before it can decide, or for a card. It is in the audit under the caller's name.
 func (p *pass) look(ctx context.Context, read *schemas.Payload, why string) (json.RawMessage, error) {
 	began, deadline := time.Now(), lookAhead
-	if p.reach != nil || !reach.Rings(p.Payload.Action) {
+	if p.reach != nil || !recipients.Rings(p.Payload.Action) {
 		deadline = lookBack // it is for the card
 	}
 	res, err := p.send(ctx, read, deadline)

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/sippet-ai/sippet-mcp/ledger"
+	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 

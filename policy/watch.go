@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/sippet-ai/sippet-mcp/ledger"
+	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 )
 
 // Watch tells when a question changed, or what became of one, in whichever

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sippet-ai/sippet-mcp/ledger/ledgertest"
+	"github.com/sippet-ai/sippet-mcp/internal/ledger/ledgertest"
 	"github.com/sippet-ai/sippet-mcp/policy"
 	"github.com/sippet-ai/sippet-mcp/policy/rules"
 	"github.com/sippet-ai/sippet-mcp/rpc"

@@ -15,7 +15,7 @@ import (
 
 	"golang.org/x/tools/txtar"
 
-	"github.com/sippet-ai/sippet-mcp/serve"
+	"github.com/sippet-ai/sippet-mcp/internal/serve"
 )
 
 // TestTranscripts plays the client's frames of each transcript over stdio and

@@ -14,15 +14,15 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sippet-ai/sippet-mcp/ledger"
-	"github.com/sippet-ai/sippet-mcp/ledger/ledgertest"
+	"github.com/sippet-ai/sippet-mcp/internal/ledger"
+	"github.com/sippet-ai/sippet-mcp/internal/ledger/ledgertest"
+	"github.com/sippet-ai/sippet-mcp/internal/serve"
 	"github.com/sippet-ai/sippet-mcp/policy"
-	"github.com/sippet-ai/sippet-mcp/policy/reach"
+	"github.com/sippet-ai/sippet-mcp/policy/recipients"
 	"github.com/sippet-ai/sippet-mcp/policy/rules"
 	"github.com/sippet-ai/sippet-mcp/rpc"
 	"github.com/sippet-ai/sippet-mcp/rpc/rpctest"
 	"github.com/sippet-ai/sippet-mcp/schemas"
-	"github.com/sippet-ai/sippet-mcp/serve"
 	"github.com/sippet-ai/sippet-mcp/tools"
 )
 
@@ -274,9 +274,9 @@ func (w *world) met(t testing.TB, c policy.Caller, action, args string) (v rules
 	t.Helper()
 	p, own := w.payload(t, action, args), w.gate.Policy.Own()
 	f := rules.Facts{Payload: p, Caller: rules.Caller{ID: c.ID, Person: c.Person, Roles: c.Roles}, Now: w.gate.Now()}
-	if reach.Rings(p.Action) && own.Mildest(p.Action, f.Caller).Decision < rules.Deny {
+	if recipients.Rings(p.Action) && own.Mildest(p.Action, f.Caller).Decision < rules.Deny {
 		var fault *schemas.Error
-		f.Reach, fault = reach.Of(t.Context(), p, func(_ context.Context, look *schemas.Payload) (json.RawMessage, error) {
+		f.Reach, fault = recipients.Of(t.Context(), p, func(_ context.Context, look *schemas.Payload) (json.RawMessage, error) {
 			looks = append(looks, "run "+string(look.Body))
 			var answer struct{ Data json.RawMessage }
 			if err := json.Unmarshal([]byte(rpctest.UsualAnswer(rpctest.Run, look)), &answer); err != nil {

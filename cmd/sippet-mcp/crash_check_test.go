@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sippet-ai/sippet-mcp/ledger"
+	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 )
 
 // check holds what the upstream saw and the clients were told against the ledger, once no server lives.

@@ -11,9 +11,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/sippet-ai/sippet-mcp/ledger"
+	"github.com/sippet-ai/sippet-mcp/internal/ledger"
+	"github.com/sippet-ai/sippet-mcp/internal/serve"
 	"github.com/sippet-ai/sippet-mcp/policy"
-	"github.com/sippet-ai/sippet-mcp/serve"
 	"github.com/sippet-ai/sippet-mcp/tools"
 )
 

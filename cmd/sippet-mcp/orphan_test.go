@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sippet-ai/sippet-mcp/ledger"
+	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 )
 
 // What somebody agrees to when the process that asked has ended is run by another one that has the same key and policy,

@@ -16,7 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sippet-ai/sippet-mcp/inbox"
+	"github.com/sippet-ai/sippet-mcp/internal/inbox"
 )
 
 // Two programs of one state directory have one inbox, which outlives whichever of them serves it.

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/sippet-ai/sippet-mcp/policy/reach"
+	"github.com/sippet-ai/sippet-mcp/policy/recipients"
 	"github.com/sippet-ai/sippet-mcp/policy/rules"
 )
 
@@ -131,7 +131,7 @@ func TestCommandsOfTheGuide(t *testing.T) {
 	if seen < 8 {
 		t.Errorf("only %d commands", seen)
 	}
-	for _, k := range reach.Kinds {
+	for _, k := range recipients.Kinds {
 		if !strings.Contains(text, "`"+string(k)+"`") {
 			t.Errorf("the guide does not name the kind %s", k)
 		}

@@ -11,8 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/sippet-ai/sippet-mcp/ledger"
-	"github.com/sippet-ai/sippet-mcp/policy/reach"
+	"github.com/sippet-ai/sippet-mcp/internal/ledger"
+	"github.com/sippet-ai/sippet-mcp/policy/recipients"
 	"github.com/sippet-ai/sippet-mcp/policy/rules"
 	"github.com/sippet-ai/sippet-mcp/rpc"
 	"github.com/sippet-ai/sippet-mcp/schemas"
@@ -105,11 +105,11 @@ type explainedFor struct {
 
 type explainedReach struct {
 	// Known says that numbers are those that would be rung, or as they were stated; else only Count counts.
-	Known   bool                `json:"known"`
-	Count   int                 `json:"count"`
-	Summary string              `json:"summary"`
-	Group   string              `json:"group,omitempty"`
-	List    []reach.Destination `json:"list,omitempty"`
+	Known   bool                     `json:"known"`
+	Count   int                      `json:"count"`
+	Summary string                   `json:"summary"`
+	Group   string                   `json:"group,omitempty"`
+	List    []recipients.Destination `json:"list,omitempty"`
 	lines   []string
 }
 
@@ -154,7 +154,7 @@ func runPolicyExplain(ctx context.Context, p *program, o *explainOptions, args [
 		}
 		return err
 	}
-	if reach.Rings(action) {
+	if recipients.Rings(action) {
 		if f.Reach, err = o.reach(ctx, p, pol, &out, f); err != nil {
 			return err
 		}

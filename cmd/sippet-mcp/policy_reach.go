@@ -11,13 +11,13 @@ import (
 	"time"
 
 	"github.com/sippet-ai/sippet-mcp/policy"
-	"github.com/sippet-ai/sippet-mcp/policy/reach"
+	"github.com/sippet-ai/sippet-mcp/policy/recipients"
 	"github.com/sippet-ai/sippet-mcp/policy/rules"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
 // reach says whom the call would ring: as it was stated, as the gate finds out, or as far as the arguments tell.
-func (o *explainOptions) reach(ctx context.Context, p *program, pol *rules.Policy, out *explained, f rules.Facts) (*reach.Set, error) {
+func (o *explainOptions) reach(ctx context.Context, p *program, pol *rules.Policy, out *explained, f rules.Facts) (*recipients.Set, error) {
 	if o.dest != "" {
 		s, known, err := statedReach(ctx, o.dest)
 		if err != nil {
@@ -67,9 +67,9 @@ var errNotAsked = errors.New("contacts are not looked up here")
 
 // reachOf gives whom a call rings as far as its arguments tell. unknown says that contacts are named: of them it gives the
 // ids. A fault says why the call cannot ring anybody.
-func reachOf(ctx context.Context, p *schemas.Payload) (s *reach.Set, fault *schemas.Error, unknown bool) {
+func reachOf(ctx context.Context, p *schemas.Payload) (s *recipients.Set, fault *schemas.Error, unknown bool) {
 	asked := false
-	s, fault = reach.Of(ctx, p, func(context.Context, *schemas.Payload) (json.RawMessage, error) {
+	s, fault = recipients.Of(ctx, p, func(context.Context, *schemas.Payload) (json.RawMessage, error) {
 		asked = true
 		return nil, errNotAsked
 	})
@@ -77,7 +77,7 @@ func reachOf(ctx context.Context, p *schemas.Payload) (s *reach.Set, fault *sche
 		return s, fault, false
 	}
 	in, _ := p.Args["input"].(map[string]any)
-	s = &reach.Set{}
+	s = &recipients.Set{}
 	for _, target := range p.Action.Targets {
 		ids, many := in[target].([]any)
 		if !many && in[target] != nil {
@@ -85,7 +85,7 @@ func reachOf(ctx context.Context, p *schemas.Payload) (s *reach.Set, fault *sche
 		}
 		for _, v := range ids {
 			id, _ := v.(string)
-			s.List = append(s.List, reach.Destination{Contact: strings.ToLower(id)})
+			s.List = append(s.List, recipients.Destination{Contact: strings.ToLower(id)})
 		}
 	}
 	s.Count = len(s.List)
@@ -98,28 +98,28 @@ func reachOf(ctx context.Context, p *schemas.Payload) (s *reach.Set, fault *sche
 }
 
 // statedReach reads --destinations. known says that numbers were stated.
-func statedReach(ctx context.Context, text string) (s *reach.Set, known bool, err error) {
+func statedReach(ctx context.Context, text string) (s *recipients.Set, known bool, err error) {
 	text = strings.TrimSpace(text)
 	if n, err := strconv.Atoi(text); err == nil && !strings.HasPrefix(text, "+") {
-		if n < 0 || n > reach.Max {
-			return nil, false, fmt.Errorf("--destinations: %d is no number of people from 0 to %d", n, reach.Max)
+		if n < 0 || n > recipients.Max {
+			return nil, false, fmt.Errorf("--destinations: %d is no number of people from 0 to %d", n, recipients.Max)
 		}
-		return &reach.Set{Group: "stated", Count: n}, false, nil
+		return &recipients.Set{Group: "stated", Count: n}, false, nil
 	}
-	var list []reach.Destination
+	var list []recipients.Destination
 	if strings.HasPrefix(text, "[") {
 		if list, err = destinationList([]byte(text)); err != nil {
 			return nil, false, err
 		}
 	} else {
 		for number := range strings.SplitSeq(text, ",") {
-			list = append(list, reach.Destination{Number: strings.TrimSpace(number)})
+			list = append(list, recipients.Destination{Number: strings.TrimSpace(number)})
 		}
 	}
 	for i := range list {
 		d := &list[i]
-		if d.Kind != "" && !slices.Contains(reach.Kinds, d.Kind) {
-			return nil, false, fmt.Errorf("--destinations: unknown kind of number %q, valid: %s", d.Kind, join(reach.Kinds))
+		if d.Kind != "" && !slices.Contains(recipients.Kinds, d.Kind) {
+			return nil, false, fmt.Errorf("--destinations: unknown kind of number %q, valid: %s", d.Kind, join(recipients.Kinds))
 		}
 		if d.Number == "" || d.Kind != "" {
 			continue
@@ -132,20 +132,20 @@ func statedReach(ctx context.Context, text string) (s *reach.Set, known bool, er
 			d.Country = found.Country
 		}
 	}
-	return &reach.Set{List: list, Count: len(list)}, true, nil
+	return &recipients.Set{List: list, Count: len(list)}, true, nil
 }
 
 // destinationList reads a JSON list of records, or of numbers.
-func destinationList(text []byte) ([]reach.Destination, error) {
+func destinationList(text []byte) ([]recipients.Destination, error) {
 	var numbers []string
 	if json.Unmarshal(text, &numbers) == nil {
-		var list []reach.Destination
+		var list []recipients.Destination
 		for _, n := range numbers {
-			list = append(list, reach.Destination{Number: n})
+			list = append(list, recipients.Destination{Number: n})
 		}
 		return list, nil
 	}
-	var list []reach.Destination
+	var list []recipients.Destination
 	d := json.NewDecoder(strings.NewReader(string(text)))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&list); err != nil || d.More() {
@@ -155,7 +155,7 @@ func destinationList(text []byte) ([]reach.Destination, error) {
 }
 
 // destinationOf looks a number up as the gate does.
-func destinationOf(ctx context.Context, number string) (d reach.Destination, err error) {
+func destinationOf(ctx context.Context, number string) (d recipients.Destination, err error) {
 	a, err := schemas.Find("start_outbound_call")
 	if err != nil {
 		return d, err
@@ -164,7 +164,7 @@ func destinationOf(ctx context.Context, number string) (d reach.Destination, err
 	p, err := a.Check(args, schemas.Limits{})
 	var wrong *schemas.Error
 	if err == nil {
-		var s *reach.Set
+		var s *recipients.Set
 		if s, wrong, _ = reachOf(ctx, p); wrong == nil && s != nil && len(s.List) == 1 {
 			return s.List[0], nil
 		}
@@ -185,7 +185,7 @@ func sentence(e *schemas.Error) string {
 
 // asTheGate resolves contacts over the connection, by the gate's own road. nil where that says nothing of whom it rings;
 // uncertain where it should have.
-func (o *explainOptions) asTheGate(ctx context.Context, p *program, f rules.Facts) (s *reach.Set, note string, uncertain bool, err error) {
+func (o *explainOptions) asTheGate(ctx context.Context, p *program, f rules.Facts) (s *recipients.Set, note string, uncertain bool, err error) {
 	log, err := newLogger(p, o.logLevel)
 	if err != nil {
 		return nil, "", true, err
@@ -214,7 +214,7 @@ func (o *explainOptions) asTheGate(ctx context.Context, p *program, f rules.Fact
 	return nil, "whom it would ring could not be found out: " + sentence(e.Fault), true, nil
 }
 
-func reachShown(s *reach.Set, known bool) *explainedReach {
+func reachShown(s *recipients.Set, known bool) *explainedReach {
 	out := &explainedReach{Known: known, Count: s.Count, Group: s.Group, List: s.List}
 	switch {
 	case known:

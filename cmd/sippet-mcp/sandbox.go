@@ -11,9 +11,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/sippet-ai/sippet-mcp/ledger"
-	"github.com/sippet-ai/sippet-mcp/sandbox"
-	"github.com/sippet-ai/sippet-mcp/serve"
+	"github.com/sippet-ai/sippet-mcp/internal/ledger"
+	"github.com/sippet-ai/sippet-mcp/internal/sandbox"
+	"github.com/sippet-ai/sippet-mcp/internal/serve"
 )
 
 // sandboxOptions say which simulated organisation to open.

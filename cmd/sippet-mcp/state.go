@@ -13,7 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/sippet-ai/sippet-mcp/ledger"
+	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 )
 
 // sandboxState is the subfolder of the state directory for the sandbox's

@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/sippet-ai/sippet-mcp/serve"
+	"github.com/sippet-ai/sippet-mcp/internal/serve"
 	"github.com/sippet-ai/sippet-mcp/tools"
 )
 

@@ -13,7 +13,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/sippet-ai/sippet-mcp/ledger"
+	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 )
 
 // ringing stands in for Sippet with two live calls until they are ended, and one that cannot be.

@@ -11,8 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sippet-ai/sippet-mcp/internal/serve"
 	"github.com/sippet-ai/sippet-mcp/schemas"
-	"github.com/sippet-ai/sippet-mcp/serve"
 )
 
 // outsideOptions say how a server is reached from other machines.

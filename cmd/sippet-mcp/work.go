@@ -7,8 +7,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/sippet-ai/sippet-mcp/inbox"
-	"github.com/sippet-ai/sippet-mcp/ledger"
+	"github.com/sippet-ai/sippet-mcp/internal/inbox"
+	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 	"github.com/sippet-ai/sippet-mcp/policy"
 )
 

@@ -17,8 +17,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sippet-ai/sippet-mcp/inbox"
-	"github.com/sippet-ai/sippet-mcp/ledger"
+	"github.com/sippet-ai/sippet-mcp/internal/inbox"
+	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 	"github.com/sippet-ai/sippet-mcp/rpc/rpctest"
 )
 

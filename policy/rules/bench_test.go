@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sippet-ai/sippet-mcp/policy/reach"
+	"github.com/sippet-ai/sippet-mcp/policy/recipients"
 	"github.com/sippet-ai/sippet-mcp/policy/rules"
 )
 
@@ -35,10 +35,10 @@ func BenchmarkDecide60(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	f := rules.Facts{Caller: rules.Caller{ID: "ada", Roles: []string{"agent"}}, Now: noon, Reach: &reach.Set{},
+	f := rules.Facts{Caller: rules.Caller{ID: "ada", Roles: []string{"agent"}}, Now: noon, Reach: &recipients.Set{},
 		Payload: payload(b, "start_bulk_outbound_call", `{"input":{"groupId":"`+anID+`","contactLimit":10}}`)}
 	for i := range 10 {
-		f.Reach.List = append(f.Reach.List, reach.Destination{Number: fmt.Sprintf("+44207946%04d", i), Country: "GB", Kind: "fixed_line"})
+		f.Reach.List = append(f.Reach.List, recipients.Destination{Number: fmt.Sprintf("+44207946%04d", i), Country: "GB", Kind: "fixed_line"})
 	}
 	f.Reach.Count = 10
 	took := make([]time.Duration, 0, b.N)
@@ -94,9 +94,9 @@ rules: [{id: ours, match: {actions: ["start_*"]}, when: "!destinations.all(d, li
 	if err != nil {
 		b.Fatal(err)
 	}
-	f := rules.Facts{Now: noon, Reach: &reach.Set{Count: 10_000}, Payload: payload(b, "start_bulk_outbound_call", `{"input":{"groupId":"`+anID+`"}}`)}
+	f := rules.Facts{Now: noon, Reach: &recipients.Set{Count: 10_000}, Payload: payload(b, "start_bulk_outbound_call", `{"input":{"groupId":"`+anID+`"}}`)}
 	for range 10_000 {
-		f.Reach.List = append(f.Reach.List, reach.Destination{Number: "+35312345678"})
+		f.Reach.List = append(f.Reach.List, recipients.Destination{Number: "+35312345678"})
 	}
 	for b.Loop() {
 		p.Decide(f)

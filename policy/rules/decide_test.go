@@ -11,8 +11,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/sippet-ai/sippet-mcp/ledger"
-	"github.com/sippet-ai/sippet-mcp/policy/reach"
+	"github.com/sippet-ai/sippet-mcp/internal/ledger"
+	"github.com/sippet-ai/sippet-mcp/policy/recipients"
 	"github.com/sippet-ai/sippet-mcp/policy/rules"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
@@ -47,10 +47,10 @@ func at(s string) time.Time {
 	return t
 }
 
-func ringing(numbers ...string) *reach.Set {
-	s := &reach.Set{Count: len(numbers)}
+func ringing(numbers ...string) *recipients.Set {
+	s := &recipients.Set{Count: len(numbers)}
 	for _, n := range numbers {
-		s.List = append(s.List, reach.Destination{Number: n})
+		s.List = append(s.List, recipients.Destination{Number: n})
 	}
 	return s
 }
@@ -64,7 +64,7 @@ func TestExample(t *testing.T) {
 	for name, c := range map[string]struct {
 		action, args string
 		caller       rules.Caller
-		reach        *reach.Set
+		reach        *recipients.Set
 		now          time.Time
 		want         rules.Decision
 		why          string
@@ -83,7 +83,7 @@ func TestExample(t *testing.T) {
 		"on call, on the last day": {"start_outbound_call", one, rules.Caller{ID: "oncall"}, ringing("+442079460123"), at("2099-01-30T23:59:59Z"), rules.Confirm, "policy x: default for outbound actions is confirm", []string{"ring-budget"}},
 		"51 people":                {"start_bulk_outbound_call", bulk, agent, ringing(slices.Repeat([]string{"+442079460123"}, 51)...), noon, rules.Deny, "policy x: rule bulk-over-50: More than 50 people at once cannot be called back. Start in slices", []string{"bulk-over-50", "ring-budget"}},
 		"51 people, admin":         {"start_bulk_outbound_call", bulk, rules.Caller{ID: "root", Roles: []string{"admin"}}, ringing(slices.Repeat([]string{"+442079460123"}, 51)...), noon, rules.Approve, "policy x: default for start_bulk_outbound_call is approve", []string{"ring-budget"}},
-		"a group":                  {"start_bulk_outbound_call", bulk, agent, &reach.Set{Group: "g", Count: 3}, noon, rules.Deny, "policy x: rule only-our-countries cannot be evaluated, so it denies: number is not there: ask has(….number) first", []string{"only-our-countries", "ring-budget"}},
+		"a group":                  {"start_bulk_outbound_call", bulk, agent, &recipients.Set{Group: "g", Count: 3}, noon, rules.Deny, "policy x: rule only-our-countries cannot be evaluated, so it denies: number is not there: ask has(….number) first", []string{"only-our-countries", "ring-budget"}},
 		"another number":           {"update_contact", `{"identity":"` + anID + `","input":{"phoneE164":null}}`, agent, nil, noon, rules.Confirm, "policy x: rule who-they-are: These fields decide whom we ring and how callers prove who they are", []string{"hide-birthdays", "who-they-are"}},
 		"another name":             {"update_contact", `{"identity":"` + anID + `","input":{"fullName":"Ada"}}`, agent, nil, noon, rules.Validate, "policy x: default for write actions is validate", []string{"hide-birthdays"}},
 		"a token":                  {"issue_operator_access_token", `{"input":{"operatorEmail":"o@example.com"}}`, agent, nil, noon, rules.Deny, "policy x: default for credential actions is deny", nil},
@@ -306,7 +306,7 @@ func TestNoTime(t *testing.T) {
 // TestCostAtRunTime: what is larger than the estimate assumed is cut off, and denied.
 func TestCostAtRunTime(t *testing.T) {
 	p := parse(t, lax+"rules: [{id: a, match: {actions: [\"start_*\"]}, when: \"destinations.exists(d, has(d.kind) && d.kind == 'premium_rate')\", decision: deny, reason: R}]\n")
-	f := rules.Facts{Payload: payload(t, "start_outbound_call", `{"input":{"phoneNumber":"+442079460123"}}`), Reach: &reach.Set{Group: "g", Count: 1 << 40}, Now: noon}
+	f := rules.Facts{Payload: payload(t, "start_outbound_call", `{"input":{"phoneNumber":"+442079460123"}}`), Reach: &recipients.Set{Group: "g", Count: 1 << 40}, Now: noon}
 	start := time.Now()
 	if v := p.Decide(f); v.Decision != rules.Deny || !strings.Contains(v.Why, "cost limit exceeded") || time.Since(start) > 20*time.Second {
 		t.Errorf("%+v after %s", v, time.Since(start))

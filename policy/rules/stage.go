@@ -12,7 +12,7 @@ import (
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
 
-	"github.com/sippet-ai/sippet-mcp/policy/reach"
+	"github.com/sippet-ai/sippet-mcp/policy/recipients"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
@@ -75,7 +75,7 @@ func newStage(a *schemas.Action) *stage {
 			add(name, t)
 		}
 	}
-	if reach.Rings(a) {
+	if recipients.Rings(a) {
 		p.shapes[destinationShape.typ.TypeName()] = destinationShape
 		add("destinations", cel.ListType(destinationShape.typ))
 	}
@@ -207,18 +207,18 @@ func newDestinationShape() *shape {
 	s := newShape("one destination")
 	for _, f := range []struct {
 		name string
-		get  func(*reach.Destination) string
+		get  func(*recipients.Destination) string
 	}{
-		{"contact", func(d *reach.Destination) string { return d.Contact }},
-		{"name", func(d *reach.Destination) string { return d.Name }},
-		{"number", func(d *reach.Destination) string { return d.Number }},
-		{"country", func(d *reach.Destination) string { return d.Country }},
-		{"kind", func(d *reach.Destination) string { return string(d.Kind) }},
+		{"contact", func(d *recipients.Destination) string { return d.Contact }},
+		{"name", func(d *recipients.Destination) string { return d.Name }},
+		{"number", func(d *recipients.Destination) string { return d.Number }},
+		{"country", func(d *recipients.Destination) string { return d.Country }},
+		{"kind", func(d *recipients.Destination) string { return string(d.Kind) }},
 	} {
 		s.field(f.name, types.StringType, func(from any) bool {
-			d, ok := from.(*reach.Destination)
+			d, ok := from.(*recipients.Destination)
 			return ok && f.get(d) != ""
-		}, func(from any) ref.Val { return types.String(f.get(from.(*reach.Destination))) })
+		}, func(from any) ref.Val { return types.String(f.get(from.(*recipients.Destination))) })
 	}
 	return s
 }

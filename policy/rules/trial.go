@@ -9,7 +9,7 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
-	"github.com/sippet-ai/sippet-mcp/policy/reach"
+	"github.com/sippet-ai/sippet-mcp/policy/recipients"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
@@ -24,7 +24,7 @@ var (
 	callerKeys      = []string{"id", "person", "roles"}
 	expectKeys      = []string{"decision", "rules", "without"}
 	destinationKeys = []string{"contact", "name", "number", "country", "kind"}
-	kindNames       = namesOf(reach.Kinds, func(k reach.Kind) string { return string(k) })
+	kindNames       = namesOf(recipients.Kinds, func(k recipients.Kind) string { return string(k) })
 )
 
 // trials reads the tests of a file.
@@ -147,8 +147,8 @@ func jsonOf(n *yaml.Node) any {
 }
 
 // reach gives what the test's call would ring: as the test says, else as the payload does.
-func (r *reader) reach(n *yaml.Node, p *schemas.Payload, what string) *reach.Set {
-	if !reach.Rings(p.Action) {
+func (r *reader) reach(n *yaml.Node, p *schemas.Payload, what string) *recipients.Set {
+	if !recipients.Rings(p.Action) {
 		if n != nil {
 			r.add(at(n), "%s has destinations, but %s rings nobody: leave them out", what, p.Action.Name)
 		}
@@ -158,9 +158,9 @@ func (r *reader) reach(n *yaml.Node, p *schemas.Payload, what string) *reach.Set
 		return reachOf(p)
 	}
 	if n.Kind == yaml.ScalarNode {
-		return &reach.Set{Group: "group", Count: int(r.integer(n, "destinations of "+what, 0, 10*mostMembers))}
+		return &recipients.Set{Group: "group", Count: int(r.integer(n, "destinations of "+what, 0, 10*mostMembers))}
 	}
-	s := &reach.Set{}
+	s := &recipients.Set{}
 	for _, n := range r.list(n, "destinations of "+what) {
 		parts, _ := r.mapping(n, "a destination of "+what, destinationKeys)
 		get := func(key string) string {
@@ -169,19 +169,19 @@ func (r *reader) reach(n *yaml.Node, p *schemas.Payload, what string) *reach.Set
 			}
 			return ""
 		}
-		if k := get("kind"); k != "" && !slices.Contains(reach.Kinds, reach.Kind(k)) {
+		if k := get("kind"); k != "" && !slices.Contains(recipients.Kinds, recipients.Kind(k)) {
 			r.add(at(parts["kind"]), "%s", unknown("kind of number", k, kindNames))
 		}
-		s.List = append(s.List, reach.Destination{Contact: get("contact"), Name: get("name"), Number: get("number"), Country: get("country"), Kind: reach.Kind(get("kind"))})
+		s.List = append(s.List, recipients.Destination{Contact: get("contact"), Name: get("name"), Number: get("number"), Country: get("country"), Kind: recipients.Kind(get("kind"))})
 	}
 	s.Count = len(s.List)
 	return s
 }
 
 // reachOf is what a payload says of itself, with nothing looked up.
-func reachOf(p *schemas.Payload) *reach.Set {
+func reachOf(p *schemas.Payload) *recipients.Set {
 	in, _ := p.Args["input"].(map[string]any)
-	s := &reach.Set{}
+	s := &recipients.Set{}
 	text := func(key string) string { v, _ := in[key].(string); return v }
 	switch ids, _ := in["contactIds"].([]any); {
 	case text("groupId") != "":
@@ -195,10 +195,10 @@ func reachOf(p *schemas.Payload) *reach.Set {
 	case ids != nil:
 		for _, id := range ids {
 			v, _ := id.(string)
-			s.List = append(s.List, reach.Destination{Contact: v})
+			s.List = append(s.List, recipients.Destination{Contact: v})
 		}
 	default:
-		s.List = []reach.Destination{{Contact: text("contactId"), Number: text("phoneNumber")}}
+		s.List = []recipients.Destination{{Contact: text("contactId"), Number: text("phoneNumber")}}
 	}
 	s.Count = len(s.List)
 	return s

@@ -10,7 +10,7 @@ import (
 	"cel.dev/cel-go/common/types/ref"
 	"cel.dev/cel-go/common/types/traits"
 
-	"github.com/sippet-ai/sippet-mcp/policy/reach"
+	"github.com/sippet-ai/sippet-mcp/policy/recipients"
 )
 
 // adapter turns decoded JSON into values of expressions, one level at a time.
@@ -127,16 +127,16 @@ func (r *record) IsSet(field ref.Val) ref.Val {
 // destinations is the list of whom a call rings. The members of a group, of
 // whom nobody knows more than how many they are, are elements without any field.
 type destinations struct {
-	set   *reach.Set
+	set   *recipients.Set
 	size  int
 	known []record // of set.List, made once for all rules
 }
 
-func newDestinations(s *reach.Set) *destinations {
+func newDestinations(s *recipients.Set) *destinations {
 	return &destinations{set: s, size: max(s.Count, len(s.List))}
 }
 
-var nobody = &record{destinationShape, &reach.Destination{}}
+var nobody = &record{destinationShape, &recipients.Destination{}}
 
 func (d *destinations) at(i int) ref.Val {
 	if i >= len(d.set.List) {

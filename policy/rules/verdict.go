@@ -3,8 +3,8 @@ package rules
 import (
 	"time"
 
-	"github.com/sippet-ai/sippet-mcp/ledger"
-	"github.com/sippet-ai/sippet-mcp/policy/reach"
+	"github.com/sippet-ai/sippet-mcp/internal/ledger"
+	"github.com/sippet-ai/sippet-mcp/policy/recipients"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
@@ -24,7 +24,7 @@ type Facts struct {
 	Caller  Caller
 	// Reach is whom the call would ring; nil where the action rings nobody. A rule that asks for destinations that
 	// nobody resolved cannot be evaluated, and so denies.
-	Reach *reach.Set
+	Reach *recipients.Set
 	// Now is the time that rules and exemptions see. Where it is zero no exemption applies, and rules about it deny.
 	Now time.Time
 }

@@ -1,0 +1,169 @@
+package inbox_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sippet-ai/sippet-mcp/internal/ledger"
+	"github.com/sippet-ai/sippet-mcp/rpc/rpctest"
+)
+
+// sent are the payloads of an action that reached an endpoint, in order.
+func (w *world) sent(endpoint, action string) (all []string) {
+	for _, r := range w.up.Requests() {
+		if r.Endpoint == endpoint && r.Action == action {
+			all = append(all, string(r.Body))
+		}
+	}
+	return all
+}
+
+// TestBrowserApprove: a question appears on the open page by itself, a yes runs exactly what was asked, once, and the
+// call that waits gets the answer.
+func TestBrowserApprove(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{})
+	b := newBrowser(t).strict(w)
+	agent := w.token(t, "ada", "agent")
+	b.login(w, w.token(t, "bob", "approver"))
+	b.sees("[data-empty]", "Nothing waits for you")
+	live := b.stays()
+	call := w.later(t, agent, "start_outbound_call", ring)
+	b.cards(1)
+	q := w.asked(t, 1)[0]
+	if title, badge := eval[string](b, `document.title`), b.text("[data-count]"); title != "(1) Inbox · Sippet" || badge != "1" {
+		t.Errorf("title %q, badge %q", title, badge)
+	}
+	if got := b.text("[data-empty]"); got != "" {
+		t.Errorf("beside the card it says %q", got)
+	}
+	card := b.text("#q-" + q.ID)
+	for _, want := range []string{"REACHES PEOPLE", "+44 20 7946 0000", "Asked by ada", "Claude Desktop 1.9", "cannot be undone", "She asked to be rung back about her invoice."} {
+		if !strings.Contains(strings.ToUpper(card), strings.ToUpper(want)) {
+			t.Errorf("the card does not say %q:\n%s", want, card)
+		}
+	}
+	if n := w.ran("start_outbound_call"); n != 0 {
+		t.Fatalf("it ran %d times before anybody agreed", n)
+	}
+	b.click("#q-" + q.ID + " button[value=yes]")
+	if a := get(t, call); a.Outcome != "done" || a.ApprovedBy != "bob" {
+		t.Errorf("%s", a.frame)
+	}
+	b.cards(0)
+	b.sees("[data-recent]", "bob agreed, and it ran")
+	b.sees("[data-empty]", "Nothing waits for you")
+	b.until("a title without a number", `document.title == "Inbox · Sippet" && document.querySelector("[data-count]").hidden`)
+	live()
+	const payload = `{"action":"start_outbound_call","input":{"contactId":"` + anID + `"}}`
+	if got := w.sent(rpctest.Run, "start_outbound_call"); len(got) != 1 || got[0] != payload {
+		t.Errorf("what ran: %q", got)
+	}
+	for _, got := range w.sent(rpctest.Validate, "start_outbound_call") {
+		if got != payload {
+			t.Errorf("what was validated: %s", got)
+		}
+	}
+}
+
+// TestBrowserLate: the call has given up waiting. Its link leads to the question, a yes there runs it, and whoever asked
+// hears of it once: by approval_status, or by the same call again, which runs nothing. Only then it is a new question.
+func TestBrowserLate(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{wait: 100 * time.Millisecond})
+	b := newBrowser(t).strict(w)
+	agent := w.token(t, "ada", "agent")
+	b.login(w, w.token(t, "bob", "approver"))
+	for n, c := range []struct {
+		name, args string
+		ask        bool // for the status, before it is called again
+	}{
+		{"the status first", `{"input":{"phoneNumber":"+442079460123"}}`, true},
+		{"the same call", `{"input":{"phoneNumber":"+442079460124"}}`, false},
+	} {
+		first := w.call(t, agent, "start_outbound_call", c.args)
+		id := first.Approval.ID
+		if first.Outcome != "approval_pending" || first.Approval.Link != w.base+"/inbox/q/"+id || first.Approval.Needs != "confirm" || first.Ran != false {
+			t.Fatalf("%s: %s", c.name, first.frame)
+		}
+		status := func() answer { t.Helper(); return w.call(t, agent, "approval_status", `{"id":"`+id+`"}`) }
+		if a := status(); a.Outcome != "approval_pending" || a.Approval.ID != id {
+			t.Errorf("%s: before the answer: %s", c.name, a.frame)
+		}
+		if a := w.call(t, agent, "start_outbound_call", c.args); a.Outcome != "approval_pending" || a.Approval.ID != id {
+			t.Errorf("%s: the same call before the answer: %s", c.name, a.frame)
+		}
+		b.goTo(first.Approval.Link)
+		live := b.stays()
+		b.click("#q-" + id + " button[value=yes]")
+		b.sees("[data-recent]", "bob agreed, and it ran")
+		b.cards(0)
+		live()
+		if c.ask {
+			if a := status(); a.Outcome != "done" || a.ApprovedBy != "bob" || len(a.Result) == 0 {
+				t.Errorf("%s: %s", c.name, a.frame)
+			}
+		} else {
+			if a := w.call(t, agent, "start_outbound_call", c.args); a.Outcome != "done" || a.ApprovedBy != "bob" || len(a.Result) == 0 {
+				t.Errorf("%s: %s", c.name, a.frame)
+			}
+			if a := status(); a.Outcome != "done" || a.ApprovedBy != "bob" { // it may be asked again
+				t.Errorf("%s: %s", c.name, a.frame)
+			}
+		}
+		if got := w.ran("start_outbound_call"); got != n+1 {
+			t.Errorf("%s: it ran %d times", c.name, got-n)
+		}
+		again := w.call(t, agent, "start_outbound_call", c.args)
+		if again.Outcome != "approval_pending" || again.Approval.ID == id {
+			t.Errorf("%s: once it was told: %s", c.name, again.frame)
+		}
+		b.goTo(again.Approval.Link)
+		b.sees(".warn", "The same was done")
+		b.click("button[value=no]")
+		b.sees("[data-recent]", "bob said no")
+		if got := w.ran("start_outbound_call"); got != n+1 {
+			t.Errorf("%s: it ran %d times", c.name, got-n)
+		}
+	}
+	if a := w.call(t, w.token(t, "eve", "agent"), "approval_status", `{"id":"`+w.ended(t)[0].ID+`"}`); a.Outcome != "invalid_arguments" {
+		t.Errorf("somebody else's question: %s", a.frame)
+	}
+}
+
+// ended are the questions that are over, the last first.
+func (w *world) ended(t *testing.T) []ledger.Grant {
+	t.Helper()
+	all, err := w.ledger.Grants(t.Context(), ledger.GrantFilter{Ended: true, Inbox: true})
+	if err != nil || len(all) == 0 {
+		t.Fatalf("%d questions have ended, %v", len(all), err)
+	}
+	return all
+}
+
+// TestBrowserDeny: a no reaches the caller with the person's own words, and nothing runs.
+func TestBrowserDeny(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{})
+	b := newBrowser(t).strict(w)
+	b.login(w, w.token(t, "bob", "approver"))
+	call := w.later(t, w.token(t, "ada", "agent"), "start_outbound_call", ring)
+	b.cards(1)
+	const words = `No: she moved to "Bristol" <b>last week</b>, ask Grace`
+	b.write("input[name=note]", words)
+	b.click("button[value=no]")
+	a := get(t, call)
+	if a.Outcome != "declined" || !strings.Contains(a.Message, "bob said no") || !strings.Contains(a.Message, words) || a.Ran != false {
+		t.Errorf("%s", a.frame)
+	}
+	b.cards(0)
+	b.sees("[data-recent]", "bob said no")
+	b.sees("[data-recent]", words)
+	if n := w.ran("start_outbound_call"); n != 0 {
+		t.Errorf("it ran %d times", n)
+	}
+	if q := w.ended(t)[0]; q.State != ledger.Refused || q.By != "bob (inbox)" {
+		t.Errorf("%+v", q)
+	}
+}

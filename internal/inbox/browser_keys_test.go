@@ -1,0 +1,132 @@
+package inbox_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sippet-ai/sippet-mcp/internal/ledger"
+	"github.com/sippet-ai/sippet-mcp/internal/ledger/ledgertest"
+)
+
+// TestBrowserKeys: with the keyboard alone somebody goes from card to card; only Enter on a button answers.
+func TestBrowserKeys(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{wait: 1})
+	b := newBrowser(t).strict(w)
+	agent, bob := w.token(t, "ada", "agent"), w.token(t, "bob", "approver")
+	w.call(t, agent, "start_outbound_call", ring)
+	w.call(t, agent, "end_call", `{"input":{"callUuid":"c-17"}}`)
+	all := w.asked(t, 2)
+	b.login(w, bob)
+	b.cards(2)
+	eval[int](b, `(addEventListener("submit", () => window.sent++, true), window.sent = 0)`)
+	unanswered := func(after string) {
+		t.Helper()
+		if eval[int](b, `window.sent`) != 0 {
+			t.Fatalf("%s sent an answer", after)
+		}
+		w.asked(t, 2)
+	}
+	at := func(selector string) {
+		t.Helper()
+		if !eval[bool](b, `document.activeElement.matches(`+quoted(selector)+`)`) {
+			t.Fatalf("the focus is not at %s but at %s", selector, eval[string](b, `document.activeElement.outerHTML.slice(0, 200)`))
+		}
+	}
+	first, second := "#q-"+all[0].ID, "#q-"+all[1].ID
+	b.press("j")
+	at(first)
+	b.press("j")
+	at(second)
+	b.press("j")
+	at(second)
+	b.press("k")
+	at(first)
+	b.press("k")
+	at(first)
+	for _, key := range []string{"y", "y", "n", "y"} {
+		b.press(key)
+		at(first + map[string]string{"y": " button[value=yes]", "n": " button[value=no]"}[key])
+	}
+	b.press("jy")
+	at(second + " button[value=yes]")
+	unanswered("keys without Enter")
+
+	// What is typed is typed, and Enter behind it presses nothing.
+	b.write(first+" input[name=note]", "yynj no\r")
+	at(first + " input[name=note]")
+	if got := eval[string](b, `document.activeElement.value`); got != "yynj no" {
+		t.Errorf("typed %q", got)
+	}
+	unanswered("Enter behind a reason for a no")
+
+	eval[bool](b, `document.activeElement.blur() || true`)
+	b.press("jjkjy\r")
+	b.until("that the second is gone", `!document.querySelector(`+quoted(second)+`)`)
+	if q, err := w.ledger.Grant(t.Context(), all[1].ID); err != nil || q.State != ledger.Granted && q.State != ledger.Spent || q.By != "bob (inbox)" {
+		t.Errorf("%+v, %v", q, err)
+	}
+	b.until("that the first can be answered", `!document.querySelector(`+quoted(first+" button[value=no]")+`).disabled`)
+	b.press("jn\r")
+	b.cards(0)
+	if q, err := w.ledger.Grant(t.Context(), all[0].ID); err != nil || q.State != ledger.Refused {
+		t.Errorf("%+v, %v", q, err)
+	}
+	if n := w.ran("start_outbound_call"); n != 0 {
+		t.Errorf("it ran %d times", n)
+	}
+}
+
+// TestBrowserQuick: who answers sooner than two seconds after they were shown it is marked, in the history and in the
+// ledger; also where others joined the card meanwhile.
+func TestBrowserQuick(t *testing.T) {
+	t.Parallel()
+	clock := ledgertest.NewClock(time.Now())
+	w := newWorld(t, setup{now: clock.Now, wait: 1})
+	b := newBrowser(t).strict(w)
+	agent := w.token(t, "ada", "agent")
+	b.login(w, w.token(t, "bob", "approver"))
+	const mark = "answered in under two seconds"
+	for n, c := range []struct {
+		answer string
+		after  time.Duration
+		quick  bool
+	}{{"yes", 0, true}, {"no", 1999 * time.Millisecond, true}, {"yes", 2 * time.Second, false}, {"no", time.Minute, false}} {
+		w.call(t, agent, "start_outbound_call", ringing(n))
+		b.cards(1)
+		q := w.asked(t, 1)[0]
+		clock.Add(c.after)
+		b.click("[data-card] button[value=" + c.answer + "]")
+		b.cards(0)
+		b.sees("[data-recent] li:first-child", map[string]string{"yes": "bob agreed, and it ran", "no": "bob said no"}[c.answer])
+		if got := strings.Contains(b.text("[data-recent] li:first-child"), mark); got != c.quick {
+			t.Errorf("%s after %v is marked: %t", c.answer, c.after, got)
+		}
+		if now, err := w.ledger.Grant(t.Context(), q.ID); err != nil || now.Quick != c.quick {
+			t.Errorf("%s after %v is quick in the ledger: %t, %v", c.answer, c.after, now.Quick, err)
+		}
+		clock.Add(2 * time.Minute) // the next is on a card of its own
+	}
+	// Each line was shown when it was shown, however often the card changed since.
+	w.call(t, agent, "start_outbound_call", ringing(10))
+	b.cards(1)
+	first := w.asked(t, 1)[0].ID
+	clock.Add(5 * time.Second)
+	w.call(t, agent, "start_outbound_call", ringing(11))
+	b.until("the second line", `document.querySelectorAll("[data-line]").length == 2`)
+	b.click("[data-card] button[value=no]") // only the first is ticked
+	b.until("the second alone", `document.querySelectorAll("[data-line]").length == 1`)
+	second := w.asked(t, 1)[0].ID
+	b.click("[data-card] button[value=no]")
+	b.cards(0)
+	for id, want := range map[string]bool{first: false, second: true} {
+		if q, err := w.ledger.Grant(t.Context(), id); err != nil || q.Quick != want || q.State != ledger.Refused {
+			t.Errorf("%s is quick: %t, want %t; %s, %v", id, q.Quick, want, q.State, err)
+		}
+	}
+	b.goTo(w.base + "/inbox/history")
+	if n := eval[int](b, `[...document.querySelectorAll(".ended")].filter(e => e.innerText.includes("`+mark+`")).length`); n != 3 || b.count(".ended") != 6 {
+		t.Errorf("%d of %d are marked in the history", n, b.count(".ended"))
+	}
+}

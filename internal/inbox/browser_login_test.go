@@ -1,0 +1,133 @@
+package inbox_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/chromedp"
+
+	"github.com/sippet-ai/sippet-mcp/internal/ledger"
+)
+
+// session is the cookie that the browser keeps; empty where it keeps none.
+func (b *browser) session(w *world) string {
+	b.t.Helper()
+	c, err := run(b, chromedp.Action[string](func(ctx context.Context, t *chromedp.Target) (string, error) {
+		all, err := cdp.Call(ctx, t, network.GetCookies, network.GetCookiesParams{URLs: []string{w.base + "/inbox"}})
+		if err != nil || len(all.Cookies) == 0 {
+			return "", err
+		}
+		return all.Cookies[0].Name + "=" + all.Cookies[0].Value, nil
+	}))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return c
+}
+
+// TestBrowserToken: the token of an approver or admin lets a person in, no other does, and the page says so.
+func TestBrowserToken(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{wait: 1})
+	b := newBrowser(t).strict(w)
+	bob := w.token(t, "bob", "approver")
+	w.call(t, w.token(t, "ada", "agent"), "start_outbound_call", ring)
+	b.goTo(w.base + "/inbox/q/" + w.asked(t, 1)[0].ID)
+	b.until("the login", `location.pathname == "/inbox/login" && document.querySelector("input[name=token]")`)
+	for _, c := range []struct{ token, says string }{
+		{w.token(t, "ada", "agent"), "role agent"},
+		{w.token(t, "eve", "agent", "approver"), "role agent"},
+		{w.token(t, "oz", "operator"), "none of an approver or an admin"},
+		{"smcp_0123456789ab_" + strings.Repeat("x", 43), "lets nobody in"},
+		{"nonsense", "lets nobody in"},
+	} {
+		b.show(c.token)
+		b.sees("[role=alert]", c.says)
+		if got := b.text("main"); strings.Contains(got, c.token) || b.count(`input[value^="smcp"]`) != 0 {
+			t.Errorf("the page repeats the token: %s", got)
+		}
+		if c := b.session(w); c != "" {
+			t.Errorf("a refused login leaves the cookie %s", c)
+		}
+		b.goTo(w.base + "/inbox")
+		b.until("the login again", `location.pathname == "/inbox/login" && document.querySelector("input[name=token]")`)
+	}
+	b.login(w, bob)
+	b.cards(1)
+	b.sees("footer", "You are bob")
+	if got := eval[string](b, `document.cookie`); got != "" {
+		t.Errorf("a script of the page can read %q", got)
+	}
+	if b.count(`a[href="/inbox/stop"]`) != 0 {
+		t.Error("an approver sees the way to the red button")
+	}
+
+	// Logging out ends it for every window and for whoever kept the cookie.
+	kept, other := b.session(w), b.tab().strict(w)
+	other.goTo(w.base + "/inbox")
+	other.cards(1)
+	b.click(`form[action="/inbox/logout"] button`)
+	b.until("the login", `location.pathname == "/inbox/login"`)
+	other.until("that the other window is at the login too", `location.pathname == "/inbox/login"`)
+	b.goTo(w.base + "/inbox/history")
+	b.until("the login", `location.pathname == "/inbox/login"`)
+	if res, _ := w.visitor(t).get("/inbox", "Cookie", kept); res.Header.Get("Location") != "/inbox/login" {
+		t.Errorf("the cookie is good after logging out: HTTP %d to %q", res.StatusCode, res.Header.Get("Location"))
+	}
+}
+
+// TestBrowserLink: a link lets in once: the one that this machine's browser is opened with at once, the one for people
+// by a button, so that a program which looks at links does not use it up.
+func TestBrowserLink(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{wait: 1})
+	b := newBrowser(t).strict(w)
+	w.token(t, "bob", "approver")
+	w.call(t, w.token(t, "ada", "agent"), "start_outbound_call", ring)
+	q := w.asked(t, 1)[0].ID
+	link := w.enter(t, "bob", false) + "?q=" + q
+	b.goTo(link)
+	b.until("the question", `location.pathname + location.hash == "/inbox#q-`+q+`" && document.querySelector("#q-`+q+` button[value=yes]")`)
+	b.sees("footer", "You are bob")
+	b.goTo(link) // the same browser comes back to it, as it does from its history
+	b.until("the question", `location.pathname + location.hash == "/inbox#q-`+q+`"`)
+	other := newBrowser(t).strict(w)
+	other.goTo(link)
+	other.sees("[role=alert]", "This link was used")
+	other.goTo(w.base + "/inbox")
+	other.until("the login", `location.pathname == "/inbox/login"`)
+
+	code, err := w.ledger.CreateLogin(t.Context(), ledger.Login{Kind: ledger.LinkCode, Person: "bob", Expires: time.Now().Add(time.Minute)}, "root")
+	if err != nil {
+		t.Fatal(err)
+	}
+	link = w.base + "/inbox/enter/" + code
+	if res, text := w.visitor(t).get("/inbox/enter/" + code); res.StatusCode != 200 || len(res.Cookies()) != 0 || !strings.Contains(text, "Welcome") {
+		t.Fatalf("looking at a link: HTTP %d, %v", res.StatusCode, res.Cookies())
+	}
+	phone := newBrowser(t).strict(w)
+	phone.goTo(link + "?q=" + q)
+	phone.sees("h1", "Welcome, bob")
+	if c := phone.session(w); c != "" {
+		t.Errorf("looking at the link logs in: %s", c)
+	}
+	phone.click("main form button")
+	phone.until("the question", `location.pathname + location.hash == "/inbox#q-`+q+`"`)
+	phone.sees("footer", "You are bob")
+	other.goTo(link)
+	other.sees("[role=alert]", "This link was used")
+	if res, _ := w.visitor(t).post("/inbox/enter/"+code, nil); res.StatusCode != 401 || len(res.Cookies()) != 0 {
+		t.Errorf("using a link again by hand: HTTP %d, %v", res.StatusCode, res.Cookies())
+	}
+	other.goTo(w.base + "/inbox/enter/" + strings.Repeat("x", 43))
+	other.sees("[role=alert]", "This link was used, or its time is over")
+
+	// Who has none but a program's token is let in by a link all the same, and answers what that program asks.
+	other.goTo(w.enter(t, "ada", false) + "?q=" + q)
+	other.click("#q-" + q + " button[value=yes]")
+	other.sees("[data-recent]", "ada agreed, and it ran")
+}

@@ -1,0 +1,131 @@
+package inbox_test
+
+import (
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sippet-ai/sippet-mcp/internal/ledger"
+	"github.com/sippet-ai/sippet-mcp/rpc/rpctest"
+)
+
+// TestBrowserRevoke: a yes that was not used can be taken back. Only a read's yes waits to be used: the call has given up,
+// and must come again for what it tells.
+func TestBrowserRevoke(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{wait: 100 * time.Millisecond})
+	b := newBrowser(t).strict(w)
+	agent := w.token(t, "ada", "agent")
+	const read = `{"input":{"id":"` + anID + `"}}`
+	asks := func() string {
+		t.Helper()
+		a := w.call(t, agent, "get_campaign", read)
+		if a.Outcome != "approval_pending" {
+			t.Fatalf("%s", a.frame)
+		}
+		return a.Approval.ID
+	}
+	b.login(w, w.token(t, "bob", "approver"))
+	id := asks()
+	b.cards(1)
+	b.sees("#q-"+id, "It only looks, and changes nothing.")
+	live := b.stays()
+	b.click("button[value=yes]")
+	b.sees("#q-"+id+" .barred", "bob agreed to this. It was not used yet.")
+	if n := b.count("button[value=yes], button[value=no]"); n != 0 {
+		t.Errorf("%d buttons to answer again", n)
+	}
+	b.click("#q-" + id + " button[value=revoke]")
+	b.cards(0)
+	b.sees("[data-recent]", "taken back by bob")
+	next := asks()
+	if next == id || w.ran("get_campaign") != 0 {
+		t.Fatalf("after it was taken back: question %s, it ran %d times", next, w.ran("get_campaign"))
+	}
+	b.cards(1)
+	b.click("#q-" + next + " button[value=yes]")
+	b.sees("#q-"+next, "It was not used yet")
+	if a := w.call(t, agent, "get_campaign", read); a.Outcome != "done" || w.ran("get_campaign") != 1 {
+		t.Errorf("with a yes that stands: %s", a.frame)
+	}
+	b.cards(0)
+	b.sees("[data-recent] li:first-child", "bob agreed, and it ran")
+	live()
+}
+
+// TestBrowserExpire: nobody answers in time, which is a no: the card leaves by itself, the call hears it, and an answer
+// that comes too late counts for nothing.
+func TestBrowserExpire(t *testing.T) {
+	t.Parallel()
+	clock := &ahead{}
+	w := newWorld(t, setup{now: clock.now, wait: time.Minute})
+	b := newBrowser(t).strict(w)
+	bob := w.token(t, "bob", "approver")
+	b.login(w, bob)
+	late := w.loggedIn(t, bob)
+	call := w.later(t, w.token(t, "ada", "agent"), "start_outbound_call", ring)
+	b.cards(1)
+	q := w.asked(t, 1)[0]
+	live, form := b.stays(), url.Values{"line": {late.stampsOn("/inbox")[q.ID]}, "answer": {"yes"}}
+	clock.add(q.Expires.Sub(clock.now()) - 10*time.Second)
+	b.never(1500*time.Millisecond, "a card that left too early", `document.querySelectorAll("[data-card]").length == 0`)
+	clock.add(10 * time.Second)
+	b.cards(0)
+	b.sees("[data-recent]", "nobody answered in time")
+	b.until("a title without a number", `document.title == "Inbox · Sippet"`)
+	live()
+	if a := get(t, call); a.Outcome != "denied" || !strings.Contains(a.Message, "nobody answered in time") || a.Ran != false {
+		t.Errorf("%s", a.frame)
+	}
+	if res, text := late.post("/inbox/answer", form); res.StatusCode != 409 || !strings.Contains(text, "That was not taken") {
+		t.Errorf("a yes that came too late: HTTP %d: %s", res.StatusCode, text)
+	}
+	b.goTo(w.base + "/inbox/q/" + q.ID)
+	b.sees("[data-recent]", "nobody answered in time")
+	if b.count("button[name=answer]") != 0 {
+		t.Error("what is over can be answered")
+	}
+	if now, err := w.ledger.Grant(t.Context(), q.ID); err != nil || now.State != ledger.Waiting || w.ran("start_outbound_call") != 0 {
+		t.Errorf("the question is %s, it ran %d times, %v", now.State, w.ran("start_outbound_call"), err)
+	}
+}
+
+// TestBrowserUnderway: while it runs the page says so, and a refusal by Sippet is shown with Sippet's words.
+func TestBrowserUnderway(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{})
+	b := newBrowser(t).strict(w)
+	hold := make(chan struct{})
+	w.up.On(rpctest.Run, "start_outbound_call", rpctest.InTurn(rpctest.Always(rpctest.Answer{Usual: true, Until: hold}),
+		rpctest.Refuse("invalid", "the number <b>rings</b> nowhere"), rpctest.HTML))
+	agent := w.token(t, "ada", "agent")
+	b.login(w, w.token(t, "bob", "approver"))
+	yes := func(number string) <-chan answer {
+		t.Helper()
+		call := w.later(t, agent, "start_outbound_call", `{"input":{"phoneNumber":"`+number+`"}}`)
+		b.cards(1)
+		b.click("button[value=yes]")
+		return call
+	}
+	call := yes("+442079460123")
+	b.cards(0)
+	b.sees("[data-recent] li:first-child", "bob agreed, and it is running")
+	close(hold)
+	b.sees("[data-recent] li:first-child", "bob agreed, and it ran")
+	if a := get(t, call); a.Outcome != "done" {
+		t.Errorf("%s", a.frame)
+	}
+	call = yes("+442079460124")
+	b.sees("[data-recent] li:first-child", "bob agreed, and Sippet refused it")
+	b.sees("[data-recent] li:first-child", "the number <b>rings</b> nowhere")
+	if a := get(t, call); a.Outcome != "upstream_error" {
+		t.Errorf("%s", a.frame)
+	}
+	call = yes("+442079460125")
+	b.sees("[data-recent] li:first-child", "nobody knows whether it ran")
+	b.sees("[data-recent] li:first-child", "sippet-mcp audit resolve ")
+	if a := get(t, call); a.Outcome != "outcome_unknown" {
+		t.Errorf("%s", a.frame)
+	}
+}

@@ -1,0 +1,149 @@
+package inbox_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/chromedp/cdproto/cdp"
+	cdppage "github.com/chromedp/cdproto/page"
+	"github.com/chromedp/chromedp"
+
+	"github.com/sippet-ai/sippet-mcp/internal/ledger"
+)
+
+// deaf makes pages from now on hear of a change only when hear is called in them, as where the connection is slow.
+func (b *browser) deaf() {
+	b.t.Helper()
+	b.do(chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		_, err := cdp.Call(ctx, t, cdppage.AddScriptToEvaluateOnNewDocument, cdppage.AddScriptToEvaluateOnNewDocumentParams{
+			Source: `window.EventSource = class { addEventListener(_, f) { window.hear = f } close() {} }`})
+		return err
+	}))
+}
+
+// TestBrowserRace: two approvers press at the same moment. One is taken, it runs once, and the other is told who was faster.
+func TestBrowserRace(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{})
+	people := map[string]*browser{"bob": newBrowser(t).strict(w)}
+	people["carol"] = newBrowser(t).strict(w)
+	agent := w.token(t, "ada", "agent")
+	for name, b := range people {
+		b.deaf()
+		b.login(w, w.token(t, name, "approver"))
+	}
+	won := map[string]int{}
+	for round, press := range []string{"yes", "yes", "yes", "no"} {
+		call := w.later(t, agent, "start_outbound_call", ringing(round))
+		q := w.asked(t, 1)[0]
+		for _, b := range people {
+			b.goTo(w.base + "/inbox")
+			b.cards(1)
+		}
+		// The last time one says yes and the other no.
+		buttons := map[string]string{"bob": "yes", "carol": press}
+		var wg sync.WaitGroup
+		errs := make(chan error, len(people))
+		for name, b := range people {
+			wg.Go(func() {
+				_, err := run(b, chromedp.Click(chromedp.CSS("#q-"+q.ID+" button[value="+buttons[name]+"]")))
+				errs <- err
+			})
+		}
+		wg.Wait()
+		for range people {
+			if err := <-errs; err != nil {
+				t.Fatal(err)
+			}
+		}
+		a := get(t, call)
+		now, err := w.ledger.Grant(t.Context(), q.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		winner, _, _ := strings.Cut(now.By, " (")
+		loser := people[map[string]string{"bob": "carol", "carol": "bob"}[winner]]
+		if loser == nil {
+			t.Fatalf("answered by %q", now.By)
+		}
+		won[winner]++
+		switch {
+		case buttons[winner] == "yes" && (a.Outcome != "done" || a.ApprovedBy != winner || now.State != ledger.Spent):
+			t.Errorf("round %d: %s said yes: %s, %+v", round, winner, a.frame, now)
+		case buttons[winner] == "no" && (a.Outcome != "declined" || now.State != ledger.Refused):
+			t.Errorf("round %d: %s said no: %s, %+v", round, winner, a.frame, now)
+		}
+		const over = `(hear(), document.querySelectorAll("[data-card]").length == 0)`
+		if press == "no" {
+			// A no takes back a yes that was not used yet, so both answers may have been taken.
+			for _, b := range people {
+				b.until("that nothing waits", over)
+				b.sees("[data-recent] li:first-child", winner+map[string]string{"yes": " agreed, and it ran", "no": " said no"}[buttons[winner]])
+			}
+			continue
+		}
+		people[winner].until("that nothing waits", over)
+		if said := people[winner].count("[data-told]:not([hidden])"); said != 0 {
+			t.Errorf("round %d: %s is told that it was not taken", round, winner)
+		}
+		// It stays to be read when the card is over, with nothing on it to press.
+		loser.sees("[data-told]:not([hidden])", winner+" answered this already")
+		loser.until("that nothing waits", over)
+		loser.sees("[data-told]:not([hidden])", winner+" answered this already")
+		if n := loser.count(".card"); n != 1 {
+			t.Errorf("round %d: it is there %d times", round, n)
+		}
+		if n := loser.count(".card button:not([disabled]), .card input, .card a"); n != 0 {
+			t.Errorf("round %d: %d things to press on what is over", round, n)
+		}
+	}
+	runs := 3
+	if q := w.ended(t)[0]; q.State == ledger.Spent {
+		runs = 4
+	}
+	if n := w.ran("start_outbound_call"); n != runs {
+		t.Errorf("it ran %d times, want %d", n, runs)
+	}
+	t.Log("who was faster:", won)
+}
+
+// TestBrowserSlow: the other one's answer arrives while mine is on its way. What came of mine is told all the same.
+func TestBrowserSlow(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{wait: 1})
+	b := newBrowser(t).strict(w)
+	w.call(t, w.token(t, "ada", "agent"), "start_outbound_call", ring)
+	q := w.asked(t, 1)[0]
+	b.login(w, w.token(t, "bob", "approver"))
+	b.cards(1)
+	// The answer leaves only once the page has been told of carol's.
+	eval[bool](b, `(() => {
+		const really = window.fetch;
+		window.told = 0;
+		window.fetch = async (url, o) => {
+			if (o && o.method == "POST") await new Promise(r => window.go = r);
+			const got = await really(url, o);
+			if (String(url).includes("part")) window.told++;
+			return got;
+		};
+		return true;
+	})()`)
+	b.click("#q-" + q.ID + " button[value=yes]")
+	b.until("that the answer is on its way", `window.go`)
+	carol := w.loggedIn(t, w.token(t, "carol", "approver"))
+	before := eval[int](b, `window.told`)
+	if res, _ := carol.post("/inbox/answer", map[string][]string{"line": carol.stamps(), "answer": {"no"}}); res.StatusCode != 303 {
+		t.Fatalf("HTTP %d", res.StatusCode)
+	}
+	b.until("that the page was told", fmt.Sprintf(`window.told > %d`, before))
+	b.sees("[data-recent]", "carol said no")
+	eval[bool](b, `window.go() || true`)
+	b.sees("[data-told]:not([hidden])", "carol answered this already")
+	b.cards(0)
+	if n := w.ran("start_outbound_call"); n != 0 {
+		t.Errorf("it ran %d times", n)
+	}
+}

@@ -1,0 +1,132 @@
+package inbox
+
+import (
+	"context"
+	"embed"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/sippet-ai/sippet-mcp/internal/ledger"
+	"github.com/sippet-ai/sippet-mcp/policy"
+)
+
+// Path is where the inbox is; everything of it is below.
+const Path = "/inbox"
+
+// Inbox serves the page and the API.
+type Inbox struct {
+	Desk   *policy.Desk
+	Ledger ledger.Ledger
+	Watch  *policy.Watch
+	// Gates are the ways to the organisations whose live calls can be seen and ended here; nil where there are none.
+	Gates func() []*policy.Gate
+	// Open opens the browser of the machine on which this runs at an address below Path; nil where nobody sits there.
+	Open func(path string) error
+	// LoginCommand is what its reader types to get a link; anybody may read it.
+	LoginCommand string
+	// Simulated says so on every page: nothing real happens.
+	Simulated bool
+	// Secure says that browsers come by TLS, so that their cookies never travel without it.
+	Secure bool
+	Now    func() time.Time
+	Log    *slog.Logger
+
+	stamps stamps
+	shots  snapshots
+	ending ending
+	pages  atomic.Int64
+}
+
+//go:embed assets
+var assets embed.FS
+
+// Handler gives the handler of Path and all that is below it.
+func (i *Inbox) Handler() http.Handler {
+	i.stamps.key = i.Ledger.Secret("inbox stamps")
+	files, err := fs.Sub(assets, "assets")
+	if err != nil {
+		panic("inbox: " + err.Error()) // they are embedded
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET "+Path+"/assets/", http.StripPrefix(Path+"/assets/", http.FileServerFS(files)))
+	mux.HandleFunc("GET "+Path+"/whose", i.whose)
+	mux.HandleFunc("GET "+Path+"/login", i.loginPage)
+	mux.HandleFunc("POST "+Path+"/login", i.login)
+	mux.HandleFunc("GET "+Path+"/enter/{code}", i.enterPage)
+	mux.HandleFunc("POST "+Path+"/enter/{code}", i.enter)
+
+	mux.Handle("GET "+Path+"/{$}", http.RedirectHandler(Path, http.StatusMovedPermanently))
+	mux.HandleFunc("GET "+Path, i.page(i.waiting))
+	mux.HandleFunc("GET "+Path+"/history", i.page(i.history))
+	mux.HandleFunc("GET "+Path+"/q/{id}", i.page(i.question))
+	mux.HandleFunc("GET "+Path+"/stop", i.page(i.stopPage))
+	mux.HandleFunc("GET "+Path+"/events", i.page(i.events))
+	mux.HandleFunc("POST "+Path+"/answer", i.page(i.answer))
+	mux.HandleFunc("POST "+Path+"/take", i.page(i.take))
+	mux.HandleFunc("POST "+Path+"/stop", i.page(i.stop))
+	mux.HandleFunc("POST "+Path+"/resume", i.page(i.resume))
+	mux.HandleFunc("POST "+Path+"/end-calls", i.page(i.endCalls))
+	mux.HandleFunc("POST "+Path+"/again", i.page(i.again))
+	mux.HandleFunc("POST "+Path+"/logout", i.page(i.logout))
+	i.api(mux)
+	return i.headers(http.NewCrossOriginProtection().Handler(mux))
+}
+
+// headers keep the page to itself: nothing of others is loaded, nothing frames it, nothing keeps it.
+func (i *Inbox) headers(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+		h.Set("X-Frame-Options", "DENY")
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "same-origin") // with no-referrer forms would come from the origin null
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
+		h.Set("Cache-Control", "no-store")
+		if strings.HasPrefix(r.URL.Path, Path+"/assets/") {
+			h.Set("Cache-Control", "no-cache")
+		}
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// maxBody is more than any form or request here has.
+const maxBody = 256 << 10
+
+// page gives a handler of somebody who is logged in.
+func (i *Inbox) page(f func(http.ResponseWriter, *http.Request, *visit)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		v, err := i.visit(r)
+		switch {
+		case err == nil:
+			f(w, r, v)
+		case !ledger.IsRefusal(err):
+			i.trouble(w, r, err)
+		case r.Method == http.MethodGet && r.URL.Path != Path+"/events" && !wantsJSON(r):
+			http.Redirect(w, r, Path+"/login", http.StatusSeeOther)
+		default:
+			i.sorry(w, r, http.StatusUnauthorized, "Log in first", "You are not logged in, or not any more. Nothing was changed.")
+		}
+	}
+}
+
+// trouble answers that the ledger cannot be read. Nothing is shown that might not be true any more.
+func (i *Inbox) trouble(w http.ResponseWriter, r *http.Request, err error) {
+	if r.Context().Err() != nil {
+		return
+	}
+	i.Log.LogAttrs(r.Context(), slog.LevelError, "the inbox cannot be shown", slog.String("cause", err.Error()))
+	w.Header().Set("Retry-After", "5")
+	i.sorry(w, r, http.StatusServiceUnavailable, "The inbox cannot be shown", "The ledger cannot be used now, so nothing can be agreed to and nothing runs. The server's log says what to do.")
+}
+
+// background is for what must go on when whoever asked for it has gone.
+func background(r *http.Request) context.Context { return context.WithoutCancel(r.Context()) }

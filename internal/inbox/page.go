@@ -1,0 +1,320 @@
+package inbox
+
+import (
+	"bytes"
+	"embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"html/template"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sippet-ai/sippet-mcp/internal/ledger"
+	"github.com/sippet-ai/sippet-mcp/policy"
+)
+
+//go:embed templates/*.html
+var templateFiles embed.FS
+
+var pages = template.Must(template.New("").Funcs(template.FuncMap{
+	"iso":   func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
+	"clock": func(t time.Time) string { return t.Local().Format("15:04") },
+	"day":   func(t time.Time) string { return t.Local().Format("2 Jan 2006 15:04 MST") },
+	"words": words,
+}).ParseFS(templateFiles, "templates/*.html"))
+
+// render writes a page, whole or not at all.
+func (i *Inbox) render(w http.ResponseWriter, r *http.Request, status int, name string, data any) {
+	var b bytes.Buffer
+	if err := pages.ExecuteTemplate(&b, name, data); err != nil {
+		i.Log.LogAttrs(r.Context(), slog.LevelError, "a page of the inbox could not be made", slog.String("page", name), slog.String("cause", err.Error()))
+		http.Error(w, "this page could not be made; see the server's log", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = w.Write(b.Bytes())
+}
+
+// sorry says in a few words what is not possible, as a page or, to the page's script, as JSON.
+func (i *Inbox) sorry(w http.ResponseWriter, r *http.Request, status int, title, text string) {
+	if wantsJSON(r) {
+		writeJSON(w, status, problem{Error: text})
+		return
+	}
+	i.render(w, r, status, "sorry", struct {
+		frame
+		Text string
+	}{i.frame(nil, title), text})
+}
+
+func wantsJSON(r *http.Request) bool {
+	return strings.HasPrefix(r.URL.Path, Path+"/api/") || strings.Contains(r.Header.Get("Accept"), "application/json")
+}
+
+// problem is an error as the API gives it.
+type problem struct {
+	Error string `json:"error,omitempty"`
+	Next  string `json:"next,omitempty"`
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(v)
+}
+
+type waitingView struct {
+	frame
+	Cards []cardView
+	More  int
+	// Ended are the last that were decided, Take what the visitor can take.
+	Ended, Take []endedView
+}
+
+// maxRecent is how many decided questions stand below those that wait.
+const maxRecent = 8
+
+// waiting is the page that stays open: what waits, and what was decided last. With ?part the script gets its inside alone.
+func (i *Inbox) waiting(w http.ResponseWriter, r *http.Request, v *visit) {
+	s, err := i.shot(r.Context())
+	if err != nil {
+		i.trouble(w, r, err)
+		return
+	}
+	view := waitingView{frame: i.frame(v, "Inbox")}
+	if view.Frozen, err = i.Ledger.Frozen(r.Context()); err == nil {
+		view.Cards, view.Waiting, view.More, err = i.cards(r.Context(), s, v)
+	}
+	if err == nil {
+		view.Ended, view.Take, err = i.decided(r, s, v, maxRecent)
+	}
+	if err != nil {
+		i.trouble(w, r, err)
+		return
+	}
+	name := "waiting"
+	if r.URL.Query().Has("part") {
+		name = "live"
+	}
+	i.render(w, r, http.StatusOK, name, view)
+}
+
+// decided gives the last n decided questions that the visitor sees, and what they can take of all.
+func (i *Inbox) decided(r *http.Request, s *snapshot, v *visit, n int) (ended, take []endedView, err error) {
+	for k := range s.ended {
+		q := &s.ended[k]
+		takes := i.Desk.Takes(q, v.who)
+		if !v.who.Sees(q) || len(ended) == n && !takes {
+			continue
+		}
+		o, err := s.card(r.Context(), q.ID)
+		if errors.Is(err, ledger.ErrNoGrant) {
+			continue // forgotten since the snapshot
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		e := i.endedOf(v, o)
+		if e.Take {
+			take = append(take, e)
+		}
+		if len(ended) < n {
+			ended = append(ended, e)
+		}
+	}
+	return ended, take, nil
+}
+
+func (i *Inbox) history(w http.ResponseWriter, r *http.Request, v *visit) {
+	s, err := i.shot(r.Context())
+	view := waitingView{frame: i.frame(v, "History")}
+	if err == nil {
+		view.Frozen, err = i.Ledger.Frozen(r.Context())
+	}
+	if err == nil {
+		view.Ended, _, err = i.decided(r, s, v, maxEnded)
+	}
+	if err != nil {
+		i.trouble(w, r, err)
+		return
+	}
+	i.render(w, r, http.StatusOK, "history", view)
+}
+
+type questionView struct {
+	frame
+	Card  *cardView // while it waits
+	Ended *endedView
+	Lines []lineView // what it was about, once it is over
+}
+
+// question is the page of one question, which a link leads to: to be answered, or what came of it.
+func (i *Inbox) question(w http.ResponseWriter, r *http.Request, v *visit) {
+	o, ok := i.find(w, r, v, r.PathValue("id"))
+	if !ok {
+		return
+	}
+	s := &snapshot{ledger: i.Ledger, opened: map[string]*opened{o.ID: o}}
+	view := questionView{frame: i.frame(v, "A question")}
+	var err error
+	if view.Frozen, err = i.Ledger.Frozen(r.Context()); err == nil && o.State == ledger.Waiting && o.Open(i.Now()) {
+		view.Card, err = i.card(r.Context(), s, v, []*ledger.Grant{&o.Grant})
+	} else {
+		e := i.endedOf(v, o)
+		view.Ended, view.Lines = &e, []lineView{i.line(v, o)}
+	}
+	if err != nil {
+		i.trouble(w, r, err)
+		return
+	}
+	name := "question"
+	if r.URL.Query().Has("part") {
+		name = "questionlive"
+	}
+	i.render(w, r, http.StatusOK, name, view)
+}
+
+// find opens a question that the visitor may see; of others it says what it says of those that there are none of.
+func (i *Inbox) find(w http.ResponseWriter, r *http.Request, v *visit, id string) (*opened, bool) {
+	o, err := openQuestion(r.Context(), i.Ledger, id)
+	switch {
+	case err != nil && !ledger.IsRefusal(err):
+		i.trouble(w, r, err)
+	case err != nil || !o.Inbox || !v.who.Sees(&o.Grant) && !i.Desk.Takes(&o.Grant, v.who):
+		i.sorry(w, r, http.StatusNotFound, "No such question", "There is no such question, or it is not yours to see.")
+	default:
+		return o, true
+	}
+	return nil, false
+}
+
+// said is what came of an answer, for the script.
+type said struct {
+	ID    string `json:"id"`
+	State string `json:"state,omitempty"`
+	problem
+}
+
+// answer takes the answer to the lines of a card that were ticked.
+func (i *Inbox) answer(w http.ResponseWriter, r *http.Request, v *visit) {
+	if err := r.ParseForm(); err != nil {
+		i.sorry(w, r, http.StatusBadRequest, "That could not be read", "Nothing was changed.")
+		return
+	}
+	ids, quick, ok := i.lines(v, r.PostForm["line"])
+	if !ok {
+		i.sorry(w, r, http.StatusForbidden, "This page is too old", "Nothing was changed. Load it again, and answer then.")
+		return
+	}
+	if len(ids) == 0 {
+		i.sorry(w, r, http.StatusBadRequest, "Nothing was ticked", "Tick what you answer. Nothing was changed.")
+		return
+	}
+	people, _ := strconv.Atoi(strings.TrimSpace(r.PostFormValue("people")))
+	all, ok := i.do(r, ids, v, r.PostFormValue("answer"), policy.Reply{People: people, Note: r.PostFormValue("note"), Quick: quick})
+	if !ok {
+		i.sorry(w, r, http.StatusBadRequest, "That is no answer", "Say yes or no. Nothing was changed.")
+		return
+	}
+	faults := slices.DeleteFunc(slices.Clone(all), func(s said) bool { return s.Error == "" })
+	switch {
+	case wantsJSON(r):
+		writeJSON(w, http.StatusOK, all)
+	case len(faults) > 0:
+		text := faults[0].Error + "."
+		if n := len(all) - len(faults); n > 0 {
+			text += fmt.Sprintf(" Your answer to %d others was taken.", n)
+		}
+		i.sorry(w, r, http.StatusConflict, "That was not taken", text)
+	case len(all) == 1:
+		http.Redirect(w, r, Path+"/q/"+all[0].ID, http.StatusSeeOther)
+	default:
+		http.Redirect(w, r, Path, http.StatusSeeOther)
+	}
+}
+
+// do answers the questions: yes, no, or revoke, which takes a yes back.
+func (i *Inbox) do(r *http.Request, ids []string, v *visit, answer string, reply policy.Reply) ([]said, bool) {
+	out := make([]said, 0, len(ids))
+	switch answer {
+	case "yes", "no":
+		reply.Yes = answer == "yes"
+		for _, a := range i.Desk.Answer(background(r), ids, v.who, reply) {
+			s := said{ID: a.Grant, State: map[bool]string{true: string(ledger.Granted), false: string(ledger.Refused)}[reply.Yes]}
+			if a.Err != nil {
+				s = said{ID: a.Grant, problem: problem{a.Err.Message, a.Err.Next}}
+			}
+			out = append(out, s)
+		}
+	case "revoke":
+		for _, id := range ids {
+			s := said{ID: id, State: string(ledger.Revoked)}
+			if err := i.Desk.Revoke(background(r), id, v.who); err != nil {
+				s = said{ID: id, problem: problem{err.Message, err.Next}}
+			}
+			out = append(out, s)
+		}
+	default:
+		return nil, false
+	}
+	return out, true
+}
+
+// lines reads the stamps of what was ticked; quick says that one of them was shown a moment ago only.
+func (i *Inbox) lines(v *visit, stamps []string) (ids []string, quick, ok bool) {
+	for _, s := range stamps {
+		id, at, good := i.stamps.read(v.secret, s, i.Now())
+		if !good {
+			return nil, false, false
+		}
+		if quick = quick || i.Now().Sub(at) < tooQuick; !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
+	return ids, quick, len(ids) <= 2*ledger.MaxWaiting
+}
+
+// take shows what an action issued, once.
+func (i *Inbox) take(w http.ResponseWriter, r *http.Request, v *visit) {
+	id := r.PostFormValue("id")
+	if !i.stamped(w, r, v, "take-"+id) {
+		return
+	}
+	data, fault := i.Desk.Take(background(r), id, v.who)
+	if fault != nil {
+		i.sorry(w, r, http.StatusConflict, "That cannot be taken", fault.Message+". "+fault.Next)
+		return
+	}
+	i.render(w, r, http.StatusOK, "taken", struct {
+		frame
+		ID     string
+		Fields []field
+	}{i.frame(v, "Yours, once"), id, fields(data)})
+}
+
+// field is one value of what was issued.
+type field struct{ Name, Value string }
+
+// fields takes apart what was issued; what is no object is one value.
+func fields(data []byte) (out []field) {
+	var m map[string]any
+	if json.Unmarshal(data, &m) != nil || len(m) == 0 {
+		return []field{{"issued", string(data)}}
+	}
+	for k, v := range m {
+		s, ok := v.(string)
+		if !ok {
+			raw, _ := json.Marshal(v)
+			s = string(raw)
+		}
+		out = append(out, field{k, s})
+	}
+	slices.SortFunc(out, func(a, b field) int { return strings.Compare(a.Name, b.Name) })
+	return out
+}

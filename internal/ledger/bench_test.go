@@ -1,0 +1,203 @@
+package ledger_test
+
+import (
+	"database/sql"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/sippet-ai/sippet-mcp/internal/ledger"
+	"github.com/sippet-ai/sippet-mcp/schemas"
+)
+
+// bare is the measure: one row, one commit, one fsync, as SQLite does it alone.
+func bare(b *testing.B) func() {
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(b.TempDir(), "bare.db")+"?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)")
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { db.Close() })
+	db.SetMaxOpenConns(1)
+	if _, err := db.Exec("CREATE TABLE t (id INTEGER PRIMARY KEY, body TEXT)"); err != nil {
+		b.Fatal(err)
+	}
+	st, err := db.Prepare("INSERT INTO t (body) VALUES (?)")
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { st.Close() })
+	body := string(call("a").Payload)
+	return func() {
+		if _, err := st.Exec(body); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkBare(b *testing.B) {
+	insert := bare(b)
+	for b.Loop() {
+		insert()
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "commits/s")
+}
+
+// BenchmarkRatio puts bare commits and ours side by side, round by round, because a disk's speed changes from
+// second to second; it reports the median of the rounds.
+func BenchmarkRatio(b *testing.B) {
+	const each = 2048
+	// Before: so many that ended a while ago, half of them well.
+	for _, size := range []struct{ n, full int }{{1, 0}, {16, 0}, {64, 0}, {64, 20_000}} {
+		n := size.n
+		b.Run(fmt.Sprintf("%d-callers-%d-before", n, size.full), func(b *testing.B) {
+			dir, c := filepath.Join(b.TempDir(), "state"), newClock()
+			insert, l := bare(b), open(b, ledger.Options{Dir: dir, Now: c.now})
+			fill(b, l, size.full)
+			l.Close()
+			c.pass(time.Hour)
+			l = open(b, ledger.Options{Dir: dir, Now: c.now})
+			var ratios, rates []float64
+			for b.Loop() {
+				began := time.Now()
+				for range each {
+					insert()
+				}
+				alone := time.Since(began)
+				began = time.Now()
+				var wg sync.WaitGroup
+				for range n {
+					wg.Go(func() {
+						for range each / n {
+							commit(b, l, call(ledger.NewID()))
+						}
+					})
+				}
+				wg.Wait()
+				ours := time.Since(began)
+				ratios = append(ratios, alone.Seconds()/ours.Seconds())
+				rates = append(rates, each/ours.Seconds())
+			}
+			slices.Sort(ratios)
+			slices.Sort(rates)
+			b.ReportMetric(ratios[len(ratios)/2], "x-bare")
+			b.ReportMetric(rates[len(rates)/2], "commits/s")
+		})
+	}
+}
+
+// fill puts so many ended intents into the file.
+func fill(b *testing.B, l ledger.Ledger, n int) {
+	b.Helper()
+	var wg sync.WaitGroup
+	for range 64 {
+		wg.Go(func() {
+			for i := range n / 64 {
+				settle(b, l, commit(b, l, call(ledger.NewID())), []ledger.Progress{ledger.Succeeded, ledger.Failed}[i%2])
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// BenchmarkCommit is a durable intent, by so many callers at once.
+func BenchmarkCommit(b *testing.B) {
+	callers(b, func(l ledger.Ledger, x ledger.Txn) error { _, err := l.Commit(b.Context(), x); return err })
+}
+
+// BenchmarkCall is what a mutating call pays: Commit and Settle.
+func BenchmarkCall(b *testing.B) {
+	callers(b, func(l ledger.Ledger, x ledger.Txn) error {
+		in, err := l.Commit(b.Context(), x)
+		if err != nil {
+			return err
+		}
+		return l.Settle(b.Context(), ledger.Settlement{Intent: in.ID, State: ledger.Succeeded, Sent: true, Outcome: schemas.Done, Result: []byte(`{"id":"r1"}`)})
+	})
+}
+
+func callers(b *testing.B, do func(ledger.Ledger, ledger.Txn) error) {
+	for _, n := range []int{1, 16, 64} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			l := open(b, ledger.Options{})
+			var next atomic.Int64
+			var wg sync.WaitGroup
+			b.ResetTimer()
+			for range n {
+				wg.Go(func() {
+					for i := next.Add(1); i <= int64(b.N); i = next.Add(1) {
+						if err := do(l, call(fmt.Sprint(i))); err != nil {
+							b.Error(err)
+							return
+						}
+					}
+				})
+			}
+			wg.Wait()
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "commits/s")
+		})
+	}
+}
+
+// BenchmarkNote is what a read pays on its own road; the rest happens in the background.
+func BenchmarkNote(b *testing.B) {
+	l := open(b, ledger.Options{})
+	e := event("contact:1", "contact:2", "contact:3")
+	for b.Loop() {
+		l.Note(e)
+	}
+}
+
+// BenchmarkNoted is what the background does for a read of 25 contacts, until it is durable: of contacts that it never
+// saw, and of the same again, alone in its transaction or with 255 others.
+func BenchmarkNoted(b *testing.B) {
+	for _, batch := range []int{1, 256} {
+		for _, again := range []bool{false, true} {
+			b.Run(fmt.Sprintf("%d-at-once-seen-%t", batch, again), func(b *testing.B) {
+				l := open(b, ledger.Options{})
+				contacts, n := make([]string, 25), 0
+				for b.Loop() {
+					var all []ledger.Event
+					for range batch {
+						for i := range contacts {
+							if !again || n < len(contacts) {
+								n++
+								contacts[i] = fmt.Sprint("contact:", n)
+							}
+						}
+						e := event(slices.Clone(contacts)...)
+						e.Payload = []byte(`{"page":1}`)
+						all = append(all, e)
+					}
+					ledger.WriteNotes(l, all)
+				}
+				b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N*batch), "µs/event")
+			})
+		}
+	}
+}
+
+// BenchmarkFrozen is what every call pays to know that nothing is stopped.
+func BenchmarkFrozen(b *testing.B) {
+	l := open(b, ledger.Options{})
+	for b.Loop() {
+		if _, err := l.Frozen(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkPrior(b *testing.B) {
+	l := open(b, ledger.Options{})
+	for i := range 2000 {
+		commit(b, l, call(fmt.Sprint(i)))
+	}
+	for b.Loop() {
+		if _, err := l.Prior(b.Context(), ledger.Txn{Call: ledger.Call{Principal: "ada", Hash: "nothing"}}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,171 @@
+package ledger
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+)
+
+// A checkpoint is a signed note (https://c2sp.org/signed-note) of four lines:
+// the ledger's name, the number of records, the hash of the last one in base64,
+// the time. The file has one after the other.
+
+func origin(id string) string { return "sippet-mcp/internal/ledger/" + id }
+
+// openSigner reads the signing key, or makes it where the ledger is fresh, as openSealer does.
+func openSigner(ctx context.Context, conn *sql.Conn, dir, id string, fresh bool) (note.Signer, error) {
+	path := filepath.Join(dir, SigningKeyFile)
+	raw, err := os.ReadFile(path)
+	if fresh && errors.Is(err, fs.ErrNotExist) {
+		var private, public string
+		if private, public, err = note.GenerateKey(rand.Reader, origin(id)); err == nil {
+			raw = []byte(private + "\n")
+			if err = writeNew(path, raw); err == nil {
+				err = writeNew(filepath.Join(dir, VerifyKeyFile), []byte(public+"\n"))
+			}
+		}
+	}
+	if err != nil {
+		return nil, &Trouble{MissingKey, path, err}
+	}
+	s, err := note.NewSigner(strings.TrimSpace(string(raw)))
+	if err == nil && s.Name() != origin(id) {
+		if !fresh {
+			return nil, &Trouble{MissingKey, path, errors.New("it is the key of another ledger")}
+		}
+		if _, e := os.Stat(filepath.Join(dir, CheckpointFile)); e == nil {
+			return nil, &Trouble{Broken, filepath.Join(dir, File), errGone}
+		}
+		// A crash before the first record left it behind: it has signed nothing and must not sign for this one.
+		if err = os.Remove(path); err == nil {
+			return openSigner(ctx, conn, dir, id, fresh)
+		}
+	}
+	if err != nil {
+		return nil, &Trouble{MissingKey, path, err}
+	}
+	return s, nil
+}
+
+// checkpoint signs the end of the chain, unless that was done.
+func (s *SQLite) checkpoint(ctx context.Context) error {
+	var last int64
+	if _, err := s.row(ctx, "SELECT coalesce(max(seq), 0) FROM records", nil, &last); err != nil {
+		return err
+	}
+	if last == s.signed.Load() {
+		return nil
+	}
+	return s.write(ctx, func(t *tx) error { return t.checkpoint() })
+}
+
+// checkpoint signs the chain as it is in this transaction, once that is
+// durable. meta remembers up to where, so that several processes do not sign the same.
+func (t *tx) checkpoint() error {
+	var known string
+	if _, err := t.row("SELECT value FROM meta WHERE name = 'signed'", nil, &known); err != nil {
+		return err
+	}
+	h := t.head
+	if known == strconv.FormatInt(h.seq, 10) || h.seq == 0 {
+		t.s.signed.Store(h.seq)
+		return nil
+	}
+	if _, err := t.exec("INSERT OR REPLACE INTO meta (name, value) VALUES ('signed', ?)", strconv.FormatInt(h.seq, 10)); err != nil {
+		return err
+	}
+	t.after = append(t.after, func() {
+		t.s.signed.Store(h.seq)
+		if err := t.s.writeCheckpoint(h, t.now); err != nil {
+			t.s.log.Warn("a checkpoint of the ledger could not be written; the next one covers it", "cause", err)
+		}
+	})
+	return nil
+}
+
+func (s *SQLite) writeCheckpoint(h head, now time.Time) error {
+	text := fmt.Sprintf("%s\n%d\n%s\n%s\n", origin(s.id), h.seq, base64.StdEncoding.EncodeToString(h.hash[:]), now.Format(time.RFC3339))
+	msg, err := note.Sign(&note.Note{Text: text}, s.sign)
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(filepath.Join(s.o.Dir, CheckpointFile), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(append(msg, '\n')) // in one piece: other processes append too
+	if e := f.Close(); err == nil {
+		err = e
+	}
+	return err
+}
+
+// Checkpoint is what a signed note says of the chain.
+type Checkpoint struct {
+	Origin string
+	Seq    int64
+	Hash   string // hex
+	Time   time.Time
+}
+
+// readCheckpoints opens all notes of a file; it fails at the first that is not signed by the verifier.
+func readCheckpoints(raw []byte, v note.Verifier) ([]Checkpoint, error) {
+	var all []Checkpoint
+	for i, msg := range splitNotes(string(raw)) {
+		n, err := note.Open([]byte(msg), note.VerifierList(v))
+		if err != nil {
+			return all, fmt.Errorf("checkpoint %d: %w", i+1, err)
+		}
+		lines := strings.Split(n.Text, "\n")
+		if len(lines) < 5 {
+			return all, fmt.Errorf("checkpoint %d: it has %d lines instead of 4", i+1, len(lines)-1)
+		}
+		c := Checkpoint{Origin: lines[0]}
+		hash, err := base64.StdEncoding.DecodeString(lines[2])
+		c.Hash = hex.EncodeToString(hash)
+		if err == nil {
+			c.Seq, err = strconv.ParseInt(lines[1], 10, 64)
+		}
+		if err == nil {
+			c.Time, err = time.Parse(time.RFC3339, lines[3])
+		}
+		if err != nil {
+			return all, fmt.Errorf("checkpoint %d: %w", i+1, err)
+		}
+		all = append(all, c)
+	}
+	return all, nil
+}
+
+// splitNotes cuts a file into notes: text, an empty line, signatures that begin with a dash, an empty line.
+func splitNotes(raw string) []string {
+	var notes []string
+	var b strings.Builder
+	signed := false
+	for line := range strings.Lines(raw) {
+		if signed && strings.TrimSpace(line) == "" {
+			notes = append(notes, b.String())
+			b.Reset()
+			signed = false
+			continue
+		}
+		signed = signed || strings.HasPrefix(line, "— ")
+		b.WriteString(line)
+	}
+	if strings.TrimSpace(b.String()) != "" {
+		notes = append(notes, b.String())
+	}
+	return notes
+}

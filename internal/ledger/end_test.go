@@ -1,0 +1,129 @@
+package ledger_test
+
+import (
+	"database/sql"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sippet-ai/sippet-mcp/internal/ledger"
+)
+
+// Somebody without the keys cuts off the end, with all that tells of it. One write more would make it look right again.
+func TestEndCutOff(t *testing.T) {
+	dir := t.TempDir()
+	l := open(t, ledger.Options{Dir: dir})
+	settle(t, l, commit(t, l, call("a")), ledger.Succeeded)
+	bad := call("b")
+	in := commit(t, l, bad)
+	settle(t, l, in, ledger.Succeeded)
+	l.Close()
+	for name, queries := range map[string][]string{
+		"the last records":           {"DELETE FROM records WHERE seq > 2", "DELETE FROM intents WHERE seq > 2"},
+		"and the code":               {"DELETE FROM records WHERE seq > 2", "DELETE FROM intents WHERE seq > 2", "DELETE FROM meta WHERE name = 'head'"},
+		"and an empty code":          {"DELETE FROM records WHERE seq > 2", "DELETE FROM intents WHERE seq > 2", "UPDATE meta SET value = '' WHERE name = 'head'"},
+		"everything":                 {"DELETE FROM records", "DELETE FROM intents", "DELETE FROM meta WHERE name IN ('head', 'signed')"},
+		"the last record is changed": {"UPDATE records SET body = replace(body, 'succeeded', 'failed') WHERE seq = 4"},
+		"records are added":          {"INSERT INTO records SELECT seq + 1, body FROM records WHERE seq = 4"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := copyDir(t, dir)
+			if err := os.Remove(filepath.Join(dir, ledger.CheckpointFile)); err != nil {
+				t.Fatal(err)
+			}
+			var before int
+			tamper(t, dir, func(db *sql.DB) {
+				for _, q := range queries {
+					run(t, db, q)
+				}
+				if err := db.QueryRow("SELECT count(*) FROM records").Scan(&before); err != nil {
+					t.Fatal(err)
+				}
+			})
+			l, err := ledger.Open(t.Context(), ledger.Options{Dir: dir})
+			if err != nil {
+				t.Fatalf("what is there cannot be read: %v", err)
+			}
+			_, err = l.Commit(t.Context(), call("c"))
+			wantTrouble(t, "commit", err, ledger.Corrupt)
+			if !strings.Contains(errors.Unwrap(err).Error(), "sippet-mcp audit verify") {
+				t.Errorf("it says %v", errors.Unwrap(err))
+			}
+			wantTrouble(t, "ask", l.Ask(t.Context(), grantFor(call("c"), time.Now().Add(time.Hour))), ledger.Corrupt)
+			wantTrouble(t, "known", l.Trouble(), ledger.Corrupt)
+			if n := len(records(t, l, ledger.Filter{})); n != before {
+				t.Errorf("%d records, there were %d", n, before)
+			}
+			if _, err := l.Frozen(t.Context()); err != nil {
+				t.Errorf("reading: %v", err)
+			}
+			l.Close()
+			found := false
+			for _, f := range verify(t, dir, ledger.VerifyOptions{}).Findings {
+				found = found || f.Kind == ledger.WrongEnd
+			}
+			if !found {
+				t.Error("nobody sees it")
+			}
+		})
+	}
+}
+
+// A process that runs on is not fooled either, nor by an older end with its own right code.
+func TestEndCutOffWhileOpen(t *testing.T) {
+	dir := t.TempDir()
+	l := open(t, ledger.Options{Dir: dir})
+	settle(t, l, commit(t, l, call("a")), ledger.Succeeded)
+	db, err := sql.Open("sqlite", filepath.Join(t.TempDir(), "other.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	db.SetMaxOpenConns(1)
+	run(t, db, "ATTACH ? AS l", filepath.Join(dir, ledger.File))
+	var code string
+	if err := db.QueryRow("SELECT value FROM l.meta WHERE name = 'head'").Scan(&code); err != nil {
+		t.Fatal(err)
+	}
+	settle(t, l, commit(t, l, call("b")), ledger.Succeeded)
+	run(t, db, "DELETE FROM l.records WHERE seq > 2")
+	run(t, db, "DELETE FROM l.intents WHERE seq > 2")
+	run(t, db, "UPDATE l.meta SET value = ? WHERE name = 'head'", code)
+	_, err = l.Commit(t.Context(), call("b"))
+	wantTrouble(t, "rolled back", err, ledger.Corrupt)
+	run(t, db, "DETACH l")
+}
+
+// Two processes write in turn, and each finds the end that the other left.
+func TestEndOfAnother(t *testing.T) {
+	dir := t.TempDir()
+	l, m := open(t, ledger.Options{Dir: dir}), open(t, ledger.Options{Dir: dir})
+	for range 5 {
+		settle(t, m, commit(t, l, call(ledger.NewID())), ledger.Succeeded)
+		settle(t, l, commit(t, m, call(ledger.NewID())), ledger.Succeeded)
+	}
+	clean(t, l)
+}
+
+func TestNothingLeftBehind(t *testing.T) {
+	dir := t.TempDir()
+	l := open(t, ledger.Options{Dir: dir})
+	commit(t, l, call("a"))
+	l.Close()
+	for _, name := range []string{ledger.File, ledger.MasterKeyFile, ledger.SigningKeyFile} {
+		if err := os.Remove(filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, only := range []bool{false, true} {
+		_, err := ledger.Open(t.Context(), ledger.Options{Dir: dir, ReadOnly: only})
+		wantTrouble(t, "vanished", err, ledger.Broken)
+	}
+	left, err := os.ReadDir(dir)
+	if err != nil || len(left) != 2 { // checkpoints and their key
+		t.Errorf("%v, %v", left, err)
+	}
+}

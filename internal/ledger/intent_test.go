@@ -1,0 +1,206 @@
+package ledger_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sippet-ai/sippet-mcp/internal/ledger"
+	"github.com/sippet-ai/sippet-mcp/schemas"
+)
+
+func prior(t *testing.T, err error) ledger.Intent {
+	t.Helper()
+	var p *ledger.PriorError
+	if !errors.As(err, &p) {
+		t.Fatalf("got %v, want a *PriorError", err)
+	}
+	return p.Prior
+}
+
+func TestIdenticalPayload(t *testing.T) {
+	for _, test := range []struct {
+		name       string
+		end        ledger.Progress
+		repeatable bool
+		after      time.Duration
+		refused    bool
+	}{
+		{"in flight", "", false, 0, true},
+		{"in flight, repeatable", "", true, 0, true},
+		{"on the wire", ledger.Sent, true, 0, true},
+		{"unknown", ledger.Unknown, false, time.Hour, true},
+		{"unknown, repeatable", ledger.Unknown, true, time.Hour, true},
+		{"succeeded", ledger.Succeeded, false, 9 * time.Minute, true},
+		{"succeeded long ago", ledger.Succeeded, false, 11 * time.Minute, false},
+		{"succeeded, repeatable", ledger.Succeeded, true, 0, false},
+		{"failed", ledger.Failed, false, 0, false},
+		{"not sent", ledger.NotSent, false, 0, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c := newClock()
+			l := open(t, ledger.Options{Now: c.now, Stale: 24 * time.Hour})
+			x := call("a")
+			x.Repeatable = test.repeatable
+			in := commit(t, l, x)
+			if test.end == ledger.Sent {
+				if err := l.Settle(t.Context(), ledger.Settlement{Intent: in.ID, State: ledger.Sent}); err != nil {
+					t.Fatal(err)
+				}
+			} else if test.end != "" {
+				settle(t, l, in, test.end)
+			}
+			c.pass(test.after)
+			known, err := l.Prior(t.Context(), x)
+			if err != nil || (known != nil) != test.refused {
+				t.Fatalf("prior: %+v, %v", known, err)
+			}
+			_, err = l.Commit(t.Context(), x)
+			if !test.refused {
+				if err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			if p := prior(t, err); p.ID != in.ID || known.ID != in.ID {
+				t.Errorf("prior is %s, want %s", p.ID, in.ID)
+			}
+			if test.end == ledger.Succeeded && string(known.Result) != `{"id":"r1"}` || string(known.Payload) != string(x.Payload) {
+				t.Errorf("kept: %s, %s", known.Payload, known.Result)
+			}
+			other := x
+			other.Principal = "bob"
+			commit(t, l, other)
+			elsewhere := x
+			elsewhere.Upstream = "another"
+			if p, err := l.Prior(t.Context(), elsewhere); err != nil || p != nil {
+				t.Errorf("the same to another organisation: %+v, %v", p, err)
+			}
+			if in := commit(t, l, elsewhere); in.Upstream != "another" {
+				t.Errorf("it went to %q", in.Upstream)
+			}
+			// A person who was told of it lets it run again, once.
+			g := grantFor(x, c.now().Add(time.Minute))
+			g.Repeats = in.ID
+			if err := l.Ask(t.Context(), g); err != nil {
+				t.Fatal(err)
+			}
+			answer(t, l, g, ledger.Granted)
+			x.Grant = g.ID
+			again := commit(t, l, x)
+			settle(t, l, again, ledger.Unknown)
+			if _, err = l.Commit(t.Context(), x); prior(t, err).ID != again.ID {
+				t.Errorf("the second repeat: %v", err)
+			}
+			clean(t, l)
+		})
+	}
+}
+
+func TestGrantThatKnewOfNoPrior(t *testing.T) {
+	c := newClock()
+	l := open(t, ledger.Options{Now: c.now})
+	x := call("a")
+	g := ask(t, l, x, c.now().Add(time.Minute))
+	answer(t, l, g, ledger.Granted)
+	in := commit(t, l, x) // ran on another road meanwhile
+	settle(t, l, in, ledger.Succeeded)
+	x.Grant = g.ID
+	if _, err := l.Commit(t.Context(), x); prior(t, err).ID != in.ID {
+		t.Error("ran twice")
+	}
+	if err := l.Check(t.Context(), g); err != nil {
+		t.Errorf("the refused commit touched the grant: %v", err)
+	}
+}
+
+func TestSettle(t *testing.T) {
+	l := open(t, ledger.Options{})
+	in := commit(t, l, call("a"))
+	wantErr(t, "unknown id", l.Settle(t.Context(), ledger.Settlement{Intent: "x", State: ledger.Failed}), ledger.ErrNoIntent)
+	settle(t, l, in, ledger.Succeeded)
+	wantErr(t, "twice", l.Settle(t.Context(), ledger.Settlement{Intent: in.ID, State: ledger.Failed}), ledger.ErrSettled)
+	wantErr(t, "known", l.Resolve(t.Context(), in.ID, ledger.Failed, "", "ada"), ledger.ErrKnown)
+	if l.Settle(t.Context(), ledger.Settlement{Intent: in.ID, State: "perhaps"}) == nil {
+		t.Error("an unknown state was taken")
+	}
+
+	token := call("token")
+	token.Action, token.Class = "issue_widget_token", schemas.Credential
+	in = commit(t, l, token)
+	settle(t, l, in, ledger.Succeeded)
+	got, err := l.Intent(t.Context(), in.ID)
+	if err != nil || got.Result != nil || got.State != ledger.Succeeded || got.Latency != 5*time.Millisecond {
+		t.Errorf("%+v, %v", got, err)
+	}
+	clean(t, l)
+}
+
+func TestSweepAndResolve(t *testing.T) {
+	c := newClock()
+	dir := t.TempDir()
+	o := ledger.Options{Dir: dir, Now: c.now}
+	l := open(t, o)
+	in := commit(t, l, call("a"))
+	late := commit(t, l, call("late"))
+	l.Close()
+	if _, err := l.Commit(t.Context(), call("b")); err == nil {
+		t.Error("a closed ledger took a commit")
+	}
+	l = open(t, o)
+	if got, _ := l.Intent(t.Context(), in.ID); got.State != ledger.Prepared {
+		t.Errorf("swept while its process lives and its time runs: %s", got.State)
+	}
+	l.Close()
+	c.pass(2 * time.Minute)
+	l = open(t, o)
+	if got, _ := l.Intents(t.Context(), ledger.IntentFilter{State: ledger.Unknown}); len(got) != 2 {
+		t.Errorf("unknown: %+v", got)
+	}
+	settle(t, l, late, ledger.Unknown)   // says nothing new
+	settle(t, l, late, ledger.Succeeded) // it was only slow
+	if err := l.Resolve(t.Context(), in.ID, ledger.Failed, "looked at the list", "ada"); err != nil {
+		t.Fatal(err)
+	}
+	wantErr(t, "after a person", l.Settle(t.Context(), ledger.Settlement{Intent: in.ID, State: ledger.Succeeded, Sent: true}), ledger.ErrSettled)
+	commit(t, l, call("a"))
+	clean(t, l)
+}
+
+func TestHangUpIsAnAction(t *testing.T) {
+	if a, err := schemas.Find(ledger.HangUp); err != nil || !a.Repeatable {
+		t.Errorf("%+v, %v", a, err)
+	}
+}
+
+func TestMisuse(t *testing.T) {
+	l := open(t, ledger.Options{})
+	for name, change := range map[string]func(*ledger.Txn){
+		"a read":      func(x *ledger.Txn) { x.Class = schemas.Read },
+		"no hash":     func(x *ledger.Txn) { x.Hash = "" },
+		"no class":    func(x *ledger.Txn) { x.Class = "" },
+		"debits":      func(x *ledger.Txn) { x.Debits = []ledger.Debit{{Budget: "calls", Cost: 1, Burst: 1}} },
+		"not JSON":    func(x *ledger.Txn) { x.Payload = []byte("{") },
+		"a bad grant": func(x *ledger.Txn) { x.Grant = "'; DROP TABLE grants; --" },
+	} {
+		x := call("a")
+		change(&x)
+		if _, err := l.Commit(t.Context(), x); err == nil {
+			t.Errorf("%s was committed", name)
+		}
+	}
+	for _, id := range []string{"", "x", "000000000001", "zzzzzzzzzzzz11111111111111111111", "ffffffffffffffffffffffffffffffff"} {
+		if _, err := l.Intent(t.Context(), id); !errors.Is(err, ledger.ErrNoIntent) {
+			t.Errorf("intent %q: %v", id, err)
+		}
+		wantErr(t, id, l.Settle(t.Context(), ledger.Settlement{Intent: id, State: ledger.Failed}), ledger.ErrNoIntent)
+	}
+	// Hostile text is stored as text.
+	x := call("a")
+	x.Client, x.Why, x.Principal = "evil\x00\xff\u202e\n\"", strings.Repeat("é", 1000), "ada"
+	settle(t, l, commit(t, l, x), ledger.Failed)
+	if r := clean(t, l); r.Records != 2 {
+		t.Errorf("%+v", r)
+	}
+}

@@ -1,0 +1,347 @@
+package ledger_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sippet-ai/sippet-mcp/internal/ledger"
+	"github.com/sippet-ai/sippet-mcp/schemas"
+)
+
+// The test binary is also the other process: SIPPET_LEDGER_CHILD says what it does.
+func TestMain(m *testing.M) {
+	if what := os.Getenv("SIPPET_LEDGER_CHILD"); what != "" {
+		if err := childMain(what, os.Getenv("SIPPET_LEDGER_DIR")); err != nil {
+			fmt.Println("error:", err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+func child(t testing.TB, dir, what string) *exec.Cmd {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := exec.Command(self)
+	c.Env = append(os.Environ(), "SIPPET_LEDGER_CHILD="+what, "SIPPET_LEDGER_DIR="+dir)
+	return c
+}
+
+// start runs a child; lines are what it says, in is its standard input.
+func start(t testing.TB, dir, what string) (c *exec.Cmd, in io.WriteCloser, lines *bufio.Scanner) {
+	t.Helper()
+	c = child(t, dir, what)
+	c.Stderr = t.Output()
+	in, err := c.StdinPipe()
+	if err == nil {
+		var out io.ReadCloser
+		out, err = c.StdoutPipe()
+		lines = bufio.NewScanner(out)
+	}
+	if err == nil {
+		err = c.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c, in, lines
+}
+
+func childMain(what, dir string) error {
+	ctx := context.Background()
+	l, err := ledger.Open(ctx, ledger.Options{Dir: dir})
+	if err != nil {
+		return err
+	}
+	word, arg, _ := strings.Cut(what, " ")
+	switch word {
+	case "open":
+		return l.Close()
+	case "race":
+		return race(ctx, l, arg)
+	case "watch":
+		return watch(ctx, l)
+	case "load":
+		return load(ctx, l)
+	}
+	return errors.New("what?")
+}
+
+// race spends each grant that stdin names, with eight callers at once, and says how many spent it.
+func race(ctx context.Context, l ledger.Ledger, name string) error {
+	fmt.Println("ready")
+	in := bufio.NewScanner(os.Stdin)
+	for in.Scan() {
+		payload, grant, _ := strings.Cut(in.Text(), " ")
+		x := call(payload)
+		x.Grant = grant
+		var wg sync.WaitGroup
+		var mu sync.Mutex
+		var won []string
+		for range 8 {
+			wg.Go(func() {
+				got, err := l.Commit(ctx, x)
+				var p *ledger.PriorError
+				if err != nil && !errors.Is(err, ledger.ErrGrantSpent) && !errors.As(err, &p) {
+					fmt.Println("error:", err)
+				}
+				if err == nil {
+					mu.Lock()
+					won = append(won, got.ID)
+					mu.Unlock()
+				}
+			})
+		}
+		wg.Wait()
+		fmt.Println("won", strings.Join(won, " "))
+	}
+	return l.Close()
+}
+
+// watch says when it sees a freeze, and when it ends.
+func watch(ctx context.Context, l ledger.Ledger) error {
+	fmt.Println("ready")
+	was := false
+	for range 1500 {
+		f, err := l.Frozen(ctx)
+		if err != nil {
+			return err
+		}
+		if (f != nil) != was {
+			was = f != nil
+			fmt.Println("frozen", was, time.Now().UnixNano())
+			if !was {
+				return l.Close()
+			}
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	return errors.New("no freeze came")
+}
+
+// load commits and settles without end, and says so after each.
+func load(ctx context.Context, l ledger.Ledger) error {
+	var out sync.Mutex
+	say := func(s string) {
+		out.Lock()
+		defer out.Unlock()
+		fmt.Println(s)
+	}
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for {
+				x := call(ledger.NewID())
+				x.Subjects = []string{"contact:" + x.Hash[:8]}
+				in, err := l.Commit(ctx, x)
+				if err != nil {
+					say("error: " + err.Error())
+					return
+				}
+				say("prepared " + in.ID)
+				l.Note(event("contact:1"))
+				if err := l.Settle(ctx, ledger.Settlement{Intent: in.ID, State: ledger.Succeeded, Sent: true, Outcome: schemas.Done, Result: []byte(`{}`)}); err != nil {
+					say("error: " + err.Error())
+					return
+				}
+				say("settled " + in.ID)
+			}
+		})
+	}
+	wg.Wait()
+	return nil
+}
+
+func TestGrantRacedOverProcesses(t *testing.T) {
+	dir := t.TempDir()
+	l := open(t, ledger.Options{Dir: dir})
+	type peer struct {
+		c     *exec.Cmd
+		in    io.WriteCloser
+		lines *bufio.Scanner
+	}
+	var peers []peer
+	for i := range 3 {
+		c, in, lines := start(t, dir, fmt.Sprint("race ", i))
+		if !lines.Scan() || lines.Text() != "ready" {
+			t.Fatal(lines.Text())
+		}
+		peers = append(peers, peer{c, in, lines})
+	}
+	for round := range 20 {
+		name := fmt.Sprint("raced", round)
+		x := call(name)
+		g := ask(t, l, x, time.Now().Add(time.Minute))
+		answer(t, l, g, ledger.Granted)
+		for _, p := range peers {
+			fmt.Fprintln(p.in, name, g.ID)
+		}
+		var won []string
+		for _, p := range peers {
+			if !p.lines.Scan() || !strings.HasPrefix(p.lines.Text(), "won") {
+				t.Fatal(p.lines.Text())
+			}
+			won = append(won, strings.Fields(p.lines.Text())[1:]...)
+		}
+		if len(won) != 1 {
+			t.Fatalf("round %d: spent %d times", round, len(won))
+		}
+	}
+	for _, p := range peers {
+		p.in.Close()
+		if err := p.c.Wait(); err != nil {
+			t.Error(err)
+		}
+	}
+	clean(t, l)
+}
+
+func TestFreezeReachesOtherProcesses(t *testing.T) {
+	dir := t.TempDir()
+	l := open(t, ledger.Options{Dir: dir})
+	var all []*bufio.Scanner
+	for range 3 {
+		c, _, lines := start(t, dir, "watch")
+		t.Cleanup(func() { c.Process.Kill(); c.Wait() })
+		if !lines.Scan() || lines.Text() != "ready" {
+			t.Fatal(lines.Text())
+		}
+		all = append(all, lines)
+	}
+	time.Sleep(50 * time.Millisecond)
+	for _, on := range []bool{true, false} {
+		began := time.Now()
+		var err error
+		if on {
+			err = l.Freeze(t.Context(), "ada", "")
+		} else {
+			_, err = l.Resume(t.Context(), "ada")
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, lines := range all {
+			var got bool
+			var at int64
+			if !lines.Scan() {
+				t.Fatal("it ended")
+			}
+			if _, err := fmt.Sscanf(lines.Text(), "frozen %t %d", &got, &at); err != nil || got != on {
+				t.Fatal(lines.Text())
+			}
+			if late := time.Unix(0, at).Sub(began); late > time.Second {
+				t.Errorf("process %d saw it after %v", i, late)
+			}
+		}
+	}
+}
+
+func TestConcurrentStart(t *testing.T) {
+	for range 5 {
+		dir := filepath.Join(t.TempDir(), "state")
+		var all []*exec.Cmd
+		for range 6 {
+			c, _, _ := start(t, dir, "open")
+			all = append(all, c)
+		}
+		var wg sync.WaitGroup
+		for range 4 {
+			wg.Go(func() {
+				l, err := ledger.Open(t.Context(), ledger.Options{Dir: dir})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if _, err := l.Commit(t.Context(), call(ledger.NewID())); err != nil {
+					t.Error(err)
+				}
+				l.Close()
+			})
+		}
+		wg.Wait()
+		for _, c := range all {
+			if err := c.Wait(); err != nil {
+				t.Error(err)
+			}
+		}
+		if r := clean(t, open(t, ledger.Options{Dir: dir})); r.Intents != 4 {
+			t.Errorf("%+v", r)
+		}
+	}
+}
+
+// One process is killed at a random moment, again and again, while another stays: nothing that was said to be
+// durable is lost, and the chain verifies.
+func TestKilled(t *testing.T) {
+	rounds := 50
+	if testing.Short() {
+		rounds = 8
+	}
+	dir := t.TempDir()
+	l := open(t, ledger.Options{Dir: dir})
+	prepared, settled := map[string]bool{}, map[string]bool{}
+	for round := range rounds {
+		c, _, lines := start(t, dir, "load")
+		kill := time.AfterFunc(10*time.Millisecond+rand.N(100*time.Millisecond), func() { c.Process.Kill() })
+		for lines.Scan() {
+			word, id, _ := strings.Cut(lines.Text(), " ")
+			switch word {
+			case "prepared":
+				prepared[id] = true
+			case "settled":
+				settled[id] = true
+			default:
+				t.Fatalf("round %d: %s", round, lines.Text())
+			}
+		}
+		c.Wait()
+		kill.Stop()
+		settle(t, l, commit(t, l, call(fmt.Sprint("mine", round))), ledger.Succeeded)
+	}
+	l.Close()
+	l = open(t, ledger.Options{Dir: dir}) // sweeps what the dead left behind
+	all, err := l.Intents(t.Context(), ledger.IntentFilter{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]ledger.Progress{}
+	unknown := 0
+	for _, in := range all {
+		got[in.ID] = in.State
+		switch in.State {
+		case ledger.Unknown:
+			unknown++
+		case ledger.Succeeded:
+		default:
+			t.Errorf("intent %s of a dead process is %s", in.ID, in.State)
+		}
+	}
+	for id := range prepared {
+		if got[id] == "" {
+			t.Errorf("intent %s was committed and is lost", id)
+		}
+	}
+	for id := range settled {
+		if got[id] != ledger.Succeeded {
+			t.Errorf("intent %s was settled and is %s", id, got[id])
+		}
+	}
+	r := clean(t, l)
+	t.Logf("%d rounds: %d intents said to be prepared, %d settled; in the ledger %d, %d of them unknown, %d records, %d checkpoints",
+		rounds, len(prepared), len(settled), len(all), unknown, r.Records, r.Checkpoints)
+}

@@ -1,0 +1,332 @@
+package ledger_test
+
+import (
+	"bytes"
+	"database/sql"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sippet-ai/sippet-mcp/internal/ledger"
+)
+
+func issue(t testing.TB, l ledger.Ledger, want ledger.Token) (string, ledger.Token) {
+	t.Helper()
+	if want.Roles == nil {
+		want.Roles = []string{"agent"}
+	}
+	secret, made, err := l.CreateToken(t.Context(), want, "root")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return secret, made
+}
+
+func authenticates(t testing.TB, l ledger.Ledger, secret string, want error) ledger.Token {
+	t.Helper()
+	got, err := l.Authenticate(t.Context(), secret)
+	if !errors.Is(err, want) {
+		t.Errorf("got %v, want %v", err, want)
+	}
+	return got
+}
+
+// stale waits until what another process saw of the ledger is too old.
+func stale() { time.Sleep(ledger.FreshFor + 50*time.Millisecond) }
+
+func TestToken(t *testing.T) {
+	c := newClock()
+	o := ledger.Options{Dir: t.TempDir(), Now: c.now}
+	l, other := open(t, o), open(t, o)
+	authenticates(t, l, "", ledger.ErrNoTokens)
+	authenticates(t, other, "smcp_000000000000_"+strings.Repeat("A", 43), ledger.ErrNoTokens)
+	secret, made := issue(t, l, ledger.Token{Person: "Ada Lovelace", Roles: []string{"operator", "agent", "agent"}, Interactive: true, Policy: "team",
+		KeyFile: "/etc/key", Expires: c.now().Add(time.Hour)})
+	if !strings.HasPrefix(secret, "smcp_"+made.ID+"_") || len(secret) != 5+12+1+43 || ledger.TokenID(secret) != made.ID {
+		t.Errorf("%s", secret)
+	}
+	got := authenticates(t, l, secret, nil)
+	if got.Person != "Ada Lovelace" || !slices.Equal(got.Roles, []string{"agent", "operator"}) || !got.Interactive || got.Policy != "team" || got.KeyFile != "/etc/key" ||
+		got.By != "root" || !got.Created.Equal(c.now()) || !got.Expires.Equal(c.now().Add(time.Hour)) || !got.Live(c.now()) {
+		t.Errorf("%+v", got)
+	}
+	stale()
+	authenticates(t, other, secret, nil)
+	swap := func(i int) string { b := []byte(secret); b[i] ^= 1; return string(b) }
+	for _, wrong := range []string{"", "smcp_", swap(len(secret) - 1), swap(20), swap(6), strings.ToUpper(secret), secret + "\n", " " + secret, secret[:len(secret)-1],
+		made.ID, "smcp_" + made.ID + "_", strings.Repeat("x", 100_000)} {
+		authenticates(t, l, wrong, ledger.ErrTokenUnknown)
+	}
+
+	c.pass(time.Hour)
+	if got := authenticates(t, l, secret, ledger.ErrTokenExpired); got.Person != "Ada Lovelace" {
+		t.Errorf("%+v", got)
+	}
+	second, two := issue(t, l, ledger.Token{Person: "Ada Lovelace"})
+	authenticates(t, l, second, nil)
+	stale()
+	authenticates(t, other, second, nil)
+	if err := other.RevokeToken(t.Context(), two.ID, "root"); err != nil {
+		t.Fatal(err)
+	}
+	authenticates(t, other, second, ledger.ErrTokenRevoked)
+	stale()
+	authenticates(t, l, second, ledger.ErrTokenRevoked)
+	wantErr(t, "again", l.RevokeToken(t.Context(), two.ID, "root"), ledger.ErrTokenRevoked)
+	wantErr(t, "nobody's", l.RevokeToken(t.Context(), "000000000000", "root"), ledger.ErrTokenUnknown)
+
+	all, err := l.Tokens(t.Context())
+	if err != nil || len(all) != 2 || all[0].ID != made.ID || !all[0].Revoked.IsZero() || all[1].Revoked.IsZero() {
+		t.Errorf("%v %+v", err, all)
+	}
+	clean(t, l)
+}
+
+func TestTokenRefused(t *testing.T) {
+	c := newClock()
+	l := open(t, ledger.Options{Now: c.now})
+	issue(t, l, ledger.Token{Person: "ada"})
+	for name, want := range map[string]ledger.Token{
+		"no name":            {Roles: []string{"agent"}},
+		"a bracket":          {Person: "ada (root)", Roles: []string{"agent"}},
+		"a control":          {Person: "ada\x1b[2J", Roles: []string{"agent"}},
+		"a bidi control":     {Person: "ada\u202e", Roles: []string{"agent"}},
+		"a space at end":     {Person: "bob ", Roles: []string{"agent"}},
+		"two spaces":         {Person: "bob  b", Roles: []string{"agent"}},
+		"a long name":        {Person: strings.Repeat("a", 65), Roles: []string{"agent"}},
+		"no role":            {Person: "bob"},
+		"a role in capitals": {Person: "bob", Roles: []string{"Admin"}},
+		"two roles in one":   {Person: "bob", Roles: []string{"agent admin"}},
+		"an empty role":      {Person: "bob", Roles: []string{""}},
+		"gone already":       {Person: "bob", Roles: []string{"agent"}, Expires: c.now()},
+		"another spelling":   {Person: "Ada", Roles: []string{"agent"}},
+		"a long policy":      {Person: "bob", Roles: []string{"agent"}, Policy: strings.Repeat("p", 1000)},
+	} {
+		if secret, _, err := l.CreateToken(t.Context(), want, "root"); err == nil || secret != "" {
+			t.Errorf("%s was taken", name)
+		}
+	}
+	issue(t, l, ledger.Token{Person: "Zoë O'Hara-Núñez"})
+	issue(t, l, ledger.Token{Person: "n"})
+	if all, _ := l.Tokens(t.Context()); len(all) != 3 {
+		t.Errorf("%+v", all)
+	}
+	clean(t, l)
+}
+
+// TestTokenCost: whatever is shown costs one comparison.
+func TestTokenCost(t *testing.T) {
+	c := newClock()
+	l := open(t, ledger.Options{Now: c.now})
+	live, _ := issue(t, l, ledger.Token{Person: "ada"})
+	old, _ := issue(t, l, ledger.Token{Person: "ada", Expires: c.now().Add(time.Second)})
+	gone, made := issue(t, l, ledger.Token{Person: "ada"})
+	if err := l.RevokeToken(t.Context(), made.ID, "root"); err != nil {
+		t.Fatal(err)
+	}
+	c.pass(time.Minute)
+	for _, secret := range []string{live, old, gone, live[:len(live)-1] + "!", "smcp_000000000000_" + strings.Repeat("A", 43), "smcp_" + made.ID + "_" + strings.Repeat("A", 43), "x", ""} {
+		_, _ = l.Authenticate(t.Context(), secret) // that it has looked
+		n := ledger.CountCompares(func() { _, _ = l.Authenticate(t.Context(), secret) })
+		if n != 1 {
+			t.Errorf("%d comparisons", n)
+		}
+	}
+}
+
+func TestRemovePerson(t *testing.T) {
+	l := open(t, ledger.Options{})
+	one, _ := issue(t, l, ledger.Token{Person: "ada"})
+	two, adas := issue(t, l, ledger.Token{Person: "ada"})
+	his, bobs := issue(t, l, ledger.Token{Person: "bob"})
+	soon := time.Now().Add(time.Hour)
+	question := func(n, principal, credential string) ledger.Grant {
+		x := call(n)
+		x.Principal, x.Credential = principal, credential
+		return ask(t, l, x, soon)
+	}
+	asked := question("1", "ada ("+adas.ID+")", adas.ID)
+	agreed := question("2", "ada ("+adas.ID+")", adas.ID)
+	answer(t, l, agreed, ledger.Granted)
+	refused := question("3", "ada ("+adas.ID+")", adas.ID)
+	answer(t, l, refused, ledger.Refused)
+	bobAsks := question("4", "bob ("+bobs.ID+")", bobs.ID)
+	adaAgreed := question("5", "bob ("+bobs.ID+")", bobs.ID)
+	if err := l.Answer(t.Context(), adaAgreed, ledger.Reply{State: ledger.Granted, By: "ada (inbox)"}); err != nil {
+		t.Fatal(err)
+	}
+	adamAgreed := question("6", "adam (x)", "x")
+	if err := l.Answer(t.Context(), adamAgreed, ledger.Reply{State: ledger.Granted, By: "adam (inbox)"}); err != nil {
+		t.Fatal(err)
+	}
+	tokens, grants, err := l.RemovePerson(t.Context(), "ada", "root")
+	if err != nil || tokens != 2 || grants != 3 {
+		t.Errorf("%d tokens, %d grants, %v", tokens, grants, err)
+	}
+	authenticates(t, l, one, ledger.ErrTokenRevoked)
+	authenticates(t, l, two, ledger.ErrTokenRevoked)
+	authenticates(t, l, his, nil)
+	for g, want := range map[*ledger.Grant]error{&asked: ledger.ErrGrantRevoked, &agreed: ledger.ErrGrantRevoked, &refused: ledger.ErrGrantDenied,
+		&bobAsks: ledger.ErrGrantWaiting, &adaAgreed: ledger.ErrGrantRevoked, &adamAgreed: nil} {
+		wantErr(t, g.Action+" "+g.Principal, l.Check(t.Context(), *g), want)
+	}
+	if tokens, grants, err = l.RemovePerson(t.Context(), "ada", "root"); tokens+grants != 0 || err != nil {
+		t.Errorf("%d tokens, %d grants, %v", tokens, grants, err)
+	}
+	_, _, err = l.RemovePerson(t.Context(), "nobody", "root")
+	wantErr(t, "nobody", err, ledger.ErrNoPerson)
+
+	// Revoking one token takes back what was asked with it.
+	if err := l.RevokeToken(t.Context(), bobs.ID, "root"); err != nil {
+		t.Fatal(err)
+	}
+	wantErr(t, "bob's", l.Check(t.Context(), bobAsks), ledger.ErrGrantRevoked)
+	clean(t, l)
+}
+
+// TestTokenRevokedMeanwhile: what was let in before is not run after, whatever it waited for; but a call is hung up.
+func TestTokenRevokedMeanwhile(t *testing.T) {
+	l := open(t, ledger.Options{})
+	_, made := issue(t, l, ledger.Token{Person: "ada"})
+	x := call("1")
+	x.Credential = made.ID
+	settle(t, l, commit(t, l, x), ledger.Succeeded)
+	if err := l.RevokeToken(t.Context(), made.ID, "root"); err != nil {
+		t.Fatal(err)
+	}
+	x.Hash = "another"
+	_, err := l.Commit(t.Context(), x)
+	wantErr(t, "a call", err, ledger.ErrTokenRevoked)
+	wantErr(t, "a question", l.Ask(t.Context(), grantFor(x, time.Now().Add(time.Hour))), ledger.ErrTokenRevoked)
+	clean(t, l)
+	x.Action = ledger.HangUp
+	commit(t, l, x)
+	clean(t, l)
+}
+
+// TestTokenRecords: the chain tells what was done and by whom, and the folder holds no secret.
+func TestTokenRecords(t *testing.T) {
+	dir := t.TempDir()
+	l := open(t, ledger.Options{Dir: dir})
+	secret, made := issue(t, l, ledger.Token{Person: "ada", Roles: []string{"agent", "admin"}, Interactive: true, KeyFile: "/k"})
+	authenticates(t, l, secret, nil)
+	if _, _, err := l.RemovePerson(t.Context(), "ada", "eve"); err != nil {
+		t.Fatal(err)
+	}
+	all, err := l.Records(t.Context(), ledger.Filter{Principal: "ada"})
+	if err != nil || len(all) != 3 {
+		t.Fatalf("%v %+v", err, all)
+	}
+	if r := all[0]; r.Phase != ledger.PhaseIssued || r.Credential != made.ID || !slices.Equal(r.Roles, []string{"admin", "agent"}) || r.By != "root" || r.Note != "interactive, key file /k" {
+		t.Errorf("%s", r.Line)
+	}
+	if r := all[1]; r.Phase != ledger.PhaseRevoked || r.Credential != made.ID || r.By != "eve" {
+		t.Errorf("%s", r.Line)
+	}
+	if r := all[2]; r.Phase != ledger.PhaseRemoved || r.Count != 1 || r.By != "eve" {
+		t.Errorf("%s", r.Line)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	files, _ := filepath.Glob(filepath.Join(dir, "*"))
+	for _, f := range files {
+		raw, err := os.ReadFile(f)
+		if err != nil || bytes.Contains(raw, []byte(secret[18:])) {
+			t.Errorf("%s holds the secret, or %v", f, err)
+		}
+	}
+	if len(files) < 4 {
+		t.Errorf("%v", files)
+	}
+}
+
+// TestTokenTampered: a row that somebody wrote by hand lets nobody in, and Verify finds it.
+func TestTokenTampered(t *testing.T) {
+	for name, c := range map[string]struct {
+		edit string
+		in   bool // whether the token still lets its person in
+		text string
+	}{
+		"more roles":         {"UPDATE tokens SET roles = 'admin' WHERE person = 'ada'", false, "not as it was issued"},
+		"another person":     {"UPDATE tokens SET person = 'root' WHERE person = 'ada'", false, "not as it was issued"},
+		"for ever":           {"UPDATE tokens SET expires = 0 WHERE person = 'ada'", false, "not as it was issued"},
+		"another's secret":   {"UPDATE tokens SET hash = (SELECT hash FROM tokens WHERE person = 'bob') WHERE person = 'ada'", false, "not as it was issued"},
+		"no policy":          {"UPDATE tokens SET policy = '' WHERE person = 'ada'", false, "not as it was issued"},
+		"a copy":             {"INSERT INTO tokens SELECT 'aaaaaaaaaaaa', person, roles, interactive, policy, key_file, hash, print, creator, created, expires, revoked, seq, revoked_seq FROM tokens WHERE person = 'ada'", true, "is in no record"},
+		"gone":               {"DELETE FROM tokens WHERE person = 'ada'", false, "is gone"},
+		"back":               {"UPDATE tokens SET revoked = 0, revoked_seq = 0", true, "is not as the chain says"},
+		"back by half":       {"UPDATE tokens SET revoked = 0", true, "is not as the chain says"},
+		"revoked in silence": {"UPDATE tokens SET revoked = 1 WHERE person = 'ada'", false, "is not as the chain says"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := ledger.Options{Dir: t.TempDir()}
+			l := open(t, o)
+			ada, _ := issue(t, l, ledger.Token{Person: "ada", Policy: "team", Expires: time.Now().Add(time.Hour)})
+			_, bob := issue(t, l, ledger.Token{Person: "bob"})
+			if err := l.RevokeToken(t.Context(), bob.ID, "root"); err != nil {
+				t.Fatal(err)
+			}
+			clean(t, l)
+			if err := l.Close(); err != nil {
+				t.Fatal(err)
+			}
+			db, err := sql.Open("sqlite", filepath.Join(o.Dir, ledger.File))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := db.Exec(c.edit); err != nil {
+				t.Fatal(err)
+			}
+			db.Close()
+			l = open(t, o)
+			if _, err := l.Authenticate(t.Context(), ada); (err == nil) != c.in {
+				t.Errorf("%v", err)
+			}
+			r, err := l.Verify(t.Context(), ledger.VerifyOptions{})
+			if err != nil || len(r.Findings) == 0 || r.Findings[0].Kind != ledger.WrongToken || !strings.Contains(r.Findings[0].Text, c.text) {
+				t.Errorf("%v %+v", err, r.Findings)
+			}
+		})
+	}
+}
+
+// TestTokenPruned: a token outlives its record, and that of its end takes it along.
+func TestTokenPruned(t *testing.T) {
+	c := newClock()
+	o := ledger.Options{Dir: t.TempDir(), Now: c.now}
+	l := open(t, o)
+	stays, _ := issue(t, l, ledger.Token{Person: "ada"})
+	_, early := issue(t, l, ledger.Token{Person: "bob"})
+	_, late := issue(t, l, ledger.Token{Person: "bob"})
+	if err := l.RevokeToken(t.Context(), early.ID, "root"); err != nil {
+		t.Fatal(err)
+	}
+	c.pass(48 * time.Hour)
+	if err := l.RevokeToken(t.Context(), late.ID, "root"); err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	o.Retention = 24 * time.Hour
+	l = open(t, o)
+	ledger.Prune(t, l)
+	if r := clean(t, l); r.Pruned != 4 {
+		t.Errorf("%+v", r)
+	}
+	authenticates(t, l, stays, nil)
+	all, err := l.Tokens(t.Context())
+	if err != nil || len(all) != 2 || all[1].ID != late.ID {
+		t.Errorf("%v %+v", err, all)
+	}
+	c.pass(48 * time.Hour)
+	commit(t, l, call("1"))
+	ledger.Prune(t, l)
+	clean(t, l)
+	if all, err := l.Tokens(t.Context()); err != nil || len(all) != 1 {
+		t.Errorf("%v %+v", err, all)
+	}
+}

@@ -1,0 +1,159 @@
+package ledger_test
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sippet-ai/sippet-mcp/internal/ledger"
+)
+
+func TestNotALedger(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, ledger.File)
+	if err := os.WriteFile(path, bytes.Repeat([]byte("not a database. "), 500), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := ledger.Open(t.Context(), ledger.Options{Dir: dir})
+	wantTrouble(t, "text", err, ledger.Corrupt)
+	os.Remove(path)
+	tamper(t, dir, func(db *sql.DB) { run(t, db, "CREATE TABLE recipes (name TEXT)") })
+	_, err = ledger.Open(t.Context(), ledger.Options{Dir: dir})
+	wantTrouble(t, "another program's", err, ledger.Foreign)
+	os.Remove(path)
+	open(t, ledger.Options{Dir: dir}).Close()
+	tamper(t, dir, func(db *sql.DB) { run(t, db, "PRAGMA user_version = 99") })
+	_, err = ledger.Open(t.Context(), ledger.Options{Dir: dir})
+	wantTrouble(t, "from the future", err, ledger.Newer)
+	_, err = ledger.Open(t.Context(), ledger.Options{Dir: filepath.Join(path, "below")})
+	wantTrouble(t, "a folder that cannot be", err, ledger.Broken)
+	if _, err = ledger.Open(t.Context(), ledger.Options{}); err == nil {
+		t.Error("no folder was taken")
+	}
+}
+
+func TestDamaged(t *testing.T) {
+	dir := thousand(t)
+	path := filepath.Join(dir, ledger.File)
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 8192; i < len(raw); i++ {
+		raw[i] = 0xa5
+	}
+	if err := os.WriteFile(path, raw, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l, err := ledger.Open(t.Context(), ledger.Options{Dir: dir})
+	if err == nil {
+		_, err = l.Commit(t.Context(), call("a"))
+		_, verr := l.Verify(t.Context(), ledger.VerifyOptions{})
+		wantTrouble(t, "verify", verr, ledger.Corrupt)
+		l.Close()
+	}
+	wantTrouble(t, "damaged", err, ledger.Corrupt)
+}
+
+func TestLockedByAnother(t *testing.T) {
+	if testing.Short() {
+		t.Skip("waits five seconds for a lock")
+	}
+	dir := t.TempDir()
+	l := open(t, ledger.Options{Dir: dir})
+	db, err := sql.Open("sqlite", filepath.Join(dir, ledger.File))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	db.SetMaxOpenConns(1)
+	run(t, db, "BEGIN IMMEDIATE")
+	_, err = l.Commit(t.Context(), call("a"))
+	wantTrouble(t, "locked", err, ledger.Locked)
+	if _, err := l.Frozen(t.Context()); err != nil {
+		t.Errorf("reading needs the lock: %v", err)
+	}
+	run(t, db, "ROLLBACK")
+	commit(t, l, call("a"))
+	clean(t, l)
+}
+
+func TestGivenUpInTheQueue(t *testing.T) {
+	l := open(t, ledger.Options{})
+	release := ledger.HoldNotes(l)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() {
+		_, err := l.Commit(ctx, call("a"))
+		done <- err
+	}()
+	time.Sleep(5 * time.Millisecond)
+	cancel()
+	release()
+	wantErr(t, "given up", <-done, context.Canceled)
+	if all, err := l.Intents(t.Context(), ledger.IntentFilter{}); err != nil || len(all) != 0 {
+		t.Errorf("it ran: %+v, %v", all, err)
+	}
+}
+
+func TestMovedAway(t *testing.T) {
+	dir := t.TempDir()
+	l := open(t, ledger.Options{Dir: dir})
+	commit(t, l, call("a"))
+	path := filepath.Join(dir, ledger.File)
+	move(t, path, path+".old")
+	_, err := l.Commit(t.Context(), call("b"))
+	wantTrouble(t, "moved", err, ledger.Replaced)
+	move(t, path+".old", path)
+	commit(t, l, call("b"))
+}
+
+func move(t *testing.T, from, to string) {
+	t.Helper()
+	if err := os.Rename(from, to); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A ledger that vanished must not be followed by an empty one without a word.
+func TestVanished(t *testing.T) {
+	dir := t.TempDir()
+	l := open(t, ledger.Options{Dir: dir})
+	l.Close()
+	if err := os.Remove(filepath.Join(dir, ledger.File)); err != nil {
+		t.Fatal(err)
+	}
+	l = open(t, ledger.Options{Dir: dir}) // it had no records
+	commit(t, l, call("a"))
+	l.Close()
+	l.Note(event("contact:1"))
+	if err := os.Remove(filepath.Join(dir, ledger.File)); err != nil {
+		t.Fatal(err)
+	}
+	_, err := ledger.Open(t.Context(), ledger.Options{Dir: dir})
+	wantTrouble(t, "vanished", err, ledger.Broken)
+}
+
+// SQLite's own limit of pages stands for a full disk: it fails in the same place, with the same code.
+func TestFullDisk(t *testing.T) {
+	dir := t.TempDir()
+	l := open(t, ledger.Options{Dir: dir})
+	commit(t, l, call("before"))
+	ledger.LimitPages(t, l, 40)
+	big := call("big")
+	big.Payload = []byte(`"` + strings.Repeat("x", 300<<10) + `"`)
+	_, err := l.Commit(t.Context(), big)
+	wantTrouble(t, "full", err, ledger.DiskFull)
+	// The refused one left nothing, and room makes it go on by itself.
+	if p, err := l.Prior(t.Context(), big); err != nil || p != nil {
+		t.Errorf("prior: %+v, %v", p, err)
+	}
+	ledger.LimitPages(t, l, 1<<20)
+	commit(t, l, big)
+	clean(t, l)
+}

@@ -1,0 +1,531 @@
+package serve_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sippet-ai/sippet-mcp/internal/serve"
+	"github.com/sippet-ai/sippet-mcp/policy"
+	"github.com/sippet-ai/sippet-mcp/rpc/rpctest"
+	"github.com/sippet-ai/sippet-mcp/tools"
+)
+
+// door is a stand-in for the ledger's tokens.
+type door struct {
+	mu     sync.Mutex
+	good   map[string]string // secret to name
+	asked  int
+	broken error
+	empty  bool
+}
+
+const adas, bobs = "smcp_aaaaaaaaaaaa_secret-of-ada", "smcp_bbbbbbbbbbbb_secret-of-bob"
+
+func newDoor() *door { return &door{good: map[string]string{adas: "ada", bobs: "bob"}} }
+
+func (d *door) authenticate(_ context.Context, secret string) (tools.Caller, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.asked++
+	switch name := d.good[secret]; {
+	case d.broken != nil:
+		return tools.Caller{}, d.broken
+	case d.empty:
+		return tools.Caller{}, serve.ErrNoTokens
+	case name != "":
+		return tools.Caller{Caller: policy.Caller{Principal: name, Credential: secret[5:17]}, Interactive: true}, nil
+	case strings.Contains(secret, "expired"):
+		return tools.Caller{}, fmt.Errorf("%w: it has expired", serve.ErrUnauthorized)
+	}
+	return tools.Caller{}, fmt.Errorf("%w: unknown", serve.ErrUnauthorized)
+}
+
+func (d *door) set(f func(*door)) { d.mu.Lock(); f(d); d.mu.Unlock() }
+
+// clock is a clock that tests move.
+type clock struct {
+	mu sync.Mutex
+	at time.Time
+}
+
+func (c *clock) now() time.Time { c.mu.Lock(); defer c.mu.Unlock(); return c.at }
+
+func (c *clock) pass(d time.Duration) { c.mu.Lock(); c.at = c.at.Add(d); c.mu.Unlock() }
+
+// guarded is a world whose callers show tokens.
+type guarded struct {
+	*served
+	door  *door
+	clock *clock
+}
+
+func listenWith(t *testing.T, change func(*serve.HTTP)) *guarded {
+	t.Helper()
+	w := newWorld(t, nil)
+	g := &guarded{door: newDoor(), clock: &clock{at: time.Now()}}
+	h := &serve.HTTP{Server: w.server, Caller: ada, Authenticate: g.door.authenticate, Health: map[string]any{"version": "v0"}, Log: w.logger(), Now: g.clock.now}
+	if change != nil {
+		change(h)
+	}
+	ln, err := h.Listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	tr := &http.Transport{}
+	g.served = &served{world: w, base: "http://" + ln.Addr().String(), client: &http.Client{Transport: tr}, stop: cancel, done: make(chan error, 1)}
+	go func() { g.done <- h.Serve(ctx, ln); close(g.done) }()
+	t.Cleanup(func() {
+		tr.CloseIdleConnections()
+		cancel()
+		<-g.done
+		if log := w.log.String(); strings.Contains(log, "secret-of") {
+			t.Errorf("the log holds a secret: %s", log)
+		}
+	})
+	return g
+}
+
+func as(secret string, more ...string) []string {
+	return append([]string{"Authorization", "Bearer " + secret}, more...)
+}
+
+// try is a harmless call: its status, and what else the answer says.
+func (s *served) try(t *testing.T, headers ...string) (int, http.Header, string) {
+	t.Helper()
+	res := s.request(t, "POST", "/mcp", call("1", "list_contacts", "{}", modern),
+		append(headers, "Mcp-Protocol-Version", "2026-07-28", "Mcp-Method", "tools/call", "Mcp-Name", "list_contacts")...)
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res.StatusCode, res.Header, string(b)
+}
+
+func TestBearer(t *testing.T) {
+	g := listenWith(t, nil)
+	for name, c := range map[string]struct {
+		headers   []string
+		code      int
+		challenge string
+	}{
+		"good":               {as(adas), 200, ""},
+		"scheme in capitals": {[]string{"Authorization", "BEARER " + adas}, 200, ""},
+		"missing":            {nil, 401, `Bearer realm="sippet-mcp"`},
+		"another scheme":     {[]string{"Authorization", "Basic " + adas}, 401, `Bearer realm="sippet-mcp"`},
+		"no token in it":     {[]string{"Authorization", "Bearer"}, 401, `Bearer realm="sippet-mcp"`},
+		"bare":               {[]string{"Authorization", adas}, 401, `Bearer realm="sippet-mcp"`},
+		"wrong":              {as(adas + "x"), 401, `Bearer realm="sippet-mcp", error="invalid_token", error_description="the token lets nobody in"`},
+		"expired":            {as("smcp_expired"), 401, `Bearer realm="sippet-mcp", error="invalid_token", error_description="the token lets nobody in"`},
+		"two in one":         {as(adas + ", Bearer " + bobs), 401, `Bearer realm="sippet-mcp", error="invalid_token", error_description="the token lets nobody in"`},
+	} {
+		code, head, body := g.try(t, c.headers...)
+		if code != c.code || head.Get("WWW-Authenticate") != c.challenge || strings.Contains(body, "jsonrpc") != (code == 200) {
+			t.Errorf("%s: HTTP %d %q %s", name, code, head.Get("WWW-Authenticate"), body)
+		}
+	}
+	// Wrong and expired are one answer, to the byte.
+	_, wrong, one := g.try(t, as(adas+"x")...)
+	_, expired, two := g.try(t, as("smcp_expired")...)
+	wrong.Del("Date")
+	expired.Del("Date")
+	if one != two || fmt.Sprint(wrong) != fmt.Sprint(expired) {
+		t.Errorf("%v %s\n%v %s", wrong, one, expired, two)
+	}
+	res := g.request(t, "POST", "/mcp", "{}", "Authorization", "Bearer "+adas)
+	res.Body.Close()
+	r, _ := http.NewRequest("POST", g.base+"/mcp", strings.NewReader("{}"))
+	r.Header["Authorization"] = []string{"Bearer " + adas, "Bearer " + bobs}
+	if res, err := g.client.Do(r); err != nil || res.StatusCode != 400 || !strings.Contains(res.Header.Get("WWW-Authenticate"), "invalid_request") {
+		t.Errorf("%v %v", err, res)
+	}
+	for _, path := range []string{"/healthz", "/"} {
+		res := g.request(t, "GET", path, "")
+		res.Body.Close()
+		if res.StatusCode == 401 {
+			t.Errorf("%s: HTTP %d", path, res.StatusCode)
+		}
+	}
+	for _, method := range []string{"GET", "DELETE", "HEAD", "PUT", "OPTIONS"} {
+		res := g.request(t, method, "/mcp", "")
+		res.Body.Close()
+		if res.StatusCode != 401 && res.StatusCode != 429 {
+			t.Errorf("%s: HTTP %d", method, res.StatusCode)
+		}
+	}
+}
+
+func TestTokenInTheAddress(t *testing.T) {
+	g := listenWith(t, nil)
+	for _, query := range []string{"access_token=" + adas, "ACCESS_TOKEN=x", "access%5Ftoken=x", "token=" + adas, "x=smcp%5Faaaaaaaaaaaa", adas, "a;b=" + adas} {
+		res := g.request(t, "POST", "/mcp?"+query, call("1", "list_contacts", "{}", ""), as(adas)...)
+		b, _ := io.ReadAll(res.Body)
+		res.Body.Close()
+		if res.StatusCode != 400 || !strings.Contains(res.Header.Get("WWW-Authenticate"), "invalid_request") || strings.Contains(string(b), "secret-of") {
+			t.Errorf("%s: HTTP %d %s", query, res.StatusCode, b)
+		}
+	}
+	if code, _, _ := g.try(t, as(adas)...); code != 200 || len(g.up.Requests()) != 1 {
+		t.Errorf("HTTP %d", code)
+	}
+}
+
+// TestOpen: while no tokens are in use this machine may come without one, unless told otherwise; from then on nobody may.
+func TestOpen(t *testing.T) {
+	g := listenWith(t, nil)
+	g.door.set(func(d *door) { d.empty = true })
+	id := g.session(t)
+	stream := g.request(t, "GET", "/mcp", "", "Mcp-Session-Id", id)
+	defer stream.Body.Close()
+	if code, _, _ := g.try(t); code != 200 {
+		t.Errorf("HTTP %d", code)
+	}
+	if code, _, _ := g.try(t, as(adas)...); code != 401 {
+		t.Errorf("a token that nobody knows: HTTP %d", code)
+	}
+	g.door.set(func(d *door) { d.empty = false })
+	if code, _, _ := g.try(t); code != 401 {
+		t.Errorf("HTTP %d", code)
+	}
+	frame := call("1", "list_contacts", "{}", "")
+	if code, body := g.post(t, frame, "Mcp-Session-Id", id); code != 401 {
+		t.Errorf("the session goes on: HTTP %d %s", code, body)
+	}
+	if code, body := g.post(t, frame, as(adas, "Mcp-Session-Id", id)...); code != 404 {
+		t.Errorf("the session is taken over: HTTP %d %s", code, body)
+	}
+	ends(t, stream.Body)
+
+	for name, change := range map[string]func(*serve.HTTP){
+		"strict":        func(h *serve.HTTP) { h.Strict = true },
+		"by a name":     func(h *serve.HTTP) { h.Hosts = []string{"mcp.example.com"} },
+		"through proxy": func(h *serve.HTTP) { h.Proxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} },
+	} {
+		g := listenWith(t, change)
+		g.door.set(func(d *door) { d.empty = true })
+		if code, _, _ := g.try(t); code != 401 {
+			t.Errorf("%s: HTTP %d", name, code)
+		}
+	}
+}
+
+// ends fails unless the stream ends soon.
+func ends(t *testing.T, body io.Reader) {
+	t.Helper()
+	over := make(chan struct{})
+	go func() { _, _ = io.Copy(io.Discard, body); close(over) }()
+	select {
+	case <-over:
+	case <-time.After(5 * time.Second):
+		t.Error("the stream goes on")
+	}
+}
+
+func TestStoreFails(t *testing.T) {
+	g := listenWith(t, nil)
+	g.door.set(func(d *door) { d.broken = errors.New("the disk is gone") })
+	code, head, body := g.try(t, as(adas)...)
+	if code != 503 || head.Get("Retry-After") == "" || strings.Contains(body, "disk") || len(g.up.Requests()) != 0 {
+		t.Errorf("HTTP %d %s", code, body)
+	}
+	if code, _, _ := g.try(t); code != 503 {
+		t.Errorf("without a token: HTTP %d", code)
+	}
+}
+
+func TestTooManyFailures(t *testing.T) {
+	g := listenWith(t, nil)
+	for i := range 10 {
+		if code, _, _ := g.try(t, as(fmt.Sprint("guess", i))...); code != 401 {
+			t.Fatalf("%d: HTTP %d", i, code)
+		}
+	}
+	code, head, body := g.try(t, as("guess")...)
+	if code != 429 || head.Get("Retry-After") != "6" || strings.Contains(body, "jsonrpc") {
+		t.Errorf("HTTP %d %v %s", code, head, body)
+	}
+	if code, _, _ := g.try(t); code != 429 {
+		t.Errorf("HTTP %d", code)
+	}
+	// Who shows a good one is not held up.
+	if code, _, _ := g.try(t, as(bobs)...); code != 200 {
+		t.Errorf("HTTP %d", code)
+	}
+	if n := strings.Count(g.log.String(), "without a good token"); n != 10 {
+		t.Errorf("%d lines in the log", n)
+	}
+	if !strings.Contains(g.log.String(), "more from this address") {
+		t.Error("the log does not say that more comes")
+	}
+	g.clock.pass(6 * time.Second)
+	if code, _, _ := g.try(t, as("guess")...); code != 401 {
+		t.Errorf("HTTP %d", code)
+	}
+	if code, _, _ := g.try(t, as("guess")...); code != 429 {
+		t.Errorf("HTTP %d", code)
+	}
+	g.clock.pass(time.Hour)
+	if code, _, _ := g.try(t, as("guess")...); code != 401 {
+		t.Errorf("HTTP %d", code)
+	}
+}
+
+// TestFlood: however many wrong tokens come, from however many addresses, memory stays and so does the log.
+func TestFlood(t *testing.T) {
+	g := listenWith(t, func(h *serve.HTTP) { h.Proxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")} })
+	n := 6000
+	if testing.Short() {
+		n = 600
+	}
+	flood := func(from, to int) {
+		for i := from; i < to; i++ {
+			code, _, _ := g.try(t, as(fmt.Sprint("guess-", i), "X-Forwarded-For", fmt.Sprintf("2001:db8:%x:%x::1", i>>8, i&0xff))...)
+			if code != 401 && code != 429 {
+				t.Fatalf("HTTP %d", code)
+			}
+		}
+	}
+	flood(0, 200)
+	heap := func() int64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc) - int64(len(g.log.String()))*3
+	}
+	before := heap()
+	flood(200, n)
+	if grown := heap() - before; grown > 1<<20 {
+		t.Errorf("%d bytes for %d wrong tokens", grown, n)
+	}
+	if code, _, _ := g.try(t, as(adas)...); code != 200 {
+		t.Errorf("HTTP %d", code)
+	}
+}
+
+// TestSessionIsItsOwners: in either era nobody goes on with what another began.
+func TestSessionIsItsOwners(t *testing.T) {
+	g := listenWith(t, nil)
+	begin := func(secret string) string {
+		res := g.request(t, "POST", "/mcp", initialize, as(secret)...)
+		io.Copy(io.Discard, res.Body)
+		res.Body.Close()
+		if res.Header.Get("Mcp-Session-Id") == "" {
+			t.Fatalf("HTTP %d", res.StatusCode)
+		}
+		return res.Header.Get("Mcp-Session-Id")
+	}
+	id := begin(adas)
+	frame := call("1", "list_contacts", "{}", "")
+
+	// A question to ada's person waits in her session.
+	res := g.request(t, "POST", "/mcp", call("2", "end_call", `{"input":{"callUuid":"c"}}`, ""), as(adas, "Mcp-Session-Id", id)...)
+	defer res.Body.Close()
+	answers := bufio.NewScanner(res.Body)
+	answers.Buffer(nil, 1<<20)
+	next := func() string {
+		for answers.Scan() {
+			if data, ok := strings.CutPrefix(answers.Text(), "data: "); ok {
+				return data
+			}
+		}
+		t.Fatal("the answer ended")
+		return ""
+	}
+	q := next()
+	if !strings.Contains(q, "elicitation/create") {
+		t.Fatal(q)
+	}
+	qid := q[strings.Index(q, `"id":`)+5:]
+	qid = qid[:strings.IndexAny(qid, ",}")]
+	yes := `{"jsonrpc":"2.0","id":` + qid + `,"result":{"action":"accept","content":{"approve":true}}}`
+
+	for name, c := range map[string]struct{ method, frame string }{
+		"call": {"POST", frame}, "answer": {"POST", yes}, "ping's answer": {"POST", `{"jsonrpc":"2.0","id":1,"result":{}}`}, "listen": {"GET", ""}, "end": {"DELETE", ""}, "head": {"HEAD", ""},
+		"cancel":     {"POST", `{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":2}}`},
+		"initialize": {"POST", initialize},
+	} {
+		if res := g.request(t, c.method, "/mcp", c.frame, as(bobs, "Mcp-Session-Id", id)...); res.StatusCode != 404 {
+			t.Errorf("%s by another: HTTP %d", name, res.StatusCode)
+			res.Body.Close()
+		} else {
+			res.Body.Close()
+		}
+		if res := g.request(t, c.method, "/mcp", c.frame, "Mcp-Session-Id", id); res.StatusCode != 401 && res.StatusCode != 429 {
+			t.Errorf("%s by nobody: HTTP %d", name, res.StatusCode)
+			res.Body.Close()
+		} else {
+			res.Body.Close()
+		}
+	}
+	if n := strings.Count(g.log.String(), "somebody else than who began it"); n != 8 {
+		t.Errorf("%d lines in the log", n)
+	}
+	// A stolen id and one that was made up are the same to who asks.
+	_, stolen := g.post(t, frame, as(bobs, "Mcp-Session-Id", id)...)
+	_, madeUp := g.post(t, frame, as(bobs, "Mcp-Session-Id", "mcp-session-0")...)
+	if stolen != madeUp {
+		t.Errorf("%q, %q", stolen, madeUp)
+	}
+	for _, method := range []string{"GET", "DELETE"} {
+		res := g.request(t, method, "/mcp", "", as(bobs, "Mcp-Session-Id", "mcp-session-0")...)
+		res.Body.Close()
+		if res.StatusCode != 404 {
+			t.Errorf("%s of a made up session: HTTP %d", method, res.StatusCode)
+		}
+	}
+	if runs(g.up) != 0 {
+		t.Errorf("%d runs", runs(g.up))
+	}
+	if code, _ := g.post(t, yes, as(adas, "Mcp-Session-Id", id)...); code != 202 {
+		t.Errorf("HTTP %d", code)
+	}
+	if a := next(); outcomeOf(t, a) != "done" {
+		t.Error(a)
+	}
+	if code, body := g.post(t, frame, as(adas, "Mcp-Session-Id", id)...); code != 200 || outcomeOf(t, body) != "done" {
+		t.Errorf("HTTP %d %s", code, body)
+	}
+
+	// The modern era has no sessions; what is carried over is the state of a question.
+	head := []string{"Mcp-Protocol-Version", "2026-07-28", "Mcp-Method", "tools/call", "Mcp-Name", "end_call"}
+	meta := strings.Replace(modern, `clientCapabilities":{}`, `clientCapabilities":{"elicitation":{}}`, 1)
+	_, body := g.post(t, call("3", "end_call", `{"input":{"callUuid":"d"}}`, meta), as(adas, head...)...)
+	_, state, ok := strings.Cut(body, `"requestState":"`)
+	if !ok {
+		t.Fatal(body)
+	}
+	state = state[:strings.Index(state, `"`)]
+	again := call("4", "end_call", `{"input":{"callUuid":"d"}}`, `"requestState":"`+state+`","inputResponses":{"approve":{"action":"accept","content":{"approve":true}}},`+meta)
+	if code, body := g.post(t, again, as(bobs, head...)...); code == 200 && outcomeOf(t, body) == "done" {
+		t.Errorf("bob's yes counts: HTTP %d %s", code, body)
+	}
+	if code, body := g.post(t, again, as(adas, head...)...); code != 200 || outcomeOf(t, body) != "done" {
+		t.Errorf("HTTP %d %s", code, body)
+	}
+	if code, body := g.post(t, frame, as(bobs, "Mcp-Session-Id", begin(bobs))...); code != 200 {
+		t.Errorf("HTTP %d %s", code, body)
+	}
+}
+
+// TestRevokedStream: who listens is cut off within a second of their token's end.
+func TestRevokedStream(t *testing.T) {
+	g := listenWith(t, nil)
+	res := g.request(t, "POST", "/mcp", initialize, as(adas)...)
+	io.Copy(io.Discard, res.Body)
+	res.Body.Close()
+	stream := g.request(t, "GET", "/mcp", "", as(adas, "Mcp-Session-Id", res.Header.Get("Mcp-Session-Id"))...)
+	defer stream.Body.Close()
+	if stream.StatusCode != 200 {
+		t.Fatalf("HTTP %d", stream.StatusCode)
+	}
+	g.door.set(func(d *door) { delete(d.good, adas) })
+	begun := time.Now()
+	ends(t, stream.Body)
+	if d := time.Since(begun); d > time.Second {
+		t.Errorf("it took %s", d)
+	}
+	if code, _, _ := g.try(t, as(adas)...); code != 401 {
+		t.Errorf("HTTP %d", code)
+	}
+}
+
+// TestCallInFlightIsFinished: a call that was let in is not cut off half way, where nobody would know how it ended.
+func TestCallInFlightIsFinished(t *testing.T) {
+	g := listenWith(t, nil)
+	hold := make(chan struct{})
+	g.up.On(rpctest.Run, "", rpctest.Always(rpctest.Answer{Usual: true, Until: hold}))
+	answer := make(chan string, 1)
+	go func() {
+		_, _, body := g.try(t, as(adas)...)
+		answer <- body
+	}()
+	g.up.Await(t, 1)
+	g.door.set(func(d *door) { delete(d.good, adas) })
+	time.Sleep(1200 * time.Millisecond) // longer than a stream would live
+	close(hold)
+	if body := <-answer; outcomeOf(t, body) != "done" {
+		t.Error(body)
+	}
+}
+
+// endless is a body that says how much of it was read.
+type endless struct {
+	mu   sync.Mutex
+	read int
+}
+
+func (e *endless) Read(p []byte) (int, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.read > 64<<20 {
+		return 0, io.EOF
+	}
+	e.read += len(p)
+	return len(p), nil
+}
+
+// TestBodyBeforeTheDoor: of who is not let in, no body is read; of who is, none that is too long.
+func TestBodyBeforeTheDoor(t *testing.T) {
+	g := listenWith(t, nil)
+	for secret, want := range map[string]int{"wrong": 401, adas: 413} {
+		body := &endless{}
+		r, _ := http.NewRequest("POST", g.base+"/mcp", body)
+		r.Header.Set("Authorization", "Bearer "+secret)
+		r.Header.Set("Content-Type", "application/json")
+		res, err := g.client.Do(r)
+		if err == nil {
+			res.Body.Close()
+			if res.StatusCode != want {
+				t.Errorf("HTTP %d, not %d", res.StatusCode, want)
+			}
+		}
+		body.mu.Lock()
+		if body.read > 32<<20 || want == 401 && body.read > 16<<20 {
+			t.Errorf("%d bytes were read (%v)", body.read, err)
+		}
+		body.mu.Unlock()
+	}
+	if n := len(g.up.Requests()); n != 0 {
+		t.Errorf("%d requests", n)
+	}
+}
+
+func TestAnotherHostName(t *testing.T) {
+	g := listenWith(t, func(h *serve.HTTP) { h.Hosts = []string{"mcp.example.com"} })
+	for host, want := range map[string]int{"mcp.example.com": 200, "MCP.example.com:8443": 200, "mcp.example.com.": 200, "127.0.0.1": 200,
+		"evil.example": 403, "x.mcp.example.com": 403, "mcp.example.com.evil.example": 403, "192.0.2.1": 403, "": 403} {
+		if host == "" {
+			c, err := net.Dial("tcp", strings.TrimPrefix(g.base, "http://"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			fmt.Fprint(c, "GET /mcp HTTP/1.0\r\n\r\n")
+			line, _ := bufio.NewReader(c).ReadString('\n')
+			c.Close()
+			if !strings.Contains(line, "403") {
+				t.Errorf("no host: %s", line)
+			}
+			continue
+		}
+		if code, _, body := g.try(t, as(adas, "Host", host)...); code != want {
+			t.Errorf("%s: HTTP %d %s", host, code, body)
+		}
+	}
+	for origin, want := range map[string]int{"https://mcp.example.com": 200, "https://evil.example": 403, "null": 403} {
+		if code, _, _ := g.try(t, as(adas, "Origin", origin)...); code != want {
+			t.Errorf("%s: HTTP %d", origin, code)
+		}
+	}
+}

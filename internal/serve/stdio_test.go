@@ -1,0 +1,291 @@
+package serve_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sippet-ai/sippet-mcp/internal/ledger"
+	"github.com/sippet-ai/sippet-mcp/policy"
+	"github.com/sippet-ai/sippet-mcp/rpc"
+	"github.com/sippet-ai/sippet-mcp/rpc/rpctest"
+)
+
+// TestEndOfInput: calls in flight are finished and answered after the input has ended, also one without a line end.
+func TestEndOfInput(t *testing.T) {
+	w := newWorld(t, nil)
+	hold := make(chan struct{})
+	w.up.On(rpctest.Run, "", rpctest.Always(rpctest.Answer{Usual: true, Until: hold}))
+	p := pipe(t, w)
+	p.begin(t)
+	const n = 8
+	for i := range n {
+		p.write(t, call(fmt.Sprint(i+1), "update_contact", fmt.Sprintf(`{"fields":["id"],"identity":%q,"input":{"metadata":{"n":%d}}}`, anID, i), ""))
+	}
+	w.up.Await(t, 2*n) // each has been validated and looks at what it replaces
+	go func() {
+		fmt.Fprint(p.in, call("99", "list_contacts", "{}", ""))
+		p.in.Close()
+	}()
+	w.up.Await(t, 2*n+1)
+	select {
+	case err := <-p.done:
+		t.Fatalf("ended with calls in flight: %v", err)
+	default:
+	}
+	close(hold)
+	seen := map[string]bool{}
+	for range n + 1 {
+		line := p.read(t)
+		var r struct{ ID json.Number }
+		if err := json.Unmarshal([]byte(line), &r); err != nil || outcomeOf(t, line) != "done" {
+			t.Errorf("%v: %s", err, line)
+		}
+		seen[string(r.ID)] = true
+	}
+	if len(seen) != n+1 {
+		t.Errorf("answers to %v", seen)
+	}
+	if err := <-p.done; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestEndOfInputAfterStrangeFrames: what is no request, and is answered all the same, does not count as the answer to one.
+func TestEndOfInputAfterStrangeFrames(t *testing.T) {
+	w := newWorld(t, nil)
+	hold := make(chan struct{})
+	w.up.On(rpctest.Run, "", rpctest.Always(rpctest.Answer{Usual: true, Until: hold}))
+	p := pipe(t, w)
+	p.begin(t)
+	p.write(t, call(`"a\u0062"`, "list_contacts", "{}", ""))
+	p.write(t, call("1e1", "list_contacts", "{}", ""))
+	w.up.Await(t, 2)
+	strange := []string{
+		`{"jsonrpc":"2.0","id":73}`,
+		`{"jsonrpc":"2.0","id":74,"error":{"code":-32000,"message":"a late no to a question that has expired"}}`,
+		`{"jsonrpc":"2.0","id":75,"params":{}}`,
+	}
+	for _, f := range strange {
+		p.write(t, f)
+		if line := p.read(t); !strings.Contains(line, `"error"`) {
+			t.Errorf("%s: %s", f, line)
+		}
+	}
+	ended := make(chan struct{})
+	go func() { p.in.Close(); close(ended) }()
+	<-ended
+	select {
+	case line := <-p.out:
+		t.Errorf("a call in flight was given up: %s", line)
+	case <-time.After(100 * time.Millisecond): // long enough for a server that does not wait
+	}
+	close(hold)
+	for range 2 {
+		if line := p.read(t); outcomeOf(t, line) != "done" {
+			t.Errorf("%s", line)
+		}
+	}
+	begun := time.Now()
+	if err := <-p.done; err != nil || time.Since(begun) > 10*time.Second {
+		t.Errorf("%v after %v", err, time.Since(begun))
+	}
+}
+
+// TestEndOfInputGivesUpQuestions: whoever closed the input cannot answer any more.
+func TestEndOfInputGivesUpQuestions(t *testing.T) {
+	w := newWorld(t, nil)
+	p := pipe(t, w)
+	p.begin(t)
+	p.write(t, call("1", "end_call", `{"input":{"callUuid":"c"}}`, ""))
+	if q := p.read(t); !strings.Contains(q, "elicitation/create") {
+		t.Fatalf("%s", q)
+	}
+	p.in.Close()
+	if line := p.read(t); outcomeOf(t, line) != "denied" || runs(w.up) != 0 {
+		t.Errorf("%d runs, %s", runs(w.up), line)
+	}
+	select {
+	case <-p.done:
+	case <-time.After(10 * time.Second):
+		t.Error("waits for a person")
+	}
+}
+
+// TestPendingQuestions: 16 may wait for a person, the next is refused at once, and reads go on meanwhile.
+func TestPendingQuestions(t *testing.T) {
+	w := newWorld(t, nil)
+	p := pipe(t, w)
+	p.begin(t)
+	for i := range ledger.MaxWaiting {
+		p.write(t, call(fmt.Sprint(i+1), "end_call", fmt.Sprintf(`{"input":{"callUuid":"c-%d"}}`, i), ""))
+	}
+	var questions []string
+	for range ledger.MaxWaiting {
+		q := p.read(t)
+		var m struct {
+			ID     json.Number
+			Method string
+		}
+		if err := json.Unmarshal([]byte(q), &m); err != nil || m.Method != "elicitation/create" {
+			t.Fatalf("%s", q)
+		}
+		questions = append(questions, string(m.ID))
+	}
+	p.write(t, call("100", "end_call", `{"input":{"callUuid":"c-100"}}`, ""))
+	if line := p.read(t); outcomeOf(t, line) != "unavailable" || !strings.Contains(line, `"isError":true`) {
+		t.Errorf("%s", line)
+	}
+	p.write(t, call("101", "list_contacts", `{}`, ""))
+	if line := p.read(t); outcomeOf(t, line) != "done" {
+		t.Errorf("%s", line)
+	}
+	w.up.Forget()
+	for _, id := range questions {
+		p.write(t, `{"jsonrpc":"2.0","id":`+id+`,"result":{"action":"accept","content":{"approve":true}}}`)
+	}
+	for range questions {
+		if line := p.read(t); outcomeOf(t, line) != "done" {
+			t.Errorf("%s", line)
+		}
+	}
+	if n := runs(w.up); n != ledger.MaxWaiting {
+		t.Errorf("%d runs", n)
+	}
+}
+
+// TestManyCalls: more calls at once than the SDK's own queue has workers.
+func TestManyCalls(t *testing.T) {
+	w := newWorld(t, nil)
+	p := pipe(t, w)
+	p.begin(t)
+	const n = 300
+	go func() {
+		for i := range n {
+			fmt.Fprintln(p.in, call(fmt.Sprint(i+1), "list_contacts", `{"fields":["id"]}`, ""))
+		}
+	}()
+	seen := map[string]bool{}
+	for range n {
+		line := p.read(t)
+		var r struct{ ID json.Number }
+		if err := json.Unmarshal([]byte(line), &r); err != nil || outcomeOf(t, line) != "done" {
+			t.Fatalf("%v: %s", err, line)
+		}
+		seen[string(r.ID)] = true
+	}
+	if len(seen) != n || runs(w.up) != n {
+		t.Errorf("%d answers, %d runs", len(seen), runs(w.up))
+	}
+}
+
+// TestIntegers: 64 bits survive both ways.
+func TestIntegers(t *testing.T) {
+	w := newWorld(t, nil)
+	w.up.On(rpctest.Run, "", rpctest.OK(`{"id":"`+anID+`","metadata":{"n":9223372036854775807,"f":1.10,"e":1e400}}`))
+	p := pipe(t, w)
+	p.begin(t)
+	p.write(t, call("1", "create_contact", `{"fields":["id","metadata"],"input":{"fullName":"x","metadata":{"n":9007199254740993,"f":1.10}}}`, ""))
+	line := p.read(t)
+	if !strings.Contains(line, `"n":9223372036854775807,"f":1.10,"e":1e400`) {
+		t.Errorf("%s", line)
+	}
+	for _, r := range w.up.Requests() {
+		if !strings.Contains(string(r.Body), `"metadata":{"f":1.10,"n":9007199254740993}`) {
+			t.Errorf("%s", r.Body)
+		}
+	}
+}
+
+// TestLongLine: a line that is too long is answered, wherever it ends, and what comes after it is served.
+func TestLongLine(t *testing.T) {
+	w := newWorld(t, nil)
+	p := pipe(t, w)
+	p.begin(t)
+	p.write(t, strings.Repeat("x", 20<<20))
+	if line := p.read(t); !strings.Contains(line, `"id":null`) || !strings.Contains(line, "8 MiB") {
+		t.Errorf("%s", line)
+	}
+	p.write(t, "\n\r\n  ")
+	p.write(t, call("1", "list_contacts", `{}`, "")+"\r")
+	if line := p.read(t); outcomeOf(t, line) != "done" {
+		t.Errorf("%s", line)
+	}
+	go func() {
+		fmt.Fprint(p.in, strings.Repeat("x", 9<<20))
+		p.in.Close()
+	}()
+	if line := p.read(t); !strings.Contains(line, "8 MiB") {
+		t.Errorf("%s", line)
+	}
+	if n := len(w.up.Requests()); n != 1 {
+		t.Errorf("%d requests", n)
+	}
+}
+
+// panics is an upstream with a fault of ours in it.
+type panics struct{ policy.Upstream }
+
+const inside = "a secret of the inside"
+
+func (panics) Run(context.Context, rpc.Request) (rpc.Result, error) { panic(errors.New(inside)) }
+
+// TestPanic: the client learns that nobody knows what ran, and nothing of the inside; the log has it.
+func TestPanic(t *testing.T) {
+	check := func(t *testing.T, w *world, answer string) {
+		t.Helper()
+		if outcomeOf(t, answer) != "outcome_unknown" || strings.Contains(answer, inside) || strings.Contains(answer, "goroutine") || !strings.Contains(answer, `"isError":true`) {
+			t.Errorf("%s", answer)
+		}
+		if log := w.log.String(); !strings.Contains(log, inside) || !strings.Contains(log, "goroutine") {
+			t.Errorf("the log does not help: %s", log)
+		}
+	}
+	wrap := func(u policy.Upstream) policy.Upstream { return panics{u} }
+	t.Run("http", func(t *testing.T) {
+		s := listen(t, newWorld(t, wrap))
+		_, body := s.post(t, call("1", "update_contact", `{"identity":"`+anID+`","input":{}}`, ""), "Mcp-Session-Id", s.session(t))
+		check(t, s.world, body)
+	})
+	t.Run("stdio", func(t *testing.T) {
+		p := pipe(t, newWorld(t, wrap))
+		p.begin(t)
+		p.write(t, call("1", "update_contact", `{"identity":"`+anID+`","input":{}}`, ""))
+		check(t, p.world, p.read(t))
+		p.write(t, `{"jsonrpc":"2.0","id":2,"method":"ping"}`)
+		if line := p.read(t); !strings.Contains(line, `"result":{}`) {
+			t.Errorf("%s", line)
+		}
+	})
+}
+
+// TestProgress: a client that wants to know is told that a person is being waited for.
+func TestProgress(t *testing.T) {
+	p := pipe(t, newWorld(t, nil))
+	p.begin(t)
+	p.write(t, call("1", "end_call", `{"input":{"callUuid":"c"}}`, `"_meta":{"progressToken":"tok"}`))
+	question, progress := "", ""
+	for range 2 {
+		line := p.read(t)
+		if strings.Contains(line, "elicitation/create") {
+			question = line
+		} else {
+			progress = line
+		}
+	}
+	if !strings.Contains(progress, "notifications/progress") || !strings.Contains(progress, `"tok"`) {
+		t.Errorf("%s", progress)
+	}
+	var m struct{ ID json.Number }
+	if err := json.Unmarshal([]byte(question), &m); err != nil {
+		t.Fatalf("%v: %s", err, question)
+	}
+	p.write(t, `{"jsonrpc":"2.0","id":`+string(m.ID)+`,"result":{"action":"accept","content":{"approve":true}}}`)
+	if line := p.read(t); outcomeOf(t, line) != "done" {
+		t.Errorf("%s", line)
+	}
+}

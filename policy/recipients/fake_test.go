@@ -1,0 +1,113 @@
+package recipients
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/sippet-ai/sippet-mcp/schemas"
+)
+
+// book is a Sippet that has contacts and nothing else.
+type book struct {
+	t     interface{ Fatalf(string, ...any) }
+	rows  map[string]map[string]any
+	reads []int // how many ids each asked for
+	// twist changes an answer before it is given; nil leaves it.
+	twist func(page map[string]any)
+}
+
+func newBook(t interface{ Fatalf(string, ...any) }) *book {
+	return &book{t: t, rows: map[string]map[string]any{}}
+}
+
+// add enters a contact and gives its id.
+func (b *book) add(n int, name, number any) string {
+	id := fmt.Sprintf("c0000000-0000-4000-8000-%012x", n)
+	b.rows[id] = map[string]any{"id": id, "fullName": name, "phoneE164": number, "erasedAt": nil, "deletedAt": nil}
+	return id
+}
+
+func (b *book) read(_ context.Context, p *schemas.Payload) (json.RawMessage, error) {
+	if p.Action.Name != "list_contacts" {
+		b.t.Fatalf("%s was read", p.Action.Name)
+	}
+	var body struct {
+		Fields []string
+		Filter struct {
+			ID struct{ In []string }
+		}
+		Page struct{ Limit int }
+	}
+	if err := json.Unmarshal(p.Body, &body); err != nil {
+		b.t.Fatalf("the body %s: %v", p.Body, err)
+	}
+	if strings.Join(body.Fields, " ") != "id fullName phoneE164 erasedAt deletedAt" {
+		b.t.Fatalf("fields %v", body.Fields)
+	}
+	if n := len(body.Filter.ID.In); n == 0 || n > 250 || body.Page.Limit > 250 || body.Page.Limit < n {
+		b.t.Fatalf("%d ids with a limit of %d", n, body.Page.Limit)
+	}
+	b.reads = append(b.reads, len(body.Filter.ID.In))
+	asked := map[string]bool{}
+	for _, id := range body.Filter.ID.In {
+		asked[id] = true
+	}
+	results := []any{}
+	for id, row := range b.rows { // in any order
+		if asked[id] {
+			results = append(results, row)
+		}
+	}
+	page := map[string]any{"results": results, "hasMore": false, "limit": body.Page.Limit, "type": "keyset", "nextPage": "x"}
+	if b.twist != nil {
+		b.twist(page)
+	}
+	return json.Marshal(page)
+}
+
+// nobody fails the test when it is read.
+func nobody(t testing.TB) Read {
+	return func(context.Context, *schemas.Payload) (json.RawMessage, error) {
+		t.Helper()
+		t.Error("something was read")
+		return nil, nil
+	}
+}
+
+func check(t interface{ Fatalf(string, ...any) }, action string, input map[string]any) *schemas.Payload {
+	a, err := schemas.Find(action)
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	raw, err := json.Marshal(map[string]any{"input": input})
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	p, err := a.Check(raw, schemas.Limits{})
+	if err != nil {
+		t.Fatalf("%s %s: %v", action, raw, err)
+	}
+	return p
+}
+
+// bulk is a call to contacts.
+func bulk(t interface{ Fatalf(string, ...any) }, ids ...string) *schemas.Payload {
+	return check(t, "start_bulk_outbound_call", map[string]any{"contactIds": ids})
+}
+
+// once asks the book one time and gives the same answer ever after.
+func once(t testing.TB, b *book, p *schemas.Payload) Read {
+	var page json.RawMessage
+	_, fault := Of(t.Context(), p, func(ctx context.Context, r *schemas.Payload) (json.RawMessage, error) {
+		var err error
+		page, err = b.read(ctx, r)
+		return page, err
+	})
+	if fault != nil {
+		t.Fatal(fault)
+	}
+	return func(context.Context, *schemas.Payload) (json.RawMessage, error) { return page, nil }
+}

@@ -1,0 +1,96 @@
+package recipients
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"unicode"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/sippet-ai/sippet-mcp/schemas"
+)
+
+func TestLines(t *testing.T) {
+	const id = "c0000000-0000-4000-8000-000000000001"
+	s := Set{List: []Destination{
+		{Contact: id, Name: "Ada Lovelace", Number: "+442079460123", Country: "GB", Kind: FixedLine},
+		{Number: "+19002345678", Country: "US", Kind: PremiumRate},
+		{Contact: id, Name: " ", Number: "+881612345678", Kind: Mobile},
+		{Contact: id, Name: `Eve" +1 202-555-0123 (US, "mobile`, Number: "+19002345678", Country: "US", Kind: PremiumRate},
+		{Contact: id, Name: "Mal\u202elory\x1b[31m\n<b>**[x](y)", Number: "112", Kind: Emergency},
+		{Contact: id, Name: "שרה כהן", Number: "+442079460123", Country: "GB", Kind: FixedLineOrMobile},
+		{Contact: id, Name: strings.Repeat("x", 300), Number: "+353851234567", Country: "IE", Kind: Mobile},
+	}}
+	want := []string{
+		`"Ada Lovelace" +44 20 7946 0123 (GB, fixed line)`,
+		`+1 900-234-5678 (US, premium rate)`,
+		`contact ` + id + ` +881 6 123 45678 (no country, mobile)`,
+		`"Eve\" +1 202-555-0123 (US, \"mobile" +1 900-234-5678 (US, premium rate)`,
+		`"Mal\u{202e}lory\u{1b}[31m\n<b>**[x](y)" 112 (no country, emergency)`,
+		`+44 20 7946 0123 (GB, fixed line or mobile) "שרה כהן"`,
+		`"` + strings.Repeat("x", 60) + `… (300 characters)" +353 85 123 4567 (IE, mobile)`,
+	}
+	if d := cmp.Diff(want, s.Lines(9)); d != "" {
+		t.Error(d)
+	}
+	if got := s.Lines(2); len(got) != 2 || s.Lines(0) != nil || s.Lines(-1) != nil || (&Set{Group: "g", Count: 3}).Lines(5) != nil {
+		t.Error(got)
+	}
+}
+
+func TestLinesAreSafe(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		d := Destination{Contact: "c", Name: rapid.String().Draw(t, "name"), Number: "+442079460123"}
+		line := d.line()
+		if _, hidden := schemas.Clean(line); hidden > 0 || strings.ContainsFunc(line, unicode.IsControl) {
+			t.Errorf("%q", line)
+		}
+	})
+}
+
+func TestSummary(t *testing.T) {
+	set := func(bare bool, count int, all ...string) *Set {
+		s := &Set{Count: count}
+		for _, one := range all {
+			country, kind, _ := strings.Cut(one, " ")
+			d := Destination{Contact: "c", Country: country, Kind: Mobile}
+			if kind != "" {
+				d.Kind = Kind(kind)
+			}
+			if bare {
+				d.Contact = ""
+			}
+			s.List = append(s.List, d)
+		}
+		return s
+	}
+	for want, s := range map[string]*Set{
+		"1 person in GB":                   set(false, 1, "GB"),
+		"1 number in GB":                   set(true, 1, "GB"),
+		"1 number; 1 number of no country": set(true, 1, ""),
+		"1 number; 1 number of no country; 1 emergency number": set(true, 1, " emergency"),
+		"3 people in GB and IE":                                set(false, 3, "IE", "GB", "GB"),
+		"4 people in IE, GB and US":                            set(false, 4, "US", "GB", "IE", "IE"),
+		"up to 2 of 3 people in GB":                            set(false, 2, "GB", "GB", "GB"),
+		"2 people in GB; 2 premium rate numbers":               set(false, 2, "GB premium_rate", "GB premium_rate"),
+		"3 people in GB; 2 numbers of no country; 1 premium rate number; 1 personal number": set(false, 3, "GB personal_number", "", " premium_rate"),
+		"7 people in GB, AA, BB, CC, DD and 1 more country":                                 set(false, 7, "GB", "GB", "AA", "BB", "CC", "DD", "EE"),
+		"7 people in AA, BB, CC, DD, EE and 2 more countries":                               set(false, 7, "AA", "BB", "CC", "DD", "EE", "FF", "GG"),
+		"up to 40 members of the group 6f, whom nobody can list":                            {Group: "6f", Count: 40},
+		"up to 1 member of the group 6f, whom nobody can list":                              {Group: "6f", Count: 1},
+	} {
+		if got := s.Summary(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
+func TestEveryRemarkableKindIsAKind(t *testing.T) {
+	for _, r := range remarkable {
+		if !slices.Contains(Kinds, r.kind) {
+			t.Error(r.kind)
+		}
+	}
+}
