@@ -53,7 +53,7 @@ func (w *world) decisions(r *report) error {
 	r.Decision = decision{Rules: 60, Load: float64(time.Since(began).Microseconds()) / 1000}
 	ten := &recipients.Set{Count: 10}
 	for i := range 10 {
-		ten.List = append(ten.List, recipients.Destination{Number: fmt.Sprintf("+44207946%04d", i), Country: "GB", Kind: recipients.FixedLine})
+		ten.List = append(ten.List, recipients.Recipient{Number: fmt.Sprintf("+44207946%04d", i), Country: "GB", Kind: recipients.FixedLine})
 	}
 	for _, c := range []struct {
 		action, args string
@@ -69,7 +69,7 @@ func (w *world) decisions(r *report) error {
 		if err != nil {
 			return err
 		}
-		facts := rules.Facts{Payload: payload, Caller: rules.Caller{ID: "bench", Roles: []string{"agent"}}, Reach: c.set, Now: time.Now()}
+		facts := rules.Facts{Payload: payload, Caller: rules.Caller{ID: "bench", Roles: []string{"agent"}}, Recipients: c.set, Now: time.Now()}
 		var all []time.Duration
 		for range w.many {
 			began := time.Now()

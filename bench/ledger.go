@@ -45,7 +45,7 @@ func (w *world) commits(r *report) error {
 	payload := aWrite.body()
 	bare := work{name: "one row", do: func() error { _, err := insert.Exec(payload); return err }}
 	ours := work{name: "an intent", do: func() error {
-		_, err := l.Commit(context.Background(), ledger.Txn{Call: ledger.Call{Request: ledger.NewID(), Principal: "bench", Upstream: "bench",
+		_, err := l.Commit(context.Background(), ledger.Txn{Call: ledger.Call{Request: ledger.NewID(), Principal: "bench", Organisation: "bench",
 			Action: aWrite.action, Class: schemas.Write, Hash: ledger.NewID(), Payload: []byte(payload)}})
 		return err
 	}}
@@ -143,14 +143,16 @@ func newGate(base string, l ledger.Ledger) (*policy.Gate, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return &policy.Gate{Policy: policy.Fixed(p), Upstream: c, Ledger: l, Organisation: c.Organisation(), Wait: time.Minute, Now: time.Now, Log: log}, c.Close, nil
+	return &policy.Gate{Policy: policy.FixedPolicySet(p), Upstream: c, Ledger: l, Organisation: c.Organisation(), Wait: time.Minute, Now: time.Now, Log: log}, c.Close, nil
 }
 
 // forgetful is a ledger that keeps nothing of a call.
 type forgetful struct{ ledger.Ledger }
 
-func (forgetful) Note(ledger.Event)                                         {}
-func (forgetful) Prior(context.Context, ledger.Txn) (*ledger.Intent, error) { return nil, nil }
+func (forgetful) Note(ledger.Event) {}
+func (forgetful) FindConflicting(context.Context, ledger.Txn) (*ledger.Intent, error) {
+	return nil, nil
+}
 func (forgetful) Commit(context.Context, ledger.Txn) (ledger.Intent, error) {
 	return ledger.Intent{}, nil
 }

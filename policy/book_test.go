@@ -11,7 +11,7 @@ import (
 )
 
 // decided is what the book's policy for the caller says to a call of an action.
-func decided(t *testing.T, b *policy.Book, c policy.Caller, action string) rules.Decision {
+func decided(t *testing.T, b *policy.PolicySet, c policy.Caller, action string) rules.Decision {
 	t.Helper()
 	args := map[string]string{"list_contacts": `{}`, "create_contact": creating, "archive_contact": `{"identity":"` + anID + `"}`,
 		"delete_contact": `{"input":{"contactId":"` + anID + `"}}`, "update_contact": `{"identity":"` + anID + `","input":{"fullName":"Ada"}}`}[action]
@@ -51,7 +51,7 @@ func TestPolicyOfCaller(t *testing.T) {
 		"a rule and a profile":   {[]string{"desktop"}, nil, policy.Caller{Policy: rule + ", unattended"}, want{"create_contact": rules.Deny, "update_contact": rules.Validate, "delete_contact": rules.Deny}},
 		"one that does not load": {[]string{"desktop"}, nil, policy.Caller{Policy: "desktop," + rule + ".bak"}, want{"list_contacts": rules.Deny}},
 	} {
-		b, err := policy.NewBook(c.names, c.named, "")
+		b, err := policy.LoadPolicySet(c.names, c.named, "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -74,7 +74,7 @@ func TestPolicyOfCallerFails(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		b, err := policy.NewBook([]string{"desktop"}, []string{"team"}, "")
+		b, err := policy.LoadPolicySet([]string{"desktop"}, []string{"team"}, "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -86,7 +86,7 @@ func TestPolicyOfCallerFails(t *testing.T) {
 				}
 			}
 		}
-		if b.Try(file) == nil {
+		if b.CheckExtra(file) == nil {
 			t.Errorf("%s: nobody says so", name)
 		}
 		if got := decided(t, b, policy.Caller{Credential: "y"}, "list_contacts"); got != rules.Allow {
@@ -95,8 +95,8 @@ func TestPolicyOfCallerFails(t *testing.T) {
 		if err := os.WriteFile(file, []byte(head+noNewContacts), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if err := b.Reload(); err != nil || b.Try(file) != nil {
-			t.Errorf("%s: once it is right: %v, %v", name, err, b.Try(file))
+		if err := b.Reload(); err != nil || b.CheckExtra(file) != nil {
+			t.Errorf("%s: once it is right: %v, %v", name, err, b.CheckExtra(file))
 		}
 		for action, want := range map[string]rules.Decision{"list_contacts": rules.Allow, "create_contact": rules.Deny, "delete_contact": rules.Approve} {
 			if got := decided(t, b, who, action); got != want {
@@ -104,7 +104,7 @@ func TestPolicyOfCallerFails(t *testing.T) {
 			}
 		}
 	}
-	var none *policy.Book
+	var none *policy.PolicySet
 	if got := decided(t, none, policy.Caller{}, "list_contacts"); got != rules.Deny {
 		t.Errorf("no book at all: %s", got)
 	}

@@ -27,23 +27,23 @@ type Card struct {
 	Sentence string `json:"sentence"`
 	Effect   string `json:"effect"`
 	Undo     string `json:"undo,omitempty"`
-	// Before tells of an earlier run of the same; empty where there is none.
-	Before string `json:"before,omitempty"`
-	// Reach says whom it would ring, in a few words, and To the first of them; empty where it rings nobody.
-	Reach string   `json:"reach,omitempty"`
-	To    []string `json:"to,omitempty"`
-	// Rings is how many people it rings at most; 0 where it rings nobody. People is the number that a yes must state; 0
+	// PreviousRun tells of an earlier run of the same; empty where there is none.
+	PreviousRun string `json:"before,omitempty"`
+	// Recipients says whom it would ring, in a few words, and To the first of them; empty where it rings nobody.
+	Recipients string   `json:"reach,omitempty"`
+	To         []string `json:"to,omitempty"`
+	// RecipientCount is how many people it rings at most; 0 where it rings nobody. People is the number that a yes must state; 0
 	// where it need not.
-	Rings  int `json:"rings,omitempty"`
-	People int `json:"people,omitempty"`
+	RecipientCount int `json:"rings,omitempty"`
+	StateNumber    int `json:"people,omitempty"`
 	// About is by what a person knows the record that it is about; empty where it is about none, or none is shown.
 	About []Line `json:"about,omitempty"`
 	// Replaces are the values that it overwrites, as they are now.
 	Replaces []Change `json:"replaces,omitempty"`
 	// Lines are the payload, flat, all values shown as text that cannot imitate the card.
 	Lines []Line `json:"lines"`
-	// Takes says what it takes from budgets and what is left then, a line each.
-	Takes []string `json:"takes,omitempty"`
+	// Budgets says what it takes from budgets and what is left then, a line each.
+	Budgets []string `json:"takes,omitempty"`
 	// Why is the policy's line that demands the question, Rules the rules that matched.
 	Why   string   `json:"why"`
 	Rules []string `json:"rules,omitempty"`
@@ -79,27 +79,27 @@ const (
 	maxName  = 40
 	maxTo    = 5
 	maxRules = 8
-	// stateAbove is how many people a yes may ring without stating their number.
-	stateAbove = 10
+	// stateNumberAbove is how many people a yes may ring without stating their number.
+	stateNumberAbove = 10
 )
 
 // card makes the card of the call as it stands, for the question n.
-func (p *pass) card(ctx context.Context, n *ledger.Grant) Card {
+func (p *attempt) card(ctx context.Context, n *ledger.ApprovalRequest) Card {
 	a := p.Payload
 	c := Card{Action: a.Action.Name, Class: a.Action.Class, Needs: n.Needs, Effect: a.Action.Effect, Undo: a.Action.Reversal(), Why: p.verdict.Why,
 		Rules: p.verdict.Rules[:min(maxRules, len(p.verdict.Rules))], Principal: p.Principal, Client: schemas.Escape(p.Client, 80), Simulated: p.Simulated,
 		Reason: schemas.Escape(a.Reason, schemas.MaxReason), Expires: n.Expires}
-	called := p.about(ctx, &c)
-	c.Takes = p.takes(ctx)
-	if p.reach != nil {
-		shown := p.seen()
-		c.Reach, c.To = shown.Summary(), shown.Lines(maxTo)
-		if called = c.Reach; len(c.To) == 1 && len(shown.List) == 1 {
+	called := p.readRecord(ctx, &c)
+	c.Budgets = p.budgetLines(ctx)
+	if p.recipients != nil {
+		shown := p.visibleRecipients()
+		c.Recipients, c.To = shown.Summary(), shown.Lines(maxTo)
+		if called = c.Recipients; len(c.To) == 1 && len(shown.List) == 1 {
 			called = c.To[0]
 		}
 		// The API does not say how it takes a limit beside named contacts, so all of them may be rung.
-		if c.Rings = max(p.reach.Count, len(p.reach.List)); c.Rings > stateAbove {
-			c.People = c.Rings
+		if c.RecipientCount = max(p.recipients.Count, len(p.recipients.List)); c.RecipientCount > stateNumberAbove {
+			c.StateNumber = c.RecipientCount
 		}
 	}
 	c.Sentence = fill(a.Action.Ask, a.Args, called)
@@ -110,13 +110,13 @@ func (p *pass) card(ctx context.Context, n *ledger.Grant) Card {
 	return c
 }
 
-// seen is whom the call would ring, as far as the caller may see them: the card goes to the caller's own client.
-func (p *pass) seen() *recipients.Set {
-	hidden := p.hides()
+// visibleRecipients is whom the call would ring, as far as the caller may see them: the card goes to the caller's own client.
+func (p *attempt) visibleRecipients() *recipients.Set {
+	hidden := p.hiddenContactFields()
 	if len(hidden) == 0 {
-		return p.reach
+		return p.recipients
 	}
-	shown := *p.reach
+	shown := *p.recipients
 	shown.List = slices.Clone(shown.List)
 	for i := range shown.List {
 		d := &shown.List[i]
@@ -133,11 +133,11 @@ func (p *pass) seen() *recipients.Set {
 	return &shown
 }
 
-// takes says what the call takes from budgets. A store that cannot say so now must not keep a person from being asked:
+// budgetLines says what the call takes from budgets. A store that cannot say so now must not keep a person from being asked:
 // what is taken is checked when it is.
-func (p *pass) takes(ctx context.Context) (out []string) {
+func (p *attempt) budgetLines(ctx context.Context) (out []string) {
 	for _, d := range p.txn.Debits {
-		left, _, err := p.Ledger.Left(ctx, d)
+		left, _, err := p.Ledger.BudgetLeft(ctx, d)
 		if err != nil {
 			continue
 		}
@@ -150,14 +150,14 @@ func (p *pass) takes(ctx context.Context) (out []string) {
 	return out
 }
 
-// about looks at the record that the call is about, once: what a person knows it by, and what an update overwrites, as
+// readRecord looks at the record that the call is about, once: what a person knows it by, and what an update overwrites, as
 // far as the caller may see it. It gives what to call it in a sentence; empty where that is its id.
-func (p *pass) about(ctx context.Context, c *Card) (called string) {
-	read := p.Payload.About()
+func (p *attempt) readRecord(ctx context.Context, c *Card) (called string) {
+	read := p.Payload.AboutRead()
 	if read == nil {
 		return ""
 	}
-	data, err := p.look(ctx, read, "what "+p.Payload.Action.Name+" is about")
+	data, err := p.prefetch(ctx, read, "what "+p.Payload.Action.Name+" is about")
 	if err != nil {
 		c.About = []Line{{Name: "record", Value: "could not be looked up"}}
 		return ""
@@ -331,8 +331,8 @@ func (c Card) Text() string {
 	if c.Undo != "" && c.Class != schemas.Destructive { // of these the effect says so
 		b.WriteString(c.Undo + "\n")
 	}
-	if c.Before != "" {
-		b.WriteString(c.Before + "\n")
+	if c.PreviousRun != "" {
+		b.WriteString(c.PreviousRun + "\n")
 	}
 	for i, l := range c.About {
 		if i == 0 {
@@ -343,8 +343,8 @@ func (c Card) Text() string {
 	if len(c.About) > 0 {
 		b.WriteByte('\n')
 	}
-	if c.Reach != "" && c.Rings != 1 { // the one is in the sentence
-		fmt.Fprintf(&b, "\nIt rings %s:", c.Reach)
+	if c.Recipients != "" && c.RecipientCount != 1 { // the one is in the sentence
+		fmt.Fprintf(&b, "\nIt rings %s:", c.Recipients)
 		for _, to := range c.To {
 			fmt.Fprintf(&b, "\n  %s", to)
 		}
@@ -368,7 +368,7 @@ func (c Card) Text() string {
 	if len(c.Replaces) > 0 {
 		b.WriteByte('\n')
 	}
-	for _, t := range c.Takes {
+	for _, t := range c.Budgets {
 		fmt.Fprintf(&b, "\nIt takes %s.", t)
 	}
 	fmt.Fprintf(&b, "\nAction %s, asked by %s. %s.", c.Action, c.Principal, c.Why)

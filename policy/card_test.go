@@ -69,7 +69,7 @@ func gate(t *testing.T, name string) (*policy.Gate, *upstream) {
 	}
 	u := &upstream{}
 	now := func() time.Time { return noon }
-	return &policy.Gate{Policy: policy.Fixed(p), Upstream: u, Ledger: ledgertest.Open(t, ledger.Options{Now: now}), Organisation: "here", Wait: time.Minute, Now: now, Log: slog.New(slog.DiscardHandler)}, u
+	return &policy.Gate{Policy: policy.FixedPolicySet(p), Upstream: u, Ledger: ledgertest.Open(t, ledger.Options{Now: now}), Organisation: "here", Wait: time.Minute, Now: now, Log: slog.New(slog.DiscardHandler)}, u
 }
 
 func payload(t *testing.T, action, args string) *schemas.Payload {
@@ -93,7 +93,7 @@ func card(t *testing.T, action, args string) policy.Card {
 		if err != nil {
 			t.Fatal(err)
 		}
-		g.Policy = policy.Fixed(p)
+		g.Policy = policy.FixedPolicySet(p)
 	}
 	a := g.Do(t.Context(), policy.Call{Caller: policy.Caller{Principal: "ada"}, Payload: payload(t, action, args)})
 	if a.Pending == nil || u.runs != 0 || a.Err == nil || a.Err.Outcome != schemas.ApprovalPending {

@@ -16,7 +16,7 @@ import (
 // TestWhoMayAnswer is the whole table: who sees, answers and takes what.
 func TestWhoMayAnswer(t *testing.T) {
 	who := func(name string, roles ...string) policy.Person {
-		return policy.Person{Name: name, Roles: roles, How: "inbox", Fresh: true}
+		return policy.Person{Name: name, Roles: roles, Via: "inbox", Fresh: true}
 	}
 	const approver, admin, agent = policy.RoleApprover, policy.RoleAdmin, policy.RoleAgent
 	local := who("root")
@@ -48,23 +48,23 @@ func TestWhoMayAnswer(t *testing.T) {
 		{local, "ada", false, false, false, false}, // who reads the ledger's folder can do more, but not in another's name
 		{local, "root", true, true, false, false},
 	} {
-		d := &policy.Desk{}
+		d := &policy.Approvals{}
 		for needs, may := range map[string]bool{"confirm": c.confirm, "approve": c.approve, "deny": false, "validate": false, "": false, "Confirm": false} {
-			q := &ledger.Grant{Needs: needs, Person: c.person, Inbox: true, State: ledger.Waiting}
-			err := c.who.May(q)
+			q := &ledger.ApprovalRequest{Needs: needs, Person: c.person, Inbox: true, State: ledger.Pending}
+			err := c.who.CheckAnswer(q)
 			if (err == nil) != may || err != nil && (err.Outcome != schemas.Denied || err.Message == "") {
 				t.Errorf("%q %v, asked by %q, needs %q: %v", c.who.Name, c.who.Roles, c.person, needs, err)
 			}
-			if got := c.who.Sees(q); got != c.sees {
+			if got := c.who.MaySee(q); got != c.sees {
 				t.Errorf("%q %v sees what %q asked: %t", c.who.Name, c.who.Roles, c.person, got)
 			}
 		}
 		for by, takes := range map[string]bool{c.who.Name + " (inbox)": c.takes, strings.ToUpper(c.who.Name) + " (api)": c.takes, "carol (inbox)": false} {
-			q := &ledger.Grant{Needs: "approve", Person: c.person, Inbox: true, State: ledger.Spent, By: by}
-			if got := d.Takes(q, c.who); got != takes {
+			q := &ledger.ApprovalRequest{Needs: "approve", Person: c.person, Inbox: true, State: ledger.Used, By: by}
+			if got := d.MayTakeHandover(q, c.who); got != takes {
 				t.Errorf("%q %v takes what %q asked and %q agreed to: %t", c.who.Name, c.who.Roles, c.person, by, got)
 			}
-			if q.State = ledger.Granted; d.Takes(q, c.who) {
+			if q.State = ledger.Approved; d.MayTakeHandover(q, c.who) {
 				t.Errorf("%q takes what was not issued", c.who.Name)
 			}
 		}
@@ -73,7 +73,7 @@ func TestWhoMayAnswer(t *testing.T) {
 		who  policy.Person
 		want bool
 	}{{local, true}, {who("bob", admin), true}, {who("bob", approver), false}, {who("bob"), false}, {who("bob", agent), false}} {
-		if got := c.who.Commands(); got != c.want {
+		if got := c.who.MayStop(); got != c.want {
 			t.Errorf("%+v stops everything: %t", c.who, got)
 		}
 	}
@@ -81,26 +81,26 @@ func TestWhoMayAnswer(t *testing.T) {
 
 // TestAnswersThatDoNotCount: at the desk, and each for itself.
 func TestAnswersThatDoNotCount(t *testing.T) {
-	o := newOffice(t, house)
+	o := newApprovalWorld(t, house)
 	ask := func(action, args string) string { return o.ask(t, call(t, adaCalls, action, args)) }
 	erase, create := ask("delete_contact", eraseAda), ask("create_contact", creating)
 	direct := call(t, adaCalls, "create_contact", `{"input":{"fullName":"Bo"}}`)
-	direct.Asks = true
-	elicited := o.Do(t.Context(), direct).Pending.Grant
+	direct.CanAsk = true
+	elicited := o.Do(t.Context(), direct).Pending.ApprovalID
 	stale := bobSits
 	stale.Fresh = false
 	for name, c := range map[string]struct {
-		id   string
-		who  policy.Person
-		yes  bool
-		says string
+		id      string
+		who     policy.Person
+		approve bool
+		says    string
 	}{
 		"one's own, which another must":      {erase, adaSits, true, "another person than the one who asks"},
 		"a no to it":                         {erase, adaSits, false, "another person than the one who asks"},
-		"with an approver's role":            {erase, policy.Person{Name: "Ada", Roles: []string{policy.RoleApprover}, How: "api", Fresh: true}, true, "another person than the one who asks"},
-		"no approver":                        {erase, policy.Person{Name: "eve", How: "inbox", Fresh: true}, true, "role approver"},
-		"another's":                          {create, policy.Person{Name: "eve", How: "inbox", Fresh: true}, true, "role approver"},
-		"a program":                          {erase, policy.Person{Name: "bob", Roles: []string{policy.RoleApprover, policy.RoleAgent}, How: "api", Fresh: true}, true, "program"},
+		"with an approver's role":            {erase, policy.Person{Name: "Ada", Roles: []string{policy.RoleApprover}, Via: "api", Fresh: true}, true, "another person than the one who asks"},
+		"no approver":                        {erase, policy.Person{Name: "eve", Via: "inbox", Fresh: true}, true, "role approver"},
+		"another's":                          {create, policy.Person{Name: "eve", Via: "inbox", Fresh: true}, true, "role approver"},
+		"a program":                          {erase, policy.Person{Name: "bob", Roles: []string{policy.RoleApprover, policy.RoleAgent}, Via: "api", Fresh: true}, true, "program"},
 		"a login of yesterday":               {erase, stale, true, "prove again who you are"},
 		"what is put to the client":          {elicited, bobSits, true, "not asked here"},
 		"a no to what is put to the client":  {elicited, adaSits, false, "not asked here"},
@@ -108,38 +108,38 @@ func TestAnswersThatDoNotCount(t *testing.T) {
 		"something else than a question":     {"'; DROP TABLE grants; --", bobSits, true, "no such question"},
 		"what nobody asked, and not even id": {"", bobSits, false, "no such question"},
 	} {
-		got := o.desk.Answer(t.Context(), []string{c.id}, c.who, policy.Reply{Yes: c.yes, By: "the owner"})
-		if len(got) != 1 || got[0].Grant != c.id || got[0].Err == nil || !strings.Contains(got[0].Err.Message, c.says) {
+		got := o.approvals.Answer(t.Context(), []string{c.id}, c.who, policy.Reply{Approve: c.approve, By: "the owner"})
+		if len(got) != 1 || got[0].ApprovalID != c.id || got[0].Err == nil || !strings.Contains(got[0].Err.Message, c.says) {
 			t.Errorf("%s: %+v", name, got[0].Err)
 		}
 	}
 	for _, id := range []string{erase, create, elicited} {
-		if q := o.question(t, id); q.State != ledger.Waiting || q.By != "" {
+		if q := o.request(t, id); q.State != ledger.Pending || q.By != "" {
 			t.Errorf("%s is %s by %q", q.Action, q.State, q.By)
 		}
 	}
 	// A no needs no proof; who says it stays said, and the reply's own name is not taken.
-	got := o.desk.Answer(t.Context(), []string{erase, "x", create}, stale, policy.Reply{By: "the owner"})
+	got := o.approvals.Answer(t.Context(), []string{erase, "x", create}, stale, policy.Reply{By: "the owner"})
 	if got[0].Err != nil || got[1].Err == nil || got[2].Err != nil {
 		t.Errorf("%+v", got)
 	}
-	if q := o.question(t, erase); q.State != ledger.Refused || q.By != "bob (inbox)" {
+	if q := o.request(t, erase); q.State != ledger.Declined || q.By != "bob (inbox)" {
 		t.Errorf("%s by %q", q.State, q.By)
 	}
 	o.clock.Add(2 * time.Minute)
-	if got := o.desk.Answer(t.Context(), []string{create}, adaSits, agrees); got[0].Err == nil || got[0].Err.Message != "bob answered this already, 2 minutes ago" {
+	if got := o.approvals.Answer(t.Context(), []string{create}, adaSits, agrees); got[0].Err == nil || got[0].Err.Message != "bob answered this already, 2 minutes ago" {
 		t.Errorf("%+v", got[0].Err)
 	}
 	late := ask("create_contact", `{"input":{"fullName":"Cem"}}`)
 	o.clock.Add(15 * time.Minute)
-	if got := o.desk.Answer(t.Context(), []string{late}, adaSits, agrees); got[0].Err == nil || !strings.Contains(got[0].Err.Message, "too late") {
+	if got := o.approvals.Answer(t.Context(), []string{late}, adaSits, agrees); got[0].Err == nil || !strings.Contains(got[0].Err.Message, "too late") {
 		t.Errorf("%+v", got[0].Err)
 	}
 }
 
 // TestFasterAnswers: of several who answer at once one counts, and the others hear whose.
 func TestFasterAnswers(t *testing.T) {
-	o := newOffice(t, house)
+	o := newApprovalWorld(t, house)
 	o.open(t)
 	id := o.ask(t, call(t, adaCalls, "delete_contact", eraseAda))
 	const n = 8
@@ -147,8 +147,8 @@ func TestFasterAnswers(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range n {
 		wg.Go(func() {
-			who := policy.Person{Name: fmt.Sprint("approver ", i), Roles: []string{policy.RoleApprover}, How: "inbox", Fresh: true}
-			took[i] = o.desk.Answer(t.Context(), []string{id}, who, agrees)[0].Err
+			who := policy.Person{Name: fmt.Sprint("approver ", i), Roles: []string{policy.RoleApprover}, Via: "inbox", Fresh: true}
+			took[i] = o.approvals.Answer(t.Context(), []string{id}, who, agrees)[0].Err
 		})
 	}
 	wg.Wait()
@@ -156,7 +156,7 @@ func TestFasterAnswers(t *testing.T) {
 	for i, err := range took {
 		if err == nil {
 			counted++
-			if q := o.question(t, id); policy.NameOf(q.By) != fmt.Sprint("approver ", i) {
+			if q := o.request(t, id); policy.PersonName(q.By) != fmt.Sprint("approver ", i) {
 				t.Errorf("%q answered, and the question says %q", fmt.Sprint("approver ", i), q.By)
 			}
 		} else if !strings.Contains(err.Message, "answered this already") {
@@ -171,16 +171,16 @@ func TestFasterAnswers(t *testing.T) {
 // TestHowManyPeople: a yes that rings more than ten in all, over several questions, must state how many.
 func TestHowManyPeople(t *testing.T) {
 	for _, c := range []struct {
-		rings []int
-		yes   bool
-		state int
-		ok    bool
+		rings   []int
+		approve bool
+		state   int
+		ok      bool
 	}{
 		{[]int{10}, true, 0, true}, {[]int{11}, true, 0, false}, {[]int{11}, true, 11, true}, {[]int{11}, true, 10, false},
 		{[]int{5, 5}, true, 0, true}, {[]int{5, 6}, true, 0, false}, {[]int{5, 6}, true, 6, false}, {[]int{5, 6}, true, 12, false},
 		{[]int{5, 6}, true, 11, true}, {[]int{4, 4, 4}, true, 12, true}, {[]int{4, 4, 4}, true, 0, false}, {[]int{5, 6}, false, 0, true},
 	} {
-		o := newOffice(t, house)
+		o := newApprovalWorld(t, house)
 		o.up.numbers = map[string]string{}
 		var ids []string
 		total := 0
@@ -194,18 +194,18 @@ func TestHowManyPeople(t *testing.T) {
 			}
 			ids = append(ids, o.ask(t, call(t, adaCalls, "start_bulk_outbound_call", `{"input":{"contactIds":[`+strings.Join(contacts, ",")+`]}}`)))
 		}
-		if policy.StatesPeople(total) != (total > 10) {
-			t.Errorf("%d people: %t", total, policy.StatesPeople(total))
+		if policy.MustStateNumber(total) != (total > 10) {
+			t.Errorf("%d people: %t", total, policy.MustStateNumber(total))
 		}
-		for i, a := range o.desk.Answer(t.Context(), ids, bobSits, policy.Reply{Yes: c.yes, People: c.state}) {
-			want := ledger.Waiting
+		for i, a := range o.approvals.Answer(t.Context(), ids, bobSits, policy.Reply{Approve: c.approve, StatedNumber: c.state}) {
+			want := ledger.Pending
 			switch {
-			case c.ok && c.yes:
-				want = ledger.Granted
+			case c.ok && c.approve:
+				want = ledger.Approved
 			case c.ok:
-				want = ledger.Refused
+				want = ledger.Declined
 			}
-			if q := o.question(t, ids[i]); (a.Err == nil) != c.ok || q.State != want || !c.ok && !strings.Contains(a.Err.Message, fmt.Sprintf("how many people it rings: %d", total)) {
+			if q := o.request(t, ids[i]); (a.Err == nil) != c.ok || q.State != want || !c.ok && !strings.Contains(a.Err.Message, fmt.Sprintf("how many people it rings: %d", total)) {
 				t.Errorf("%+v, question %d: %v, %s", c, i, a.Err, q.State)
 			}
 		}
@@ -233,20 +233,20 @@ func TestNeedsFresh(t *testing.T) {
 // TestInboxIsAnsweredThere: what waits in the inbox is not answered by whoever calls, with yes or no.
 func TestInboxIsAnsweredThere(t *testing.T) {
 	for _, action := range []string{"create_contact", "delete_contact"} {
-		o := newOffice(t, house)
+		o := newApprovalWorld(t, house)
 		o.open(t)
 		c := call(t, adaCalls, action, map[string]string{"create_contact": creating, "delete_contact": eraseAda}[action])
-		c.Grant = o.ask(t, c)
-		c.Asks = true
-		for _, reply := range []policy.Reply{yes, {By: "elicitation"}} {
-			if err := o.Record(t.Context(), c, reply); err == nil || err.Outcome != schemas.Denied || !strings.Contains(err.Message, "in the inbox and nowhere else") {
-				t.Errorf("%s, %t: %v", action, reply.Yes, err)
+		c.ApprovalID = o.ask(t, c)
+		c.CanAsk = true
+		for _, reply := range []policy.Reply{approve, {By: "elicitation"}} {
+			if err := o.RecordReply(t.Context(), c, reply); err == nil || err.Outcome != schemas.Denied || !strings.Contains(err.Message, "in the inbox and nowhere else") {
+				t.Errorf("%s, %t: %v", action, reply.Approve, err)
 			}
 		}
 		if a := o.Do(t.Context(), c); a.Outcome() != schemas.ApprovalPending || len(o.up.runs()) != 0 {
 			t.Errorf("%s", brief(a))
 		}
-		if q := o.question(t, c.Grant); q.State != ledger.Waiting || q.By != "" {
+		if q := o.request(t, c.ApprovalID); q.State != ledger.Pending || q.By != "" {
 			t.Errorf("%s is %s", action, q.State)
 		}
 	}
@@ -254,24 +254,24 @@ func TestInboxIsAnsweredThere(t *testing.T) {
 
 // TestTooManyWait: fifty questions of one caller wait at once, in the inbox and before clients together.
 func TestTooManyWait(t *testing.T) {
-	o := newOffice(t, house)
+	o := newApprovalWorld(t, house)
 	first := ""
-	for n := range ledger.MaxWaiting {
+	for n := range ledger.MaxPending {
 		c := call(t, adaCalls, "create_contact", fmt.Sprintf(`{"input":{"fullName":"%d"}}`, n))
-		c.Asks = n%2 == 1
+		c.CanAsk = n%2 == 1
 		a := o.Do(t.Context(), c)
 		if a.Pending == nil {
 			t.Fatalf("question %d: %s", n, brief(a))
 		}
 		if n == 0 {
-			first = a.Pending.Grant
+			first = a.Pending.ApprovalID
 		}
 	}
 	more := call(t, adaCalls, "create_contact", `{"input":{"fullName":"one more"}}`)
 	if a := o.Do(t.Context(), more); a.Outcome() != schemas.Unavailable || a.Pending != nil || a.Err.Next == "" {
 		t.Errorf("one more: %s", brief(a))
 	}
-	if a := o.Do(t.Context(), call(t, adaCalls, "create_contact", `{"input":{"fullName":"0"}}`)); a.Pending == nil || a.Pending.Grant != first {
+	if a := o.Do(t.Context(), call(t, adaCalls, "create_contact", `{"input":{"fullName":"0"}}`)); a.Pending == nil || a.Pending.ApprovalID != first {
 		t.Errorf("what waits already: %s", brief(a))
 	}
 	o.ask(t, call(t, boCalls, "create_contact", `{"input":{"fullName":"one more"}}`))
@@ -281,14 +281,14 @@ func TestTooManyWait(t *testing.T) {
 
 // A token with which a program asked answers nothing that it asked, whatever its roles: the program has it.
 func TestTheTokenThatAsked(t *testing.T) {
-	q := &ledger.Grant{Needs: "confirm", Person: "ada", Credential: "614fb413438c"}
-	ada := policy.Person{Name: "ada", Roles: []string{policy.RoleApprover}, How: "api", Credential: q.Credential, Fresh: true}
-	if why := ada.May(q); why == nil || !strings.Contains(why.Message, "the very token") {
+	q := &ledger.ApprovalRequest{Needs: "confirm", Person: "ada", Credential: "614fb413438c"}
+	ada := policy.Person{Name: "ada", Roles: []string{policy.RoleApprover}, Via: "api", Credential: q.Credential, Fresh: true}
+	if why := ada.CheckAnswer(q); why == nil || !strings.Contains(why.Message, "the very token") {
 		t.Errorf("with the token that asked: %+v", why)
 	}
 	for _, other := range []string{"", "7da64dad30b7"} { // by a link; with a token of her own
-		if ada.Credential = other; ada.May(q) != nil {
-			t.Errorf("with %q: %+v", other, ada.May(q))
+		if ada.Credential = other; ada.CheckAnswer(q) != nil {
+			t.Errorf("with %q: %+v", other, ada.CheckAnswer(q))
 		}
 	}
 }

@@ -11,10 +11,10 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// RunWithin is how long a yes that was given in the inbox is good: whoever says
+// ApprovalValidFor is how long a yes that was given in the inbox is good: whoever says
 // it means now. What could not be begun by then, because the program was
 // restarted, say, has come to nothing.
-const RunWithin = time.Minute
+const ApprovalValidFor = time.Minute
 
 // Executor runs what people agreed to in the inbox: it takes the sealed payload
 // along the whole road again, once. The process that asked does so, because its
@@ -22,11 +22,11 @@ const RunWithin = time.Minute
 // one that has the same. Reads are left to the call that asked.
 type Executor struct {
 	Ledger ledger.Ledger
-	Watch  *Watch
-	// Whose gives the gate and the caller of a question. Its error wraps ErrElsewhere where it is none of this process's;
+	Watch  *Watcher
+	// GateFor gives the gate and the caller of a question. Its error wraps ErrElsewhere where it is none of this process's;
 	// any other says why whoever asked may not do it any more.
-	Whose func(context.Context, ledger.Grant) (*Gate, Caller, error)
-	Log   *slog.Logger
+	GateFor func(context.Context, ledger.ApprovalRequest) (*Gate, Caller, error)
+	Log     *slog.Logger
 
 	mu   sync.Mutex
 	busy map[string]bool
@@ -45,7 +45,7 @@ func (e *Executor) Run(ctx context.Context) {
 	again := time.NewTicker(5 * time.Second)
 	defer again.Stop()
 	for {
-		e.look(ctx)
+		e.poll(ctx)
 		select {
 		case <-ctx.Done():
 			return
@@ -55,8 +55,8 @@ func (e *Executor) Run(ctx context.Context) {
 	}
 }
 
-func (e *Executor) look(ctx context.Context) {
-	agreed, err := e.Ledger.Grants(ctx, ledger.GrantFilter{Open: true, Inbox: true, State: ledger.Granted})
+func (e *Executor) poll(ctx context.Context) {
+	agreed, err := e.Ledger.Approvals(ctx, ledger.ApprovalFilter{Open: true, Inbox: true, State: ledger.Approved})
 	if err != nil {
 		if ctx.Err() == nil {
 			e.Log.WarnContext(ctx, "what people agreed to cannot be looked at; it is tried again", "cause", err)
@@ -64,11 +64,11 @@ func (e *Executor) look(ctx context.Context) {
 		return
 	}
 	for _, q := range agreed {
-		if !q.Here && !q.Orphaned || Read(q.Action) || !e.begin(q.ID) {
+		if !q.OwnProcess && !q.Orphaned || IsRead(q.Action) || !e.begin(q.ID) {
 			continue
 		}
 		e.wg.Go(func() {
-			if e.one(context.WithoutCancel(ctx), q.ID) {
+			if e.runOne(context.WithoutCancel(ctx), q.ID) {
 				e.end(q.ID)
 			}
 		})
@@ -94,52 +94,52 @@ func (e *Executor) end(id string) {
 	delete(e.busy, id)
 }
 
-// one runs what was agreed to. Where it does not come to a run the yes is void: it was for now, and whoever asked hears
+// runOne runs what was agreed to. Where it does not come to a run the yes is void: it was for now, and whoever asked hears
 // why. It is false for what is none of this process's, which is not looked at again.
-func (e *Executor) one(ctx context.Context, id string) bool {
-	q, err := e.Ledger.Grant(ctx, id)
+func (e *Executor) runOne(ctx context.Context, id string) bool {
+	q, err := e.Ledger.Approval(ctx, id)
 	if err != nil {
 		e.Log.WarnContext(ctx, "what somebody agreed to cannot be read", "grant", id, "cause", err)
 		return true
 	}
-	if q.State != ledger.Granted {
+	if q.State != ledger.Approved {
 		return true
 	}
-	gate, caller, err := e.Whose(ctx, q)
+	gate, caller, err := e.GateFor(ctx, q)
 	switch {
 	case err == nil:
 	case errors.Is(err, ErrElsewhere):
 		e.Log.WarnContext(ctx, "somebody agreed to what this process cannot run", "action", q.Action, "grant", id, "cause", err)
 		return false
-	case asStore(err):
+	case isStoreError(err):
 		e.Log.WarnContext(ctx, "what somebody agreed to cannot be run now; it is tried again", "action", q.Action, "grant", id, "cause", err)
 		return true
 	default:
 		e.Log.WarnContext(ctx, "somebody agreed to what its caller may not do any more", "action", q.Action, "grant", id, "cause", err)
-		e.void(ctx, q, &schemas.Error{Outcome: schemas.Denied, Message: "whoever asked is not let in any more; nothing ran", Next: "tell the person"})
+		e.revoke(ctx, q, &schemas.Error{Outcome: schemas.Denied, Message: "whoever asked is not let in any more; nothing ran", Next: "tell the person"})
 		return true
 	}
 	payload, err := schemas.Restore(q.Payload)
 	if err != nil || q.Payload == nil {
-		e.void(ctx, q, &schemas.Error{Outcome: schemas.Denied, Message: "what was agreed to cannot be read any more; nothing ran", Next: "call again, and the person is asked anew"})
+		e.revoke(ctx, q, &schemas.Error{Outcome: schemas.Denied, Message: "what was agreed to cannot be read any more; nothing ran", Next: "call again, and the person is asked anew"})
 		return true
 	}
 	if gate.Policy.For(caller).Version() != q.Policy {
-		e.void(ctx, q, &schemas.Error{Outcome: schemas.Denied, Message: "the policy has changed since it was asked; nothing ran", Next: "call again, and it is decided by what holds now"})
+		e.revoke(ctx, q, &schemas.Error{Outcome: schemas.Denied, Message: "the policy has changed since it was asked; nothing ran", Next: "call again, and it is decided by what holds now"})
 		return true
 	}
-	a := gate.Do(ctx, Call{Caller: caller, Request: q.Request, Payload: payload, Grant: id})
+	a := gate.Do(ctx, Call{Caller: caller, Request: q.Request, Payload: payload, ApprovalID: id})
 	if a.Err != nil {
-		e.void(ctx, q, a.Err)
+		e.revoke(ctx, q, a.Err)
 	}
-	e.Watch.Kick()
+	e.Watch.Poke()
 	return true
 }
 
-// void takes the yes back where it is still there: it was not spent, or was given back because nothing was sent.
-func (e *Executor) void(ctx context.Context, q ledger.Grant, why *schemas.Error) {
-	err := e.Ledger.Answer(ctx, q, ledger.Reply{State: ledger.Revoked, Outcome: why.Outcome, Fault: faultJSON(why)})
-	if err != nil && asStore(err) {
+// revoke takes the yes back where it is still there: it was not spent, or was given back because nothing was sent.
+func (e *Executor) revoke(ctx context.Context, q ledger.ApprovalRequest, why *schemas.Error) {
+	err := e.Ledger.AnswerApproval(ctx, q, ledger.Reply{State: ledger.Revoked, Outcome: why.Outcome, Fault: encodeError(why)})
+	if err != nil && isStoreError(err) {
 		e.Log.ErrorContext(ctx, "that a yes came to nothing could not be recorded", "action", q.Action, "grant", q.ID, "cause", err)
 	}
 }

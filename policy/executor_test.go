@@ -23,9 +23,9 @@ type looked struct {
 	seen chan struct{}
 }
 
-func (l looked) Grants(ctx context.Context, f ledger.GrantFilter) ([]ledger.Grant, error) {
-	all, err := l.Ledger.Grants(ctx, f)
-	if f.State == ledger.Granted {
+func (l looked) Approvals(ctx context.Context, f ledger.ApprovalFilter) ([]ledger.ApprovalRequest, error) {
+	all, err := l.Ledger.Approvals(ctx, f)
+	if f.State == ledger.Approved {
 		select {
 		case l.seen <- struct{}{}:
 		default:
@@ -35,7 +35,7 @@ func (l looked) Grants(ctx context.Context, f ledger.GrantFilter) ([]ledger.Gran
 }
 
 // look lets an executor look once at what is agreed to, and run it.
-func (o *office) look(t testing.TB) {
+func (o *approvalWorld) look(t testing.TB) {
 	t.Helper()
 	seen := make(chan struct{}, 1)
 	shut := o.opened(t, looked{o.Ledger, seen})
@@ -43,13 +43,13 @@ func (o *office) look(t testing.TB) {
 	shut()
 }
 
-// TestYesIsForNow: a yes that nobody could run within a minute is void, and whoever asked hears it.
-func TestYesIsForNow(t *testing.T) {
+// TestApprovalExpiresSoon: a yes that nobody could run within a minute is void, and whoever asked hears it.
+func TestApprovalExpiresSoon(t *testing.T) {
 	for _, c := range []struct {
 		after time.Duration
 		runs  int
-	}{{policy.RunWithin - time.Second, 1}, {policy.RunWithin, 0}, {time.Hour, 0}} {
-		o := newOffice(t, house)
+	}{{policy.ApprovalValidFor - time.Second, 1}, {policy.ApprovalValidFor, 0}, {time.Hour, 0}} {
+		o := newApprovalWorld(t, house)
 		asks := call(t, adaCalls, "delete_contact", eraseAda)
 		id := o.ask(t, asks)
 		o.answers(t, id, bobSits, agrees)
@@ -82,7 +82,7 @@ func TestMilderRules(t *testing.T) {
 	morning = strings.Replace(morning, "write: confirm", "write: validate", 1)
 	for _, action := range []string{"update_contact", "create_contact"} {
 		t.Run(action, func(t *testing.T) {
-			o := newOffice(t, strings.ReplaceAll(morning, "update_contact", action))
+			o := newApprovalWorld(t, strings.ReplaceAll(morning, "update_contact", action))
 			args := creating
 			if action == "update_contact" {
 				args = `{"identity":"` + anID + `","input":{"metadata":{"vip":true}}}`
@@ -100,7 +100,7 @@ func TestMilderRules(t *testing.T) {
 			if s := o.status(t, id); s.Outcome() != schemas.Done {
 				t.Errorf("%s", brief(s))
 			}
-			if q := o.question(t, id); q.State != ledger.Spent || len(o.up.runs()) != 1 {
+			if q := o.request(t, id); q.State != ledger.Used || len(o.up.runs()) != 1 {
 				t.Errorf("the yes is %s, and it ran %d times", q.State, len(o.up.runs()))
 			}
 		})
@@ -111,7 +111,7 @@ func TestMilderRules(t *testing.T) {
 func TestOvertakenInTheInbox(t *testing.T) {
 	evening := strings.Replace(daytime, "write: confirm", "write: validate", 1)
 	evening = strings.Replace(evening, "!between(now, 'UTC', '08:00', '12:05')", "between(now, 'UTC', '08:00', '12:05')", 1)
-	o := newOffice(t, evening)
+	o := newApprovalWorld(t, evening)
 	asks := call(t, adaCalls, "create_contact", creating)
 	id := o.ask(t, asks)
 	o.clock.Add(6 * time.Minute)
@@ -127,7 +127,7 @@ func TestOvertakenInTheInbox(t *testing.T) {
 
 // TestMeantTwice: what ran a moment ago and is meant again runs once more, with the yes of whoever was told of the first.
 func TestMeantTwice(t *testing.T) {
-	o := newOffice(t, strings.Replace(house, "write: confirm", "write: validate", 1))
+	o := newApprovalWorld(t, strings.Replace(house, "write: confirm", "write: validate", 1))
 	o.open(t)
 	first := call(t, adaCalls, "create_contact", creating)
 	if a := o.Do(t.Context(), first); a.Outcome() != schemas.Done {
@@ -137,11 +137,11 @@ func TestMeantTwice(t *testing.T) {
 	again := first
 	again.Again = true
 	a := o.Do(t.Context(), again)
-	if a.Pending == nil || !a.Pending.Inbox || !strings.Contains(a.Pending.Card.Before, "The same was done 2 minutes ago. Yes does it once more.") {
+	if a.Pending == nil || !a.Pending.Inbox || !strings.Contains(a.Pending.Card.PreviousRun, "The same was done 2 minutes ago. Yes does it once more.") {
 		t.Fatalf("%+v", a)
 	}
-	o.answers(t, a.Pending.Grant, adaSits, agrees)
-	if a := o.ended(t, a.Pending.Grant); a.Outcome() != schemas.Done || len(o.up.runs()) != 2 {
+	o.answers(t, a.Pending.ApprovalID, adaSits, agrees)
+	if a := o.ended(t, a.Pending.ApprovalID); a.Outcome() != schemas.Done || len(o.up.runs()) != 2 {
 		t.Errorf("%s, ran %d times", brief(a), len(o.up.runs()))
 	}
 }
@@ -164,7 +164,7 @@ func asker(t *testing.T, dir string, names map[string]string) {
 // TestOrphans: an executor runs what its own process asked, and what one asked that has certainly ended; nothing else.
 func TestOrphans(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "state")
-	o := newOffice(t, house)
+	o := newApprovalWorld(t, house)
 	before := ledgertest.Open(t, ledger.Options{Dir: dir, Now: o.clock.Now})
 	o.over(before)
 	id := map[string]string{}
@@ -193,18 +193,18 @@ func TestOrphans(t *testing.T) {
 		t.Errorf("it ran %q", got)
 	}
 	for _, name := range []string{"alive", "elsewhere"} {
-		if q := o.question(t, id[name]); q.State != ledger.Granted || q.Here || q.Orphaned {
-			t.Errorf("%s: %s, here %t, orphaned %t", name, q.State, q.Here, q.Orphaned)
+		if q := o.request(t, id[name]); q.State != ledger.Approved || q.OwnProcess || q.Orphaned {
+			t.Errorf("%s: %s, here %t, orphaned %t", name, q.State, q.OwnProcess, q.Orphaned)
 		}
 	}
 }
 
 // TestNotOurs: what is for another organisation is left alone, and not given up while the ledger cannot say whose it is.
 func TestNotOurs(t *testing.T) {
-	o := newOffice(t, house)
+	o := newApprovalWorld(t, house)
 	var mu sync.Mutex
 	asked := 0
-	o.whose = func(context.Context, ledger.Grant) (*policy.Gate, policy.Caller, error) {
+	o.gateFor = func(context.Context, ledger.ApprovalRequest) (*policy.Gate, policy.Caller, error) {
 		mu.Lock()
 		defer mu.Unlock()
 		if asked++; asked == 1 {
@@ -220,10 +220,10 @@ func TestNotOurs(t *testing.T) {
 		<-seen
 		time.Sleep(5 * time.Millisecond)                                                            // while it asks whose it is, it does not look at it again
 		o.ask(t, call(t, boCalls, "create_contact", fmt.Sprintf(`{"input":{"fullName":"%d"}}`, n))) // something changes
-		o.watch.Kick()
+		o.watch.Poke()
 	}
 	shut()
-	if q := o.question(t, id); q.State != ledger.Granted || asked != 2 || len(o.up.runs()) != 0 {
+	if q := o.request(t, id); q.State != ledger.Approved || asked != 2 || len(o.up.runs()) != 0 {
 		t.Errorf("the yes is %s after %d questions whose it is", q.State, asked)
 	}
 }
@@ -232,7 +232,7 @@ func TestNotOurs(t *testing.T) {
 func TestTwoExecutors(t *testing.T) {
 	for _, c := range []struct{ action, args string }{{"create_contact", creating}, {"archive_contact", `{"identity":"` + anID + `"}`}} {
 		for range 5 {
-			o := newOffice(t, house)
+			o := newApprovalWorld(t, house)
 			id := o.ask(t, call(t, adaCalls, c.action, c.args))
 			waiting := o.awaits(t, id)
 			both, in := make(chan struct{}), 0
@@ -269,7 +269,7 @@ func TestTwoExecutors(t *testing.T) {
 
 // TestStoppedExecutor: what has begun is brought to its end before the executor is.
 func TestStoppedExecutor(t *testing.T) {
-	o := newOffice(t, house)
+	o := newApprovalWorld(t, house)
 	begun, hold := make(chan struct{}), make(chan struct{})
 	o.up.told(func(s *sippet) { s.onRun = func() { close(begun); <-hold } })
 	id := o.ask(t, call(t, adaCalls, "create_contact", creating))
@@ -295,17 +295,17 @@ func TestStoppedExecutor(t *testing.T) {
 
 // TestExecutorWithoutItsLedger: what cannot be written does not run, and is tried again while the yes is good.
 func TestExecutorWithoutItsLedger(t *testing.T) {
-	o := newOffice(t, house)
+	o := newApprovalWorld(t, house)
 	id := o.ask(t, call(t, adaCalls, "create_contact", creating))
 	whole := o.Ledger
 	o.answers(t, id, adaSits, agrees)
 	o.over(brokenStore{brokenStore{whole, "commit"}, "answer"})
 	shut := o.open(t)
-	for len(o.up.road()) < 2 { // validated for the question, and for the run
+	for len(o.up.lifecycle()) < 2 { // validated for the question, and for the run
 		time.Sleep(time.Millisecond)
 	}
 	shut()
-	if q := o.question(t, id); q.State != ledger.Granted || len(o.up.runs()) != 0 {
+	if q := o.request(t, id); q.State != ledger.Approved || len(o.up.runs()) != 0 {
 		t.Errorf("the yes is %s, ran %q", q.State, o.up.runs())
 	}
 	o.over(whole)

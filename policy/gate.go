@@ -22,7 +22,7 @@ type Upstream interface {
 
 // Gate is the one road to Sippet. It is safe for concurrent use.
 type Gate struct {
-	Policy   *Book
+	Policy   *PolicySet
 	Upstream Upstream
 	Ledger   ledger.Ledger
 	// Organisation names where Upstream leads, as the ledger tells organisations apart.
@@ -60,64 +60,64 @@ type Call struct {
 	// Request is the id of the request in log and audit; Do makes one where it is empty.
 	Request string
 	Payload *schemas.Payload
-	// Grant is the id of the grant that a person answered; empty on the first pass.
-	Grant string
+	// ApprovalID is the id of the grant that a person answered; empty on the first pass.
+	ApprovalID string
 	// Again says that the call is meant even where the same ran a moment ago: a person is asked.
 	Again bool
-	// Asks says that whoever calls can put a question to its person at once, so that a confirmation need not wait in the inbox.
-	Asks bool
+	// CanAsk says that whoever calls can put a question to its person at once, so that a confirmation need not wait in the inbox.
+	CanAsk bool
 }
 
-// Answer is how a call ended, or that a person is due.
-type Answer struct {
+// Result is how a call ended, or that a person is due.
+type Result struct {
 	Verdict rules.Verdict
 	// Data is Sippet's answer where Err is nil; null where the earlier answer was not kept.
 	Data json.RawMessage
-	// Prior is set where nothing new ran because the same call ran before; Data is its answer.
-	Prior *ledger.Intent
+	// Previous is set where nothing new ran because the same call ran before; Data is its answer.
+	Previous *ledger.Intent
 	// Err is why it did not run, or that nobody knows; nil where it ran.
 	Err *schemas.Error
 	// Pending is set, with Err of outcome approval_pending, where a person must be asked.
-	Pending *Pending
-	// Question is the question that a person answered, where this is what came of it; empty elsewhere.
-	Question ledger.Grant
-	// Ended is when that came of it.
-	Ended time.Time
-	// HandedOver is set where an action issued something that only the person who agreed is shown; until then they can take it.
-	HandedOver time.Time
+	Pending *PendingApproval
+	// Approval is the question that a person answered, where this is what came of it; empty elsewhere.
+	Approval ledger.ApprovalRequest
+	// Settled is when that came of it.
+	Settled time.Time
+	// HandoverUntil is set where an action issued something that only the person who agreed is shown; until then they can take it.
+	HandoverUntil time.Time
 
 	status int
 	intent bool // the ledger has an intent of it
 }
 
-// Pending is a question for a person.
-type Pending struct {
-	Grant string
-	Card  Card
+// PendingApproval is a question for a person.
+type PendingApproval struct {
+	ApprovalID string
+	Card       Card
 	// Inbox says that it waits in the inbox; else the caller puts it to its person. New that it was not there before.
 	Inbox, New bool
 }
 
 // Outcome gives the word for how the call ended.
-func (a Answer) Outcome() schemas.Outcome {
+func (a Result) Outcome() schemas.Outcome {
 	switch {
 	case a.Err != nil:
 		return a.Err.Outcome
-	case a.Prior != nil:
+	case a.Previous != nil:
 		return schemas.Recorded
 	}
 	return schemas.Done
 }
 
 // Do takes a call along the road, as the package comment draws it.
-func (g *Gate) Do(ctx context.Context, c Call) Answer {
+func (g *Gate) Do(ctx context.Context, c Call) Result {
 	began := time.Now()
 	if c.Request == "" {
 		c.Request = ledger.NewID()
 	}
-	p := g.pass(c)
-	a := p.road(ctx)
-	p.note(a, time.Since(began))
+	p := g.attempt(c)
+	a := p.run(ctx)
+	p.recordEvent(a, time.Since(began))
 	p.log(ctx, a)
 	return a
 }
@@ -125,21 +125,21 @@ func (g *Gate) Do(ctx context.Context, c Call) Answer {
 // Explanation is what a call would meet.
 type Explanation struct {
 	Verdict rules.Verdict
-	// Reach is whom it would ring; nil where it rings nobody.
-	Reach *recipients.Set
+	// Recipients is whom it would ring; nil where it rings nobody.
+	Recipients *recipients.Set
 	// Fault is why it would not run: the policy's no, a stop, or what Sippet's validate finds; nil where it passes.
 	Fault *schemas.Error
 }
 
 // Explain says what Do would meet, and runs nothing.
 func (g *Gate) Explain(ctx context.Context, c Call) (e Explanation) {
-	p := g.pass(c)
-	if e.Fault = p.stopped(ctx); e.Fault == nil {
+	p := g.attempt(c)
+	if e.Fault = p.checkStopped(ctx); e.Fault == nil {
 		e.Fault = p.decide(ctx)
 	}
-	e.Verdict, e.Reach = p.verdict, p.reach
+	e.Verdict, e.Recipients = p.verdict, p.recipients
 	if e.Fault == nil {
-		if e.Fault = p.forbidden(); e.Fault == nil {
+		if e.Fault = p.checkAllowed(); e.Fault == nil {
 			e.Fault = asError(g.Upstream.Validate(ctx, request(c.Payload)))
 		}
 	}
@@ -153,8 +153,8 @@ func (g *Gate) Hidden(c Caller, a *schemas.Action) map[string]bool {
 	return fieldsOf(a, g.Policy.For(c).Hidden(a, c.rules()))
 }
 
-// Could is the mildest decision that any call of the action could get.
-func (g *Gate) Could(c Caller, a *schemas.Action) rules.Decision {
+// MildestDecision is the mildest decision that any call of the action could get.
+func (g *Gate) MildestDecision(c Caller, a *schemas.Action) rules.Decision {
 	return g.Policy.For(c).Mildest(a, c.rules()).Decision
 }
 
@@ -175,8 +175,8 @@ func fieldsOf(a *schemas.Action, hidden []string) map[string]bool {
 	return out
 }
 
-// send is the only place from which anything runs.
-func (g *Gate) send(ctx context.Context, p *schemas.Payload, deadline time.Duration) (rpc.Result, error) {
+// runUpstream is the only place from which anything runs.
+func (g *Gate) runUpstream(ctx context.Context, p *schemas.Payload, deadline time.Duration) (rpc.Result, error) {
 	r := request(p)
 	r.Deadline = deadline
 	return g.Upstream.Run(ctx, r)

@@ -19,41 +19,41 @@ type brokenStore struct {
 	at string
 }
 
-var errDisk = &ledger.Trouble{Kind: ledger.DiskFull, Path: "/var/lib/ledger.db", Err: errors.New("no space")}
+var errDisk = &ledger.StoreError{Kind: ledger.DiskFull, Path: "/var/lib/ledger.db", Err: errors.New("no space")}
 
-func (b brokenStore) Frozen(ctx context.Context) (*ledger.Frozen, error) {
+func (b brokenStore) CurrentStop(ctx context.Context) (*ledger.EmergencyStop, error) {
 	if b.at == "frozen" {
 		return nil, errDisk
 	}
-	return b.Ledger.Frozen(ctx)
+	return b.Ledger.CurrentStop(ctx)
 }
 
-func (b brokenStore) Prior(ctx context.Context, x ledger.Txn) (*ledger.Intent, error) {
+func (b brokenStore) FindConflicting(ctx context.Context, x ledger.Txn) (*ledger.Intent, error) {
 	if b.at == "prior" {
 		return nil, errDisk
 	}
-	return b.Ledger.Prior(ctx, x)
+	return b.Ledger.FindConflicting(ctx, x)
 }
 
-func (b brokenStore) Ask(ctx context.Context, g ledger.Grant) error {
+func (b brokenStore) CreateApproval(ctx context.Context, g ledger.ApprovalRequest) error {
 	if b.at == "ask" {
 		return errDisk
 	}
-	return b.Ledger.Ask(ctx, g)
+	return b.Ledger.CreateApproval(ctx, g)
 }
 
-func (b brokenStore) Answer(ctx context.Context, g ledger.Grant, r ledger.Reply) error {
+func (b brokenStore) Answer(ctx context.Context, g ledger.ApprovalRequest, r ledger.Reply) error {
 	if b.at == "answer" {
 		return errDisk
 	}
-	return b.Ledger.Answer(ctx, g, r)
+	return b.Ledger.AnswerApproval(ctx, g, r)
 }
 
-func (b brokenStore) Check(ctx context.Context, g ledger.Grant) error {
+func (b brokenStore) Check(ctx context.Context, g ledger.ApprovalRequest) error {
 	if b.at == "check" {
 		return errDisk
 	}
-	return b.Ledger.Check(ctx, g)
+	return b.Ledger.CheckApproval(ctx, g)
 }
 
 func (b brokenStore) Commit(ctx context.Context, x ledger.Txn) (ledger.Intent, error) {
@@ -70,14 +70,14 @@ func (b brokenStore) Settle(ctx context.Context, s ledger.Settlement) error {
 	return b.Ledger.Settle(ctx, s)
 }
 
-func (b brokenStore) Trouble() error {
+func (b brokenStore) StoreError() error {
 	if b.at == "trouble" {
 		return errDisk
 	}
-	return b.Ledger.Trouble()
+	return b.Ledger.StoreError()
 }
 
-var yes = policy.Reply{Yes: true, By: "ada"}
+var approve = policy.Reply{Approve: true, By: "ada"}
 
 // TestStoreFails: without the ledger nothing that changes anything runs, whichever step fails.
 func TestStoreFails(t *testing.T) {
@@ -90,8 +90,8 @@ func TestStoreFails(t *testing.T) {
 			if a.Pending == nil {
 				return a.Err
 			}
-			c.Grant = a.Pending.Grant
-			if err := g.Record(t.Context(), c, yes); err != nil {
+			c.ApprovalID = a.Pending.ApprovalID
+			if err := g.RecordReply(t.Context(), c, approve); err != nil {
 				return err
 			}
 			return g.Do(t.Context(), c).Err
@@ -126,16 +126,16 @@ func TestUnrecordedReads(t *testing.T) {
 	}
 }
 
-// TestGrantIsNoWayAround: the id of a grant does nothing for what is denied or needs somebody else.
-func TestGrantIsNoWayAround(t *testing.T) {
+// TestApprovalBindsTheCall: the id of a grant does nothing for what is denied or needs somebody else.
+func TestApprovalBindsTheCall(t *testing.T) {
 	for _, name := range []string{"team", "unattended", "read-only"} {
 		g, u := gate(t, name)
-		c := policy.Call{Caller: policy.Caller{Principal: "ada"}, Payload: payload(t, "delete_contact", `{"input":{"contactId":"`+anID+`"}}`), Grant: ledger.NewID()}
-		open := ledger.Grant{ID: c.Grant, Principal: "ada", Upstream: g.Organisation, Action: "delete_contact", Hash: c.Payload.Hash(), Policy: g.Policy.Own().Version(), Expires: noon.Add(g.Wait)}
-		if err := g.Ledger.Ask(t.Context(), open); err != nil {
+		c := policy.Call{Caller: policy.Caller{Principal: "ada"}, Payload: payload(t, "delete_contact", `{"input":{"contactId":"`+anID+`"}}`), ApprovalID: ledger.NewID()}
+		open := ledger.ApprovalRequest{ID: c.ApprovalID, Principal: "ada", Organisation: g.Organisation, Action: "delete_contact", Hash: c.Payload.Hash(), Policy: g.Policy.Own().Version(), Expires: noon.Add(g.Wait)}
+		if err := g.Ledger.CreateApproval(t.Context(), open); err != nil {
 			t.Fatal(err)
 		}
-		if err := g.Record(t.Context(), c, yes); err != nil {
+		if err := g.RecordReply(t.Context(), c, approve); err != nil {
 			t.Fatal(err)
 		}
 		if a := g.Do(t.Context(), c); a.Outcome() != schemas.Denied || u.runs+u.validates != 0 {
@@ -147,7 +147,7 @@ func TestGrantIsNoWayAround(t *testing.T) {
 // TestNoPolicy: the zero policy denies everything.
 func TestNoPolicy(t *testing.T) {
 	g, u := gate(t, "desktop")
-	g.Policy = policy.Fixed(&rules.Policy{})
+	g.Policy = policy.FixedPolicySet(&rules.Policy{})
 	for _, a := range schemas.Actions() {
 		if got := g.Do(t.Context(), policy.Call{Caller: policy.Caller{Principal: "ada"}, Payload: &schemas.Payload{Action: a, Body: []byte("{}")}}); got.Outcome() != schemas.Denied {
 			t.Errorf("%s: %s", a.Name, got.Outcome())

@@ -12,20 +12,20 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// Ended tells of one call that EndCalls hung up, or tried to.
-type Ended struct {
-	// Call is its callUuid; empty where Err is that live calls could not be listed.
-	Call string
-	// To is the number that was rung, as Sippet gives it.
-	To string
+// EndedCall tells of one call that EndCalls hung up, or tried to.
+type EndedCall struct {
+	// CallUUID is its callUuid; empty where Err is that live calls could not be listed.
+	CallUUID string
+	// Number is the number that was rung, as Sippet gives it.
+	Number string
 	// Err is why it may still be going on; nil where it was ended.
 	Err *schemas.Error
 }
 
 const (
-	lookEvery = time.Second
-	// quietLooks is how many looks in a row must find nothing: a bulk call rings its next person a moment after the last.
-	quietLooks = 5
+	endPollEvery = time.Second
+	// quietPolls is how many looks in a row must find nothing: a bulk call rings its next person a moment after the last.
+	quietPolls = 5
 	endAtOnce  = 8
 	// endTries bounds the attempts at one call: a record that says it is live may be all that is left of it.
 	endTries = 3
@@ -36,17 +36,17 @@ const (
 // everything. No decision, budget, grant or validation stands in its way, and
 // neither does a ledger that fails or is nil: what can be recorded is. It
 // returns an error where Sippet refuses to list calls or ctx ends before it is quiet.
-func (g *Gate) EndCalls(ctx context.Context, by string, each func(Ended)) error {
+func (g *Gate) EndCalls(ctx context.Context, by string, each func(EndedCall)) error {
 	h := &hangup{Gate: g, by: by, each: each, tries: map[string]int{}}
-	for quiet := 0; quiet < quietLooks; {
-		live, waiting, err := h.look(ctx)
+	for quiet := 0; quiet < quietPolls; {
+		live, waiting, err := h.listLive(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case err != nil && err.Outcome == schemas.UpstreamError:
 			return err
 		case err != nil:
-			each(Ended{Err: err})
+			each(EndedCall{Err: err})
 			quiet = 0
 		case len(live) == 0 && waiting == 0:
 			quiet++
@@ -54,11 +54,11 @@ func (g *Gate) EndCalls(ctx context.Context, by string, each func(Ended)) error 
 			quiet = 0
 			h.end(ctx, live)
 		}
-		if quiet < quietLooks {
+		if quiet < quietPolls {
 			select {
 			case <-ctx.Done():
 				return ctx.Err()
-			case <-time.After(lookEvery):
+			case <-time.After(endPollEvery):
 			}
 		}
 	}
@@ -66,19 +66,19 @@ func (g *Gate) EndCalls(ctx context.Context, by string, each func(Ended)) error 
 }
 
 // LiveCalls lists the live outbound calls.
-func (g *Gate) LiveCalls(ctx context.Context) ([]Ended, *schemas.Error) {
-	live, _, fault := (&hangup{Gate: g}).look(ctx)
+func (g *Gate) LiveCalls(ctx context.Context) ([]EndedCall, *schemas.Error) {
+	live, _, fault := (&hangup{Gate: g}).listLive(ctx)
 	return live, fault
 }
 
 type hangup struct {
 	*Gate
 	by   string
-	each func(Ended)
+	each func(EndedCall)
 
-	mu    sync.Mutex
-	tries map[string]int // by callUuid
-	told  bool           // that the ledger fails
+	mu     sync.Mutex
+	tries  map[string]int // by callUuid
+	warned bool           // that the ledger fails
 }
 
 // Live outbound calls, and the entries of bulk calls that are not over.
@@ -87,15 +87,15 @@ var hangupLists = []struct{ action, args string }{
 	{"list_bulk_outbound_call_entries", `{"fields":["callUuid"],"filter":{"completedAt":{"isNil":true}},"sort":"-insertedAt","page":{"limit":250}}`},
 }
 
-// look gives the calls that are live and were not tried too often, and how many people a bulk call has still to ring.
-func (h *hangup) look(ctx context.Context) (live []Ended, waiting int, fault *schemas.Error) {
+// listLive gives the calls that are live and were not tried too often, and how many people a bulk call has still to ring.
+func (h *hangup) listLive(ctx context.Context) (live []EndedCall, waiting int, fault *schemas.Error) {
 	seen := map[string]bool{}
 	for _, l := range hangupLists {
 		p, err := checked(l.action, []byte(l.args))
 		if err != nil {
 			return nil, 0, err
 		}
-		res, e := h.send(ctx, p, p.Action.Deadline())
+		res, e := h.runUpstream(ctx, p, p.Action.Deadline())
 		if e != nil {
 			return nil, 0, asError(e)
 		}
@@ -110,7 +110,7 @@ func (h *hangup) look(ctx context.Context) (live []Ended, waiting int, fault *sc
 			case seen[row.CallUUID] || h.tries[row.CallUUID] >= endTries:
 			default:
 				seen[row.CallUUID] = true
-				live = append(live, Ended{Call: row.CallUUID, To: row.ToNumber})
+				live = append(live, EndedCall{CallUUID: row.CallUUID, Number: row.ToNumber})
 			}
 		}
 	}
@@ -138,15 +138,15 @@ func checked(action string, args []byte) (*schemas.Payload, *schemas.Error) {
 	return p, asError(err)
 }
 
-func (h *hangup) end(ctx context.Context, live []Ended) {
+func (h *hangup) end(ctx context.Context, live []EndedCall) {
 	var wg sync.WaitGroup
 	turn := make(chan struct{}, endAtOnce)
 	for _, e := range live {
-		h.tries[e.Call]++
+		h.tries[e.CallUUID]++
 		turn <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-turn }()
-			e.Err = h.one(ctx, e.Call)
+			e.Err = h.one(ctx, e.CallUUID)
 			h.mu.Lock()
 			defer h.mu.Unlock()
 			h.each(e)
@@ -164,7 +164,7 @@ func (h *hangup) one(ctx context.Context, call string) *schemas.Error {
 	if fault != nil {
 		return fault
 	}
-	x := h.pass(Call{Caller: Caller{Principal: h.by}, Request: ledger.NewID(), Payload: p}).txn
+	x := h.attempt(Call{Caller: Caller{Principal: h.by}, Request: ledger.NewID(), Payload: p}).txn
 	x.Decision, x.Why = rules.Allow.String(), "everything was stopped, live calls too"
 	var intent ledger.Intent
 	if h.Ledger != nil {
@@ -172,11 +172,11 @@ func (h *hangup) one(ctx context.Context, call string) *schemas.Error {
 		h.unrecorded(err)
 	}
 	began := time.Now()
-	res, e := h.send(ctx, p, p.Action.Deadline())
+	res, e := h.runUpstream(ctx, p, p.Action.Deadline())
 	fault = asError(e)
 	if intent.ID != "" {
-		a := Answer{Err: fault}
-		h.unrecorded(h.Ledger.Settle(context.WithoutCancel(ctx), ledger.Settlement{Intent: intent.ID, State: progress(fault, res.Sent), Sent: res.Sent,
+		a := Result{Err: fault}
+		h.unrecorded(h.Ledger.Settle(context.WithoutCancel(ctx), ledger.Settlement{Intent: intent.ID, State: intentState(fault, res.Sent), Sent: res.Sent,
 			Status: res.Status, Outcome: a.Outcome(), Latency: time.Since(began)}))
 	}
 	return fault
@@ -186,9 +186,9 @@ func (h *hangup) one(ctx context.Context, call string) *schemas.Error {
 func (h *hangup) unrecorded(err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if err == nil || h.told {
+	if err == nil || h.warned {
 		return
 	}
-	h.told = true
+	h.warned = true
 	h.Log.Warn("calls are hung up without a record", slog.String("cause", err.Error()))
 }

@@ -31,7 +31,7 @@ func TestUnreadableIsNotQuiet(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 			told := 0
-			if err := g.EndCalls(ctx, "grace", func(policy.Ended) { told++ }); (err == nil) != quiet || (told == 0) != quiet {
+			if err := g.EndCalls(ctx, "grace", func(policy.EndedCall) { told++ }); (err == nil) != quiet || (told == 0) != quiet {
 				t.Errorf("%s: %v, told %d", answer, err, told)
 			}
 		})

@@ -92,8 +92,8 @@ func contactsOf(r rpc.Request, numbers map[string]string) json.RawMessage {
 	return raw
 }
 
-// road is all that it was sent; with the same bytes, in its order.
-func (s *sippet) road() []string {
+// lifecycle is all that it was sent; with the same bytes, in its order.
+func (s *sippet) lifecycle() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.seen)
@@ -101,25 +101,25 @@ func (s *sippet) road() []string {
 
 // runs are the bodies that ran and are no reads.
 func (s *sippet) runs() (out []string) {
-	for _, line := range s.road() {
+	for _, line := range s.lifecycle() {
 		body, ok := strings.CutPrefix(line, "run ")
 		var what struct{ Action string }
-		if ok && json.Unmarshal([]byte(body), &what) == nil && !policy.Read(what.Action) {
+		if ok && json.Unmarshal([]byte(body), &what) == nil && !policy.IsRead(what.Action) {
 			out = append(out, body)
 		}
 	}
 	return out
 }
 
-// office is a gate with an inbox, and the desk at which it is answered.
-type office struct {
+// approvalWorld is a gate with an inbox, and the desk at which it is answered.
+type approvalWorld struct {
 	*policy.Gate
-	up    *sippet
-	clock *ledgertest.Clock
-	watch *policy.Watch
-	desk  *policy.Desk
-	// whose is what an executor hears of a question; nil: the gate, and who asked.
-	whose func(context.Context, ledger.Grant) (*policy.Gate, policy.Caller, error)
+	up        *sippet
+	clock     *ledgertest.Clock
+	watch     *policy.Watcher
+	approvals *policy.Approvals
+	// gateFor is what an executor hears of a question; nil: the gate, and who asked.
+	gateFor func(context.Context, ledger.ApprovalRequest) (*policy.Gate, policy.Caller, error)
 }
 
 const house = head + `defaults:
@@ -133,23 +133,23 @@ const daytime = house + "rules: [{id: late, match: {actions: [create_contact]}, 
 var (
 	adaCalls = policy.Caller{Principal: "ada (http)", ID: "ada", Person: "ada", Client: "test 1"}
 	boCalls  = policy.Caller{Principal: "bo (http)", ID: "bo", Person: "bo"}
-	adaSits  = policy.Person{Name: "ada", How: "inbox", Fresh: true}
-	bobSits  = policy.Person{Name: "bob", Roles: []string{policy.RoleApprover}, How: "inbox", Fresh: true}
+	adaSits  = policy.Person{Name: "ada", Via: "inbox", Fresh: true}
+	bobSits  = policy.Person{Name: "bob", Roles: []string{policy.RoleApprover}, Via: "inbox", Fresh: true}
 )
 
-func parsed(t testing.TB, text string) *policy.Book {
+func parsed(t testing.TB, text string) *policy.PolicySet {
 	t.Helper()
 	p, err := rules.Parse("house.yaml", []byte(text))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return policy.Fixed(p)
+	return policy.FixedPolicySet(p)
 }
 
-// newOffice makes an office by a policy. Nothing that is agreed to runs before open.
-func newOffice(t testing.TB, text string) *office {
+// newApprovalWorld makes an office by a policy. Nothing that is agreed to runs before open.
+func newApprovalWorld(t testing.TB, text string) *approvalWorld {
 	t.Helper()
-	o := &office{up: &sippet{numbers: map[string]string{anID: "+442079460123"}}, clock: ledgertest.NewClock(noon)}
+	o := &approvalWorld{up: &sippet{numbers: map[string]string{anID: "+442079460123"}}, clock: ledgertest.NewClock(noon)}
 	o.Gate = &policy.Gate{Policy: parsed(t, text), Upstream: o.up, Organisation: "here", Inbox: true, Wait: time.Minute, Now: o.clock.Now,
 		Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
 	o.over(ledgertest.Open(t, ledger.Options{Now: o.clock.Now}))
@@ -157,20 +157,20 @@ func newOffice(t testing.TB, text string) *office {
 }
 
 // over puts the office over a ledger.
-func (o *office) over(l ledger.Ledger) {
-	o.Ledger, o.watch = l, &policy.Watch{Ledger: l, Log: o.Log}
-	o.desk = &policy.Desk{Ledger: l, Watch: o.watch, Now: o.clock.Now}
+func (o *approvalWorld) over(l ledger.Ledger) {
+	o.Ledger, o.watch = l, &policy.Watcher{Ledger: l, Log: o.Log}
+	o.approvals = &policy.Approvals{Ledger: l, Watch: o.watch, Now: o.clock.Now}
 }
 
 // open lets an executor run what is agreed to, until the function that it gives is called.
-func (o *office) open(t testing.TB) (shut func()) { return o.opened(t, o.Ledger) }
+func (o *approvalWorld) open(t testing.TB) (shut func()) { return o.opened(t, o.Ledger) }
 
 // opened is open with an executor that sees another ledger.
-func (o *office) opened(t testing.TB, l ledger.Ledger) (shut func()) {
+func (o *approvalWorld) opened(t testing.TB, l ledger.Ledger) (shut func()) {
 	t.Helper()
-	e := &policy.Executor{Ledger: l, Watch: o.watch, Log: o.Log, Whose: o.whose}
-	if e.Whose == nil {
-		e.Whose = func(_ context.Context, q ledger.Grant) (*policy.Gate, policy.Caller, error) {
+	e := &policy.Executor{Ledger: l, Watch: o.watch, Log: o.Log, GateFor: o.gateFor}
+	if e.GateFor == nil {
+		e.GateFor = func(_ context.Context, q ledger.ApprovalRequest) (*policy.Gate, policy.Caller, error) {
 			return o.Gate, policy.Caller{Principal: q.Principal, Credential: q.Credential, ID: q.Person, Person: q.Person, Client: q.Client}, nil
 		}
 	}
@@ -196,40 +196,40 @@ func call(t testing.TB, who policy.Caller, action, args string) policy.Call {
 }
 
 // ask takes a call along the road to the inbox, and gives the question's id.
-func (o *office) ask(t testing.TB, c policy.Call) string {
+func (o *approvalWorld) ask(t testing.TB, c policy.Call) string {
 	t.Helper()
 	a := o.Do(t.Context(), c)
 	if a.Pending == nil || !a.Pending.Inbox || !a.Pending.New || a.Outcome() != schemas.ApprovalPending {
 		t.Fatalf("%s does not wait in the inbox as a new question: %+v, %v", c.Payload.Action.Name, a, a.Err)
 	}
-	return a.Pending.Grant
+	return a.Pending.ApprovalID
 }
 
 // awaits waits for what comes of a question, as a call does that asked it.
-func (o *office) awaits(t testing.TB, id string) <-chan policy.Answer {
+func (o *approvalWorld) awaits(t testing.TB, id string) <-chan policy.Result {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	out := make(chan policy.Answer, 1)
+	out := make(chan policy.Result, 1)
 	go func() {
 		defer cancel()
-		out <- o.Await(ctx, o.watch, id)
+		out <- o.AwaitApproval(ctx, o.watch, id)
 	}()
 	return out
 }
 
 // answers gives a person's answer to one question, which must count.
-func (o *office) answers(t testing.TB, id string, who policy.Person, r policy.Reply) {
+func (o *approvalWorld) answers(t testing.TB, id string, who policy.Person, r policy.Reply) {
 	t.Helper()
-	if got := o.desk.Answer(t.Context(), []string{id}, who, r); got[0].Err != nil {
+	if got := o.approvals.Answer(t.Context(), []string{id}, who, r); got[0].Err != nil {
 		t.Fatalf("%s's answer: %v", who.Name, got[0].Err)
 	}
 }
 
-var agrees = policy.Reply{Yes: true}
+var agrees = policy.Reply{Approve: true}
 
-func (o *office) question(t testing.TB, id string) ledger.Grant {
+func (o *approvalWorld) request(t testing.TB, id string) ledger.ApprovalRequest {
 	t.Helper()
-	q, err := o.Ledger.Grant(t.Context(), id)
+	q, err := o.Ledger.Approval(t.Context(), id)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -237,13 +237,13 @@ func (o *office) question(t testing.TB, id string) ledger.Grant {
 }
 
 // status is what approval_status would say.
-func (o *office) status(t testing.TB, id string) policy.Answer {
+func (o *approvalWorld) status(t testing.TB, id string) policy.Result {
 	t.Helper()
-	return o.Became(t.Context(), o.question(t, id))
+	return o.ResultOf(t.Context(), o.request(t, id))
 }
 
 // ended waits until a question is in none of the states in which it can still change.
-func (o *office) ended(t testing.TB, id string) policy.Answer {
+func (o *approvalWorld) ended(t testing.TB, id string) policy.Result {
 	t.Helper()
 	a := <-o.awaits(t, id)
 	if a.Pending != nil {
@@ -253,7 +253,7 @@ func (o *office) ended(t testing.TB, id string) policy.Answer {
 }
 
 // brief is an answer in short, to be compared.
-func brief(a policy.Answer) string {
+func brief(a policy.Result) string {
 	if a.Err != nil {
 		return fmt.Sprintf("%s: %s | %s", a.Err.Outcome, a.Err.Message, a.Err.Next)
 	}

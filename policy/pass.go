@@ -12,22 +12,22 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// pass is one time that a call goes along the road.
-type pass struct {
+// attempt is one time that a call goes along the road.
+type attempt struct {
 	*Gate
 	Call
-	policy  *rules.Policy
-	verdict rules.Verdict
-	reach   *recipients.Set // whom it would ring; nil where it rings nobody
-	given   ledger.Grant    // the question that was answered; empty where Grant is
-	txn     ledger.Txn      // what the ledger is told
+	policy     *rules.Policy
+	verdict    rules.Verdict
+	recipients *recipients.Set        // whom it would ring; nil where it rings nobody
+	approval   ledger.ApprovalRequest // the question that was answered; empty where Grant is
+	txn        ledger.Txn             // what the ledger is told
 }
 
-func (g *Gate) pass(c Call) *pass {
+func (g *Gate) attempt(c Call) *attempt {
 	pol, a := g.Policy.For(c.Caller), c.Payload.Action
-	p := &pass{Gate: g, Call: c, policy: pol}
-	p.txn = ledger.Txn{Repeatable: a.Repeatable, Call: ledger.Call{Request: c.Request, Principal: c.Principal, Credential: c.Credential,
-		Client: c.Client, Upstream: g.Organisation, Action: a.Name, Class: a.Class, Hash: c.Payload.Hash(), Policy: pol.Version(),
+	p := &attempt{Gate: g, Call: c, policy: pol}
+	p.txn = ledger.Txn{Idempotent: a.Idempotent, Call: ledger.Call{Request: c.Request, Principal: c.Principal, Credential: c.Credential,
+		Client: c.Client, Organisation: g.Organisation, Action: a.Name, Class: a.Class, Hash: c.Payload.Hash(), Policy: pol.Version(),
 		Subjects: c.Payload.Subjects(), Payload: c.Payload.Body}}
 	if a.CreatesSubject() {
 		// Whom it creates is known once Sippet has answered; until then the person goes by the request.
@@ -36,49 +36,49 @@ func (g *Gate) pass(c Call) *pass {
 	return p
 }
 
-func (p *pass) road(ctx context.Context) Answer {
-	if fault := p.stopped(ctx); fault != nil {
-		return Answer{Err: fault}
+func (p *attempt) run(ctx context.Context) Result {
+	if fault := p.checkStopped(ctx); fault != nil {
+		return Result{Err: fault}
 	}
-	prior, err := p.prior(ctx)
+	previous, err := p.findConflicting(ctx)
 	if err != nil {
-		return Answer{Err: p.storeFault(ctx, err)}
+		return Result{Err: p.ledgerError(ctx, err)}
 	}
-	if p.Grant != "" {
+	if p.ApprovalID != "" {
 		// Before looking and validating, so that a wrong grant costs Sippet nothing.
-		if err := p.load(ctx); err != nil {
-			return Answer{Err: p.storeFault(ctx, err)}
+		if err := p.loadApproval(ctx); err != nil {
+			return Result{Err: p.ledgerError(ctx, err)}
 		}
-		if err := p.Ledger.Check(ctx, p.bound()); err != nil {
-			return p.refused(ctx, prior, err)
+		if err := p.Ledger.CheckApproval(ctx, p.boundApproval()); err != nil {
+			return p.approvalRejected(ctx, previous, err)
 		}
-	} else if a, ok := p.earlier(ctx); ok {
+	} else if a, ok := p.unreported(ctx); ok {
 		return a
 	}
 	if fault := p.decide(ctx); fault != nil {
-		return Answer{Verdict: p.verdict, Err: fault}
+		return Result{Verdict: p.verdict, Err: fault}
 	}
-	a := Answer{Verdict: p.verdict}
-	if a.Err = p.forbidden(); a.Err != nil {
+	a := Result{Verdict: p.verdict}
+	if a.Err = p.checkAllowed(); a.Err != nil {
 		return a
 	}
 	need := p.verdict.Decision
 	switch {
-	case prior == nil:
-	case prior.State == ledger.Succeeded && !p.Again && need < rules.Confirm && (p.Grant == "" || p.given.Repeats != prior.ID):
-		p.overtaken(ctx, prior)
-		return a.recorded(prior)
-	case prior.State == ledger.Succeeded, prior.State == ledger.Unknown:
+	case previous == nil:
+	case previous.State == ledger.Succeeded && !p.Again && need < rules.Confirm && (p.ApprovalID == "" || p.approval.Repeats != previous.ID):
+		p.revokeOvertaken(ctx, previous)
+		return a.recorded(previous)
+	case previous.State == ledger.Succeeded, previous.State == ledger.Unknown:
 		need = max(need, rules.Confirm)
 	default:
-		a.Err = p.priorFault(prior)
+		a.Err = p.conflictError(previous)
 		return a
 	}
 	// A yes is spent by what it was for also where the rules demand none any more: left behind, it would run it once more.
-	if p.txn.Grant = p.Grant; need >= rules.Confirm {
+	if p.txn.ApprovalID = p.ApprovalID; need >= rules.Confirm {
 		p.txn.Decision = need.String()
 	}
-	if p.Grant != "" && need > rules.Confirm && p.given.Needs != need.String() {
+	if p.ApprovalID != "" && need > rules.Confirm && p.approval.Needs != need.String() {
 		// The rules look at the time, and may say something else than when it was asked.
 		a.Err = &schemas.Error{Outcome: schemas.Denied, Message: "by now it needs the yes of another person; nothing ran",
 			Next: "call again, and another person is asked"}
@@ -87,34 +87,34 @@ func (p *pass) road(ctx context.Context) Answer {
 	}
 	if need > rules.Allow {
 		if a.Err = asError(p.Upstream.Validate(ctx, request(p.Payload))); a.Err != nil {
-			if p.Grant != "" {
+			if p.ApprovalID != "" {
 				// The answer was to this attempt; another one asks again.
 				p.revoke(ctx, a.Err)
 			}
 			return a
 		}
 	}
-	if need >= rules.Confirm && p.txn.Grant == "" {
-		return p.ask(ctx, a, need, prior)
+	if need >= rules.Confirm && p.txn.ApprovalID == "" {
+		return p.ask(ctx, a, need, previous)
 	}
-	return p.run(ctx, a)
+	return p.send(ctx, a)
 }
 
 // decide finds out whom the call would ring, and what the policy demands of it.
-func (p *pass) decide(ctx context.Context) *schemas.Error {
+func (p *attempt) decide(ctx context.Context) *schemas.Error {
 	facts := rules.Facts{Payload: p.Payload, Caller: p.Caller.rules(), Now: p.Now()}
 	a := p.Payload.Action
-	if recipients.Rings(a) && p.policy.Mildest(a, facts.Caller).Decision < rules.Deny {
+	if recipients.HasRecipients(a) && p.policy.Mildest(a, facts.Caller).Decision < rules.Deny {
 		var fault *schemas.Error
-		if p.reach, fault = recipients.Of(ctx, p.Payload, func(ctx context.Context, read *schemas.Payload) (json.RawMessage, error) {
-			return p.look(ctx, read, "whom "+a.Name+" would ring")
+		if p.recipients, fault = recipients.Resolve(ctx, p.Payload, func(ctx context.Context, read *schemas.Payload) (json.RawMessage, error) {
+			return p.prefetch(ctx, read, "whom "+a.Name+" would ring")
 		}); fault != nil {
-			return p.discreet(fault)
+			return p.redact(fault)
 		}
-		facts.Reach, p.txn.Reach = p.reach, p.reach.Digest
+		facts.Recipients, p.txn.Recipients = p.recipients, p.recipients.Digest
 	}
 	p.verdict = p.policy.Decide(facts)
-	if recipients.Rings(a) && p.reach == nil {
+	if recipients.HasRecipients(a) && p.recipients == nil {
 		p.verdict.Decision = rules.Deny // whatever else was decided: nobody knows whom it would ring
 	}
 	p.txn.Decision, p.txn.Why, p.txn.Rules = p.verdict.Decision.String(), p.verdict.Why, p.verdict.Rules
@@ -125,7 +125,7 @@ func (p *pass) decide(ctx context.Context) *schemas.Error {
 		p.txn.Debits = p.verdict.Debits
 	}
 	// What is denied outright is not looked up, so another policy cannot decide it either.
-	if shadow := p.Policy.Shadow(); shadow != nil && (p.reach != nil || !recipients.Rings(a)) {
+	if shadow := p.Policy.Shadow(); shadow != nil && (p.recipients != nil || !recipients.HasRecipients(a)) {
 		if v := shadow.Decide(facts); v.Decision != p.verdict.Decision {
 			p.txn.Shadow = v.Decision.String() + ": " + v.Why
 			p.Log.LogAttrs(ctx, slog.LevelInfo, "the shadow policy decides otherwise", slog.String("action", a.Name),
@@ -135,8 +135,8 @@ func (p *pass) decide(ctx context.Context) *schemas.Error {
 	return nil
 }
 
-// hides are the fields of contacts that the caller must not see.
-func (p *pass) hides() map[string]bool {
+// hiddenContactFields are the fields of contacts that the caller must not see.
+func (p *attempt) hiddenContactFields() map[string]bool {
 	contacts, err := schemas.Find(recipients.ContactList)
 	if err != nil {
 		return nil
@@ -144,9 +144,9 @@ func (p *pass) hides() map[string]bool {
 	return fieldsOf(contacts, p.policy.Hidden(contacts, p.Caller.rules()))
 }
 
-// discreet leaves out of a fault what it tells of a contact, where the caller must not see all of them.
-func (p *pass) discreet(fault *schemas.Error) *schemas.Error {
-	if len(p.hides()) == 0 || len(fault.Details) == 0 {
+// redact leaves out of a fault what it tells of a contact, where the caller must not see all of them.
+func (p *attempt) redact(fault *schemas.Error) *schemas.Error {
+	if len(p.hiddenContactFields()) == 0 || len(fault.Details) == 0 {
 		return fault
 	}
 	out := *fault
@@ -157,33 +157,33 @@ func (p *pass) discreet(fault *schemas.Error) *schemas.Error {
 	return &out
 }
 
-// look is a read that the gate itself needs before it can decide, or for a card. It is in the audit under the caller's name.
-func (p *pass) look(ctx context.Context, read *schemas.Payload, why string) (json.RawMessage, error) {
-	began, deadline := time.Now(), lookAhead
-	if p.reach != nil || !recipients.Rings(p.Payload.Action) {
-		deadline = lookBack // it is for the card
+// prefetch is a read that the gate itself needs before it can decide, or for a card. It is in the audit under the caller's name.
+func (p *attempt) prefetch(ctx context.Context, read *schemas.Payload, why string) (json.RawMessage, error) {
+	began, deadline := time.Now(), recipientsDeadline
+	if p.recipients != nil || !recipients.HasRecipients(p.Payload.Action) {
+		deadline = recordDeadline // it is for the card
 	}
-	res, err := p.send(ctx, read, deadline)
-	q := p.Gate.pass(Call{Caller: p.Caller, Request: p.Request, Payload: read})
+	res, err := p.runUpstream(ctx, read, deadline)
+	q := p.Gate.attempt(Call{Caller: p.Caller, Request: p.Request, Payload: read})
 	q.txn.Decision, q.txn.Why = rules.Allow.String(), why
-	q.note(Answer{Data: res.Data, Err: asError(err), status: res.Status}, time.Since(began))
+	q.recordEvent(Result{Data: res.Data, Err: asError(err), status: res.Status}, time.Since(began))
 	return res.Data, err
 }
 
-// HandoverFor is how long what an action issued waits for the person who agreed.
-const HandoverFor = 15 * time.Minute
+// HandoverValidFor is how long what an action issued waits for the person who agreed.
+const HandoverValidFor = 15 * time.Minute
 
 // How long a call is held up by looking: at whom it would ring, and at what it replaces.
 const (
-	lookAhead = 10 * time.Second
-	lookBack  = 5 * time.Second
+	recipientsDeadline = 10 * time.Second
+	recordDeadline     = 5 * time.Second
 )
 
-// run makes the call durable, sends it, and makes its outcome durable.
-func (p *pass) run(ctx context.Context, a Answer) Answer {
+// send makes the call durable, sends it, and makes its outcome durable.
+func (p *attempt) send(ctx context.Context, a Result) Result {
 	action := p.Payload.Action
-	if action.Class == schemas.Read && p.txn.Grant == "" && len(p.txn.Debits) == 0 {
-		res, err := p.send(ctx, p.Payload, action.Deadline())
+	if action.Class == schemas.Read && p.txn.ApprovalID == "" && len(p.txn.Debits) == 0 {
+		res, err := p.runUpstream(ctx, p.Payload, action.Deadline())
 		a.Data, a.Err, a.status = res.Data, asError(err), res.Status
 		return a
 	}
@@ -192,13 +192,13 @@ func (p *pass) run(ctx context.Context, a Answer) Answer {
 	p.txn.Replaced = p.replaced(ctx)
 	intent, err := p.Ledger.Commit(ctx, p.txn)
 	if err != nil {
-		return p.uncommitted(ctx, a, err)
+		return p.commitFailed(ctx, a, err)
 	}
 	a.intent = true
 	began := time.Now()
-	res, err := p.send(ctx, p.Payload, action.Deadline())
+	res, err := p.runUpstream(ctx, p.Payload, action.Deadline())
 	a.Data, a.Err, a.status = res.Data, asError(err), res.Status
-	end := ledger.Settlement{Intent: intent.ID, State: progress(a.Err, res.Sent), Sent: res.Sent, Status: res.Status,
+	end := ledger.Settlement{Intent: intent.ID, State: intentState(a.Err, res.Sent), Sent: res.Sent, Status: res.Status,
 		Outcome: a.Outcome(), Latency: time.Since(began)}
 	switch {
 	case action.Class == schemas.Read:
@@ -207,33 +207,33 @@ func (p *pass) run(ctx context.Context, a Answer) Answer {
 		end.Result = a.Data
 	case end.State == ledger.Succeeded:
 		// It goes to the person who agreed, past everything else.
-		end.Handover, end.Until = a.Data, p.Now().Add(HandoverFor)
-		a.HandedOver = end.Until
+		end.Handover, end.HandoverUntil = a.Data, p.Now().Add(HandoverValidFor)
+		a.HandoverUntil = end.HandoverUntil
 	}
 	if action.Class == schemas.Credential {
 		a.Data = json.RawMessage("null")
 	}
 	if end.State == ledger.Succeeded {
-		end.Becomes, end.Erased = p.Payload.Created(a.Data), p.Payload.Erases()
-	} else if p.txn.Grant != "" && a.Err != nil {
-		end.Fault = faultJSON(a.Err)
+		end.CreatedSubject, end.Erased = p.Payload.Created(a.Data), p.Payload.Erases()
+	} else if p.txn.ApprovalID != "" && a.Err != nil {
+		end.Fault = encodeError(a.Err)
 	}
 	if a.Err != nil && a.Err.Outcome == schemas.OutcomeUnknown {
-		a.Err = p.unknown(a.Err, intent.ID)
+		a.Err = p.unknownOutcome(a.Err, intent.ID)
 	}
 	if err := p.Ledger.Settle(ctx, end); err != nil {
 		p.Log.LogAttrs(ctx, slog.LevelError, "the outcome of a call could not be recorded", slog.String("action", action.Name),
 			slog.String("intent", intent.ID), slog.String("outcome", string(end.Outcome)), slog.String("cause", err.Error()))
 		if a.Err == nil || a.Err.Outcome != schemas.OutcomeUnknown {
-			a.Data, a.Err = nil, p.unknown(&schemas.Error{Outcome: schemas.OutcomeUnknown,
+			a.Data, a.Err = nil, p.unknownOutcome(&schemas.Error{Outcome: schemas.OutcomeUnknown,
 				Message: action.Name + " was sent, and how it ended could not be recorded", Err: err}, intent.ID)
 		}
 	}
 	return a
 }
 
-// progress reads how an intent ended from what the transport knows.
-func progress(e *schemas.Error, sent bool) ledger.Progress {
+// intentState reads how an intent ended from what the transport knows.
+func intentState(e *schemas.Error, sent bool) ledger.IntentState {
 	switch {
 	case e == nil:
 		return ledger.Succeeded
@@ -249,12 +249,12 @@ func progress(e *schemas.Error, sent bool) ledger.Progress {
 
 // replaced reads what an update is about to overwrite, so that it can be put
 // back; nil where nothing is, or where it cannot be read: an update is no less allowed for that.
-func (p *pass) replaced(ctx context.Context) json.RawMessage {
-	before := p.Payload.Before()
+func (p *attempt) replaced(ctx context.Context) json.RawMessage {
+	before := p.Payload.BeforeRead()
 	if before == nil {
 		return nil
 	}
-	res, err := p.send(ctx, before, lookBack)
+	res, err := p.runUpstream(ctx, before, recordDeadline)
 	if err != nil {
 		p.Log.LogAttrs(ctx, slog.LevelWarn, "what an update replaces could not be read, so it cannot be undone",
 			slog.String("action", p.Payload.Action.Name), slog.String("cause", err.Error()))
@@ -265,30 +265,30 @@ func (p *pass) replaced(ctx context.Context) json.RawMessage {
 
 // The bounds of what waits in memory for its record.
 const (
-	maxNoted = 16 << 10 // bytes of a payload
-	maxFound = 16 << 10 // bytes of an answer; a longer one is looked through at once
+	maxEventPayload = 16 << 10 // bytes of a payload
+	maxScanLater    = 16 << 10 // bytes of an answer; a longer one is looked through at once
 )
 
-// note leaves a record of a call that has none: a read, or one that did not run.
-func (p *pass) note(a Answer, took time.Duration) {
-	if a.Pending != nil && p.txn.Shadow == "" || a.intent && p.txn.Class != schemas.Read || a.Question.ID != "" {
+// recordEvent leaves a record of a call that has none: a read, or one that did not run.
+func (p *attempt) recordEvent(a Result, took time.Duration) {
+	if a.Pending != nil && p.txn.Shadow == "" || a.intent && p.txn.Class != schemas.Read || a.Approval.ID != "" {
 		return // it has a record, or is the answer of a call that has
 	}
 	e := ledger.Event{Call: p.txn.Call, Outcome: a.Outcome(), Status: a.status, Latency: took}
-	if len(e.Payload) > maxNoted {
+	if len(e.Payload) > maxEventPayload {
 		e.Payload = nil
 	}
 	if payload, data := p.Payload, a.Data; a.Err == nil && p.txn.Class == schemas.Read {
-		e.Find = func() ([]string, []string) { return payload.Returned(data) }
-		if len(data) > maxFound {
+		e.FindSubjects = func() ([]string, []string) { return payload.Returned(data) }
+		if len(data) > maxScanLater {
 			subjects, erased := payload.Returned(data)
-			e.Find = func() ([]string, []string) { return subjects, erased }
+			e.FindSubjects = func() ([]string, []string) { return subjects, erased }
 		}
 	}
-	p.Ledger.Note(e)
+	p.Ledger.RecordEvent(e)
 }
 
-func (p *pass) log(ctx context.Context, a Answer) {
+func (p *attempt) log(ctx context.Context, a Result) {
 	level := slog.LevelInfo
 	switch {
 	case a.Outcome() == schemas.Unavailable:

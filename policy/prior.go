@@ -11,92 +11,92 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// stopped says why nothing of this kind goes on now: a person stopped
+// checkStopped says why nothing of this kind goes on now: a person stopped
 // everything, or the ledger fails. nil where it goes on.
-func (p *pass) stopped(ctx context.Context) *schemas.Error {
+func (p *attempt) checkStopped(ctx context.Context) *schemas.Error {
 	a := p.Payload.Action
 	if a.Class == schemas.Read {
-		if err := p.Ledger.Trouble(); err != nil && !p.policy.UnrecordedReads() {
-			return p.storeFault(ctx, err)
+		if err := p.Ledger.StoreError(); err != nil && !p.policy.UnrecordedReads() {
+			return p.ledgerError(ctx, err)
 		}
 		return nil
 	}
 	if a.Name == ledger.HangUp {
 		return nil
 	}
-	f, err := p.Ledger.Frozen(ctx)
+	f, err := p.Ledger.CurrentStop(ctx)
 	if err == nil && f != nil {
-		err = &ledger.FrozenError{Frozen: *f}
+		err = &ledger.StoppedError{EmergencyStop: *f}
 	}
 	if err != nil {
-		return p.storeFault(ctx, err)
+		return p.ledgerError(ctx, err)
 	}
 	return nil
 }
 
-// prior is an earlier run of the same that stands in the way; nil where none does.
-func (p *pass) prior(ctx context.Context) (*ledger.Intent, error) {
+// findConflicting is an earlier run of the same that stands in the way; nil where none does.
+func (p *attempt) findConflicting(ctx context.Context) (*ledger.Intent, error) {
 	if p.txn.Class == schemas.Read || p.txn.Action == ledger.HangUp {
 		return nil, nil
 	}
-	return p.Ledger.Prior(ctx, p.txn)
+	return p.Ledger.FindConflicting(ctx, p.txn)
 }
 
 // recorded answers with what came of the same call before.
-func (a Answer) recorded(prior *ledger.Intent) Answer {
-	a.Prior, a.Data, a.Err = prior, prior.Result, nil
+func (a Result) recorded(previous *ledger.Intent) Result {
+	a.Previous, a.Data, a.Err = previous, previous.Result, nil
 	if a.Data == nil {
 		a.Data = json.RawMessage("null")
 	}
 	return a
 }
 
-// uncommitted answers a call that the ledger refused: nothing was sent.
-func (p *pass) uncommitted(ctx context.Context, a Answer, err error) Answer {
-	var before *ledger.PriorError
+// commitFailed answers a call that the ledger refused: nothing was sent.
+func (p *attempt) commitFailed(ctx context.Context, a Result, err error) Result {
+	var before *ledger.ConflictError
 	if !errors.As(err, &before) {
-		a.Err = p.storeFault(ctx, err)
-		if errors.Is(err, ledger.ErrGrantDrift) {
+		a.Err = p.ledgerError(ctx, err)
+		if errors.Is(err, ledger.ErrRecipientsChanged) {
 			p.revoke(ctx, a.Err)
 		}
 		return a
 	}
 	// The same ran between the look before and now.
-	prior, err := p.Ledger.Intent(ctx, before.Prior.ID)
+	previous, err := p.Ledger.Intent(ctx, before.Intent.ID)
 	if err != nil {
-		a.Err = p.storeFault(ctx, err)
+		a.Err = p.ledgerError(ctx, err)
 		return a
 	}
-	p.overtaken(ctx, &prior)
-	if prior.State == ledger.Succeeded {
-		return a.recorded(&prior)
+	p.revokeOvertaken(ctx, &previous)
+	if previous.State == ledger.Succeeded {
+		return a.recorded(&previous)
 	}
-	a.Err = p.priorFault(&prior)
+	a.Err = p.conflictError(&previous)
 	return a
 }
 
-// overtaken takes back the yes of a call of which the same was sent meanwhile: it was given without knowing of that.
-func (p *pass) overtaken(ctx context.Context, prior *ledger.Intent) {
-	if p.Grant != "" && prior.Grant != p.Grant {
-		p.revoke(ctx, &schemas.Error{Outcome: schemas.Denied, Message: "the same " + prior.Action + " was sent while the person was asked, so their yes was not used",
+// revokeOvertaken takes back the yes of a call of which the same was sent meanwhile: it was given without knowing of that.
+func (p *attempt) revokeOvertaken(ctx context.Context, previous *ledger.Intent) {
+	if p.ApprovalID != "" && previous.ApprovalID != p.ApprovalID {
+		p.revoke(ctx, &schemas.Error{Outcome: schemas.Denied, Message: "the same " + previous.Action + " was sent while the person was asked, so their yes was not used",
 			Next: "call again if it is meant a second time, and the person is told of the first"})
 	}
 }
 
-// priorFault answers a call of which the same is in flight, or may have run.
-func (p *pass) priorFault(prior *ledger.Intent) *schemas.Error {
+// conflictError answers a call of which the same is in flight, or may have run.
+func (p *attempt) conflictError(previous *ledger.Intent) *schemas.Error {
 	a, now := p.Payload.Action, p.Now()
-	if prior.State == ledger.Unknown {
-		return p.unknown(&schemas.Error{Outcome: schemas.OutcomeUnknown,
-			Message: fmt.Sprintf("the same %s was sent %s and nobody knows whether it ran; it was not sent again", a.Name, ago(prior.Prepared, now))}, prior.ID)
+	if previous.State == ledger.Unknown {
+		return p.unknownOutcome(&schemas.Error{Outcome: schemas.OutcomeUnknown,
+			Message: fmt.Sprintf("the same %s was sent %s and nobody knows whether it ran; it was not sent again", a.Name, ago(previous.Prepared, now))}, previous.ID)
 	}
-	return &schemas.Error{Outcome: schemas.OutcomeUnknown, Intent: prior.ID,
-		Message: fmt.Sprintf("the same %s was sent %s and is still running; it was not sent again", a.Name, ago(prior.Prepared, now)),
+	return &schemas.Error{Outcome: schemas.OutcomeUnknown, Intent: previous.ID,
+		Message: fmt.Sprintf("the same %s was sent %s and is still running; it was not sent again", a.Name, ago(previous.Prepared, now)),
 		Next:    "wait for the answer to the first call; do not repeat it"}
 }
 
-// unknown completes an error of a call that may have run: which attempt, and how to find out.
-func (p *pass) unknown(e *schemas.Error, intent string) *schemas.Error {
+// unknownOutcome completes an error of a call that may have run: which attempt, and how to find out.
+func (p *attempt) unknownOutcome(e *schemas.Error, intent string) *schemas.Error {
 	out := *e
 	out.Intent = intent
 	look := "do not repeat it: "
@@ -111,12 +111,12 @@ func (p *pass) unknown(e *schemas.Error, intent string) *schemas.Error {
 	return &out
 }
 
-// earlier tells a person of the earlier run, for the card.
-func earlier(a *schemas.Action, prior *ledger.Intent, now time.Time) string {
-	if prior.State == ledger.Succeeded {
-		return fmt.Sprintf("The same was done %s. Yes does it once more.", ago(prior.Settled, now))
+// previousRunLine tells a person of the earlier run, for the card.
+func previousRunLine(a *schemas.Action, previous *ledger.Intent, now time.Time) string {
+	if previous.State == ledger.Succeeded {
+		return fmt.Sprintf("The same was done %s. Yes does it once more.", ago(previous.Settled, now))
 	}
-	s := fmt.Sprintf("The same was sent %s, and nobody knows whether it ran. Yes may do it twice.", ago(prior.Prepared, now))
+	s := fmt.Sprintf("The same was sent %s, and nobody knows whether it ran. Yes may do it twice.", ago(previous.Prepared, now))
 	if list := a.ShownBy(); list != "" {
 		s += " Look first: " + list + " shows whether it took effect."
 	}

@@ -67,14 +67,14 @@ func (s *stand) call(t *testing.T, action, args string) policy.Call {
 }
 
 // agree says yes to what is asked and takes the call along the road again.
-func (s *stand) agree(t *testing.T, c policy.Call) policy.Answer {
+func (s *stand) agree(t *testing.T, c policy.Call) policy.Result {
 	t.Helper()
 	a := s.Do(t.Context(), c)
 	if a.Pending == nil {
 		t.Fatalf("nobody was asked: %+v", a)
 	}
-	c.Grant = a.Pending.Grant
-	if err := s.Record(t.Context(), c, yes); err != nil {
+	c.ApprovalID = a.Pending.ApprovalID
+	if err := s.RecordReply(t.Context(), c, approve); err != nil {
 		t.Fatal(err)
 	}
 	return s.Do(t.Context(), c)
@@ -138,7 +138,7 @@ func TestAgain(t *testing.T) {
 		t.Fatal(a.Outcome())
 	}
 	s.clock.Add(time.Minute)
-	if a := s.Do(t.Context(), ring); a.Pending == nil || !strings.Contains(a.Pending.Card.Before, "The same was done a minute ago") {
+	if a := s.Do(t.Context(), ring); a.Pending == nil || !strings.Contains(a.Pending.Card.PreviousRun, "The same was done a minute ago") {
 		t.Errorf("%+v", a)
 	}
 }
@@ -155,24 +155,24 @@ func TestUnknown(t *testing.T) {
 	s.up.fault = nil
 	s.clock.Add(3 * time.Hour)
 	a := s.Do(t.Context(), c)
-	if a.Pending == nil || !strings.Contains(a.Pending.Card.Before, "nobody knows whether it ran") || !strings.Contains(a.Pending.Card.Before, "list_contacts") {
+	if a.Pending == nil || !strings.Contains(a.Pending.Card.PreviousRun, "nobody knows whether it ran") || !strings.Contains(a.Pending.Card.PreviousRun, "list_contacts") {
 		t.Fatalf("%+v", a)
 	}
-	c.Grant = a.Pending.Grant
+	c.ApprovalID = a.Pending.ApprovalID
 	// Nobody can be asked, or says no: what is recorded is the answer.
 	if e := s.Withdraw(t.Context(), c); e == nil || e.Outcome != schemas.OutcomeUnknown || e.Intent != first.Err.Intent {
 		t.Errorf("nobody to ask: %+v", e)
 	}
-	c.Grant = ""
+	c.ApprovalID = ""
 	a = s.Do(t.Context(), c)
-	c.Grant = a.Pending.Grant
-	if e := s.Record(t.Context(), c, policy.Reply{By: "ada"}); e != nil {
+	c.ApprovalID = a.Pending.ApprovalID
+	if e := s.RecordReply(t.Context(), c, policy.Reply{By: "ada"}); e != nil {
 		t.Fatal(e)
 	}
 	if a := s.Do(t.Context(), c); a.Outcome() != schemas.OutcomeUnknown || a.Err.Intent != first.Err.Intent {
 		t.Errorf("a no: %+v", a.Err)
 	}
-	c.Grant = ""
+	c.ApprovalID = ""
 	if a := s.agree(t, c); a.Outcome() != schemas.Done {
 		t.Errorf("a yes: %+v", a.Err)
 	}
@@ -207,7 +207,7 @@ func TestInFlight(t *testing.T) {
 	s := newStand(t, "desktop")
 	s.up.hold = make(chan struct{})
 	c := s.call(t, "create_contact", creating)
-	done := make(chan policy.Answer)
+	done := make(chan policy.Result)
 	go func() { done <- s.Do(t.Context(), c) }()
 	for {
 		if in, err := s.Ledger.Intents(t.Context(), ledger.IntentFilter{Open: true}); err != nil || len(in) == 1 {
@@ -230,8 +230,8 @@ func TestNotSent(t *testing.T) {
 	c := s.call(t, "start_outbound_call", ringing)
 	s.up.fault, s.up.sent = &schemas.Error{Outcome: schemas.UpstreamUnavailable, Message: "sippet cannot be reached"}, false
 	a := s.Do(t.Context(), c)
-	c.Grant = a.Pending.Grant
-	if err := s.Record(t.Context(), c, yes); err != nil {
+	c.ApprovalID = a.Pending.ApprovalID
+	if err := s.RecordReply(t.Context(), c, approve); err != nil {
 		t.Fatal(err)
 	}
 	if a := s.Do(t.Context(), c); a.Outcome() != schemas.UpstreamUnavailable {
@@ -246,24 +246,24 @@ func TestNotSent(t *testing.T) {
 	}
 }
 
-// TestFrozen: once a person has stopped everything, reads and hanging up go on and nothing else does.
-func TestFrozen(t *testing.T) {
+// TestEmergencyStop: once a person has stopped everything, reads and hanging up go on and nothing else does.
+func TestEmergencyStop(t *testing.T) {
 	s := newStand(t, "desktop")
 	ring := s.call(t, "start_outbound_call", ringing)
 	a := s.Do(t.Context(), ring)
-	ring.Grant = a.Pending.Grant
-	if err := s.Record(t.Context(), ring, yes); err != nil {
+	ring.ApprovalID = a.Pending.ApprovalID
+	if err := s.RecordReply(t.Context(), ring, approve); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Ledger.Freeze(t.Context(), "grace", "it rings the wrong people"); err != nil {
+	if err := s.Ledger.Stop(t.Context(), "grace", "it rings the wrong people"); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []policy.Call{ring, s.call(t, "start_outbound_call", ringing), s.call(t, "create_contact", creating)} {
-		if a := s.Do(t.Context(), c); a.Outcome() != schemas.Frozen || !strings.Contains(a.Err.Message, "grace") || !strings.Contains(a.Err.Message, "wrong people") {
+		if a := s.Do(t.Context(), c); a.Outcome() != schemas.Stopped || !strings.Contains(a.Err.Message, "grace") || !strings.Contains(a.Err.Message, "wrong people") {
 			t.Errorf("%s: %+v", c.Payload.Action.Name, a)
 		}
 	}
-	if e := s.Explain(t.Context(), s.call(t, "create_contact", creating)).Fault; e == nil || e.Outcome != schemas.Frozen {
+	if e := s.Explain(t.Context(), s.call(t, "create_contact", creating)).Fault; e == nil || e.Outcome != schemas.Stopped {
 		t.Errorf("explained as %+v", e)
 	}
 	if a := s.Do(t.Context(), s.call(t, "list_contacts", `{}`)); a.Outcome() != schemas.Done {

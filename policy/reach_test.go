@@ -52,7 +52,7 @@ func ringers(t *testing.T, policyText string, contacts int) (*stand, *phonebook,
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.Policy = policy.Fixed(p)
+		s.Policy = policy.FixedPolicySet(p)
 	}
 	book := &phonebook{numbers: map[string]string{}}
 	var ids []string
@@ -139,8 +139,8 @@ func TestDrift(t *testing.T) {
 	s, book, args := ringers(t, "", 2)
 	c := s.call(t, "start_bulk_outbound_call", args)
 	a := s.Do(t.Context(), c)
-	c.Grant = a.Pending.Grant
-	if err := s.Record(t.Context(), c, yes); err != nil {
+	c.ApprovalID = a.Pending.ApprovalID
+	if err := s.RecordReply(t.Context(), c, approve); err != nil {
 		t.Fatal(err)
 	}
 	book.numbers["00000000-0000-4000-8000-000000000001"] = "+447700900123"
@@ -164,12 +164,12 @@ func TestManyPeople(t *testing.T) {
 		s, book, args := ringers(t, plain, c.contacts)
 		call := s.call(t, "start_bulk_outbound_call", args)
 		a := s.Do(t.Context(), call)
-		if (a.Pending.Card.People > 0) != (c.contacts > 10) || !strings.Contains(a.Pending.Card.Text(), fmt.Sprintf("%d people in GB", c.contacts)) {
+		if (a.Pending.Card.StateNumber > 0) != (c.contacts > 10) || !strings.Contains(a.Pending.Card.Text(), fmt.Sprintf("%d people in GB", c.contacts)) {
 			t.Errorf("%d contacts: %s", c.contacts, a.Pending.Card.Text())
 		}
-		call.Grant = a.Pending.Grant
+		call.ApprovalID = a.Pending.ApprovalID
 		got := schemas.Done
-		if err := s.Record(t.Context(), call, policy.Reply{Yes: true, People: c.stated, By: "ada"}); err != nil {
+		if err := s.RecordReply(t.Context(), call, policy.Reply{Approve: true, StatedNumber: c.stated, By: "ada"}); err != nil {
 			got = err.Outcome
 		} else if a := s.Do(t.Context(), call); a.Err != nil {
 			got = a.Err.Outcome
@@ -179,7 +179,7 @@ func TestManyPeople(t *testing.T) {
 		}
 		if c.want == schemas.Declined {
 			// The right number afterwards does not help: the question is gone.
-			if err := s.Record(t.Context(), call, policy.Reply{Yes: true, People: c.contacts}); err == nil {
+			if err := s.RecordReply(t.Context(), call, policy.Reply{Approve: true, StatedNumber: c.contacts}); err == nil {
 				t.Errorf("%+v: answered once more", c)
 			}
 		}
@@ -243,7 +243,7 @@ func TestShadow(t *testing.T) {
 	}
 	s := newStand(t, "desktop")
 	var err error
-	if s.Policy, err = policy.NewBook([]string{"desktop"}, nil, shadow); err != nil {
+	if s.Policy, err = policy.LoadPolicySet([]string{"desktop"}, nil, shadow); err != nil {
 		t.Fatal(err)
 	}
 	s.Ledger = ledgertest.Open(t, ledger.Options{Dir: filepath.Join(dir, "ledger"), Now: s.Now})
@@ -262,7 +262,7 @@ func TestBareShadow(t *testing.T) {
 	if err := os.WriteFile(file, []byte(head+"rules: [{id: none, match: {actions: [create_contact]}, decision: deny, reason: Not today.}]\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	book, err := policy.NewBook([]string{"desktop"}, nil, file)
+	book, err := policy.LoadPolicySet([]string{"desktop"}, nil, file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -284,7 +284,7 @@ func TestReload(t *testing.T) {
 	}
 	write(plain)
 	s := newStand(t, "desktop")
-	book, err := policy.NewBook([]string{file}, nil, "")
+	book, err := policy.LoadPolicySet([]string{file}, nil, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -292,11 +292,11 @@ func TestReload(t *testing.T) {
 	told, done := make(chan error), make(chan struct{})
 	defer close(done)
 	hup := make(chan os.Signal)
-	go book.Watch(done, hup, func(err error) { told <- err })
+	go book.Poll(done, hup, func(err error) { told <- err })
 	ring := s.call(t, "start_outbound_call", ringing)
 	a := s.Do(t.Context(), ring)
-	ring.Grant = a.Pending.Grant
-	if err := s.Record(t.Context(), ring, yes); err != nil {
+	ring.ApprovalID = a.Pending.ApprovalID
+	if err := s.RecordReply(t.Context(), ring, approve); err != nil {
 		t.Fatal(err)
 	}
 	write(plain + "rulez: []\n")
@@ -319,12 +319,12 @@ func TestReload(t *testing.T) {
 	}
 }
 
-// TestOvertakenYes: a yes that was given before the same call ran elsewhere is withdrawn, not kept for later.
-func TestOvertakenYes(t *testing.T) {
+// TestOvertakenApproval: a yes that was given before the same call ran elsewhere is withdrawn, not kept for later.
+func TestOvertakenApproval(t *testing.T) {
 	s, book, _ := ringers(t, "", 0)
 	c := s.call(t, "start_outbound_call", ringing)
-	c.Grant = s.Do(t.Context(), c).Pending.Grant
-	if err := s.Record(t.Context(), c, yes); err != nil {
+	c.ApprovalID = s.Do(t.Context(), c).Pending.ApprovalID
+	if err := s.RecordReply(t.Context(), c, approve); err != nil {
 		t.Fatal(err)
 	}
 	mine := s.Policy
@@ -332,7 +332,7 @@ func TestOvertakenYes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Policy = policy.Fixed(p) // asked under another policy, the question of the first stays open
+	s.Policy = policy.FixedPolicySet(p) // asked under another policy, the question of the first stays open
 	if a := s.agree(t, s.call(t, "start_outbound_call", ringing)); a.Outcome() != schemas.Done {
 		t.Fatalf("%+v", a.Err)
 	}
@@ -340,7 +340,7 @@ func TestOvertakenYes(t *testing.T) {
 	if a := s.Do(t.Context(), c); a.Outcome() != schemas.Recorded || book.rung != 1 {
 		t.Errorf("%s, rung %d", a.Outcome(), book.rung)
 	}
-	if g, err := s.Ledger.Grant(t.Context(), c.Grant); err != nil || g.State != ledger.Revoked {
+	if g, err := s.Ledger.Approval(t.Context(), c.ApprovalID); err != nil || g.State != ledger.Revoked {
 		t.Errorf("the yes is %s, %v", g.State, err)
 	}
 }

@@ -25,71 +25,71 @@ rules:
 
 var unreachable = &schemas.Error{Outcome: schemas.UpstreamUnavailable, Message: "sippet cannot be reached", Next: "try again later"}
 
-// TestYesComesToNothing: what stands in the way when somebody has agreed voids their yes, and whoever asked hears why on every way.
-func TestYesComesToNothing(t *testing.T) {
+// TestApprovalRevokedWhenRunFails: what stands in the way when somebody has agreed voids their yes, and whoever asked hears why on every way.
+func TestApprovalRevokedWhenRunFails(t *testing.T) {
 	for name, c := range map[string]struct {
 		policy, action, args string
-		since                func(t *testing.T, o *office) // between the question and the yes
+		since                func(t *testing.T, o *approvalWorld) // between the question and the yes
 		outcome              schemas.Outcome
 		says                 string
 		runs                 int
-		state                ledger.State // of the yes; revoked where it is not said
+		state                ledger.ApprovalState // of the yes; revoked where it is not said
 	}{
-		"validate refuses": {house, "create_contact", creating, func(_ *testing.T, o *office) {
+		"validate refuses": {house, "create_contact", creating, func(_ *testing.T, o *approvalWorld) {
 			o.up.told(func(s *sippet) {
 				s.invalid = &schemas.Error{Outcome: schemas.ValidationFailed, Message: "the name is taken", Next: "choose another"}
 			})
 		}, schemas.ValidationFailed, "the name is taken", 0, ""},
-		"validate cannot be reached": {house, "create_contact", creating, func(_ *testing.T, o *office) {
+		"validate cannot be reached": {house, "create_contact", creating, func(_ *testing.T, o *approvalWorld) {
 			o.up.told(func(s *sippet) { s.invalid = unreachable })
 		}, schemas.UpstreamUnavailable, "cannot be reached", 0, ""},
-		"another number": {priced, "start_outbound_call", ringAda, func(_ *testing.T, o *office) {
+		"another number": {priced, "start_outbound_call", ringAda, func(_ *testing.T, o *approvalWorld) {
 			o.up.told(func(s *sippet) { s.numbers = map[string]string{anID: "+447700900123"} })
 		}, schemas.Denied, "whom it would ring has changed", 0, ""},
-		"a number that is denied": {priced, "start_outbound_call", ringAda, func(_ *testing.T, o *office) {
+		"a number that is denied": {priced, "start_outbound_call", ringAda, func(_ *testing.T, o *approvalWorld) {
 			o.up.told(func(s *sippet) { s.numbers = map[string]string{anID: "+449098790123"} })
 		}, schemas.Denied, "rule premium-rate", 0, ""},
-		"nobody to ring any more": {priced, "start_outbound_call", ringAda, func(_ *testing.T, o *office) {
+		"nobody to ring any more": {priced, "start_outbound_call", ringAda, func(_ *testing.T, o *approvalWorld) {
 			o.up.told(func(s *sippet) { s.numbers = nil })
 		}, schemas.InvalidArguments, "", 0, ""},
-		"the budget is spent": {priced, "start_outbound_call", ringAda, func(t *testing.T, o *office) {
+		"the budget is spent": {priced, "start_outbound_call", ringAda, func(t *testing.T, o *approvalWorld) {
 			// By another call of theirs, to which their own client said yes.
 			c := call(t, adaCalls, "start_outbound_call", ringing)
-			c.Asks = true
-			c.Grant = o.Do(t.Context(), c).Pending.Grant
-			if err := o.Record(t.Context(), c, yes); err != nil {
+			c.CanAsk = true
+			c.ApprovalID = o.Do(t.Context(), c).Pending.ApprovalID
+			if err := o.RecordReply(t.Context(), c, approve); err != nil {
 				t.Fatal(err)
 			}
 			if a := o.Do(t.Context(), c); a.Outcome() != schemas.Done {
 				t.Fatal(a.Err)
 			}
 		}, schemas.LimitExceeded, "rings", 1, ""},
-		"the rules look at the clock": {daytime, "create_contact", creating, func(_ *testing.T, o *office) {
+		"the rules look at the clock": {daytime, "create_contact", creating, func(_ *testing.T, o *approvalWorld) {
 			o.clock.Add(6 * time.Minute)
 		}, schemas.Denied, "by now it needs the yes of another person", 0, ""},
-		"another policy": {house, "create_contact", creating, func(t *testing.T, o *office) {
+		"another policy": {house, "create_contact", creating, func(t *testing.T, o *approvalWorld) {
 			o.Policy = parsed(t, house+"# since then\n")
 		}, schemas.Denied, "the policy has changed", 0, ""},
-		"nothing leaves": {house, "create_contact", creating, func(_ *testing.T, o *office) {
+		"nothing leaves": {house, "create_contact", creating, func(_ *testing.T, o *approvalWorld) {
 			o.up.told(func(s *sippet) { s.fault = unreachable })
 		}, schemas.UpstreamUnavailable, "cannot be reached", 1, ""},
-		"Sippet refuses": {house, "create_contact", creating, func(_ *testing.T, o *office) {
+		"Sippet refuses": {house, "create_contact", creating, func(_ *testing.T, o *approvalWorld) {
 			o.up.told(func(s *sippet) {
 				s.fault, s.sent = &schemas.Error{Outcome: schemas.UpstreamError, Message: "no more contacts", Next: "tell the person"}, true
 			})
-		}, schemas.UpstreamError, "no more contacts", 1, ledger.Spent},
-		"nobody knows": {house, "create_contact", creating, func(_ *testing.T, o *office) {
+		}, schemas.UpstreamError, "no more contacts", 1, ledger.Used},
+		"nobody knows": {house, "create_contact", creating, func(_ *testing.T, o *approvalWorld) {
 			o.up.told(func(s *sippet) { s.fault, s.sent = lost, true })
-		}, schemas.OutcomeUnknown, "nobody knows whether it ran", 1, ledger.Spent},
-		"whoever asked is out": {house, "create_contact", creating, func(_ *testing.T, o *office) {
-			o.whose = func(context.Context, ledger.Grant) (*policy.Gate, policy.Caller, error) {
+		}, schemas.OutcomeUnknown, "nobody knows whether it ran", 1, ledger.Used},
+		"whoever asked is out": {house, "create_contact", creating, func(_ *testing.T, o *approvalWorld) {
+			o.gateFor = func(context.Context, ledger.ApprovalRequest) (*policy.Gate, policy.Caller, error) {
 				return nil, policy.Caller{}, errors.New("the token has expired")
 			}
 		}, schemas.Denied, "is not let in any more", 0, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			o := newOffice(t, c.policy)
+			o := newApprovalWorld(t, c.policy)
 			ask := call(t, adaCalls, c.action, c.args)
 			id := o.ask(t, ask)
 			waiting := o.awaits(t, id)
@@ -104,14 +104,14 @@ func TestYesComesToNothing(t *testing.T) {
 			if want == "" {
 				want = ledger.Revoked
 			}
-			if q := o.question(t, id); q.State != want || want == ledger.Revoked && q.Outcome != c.outcome || q.By != "bob (inbox)" {
+			if q := o.request(t, id); q.State != want || want == ledger.Revoked && q.Outcome != c.outcome || q.By != "bob (inbox)" {
 				t.Errorf("the yes is %s by %s with outcome %q", q.State, q.By, q.Outcome)
 			}
 			if s := o.status(t, id); brief(s) != brief(w) {
 				t.Errorf("the status says %s, and the call %s", brief(s), brief(w))
 			}
 			r := o.Do(t.Context(), ask)
-			if brief(r) != brief(w) || r.Question.ID != id {
+			if brief(r) != brief(w) || r.Approval.ID != id {
 				t.Errorf("the repeated call hears %s, and the first %s", brief(r), brief(w))
 			}
 			if got := o.up.runs(); len(got) != c.runs {
@@ -119,8 +119,8 @@ func TestYesComesToNothing(t *testing.T) {
 			}
 			// Once it was heard the same is a new call, to which the old yes means nothing.
 			o.up.told(func(s *sippet) { s.invalid, s.fault = nil, nil; s.numbers = map[string]string{anID: "+442079460123"} })
-			o.Told(t.Context(), r)
-			if again := o.Do(t.Context(), ask); again.Pending == nil || !again.Pending.New || again.Pending.Grant == id || len(o.up.runs()) != c.runs {
+			o.MarkReported(t.Context(), r)
+			if again := o.Do(t.Context(), ask); again.Pending == nil || !again.Pending.New || again.Pending.ApprovalID == id || len(o.up.runs()) != c.runs {
 				t.Errorf("after that: %s, %d runs", brief(again), len(o.up.runs()))
 			}
 		})
@@ -132,9 +132,9 @@ func TestPolicyReloaded(t *testing.T) {
 	for _, first := range []string{"the yes", "the change"} {
 		t.Run(first, func(t *testing.T) {
 			file := policyFile(t, house)
-			o := newOffice(t, house)
+			o := newApprovalWorld(t, house)
 			var err error
-			if o.Policy, err = policy.NewBook([]string{file}, nil, ""); err != nil {
+			if o.Policy, err = policy.LoadPolicySet([]string{file}, nil, ""); err != nil {
 				t.Fatal(err)
 			}
 			id := o.ask(t, call(t, adaCalls, "delete_contact", eraseAda))
@@ -155,7 +155,7 @@ func TestPolicyReloaded(t *testing.T) {
 			if a := <-waiting; a.Outcome() != schemas.Denied || !strings.Contains(a.Err.Message, "the policy has changed") || len(o.up.runs()) != 0 {
 				t.Errorf("%s, ran %q", brief(a), o.up.runs())
 			}
-			if q := o.question(t, id); q.State != ledger.Revoked {
+			if q := o.request(t, id); q.State != ledger.Revoked {
 				t.Errorf("the yes is %s", q.State)
 			}
 		})
@@ -164,17 +164,17 @@ func TestPolicyReloaded(t *testing.T) {
 
 // TestConfirmedBeforeItNeedsMore: what the person's own client agreed to is not enough either, once the rules want somebody else.
 func TestConfirmedBeforeItNeedsMore(t *testing.T) {
-	o := newOffice(t, daytime)
+	o := newApprovalWorld(t, daytime)
 	o.open(t)
 	c := call(t, adaCalls, "create_contact", creating)
-	c.Asks = true
+	c.CanAsk = true
 	a := o.Do(t.Context(), c)
 	if a.Pending == nil || a.Pending.Inbox {
 		t.Fatalf("%+v", a)
 	}
-	c.Grant = a.Pending.Grant
+	c.ApprovalID = a.Pending.ApprovalID
 	o.clock.Add(30 * time.Second)
-	if err := o.Record(t.Context(), c, yes); err != nil {
+	if err := o.RecordReply(t.Context(), c, approve); err != nil {
 		t.Fatal(err)
 	}
 	// The clock of the rules, not that of the question, which would be over.
@@ -183,12 +183,12 @@ func TestConfirmedBeforeItNeedsMore(t *testing.T) {
 	if a := o.Do(t.Context(), c); a.Outcome() != schemas.Denied || !strings.Contains(a.Err.Message, "by now it needs") || len(o.up.runs()) != 0 {
 		t.Errorf("%s", brief(a))
 	}
-	if q := o.question(t, c.Grant); q.State != ledger.Revoked {
+	if q := o.request(t, c.ApprovalID); q.State != ledger.Revoked {
 		t.Errorf("the yes is %s", q.State)
 	}
-	c.Grant = ""
+	c.ApprovalID = ""
 	id := o.ask(t, c)
-	if q := o.question(t, id); q.Needs != "approve" {
+	if q := o.request(t, id); q.Needs != "approve" {
 		t.Errorf("asked anew for %s", q.Needs)
 	}
 }
@@ -197,7 +197,7 @@ func TestConfirmedBeforeItNeedsMore(t *testing.T) {
 func TestTokenRevoked(t *testing.T) {
 	for _, when := range []string{"before the yes", "after the yes", "while it is validated"} {
 		t.Run(when, func(t *testing.T) {
-			o := newOffice(t, house)
+			o := newApprovalWorld(t, house)
 			_, token, err := o.Ledger.CreateToken(t.Context(), ledger.Token{Person: "ada", Roles: []string{"agent"}}, "root")
 			if err != nil {
 				t.Fatal(err)
@@ -213,7 +213,7 @@ func TestTokenRevoked(t *testing.T) {
 			waiting := o.awaits(t, id)
 			if when == "before the yes" {
 				revoke()
-				if got := o.desk.Answer(t.Context(), []string{id}, bobSits, agrees); got[0].Err == nil {
+				if got := o.approvals.Answer(t.Context(), []string{id}, bobSits, agrees); got[0].Err == nil {
 					t.Error("the answer was taken")
 				}
 			} else {
@@ -237,14 +237,14 @@ func TestTokenRevoked(t *testing.T) {
 	}
 }
 
-// TestStopAfterTheYes: a stop between yes and run voids the yes for good; only hanging up goes on.
-func TestStopAfterTheYes(t *testing.T) {
+// TestStopAfterApproval: a stop between yes and run voids the yes for good; only hanging up goes on.
+func TestStopAfterApproval(t *testing.T) {
 	for _, when := range []string{"before it is looked at", "while it is validated"} {
 		t.Run(when, func(t *testing.T) {
-			o := newOffice(t, house)
-			admin := policy.Person{Name: "root", Roles: []string{policy.RoleAdmin}, How: "inbox"}
+			o := newApprovalWorld(t, house)
+			admin := policy.Person{Name: "root", Roles: []string{policy.RoleAdmin}, Via: "inbox"}
 			stop := func() {
-				if err := o.desk.Stop(t.Context(), admin, "wrong list"); err != nil {
+				if err := o.approvals.Stop(t.Context(), admin, "wrong list"); err != nil {
 					t.Error(err)
 				}
 			}
@@ -262,7 +262,7 @@ func TestStopAfterTheYes(t *testing.T) {
 				t.Errorf("%s", brief(a))
 			}
 			o.up.told(func(s *sippet) { s.onCheck = nil })
-			if a := o.Do(t.Context(), call(t, adaCalls, "create_contact", creating)); a.Outcome() != schemas.Frozen {
+			if a := o.Do(t.Context(), call(t, adaCalls, "create_contact", creating)); a.Outcome() != schemas.Stopped {
 				t.Errorf("while it is stopped: %s", brief(a))
 			}
 			hang := o.ask(t, call(t, adaCalls, "end_call", `{"input":{"callUuid":"c-1"}}`))
@@ -270,15 +270,15 @@ func TestStopAfterTheYes(t *testing.T) {
 			if a := o.ended(t, hang); a.Outcome() != schemas.Done {
 				t.Errorf("hanging up: %s", brief(a))
 			}
-			if was, err := o.desk.Resume(t.Context(), admin); !was || err != nil {
+			if was, err := o.approvals.Resume(t.Context(), admin); !was || err != nil {
 				t.Errorf("%t, %v", was, err)
 			}
-			o.watch.Kick()
+			o.watch.Poke()
 			shut()
 			if got := o.up.runs(); len(got) != 1 || !strings.Contains(got[0], "end_call") {
 				t.Errorf("it ran: %q", got)
 			}
-			if q := o.question(t, id); q.State != ledger.Revoked {
+			if q := o.request(t, id); q.State != ledger.Revoked {
 				t.Errorf("the yes is %s after the stop", q.State)
 			}
 		})
@@ -287,18 +287,18 @@ func TestStopAfterTheYes(t *testing.T) {
 
 // TestSealedPayloadIsWhatRuns: what was agreed to is what was asked, byte by byte, and nothing runs where it cannot be read.
 func TestSealedPayloadIsWhatRuns(t *testing.T) {
-	o := newOffice(t, house)
+	o := newApprovalWorld(t, house)
 	c := call(t, adaCalls, "create_contact", `{"input":{"fullName":"Zoë <b>Ω</b>","metadata":{"n":9007199254740993,"d":1.10}},"reason":"because"}`)
 	id := o.ask(t, c)
 	o.open(t)
 	o.answers(t, id, adaSits, agrees)
 	o.ended(t, id)
 	body := string(c.Payload.Body)
-	if got := o.up.road(); len(got) != 3 || got[0] != "validate "+body || got[1] != got[0] || got[2] != "run "+body {
+	if got := o.up.lifecycle(); len(got) != 3 || got[0] != "validate "+body || got[1] != got[0] || got[2] != "run "+body {
 		t.Errorf("%q", got)
 	}
 	for name, spoil := range map[string][]byte{"none": nil, "another action's": []byte(`{"action":"delete_contact"}`), "spelt otherwise": []byte(" " + body), "cut": []byte(body[:20])} {
-		o := newOffice(t, house)
+		o := newApprovalWorld(t, house)
 		id := o.ask(t, c)
 		o.over(spoilt{o.Ledger, spoil})
 		o.answers(t, id, adaSits, agrees)
@@ -315,21 +315,21 @@ type spoilt struct {
 	payload []byte
 }
 
-func (s spoilt) Grant(ctx context.Context, id string) (ledger.Grant, error) {
-	g, err := s.Ledger.Grant(ctx, id)
+func (s spoilt) Approval(ctx context.Context, id string) (ledger.ApprovalRequest, error) {
+	g, err := s.Ledger.Approval(ctx, id)
 	g.Payload = s.payload
 	return g, err
 }
 
 // TestErasedWhileItWaits: a question about somebody who is erased meanwhile can be refused, and not agreed to.
 func TestErasedWhileItWaits(t *testing.T) {
-	o := newOffice(t, house)
+	o := newApprovalWorld(t, house)
 	o.open(t)
 	id := o.ask(t, call(t, adaCalls, "archive_contact", `{"identity":"`+anID+`"}`))
 	if known, err := o.Ledger.Erase(t.Context(), "contact:"+anID, "root"); !known || err != nil {
 		t.Fatal(known, err)
 	}
-	if got := o.desk.Answer(t.Context(), []string{id}, bobSits, agrees); got[0].Err == nil || !strings.Contains(got[0].Err.Message, "erased") {
+	if got := o.approvals.Answer(t.Context(), []string{id}, bobSits, agrees); got[0].Err == nil || !strings.Contains(got[0].Err.Message, "erased") {
 		t.Errorf("%+v", got)
 	}
 	if s := o.status(t, id); s.Pending == nil {

@@ -9,32 +9,32 @@ import (
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 )
 
-// Watch tells when a question changed, or what became of one, in whichever
+// Watcher tells when a question changed, or what became of one, in whichever
 // process: it looks at the ledger's version. A process needs one.
-type Watch struct {
+type Watcher struct {
 	Ledger ledger.Ledger
 	Log    *slog.Logger
 
 	mu   sync.Mutex
 	subs map[chan struct{}]string // to the one question that matters to it; empty: all do
-	kick chan struct{}            // nil while nobody is interested
+	poke chan struct{}            // nil while nobody is interested
 }
 
 const (
-	// watchEvery is how often is looked while somebody waits; watchIdle where only the Executor does.
-	watchEvery = 150 * time.Millisecond
-	watchIdle  = time.Second
+	// pollEvery is how often is looked while somebody waits; pollIdle where only the Executor does.
+	pollEvery = 150 * time.Millisecond
+	pollIdle  = time.Second
 )
 
 // Subscribe gives a channel that holds a word after each change, until stop is called.
-func (w *Watch) Subscribe() (changed <-chan struct{}, stop func()) { return w.subscribe("") }
+func (w *Watcher) Subscribe() (changed <-chan struct{}, stop func()) { return w.subscribe("") }
 
 // SubscribeTo is Subscribe for one question: thousands may wait for theirs, and most changes are none of theirs.
-func (w *Watch) SubscribeTo(id string) (changed <-chan struct{}, stop func()) {
+func (w *Watcher) SubscribeTo(id string) (changed <-chan struct{}, stop func()) {
 	return w.subscribe(id)
 }
 
-func (w *Watch) subscribe(id string) (changed <-chan struct{}, stop func()) {
+func (w *Watcher) subscribe(id string) (changed <-chan struct{}, stop func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	c := make(chan struct{}, 1)
@@ -42,47 +42,47 @@ func (w *Watch) subscribe(id string) (changed <-chan struct{}, stop func()) {
 		w.subs = map[chan struct{}]string{}
 	}
 	w.subs[c] = id
-	if w.kick == nil {
-		w.kick = make(chan struct{}, 1)
-		go w.look(w.kick)
+	if w.poke == nil {
+		w.poke = make(chan struct{}, 1)
+		go w.poll(w.poke)
 	} else {
-		w.kicked()
+		w.wake()
 	}
 	return c, func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		delete(w.subs, c)
-		if len(w.subs) == 0 && w.kick != nil {
-			close(w.kick)
-			w.kick = nil
+		if len(w.subs) == 0 && w.poke != nil {
+			close(w.poke)
+			w.poke = nil
 		}
 	}
 }
 
-// Kick looks at once: whoever calls it has changed something.
-func (w *Watch) Kick() {
+// Poke looks at once: whoever calls it has changed something.
+func (w *Watcher) Poke() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.kicked()
+	w.wake()
 }
 
-func (w *Watch) kicked() {
-	if w.kick != nil {
+func (w *Watcher) wake() {
+	if w.poke != nil {
 		select {
-		case w.kick <- struct{}{}:
+		case w.poke <- struct{}{}:
 		default:
 		}
 	}
 }
 
-func (w *Watch) look(kick <-chan struct{}) {
+func (w *Watcher) poll(kick <-chan struct{}) {
 	last, failed := int64(-1), false
 	for {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-		now, err := w.Ledger.Version(ctx)
+		now, err := w.Ledger.ApprovalsVersion(ctx)
 		var ids []string
 		if err == nil && now != last && last >= 0 {
-			ids, err = w.Ledger.Changed(ctx, last)
+			ids, err = w.Ledger.ApprovalsChanged(ctx, last)
 		}
 		cancel()
 		if err != nil && !failed {
@@ -90,13 +90,13 @@ func (w *Watch) look(kick <-chan struct{}) {
 		}
 		failed = err != nil
 		if err == nil && now != last {
-			w.tell(ids, last < 0)
+			w.notify(ids, last < 0)
 			last = now
 		}
 		w.mu.Lock()
-		every := watchEvery
+		every := pollEvery
 		if len(w.subs) <= 1 {
-			every = watchIdle
+			every = pollIdle
 		}
 		w.mu.Unlock()
 		t := time.NewTimer(every)
@@ -111,8 +111,8 @@ func (w *Watch) look(kick <-chan struct{}) {
 	}
 }
 
-// tell gives a word to those who wait for one of the questions, or for all; to everybody where nobody knows what changed.
-func (w *Watch) tell(ids []string, unknown bool) {
+// notify gives a word to those who wait for one of the questions, or for all; to everybody where nobody knows what changed.
+func (w *Watcher) notify(ids []string, unknown bool) {
 	changed := make(map[string]bool, len(ids))
 	for _, id := range ids {
 		changed[id] = true

@@ -109,7 +109,7 @@ func detail(raw []byte) (schemas.Detail, bool) {
 	}
 	vars, _ := e["vars"].(map[string]any)
 	d := schemas.Detail{Type: kind(e)}
-	d.Path = place(d.Type, e, vars)
+	d.Path = locate(d.Type, e, vars)
 	for _, name := range []string{"message", "shortMessage"} {
 		if s, _ := e[name].(string); s != "" && d.Message == "" {
 			d.Message = fill(lastParagraph(s), vars)

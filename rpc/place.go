@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// places are the kinds of errors that are about one part of the payload, and come without a path.
-var places = map[string]string{
+// locations are the kinds of errors that are about one part of the payload, and come without a path.
+var locations = map[string]string{
 	"action_not_found":               "action",
 	"unknown_field":                  "fields",
 	"duplicate_field":                "fields",
@@ -29,13 +29,13 @@ var places = map[string]string{
 var parts = map[string]bool{"action": true, "identity": true, "input": true, "fields": true,
 	"filter": true, "sort": true, "page": true}
 
-// place gives the path of an entry in the tool's arguments. Validate puts the
+// locate gives the path of an entry in the tool's arguments. Validate puts the
 // attribute in path, run puts it in fields and vars and leaves path
 // empty or with an index (field languages, path [1]): all give input.languages[1].
 //
 // A path is shown as ours, so it is made of names and indexes only.
-func place(kind string, e, vars map[string]any) string {
-	if p, ok := places[kind]; ok {
+func locate(kind string, e, vars map[string]any) string {
+	if p, ok := locations[kind]; ok {
 		return p
 	}
 	if kind == "missing_required_parameter" {

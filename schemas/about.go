@@ -8,12 +8,12 @@ import (
 // onCard names the fields by which a person knows a record again.
 func (r *Resource) onCard(names ...string) *Resource { r.Known = names; return r }
 
-// About is the read that shows which record a call is about, for a person who
+// AboutRead is the read that shows which record a call is about, for a person who
 // is asked: of the one record that its identity, its call or its contact names,
 // the fields by which a person knows it, and those that an update sets. nil
 // where the call names no record that a list can show: for reads, for what
 // creates a record, and for what rings somebody, whose destinations are shown.
-func (p *Payload) About() *Payload {
+func (p *Payload) AboutRead() *Payload {
 	list, field, value := p.named()
 	if value == "" {
 		return nil

@@ -26,7 +26,7 @@ func TestAbout(t *testing.T) {
 			t.Fatalf("%s: %v", action, fault)
 		}
 		got := ""
-		if about := p.About(); about != nil {
+		if about := p.AboutRead(); about != nil {
 			got = string(about.Body)
 		}
 		if got != want {

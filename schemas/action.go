@@ -72,8 +72,8 @@ type Action struct {
 	FilterExample string
 	// LiveCall marks actions on a call that is going on: they get 10 seconds, not 30.
 	LiveCall bool
-	// Repeatable is true where running the same payload twice leaves what once leaves.
-	Repeatable bool
+	// Idempotent is true where running the same payload twice leaves what once leaves.
+	Idempotent bool
 	// Overwrites is true where a write replaces what this API does not keep.
 	Overwrites bool
 	// Creates is true where the call makes a new record of Resource, so that the answer's id is a new one.

@@ -15,7 +15,7 @@ var callActions = []*Action{
 		Description: "Add a record of a call that another phone system handles. No phone rings: to ring somebody use start_outbound_call. No tool changes or removes it, so check list_calls first.",
 	},
 	{
-		Name: "flag_call_for_review", Title: "Flag a call for review", Class: Write, Toolsets: []Toolset{Calls}, Repeatable: true,
+		Name: "flag_call_for_review", Title: "Flag a call for review", Class: Write, Toolsets: []Toolset{Calls}, Idempotent: true,
 		Keys: "identity, fields?", Resource: callResource,
 		Ask: "Flag call {identity} for review.", Effect: "Reviewers see the call in their list; clear_call_review_flag takes it back.",
 		Replaces:    []string{"flaggedAt", "flaggedByUserId"},
@@ -23,7 +23,7 @@ var callActions = []*Action{
 		Description: "Flag a call for a person to review, say after a complaint; only colleagues see it. Takes the call's id, not callUuid. Undo with clear_call_review_flag; to correct its label use override_call_classification.",
 	},
 	{
-		Name: "clear_call_review_flag", Title: "Clear a call's review flag", Class: Write, Toolsets: []Toolset{Calls}, Repeatable: true, Overwrites: true,
+		Name: "clear_call_review_flag", Title: "Clear a call's review flag", Class: Write, Toolsets: []Toolset{Calls}, Idempotent: true, Overwrites: true,
 		Keys: "identity, fields?", Resource: callResource,
 		Ask: "Clear the review flag of call {identity}.", Effect: "The call leaves the reviewers' list.",
 		Replaces:    []string{"flaggedAt", "flaggedByUserId"},
@@ -54,7 +54,7 @@ var callActions = []*Action{
 		Description: "Take this account's operator out of a live call that goes on; a caller may be left alone. A person is asked first. To hang up for all use end_call; to hand over, resume_ai_call or transfer_call_to_queue.",
 	},
 	{
-		Name: "end_call", Title: "End a call", Class: Destructive, Toolsets: []Toolset{Calls, Queue, OutboundCalls}, LiveCall: true, Repeatable: true,
+		Name: "end_call", Title: "End a call", Class: Destructive, Toolsets: []Toolset{Calls, Queue, OutboundCalls}, LiveCall: true, Idempotent: true,
 		Keys: "input", Input: callUUIDInput{}, Shows: "list_calls",
 		Ask: "Hang up the live call {input.callUuid}.", Effect: "Everybody on the line is cut off; the call cannot be taken up again.",
 		Description: "Hang up a live call for everybody; it cannot be taken up again. A person is asked first. To step out alone use leave_call; to pass the caller on, transfer_call_to_queue.",
@@ -78,7 +78,7 @@ var callActions = []*Action{
 		Description:   "List labels, summaries and next actions of calls: the quick way to read many. Gives ids for override_call_classification. Full words: list_call_transcripts; emails: list_email_classifications. No pages: filter by callId or insertedAt; unfiltered, the last 24 hours.",
 	},
 	{
-		Name: "override_call_classification", Title: "Correct a call's label", Class: Write, Toolsets: []Toolset{Calls}, Repeatable: true,
+		Name: "override_call_classification", Title: "Correct a call's label", Class: Write, Toolsets: []Toolset{Calls}, Idempotent: true,
 		Keys: "identity, input, fields?", Input: overrideCallClassificationInput{}, Resource: callClassificationResource,
 		Ask: "Set the label of classification {identity} to {input.label}.", Effect: "Reports count the call under the new label; the AI's own label is kept beside it.",
 		Replaces:    []string{"effectiveLabel", "effectiveSource", "overriddenAt", "overriddenByUserId"},
@@ -86,7 +86,7 @@ var callActions = []*Action{
 		Description: "Correct a call's wrong label, as reports count it. Takes the classification's id, not the call's. The AI's label is kept; clear_call_classification_override goes back to it.",
 	},
 	{
-		Name: "clear_call_classification_override", Title: "Drop a corrected label", Class: Write, Toolsets: []Toolset{Calls}, Repeatable: true, Overwrites: true,
+		Name: "clear_call_classification_override", Title: "Drop a corrected label", Class: Write, Toolsets: []Toolset{Calls}, Idempotent: true, Overwrites: true,
 		Keys: "identity, fields?", Resource: callClassificationResource,
 		Ask: "Go back to the AI's own label for classification {identity}.", Effect: "The label that a person set is dropped.",
 		Replaces:    []string{"effectiveLabel", "effectiveSource", "overriddenAt", "overriddenByUserId"},

@@ -15,20 +15,20 @@ var contactActions = []*Action{
 		Description: "Add a person to the contacts. Doubles are not merged: look in list_contacts first, and use update_contact if they are there. Set *VerifiedAt only where somebody verified.",
 	},
 	{
-		Name: "update_contact", Title: "Update a contact", Class: Write, Toolsets: []Toolset{Contacts}, Repeatable: true, Overwrites: true,
+		Name: "update_contact", Title: "Update a contact", Class: Write, Toolsets: []Toolset{Contacts}, Idempotent: true, Overwrites: true,
 		Keys: "identity, input, fields?", Input: updateContactInput{}, Resource: contactResource,
 		Ask: "Change the contact {identity}.", Effect: "A changed number, email, birthday or verification decides whom later calls reach and how callers prove who they are.",
 		Undo:        &Undo{Set: "update_contact"},
 		Description: "Change fields of a contact; the rest stays, old values are lost. Phone, email, birthday and *VerifiedAt decide whom calls reach and who callers are: never set them on a caller's word alone. To retire one: archive_contact.",
 	},
 	{
-		Name: "archive_contact", Title: "Archive a contact", Class: Destructive, Toolsets: []Toolset{Contacts}, Repeatable: true,
+		Name: "archive_contact", Title: "Archive a contact", Class: Destructive, Toolsets: []Toolset{Contacts}, Idempotent: true,
 		Keys: "identity, fields?", Resource: contactResource,
 		Ask: "Archive the contact {identity}.", Effect: "The contact's data is kept, but this API cannot take it out of the archive.",
 		Description: "Retire a contact no longer wanted: data stays, but no tool takes it back, so a person is asked first. To erase personal data use delete_contact; to correct it, update_contact.",
 	},
 	{
-		Name: "delete_contact", Title: "Erase a contact", Class: Destructive, Toolsets: []Toolset{Contacts}, Repeatable: true,
+		Name: "delete_contact", Title: "Erase a contact", Class: Destructive, Toolsets: []Toolset{Contacts}, Idempotent: true,
 		Keys: "input, fields", Input: deleteContactInput{}, Resource: contactResource,
 		Ask: "Erase the contact {input.contactId} for good.", Effect: "Name, number, email and all other personal data of the contact are gone; nobody can bring them back.",
 		Erases:      true,

@@ -13,7 +13,7 @@ var operatorActions = []*Action{
 		Description:   "List human operators and whether each is available, say before transfer_call_to_queue. Gives sipUserId for set_operator_status. AI agents: list_ai_agents.",
 	},
 	{
-		Name: "set_operator_status", Title: "Set an operator's status", Class: Write, Toolsets: []Toolset{Operators}, Repeatable: true,
+		Name: "set_operator_status", Title: "Set an operator's status", Class: Write, Toolsets: []Toolset{Operators}, Idempotent: true,
 		Keys: "input, fields?", Input: setOperatorStatusInput{}, Resource: operatorStatusResource,
 		Ask: "Set operator {input.sipUserId} to {input.status}.", Effect: "Decides whether waiting callers are put through to them.",
 		RecordKey: "sipUserId", Replaces: []string{"status", "source"}, Undo: &Undo{Set: "set_operator_status"},

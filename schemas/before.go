@@ -7,11 +7,11 @@ import (
 	"strings"
 )
 
-// Before is the read that shows what the call is about to replace: a list over
+// BeforeRead is the read that shows what the call is about to replace: a list over
 // the same resource, of the one record, with its id and the fields that the
 // call sets. nil where the call replaces nothing that can be read: for all but
 // writes, for creations, and for an update that changes nothing.
-func (p *Payload) Before() *Payload {
+func (p *Payload) BeforeRead() *Payload {
 	field, key := p.record()
 	if key == "" {
 		return nil

@@ -30,7 +30,7 @@ func TestBefore(t *testing.T) {
 				t.Fatal(e)
 			}
 			got := ""
-			if b := p.Before(); b != nil {
+			if b := p.BeforeRead(); b != nil {
 				got = string(b.Body)
 			}
 			if diff := cmp.Diff(c.want, got); diff != "" {
@@ -47,7 +47,7 @@ func TestOnlyUpdatesHaveABefore(t *testing.T) {
 		if e != nil {
 			t.Fatal(e)
 		}
-		if b := p.Before(); b != nil && (a.Class != Write || a.Creates || b.Action.Class != Read || b.Action.Resource != a.Resource) {
+		if b := p.BeforeRead(); b != nil && (a.Class != Write || a.Creates || b.Action.Class != Read || b.Action.Resource != a.Resource) {
 			t.Errorf("%s: %s", a.Name, b.Body)
 		}
 		if !a.replaces() && p.Replaced([]byte(`[{"id":"`+someID+`"}]`)) != nil {

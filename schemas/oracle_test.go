@@ -269,7 +269,7 @@ func FuzzCheck(f *testing.F) {
 		if s := p.Subjects(); !slices.IsSorted(s) || len(slices.Compact(s)) != len(s) {
 			t.Fatalf("%s concerns %q", p.Body, s)
 		}
-		if b := p.Before(); (b != nil) != (a.replaces() && len(p.sets()) > 0) { // and it did not panic
+		if b := p.BeforeRead(); (b != nil) != (a.replaces() && len(p.sets()) > 0) { // and it did not panic
 			t.Fatalf("nothing is read before %s", p.Body)
 		}
 		// What was encoded once is what it decodes to.

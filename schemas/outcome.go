@@ -23,7 +23,7 @@ const (
 	// LimitExceeded: a budget is spent; nothing ran.
 	LimitExceeded Outcome = "limit_exceeded"
 	// Frozen: a person stopped the server; nothing ran.
-	Frozen Outcome = "frozen"
+	Stopped Outcome = "frozen"
 	// UpstreamError: Sippet refused the call.
 	UpstreamError Outcome = "upstream_error"
 	// UpstreamUnavailable: Sippet could not be reached; nothing ran.
@@ -36,7 +36,7 @@ const (
 
 // Outcomes lists the closed set, in the order of the constants.
 var Outcomes = []Outcome{Done, Recorded, InvalidArguments, ValidationFailed, ApprovalPending, Declined,
-	Denied, LimitExceeded, Frozen, UpstreamError, UpstreamUnavailable, Unavailable, OutcomeUnknown}
+	Denied, LimitExceeded, Stopped, UpstreamError, UpstreamUnavailable, Unavailable, OutcomeUnknown}
 
 // Ran reports whether the action is known to have run.
 func (o Outcome) Ran() bool { return o == Done || o == Recorded }

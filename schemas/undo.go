@@ -74,7 +74,7 @@ func (a *Action) reverse(payload, replaced json.RawMessage) (name string, raw js
 	}
 	raw = encode(args)
 	if _, err := back.Check(raw, Limits{}); err != nil {
-		return "", nil, refused(err)
+		return "", nil, rejected(err)
 	}
 	return name, raw, ""
 }
@@ -178,8 +178,8 @@ func (a *Action) putBack(p *Payload, back *Action, from map[string]string, old m
 	return args, ""
 }
 
-// refused says which old values the checker does not take, and not what they are.
-func refused(err error) string {
+// rejected says which old values the checker does not take, and not what they are.
+func rejected(err error) string {
 	var e *Error
 	if !errors.As(err, &e) || len(e.Details) == 0 {
 		return "the old values cannot be sent"

@@ -107,8 +107,8 @@ func TestWhatCannotBeReadCannotBeReversed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := `"fields":["id","direction","fromNumber","toNumber","callUuid"]`; !strings.Contains(string(p.Before().Body), want) {
-		t.Errorf("before: %s", p.Before().Body)
+	if want := `"fields":["id","direction","fromNumber","toNumber","callUuid"]`; !strings.Contains(string(p.BeforeRead().Body), want) {
+		t.Errorf("before: %s", p.BeforeRead().Body)
 	}
 	_, _, err = Reverse(a.Name, p.Body, []byte(`{"direction":"inbound","fromNumber":"1","toNumber":"2","callUuid":"x"}`))
 	if err == nil || !strings.Contains(err.Error(), "the old value of outboundTrunkSource cannot be read") {
@@ -244,7 +244,7 @@ func TestAReversalGivesTheOldValues(t *testing.T) {
 func reversed(t *rapid.T, a *Action) bool {
 	rec := drawRecord(t, a)
 	p := drawWrite(t, a, rec)
-	before := p.Before()
+	before := p.BeforeRead()
 	if before == nil {
 		if in, _ := p.Args["input"].(map[string]any); len(in) > 0 || a.Replaces != nil {
 			t.Fatalf("nothing is read before %s", p.Body)

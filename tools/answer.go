@@ -15,20 +15,20 @@ import (
 )
 
 // done shows what Sippet answered.
-func (r *Runner) done(ctx context.Context, q Request, p *schemas.Payload, a policy.Answer, notes []string) Result {
-	w := r.render(len(a.Data))
+func (r *Runner) done(ctx context.Context, q Request, p *schemas.Payload, a policy.Result, notes []string) Result {
+	w := r.newRenderer(len(a.Data))
 	q.met, q.paid = a.Verdict.Decision, len(a.Verdict.Debits) > 0
 	w.hidden = r.Gate.Hidden(q.Caller, p.Action)
 	w.put(`{"outcome":"` + string(a.Outcome()) + `"`)
-	if a.Prior != nil {
+	if a.Previous != nil {
 		notes = append(notes, r.recorded(w, q, a))
 	}
-	if a.Question.ID != "" {
-		w.own("approvedBy", policy.NameOf(a.Question.By))
-		w.own("ranAt", a.Ended.UTC().Format(time.RFC3339))
+	if a.Approval.ID != "" {
+		w.own("approvedBy", policy.PersonName(a.Approval.By))
+		w.own("ranAt", a.Settled.UTC().Format(time.RFC3339))
 	}
 	if p.Action.Class == schemas.Credential {
-		notes = append(notes, handedOver(a.HandedOver))
+		notes = append(notes, handedOver(a.HandoverUntil))
 	}
 	if p.Action.List() {
 		notes = r.list(ctx, q, p, a.Data, w, notes)
@@ -48,11 +48,11 @@ func (r *Runner) done(ctx context.Context, q Request, p *schemas.Payload, a poli
 }
 
 // recorded says which earlier run the answer is from, and gives the note on how to run it once more.
-func (r *Runner) recorded(w *render, q Request, a policy.Answer) string {
-	w.own("intent", a.Prior.ID)
-	w.own("ranAt", a.Prior.Settled.UTC().Format(time.RFC3339))
+func (r *Runner) recorded(w *renderer, q Request, a policy.Result) string {
+	w.own("intent", a.Previous.ID)
+	w.own("ranAt", a.Previous.Settled.UTC().Format(time.RFC3339))
 	note := "the same call ran a moment ago, so it was not run again: this is what came of it"
-	if a.Prior.Result == nil {
+	if a.Previous.Result == nil {
 		note = "the same call ran a moment ago, so it was not run again; its answer was not kept"
 	}
 	note += ". If the person really wants it twice"
@@ -68,7 +68,7 @@ func asList(v any) []any { l, _ := v.([]any); return l }
 var textBounds = []int{0, 8000, 2000, 400, 80}
 
 // fit writes a record so that both outputs grow by at most room bytes; false where it cannot.
-func fit(w *render, v []byte, res *schemas.Resource, base string, room int) bool {
+func fit(w *renderer, v []byte, res *schemas.Resource, base string, room int) bool {
 	m := w.mark()
 	bounds := textBounds
 	if len(v) > 20*room {
@@ -91,7 +91,7 @@ func cutNote(n int) string {
 }
 
 // single shows one record, or the map of a generic action.
-func (r *Runner) single(p *schemas.Payload, data []byte, w *render, notes []string) []string {
+func (r *Runner) single(p *schemas.Payload, data []byte, w *renderer, notes []string) []string {
 	w.put(`,"result":`)
 	if !fit(w, data, p.Action.Resource, "result", r.bytes()) {
 		w.put("null")
@@ -176,7 +176,7 @@ func cursor(v []byte) string {
 }
 
 // list shows a list in the one shape: results, hasMore, next, asOf, and what was left out.
-func (r *Runner) list(ctx context.Context, q Request, p *schemas.Payload, data []byte, w *render, notes []string) []string {
+func (r *Runner) list(ctx context.Context, q Request, p *schemas.Payload, data []byte, w *renderer, notes []string) []string {
 	e := open(data, r.rows()+1)
 	begin, sent := w.mark(), e.total
 	shown := r.rowsThatFit(p, e, w)
@@ -245,7 +245,7 @@ func (r *Runner) list(ctx context.Context, q Request, p *schemas.Payload, data [
 }
 
 // rowsThatFit writes rows up to both bounds and gives how many.
-func (r *Runner) rowsThatFit(p *schemas.Payload, e envelope, w *render) int {
+func (r *Runner) rowsThatFit(p *schemas.Payload, e envelope, w *renderer) int {
 	w.put(`,"results":[`)
 	begin, shown := len(w.fenced), 0
 	for _, row := range e.rows {

@@ -67,8 +67,8 @@ func TestNoCommandToGive(t *testing.T) {
 	noRun(t, w)
 }
 
-// TestRefusedQuestionMakesRoom: what could not be asked holds no place among the questions that wait.
-func TestRefusedQuestionMakesRoom(t *testing.T) {
+// TestDeclinedRequestMakesRoom: what could not be asked holds no place among the questions that wait.
+func TestDeclinedRequestMakesRoom(t *testing.T) {
 	w := newWorld(t, setup{})
 	p := overHTTP(t, w.listen(t, tools.Caller{Caller: policy.Caller{Principal: "robot"}}), true)
 	for i := range 40 {

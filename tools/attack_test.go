@@ -69,9 +69,9 @@ func (s *siege) waits(t *testing.T, name, tool, args string) string {
 	return id
 }
 
-func (s *siege) state(t *testing.T, id string) ledger.State {
+func (s *siege) state(t *testing.T, id string) ledger.ApprovalState {
 	t.Helper()
-	q, err := s.gate.Ledger.Grant(t.Context(), id)
+	q, err := s.gate.Ledger.Approval(t.Context(), id)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,12 +131,12 @@ func TestNobodyElseAnswersTheInbox(t *testing.T) {
 					if r.outcome(t) != c.outcome || !strings.Contains(r.text(t, "message"), c.says) {
 						t.Errorf("%s, %s: %s", tool, reply, r.Frame)
 					}
-					if got := s.state(t, id); got != ledger.Waiting || runs(s.up.Requests()) != n {
+					if got := s.state(t, id); got != ledger.Pending || runs(s.up.Requests()) != n {
 						t.Fatalf("%s: after %s the question is %s, %d runs", tool, reply, got, runs(s.up.Requests()))
 					}
 				}
 				// It is still there for whoever may answer it, once.
-				if got := s.desk.Answer(t.Context(), []string{id}, approver, policy.Reply{Yes: true}); got[0].Err != nil {
+				if got := s.approvals.Answer(t.Context(), []string{id}, approver, policy.Reply{Approve: true}); got[0].Err != nil {
 					t.Fatal(got[0].Err)
 				}
 				s.settled(t, id)
@@ -167,7 +167,7 @@ func TestLegacyClientBringsAState(t *testing.T) {
 	s := besiege(t, false, false)
 	for _, capabilities := range []string{forms, noForms} {
 		id := s.waits(t, "ada", erase, deleting)
-		if r := s.by("ada", capabilities).retry(erase, deleting, id, accepts); r.outcome(t) == "done" || s.state(t, id) != ledger.Waiting {
+		if r := s.by("ada", capabilities).retry(erase, deleting, id, accepts); r.outcome(t) == "done" || s.state(t, id) != ledger.Pending {
 			t.Errorf("%s", r.Frame)
 		}
 	}
@@ -180,7 +180,7 @@ func TestAgreedButNotYetRun(t *testing.T) {
 	for _, tool := range []string{erase, ring} {
 		args := map[string]string{erase: deleting, ring: ringing}[tool]
 		id := s.waits(t, "ada", tool, args)
-		if got := s.desk.Answer(t.Context(), []string{id}, approver, policy.Reply{Yes: true}); got[0].Err != nil {
+		if got := s.approvals.Answer(t.Context(), []string{id}, approver, policy.Reply{Approve: true}); got[0].Err != nil {
 			t.Fatal(got[0].Err)
 		}
 		for _, name := range []string{"ada", "eve", "ada's other"} {
@@ -192,10 +192,10 @@ func TestAgreedButNotYetRun(t *testing.T) {
 			}
 		}
 		noRun(t, s.world)
-		if got := s.state(t, id); got != ledger.Granted {
+		if got := s.state(t, id); got != ledger.Approved {
 			t.Errorf("the yes to %s is %s", tool, got)
 		}
-		s.clock.Add(policy.RunWithin)
+		s.clock.Add(policy.ApprovalValidFor)
 		if r := s.by("ada", forms).retry(tool, args, id, accepts); r.outcome(t) != "denied" {
 			t.Errorf("%s, when it is void: %s", tool, r.Frame)
 		}
@@ -207,7 +207,7 @@ func TestAgreedButNotYetRun(t *testing.T) {
 func TestRefusedAndOver(t *testing.T) {
 	s := besiege(t, true, false)
 	refused := s.waits(t, "ada", erase, deleting)
-	if got := s.desk.Answer(t.Context(), []string{refused}, approver, policy.Reply{Note: "she is a customer"}); got[0].Err != nil {
+	if got := s.approvals.Answer(t.Context(), []string{refused}, approver, policy.Reply{Note: "she is a customer"}); got[0].Err != nil {
 		t.Fatal(got[0].Err)
 	}
 	over := s.waits(t, "ada", ring, ringing)
@@ -216,7 +216,7 @@ func TestRefusedAndOver(t *testing.T) {
 		if r := s.by("ada", forms).retry(args[0], args[1], id, accepts); r.outcome(t) != "denied" {
 			t.Errorf("%s", r.Frame)
 		}
-		if got := s.desk.Answer(t.Context(), []string{id}, approver, policy.Reply{Yes: true}); got[0].Err == nil {
+		if got := s.approvals.Answer(t.Context(), []string{id}, approver, policy.Reply{Approve: true}); got[0].Err == nil {
 			t.Errorf("a late yes to %s was taken", args[0])
 		}
 	}
@@ -279,7 +279,7 @@ func TestStatusIsTheCallersOwn(t *testing.T) {
 			t.Errorf("%.200s: %.600s", args, r.Frame)
 		}
 	}
-	if got := s.state(t, id); got != ledger.Waiting {
+	if got := s.state(t, id); got != ledger.Pending {
 		t.Errorf("looking made the question %s", got)
 	}
 	noRun(t, s.world)
@@ -291,7 +291,7 @@ func TestCredentialOverMCP(t *testing.T) {
 	s.up.On("run", "issue_operator_access_token", rpctest.OK(`{"token":"op_0123456789"}`))
 	const tool = "issue_operator_access_token"
 	id := s.waits(t, "ada", tool, samples[tool])
-	if got := s.desk.Answer(t.Context(), []string{id}, approver, policy.Reply{Yes: true}); got[0].Err != nil {
+	if got := s.approvals.Answer(t.Context(), []string{id}, approver, policy.Reply{Approve: true}); got[0].Err != nil {
 		t.Fatal(got[0].Err)
 	}
 	for _, r := range []*reply{s.settled(t, id), s.by("ada", noForms).once("approval_status", `{"id":"`+id+`"}`, "")} {
@@ -300,7 +300,7 @@ func TestCredentialOverMCP(t *testing.T) {
 			t.Errorf("%s", r.Frame)
 		}
 	}
-	if raw, err := s.desk.Take(t.Context(), id, approver); err != nil || string(raw) != `{"token":"op_0123456789"}` {
+	if raw, err := s.approvals.TakeHandover(t.Context(), id, approver); err != nil || string(raw) != `{"token":"op_0123456789"}` {
 		t.Errorf("%s, %v", raw, err)
 	}
 	if r := s.by("ada", noForms).once("approval_status", `{"id":"`+id+`"}`, ""); !strings.Contains(string(r.Frame), "whoever approved it has taken it") {
@@ -333,7 +333,7 @@ func TestReadThatWaits(t *testing.T) {
 	if len(all) != 1 {
 		t.Errorf("%d questions", len(all))
 	}
-	s.desk.Answer(t.Context(), []string{all[0].ID}, approver, policy.Reply{Yes: true})
+	s.approvals.Answer(t.Context(), []string{all[0].ID}, approver, policy.Reply{Approve: true})
 	done := 0
 	for range n {
 		switch r := <-frames; r.outcome(t) {

@@ -35,7 +35,7 @@ func BenchmarkCall(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	r := &tools.Runner{Gate: &policy.Gate{Policy: policy.Fixed(pol), Upstream: still{json.RawMessage(data)}, Ledger: ledgertest.Open(b),
+	r := &tools.Runner{Gate: &policy.Gate{Policy: policy.FixedPolicySet(pol), Upstream: still{json.RawMessage(data)}, Ledger: ledgertest.Open(b),
 		Wait: time.Minute, Now: time.Now, Log: slog.New(slog.DiscardHandler)}}
 	q := tools.Request{Caller: policy.Caller{Principal: "ada"}, Action: "list_contacts",
 		Args: []byte(`{"fields":["id","fullName","email","phoneE164","defaultLanguage","deletedAt","erasedAt"],"page":{"limit":25}}`)}

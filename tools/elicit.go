@@ -53,11 +53,11 @@ func takesForms(c *mcp.ClientCapabilities) bool {
 	return c != nil && c.Elicitation != nil && (c.Elicitation.Form != nil || c.Elicitation.URL == nil)
 }
 
-func question(card policy.Card) mcp.ElicitationParams {
+func elicitation(card policy.Card) mcp.ElicitationParams {
 	q := mcp.ElicitationParams{Mode: mcp.ElicitationModeForm, Message: card.Text()}
 	required := []string{approvalKey}
 	properties := map[string]any{approvalKey: map[string]any{"type": "boolean", "title": "Yes, do this", "default": false}}
-	if card.People > 0 {
+	if card.StateNumber > 0 {
 		required = append(required, peopleKey)
 		properties[peopleKey] = map[string]any{"type": "integer", "title": "How many people will be rung?", "description": "Type the number that the question states"}
 	}
@@ -72,15 +72,15 @@ func replyOf(r *mcp.ElicitationResult) policy.Reply {
 		return reply
 	}
 	m, _ := r.Content.(map[string]any)
-	reply.Yes, _ = m[approvalKey].(bool)
+	reply.Approve, _ = m[approvalKey].(bool)
 	switch n := m[peopleKey].(type) {
 	case float64:
 		if n == math.Trunc(n) {
-			reply.People = int(n)
+			reply.StatedNumber = int(n)
 		}
 	case json.Number:
 		v, _ := n.Int64()
-		reply.People = int(v)
+		reply.StatedNumber = int(v)
 	}
 	return reply
 }
@@ -93,16 +93,16 @@ const (
 
 // ask puts a pending question to the client's person and gives the call's
 // result. In the modern era that is the question itself: the client calls again.
-func (c *call) ask(ctx context.Context, pending *policy.Pending) *mcp.CallToolResult {
+func (c *call) ask(ctx context.Context, pending *policy.PendingApproval) *mcp.CallToolResult {
 	switch {
 	case pending.Inbox:
 		return c.await(ctx, pending)
 	case !c.caller.Interactive:
-		return c.unasked(ctx, pending.Grant, nobodySits)
+		return c.unasked(ctx, pending.ApprovalID, nobodySits)
 	case !canElicit(ctx):
-		return c.unasked(ctx, pending.Grant, cannotAsk)
+		return c.unasked(ctx, pending.ApprovalID, cannotAsk)
 	case server.IsModernRequest(ctx):
-		return server.NewInputRequestBuilder(pending.Grant).Elicit(approvalKey, question(pending.Card)).ToolResult()
+		return server.NewInputRequestBuilder(pending.ApprovalID).Elicit(approvalKey, elicitation(pending.Card)).ToolResult()
 	}
 	wait, cancel := context.WithDeadline(ctx, pending.Card.Expires)
 	defer cancel()
@@ -110,19 +110,19 @@ func (c *call) ask(ctx context.Context, pending *policy.Pending) *mcp.CallToolRe
 	defer stop()
 	done := c.progress(wait)
 	reply, err := server.ServerFromContext(ctx).RequestElicitation(wait, mcp.ElicitationRequest{
-		Request: mcp.Request{Method: string(mcp.MethodElicitationCreate)}, Params: question(pending.Card)})
+		Request: mcp.Request{Method: string(mcp.MethodElicitationCreate)}, Params: elicitation(pending.Card)})
 	done()
 	switch {
 	case err == nil:
-		return c.show(c.runner.Answer(ctx, c.q, pending.Grant, replyOf(reply)))
+		return c.show(c.runner.Answer(ctx, c.q, pending.ApprovalID, replyOf(reply)))
 	case errors.Is(err, context.DeadlineExceeded):
-		return c.unasked(ctx, pending.Grant, "a person must agree first and nobody answered in time")
+		return c.unasked(ctx, pending.ApprovalID, "a person must agree first and nobody answered in time")
 	}
-	return c.unasked(ctx, pending.Grant, "a person must agree first and the client did not ask")
+	return c.unasked(ctx, pending.ApprovalID, "a person must agree first and the client did not ask")
 }
 
 // await waits a while for what people answer in the inbox.
-func (c *call) await(ctx context.Context, pending *policy.Pending) *mcp.CallToolResult {
+func (c *call) await(ctx context.Context, pending *policy.PendingApproval) *mcp.CallToolResult {
 	wait, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(c.asking, cancel)()
@@ -132,18 +132,18 @@ func (c *call) await(ctx context.Context, pending *policy.Pending) *mcp.CallTool
 
 // answer takes up a modern client's second call, which brings the reply.
 func (c *call) answer(ctx context.Context) *mcp.CallToolResult {
-	grant := c.mcp.Params.RequestState
+	id := c.mcp.Params.RequestState
 	switch {
 	case !c.caller.Interactive:
-		return c.unasked(ctx, grant, nobodySits)
+		return c.unasked(ctx, id, nobodySits)
 	case !canElicit(ctx):
-		return c.unasked(ctx, grant, cannotAsk)
+		return c.unasked(ctx, id, cannotAsk)
 	}
-	return c.show(c.runner.Answer(ctx, c.q, grant, replyOf(server.ElicitationResponse(c.mcp.Params.InputResponses, approvalKey))))
+	return c.show(c.runner.Answer(ctx, c.q, id, replyOf(server.ElicitationResponse(c.mcp.Params.InputResponses, approvalKey))))
 }
 
-func (c *call) unasked(ctx context.Context, grant, why string) *mcp.CallToolResult {
-	return c.show(c.runner.Unasked(ctx, c.q, grant, why))
+func (c *call) unasked(ctx context.Context, id, why string) *mcp.CallToolResult {
+	return c.show(c.runner.WithdrawUnasked(ctx, c.q, id, why))
 }
 
 // progressEvery keeps clients from giving up while a person thinks.

@@ -101,7 +101,7 @@ func TestUpstreamFaults(t *testing.T) {
 				}
 			}
 			checkFault(t, r, f.write, wait)
-			written := slices.DeleteFunc(road(w.up.Requests()), func(s string) bool { return strings.Contains(s, "list_contacts") }) // for the card
+			written := slices.DeleteFunc(lifecycle(w.up.Requests()), func(s string) bool { return strings.Contains(s, "list_contacts") }) // for the card
 			if d := cmp.Diff([]string{"validate " + body, "validate " + body, "run " + body}, written); d != "" {
 				t.Errorf("a write is sent once: %s", d)
 			}

@@ -17,13 +17,13 @@ import (
 
 // Inbox is the place where people answer later, as far as a call has to do with it.
 type Inbox struct {
-	Watch *policy.Watch
+	Watch *policy.Watcher
 	// Wait is how long a call waits for the answer before it says that it is pending; DefaultWait is what suits clients.
 	Wait time.Duration
 	// Link is where the question is answered, by somebody who logs in there; empty where nobody knows. It holds no secret.
-	Link func(grant string) string
-	// Asked is told of each new question.
-	Asked func(policy.Caller, *policy.Pending)
+	Link func(id string) string
+	// Requested is told of each new question.
+	Requested func(policy.Caller, *policy.PendingApproval)
 }
 
 // DefaultWait is less than what clients wait for a tool.
@@ -32,32 +32,32 @@ const DefaultWait = 45 * time.Second
 // Await waits a while for what people answer to a question in the inbox, and
 // gives what came of it. Where nobody has answered by then the result says how
 // to find out later.
-func (r *Runner) Await(ctx context.Context, q Request, pending *policy.Pending) Result {
+func (r *Runner) Await(ctx context.Context, q Request, pending *policy.PendingApproval) Result {
 	if pending.New {
-		r.Inbox.Asked(q.Caller, pending)
+		r.Inbox.Requested(q.Caller, pending)
 	}
-	c, fault := r.call(q, pending.Grant)
+	c, fault := r.call(q, pending.ApprovalID)
 	if fault != nil {
 		return r.fail(q.Action, fault)
 	}
 	wait, cancel := context.WithTimeout(ctx, r.Inbox.Wait)
 	defer cancel()
-	a := r.Gate.Await(wait, r.Inbox.Watch, pending.Grant)
-	if a.Pending != nil && a.Question.State == ledger.Granted && c.Payload.Action.Class == schemas.Read {
-		q.Grant = a.Question.ID // what a read tells is kept nowhere, so the call itself takes it
+	a := r.Gate.AwaitApproval(wait, r.Inbox.Watch, pending.ApprovalID)
+	if a.Pending != nil && a.Approval.State == ledger.Approved && c.Payload.Action.Class == schemas.Read {
+		q.ApprovalID = a.Approval.ID // what a read tells is kept nowhere, so the call itself takes it
 		return r.Call(ctx, q)
 	}
-	return r.came(ctx, q, c.Payload, a, nil)
+	return r.render(ctx, q, c.Payload, a, nil)
 }
 
-// waits shows that a question waits in the inbox, and where.
-func (r *Runner) waits(action string, a policy.Answer) Result {
+// renderPending shows that a question waits in the inbox, and where.
+func (r *Runner) renderPending(action string, a policy.Result) Result {
 	approval := struct {
 		ID      string `json:"id"`
 		Link    string `json:"link,omitempty"`
 		Needs   string `json:"needs"`
 		Expires string `json:"expires"`
-	}{a.Pending.Grant, r.Inbox.Link(a.Pending.Grant), a.Pending.Card.Needs, a.Pending.Card.Expires.UTC().Format(time.RFC3339)}
+	}{a.Pending.ApprovalID, r.Inbox.Link(a.Pending.ApprovalID), a.Pending.Card.Needs, a.Pending.Card.Expires.UTC().Format(time.RFC3339)}
 	res := r.failing(action, a.Err, approval)
 	res.Pending = a.Pending
 	return res
@@ -74,14 +74,14 @@ func handedOver(until time.Time) string {
 // Status says what has come of a question of the caller's.
 func (r *Runner) Status(ctx context.Context, c policy.Caller, id string) Result {
 	none := &schemas.Error{Outcome: schemas.InvalidArguments, Message: "no such question was asked by this caller", Next: "give the id that approval_pending named"}
-	q, err := r.Gate.Ledger.Grant(ctx, id)
+	q, err := r.Gate.Ledger.Approval(ctx, id)
 	if err != nil || !q.Inbox || q.Principal != c.Principal || q.Credential != c.Credential {
-		if err == nil || ledger.IsRefusal(err) {
+		if err == nil || ledger.IsRejection(err) {
 			return r.fail("", none)
 		}
 		return r.fail("", &schemas.Error{Outcome: schemas.Unavailable, Message: "this server's ledger cannot be used", Next: "try again later", Err: err})
 	}
-	a := r.Gate.Became(ctx, q)
+	a := r.Gate.ResultOf(ctx, q)
 	p, err := schemas.Restore(q.Payload)
 	if err != nil { // it is gone, with somebody whose data was erased
 		p = &schemas.Payload{}
@@ -89,7 +89,7 @@ func (r *Runner) Status(ctx context.Context, c policy.Caller, id string) Result 
 			return r.fail("", none)
 		}
 	}
-	return r.came(ctx, Request{Caller: c, Action: q.Action}, p, a, nil)
+	return r.render(ctx, Request{Caller: c, Action: q.Action}, p, a, nil)
 }
 
 var statusTool = func() mcp.Tool {

@@ -32,7 +32,7 @@ type lottery struct {
 	// elicited are questions that clients were asked, and accepted those that their own call answered with yes.
 	elicited []drawn
 	accepted map[string]bool
-	frozen   bool
+	stopped  bool
 }
 
 // drawn is a call.
@@ -61,7 +61,7 @@ func TestRandomInbox(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		l.n++
 		l.clock.Add(48 * time.Hour) // nothing of the round before is open, or stands in the way
-		l.elicited, l.accepted, l.frozen = nil, map[string]bool{}, false
+		l.elicited, l.accepted, l.stopped = nil, map[string]bool{}, false
 		if _, err := l.gate.Ledger.Resume(context.Background(), "root"); err != nil {
 			rt.Fatal(err)
 		}
@@ -107,7 +107,7 @@ func (l *lottery) bring(rt *rapid.T) {
 		return
 	}
 	q := rapid.SampledFrom(all).Draw(rt, "question")
-	p, err := schemas.Restore(l.grant(rt, q.ID).Payload)
+	p, err := schemas.Restore(l.approval(rt, q.ID).Payload)
 	if err != nil {
 		return // erased
 	}
@@ -155,27 +155,27 @@ func (l *lottery) answer(rt *rapid.T) {
 	if len(all) == 0 {
 		return
 	}
-	if open := slices.DeleteFunc(slices.Clone(all), func(q ledger.Grant) bool { return q.State != ledger.Waiting || !q.Inbox }); len(open) > 0 && rapid.IntRange(0, 4).Draw(rt, "any") < 4 {
+	if open := slices.DeleteFunc(slices.Clone(all), func(q ledger.ApprovalRequest) bool { return q.State != ledger.Pending || !q.Inbox }); len(open) > 0 && rapid.IntRange(0, 4).Draw(rt, "any") < 4 {
 		all = open
 	}
 	q := rapid.SampledFrom(all).Draw(rt, "question")
 	who := rapid.SampledFrom([]policy.Person{approver, approver, {Name: l.name("ada")}, {Name: strings.ToUpper(l.name("bo")), Roles: []string{policy.RoleApprover}}, {Name: "eve"},
 		{Name: "robot", Roles: []string{policy.RoleApprover, policy.RoleAgent}}}).Draw(rt, "who")
-	who.How, who.Fresh = "inbox", rapid.IntRange(0, 3).Draw(rt, "stale") > 0
+	who.Via, who.Fresh = "inbox", rapid.IntRange(0, 3).Draw(rt, "stale") > 0
 	yes := rapid.IntRange(0, 2).Draw(rt, "no") > 0
-	open := q.State == ledger.Waiting && l.clock.Now().Before(q.Expires)
+	open := q.State == ledger.Pending && l.clock.Now().Before(q.Expires)
 	proved := who.Fresh || !yes || q.Action != "archive_contact"
 	want := q.Inbox && open && proved && may(who, &q)
-	again := q.Inbox && yes && q.State == ledger.Granted && q.By == who.Name+" (inbox)" && may(who, &q) && proved // said already
-	got := l.desk.Answer(context.Background(), []string{q.ID}, who, policy.Reply{Yes: yes})[0].Err
-	if (got == nil) != want && !again && q.State != ledger.Granted { // a no takes back a yes that is not used
+	again := q.Inbox && yes && q.State == ledger.Approved && q.By == who.Name+" (inbox)" && may(who, &q) && proved // said already
+	got := l.approvals.Answer(context.Background(), []string{q.ID}, who, policy.Reply{Approve: yes})[0].Err
+	if (got == nil) != want && !again && q.State != ledger.Approved { // a no takes back a yes that is not used
 		rt.Fatalf("%s (%v, fresh %t) says %t to %s, which needs %s, is %s and in the inbox: %t; %v", who.Name, who.Roles, who.Fresh, yes, q.Action, q.Needs, q.State, q.Inbox, got)
 	}
 	l.quiet(rt)
 }
 
 // may is the rule about who answers, once more.
-func may(who policy.Person, q *ledger.Grant) bool {
+func may(who policy.Person, q *ledger.ApprovalRequest) bool {
 	own := strings.EqualFold(who.Name, q.Person)
 	isApprover := slices.Contains(who.Roles, policy.RoleApprover)
 	if slices.Contains(who.Roles, policy.RoleAgent) {
@@ -189,7 +189,7 @@ func (l *lottery) quiet(rt *rapid.T) {
 	for range 5000 {
 		busy := false
 		for _, q := range l.questions(rt) {
-			busy = busy || q.Inbox && q.State == ledger.Granted && l.clock.Now().Before(q.Expires) && !policy.Read(q.Action)
+			busy = busy || q.Inbox && q.State == ledger.Approved && l.clock.Now().Before(q.Expires) && !policy.IsRead(q.Action)
 		}
 		open, err := l.gate.Ledger.Intents(context.Background(), ledger.IntentFilter{Open: true})
 		if err != nil {
@@ -227,18 +227,18 @@ func (l *lottery) takeBack(rt *rapid.T) {
 	}
 	q := rapid.SampledFrom(all).Draw(rt, "question")
 	who := rapid.SampledFrom([]policy.Person{{Name: q.Person}, approver, {Name: "eve"}}).Draw(rt, "who")
-	if err := l.desk.Revoke(context.Background(), q.ID, who); err == nil && who.Name == "eve" {
+	if err := l.approvals.Revoke(context.Background(), q.ID, who); err == nil && who.Name == "eve" {
 		rt.Fatal("eve took back what is none of hers")
 	}
 }
 
 func (l *lottery) stop(rt *rapid.T) {
-	if !l.frozen && rapid.IntRange(0, 3).Draw(rt, "really") < 3 {
+	if !l.stopped && rapid.IntRange(0, 3).Draw(rt, "really") < 3 {
 		return
 	}
 	var err error
-	if l.frozen = !l.frozen; l.frozen {
-		err = l.gate.Ledger.Freeze(context.Background(), "root", "")
+	if l.stopped = !l.stopped; l.stopped {
+		err = l.gate.Ledger.Stop(context.Background(), "root", "")
 	} else {
 		_, err = l.gate.Ledger.Resume(context.Background(), "root")
 	}
@@ -256,9 +256,9 @@ func (l *lottery) upstream(rt *rapid.T) {
 	l.up.On(endpoint, "", rapid.SampledFrom([]rpctest.Handler{nil, nil, nil, nil, rpctest.Refuse("invalid", "is invalid"), rpctest.Status(503, "<html>")}).Draw(rt, "answer"))
 }
 
-func (l *lottery) questions(rt *rapid.T) (all []ledger.Grant) {
+func (l *lottery) questions(rt *rapid.T) (all []ledger.ApprovalRequest) {
 	for _, who := range []string{"ada", "bo"} {
-		some, err := l.gate.Ledger.Grants(context.Background(), ledger.GrantFilter{Person: l.name(who)})
+		some, err := l.gate.Ledger.Approvals(context.Background(), ledger.ApprovalFilter{Person: l.name(who)})
 		if err != nil {
 			rt.Fatal(err)
 		}
@@ -267,8 +267,8 @@ func (l *lottery) questions(rt *rapid.T) (all []ledger.Grant) {
 	return all
 }
 
-func (l *lottery) grant(rt *rapid.T, id string) ledger.Grant {
-	q, err := l.gate.Ledger.Grant(context.Background(), id)
+func (l *lottery) approval(rt *rapid.T, id string) ledger.ApprovalRequest {
+	q, err := l.gate.Ledger.Approval(context.Background(), id)
 	if err != nil {
 		rt.Fatal(err)
 	}

@@ -30,19 +30,19 @@ func (l *lottery) check(rt *rapid.T) {
 	var ran []rpctest.Request
 	for i := l.seen; i < len(all); i++ {
 		r := all[i]
-		if r.Endpoint != rpctest.Run || policy.Read(r.Action) {
+		if r.Endpoint != rpctest.Run || policy.IsRead(r.Action) {
 			continue
 		}
 		ran = append(ran, r)
 		// In one pass with it: nothing but a look at what it replaces is between.
 		at := i - 1
-		for at >= l.seen && all[at].Endpoint == rpctest.Run && policy.Read(all[at].Action) {
+		for at >= l.seen && all[at].Endpoint == rpctest.Run && policy.IsRead(all[at].Action) {
 			at--
 		}
 		if at < l.seen || all[at].Endpoint != rpctest.Validate || string(all[at].Body) != string(r.Body) {
 			rt.Fatalf("%s ran without a validate of the same bytes just before it", r.Body)
 		}
-		if l.frozen && r.Action != ledger.HangUp {
+		if l.stopped && r.Action != ledger.HangUp {
 			rt.Fatalf("%s ran while everything was stopped", r.Body)
 		}
 	}
@@ -66,7 +66,7 @@ func (l *lottery) check(rt *rapid.T) {
 		switch need := demanded(p); {
 		case need == "deny":
 			rt.Fatalf("%s ran, which is denied", r.Body)
-		case in.Grant != "":
+		case in.ApprovalID != "":
 			l.agreed(rt, &in, need)
 		case need != "validate":
 			rt.Fatalf("%s needs %s and ran without a yes", r.Body, need)
@@ -92,15 +92,15 @@ func (l *lottery) intents(rt *rapid.T) (all []ledger.Intent) {
 
 // agreed: the run's yes was to this call by somebody who may, in time, and it is spent by it.
 func (l *lottery) agreed(rt *rapid.T, in *ledger.Intent, need string) {
-	q := l.grant(rt, in.Grant)
-	if q.State != ledger.Spent || q.Intent != in.ID {
+	q := l.approval(rt, in.ApprovalID)
+	if q.State != ledger.Used || q.Intent != in.ID {
 		rt.Fatalf("%s ran with a yes that is %s, for the run %s", in.Action, q.State, q.Intent)
 	}
 	if q.Principal != in.Principal || q.Action != in.Action || need == "approve" && q.Needs != "approve" {
 		rt.Fatalf("%s by %s, which needs %s, ran with a yes to %s by %s for %s", in.Action, in.Principal, need, q.Needs, q.Principal, q.Action)
 	}
-	answers, err := l.gate.Ledger.Records(context.Background(), ledger.Filter{Grant: q.ID, Phase: ledger.PhaseAnswered})
-	if err != nil || len(answers) != 1 || answers[0].State != string(ledger.Granted) || answers[0].By != q.By || answers[0].Time.After(in.Prepared) {
+	answers, err := l.gate.Ledger.Records(context.Background(), ledger.Filter{ApprovalID: q.ID, Phase: ledger.PhaseAnswered})
+	if err != nil || len(answers) != 1 || answers[0].State != string(ledger.Approved) || answers[0].By != q.By || answers[0].Time.After(in.Prepared) {
 		rt.Fatalf("%s ran with %d answers, %+v, %v", in.Action, len(answers), answers, err)
 	}
 	if !q.Inbox {
@@ -114,7 +114,7 @@ func (l *lottery) agreed(rt *rapid.T, in *ledger.Intent, need string) {
 	if !may(policy.Person{Name: name, Roles: roles}, &q) {
 		rt.Fatalf("%s needs %s, was asked by %s, and %s agreed", in.Action, q.Needs, q.Person, q.By)
 	}
-	if in.Prepared.Sub(q.Answered) >= policy.RunWithin {
+	if in.Prepared.Sub(q.Answered) >= policy.ApprovalValidFor {
 		rt.Fatalf("%s ran %s after %s agreed", in.Action, in.Prepared.Sub(q.Answered), q.By)
 	}
 }
@@ -122,7 +122,7 @@ func (l *lottery) agreed(rt *rapid.T, in *ledger.Intent, need string) {
 // once: no yes is spent twice, and nothing runs twice that must not without a yes that was told of the first.
 func (l *lottery) once(rt *rapid.T, before []ledger.Intent, in *ledger.Intent, p *schemas.Payload) {
 	for _, b := range before {
-		if in.Grant != "" && b.Grant == in.Grant {
+		if in.ApprovalID != "" && b.ApprovalID == in.ApprovalID {
 			rt.Fatalf("%s ran twice with one yes", in.Action)
 		}
 	}
@@ -137,11 +137,11 @@ func (l *lottery) once(rt *rapid.T, before []ledger.Intent, in *ledger.Intent, p
 		if b.Principal != in.Principal || string(full.Payload) != string(p.Body) {
 			continue
 		}
-		stands := b.State == ledger.Unknown || b.State == ledger.Succeeded && !p.Action.Repeatable && b.Settled.After(in.Prepared.Add(-10*time.Minute))
+		stands := b.State == ledger.Unknown || b.State == ledger.Succeeded && !p.Action.Idempotent && b.Settled.After(in.Prepared.Add(-10*time.Minute))
 		if !stands {
 			continue
 		}
-		if in.Grant == "" || l.grant(rt, in.Grant).Repeats != b.ID {
+		if in.ApprovalID == "" || l.approval(rt, in.ApprovalID).Repeats != b.ID {
 			rt.Fatalf("%s ran again, %s after it ended as %s, and nobody was told of that", p.Body, in.Prepared.Sub(b.Settled), b.State)
 		}
 		return // of several the last one counts

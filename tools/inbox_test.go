@@ -27,8 +27,8 @@ rules:
 `
 
 var (
-	owner    = policy.Person{Name: "ada", How: "inbox", Fresh: true}
-	approver = policy.Person{Name: "bob", Roles: []string{policy.RoleApprover}, How: "inbox", Fresh: true}
+	owner    = policy.Person{Name: "ada", Via: "inbox", Fresh: true}
+	approver = policy.Person{Name: "bob", Roles: []string{policy.RoleApprover}, Via: "inbox", Fresh: true}
 )
 
 // adaAsks is a caller with a person's name, who sits behind it or does not.
@@ -57,10 +57,10 @@ var askings = []struct{ name, declares, answers, put, legacy, modern string }{
 
 // inboxAnswers is what the model gets of a question in the inbox, by what it needs and who answers.
 var inboxAnswers = []struct {
-	name             string
-	who              *policy.Person
-	yes              bool
-	confirm, approve string
+	name                 string
+	who                  *policy.Person
+	approves             bool
+	onConfirm, onApprove string
 }{
 	{"nobody", nil, false, "approval_pending", "approval_pending"},
 	{"the owner says yes", &owner, true, "done", "approval_pending"},
@@ -68,8 +68,8 @@ var inboxAnswers = []struct {
 	{"another person says yes", &approver, true, "done", "done"},
 }
 
-// TestWhereQuestionsArePut is the whole table, over both transports and eras.
-func TestWhereQuestionsArePut(t *testing.T) {
+// TestWhereRequestsGo is the whole table, over both transports and eras.
+func TestWhereRequestsGo(t *testing.T) {
 	for _, interactive := range []bool{true, false} {
 		for _, modern := range []bool{false, true} {
 			for _, transport := range []string{"stdio", "http"} {
@@ -109,11 +109,11 @@ func TestWhereQuestionsArePut(t *testing.T) {
 							}
 							for _, by := range inboxAnswers {
 								m.kind = a.name + ", " + decision + ", " + by.name
-								outcome := by.confirm
+								outcome := by.onConfirm
 								if decision == "approve" {
-									outcome = by.approve
+									outcome = by.onApprove
 								}
-								m.one(t, decision, put, outcome, by.who, by.yes)
+								m.one(t, decision, put, outcome, by.who, by.approves)
 							}
 						}
 					}
@@ -164,15 +164,15 @@ func (m *matrix) one(t *testing.T, decision, put, outcome string, who *policy.Pe
 	<-answered
 
 	validate, run := "validate "+body, "run "+body
-	road1 := map[string][]string{"allow": {run}, "validate": {validate, run}, "deny": {}}[decision]
+	lifecycle1 := map[string][]string{"allow": {run}, "validate": {validate, run}, "deny": {}}[decision]
 	switch {
 	case put == nowhere:
 	case outcome == "done":
-		road1 = []string{validate, validate, run} // for the question, and again after the wait
+		lifecycle1 = []string{validate, validate, run} // for the question, and again after the wait
 	default:
-		road1 = []string{validate}
+		lifecycle1 = []string{validate}
 	}
-	if diff := cmp.Diff(road1, road(m.w.up.Requests())); diff != "" {
+	if diff := cmp.Diff(lifecycle1, lifecycle(m.w.up.Requests())); diff != "" {
 		t.Errorf("%s: what reached upstream (-want +got):\n%s", m.kind, diff)
 	}
 	got := r.Result.ResultType
@@ -199,10 +199,10 @@ func (m *matrix) one(t *testing.T, decision, put, outcome string, who *policy.Pe
 }
 
 // inTheInbox looks at the question, and at what the model is told of it.
-func (m *matrix) inTheInbox(t *testing.T, r *reply, q *ledger.Grant, decision, outcome string, who *policy.Person) {
+func (m *matrix) inTheInbox(t *testing.T, r *reply, q *ledger.ApprovalRequest, decision, outcome string, who *policy.Person) {
 	t.Helper()
-	state := map[string]ledger.State{"done": ledger.Spent, "declined": ledger.Refused, "approval_pending": ledger.Waiting}[outcome]
-	if q.Needs != decision || q.Person != "ada" || q.State != state || q.Told != (outcome != "approval_pending") {
+	state := map[string]ledger.ApprovalState{"done": ledger.Used, "declined": ledger.Declined, "approval_pending": ledger.Pending}[outcome]
+	if q.Needs != decision || q.Person != "ada" || q.State != state || q.Reported != (outcome != "approval_pending") {
 		t.Errorf("%s: the question %+v", m.kind, q)
 	}
 	status := m.p.once("approval_status", `{"id":"`+q.ID+`"}`, "")
@@ -230,9 +230,9 @@ func (m *matrix) inTheInbox(t *testing.T, r *reply, q *ledger.Grant, decision, o
 }
 
 // newIn gives the questions that came to the inbox and are not among the known ones.
-func newIn(t testing.TB, w *world, known map[string]bool) (all []ledger.Grant) {
+func newIn(t testing.TB, w *world, known map[string]bool) (all []ledger.ApprovalRequest) {
 	t.Helper()
-	every, err := w.gate.Ledger.Grants(context.Background(), ledger.GrantFilter{Inbox: true})
+	every, err := w.gate.Ledger.Approvals(context.Background(), ledger.ApprovalFilter{Inbox: true})
 	if err != nil {
 		t.Error(err)
 	}
@@ -249,7 +249,7 @@ func (m *matrix) answer(t *testing.T, who policy.Person, yes, counts bool, over 
 	for last := false; ; {
 		if all := newIn(t, m.w, m.known); len(all) > 0 {
 			q := all[0]
-			err := m.w.desk.Answer(t.Context(), []string{q.ID}, who, policy.Reply{Yes: yes})[0].Err
+			err := m.w.approvals.Answer(t.Context(), []string{q.ID}, who, policy.Reply{Approve: yes})[0].Err
 			if (err == nil) != counts || err != nil && err.Outcome != schemas.Denied {
 				t.Errorf("%s: the answer in the inbox: %v", m.kind, err)
 			}
@@ -269,7 +269,7 @@ func (m *matrix) answer(t *testing.T, who policy.Person, yes, counts bool, over 
 
 // notThere tries to answer in the inbox what is put to the client.
 func (m *matrix) notThere(t *testing.T) {
-	open, err := m.w.gate.Ledger.Grants(t.Context(), ledger.GrantFilter{Open: true, State: ledger.Waiting})
+	open, err := m.w.gate.Ledger.Approvals(t.Context(), ledger.ApprovalFilter{Open: true, State: ledger.Pending})
 	if err != nil {
 		t.Error(err)
 	}
@@ -278,7 +278,7 @@ func (m *matrix) notThere(t *testing.T) {
 			continue
 		}
 		for _, who := range []policy.Person{owner, approver} {
-			if got := m.w.desk.Answer(t.Context(), []string{q.ID}, who, policy.Reply{Yes: true}); got[0].Err == nil || !strings.Contains(got[0].Err.Message, "not asked here") {
+			if got := m.w.approvals.Answer(t.Context(), []string{q.ID}, who, policy.Reply{Approve: true}); got[0].Err == nil || !strings.Contains(got[0].Err.Message, "not asked here") {
 				t.Errorf("%s: a question to the client was answered in the inbox: %v", m.kind, got[0].Err)
 			}
 		}

@@ -84,7 +84,7 @@ func TestBadArguments(t *testing.T) {
 			if len(r.Frame) > 20_000 {
 				t.Errorf("%s: the error has %d bytes", name, len(r.Frame))
 			}
-			if got := road(w.up.Requests()); len(got) != 0 {
+			if got := lifecycle(w.up.Requests()); len(got) != 0 {
 				t.Fatalf("%s: reached upstream: %.300q", name, got)
 			}
 		}

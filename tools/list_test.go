@@ -105,14 +105,14 @@ func TestDefaultPage(t *testing.T) {
 	p := w.httpPeer(t, true)
 	list(t, p, "list_contacts", "{}")
 	want := `run {"action":"list_contacts","fields":["id","fullName","email","phoneE164","defaultLanguage","deletedAt","erasedAt"],"page":{"limit":25}}`
-	if d := cmp.Diff([]string{want}, road(w.up.Requests())); d != "" {
+	if d := cmp.Diff([]string{want}, lifecycle(w.up.Requests())); d != "" {
 		t.Error(d)
 	}
 	w.up.Forget()
 	if a := list(t, p, "list_contacts", `{"page":{"limit":200},"fields":["id"]}`); !a.noted("lowered from 200 to 100") {
 		t.Errorf("%q", a.Notes)
 	}
-	if got := road(w.up.Requests()); !strings.Contains(got[0], `"page":{"limit":100}`) {
+	if got := lifecycle(w.up.Requests()); !strings.Contains(got[0], `"page":{"limit":100}`) {
 		t.Errorf("%q", got)
 	}
 }
@@ -128,7 +128,7 @@ func TestWindow(t *testing.T) {
 			t.Errorf("%s: %q", tool, a.Notes)
 		}
 		want := `run {"action":"` + tool + `","fields":["id"],"filter":{"` + field + `":{"greaterThanOrEqual":"2026-01-30T12:00:00.000000Z"}},"sort":"-` + field + `"}`
-		if d := cmp.Diff([]string{want}, road(w.up.Requests())); d != "" {
+		if d := cmp.Diff([]string{want}, lifecycle(w.up.Requests())); d != "" {
 			t.Errorf("%s: %s", tool, d)
 		}
 		// With a filter it is the caller's.
@@ -137,7 +137,7 @@ func TestWindow(t *testing.T) {
 		if a := list(t, p, tool, `{"fields":["id"],"filter":`+filter+`}`); len(a.Notes) > 0 {
 			t.Errorf("%s: %q", tool, a.Notes)
 		}
-		if d := cmp.Diff([]string{`run {"action":"` + tool + `","fields":["id"],"filter":` + filter + `}`}, road(w.up.Requests())); d != "" {
+		if d := cmp.Diff([]string{`run {"action":"` + tool + `","fields":["id"],"filter":` + filter + `}`}, lifecycle(w.up.Requests())); d != "" {
 			t.Errorf("%s: %s", tool, d)
 		}
 	}
@@ -332,7 +332,7 @@ func TestUnknownDefaultField(t *testing.T) {
 	}
 	w.up.Forget()
 	if a := list(t, p, "list_contacts", `{}`); len(w.up.Requests()) != 1 || strings.Contains(string(w.up.Requests()[0].Body), "erasedAt") || !a.noted("left out: defaultLanguage, erasedAt") {
-		t.Errorf("not remembered: %q, %q", road(w.up.Requests()), a.Notes)
+		t.Errorf("not remembered: %q, %q", lifecycle(w.up.Requests()), a.Notes)
 	}
 	// Named by the caller it is the caller's mistake.
 	w.up.Forget()

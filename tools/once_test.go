@@ -216,7 +216,7 @@ func TestConfirmedRead(t *testing.T) {
 		if r := p.call("list_contacts", "{}"); r.outcome(t) != "done" {
 			t.Errorf("%s", r.Frame)
 		}
-		got := road(w.up.Requests())
+		got := lifecycle(w.up.Requests())
 		if len(got) != 3 || got[0] != "validate "+body || got[1] != got[0] || got[2] != "run "+body {
 			t.Errorf("%q", got)
 		}
@@ -246,13 +246,13 @@ func TestNobodyBehindTheCaller(t *testing.T) {
 	}
 }
 
-// TestManyQuestions: at most 16 wait for a person at once.
-func TestManyQuestions(t *testing.T) {
+// TestManyRequests: at most 16 wait for a person at once.
+func TestManyRequests(t *testing.T) {
 	w := newWorld(t, setup{})
 	p := w.httpPeer(t, true)
 	args := func(n int) string { return fmt.Sprintf(`{"input":{"contactId":%q}}`, rpctest.ID(n)) }
 	first := ""
-	for n := range ledger.MaxWaiting {
+	for n := range ledger.MaxPending {
 		r := p.once("delete_contact", args(n), "")
 		if r.Result.ResultType != "input_required" {
 			t.Fatalf("question %d: %s", n, r.Frame)

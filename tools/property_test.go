@@ -33,7 +33,7 @@ type machine struct {
 	questions []*asked
 	// ran is the latest run of each call that must not be repeated by accident.
 	ran     map[string]ran
-	spent   int
+	used    int
 	checked int // requests that were looked at
 }
 
@@ -53,7 +53,7 @@ func (m *machine) before(who, action, args string) (ran, bool) {
 }
 
 func (m *machine) runs(who, action, args, state string) {
-	if a, err := schemas.Find(action); err == nil && a.Class != schemas.Read && !a.Repeatable {
+	if a, err := schemas.Find(action); err == nil && a.Class != schemas.Read && !a.Idempotent {
 		m.ran[who+action+args] = ran{m.now(), state}
 	}
 	if action == "delete_contact" {
@@ -64,8 +64,8 @@ func (m *machine) runs(who, action, args, state string) {
 	}
 }
 
-// road is what a run sends: updates look first at what they replace.
-func (m *machine) road(action string) []string {
+// lifecycle is what a run sends: updates look first at what they replace.
+func (m *machine) lifecycle(action string) []string {
 	if action == "update_contact" {
 		return []string{"validate", "run", "run"}
 	}
@@ -143,7 +143,7 @@ func TestRandomCalls(t *testing.T) {
 		return rpctest.Answer{Usual: true}
 	})
 	rapid.Check(t, func(rt *rapid.T) {
-		m.clock, m.broken, m.questions, m.ran, m.spent, m.checked = ledgertest.NewClock(noon), false, nil, map[string]ran{}, 0, 0
+		m.clock, m.broken, m.questions, m.ran, m.used, m.checked = ledgertest.NewClock(noon), false, nil, map[string]ran{}, 0, 0
 		l, err := ledger.Open(t.Context(), ledger.Options{Dir: t.TempDir(), Now: m.now})
 		if err != nil {
 			rt.Fatal(err)
@@ -193,7 +193,7 @@ func (m *machine) call(rt *rapid.T) {
 			met("validation_failed", "validate")
 		default:
 			m.runs(who, action, args, "")
-			met("done", m.road(action)...)
+			met("done", m.lifecycle(action)...)
 		}
 	case rules.Confirm:
 		waiting := 0
@@ -205,11 +205,11 @@ func (m *machine) call(rt *rapid.T) {
 		switch {
 		case m.broken:
 			met("validation_failed", "validate")
-		case waiting >= ledger.MaxWaiting:
+		case waiting >= ledger.MaxPending:
 			met("unavailable", "validate")
 		default:
 			asks := []string{"validate"}
-			if m.worlds[w].payload(m.t, action, args).About() != nil {
+			if m.worlds[w].payload(m.t, action, args).AboutRead() != nil {
 				asks = append(asks, "run") // what it is about is looked at, for the card
 			}
 			met("input_required", asks...)
@@ -295,9 +295,9 @@ func (m *machine) bring(rt *rapid.T, q *asked, w int, who, action, args, answer,
 		m.expect(rt, r, "recorded", append(looks, "validate")...)
 	default:
 		q.stand = "spent"
-		m.spent++
+		m.used++
 		m.runs(who, action, args, state)
-		m.expect(rt, r, "done", append(looks, m.road(action)...)...)
+		m.expect(rt, r, "done", append(looks, m.lifecycle(action)...)...)
 	}
 }
 
@@ -340,7 +340,7 @@ func (m *machine) check(rt *rapid.T) {
 		if r.Endpoint != "run" {
 			continue
 		}
-		validated := i - len(m.road(r.Action)) + 1 // the validate comes first on it
+		validated := i - len(m.lifecycle(r.Action)) + 1 // the validate comes first on it
 		if a.Class != schemas.Read && (validated < 0 || all[validated].Endpoint != "validate" || string(all[validated].Body) != string(r.Body)) {
 			rt.Fatalf("run without validate of the same bytes before it: %s", r.Body)
 		}
@@ -348,8 +348,8 @@ func (m *machine) check(rt *rapid.T) {
 			confirmed++
 		}
 	}
-	if confirmed > m.spent {
-		rt.Fatalf("%d actions ran that every policy here asks for, and %d answers were spent", confirmed, m.spent)
+	if confirmed > m.used {
+		rt.Fatalf("%d actions ran that every policy here asks for, and %d answers were spent", confirmed, m.used)
 	}
 }
 

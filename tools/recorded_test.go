@@ -67,10 +67,10 @@ func TestUnknownIsNotRepeated(t *testing.T) {
 	})
 }
 
-// TestFrozen: a stop is obeyed on every transport, and the answer says who stopped it.
-func TestFrozen(t *testing.T) {
+// TestEmergencyStop: a stop is obeyed on every transport, and the answer says who stopped it.
+func TestEmergencyStop(t *testing.T) {
 	transports(t, func() setup { return setup{} }, func(t *testing.T, w *world, p *peer) {
-		if err := w.gate.Ledger.Freeze(t.Context(), "grace", "<b>enough</b>"); err != nil {
+		if err := w.gate.Ledger.Stop(t.Context(), "grace", "<b>enough</b>"); err != nil {
 			t.Fatal(err)
 		}
 		for _, name := range []string{"create_contact", "start_outbound_call", "delete_contact"} {

@@ -10,14 +10,14 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// render writes an answer twice at once: plain, for programs that read the
+// renderer writes an answer twice at once: plain, for programs that read the
 // structured content, and fenced, for the model that reads the text. They
 // differ in strings only: a text that came from outside stands between the
 // marker's tags in the fenced one. Both are cleaned of what nobody sees.
 //
 // Sippet's bytes are walked, not decoded: numbers stay as they came, and an
 // answer costs one pass.
-type render struct {
+type renderer struct {
 	plain, fenced []byte
 	// marker is random for every answer, and taken out of every text, so that none can close its own fence.
 	marker []byte
@@ -42,25 +42,25 @@ type render struct {
 const maxDepth = 12
 
 // put writes our own bytes to both.
-func (r *render) put(s string) {
+func (r *renderer) put(s string) {
 	r.plain = append(r.plain, s...)
 	r.fenced = append(r.fenced, s...)
 }
 
-func (r *render) putRaw(b []byte) {
+func (r *renderer) putRaw(b []byte) {
 	r.plain = append(r.plain, b...)
 	r.fenced = append(r.fenced, b...)
 }
 
 // own writes `"name":value` of our own making, after a comma.
-func (r *render) own(name string, value any) {
+func (r *renderer) own(name string, value any) {
 	r.put(`,"` + name + `":`)
 	r.putRaw(encode(value))
 }
 
 // record writes one of Sippet's records, or whatever stands in its place.
 // base is where it stands, for outside.
-func (r *render) record(v []byte, res *schemas.Resource, base string) {
+func (r *renderer) record(v []byte, res *schemas.Resource, base string) {
 	if res == nil || v[0] != '{' {
 		r.value(v, nil, base)
 		return
@@ -92,7 +92,7 @@ func (r *render) record(v []byte, res *schemas.Resource, base string) {
 }
 
 // hides reports whether a record's member is hidden, in whichever spelling a server gives its name.
-func (r *render) hides(key []byte) bool {
+func (r *renderer) hides(key []byte) bool {
 	if len(r.hidden) == 0 {
 		return false
 	}
@@ -106,7 +106,7 @@ func (r *render) hides(key []byte) bool {
 }
 
 // value writes a value of the field f, or of nothing that is known where f is nil.
-func (r *render) value(v []byte, f *schemas.Field, base string) {
+func (r *renderer) value(v []byte, f *schemas.Field, base string) {
 	switch v[0] {
 	case '"':
 		r.text(v, f, base)
@@ -144,7 +144,7 @@ func (r *render) value(v []byte, f *schemas.Field, base string) {
 
 // key writes the name of a member that Sippet does not define: inside a map
 // that somebody filled it is a text from outside, elsewhere if it is no identifier.
-func (r *render) key(key []byte, f *schemas.Field, base string) {
+func (r *renderer) key(key []byte, f *schemas.Field, base string) {
 	if f == nil && identifier.looks(key[1:len(key)-1]) {
 		r.putRaw(key)
 	} else {
@@ -156,14 +156,14 @@ func (r *render) key(key []byte, f *schemas.Field, base string) {
 
 // full reports whether more bytes would go over the limit of the record that
 // is being written. Then nothing more is: it will be taken back.
-func (r *render) full(more int) bool {
+func (r *renderer) full(more int) bool {
 	if r.limit > 0 && len(r.fenced)+more > r.limit {
 		r.over = true
 	}
 	return r.over
 }
 
-func (r *render) text(v []byte, f *schemas.Field, base string) {
+func (r *renderer) text(v []byte, f *schemas.Field, base string) {
 	inner := v[1 : len(v)-1]
 	if len(inner) == 0 || shapeOf(f).looks(inner) {
 		r.putRaw(v)
@@ -174,7 +174,7 @@ func (r *render) text(v []byte, f *schemas.Field, base string) {
 }
 
 // note remembers where text from outside stands, once for each place.
-func (r *render) note(f *schemas.Field, base string) {
+func (r *renderer) note(f *schemas.Field, base string) {
 	if f != nil {
 		if slices.Contains(r.noted, f) {
 			return
@@ -187,7 +187,7 @@ func (r *render) note(f *schemas.Field, base string) {
 	}
 }
 
-func (r *render) outsideText(v []byte) {
+func (r *renderer) outsideText(v []byte) {
 	inner := v[1 : len(v)-1]
 	if !simple(inner) || r.maxText > 0 && len(inner) > r.maxText {
 		s, n := schemas.Clean(schemas.DecodeString(v))
@@ -245,11 +245,11 @@ func encode(v any) []byte {
 // mark is where both outputs stand, to go back to.
 type mark struct{ plain, fenced, outside, noted, stripped, cut int }
 
-func (r *render) mark() mark {
+func (r *renderer) mark() mark {
 	return mark{len(r.plain), len(r.fenced), len(r.outside), len(r.noted), r.stripped, r.cut}
 }
 
-func (r *render) back(m mark) {
+func (r *renderer) back(m mark) {
 	r.plain, r.fenced, r.outside = r.plain[:m.plain], r.fenced[:m.fenced], r.outside[:m.outside]
 	r.noted = r.noted[:m.noted]
 	r.stripped, r.cut, r.over = m.stripped, m.cut, false

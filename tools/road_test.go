@@ -33,14 +33,14 @@ var clientKinds = []clientKind{
 
 // wanted is what must reach upstream, and the outcome, where a client of this
 // kind calls the action under a policy that demands the decision.
-func wanted(d rules.Decision, p *schemas.Payload, looks []string, kind string, modern bool) (road []string, outcome string) {
+func wanted(d rules.Decision, p *schemas.Payload, looks []string, kind string, modern bool) (lifecycle []string, outcome string) {
 	validate, run := []string{"validate " + string(p.Body)}, []string{"run " + string(p.Body)}
 	validate = slices.Concat(looks, validate) // on each pass anew
 	ask := validate
-	if about := p.About(); about != nil {
+	if about := p.AboutRead(); about != nil {
 		ask = append(slices.Clone(ask), "run "+string(about.Body)) // for the card
 	}
-	if before := p.Before(); before != nil {
+	if before := p.BeforeRead(); before != nil {
 		// What it replaces is looked at first, for the record.
 		run = []string{"run " + string(before.Body), run[0]}
 	}
@@ -65,9 +65,9 @@ func wanted(d rules.Decision, p *schemas.Payload, looks []string, kind string, m
 	return append([]string{}, looks...), "denied"
 }
 
-// TestRoadOfEveryAction drives all actions with every kind of client over both
+// TestLifecycleOfEveryAction drives all actions with every kind of client over both
 // transports and eras, and compares what reached upstream byte by byte.
-func TestRoadOfEveryAction(t *testing.T) {
+func TestLifecycleOfEveryAction(t *testing.T) {
 	for _, profile := range rules.Profiles {
 		kinds := clientKinds
 		if profile != "desktop" || testing.Short() {
@@ -106,8 +106,8 @@ func drive(t *testing.T, w *world, p *peer, kind clientKind, a *schemas.Action) 
 	r := p.call(a.Name, args)
 	v, looks := w.met(t, ada.Caller, a.Name, args)
 	d := v.Decision
-	road1, outcome := wanted(d, w.payload(t, a.Name, args), looks, kind.name, p.modern)
-	if diff := cmp.Diff(road1, road(w.up.Requests())); diff != "" {
+	lifecycle1, outcome := wanted(d, w.payload(t, a.Name, args), looks, kind.name, p.modern)
+	if diff := cmp.Diff(lifecycle1, lifecycle(w.up.Requests())); diff != "" {
 		t.Errorf("%s, %s client: what reached upstream (-want +got):\n%s", a.Name, kind.name, diff)
 	}
 	if outcome == "input_required" {
@@ -187,8 +187,8 @@ func TestCredentialIsNeverRun(t *testing.T) {
 	}
 }
 
-// TestSilentQuestionExpires: the modern client's late answer, and the legacy one's, count for nothing.
-func TestSilentQuestionExpires(t *testing.T) {
+// TestSilentClientExpires: the modern client's late answer, and the legacy one's, count for nothing.
+func TestSilentClientExpires(t *testing.T) {
 	clock := ledgertest.NewClock(noon)
 	w := newWorld(t, setup{now: clock.Now})
 	p := w.httpPeer(t, true)
@@ -199,7 +199,7 @@ func TestSilentQuestionExpires(t *testing.T) {
 	if late.outcome(t) != "denied" || !strings.Contains(late.text(t, "message"), "too late") {
 		t.Errorf("%s", late.Frame)
 	}
-	if got := road(w.up.Requests()); len(got) != 2 || runs(w.up.Requests()) != 0 { // validated, and looked at for the card
+	if got := lifecycle(w.up.Requests()); len(got) != 2 || runs(w.up.Requests()) != 0 { // validated, and looked at for the card
 		t.Errorf("%q", got)
 	}
 }

@@ -47,12 +47,12 @@ type Request struct {
 	// Action is the action's name; Args are its arguments, JSON.
 	Action string
 	Args   []byte
-	// Grant is the id of the question that a person answered; empty on the first pass.
-	Grant string
+	// ApprovalID is the id of the question that a person answered; empty on the first pass.
+	ApprovalID string
 	// Again says that it is meant even where the same ran a moment ago: a person is asked.
 	Again bool
-	// Asks says that whoever calls can put a question to their person at once.
-	Asks bool
+	// CanAsk says that whoever calls can put a question to their person at once.
+	CanAsk bool
 
 	met  rules.Decision // what the policy demanded of it
 	paid bool           // it was charged to a budget
@@ -69,7 +69,7 @@ type Result struct {
 	// Stripped counts invisible characters and control sequences that were taken out.
 	Stripped int
 	// Pending is set where a person must be asked before the same request, with the grant's id, can run.
-	Pending *policy.Pending
+	Pending *policy.PendingApproval
 	// Fields are the fields asked for, in the caller's order; nil where there are none.
 	Fields []string
 	// Err is the failure behind Structured; nil where the call ran.
@@ -94,24 +94,24 @@ func (r *Runner) Call(ctx context.Context, q Request) Result {
 			notes = append(notes, "this Sippet server does not know these default fields, so they were left out: "+
 				strings.Join(slices.Sorted(maps.Keys(limits.Without)), ", "))
 		}
-		a := r.Gate.Do(ctx, policy.Call{Caller: q.Caller, Payload: p, Grant: q.Grant, Again: q.Again, Asks: q.Asks})
+		a := r.Gate.Do(ctx, policy.Call{Caller: q.Caller, Payload: p, ApprovalID: q.ApprovalID, Again: q.Again, CanAsk: q.CanAsk})
 		if a.Err != nil && r.forget(p, a.Err) {
 			continue
 		}
-		return r.came(ctx, q, p, a, append(notes, p.Notes...))
+		return r.render(ctx, q, p, a, append(notes, p.Notes...))
 	}
 }
 
-// came shows how a call ended, or that a person is due.
-func (r *Runner) came(ctx context.Context, q Request, p *schemas.Payload, a policy.Answer, notes []string) Result {
+// render shows how a call ended, or that a person is due.
+func (r *Runner) render(ctx context.Context, q Request, p *schemas.Payload, a policy.Result, notes []string) Result {
 	if ctx.Err() == nil {
-		r.Gate.Told(ctx, a)
+		r.Gate.MarkReported(ctx, a)
 	}
 	if a.Err == nil {
 		return r.done(ctx, q, p, a, notes)
 	}
 	if a.Pending != nil && a.Pending.Inbox && r.Inbox != nil {
-		return r.waits(p.Action.Name, a)
+		return r.renderPending(p.Action.Name, a)
 	}
 	res := r.fail(p.Action.Name, a.Err)
 	res.Pending = a.Pending
@@ -120,7 +120,7 @@ func (r *Runner) came(ctx context.Context, q Request, p *schemas.Payload, a poli
 
 // call builds what the gate knows the request as, for recording an answer.
 // The arguments have passed Check before, so a failure here is a changed request.
-func (r *Runner) call(q Request, grant string) (policy.Call, *schemas.Error) {
+func (r *Runner) call(q Request, id string) (policy.Call, *schemas.Error) {
 	action, err := schemas.Find(q.Action)
 	if err != nil {
 		return policy.Call{}, err.(*schemas.Error)
@@ -129,26 +129,26 @@ func (r *Runner) call(q Request, grant string) (policy.Call, *schemas.Error) {
 	if err != nil {
 		return policy.Call{}, err.(*schemas.Error)
 	}
-	return policy.Call{Caller: q.Caller, Payload: p, Grant: grant, Again: q.Again, Asks: q.Asks}, nil
+	return policy.Call{Caller: q.Caller, Payload: p, ApprovalID: id, Again: q.Again, CanAsk: q.CanAsk}, nil
 }
 
 // Answer records what a person said to the question grant, and takes the
 // request along the road again.
-func (r *Runner) Answer(ctx context.Context, q Request, grant string, reply policy.Reply) Result {
-	c, err := r.call(q, grant)
+func (r *Runner) Answer(ctx context.Context, q Request, id string, reply policy.Reply) Result {
+	c, err := r.call(q, id)
 	if err == nil {
-		err = r.Gate.Record(ctx, c, reply)
+		err = r.Gate.RecordReply(ctx, c, reply)
 	}
 	if err != nil {
 		return r.fail(q.Action, err)
 	}
-	q.Grant = grant
+	q.ApprovalID = id
 	return r.Call(ctx, q)
 }
 
-// Unasked takes a question back that could not be put to anybody, and says so.
-func (r *Runner) Unasked(ctx context.Context, q Request, grant, why string) Result {
-	c, err := r.call(q, grant)
+// WithdrawUnasked takes a question back that could not be put to anybody, and says so.
+func (r *Runner) WithdrawUnasked(ctx context.Context, q Request, id, why string) Result {
+	c, err := r.call(q, id)
 	if err != nil {
 		return r.fail(q.Action, err)
 	}
@@ -246,16 +246,16 @@ func (r *Runner) forget(p *schemas.Payload, e *schemas.Error) bool {
 	return false
 }
 
-// render begins an answer made of about so many of Sippet's bytes.
-func (r *Runner) render(size int) *render {
+// newRenderer begins an answer made of about so many of Sippet's bytes.
+func (r *Runner) newRenderer(size int) *renderer {
 	var b [3]byte
 	rand.Read(b[:]) // never fails
 	size = min(size, r.bytes()) + 512
-	return &render{marker: hex.AppendEncode(nil, b[:]), plain: make([]byte, 0, size), fenced: make([]byte, 0, size+size/2)}
+	return &renderer{marker: hex.AppendEncode(nil, b[:]), plain: make([]byte, 0, size), fenced: make([]byte, 0, size+size/2)}
 }
 
 // finish closes the object that both outputs hold and makes it a result.
-func (r *Runner) finish(w *render, o schemas.Outcome) Result {
+func (r *Runner) finish(w *renderer, o schemas.Outcome) Result {
 	if r.Simulated {
 		w.put(`,"simulated":true`)
 	}
@@ -272,7 +272,7 @@ func (r *Runner) fail(action string, e *schemas.Error) Result { return r.failing
 
 // failing is fail with more to show of a question that waits.
 func (r *Runner) failing(action string, e *schemas.Error, approval any) Result {
-	w := r.render(0)
+	w := r.newRenderer(0)
 	w.put(`{"outcome":"` + string(e.Outcome) + `"`)
 	if _, err := schemas.Find(action); err == nil {
 		w.own("action", action)
@@ -311,7 +311,7 @@ func (r *Runner) failing(action string, e *schemas.Error, approval any) Result {
 }
 
 // detail shows one fault; where Sippet worded it, it is text from outside.
-func (r *render) detail(d schemas.Detail) {
+func (r *renderer) detail(d schemas.Detail) {
 	if d.Type == "" {
 		r.putRaw(encode(d))
 		return

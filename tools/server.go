@@ -81,7 +81,7 @@ func (s *Server) listed(ctx context.Context, all []mcp.Tool) []mcp.Tool {
 	gate := s.runnerOf(c).Gate
 	out := make([]mcp.Tool, 0, len(all))
 	for _, t := range all {
-		if a, err := schemas.Find(t.Name); err != nil || gate.Could(c.Caller, a) < rules.Deny {
+		if a, err := schemas.Find(t.Name); err != nil || gate.MildestDecision(c.Caller, a) < rules.Deny {
 			out = append(out, t)
 		}
 	}
@@ -114,7 +114,7 @@ func Tool(a *schemas.Action) mcp.Tool {
 		ReadOnlyHint: hint(a.Class == schemas.Read),
 		// Updates too, where the old values are lost: false would say that they only add.
 		DestructiveHint: hint(a.Class == schemas.Destructive || a.Class == schemas.Outbound || a.Overwrites),
-		IdempotentHint:  hint(a.Class == schemas.Read || a.Repeatable),
+		IdempotentHint:  hint(a.Class == schemas.Read || a.Idempotent),
 		// Where somebody outside notices.
 		OpenWorldHint: hint(a.Class == schemas.Outbound || a.LiveCall && a.Class != schemas.Read),
 	}
@@ -125,9 +125,9 @@ func (s *Server) action(name string) server.ToolHandlerFunc {
 	return func(ctx context.Context, r mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 		caller := callerFrom(ctx)
 		c := &call{Server: s, runner: s.runnerOf(caller), caller: caller, mcp: r,
-			q: Request{Caller: caller.Caller, Action: name, Args: r.Params.RawArguments, Asks: caller.Interactive && canElicit(ctx)}}
+			q: Request{Caller: caller.Caller, Action: name, Args: r.Params.RawArguments, CanAsk: caller.Interactive && canElicit(ctx)}}
 		// A client that can ask nobody brings nobody's answer: with an inbox its call is one like any other.
-		if r.Params.RequestState != "" && (c.q.Asks || c.runner.Inbox == nil) {
+		if r.Params.RequestState != "" && (c.q.CanAsk || c.runner.Inbox == nil) {
 			return c.answer(ctx), nil
 		}
 		res := c.runner.Call(ctx, c.q)

@@ -74,19 +74,19 @@ func play(t *testing.T, script *txtar.Archive) []byte {
 	}()
 	got := &txtar.Archive{Comment: script.Comment}
 	upstream := func() {
-		if rs := road(w.up.Requests()); len(rs) > 0 {
+		if rs := lifecycle(w.up.Requests()); len(rs) > 0 {
 			got.Files = append(got.Files, txtar.File{Name: "upstream", Data: []byte(strings.Join(rs, "\n") + "\n")})
 			w.up.Forget()
 		}
 	}
-	grant, question := "", ""
+	id, request := "", ""
 	for _, f := range script.Files {
 		if f.Name != "client" {
 			continue
 		}
 		got.Files = append(got.Files, f)
 		var frame bytes.Buffer
-		sent := strings.NewReplacer("GRANT", grant, `"QUESTION"`, question).Replace(string(f.Data))
+		sent := strings.NewReplacer("GRANT", id, `"QUESTION"`, request).Replace(string(f.Data))
 		if err := json.Compact(&frame, []byte(sent)); err != nil {
 			t.Fatalf("%v: %s", err, sent)
 		}
@@ -111,10 +111,10 @@ func play(t *testing.T, script *txtar.Archive) []byte {
 		got.Files = append(got.Files, txtar.File{Name: "server", Data: spell(t, line)})
 		r := &reply{}
 		if json.Unmarshal(line, r) == nil && r.Result.RequestState != "" {
-			grant = r.Result.RequestState
+			id = r.Result.RequestState
 		}
 		if _ = json.Unmarshal(line, &m); m.Method == "elicitation/create" {
-			question = string(m.ID)
+			request = string(m.ID)
 		}
 	}
 	in.Close()

@@ -47,7 +47,7 @@ func (r *Runner) Explain(ctx context.Context, q Request) Result {
 	p, err := action.Check(q.Args, r.limits(q, action))
 	if err != nil {
 		return r.explained(action, policy.Explanation{Fault: err.(*schemas.Error),
-			Verdict: rules.Verdict{Decision: r.Gate.Could(q.Caller, action), Why: "the mildest that it could meet; which rules apply depends on arguments that fit"}})
+			Verdict: rules.Verdict{Decision: r.Gate.MildestDecision(q.Caller, action), Why: "the mildest that it could meet; which rules apply depends on arguments that fit"}})
 	}
 	return r.explained(action, r.Gate.Explain(ctx, policy.Call{Caller: q.Caller, Payload: p}))
 }
@@ -60,7 +60,7 @@ func (r *Runner) explained(action *schemas.Action, e policy.Explanation) Result 
 	default:
 		return r.fail(action.Name, fault)
 	}
-	w := r.render(0)
+	w := r.newRenderer(0)
 	w.put(`{"outcome":"done"`)
 	w.own("action", action.Name)
 	// What is denied was not put to Sippet; its arguments fit.
@@ -68,8 +68,8 @@ func (r *Runner) explained(action *schemas.Action, e policy.Explanation) Result 
 	w.own("decision", verdict.Decision)
 	w.own("why", verdict.Why)
 	w.own("meaning", r.meaning(verdict.Decision))
-	if e.Reach != nil {
-		w.own("rings", e.Reach.Count)
+	if e.Recipients != nil {
+		w.own("rings", e.Recipients.Count)
 	}
 	if fault != nil {
 		w.own("wouldBe", fault.Outcome)

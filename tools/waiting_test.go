@@ -15,8 +15,8 @@ import (
 	"github.com/sippet-ai/sippet-mcp/tools"
 )
 
-// question waits for the first question in the inbox.
-func (w *world) question(t testing.TB) ledger.Grant {
+// request waits for the first question in the inbox.
+func (w *world) request(t testing.TB) ledger.ApprovalRequest {
 	t.Helper()
 	for range 5000 {
 		if all := newIn(t, w, nil); len(all) > 0 {
@@ -25,7 +25,7 @@ func (w *world) question(t testing.TB) ledger.Grant {
 		time.Sleep(time.Millisecond)
 	}
 	t.Fatal("nothing came to the inbox")
-	return ledger.Grant{}
+	return ledger.ApprovalRequest{}
 }
 
 // TestClientGoesAwayWhileItWaits: what comes of its question then is the answer to the same call, once; it does not run again.
@@ -49,14 +49,14 @@ func TestClientGoesAwayWhileItWaits(t *testing.T) {
 			res.Body.Close()
 		}
 	}()
-	id := w.question(t).ID
+	id := w.request(t).ID
 	cancel()
 	<-gone
-	if got := w.desk.Answer(t.Context(), []string{id}, approver, policy.Reply{Yes: true}); got[0].Err != nil {
+	if got := w.approvals.Answer(t.Context(), []string{id}, approver, policy.Reply{Approve: true}); got[0].Err != nil {
 		t.Fatal(got[0].Err)
 	}
 	for {
-		if q, err := w.gate.Ledger.Grant(t.Context(), id); err != nil || q.State == ledger.Spent {
+		if q, err := w.gate.Ledger.Approval(t.Context(), id); err != nil || q.State == ledger.Used {
 			break
 		}
 		time.Sleep(time.Millisecond)
@@ -80,7 +80,7 @@ func TestToldIsWhatSomebodyHears(t *testing.T) {
 	w := newWorld(t, setup{policy: byName, inbox: time.Millisecond})
 	q := tools.Request{Caller: adaAsks(false).Caller, Action: "create_contact", Args: []byte(`{"input":{"fullName":"approve 1"}}`)}
 	pending := w.runner.Call(t.Context(), q).Pending
-	if got := w.desk.Answer(t.Context(), []string{pending.Grant}, approver, policy.Reply{}); got[0].Err != nil {
+	if got := w.approvals.Answer(t.Context(), []string{pending.ApprovalID}, approver, policy.Reply{}); got[0].Err != nil {
 		t.Fatal(got[0].Err)
 	}
 	gone, cancel := context.WithCancel(t.Context())
@@ -92,8 +92,8 @@ func TestToldIsWhatSomebodyHears(t *testing.T) {
 		if res := w.runner.Await(c.ctx, q, pending); res.Outcome != "declined" {
 			t.Errorf("%s", res.Structured)
 		}
-		if g, err := w.gate.Ledger.Grant(t.Context(), pending.Grant); err != nil || g.Told != c.told {
-			t.Errorf("told is %t, want %t, %v", g.Told, c.told, err)
+		if g, err := w.gate.Ledger.Approval(t.Context(), pending.ApprovalID); err != nil || g.Reported != c.told {
+			t.Errorf("told is %t, want %t, %v", g.Reported, c.told, err)
 		}
 	}
 }
@@ -106,7 +106,7 @@ func TestServerEndsWhileItWaits(t *testing.T) {
 		p.capabilities = noForms
 		reply := make(chan *reply, 1)
 		go func() { reply <- p.once("create_contact", `{"input":{"fullName":"approve 1"}}`, "") }()
-		id := w.question(t).ID
+		id := w.request(t).ID
 		w.server.HangUp()
 		select {
 		case r := <-reply:
@@ -116,18 +116,18 @@ func TestServerEndsWhileItWaits(t *testing.T) {
 		case <-time.After(10 * time.Second):
 			t.Fatal("it waits on")
 		}
-		if q, err := w.gate.Ledger.Grant(t.Context(), id); err != nil || q.State != ledger.Waiting || q.Told {
+		if q, err := w.gate.Ledger.Approval(t.Context(), id); err != nil || q.State != ledger.Pending || q.Reported {
 			t.Errorf("%+v, %v", q, err)
 		}
 	}
 }
 
-// TestWhoIsToldOfQuestions: of each new one, once; not of a call that waits for one that was there.
-func TestWhoIsToldOfQuestions(t *testing.T) {
+// TestWhoIsNotified: of each new one, once; not of a call that waits for one that was there.
+func TestWhoIsNotified(t *testing.T) {
 	w := newWorld(t, setup{policy: byName, inbox: time.Millisecond})
 	var mu sync.Mutex
 	var told []string
-	w.runner.Inbox.Asked = func(c policy.Caller, q *policy.Pending) {
+	w.runner.Inbox.Requested = func(c policy.Caller, q *policy.PendingApproval) {
 		mu.Lock()
 		defer mu.Unlock()
 		told = append(told, c.Person+" "+q.Card.Needs)

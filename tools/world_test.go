@@ -28,14 +28,14 @@ import (
 
 // world is the whole program but its command line, before a recording upstream.
 type world struct {
-	up     *rpctest.Server
-	client *rpc.Client
-	gate   *policy.Gate
-	runner *tools.Runner
-	server *tools.Server
-	log    *lockedBuffer
-	watch  *policy.Watch // nil where there is no inbox, like desk
-	desk   *policy.Desk
+	up        *rpctest.Server
+	client    *rpc.Client
+	gate      *policy.Gate
+	runner    *tools.Runner
+	server    *tools.Server
+	log       *lockedBuffer
+	watch     *policy.Watcher // nil where there is no inbox, like desk
+	approvals *policy.Approvals
 }
 
 // setup says how a world differs from the usual one. Zero values mean the program's defaults.
@@ -96,7 +96,7 @@ func newWorld(t testing.TB, s setup) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	book := policy.Fixed(p)
+	book := policy.FixedPolicySet(p)
 	if s.shadow != "" {
 		dir := t.TempDir()
 		name, file := s.policy, filepath.Join(dir, "shadow.yaml")
@@ -105,7 +105,7 @@ func newWorld(t testing.TB, s setup) *world {
 			writeFile(t, name, s.policy)
 		}
 		writeFile(t, file, s.shadow)
-		if book, err = policy.NewBook([]string{name}, nil, file); err != nil {
+		if book, err = policy.LoadPolicySet([]string{name}, nil, file); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -139,23 +139,23 @@ func newWorld(t testing.TB, s setup) *world {
 
 // withInbox gives the world an inbox, and an executor of what is agreed to there.
 func (w *world) withInbox(t testing.TB, s setup) {
-	w.watch = &policy.Watch{Ledger: s.ledger, Log: w.gate.Log}
-	w.desk = &policy.Desk{Ledger: s.ledger, Watch: w.watch, Now: s.now}
+	w.watch = &policy.Watcher{Ledger: s.ledger, Log: w.gate.Log}
+	w.approvals = &policy.Approvals{Ledger: s.ledger, Watch: w.watch, Now: s.now}
 	w.gate.Inbox = true
 	w.runner.Inbox = &tools.Inbox{Watch: w.watch, Wait: s.inbox, Link: func(id string) string { return "http://127.0.0.1/inbox/q/" + id },
-		Asked: func(policy.Caller, *policy.Pending) {}}
+		Requested: func(policy.Caller, *policy.PendingApproval) {}}
 	if s.idle {
 		return
 	}
-	e := &policy.Executor{Ledger: s.ledger, Watch: w.watch, Log: w.gate.Log, Whose: w.whose}
+	e := &policy.Executor{Ledger: s.ledger, Watch: w.watch, Log: w.gate.Log, GateFor: w.gateFor}
 	ctx, cancel := context.WithCancel(context.Background())
 	var done sync.WaitGroup
 	done.Go(func() { e.Run(ctx) })
 	t.Cleanup(func() { cancel(); done.Wait() })
 }
 
-// whose is the gate and the caller of a question: they are what they said they are.
-func (w *world) whose(_ context.Context, q ledger.Grant) (*policy.Gate, policy.Caller, error) {
+// gateFor is the gate and the caller of a question: they are what they said they are.
+func (w *world) gateFor(_ context.Context, q ledger.ApprovalRequest) (*policy.Gate, policy.Caller, error) {
 	return w.gate, policy.Caller{Principal: q.Principal, Credential: q.Credential, ID: q.Person, Person: q.Person, Client: q.Client}, nil
 }
 
@@ -274,9 +274,9 @@ func (w *world) met(t testing.TB, c policy.Caller, action, args string) (v rules
 	t.Helper()
 	p, own := w.payload(t, action, args), w.gate.Policy.Own()
 	f := rules.Facts{Payload: p, Caller: rules.Caller{ID: c.ID, Person: c.Person, Roles: c.Roles}, Now: w.gate.Now()}
-	if recipients.Rings(p.Action) && own.Mildest(p.Action, f.Caller).Decision < rules.Deny {
+	if recipients.HasRecipients(p.Action) && own.Mildest(p.Action, f.Caller).Decision < rules.Deny {
 		var fault *schemas.Error
-		f.Reach, fault = recipients.Of(t.Context(), p, func(_ context.Context, look *schemas.Payload) (json.RawMessage, error) {
+		f.Recipients, fault = recipients.Resolve(t.Context(), p, func(_ context.Context, look *schemas.Payload) (json.RawMessage, error) {
 			looks = append(looks, "run "+string(look.Body))
 			var answer struct{ Data json.RawMessage }
 			if err := json.Unmarshal([]byte(rpctest.UsualAnswer(rpctest.Run, look)), &answer); err != nil {
@@ -304,8 +304,8 @@ func (w *world) payload(t testing.TB, action, args string) *schemas.Payload {
 	return p
 }
 
-// road writes down what reached upstream, one line a request.
-func road(rs []rpctest.Request) []string {
+// lifecycle writes down what reached upstream, one line a request.
+func lifecycle(rs []rpctest.Request) []string {
 	out := []string{}
 	for _, r := range rs {
 		out = append(out, r.Endpoint+" "+string(r.Body))

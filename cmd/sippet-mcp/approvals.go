@@ -36,7 +36,7 @@ What you agree to is run by the program that asked, within a minute.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(newApprovalsList(p), newApprovalsShow(p), newApprovalsApprove(p), newApprovalsDeny(p), newApprovalsWatch(p))
+	c.AddCommand(newApprovalsList(p), newApprovalsShow(p), newApprovalsApprove(p), newApprovalsDecline(p), newApprovalsWatch(p))
 	return c
 }
 
@@ -62,7 +62,7 @@ func (o *answererOptions) who(ctx context.Context, p *program, l *ledger.SQLite)
 		secret = strings.TrimSpace(string(raw))
 	}
 	if secret == "" {
-		return policy.Person{Name: me(), Local: true, How: "terminal", Fresh: true}, nil
+		return policy.Person{Name: me(), Local: true, Via: "terminal", Fresh: true}, nil
 	}
 	t, err := l.Authenticate(ctx, secret)
 	switch {
@@ -71,37 +71,37 @@ func (o *answererOptions) who(ctx context.Context, p *program, l *ledger.SQLite)
 	case err != nil:
 		return policy.Person{}, err
 	}
-	who := policy.Person{Name: t.Person, Roles: t.Roles, How: "terminal", Credential: t.ID, Fresh: true}
-	if who.Is(policy.RoleAgent) {
+	who := policy.Person{Name: t.Person, Roles: t.Roles, Via: "terminal", Credential: t.ID, Fresh: true}
+	if who.HasRole(policy.RoleAgent) {
 		return who, errors.New("the token is a program's (role agent), and programs do not answer: use one of your own")
 	}
 	return who, nil
 }
 
-// question finds the open or ended question that an id, or the beginning of one, names.
-func (o *answererOptions) question(ctx context.Context, l *ledger.SQLite, who policy.Person, id string) (ledger.Grant, error) {
+// approval finds the open or ended question that an id, or the beginning of one, names.
+func (o *answererOptions) approval(ctx context.Context, l *ledger.SQLite, who policy.Person, id string) (ledger.ApprovalRequest, error) {
 	id = strings.ToLower(strings.TrimSpace(id))
-	all, err := l.Grants(ctx, ledger.GrantFilter{Inbox: true})
+	all, err := l.Approvals(ctx, ledger.ApprovalFilter{Inbox: true})
 	if err != nil {
-		return ledger.Grant{}, err
+		return ledger.ApprovalRequest{}, err
 	}
 	var found []string
 	for i := range all {
-		if strings.HasPrefix(all[i].ID, id) && id != "" && who.Sees(&all[i]) {
+		if strings.HasPrefix(all[i].ID, id) && id != "" && who.MaySee(&all[i]) {
 			found = append(found, all[i].ID)
 		}
 	}
 	switch len(found) {
 	case 0:
-		return ledger.Grant{}, fmt.Errorf("there is no question %q that you may see; see `sippet-mcp approvals list%s`", schemas.Escape(id, 40), o.same())
+		return ledger.ApprovalRequest{}, fmt.Errorf("there is no question %q that you may see; see `sippet-mcp approvals list%s`", schemas.Escape(id, 40), o.same())
 	case 1:
-		return l.Grant(ctx, found[0])
+		return l.Approval(ctx, found[0])
 	}
-	return ledger.Grant{}, fmt.Errorf("%d questions begin with %q: give more of the id", len(found), schemas.Escape(id, 40))
+	return ledger.ApprovalRequest{}, fmt.Errorf("%d questions begin with %q: give more of the id", len(found), schemas.Escape(id, 40))
 }
 
-// listedQuestion is a question as a pipe gets it.
-type listedQuestion struct {
+// listedApproval is a question as a pipe gets it.
+type listedApproval struct {
 	ID        string    `json:"id"`
 	State     string    `json:"state"`
 	Action    string    `json:"action"`
@@ -121,32 +121,32 @@ type listedQuestion struct {
 }
 
 // stateOf is a question's state, where one that ran out has its own name.
-func stateOf(q *ledger.Grant, now time.Time) string {
-	if (q.State == ledger.Waiting || q.State == ledger.Granted) && !q.Open(now) {
+func stateOf(q *ledger.ApprovalRequest, now time.Time) string {
+	if (q.State == ledger.Pending || q.State == ledger.Approved) && !q.Open(now) {
 		return "expired"
 	}
 	return string(q.State)
 }
 
 // read gives a question with its card and what came of it.
-func read(ctx context.Context, l *ledger.SQLite, id string) (listedQuestion, error) {
-	q, err := l.Grant(ctx, id)
+func read(ctx context.Context, l *ledger.SQLite, id string) (listedApproval, error) {
+	q, err := l.Approval(ctx, id)
 	if err != nil {
-		return listedQuestion{}, err
+		return listedApproval{}, err
 	}
 	var ran *ledger.Intent
-	if q.State == ledger.Spent {
+	if q.State == ledger.Used {
 		in, err := l.Intent(ctx, q.Intent)
 		switch {
 		case err == nil:
 			ran = &in
 		case !errors.Is(err, ledger.ErrNoIntent):
-			return listedQuestion{}, err
+			return listedApproval{}, err
 		}
 	}
 	now := time.Now()
-	came := inbox.CameOf(&q, ran, now)
-	out := listedQuestion{ID: q.ID, State: stateOf(&q, now), Action: q.Action, Needs: q.Needs, Principal: q.Principal, Asked: q.Asked, Expires: q.Expires,
+	came := inbox.DescribeOutcome(&q, ran, now)
+	out := listedApproval{ID: q.ID, State: stateOf(&q, now), Action: q.Action, Needs: q.Needs, Principal: q.Principal, Asked: q.Requested, Expires: q.Expires,
 		By: q.By, Note: q.Note, Quick: q.Quick, Status: came.Status, Detail: came.Detail, running: came.Running}
 	var card policy.Card
 	if q.Card != nil && json.Unmarshal(q.Card, &card) == nil {
@@ -180,10 +180,10 @@ func runApprovalsList(ctx context.Context, p *program, o *approvalsListOptions) 
 		if err != nil {
 			return err
 		}
-		all, err := l.Grants(ctx, ledger.GrantFilter{Open: true, Inbox: true})
+		all, err := l.Approvals(ctx, ledger.ApprovalFilter{Open: true, Inbox: true})
 		if err == nil && o.all {
-			var ended []ledger.Grant
-			ended, err = l.Grants(ctx, ledger.GrantFilter{Ended: true, Inbox: true, Limit: 50})
+			var ended []ledger.ApprovalRequest
+			ended, err = l.Approvals(ctx, ledger.ApprovalFilter{Ended: true, Inbox: true, Limit: 50})
 			all = append(ended, all...)
 		}
 		if err != nil {
@@ -191,7 +191,7 @@ func runApprovalsList(ctx context.Context, p *program, o *approvalsListOptions) 
 		}
 		table := newTable("id", "what", "asked by", "needs", "state", "until")
 		for i := range all {
-			if !who.Sees(&all[i]) {
+			if !who.MaySee(&all[i]) {
 				continue
 			}
 			one, err := read(ctx, l, all[i].ID)
@@ -232,7 +232,7 @@ func newApprovalsShow(p *program) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				q, err := o.question(c.Context(), l, who, args[0])
+				q, err := o.approval(c.Context(), l, who, args[0])
 				if err != nil {
 					return err
 				}
@@ -243,7 +243,7 @@ func newApprovalsShow(p *program) *cobra.Command {
 				if !p.outTerminal {
 					return writeJSON(p.out, one)
 				}
-				showQuestion(p, one)
+				showApproval(p, one)
 				return nil
 			})
 		},
@@ -252,7 +252,7 @@ func newApprovalsShow(p *program) *cobra.Command {
 	return c
 }
 
-func showQuestion(p *program, q listedQuestion) {
+func showApproval(p *program, q listedApproval) {
 	if q.Card == nil {
 		fmt.Fprintln(p.out, "What this was about is gone, with somebody whose data was erased.")
 	} else {
@@ -262,7 +262,7 @@ func showQuestion(p *program, q listedQuestion) {
 	q.showStatus(p)
 }
 
-func (q *listedQuestion) showStatus(p *program) {
+func (q *listedApproval) showStatus(p *program) {
 	fmt.Fprint(p.out, or(q.Status, 200))
 	if q.Detail != "" {
 		fmt.Fprintf(p.out, ": %s", or(q.Detail, 500))

@@ -42,18 +42,18 @@ func runApprove(ctx context.Context, p *program, o *answererOptions, id string) 
 		if err != nil {
 			return err
 		}
-		q, err := o.question(ctx, l, who, id)
+		q, err := o.approval(ctx, l, who, id)
 		if err != nil {
 			return err
 		}
-		if why := who.May(&q); why != nil {
+		if why := who.CheckAnswer(&q); why != nil {
 			return errors.New(why.Message)
 		}
 		one, err := read(ctx, l, q.ID)
 		switch {
 		case err != nil:
 			return err
-		case one.State != string(ledger.Waiting):
+		case one.State != string(ledger.Pending):
 			return errors.New("it does not wait any more: " + or(one.Status, 200))
 		case one.Card == nil:
 			return errors.New("what this was about is gone, with somebody whose data was erased; it can only be refused")
@@ -62,7 +62,7 @@ func runApprove(ctx context.Context, p *program, o *answererOptions, id string) 
 			return errors.New("what was typed before cannot be told from an answer; use the inbox")
 		}
 		word := "yes"
-		if n := one.Card.People; n > 0 {
+		if n := one.Card.StateNumber; n > 0 {
 			word = strconv.Itoa(n)
 		}
 		shown := time.Now()
@@ -73,21 +73,21 @@ func runApprove(ctx context.Context, p *program, o *answererOptions, id string) 
 		if err != nil || !strings.EqualFold(strings.TrimSpace(line), word) {
 			return errors.New("you did not agree; it still waits, and `sippet-mcp approvals deny` refuses it")
 		}
-		desk := &policy.Desk{Ledger: l, Watch: &policy.Watch{Ledger: l}, Now: time.Now}
-		said := desk.Answer(ctx, []string{q.ID}, who, policy.Reply{Yes: true, People: one.Card.Rings, Quick: time.Since(shown) < 2*time.Second})
+		desk := &policy.Approvals{Ledger: l, Watch: &policy.Watcher{Ledger: l}, Now: time.Now}
+		said := desk.Answer(ctx, []string{q.ID}, who, policy.Reply{Approve: true, StatedNumber: one.Card.RecipientCount, Quick: time.Since(shown) < 2*time.Second})
 		if said[0].Err != nil {
 			return errors.New(said[0].Err.Message)
 		}
-		return o.cameOf(ctx, p, l, q.ID)
+		return o.outcome(ctx, p, l, q.ID)
 	})
 }
 
-// cameOf waits for what came of a yes, and says it.
-func (o *answererOptions) cameOf(ctx context.Context, p *program, l *ledger.SQLite, id string) error {
+// outcome waits for what came of a yes, and says it.
+func (o *answererOptions) outcome(ctx context.Context, p *program, l *ledger.SQLite, id string) error {
 	look := context.WithoutCancel(ctx)
-	var last ledger.State
-	for end := time.Now().Add(policy.RunWithin + 2*time.Second); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
-		q, err := l.Grant(look, id)
+	var last ledger.ApprovalState
+	for end := time.Now().Add(policy.ApprovalValidFor + 2*time.Second); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
+		q, err := l.Approval(look, id)
 		if err != nil {
 			return err
 		}
@@ -96,11 +96,11 @@ func (o *answererOptions) cameOf(ctx context.Context, p *program, l *ledger.SQLi
 		case q.State == ledger.Revoked && q.Fault == nil:
 			return errors.New("you agreed, and it did not run: the question was withdrawn, or everything was stopped")
 		case q.State == ledger.Revoked:
-			return fmt.Errorf("you agreed, and it did not run: %s", or(policy.FaultMessage(q.Fault), 500))
-		case q.State == ledger.Granted && policy.Read(q.Action):
+			return fmt.Errorf("you agreed, and it did not run: %s", or(policy.ErrorMessage(q.Fault), 500))
+		case q.State == ledger.Approved && policy.IsRead(q.Action):
 			fmt.Fprintln(p.out, "Agreed. The program that asked gets the answer when it comes for it.")
 			return nil
-		case q.State == ledger.Spent:
+		case q.State == ledger.Used:
 			in, err := l.Intent(look, q.Intent)
 			if err != nil {
 				return err
@@ -113,7 +113,7 @@ func (o *answererOptions) cameOf(ctx context.Context, p *program, l *ledger.SQLi
 				}
 				return nil
 			case ledger.Failed:
-				return fmt.Errorf("you agreed, and Sippet refused it: %s", or(policy.FaultMessage(in.Fault), 500))
+				return fmt.Errorf("you agreed, and Sippet refused it: %s", or(policy.ErrorMessage(in.Fault), 500))
 			case ledger.Unknown:
 				return fmt.Errorf("you agreed, and nobody knows whether it ran: look, and close it with `sippet-mcp audit resolve %s%s`", in.ID, o.same())
 			}
@@ -122,19 +122,19 @@ func (o *answererOptions) cameOf(ctx context.Context, p *program, l *ledger.SQLi
 			return fmt.Errorf("you agreed, and did not wait for what comes of it; see `sippet-mcp approvals show %s%s`", id[:8], o.same())
 		}
 	}
-	if last == ledger.Spent {
+	if last == ledger.Used {
 		return fmt.Errorf("you agreed, and it is still running; see `sippet-mcp approvals show %s%s`", id[:8], o.same())
 	}
 	return errors.New("you agreed, and nobody ran it within a minute, so the yes is void: the program that asked has ended")
 }
 
-type denyOptions struct {
+type declineOptions struct {
 	answererOptions
 	note string
 }
 
-func newApprovalsDeny(p *program) *cobra.Command {
-	o := &denyOptions{}
+func newApprovalsDecline(p *program) *cobra.Command {
+	o := &declineOptions{}
 	c := &cobra.Command{
 		Use:     "deny ID",
 		Short:   "Refuse a question, and say why to whoever asked",
@@ -146,11 +146,11 @@ func newApprovalsDeny(p *program) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				q, err := o.question(c.Context(), l, who, args[0])
+				q, err := o.approval(c.Context(), l, who, args[0])
 				if err != nil {
 					return err
 				}
-				desk := &policy.Desk{Ledger: l, Watch: &policy.Watch{Ledger: l}, Now: time.Now}
+				desk := &policy.Approvals{Ledger: l, Watch: &policy.Watcher{Ledger: l}, Now: time.Now}
 				if said := desk.Answer(c.Context(), []string{q.ID}, who, policy.Reply{Note: o.note}); said[0].Err != nil {
 					return errors.New(said[0].Err.Message)
 				}
@@ -158,7 +158,7 @@ func newApprovalsDeny(p *program) *cobra.Command {
 					return writeJSON(p.out, struct {
 						ID    string `json:"id"`
 						State string `json:"state"`
-					}{q.ID, string(ledger.Refused)})
+					}{q.ID, string(ledger.Declined)})
 				}
 				fmt.Fprintln(p.out, "Refused; nothing runs.")
 				return nil

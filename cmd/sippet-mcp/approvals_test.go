@@ -257,11 +257,11 @@ func TestApprovalsInAPipe(t *testing.T) {
 	_, bob, ada := w.http(t)
 	bob.tool(t, "start_bulk_outbound_call", bulk).waits(t)
 	code, out, errs := at(t, t.Context(), nil, w.dir, "approvals", "list", "--token-file", tokenFile(t, w.ada))
-	var q listedQuestion
+	var q listedApproval
 	if err := json.Unmarshal([]byte(out), &q); code != 0 || err != nil {
 		t.Fatalf("%d: %v %s", code, err, errs)
 	}
-	if q.State != "pending" || q.Needs != "approve" || q.Card == nil || q.Card.Rings != 12 || q.Card.People != 12 || q.Card.Reason != "the winter campaign" || !strings.HasPrefix(q.Principal, "bob (") {
+	if q.State != "pending" || q.Needs != "approve" || q.Card == nil || q.Card.RecipientCount != 12 || q.Card.StateNumber != 12 || q.Card.Reason != "the winter campaign" || !strings.HasPrefix(q.Principal, "bob (") {
 		t.Errorf("%+v", q)
 	}
 	// A yes without the number, or with another one, is none, whichever way it comes.

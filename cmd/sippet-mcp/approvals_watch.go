@@ -34,7 +34,7 @@ func runApprovalsWatch(ctx context.Context, p *program, o *answererOptions) erro
 		}
 		seen, version := map[string]string{}, int64(-1)
 		for first := true; ctx.Err() == nil; first = false {
-			now, err := l.Version(ctx)
+			now, err := l.ApprovalsVersion(ctx)
 			if err == nil && (now != version || len(seen) > 0) {
 				version = now
 				err = o.changes(ctx, p, l, who, seen, first)
@@ -53,19 +53,19 @@ func runApprovalsWatch(ctx context.Context, p *program, o *answererOptions) erro
 
 // changes shows what is new since the last look; at the first only what waits.
 func (o *answererOptions) changes(ctx context.Context, p *program, l *ledger.SQLite, who policy.Person, seen map[string]string, first bool) error {
-	open, err := l.Grants(ctx, ledger.GrantFilter{Open: true, Inbox: true})
+	open, err := l.Approvals(ctx, ledger.ApprovalFilter{Open: true, Inbox: true})
 	if err != nil {
 		return err
 	}
-	ended, err := l.Grants(ctx, ledger.GrantFilter{Ended: true, Inbox: true, Limit: 50})
+	ended, err := l.Approvals(ctx, ledger.ApprovalFilter{Ended: true, Inbox: true, Limit: 50})
 	if err != nil {
 		return err
 	}
-	for _, list := range [][]ledger.Grant{ended, open} {
+	for _, list := range [][]ledger.ApprovalRequest{ended, open} {
 		for i := range list {
 			q := &list[i]
 			state := stateOf(q, time.Now())
-			if was, known := seen[q.ID]; !who.Sees(q) || known && was == state {
+			if was, known := seen[q.ID]; !who.MaySee(q) || known && was == state {
 				continue
 			}
 			seen[q.ID] = state
@@ -86,9 +86,9 @@ func (o *answererOptions) changes(ctx context.Context, p *program, l *ledger.SQL
 				}
 				continue
 			}
-			if one.State == string(ledger.Waiting) {
+			if one.State == string(ledger.Pending) {
 				fmt.Fprintln(p.out)
-				showQuestion(p, one)
+				showApproval(p, one)
 				fmt.Fprintf(p.out, "Answer with: sippet-mcp approvals approve %s%s   or deny\n", q.ID[:8], o.same())
 				continue
 			}

@@ -50,7 +50,7 @@ type entry struct {
 }
 
 func newEntry(r ledger.Record) entry {
-	e := entry{Record: r, People: r.People, Erased: erased(&r)}
+	e := entry{Record: r, People: r.SubjectNames, Erased: erased(&r)}
 	if e.Sealed = nil; r.Fault != "" {
 		e.Fault, e.Line = r.Fault, string(r.Line)
 	}
@@ -184,11 +184,11 @@ func what(r *ledger.Record) string {
 		return "NOT AS THE LEDGER WROTE IT: " + schemas.Escape(r.Fault, most)
 	}
 	switch r.Phase {
-	case ledger.PhaseAsked, ledger.PhasePrepared, ledger.PhaseRead, ledger.PhaseRefused:
+	case ledger.PhaseRequested, ledger.PhasePrepared, ledger.PhaseRead, ledger.PhaseRejected:
 		switch {
 		case erased(r):
 			return "about somebody who was erased"
-		case r.Phase == ledger.PhaseRefused && r.Why != "":
+		case r.Phase == ledger.PhaseRejected && r.Why != "":
 			return schemas.Escape(r.Why, most)
 		case r.Inbox:
 			return "in the inbox: " + schemas.Escape(brief(r.Private), most)
@@ -207,11 +207,11 @@ func what(r *ledger.Record) string {
 			s += ", " + latency(r.Latency)
 		}
 		return s
-	case ledger.PhaseSwept:
+	case ledger.PhaseAbandoned:
 		return "nobody settled it, so nobody knows how it ended"
 	case ledger.PhaseDropped:
 		return count(r.Count, "event") + " came too fast to be written"
-	case ledger.PhaseFrozen:
+	case ledger.PhaseStopped:
 		return "everything stopped" + by + because(r.Note) + ", " + count(r.Count, "question") + " void"
 	case ledger.PhaseResumed:
 		return "resumed" + by
@@ -241,9 +241,9 @@ func what(r *ledger.Record) string {
 func answerOf(r *ledger.Record) string {
 	who := schemas.Escape(r.By, 60)
 	switch {
-	case voided(r) && r.Private != nil && r.Private.Fault != nil:
-		return "the yes of " + who + " came to nothing: " + schemas.Escape(policy.FaultMessage(r.Private.Fault), 300)
-	case voided(r):
+	case revokedByStop(r) && r.Private != nil && r.Private.Fault != nil:
+		return "the yes of " + who + " came to nothing: " + schemas.Escape(policy.ErrorMessage(r.Private.Fault), 300)
+	case revokedByStop(r):
 		return "the yes of " + who + " came to nothing"
 	case r.By == "":
 		return r.State
@@ -261,8 +261,8 @@ func noteOf(r *ledger.Record) string {
 	return r.Private.Note
 }
 
-// voided reports whether a yes was not taken back by a person, but could not be used.
-func voided(r *ledger.Record) bool {
+// revokedByStop reports whether a yes was not taken back by a person, but could not be used.
+func revokedByStop(r *ledger.Record) bool {
 	return r.Phase == ledger.PhaseAnswered && r.State == string(ledger.Revoked) && r.Outcome != "" && r.Outcome != schemas.Declined
 }
 

@@ -37,14 +37,14 @@ the way of the same call until a person finds out and resolves it.`,
 
 // openIntent is an intent as a pipe gets it.
 type openIntent struct {
-	ID        string          `json:"id"`
-	State     ledger.Progress `json:"state"`
-	Action    string          `json:"action"`
-	Class     schemas.Class   `json:"class"`
-	Principal string          `json:"principal"`
-	Upstream  string          `json:"upstream,omitempty"`
-	Grant     string          `json:"grant,omitempty"`
-	Prepared  time.Time       `json:"prepared"`
+	ID         string             `json:"id"`
+	State      ledger.IntentState `json:"state"`
+	Action     string             `json:"action"`
+	Class      schemas.Class      `json:"class"`
+	Principal  string             `json:"principal"`
+	Upstream   string             `json:"upstream,omitempty"`
+	ApprovalID string             `json:"grant,omitempty"`
+	Prepared   time.Time          `json:"prepared"`
 	// SeeWith is the action that shows whether it took effect.
 	SeeWith string `json:"seeWith,omitempty"`
 }
@@ -61,7 +61,7 @@ func runIntents(ctx context.Context, p *program, o *intentsOptions) error {
 		}
 		if !p.outTerminal {
 			for _, in := range all {
-				out := openIntent{in.ID, in.State, in.Action, in.Class, in.Principal, in.Upstream, in.Grant, in.Prepared, ""}
+				out := openIntent{in.ID, in.State, in.Action, in.Class, in.Principal, in.Organisation, in.ApprovalID, in.Prepared, ""}
 				if a, err := schemas.Find(in.Action); err == nil {
 					out.SeeWith = a.ShownBy()
 				}
@@ -116,7 +116,7 @@ may run again. Your name and the note stay in the audit.`,
 }
 
 func runResolve(ctx context.Context, p *program, o *resolveOptions, id string) error {
-	as := ledger.Progress(o.as)
+	as := ledger.IntentState(o.as)
 	switch {
 	case as != ledger.Succeeded && as != ledger.Failed:
 		return errors.New("say how it ended: --as succeeded or --as failed")
@@ -128,7 +128,7 @@ func runResolve(ctx context.Context, p *program, o *resolveOptions, id string) e
 		switch {
 		case errors.Is(err, ledger.ErrNoIntent):
 			return fmt.Errorf("%q is no intent; see `sippet-mcp audit intents --unknown`", schemas.Escape(id, 80))
-		case errors.Is(err, ledger.ErrKnown):
+		case errors.Is(err, ledger.ErrOutcomeKnown):
 			in, e := l.Intent(ctx, id)
 			if e != nil {
 				return err

@@ -23,8 +23,8 @@ type listOptions struct {
 	follow                         bool
 }
 
-var phases = []ledger.Phase{ledger.PhaseAsked, ledger.PhaseAnswered, ledger.PhasePrepared, ledger.PhaseSent, ledger.PhaseSettled, ledger.PhaseSwept,
-	ledger.PhaseResolved, ledger.PhaseRead, ledger.PhaseRefused, ledger.PhaseDropped, ledger.PhaseFrozen, ledger.PhaseResumed, ledger.PhaseErased, ledger.PhasePruned,
+var phases = []ledger.Phase{ledger.PhaseRequested, ledger.PhaseAnswered, ledger.PhasePrepared, ledger.PhaseSent, ledger.PhaseSettled, ledger.PhaseAbandoned,
+	ledger.PhaseResolved, ledger.PhaseRead, ledger.PhaseRejected, ledger.PhaseDropped, ledger.PhaseStopped, ledger.PhaseResumed, ledger.PhaseErased, ledger.PhasePruned,
 	ledger.PhaseLogin, ledger.PhaseLogout, ledger.PhaseTaken, ledger.PhaseIssued, ledger.PhaseRevoked, ledger.PhaseRemoved}
 
 func newAuditList(p *program) *cobra.Command {
@@ -146,7 +146,7 @@ func follow(ctx context.Context, l *ledger.SQLite, f ledger.Filter, show func([]
 				}
 			}
 		}
-		var t *ledger.Trouble
+		var t *ledger.StoreError
 		switch {
 		case ctx.Err() != nil:
 			return nil
@@ -201,7 +201,7 @@ func idOf(r *ledger.Record) string {
 	if r.Intent != "" {
 		return r.Intent
 	}
-	return r.Grant
+	return r.ApprovalID
 }
 
 func outcomeColour(r *ledger.Record) string {

@@ -61,38 +61,38 @@ func oneArg(what string) cobra.PositionalArgs {
 	}
 }
 
-// matter is what is known of one call, or of one event that is no call. Note is what whoever answered said to it, Quick that
+// auditedCall is what is known of one call, or of one event that is no call. Note is what whoever answered said to it, Quick that
 // they did so sooner than the card can be read, and Cause why the call came to nothing.
-type matter struct {
+type auditedCall struct {
 	ID   string `json:"id,omitempty"`
 	Kind string `json:"kind"` // intent, grant or record
 	// State is the intent's or the grant's.
-	State     string          `json:"state,omitempty"`
-	Action    string          `json:"action,omitempty"`
-	Class     schemas.Class   `json:"class,omitempty"`
-	Principal string          `json:"principal,omitempty"`
-	Client    string          `json:"client,omitempty"`
-	Upstream  string          `json:"upstream,omitempty"`
-	Decision  string          `json:"decision,omitempty"`
-	Why       string          `json:"why,omitempty"`
-	Rules     []string        `json:"rules,omitempty"`
-	Policy    string          `json:"policy,omitempty"`
-	Grant     string          `json:"grant,omitempty"`
-	Repeats   string          `json:"repeats,omitempty"`
-	Answer    string          `json:"answer,omitempty"`
-	By        string          `json:"by,omitempty"`
-	Quick     bool            `json:"quick,omitempty"`
-	Note      string          `json:"note,omitempty"`
-	Cause     string          `json:"cause,omitempty"`
-	Outcome   schemas.Outcome `json:"outcome,omitempty"`
-	Status    int             `json:"status,omitempty"`
-	People    []string        `json:"people,omitempty"`
-	Erased    *erasure        `json:"erased,omitempty"`
-	Card      json.RawMessage `json:"card,omitempty"`
-	Payload   json.RawMessage `json:"payload,omitempty"`
-	Replaced  json.RawMessage `json:"replaced,omitempty"`
-	Result    json.RawMessage `json:"result,omitempty"`
-	Records   []entry         `json:"records"`
+	State      string          `json:"state,omitempty"`
+	Action     string          `json:"action,omitempty"`
+	Class      schemas.Class   `json:"class,omitempty"`
+	Principal  string          `json:"principal,omitempty"`
+	Client     string          `json:"client,omitempty"`
+	Upstream   string          `json:"upstream,omitempty"`
+	Decision   string          `json:"decision,omitempty"`
+	Why        string          `json:"why,omitempty"`
+	Rules      []string        `json:"rules,omitempty"`
+	Policy     string          `json:"policy,omitempty"`
+	ApprovalID string          `json:"grant,omitempty"`
+	Repeats    string          `json:"repeats,omitempty"`
+	Answer     string          `json:"answer,omitempty"`
+	By         string          `json:"by,omitempty"`
+	Quick      bool            `json:"quick,omitempty"`
+	Note       string          `json:"note,omitempty"`
+	Cause      string          `json:"cause,omitempty"`
+	Outcome    schemas.Outcome `json:"outcome,omitempty"`
+	Status     int             `json:"status,omitempty"`
+	People     []string        `json:"people,omitempty"`
+	Erased     *erasure        `json:"erased,omitempty"`
+	Card       json.RawMessage `json:"card,omitempty"`
+	Payload    json.RawMessage `json:"payload,omitempty"`
+	Replaced   json.RawMessage `json:"replaced,omitempty"`
+	Result     json.RawMessage `json:"result,omitempty"`
+	Records    []entry         `json:"records"`
 }
 
 // erasure says that a person whom the matter concerns was erased; By and At are of the first that is recorded.
@@ -102,10 +102,10 @@ type erasure struct {
 }
 
 // findMatter takes a record's number, an intent's id or a grant's.
-func findMatter(ctx context.Context, l *ledger.SQLite, id string) (*matter, error) {
+func findMatter(ctx context.Context, l *ledger.SQLite, id string) (*auditedCall, error) {
 	var records []ledger.Record
 	var err error
-	m := &matter{ID: id}
+	m := &auditedCall{ID: id}
 	if n, e := strconv.ParseInt(id, 10, 64); e == nil && len(id) < 16 {
 		if records, err = l.Records(ctx, ledger.Filter{After: n - 1, Limit: 1}); err != nil {
 			return nil, err
@@ -118,24 +118,24 @@ func findMatter(ctx context.Context, l *ledger.SQLite, id string) (*matter, erro
 		}
 	}
 	var in ledger.Intent
-	var g ledger.Grant
+	var g ledger.ApprovalRequest
 	if m.ID == "" {
 		m.Kind = "record"
 	} else if in, err = l.Intent(ctx, m.ID); err == nil {
-		m.Kind, m.State, m.Outcome, m.Status, m.Grant = "intent", string(in.State), in.Outcome, in.Status, in.Grant
+		m.Kind, m.State, m.Outcome, m.Status, m.ApprovalID = "intent", string(in.State), in.Outcome, in.Status, in.ApprovalID
 		records, err = l.Records(ctx, ledger.Filter{Intent: m.ID})
 	} else if !errors.Is(err, ledger.ErrNoIntent) {
 		return nil, err
-	} else if g, err = l.Grant(ctx, m.ID); err == nil {
-		m.Kind, m.State, m.Grant = "grant", stateOf(&g, time.Now()), m.ID
-	} else if errors.Is(err, ledger.ErrNoGrant) {
+	} else if g, err = l.Approval(ctx, m.ID); err == nil {
+		m.Kind, m.State, m.ApprovalID = "grant", stateOf(&g, time.Now()), m.ID
+	} else if errors.Is(err, ledger.ErrNoApproval) {
 		return nil, fmt.Errorf("%q is no intent, grant or record that is known; see `sippet-mcp audit list`", schemas.Escape(id, 80))
 	}
 	if err != nil {
 		return nil, err
 	}
-	if m.Grant != "" {
-		more, err := l.Records(ctx, ledger.Filter{Grant: m.Grant})
+	if m.ApprovalID != "" {
+		more, err := l.Records(ctx, ledger.Filter{ApprovalID: m.ApprovalID})
 		if err != nil {
 			return nil, err
 		}
@@ -164,7 +164,7 @@ func findMatter(ctx context.Context, l *ledger.SQLite, id string) (*matter, erro
 }
 
 // take adds what one record tells; what a later one says of the same counts.
-func (m *matter) take(r *ledger.Record) {
+func (m *auditedCall) take(r *ledger.Record) {
 	m.Records = append(m.Records, newEntry(*r))
 	set := func(to *string, s string) {
 		if s != "" {
@@ -175,7 +175,7 @@ func (m *matter) take(r *ledger.Record) {
 	set((*string)(&m.Class), string(r.Class))
 	set(&m.Principal, r.Principal)
 	set(&m.Client, r.Client)
-	set(&m.Upstream, r.Upstream)
+	set(&m.Upstream, r.Organisation)
 	set(&m.Decision, r.Decision)
 	set(&m.Why, r.Why)
 	set(&m.Policy, r.Policy)
@@ -183,7 +183,7 @@ func (m *matter) take(r *ledger.Record) {
 	if len(r.Rules) > 0 {
 		m.Rules = r.Rules
 	}
-	if r.Phase == ledger.PhaseAnswered && !voided(r) { // else who agreed did so
+	if r.Phase == ledger.PhaseAnswered && !revokedByStop(r) { // else who agreed did so
 		m.Answer, m.By, m.Quick = r.State, r.By, r.Quick
 	}
 	if m.Kind != "intent" {
@@ -192,14 +192,14 @@ func (m *matter) take(r *ledger.Record) {
 			m.Status = r.Status
 		}
 	}
-	for _, name := range r.People {
+	for _, name := range r.SubjectNames {
 		if !slices.Contains(m.People, name) {
 			m.People = append(m.People, name)
 		}
 	}
 	if s := r.Private; s != nil {
 		set(&m.Note, s.Note)
-		set(&m.Cause, policy.FaultMessage(s.Fault))
+		set(&m.Cause, policy.ErrorMessage(s.Fault))
 		for _, f := range []struct {
 			to   *json.RawMessage
 			from json.RawMessage
@@ -212,7 +212,7 @@ func (m *matter) take(r *ledger.Record) {
 }
 
 // findErasure finds out who destroyed the key to what cannot be read.
-func (m *matter) findErasure(ctx context.Context, l *ledger.SQLite, records []ledger.Record) error {
+func (m *auditedCall) findErasure(ctx context.Context, l *ledger.SQLite, records []ledger.Record) error {
 	var keys []string
 	for i := range records {
 		if erased(&records[i]) {
@@ -233,7 +233,7 @@ func (m *matter) findErasure(ctx context.Context, l *ledger.SQLite, records []le
 }
 
 // show writes sections for a person.
-func (m *matter) show(p *program) {
+func (m *auditedCall) show(p *program) {
 	w, paint := p.out, painter(p)
 	title := m.Kind
 	switch {
@@ -266,7 +266,7 @@ func (m *matter) show(p *program) {
 	line("rules", strings.Join(m.Rules, ", "))
 	line("policy", m.Policy)
 	if m.Kind == "intent" {
-		line("grant", m.Grant)
+		line("grant", m.ApprovalID)
 	}
 	if answer := m.Answer; answer != "" {
 		if m.By != "" {
@@ -321,7 +321,7 @@ func where(action string) string {
 func longTime(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05 MST") }
 
 // showCard writes what a person saw when they were asked.
-func (m *matter) showCard(w io.Writer, paint func(code, s string) string) {
+func (m *auditedCall) showCard(w io.Writer, paint func(code, s string) string) {
 	if m.Card == nil {
 		return
 	}

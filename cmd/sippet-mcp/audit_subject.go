@@ -104,7 +104,7 @@ func runErase(ctx context.Context, p *program, o *eraseOptions, contacts []strin
 			}
 			all[i].Records = len(records)
 			for _, r := range records {
-				if len(r.People) > 1 {
+				if len(r.SubjectNames) > 1 {
 					all[i].shared++
 				}
 			}

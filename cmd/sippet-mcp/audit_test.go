@@ -53,11 +53,11 @@ func filled(t *testing.T) (dir string, ran, unknown ledger.Intent) {
 		Decision: "confirm", Why: "because " + evil, Policy: "v1", Subjects: []string{somebody},
 		Payload:  []byte(`{"action":"update_contact","identity":"c0000000-0000-4000-8000-000000000001","input":{"fullName":"Grace` + "\u202e\u009b" + `"}}`),
 		Replaced: []byte(`{"fullName":"Ada"}`), Card: []byte(`{"sentence":"Change the contact` + "\u202e" + `.","effect":"Nobody notices.","reason":"asked` + "\u009b" + `"}`)}}
-	g := ledger.Grant{ID: ledger.NewID(), Principal: x.Principal, Action: x.Action, Hash: x.Hash, Policy: x.Policy, Needs: "confirm", Subjects: x.Subjects,
+	g := ledger.ApprovalRequest{ID: ledger.NewID(), Principal: x.Principal, Action: x.Action, Hash: x.Hash, Policy: x.Policy, Needs: "confirm", Subjects: x.Subjects,
 		Payload: x.Payload, Card: x.Card, Expires: time.Now().Add(time.Minute)}
-	must(t, l.Ask(t.Context(), g))
-	must(t, l.Answer(t.Context(), g, ledger.Reply{State: ledger.Granted, By: "ada" + evil}))
-	x.Grant = g.ID
+	must(t, l.CreateApproval(t.Context(), g))
+	must(t, l.AnswerApproval(t.Context(), g, ledger.Reply{State: ledger.Approved, By: "ada" + evil}))
+	x.ApprovalID = g.ID
 	ran, err = l.Commit(t.Context(), x)
 	must(t, err)
 	must(t, l.Settle(t.Context(), ledger.Settlement{Intent: ran.ID, State: ledger.Succeeded, Sent: true, Status: 200, Outcome: schemas.Done, Latency: time.Millisecond, Result: []byte(`{"id":"1","fullName":"` + "\u202e" + `"}`)}))
@@ -66,10 +66,10 @@ func filled(t *testing.T) (dir string, ran, unknown ledger.Intent) {
 	unknown, err = l.Commit(t.Context(), y)
 	must(t, err)
 	must(t, l.Settle(t.Context(), ledger.Settlement{Intent: unknown.ID, State: ledger.Unknown, Sent: true, Outcome: schemas.OutcomeUnknown}))
-	l.Note(ledger.Event{Call: ledger.Call{Principal: evil, Action: "delete_contact", Class: schemas.Destructive, Decision: "deny", Why: evil}, Outcome: schemas.Denied})
+	l.RecordEvent(ledger.Event{Call: ledger.Call{Principal: evil, Action: "delete_contact", Class: schemas.Destructive, Decision: "deny", Why: evil}, Outcome: schemas.Denied})
 	// A question that waits, for a stop to void.
 	g.ID, g.Hash, g.Expires = ledger.NewID(), "3", time.Now().Add(time.Hour)
-	must(t, l.Ask(t.Context(), g))
+	must(t, l.CreateApproval(t.Context(), g))
 	must(t, l.Close())
 	return dir, ran, unknown
 }
@@ -108,7 +108,7 @@ func TestAuditOnATerminal(t *testing.T) {
 		{[]string{"audit", "list", "--caller", "nobody"}, 0, []string{"nothing found"}},
 		{[]string{"audit", "show", ran.ID}, 0, []string{"update_contact: succeeded", "answer     granted by ada", "What it replaced", `"fullName": "Ada"`,
 			"What the person was shown", "Nobody notices.", "Written by the AI as its reason: asked\\u{9b}", "What Sippet answered", "asked", "settled"}},
-		{[]string{"audit", "show", ran.Grant}, 0, []string{"update_contact: spent", "What Sippet answered"}},
+		{[]string{"audit", "show", ran.ApprovalID}, 0, []string{"update_contact: spent", "What Sippet answered"}},
 		{[]string{"audit", "show", "1"}, 0, []string{"update_contact: spent"}},
 		{[]string{"audit", "show", unknown.ID}, 0, []string{"create_contact: unknown", "with list_contacts", "audit resolve " + unknown.ID}},
 		{[]string{"audit", "show", "999"}, 1, []string{"there is no record 999"}},
@@ -218,7 +218,7 @@ func TestAuditOfSomebodyErased(t *testing.T) {
 	}
 	for _, id := range []string{ran.ID, unknown.ID} {
 		_, out, _ = at(t, t.Context(), nil, dir, "audit", "show", id)
-		var m matter
+		var m auditedCall
 		if err := json.Unmarshal([]byte(out), &m); err != nil || m.Erased == nil || m.Erased.By != me() || m.Payload != nil {
 			t.Errorf("%v: %s", err, out)
 		}

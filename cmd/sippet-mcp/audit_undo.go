@@ -92,7 +92,7 @@ func (o *ledgerOptions) undoing(upstream, action string, args []byte) (string, e
 }
 
 // change gives what an intent that ran sent and replaced, or why it cannot be set back.
-func (m *matter) change() (intent string, payload, replaced json.RawMessage, err error) {
+func (m *auditedCall) change() (intent string, payload, replaced json.RawMessage, err error) {
 	state := ""
 	for _, r := range m.Records {
 		switch {
@@ -122,7 +122,7 @@ func (m *matter) change() (intent string, payload, replaced json.RawMessage, err
 	return
 }
 
-func (m *matter) title() string {
+func (m *auditedCall) title() string {
 	if m.Kind == "record" && len(m.Records) > 0 {
 		return fmt.Sprintf("record %d", m.Records[0].Seq)
 	}

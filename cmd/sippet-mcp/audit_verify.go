@@ -98,10 +98,10 @@ func (o *verifyOptions) outside() (v ledger.VerifyOptions, err error) {
 }
 
 type fault struct {
-	Kind   ledger.Wrong `json:"kind"`
-	Record int64        `json:"record,omitempty"`
-	ID     string       `json:"id,omitempty"`
-	Text   string       `json:"text"`
+	Kind   ledger.FindingKind `json:"kind"`
+	Record int64              `json:"record,omitempty"`
+	ID     string             `json:"id,omitempty"`
+	Text   string             `json:"text"`
 }
 
 // report is what verify found, as a pipe gets it. The keys are ledger.Report's.

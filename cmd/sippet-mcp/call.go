@@ -24,7 +24,7 @@ import (
 var exitCodes = map[schemas.Outcome]exitCode{
 	schemas.Done: 0, schemas.Recorded: 0,
 	schemas.InvalidArguments: 2, schemas.ValidationFailed: 3, schemas.ApprovalPending: 4, schemas.Declined: 5,
-	schemas.Denied: 6, schemas.LimitExceeded: 7, schemas.Frozen: 8, schemas.UpstreamError: 9,
+	schemas.Denied: 6, schemas.LimitExceeded: 7, schemas.Stopped: 8, schemas.UpstreamError: 9,
 	schemas.UpstreamUnavailable: 10, schemas.Unavailable: 11, schemas.OutcomeUnknown: 12,
 }
 
@@ -81,7 +81,7 @@ func runCall(ctx context.Context, p *program, o *callOptions, args []string) err
 	}
 	defer c.close()
 	defer c.work(false)()
-	q := tools.Request{Caller: local("terminal"), Action: args[0], Again: o.again, Asks: true}
+	q := tools.Request{Caller: local("terminal"), Action: args[0], Again: o.again, CanAsk: true}
 	q.Client = "sippet-mcp " + version()
 	if len(args) > 1 {
 		q.Args = []byte(args[1])
@@ -93,7 +93,7 @@ func runCall(ctx context.Context, p *program, o *callOptions, args []string) err
 		res = answerOnTerminal(ctx, p, c.runner, q, res.Pending)
 	case res.Pending != nil:
 		if p.errTerminal {
-			fmt.Fprintf(p.err, "%s\n\nSomebody else must agree to it, in the inbox: %s\nWaiting for up to %s…\n", res.Pending.Card.Text(), c.place.link(res.Pending.Grant), o.approval)
+			fmt.Fprintf(p.err, "%s\n\nSomebody else must agree to it, in the inbox: %s\nWaiting for up to %s…\n", res.Pending.Card.Text(), c.host.link(res.Pending.ApprovalID), o.approval)
 		}
 		res = c.runner.Await(ctx, q, res.Pending)
 	}
@@ -109,17 +109,17 @@ func runCall(ctx context.Context, p *program, o *callOptions, args []string) err
 }
 
 // answerOnTerminal puts the question to whoever is at the terminal.
-func answerOnTerminal(ctx context.Context, p *program, r *tools.Runner, q tools.Request, pending *policy.Pending) tools.Result {
+func answerOnTerminal(ctx context.Context, p *program, r *tools.Runner, q tools.Request, pending *policy.PendingApproval) tools.Result {
 	tty, err := p.terminal()
 	if err != nil {
-		return r.Unasked(ctx, q, pending.Grant, "a person must agree first and there is no terminal to ask on")
+		return r.WithdrawUnasked(ctx, q, pending.ApprovalID, "a person must agree first and there is no terminal to ask on")
 	}
 	defer tty.Close()
 	if err := tty.Flush(); err != nil {
-		return r.Unasked(ctx, q, pending.Grant, "a person must agree first and what was typed before could not be told from an answer")
+		return r.WithdrawUnasked(ctx, q, pending.ApprovalID, "a person must agree first and what was typed before could not be told from an answer")
 	}
 	word := "yes"
-	if n := pending.Card.People; n > 0 {
+	if n := pending.Card.StateNumber; n > 0 {
 		word = strconv.Itoa(n)
 	}
 	fmt.Fprintf(tty, "\n%s\n\nType %s to do this: ", pending.Card.Text(), word)
@@ -128,9 +128,9 @@ func answerOnTerminal(ctx context.Context, p *program, r *tools.Runner, q tools.
 	line, err := readLine(ctx, tty)
 	if err != nil {
 		fmt.Fprintln(tty)
-		return r.Unasked(ctx, q, pending.Grant, "a person must agree first and nobody answered")
+		return r.WithdrawUnasked(ctx, q, pending.ApprovalID, "a person must agree first and nobody answered")
 	}
-	return r.Answer(ctx, q, pending.Grant, policy.Reply{Yes: strings.EqualFold(strings.TrimSpace(line), word), People: pending.Card.People, By: "terminal"})
+	return r.Answer(ctx, q, pending.ApprovalID, policy.Reply{Approve: strings.EqualFold(strings.TrimSpace(line), word), StatedNumber: pending.Card.StateNumber, By: "terminal"})
 }
 
 func readLine(ctx context.Context, in io.Reader) (string, error) {
@@ -239,13 +239,13 @@ func cells(raw json.RawMessage, fields []string) []cell {
 	schemas.EachJSON(raw, func(k, v []byte) {
 		out = append(out, cell{schemas.Escape(schemas.DecodeString(k), 40), cellText(v)})
 	})
-	place := func(c cell) int {
+	host := func(c cell) int {
 		if i := slices.Index(fields, c.name); i >= 0 {
 			return i
 		}
 		return len(fields)
 	}
-	slices.SortStableFunc(out, func(a, b cell) int { return place(a) - place(b) })
+	slices.SortStableFunc(out, func(a, b cell) int { return host(a) - host(b) })
 	return out
 }
 

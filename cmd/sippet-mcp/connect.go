@@ -101,8 +101,8 @@ type connected struct {
 	runner *tools.Runner
 	// runnerFor makes the runner over the organisation whose key the file holds, once.
 	runnerFor func(keyFile string) (*tools.Runner, error)
-	book      *policy.Book
-	place     *place
+	book      *policy.PolicySet
+	host      *inboxHost
 	// gates gives those of all organisations that are in use.
 	gates func() []*policy.Gate
 	log   *slog.Logger
@@ -127,7 +127,7 @@ func (o *connection) check() error {
 
 // open makes the runner over a live organisation or the sandbox.
 func (o *connection) open(ctx context.Context, p *program, log *slog.Logger) (*connected, error) {
-	book, err := policy.NewBook(o.policies, o.named, o.shadow)
+	book, err := policy.LoadPolicySet(o.policies, o.named, o.shadow)
 	if err != nil {
 		return nil, err
 	}
@@ -164,7 +164,7 @@ func (o *connection) open(ctx context.Context, p *program, log *slog.Logger) (*c
 	if o.sandbox {
 		organisation = o.simulated.organisation()
 	}
-	place, err := o.newPlace(p, store, log)
+	host, err := o.newInboxHost(p, store, log)
 	if err != nil {
 		shutAll()
 		return nil, err
@@ -173,21 +173,21 @@ func (o *connection) open(ctx context.Context, p *program, log *slog.Logger) (*c
 		gate := &policy.Gate{Policy: book, Upstream: client, Ledger: store, Organisation: organisation,
 			Inbox: true, Wait: o.wait, Now: time.Now, Log: log, Simulated: o.sandbox}
 		return &tools.Runner{Gate: gate, Rows: o.rows, Bytes: o.bytes, Simulated: o.sandbox, Command: o.command,
-			Inbox: &tools.Inbox{Watch: place.box.Watch, Wait: o.approval, Link: place.link, Asked: place.asked}}
+			Inbox: &tools.Inbox{Watch: host.inbox.Watch, Wait: o.approval, Link: host.link, Requested: host.requested}}
 	}
 	others := &runners{o: o, program: p, log: log, make: runner, all: map[string]*tools.Runner{}}
-	c := &connected{runner: runner(client, organisation), runnerFor: others.get, book: book, place: place, log: log, close: shutAll}
+	c := &connected{runner: runner(client, organisation), runnerFor: others.get, book: book, host: host, log: log, close: shutAll}
 	c.gates = func() []*policy.Gate { return append([]*policy.Gate{c.runner.Gate}, others.gates()...) }
-	place.box.Gates = c.gates
+	host.inbox.Gates = c.gates
 	return c, nil
 }
 
 // watch loads the policies anew when a file changes or SIGHUP comes.
-func watch(book *policy.Book, done <-chan struct{}, log *slog.Logger) {
+func watch(book *policy.PolicySet, done <-chan struct{}, log *slog.Logger) {
 	hup := make(chan os.Signal, 1)
 	notifyReload(hup)
 	defer signal.Stop(hup)
-	book.Watch(done, hup, func(err error) {
+	book.Poll(done, hup, func(err error) {
 		if err != nil {
 			log.Error("THE POLICY WAS NOT LOADED: the file is faulty, and the one before holds on", "cause", err)
 			return

@@ -80,19 +80,19 @@ func (w *crashWorld) checkIntents() map[string]kept {
 	for _, r := range records {
 		switch {
 		case r.Phase == ledger.PhasePrepared:
-			prints[r.Intent] = r.Print
-			if r.Grant != "" {
-				spent[r.Grant]++
+			prints[r.Intent] = r.Fingerprint
+			if r.ApprovalID != "" {
+				spent[r.ApprovalID]++
 			}
-		case r.Phase == ledger.PhaseSwept:
+		case r.Phase == ledger.PhaseAbandoned:
 			w.counts["swept"]++
-		case r.Phase == ledger.PhaseSettled && r.State == string(ledger.NotSent) && r.Grant != "":
-			spent[r.Grant]-- // given back: nothing had left the machine
+		case r.Phase == ledger.PhaseSettled && r.State == string(ledger.NotSent) && r.ApprovalID != "":
+			spent[r.ApprovalID]-- // given back: nothing had left the machine
 		}
 	}
-	for grant, n := range spent {
+	for id, n := range spent {
 		if n > 1 {
-			t.Errorf("the yes %s was spent %d times", grant, n)
+			t.Errorf("the yes %s was spent %d times", id, n)
 		}
 	}
 	all := map[string]kept{}
@@ -123,9 +123,9 @@ func (w *crashWorld) payloadsByPrint(records []ledger.Record) map[string]*payloa
 	}
 	for _, r := range records {
 		if r.Private != nil && bodies[string(r.Private.Payload)] != nil {
-			of[r.Print] = bodies[string(r.Private.Payload)]
+			of[r.Fingerprint] = bodies[string(r.Private.Payload)]
 		} else if p := ran[r.Intent]; p != nil && r.Phase == ledger.PhasePrepared {
-			of[r.Print] = p
+			of[r.Fingerprint] = p
 		}
 	}
 	return of
@@ -143,26 +143,26 @@ func checkRuns(t *testing.T, p *payload, intents map[string]kept) {
 			continue
 		case seen[in.ID]:
 			t.Errorf("%s ran twice by the one intent %s", p.body, in.ID)
-		case p.confirmed() && (in.Grant == "" || yeses[in.Grant]):
-			t.Errorf("%s ran without a yes of its own (%q)", p.body, in.Grant)
+		case p.confirmed() && (in.ApprovalID == "" || yeses[in.ApprovalID]):
+			t.Errorf("%s ran without a yes of its own (%q)", p.body, in.ApprovalID)
 		case !slices.Contains(mayBecome[r.end], in.State):
 			t.Errorf("%s was %s, and its intent is %s", p.body, r.end, in.State)
 		case in.Prepared.After(r.at.Add(time.Millisecond)):
 			t.Errorf("%s ran at %v, before its intent of %v", p.body, r.at, in.Prepared)
 		}
-		seen[in.ID], yeses[in.Grant] = true, true
+		seen[in.ID], yeses[in.ApprovalID] = true, true
 		if i+1 < len(p.runs) {
 			checkRepeat(t, p, in, p.runs[i+1])
 		}
 	}
-	if p.confirmed() && len(p.runs) > p.yes {
-		t.Errorf("%s ran %d times after %d yeses", p.body, len(p.runs), p.yes)
+	if p.confirmed() && len(p.runs) > p.approved {
+		t.Errorf("%s ran %d times after %d yeses", p.body, len(p.runs), p.approved)
 	}
 }
 
 // checkRepeat: nobody agrees to a repeat here, so one may only follow where nothing ran, or where running again is no harm.
 func checkRepeat(t *testing.T, p *payload, first kept, second *run) {
-	known := first.State == ledger.Failed || first.State == ledger.Succeeded && p.action.Repeatable
+	known := first.State == ledger.Failed || first.State == ledger.Succeeded && p.action.Idempotent
 	if !known || first.Settled.After(second.intent.Prepared) {
 		t.Errorf("%s ran again at %v, when the run before was %s (settled %v)", p.body, second.at, first.State, first.Settled)
 	}

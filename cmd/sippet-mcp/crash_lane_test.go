@@ -101,7 +101,7 @@ func (l *lane) aim(kill func()) {
 // wire is a client of one server.
 type wire interface {
 	// call makes a call; asked decides what a person says to a question. state is the question's, where the client is told.
-	call(p *payload, asked func(p *payload, state, question string) bool) (*reply, error)
+	call(p *payload, asked func(p *payload, state, request string) bool) (*reply, error)
 	// again brings a yes that was brought before.
 	again(p *payload, state string) (*reply, error)
 	close()
@@ -120,7 +120,7 @@ type modernWire struct{ *modern }
 func (m modernWire) close() { m.http.CloseIdleConnections() }
 
 func (m modernWire) again(p *payload, state string) (*reply, error) {
-	return m.answer(p.action.Name, p.args, state, saysYes)
+	return m.answer(p.action.Name, p.args, state, approves)
 }
 
 func (m modernWire) call(p *payload, asked func(*payload, string, string) bool) (*reply, error) {
@@ -129,8 +129,8 @@ func (m modernWire) call(p *payload, asked func(*payload, string, string) bool) 
 		return r, err
 	}
 	said := saysNo
-	if asked(p, r.Result.RequestState, r.question()) {
-		said = saysYes
+	if asked(p, r.Result.RequestState, r.request()) {
+		said = approves
 	}
 	return m.answer(p.action.Name, p.args, r.Result.RequestState, said)
 }
@@ -220,12 +220,12 @@ func (c *legacy) read(out *bufio.Reader) {
 	c.waiting = nil
 }
 
-func (c *legacy) elicited(id, question string) {
+func (c *legacy) elicited(id, request string) {
 	said := saysNo
-	if p := c.w.find(question); p == nil {
-		c.w.fail("a question about nothing: %s", question)
-	} else if c.w.person(p, "", question) {
-		said = saysYes
+	if p := c.w.find(request); p == nil {
+		c.w.fail("a question about nothing: %s", request)
+	} else if c.w.person(p, "", request) {
+		said = approves
 	}
 	c.write(`{"jsonrpc":"2.0","id":` + id + `,"result":` + said + `}`)
 }
@@ -237,21 +237,21 @@ func (c *legacy) call(p *payload, _ func(*payload, string, string) bool) (*reply
 func (c *legacy) again(p *payload, _ string) (*reply, error) { return c.call(p, nil) }
 
 // person answers a question: no to what may have run before, and now and then to what did not.
-func (w *crashWorld) person(p *payload, state, question string) bool {
+func (w *crashWorld) person(p *payload, state, request string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.counts["questions"]++
-	if strings.Contains(question, "The same was") {
+	if strings.Contains(request, "The same was") {
 		w.counts["questions of a repeat, refused"]++
 		return false
 	}
 	if !p.confirmed() {
-		w.fail("a person was asked without need: %s", question)
+		w.fail("a person was asked without need: %s", request)
 	}
 	if chance(0.05) {
 		return false
 	}
-	p.yes++
+	p.approved++
 	p.state = state
 	return true
 }
@@ -339,8 +339,8 @@ func (w *crashWorld) invent(l *lane, principal string, names []string) *payload 
 	if err != nil {
 		panic(err)
 	}
-	p := &payload{action: a, args: args, body: string(checked.Body), lane: l, txn: ledger.Txn{Repeatable: a.Repeatable,
-		Call: ledger.Call{Principal: principal, Upstream: w.organisation, Action: name, Class: a.Class, Hash: checked.Hash()}}}
+	p := &payload{action: a, args: args, body: string(checked.Body), lane: l, txn: ledger.Txn{Idempotent: a.Idempotent,
+		Call: ledger.Call{Principal: principal, Organisation: w.organisation, Action: name, Class: a.Class, Hash: checked.Hash()}}}
 	w.payloads[token] = p
 	return p
 }

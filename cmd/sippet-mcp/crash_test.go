@@ -42,10 +42,10 @@ type payload struct {
 	lane   *lane
 
 	// Guarded by the world.
-	validated, yes int
-	state          string // of the last question that was answered yes, where the client was told one
-	runs           []*run
-	done           int
+	validated, approved int
+	state               string // of the last question that was answered yes, where the client was told one
+	runs                []*run
+	done                int
 }
 
 func (p *payload) confirmed() bool { return p.action.Class != schemas.Write }
@@ -59,7 +59,7 @@ const (
 	broken   ending = "broken"   // it may have: no answer, half of one, or HTTP 500
 )
 
-var mayBecome = map[ending][]ledger.Progress{
+var mayBecome = map[ending][]ledger.IntentState{
 	answered: {ledger.Succeeded, ledger.Unknown}, // unknown: the server died before the answer
 	turned:   {ledger.Failed, ledger.Unknown},
 	broken:   {ledger.Unknown},
@@ -259,7 +259,7 @@ func (w *crashWorld) look(p *payload) (*ledger.Intent, error) {
 	defer w.looking.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	return w.l.Prior(ctx, p.txn)
+	return w.l.FindConflicting(ctx, p.txn)
 }
 
 // breakOff leaves the caller without a usable answer.

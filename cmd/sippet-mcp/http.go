@@ -82,7 +82,7 @@ func runHTTP(ctx context.Context, p *program, o *httpOptions) error {
 	if o.auth != authAuto && o.auth != authRequired {
 		return fmt.Errorf("--auth: %q is neither %s nor %s", o.auth, authAuto, authRequired)
 	}
-	var who reception
+	var who authenticator
 	h := &serve.HTTP{Log: log, Authenticate: who.authenticate, Strict: o.auth == authRequired,
 		Caller: tools.Caller{Caller: local("http"), Interactive: true},
 		Health: map[string]any{"version": version(), "simulated": o.sandbox}}
@@ -103,7 +103,7 @@ func runHTTP(ctx context.Context, p *program, o *httpOptions) error {
 	}
 	defer c.close()
 	h.Server = s
-	c.place.serveOn(h, ln)
+	c.host.serveOn(h, ln)
 	defer c.work(true)()
 	who.ledger, who.runnerFor, who.book = c.runner.Gate.Ledger, c.runnerFor, c.book
 	all, err := who.ledger.Tokens(ctx)
@@ -171,15 +171,15 @@ func baseOf(h *serve.HTTP, ln net.Listener) string {
 	return "http://" + ln.Addr().String()
 }
 
-// reception knows who shows which token.
-type reception struct {
+// authenticator knows who shows which token.
+type authenticator struct {
 	ledger    ledger.Ledger
-	book      *policy.Book
+	book      *policy.PolicySet
 	runnerFor func(keyFile string) (*tools.Runner, error)
 }
 
 // authenticate says whose the secret is. Its error is for the log, and does not hold the secret.
-func (c *reception) authenticate(ctx context.Context, secret string) (tools.Caller, error) {
+func (c *authenticator) authenticate(ctx context.Context, secret string) (tools.Caller, error) {
 	t, err := c.ledger.Authenticate(ctx, secret)
 	switch {
 	case errors.Is(err, ledger.ErrNoTokens):
@@ -195,11 +195,11 @@ func (c *reception) authenticate(ctx context.Context, secret string) (tools.Call
 }
 
 // caller makes the caller that a token stands for.
-func (c *reception) caller(t ledger.Token) (tools.Caller, error) {
+func (c *authenticator) caller(t ledger.Token) (tools.Caller, error) {
 	who := tools.Caller{Interactive: t.Interactive, Caller: policy.Caller{Principal: t.Person + " (" + t.ID + ")", ID: t.ID, Person: t.Person,
 		Roles: t.Roles, Policy: t.Policy, Credential: t.ID}}
 	if t.Policy != "" {
-		if err := c.book.Try(t.Policy); err != nil {
+		if err := c.book.CheckExtra(t.Policy); err != nil {
 			return who, fmt.Errorf("the policy of token %s of %s: %w", t.ID, t.Person, err)
 		}
 	}

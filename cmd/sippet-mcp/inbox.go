@@ -133,7 +133,7 @@ func (o *loginOptions) base(ctx context.Context, p *program, l *ledger.SQLite) (
 		return "", errors.New("no inbox was served on this machine yet: it opens by itself when something is asked, `sippet-mcp inbox serve` serves it now, and a server's is named by --url")
 	}
 	base := "http://" + strings.TrimSpace(string(fixed))
-	switch _, err := askWhose(ctx, l, base); {
+	switch _, err := checkOwner(ctx, l, base); {
 	case errors.Is(err, errNotOurs):
 		return "", fmt.Errorf("another program is at %s now, and must not be given a code: `sippet-mcp inbox serve%s` serves the inbox elsewhere", base, o.same())
 	case err != nil:
@@ -197,18 +197,18 @@ func runInboxServe(ctx context.Context, p *program, o *inboxServeOptions) error 
 		return damaged(err)
 	}
 	defer store.Close()
-	l, err := o.newPlace(p, store, log)
+	l, err := o.newInboxHost(p, store, log)
 	if err != nil {
 		return err
 	}
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt)
 	defer stop()
-	l.need()
+	l.requestServing()
 	go func() {
 		if l.link("") == "" || ctx.Err() != nil {
 			return
 		}
-		if _, err := l.reached(); err == nil && l.box.Open != nil {
+		if _, err := l.reachablePages(); err == nil && l.inbox.Open != nil {
 			if err := l.open(inbox.Path+"/enter/", ""); err == nil {
 				return
 			}

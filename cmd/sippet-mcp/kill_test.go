@@ -43,9 +43,9 @@ type asker struct {
 	client                *modern
 
 	// Guarded by the world.
-	mine  []*payload
-	grant map[string]*payload // the questions that it was told of
-	told  []toldOf
+	mine       []*payload
+	approvalIDs map[string]*payload // the questions that it was told of
+	told       []toldOf
 }
 
 // toldOf is an answer that a program got.
@@ -63,7 +63,7 @@ type heard struct {
 // Programs ask in the inbox, people answer there, and the server is killed at random moments and at the worst ones, most
 // of all between a yes and its run: each yes is run at most once, nothing runs without one, and whoever asked and whoever
 // answered are told what is true.
-func TestKilledBetweenYesAndRun(t *testing.T) {
+func TestKilledBetweenApprovalAndRun(t *testing.T) {
 	t.Parallel() // with what mostly waits
 	began := time.Now()
 	k := newKilled(t)
@@ -98,7 +98,7 @@ func newKilled(t *testing.T) *killed {
 	w := &world{dir: filepath.Join(temp, "state")}
 	k := &killed{said: map[string][]heard{}, ada: w.token(t, "ada", "approver")}
 	for i := range askers {
-		a := &asker{secret: w.token(t, fmt.Sprint("bob", i), "agent"), grant: map[string]*payload{}}
+		a := &asker{secret: w.token(t, fmt.Sprint("bob", i), "agent"), approvalIDs: map[string]*payload{}}
 		a.id = a.secret[len("smcp_") : len("smcp_")+12]
 		a.principal = fmt.Sprintf("bob%d (%s)", i, a.id)
 		k.askers = append(k.askers, a)
@@ -152,7 +152,7 @@ func (k *killed) round() {
 		k.fail("the server complained: %s", s)
 	}
 	k.count("kills")
-	left, err := k.l.Grants(k.t.Context(), ledger.GrantFilter{Open: true, State: ledger.Granted})
+	left, err := k.l.Approvals(k.t.Context(), ledger.ApprovalFilter{Open: true, State: ledger.Approved})
 	if err != nil {
 		k.fail("%v", err)
 	}
@@ -214,9 +214,9 @@ func (k *killed) ask(a *asker) bool {
 	default:
 		recent := a.mine[max(0, len(a.mine)-8):]
 		p = recent[rand.N(len(recent))]
-		for grant, of := range a.grant {
+		for known, of := range a.approvalIDs {
 			if of == p && chance(0.5) {
-				id = grant
+				id = known
 			}
 		}
 	}
@@ -238,7 +238,7 @@ func (k *killed) ask(a *asker) bool {
 	s := &r.Result.StructuredContent
 	k.counts["told "+s.Outcome]++
 	if s.Approval.ID != "" {
-		a.grant[s.Approval.ID] = p
+		a.approvalIDs[s.Approval.ID] = p
 	}
 	a.told = append(a.told, toldOf{p, s.Outcome, s.Intent})
 	return true
@@ -265,7 +265,7 @@ func (b bearerBy) RoundTrip(r *http.Request) (*http.Response, error) {
 // answer answers one of the questions that wait, if any does, and reports whether the server lives on. Which those are it
 // reads from the ledger: a list with all their cards is made anew for each change, and here everything changes.
 func (k *killed) answer(ada *answerer) bool {
-	open, err := k.l.Grants(k.t.Context(), ledger.GrantFilter{Open: true, Inbox: true, State: ledger.Waiting})
+	open, err := k.l.Approvals(k.t.Context(), ledger.ApprovalFilter{Open: true, Inbox: true, State: ledger.Pending})
 	if err != nil {
 		k.fail("%v", err)
 		return false
@@ -289,7 +289,7 @@ func (k *killed) answer(ada *answerer) bool {
 	n := len(k.said[q.ID])
 	k.said[q.ID] = append(k.said[q.ID], heard{answer: answer})
 	if p := k.payloads[tokens.FindString(fmt.Sprint(q.Card.Lines))]; p != nil && answer == "yes" {
-		p.yes++
+		p.approved++
 	}
 	k.counts["said "+answer]++
 	k.mu.Unlock()
@@ -321,10 +321,10 @@ func (k *killed) last() {
 	must(k.t, p.listening())
 	defer func() { p.kill(); <-p.ended }()
 	until(k.t, 20*time.Second, func() bool {
-		agreed, err := k.l.Grants(k.t.Context(), ledger.GrantFilter{Open: true, State: ledger.Granted})
+		agreed, err := k.l.Approvals(k.t.Context(), ledger.ApprovalFilter{Open: true, State: ledger.Approved})
 		return err == nil && len(agreed) == 0
 	}, func() string { return "a yes waits, and nobody runs it" })
-	all, err := k.l.Grants(k.t.Context(), ledger.GrantFilter{Inbox: true})
+	all, err := k.l.Approvals(k.t.Context(), ledger.ApprovalFilter{Inbox: true})
 	must(k.t, err)
 	for _, a := range k.askers {
 		a.client = newModern(p.url)

@@ -62,7 +62,7 @@ func TestLoginOnATerminal(t *testing.T) {
 
 // A call on a terminal that waits for somebody else says so, and where its own person can follow it: with a link that lets
 // them in, which stands nowhere else.
-func TestQuestionOnATerminal(t *testing.T) {
+func TestRequestOnATerminal(t *testing.T) {
 	dir, up := t.TempDir(), rpctest.New(t)
 	key := tokenFile(t, rpctest.Key)
 	code, out, errs := at(t, t.Context(), &someone{}, dir, "call", "delete_contact", erase(1), "--policy", "team", "--approval-wait", "0s", "--no-browser", "--json",
@@ -77,7 +77,7 @@ func TestQuestionOnATerminal(t *testing.T) {
 	}
 	nowhere(t, dir, m[2])
 	l := openState(t, dir)
-	login, err := l.LookAtLogin(t.Context(), m[2])
+	login, err := l.FindLogin(t.Context(), m[2])
 	if err != nil || login.Kind != ledger.LinkCode || !login.Local || login.Person != me() {
 		t.Errorf("%+v %v", login, err)
 	}

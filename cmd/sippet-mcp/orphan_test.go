@@ -40,7 +40,7 @@ func TestOrphans(t *testing.T) {
 			if c.others {
 				time.Sleep(6 * time.Second) // each has looked
 				q, err := ada.look(id)
-				if err != nil || q.State != string(ledger.Granted) || q.Status != "ada agreed; it is about to run" || q.Expires.Sub(q.Answered) > time.Minute {
+				if err != nil || q.State != string(ledger.Approved) || q.Status != "ada agreed; it is about to run" || q.Expires.Sub(q.Answered) > time.Minute {
 					t.Errorf("a yes that nobody here can use: %+v %v", q, err)
 				}
 				if n := w.erased(); n != 0 {
@@ -66,7 +66,7 @@ func (w *world) heirs(t *testing.T, n int) {
 }
 
 // A yes that nobody could use within a minute is void: whoever gave it, and whoever asked, hear so, and it is not run later.
-func TestYesThatNobodyRuns(t *testing.T) {
+func TestApprovalThatNobodyRuns(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes a minute")
 	}
@@ -115,7 +115,7 @@ func TestYesThatNobodyRuns(t *testing.T) {
 }
 
 // Whoever does not wait for what comes of their yes is not told that nothing did.
-func TestYesNotWaitedFor(t *testing.T) {
+func TestApprovalNotAwaited(t *testing.T) {
 	w := newWorld(t)
 	w.fix(t)
 	first, one := w.stdio(t, nil)

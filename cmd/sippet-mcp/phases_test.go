@@ -20,46 +20,46 @@ func answeredInInbox(t *testing.T) (dir string, questions map[string]string, sec
 	ctx := t.Context()
 	secret, token, err := l.CreateToken(ctx, ledger.Token{Person: "ada", Roles: []string{"approver"}}, "root")
 	must(t, err)
-	in, _, err := l.Enter(ctx, token, time.Hour)
+	in, _, err := l.CreateSession(ctx, token, time.Hour)
 	must(t, err)
-	must(t, l.Leave(ctx, in))
+	must(t, l.EndSession(ctx, in))
 	secrets = append(secrets, secret, in)
 	for _, kind := range []ledger.LoginKind{ledger.LinkCode, ledger.OpenCode} {
 		code, err := l.CreateLogin(ctx, ledger.Login{Kind: kind, Person: "root", Local: true, Expires: time.Now().Add(time.Hour)}, "root")
 		must(t, err)
-		session, _, err := l.Redeem(ctx, code, time.Hour)
+		session, _, err := l.RedeemLogin(ctx, code, time.Hour)
 		must(t, err)
 		secrets = append(secrets, code, session)
 	}
 	questions = map[string]string{}
-	ask := func(name, action string, r ledger.Reply) ledger.Grant {
-		q := ledger.Grant{ID: ledger.NewID(), Principal: "bob (1)", Person: "bob", Inbox: true, Action: action, Hash: name, Policy: "v1", Needs: "approve",
+	ask := func(name, action string, r ledger.Reply) ledger.ApprovalRequest {
+		q := ledger.ApprovalRequest{ID: ledger.NewID(), Principal: "bob (1)", Person: "bob", Inbox: true, Action: action, Hash: name, Policy: "v1", Needs: "approve",
 			Subjects: []string{somebody}, Payload: []byte(`{"action":"` + action + `"}`), Card: []byte(`{"sentence":"Let somebody in."}`), Expires: time.Now().Add(time.Hour)}
-		must(t, l.Ask(ctx, q))
-		must(t, l.Answer(ctx, q, r))
+		must(t, l.CreateApproval(ctx, q))
+		must(t, l.AnswerApproval(ctx, q, r))
 		questions[name] = q.ID
 		return q
 	}
-	run := func(q ledger.Grant, class schemas.Class, end ledger.Settlement) {
-		in, err := l.Commit(ctx, ledger.Txn{Grant: q.ID, Call: ledger.Call{Principal: q.Principal, Action: q.Action, Class: class, Hash: q.Hash, Policy: q.Policy,
+	run := func(q ledger.ApprovalRequest, class schemas.Class, end ledger.Settlement) {
+		in, err := l.Commit(ctx, ledger.Txn{ApprovalID: q.ID, Call: ledger.Call{Principal: q.Principal, Action: q.Action, Class: class, Hash: q.Hash, Policy: q.Policy,
 			Decision: q.Needs, Subjects: q.Subjects, Payload: q.Payload}})
 		must(t, err)
 		end.Intent, end.Sent, end.Status = in.ID, true, 200
 		must(t, l.Settle(ctx, end))
 	}
 	const issue = "issue_operator_media_access"
-	ask("no", issue, ledger.Reply{State: ledger.Refused, By: "ada (inbox)", Note: "she asked us not to" + evil, Quick: true})
-	void := ask("void", issue, ledger.Reply{State: ledger.Granted, By: "ada (api)"})
-	must(t, l.Answer(ctx, void, ledger.Reply{State: ledger.Revoked, Outcome: schemas.LimitExceeded, Fault: []byte(`{"Outcome":"limit_exceeded","Message":"the budget is empty` + "\u202e" + `"}`)}))
-	back := ask("back", issue, ledger.Reply{State: ledger.Granted, By: "ada (inbox)"})
-	must(t, l.Answer(ctx, back, ledger.Reply{State: ledger.Revoked, By: "cyd (inbox)", Outcome: schemas.Declined, Fault: []byte(`{"Outcome":"declined","Message":"cyd took it back; nothing ran"}`)}))
-	ask("unused", issue, ledger.Reply{State: ledger.Granted, By: "ada (terminal)", Until: time.Now()})
-	yes := ask("yes", issue, ledger.Reply{State: ledger.Granted, By: "ada (inbox)"})
-	run(yes, schemas.Credential, ledger.Settlement{State: ledger.Succeeded, Outcome: schemas.Done, Handover: []byte(`{"token":"issued-0123456789"}`), Until: time.Now().Add(time.Hour)})
-	_, err = l.Take(ctx, yes.ID, "ada (inbox)")
+	ask("no", issue, ledger.Reply{State: ledger.Declined, By: "ada (inbox)", Note: "she asked us not to" + evil, Quick: true})
+	void := ask("void", issue, ledger.Reply{State: ledger.Approved, By: "ada (api)"})
+	must(t, l.AnswerApproval(ctx, void, ledger.Reply{State: ledger.Revoked, Outcome: schemas.LimitExceeded, Fault: []byte(`{"Outcome":"limit_exceeded","Message":"the budget is empty` + "\u202e" + `"}`)}))
+	back := ask("back", issue, ledger.Reply{State: ledger.Approved, By: "ada (inbox)"})
+	must(t, l.AnswerApproval(ctx, back, ledger.Reply{State: ledger.Revoked, By: "cyd (inbox)", Outcome: schemas.Declined, Fault: []byte(`{"Outcome":"declined","Message":"cyd took it back; nothing ran"}`)}))
+	ask("unused", issue, ledger.Reply{State: ledger.Approved, By: "ada (terminal)", Until: time.Now()})
+	yes := ask("yes", issue, ledger.Reply{State: ledger.Approved, By: "ada (inbox)"})
+	run(yes, schemas.Credential, ledger.Settlement{State: ledger.Succeeded, Outcome: schemas.Done, Handover: []byte(`{"token":"issued-0123456789"}`), HandoverUntil: time.Now().Add(time.Hour)})
+	_, err = l.TakeHandover(ctx, yes.ID, "ada (inbox)")
 	must(t, err)
 	secrets = append(secrets, "issued-0123456789")
-	failed := ask("failed", "update_contact", ledger.Reply{State: ledger.Granted, By: "ada (inbox)"})
+	failed := ask("failed", "update_contact", ledger.Reply{State: ledger.Approved, By: "ada (inbox)"})
 	run(failed, schemas.Write, ledger.Settlement{State: ledger.Failed, Outcome: schemas.UpstreamError, Fault: []byte(`{"Outcome":"upstream_error","Message":"Sippet says no"}`)})
 	must(t, l.Close())
 	return dir, questions, secrets
@@ -115,7 +115,7 @@ func TestAuditOfTheInbox(t *testing.T) {
 // A pipe gets the same as fields.
 func TestAuditOfTheInboxInAPipe(t *testing.T) {
 	dir, q, secrets := answeredInInbox(t)
-	show := func(id string) (m matter) {
+	show := func(id string) (m auditedCall) {
 		t.Helper()
 		code, out, errs := at(t, t.Context(), nil, dir, "audit", "show", id)
 		if err := json.Unmarshal([]byte(out), &m); code != 0 || err != nil {
@@ -148,7 +148,7 @@ func TestAuditOfTheInboxInAPipe(t *testing.T) {
 			t.Errorf("%q is in the list", s)
 		}
 	}
-	for phase, n := range map[ledger.Phase]int{ledger.PhaseLogin: 4, ledger.PhaseLogout: 1, ledger.PhaseTaken: 1, ledger.PhaseAsked: 6, ledger.PhaseAnswered: 8} {
+	for phase, n := range map[ledger.Phase]int{ledger.PhaseLogin: 4, ledger.PhaseLogout: 1, ledger.PhaseTaken: 1, ledger.PhaseRequested: 6, ledger.PhaseAnswered: 8} {
 		if got := strings.Count(out, `"phase":"`+string(phase)+`"`); got != n {
 			t.Errorf("%d records of %s, want %d", got, phase, n)
 		}

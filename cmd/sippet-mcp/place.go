@@ -26,13 +26,13 @@ import (
 	"github.com/sippet-ai/sippet-mcp/policy"
 )
 
-// place is where the people of this process answer: on the server's own address, where it serves HTTP, else on the fixed
+// inboxHost is where the people of this process answer: on the server's own address, where it serves HTTP, else on the fixed
 // port of the state directory, which is served by whichever of its processes is there first.
-type place struct {
+type inboxHost struct {
 	program *program
 	ledger  *ledger.SQLite
 	dir     string // of the ledger
-	box     *inbox.Inbox
+	inbox   *inbox.Inbox
 	notify  *inbox.Notifier // nil where nobody is notified
 	log     *slog.Logger
 	// noBrowser prints the link and opens nothing.
@@ -40,9 +40,9 @@ type place struct {
 	// same are the flags with which another command asks the same ledger.
 	same string
 
-	public atomic.Pointer[string] // such as https://mcp.example.com; nil while nobody knows
-	mine   atomic.Bool            // this process serves it
-	needed chan struct{}          // holds one once it is
+	public  atomic.Pointer[string] // such as https://mcp.example.com; nil while nobody knows
+	serving atomic.Bool            // this process serves it
+	needed  chan struct{}          // holds one once it is
 
 	mu     sync.Mutex
 	opened time.Time // the browser, last
@@ -55,17 +55,17 @@ const (
 	firstPort = 8766
 	// openEvery is how soon after opening the browser it may be opened again, while no page has come to look.
 	openEvery = 15 * time.Second
-	// lookForNeed is how often a process that serves no inbox looks whether one is missing.
-	lookForNeed = time.Second
+	// needPollEvery is how often a process that serves no inbox looks whether one is missing.
+	needPollEvery = time.Second
 	// servedWithin is how long a question waits for the inbox to be served.
 	servedWithin = 3 * time.Second
 )
 
 // link is where a question is answered; it holds no secret, and needs a login.
-func (l *place) link(grant string) string {
+func (l *inboxHost) link(id string) string {
 	base := l.public.Load()
 	if base == nil {
-		l.need()
+		l.requestServing()
 		for end := time.Now().Add(servedWithin); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 			if base = l.public.Load(); base != nil {
 				break
@@ -75,26 +75,26 @@ func (l *place) link(grant string) string {
 	if base == nil {
 		return ""
 	}
-	return *base + inbox.Path + "/q/" + grant
+	return *base + inbox.Path + "/q/" + id
 }
 
-func (l *place) need() {
+func (l *inboxHost) requestServing() {
 	select {
 	case l.needed <- struct{}{}:
 	default:
 	}
 }
 
-// asked is told of each new question: the person at this machine is shown it.
-func (l *place) asked(c policy.Caller, q *policy.Pending) {
-	l.link(q.Grant) // first, because a notice names the address
+// requested is told of each new question: the person at this machine is shown it.
+func (l *inboxHost) requested(c policy.Caller, q *policy.PendingApproval) {
+	l.link(q.ApprovalID) // first, because a notice names the address
 	if l.notify != nil {
-		l.notify.Asked(q)
+		l.notify.Requested(q)
 	}
 	if c.Credential != "" || l.public.Load() == nil {
 		return
 	}
-	pages, err := l.reached()
+	pages, err := l.reachablePages()
 	if err == nil && pages > 0 {
 		return // somebody looks
 	}
@@ -104,73 +104,73 @@ func (l *place) asked(c policy.Caller, q *policy.Pending) {
 		if time.Since(l.opened) < openEvery {
 			return
 		}
-		if err := l.open(inbox.Path+"/enter/", q.Grant); err == nil {
+		if err := l.open(inbox.Path+"/enter/", q.ApprovalID); err == nil {
 			l.opened = time.Now()
 			return
 		} else {
 			l.log.Warn("the browser could not be opened", "cause", err)
 		}
 	}
-	l.say(q.Grant, err == nil)
+	l.printLink(q.ApprovalID, err == nil)
 }
 
-// reached gives how many pages look at the inbox, once it is certain that it is this ledger's that is served there: the
+// reachablePages gives how many pages look at the inbox, once it is certain that it is this ledger's that is served there: the
 // process that served it may have ended a moment ago, and whoever has taken its port must not be given a code.
-func (l *place) reached() (pages int, err error) {
+func (l *inboxHost) reachablePages() (pages int, err error) {
 	for end := time.Now().Add(servedWithin); ; time.Sleep(20 * time.Millisecond) {
 		if pages, err = l.pages(); err == nil || time.Now().After(end) {
 			return pages, err
 		}
-		l.need()
+		l.requestServing()
 	}
 }
 
 // open opens the browser with a code that lets it in once.
-func (l *place) open(path, grant string) error {
+func (l *inboxHost) open(path, id string) error {
 	code, err := l.code(ledger.OpenCode, inbox.OpenFor)
 	if err != nil {
 		return err
 	}
 	url := *l.public.Load() + path + code
-	if grant != "" {
-		url += "?q=" + grant
+	if id != "" {
+		url += "?q=" + id
 	}
 	return openURL(l.program.env, url)
 }
 
-func (l *place) code(kind ledger.LoginKind, lasts time.Duration) (string, error) {
+func (l *inboxHost) code(kind ledger.LoginKind, lasts time.Duration) (string, error) {
 	return l.ledger.CreateLogin(context.Background(), ledger.Login{Kind: kind, Person: me(), Local: true, Expires: time.Now().Add(lasts)}, me())
 }
 
-// say prints where the question waits: on a terminal, where the inbox is known to be ours, with a code that lets its reader
+// printLink prints where the question waits: on a terminal, where the inbox is known to be ours, with a code that lets its reader
 // in once; elsewhere what is printed is kept in a log, which must hold none.
-func (l *place) say(grant string, ours bool) {
+func (l *inboxHost) printLink(id string, ours bool) {
 	if l.program.errTerminal && ours {
 		if code, err := l.code(ledger.LinkCode, inbox.LinkFor); err == nil {
-			fmt.Fprintf(l.program.err, "A question waits for you: %s%s/enter/%s?q=%s\n", *l.public.Load(), inbox.Path, code, grant)
+			fmt.Fprintf(l.program.err, "A question waits for you: %s%s/enter/%s?q=%s\n", *l.public.Load(), inbox.Path, code, id)
 			return
 		}
 	}
-	l.log.Warn("a question waits for a person", "link", l.link(grant), "login", "sippet-mcp inbox login"+l.same)
+	l.log.Warn("a question waits for a person", "link", l.link(id), "login", "sippet-mcp inbox login"+l.same)
 }
 
 // serveOn puts the inbox on a server's own address.
-func (l *place) serveOn(h *serve.HTTP, ln net.Listener) {
+func (l *inboxHost) serveOn(h *serve.HTTP, ln net.Listener) {
 	base := baseOf(h, ln)
 	l.public.Store(&base)
-	l.mine.Store(true)
-	l.box.LoginCommand = "sippet-mcp inbox login --url " + base
-	if l.box.Simulated {
-		l.box.LoginCommand += " --sandbox"
+	l.serving.Store(true)
+	l.inbox.LoginCommand = "sippet-mcp inbox login --url " + base
+	if l.inbox.Simulated {
+		l.inbox.LoginCommand += " --sandbox"
 	}
-	l.box.Secure = h.Certificate != nil || len(h.Proxies) > 0
-	h.Inbox = l.box.Handler()
+	l.inbox.Secure = h.Certificate != nil || len(h.Proxies) > 0
+	h.Inbox = l.inbox.Handler()
 }
 
 // run serves the inbox of the state directory as soon as it is needed, unless another process does, until ctx ends.
-func (l *place) run(ctx context.Context) {
+func (l *inboxHost) run(ctx context.Context) {
 	wanted, seen := false, int64(-1)
-	again := time.NewTicker(lookForNeed)
+	again := time.NewTicker(needPollEvery)
 	defer again.Stop()
 	for {
 		select {
@@ -183,11 +183,11 @@ func (l *place) run(ctx context.Context) {
 			return
 		}
 		if !wanted { // but others may have asked, and ended
-			now, err := l.ledger.Version(ctx)
+			now, err := l.ledger.ApprovalsVersion(ctx)
 			if err != nil || now == seen {
 				continue
 			}
-			open, err := l.ledger.Grants(ctx, ledger.GrantFilter{Open: true, Inbox: true, Limit: 1})
+			open, err := l.ledger.Approvals(ctx, ledger.ApprovalFilter{Open: true, Inbox: true, Limit: 1})
 			if err != nil {
 				continue
 			}
@@ -210,17 +210,17 @@ func (l *place) run(ctx context.Context) {
 	}
 }
 
-func (l *place) serve(ctx context.Context, ln net.Listener) {
-	l.mine.Store(true)
-	defer l.mine.Store(false)
+func (l *inboxHost) serve(ctx context.Context, ln net.Listener) {
+	l.serving.Store(true)
+	defer l.serving.Store(false)
 	l.log.Info("the inbox is served", "at", "http://"+ln.Addr().String()+inbox.Path)
-	if err := (&serve.HTTP{Inbox: l.box.Handler(), Log: l.log}).Serve(ctx, ln); err != nil && ctx.Err() == nil {
+	if err := (&serve.HTTP{Inbox: l.inbox.Handler(), Log: l.log}).Serve(ctx, ln); err != nil && ctx.Err() == nil {
 		l.log.Warn("the inbox is not served any more; it is tried again", "cause", err)
 	}
 }
 
 // listen opens the fixed port. Without an error and a listener another process of the same ledger serves there.
-func (l *place) listen(ctx context.Context) (net.Listener, error) {
+func (l *inboxHost) listen(ctx context.Context) (net.Listener, error) {
 	fixed, err := os.ReadFile(filepath.Join(l.dir, addressFile))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
@@ -228,11 +228,11 @@ func (l *place) listen(ctx context.Context) (net.Listener, error) {
 	if addr := strings.TrimSpace(string(fixed)); addr != "" {
 		ln, err := serve.Listen(addr)
 		if err == nil {
-			l.at(addr)
+			l.setAddress(addr)
 			return ln, nil
 		}
-		if l.theirs(ctx, addr) {
-			l.at(addr)
+		if l.servedByUs(ctx, addr) {
+			l.setAddress(addr)
 			return nil, nil
 		}
 		l.log.Warn("another program holds the port of the inbox, so it gets another one", "address", addr, "cause", err)
@@ -243,18 +243,18 @@ func (l *place) listen(ctx context.Context) (net.Listener, error) {
 		if err != nil {
 			continue
 		}
-		if err := l.fix(addr, string(fixed)); err != nil {
+		if err := l.writeAddress(addr, string(fixed)); err != nil {
 			ln.Close()
 			return nil, err
 		}
-		l.at(addr)
+		l.setAddress(addr)
 		return ln, nil
 	}
 	return nil, fmt.Errorf("no port from %d on is free", firstPort)
 }
 
-// fix writes the address down, unless another process has written another one meanwhile.
-func (l *place) fix(addr, was string) error {
+// writeAddress writes the address down, unless another process has written another one meanwhile.
+func (l *inboxHost) writeAddress(addr, was string) error {
 	path := filepath.Join(l.dir, addressFile)
 	temp := path + "." + ledger.NewID()
 	if err := os.WriteFile(temp, []byte(addr+"\n"), 0o600); err != nil {
@@ -273,30 +273,30 @@ func (l *place) fix(addr, was string) error {
 	return os.Rename(temp, path)
 }
 
-func (l *place) at(addr string) {
+func (l *inboxHost) setAddress(addr string) {
 	base := "http://" + addr
 	l.public.Store(&base)
 }
 
-// theirs reports whether it is this ledger's inbox that listens there: only its processes know the answer.
-func (l *place) theirs(ctx context.Context, addr string) bool {
-	_, err := askWhose(ctx, l.ledger, "http://"+addr)
+// servedByUs reports whether it is this ledger's inbox that listens there: only its processes know the answer.
+func (l *inboxHost) servedByUs(ctx context.Context, addr string) bool {
+	_, err := checkOwner(ctx, l.ledger, "http://"+addr)
 	return err == nil
 }
 
 // pages is how many pages of the inbox are open; an error where it is not served.
-func (l *place) pages() (int, error) {
-	if l.mine.Load() {
-		return l.box.Pages(), nil
+func (l *inboxHost) pages() (int, error) {
+	if l.serving.Load() {
+		return l.inbox.Pages(), nil
 	}
-	return askWhose(context.Background(), l.ledger, *l.public.Load())
+	return checkOwner(context.Background(), l.ledger, *l.public.Load())
 }
 
 var errNotOurs = errors.New("it is not the inbox of this state directory")
 
-// askWhose asks the inbox at an address to prove whose it is, and how many pages look at it. Its error is errNotOurs where
+// checkOwner asks the inbox at an address to prove whose it is, and how many pages look at it. Its error is errNotOurs where
 // somebody else answers.
-func askWhose(ctx context.Context, led ledger.Ledger, base string) (pages int, err error) {
+func checkOwner(ctx context.Context, led ledger.Ledger, base string) (pages int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	var random [16]byte
@@ -311,7 +311,7 @@ func askWhose(ctx context.Context, led ledger.Ledger, base string) (pages int, e
 		return 0, err
 	}
 	defer res.Body.Close()
-	var w inbox.Whose
+	var w inbox.Owner
 	if err := json.NewDecoder(io.LimitReader(res.Body, 1000)).Decode(&w); err != nil || w.Proof != inbox.Proof(led, strings.TrimPrefix(base, "http://"), nonce) {
 		return 0, errNotOurs
 	}

@@ -61,7 +61,7 @@ func TestOneInbox(t *testing.T) {
 			c.end(first)
 			<-first.ended
 			began := time.Now()
-			var q waiting
+			var q pending
 			var err error
 			until(t, 6*time.Second, func() bool { q, err = ada.look(id); return err == nil }, func() string { return "nobody serves the inbox any more: " + err.Error() })
 			t.Logf("the other one serves it after %v", time.Since(began).Round(time.Millisecond))

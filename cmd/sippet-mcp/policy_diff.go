@@ -154,24 +154,24 @@ type differ struct {
 
 // Why a call is not compared.
 const (
-	notErased = "what it asked for is erased"
-	notKept   = "what it asked for was not kept"
-	notSound  = "the record is not as the ledger wrote it"
-	notFit    = "its arguments do not fit the action any more"
-	notRung   = "it names nobody who can be rung, so no policy was asked"
-	notWhom   = "it rings contacts, whose numbers are not kept"
+	notErased     = "what it asked for is erased"
+	notKept       = "what it asked for was not kept"
+	notSound      = "the record is not as the ledger wrote it"
+	notFit        = "its arguments do not fit the action any more"
+	notRung       = "it names nobody who can be rung, so no policy was asked"
+	notRecipients = "it rings contacts, whose numbers are not kept"
 )
 
 // call reports whether a record is where a call begins in the audit. What a person was asked is not counted again when it
 // runs or when they say no; nor is what the gate looks up by itself, which no policy decides about.
 func (d *differ) call(r *ledger.Record) bool {
 	switch r.Phase {
-	case ledger.PhaseAsked, ledger.PhasePrepared:
+	case ledger.PhaseRequested, ledger.PhasePrepared:
 	case ledger.PhaseRead:
 		if strings.HasPrefix(r.Why, "whom ") && strings.HasSuffix(r.Why, " would ring") {
 			return false
 		}
-	case ledger.PhaseRefused:
+	case ledger.PhaseRejected:
 		// Without a request it only says that a question was withdrawn.
 		if r.Outcome == schemas.Declined || r.Request == "" {
 			return false
@@ -180,8 +180,8 @@ func (d *differ) call(r *ledger.Record) bool {
 		return false
 	}
 	again := false
-	for _, key := range []string{"grant " + r.Grant, "request " + r.Request + " " + r.Action} {
-		if strings.HasPrefix(key, "grant ") && r.Grant == "" || strings.HasPrefix(key, "request  ") {
+	for _, key := range []string{"grant " + r.ApprovalID, "request " + r.Request + " " + r.Action} {
+		if strings.HasPrefix(key, "grant ") && r.ApprovalID == "" || strings.HasPrefix(key, "request  ") {
 			continue
 		}
 		again = again || d.seen[key]
@@ -201,11 +201,11 @@ func (d *differ) record(ctx context.Context, r *ledger.Record) {
 	f, reason := d.facts(r)
 	uncertain, alike := false, true
 	if reason == "" {
-		uncertain, alike, reason = d.whom(ctx, &f)
+		uncertain, alike, reason = d.compareRecipients(ctx, &f)
 	}
 	before, after := d.before.Explain(f), d.after.Explain(f)
 	if uncertain && (undecided(before) || undecided(after) || !alike && before.Decision < rules.Deny && after.Decision < rules.Deny) {
-		reason = notWhom
+		reason = notRecipients
 	}
 	if reason != "" {
 		d.out.NotCompared[reason]++
@@ -282,18 +282,18 @@ func (d *differ) caller(r *ledger.Record) rules.Caller {
 	return rules.Caller{ID: name, Person: name} // at this machine, without roles
 }
 
-// whom finds out whom a call would ring, as far as that can be known without asking anybody. It is uncertain where rules
+// compareRecipients finds out whom a call would ring, as far as that can be known without asking anybody. It is uncertain where rules
 // ask for numbers that are not known; alike says that those of both policies ask the same.
-func (d *differ) whom(ctx context.Context, f *rules.Facts) (uncertain, alike bool, reason string) {
-	s, fault, unknown := reachOf(ctx, f.Payload)
-	f.Reach = s
+func (d *differ) compareRecipients(ctx context.Context, f *rules.Facts) (uncertain, alike bool, reason string) {
+	s, fault, unknown := resolveRecipients(ctx, f.Payload)
+	f.Recipients = s
 	switch {
 	case fault != nil:
 		return false, true, notRung
 	case !unknown:
 		return false, true, ""
 	}
-	before, after := d.before.Whom(f.Payload.Action), d.after.Whom(f.Payload.Action)
+	before, after := d.before.RecipientConditions(f.Payload.Action), d.after.RecipientConditions(f.Payload.Action)
 	return len(before)+len(after) > 0, slices.Equal(before, after), ""
 }
 

@@ -88,13 +88,13 @@ type explained struct {
 	Uncertain bool           `json:"uncertain,omitempty"`
 	Default   rules.Decision `json:"default"`
 	Because   string         `json:"because"`
-	// Reach is nil where the action rings nobody.
-	Reach    *explainedReach   `json:"destinations,omitempty"`
-	Budgets  []explainedBudget `json:"budgets,omitempty"`
-	Hidden   []string          `json:"hidden,omitempty"`
-	Exempted []rules.Exempted  `json:"exempted,omitempty"`
-	Rules    []rules.Step      `json:"rules"`
-	Notes    []string          `json:"notes,omitempty"`
+	// Recipients is nil where the action rings nobody.
+	Recipients *explainedRecipients `json:"destinations,omitempty"`
+	Budgets    []explainedBudget    `json:"budgets,omitempty"`
+	Hidden     []string             `json:"hidden,omitempty"`
+	Exempted   []rules.Exempted     `json:"exempted,omitempty"`
+	Rules      []rules.Step         `json:"rules"`
+	Notes      []string             `json:"notes,omitempty"`
 }
 
 type explainedFor struct {
@@ -103,13 +103,13 @@ type explainedFor struct {
 	Roles  []string `json:"roles,omitempty"`
 }
 
-type explainedReach struct {
+type explainedRecipients struct {
 	// Known says that numbers are those that would be rung, or as they were stated; else only Count counts.
-	Known   bool                     `json:"known"`
-	Count   int                      `json:"count"`
-	Summary string                   `json:"summary"`
-	Group   string                   `json:"group,omitempty"`
-	List    []recipients.Destination `json:"list,omitempty"`
+	Known   bool                   `json:"known"`
+	Count   int                    `json:"count"`
+	Summary string                 `json:"summary"`
+	Group   string                 `json:"group,omitempty"`
+	List    []recipients.Recipient `json:"list,omitempty"`
 	lines   []string
 }
 
@@ -141,7 +141,7 @@ func runPolicyExplain(ctx context.Context, p *program, o *explainOptions, args [
 		return err
 	}
 	out := explained{Action: action.Name, Class: action.Class, Policy: pol.Name(), Version: pol.Version(), At: f.Now, Notes: pol.Notes()}
-	f.Caller = o.whose(ctx, p, &out)
+	f.Caller = o.callerFor(ctx, p, &out)
 	raw := []byte(nil)
 	if len(args) > 1 {
 		raw = []byte(args[1])
@@ -154,8 +154,8 @@ func runPolicyExplain(ctx context.Context, p *program, o *explainOptions, args [
 		}
 		return err
 	}
-	if recipients.Rings(action) {
-		if f.Reach, err = o.reach(ctx, p, pol, &out, f); err != nil {
+	if recipients.HasRecipients(action) {
+		if f.Recipients, err = o.recipients(ctx, p, pol, &out, f); err != nil {
 			return err
 		}
 	}
@@ -204,8 +204,8 @@ func hiddenOf(pol *rules.Policy, a *schemas.Action, c rules.Caller) map[string]b
 	return out
 }
 
-// whose says who calls; a token's id stands for what the token allows.
-func (o *explainOptions) whose(ctx context.Context, p *program, out *explained) rules.Caller {
+// callerFor says who calls; a token's id stands for what the token allows.
+func (o *explainOptions) callerFor(ctx context.Context, p *program, out *explained) rules.Caller {
 	c := rules.Caller{ID: o.caller, Person: o.person, Roles: o.roles}
 	if c.ID == "" {
 		c.ID = me()
@@ -214,7 +214,7 @@ func (o *explainOptions) whose(ctx context.Context, p *program, out *explained) 
 		}
 	}
 	o.look(ctx, p, out, func(l *ledger.SQLite) error {
-		if f, err := l.Frozen(ctx); err == nil && f != nil && out.Class != schemas.Read && out.Action != ledger.HangUp {
+		if f, err := l.CurrentStop(ctx); err == nil && f != nil && out.Class != schemas.Read && out.Action != ledger.HangUp {
 			out.Notes = append(out.Notes, "everything but reads and hanging up is stopped now by "+f.By+": until it is resumed this does not run, whatever the policy says")
 		}
 		all, err := l.Tokens(ctx)
@@ -278,7 +278,7 @@ func (o *explainOptions) budgets(ctx context.Context, p *program, out *explained
 	}
 	asked := o.look(ctx, p, out, func(l *ledger.SQLite) error {
 		for i, d := range debits {
-			left, refill, err := l.Left(ctx, d)
+			left, refill, err := l.BudgetLeft(ctx, d)
 			if err != nil {
 				return err
 			}

@@ -16,32 +16,32 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// reach says whom the call would ring: as it was stated, as the gate finds out, or as far as the arguments tell.
-func (o *explainOptions) reach(ctx context.Context, p *program, pol *rules.Policy, out *explained, f rules.Facts) (*recipients.Set, error) {
+// recipients says whom the call would ring: as it was stated, as the gate finds out, or as far as the arguments tell.
+func (o *explainOptions) recipients(ctx context.Context, p *program, pol *rules.Policy, out *explained, f rules.Facts) (*recipients.Set, error) {
 	if o.dest != "" {
-		s, known, err := statedReach(ctx, o.dest)
+		s, known, err := statedRecipients(ctx, o.dest)
 		if err != nil {
 			return nil, err
 		}
-		out.Reach = reachShown(s, known)
-		if asks := len(pol.Whom(f.Payload.Action)) > 0; !known && asks {
+		out.Recipients = showRecipients(s, known)
+		if asks := len(pol.RecipientConditions(f.Payload.Action)) > 0; !known && asks {
 			out.Uncertain = true
 			out.Notes = append(out.Notes, "only how many people it would ring was stated, and rules ask about their numbers: with these it may be decided otherwise. Of a group nobody knows more than how many they are; so then this is right")
 		}
 		return s, nil
 	}
-	s, fault, unknown := reachOf(ctx, f.Payload)
+	s, fault, unknown := resolveRecipients(ctx, f.Payload)
 	switch {
 	case fault != nil:
 		out.Notes = append(out.Notes, "the call would be refused before anything is decided: "+sentence(fault))
 		return s, nil
 	case !unknown:
-		out.Reach = reachShown(s, true)
+		out.Recipients = showRecipients(s, true)
 		return s, nil
 	case !o.sandbox && !o.hasKey(p):
-		out.Reach = reachShown(s, false)
+		out.Recipients = showRecipients(s, false)
 		note := "the contacts were not looked up, and no rule asks for their numbers"
-		if out.Uncertain = len(pol.Whom(f.Payload.Action)) > 0; out.Uncertain {
+		if out.Uncertain = len(pol.RecipientConditions(f.Payload.Action)) > 0; out.Uncertain {
 			note = "the contacts were not looked up, and rules ask for their numbers: with these it may be decided otherwise. Give a key or --sandbox, or state whom it rings with --destinations"
 		}
 		out.Notes = append(out.Notes, note)
@@ -55,21 +55,21 @@ func (o *explainOptions) reach(ctx context.Context, p *program, pol *rules.Polic
 		out.Notes = append(out.Notes, note)
 	}
 	if found != nil {
-		out.Reach = reachShown(found, true)
+		out.Recipients = showRecipients(found, true)
 		return found, nil
 	}
-	out.Reach = reachShown(s, false)
+	out.Recipients = showRecipients(s, false)
 	return s, nil
 }
 
 // errNotAsked says that contacts were left alone.
 var errNotAsked = errors.New("contacts are not looked up here")
 
-// reachOf gives whom a call rings as far as its arguments tell. unknown says that contacts are named: of them it gives the
+// resolveRecipients gives whom a call rings as far as its arguments tell. unknown says that contacts are named: of them it gives the
 // ids. A fault says why the call cannot ring anybody.
-func reachOf(ctx context.Context, p *schemas.Payload) (s *recipients.Set, fault *schemas.Error, unknown bool) {
+func resolveRecipients(ctx context.Context, p *schemas.Payload) (s *recipients.Set, fault *schemas.Error, unknown bool) {
 	asked := false
-	s, fault = recipients.Of(ctx, p, func(context.Context, *schemas.Payload) (json.RawMessage, error) {
+	s, fault = recipients.Resolve(ctx, p, func(context.Context, *schemas.Payload) (json.RawMessage, error) {
 		asked = true
 		return nil, errNotAsked
 	})
@@ -85,7 +85,7 @@ func reachOf(ctx context.Context, p *schemas.Payload) (s *recipients.Set, fault 
 		}
 		for _, v := range ids {
 			id, _ := v.(string)
-			s.List = append(s.List, recipients.Destination{Contact: strings.ToLower(id)})
+			s.List = append(s.List, recipients.Recipient{Contact: strings.ToLower(id)})
 		}
 	}
 	s.Count = len(s.List)
@@ -97,8 +97,8 @@ func reachOf(ctx context.Context, p *schemas.Payload) (s *recipients.Set, fault 
 	return s, nil, true
 }
 
-// statedReach reads --destinations. known says that numbers were stated.
-func statedReach(ctx context.Context, text string) (s *recipients.Set, known bool, err error) {
+// statedRecipients reads --destinations. known says that numbers were stated.
+func statedRecipients(ctx context.Context, text string) (s *recipients.Set, known bool, err error) {
 	text = strings.TrimSpace(text)
 	if n, err := strconv.Atoi(text); err == nil && !strings.HasPrefix(text, "+") {
 		if n < 0 || n > recipients.Max {
@@ -106,14 +106,14 @@ func statedReach(ctx context.Context, text string) (s *recipients.Set, known boo
 		}
 		return &recipients.Set{Group: "stated", Count: n}, false, nil
 	}
-	var list []recipients.Destination
+	var list []recipients.Recipient
 	if strings.HasPrefix(text, "[") {
-		if list, err = destinationList([]byte(text)); err != nil {
+		if list, err = recipientList([]byte(text)); err != nil {
 			return nil, false, err
 		}
 	} else {
 		for number := range strings.SplitSeq(text, ",") {
-			list = append(list, recipients.Destination{Number: strings.TrimSpace(number)})
+			list = append(list, recipients.Recipient{Number: strings.TrimSpace(number)})
 		}
 	}
 	for i := range list {
@@ -124,7 +124,7 @@ func statedReach(ctx context.Context, text string) (s *recipients.Set, known boo
 		if d.Number == "" || d.Kind != "" {
 			continue
 		}
-		found, err := destinationOf(ctx, d.Number)
+		found, err := parseRecipient(ctx, d.Number)
 		if err != nil {
 			return nil, false, err
 		}
@@ -135,17 +135,17 @@ func statedReach(ctx context.Context, text string) (s *recipients.Set, known boo
 	return &recipients.Set{List: list, Count: len(list)}, true, nil
 }
 
-// destinationList reads a JSON list of records, or of numbers.
-func destinationList(text []byte) ([]recipients.Destination, error) {
+// recipientList reads a JSON list of records, or of numbers.
+func recipientList(text []byte) ([]recipients.Recipient, error) {
 	var numbers []string
 	if json.Unmarshal(text, &numbers) == nil {
-		var list []recipients.Destination
+		var list []recipients.Recipient
 		for _, n := range numbers {
-			list = append(list, recipients.Destination{Number: n})
+			list = append(list, recipients.Recipient{Number: n})
 		}
 		return list, nil
 	}
-	var list []recipients.Destination
+	var list []recipients.Recipient
 	d := json.NewDecoder(strings.NewReader(string(text)))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&list); err != nil || d.More() {
@@ -154,8 +154,8 @@ func destinationList(text []byte) ([]recipients.Destination, error) {
 	return list, nil
 }
 
-// destinationOf looks a number up as the gate does.
-func destinationOf(ctx context.Context, number string) (d recipients.Destination, err error) {
+// parseRecipient looks a number up as the gate does.
+func parseRecipient(ctx context.Context, number string) (d recipients.Recipient, err error) {
 	a, err := schemas.Find("start_outbound_call")
 	if err != nil {
 		return d, err
@@ -165,7 +165,7 @@ func destinationOf(ctx context.Context, number string) (d recipients.Destination
 	var wrong *schemas.Error
 	if err == nil {
 		var s *recipients.Set
-		if s, wrong, _ = reachOf(ctx, p); wrong == nil && s != nil && len(s.List) == 1 {
+		if s, wrong, _ = resolveRecipients(ctx, p); wrong == nil && s != nil && len(s.List) == 1 {
 			return s.List[0], nil
 		}
 	}
@@ -202,20 +202,20 @@ func (o *explainOptions) asTheGate(ctx context.Context, p *program, f rules.Fact
 	who.ID, who.Person, who.Roles = f.Caller.ID, f.Caller.Person, f.Caller.Roles
 	e := gate.Explain(ctx, policy.Call{Caller: who, Payload: f.Payload})
 	switch {
-	case e.Fault == nil || e.Fault.Outcome == schemas.Denied && e.Reach != nil:
-		return e.Reach, "", false, nil
-	case e.Reach != nil:
-		return e.Reach, "Sippet refuses the call: " + sentence(e.Fault), false, nil
+	case e.Fault == nil || e.Fault.Outcome == schemas.Denied && e.Recipients != nil:
+		return e.Recipients, "", false, nil
+	case e.Recipients != nil:
+		return e.Recipients, "Sippet refuses the call: " + sentence(e.Fault), false, nil
 	case e.Verdict.Decision == rules.Deny:
 		return nil, "the contacts were not looked up: the call is denied whoever they are", false, nil
-	case e.Fault.Outcome == schemas.Frozen:
+	case e.Fault.Outcome == schemas.Stopped:
 		return nil, "the contacts were not looked up: everything is stopped", true, nil
 	}
 	return nil, "whom it would ring could not be found out: " + sentence(e.Fault), true, nil
 }
 
-func reachShown(s *recipients.Set, known bool) *explainedReach {
-	out := &explainedReach{Known: known, Count: s.Count, Group: s.Group, List: s.List}
+func showRecipients(s *recipients.Set, known bool) *explainedRecipients {
+	out := &explainedRecipients{Known: known, Count: s.Count, Group: s.Group, List: s.List}
 	switch {
 	case known:
 		out.Summary, out.lines = s.Summary(), s.Lines(10)

@@ -44,12 +44,12 @@ func (e *explained) show(p *program) {
 	fmt.Fprintf(w, "time      %s\n", e.At.Local().Format("Mon 2 Jan 2006 15:04 MST"))
 	fmt.Fprintf(w, "policy    %s (version %s)\n", schemas.Escape(e.Policy, 200), e.Version)
 	fmt.Fprintf(w, "default   %s (%s)\n", e.Default, schemas.Escape(e.Because, 300))
-	if e.Reach != nil {
-		fmt.Fprintf(w, "rings     %s\n", schemas.Escape(e.Reach.Summary, 300))
-		for _, l := range e.Reach.lines {
+	if e.Recipients != nil {
+		fmt.Fprintf(w, "rings     %s\n", schemas.Escape(e.Recipients.Summary, 300))
+		for _, l := range e.Recipients.lines {
 			fmt.Fprintf(w, "            %s\n", l)
 		}
-		if more := len(e.Reach.List) - len(e.Reach.lines); more > 0 && e.Reach.Known {
+		if more := len(e.Recipients.List) - len(e.Recipients.lines); more > 0 && e.Recipients.Known {
 			fmt.Fprintf(w, "            and %d more\n", more)
 		}
 	}

@@ -112,12 +112,12 @@ type reply struct {
 	Error *struct{ Message string }
 }
 
-func (r *reply) outcome() string  { return r.Result.StructuredContent.Outcome }
-func (r *reply) question() string { return r.Result.InputRequests["approve"].Params.Message }
+func (r *reply) outcome() string { return r.Result.StructuredContent.Outcome }
+func (r *reply) request() string { return r.Result.InputRequests["approve"].Params.Message }
 
 const (
-	saysYes = `{"action":"accept","content":{"approve":true}}`
-	saysNo  = `{"action":"decline"}`
+	approves = `{"action":"accept","content":{"approve":true}}`
+	saysNo   = `{"action":"decline"}`
 )
 
 // modern is a client of the era without sessions: a question is an answer, and the call comes again with the person's.
@@ -231,7 +231,7 @@ func ran(up *rpctest.Server, action string) (n int) {
 }
 
 // One yes, brought to three servers by many at once, is spent once.
-func TestYesRacedOverServers(t *testing.T) {
+func TestApprovalRacedOverServers(t *testing.T) {
 	const races, each = 12, 6
 	dir, up := filepath.Join(t.TempDir(), "state"), rpctest.New(t)
 	up.On(rpctest.Run, "", rpctest.Always(rpctest.Answer{Usual: true, Delay: 10 * time.Millisecond}))
@@ -252,7 +252,7 @@ func TestYesRacedOverServers(t *testing.T) {
 		if t.Failed() {
 			return // a server that hangs would hold up every race
 		}
-		for _, o := range raceYes(t, clients, each, tool, args, asked.Result.RequestState) {
+		for _, o := range raceApproval(t, clients, each, tool, args, asked.Result.RequestState) {
 			outcomes[o]++
 			if o == "done" {
 				done++
@@ -269,7 +269,7 @@ func TestYesRacedOverServers(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, in := range intents {
-		spent[in.Grant]++
+		spent[in.ApprovalID]++
 	}
 	if len(intents) != races || len(spent) != races {
 		t.Errorf("%d yeses were spent %d times", len(spent), len(intents))
@@ -278,15 +278,15 @@ func TestYesRacedOverServers(t *testing.T) {
 	t.Logf("%d yeses, each brought %d times to three servers: %v", races, 3*each, outcomes)
 }
 
-// raceYes brings the yes to all servers, several times at once, and gives how that ended.
-func raceYes(t *testing.T, clients []*modern, each int, tool, args, state string) []string {
+// raceApproval brings the yes to all servers, several times at once, and gives how that ended.
+func raceApproval(t *testing.T, clients []*modern, each int, tool, args, state string) []string {
 	var wg sync.WaitGroup
 	got := make([]string, each*len(clients))
 	gun := make(chan struct{})
 	for i := range got {
 		wg.Go(func() {
 			<-gun
-			r, err := clients[i%len(clients)].answer(tool, args, state, saysYes)
+			r, err := clients[i%len(clients)].answer(tool, args, state, approves)
 			if err != nil {
 				t.Error(err)
 				return
@@ -355,7 +355,7 @@ func (w *watcher) await(t *testing.T, then time.Time, outcome string) time.Time 
 }
 
 // A freeze that one process makes, here or by the command, is obeyed by all others within a second, and so is its end.
-func TestFreezeReachesServers(t *testing.T) {
+func TestStopHoldsOnServers(t *testing.T) {
 	dir, up := filepath.Join(t.TempDir(), "state"), rpctest.New(t)
 	l := openState(t, dir)
 	_, clients := servers(t, 3, dir, up.URL)
@@ -376,7 +376,7 @@ func TestFreezeReachesServers(t *testing.T) {
 	for round := range 6 {
 		byCommand := round%2 == 1
 		froze := time.Now()
-		freeze(t, l, dir, byCommand)
+		stopServers(t, l, dir, byCommand)
 		durable, runs := time.Now(), ran(up, "create_contact")
 		making[0] = max(making[0], durable.Sub(froze))
 		slowest[0] = max(slowest[0], obeyed(t, watchers, froze, durable, "frozen"))
@@ -417,13 +417,13 @@ func command(args ...string) *exec.Cmd {
 	return c
 }
 
-func freeze(t *testing.T, l *ledger.SQLite, dir string, byCommand bool) {
+func stopServers(t *testing.T, l *ledger.SQLite, dir string, byCommand bool) {
 	t.Helper()
 	err := error(nil)
 	if byCommand {
 		err = command("stop", "--state-dir", dir).Run()
 	} else {
-		err = l.Freeze(t.Context(), "ada", "enough")
+		err = l.Stop(t.Context(), "ada", "enough")
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -462,7 +462,7 @@ func hangUp(m *modern, n int) (*reply, error) {
 	if err != nil || asked.Result.RequestState == "" {
 		return asked, err
 	}
-	return m.answer("end_call", args, asked.Result.RequestState, saysYes)
+	return m.answer("end_call", args, asked.Result.RequestState, approves)
 }
 
 func preparedSince(t *testing.T, l *ledger.SQLite, since time.Time) (actions []string) {
@@ -569,7 +569,7 @@ func learned(m *modern, args string, death time.Time) (bool, error) {
 			return false, err
 		case r.outcome() == "done" || r.outcome() == "recorded":
 			return false, nil
-		case strings.Contains(r.question(), "nobody knows whether it ran"):
+		case strings.Contains(r.request(), "nobody knows whether it ran"):
 			_, err = m.answer("create_contact", args, r.Result.RequestState, saysNo)
 			return true, err
 		case r.outcome() != "outcome_unknown": // it is said to be running

@@ -16,8 +16,8 @@ import (
 )
 
 // open are the questions that wait, oldest first.
-func (a *answerer) open() (all []waiting, err error) {
-	var list struct{ Open []waiting }
+func (a *answerer) open() (all []pending, err error) {
+	var list struct{ Open []pending }
 	status, err := a.do("GET", "/api/questions", "", &list)
 	if err == nil && status != http.StatusOK {
 		err = fmt.Errorf("HTTP %d", status)
@@ -26,7 +26,7 @@ func (a *answerer) open() (all []waiting, err error) {
 }
 
 // A server that is restarted while somebody is asked forgets nothing, and whoever asked gets the answer afterwards.
-func TestRestartWhileWaiting(t *testing.T) {
+func TestRestartWhilePending(t *testing.T) {
 	for name, signal := range map[string]os.Signal{"stopped": syscall.SIGTERM, "killed": syscall.SIGKILL} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -43,7 +43,7 @@ func TestRestartWhileWaiting(t *testing.T) {
 				r, err := bob.call("delete_contact", erase(1), "")
 				calls <- ended{r, err}
 			}()
-			var all []waiting
+			var all []pending
 			until(t, 10*time.Second, func() bool { all, err = ada.open(); return len(all) == 1 }, func() string { return fmt.Sprint("nothing waits: ", err) })
 			id, began := all[0].ID, time.Now()
 			must(t, p.cmd.Process.Signal(signal))
@@ -89,7 +89,7 @@ func TestRestartWhileWaiting(t *testing.T) {
 
 // Somebody says yes while the server stops: it runs once where they were told that it was taken, and at most once where
 // they were told nothing.
-func TestYesWhileStopping(t *testing.T) {
+func TestApprovalWhileStopping(t *testing.T) {
 	const rounds, step = 16, time.Millisecond
 	w := newWorld(t)
 	w.up.On(rpctest.Run, "delete_contact", rpctest.Always(rpctest.Answer{Usual: true, Delay: 20 * time.Millisecond}))

@@ -117,7 +117,7 @@ func hasLedger(dir string) bool {
 
 // damaged adds to a damaged ledger's error which record it is, where it is one: its own says what to do only.
 func damaged(err error) error {
-	var t *ledger.Trouble
+	var t *ledger.StoreError
 	var store interface{ Code() int } // SQLite's own errors know the file only
 	if errors.As(err, &t) && t.Kind == ledger.Corrupt && t.Err != nil && !errors.As(t.Err, &store) && !strings.Contains(t.Error(), t.Err.Error()) {
 		return fmt.Errorf("%w (%w; `sippet-mcp audit verify` finds all that is wrong)", err, t.Err)

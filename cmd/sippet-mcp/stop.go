@@ -61,7 +61,7 @@ func runStop(ctx context.Context, p *program, o *stopOptions) error {
 	}
 	done := make(chan froze, 1)
 	go func() {
-		l, did, err := o.freeze(ctx, log)
+		l, did, err := o.stop(ctx, log)
 		done <- froze{l, did, err}
 	}()
 	report := func(f froze) {
@@ -124,12 +124,12 @@ func (o *stopOptions) hangUp(ctx context.Context, p *program, log *slog.Logger, 
 	defer client.Close()
 	g := &policy.Gate{Upstream: client, Ledger: l, Organisation: client.Organisation(), Now: time.Now, Log: log}
 	ended, failed := 0, map[string]bool{}
-	err = g.EndCalls(ctx, me()+" (terminal)", func(e policy.Ended) {
+	err = g.EndCalls(ctx, me()+" (terminal)", func(e policy.EndedCall) {
 		if e.Err == nil {
 			ended++
-			delete(failed, e.Call)
-		} else if e.Call != "" {
-			failed[e.Call] = true
+			delete(failed, e.CallUUID)
+		} else if e.CallUUID != "" {
+			failed[e.CallUUID] = true
 		}
 		o.tell(p, e)
 	})
@@ -142,14 +142,14 @@ func (o *stopOptions) hangUp(ctx context.Context, p *program, log *slog.Logger, 
 	return err
 }
 
-func (o *stopOptions) tell(p *program, e policy.Ended) {
+func (o *stopOptions) tell(p *program, e policy.EndedCall) {
 	if !p.outTerminal {
 		line := struct {
 			Call  string `json:"call,omitempty"`
 			To    string `json:"to,omitempty"`
 			Ended bool   `json:"ended"`
 			Error string `json:"error,omitempty"`
-		}{Call: e.Call, To: e.To, Ended: e.Err == nil}
+		}{Call: e.CallUUID, To: e.Number, Ended: e.Err == nil}
 		if e.Err != nil {
 			line.Error = e.Err.Message
 		}
@@ -158,11 +158,11 @@ func (o *stopOptions) tell(p *program, e policy.Ended) {
 	}
 	switch {
 	case e.Err == nil:
-		fmt.Fprintf(p.out, "Ended the call to %s.\n", schemas.Escape(e.To, 40))
-	case e.Call == "":
+		fmt.Fprintf(p.out, "Ended the call to %s.\n", schemas.Escape(e.Number, 40))
+	case e.CallUUID == "":
 		fmt.Fprintf(p.out, "Live calls could not be listed, trying again: %s\n", e.Err.Message)
 	default:
-		fmt.Fprintf(p.out, "The call to %s could not be ended: %s\n", schemas.Escape(e.To, 40), e.Err.Message)
+		fmt.Fprintf(p.out, "The call to %s could not be ended: %s\n", schemas.Escape(e.Number, 40), e.Err.Message)
 	}
 }
 
@@ -178,14 +178,14 @@ type stopped struct {
 	// the programs that were meant are probably others.
 	Directory string `json:"directory"`
 	New       bool   `json:"new,omitempty"`
-	// Voided counts the questions and unused yeses that this stop took back.
-	Voided int64  `json:"voided"`
-	Resume string `json:"resume"`
+	// Revoked counts the questions and unused yeses that this stop took back.
+	Revoked int64  `json:"voided"`
+	Resume  string `json:"resume"`
 }
 
-// freeze also leaves a record where everything is stopped already: that somebody else wanted it too.
+// stop also leaves a record where everything is stopped already: that somebody else wanted it too.
 // The ledger stays open, so that the calls that are ended next are recorded.
-func (o *stopOptions) freeze(ctx context.Context, log *slog.Logger) (*ledger.SQLite, *stopped, error) {
+func (o *stopOptions) stop(ctx context.Context, log *slog.Logger) (*ledger.SQLite, *stopped, error) {
 	dir, err := makeState(o.stateDir)
 	if err != nil {
 		return nil, nil, err
@@ -195,20 +195,20 @@ func (o *stopOptions) freeze(ctx context.Context, log *slog.Logger) (*ledger.SQL
 	if err != nil {
 		return nil, nil, err
 	}
-	before, err := l.Frozen(ctx)
+	before, err := l.CurrentStop(ctx)
 	if err != nil {
 		before = nil // freezing goes first; what it says afterwards is not worth failing for
 	}
-	if err := l.Freeze(ctx, me(), o.note); err != nil {
+	if err := l.Stop(ctx, me(), o.note); err != nil {
 		return l, nil, err
 	}
 	s := &stopped{Stopped: true, Already: before != nil, By: me(), Since: time.Now().UTC(), Note: o.note,
 		Directory: absolute(dir), New: fresh, Resume: "sippet-mcp resume" + o.same()}
-	if f, err := l.Frozen(ctx); err == nil && f != nil {
+	if f, err := l.CurrentStop(ctx); err == nil && f != nil {
 		s.By, s.Since, s.Note = f.By, f.At, f.Note
 	}
-	if last, err := l.Records(ctx, ledger.Filter{Phase: ledger.PhaseFrozen, Limit: 1, Last: true}); err == nil && len(last) == 1 {
-		s.Voided = last[0].Count
+	if last, err := l.Records(ctx, ledger.Filter{Phase: ledger.PhaseStopped, Limit: 1, Last: true}); err == nil && len(last) == 1 {
+		s.Revoked = last[0].Count
 	}
 	return l, s, nil
 }
@@ -231,13 +231,13 @@ func (s *stopped) show(p *program, o *stopOptions) {
 		paint := painter(p)
 		fmt.Fprintln(p.out, paint(yellow, "None had kept anything there before: if yours use another one, they are not stopped; name it with --state-dir."))
 	}
-	switch s.Voided {
+	switch s.Revoked {
 	case 0:
 		fmt.Fprintln(p.out, "No question to a person was waiting.")
 	case 1:
 		fmt.Fprintln(p.out, "1 question to a person, or its unused yes, is void.")
 	default:
-		fmt.Fprintf(p.out, "%d questions to a person, or their unused yeses, are void.\n", s.Voided)
+		fmt.Fprintf(p.out, "%d questions to a person, or their unused yeses, are void.\n", s.Revoked)
 	}
 	fmt.Fprintf(p.out, "Resume with: %s\n", s.Resume)
 }
@@ -259,7 +259,7 @@ stop. Questions that the stop voided stay void: the AI has to ask again.`,
 
 func runResume(ctx context.Context, p *program, o *ledgerOptions) error {
 	return o.with(ctx, p, func(l *ledger.SQLite) error {
-		before, err := l.Frozen(ctx)
+		before, err := l.CurrentStop(ctx)
 		if err != nil {
 			return err
 		}

@@ -109,7 +109,7 @@ func TestPolicyOfTokens(t *testing.T) {
 					if waits != c.team {
 						t.Errorf("%s: %+v", tool, r.Result)
 					}
-					if tool == "delete_contact" && (r.question() != "") == c.team {
+					if tool == "delete_contact" && (r.request() != "") == c.team {
 						t.Errorf("%s: %+v", tool, r.Result)
 					}
 				}

@@ -21,24 +21,24 @@ func (k *killed) checkStatus(a *asker, id string) {
 		return err == nil && !strings.Contains(r.Result.StructuredContent.Message, "is running")
 	}, func() string { return fmt.Sprintf("question %s: %+v", id, r) })
 	outcome := r.outcome()
-	q, err := k.l.Grant(k.t.Context(), id)
+	q, err := k.l.Approval(k.t.Context(), id)
 	if err != nil {
 		k.fail("question %s: %v", id, err)
 		return
 	}
-	want := map[ledger.State]string{ledger.Waiting: "approval_pending", ledger.Refused: "declined", ledger.Revoked: "denied"}[q.State]
+	want := map[ledger.ApprovalState]string{ledger.Pending: "approval_pending", ledger.Declined: "declined", ledger.Revoked: "denied"}[q.State]
 	switch {
 	case q.State == ledger.Revoked && q.Fault != nil: // why may be gone, with somebody whose data was erased
 		want = string(q.Outcome)
-	case q.State == ledger.Granted: // its time ran out
+	case q.State == ledger.Approved: // its time ran out
 		want = "denied"
-	case q.State == ledger.Spent:
+	case q.State == ledger.Used:
 		in, err := k.l.Intent(k.t.Context(), q.Intent)
 		if err != nil {
 			k.fail("question %s is spent by nothing: %v", id, err)
 			return
 		}
-		want = map[ledger.Progress]string{ledger.Succeeded: "done", ledger.Failed: "upstream_error", ledger.Unknown: "outcome_unknown"}[in.State]
+		want = map[ledger.IntentState]string{ledger.Succeeded: "done", ledger.Failed: "upstream_error", ledger.Unknown: "outcome_unknown"}[in.State]
 	}
 	k.count("questions " + string(q.State))
 	if outcome != want {
@@ -54,17 +54,17 @@ func (k *killed) checkSaid() {
 	agreed, spent := map[string]int64{}, map[string]bool{}
 	for _, r := range records {
 		switch {
-		case r.Phase == ledger.PhaseAnswered && r.State == string(ledger.Granted):
-			if r.By != "ada (api)" || !slices.ContainsFunc(k.said[r.Grant], func(h heard) bool { return h.answer == "yes" }) {
-				t.Errorf("record %d: %s agreed to %s, and nobody said so", r.Seq, r.By, r.Grant)
+		case r.Phase == ledger.PhaseAnswered && r.State == string(ledger.Approved):
+			if r.By != "ada (api)" || !slices.ContainsFunc(k.said[r.ApprovalID], func(h heard) bool { return h.answer == "yes" }) {
+				t.Errorf("record %d: %s agreed to %s, and nobody said so", r.Seq, r.By, r.ApprovalID)
 			}
-			agreed[r.Grant] = r.Seq
-		case r.Phase == ledger.PhasePrepared && (agreed[r.Grant] == 0 || agreed[r.Grant] > r.Seq):
+			agreed[r.ApprovalID] = r.Seq
+		case r.Phase == ledger.PhasePrepared && (agreed[r.ApprovalID] == 0 || agreed[r.ApprovalID] > r.Seq):
 			t.Errorf("record %d: %s was about to run, and nobody had agreed", r.Seq, r.Action)
 		case r.Phase == ledger.PhasePrepared:
-			spent[r.Grant] = true
+			spent[r.ApprovalID] = true
 		case r.Phase == ledger.PhaseSettled && r.State == string(ledger.NotSent):
-			spent[r.Grant] = false
+			spent[r.ApprovalID] = false
 		}
 	}
 	if len(spent) == 0 {
@@ -72,13 +72,13 @@ func (k *killed) checkSaid() {
 	}
 	for id, all := range k.said {
 		for _, h := range all {
-			switch q, err := k.l.Grant(t.Context(), id); {
+			switch q, err := k.l.Approval(t.Context(), id); {
 			case err != nil:
 				t.Errorf("question %s: %v", id, err)
 			case h.status != http.StatusOK:
 			case h.answer == "yes" && agreed[id] == 0:
 				t.Errorf("ada was told that her yes to %s was taken, and it is nowhere", id)
-			case h.answer == "no" && (q.State != ledger.Refused || spent[id]):
+			case h.answer == "no" && (q.State != ledger.Declined || spent[id]):
 				t.Errorf("ada was told that her no to %s was taken, and it is %s", id, q.State)
 			case h.answer == "revoke" && (q.State != ledger.Revoked || spent[id]):
 				t.Errorf("ada was told that %s is taken back, and it is %s", id, q.State)
@@ -92,15 +92,15 @@ func (k *killed) checkAskers() {
 	t := k.t
 	intents, err := k.l.Intents(t.Context(), ledger.IntentFilter{})
 	must(t, err)
-	states := map[string]ledger.Progress{}
-	ended := map[*payload]map[ledger.Progress]bool{}
+	states := map[string]ledger.IntentState{}
+	ended := map[*payload]map[ledger.IntentState]bool{}
 	for _, in := range intents {
 		states[in.ID] = in.State
 		for _, p := range k.payloads {
 			for _, r := range p.runs {
 				if r.intent.ID == in.ID {
 					if ended[p] == nil {
-						ended[p] = map[ledger.Progress]bool{}
+						ended[p] = map[ledger.IntentState]bool{}
 					}
 					ended[p][in.State] = true
 				}

@@ -24,8 +24,8 @@ func (o *upstreamOptions) flags(c *cobra.Command) {
 	c.Flags().StringVar(&o.baseURL, "base-url", rpc.DefaultBaseURL, "where Sippet's API is")
 }
 
-// errNoWay says both ways on.
-var errNoWay = errors.New(`no organisation to work in. Either
+// errUnreachable says both ways on.
+var errUnreachable = errors.New(`no organisation to work in. Either
   try it:   add --sandbox, a simulated organisation that needs no key
   go live:  put the organisation's secret key into SIPPET_SECRET_KEY, or into a file named by --key-file`)
 
@@ -42,7 +42,7 @@ func (o *upstreamOptions) key(p *program, log *slog.Logger) (rpc.Key, error) {
 		if k := p.env("SIPPET_SECRET_KEY"); k != "" {
 			return rpc.Key(k), nil
 		}
-		return "", errNoWay
+		return "", errUnreachable
 	}
 	raw, err := os.ReadFile(o.keyFile)
 	if err != nil {

@@ -12,14 +12,14 @@ import (
 	"github.com/sippet-ai/sippet-mcp/policy"
 )
 
-// newPlace makes the inbox of the connection; nothing is served yet.
-func (o *connection) newPlace(p *program, store *ledger.SQLite, log *slog.Logger) (*place, error) {
-	watch := &policy.Watch{Ledger: store, Log: log}
-	l := &place{program: p, ledger: store, dir: store.Dir(), log: log, noBrowser: o.noBrowser, same: (&ledgerOptions{o.stateDir, o.sandbox}).same(), needed: make(chan struct{}, 1)}
-	l.box = &inbox.Inbox{Desk: &policy.Desk{Ledger: store, Watch: watch, Now: time.Now}, Ledger: store, Watch: watch,
+// newInboxHost makes the inbox of the connection; nothing is served yet.
+func (o *connection) newInboxHost(p *program, store *ledger.SQLite, log *slog.Logger) (*inboxHost, error) {
+	watch := &policy.Watcher{Ledger: store, Log: log}
+	l := &inboxHost{program: p, ledger: store, dir: store.Dir(), log: log, noBrowser: o.noBrowser, same: (&ledgerOptions{o.stateDir, o.sandbox}).same(), needed: make(chan struct{}, 1)}
+	l.inbox = &inbox.Inbox{Approvals: &policy.Approvals{Ledger: store, Watch: watch, Now: time.Now}, Ledger: store, Watch: watch,
 		Simulated: o.sandbox, LoginCommand: "sippet-mcp inbox login" + l.same, Now: time.Now, Log: log}
 	if !o.noBrowser && canOpen(p.env) {
-		l.box.Open = func(path string) error { return openURL(p.env, *l.public.Load()+path) }
+		l.inbox.Open = func(path string) error { return openURL(p.env, *l.public.Load()+path) }
 	}
 	address := p.env("SIPPET_NOTIFY_URL")
 	if address == "" {
@@ -45,17 +45,17 @@ func (o *connection) newPlace(p *program, store *ledger.SQLite, log *slog.Logger
 func (c *connected) work(served bool) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
-	who := &reception{ledger: c.runner.Gate.Ledger, book: c.book, runnerFor: c.runnerFor}
-	executor := &policy.Executor{Ledger: c.runner.Gate.Ledger, Watch: c.place.box.Watch, Log: c.log,
-		Whose: func(ctx context.Context, q ledger.Grant) (*policy.Gate, policy.Caller, error) {
-			return c.whose(ctx, who, q)
+	who := &authenticator{ledger: c.runner.Gate.Ledger, book: c.book, runnerFor: c.runnerFor}
+	executor := &policy.Executor{Ledger: c.runner.Gate.Ledger, Watch: c.host.inbox.Watch, Log: c.log,
+		GateFor: func(ctx context.Context, q ledger.ApprovalRequest) (*policy.Gate, policy.Caller, error) {
+			return c.gateFor(ctx, who, q)
 		}}
 	wg.Go(func() { executor.Run(ctx) })
 	if !served {
-		wg.Go(func() { c.place.run(ctx) })
+		wg.Go(func() { c.host.run(ctx) })
 	}
-	if c.place.notify != nil {
-		wg.Go(func() { c.place.notify.Run(ctx) })
+	if c.host.notify != nil {
+		wg.Go(func() { c.host.notify.Run(ctx) })
 	}
 	return func() {
 		cancel()
@@ -63,9 +63,9 @@ func (c *connected) work(served bool) (stop func()) {
 	}
 }
 
-// whose gives the gate and the caller of a question that somebody agreed to: they may do now what they may do now, not what
+// gateFor gives the gate and the caller of a question that somebody agreed to: they may do now what they may do now, not what
 // they could when they asked.
-func (c *connected) whose(ctx context.Context, who *reception, q ledger.Grant) (*policy.Gate, policy.Caller, error) {
+func (c *connected) gateFor(ctx context.Context, who *authenticator, q ledger.ApprovalRequest) (*policy.Gate, policy.Caller, error) {
 	gate, caller := c.runner.Gate, policy.Caller{Principal: q.Principal, ID: q.Person, Person: q.Person, Client: q.Client}
 	if q.Credential != "" {
 		t, err := liveToken(ctx, who.ledger, q.Credential)
@@ -83,7 +83,7 @@ func (c *connected) whose(ctx context.Context, who *reception, q ledger.Grant) (
 		caller = named.Caller
 	}
 	// Where whoever asked has ended, a process with another policy must not void what one with the same can still run.
-	if gate.Organisation != q.Upstream || q.Orphaned && gate.Policy.For(caller).Version() != q.Policy {
+	if gate.Organisation != q.Organisation || q.Orphaned && gate.Policy.For(caller).Version() != q.Policy {
 		return nil, caller, policy.ErrElsewhere
 	}
 	return gate, caller, nil

@@ -149,8 +149,8 @@ func (w *world) erased() int { return ran(w.up, "delete_contact") }
 // answerer is somebody's program at the inbox's API.
 type answerer struct{ base, secret string }
 
-// waiting is a question as the API gives it.
-type waiting struct {
+// pending is a question as the API gives it.
+type pending struct {
 	ID, State, Action, By, Status, Detail, Barred, Stamp string
 	Quick                                                bool
 	Expires, Answered                                    time.Time
@@ -188,7 +188,7 @@ func (a *answerer) do(method, path, body string, into any) (status int, err erro
 }
 
 // look fetches one question.
-func (a *answerer) look(id string) (q waiting, err error) {
+func (a *answerer) look(id string) (q pending, err error) {
 	status, err := a.do("GET", "/api/questions/"+id, "", &q)
 	if err == nil && status != http.StatusOK {
 		err = fmt.Errorf("HTTP %d", status)
@@ -209,7 +209,7 @@ func (a *answerer) say(id, answer string) (status int, s said, err error) {
 }
 
 // answer answers a question whose card was read.
-func (a *answerer) answer(q *waiting, answer string) (status int, s said, err error) {
+func (a *answerer) answer(q *pending, answer string) (status int, s said, err error) {
 	status, err = a.do("POST", "/api/questions/"+q.ID, fmt.Sprintf(`{"answer":%q,"stamp":%q}`, answer, q.Stamp), &s)
 	return status, s, err
 }
@@ -217,15 +217,15 @@ func (a *answerer) answer(q *waiting, answer string) (status int, s said, err er
 // agree says yes, which must be taken.
 func (a *answerer) agree(t *testing.T, id string) {
 	t.Helper()
-	if status, s, err := a.say(id, "yes"); err != nil || status != http.StatusOK || s.State != string(ledger.Granted) {
+	if status, s, err := a.say(id, "yes"); err != nil || status != http.StatusOK || s.State != string(ledger.Approved) {
 		t.Fatalf("the yes was not taken: %d %+v %v", status, s, err)
 	}
 }
 
 // becomes waits until the question's status holds the words.
-func (a *answerer) becomes(t *testing.T, id, words string) waiting {
+func (a *answerer) becomes(t *testing.T, id, words string) pending {
 	t.Helper()
-	var q waiting
+	var q pending
 	var err error
 	until(t, 20*time.Second, func() bool {
 		q, err = a.look(id)

@@ -37,21 +37,21 @@ func (i *Inbox) caller(f func(http.ResponseWriter, *http.Request, *visit)) http.
 		secret = strings.TrimSpace(secret)
 		t, err := i.Ledger.Authenticate(r.Context(), secret)
 		switch {
-		case err != nil && !ledger.IsRefusal(err) && !errors.Is(err, ledger.ErrTokenExpired) && !errors.Is(err, ledger.ErrNoTokens):
-			i.trouble(w, r, err)
+		case err != nil && !ledger.IsRejection(err) && !errors.Is(err, ledger.ErrTokenExpired) && !errors.Is(err, ledger.ErrNoTokens):
+			i.fail(w, r, err)
 		case err != nil:
 			writeJSON(w, http.StatusUnauthorized, problem{Error: "this token lets nobody in"})
 		case !answers(&t):
 			writeJSON(w, http.StatusForbidden, problem{Error: notAPersons})
 		default:
 			sum := sha256.Sum256([]byte(secret))
-			f(w, r, &visit{who: policy.Person{Name: t.Person, Roles: t.Roles, How: "api", Credential: t.ID, Fresh: true}, secret: hex.EncodeToString(sum[:])})
+			f(w, r, &visit{who: policy.Person{Name: t.Person, Roles: t.Roles, Via: "api", Credential: t.ID, Fresh: true}, secret: hex.EncodeToString(sum[:])})
 		}
 	}
 }
 
-// apiQuestion is a question as the API gives it.
-type apiQuestion struct {
+// apiRequest is a question as the API gives it.
+type apiRequest struct {
 	ID        string     `json:"id"`
 	State     string     `json:"state"`
 	Action    string     `json:"action"`
@@ -73,8 +73,8 @@ type apiQuestion struct {
 	Take *time.Time `json:"take,omitempty"`
 }
 
-func (i *Inbox) apiOf(v *visit, o *opened) apiQuestion {
-	q := apiQuestion{ID: o.ID, State: string(o.State), Action: o.Action, Needs: o.Needs, Principal: o.Principal, Asked: o.Asked, Expires: o.Expires,
+func (i *Inbox) apiOf(v *visit, o *openedRequest) apiRequest {
+	q := apiRequest{ID: o.ID, State: string(o.State), Action: o.Action, Needs: o.Needs, Principal: o.Principal, Asked: o.Requested, Expires: o.Expires,
 		By: o.By, Quick: o.Quick, Card: o.card}
 	if !o.Answered.IsZero() {
 		q.Answered = &o.Answered
@@ -83,12 +83,12 @@ func (i *Inbox) apiOf(v *visit, o *opened) apiQuestion {
 	q.Status, q.Detail = e.Status, e.Detail
 	switch {
 	case !o.Open(i.Now()):
-		if o.State == ledger.Waiting || o.State == ledger.Granted {
+		if o.State == ledger.Pending || o.State == ledger.Approved {
 			q.State = "expired"
 		}
 	default:
 		q.Stamp = i.stamps.make(v.secret, o.ID, i.Now())
-		if why := v.who.May(&o.Grant); why != nil {
+		if why := v.who.CheckAnswer(&o.ApprovalRequest); why != nil {
 			q.Barred = why.Message
 		}
 	}
@@ -99,28 +99,28 @@ func (i *Inbox) apiOf(v *visit, o *opened) apiQuestion {
 }
 
 func (i *Inbox) apiList(w http.ResponseWriter, r *http.Request, v *visit) {
-	s, err := i.shot(r.Context())
+	s, err := i.snapshot(r.Context())
 	if err != nil {
-		i.trouble(w, r, err)
+		i.fail(w, r, err)
 		return
 	}
 	out := struct {
-		Open   []apiQuestion `json:"open"`
-		Ended  []apiQuestion `json:"ended"`
-		More   int           `json:"more,omitempty"`
-		Frozen *frozenView   `json:"frozen,omitempty"`
-	}{Open: []apiQuestion{}, Ended: []apiQuestion{}}
-	if out.Frozen, err = i.frozen(r); err != nil {
-		i.trouble(w, r, err)
+		Open   []apiRequest `json:"open"`
+		Ended  []apiRequest `json:"ended"`
+		More   int          `json:"more,omitempty"`
+		Frozen *stopView    `json:"frozen,omitempty"`
+	}{Open: []apiRequest{}, Ended: []apiRequest{}}
+	if out.Frozen, err = i.emergencyStop(r); err != nil {
+		i.fail(w, r, err)
 		return
 	}
-	add := func(to *[]apiQuestion, q *ledger.Grant) bool {
+	add := func(to *[]apiRequest, q *ledger.ApprovalRequest) bool {
 		o, err := s.card(r.Context(), q.ID)
-		if errors.Is(err, ledger.ErrNoGrant) {
+		if errors.Is(err, ledger.ErrNoApproval) {
 			return true // forgotten since the snapshot
 		}
 		if err != nil {
-			i.trouble(w, r, err)
+			i.fail(w, r, err)
 			return false
 		}
 		*to = append(*to, i.apiOf(v, o))
@@ -128,7 +128,7 @@ func (i *Inbox) apiList(w http.ResponseWriter, r *http.Request, v *visit) {
 	}
 	for k := range s.open {
 		switch q := &s.open[k]; {
-		case !q.Open(i.Now()) || !v.who.Sees(q):
+		case !q.Open(i.Now()) || !v.who.MaySee(q):
 		case len(out.Open) == maxAPI:
 			out.More++
 		case !add(&out.Open, q):
@@ -136,7 +136,7 @@ func (i *Inbox) apiList(w http.ResponseWriter, r *http.Request, v *visit) {
 		}
 	}
 	for k := range s.ended {
-		if q := &s.ended[k]; v.who.Sees(q) && !add(&out.Ended, q) {
+		if q := &s.ended[k]; v.who.MaySee(q) && !add(&out.Ended, q) {
 			return
 		}
 	}
@@ -167,7 +167,7 @@ func (i *Inbox) apiAnswer(w http.ResponseWriter, r *http.Request, v *visit) {
 		writeJSON(w, http.StatusForbidden, problem{Error: "the stamp is not of this question, or too old", Next: "get the question, read its card, and answer with its stamp"})
 		return
 	}
-	all, ok := i.do(r, ids, v, in.Answer, policy.Reply{People: in.People, Note: in.Note, Quick: quick})
+	all, ok := i.answerAll(r, ids, v, in.Answer, policy.Reply{StatedNumber: in.People, Note: in.Note, Quick: quick})
 	switch {
 	case !ok:
 		writeJSON(w, http.StatusBadRequest, problem{Error: "answer is none of yes, no and revoke"})
@@ -194,7 +194,7 @@ func (i *Inbox) apiTake(w http.ResponseWriter, r *http.Request, v *visit) {
 	if !i.read(w, r, &struct{}{}) {
 		return
 	}
-	data, fault := i.Desk.Take(background(r), r.PathValue("id"), v.who)
+	data, fault := i.Approvals.TakeHandover(background(r), r.PathValue("id"), v.who)
 	if fault != nil {
 		writeJSON(w, http.StatusConflict, problem{fault.Message, fault.Next})
 		return
@@ -205,32 +205,32 @@ func (i *Inbox) apiTake(w http.ResponseWriter, r *http.Request, v *visit) {
 	}{r.PathValue("id"), data})
 }
 
-// frozenView is a stop that holds.
-type frozenView struct {
-	By     string    `json:"by"`
-	Since  time.Time `json:"since"`
-	Note   string    `json:"note,omitempty"`
-	Voided int64     `json:"voided"`
+// stopView is a stop that holds.
+type stopView struct {
+	By      string    `json:"by"`
+	Since   time.Time `json:"since"`
+	Note    string    `json:"note,omitempty"`
+	Revoked int64     `json:"voided"`
 }
 
-func (i *Inbox) frozen(r *http.Request) (*frozenView, error) {
-	f, err := i.Ledger.Frozen(r.Context())
+func (i *Inbox) emergencyStop(r *http.Request) (*stopView, error) {
+	f, err := i.Ledger.CurrentStop(r.Context())
 	if err != nil || f == nil {
 		return nil, err
 	}
-	n, err := i.voided(r.Context(), f)
-	return &frozenView{By: f.By, Since: f.At, Note: f.Note, Voided: n}, err
+	n, err := i.revokedByStop(r.Context(), f)
+	return &stopView{By: f.By, Since: f.At, Note: f.Note, Revoked: n}, err
 }
 
 func (i *Inbox) apiState(w http.ResponseWriter, r *http.Request, _ *visit) {
-	f, err := i.frozen(r)
+	f, err := i.emergencyStop(r)
 	if err != nil {
-		i.trouble(w, r, err)
+		i.fail(w, r, err)
 		return
 	}
 	writeJSON(w, http.StatusOK, struct {
-		Frozen *frozenView `json:"frozen"`
-		Ending endingView  `json:"ending"`
+		Frozen *stopView  `json:"frozen"`
+		Ending endingView `json:"ending"`
 	}{f, i.ending.view()})
 }
 
@@ -242,7 +242,7 @@ func (i *Inbox) apiStop(w http.ResponseWriter, r *http.Request, v *visit) {
 	if !i.read(w, r, &in) {
 		return
 	}
-	fault := i.Desk.Stop(background(r), v.who, in.Note)
+	fault := i.Approvals.Stop(background(r), v.who, in.Note)
 	if fault == nil && in.EndCalls {
 		fault = i.hangUp(background(r), v.who)
 	}
@@ -257,7 +257,7 @@ func (i *Inbox) apiResume(w http.ResponseWriter, r *http.Request, v *visit) {
 	if !i.read(w, r, &struct{}{}) {
 		return
 	}
-	if _, fault := i.Desk.Resume(background(r), v.who); fault != nil {
+	if _, fault := i.Approvals.Resume(background(r), v.who); fault != nil {
 		writeJSON(w, http.StatusConflict, problem{fault.Message, fault.Next})
 		return
 	}

@@ -89,10 +89,10 @@ func (v *visitor) stamps() (all []string) {
 }
 
 // answered fails the test where anything but a yes by the page itself ran.
-func (w *world) untouched(t *testing.T, what string, q ledger.Grant) {
+func (w *world) untouched(t *testing.T, what string, q ledger.ApprovalRequest) {
 	t.Helper()
-	now, err := w.ledger.Grant(t.Context(), q.ID)
-	if err != nil || now.State != ledger.Waiting || w.ran(q.Action) != 0 {
+	now, err := w.ledger.Approval(t.Context(), q.ID)
+	if err != nil || now.State != ledger.Pending || w.ran(q.Action) != 0 {
 		t.Fatalf("%s: the question is %s, it ran %d times, %v", what, now.State, w.ran(q.Action), err)
 	}
 }
@@ -194,7 +194,7 @@ func TestOtherOrigins(t *testing.T) {
 			t.Errorf("the API takes %q: HTTP %d", kind, res.StatusCode)
 		}
 	}
-	if f, err := w.ledger.Frozen(t.Context()); err != nil || f != nil {
+	if f, err := w.ledger.CurrentStop(t.Context()); err != nil || f != nil {
 		t.Errorf("it was stopped: %v, %v", f, err)
 	}
 	for _, path := range []string{"/inbox", "/inbox/login?again", "/inbox/history", "/inbox/q/" + q.ID, "/inbox/stop", "/inbox/nothing", "/inbox/api/questions", "/inbox/assets/inbox.js"} {

@@ -133,9 +133,9 @@ func TestBrowserLate(t *testing.T) {
 }
 
 // ended are the questions that are over, the last first.
-func (w *world) ended(t *testing.T) []ledger.Grant {
+func (w *world) ended(t *testing.T) []ledger.ApprovalRequest {
 	t.Helper()
-	all, err := w.ledger.Grants(t.Context(), ledger.GrantFilter{Ended: true, Inbox: true})
+	all, err := w.ledger.Approvals(t.Context(), ledger.ApprovalFilter{Ended: true, Inbox: true})
 	if err != nil || len(all) == 0 {
 		t.Fatalf("%d questions have ended, %v", len(all), err)
 	}
@@ -163,7 +163,7 @@ func TestBrowserDeny(t *testing.T) {
 	if n := w.ran("start_outbound_call"); n != 0 {
 		t.Errorf("it ran %d times", n)
 	}
-	if q := w.ended(t)[0]; q.State != ledger.Refused || q.By != "bob (inbox)" {
+	if q := w.ended(t)[0]; q.State != ledger.Declined || q.By != "bob (inbox)" {
 		t.Errorf("%+v", q)
 	}
 }

@@ -64,13 +64,13 @@ func TestBrowserKeys(t *testing.T) {
 	eval[bool](b, `document.activeElement.blur() || true`)
 	b.press("jjkjy\r")
 	b.until("that the second is gone", `!document.querySelector(`+quoted(second)+`)`)
-	if q, err := w.ledger.Grant(t.Context(), all[1].ID); err != nil || q.State != ledger.Granted && q.State != ledger.Spent || q.By != "bob (inbox)" {
+	if q, err := w.ledger.Approval(t.Context(), all[1].ID); err != nil || q.State != ledger.Approved && q.State != ledger.Used || q.By != "bob (inbox)" {
 		t.Errorf("%+v, %v", q, err)
 	}
 	b.until("that the first can be answered", `!document.querySelector(`+quoted(first+" button[value=no]")+`).disabled`)
 	b.press("jn\r")
 	b.cards(0)
-	if q, err := w.ledger.Grant(t.Context(), all[0].ID); err != nil || q.State != ledger.Refused {
+	if q, err := w.ledger.Approval(t.Context(), all[0].ID); err != nil || q.State != ledger.Declined {
 		t.Errorf("%+v, %v", q, err)
 	}
 	if n := w.ran("start_outbound_call"); n != 0 {
@@ -103,7 +103,7 @@ func TestBrowserQuick(t *testing.T) {
 		if got := strings.Contains(b.text("[data-recent] li:first-child"), mark); got != c.quick {
 			t.Errorf("%s after %v is marked: %t", c.answer, c.after, got)
 		}
-		if now, err := w.ledger.Grant(t.Context(), q.ID); err != nil || now.Quick != c.quick {
+		if now, err := w.ledger.Approval(t.Context(), q.ID); err != nil || now.Quick != c.quick {
 			t.Errorf("%s after %v is quick in the ledger: %t, %v", c.answer, c.after, now.Quick, err)
 		}
 		clock.Add(2 * time.Minute) // the next is on a card of its own
@@ -121,7 +121,7 @@ func TestBrowserQuick(t *testing.T) {
 	b.click("[data-card] button[value=no]")
 	b.cards(0)
 	for id, want := range map[string]bool{first: false, second: true} {
-		if q, err := w.ledger.Grant(t.Context(), id); err != nil || q.Quick != want || q.State != ledger.Refused {
+		if q, err := w.ledger.Approval(t.Context(), id); err != nil || q.Quick != want || q.State != ledger.Declined {
 			t.Errorf("%s is quick: %t, want %t; %s, %v", id, q.Quick, want, q.State, err)
 		}
 	}

@@ -68,9 +68,9 @@ func TestBrowserMany(t *testing.T) {
 		t.Fatalf("%d lines, %d ticked", lines, ticked)
 	}
 	live := b.stays()
-	number := func(q ledger.Grant) string {
+	number := func(q ledger.ApprovalRequest) string {
 		t.Helper()
-		q, err := w.ledger.Grant(t.Context(), q.ID)
+		q, err := w.ledger.Approval(t.Context(), q.ID)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -244,12 +244,12 @@ func TestBrowserNumber(t *testing.T) {
 			t.Errorf("with the number %q: HTTP %d: %s", people, res.StatusCode, text)
 		}
 	}
-	if now := w.asked(t, 12); slices.ContainsFunc(now, func(q ledger.Grant) bool { return q.State != ledger.Waiting }) || w.ran("start_outbound_call") != 0 {
+	if now := w.asked(t, 12); slices.ContainsFunc(now, func(q ledger.ApprovalRequest) bool { return q.State != ledger.Pending }) || w.ran("start_outbound_call") != 0 {
 		t.Fatalf("a wrong number changed something: %+v", now)
 	}
 	// Ten at a time need none, and do not get past the other two.
-	who := policy.Person{Name: "bob", Roles: []string{"approver"}, How: "inbox"}
-	if got := w.desk.Answer(t.Context(), []string{all[0].ID}, who, policy.Reply{Yes: true}); got[0].Err != nil {
+	who := policy.Person{Name: "bob", Roles: []string{"approver"}, Via: "inbox"}
+	if got := w.approvals.Answer(t.Context(), []string{all[0].ID}, who, policy.Reply{Approve: true}); got[0].Err != nil {
 		t.Error(got[0].Err)
 	}
 	b.until("eleven lines", `document.querySelectorAll("[data-line]").length == 11`)

@@ -86,7 +86,7 @@ func TestBrowserExpire(t *testing.T) {
 	if b.count("button[name=answer]") != 0 {
 		t.Error("what is over can be answered")
 	}
-	if now, err := w.ledger.Grant(t.Context(), q.ID); err != nil || now.State != ledger.Waiting || w.ran("start_outbound_call") != 0 {
+	if now, err := w.ledger.Approval(t.Context(), q.ID); err != nil || now.State != ledger.Pending || w.ran("start_outbound_call") != 0 {
 		t.Errorf("the question is %s, it ran %d times, %v", now.State, w.ran("start_outbound_call"), err)
 	}
 }

@@ -60,7 +60,7 @@ func TestBrowserRace(t *testing.T) {
 			}
 		}
 		a := get(t, call)
-		now, err := w.ledger.Grant(t.Context(), q.ID)
+		now, err := w.ledger.Approval(t.Context(), q.ID)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -71,9 +71,9 @@ func TestBrowserRace(t *testing.T) {
 		}
 		won[winner]++
 		switch {
-		case buttons[winner] == "yes" && (a.Outcome != "done" || a.ApprovedBy != winner || now.State != ledger.Spent):
+		case buttons[winner] == "yes" && (a.Outcome != "done" || a.ApprovedBy != winner || now.State != ledger.Used):
 			t.Errorf("round %d: %s said yes: %s, %+v", round, winner, a.frame, now)
-		case buttons[winner] == "no" && (a.Outcome != "declined" || now.State != ledger.Refused):
+		case buttons[winner] == "no" && (a.Outcome != "declined" || now.State != ledger.Declined):
 			t.Errorf("round %d: %s said no: %s, %+v", round, winner, a.frame, now)
 		}
 		const over = `(hear(), document.querySelectorAll("[data-card]").length == 0)`
@@ -101,7 +101,7 @@ func TestBrowserRace(t *testing.T) {
 		}
 	}
 	runs := 3
-	if q := w.ended(t)[0]; q.State == ledger.Spent {
+	if q := w.ended(t)[0]; q.State == ledger.Used {
 		runs = 4
 	}
 	if n := w.ran("start_outbound_call"); n != runs {

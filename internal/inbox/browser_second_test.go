@@ -15,7 +15,7 @@ const erase = `{"input":{"contactId":"` + anID + `"}}`
 
 // forges sends an answer to a question past the page: as its form, and to the API by the cookie and, where one is given,
 // by a token. Each must be refused for the reason, and change nothing.
-func (v *visitor) forges(q ledger.Grant, answer, token, why string) {
+func (v *visitor) forges(q ledger.ApprovalRequest, answer, token, why string) {
 	v.t.Helper()
 	stamp := v.stampsOn("/inbox/q/" + q.ID)[q.ID]
 	if stamp == "" {

@@ -153,9 +153,9 @@ func TestBrowserNoAdmin(t *testing.T) {
 	}
 	v, admin := w.loggedIn(t, bob), w.loggedIn(t, grace)
 	theirs := admin.stampsOn("/inbox/stop")["command"]
-	frozen := func(want bool) {
+	stop := func(want bool) {
 		t.Helper()
-		if f, err := w.ledger.Frozen(t.Context()); err != nil || (f != nil) != want {
+		if f, err := w.ledger.CurrentStop(t.Context()); err != nil || (f != nil) != want {
 			t.Fatalf("frozen: %+v, %v", f, err)
 		}
 	}
@@ -181,13 +181,13 @@ func TestBrowserNoAdmin(t *testing.T) {
 	if res, text := v.json("POST", "/stop", bob, `{"endCalls":true}`); res.StatusCode != http.StatusConflict {
 		t.Errorf("HTTP %d: %s", res.StatusCode, text)
 	}
-	frozen(false)
+	stop(false)
 	if res, _ := admin.post("/inbox/stop", url.Values{"stamp": {theirs}}); res.StatusCode != http.StatusSeeOther {
 		t.Fatalf("the admin's own: HTTP %d", res.StatusCode)
 	}
-	frozen(true)
+	stop(true)
 	refused("stop", "resume", "end-calls")
-	frozen(true)
+	stop(true)
 	if n := w.ran("end_call"); n != 0 {
 		t.Errorf("%d calls were ended", n)
 	}

@@ -69,13 +69,13 @@ func (i *Inbox) signature(r *http.Request) (string, error) {
 	if _, err := i.visit(r); err != nil {
 		return "", err
 	}
-	s, err := i.shot(r.Context())
+	s, err := i.snapshot(r.Context())
 	if err != nil {
 		return "", err
 	}
-	frozen, err := i.Ledger.Frozen(r.Context())
+	stop, err := i.Ledger.CurrentStop(r.Context())
 	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("%d-%d-%t", s.version, len(s.open), frozen != nil), nil
+	return fmt.Sprintf("%d-%d-%t", s.version, len(s.open), stop != nil), nil
 }

@@ -19,9 +19,9 @@ const Path = "/inbox"
 
 // Inbox serves the page and the API.
 type Inbox struct {
-	Desk   *policy.Desk
-	Ledger ledger.Ledger
-	Watch  *policy.Watch
+	Approvals *policy.Approvals
+	Ledger    ledger.Ledger
+	Watch     *policy.Watcher
 	// Gates are the ways to the organisations whose live calls can be seen and ended here; nil where there are none.
 	Gates func() []*policy.Gate
 	// Open opens the browser of the machine on which this runs at an address below Path; nil where nobody sits there.
@@ -35,10 +35,10 @@ type Inbox struct {
 	Now    func() time.Time
 	Log    *slog.Logger
 
-	stamps stamps
-	shots  snapshots
-	ending ending
-	pages  atomic.Int64
+	stamps    stamps
+	snapshots snapshots
+	ending    ending
+	pages     atomic.Int64
 }
 
 //go:embed assets
@@ -46,23 +46,23 @@ var assets embed.FS
 
 // Handler gives the handler of Path and all that is below it.
 func (i *Inbox) Handler() http.Handler {
-	i.stamps.key = i.Ledger.Secret("inbox stamps")
+	i.stamps.key = i.Ledger.SharedSecret("inbox stamps")
 	files, err := fs.Sub(assets, "assets")
 	if err != nil {
 		panic("inbox: " + err.Error()) // they are embedded
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET "+Path+"/assets/", http.StripPrefix(Path+"/assets/", http.FileServerFS(files)))
-	mux.HandleFunc("GET "+Path+"/whose", i.whose)
+	mux.HandleFunc("GET "+Path+"/whose", i.proveOwner)
 	mux.HandleFunc("GET "+Path+"/login", i.loginPage)
 	mux.HandleFunc("POST "+Path+"/login", i.login)
 	mux.HandleFunc("GET "+Path+"/enter/{code}", i.enterPage)
 	mux.HandleFunc("POST "+Path+"/enter/{code}", i.enter)
 
 	mux.Handle("GET "+Path+"/{$}", http.RedirectHandler(Path, http.StatusMovedPermanently))
-	mux.HandleFunc("GET "+Path, i.page(i.waiting))
+	mux.HandleFunc("GET "+Path, i.page(i.pending))
 	mux.HandleFunc("GET "+Path+"/history", i.page(i.history))
-	mux.HandleFunc("GET "+Path+"/q/{id}", i.page(i.question))
+	mux.HandleFunc("GET "+Path+"/q/{id}", i.page(i.request))
 	mux.HandleFunc("GET "+Path+"/stop", i.page(i.stopPage))
 	mux.HandleFunc("GET "+Path+"/events", i.page(i.events))
 	mux.HandleFunc("POST "+Path+"/answer", i.page(i.answer))
@@ -70,7 +70,7 @@ func (i *Inbox) Handler() http.Handler {
 	mux.HandleFunc("POST "+Path+"/stop", i.page(i.stop))
 	mux.HandleFunc("POST "+Path+"/resume", i.page(i.resume))
 	mux.HandleFunc("POST "+Path+"/end-calls", i.page(i.endCalls))
-	mux.HandleFunc("POST "+Path+"/again", i.page(i.again))
+	mux.HandleFunc("POST "+Path+"/again", i.page(i.renewLogin))
 	mux.HandleFunc("POST "+Path+"/logout", i.page(i.logout))
 	i.api(mux)
 	return i.headers(http.NewCrossOriginProtection().Handler(mux))
@@ -108,24 +108,24 @@ func (i *Inbox) page(f func(http.ResponseWriter, *http.Request, *visit)) http.Ha
 		switch {
 		case err == nil:
 			f(w, r, v)
-		case !ledger.IsRefusal(err):
-			i.trouble(w, r, err)
+		case !ledger.IsRejection(err):
+			i.fail(w, r, err)
 		case r.Method == http.MethodGet && r.URL.Path != Path+"/events" && !wantsJSON(r):
 			http.Redirect(w, r, Path+"/login", http.StatusSeeOther)
 		default:
-			i.sorry(w, r, http.StatusUnauthorized, "Log in first", "You are not logged in, or not any more. Nothing was changed.")
+			i.errorPage(w, r, http.StatusUnauthorized, "Log in first", "You are not logged in, or not any more. Nothing was changed.")
 		}
 	}
 }
 
-// trouble answers that the ledger cannot be read. Nothing is shown that might not be true any more.
-func (i *Inbox) trouble(w http.ResponseWriter, r *http.Request, err error) {
+// fail answers that the ledger cannot be read. Nothing is shown that might not be true any more.
+func (i *Inbox) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if r.Context().Err() != nil {
 		return
 	}
 	i.Log.LogAttrs(r.Context(), slog.LevelError, "the inbox cannot be shown", slog.String("cause", err.Error()))
 	w.Header().Set("Retry-After", "5")
-	i.sorry(w, r, http.StatusServiceUnavailable, "The inbox cannot be shown", "The ledger cannot be used now, so nothing can be agreed to and nothing runs. The server's log says what to do.")
+	i.errorPage(w, r, http.StatusServiceUnavailable, "The inbox cannot be shown", "The ledger cannot be used now, so nothing can be agreed to and nothing runs. The server's log says what to do.")
 }
 
 // background is for what must go on when whoever asked for it has gone.

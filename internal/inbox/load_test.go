@@ -30,7 +30,7 @@ func TestLoad(t *testing.T) {
 	w.up.Record(false)
 	bob := w.token(t, "bob", "approver")
 	begin := time.Now()
-	came := make(chan answer, all)
+	outcome := make(chan answer, all)
 	for c := range callers {
 		agent := w.token(t, fmt.Sprintf("caller %d", c), "agent")
 		for n := range each {
@@ -39,7 +39,7 @@ func TestLoad(t *testing.T) {
 				if err != nil {
 					a.Outcome, a.Message = "failed", err.Error()
 				}
-				came <- a
+				outcome <- a
 			}()
 		}
 	}
@@ -73,7 +73,7 @@ func TestLoad(t *testing.T) {
 	wg.Wait()
 	for range all {
 		select {
-		case a := <-came:
+		case a := <-outcome:
 			if a.Outcome != "done" || a.ApprovedBy != "bob" {
 				t.Errorf("a call ended with %s %s", a.Outcome, a.Message)
 			}

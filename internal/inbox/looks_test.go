@@ -30,8 +30,8 @@ func TestLooks(t *testing.T) {
 	w.call(t, agent, "start_bulk_outbound_call", `{"input":{"contactIds":[`+strings.Join(ids, ",")+`],"concurrency":2},"reason":"Reminder for tomorrow."}`)
 	w.call(t, agent, "end_call", `{"input":{"callUuid":"c-17"}}`)
 	all := w.asked(t, 7)
-	who := policy.Person{Name: "bob", Roles: []string{"approver"}, How: "inbox", Fresh: true}
-	w.desk.Answer(t.Context(), []string{all[6].ID}, who, policy.Reply{Note: "The caller is still talking to a nurse.", Quick: true})
+	who := policy.Person{Name: "bob", Roles: []string{"approver"}, Via: "inbox", Fresh: true}
+	w.approvals.Answer(t.Context(), []string{all[6].ID}, who, policy.Reply{Note: "The caller is still talking to a nurse.", Quick: true})
 	w.token(t, "bob", "approver", "admin")
 
 	b.look("light", false)
@@ -56,7 +56,7 @@ func TestLooks(t *testing.T) {
 	b.shot("question-light")
 	b.goTo(w.base + "/inbox/stop")
 	b.shot("stop-light")
-	if err := w.desk.Stop(t.Context(), policy.Person{Name: "bob", Roles: []string{"admin"}, How: "inbox"}, "the wrong list is being dialled"); err != nil {
+	if err := w.approvals.Stop(t.Context(), policy.Person{Name: "bob", Roles: []string{"admin"}, Via: "inbox"}, "the wrong list is being dialled"); err != nil {
 		t.Fatal(err)
 	}
 	b.goTo(w.base + "/inbox")
@@ -71,7 +71,7 @@ func TestLooks(t *testing.T) {
 	if n := b.count(".ended"); n != 7 {
 		t.Errorf("%d decided questions in the history, want 7", n)
 	}
-	if g, err := w.ledger.Grants(t.Context(), ledger.GrantFilter{Open: true}); err != nil || len(g) != 0 {
+	if g, err := w.ledger.Approvals(t.Context(), ledger.ApprovalFilter{Open: true}); err != nil || len(g) != 0 {
 		t.Errorf("%d are open, %v", len(g), err)
 	}
 }

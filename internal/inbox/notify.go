@@ -33,7 +33,7 @@ import (
 // times over one to two minutes. What a process has not delivered when it ends is lost: it is a hint, and the inbox is the truth.
 type Notifier struct {
 	Ledger    ledger.Ledger
-	Watch     *policy.Watch
+	Watch     *policy.Watcher
 	Simulated bool
 	// Inbox is the address of the page, for the reader; it needs a login.
 	Inbox func() string
@@ -91,12 +91,12 @@ func NewNotifier(address, secret string) (*Notifier, error) {
 
 func loopback(host string) bool { return host == "localhost" || host == "127.0.0.1" || host == "::1" }
 
-// Asked tells of a new question.
-func (n *Notifier) Asked(q *policy.Pending) {
+// Requested tells of a new question.
+func (n *Notifier) Requested(q *policy.PendingApproval) {
 	n.mu.Lock()
-	n.open[q.Grant] = true
+	n.open[q.ApprovalID] = true
 	n.mu.Unlock()
-	n.put(notice{Event: "question.asked", ID: q.Grant, Action: q.Card.Action, Class: q.Card.Class, Needs: q.Card.Needs, People: q.Card.Rings, Expires: &q.Card.Expires})
+	n.put(notice{Event: "question.asked", ID: q.ApprovalID, Action: q.Card.Action, Class: q.Card.Class, Needs: q.Card.Needs, People: q.Card.RecipientCount, Expires: &q.Card.Expires})
 }
 
 func (n *Notifier) put(s notice) {
@@ -149,12 +149,12 @@ func (n *Notifier) follow(ctx context.Context) {
 		}
 		n.mu.Unlock()
 		for _, id := range ids {
-			q, err := n.Ledger.Grants(ctx, ledger.GrantFilter{ID: id})
+			q, err := n.Ledger.Approvals(ctx, ledger.ApprovalFilter{ID: id})
 			if err != nil || len(q) == 1 && q[0].Open(time.Now()) {
 				continue
 			}
 			state := "expired"
-			if len(q) == 1 && q[0].State != ledger.Waiting && q[0].State != ledger.Granted {
+			if len(q) == 1 && q[0].State != ledger.Pending && q[0].State != ledger.Approved {
 				state = string(q[0].State)
 			}
 			n.mu.Lock()

@@ -130,7 +130,7 @@ func newNotifying(t *testing.T, s *receiver) *notifying {
 	}
 	w := &notifying{Notifier: n, ledger: ledgertest.Open(t, ledger.Options{}), log: &buffer{}}
 	n.Ledger, n.Log, n.Simulated = w.ledger, slog.New(slog.NewTextHandler(w.log, nil)), true
-	n.Watch = &policy.Watch{Ledger: w.ledger, Log: n.Log}
+	n.Watch = &policy.Watcher{Ledger: w.ledger, Log: n.Log}
 	n.Inbox = func() string { return "https://mcp.example.com/inbox" }
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
@@ -152,30 +152,30 @@ func newNotifying(t *testing.T, s *receiver) *notifying {
 var personal = []string{"Ada", "Lovelace", "442079460123", "bob", "Claude", "invoice", anID, "house.yaml", "Ring"}
 
 // ask puts a question that says much of persons into the ledger, and tells of it.
-func (w *notifying) ask(t *testing.T, lasts time.Duration) *policy.Pending {
+func (w *notifying) ask(t *testing.T, lasts time.Duration) *policy.PendingApproval {
 	t.Helper()
-	card := policy.Card{Action: "start_outbound_call", Class: schemas.Outbound, Needs: "confirm", Sentence: "Ring Ada Lovelace.", Reach: "+442079460123", To: []string{"Ada +442079460123"},
-		Rings: 12, People: 12, About: []policy.Line{{Name: "fullName", Value: "Ada"}}, Lines: []policy.Line{{Name: "input.contactId", Value: anID}}, Why: "house.yaml", Principal: "bob (1)",
+	card := policy.Card{Action: "start_outbound_call", Class: schemas.Outbound, Needs: "confirm", Sentence: "Ring Ada Lovelace.", Recipients: "+442079460123", To: []string{"Ada +442079460123"},
+		RecipientCount: 12, StateNumber: 12, About: []policy.Line{{Name: "fullName", Value: "Ada"}}, Lines: []policy.Line{{Name: "input.contactId", Value: anID}}, Why: "house.yaml", Principal: "bob (1)",
 		Client: "Claude", Reason: "about her invoice", Expires: time.Now().Add(lasts).UTC()}
 	raw, err := json.Marshal(card)
 	if err != nil {
 		t.Fatal(err)
 	}
-	q := ledger.Grant{ID: ledger.NewID(), Principal: "bob (1)", Person: "bob", Inbox: true, Action: card.Action, Hash: ledger.NewID(), Policy: "v1", Needs: card.Needs,
+	q := ledger.ApprovalRequest{ID: ledger.NewID(), Principal: "bob (1)", Person: "bob", Inbox: true, Action: card.Action, Hash: ledger.NewID(), Policy: "v1", Needs: card.Needs,
 		Payload: []byte(`{"action":"start_outbound_call"}`), Card: raw, Expires: card.Expires}
-	if err := w.ledger.Ask(t.Context(), q); err != nil {
+	if err := w.ledger.CreateApproval(t.Context(), q); err != nil {
 		t.Fatal(err)
 	}
-	p := &policy.Pending{Grant: q.ID, Card: card, Inbox: true, New: true}
-	w.Asked(p)
+	p := &policy.PendingApproval{ApprovalID: q.ID, Card: card, Inbox: true, New: true}
+	w.Requested(p)
 	return p
 }
 
 func (w *notifying) answer(t *testing.T, id string, r ledger.Reply) {
 	t.Helper()
-	q, err := w.ledger.Grant(t.Context(), id)
+	q, err := w.ledger.Approval(t.Context(), id)
 	if err == nil {
-		err = w.ledger.Answer(t.Context(), q, r)
+		err = w.ledger.AnswerApproval(t.Context(), q, r)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -189,7 +189,7 @@ func TestNotices(t *testing.T) {
 	w := newNotifying(t, s)
 	p := w.ask(t, time.Hour)
 	got := noticeOf(t, s.await(1)[0])
-	if d := cmp.Diff(notice{Event: "question.asked", ID: p.Grant, Action: "start_outbound_call", Class: "outbound", Needs: "confirm", People: 12, Expires: &p.Card.Expires,
+	if d := cmp.Diff(notice{Event: "question.asked", ID: p.ApprovalID, Action: "start_outbound_call", Class: "outbound", Needs: "confirm", People: 12, Expires: &p.Card.Expires,
 		Simulated: true, Inbox: "https://mcp.example.com/inbox"}, got); d != "" {
 		t.Error(d)
 	}
@@ -200,22 +200,22 @@ func TestNotices(t *testing.T) {
 			t.Error(d)
 		}
 	}
-	w.answer(t, p.Grant, ledger.Reply{State: ledger.Refused, By: "ada (inbox)", Note: "not Ada Lovelace"})
-	ended(2, p.Grant, "denied")
+	w.answer(t, p.ApprovalID, ledger.Reply{State: ledger.Declined, By: "ada (inbox)", Note: "not Ada Lovelace"})
+	ended(2, p.ApprovalID, "denied")
 	// A yes does not end it before something came of it.
 	p = w.ask(t, time.Hour)
 	s.await(3)
-	w.answer(t, p.Grant, ledger.Reply{State: ledger.Granted, By: "ada (inbox)"})
+	w.answer(t, p.ApprovalID, ledger.Reply{State: ledger.Approved, By: "ada (inbox)"})
 	time.Sleep(1500 * time.Millisecond) // longer than anybody takes to look
 	if n := len(s.got()); n != 3 {
 		t.Errorf("a yes that nobody used yet was told: %s", s.got()[n-1])
 	}
-	w.answer(t, p.Grant, ledger.Reply{State: ledger.Revoked, Outcome: schemas.LimitExceeded, Fault: []byte(`{"Outcome":"limit_exceeded"}`)})
-	ended(4, p.Grant, "revoked")
+	w.answer(t, p.ApprovalID, ledger.Reply{State: ledger.Revoked, Outcome: schemas.LimitExceeded, Fault: []byte(`{"Outcome":"limit_exceeded"}`)})
+	ended(4, p.ApprovalID, "revoked")
 	// Time ends it too.
 	p = w.ask(t, 300*time.Millisecond)
 	s.await(5)
-	ended(6, p.Grant, "expired")
+	ended(6, p.ApprovalID, "expired")
 	time.Sleep(200 * time.Millisecond)
 	if n := len(s.got()); n != 6 {
 		t.Errorf("%d notices of three questions", n)
@@ -298,7 +298,7 @@ func TestNoticesThatNobodyTakes(t *testing.T) {
 	// Nobody sends any more.
 	card := policy.Card{Action: "start_outbound_call", Sentence: "Ring Ada Lovelace."}
 	for range 1001 {
-		w.Asked(&policy.Pending{Grant: ledger.NewID(), Card: card})
+		w.Requested(&policy.PendingApproval{ApprovalID: ledger.NewID(), Card: card})
 	}
 	log := w.log.String()
 	if !strings.Contains(log, "a notice was dropped: too many wait to be sent") || !strings.Contains(log, "host=127.0.0.1:") {

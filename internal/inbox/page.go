@@ -41,8 +41,8 @@ func (i *Inbox) render(w http.ResponseWriter, r *http.Request, status int, name 
 	_, _ = w.Write(b.Bytes())
 }
 
-// sorry says in a few words what is not possible, as a page or, to the page's script, as JSON.
-func (i *Inbox) sorry(w http.ResponseWriter, r *http.Request, status int, title, text string) {
+// errorPage says in a few words what is not possible, as a page or, to the page's script, as JSON.
+func (i *Inbox) errorPage(w http.ResponseWriter, r *http.Request, status int, title, text string) {
 	if wantsJSON(r) {
 		writeJSON(w, status, problem{Error: text})
 		return
@@ -69,7 +69,7 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	_ = json.NewEncoder(w).Encode(v)
 }
 
-type waitingView struct {
+type pendingView struct {
 	frame
 	Cards []cardView
 	More  int
@@ -80,22 +80,22 @@ type waitingView struct {
 // maxRecent is how many decided questions stand below those that wait.
 const maxRecent = 8
 
-// waiting is the page that stays open: what waits, and what was decided last. With ?part the script gets its inside alone.
-func (i *Inbox) waiting(w http.ResponseWriter, r *http.Request, v *visit) {
-	s, err := i.shot(r.Context())
+// pending is the page that stays open: what waits, and what was decided last. With ?part the script gets its inside alone.
+func (i *Inbox) pending(w http.ResponseWriter, r *http.Request, v *visit) {
+	s, err := i.snapshot(r.Context())
 	if err != nil {
-		i.trouble(w, r, err)
+		i.fail(w, r, err)
 		return
 	}
-	view := waitingView{frame: i.frame(v, "Inbox")}
-	if view.Frozen, err = i.Ledger.Frozen(r.Context()); err == nil {
-		view.Cards, view.Waiting, view.More, err = i.cards(r.Context(), s, v)
+	view := pendingView{frame: i.frame(v, "Inbox")}
+	if view.Stop, err = i.Ledger.CurrentStop(r.Context()); err == nil {
+		view.Cards, view.Pending, view.More, err = i.cards(r.Context(), s, v)
 	}
 	if err == nil {
 		view.Ended, view.Take, err = i.decided(r, s, v, maxRecent)
 	}
 	if err != nil {
-		i.trouble(w, r, err)
+		i.fail(w, r, err)
 		return
 	}
 	name := "waiting"
@@ -109,12 +109,12 @@ func (i *Inbox) waiting(w http.ResponseWriter, r *http.Request, v *visit) {
 func (i *Inbox) decided(r *http.Request, s *snapshot, v *visit, n int) (ended, take []endedView, err error) {
 	for k := range s.ended {
 		q := &s.ended[k]
-		takes := i.Desk.Takes(q, v.who)
-		if !v.who.Sees(q) || len(ended) == n && !takes {
+		takes := i.Approvals.MayTakeHandover(q, v.who)
+		if !v.who.MaySee(q) || len(ended) == n && !takes {
 			continue
 		}
 		o, err := s.card(r.Context(), q.ID)
-		if errors.Is(err, ledger.ErrNoGrant) {
+		if errors.Is(err, ledger.ErrNoApproval) {
 			continue // forgotten since the snapshot
 		}
 		if err != nil {
@@ -132,45 +132,45 @@ func (i *Inbox) decided(r *http.Request, s *snapshot, v *visit, n int) (ended, t
 }
 
 func (i *Inbox) history(w http.ResponseWriter, r *http.Request, v *visit) {
-	s, err := i.shot(r.Context())
-	view := waitingView{frame: i.frame(v, "History")}
+	s, err := i.snapshot(r.Context())
+	view := pendingView{frame: i.frame(v, "History")}
 	if err == nil {
-		view.Frozen, err = i.Ledger.Frozen(r.Context())
+		view.Stop, err = i.Ledger.CurrentStop(r.Context())
 	}
 	if err == nil {
 		view.Ended, _, err = i.decided(r, s, v, maxEnded)
 	}
 	if err != nil {
-		i.trouble(w, r, err)
+		i.fail(w, r, err)
 		return
 	}
 	i.render(w, r, http.StatusOK, "history", view)
 }
 
-type questionView struct {
+type requestView struct {
 	frame
 	Card  *cardView // while it waits
 	Ended *endedView
 	Lines []lineView // what it was about, once it is over
 }
 
-// question is the page of one question, which a link leads to: to be answered, or what came of it.
-func (i *Inbox) question(w http.ResponseWriter, r *http.Request, v *visit) {
+// request is the page of one question, which a link leads to: to be answered, or what came of it.
+func (i *Inbox) request(w http.ResponseWriter, r *http.Request, v *visit) {
 	o, ok := i.find(w, r, v, r.PathValue("id"))
 	if !ok {
 		return
 	}
-	s := &snapshot{ledger: i.Ledger, opened: map[string]*opened{o.ID: o}}
-	view := questionView{frame: i.frame(v, "A question")}
+	s := &snapshot{ledger: i.Ledger, opened: map[string]*openedRequest{o.ID: o}}
+	view := requestView{frame: i.frame(v, "A question")}
 	var err error
-	if view.Frozen, err = i.Ledger.Frozen(r.Context()); err == nil && o.State == ledger.Waiting && o.Open(i.Now()) {
-		view.Card, err = i.card(r.Context(), s, v, []*ledger.Grant{&o.Grant})
+	if view.Stop, err = i.Ledger.CurrentStop(r.Context()); err == nil && o.State == ledger.Pending && o.Open(i.Now()) {
+		view.Card, err = i.card(r.Context(), s, v, []*ledger.ApprovalRequest{&o.ApprovalRequest})
 	} else {
 		e := i.endedOf(v, o)
 		view.Ended, view.Lines = &e, []lineView{i.line(v, o)}
 	}
 	if err != nil {
-		i.trouble(w, r, err)
+		i.fail(w, r, err)
 		return
 	}
 	name := "question"
@@ -181,21 +181,21 @@ func (i *Inbox) question(w http.ResponseWriter, r *http.Request, v *visit) {
 }
 
 // find opens a question that the visitor may see; of others it says what it says of those that there are none of.
-func (i *Inbox) find(w http.ResponseWriter, r *http.Request, v *visit, id string) (*opened, bool) {
-	o, err := openQuestion(r.Context(), i.Ledger, id)
+func (i *Inbox) find(w http.ResponseWriter, r *http.Request, v *visit, id string) (*openedRequest, bool) {
+	o, err := openRequest(r.Context(), i.Ledger, id)
 	switch {
-	case err != nil && !ledger.IsRefusal(err):
-		i.trouble(w, r, err)
-	case err != nil || !o.Inbox || !v.who.Sees(&o.Grant) && !i.Desk.Takes(&o.Grant, v.who):
-		i.sorry(w, r, http.StatusNotFound, "No such question", "There is no such question, or it is not yours to see.")
+	case err != nil && !ledger.IsRejection(err):
+		i.fail(w, r, err)
+	case err != nil || !o.Inbox || !v.who.MaySee(&o.ApprovalRequest) && !i.Approvals.MayTakeHandover(&o.ApprovalRequest, v.who):
+		i.errorPage(w, r, http.StatusNotFound, "No such question", "There is no such question, or it is not yours to see.")
 	default:
 		return o, true
 	}
 	return nil, false
 }
 
-// said is what came of an answer, for the script.
-type said struct {
+// answerState is what came of an answer, for the script.
+type answerState struct {
 	ID    string `json:"id"`
 	State string `json:"state,omitempty"`
 	problem
@@ -204,25 +204,25 @@ type said struct {
 // answer takes the answer to the lines of a card that were ticked.
 func (i *Inbox) answer(w http.ResponseWriter, r *http.Request, v *visit) {
 	if err := r.ParseForm(); err != nil {
-		i.sorry(w, r, http.StatusBadRequest, "That could not be read", "Nothing was changed.")
+		i.errorPage(w, r, http.StatusBadRequest, "That could not be read", "Nothing was changed.")
 		return
 	}
 	ids, quick, ok := i.lines(v, r.PostForm["line"])
 	if !ok {
-		i.sorry(w, r, http.StatusForbidden, "This page is too old", "Nothing was changed. Load it again, and answer then.")
+		i.errorPage(w, r, http.StatusForbidden, "This page is too old", "Nothing was changed. Load it again, and answer then.")
 		return
 	}
 	if len(ids) == 0 {
-		i.sorry(w, r, http.StatusBadRequest, "Nothing was ticked", "Tick what you answer. Nothing was changed.")
+		i.errorPage(w, r, http.StatusBadRequest, "Nothing was ticked", "Tick what you answer. Nothing was changed.")
 		return
 	}
 	people, _ := strconv.Atoi(strings.TrimSpace(r.PostFormValue("people")))
-	all, ok := i.do(r, ids, v, r.PostFormValue("answer"), policy.Reply{People: people, Note: r.PostFormValue("note"), Quick: quick})
+	all, ok := i.answerAll(r, ids, v, r.PostFormValue("answer"), policy.Reply{StatedNumber: people, Note: r.PostFormValue("note"), Quick: quick})
 	if !ok {
-		i.sorry(w, r, http.StatusBadRequest, "That is no answer", "Say yes or no. Nothing was changed.")
+		i.errorPage(w, r, http.StatusBadRequest, "That is no answer", "Say yes or no. Nothing was changed.")
 		return
 	}
-	faults := slices.DeleteFunc(slices.Clone(all), func(s said) bool { return s.Error == "" })
+	faults := slices.DeleteFunc(slices.Clone(all), func(s answerState) bool { return s.Error == "" })
 	switch {
 	case wantsJSON(r):
 		writeJSON(w, http.StatusOK, all)
@@ -231,7 +231,7 @@ func (i *Inbox) answer(w http.ResponseWriter, r *http.Request, v *visit) {
 		if n := len(all) - len(faults); n > 0 {
 			text += fmt.Sprintf(" Your answer to %d others was taken.", n)
 		}
-		i.sorry(w, r, http.StatusConflict, "That was not taken", text)
+		i.errorPage(w, r, http.StatusConflict, "That was not taken", text)
 	case len(all) == 1:
 		http.Redirect(w, r, Path+"/q/"+all[0].ID, http.StatusSeeOther)
 	default:
@@ -239,24 +239,24 @@ func (i *Inbox) answer(w http.ResponseWriter, r *http.Request, v *visit) {
 	}
 }
 
-// do answers the questions: yes, no, or revoke, which takes a yes back.
-func (i *Inbox) do(r *http.Request, ids []string, v *visit, answer string, reply policy.Reply) ([]said, bool) {
-	out := make([]said, 0, len(ids))
+// answerAll answers the questions: yes, no, or revoke, which takes a yes back.
+func (i *Inbox) answerAll(r *http.Request, ids []string, v *visit, answer string, reply policy.Reply) ([]answerState, bool) {
+	out := make([]answerState, 0, len(ids))
 	switch answer {
 	case "yes", "no":
-		reply.Yes = answer == "yes"
-		for _, a := range i.Desk.Answer(background(r), ids, v.who, reply) {
-			s := said{ID: a.Grant, State: map[bool]string{true: string(ledger.Granted), false: string(ledger.Refused)}[reply.Yes]}
+		reply.Approve = answer == "yes"
+		for _, a := range i.Approvals.Answer(background(r), ids, v.who, reply) {
+			s := answerState{ID: a.ApprovalID, State: map[bool]string{true: string(ledger.Approved), false: string(ledger.Declined)}[reply.Approve]}
 			if a.Err != nil {
-				s = said{ID: a.Grant, problem: problem{a.Err.Message, a.Err.Next}}
+				s = answerState{ID: a.ApprovalID, problem: problem{a.Err.Message, a.Err.Next}}
 			}
 			out = append(out, s)
 		}
 	case "revoke":
 		for _, id := range ids {
-			s := said{ID: id, State: string(ledger.Revoked)}
-			if err := i.Desk.Revoke(background(r), id, v.who); err != nil {
-				s = said{ID: id, problem: problem{err.Message, err.Next}}
+			s := answerState{ID: id, State: string(ledger.Revoked)}
+			if err := i.Approvals.Revoke(background(r), id, v.who); err != nil {
+				s = answerState{ID: id, problem: problem{err.Message, err.Next}}
 			}
 			out = append(out, s)
 		}
@@ -277,7 +277,7 @@ func (i *Inbox) lines(v *visit, stamps []string) (ids []string, quick, ok bool) 
 			ids = append(ids, id)
 		}
 	}
-	return ids, quick, len(ids) <= 2*ledger.MaxWaiting
+	return ids, quick, len(ids) <= 2*ledger.MaxPending
 }
 
 // take shows what an action issued, once.
@@ -286,9 +286,9 @@ func (i *Inbox) take(w http.ResponseWriter, r *http.Request, v *visit) {
 	if !i.stamped(w, r, v, "take-"+id) {
 		return
 	}
-	data, fault := i.Desk.Take(background(r), id, v.who)
+	data, fault := i.Approvals.TakeHandover(background(r), id, v.who)
 	if fault != nil {
-		i.sorry(w, r, http.StatusConflict, "That cannot be taken", fault.Message+". "+fault.Next)
+		i.errorPage(w, r, http.StatusConflict, "That cannot be taken", fault.Message+". "+fault.Next)
 		return
 	}
 	i.render(w, r, http.StatusOK, "taken", struct {

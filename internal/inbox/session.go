@@ -59,7 +59,7 @@ func (i *Inbox) visit(r *http.Request) (*visit, error) {
 	if err != nil || c.Value == "" {
 		return nil, ledger.ErrNoLogin
 	}
-	l, err := i.Ledger.LookAtLogin(r.Context(), c.Value)
+	l, err := i.Ledger.FindLogin(r.Context(), c.Value)
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +69,7 @@ func (i *Inbox) visit(r *http.Request) (*visit, error) {
 	if l.Credential == "" { // by a link it is the person who came, not one of their programs
 		l.Roles = slices.DeleteFunc(l.Roles, func(r string) bool { return r == policy.RoleAgent })
 	}
-	return &visit{who: policy.Person{Name: l.Person, Roles: l.Roles, Local: l.Local, How: "inbox", Credential: l.Credential, Fresh: i.Now().Sub(l.Created) < freshFor},
+	return &visit{who: policy.Person{Name: l.Person, Roles: l.Roles, Local: l.Local, Via: "inbox", Credential: l.Credential, Fresh: i.Now().Sub(l.Created) < freshFor},
 		secret: c.Value}, nil
 }
 
@@ -109,8 +109,8 @@ func (i *Inbox) login(w http.ResponseWriter, r *http.Request) {
 	secret := strings.TrimSpace(r.PostFormValue("token"))
 	t, err := i.Ledger.Authenticate(r.Context(), secret)
 	switch {
-	case err != nil && !ledger.IsRefusal(err) && !errors.Is(err, ledger.ErrTokenExpired) && !errors.Is(err, ledger.ErrNoTokens):
-		i.trouble(w, r, err)
+	case err != nil && !ledger.IsRejection(err) && !errors.Is(err, ledger.ErrTokenExpired) && !errors.Is(err, ledger.ErrNoTokens):
+		i.fail(w, r, err)
 		return
 	case err != nil:
 		i.refuse(w, r, err, "This token lets nobody in.")
@@ -119,9 +119,9 @@ func (i *Inbox) login(w http.ResponseWriter, r *http.Request) {
 		i.refuse(w, r, errors.New("the token of "+t.Person+" is none of an approver or admin, or a program's"), notAPersons)
 		return
 	}
-	session, _, err := i.Ledger.Enter(r.Context(), t, sessionFor)
+	session, _, err := i.Ledger.CreateSession(r.Context(), t, sessionFor)
 	if err != nil {
-		i.trouble(w, r, err)
+		i.fail(w, r, err)
 		return
 	}
 	i.setCookie(w, session, sessionFor)
@@ -138,10 +138,10 @@ const usedUp = "This link was used, or its time is over. If you did not use it y
 // enterPage takes a code with which this machine's browser was opened; one in a link waits for the button, because
 // programs that look at links for people follow them too.
 func (i *Inbox) enterPage(w http.ResponseWriter, r *http.Request) {
-	l, err := i.Ledger.LookAtLogin(r.Context(), r.PathValue("code"))
+	l, err := i.Ledger.FindLogin(r.Context(), r.PathValue("code"))
 	switch {
-	case err != nil && !ledger.IsRefusal(err):
-		i.trouble(w, r, err)
+	case err != nil && !ledger.IsRejection(err):
+		i.fail(w, r, err)
 	case err == nil && l.Kind == ledger.OpenCode:
 		i.enter(w, r)
 	case err == nil && l.Kind == ledger.LinkCode:
@@ -159,10 +159,10 @@ func (i *Inbox) enterPage(w http.ResponseWriter, r *http.Request) {
 }
 
 func (i *Inbox) enter(w http.ResponseWriter, r *http.Request) {
-	session, _, err := i.Ledger.Redeem(r.Context(), r.PathValue("code"), sessionFor)
+	session, _, err := i.Ledger.RedeemLogin(r.Context(), r.PathValue("code"), sessionFor)
 	switch {
-	case err != nil && !ledger.IsRefusal(err):
-		i.trouble(w, r, err)
+	case err != nil && !ledger.IsRejection(err):
+		i.fail(w, r, err)
 	case err != nil:
 		i.refuse(w, r, err, usedUp)
 	default:
@@ -183,21 +183,21 @@ func (i *Inbox) logout(w http.ResponseWriter, r *http.Request, v *visit) {
 	if !i.stamped(w, r, v, "logout") {
 		return
 	}
-	if err := i.Ledger.Leave(background(r), v.secret); err != nil {
-		i.trouble(w, r, err)
+	if err := i.Ledger.EndSession(background(r), v.secret); err != nil {
+		i.fail(w, r, err)
 		return
 	}
 	i.setCookie(w, "", 0)
 	http.Redirect(w, r, Path+"/login", http.StatusSeeOther)
 }
 
-// again opens this machine's browser with a new code: whoever sits there proves it by seeing it.
-func (i *Inbox) again(w http.ResponseWriter, r *http.Request, v *visit) {
+// renewLogin opens this machine's browser with a new code: whoever sits there proves it by seeing it.
+func (i *Inbox) renewLogin(w http.ResponseWriter, r *http.Request, v *visit) {
 	if !i.stamped(w, r, v, "again") {
 		return
 	}
 	if !v.who.Local || i.Open == nil {
-		i.sorry(w, r, http.StatusForbidden, "That is not possible here", "Log in with a token, or with a link of `"+i.LoginCommand+"`.")
+		i.errorPage(w, r, http.StatusForbidden, "That is not possible here", "Log in with a token, or with a link of `"+i.LoginCommand+"`.")
 		return
 	}
 	code, err := i.Ledger.CreateLogin(r.Context(), ledger.Login{Kind: ledger.OpenCode, Person: v.who.Name, Local: true, Expires: i.Now().Add(OpenFor)}, v.who.Name)
@@ -205,15 +205,15 @@ func (i *Inbox) again(w http.ResponseWriter, r *http.Request, v *visit) {
 		err = i.Open(Path + "/enter/" + code)
 	}
 	if err != nil {
-		i.trouble(w, r, err)
+		i.fail(w, r, err)
 		return
 	}
-	i.sorry(w, r, http.StatusOK, "Look at that machine", "Its browser was opened, and you are logged in there. Answer in that window.")
+	i.errorPage(w, r, http.StatusOK, "Look at that machine", "Its browser was opened, and you are logged in there. Answer in that window.")
 }
 
-// whose proves to another process of the same ledger that it is this ledger's inbox that listens here, so that nobody else
+// proveOwner proves to another process of the same ledger that it is this ledger's inbox that listens here, so that nobody else
 // who took the port is given a code.
-func (i *Inbox) whose(w http.ResponseWriter, r *http.Request) {
+func (i *Inbox) proveOwner(w http.ResponseWriter, r *http.Request) {
 	nonce := r.URL.Query().Get("nonce")
 	if i.Secure { // it is for processes of this machine
 		http.NotFound(w, r)
@@ -228,11 +228,11 @@ func (i *Inbox) whose(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "no address", http.StatusInternalServerError)
 		return
 	}
-	writeJSON(w, http.StatusOK, Whose{Proof(i.Ledger, local.String(), nonce), i.Pages()})
+	writeJSON(w, http.StatusOK, Owner{Proof(i.Ledger, local.String(), nonce), i.Pages()})
 }
 
-// Whose is the answer at Path/whose.
-type Whose struct {
+// Owner is the answer at Path/whose.
+type Owner struct {
 	Proof string `json:"proof"`
 	// Pages is as Inbox.Pages.
 	Pages int `json:"pages"`
@@ -241,7 +241,7 @@ type Whose struct {
 // Proof is what the inbox of that ledger that listens at an address answers to a nonce at Path/whose. The address is in it,
 // so that whoever listens elsewhere cannot pass the question on.
 func Proof(l ledger.Ledger, address, nonce string) string {
-	m := hmac.New(sha256.New, l.Secret("inbox proof"))
+	m := hmac.New(sha256.New, l.SharedSecret("inbox proof"))
 	m.Write([]byte(address + "\x00" + nonce))
 	return hex.EncodeToString(m.Sum(nil))
 }

@@ -14,18 +14,18 @@ import (
 // cards are opened when somebody first looks at them, and forgotten with it, so that nothing outlives an erasure.
 type snapshot struct {
 	version     int64
-	open, ended []ledger.Grant
+	open, ended []ledger.ApprovalRequest
 	// until is when the next question runs out, which changes no version.
 	until time.Time
 
 	ledger ledger.Ledger
 	mu     sync.Mutex
-	opened map[string]*opened
+	opened map[string]*openedRequest
 }
 
-// opened is a question with its card; card is nil where it is gone with an erased subject.
-type opened struct {
-	ledger.Grant
+// openedRequest is a question with its card; card is nil where it is gone with an erased subject.
+type openedRequest struct {
+	ledger.ApprovalRequest
 	card *policy.Card
 	// ran is how the run ended; empty while it has not, and where nothing ran.
 	ran  *ledger.Intent
@@ -40,23 +40,23 @@ type snapshots struct {
 	last *snapshot
 }
 
-// shot gives what is there now.
-func (i *Inbox) shot(ctx context.Context) (*snapshot, error) {
-	version, err := i.Ledger.Version(ctx)
+// snapshot gives what is there now.
+func (i *Inbox) snapshot(ctx context.Context) (*snapshot, error) {
+	version, err := i.Ledger.ApprovalsVersion(ctx)
 	if err != nil {
 		return nil, err
 	}
-	i.shots.mu.Lock()
-	defer i.shots.mu.Unlock()
+	i.snapshots.mu.Lock()
+	defer i.snapshots.mu.Unlock()
 	now := i.Now()
-	if s := i.shots.last; s != nil && s.version == version && (s.until.IsZero() || now.Before(s.until)) {
+	if s := i.snapshots.last; s != nil && s.version == version && (s.until.IsZero() || now.Before(s.until)) {
 		return s, nil
 	}
-	s := &snapshot{version: version, ledger: i.Ledger, opened: map[string]*opened{}}
-	if s.open, err = i.Ledger.Grants(ctx, ledger.GrantFilter{Open: true, Inbox: true}); err != nil {
+	s := &snapshot{version: version, ledger: i.Ledger, opened: map[string]*openedRequest{}}
+	if s.open, err = i.Ledger.Approvals(ctx, ledger.ApprovalFilter{Open: true, Inbox: true}); err != nil {
 		return nil, err
 	}
-	if s.ended, err = i.Ledger.Grants(ctx, ledger.GrantFilter{Ended: true, Inbox: true, Limit: maxEnded}); err != nil {
+	if s.ended, err = i.Ledger.Approvals(ctx, ledger.ApprovalFilter{Ended: true, Inbox: true, Limit: maxEnded}); err != nil {
 		return nil, err
 	}
 	for _, q := range s.open {
@@ -64,19 +64,19 @@ func (i *Inbox) shot(ctx context.Context) (*snapshot, error) {
 			s.until = q.Expires
 		}
 	}
-	i.shots.last = s
+	i.snapshots.last = s
 	return s, nil
 }
 
 // card opens a question, once.
-func (s *snapshot) card(ctx context.Context, id string) (*opened, error) {
+func (s *snapshot) card(ctx context.Context, id string) (*openedRequest, error) {
 	s.mu.Lock()
 	o := s.opened[id]
 	s.mu.Unlock()
 	if o != nil {
 		return o, nil
 	}
-	o, err := openQuestion(ctx, s.ledger, id)
+	o, err := openRequest(ctx, s.ledger, id)
 	if err != nil {
 		return nil, err
 	}
@@ -86,27 +86,27 @@ func (s *snapshot) card(ctx context.Context, id string) (*opened, error) {
 	return o, nil
 }
 
-func openQuestion(ctx context.Context, l ledger.Ledger, id string) (*opened, error) {
-	q, err := l.Grant(ctx, id)
+func openRequest(ctx context.Context, l ledger.Ledger, id string) (*openedRequest, error) {
+	q, err := l.Approval(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	o := &opened{Grant: q}
+	o := &openedRequest{ApprovalRequest: q}
 	var card policy.Card
 	if q.Card != nil && json.Unmarshal(q.Card, &card) == nil {
 		o.card = &card
 	}
 	o.Payload = nil // of no use here, and it may be large
-	if q.State == ledger.Spent {
+	if q.State == ledger.Used {
 		in, err := l.Intent(ctx, q.Intent)
-		if err != nil && !ledger.IsRefusal(err) {
+		if err != nil && !ledger.IsRejection(err) {
 			return nil, err
 		}
 		if err == nil {
 			in.Payload, in.Result = nil, nil
 			o.ran = &in
 		}
-		if o.held, err = l.Held(ctx, id); err != nil {
+		if o.held, err = l.HandoverExpires(ctx, id); err != nil {
 			return nil, err
 		}
 	}

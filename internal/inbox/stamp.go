@@ -53,6 +53,6 @@ func (i *Inbox) stamped(w http.ResponseWriter, r *http.Request, v *visit, what s
 	if ok && got == what {
 		return true
 	}
-	i.sorry(w, r, http.StatusForbidden, "This page is too old", "Nothing was changed. Load it again, and do it then.")
+	i.errorPage(w, r, http.StatusForbidden, "This page is too old", "Nothing was changed. Load it again, and do it then.")
 	return false
 }

@@ -41,11 +41,11 @@ func (e *ending) view() endingView {
 	return endingView{Running: e.running, By: e.by, Calls: append([]endedCall(nil), e.calls...), Fault: e.fault}
 }
 
-type stopView struct {
+type stopPageView struct {
 	frame
-	// Voided is how many questions and unused yeses the stop took back.
-	Voided int64
-	Live   []endedCall
+	// Revoked is how many questions and unused yeses the stop took back.
+	Revoked int64
+	Live    []endedCall
 	// LiveFault says why live calls are not known; CanEnd that they can be ended here.
 	LiveFault string
 	CanEnd    bool
@@ -57,17 +57,17 @@ type stopView struct {
 const liveWithin = 8 * time.Second
 
 func (i *Inbox) stopPage(w http.ResponseWriter, r *http.Request, v *visit) {
-	if !v.who.Commands() {
-		i.sorry(w, r, http.StatusForbidden, "Not yours to stop", "Only somebody with the role admin stops everything. Tell one, or whoever runs the server.")
+	if !v.who.MayStop() {
+		i.errorPage(w, r, http.StatusForbidden, "Not yours to stop", "Only somebody with the role admin stops everything. Tell one, or whoever runs the server.")
 		return
 	}
-	view := stopView{frame: i.frame(v, "Stop everything"), Ending: i.ending.view(), Do: i.stamps.make(v.secret, "command", i.Now())}
+	view := stopPageView{frame: i.frame(v, "Stop everything"), Ending: i.ending.view(), Do: i.stamps.make(v.secret, "command", i.Now())}
 	var err error
-	if view.Frozen, err = i.Ledger.Frozen(r.Context()); err == nil && view.Frozen != nil {
-		view.Voided, err = i.voided(r.Context(), view.Frozen)
+	if view.Stop, err = i.Ledger.CurrentStop(r.Context()); err == nil && view.Stop != nil {
+		view.Revoked, err = i.revokedByStop(r.Context(), view.Stop)
 	}
 	if err != nil {
-		i.trouble(w, r, err)
+		i.fail(w, r, err)
 		return
 	}
 	view.CanEnd = i.Gates != nil && len(i.Gates()) > 0
@@ -77,9 +77,9 @@ func (i *Inbox) stopPage(w http.ResponseWriter, r *http.Request, v *visit) {
 	i.render(w, r, http.StatusOK, "stop", view)
 }
 
-// voided is how many questions and yeses the stop that holds took back. Whoever stops once more takes back nothing.
-func (i *Inbox) voided(ctx context.Context, f *ledger.Frozen) (n int64, err error) {
-	stops, err := i.Ledger.Records(ctx, ledger.Filter{Phase: ledger.PhaseFrozen, Since: f.At})
+// revokedByStop is how many questions and yeses the stop that holds took back. Whoever stops once more takes back nothing.
+func (i *Inbox) revokedByStop(ctx context.Context, f *ledger.EmergencyStop) (n int64, err error) {
+	stops, err := i.Ledger.Records(ctx, ledger.Filter{Phase: ledger.PhaseStopped, Since: f.At})
 	for _, s := range stops {
 		n += s.Count
 	}
@@ -97,7 +97,7 @@ func (i *Inbox) live(ctx context.Context) (all []endedCall, fault string) {
 			continue
 		}
 		for _, c := range calls {
-			all = append(all, endedCall{To: schemas.Escape(c.To, 40)})
+			all = append(all, endedCall{To: schemas.Escape(c.Number, 40)})
 		}
 	}
 	return all, fault
@@ -107,14 +107,14 @@ func (i *Inbox) stop(w http.ResponseWriter, r *http.Request, v *visit) {
 	if !i.stamped(w, r, v, "command") {
 		return
 	}
-	i.command(w, r, i.Desk.Stop(background(r), v.who, r.PostFormValue("note")))
+	i.command(w, r, i.Approvals.Stop(background(r), v.who, r.PostFormValue("note")))
 }
 
 func (i *Inbox) resume(w http.ResponseWriter, r *http.Request, v *visit) {
 	if !i.stamped(w, r, v, "command") {
 		return
 	}
-	_, fault := i.Desk.Resume(background(r), v.who)
+	_, fault := i.Approvals.Resume(background(r), v.who)
 	i.command(w, r, fault)
 }
 
@@ -127,7 +127,7 @@ func (i *Inbox) endCalls(w http.ResponseWriter, r *http.Request, v *visit) {
 
 func (i *Inbox) command(w http.ResponseWriter, r *http.Request, fault *schemas.Error) {
 	if fault != nil {
-		i.sorry(w, r, http.StatusConflict, "That was not done", fault.Message+". "+fault.Next)
+		i.errorPage(w, r, http.StatusConflict, "That was not done", fault.Message+". "+fault.Next)
 		return
 	}
 	http.Redirect(w, r, Path+"/stop", http.StatusSeeOther)
@@ -137,13 +137,13 @@ func (i *Inbox) command(w http.ResponseWriter, r *http.Request, fault *schemas.E
 // is ended would ring again.
 func (i *Inbox) hangUp(ctx context.Context, who policy.Person) *schemas.Error {
 	refuse := func(why string) *schemas.Error { return &schemas.Error{Outcome: schemas.Denied, Message: why} }
-	if !who.Commands() {
+	if !who.MayStop() {
 		return refuse("only somebody with the role admin ends all calls")
 	}
 	if i.Gates == nil || len(i.Gates()) == 0 {
 		return refuse("this program has no way to Sippet; use `sippet-mcp stop --end-calls`")
 	}
-	switch f, err := i.Ledger.Frozen(ctx); {
+	switch f, err := i.Ledger.CurrentStop(ctx); {
 	case err != nil:
 		return refuse("the ledger cannot be used; use `sippet-mcp stop --end-calls`")
 	case f == nil:
@@ -172,7 +172,7 @@ func (i *Inbox) hangUpAll(who policy.Person) {
 	// Whoever lets everything go on, here or elsewhere, wants what is rung from then on to ring.
 	go func() {
 		for ctx.Err() == nil {
-			if f, err := i.Ledger.Frozen(ctx); err == nil && f == nil {
+			if f, err := i.Ledger.CurrentStop(ctx); err == nil && f == nil {
 				cancel()
 			}
 			select {
@@ -184,8 +184,8 @@ func (i *Inbox) hangUpAll(who policy.Person) {
 	var wg sync.WaitGroup
 	for _, g := range i.Gates() {
 		wg.Go(func() {
-			err := g.EndCalls(ctx, who.Name+" ("+who.How+")", func(c policy.Ended) {
-				one := endedCall{To: schemas.Escape(c.To, 40)}
+			err := g.EndCalls(ctx, who.Name+" ("+who.Via+")", func(c policy.EndedCall) {
+				one := endedCall{To: schemas.Escape(c.Number, 40)}
 				if c.Err != nil {
 					one.Error = c.Err.Message
 				}

@@ -20,15 +20,15 @@ type frame struct {
 	// Me is who is logged in; empty where nobody is.
 	Me       string
 	Commands bool
-	Waiting  int
-	Frozen   *ledger.Frozen
+	Pending  int
+	Stop     *ledger.EmergencyStop
 	Stamp    string // for logging out
 }
 
 func (i *Inbox) frame(v *visit, title string) frame {
 	f := frame{Title: title, Simulated: i.Simulated}
 	if v != nil {
-		f.Me, f.Commands, f.Stamp = v.who.Name, v.who.Commands(), i.stamps.make(v.secret, "logout", i.Now())
+		f.Me, f.Commands, f.Stamp = v.who.Name, v.who.MayStop(), i.stamps.make(v.secret, "logout", i.Now())
 	}
 	return f
 }
@@ -62,8 +62,8 @@ type lineView struct {
 	// Gone is true where the card went with somebody who was erased: it can only be refused.
 	Gone bool
 	policy.Card
-	More   int // how many more are rung than To names
-	Agreed string
+	More     int // how many more are rung than To names
+	Approved string
 }
 
 // Many reports whether the card has several lines.
@@ -83,31 +83,31 @@ func (i *Inbox) cards(ctx context.Context, s *snapshot, v *visit) (cards []cardV
 	type key struct{ principal, credential, upstream, action, needs, policy string }
 	type group struct {
 		first time.Time
-		all   []*ledger.Grant
+		all   []*ledger.ApprovalRequest
 	}
 	latest := map[key]*group{}
 	var groups []*group
-	var shown []*ledger.Grant
+	var shown []*ledger.ApprovalRequest
 	now := i.Now()
 	for n := range s.open {
-		if q := &s.open[n]; q.Open(now) && v.who.Sees(q) {
+		if q := &s.open[n]; q.Open(now) && v.who.MaySee(q) {
 			shown = append(shown, q)
 		}
 	}
 	if count = len(shown); count > maxShown {
 		// What has a day can wait behind what has five minutes.
 		more = count - maxShown
-		slices.SortStableFunc(shown, func(a, b *ledger.Grant) int { return a.Expires.Compare(b.Expires) })
+		slices.SortStableFunc(shown, func(a, b *ledger.ApprovalRequest) int { return a.Expires.Compare(b.Expires) })
 		shown = shown[:maxShown]
-		slices.SortStableFunc(shown, func(a, b *ledger.Grant) int { return a.Asked.Compare(b.Asked) })
+		slices.SortStableFunc(shown, func(a, b *ledger.ApprovalRequest) int { return a.Requested.Compare(b.Requested) })
 	}
 	for _, q := range shown {
-		k := key{q.Principal, q.Credential, q.Upstream, q.Action, q.Needs, q.Policy}
+		k := key{q.Principal, q.Credential, q.Organisation, q.Action, q.Needs, q.Policy}
 		g := latest[k]
-		if g == nil || q.State != ledger.Waiting || q.Asked.Sub(g.first) >= together || len(g.all) == maxTogether {
-			g = &group{first: q.Asked}
+		if g == nil || q.State != ledger.Pending || q.Requested.Sub(g.first) >= together || len(g.all) == maxTogether {
+			g = &group{first: q.Requested}
 			groups = append(groups, g)
-			if q.State == ledger.Waiting {
+			if q.State == ledger.Pending {
 				latest[k] = g
 			}
 		}
@@ -123,11 +123,11 @@ func (i *Inbox) cards(ctx context.Context, s *snapshot, v *visit) (cards []cardV
 	return cards, count, more, nil
 }
 
-func (i *Inbox) card(ctx context.Context, s *snapshot, v *visit, all []*ledger.Grant) (*cardView, error) {
+func (i *Inbox) card(ctx context.Context, s *snapshot, v *visit, all []*ledger.ApprovalRequest) (*cardView, error) {
 	q := all[0]
 	c := &cardView{ID: q.ID, Approve: q.Needs == rules.Approve.String(), Simulated: i.Simulated, Principal: q.Principal,
-		Asked: q.Asked, Expires: q.Expires, Stale: policy.NeedsFresh(q.Action) && !v.who.Fresh}
-	if why := v.who.May(q); why != nil {
+		Asked: q.Requested, Expires: q.Expires, Stale: policy.NeedsFresh(q.Action) && !v.who.Fresh}
+	if why := v.who.CheckAnswer(q); why != nil {
 		c.Barred = why.Message
 	}
 	title := q.Action
@@ -141,14 +141,14 @@ func (i *Inbox) card(ctx context.Context, s *snapshot, v *visit, all []*ledger.G
 			return nil, err
 		}
 		l := i.line(v, o)
-		people += l.Rings
+		people += l.RecipientCount
 		c.Client = l.Client
 		if q.Expires.Before(c.Expires) {
 			c.Expires = q.Expires
 		}
 		c.Lines = append(c.Lines, l)
 	}
-	if policy.StatesPeople(people) {
+	if policy.MustStateNumber(people) {
 		c.People = people
 	}
 	if c.Effect == "" { // a read's is the card's own
@@ -161,18 +161,18 @@ func (i *Inbox) card(ctx context.Context, s *snapshot, v *visit, all []*ledger.G
 	return c, nil
 }
 
-func (i *Inbox) line(v *visit, o *opened) lineView {
+func (i *Inbox) line(v *visit, o *openedRequest) lineView {
 	l := lineView{ID: o.ID, Stamp: i.stamps.make(v.secret, o.ID, i.Now())}
 	if o.card == nil {
 		l.Gone, l.Sentence = true, "What this was about is gone, with somebody whose data was erased. It can only be denied."
 		return l
 	}
 	l.Card = *o.card
-	if n := l.Rings - len(l.To); l.Rings > 0 && n > 0 {
+	if n := l.RecipientCount - len(l.To); l.RecipientCount > 0 && n > 0 {
 		l.More = n
 	}
-	if o.State == ledger.Granted {
-		l.Agreed = policy.NameOf(o.By)
+	if o.State == ledger.Approved {
+		l.Approved = policy.PersonName(o.By)
 	}
 	return l
 }
@@ -182,7 +182,7 @@ type endedView struct {
 	ID       string
 	Sentence string
 	Asked    string // by whom
-	Came
+	OutcomeView
 	Quick bool
 	// Take is true where the visitor can take what was issued; Stamp is for that. Stale is true where they must log in again first.
 	Take, Stale bool
@@ -190,22 +190,22 @@ type endedView struct {
 	Until       time.Time
 }
 
-func (i *Inbox) endedOf(v *visit, o *opened) endedView {
+func (i *Inbox) endedOf(v *visit, o *openedRequest) endedView {
 	e := endedView{ID: o.ID, Asked: o.Principal, Quick: o.Quick}
 	if o.card != nil {
 		e.Sentence = o.card.Sentence
 	} else {
 		e.Sentence = "(gone with somebody whose data was erased)"
 	}
-	e.Came = CameOf(&o.Grant, o.ran, i.Now())
-	if !o.held.IsZero() && i.Desk.Takes(&o.Grant, v.who) {
+	e.OutcomeView = DescribeOutcome(&o.ApprovalRequest, o.ran, i.Now())
+	if !o.held.IsZero() && i.Approvals.MayTakeHandover(&o.ApprovalRequest, v.who) {
 		e.Take, e.Stale, e.Until, e.Stamp = true, !v.who.Fresh, o.held, i.stamps.make(v.secret, "take-"+o.ID, i.Now())
 	}
 	return e
 }
 
-// Came is what came of a question.
-type Came struct {
+// OutcomeView is what came of a question.
+type OutcomeView struct {
 	At time.Time
 	// Tone is yes, no, warn or quiet; Status says in a few words what came of it, Detail more of it.
 	Tone, Status, Detail string
@@ -213,33 +213,33 @@ type Came struct {
 	Running bool
 }
 
-// CameOf says what came of a question until now. ran is the intent on which the yes was spent; nil where there is none.
-func CameOf(o *ledger.Grant, ran *ledger.Intent, now time.Time) Came {
-	who := policy.NameOf(o.By)
-	e := Came{At: o.Answered}
+// DescribeOutcome says what came of a question until now. ran is the intent on which the yes was spent; nil where there is none.
+func DescribeOutcome(o *ledger.ApprovalRequest, ran *ledger.Intent, now time.Time) OutcomeView {
+	who := policy.PersonName(o.By)
+	e := OutcomeView{At: o.Answered}
 	switch {
 	case o.Open(now):
-		e.At, e.Tone, e.Status = o.Asked, "quiet", "waits for an answer"
-		if o.State == ledger.Granted {
+		e.At, e.Tone, e.Status = o.Requested, "quiet", "waits for an answer"
+		if o.State == ledger.Approved {
 			e.At, e.Tone, e.Status = o.Answered, "yes", who+" agreed; it is about to run"
 		}
-	case o.State == ledger.Refused:
+	case o.State == ledger.Declined:
 		e.Tone, e.Status, e.Detail = "no", who+" said no", schemas.Escape(o.Note, 500)
 	case o.State == ledger.Revoked && o.Outcome != "" && o.Outcome != schemas.Declined:
-		e.Tone, e.Status, e.Detail = "warn", who+" agreed, and it did not run: "+words(string(o.Outcome)), policy.FaultMessage(o.Fault)
+		e.Tone, e.Status, e.Detail = "warn", who+" agreed, and it did not run: "+words(string(o.Outcome)), policy.ErrorMessage(o.Fault)
 	case o.State == ledger.Revoked:
 		if e.Tone, e.Status = "quiet", "withdrawn"; o.By != "" {
 			e.Status = "taken back by " + who
 		}
 		if e.At.IsZero() {
-			e.At = o.Asked
+			e.At = o.Requested
 		}
-	case o.State == ledger.Spent && ran != nil:
+	case o.State == ledger.Used && ran != nil:
 		e.Tone, e.Status, e.Detail = ranAs(who, ran)
 		e.Running = ran.State == ledger.Prepared || ran.State == ledger.Sent
-	case o.State == ledger.Spent:
+	case o.State == ledger.Used:
 		e.Tone, e.Status = "quiet", who+" agreed; how it ended is not kept any more"
-	case o.State == ledger.Granted:
+	case o.State == ledger.Approved:
 		e.Tone, e.Status = "warn", who+" agreed, and nobody ran it in time"
 	default:
 		e.At, e.Tone, e.Status = o.Expires, "quiet", "nobody answered in time"
@@ -253,7 +253,7 @@ func ranAs(who string, in *ledger.Intent) (tone, status, detail string) {
 	case ledger.Succeeded:
 		return "yes", who + " agreed, and it ran", ""
 	case ledger.Failed:
-		return "warn", who + " agreed, and Sippet refused it", policy.FaultMessage(in.Fault)
+		return "warn", who + " agreed, and Sippet refused it", policy.ErrorMessage(in.Fault)
 	case ledger.NotSent:
 		return "warn", who + " agreed, and nothing was sent", ""
 	case ledger.Unknown:

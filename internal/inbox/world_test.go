@@ -46,16 +46,16 @@ const (
 
 // world is a server with an inbox, before a recording upstream.
 type world struct {
-	up     *rpctest.Server
-	ledger *ledger.SQLite
-	gate   *policy.Gate
-	box    *inbox.Inbox
-	desk   *policy.Desk
-	base   string
-	client *http.Client
-	log    *buffer
-	stop   func()
-	tokens map[string]string // by person
+	up        *rpctest.Server
+	ledger    *ledger.SQLite
+	gate      *policy.Gate
+	box       *inbox.Inbox
+	approvals *policy.Approvals
+	base      string
+	client    *http.Client
+	log       *buffer
+	stop      func()
+	tokens    map[string]string // by person
 }
 
 type setup struct {
@@ -99,12 +99,12 @@ func newWorld(t testing.TB, s setup) *world {
 	if s.upTo != nil {
 		up = s.upTo(up)
 	}
-	watch := &policy.Watch{Ledger: w.ledger, Log: log}
-	w.gate = &policy.Gate{Policy: policy.Fixed(p), Upstream: up, Ledger: w.ledger, Organisation: "org", Inbox: true, Wait: time.Minute, Now: s.now, Log: log}
-	w.desk = &policy.Desk{Ledger: w.ledger, Watch: watch, Now: s.now}
-	w.box = &inbox.Inbox{Desk: w.desk, Ledger: w.ledger, Watch: watch, LoginCommand: "sippet-mcp inbox login", Gates: func() []*policy.Gate { return []*policy.Gate{w.gate} }, Now: s.now, Log: log}
+	watch := &policy.Watcher{Ledger: w.ledger, Log: log}
+	w.gate = &policy.Gate{Policy: policy.FixedPolicySet(p), Upstream: up, Ledger: w.ledger, Organisation: "org", Inbox: true, Wait: time.Minute, Now: s.now, Log: log}
+	w.approvals = &policy.Approvals{Ledger: w.ledger, Watch: watch, Now: s.now}
+	w.box = &inbox.Inbox{Approvals: w.approvals, Ledger: w.ledger, Watch: watch, LoginCommand: "sippet-mcp inbox login", Gates: func() []*policy.Gate { return []*policy.Gate{w.gate} }, Now: s.now, Log: log}
 	runner := &tools.Runner{Gate: w.gate, Inbox: &tools.Inbox{Watch: watch, Wait: s.wait,
-		Link: func(id string) string { return w.base + "/inbox/q/" + id }, Asked: func(policy.Caller, *policy.Pending) {}}}
+		Link: func(id string) string { return w.base + "/inbox/q/" + id }, Requested: func(policy.Caller, *policy.PendingApproval) {}}}
 	server, err := tools.NewServer(tools.Options{Version: "v0", Runner: runner, Log: log})
 	if err != nil {
 		t.Fatal(err)
@@ -120,7 +120,7 @@ func newWorld(t testing.TB, s setup) *world {
 	}
 	w.base = "http://" + ln.Addr().String()
 	ctx, cancel := context.WithCancel(context.Background())
-	executor := &policy.Executor{Ledger: w.ledger, Watch: watch, Log: log, Whose: w.whose}
+	executor := &policy.Executor{Ledger: w.ledger, Watch: watch, Log: log, GateFor: w.gateFor}
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		if err := h.Serve(ctx, ln); err != nil {
@@ -161,7 +161,7 @@ func callerOf(t ledger.Token) policy.Caller {
 	return policy.Caller{Principal: t.Person + " (" + t.ID + ")", ID: t.ID, Person: t.Person, Roles: t.Roles, Credential: t.ID}
 }
 
-func (w *world) whose(ctx context.Context, q ledger.Grant) (*policy.Gate, policy.Caller, error) {
+func (w *world) gateFor(ctx context.Context, q ledger.ApprovalRequest) (*policy.Gate, policy.Caller, error) {
 	if q.Credential == "" {
 		return w.gate, local, nil
 	}
@@ -264,10 +264,10 @@ func (w *world) later(t testing.TB, secret, tool, args string) <-chan answer {
 }
 
 // asked waits until so many questions are open, and gives them, oldest first.
-func (w *world) asked(t testing.TB, n int) []ledger.Grant {
+func (w *world) asked(t testing.TB, n int) []ledger.ApprovalRequest {
 	t.Helper()
 	for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		all, err := w.ledger.Grants(t.Context(), ledger.GrantFilter{Open: true, Inbox: true})
+		all, err := w.ledger.Approvals(t.Context(), ledger.ApprovalFilter{Open: true, Inbox: true})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -11,7 +11,7 @@ import (
 // Reply is an answer to a question, or what became of one.
 type Reply struct {
 	// State is Granted, Refused or Revoked.
-	State State
+	State ApprovalState
 	// By is who answers, and how, such as `ada (inbox)`. Empty where nobody did; who answered before, and how soon, stays then.
 	By string
 	// Note is what they say to it, for whoever asked. It is sealed, because it may tell of a person.
@@ -25,25 +25,25 @@ type Reply struct {
 	Fault   []byte
 }
 
-// Answer implements Ledger.
-func (s *SQLite) Answer(ctx context.Context, want Grant, reply Reply) error {
-	if reply.State != Granted && reply.State != Refused && reply.State != Revoked || reply.Fault != nil && !json.Valid(reply.Fault) {
+// AnswerApproval implements Ledger.
+func (s *SQLite) AnswerApproval(ctx context.Context, want ApprovalRequest, reply Reply) error {
+	if reply.State != Approved && reply.State != Declined && reply.State != Revoked || reply.Fault != nil && !json.Valid(reply.Fault) {
 		return errUsage
 	}
 	return s.write(ctx, func(t *tx) error {
-		g, err := t.grant(&want)
+		g, err := t.approval(&want)
 		switch {
-		case err == ErrGrantWaiting:
-		case err == ErrGrantDrift && reply.State != Granted: // a no counts whomever it would have reached
+		case err == ErrApprovalPending:
+		case err == ErrRecipientsChanged && reply.State != Approved: // a no counts whomever it would have reached
 		case err != nil:
 			return err
-		case reply.State == Granted && reply.By != g.by:
-			return ErrAnswered
-		case reply.State == Granted:
+		case reply.State == Approved && reply.By != g.by:
+			return ErrAlreadyAnswered
+		case reply.State == Approved:
 			return nil // said already
 		}
-		if reply.State == Granted {
-			if err := t.checkFrozen(want.Action); err != nil {
+		if reply.State == Approved {
+			if err := t.checkStopped(want.Action); err != nil {
 				return err
 			}
 		}
@@ -51,12 +51,12 @@ func (s *SQLite) Answer(ctx context.Context, want Grant, reply Reply) error {
 	})
 }
 
-func (t *tx) answer(g *grantRow, reply *Reply) error {
+func (t *tx) answer(g *approvalRow, reply *Reply) error {
 	if reply.By == "" {
 		reply.By, reply.Quick = g.by, g.quick
 	}
-	r := &Record{Phase: PhaseAnswered, Grant: g.id, Principal: g.principal, Credential: g.credential, Upstream: g.upstream, Action: g.action,
-		Print: g.print, Policy: g.policy, State: string(reply.State), By: reply.By, Quick: reply.Quick, Outcome: reply.Outcome}
+	r := &Record{Phase: PhaseAnswered, ApprovalID: g.id, Principal: g.principal, Credential: g.credential, Organisation: g.organisation, Action: g.action,
+		Fingerprint: g.fingerprint, Policy: g.policy, State: string(reply.State), By: reply.By, Quick: reply.Quick, Outcome: reply.Outcome}
 	expires := g.expires
 	if until := micros(reply.Until); !reply.Until.IsZero() && until < expires {
 		expires, r.Expires = until, until
@@ -66,7 +66,7 @@ func (t *tx) answer(g *grantRow, reply *Reply) error {
 		return err
 	}
 	if keys != nil {
-		if r.Sealed, err = sealUnder(keys, Private{Note: clip(reply.Note), Fault: reply.Fault}, r.place()); err != nil {
+		if r.Sealed, err = sealUnder(keys, Private{Note: clip(reply.Note), Fault: reply.Fault}, r.binding()); err != nil {
 			return err
 		}
 	}
@@ -79,7 +79,7 @@ func (t *tx) answer(g *grantRow, reply *Reply) error {
 }
 
 // keysOf gives the keys under which the question is sealed; nil where a subject of it was erased meanwhile.
-func (t *tx) keysOf(g *grantRow) ([]subjectKey, error) {
+func (t *tx) keysOf(g *approvalRow) ([]subjectKey, error) {
 	var line []byte
 	found, err := t.row("SELECT body FROM records WHERE seq = ?", []any{g.seq}, &line)
 	if err != nil || !found {

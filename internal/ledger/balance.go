@@ -7,17 +7,17 @@ import (
 
 // budgets are what the chain tells of the budgets: the same reckoning as that of the table, so that the two can be
 // compared to the nanosecond.
-type budgets map[[2]string]*kept
+type budgets map[[2]string]*balanceRow
 
-// kept is one budget's share of one key.
-type kept struct {
+// balanceRow is one budget's share of one key.
+type balanceRow struct {
 	full int64
 	// owed may be given back, the oldest first.
-	owed []owed
+	owed []debitRow
 	seen bool
 }
 
-type owed struct {
+type debitRow struct {
 	intent     string
 	seq        int64
 	cost, rest int64
@@ -32,7 +32,7 @@ func (all budgets) taken(v *verifier, r *Record) {
 		b := &r.Budgets[i]
 		k := all[of(b)]
 		if k == nil {
-			k = &kept{}
+			k = &balanceRow{}
 			// Where records were removed, what it held before may have gone with them.
 			if all[of(b)] = k; v.anchor.seq > 0 {
 				k.full = b.Full - b.Cost
@@ -45,17 +45,17 @@ func (all budgets) taken(v *verifier, r *Record) {
 			k.owed[i].rest = max(k.owed[i].rest, now) + b.Cost
 		}
 		k.full = b.Full
-		k.owed = append(k.owed, owed{r.Intent, r.Seq, b.Cost, 0})
+		k.owed = append(k.owed, debitRow{r.Intent, r.Seq, b.Cost, 0})
 	}
 }
 
 // ended follows what an intent took when it has ended: it is given back where nothing was sent. What nobody knows may
 // still be.
 func (all budgets) ended(v *verifier, r *Record, took []Balance) {
-	if Progress(r.State) == Unknown || Progress(r.State) == Sent {
+	if IntentState(r.State) == Unknown || IntentState(r.State) == Sent {
 		return
 	}
-	back := r.Phase == PhaseSettled && Progress(r.State) == NotSent
+	back := r.Phase == PhaseSettled && IntentState(r.State) == NotSent
 	given := r.Budgets
 	for i := len(took) - 1; i >= 0; i-- {
 		k := all[of(&took[i])]
@@ -91,7 +91,7 @@ func (all budgets) carried(v *verifier, r *Record) {
 	for i := range r.Budgets {
 		b := &r.Budgets[i]
 		if k := all[of(b)]; k == nil {
-			all[of(b)] = &kept{full: b.Full}
+			all[of(b)] = &balanceRow{full: b.Full}
 		} else if k.full != b.Full {
 			v.find(WrongBudget, r.Seq, "", "record %d tells something else of the budget %s of %q than the records before it", r.Seq, b.Budget, b.Key)
 		}
@@ -122,7 +122,7 @@ func (v *verifier) budgets(ctx context.Context, conn *sql.Conn) error {
 	if err != nil {
 		return err
 	}
-	open := map[owed]int{}
+	open := map[debitRow]int{}
 	for name, k := range all {
 		if !k.seen {
 			v.find(WrongBudget, 0, name[0], "the budget %s of %q is gone: it would look full", name[0], name[1])
@@ -138,7 +138,7 @@ func (v *verifier) budgets(ctx context.Context, conn *sql.Conn) error {
 	}
 	err = eachRow(rows, func(scan func(...any) error) error {
 		var b Balance
-		var o owed
+		var o debitRow
 		if err := scan(&b.Budget, &b.Key, &o.seq, &o.cost, &o.rest); err != nil {
 			return err
 		}

@@ -96,7 +96,7 @@ func fill(b *testing.B, l ledger.Ledger, n int) {
 	for range 64 {
 		wg.Go(func() {
 			for i := range n / 64 {
-				settle(b, l, commit(b, l, call(ledger.NewID())), []ledger.Progress{ledger.Succeeded, ledger.Failed}[i%2])
+				settle(b, l, commit(b, l, call(ledger.NewID())), []ledger.IntentState{ledger.Succeeded, ledger.Failed}[i%2])
 			}
 		})
 	}
@@ -147,7 +147,7 @@ func BenchmarkNote(b *testing.B) {
 	l := open(b, ledger.Options{})
 	e := event("contact:1", "contact:2", "contact:3")
 	for b.Loop() {
-		l.Note(e)
+		l.RecordEvent(e)
 	}
 }
 
@@ -180,23 +180,23 @@ func BenchmarkNoted(b *testing.B) {
 	}
 }
 
-// BenchmarkFrozen is what every call pays to know that nothing is stopped.
-func BenchmarkFrozen(b *testing.B) {
+// BenchmarkCurrentStop is what every call pays to know that nothing is stopped.
+func BenchmarkCurrentStop(b *testing.B) {
 	l := open(b, ledger.Options{})
 	for b.Loop() {
-		if _, err := l.Frozen(b.Context()); err != nil {
+		if _, err := l.CurrentStop(b.Context()); err != nil {
 			b.Fatal(err)
 		}
 	}
 }
 
-func BenchmarkPrior(b *testing.B) {
+func BenchmarkFindConflicting(b *testing.B) {
 	l := open(b, ledger.Options{})
 	for i := range 2000 {
 		commit(b, l, call(fmt.Sprint(i)))
 	}
 	for b.Loop() {
-		if _, err := l.Prior(b.Context(), ledger.Txn{Call: ledger.Call{Principal: "ada", Hash: "nothing"}}); err != nil {
+		if _, err := l.FindConflicting(b.Context(), ledger.Txn{Call: ledger.Call{Principal: "ada", Hash: "nothing"}}); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -208,8 +208,8 @@ func (t *tx) forgetDebits(in *Intent) error {
 	return err
 }
 
-// Left implements Ledger.
-func (s *SQLite) Left(ctx context.Context, d Debit) (left int64, refill time.Duration, err error) {
+// BudgetLeft implements Ledger.
+func (s *SQLite) BudgetLeft(ctx context.Context, d Debit) (left int64, refill time.Duration, err error) {
 	if d.Cost == 0 {
 		d.Cost = 1
 	}

@@ -32,7 +32,7 @@ func debiting(d ...ledger.Debit) ledger.Txn {
 
 func wantLeft(t testing.TB, l ledger.Ledger, d ledger.Debit, want int64) {
 	t.Helper()
-	if got, _, err := l.Left(t.Context(), d); err != nil || got != want {
+	if got, _, err := l.BudgetLeft(t.Context(), d); err != nil || got != want {
 		t.Errorf("%s %s: %d left, want %d (%v)", d.Budget, d.Key, got, want, err)
 	}
 }
@@ -53,7 +53,7 @@ func TestBudget(t *testing.T) {
 	wantLeft(t, l, rings(0), 5)
 	in := commit(t, l, debiting(rings(3)))
 	wantLeft(t, l, rings(0), 2)
-	if _, refill, _ := l.Left(t.Context(), rings(0)); refill != 9*time.Minute {
+	if _, refill, _ := l.BudgetLeft(t.Context(), rings(0)); refill != 9*time.Minute {
 		t.Errorf("it is full again in %v", refill)
 	}
 	e := wantLimit(t, l, debiting(rings(5)), 2, 9*time.Minute)
@@ -129,11 +129,11 @@ func TestAllDebitsOrNone(t *testing.T) {
 	commit(t, l, debiting(day))
 	x := debiting(rings(1), day)
 	g := ask(t, l, x, c.now().Add(time.Hour))
-	answer(t, l, g, ledger.Granted)
-	x.Grant = g.ID
+	answer(t, l, g, ledger.Approved)
+	x.ApprovalID = g.ID
 	wantLimit(t, l, x, 0, 24*time.Hour)
 	wantLeft(t, l, rings(0), 5)
-	if err := l.Check(t.Context(), g); err != nil {
+	if err := l.CheckApproval(t.Context(), g); err != nil {
 		t.Errorf("the yes is gone: %v", err)
 	}
 	// A refused one takes nothing, and twice the same budget counts twice.
@@ -146,7 +146,7 @@ func TestAllDebitsOrNone(t *testing.T) {
 }
 
 func TestGivenBack(t *testing.T) {
-	for state, left := range map[ledger.Progress]int64{ledger.Succeeded: 2, ledger.Failed: 2, ledger.Unknown: 2, ledger.NotSent: 5} {
+	for state, left := range map[ledger.IntentState]int64{ledger.Succeeded: 2, ledger.Failed: 2, ledger.Unknown: 2, ledger.NotSent: 5} {
 		c := newClock()
 		l := open(t, ledger.Options{Now: c.now})
 		in := commit(t, l, debiting(rings(3)))
@@ -241,7 +241,7 @@ func TestBudgetHolds(t *testing.T) {
 					rt.Skip()
 				}
 				i := rapid.SampledFrom(open).Draw(rt, "which")
-				state := rapid.SampledFrom([]ledger.Progress{ledger.NotSent, ledger.NotSent, ledger.Succeeded}).Draw(rt, "state")
+				state := rapid.SampledFrom([]ledger.IntentState{ledger.NotSent, ledger.NotSent, ledger.Succeeded}).Draw(rt, "state")
 				settle(t, l, made[i].in, state)
 				// That somebody was there is not undone: it counts where the clock goes back only, and makes nothing fuller.
 				if made[i].open = false; state == ledger.NotSent {
@@ -249,7 +249,7 @@ func TestBudgetHolds(t *testing.T) {
 				}
 			},
 			"": func(rt *rapid.T) {
-				_, refill, err := l.Left(t.Context(), rings(0))
+				_, refill, err := l.BudgetLeft(t.Context(), rings(0))
 				if want := full(0).Sub(c.now()); err != nil || refill != want {
 					rt.Fatalf("full in %v, want %v (%v)", refill, want, err)
 				}
@@ -298,7 +298,7 @@ func TestBudgetOfReads(t *testing.T) {
 	x := debiting(rings(2))
 	x.Class, x.Action = schemas.Read, "list_contacts"
 	settle(t, l, commit(t, l, x), ledger.Succeeded)
-	if err := l.Freeze(t.Context(), "ada", ""); err != nil {
+	if err := l.Stop(t.Context(), "ada", ""); err != nil {
 		t.Fatal(err)
 	}
 	commit(t, l, x)

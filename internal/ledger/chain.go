@@ -18,23 +18,23 @@ type Phase string
 
 // The phases, a closed set. A call that a person agreed to leaves asked, answered, prepared and settled.
 const (
-	PhaseAsked    Phase = "asked"
-	PhaseAnswered Phase = "answered"
-	PhasePrepared Phase = "prepared" // an intent: it is about to be sent
-	PhaseSent     Phase = "sent"
-	PhaseSettled  Phase = "settled"
-	PhaseSwept    Phase = "swept"    // nobody settled it in time: nobody knows
-	PhaseResolved Phase = "resolved" // a person found out how it ended
-	PhaseRead     Phase = "read"
-	PhaseRefused  Phase = "refused" // a call that did not run
-	PhaseDropped  Phase = "dropped" // Count reads or refusals came too fast to be written
-	PhaseFrozen   Phase = "frozen"
-	PhaseResumed  Phase = "resumed"
-	PhaseTaken    Phase = "taken"  // what an action issued was shown to a person, and is destroyed here
-	PhaseLogin    Phase = "login"  // Principal logged in to the inbox; Note says how
-	PhaseLogout   Phase = "logout" // Principal logged out of it
-	PhaseErased   Phase = "erased" // the keys in Subjects are destroyed
-	PhasePruned   Phase = "pruned" // Count records up to Upto were removed, because they were older than the retention
+	PhaseRequested Phase = "asked"
+	PhaseAnswered  Phase = "answered"
+	PhasePrepared  Phase = "prepared" // an intent: it is about to be sent
+	PhaseSent      Phase = "sent"
+	PhaseSettled   Phase = "settled"
+	PhaseAbandoned Phase = "swept"    // nobody settled it in time: nobody knows
+	PhaseResolved  Phase = "resolved" // a person found out how it ended
+	PhaseRead      Phase = "read"
+	PhaseRejected  Phase = "refused" // a call that did not run
+	PhaseDropped   Phase = "dropped" // Count reads or refusals came too fast to be written
+	PhaseStopped   Phase = "frozen"
+	PhaseResumed   Phase = "resumed"
+	PhaseTaken     Phase = "taken"  // what an action issued was shown to a person, and is destroyed here
+	PhaseLogin     Phase = "login"  // Principal logged in to the inbox; Note says how
+	PhaseLogout    Phase = "logout" // Principal logged out of it
+	PhaseErased    Phase = "erased" // the keys in Subjects are destroyed
+	PhasePruned    Phase = "pruned" // Count records up to Upto were removed, because they were older than the retention
 )
 
 // Record is one line of the audit chain. Its JSON is canonical: these keys in
@@ -46,27 +46,27 @@ type Record struct {
 	Time  time.Time `json:"time"`
 	Phase Phase     `json:"phase"`
 
-	Intent     string        `json:"intent,omitempty"`
-	Grant      string        `json:"grant,omitempty"`
-	Request    string        `json:"request,omitempty"`
-	Principal  string        `json:"principal,omitempty"`
-	Credential string        `json:"credential,omitempty"`
-	Client     string        `json:"client,omitempty"`
-	Roles      []string      `json:"roles,omitempty"`
-	Upstream   string        `json:"upstream,omitempty"`
-	Action     string        `json:"action,omitempty"`
-	Class      schemas.Class `json:"class,omitempty"`
-	// Print is a keyed hash of upstream and payload: equal where both are.
-	Print    string   `json:"print,omitempty"`
-	Decision string   `json:"decision,omitempty"`
-	Why      string   `json:"why,omitempty"`
-	Rules    []string `json:"rules,omitempty"`
-	Policy   string   `json:"policy,omitempty"`
+	Intent       string        `json:"intent,omitempty"`
+	ApprovalID   string        `json:"grant,omitempty"`
+	Request      string        `json:"request,omitempty"`
+	Principal    string        `json:"principal,omitempty"`
+	Credential   string        `json:"credential,omitempty"`
+	Client       string        `json:"client,omitempty"`
+	Roles        []string      `json:"roles,omitempty"`
+	Organisation string        `json:"upstream,omitempty"`
+	Action       string        `json:"action,omitempty"`
+	Class        schemas.Class `json:"class,omitempty"`
+	// Fingerprint is a keyed hash of upstream and payload: equal where both are.
+	Fingerprint string   `json:"print,omitempty"`
+	Decision    string   `json:"decision,omitempty"`
+	Why         string   `json:"why,omitempty"`
+	Rules       []string `json:"rules,omitempty"`
+	Policy      string   `json:"policy,omitempty"`
 	// Exempted are the rules that an exemption took away, Shadow what a policy that is only watched would have decided.
 	Exempted []string `json:"exempted,omitempty"`
 	Shadow   string   `json:"shadow,omitempty"`
-	// Reach is a digest of whom it reaches.
-	Reach string `json:"reach,omitempty"`
+	// Recipients is a digest of whom it reaches.
+	Recipients string `json:"reach,omitempty"`
 	// Repeats is the earlier intent that a person agreed to repeat.
 	Repeats string `json:"repeats,omitempty"`
 	// Person is who asks, Inbox whether the question waits in the inbox, Quick whether the answer came sooner than the card can be read.
@@ -99,10 +99,10 @@ type Record struct {
 	// Private is what Sealed holds, nil where nothing was sealed or a key is destroyed. People are the
 	// subjects by name, without the erased. Line is the record as it is stored. Fault says what is wrong with the line,
 	// which the ledger would not have written so: of the rest only Seq and Line can be relied on. Only reading sets them.
-	Private *Private `json:"-"`
-	People  []string `json:"-"`
-	Line    []byte   `json:"-"`
-	Fault   string   `json:"-"`
+	Private      *Private `json:"-"`
+	SubjectNames []string `json:"-"`
+	Line         []byte   `json:"-"`
+	Fault        string   `json:"-"`
 }
 
 // Balance is a budget before and after a debit, in whole units.
@@ -117,11 +117,11 @@ type Balance struct {
 	Full int64 `json:"full"`
 }
 
-// place names what the record is about, which its sealed part is bound to.
-func (r *Record) place() string {
+// binding names what the record is about, which its sealed part is bound to.
+func (r *Record) binding() string {
 	id := r.Intent
 	if id == "" {
-		id = r.Grant
+		id = r.ApprovalID
 	}
 	return string(r.Phase) + " " + id
 }
@@ -186,7 +186,7 @@ func (t *tx) checkEnd() error {
 		return err
 	}
 	if code != t.s.seal.headCode(t.head) || t.head.seq < t.s.last.seq {
-		return &Trouble{Corrupt, t.s.path, errEnd}
+		return &StoreError{Corrupt, t.s.path, errEnd}
 	}
 	t.s.last = t.head
 	return nil
@@ -204,7 +204,7 @@ func (t *tx) append(r *Record) error {
 		return err
 	}
 	t.head = head{r.Seq, sha256.Sum256(line)}
-	t.asked = t.asked || r.Grant != "" || r.Phase == PhaseFrozen || r.Phase == PhaseResumed || r.Phase == PhaseErased
+	t.approvalsChanged = t.approvalsChanged || r.ApprovalID != "" || r.Phase == PhaseStopped || r.Phase == PhaseResumed || r.Phase == PhaseErased
 	return nil
 }
 
@@ -222,8 +222,8 @@ func (s *sealer) headCode(h head) string {
 
 // tidy bounds the texts of a record and makes them valid UTF-8; else its line would not be canonical.
 func (r *Record) tidy() {
-	for _, p := range []*string{&r.Intent, &r.Grant, &r.Request, &r.Principal, &r.Credential, &r.Client, &r.Upstream, &r.Action, (*string)(&r.Class), &r.Print,
-		&r.Person, &r.Decision, &r.Why, &r.Policy, &r.Shadow, &r.Reach, &r.Repeats, &r.State, &r.By, &r.Note, &r.Hash, (*string)(&r.Outcome)} {
+	for _, p := range []*string{&r.Intent, &r.ApprovalID, &r.Request, &r.Principal, &r.Credential, &r.Client, &r.Organisation, &r.Action, (*string)(&r.Class), &r.Fingerprint,
+		&r.Person, &r.Decision, &r.Why, &r.Policy, &r.Shadow, &r.Recipients, &r.Repeats, &r.State, &r.By, &r.Note, &r.Hash, (*string)(&r.Outcome)} {
 		*p = clip(*p)
 	}
 	for _, list := range []*[]string{&r.Rules, &r.Exempted} {
@@ -237,8 +237,8 @@ func (r *Record) tidy() {
 }
 
 // record begins the record of a call: the plain fields.
-func (c *Call) record(phase Phase, print string) *Record {
-	return &Record{Phase: phase, Request: c.Request, Principal: c.Principal, Credential: c.Credential, Client: c.Client, Upstream: c.Upstream,
-		Action: c.Action, Class: c.Class, Print: print, Decision: c.Decision, Why: c.Why, Rules: c.Rules, Policy: c.Policy,
-		Exempted: c.Exempted, Shadow: c.Shadow, Reach: c.Reach}
+func (c *Call) record(phase Phase, fingerprint string) *Record {
+	return &Record{Phase: phase, Request: c.Request, Principal: c.Principal, Credential: c.Credential, Client: c.Client, Organisation: c.Organisation,
+		Action: c.Action, Class: c.Class, Fingerprint: fingerprint, Decision: c.Decision, Why: c.Why, Rules: c.Rules, Policy: c.Policy,
+		Exempted: c.Exempted, Shadow: c.Shadow, Recipients: c.Recipients}
 }

@@ -38,15 +38,15 @@ func openSigner(ctx context.Context, conn *sql.Conn, dir, id string, fresh bool)
 		}
 	}
 	if err != nil {
-		return nil, &Trouble{MissingKey, path, err}
+		return nil, &StoreError{MissingKey, path, err}
 	}
 	s, err := note.NewSigner(strings.TrimSpace(string(raw)))
 	if err == nil && s.Name() != origin(id) {
 		if !fresh {
-			return nil, &Trouble{MissingKey, path, errors.New("it is the key of another ledger")}
+			return nil, &StoreError{MissingKey, path, errors.New("it is the key of another ledger")}
 		}
 		if _, e := os.Stat(filepath.Join(dir, CheckpointFile)); e == nil {
-			return nil, &Trouble{Broken, filepath.Join(dir, File), errGone}
+			return nil, &StoreError{Broken, filepath.Join(dir, File), errGone}
 		}
 		// A crash before the first record left it behind: it has signed nothing and must not sign for this one.
 		if err = os.Remove(path); err == nil {
@@ -54,7 +54,7 @@ func openSigner(ctx context.Context, conn *sql.Conn, dir, id string, fresh bool)
 		}
 	}
 	if err != nil {
-		return nil, &Trouble{MissingKey, path, err}
+		return nil, &StoreError{MissingKey, path, err}
 	}
 	return s, nil
 }

@@ -13,8 +13,8 @@
 // single transaction it spends the person's yes, writes the intent and its
 // audit record, or refuses and changes nothing:
 //
-//	*FrozenError   a person stopped the program
-//	*PriorError    the same caller's same payload is in flight, may have run, or
+//	*StoppedError   a person stopped the program
+//	*ConflictError    the same caller's same payload is in flight, may have run, or
 //	               (where the action is not repeatable) ran within ten minutes
 //	ErrGrant…      the yes does not fit
 //	*LimitError    a budget does not hold what it would take
@@ -35,7 +35,7 @@
 // one binding only the last question counts. It is spent nowhere but in Commit,
 // and given back when nothing was sent. A read that a person had to confirm
 // spends its yes the same way. Whom the call reaches is bound too: where that
-// alone has changed the yes is refused with ErrGrantDrift.
+// alone has changed the yes is refused with ErrRecipientsChanged.
 //
 // Some questions wait in the inbox (question.go, answer.go). A grant that was
 // read from here answers itself, so whoever answers there needs no more than

@@ -48,16 +48,16 @@ func TestEndCutOff(t *testing.T) {
 				t.Fatalf("what is there cannot be read: %v", err)
 			}
 			_, err = l.Commit(t.Context(), call("c"))
-			wantTrouble(t, "commit", err, ledger.Corrupt)
+			wantStoreError(t, "commit", err, ledger.Corrupt)
 			if !strings.Contains(errors.Unwrap(err).Error(), "sippet-mcp audit verify") {
 				t.Errorf("it says %v", errors.Unwrap(err))
 			}
-			wantTrouble(t, "ask", l.Ask(t.Context(), grantFor(call("c"), time.Now().Add(time.Hour))), ledger.Corrupt)
-			wantTrouble(t, "known", l.Trouble(), ledger.Corrupt)
+			wantStoreError(t, "ask", l.CreateApproval(t.Context(), approvalFor(call("c"), time.Now().Add(time.Hour))), ledger.Corrupt)
+			wantStoreError(t, "known", l.StoreError(), ledger.Corrupt)
 			if n := len(records(t, l, ledger.Filter{})); n != before {
 				t.Errorf("%d records, there were %d", n, before)
 			}
-			if _, err := l.Frozen(t.Context()); err != nil {
+			if _, err := l.CurrentStop(t.Context()); err != nil {
 				t.Errorf("reading: %v", err)
 			}
 			l.Close()
@@ -93,7 +93,7 @@ func TestEndCutOffWhileOpen(t *testing.T) {
 	run(t, db, "DELETE FROM l.intents WHERE seq > 2")
 	run(t, db, "UPDATE l.meta SET value = ? WHERE name = 'head'", code)
 	_, err = l.Commit(t.Context(), call("b"))
-	wantTrouble(t, "rolled back", err, ledger.Corrupt)
+	wantStoreError(t, "rolled back", err, ledger.Corrupt)
 	run(t, db, "DETACH l")
 }
 
@@ -120,7 +120,7 @@ func TestNothingLeftBehind(t *testing.T) {
 	}
 	for _, only := range []bool{false, true} {
 		_, err := ledger.Open(t.Context(), ledger.Options{Dir: dir, ReadOnly: only})
-		wantTrouble(t, "vanished", err, ledger.Broken)
+		wantStoreError(t, "vanished", err, ledger.Broken)
 	}
 	left, err := os.ReadDir(dir)
 	if err != nil || len(left) != 2 { // checkpoints and their key

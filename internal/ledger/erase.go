@@ -8,7 +8,7 @@ import (
 
 // Erase implements Ledger.
 func (s *SQLite) Erase(ctx context.Context, subject, by string) (was bool, err error) {
-	if subject == everybody {
+	if subject == allRows {
 		return false, fmt.Errorf("%w: no subject was named", errUsage)
 	}
 	err = s.write(ctx, func(t *tx) error {
@@ -27,7 +27,7 @@ func (s *SQLite) Erase(ctx context.Context, subject, by string) (was bool, err e
 // destroy empties the keys of the subjects and gives their ids. Whoever calls it appends the record that tells of them.
 func (t *tx) destroy(subjects []string) (ids []string, err error) {
 	for _, subject := range subjects {
-		if subject == everybody {
+		if subject == allRows {
 			continue
 		}
 		had := len(ids)
@@ -68,13 +68,13 @@ func (t *tx) scrubSoon() {
 	})
 }
 
-// become gives a settled call's provisional key to the subject that was created, and that of the question before it,
+// adoptSubject gives a settled call's provisional key to the subject that was created, and that of the question before it,
 // so that erasing the subject destroys them too. The names are sealed, so the chain is not concerned.
-func (t *tx) become(in *Intent, subject string) error {
+func (t *tx) adoptSubject(in *Intent, subject string) error {
 	ids := strings.Split(in.keys, ",")[:1]
-	if in.Grant != "" {
+	if in.ApprovalID != "" {
 		var line []byte
-		found, err := t.row("SELECT body FROM records WHERE seq = (SELECT seq FROM grants WHERE id = ?)", []any{in.Grant}, &line)
+		found, err := t.row("SELECT body FROM records WHERE seq = (SELECT seq FROM grants WHERE id = ?)", []any{in.ApprovalID}, &line)
 		if err != nil {
 			return err
 		}

@@ -12,31 +12,31 @@ import (
 
 // The ways in which a grant does not fit. Each says what happened in its text.
 var (
-	ErrNoGrant      = errors.New("no such question was asked")
-	ErrGrantExpired = errors.New("the answer came too late")
-	ErrGrantSpent   = errors.New("the answer was already used once")
-	ErrGrantDenied  = errors.New("the person said no")
-	ErrGrantRevoked = errors.New("the question was withdrawn")
-	ErrGrantWaiting = errors.New("nobody has answered yet")
-	ErrGrantOther   = errors.New("the answer was given to another call: caller, action, payload or policy differ")
-	ErrGrantDrift   = errors.New("whom it reaches has changed since the person agreed")
-	ErrTooMany      = errors.New("too many questions are waiting for a person")
-	ErrAnswered     = errors.New("somebody else has answered already")
-	ErrNoHandover   = errors.New("there is nothing to hand over: it was taken, or its time is over")
-	ErrNoLogin      = errors.New("that logs nobody in: it was used, its time is over, or it never did")
+	ErrNoApproval        = errors.New("no such question was asked")
+	ErrApprovalExpired   = errors.New("the answer came too late")
+	ErrApprovalUsed      = errors.New("the answer was already used once")
+	ErrApprovalDeclined  = errors.New("the person said no")
+	ErrApprovalRevoked   = errors.New("the question was withdrawn")
+	ErrApprovalPending   = errors.New("nobody has answered yet")
+	ErrApprovalMismatch  = errors.New("the answer was given to another call: caller, action, payload or policy differ")
+	ErrRecipientsChanged = errors.New("whom it reaches has changed since the person agreed")
+	ErrTooManyPending    = errors.New("too many questions are waiting for a person")
+	ErrAlreadyAnswered   = errors.New("somebody else has answered already")
+	ErrNoHandover        = errors.New("there is nothing to hand over: it was taken, or its time is over")
+	ErrNoLogin           = errors.New("that logs nobody in: it was used, its time is over, or it never did")
 )
 
 // The ways in which an intent does not fit.
 var (
-	ErrNoIntent = errors.New("no such intent is recorded")
-	ErrSettled  = errors.New("the intent has ended already")
-	ErrKnown    = errors.New("the intent's outcome is known, or it is still in flight; only an unknown one can be resolved")
+	ErrNoIntent       = errors.New("no such intent is recorded")
+	ErrAlreadySettled = errors.New("the intent has ended already")
+	ErrOutcomeKnown   = errors.New("the intent's outcome is known, or it is still in flight; only an unknown one can be resolved")
 )
 
-// FrozenError refuses a call while a person has stopped the program.
-type FrozenError struct{ Frozen }
+// StoppedError refuses a call while a person has stopped the program.
+type StoppedError struct{ EmergencyStop }
 
-func (e *FrozenError) Error() string {
+func (e *StoppedError) Error() string {
 	s := fmt.Sprintf("%s stopped everything but reads and hanging up at %s", e.By, e.At.Format(time.RFC3339))
 	if e.Note != "" {
 		s += ": " + e.Note
@@ -44,12 +44,12 @@ func (e *FrozenError) Error() string {
 	return s
 }
 
-// PriorError refuses a call because the same caller's same payload is in
+// ConflictError refuses a call because the same caller's same payload is in
 // flight, may have run, or ran a moment ago. A grant whose Repeats is Prior.ID lets it run.
-type PriorError struct{ Prior Intent }
+type ConflictError struct{ Intent Intent }
 
-func (e *PriorError) Error() string {
-	p := e.Prior
+func (e *ConflictError) Error() string {
+	p := e.Intent
 	switch p.State {
 	case Succeeded:
 		return fmt.Sprintf("the same %s ran at %s (intent %s)", p.Action, p.Settled.Format(time.RFC3339), p.ID)
@@ -59,34 +59,34 @@ func (e *PriorError) Error() string {
 	return fmt.Sprintf("the same %s is still running (intent %s)", p.Action, p.ID)
 }
 
-// Kind says what is wrong with the store.
-type Kind string
+// StoreErrorKind says what is wrong with the store.
+type StoreErrorKind string
 
 // The kinds of trouble, a closed set.
 const (
-	DiskFull   Kind = "disk_full"   // passes once there is room
-	Locked     Kind = "locked"      // another process holds the file; passes by itself
-	ReadOnly   Kind = "read_only"   // the file or the file system takes no writes
-	Corrupt    Kind = "corrupt"     // the file is damaged
-	Foreign    Kind = "foreign"     // the file is something else
-	Newer      Kind = "newer"       // a newer version of the program wrote it
-	MissingKey Kind = "missing_key" // the master key is not there, or is another one
-	Replaced   Kind = "replaced"    // the file was moved away under the running program
-	Closed     Kind = "closed"
-	Broken     Kind = "broken" // anything else: an I/O error, no permission
+	DiskFull   StoreErrorKind = "disk_full"   // passes once there is room
+	Locked     StoreErrorKind = "locked"      // another process holds the file; passes by itself
+	ReadOnly   StoreErrorKind = "read_only"   // the file or the file system takes no writes
+	Corrupt    StoreErrorKind = "corrupt"     // the file is damaged
+	Foreign    StoreErrorKind = "foreign"     // the file is something else
+	Newer      StoreErrorKind = "newer"       // a newer version of the program wrote it
+	MissingKey StoreErrorKind = "missing_key" // the master key is not there, or is another one
+	Replaced   StoreErrorKind = "replaced"    // the file was moved away under the running program
+	Closed     StoreErrorKind = "closed"
+	Broken     StoreErrorKind = "broken" // anything else: an I/O error, no permission
 )
 
-// Trouble means that the store cannot be used now. Error is one sentence for a person; Err is the cause.
-type Trouble struct {
-	Kind Kind
+// StoreError means that the store cannot be used now. Error is one sentence for a person; Err is the cause.
+type StoreError struct {
+	Kind StoreErrorKind
 	// Path is the file that it is about.
 	Path string
 	Err  error
 }
 
-func (t *Trouble) Unwrap() error { return t.Err }
+func (t *StoreError) Unwrap() error { return t.Err }
 
-func (t *Trouble) Error() string {
+func (t *StoreError) Error() string {
 	switch t.Kind {
 	case DiskFull:
 		return fmt.Sprintf("the disk of the ledger %s is full: make room, and it goes on by itself", t.Path)
@@ -123,32 +123,32 @@ func (t *Trouble) Error() string {
 }
 
 // SQLite's primary result codes, https://sqlite.org/rescode.html.
-var codes = map[int]Kind{5: Locked, 6: Locked, 8: ReadOnly, 11: Corrupt, 13: DiskFull, 26: Corrupt}
+var codes = map[int]StoreErrorKind{5: Locked, 6: Locked, 8: ReadOnly, 11: Corrupt, 13: DiskFull, 26: Corrupt}
 
-// trouble makes an error of SQLite or of a file a *Trouble, and leaves ours and the context's alone.
-func trouble(path string, err error) error {
-	var t *Trouble
+// asStoreError makes an error of SQLite or of a file a *Trouble, and leaves ours and the context's alone.
+func asStoreError(path string, err error) error {
+	var t *StoreError
 	var q *sqlite.Error
 	switch {
 	case err == nil, errors.As(err, &t), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return err
 	case errors.As(err, &q):
 		if k, ok := codes[q.Code()&0xff]; ok {
-			return &Trouble{k, path, err}
+			return &StoreError{k, path, err}
 		}
 	case errors.Is(err, fs.ErrPermission):
-		return &Trouble{ReadOnly, path, err}
+		return &StoreError{ReadOnly, path, err}
 	}
-	return &Trouble{Broken, path, err}
+	return &StoreError{Broken, path, err}
 }
 
-// IsRefusal reports whether err is an answer of the ledger, not a failure of its store.
-func IsRefusal(err error) bool {
-	var f *FrozenError
-	var p *PriorError
+// IsRejection reports whether err is an answer of the ledger, not a failure of its store.
+func IsRejection(err error) bool {
+	var f *StoppedError
+	var p *ConflictError
 	var l *LimitError
-	for _, known := range []error{ErrNoGrant, ErrGrantExpired, ErrGrantSpent, ErrGrantDenied, ErrGrantRevoked, ErrGrantWaiting,
-		ErrGrantOther, ErrGrantDrift, ErrTooMany, ErrAnswered, ErrNoHandover, ErrNoLogin, ErrNoIntent, ErrSettled, ErrKnown, ErrTokenUnknown, ErrTokenRevoked, ErrNoPerson, errUsage, errChain} {
+	for _, known := range []error{ErrNoApproval, ErrApprovalExpired, ErrApprovalUsed, ErrApprovalDeclined, ErrApprovalRevoked, ErrApprovalPending,
+		ErrApprovalMismatch, ErrRecipientsChanged, ErrTooManyPending, ErrAlreadyAnswered, ErrNoHandover, ErrNoLogin, ErrNoIntent, ErrAlreadySettled, ErrOutcomeKnown, ErrTokenUnknown, ErrTokenRevoked, ErrNoPerson, errUsage, errChain} {
 		if errors.Is(err, known) {
 			return true
 		}

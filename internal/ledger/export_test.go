@@ -71,11 +71,11 @@ func Sweep(t testing.TB, s *SQLite) {
 	}
 }
 
-// Ways counts the payloads in whose way something may stand.
-func Ways(s *SQLite) int {
-	s.ways.mu.Lock()
-	defer s.ways.mu.Unlock()
-	return len(s.ways.seqs)
+// ConflictCount counts the payloads in whose way something may stand.
+func ConflictCount(s *SQLite) int {
+	s.conflicts.mu.Lock()
+	defer s.conflicts.mu.Unlock()
+	return len(s.conflicts.seqs)
 }
 
 // ErrUsage is what a caller must not ask for.

@@ -53,21 +53,21 @@ func TestForReading(t *testing.T) {
 	}
 	x := call("a")
 	_, err := l.Commit(t.Context(), x)
-	wantTrouble(t, "commit", err, ledger.ReadOnly)
+	wantStoreError(t, "commit", err, ledger.ReadOnly)
 	_, err = l.Erase(t.Context(), "contact:1", "ada")
-	wantTrouble(t, "erase", err, ledger.ReadOnly)
-	wantTrouble(t, "freeze", l.Freeze(t.Context(), "ada", ""), ledger.ReadOnly)
-	wantTrouble(t, "trouble", l.Trouble(), ledger.ReadOnly)
+	wantStoreError(t, "erase", err, ledger.ReadOnly)
+	wantStoreError(t, "freeze", l.Stop(t.Context(), "ada", ""), ledger.ReadOnly)
+	wantStoreError(t, "trouble", l.StoreError(), ledger.ReadOnly)
 	if !strings.Contains(err.Error(), "for reading only") {
 		t.Errorf("%v", err)
 	}
 	for range 5000 {
-		l.Note(event("contact:1"))
+		l.RecordEvent(event("contact:1"))
 	}
 	if err := l.Close(); err != nil {
 		t.Error(err)
 	}
-	wantTrouble(t, "closed", func() error { _, err := l.Verify(t.Context(), ledger.VerifyOptions{}); return err }(), ledger.Closed)
+	wantStoreError(t, "closed", func() error { _, err := l.Verify(t.Context(), ledger.VerifyOptions{}); return err }(), ledger.Closed)
 	if after := files(t, dir); after != before {
 		t.Errorf("it was\n%s\nand is\n%s", before, after)
 	}
@@ -76,7 +76,7 @@ func TestForReading(t *testing.T) {
 func TestForReadingNothing(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "state")
 	_, err := ledger.Open(t.Context(), ledger.Options{Dir: dir, ReadOnly: true})
-	wantTrouble(t, "no folder", err, ledger.Broken)
+	wantStoreError(t, "no folder", err, ledger.Broken)
 	if _, err := os.Stat(dir); err == nil {
 		t.Error("it was made")
 	}

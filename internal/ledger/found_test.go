@@ -32,22 +32,22 @@ func TestFind(t *testing.T) {
 
 	var asked atomic.Int32
 	e := event("contact:1")
-	e.Find = func() (subjects, erased []string) {
+	e.FindSubjects = func() (subjects, erased []string) {
 		asked.Add(1)
 		return []string{"contact:2", "contact:1", "contact:gone", "contact:3", ""}, []string{"contact:gone", "contact:never seen", "", "contact:gone"}
 	}
-	l.Note(e)
+	l.RecordEvent(e)
 	wild := event("contact:4")
-	wild.Find = func() ([]string, []string) { panic("a shape that nobody thought of") }
-	l.Note(wild)
+	wild.FindSubjects = func() ([]string, []string) { panic("a shape that nobody thought of") }
+	l.RecordEvent(wild)
 	wide := event()
-	wide.Find = func() (subjects, erased []string) {
+	wide.FindSubjects = func() (subjects, erased []string) {
 		for i := range ledger.MaxSubjects + 7 {
 			subjects = append(subjects, fmt.Sprint("wide:", i))
 		}
 		return subjects, nil
 	}
-	l.Note(wide)
+	l.RecordEvent(wide)
 	l = noted(t, l, dir)
 	if n := asked.Load(); n != 1 {
 		t.Errorf("Find was called %d times", n)
@@ -56,12 +56,12 @@ func TestFind(t *testing.T) {
 	if len(reads) != 3 {
 		t.Fatalf("%d reads", len(reads))
 	}
-	people := slices.Sorted(slices.Values(reads[0].People))
+	people := slices.Sorted(slices.Values(reads[0].SubjectNames))
 	if want := []string{"contact:1", "contact:2", "contact:3"}; !slices.Equal(people, want) {
 		t.Errorf("found %q, want %q", people, want)
 	}
-	if !slices.Equal(reads[1].People, []string{"contact:4"}) {
-		t.Errorf("after a panic: %q", reads[1].People)
+	if !slices.Equal(reads[1].SubjectNames, []string{"contact:4"}) {
+		t.Errorf("after a panic: %q", reads[1].SubjectNames)
 	}
 	if len(reads[2].Subjects) != ledger.MaxSubjects || reads[2].Count != 7 {
 		t.Errorf("%d subjects and %d more", len(reads[2].Subjects), reads[2].Count)
@@ -90,9 +90,9 @@ func TestFoundWhileTheStoreIsFull(t *testing.T) {
 	ledger.LimitPages(t, l, 1)
 	e := event("contact:1")
 	e.Payload = []byte(`"` + string(bytes.Repeat([]byte("x"), 300<<10)) + `"`)
-	e.Find = func() (subjects, erased []string) { return nil, []string{"contact:gone"} }
-	l.Note(e)
-	within(t, "the trouble is noticed", func() bool { return l.Trouble() != nil })
+	e.FindSubjects = func() (subjects, erased []string) { return nil, []string{"contact:gone"} }
+	l.RecordEvent(e)
+	within(t, "the trouble is noticed", func() bool { return l.StoreError() != nil })
 	ledger.LimitPages(t, l, 1<<20)
 	within(t, "the subject is erased", func() bool { return len(records(t, l, ledger.Filter{Phase: ledger.PhaseErased})) == 1 })
 	within(t, "the read is counted", func() bool { return len(records(t, l, ledger.Filter{Phase: ledger.PhaseDropped})) == 1 })
@@ -120,10 +120,10 @@ func TestBecomes(t *testing.T) {
 	x := call("new")
 	x.Subjects = []string{"new:question", "campaign:1"}
 	g := ask(t, l, x, c.now().Add(time.Minute))
-	answer(t, l, g, ledger.Granted)
-	x.Subjects, x.Grant = []string{"new:call", "campaign:1"}, g.ID
+	answer(t, l, g, ledger.Approved)
+	x.Subjects, x.ApprovalID = []string{"new:call", "campaign:1"}, g.ID
 	in := commit(t, l, x)
-	become := ledger.Settlement{Intent: in.ID, State: ledger.Succeeded, Sent: true, Outcome: schemas.Done, Result: []byte(`{"id":"1"}`), Becomes: "contact:1"}
+	become := ledger.Settlement{Intent: in.ID, State: ledger.Succeeded, Sent: true, Outcome: schemas.Done, Result: []byte(`{"id":"1"}`), CreatedSubject: "contact:1"}
 	if err := l.Settle(t.Context(), become); err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +131,7 @@ func TestBecomes(t *testing.T) {
 		t.Errorf("%d records are still of the provisional subject", n)
 	}
 	// Two of the contact's earlier call, asked, prepared and settled.
-	if all := records(t, l, ledger.Filter{Subject: "contact:1"}); len(all) != 5 || !slices.Contains(all[4].People, "contact:1") {
+	if all := records(t, l, ledger.Filter{Subject: "contact:1"}); len(all) != 5 || !slices.Contains(all[4].SubjectNames, "contact:1") {
 		t.Errorf("of the contact: %+v", all)
 	}
 	if got, err := l.Intent(t.Context(), in.ID); err != nil || got.Payload == nil || got.Result == nil {
@@ -159,7 +159,7 @@ func TestBecomes(t *testing.T) {
 	if got, err := l.Intent(t.Context(), in.ID); err != nil || got.Payload != nil || got.Result != nil {
 		t.Errorf("after: %+v, %v", got, err)
 	}
-	if got, err := l.Grant(t.Context(), g.ID); err != nil || got.Payload != nil || got.Card != nil {
+	if got, err := l.Approval(t.Context(), g.ID); err != nil || got.Payload != nil || got.Card != nil {
 		t.Errorf("the question, after: %+v, %v", got, err)
 	}
 	if r := clean(t, l); r.Erased != 3 {
@@ -195,33 +195,33 @@ func TestSettleErases(t *testing.T) {
 	}
 }
 
-func TestTroubleIsToldAndPasses(t *testing.T) {
+func TestStoreErrorIsReportedAndPasses(t *testing.T) {
 	dir := t.TempDir()
 	l := open(t, ledger.Options{Dir: dir})
 	commit(t, l, call("a"))
-	if err := l.Trouble(); err != nil {
+	if err := l.StoreError(); err != nil {
 		t.Fatal(err)
 	}
 	ledger.LimitPages(t, l, 1)
 	big := call("big")
 	big.Payload = []byte(`"` + string(bytes.Repeat([]byte("x"), 300<<10)) + `"`)
 	_, err := l.Commit(t.Context(), big)
-	wantTrouble(t, "full", err, ledger.DiskFull)
+	wantStoreError(t, "full", err, ledger.DiskFull)
 	ledger.LimitPages(t, l, 1<<20)
 
 	path := filepath.Join(dir, ledger.File)
 	move(t, path, path+".old")
 	_, err = l.Commit(t.Context(), call("b"))
-	wantTrouble(t, "moved", err, ledger.Replaced)
-	wantTrouble(t, "what is told", l.Trouble(), ledger.Replaced)
+	wantStoreError(t, "moved", err, ledger.Replaced)
+	wantStoreError(t, "what is told", l.StoreError(), ledger.Replaced)
 	time.Sleep(1500 * time.Millisecond)
-	wantTrouble(t, "after a try", l.Trouble(), ledger.Replaced)
+	wantStoreError(t, "after a try", l.StoreError(), ledger.Replaced)
 	move(t, path+".old", path)
-	within(t, "it goes on by itself", func() bool { return l.Trouble() == nil })
+	within(t, "it goes on by itself", func() bool { return l.StoreError() == nil })
 	// A refusal is no trouble.
 	_, err = l.Commit(t.Context(), call("a"))
-	prior(t, err)
-	if err := l.Trouble(); err != nil {
+	conflicting(t, err)
+	if err := l.StoreError(); err != nil {
 		t.Error(err)
 	}
 	clean(t, l)

@@ -5,56 +5,56 @@ import (
 	"time"
 )
 
-// Frozen is a freeze that holds: a person stopped the program.
-type Frozen struct {
+// EmergencyStop is a freeze that holds: a person stopped the program.
+type EmergencyStop struct {
 	At       time.Time
 	By, Note string
 }
 
-// seenFreeze is the last look at the freeze, nil where there was none.
-type seenFreeze struct {
-	at     time.Time // the machine's clock, not the ledger's: it measures age
-	frozen *Frozen
+// cachedStop is the last look at the freeze, nil where there was none.
+type cachedStop struct {
+	readAt time.Time // the machine's clock, not the ledger's: it measures age
+	stop   *EmergencyStop
 }
 
-const frozenQuery = "SELECT at, who, note FROM freezes WHERE resumed IS NULL ORDER BY id LIMIT 1"
+const stopQuery = "SELECT at, who, note FROM freezes WHERE resumed IS NULL ORDER BY id LIMIT 1"
 
-// frozen looks once a transaction: only a change in it could give another answer.
-func (t *tx) frozen() (*Frozen, error) {
-	if t.lookedFrozen {
-		return t.isFrozen, nil
+// currentStop looks once a transaction: only a change in it could give another answer.
+func (t *tx) currentStop() (*EmergencyStop, error) {
+	if t.stopRead {
+		return t.stop, nil
 	}
 	var at int64
-	f := new(Frozen)
-	found, err := t.row(frozenQuery, nil, &at, &f.By, &f.Note)
+	f := new(EmergencyStop)
+	found, err := t.row(stopQuery, nil, &at, &f.By, &f.Note)
 	if err != nil {
 		return nil, err
 	}
 	if f.At = fromMicros(at); !found {
 		f = nil
 	}
-	t.lookedFrozen, t.isFrozen = true, f
+	t.stopRead, t.stop = true, f
 	return f, nil
 }
 
-// checkFrozen refuses what a freeze stops. It looks in the transaction, so a
+// checkStopped refuses what a freeze stops. It looks in the transaction, so a
 // freeze that was committed before is always seen.
-func (t *tx) checkFrozen(action string) error {
+func (t *tx) checkStopped(action string) error {
 	if action == HangUp {
 		return nil
 	}
-	f, err := t.frozen()
+	f, err := t.currentStop()
 	if err != nil || f == nil {
 		return err
 	}
-	return &FrozenError{*f}
+	return &StoppedError{*f}
 }
 
-// Freeze implements Ledger. A second one while one holds changes nothing but
+// Stop implements Ledger. A second one while one holds changes nothing but
 // leaves its record.
-func (s *SQLite) Freeze(ctx context.Context, by, note string) error {
+func (s *SQLite) Stop(ctx context.Context, by, note string) error {
 	return s.write(ctx, func(t *tx) error {
-		old, err := t.frozen()
+		old, err := t.currentStop()
 		if err != nil {
 			return err
 		}
@@ -63,12 +63,12 @@ func (s *SQLite) Freeze(ctx context.Context, by, note string) error {
 				return err
 			}
 		}
-		void, err := t.exec("UPDATE grants SET state = 'revoked', last_seq = ? WHERE state IN ('pending', 'granted') AND expires > ?", t.head.seq+1, micros(t.now))
+		revoked, err := t.exec("UPDATE grants SET state = 'revoked', last_seq = ? WHERE state IN ('pending', 'granted') AND expires > ?", t.head.seq+1, micros(t.now))
 		if err != nil {
 			return err
 		}
-		t.forgetFreeze()
-		return t.append(&Record{Phase: PhaseFrozen, By: by, Note: note, Count: void})
+		t.forgetStop()
+		return t.append(&Record{Phase: PhaseStopped, By: by, Note: note, Count: revoked})
 	})
 }
 
@@ -80,33 +80,33 @@ func (s *SQLite) Resume(ctx context.Context, by string) (was bool, err error) {
 			return err
 		}
 		was = true
-		t.forgetFreeze()
+		t.forgetStop()
 		return t.append(&Record{Phase: PhaseResumed, By: by})
 	})
 	return was, err
 }
 
-// forgetFreeze makes this transaction look again, and this process as soon as the change is durable.
-func (t *tx) forgetFreeze() {
-	t.lookedFrozen = false
-	t.after = append(t.after, func() { t.s.frozen.Store(nil) })
+// forgetStop makes this transaction look again, and this process as soon as the change is durable.
+func (t *tx) forgetStop() {
+	t.stopRead = false
+	t.after = append(t.after, func() { t.s.cachedStop.Store(nil) })
 }
 
-// Frozen implements Ledger. Callers between two looks share the answer.
-func (s *SQLite) Frozen(ctx context.Context) (*Frozen, error) {
-	if seen := s.frozen.Load(); seen != nil && time.Since(seen.at) < FreshFor {
-		return seen.frozen, nil
+// CurrentStop implements Ledger. Callers between two looks share the answer.
+func (s *SQLite) CurrentStop(ctx context.Context) (*EmergencyStop, error) {
+	if seen := s.cachedStop.Load(); seen != nil && time.Since(seen.readAt) < FreshFor {
+		return seen.stop, nil
 	}
 	// The time before the look: what happens while it lasts is not in it.
-	seen := &seenFreeze{at: time.Now(), frozen: new(Frozen)}
+	seen := &cachedStop{readAt: time.Now(), stop: new(EmergencyStop)}
 	var at int64
-	found, err := s.row(ctx, frozenQuery, nil, &at, &seen.frozen.By, &seen.frozen.Note)
+	found, err := s.row(ctx, stopQuery, nil, &at, &seen.stop.By, &seen.stop.Note)
 	if err != nil {
 		return nil, err
 	}
-	if seen.frozen.At = fromMicros(at); !found {
-		seen.frozen = nil
+	if seen.stop.At = fromMicros(at); !found {
+		seen.stop = nil
 	}
-	s.frozen.Store(seen)
-	return seen.frozen, nil
+	s.cachedStop.Store(seen)
+	return seen.stop, nil
 }

@@ -7,26 +7,26 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// State is where a grant stands.
-type State string
+// ApprovalState is where a grant stands.
+type ApprovalState string
 
 // The states. An expired grant is one that waits, or is granted, and whose time is over.
 const (
-	Waiting State = "pending" // nobody has answered
-	Granted State = "granted"
-	Refused State = "denied"
-	Spent   State = "spent"
-	Revoked State = "revoked" // withdrawn: nobody could be asked, the same was asked anew, everything was stopped, it was taken back, or the yes came to nothing
+	Pending  ApprovalState = "pending" // nobody has answered
+	Approved ApprovalState = "granted"
+	Declined ApprovalState = "denied"
+	Used     ApprovalState = "spent"
+	Revoked  ApprovalState = "revoked" // withdrawn: nobody could be asked, the same was asked anew, everything was stopped, it was taken back, or the yes came to nothing
 )
 
-// Grant is a question to a person, and the answer, bound to what its card showed.
-type Grant struct {
+// ApprovalRequest is a question to a person, and the answer, bound to what its card showed.
+type ApprovalRequest struct {
 	// ID is from NewID: whoever knows it can only use it for what it is bound to.
 	ID string
 	// These it is bound to: who asks with what, where it goes and what would run (schemas.Payload.Hash), under which version of the policy.
-	Principal, Credential, Upstream, Action, Hash, Policy string
-	// Reach is as in Call. It is bound like these, but a call whose reach alone differs is no other call: it has drifted.
-	Reach string
+	Principal, Credential, Organisation, Action, Hash, Policy string
+	// Recipients is as in Call. It is bound like these, but a call whose reach alone differs is no other call: it has drifted.
+	Recipients string
 	// Needs is the decision that demanded it: confirm, or approve by another person. The ledger only keeps it.
 	Needs string
 	// Person is who asks, by the name by which persons are told apart; empty where nobody knows.
@@ -42,11 +42,11 @@ type Grant struct {
 	// Payload and Card are sealed; both are nil where a subject was erased.
 	Payload, Card []byte
 
-	State State
+	State ApprovalState
 	// By is who answered, and how. Quick says that they did so sooner than the card can be read.
-	By                       string
-	Quick                    bool
-	Asked, Answered, Expires time.Time
+	By                           string
+	Quick                        bool
+	Requested, Answered, Expires time.Time
 	// Intent is the id of the run that spent the yes; empty where none did.
 	Intent string
 	// Outcome is why a yes came to nothing, and Fault the same as JSON; empty where it did not.
@@ -54,104 +54,104 @@ type Grant struct {
 	// Note is what the person said to their answer. Note and Fault are sealed like Payload and Card.
 	Note  string
 	Fault []byte
-	// Told says that the caller has heard what came of it.
-	Told bool
-	// Here says that this process asked; Orphaned, of a yes that is not used, that the process that asked has certainly ended.
-	Here, Orphaned bool
+	// Reported says that the caller has heard what came of it.
+	Reported bool
+	// OwnProcess says that this process asked; Orphaned, of a yes that is not used, that the process that asked has certainly ended.
+	OwnProcess, Orphaned bool
 
 	seq int64
 }
 
 // Open reports whether somebody may still answer, or use a yes that was given.
-func (g *Grant) Open(now time.Time) bool {
-	return (g.State == Waiting || g.State == Granted) && now.Before(g.Expires)
+func (g *ApprovalRequest) Open(now time.Time) bool {
+	return (g.State == Pending || g.State == Approved) && now.Before(g.Expires)
 }
 
 const (
-	// MaxWaiting is how many questions of one principal may wait for a person at once, well below the workers of stdio:
+	// MaxPending is how many questions of one principal may wait for a person at once, well below the workers of stdio:
 	// more than a person can answer with care.
-	MaxWaiting = 50
-	// MaxWaitingAll is how many may wait over all principals: 40 callers can fill it, one cannot, and what the inbox
+	MaxPending = 50
+	// MaxPendingTotal is how many may wait over all principals: 40 callers can fill it, one cannot, and what the inbox
 	// shows and every new question counts stays small.
-	MaxWaitingAll = 2000
+	MaxPendingTotal = 2000
 )
 
-// grantRow is a grant as its table holds it.
-type grantRow struct {
-	id, principal, credential, upstream, action, print, policy, reach, needs, repeats string
-	state                                                                             State
-	by                                                                                string
-	asked, answered, expires, seq                                                     int64
-	person, asker, intent, outcome                                                    string
-	inbox, quick, told                                                                bool
-	answeredSeq                                                                       int64
+// approvalRow is a grant as its table holds it.
+type approvalRow struct {
+	id, principal, credential, organisation, action, fingerprint, policy, recipients, needs, repeats string
+	state                                                                                            ApprovalState
+	by                                                                                               string
+	requested, answered, expires, seq                                                                int64
+	person, owner, intent, outcome                                                                   string
+	inbox, quick, reported                                                                           bool
+	answeredSeq                                                                                      int64
 }
 
-const grantColumns = `id, principal, credential, upstream, action, print, policy, reach, needs, repeats, state, answerer, asked, answered, expires, seq,
+const approvalColumns = `id, principal, credential, upstream, action, print, policy, reach, needs, repeats, state, answerer, asked, answered, expires, seq,
 	person, asker, intent, outcome, inbox, quick, told, answered_seq`
 
-func (g *grantRow) into() []any {
-	return []any{&g.id, &g.principal, &g.credential, &g.upstream, &g.action, &g.print, &g.policy, &g.reach, &g.needs, &g.repeats,
-		&g.state, &g.by, &g.asked, &g.answered, &g.expires, &g.seq,
-		&g.person, &g.asker, &g.intent, &g.outcome, &g.inbox, &g.quick, &g.told, &g.answeredSeq}
+func (g *approvalRow) fields() []any {
+	return []any{&g.id, &g.principal, &g.credential, &g.organisation, &g.action, &g.fingerprint, &g.policy, &g.recipients, &g.needs, &g.repeats,
+		&g.state, &g.by, &g.requested, &g.answered, &g.expires, &g.seq,
+		&g.person, &g.owner, &g.intent, &g.outcome, &g.inbox, &g.quick, &g.reported, &g.answeredSeq}
 }
 
-// grant is the row for others to read, without what is sealed.
-func (g *grantRow) grant() Grant {
-	return Grant{ID: g.id, Principal: g.principal, Credential: g.credential, Upstream: g.upstream, Action: g.action, Policy: g.policy, Reach: g.reach,
+// approval is the row for others to read, without what is sealed.
+func (g *approvalRow) approval() ApprovalRequest {
+	return ApprovalRequest{ID: g.id, Principal: g.principal, Credential: g.credential, Organisation: g.organisation, Action: g.action, Policy: g.policy, Recipients: g.recipients,
 		Needs: g.needs, Person: g.person, Inbox: g.inbox, Repeats: g.repeats, State: g.state, By: g.by, Quick: g.quick,
-		Asked: fromMicros(g.asked), Answered: fromMicros(g.answered), Expires: fromMicros(g.expires), Intent: g.intent,
-		Outcome: schemas.Outcome(g.outcome), Told: g.told, Here: g.asker == owner, Orphaned: g.state == Granted && gone(g.asker), seq: g.seq}
+		Requested: fromMicros(g.requested), Answered: fromMicros(g.answered), Expires: fromMicros(g.expires), Intent: g.intent,
+		Outcome: schemas.Outcome(g.outcome), Reported: g.reported, OwnProcess: g.owner == owner, Orphaned: g.state == Approved && gone(g.owner), seq: g.seq}
 }
 
-// fits says whether the row is bound to what want is bound to.
-func (g *grantRow) fits(want *Grant, print string) bool {
-	return g.principal == want.Principal && g.credential == want.Credential && g.action == want.Action && g.print == print && g.policy == want.Policy
+// matches says whether the row is bound to what want is bound to.
+func (g *approvalRow) matches(want *ApprovalRequest, fingerprint string) bool {
+	return g.principal == want.Principal && g.credential == want.Credential && g.action == want.Action && g.fingerprint == fingerprint && g.policy == want.Policy
 }
 
-// wrong says why the grant cannot be spent now; nil where it can.
-func (g *grantRow) wrong(now time.Time) error {
+// checkState says why the grant cannot be spent now; nil where it can.
+func (g *approvalRow) checkState(now time.Time) error {
 	switch {
-	case g.state == Spent:
-		return ErrGrantSpent
-	case g.state == Refused:
-		return ErrGrantDenied
+	case g.state == Used:
+		return ErrApprovalUsed
+	case g.state == Declined:
+		return ErrApprovalDeclined
 	case g.state == Revoked:
-		return ErrGrantRevoked
+		return ErrApprovalRevoked
 	case micros(now) >= g.expires:
-		return ErrGrantExpired
-	case g.state == Waiting:
-		return ErrGrantWaiting
-	case g.state == Granted:
+		return ErrApprovalExpired
+	case g.state == Pending:
+		return ErrApprovalPending
+	case g.state == Approved:
 		return nil
 	}
-	return ErrNoGrant
+	return ErrNoApproval
 }
 
-// refuses says why the grant cannot be spent by want now, which fits it. A question that was answered with no, or is
+// check says why the grant cannot be spent by want now, which fits it. A question that was answered with no, or is
 // over, is so whomever the call reaches.
-func (g *grantRow) refuses(want *Grant, now time.Time) error {
-	wrong := g.wrong(now)
-	if (wrong == nil || wrong == ErrGrantWaiting) && g.reach != want.Reach {
-		return ErrGrantDrift
+func (g *approvalRow) check(want *ApprovalRequest, now time.Time) error {
+	wrong := g.checkState(now)
+	if (wrong == nil || wrong == ErrApprovalPending) && g.recipients != want.Recipients {
+		return ErrRecipientsChanged
 	}
 	return wrong
 }
 
-// Ask implements Ledger.
-func (s *SQLite) Ask(ctx context.Context, g Grant) error {
+// CreateApproval implements Ledger.
+func (s *SQLite) CreateApproval(ctx context.Context, g ApprovalRequest) error {
 	return s.write(ctx, func(t *tx) error {
 		if err := t.checkToken(g.Credential, g.Action); err != nil {
 			return err
 		}
-		if err := t.checkFrozen(g.Action); err != nil {
+		if err := t.checkStopped(g.Action); err != nil {
 			return err
 		}
-		print := s.seal.fingerprint(g.Upstream, g.Hash)
+		fingerprint := s.seal.fingerprint(g.Organisation, g.Hash)
 		now := micros(t.now)
 		if _, err := t.exec(`UPDATE grants SET state = 'revoked', last_seq = ? WHERE state IN ('pending', 'granted') AND expires > ?
 			AND principal = ? AND credential = ? AND action = ? AND print = ? AND policy = ?`,
-			t.head.seq+1, now, g.Principal, g.Credential, g.Action, print, g.Policy); err != nil {
+			t.head.seq+1, now, g.Principal, g.Credential, g.Action, fingerprint, g.Policy); err != nil {
 			return err
 		}
 		// Hanging up is counted by itself: nothing else that waits may keep it from being asked.
@@ -160,18 +160,18 @@ func (s *SQLite) Ask(ctx context.Context, g Grant) error {
 			[]any{g.Principal, now, HangUp, g.Action == HangUp}, &waiting, &own); err != nil {
 			return err
 		}
-		if own >= MaxWaiting || waiting >= MaxWaitingAll {
-			return ErrTooMany
+		if own >= MaxPending || waiting >= MaxPendingTotal {
+			return ErrTooManyPending
 		}
-		c := Call{Request: g.Request, Principal: g.Principal, Credential: g.Credential, Client: g.Client, Upstream: g.Upstream, Action: g.Action,
-			Decision: g.Needs, Why: g.Why, Rules: g.Rules, Policy: g.Policy, Reach: g.Reach}
-		r := c.record(PhaseAsked, print)
-		r.Grant, r.State, r.Repeats, r.Expires, r.Person, r.Inbox = g.ID, string(Waiting), g.Repeats, micros(g.Expires), g.Person, g.Inbox
+		c := Call{Request: g.Request, Principal: g.Principal, Credential: g.Credential, Client: g.Client, Organisation: g.Organisation, Action: g.Action,
+			Decision: g.Needs, Why: g.Why, Rules: g.Rules, Policy: g.Policy, Recipients: g.Recipients}
+		r := c.record(PhaseRequested, fingerprint)
+		r.ApprovalID, r.State, r.Repeats, r.Expires, r.Person, r.Inbox = g.ID, string(Pending), g.Repeats, micros(g.Expires), g.Person, g.Inbox
 		keys, err := t.subjectKeys(g.Subjects)
 		if err != nil {
 			return err
 		}
-		if r.Sealed, err = sealUnder(keys, Private{Payload: g.Payload, Card: g.Card, Hash: g.Hash}, r.place()); err != nil {
+		if r.Sealed, err = sealUnder(keys, Private{Payload: g.Payload, Card: g.Card, Hash: g.Hash}, r.binding()); err != nil {
 			return err
 		}
 		if err := t.append(r); err != nil {
@@ -179,39 +179,39 @@ func (s *SQLite) Ask(ctx context.Context, g Grant) error {
 		}
 		_, err = t.exec(`INSERT INTO grants (id, principal, credential, upstream, action, print, policy, reach, needs, repeats, state, answerer, asked, answered,
 			expires, seq, last_seq, person, inbox, asker) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending', '', ?, 0, ?, ?, ?, ?, ?, ?)`,
-			g.ID, g.Principal, g.Credential, g.Upstream, g.Action, print, g.Policy, g.Reach, g.Needs, g.Repeats, now, micros(g.Expires), r.Seq, r.Seq,
+			g.ID, g.Principal, g.Credential, g.Organisation, g.Action, fingerprint, g.Policy, g.Recipients, g.Needs, g.Repeats, now, micros(g.Expires), r.Seq, r.Seq,
 			g.Person, g.Inbox, owner)
 		return err
 	})
 }
 
-// grant reads the grant that fits want, and why it cannot be spent.
-func (t *tx) grant(want *Grant) (*grantRow, error) {
-	g := new(grantRow)
-	found, err := t.row("SELECT "+grantColumns+" FROM grants WHERE id = ?", []any{want.ID}, g.into()...)
+// approval reads the grant that fits want, and why it cannot be spent.
+func (t *tx) approval(want *ApprovalRequest) (*approvalRow, error) {
+	g := new(approvalRow)
+	found, err := t.row("SELECT "+approvalColumns+" FROM grants WHERE id = ?", []any{want.ID}, g.fields()...)
 	switch {
 	case err != nil:
 		return nil, err
 	case !found:
-		return nil, ErrNoGrant
+		return nil, ErrNoApproval
 	case want.seq != 0 && want.seq == g.seq: // it was read from here, so it is bound to itself; of its payload a key may be gone
-	case !g.fits(want, t.s.seal.fingerprint(want.Upstream, want.Hash)):
-		return nil, ErrGrantOther
+	case !g.matches(want, t.s.seal.fingerprint(want.Organisation, want.Hash)):
+		return nil, ErrApprovalMismatch
 	}
-	return g, g.refuses(want, t.now)
+	return g, g.check(want, t.now)
 }
 
-// Check implements Ledger. It reads only: a grant may be spent by another before Commit comes.
-func (s *SQLite) Check(ctx context.Context, want Grant) error {
-	g := new(grantRow)
-	found, err := s.row(ctx, "SELECT "+grantColumns+" FROM grants WHERE id = ?", []any{want.ID}, g.into()...)
+// CheckApproval implements Ledger. It reads only: a grant may be spent by another before Commit comes.
+func (s *SQLite) CheckApproval(ctx context.Context, want ApprovalRequest) error {
+	g := new(approvalRow)
+	found, err := s.row(ctx, "SELECT "+approvalColumns+" FROM grants WHERE id = ?", []any{want.ID}, g.fields()...)
 	switch {
 	case err != nil:
 		return err
 	case !found:
-		return ErrNoGrant
-	case !g.fits(&want, s.seal.fingerprint(want.Upstream, want.Hash)):
-		return ErrGrantOther
+		return ErrNoApproval
+	case !g.matches(&want, s.seal.fingerprint(want.Organisation, want.Hash)):
+		return ErrApprovalMismatch
 	}
-	return g.refuses(&want, s.now())
+	return g.check(&want, s.now())
 }

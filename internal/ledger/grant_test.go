@@ -9,82 +9,82 @@ import (
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 )
 
-func TestGrantIsSpentOnce(t *testing.T) {
+func TestApprovalIsUsedOnce(t *testing.T) {
 	c := newClock()
 	l := open(t, ledger.Options{Now: c.now})
 	x := call("a")
 	g := ask(t, l, x, c.now().Add(time.Minute))
-	wantErr(t, "check before the answer", l.Check(t.Context(), g), ledger.ErrGrantWaiting)
-	x.Grant = g.ID
+	wantErr(t, "check before the answer", l.CheckApproval(t.Context(), g), ledger.ErrApprovalPending)
+	x.ApprovalID = g.ID
 	_, err := l.Commit(t.Context(), x)
-	wantErr(t, "commit before the answer", err, ledger.ErrGrantWaiting)
-	answer(t, l, g, ledger.Granted)
-	answer(t, l, g, ledger.Granted) // twice is once
-	if err := l.Check(t.Context(), g); err != nil {
+	wantErr(t, "commit before the answer", err, ledger.ErrApprovalPending)
+	answer(t, l, g, ledger.Approved)
+	answer(t, l, g, ledger.Approved) // twice is once
+	if err := l.CheckApproval(t.Context(), g); err != nil {
 		t.Fatal(err)
 	}
 	in := commit(t, l, x)
 	settle(t, l, in, ledger.Failed)
 	_, err = l.Commit(t.Context(), x)
-	wantErr(t, "second commit", err, ledger.ErrGrantSpent)
-	wantErr(t, "check after it", l.Check(t.Context(), g), ledger.ErrGrantSpent)
-	got, err := l.Grant(t.Context(), g.ID)
-	if err != nil || got.State != ledger.Spent || string(got.Payload) != string(x.Payload) || got.Hash != x.Hash || got.By == "" {
+	wantErr(t, "second commit", err, ledger.ErrApprovalUsed)
+	wantErr(t, "check after it", l.CheckApproval(t.Context(), g), ledger.ErrApprovalUsed)
+	got, err := l.Approval(t.Context(), g.ID)
+	if err != nil || got.State != ledger.Used || string(got.Payload) != string(x.Payload) || got.Hash != x.Hash || got.By == "" {
 		t.Errorf("the grant reads %+v, %v", got, err)
 	}
 	clean(t, l)
 }
 
-func TestGrantThatDoesNotFit(t *testing.T) {
+func TestApprovalMismatch(t *testing.T) {
 	c := newClock()
 	l := open(t, ledger.Options{Now: c.now})
 	x := call("a")
 	g := ask(t, l, x, c.now().Add(time.Minute))
-	answer(t, l, g, ledger.Granted)
-	for name, change := range map[string]func(*ledger.Grant){
-		"principal":  func(g *ledger.Grant) { g.Principal = "eve" },
-		"credential": func(g *ledger.Grant) { g.Credential = "other" },
-		"action":     func(g *ledger.Grant) { g.Action = "delete_contact" },
-		"upstream":   func(g *ledger.Grant) { g.Upstream = "another" },
-		"hash":       func(g *ledger.Grant) { g.Hash = "hash-b" },
-		"policy":     func(g *ledger.Grant) { g.Policy = "v2" },
+	answer(t, l, g, ledger.Approved)
+	for name, change := range map[string]func(*ledger.ApprovalRequest){
+		"principal":  func(g *ledger.ApprovalRequest) { g.Principal = "eve" },
+		"credential": func(g *ledger.ApprovalRequest) { g.Credential = "other" },
+		"action":     func(g *ledger.ApprovalRequest) { g.Action = "delete_contact" },
+		"upstream":   func(g *ledger.ApprovalRequest) { g.Organisation = "another" },
+		"hash":       func(g *ledger.ApprovalRequest) { g.Hash = "hash-b" },
+		"policy":     func(g *ledger.ApprovalRequest) { g.Policy = "v2" },
 	} {
 		other := g
 		change(&other)
-		wantErr(t, name, l.Check(t.Context(), other), ledger.ErrGrantOther)
+		wantErr(t, name, l.CheckApproval(t.Context(), other), ledger.ErrApprovalMismatch)
 		y := x
-		y.Principal, y.Credential, y.Upstream, y.Action, y.Hash, y.Policy, y.Grant = other.Principal, other.Credential, other.Upstream, other.Action, other.Hash, other.Policy, g.ID
+		y.Principal, y.Credential, y.Organisation, y.Action, y.Hash, y.Policy, y.ApprovalID = other.Principal, other.Credential, other.Organisation, other.Action, other.Hash, other.Policy, g.ID
 		_, err := l.Commit(t.Context(), y)
-		wantErr(t, name+" at commit", err, ledger.ErrGrantOther)
-		wantErr(t, name+" at answer", l.Answer(t.Context(), other, ledger.Reply{State: ledger.Refused, By: "eve"}), ledger.ErrGrantOther)
+		wantErr(t, name+" at commit", err, ledger.ErrApprovalMismatch)
+		wantErr(t, name+" at answer", l.AnswerApproval(t.Context(), other, ledger.Reply{State: ledger.Declined, By: "eve"}), ledger.ErrApprovalMismatch)
 	}
 	none := g
 	none.ID = ledger.NewID()
-	wantErr(t, "unknown id", l.Check(t.Context(), none), ledger.ErrNoGrant)
+	wantErr(t, "unknown id", l.CheckApproval(t.Context(), none), ledger.ErrNoApproval)
 	c.pass(time.Minute)
-	wantErr(t, "late", l.Check(t.Context(), g), ledger.ErrGrantExpired)
+	wantErr(t, "late", l.CheckApproval(t.Context(), g), ledger.ErrApprovalExpired)
 
 	g = ask(t, l, x, c.now().Add(time.Minute))
-	answer(t, l, g, ledger.Granted)
-	answer(t, l, g, ledger.Refused) // a no takes back a yes
-	wantErr(t, "taken back", l.Check(t.Context(), g), ledger.ErrGrantDenied)
-	wantErr(t, "yes after no", l.Answer(t.Context(), g, ledger.Reply{State: ledger.Granted, By: "ada"}), ledger.ErrGrantDenied)
+	answer(t, l, g, ledger.Approved)
+	answer(t, l, g, ledger.Declined) // a no takes back a yes
+	wantErr(t, "taken back", l.CheckApproval(t.Context(), g), ledger.ErrApprovalDeclined)
+	wantErr(t, "yes after no", l.AnswerApproval(t.Context(), g, ledger.Reply{State: ledger.Approved, By: "ada"}), ledger.ErrApprovalDeclined)
 
 	first := ask(t, l, x, c.now().Add(time.Minute))
 	ask(t, l, x, c.now().Add(time.Minute))
-	wantErr(t, "asked anew", l.Check(t.Context(), first), ledger.ErrGrantRevoked)
+	wantErr(t, "asked anew", l.CheckApproval(t.Context(), first), ledger.ErrApprovalRevoked)
 	clean(t, l)
 }
 
-func TestTooManyQuestions(t *testing.T) {
+func TestTooManyPending(t *testing.T) {
 	c := newClock()
 	l := open(t, ledger.Options{Now: c.now})
-	for i := range ledger.MaxWaiting {
+	for i := range ledger.MaxPending {
 		ask(t, l, call(fmt.Sprint(i)), c.now().Add(time.Minute))
 	}
-	wantErr(t, "one more", l.Ask(t.Context(), grantFor(call("more"), c.now().Add(time.Minute))), ledger.ErrTooMany)
+	wantErr(t, "one more", l.CreateApproval(t.Context(), approvalFor(call("more"), c.now().Add(time.Minute))), ledger.ErrTooManyPending)
 	ask(t, l, call("3"), c.now().Add(time.Minute)) // takes the place of its elder
-	if w, err := l.Grants(t.Context(), ledger.GrantFilter{Open: true}); err != nil || len(w) != ledger.MaxWaiting {
+	if w, err := l.Approvals(t.Context(), ledger.ApprovalFilter{Open: true}); err != nil || len(w) != ledger.MaxPending {
 		t.Errorf("waiting: %d, %v", len(w), err)
 	}
 	x := call("another's")
@@ -98,12 +98,12 @@ func TestTooManyQuestions(t *testing.T) {
 	}
 	c.pass(time.Hour)
 	ask(t, l, call("more"), c.now().Add(time.Minute))
-	for i := 1; i < ledger.MaxWaitingAll; i++ {
+	for i := 1; i < ledger.MaxPendingTotal; i++ {
 		x := call(fmt.Sprint(i))
 		x.Principal = fmt.Sprint("caller ", i)
 		ask(t, l, x, c.now().Add(time.Minute))
 	}
-	wantErr(t, "one more than all", l.Ask(t.Context(), grantFor(x, c.now().Add(time.Minute))), ledger.ErrTooMany)
+	wantErr(t, "one more than all", l.CreateApproval(t.Context(), approvalFor(x, c.now().Add(time.Minute))), ledger.ErrTooManyPending)
 }
 
 // A yes counts for those whom the card named and for nobody else.
@@ -111,90 +111,90 @@ func TestDrift(t *testing.T) {
 	c := newClock()
 	l := open(t, ledger.Options{Now: c.now})
 	x := call("a")
-	x.Reach, x.Exempted, x.Shadow = "two numbers", []string{"night"}, "deny"
-	g := grantFor(x, c.now().Add(time.Hour))
-	g.Reach = x.Reach
-	if err := l.Ask(t.Context(), g); err != nil {
+	x.Recipients, x.Exempted, x.Shadow = "two numbers", []string{"night"}, "deny"
+	g := approvalFor(x, c.now().Add(time.Hour))
+	g.Recipients = x.Recipients
+	if err := l.CreateApproval(t.Context(), g); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := l.Grant(t.Context(), g.ID); err != nil || got.Reach != g.Reach {
+	if got, err := l.Approval(t.Context(), g.ID); err != nil || got.Recipients != g.Recipients {
 		t.Errorf("%+v, %v", got, err)
 	}
 	drifted, foreign := g, g
-	drifted.Reach, foreign.Reach, foreign.Principal = "three numbers", "three numbers", "bob"
-	wantErr(t, "check", l.Check(t.Context(), drifted), ledger.ErrGrantDrift)
-	wantErr(t, "a yes", l.Answer(t.Context(), drifted, ledger.Reply{State: ledger.Granted, By: "ada"}), ledger.ErrGrantDrift)
-	wantErr(t, "another's", l.Check(t.Context(), foreign), ledger.ErrGrantOther)
-	answer(t, l, g, ledger.Granted)
-	wantErr(t, "check of a yes", l.Check(t.Context(), drifted), ledger.ErrGrantDrift)
+	drifted.Recipients, foreign.Recipients, foreign.Principal = "three numbers", "three numbers", "bob"
+	wantErr(t, "check", l.CheckApproval(t.Context(), drifted), ledger.ErrRecipientsChanged)
+	wantErr(t, "a yes", l.AnswerApproval(t.Context(), drifted, ledger.Reply{State: ledger.Approved, By: "ada"}), ledger.ErrRecipientsChanged)
+	wantErr(t, "another's", l.CheckApproval(t.Context(), foreign), ledger.ErrApprovalMismatch)
+	answer(t, l, g, ledger.Approved)
+	wantErr(t, "check of a yes", l.CheckApproval(t.Context(), drifted), ledger.ErrRecipientsChanged)
 	y := x
-	y.Grant, y.Reach = g.ID, "three numbers"
+	y.ApprovalID, y.Recipients = g.ID, "three numbers"
 	_, err := l.Commit(t.Context(), y)
-	wantErr(t, "commit", err, ledger.ErrGrantDrift)
-	if x.Grant = g.ID; err == nil {
+	wantErr(t, "commit", err, ledger.ErrRecipientsChanged)
+	if x.ApprovalID = g.ID; err == nil {
 		t.Fatal("it ran")
 	}
 	in := commit(t, l, x)
-	if r := records(t, l, ledger.Filter{Intent: in.ID})[0]; r.Reach != x.Reach || len(r.Exempted) != 1 || r.Shadow != "deny" {
+	if r := records(t, l, ledger.Filter{Intent: in.ID})[0]; r.Recipients != x.Recipients || len(r.Exempted) != 1 || r.Shadow != "deny" {
 		t.Errorf("%+v", r)
 	}
 	// What was known of the payload before is known of it wherever it reaches now.
-	if p, err := l.Prior(t.Context(), y); err != nil || p == nil || p.ID != in.ID {
+	if p, err := l.FindConflicting(t.Context(), y); err != nil || p == nil || p.ID != in.ID {
 		t.Errorf("%+v, %v", p, err)
 	}
-	wantErr(t, "spent", l.Check(t.Context(), drifted), ledger.ErrGrantSpent)
+	wantErr(t, "spent", l.CheckApproval(t.Context(), drifted), ledger.ErrApprovalUsed)
 
 	// A no counts even so.
 	z := call("b")
 	h := ask(t, l, z, c.now().Add(time.Hour))
-	h.Reach = "somebody"
-	answer(t, l, h, ledger.Refused)
+	h.Recipients = "somebody"
+	answer(t, l, h, ledger.Declined)
 	clean(t, l)
 }
 
-func TestNotSentGivesTheGrantBack(t *testing.T) {
+func TestNotSentReturnsTheApproval(t *testing.T) {
 	c := newClock()
 	l := open(t, ledger.Options{Now: c.now})
 	x := call("a")
 	g := ask(t, l, x, c.now().Add(time.Minute))
-	answer(t, l, g, ledger.Granted)
-	x.Grant = g.ID
+	answer(t, l, g, ledger.Approved)
+	x.ApprovalID = g.ID
 	settle(t, l, commit(t, l, x), ledger.NotSent)
 	settle(t, l, commit(t, l, x), ledger.NotSent)
 	in := commit(t, l, x)
-	if err := l.Freeze(t.Context(), "ada", ""); err != nil {
+	if err := l.Stop(t.Context(), "ada", ""); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := l.Resume(t.Context(), "ada"); err != nil {
 		t.Fatal(err)
 	}
 	settle(t, l, in, ledger.NotSent)
-	wantErr(t, "after a freeze", l.Check(t.Context(), g), ledger.ErrGrantRevoked)
+	wantErr(t, "after a freeze", l.CheckApproval(t.Context(), g), ledger.ErrApprovalRevoked)
 	clean(t, l)
 }
 
-func TestFreeze(t *testing.T) {
+func TestEmergencyStop(t *testing.T) {
 	c := newClock()
 	l := open(t, ledger.Options{Now: c.now})
 	waiting, x := ask(t, l, call("w"), c.now().Add(time.Minute)), call("g")
 	granted := ask(t, l, x, c.now().Add(time.Minute))
-	answer(t, l, granted, ledger.Granted)
-	if f, err := l.Frozen(t.Context()); err != nil || f != nil {
+	answer(t, l, granted, ledger.Approved)
+	if f, err := l.CurrentStop(t.Context()); err != nil || f != nil {
 		t.Fatal(f, err)
 	}
-	if err := l.Freeze(t.Context(), "ada", "lunch"); err != nil {
+	if err := l.Stop(t.Context(), "ada", "lunch"); err != nil {
 		t.Fatal(err)
 	}
-	if f, err := l.Frozen(t.Context()); err != nil || f == nil || f.By != "ada" || f.Note != "lunch" {
+	if f, err := l.CurrentStop(t.Context()); err != nil || f == nil || f.By != "ada" || f.Note != "lunch" {
 		t.Fatalf("frozen: %+v, %v", f, err)
 	}
-	wantErr(t, "waiting", l.Check(t.Context(), waiting), ledger.ErrGrantRevoked)
-	wantErr(t, "granted", l.Check(t.Context(), granted), ledger.ErrGrantRevoked)
-	var frozen *ledger.FrozenError
-	if _, err := l.Commit(t.Context(), x); !errors.As(err, &frozen) || frozen.Note != "lunch" {
+	wantErr(t, "waiting", l.CheckApproval(t.Context(), waiting), ledger.ErrApprovalRevoked)
+	wantErr(t, "granted", l.CheckApproval(t.Context(), granted), ledger.ErrApprovalRevoked)
+	var stop *ledger.StoppedError
+	if _, err := l.Commit(t.Context(), x); !errors.As(err, &stop) || stop.Note != "lunch" {
 		t.Errorf("commit while frozen: %v", err)
 	}
-	if err := l.Ask(t.Context(), grantFor(x, c.now().Add(time.Minute))); !errors.As(err, &frozen) {
+	if err := l.CreateApproval(t.Context(), approvalFor(x, c.now().Add(time.Minute))); !errors.As(err, &stop) {
 		t.Errorf("ask while frozen: %v", err)
 	}
 	up := call("up")
@@ -207,7 +207,7 @@ func TestFreeze(t *testing.T) {
 	if was, err := l.Resume(t.Context(), "ada"); err != nil || was {
 		t.Fatal(was, err)
 	}
-	wantErr(t, "after the freeze", l.Check(t.Context(), granted), ledger.ErrGrantRevoked)
+	wantErr(t, "after the freeze", l.CheckApproval(t.Context(), granted), ledger.ErrApprovalRevoked)
 	commit(t, l, x)
 	clean(t, l)
 }

@@ -12,43 +12,43 @@ import (
 // ever, and this must be gone when it was shown. It is sealed under a key of its own, which goes with it.
 
 func (t *tx) handOver(in *Intent, data []byte, until time.Time) error {
-	if in.Grant == "" || until.IsZero() {
+	if in.ApprovalID == "" || until.IsZero() {
 		return fmt.Errorf("%w: what is handed over needs the yes that it was for, and an end", errUsage)
 	}
 	key := make([]byte, 32)
 	rand.Read(key) // never fails
-	_, err := t.exec("INSERT INTO handovers (grant_id, wrapped, data, expires) VALUES (?, ?, ?, ?)", in.Grant,
-		t.s.seal.wrap.Seal(nil, nil, key, []byte(in.Grant)), gcm(key).Seal(nil, nil, data, []byte(in.Grant)), micros(until))
+	_, err := t.exec("INSERT INTO handovers (grant_id, wrapped, data, expires) VALUES (?, ?, ?, ?)", in.ApprovalID,
+		t.s.seal.wrap.Seal(nil, nil, key, []byte(in.ApprovalID)), gcm(key).Seal(nil, nil, data, []byte(in.ApprovalID)), micros(until))
 	return err
 }
 
-// Take implements Ledger.
-func (s *SQLite) Take(ctx context.Context, grant, by string) (data []byte, err error) {
+// TakeHandover implements Ledger.
+func (s *SQLite) TakeHandover(ctx context.Context, approval, by string) (data []byte, err error) {
 	err = s.write(ctx, func(t *tx) error {
 		var wrapped, sealed []byte
 		var expires int64
-		found, err := t.row("SELECT wrapped, data, expires FROM handovers WHERE grant_id = ?", []any{grant}, &wrapped, &sealed, &expires)
+		found, err := t.row("SELECT wrapped, data, expires FROM handovers WHERE grant_id = ?", []any{approval}, &wrapped, &sealed, &expires)
 		if err != nil {
 			return err
 		}
 		if !found || micros(t.now) >= expires {
 			return ErrNoHandover
 		}
-		if err := t.checkFrozen(""); err != nil {
+		if err := t.checkStopped(""); err != nil {
 			return err
 		}
-		key, err := t.s.seal.wrap.Open(nil, nil, wrapped, []byte(grant))
+		key, err := t.s.seal.wrap.Open(nil, nil, wrapped, []byte(approval))
 		if err == nil {
-			data, err = gcm(key).Open(nil, nil, sealed, []byte(grant))
+			data, err = gcm(key).Open(nil, nil, sealed, []byte(approval))
 		}
 		if err != nil {
-			return &Trouble{Corrupt, t.s.path, errors.New("what was to be handed over is not as it was written")}
+			return &StoreError{Corrupt, t.s.path, errors.New("what was to be handed over is not as it was written")}
 		}
-		if _, err := t.exec("DELETE FROM handovers WHERE grant_id = ?", grant); err != nil {
+		if _, err := t.exec("DELETE FROM handovers WHERE grant_id = ?", approval); err != nil {
 			return err
 		}
 		t.scrubSoon()
-		return t.append(&Record{Phase: PhaseTaken, Grant: grant, By: by})
+		return t.append(&Record{Phase: PhaseTaken, ApprovalID: approval, By: by})
 	})
 	if err != nil {
 		return nil, err
@@ -56,10 +56,10 @@ func (s *SQLite) Take(ctx context.Context, grant, by string) (data []byte, err e
 	return data, nil
 }
 
-// Held implements Ledger.
-func (s *SQLite) Held(ctx context.Context, grant string) (until time.Time, err error) {
+// HandoverExpires implements Ledger.
+func (s *SQLite) HandoverExpires(ctx context.Context, approval string) (until time.Time, err error) {
 	var expires int64
-	found, err := s.row(ctx, "SELECT expires FROM handovers WHERE grant_id = ?", []any{grant}, &expires)
+	found, err := s.row(ctx, "SELECT expires FROM handovers WHERE grant_id = ?", []any{approval}, &expires)
 	if err != nil || !found || micros(s.now()) >= expires {
 		return time.Time{}, err
 	}

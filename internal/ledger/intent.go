@@ -14,26 +14,26 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// Progress is how far an intent has come.
-type Progress string
+// IntentState is how far an intent has come.
+type IntentState string
 
 // The stages. An intent begins prepared and ends in one of the last four; only unknown can still change.
 const (
-	Prepared  Progress = "prepared" // durable; whether anything was sent, only its process knows
-	Sent      Progress = "sent"     // the request is on the wire
-	Succeeded Progress = "succeeded"
-	Failed    Progress = "failed"   // Sippet refused it
-	NotSent   Progress = "not_sent" // nothing left this machine
-	Unknown   Progress = "unknown"  // it may have run
+	Prepared  IntentState = "prepared" // durable; whether anything was sent, only its process knows
+	Sent      IntentState = "sent"     // the request is on the wire
+	Succeeded IntentState = "succeeded"
+	Failed    IntentState = "failed"   // Sippet refused it
+	NotSent   IntentState = "not_sent" // nothing left this machine
+	Unknown   IntentState = "unknown"  // it may have run
 )
 
 // Intent is one run of an action that changes something.
 type Intent struct {
-	ID, Request, Principal, Credential, Upstream, Action string
-	Class                                                schemas.Class
-	// Grant is the yes that it spent; empty where none was due.
-	Grant string
-	State Progress
+	ID, Request, Principal, Credential, Organisation, Action string
+	Class                                                    schemas.Class
+	// ApprovalID is the yes that it spent; empty where none was due.
+	ApprovalID string
+	State      IntentState
 	// Sent says whether any byte may have left this machine; meaningful once it has ended.
 	Sent              bool
 	Outcome           schemas.Outcome
@@ -53,7 +53,7 @@ type Intent struct {
 
 // IntentFilter chooses intents; zero fields choose all.
 type IntentFilter struct {
-	State Progress
+	State IntentState
 	// Open chooses those that have not ended or are unknown.
 	Open      bool
 	Principal string
@@ -69,24 +69,24 @@ const intentColumns = `id, request, principal, credential, upstream, action, cla
 func scanIntent(scan func(...any) error) (*Intent, error) {
 	in := new(Intent)
 	var latency, prepared, settled int64
-	err := scan(&in.ID, &in.Request, &in.Principal, &in.Credential, &in.Upstream, &in.Action, &in.Class, &in.Grant, &in.State, &in.Sent, &in.Outcome,
+	err := scan(&in.ID, &in.Request, &in.Principal, &in.Credential, &in.Organisation, &in.Action, &in.Class, &in.ApprovalID, &in.State, &in.Sent, &in.Outcome,
 		&in.Status, &latency, &prepared, &settled, &in.By, &in.Note, &in.seq, &in.settledSeq, &in.keys, &in.debited)
 	in.Latency = time.Duration(latency) * time.Microsecond
 	in.Prepared, in.Settled = fromMicros(prepared), fromMicros(settled)
 	return in, err
 }
 
-// priorQuery asks whether an intent stands in the way of its payload.
-const priorQuery = "SELECT " + intentColumns + ` FROM intents WHERE seq = ? AND print = ? AND principal = ?
+// conflictQuery asks whether an intent stands in the way of its payload.
+const conflictQuery = "SELECT " + intentColumns + ` FROM intents WHERE seq = ? AND print = ? AND principal = ?
 	AND (state IN ('prepared', 'sent', 'unknown') OR state = 'succeeded' AND settled > ? AND NOT ?)`
 
-func (s *SQLite) priorArgs(seq int64, principal, print string, repeatable bool, now time.Time) []any {
-	return []any{seq, print, principal, micros(now.Add(-s.o.Window)), repeatable}
+func (s *SQLite) conflictArgs(seq int64, principal, fingerprint string, repeatable bool, now time.Time) []any {
+	return []any{seq, fingerprint, principal, micros(now.Add(-s.o.Window)), repeatable}
 }
 
-// same is what a fingerprint is found by.
-func same(print string) int64 {
-	n, _ := strconv.ParseUint(print[:16], 16, 64) // a fingerprint is hex
+// fingerprintPrefix is what a fingerprint is found by.
+func fingerprintPrefix(fingerprint string) int64 {
+	n, _ := strconv.ParseUint(fingerprint[:16], 16, 64) // a fingerprint is hex
 	return int64(n)
 }
 
@@ -223,38 +223,38 @@ func (s *SQLite) Commit(ctx context.Context, x Txn) (Intent, error) {
 			return Intent{}, err
 		}
 	}
-	if x.Class == schemas.Read && x.Grant == "" && len(x.Debits) == 0 || x.Class == "" || x.Action == "" || x.Hash == "" {
+	if x.Class == schemas.Read && x.ApprovalID == "" && len(x.Debits) == 0 || x.Class == "" || x.Action == "" || x.Hash == "" {
 		return Intent{}, fmt.Errorf("%w: an intent needs an action that changes something, a grant or a debit, its class and its hash", errUsage)
 	}
-	in := Intent{Request: x.Request, Principal: x.Principal, Credential: x.Credential, Upstream: x.Upstream, Action: x.Action, Class: x.Class, Grant: x.Grant, State: Prepared}
-	print := s.seal.fingerprint(x.Upstream, x.Hash)
+	in := Intent{Request: x.Request, Principal: x.Principal, Credential: x.Credential, Organisation: x.Organisation, Action: x.Action, Class: x.Class, ApprovalID: x.ApprovalID, State: Prepared}
+	fingerprint := s.seal.fingerprint(x.Organisation, x.Hash)
 	// Before the queue: in it everybody waits for everybody.
 	plain, err := Private{Payload: x.Payload, Card: x.Card, Replaced: x.Replaced, Hash: x.Hash}.plain()
 	if err != nil {
 		return Intent{}, err
 	}
-	err = s.write(ctx, func(t *tx) error { return t.commitCall(&x, print, plain, &in) })
+	err = s.write(ctx, func(t *tx) error { return t.commitCall(&x, fingerprint, plain, &in) })
 	if err != nil {
 		return Intent{}, err
 	}
 	return in, nil
 }
 
-func (t *tx) commitCall(x *Txn, print string, plain []byte, in *Intent) error {
+func (t *tx) commitCall(x *Txn, fingerprint string, plain []byte, in *Intent) error {
 	if err := t.checkToken(x.Credential, x.Action); err != nil {
 		return err
 	}
 	// What only counts a read is no more than a read, which a freeze lets go on.
-	if x.Class != schemas.Read || x.Grant != "" {
-		if err := t.checkFrozen(x.Action); err != nil {
+	if x.Class != schemas.Read || x.ApprovalID != "" {
+		if err := t.checkStopped(x.Action); err != nil {
 			return err
 		}
 	}
-	var g *grantRow
+	var g *approvalRow
 	var wrong error
-	if x.Grant != "" {
-		want := &Grant{ID: x.Grant, Principal: x.Principal, Credential: x.Credential, Upstream: x.Upstream, Action: x.Action, Hash: x.Hash, Policy: x.Policy, Reach: x.Reach}
-		if g, wrong = t.grant(want); wrong != nil && !IsRefusal(wrong) {
+	if x.ApprovalID != "" {
+		want := &ApprovalRequest{ID: x.ApprovalID, Principal: x.Principal, Credential: x.Credential, Organisation: x.Organisation, Action: x.Action, Hash: x.Hash, Policy: x.Policy, Recipients: x.Recipients}
+		if g, wrong = t.approval(want); wrong != nil && !IsRejection(wrong) {
 			return wrong
 		}
 	}
@@ -264,12 +264,12 @@ func (t *tx) commitCall(x *Txn, print string, plain []byte, in *Intent) error {
 	}
 	// Before the grant's own fault: who repeats a call with its spent grant wants to hear how the call ended.
 	if x.Action != HangUp && x.Class != schemas.Read {
-		prior, err := t.prior(x, print)
+		conflict, err := t.findConflicting(x, fingerprint)
 		if err != nil {
 			return err
 		}
-		if prior != nil && prior.ID != repeats {
-			return &PriorError{*prior}
+		if conflict != nil && conflict.ID != repeats {
+			return &ConflictError{*conflict}
 		}
 	}
 	if wrong != nil {
@@ -280,14 +280,14 @@ func (t *tx) commitCall(x *Txn, print string, plain []byte, in *Intent) error {
 		return err
 	}
 	in.ID = numberedID(t.head.seq + 1)
-	r := x.record(PhasePrepared, print)
-	r.Intent, r.State, r.Repeats, r.Grant = in.ID, string(Prepared), repeats, x.Grant
+	r := x.record(PhasePrepared, fingerprint)
+	r.Intent, r.State, r.Repeats, r.ApprovalID = in.ID, string(Prepared), repeats, x.ApprovalID
 	r.Budgets = balances
 	if g != nil {
 		r.By = g.by
 		if n, err := t.exec("UPDATE grants SET state = 'spent', intent = ?, last_seq = ? WHERE id = ? AND state = 'granted'", in.ID, t.head.seq+1, g.id); err != nil || n != 1 {
 			if err == nil {
-				err = ErrGrantSpent
+				err = ErrApprovalUsed
 			}
 			return err
 		}
@@ -296,18 +296,18 @@ func (t *tx) commitCall(x *Txn, print string, plain []byte, in *Intent) error {
 	if err != nil {
 		return err
 	}
-	in.keys = t.inOrder(x.Subjects, keys)
-	r.Sealed = sealPlain(keys, plain, r.place())
+	in.keys = t.keyList(x.Subjects, keys)
+	r.Sealed = sealPlain(keys, plain, r.binding())
 	if err := t.append(r); err != nil {
 		return err
 	}
 	in.Prepared, in.seq, in.debited = t.now, r.Seq, len(balances)
-	t.s.ways.add(in.seq, same(print))
+	t.s.conflicts.add(in.seq, fingerprintPrefix(fingerprint))
 	if err := t.keepDebits(in.seq, x.Debits, balances); err != nil {
 		return err
 	}
 	_, err = t.exec(`INSERT INTO intents (id, request, principal, credential, upstream, action, class, print, same, grant_id, owner, keys, seq, prepared, debited, state)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'prepared')`, in.ID, clip(x.Request), x.Principal, x.Credential, x.Upstream, x.Action, string(x.Class), print, same(print), x.Grant,
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'prepared')`, in.ID, clip(x.Request), x.Principal, x.Credential, x.Organisation, x.Action, string(x.Class), fingerprint, fingerprintPrefix(fingerprint), x.ApprovalID,
 		owner, in.keys, in.seq, micros(in.Prepared), in.debited)
 	return err
 }

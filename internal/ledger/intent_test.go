@@ -10,19 +10,19 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-func prior(t *testing.T, err error) ledger.Intent {
+func conflicting(t *testing.T, err error) ledger.Intent {
 	t.Helper()
-	var p *ledger.PriorError
+	var p *ledger.ConflictError
 	if !errors.As(err, &p) {
 		t.Fatalf("got %v, want a *PriorError", err)
 	}
-	return p.Prior
+	return p.Intent
 }
 
 func TestIdenticalPayload(t *testing.T) {
 	for _, test := range []struct {
 		name       string
-		end        ledger.Progress
+		end        ledger.IntentState
 		repeatable bool
 		after      time.Duration
 		refused    bool
@@ -42,7 +42,7 @@ func TestIdenticalPayload(t *testing.T) {
 			c := newClock()
 			l := open(t, ledger.Options{Now: c.now, Stale: 24 * time.Hour})
 			x := call("a")
-			x.Repeatable = test.repeatable
+			x.Idempotent = test.repeatable
 			in := commit(t, l, x)
 			if test.end == ledger.Sent {
 				if err := l.Settle(t.Context(), ledger.Settlement{Intent: in.ID, State: ledger.Sent}); err != nil {
@@ -52,7 +52,7 @@ func TestIdenticalPayload(t *testing.T) {
 				settle(t, l, in, test.end)
 			}
 			c.pass(test.after)
-			known, err := l.Prior(t.Context(), x)
+			known, err := l.FindConflicting(t.Context(), x)
 			if err != nil || (known != nil) != test.refused {
 				t.Fatalf("prior: %+v, %v", known, err)
 			}
@@ -63,7 +63,7 @@ func TestIdenticalPayload(t *testing.T) {
 				}
 				return
 			}
-			if p := prior(t, err); p.ID != in.ID || known.ID != in.ID {
+			if p := conflicting(t, err); p.ID != in.ID || known.ID != in.ID {
 				t.Errorf("prior is %s, want %s", p.ID, in.ID)
 			}
 			if test.end == ledger.Succeeded && string(known.Result) != `{"id":"r1"}` || string(known.Payload) != string(x.Payload) {
@@ -73,24 +73,24 @@ func TestIdenticalPayload(t *testing.T) {
 			other.Principal = "bob"
 			commit(t, l, other)
 			elsewhere := x
-			elsewhere.Upstream = "another"
-			if p, err := l.Prior(t.Context(), elsewhere); err != nil || p != nil {
+			elsewhere.Organisation = "another"
+			if p, err := l.FindConflicting(t.Context(), elsewhere); err != nil || p != nil {
 				t.Errorf("the same to another organisation: %+v, %v", p, err)
 			}
-			if in := commit(t, l, elsewhere); in.Upstream != "another" {
-				t.Errorf("it went to %q", in.Upstream)
+			if in := commit(t, l, elsewhere); in.Organisation != "another" {
+				t.Errorf("it went to %q", in.Organisation)
 			}
 			// A person who was told of it lets it run again, once.
-			g := grantFor(x, c.now().Add(time.Minute))
+			g := approvalFor(x, c.now().Add(time.Minute))
 			g.Repeats = in.ID
-			if err := l.Ask(t.Context(), g); err != nil {
+			if err := l.CreateApproval(t.Context(), g); err != nil {
 				t.Fatal(err)
 			}
-			answer(t, l, g, ledger.Granted)
-			x.Grant = g.ID
+			answer(t, l, g, ledger.Approved)
+			x.ApprovalID = g.ID
 			again := commit(t, l, x)
 			settle(t, l, again, ledger.Unknown)
-			if _, err = l.Commit(t.Context(), x); prior(t, err).ID != again.ID {
+			if _, err = l.Commit(t.Context(), x); conflicting(t, err).ID != again.ID {
 				t.Errorf("the second repeat: %v", err)
 			}
 			clean(t, l)
@@ -98,19 +98,19 @@ func TestIdenticalPayload(t *testing.T) {
 	}
 }
 
-func TestGrantThatKnewOfNoPrior(t *testing.T) {
+func TestApprovalWithoutConflict(t *testing.T) {
 	c := newClock()
 	l := open(t, ledger.Options{Now: c.now})
 	x := call("a")
 	g := ask(t, l, x, c.now().Add(time.Minute))
-	answer(t, l, g, ledger.Granted)
+	answer(t, l, g, ledger.Approved)
 	in := commit(t, l, x) // ran on another road meanwhile
 	settle(t, l, in, ledger.Succeeded)
-	x.Grant = g.ID
-	if _, err := l.Commit(t.Context(), x); prior(t, err).ID != in.ID {
+	x.ApprovalID = g.ID
+	if _, err := l.Commit(t.Context(), x); conflicting(t, err).ID != in.ID {
 		t.Error("ran twice")
 	}
-	if err := l.Check(t.Context(), g); err != nil {
+	if err := l.CheckApproval(t.Context(), g); err != nil {
 		t.Errorf("the refused commit touched the grant: %v", err)
 	}
 }
@@ -120,8 +120,8 @@ func TestSettle(t *testing.T) {
 	in := commit(t, l, call("a"))
 	wantErr(t, "unknown id", l.Settle(t.Context(), ledger.Settlement{Intent: "x", State: ledger.Failed}), ledger.ErrNoIntent)
 	settle(t, l, in, ledger.Succeeded)
-	wantErr(t, "twice", l.Settle(t.Context(), ledger.Settlement{Intent: in.ID, State: ledger.Failed}), ledger.ErrSettled)
-	wantErr(t, "known", l.Resolve(t.Context(), in.ID, ledger.Failed, "", "ada"), ledger.ErrKnown)
+	wantErr(t, "twice", l.Settle(t.Context(), ledger.Settlement{Intent: in.ID, State: ledger.Failed}), ledger.ErrAlreadySettled)
+	wantErr(t, "known", l.Resolve(t.Context(), in.ID, ledger.Failed, "", "ada"), ledger.ErrOutcomeKnown)
 	if l.Settle(t.Context(), ledger.Settlement{Intent: in.ID, State: "perhaps"}) == nil {
 		t.Error("an unknown state was taken")
 	}
@@ -163,13 +163,13 @@ func TestSweepAndResolve(t *testing.T) {
 	if err := l.Resolve(t.Context(), in.ID, ledger.Failed, "looked at the list", "ada"); err != nil {
 		t.Fatal(err)
 	}
-	wantErr(t, "after a person", l.Settle(t.Context(), ledger.Settlement{Intent: in.ID, State: ledger.Succeeded, Sent: true}), ledger.ErrSettled)
+	wantErr(t, "after a person", l.Settle(t.Context(), ledger.Settlement{Intent: in.ID, State: ledger.Succeeded, Sent: true}), ledger.ErrAlreadySettled)
 	commit(t, l, call("a"))
 	clean(t, l)
 }
 
 func TestHangUpIsAnAction(t *testing.T) {
-	if a, err := schemas.Find(ledger.HangUp); err != nil || !a.Repeatable {
+	if a, err := schemas.Find(ledger.HangUp); err != nil || !a.Idempotent {
 		t.Errorf("%+v, %v", a, err)
 	}
 }
@@ -182,7 +182,7 @@ func TestMisuse(t *testing.T) {
 		"no class":    func(x *ledger.Txn) { x.Class = "" },
 		"debits":      func(x *ledger.Txn) { x.Debits = []ledger.Debit{{Budget: "calls", Cost: 1, Burst: 1}} },
 		"not JSON":    func(x *ledger.Txn) { x.Payload = []byte("{") },
-		"a bad grant": func(x *ledger.Txn) { x.Grant = "'; DROP TABLE grants; --" },
+		"a bad grant": func(x *ledger.Txn) { x.ApprovalID = "'; DROP TABLE grants; --" },
 	} {
 		x := call("a")
 		change(&x)

@@ -29,7 +29,7 @@ var (
 // before anything is sealed under it.
 func (s *SQLite) openSealer(ctx context.Context, conn *sql.Conn, fresh bool) error {
 	place, raw, err := s.findMaster(fresh)
-	missing := func(err error) error { return &Trouble{MissingKey, place, err} }
+	missing := func(err error) error { return &StoreError{MissingKey, place, err} }
 	if err != nil {
 		return missing(err)
 	}

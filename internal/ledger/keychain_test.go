@@ -52,7 +52,7 @@ func TestKeychain(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = ledger.Open(t.Context(), o)
-	wantTrouble(t, "in neither place", err, ledger.MissingKey)
+	wantStoreError(t, "in neither place", err, ledger.MissingKey)
 	if !strings.Contains(err.Error(), "the keychain has no key") || !strings.Contains(err.Error(), id) {
 		t.Errorf("it says %q", err)
 	}
@@ -66,20 +66,20 @@ func TestKeychain(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = ledger.Open(t.Context(), o)
-	wantTrouble(t, "another key", err, ledger.MissingKey)
+	wantStoreError(t, "another key", err, ledger.MissingKey)
 
 	keyring.MockInitWithError(errors.New("no D-Bus here"))
 	readable("the keychain cannot be used, the file can", o, ledger.MasterKeyFile)
 	os.Remove(path)
 	_, err = ledger.Open(t.Context(), o)
-	wantTrouble(t, "no keychain", err, ledger.MissingKey)
+	wantStoreError(t, "no keychain", err, ledger.MissingKey)
 	if !strings.Contains(err.Error(), "cannot be used") || !strings.Contains(err.Error(), "no D-Bus here") {
 		t.Errorf("it says %q", err)
 	}
 	// A new ledger does not fall back to a file without a word.
 	fresh := filepath.Join(t.TempDir(), "state")
 	_, err = ledger.Open(t.Context(), ledger.Options{Dir: fresh, Keychain: true})
-	wantTrouble(t, "a new one", err, ledger.MissingKey)
+	wantStoreError(t, "a new one", err, ledger.MissingKey)
 	if _, err := os.Stat(filepath.Join(fresh, ledger.MasterKeyFile)); err == nil {
 		t.Error("the key is in a file")
 	}

@@ -19,55 +19,55 @@ import (
 // that the store cannot be used now and that nothing was changed.
 // All methods are safe for concurrent use, also by several processes.
 type Ledger interface {
-	// Ask stores a question that waits for a person, and revokes an open one with the same binding, and a yes that is
+	// CreateApproval stores a question that waits for a person, and revokes an open one with the same binding, and a yes that is
 	// not spent: with a new card the old answer is void.
-	// g needs ID, the binding, Expires, Payload and Card. ErrTooMany where MaxWaiting of the principal or
-	// MaxWaitingAll wait, *FrozenError while frozen.
-	Ask(ctx context.Context, g Grant) error
-	// Answer stores what a person said to the question that fits want, or that want was read from here. A yes counts only
-	// while the question waits, and ErrAnswered says that another one gave it; a no also takes back a yes that is not spent.
-	Answer(ctx context.Context, want Grant, r Reply) error
-	// Check says whether Commit would take the grant that fits want now; nil or one of the grant errors.
-	Check(ctx context.Context, want Grant) error
-	// Grant gives one grant with all that is sealed of it; ErrNoGrant where there is none.
-	Grant(ctx context.Context, id string) (Grant, error)
-	// Asked gives the last question about want's payload by the same principal with the same credential, under whichever
-	// policy and however it ended; ErrNoGrant where there is none.
-	Asked(ctx context.Context, want Grant) (Grant, error)
-	// Grants lists questions, without what only Grant gives: Request, Client, Why, Rules, Subjects and what is sealed.
-	Grants(ctx context.Context, f GrantFilter) ([]Grant, error)
-	// Told notes that the caller has heard what came of a question.
-	Told(ctx context.Context, id string) error
-	// Version changes whenever a question does, or what became of one, or a freeze, or somebody is erased; not when a
+	// g needs ID, the binding, Expires, Payload and Card. ErrTooManyPending where MaxPending of the principal or
+	// MaxPendingTotal wait, *StoppedError while frozen.
+	CreateApproval(ctx context.Context, g ApprovalRequest) error
+	// AnswerApproval stores what a person said to the question that fits want, or that want was read from here. A yes counts only
+	// while the question waits, and ErrAlreadyAnswered says that another one gave it; a no also takes back a yes that is not spent.
+	AnswerApproval(ctx context.Context, want ApprovalRequest, r Reply) error
+	// CheckApproval says whether Commit would take the grant that fits want now; nil or one of the grant errors.
+	CheckApproval(ctx context.Context, want ApprovalRequest) error
+	// Approval gives one grant with all that is sealed of it; ErrNoApproval where there is none.
+	Approval(ctx context.Context, id string) (ApprovalRequest, error)
+	// LatestApproval gives the last question about want's payload by the same principal with the same credential, under whichever
+	// policy and however it ended; ErrNoApproval where there is none.
+	LatestApproval(ctx context.Context, want ApprovalRequest) (ApprovalRequest, error)
+	// Approvals lists questions, without what only Grant gives: Request, Client, Why, Rules, Subjects and what is sealed.
+	Approvals(ctx context.Context, f ApprovalFilter) ([]ApprovalRequest, error)
+	// MarkReported notes that the caller has heard what came of a question.
+	MarkReported(ctx context.Context, id string) error
+	// ApprovalsVersion changes whenever a question does, or what became of one, or a freeze, or somebody is erased; not when a
 	// question expires. It is cheap.
-	Version(ctx context.Context) (int64, error)
-	// Changed gives the questions of the inbox that changed, or what became of them, since a version.
-	Changed(ctx context.Context, since int64) ([]string, error)
+	ApprovalsVersion(ctx context.Context) (int64, error)
+	// ApprovalsChanged gives the questions of the inbox that changed, or what became of them, since a version.
+	ApprovalsChanged(ctx context.Context, since int64) ([]string, error)
 
-	// Prior tells what is known of x's payload by the same principal at the same upstream: an intent that is in flight,
+	// FindConflicting tells what is known of x's payload by the same principal at the same upstream: an intent that is in flight,
 	// one whose outcome is unknown, or, where the action is not repeatable, one that succeeded within the window. nil
 	// where none is, and for a read. It looks at Principal, Upstream, Class, Hash and Repeatable.
-	Prior(ctx context.Context, x Txn) (*Intent, error)
+	FindConflicting(ctx context.Context, x Txn) (*Intent, error)
 	// Commit makes a call durable before anything is sent: in one transaction it spends x.Grant, debits x.Debits and
 	// writes the intent and its audit record. A read needs none, and is taken only with a grant or debits. It refuses with
-	// a *FrozenError, a *PriorError, a grant error or a *LimitError, in this order, having changed nothing.
+	// a *StoppedError, a *ConflictError, a grant error or a *LimitError, in this order, having changed nothing.
 	Commit(ctx context.Context, x Txn) (Intent, error)
-	// Left tells how many units a budget holds now, and how long it takes to be full again, without taking any. It looks at
+	// BudgetLeft tells how many units a budget holds now, and how long it takes to be full again, without taking any. It looks at
 	// all of d but Cost.
-	Left(ctx context.Context, d Debit) (left int64, refill time.Duration, err error)
+	BudgetLeft(ctx context.Context, d Debit) (left int64, refill time.Duration, err error)
 	// Settle stores how an intent ended, before the answer leaves. NotSent, and nothing else, gives back the grant and what
 	// was debited.
-	// ErrSettled where it has ended already, ErrNoIntent where there is none.
+	// ErrAlreadySettled where it has ended already, ErrNoIntent where there is none.
 	Settle(ctx context.Context, s Settlement) error
 	// Intent gives one intent with its payload and result.
 	Intent(ctx context.Context, id string) (Intent, error)
 	// Intents lists intents, newest first, without payload and result.
 	Intents(ctx context.Context, f IntentFilter) ([]Intent, error)
 	// Resolve closes an intent whose outcome is unknown: as is Succeeded or Failed, by is the person who found out.
-	Resolve(ctx context.Context, id string, as Progress, note, by string) error
+	Resolve(ctx context.Context, id string, as IntentState, note, by string) error
 
-	// Note writes an event to the audit chain a moment later. It never blocks; what does not fit is counted in a record.
-	Note(e Event)
+	// RecordEvent writes an event to the audit chain a moment later. It never blocks; what does not fit is counted in a record.
+	RecordEvent(e Event)
 	// Records reads the audit chain, oldest first. A line that cannot be read does not end it, see Record.Fault.
 	Records(ctx context.Context, f Filter) ([]Record, error)
 	// Verify reads the whole chain and says what is wrong with it, and where.
@@ -76,15 +76,15 @@ type Ledger interface {
 	// It reports whether the ledger knew the subject.
 	Erase(ctx context.Context, subject, by string) (bool, error)
 
-	// Freeze stops everything but reads and HangUp, on every process, and revokes all open grants.
-	Freeze(ctx context.Context, by, note string) error
+	// Stop stops everything but reads and HangUp, on every process, and revokes all open grants.
+	Stop(ctx context.Context, by, note string) error
 	// Resume ends a freeze. It reports whether there was one.
 	Resume(ctx context.Context, by string) (bool, error)
-	// Frozen gives the freeze that holds, nil where none does. It is cheap, and at most FreshFor old.
-	Frozen(ctx context.Context) (*Frozen, error)
-	// Trouble gives the *Trouble that the last attempt to write met, nil where it succeeded. It is cheap. While there is
+	// CurrentStop gives the freeze that holds, nil where none does. It is cheap, and at most FreshFor old.
+	CurrentStop(ctx context.Context) (*EmergencyStop, error)
+	// StoreError gives the *Trouble that the last attempt to write met, nil where it succeeded. It is cheap. While there is
 	// one the ledger tries again by itself, every second or as soon as a lock lets it.
-	Trouble() error
+	StoreError() error
 
 	Close() error
 
@@ -98,7 +98,7 @@ type Ledger interface {
 	RevokeToken(ctx context.Context, id, by string) error
 	// RemovePerson revokes all tokens of a person, and voids the questions they asked and the yeses they gave that are not
 	// used. It gives how many of each there were; ErrNoPerson where nobody of that name ever had a token.
-	RemovePerson(ctx context.Context, person, by string) (tokens, grants int, err error)
+	RemovePerson(ctx context.Context, person, by string) (tokens, approvals int, err error)
 	// Authenticate says whose token the secret is: ErrTokenUnknown, ErrTokenExpired or ErrTokenRevoked where it lets nobody
 	// in, ErrNoTokens where none was ever issued. With an expired or revoked one it tells whose it was. It is cheap, and its
 	// answer at most FreshFor old.
@@ -106,20 +106,20 @@ type Ledger interface {
 
 	// CreateLogin makes a code that logs a person in once, and gives its secret, which is kept nowhere.
 	CreateLogin(ctx context.Context, l Login, by string) (secret string, err error)
-	// LookAtLogin says what a secret of CreateLogin or Redeem is, without using it; ErrNoLogin where it lets nobody in.
-	LookAtLogin(ctx context.Context, secret string) (Login, error)
-	// Redeem takes a code, and makes a session for whom it was made; ErrNoLogin where it is none or was taken.
-	Redeem(ctx context.Context, code string, lasts time.Duration) (secret string, l Login, err error)
-	// Enter makes a session for whoever showed a token.
-	Enter(ctx context.Context, t Token, lasts time.Duration) (secret string, l Login, err error)
-	// Leave ends a session.
-	Leave(ctx context.Context, secret string) error
-	// Take gives what an action issued, once: it is destroyed before it is given. ErrNoHandover where there is nothing.
-	Take(ctx context.Context, grant, by string) ([]byte, error)
-	// Held tells until when something waits to be taken; zero where nothing does.
-	Held(ctx context.Context, grant string) (time.Time, error)
-	// Secret gives 32 bytes that all processes on this ledger know and nobody else, another for each purpose.
-	Secret(purpose string) []byte
+	// FindLogin says what a secret of CreateLogin or Redeem is, without using it; ErrNoLogin where it lets nobody in.
+	FindLogin(ctx context.Context, secret string) (Login, error)
+	// RedeemLogin takes a code, and makes a session for whom it was made; ErrNoLogin where it is none or was taken.
+	RedeemLogin(ctx context.Context, code string, lasts time.Duration) (secret string, l Login, err error)
+	// CreateSession makes a session for whoever showed a token.
+	CreateSession(ctx context.Context, t Token, lasts time.Duration) (secret string, l Login, err error)
+	// EndSession ends a session.
+	EndSession(ctx context.Context, secret string) error
+	// TakeHandover gives what an action issued, once: it is destroyed before it is given. ErrNoHandover where there is nothing.
+	TakeHandover(ctx context.Context, approval, by string) ([]byte, error)
+	// HandoverExpires tells until when something waits to be taken; zero where nothing does.
+	HandoverExpires(ctx context.Context, approval string) (time.Time, error)
+	// SharedSecret gives 32 bytes that all processes on this ledger know and nobody else, another for each purpose.
+	SharedSecret(purpose string) []byte
 	// ID names the ledger; it is no secret.
 	ID() string
 }
@@ -136,10 +136,10 @@ type Call struct {
 	Request string
 	// Principal is who asks, Credential the id of the credential they showed, Client what the program calls itself.
 	Principal, Credential, Client string
-	// Upstream names the organisation that it goes to. The same payload to another one is another call.
-	Upstream string
-	Action   string
-	Class    schemas.Class
+	// Organisation names the organisation that it goes to. The same payload to another one is another call.
+	Organisation string
+	Action       string
+	Class        schemas.Class
 	// Hash is schemas.Payload.Hash.
 	Hash string
 	// Decision, Why, Rules and Policy say what was decided, by which rules of which version.
@@ -149,8 +149,8 @@ type Call struct {
 	// Exempted are the rules that an exemption took away, Shadow what a policy that is only watched would have decided.
 	Exempted []string
 	Shadow   string
-	// Reach is a digest of whom an outbound call reaches; empty where it reaches nobody.
-	Reach string
+	// Recipients is a digest of whom an outbound call reaches; empty where it reaches nobody.
+	Recipients string
 	// Subjects are the persons whom the call concerns, such as `contact:` and an id. They own what is sealed.
 	Subjects []string
 	// Payload is the request body, Card what a person saw, Replaced what an update overwrites; JSON or nil.
@@ -160,12 +160,12 @@ type Call struct {
 // Txn is a call that is about to run.
 type Txn struct {
 	Call
-	// Grant is the id of the yes that it spends; empty where none was due.
-	Grant string
+	// ApprovalID is the id of the yes that it spends; empty where none was due.
+	ApprovalID string
 	// Debits are what it takes from budgets: all of them or, with a *LimitError, nothing.
 	Debits []Debit
-	// Repeatable is schemas.Action.Repeatable.
-	Repeatable bool
+	// Idempotent is schemas.Action.Repeatable.
+	Idempotent bool
 }
 
 // Debit is what a call takes from a budget. The budget holds Burst units at most and starts with so many; one grows
@@ -185,7 +185,7 @@ type Settlement struct {
 	// Intent is the intent's id.
 	Intent string
 	// State is Succeeded, Failed, NotSent or Unknown; or Sent, which ends nothing.
-	State Progress
+	State IntentState
 	// Sent is rpc.Result.Sent, Status rpc.Result.Status.
 	Sent   bool
 	Status int
@@ -199,11 +199,11 @@ type Settlement struct {
 	Fault []byte
 	// Handover is Sippet's answer where it is shown once to the person who agreed, and kept nowhere else; it is
 	// destroyed at Until.
-	Handover []byte
-	Until    time.Time
-	// Becomes is the subject that the call's first subject turned out to be: one that has no id before it is created is
+	Handover      []byte
+	HandoverUntil time.Time
+	// CreatedSubject is the subject that the call's first subject turned out to be: one that has no id before it is created is
 	// named Provisional and something of its own, and its keys, that of the question too, are from now on those of Becomes.
-	Becomes string
+	CreatedSubject string
 	// Erased are subjects that are no more, such as a contact that the call deleted: their keys are destroyed with it.
 	Erased []string
 }
@@ -217,10 +217,10 @@ type Event struct {
 	Outcome schemas.Outcome
 	Status  int
 	Latency time.Duration
-	// Find looks for subjects in the answer, and for those that Sippet says are erased: the former are added to Subjects,
+	// FindSubjects looks for subjects in the answer, and for those that Sippet says are erased: the former are added to Subjects,
 	// the keys of the latter destroyed. It is called once, later, on another goroutine, and not at all where the event is
 	// dropped; nil where there is nothing to look for.
-	Find func() (subjects, erased []string)
+	FindSubjects func() (subjects, erased []string)
 }
 
 // MaxSubjects is how many subjects one event names; how many more there were its record counts.

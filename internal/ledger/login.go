@@ -45,18 +45,18 @@ type loginRow struct {
 	kind, person, credential string
 	local                    bool
 	created, expires         int64
-	print                    string
+	fingerprint              string
 }
 
 const loginColumns = "hash, kind, person, credential, local, created, expires, print"
 
-func (r *loginRow) into() []any {
-	return []any{&r.hash, &r.kind, &r.person, &r.credential, &r.local, &r.created, &r.expires, &r.print}
+func (r *loginRow) fields() []any {
+	return []any{&r.hash, &r.kind, &r.person, &r.credential, &r.local, &r.created, &r.expires, &r.fingerprint}
 }
 
 // seal gives the print of a row, as tokenRow.seal does.
 func (r *loginRow) seal(s *sealer) string {
-	return hex.EncodeToString(mac(derive(s.print, "login"), strings.Join([]string{hex.EncodeToString(r.hash), r.kind, r.person, r.credential,
+	return hex.EncodeToString(mac(derive(s.fingerprintKey, "login"), strings.Join([]string{hex.EncodeToString(r.hash), r.kind, r.person, r.credential,
 		fmt.Sprint(r.local), fmt.Sprint(r.created), fmt.Sprint(r.expires)}, "\x00")))
 }
 
@@ -92,15 +92,15 @@ func (s *SQLite) CreateLogin(ctx context.Context, l Login, by string) (secret st
 	return secret, err
 }
 
-// LookAtLogin implements Ledger.
-func (s *SQLite) LookAtLogin(ctx context.Context, secret string) (Login, error) {
+// FindLogin implements Ledger.
+func (s *SQLite) FindLogin(ctx context.Context, secret string) (Login, error) {
 	var r loginRow
 	hash := sha256.Sum256([]byte(secret))
-	found, err := s.row(ctx, "SELECT "+loginColumns+" FROM logins WHERE hash = ?", []any{hash[:]}, r.into()...)
+	found, err := s.row(ctx, "SELECT "+loginColumns+" FROM logins WHERE hash = ?", []any{hash[:]}, r.fields()...)
 	switch {
 	case err != nil:
 		return Login{}, err
-	case !found, micros(s.now()) >= r.expires, compare([]byte(r.seal(s.seal)), []byte(r.print)) != 1:
+	case !found, micros(s.now()) >= r.expires, compare([]byte(r.seal(s.seal)), []byte(r.fingerprint)) != 1:
 		return Login{}, ErrNoLogin
 	}
 	l := r.login()
@@ -130,9 +130,9 @@ func (s *SQLite) roles(ctx context.Context, l *Login) error {
 	return nil
 }
 
-// Redeem implements Ledger.
-func (s *SQLite) Redeem(ctx context.Context, code string, lasts time.Duration) (secret string, l Login, err error) {
-	if l, err = s.LookAtLogin(ctx, code); err != nil {
+// RedeemLogin implements Ledger.
+func (s *SQLite) RedeemLogin(ctx context.Context, code string, lasts time.Duration) (secret string, l Login, err error) {
+	if l, err = s.FindLogin(ctx, code); err != nil {
 		return "", Login{}, err
 	}
 	if l.Kind == Session {
@@ -152,8 +152,8 @@ func (s *SQLite) Redeem(ctx context.Context, code string, lasts time.Duration) (
 	return secret, l, err
 }
 
-// Enter implements Ledger.
-func (s *SQLite) Enter(ctx context.Context, token Token, lasts time.Duration) (secret string, l Login, err error) {
+// CreateSession implements Ledger.
+func (s *SQLite) CreateSession(ctx context.Context, token Token, lasts time.Duration) (secret string, l Login, err error) {
 	l = Login{Kind: Session, Person: token.Person, Credential: token.ID, Roles: token.Roles}
 	err = s.write(ctx, func(t *tx) error {
 		if err := t.checkToken(token.ID, ""); err != nil {
@@ -172,8 +172,8 @@ func (t *tx) enter(l *Login, how string, lasts time.Duration, secret *string) (e
 	return t.append(&Record{Phase: PhaseLogin, Principal: l.Person, Credential: l.Credential, State: string(Session), Expires: micros(l.Expires), Note: how})
 }
 
-// Leave implements Ledger.
-func (s *SQLite) Leave(ctx context.Context, secret string) error {
+// EndSession implements Ledger.
+func (s *SQLite) EndSession(ctx context.Context, secret string) error {
 	return s.write(ctx, func(t *tx) error {
 		var person string
 		hash := sha256.Sum256([]byte(secret))
@@ -188,8 +188,8 @@ func (s *SQLite) Leave(ctx context.Context, secret string) error {
 	})
 }
 
-// Secret implements Ledger.
-func (s *SQLite) Secret(purpose string) []byte { return derive(s.seal.more, purpose) }
+// SharedSecret implements Ledger.
+func (s *SQLite) SharedSecret(purpose string) []byte { return derive(s.seal.more, purpose) }
 
 // Dir is the folder of the ledger.
 func (s *SQLite) Dir() string { return s.o.Dir }

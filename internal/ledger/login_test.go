@@ -24,34 +24,34 @@ func TestCodeIsGoodOnce(t *testing.T) {
 	l := open(t, ledger.Options{Now: c.now})
 	secret := code(t, l, ledger.Login{Kind: ledger.LinkCode, Person: "root", Local: true, Expires: c.now().Add(10 * time.Minute)})
 	for range 2 {
-		if got, err := l.LookAtLogin(t.Context(), secret); err != nil || got.Kind != ledger.LinkCode || got.Person != "root" || !got.Local {
+		if got, err := l.FindLogin(t.Context(), secret); err != nil || got.Kind != ledger.LinkCode || got.Person != "root" || !got.Local {
 			t.Errorf("%+v, %v", got, err) // looking takes nothing
 		}
 	}
-	session, got, err := l.Redeem(t.Context(), secret, 30*24*time.Hour)
+	session, got, err := l.RedeemLogin(t.Context(), secret, 30*24*time.Hour)
 	if err != nil || got.Kind != ledger.Session || session == secret {
 		t.Fatalf("%+v, %v", got, err)
 	}
-	_, _, err = l.Redeem(t.Context(), secret, time.Hour)
+	_, _, err = l.RedeemLogin(t.Context(), secret, time.Hour)
 	wantErr(t, "a code again", err, ledger.ErrNoLogin)
-	_, _, err = l.Redeem(t.Context(), session, time.Hour)
+	_, _, err = l.RedeemLogin(t.Context(), session, time.Hour)
 	wantErr(t, "a session as a code", err, ledger.ErrNoLogin)
 	c.pass(29 * 24 * time.Hour)
-	if got, err := l.LookAtLogin(t.Context(), session); err != nil || got.Created.Equal(c.now()) {
+	if got, err := l.FindLogin(t.Context(), session); err != nil || got.Created.Equal(c.now()) {
 		t.Errorf("%+v, %v", got, err)
 	}
-	if err := l.Leave(t.Context(), session); err != nil {
+	if err := l.EndSession(t.Context(), session); err != nil {
 		t.Fatal(err)
 	}
-	_, err = l.LookAtLogin(t.Context(), session)
+	_, err = l.FindLogin(t.Context(), session)
 	wantErr(t, "after logging out", err, ledger.ErrNoLogin)
 
 	late := code(t, l, ledger.Login{Kind: ledger.OpenCode, Person: "root", Local: true, Expires: c.now().Add(time.Minute)})
 	c.pass(time.Minute)
-	_, _, err = l.Redeem(t.Context(), late, time.Hour)
+	_, _, err = l.RedeemLogin(t.Context(), late, time.Hour)
 	wantErr(t, "late", err, ledger.ErrNoLogin)
 	for _, none := range []string{"", "x", session} {
-		_, err := l.LookAtLogin(t.Context(), none)
+		_, err := l.FindLogin(t.Context(), none)
 		wantErr(t, "made up", err, ledger.ErrNoLogin)
 	}
 	if _, err := l.CreateLogin(t.Context(), ledger.Login{Kind: ledger.Session, Person: "eve", Expires: c.now().Add(time.Hour)}, "eve"); err == nil {
@@ -66,18 +66,18 @@ func TestSessionOfAToken(t *testing.T) {
 	l := open(t, ledger.Options{Now: c.now})
 	_, approver := issue(t, l, ledger.Token{Person: "bob", Roles: []string{"approver"}})
 	_, agent := issue(t, l, ledger.Token{Person: "bob", Roles: []string{"agent"}, Expires: c.now().Add(time.Hour)})
-	byToken, _, err := l.Enter(t.Context(), approver, 24*time.Hour)
+	byToken, _, err := l.CreateSession(t.Context(), approver, 24*time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
-	byLink, _, err := l.Redeem(t.Context(), code(t, l, ledger.Login{Kind: ledger.LinkCode, Person: "bob", Expires: c.now().Add(time.Minute)}), 24*time.Hour)
+	byLink, _, err := l.RedeemLogin(t.Context(), code(t, l, ledger.Login{Kind: ledger.LinkCode, Person: "bob", Expires: c.now().Add(time.Minute)}), 24*time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
 	roles := func(secret string, want ...string) {
 		t.Helper()
 		stale()
-		got, err := l.LookAtLogin(t.Context(), secret)
+		got, err := l.FindLogin(t.Context(), secret)
 		if want == nil {
 			wantErr(t, "without a token", err, ledger.ErrNoLogin)
 		} else if err != nil || !slices.Equal(got.Roles, want) {
@@ -93,7 +93,7 @@ func TestSessionOfAToken(t *testing.T) {
 	}
 	roles(byToken)
 	roles(byLink)
-	_, _, err = l.Enter(t.Context(), approver, time.Hour)
+	_, _, err = l.CreateSession(t.Context(), approver, time.Hour)
 	wantErr(t, "a revoked token", err, ledger.ErrTokenRevoked)
 	issue(t, l, ledger.Token{Person: "bob", Roles: []string{"admin"}})
 	roles(byLink, "admin")
@@ -117,7 +117,7 @@ func TestForgedLogin(t *testing.T) {
 		copied := copyDir(t, dir)
 		tamper(t, copied, func(db *sql.DB) { run(t, db, change) })
 		l := open(t, ledger.Options{Dir: copied})
-		_, err := l.LookAtLogin(t.Context(), secret)
+		_, err := l.FindLogin(t.Context(), secret)
 		wantErr(t, name, err, ledger.ErrNoLogin)
 	}
 }
@@ -125,10 +125,10 @@ func TestForgedLogin(t *testing.T) {
 func TestSecret(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "state")
 	l, other := open(t, ledger.Options{Dir: dir}), open(t, ledger.Options{})
-	a := l.Secret("a")
+	a := l.SharedSecret("a")
 	l.Close()
 	l = open(t, ledger.Options{Dir: dir})
-	if !slices.Equal(a, l.Secret("a")) || slices.Equal(a, l.Secret("b")) || slices.Equal(a, other.Secret("a")) || len(a) != 32 || l.ID() == other.ID() {
+	if !slices.Equal(a, l.SharedSecret("a")) || slices.Equal(a, l.SharedSecret("b")) || slices.Equal(a, other.SharedSecret("a")) || len(a) != 32 || l.ID() == other.ID() {
 		t.Error("a secret is not its ledger's and its purpose's alone")
 	}
 }

@@ -70,9 +70,9 @@ func schemaOf(ctx context.Context, conn *sql.Conn, path string, newest int) (ver
 	}
 	switch {
 	case id != applicationID && (id != 0 || version != 0 || tables != 0):
-		return 0, &Trouble{Kind: Foreign, Path: path}
+		return 0, &StoreError{Kind: Foreign, Path: path}
 	case version > newest:
-		return 0, &Trouble{Kind: Newer, Path: path}
+		return 0, &StoreError{Kind: Newer, Path: path}
 	}
 	return version, nil
 }
@@ -99,8 +99,8 @@ func wal(ctx context.Context, conn *sql.Conn, path string) error {
 		if err == nil {
 			err = fmt.Errorf("its journal stays in mode %s", mode)
 		}
-		var t *Trouble
-		if err = trouble(path, err); !errors.As(err, &t) || t.Kind != Locked || time.Now().After(end) {
+		var t *StoreError
+		if err = asStoreError(path, err); !errors.As(err, &t) || t.Kind != Locked || time.Now().After(end) {
 			return err
 		}
 		select {

@@ -29,6 +29,6 @@ func TestMigration(t *testing.T) {
 	}
 	l := open(t, ledger.Options{Dir: dir})
 	g := askInInbox(t, l, call("a"), "ada", time.Now().Add(time.Hour))
-	answer(t, l, g, ledger.Granted)
+	answer(t, l, g, ledger.Approved)
 	clean(t, l)
 }

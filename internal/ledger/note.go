@@ -17,16 +17,16 @@ const (
 	maxErase = 10_000
 )
 
-// found is an event, and what its Find found.
-type found struct {
+// discovered is an event, and what its Find found.
+type discovered struct {
 	*Event
 	subjects, erased []string
 	// more is how many subjects are left out.
 	more int64
 }
 
-// Note implements Ledger. What comes after Close is lost, like what comes after the end of the process.
-func (s *SQLite) Note(e Event) {
+// RecordEvent implements Ledger. What comes after Close is lost, like what comes after the end of the process.
+func (s *SQLite) RecordEvent(e Event) {
 	if s.o.ReadOnly {
 		return
 	}
@@ -37,8 +37,8 @@ func (s *SQLite) Note(e Event) {
 	}
 }
 
-// noting writes events in batches until Close, and then those that wait.
-func (s *SQLite) noting() {
+// runNotes writes events in batches until Close, and then those that wait.
+func (s *SQLite) runNotes() {
 	defer close(s.noted)
 	again := time.NewTicker(probeEvery)
 	defer again.Stop()
@@ -49,7 +49,7 @@ func (s *SQLite) noting() {
 			batch = append(batch, e)
 		case <-again.C:
 			// A count that could not be written need not wait for the next read.
-			if s.Trouble() == nil {
+			if s.StoreError() == nil {
 				s.writeNotes(nil)
 			}
 			continue
@@ -96,14 +96,14 @@ func (s *SQLite) fill(batch []Event, wait bool) []Event {
 // the count itself until it can be written.
 func (s *SQLite) writeNotes(batch []Event) {
 	dropped := s.dropped.Swap(0)
-	if len(batch) == 0 && dropped == 0 && len(s.late) == 0 {
+	if len(batch) == 0 && dropped == 0 && len(s.lateNotes) == 0 {
 		return
 	}
-	all := make([]found, len(batch))
+	all := make([]discovered, len(batch))
 	for i := range batch {
 		all[i] = s.find(&batch[i])
 	}
-	late := s.late
+	late := s.lateNotes
 	err := s.write(context.Background(), func(t *tx) error {
 		for i := range all {
 			if err := t.note(&all[i]); err != nil {
@@ -118,21 +118,21 @@ func (s *SQLite) writeNotes(batch []Event) {
 		}
 		return t.append(&Record{Phase: PhaseDropped, Count: dropped})
 	})
-	s.late = nil
+	s.lateNotes = nil
 	if err != nil {
 		// The reads are only counted, but what Sippet erased is not forgotten here.
 		for _, f := range all {
 			late = append(late, f.erased...)
 		}
-		s.late = late[:min(len(late), maxErase)]
+		s.lateNotes = late[:min(len(late), maxErase)]
 		s.dropped.Add(dropped + int64(len(batch)))
 		s.log.Warn("reads could not be written to the audit; they are counted", "cause", err, "count", len(batch))
 	}
 }
 
 // find asks the event's Find. One that panics found nothing.
-func (s *SQLite) find(e *Event) (f found) {
-	f = found{Event: e, subjects: e.Subjects}
+func (s *SQLite) find(e *Event) (f discovered) {
+	f = discovered{Event: e, subjects: e.Subjects}
 	defer func() {
 		if p := recover(); p != nil {
 			s.log.Error("the subjects of a read could not be found; it is recorded without them", "action", e.Action, "cause", p)
@@ -141,11 +141,11 @@ func (s *SQLite) find(e *Event) (f found) {
 			f.subjects, f.more = f.subjects[:MaxSubjects], int64(n)
 		}
 	}()
-	if e.Find == nil {
+	if e.FindSubjects == nil {
 		return f
 	}
-	subjects, erased := e.Find()
-	gone := map[string]bool{everybody: true} // what names nobody is left out, too
+	subjects, erased := e.FindSubjects()
+	gone := map[string]bool{allRows: true} // what names nobody is left out, too
 	for _, name := range erased {
 		if !gone[name] {
 			gone[name] = true
@@ -176,16 +176,16 @@ func (t *tx) foundErased(about *Record, subjects []string) error {
 	return t.append(about)
 }
 
-func (t *tx) note(e *found) error {
-	phase := PhaseRefused
+func (t *tx) note(e *discovered) error {
+	phase := PhaseRejected
 	if e.Class == schemas.Read {
 		phase = PhaseRead
 	}
-	print := ""
+	fingerprint := ""
 	if e.Hash != "" {
-		print = t.s.seal.fingerprint(e.Upstream, e.Hash)
+		fingerprint = t.s.seal.fingerprint(e.Organisation, e.Hash)
 	}
-	r := e.record(phase, print)
+	r := e.record(phase, fingerprint)
 	r.Outcome, r.Status, r.Latency = e.Outcome, e.Status, e.Latency.Microseconds()
 	r.Count = e.more
 	keys, err := t.subjectKeys(e.subjects)
@@ -195,7 +195,7 @@ func (t *tx) note(e *found) error {
 	if len(e.subjects) > 0 {
 		r.Subjects = keyIDs(keys)
 	}
-	if r.Sealed, err = sealUnder(keys, Private{Payload: e.Payload, Card: e.Card, Replaced: e.Replaced}, r.place()); err != nil {
+	if r.Sealed, err = sealUnder(keys, Private{Payload: e.Payload, Card: e.Card, Replaced: e.Replaced}, r.binding()); err != nil {
 		return err
 	}
 	if err := t.append(r); err != nil {

@@ -16,13 +16,13 @@ func TestNotesNeverBlock(t *testing.T) {
 	const many = 10_000
 	began := time.Now()
 	for range many {
-		l.Note(event("contact:1"))
+		l.RecordEvent(event("contact:1"))
 	}
 	if d := time.Since(began); d > 2*time.Second {
 		t.Errorf("noting took %v while the store was busy", d)
 	}
 	release()
-	l.Note(event("contact:1"))
+	l.RecordEvent(event("contact:1"))
 	var written, dropped int64
 	for end := time.Now().Add(10 * time.Second); written+dropped < many+1 && time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		written, dropped = 0, 0
@@ -47,7 +47,7 @@ func TestRecords(t *testing.T) {
 	began := c.now()
 	for i := range 6 {
 		c.pass(time.Second)
-		settle(t, l, commit(t, l, call(fmt.Sprint(i))), []ledger.Progress{ledger.Succeeded, ledger.Failed}[i%2])
+		settle(t, l, commit(t, l, call(fmt.Sprint(i))), []ledger.IntentState{ledger.Succeeded, ledger.Failed}[i%2])
 	}
 	in := records(t, l, ledger.Filter{Outcome: schemas.UpstreamError})[0].Intent
 	for name, test := range map[string]struct {

@@ -45,8 +45,8 @@ func TestNothingPersonalIsReadable(t *testing.T) {
 	x.Subjects = []string{subject}
 	x.Replaced = []byte(`{"firstName":"` + person + `"}`)
 	g := ask(t, l, x, time.Now().Add(time.Minute))
-	answer(t, l, g, ledger.Granted)
-	x.Grant = g.ID
+	answer(t, l, g, ledger.Approved)
+	x.ApprovalID = g.ID
 	in := commit(t, l, x)
 	if err := l.Settle(t.Context(), ledger.Settlement{Intent: in.ID, State: ledger.Succeeded, Sent: true, Outcome: schemas.Done, Result: []byte(`{"name":"` + person + `"}`)}); err != nil {
 		t.Fatal(err)
@@ -59,7 +59,7 @@ func TestNothingPersonalIsReadable(t *testing.T) {
 	}
 	e := event(subject)
 	e.Payload = []byte(`{"filter":"` + person + `"}`)
-	l.Note(e)
+	l.RecordEvent(e)
 	scan := func(when string) {
 		raw := everyByte(t, dir)
 		for _, s := range []string{person, subject, token, x.Hash} {
@@ -77,11 +77,11 @@ func TestNothingPersonalIsReadable(t *testing.T) {
 	var phases []ledger.Phase
 	for _, r := range seen {
 		phases = append(phases, r.Phase)
-		if !slices.Equal(r.People, []string{subject}) || r.Private == nil {
-			t.Errorf("record %d: people %q, private %v", r.Seq, r.People, r.Private)
+		if !slices.Equal(r.SubjectNames, []string{subject}) || r.Private == nil {
+			t.Errorf("record %d: people %q, private %v", r.Seq, r.SubjectNames, r.Private)
 		}
 	}
-	if want := []ledger.Phase{ledger.PhaseAsked, ledger.PhasePrepared, ledger.PhaseSettled, ledger.PhaseRead}; !slices.Equal(phases, want) {
+	if want := []ledger.Phase{ledger.PhaseRequested, ledger.PhasePrepared, ledger.PhaseSettled, ledger.PhaseRead}; !slices.Equal(phases, want) {
 		t.Errorf("of the subject: %v, want %v", phases, want)
 	}
 	if p := seen[1].Private; string(p.Payload) != string(x.Payload) || string(p.Replaced) != string(x.Replaced) || p.Hash != x.Hash {
@@ -101,7 +101,7 @@ func TestErase(t *testing.T) {
 		ids = append(ids, in.ID)
 	}
 	flying := commit(t, l, func() ledger.Txn { x := call("flying"); x.Subjects = ada.Subjects; return x }())
-	l.Note(event("contact:ada", "contact:bob"))
+	l.RecordEvent(event("contact:ada", "contact:bob"))
 	l.Close()
 	l = open(t, ledger.Options{Dir: dir})
 	var wrapped []byte
@@ -134,7 +134,7 @@ func TestErase(t *testing.T) {
 		}
 	}
 	read := records(t, l, ledger.Filter{Phase: ledger.PhaseRead})
-	if len(read) != 1 || !slices.Equal(read[0].People, []string{"contact:bob"}) {
+	if len(read) != 1 || !slices.Equal(read[0].SubjectNames, []string{"contact:bob"}) {
 		t.Errorf("the read tells of %+v", read)
 	}
 	if len(records(t, l, ledger.Filter{Subject: "contact:ada"})) != 0 {
@@ -170,7 +170,7 @@ func TestMasterKey(t *testing.T) {
 			}
 		}
 		_, err := ledger.Open(t.Context(), ledger.Options{Dir: dir})
-		wantTrouble(t, name, err, ledger.MissingKey)
+		wantStoreError(t, name, err, ledger.MissingKey)
 	}
 	if err := os.WriteFile(path, right, 0o600); err != nil {
 		t.Fatal(err)
@@ -178,10 +178,10 @@ func TestMasterKey(t *testing.T) {
 	clean(t, open(t, ledger.Options{Dir: dir}))
 }
 
-func wantTrouble(t *testing.T, what string, err error, kind ledger.Kind) {
+func wantStoreError(t *testing.T, what string, err error, kind ledger.StoreErrorKind) {
 	t.Helper()
-	var trouble *ledger.Trouble
-	if !errors.As(err, &trouble) || trouble.Kind != kind {
+	var storeErr *ledger.StoreError
+	if !errors.As(err, &storeErr) || storeErr.Kind != kind {
 		t.Errorf("%s: got %v, want %s", what, err, kind)
 		return
 	}

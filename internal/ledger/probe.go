@@ -9,20 +9,20 @@ import (
 // probeEvery is how soon after a failed write the ledger tries again by itself.
 const probeEvery = time.Second
 
-// Trouble implements Ledger.
-func (s *SQLite) Trouble() error {
+// StoreError implements Ledger.
+func (s *SQLite) StoreError() error {
 	if s.o.ReadOnly {
-		return &Trouble{ReadOnly, s.path, errForReading}
+		return &StoreError{ReadOnly, s.path, errForReading}
 	}
-	if t := s.trouble.Load(); t != nil {
+	if t := s.storeError.Load(); t != nil {
 		return t
 	}
 	return nil
 }
 
-// met remembers how an attempt to write went: of the transaction, or of a change in it that the store could not take.
-func (s *SQLite) met(err error, ops []*op) {
-	var t *Trouble
+// classify remembers how an attempt to write went: of the transaction, or of a change in it that the store could not take.
+func (s *SQLite) classify(err error, ops []*op) {
+	var t *StoreError
 	if !errors.As(err, &t) {
 		for _, o := range ops {
 			if errors.As(o.err, &t) {
@@ -30,13 +30,13 @@ func (s *SQLite) met(err error, ops []*op) {
 			}
 		}
 	}
-	s.trouble.Store(t)
+	s.storeError.Store(t)
 }
 
 // probe writes something small where the last attempt failed: else nobody would notice that the store is well again
 // until a call came, and calls may be refused as long as it is not.
 func (s *SQLite) probe() {
-	if s.trouble.Load() == nil {
+	if s.storeError.Load() == nil {
 		return
 	}
 	// The outcome is what met remembers.

@@ -87,17 +87,17 @@ func race(ctx context.Context, l ledger.Ledger, name string) error {
 	fmt.Println("ready")
 	in := bufio.NewScanner(os.Stdin)
 	for in.Scan() {
-		payload, grant, _ := strings.Cut(in.Text(), " ")
+		payload, approval, _ := strings.Cut(in.Text(), " ")
 		x := call(payload)
-		x.Grant = grant
+		x.ApprovalID = approval
 		var wg sync.WaitGroup
 		var mu sync.Mutex
 		var won []string
 		for range 8 {
 			wg.Go(func() {
 				got, err := l.Commit(ctx, x)
-				var p *ledger.PriorError
-				if err != nil && !errors.Is(err, ledger.ErrGrantSpent) && !errors.As(err, &p) {
+				var p *ledger.ConflictError
+				if err != nil && !errors.Is(err, ledger.ErrApprovalUsed) && !errors.As(err, &p) {
 					fmt.Println("error:", err)
 				}
 				if err == nil {
@@ -118,7 +118,7 @@ func watch(ctx context.Context, l ledger.Ledger) error {
 	fmt.Println("ready")
 	was := false
 	for range 1500 {
-		f, err := l.Frozen(ctx)
+		f, err := l.CurrentStop(ctx)
 		if err != nil {
 			return err
 		}
@@ -154,7 +154,7 @@ func load(ctx context.Context, l ledger.Ledger) error {
 					return
 				}
 				say("prepared " + in.ID)
-				l.Note(event("contact:1"))
+				l.RecordEvent(event("contact:1"))
 				if err := l.Settle(ctx, ledger.Settlement{Intent: in.ID, State: ledger.Succeeded, Sent: true, Outcome: schemas.Done, Result: []byte(`{}`)}); err != nil {
 					say("error: " + err.Error())
 					return
@@ -167,7 +167,7 @@ func load(ctx context.Context, l ledger.Ledger) error {
 	return nil
 }
 
-func TestGrantRacedOverProcesses(t *testing.T) {
+func TestApprovalRacedOverProcesses(t *testing.T) {
 	dir := t.TempDir()
 	l := open(t, ledger.Options{Dir: dir})
 	type peer struct {
@@ -187,7 +187,7 @@ func TestGrantRacedOverProcesses(t *testing.T) {
 		name := fmt.Sprint("raced", round)
 		x := call(name)
 		g := ask(t, l, x, time.Now().Add(time.Minute))
-		answer(t, l, g, ledger.Granted)
+		answer(t, l, g, ledger.Approved)
 		for _, p := range peers {
 			fmt.Fprintln(p.in, name, g.ID)
 		}
@@ -211,7 +211,7 @@ func TestGrantRacedOverProcesses(t *testing.T) {
 	clean(t, l)
 }
 
-func TestFreezeReachesOtherProcesses(t *testing.T) {
+func TestStopHoldsInOtherProcesses(t *testing.T) {
 	dir := t.TempDir()
 	l := open(t, ledger.Options{Dir: dir})
 	var all []*bufio.Scanner
@@ -228,7 +228,7 @@ func TestFreezeReachesOtherProcesses(t *testing.T) {
 		began := time.Now()
 		var err error
 		if on {
-			err = l.Freeze(t.Context(), "ada", "")
+			err = l.Stop(t.Context(), "ada", "")
 		} else {
 			_, err = l.Resume(t.Context(), "ada")
 		}
@@ -319,7 +319,7 @@ func TestKilled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := map[string]ledger.Progress{}
+	got := map[string]ledger.IntentState{}
 	unknown := 0
 	for _, in := range all {
 		got[in.ID] = in.State

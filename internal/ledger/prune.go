@@ -19,8 +19,8 @@ const (
 // errChain is wrapped where the start of the chain is not as it was written: to remove it would remove the evidence.
 var errChain = errors.New("the oldest records are not as they were written, so they are kept: verify says what is wrong")
 
-// pruning removes what is older than the retention, at once and then every hour, until the ledger closes.
-func (s *SQLite) pruning() {
+// runPruning removes what is older than the retention, at once and then every hour, until the ledger closes.
+func (s *SQLite) runPruning() {
 	defer close(s.pruned)
 	if s.o.Retention <= 0 {
 		return
@@ -89,7 +89,7 @@ func (t *tx) prune(before time.Time) (int64, error) {
 	if err != nil || len(old) == 0 {
 		return 0, err
 	}
-	last, err := t.unneeded(old[len(old)-1].seq)
+	last, err := t.removable(old[len(old)-1].seq)
 	if err != nil {
 		return 0, err
 	}
@@ -205,8 +205,8 @@ const needed = `SELECT coalesce(min(seq), ?2 + 1) FROM (
 	UNION ALL SELECT min(seq) FROM grants WHERE seq <= ?2 AND last_seq > ?2
 	UNION ALL SELECT min(seq) FROM freezes WHERE resumed IS NULL)`
 
-// unneeded gives the last record up to last that can go.
-func (t *tx) unneeded(last int64) (int64, error) {
+// removable gives the last record up to last that can go.
+func (t *tx) removable(last int64) (int64, error) {
 	for {
 		first := last + 1
 		if _, err := t.row(needed, []any{micros(t.now), last, micros(t.now.Add(-t.s.o.Window))}, &first); err != nil {

@@ -25,8 +25,8 @@ func days(t *testing.T, l ledger.Ledger, c *clock, n int) (ran []ledger.Intent) 
 		x := call(ledger.NewID())
 		x.Subjects = []string{"contact:" + x.Hash}
 		g := ask(t, l, x, c.now().Add(time.Minute))
-		answer(t, l, g, ledger.Granted)
-		x.Grant = g.ID
+		answer(t, l, g, ledger.Approved)
+		x.ApprovalID = g.ID
 		in := commit(t, l, x)
 		settle(t, l, in, ledger.Succeeded)
 		ran = append(ran, in)
@@ -69,8 +69,8 @@ func TestRetention(t *testing.T) {
 		got, err := l.Intent(t.Context(), in.ID)
 		if i < 5 {
 			wantErr(t, fmt.Sprint("day ", i), err, ledger.ErrNoIntent)
-			_, err = l.Grant(t.Context(), in.Grant)
-			wantErr(t, fmt.Sprint("the question of day ", i), err, ledger.ErrNoGrant)
+			_, err = l.Approval(t.Context(), in.ApprovalID)
+			wantErr(t, fmt.Sprint("the question of day ", i), err, ledger.ErrNoApproval)
 		} else if err != nil || got.Payload == nil || got.Result == nil {
 			t.Errorf("day %d: %+v, %v", i, got, err)
 		}
@@ -110,18 +110,18 @@ func TestRetentionKeepsWhatIsNotOver(t *testing.T) {
 		"an unknown intent": {func(t *testing.T, l ledger.Ledger, c *clock) func() {
 			x := call("unknown")
 			g := ask(t, l, x, c.now().Add(time.Minute))
-			answer(t, l, g, ledger.Granted)
-			x.Grant = g.ID
+			answer(t, l, g, ledger.Approved)
+			x.ApprovalID = g.ID
 			in := commit(t, l, x)
 			settle(t, l, in, ledger.Unknown)
 			return func() {
-				if p, err := l.Prior(t.Context(), x); err != nil || p == nil || p.Payload == nil {
+				if p, err := l.FindConflicting(t.Context(), x); err != nil || p == nil || p.Payload == nil {
 					t.Errorf("prior: %+v, %v", p, err)
 				}
-				if _, err := l.Commit(t.Context(), x); prior(t, err).ID != in.ID {
+				if _, err := l.Commit(t.Context(), x); conflicting(t, err).ID != in.ID {
 					t.Error("it may run again")
 				}
-				if g, err := l.Grant(t.Context(), g.ID); err != nil || g.Card == nil {
+				if g, err := l.Approval(t.Context(), g.ID); err != nil || g.Card == nil {
 					t.Errorf("its question: %+v, %v", g, err)
 				}
 				if err := l.Resolve(t.Context(), in.ID, ledger.Failed, "", "ada"); err != nil {
@@ -136,29 +136,29 @@ func TestRetentionKeepsWhatIsNotOver(t *testing.T) {
 		"an open question": {func(t *testing.T, l ledger.Ledger, c *clock) func() {
 			g := ask(t, l, call("open"), c.now().Add(100*day))
 			return func() {
-				w, err := l.Grants(t.Context(), ledger.GrantFilter{Open: true})
+				w, err := l.Approvals(t.Context(), ledger.ApprovalFilter{Open: true})
 				if err != nil || len(w) != 1 || w[0].ID != g.ID {
 					t.Errorf("%+v, %v", w, err)
 				}
-				if g, err := l.Grant(t.Context(), g.ID); err != nil || g.Card == nil {
+				if g, err := l.Approval(t.Context(), g.ID); err != nil || g.Card == nil {
 					t.Errorf("%+v, %v", g, err)
 				}
-				answer(t, l, g, ledger.Refused)
+				answer(t, l, g, ledger.Declined)
 			}
 		}},
 		"a yes": {func(t *testing.T, l ledger.Ledger, c *clock) func() {
 			x := call("yes")
 			g := ask(t, l, x, c.now().Add(100*day))
-			answer(t, l, g, ledger.Granted)
-			x.Grant = g.ID
+			answer(t, l, g, ledger.Approved)
+			x.ApprovalID = g.ID
 			return func() { settle(t, l, commit(t, l, x), ledger.Failed) }
 		}},
 		"a freeze": {func(t *testing.T, l ledger.Ledger, c *clock) func() {
-			if err := l.Freeze(t.Context(), "ada", ""); err != nil {
+			if err := l.Stop(t.Context(), "ada", ""); err != nil {
 				t.Fatal(err)
 			}
 			return func() {
-				if f, err := l.Frozen(t.Context()); err != nil || f == nil {
+				if f, err := l.CurrentStop(t.Context()); err != nil || f == nil {
 					t.Errorf("%+v, %v", f, err)
 				}
 				if _, err := l.Resume(t.Context(), "ada"); err != nil {
@@ -272,7 +272,7 @@ func TestRetentionHidesNothing(t *testing.T) {
 			if err := ledger.PruneError(l); err == nil || !strings.Contains(err.Error(), "verify") {
 				t.Errorf("the evidence was removed: %v", err)
 			}
-			if err := l.Trouble(); err != nil {
+			if err := l.StoreError(); err != nil {
 				t.Errorf("the store can be written: %v", err)
 			}
 			if r, err := l.Verify(t.Context(), ledger.VerifyOptions{}); err != nil || len(r.Findings) == 0 {
@@ -353,7 +353,7 @@ func TestRetentionAtRandom(t *testing.T) {
 		c := newClock()
 		l := open(t, ledger.Options{Now: c.now, Retention: 3 * time.Hour, Stale: 1000 * day, Records: 20})
 		var open []ledger.Intent
-		var grants []ledger.Grant
+		var approvals []ledger.ApprovalRequest
 		unknown := map[string]ledger.Txn{}
 		for range 300 {
 			c.pass(time.Duration(r.Int64N(int64(10 * time.Minute))))
@@ -361,21 +361,21 @@ func TestRetentionAtRandom(t *testing.T) {
 			x.Subjects = []string{fmt.Sprint("contact:", r.IntN(10)), fmt.Sprint("new:", r.IntN(5))}[r.IntN(2):]
 			switch r.IntN(11) {
 			case 0, 1:
-				g := grantFor(x, c.now().Add(time.Hour))
-				if p, err := l.Prior(t.Context(), x); err == nil && p != nil {
+				g := approvalFor(x, c.now().Add(time.Hour))
+				if p, err := l.FindConflicting(t.Context(), x); err == nil && p != nil {
 					g.Repeats = p.ID
 				}
-				if err := l.Ask(t.Context(), g); err == nil {
-					grants = append(grants, g)
+				if err := l.CreateApproval(t.Context(), g); err == nil {
+					approvals = append(approvals, g)
 				}
 			case 2, 3:
-				if len(grants) > 0 {
-					_ = l.Answer(t.Context(), grants[r.IntN(len(grants))], ledger.Reply{State: []ledger.State{ledger.Granted, ledger.Granted, ledger.Refused}[r.IntN(3)], By: "ada"})
+				if len(approvals) > 0 {
+					_ = l.AnswerApproval(t.Context(), approvals[r.IntN(len(approvals))], ledger.Reply{State: []ledger.ApprovalState{ledger.Approved, ledger.Approved, ledger.Declined}[r.IntN(3)], By: "ada"})
 				}
 			case 4, 5, 6:
-				if len(grants) > 0 && r.IntN(2) == 0 {
-					g := grants[r.IntN(len(grants))]
-					x.Hash, x.Grant = g.Hash, g.ID
+				if len(approvals) > 0 && r.IntN(2) == 0 {
+					g := approvals[r.IntN(len(approvals))]
+					x.Hash, x.ApprovalID = g.Hash, g.ID
 				}
 				in, err := l.Commit(t.Context(), x)
 				if err != nil {
@@ -383,7 +383,7 @@ func TestRetentionAtRandom(t *testing.T) {
 				}
 				for id, u := range unknown {
 					if u.Hash == x.Hash {
-						if x.Grant == "" {
+						if x.ApprovalID == "" {
 							t.Fatalf("seed %d: %s ran again", seed, id)
 						}
 					}
@@ -397,11 +397,11 @@ func TestRetentionAtRandom(t *testing.T) {
 				i := r.IntN(len(open))
 				in := open[i]
 				open = append(open[:i], open[i+1:]...)
-				s := ledger.Settlement{Intent: in.ID, State: []ledger.Progress{ledger.Succeeded, ledger.Failed, ledger.NotSent, ledger.Unknown}[r.IntN(4)],
+				s := ledger.Settlement{Intent: in.ID, State: []ledger.IntentState{ledger.Succeeded, ledger.Failed, ledger.NotSent, ledger.Unknown}[r.IntN(4)],
 					Result: []byte(`{}`), Outcome: schemas.Done}
 				s.Sent = s.State != ledger.NotSent
 				if r.IntN(2) == 0 {
-					s.Becomes = fmt.Sprint("contact:", r.IntN(10))
+					s.CreatedSubject = fmt.Sprint("contact:", r.IntN(10))
 				}
 				if r.IntN(4) == 0 {
 					s.Erased = []string{fmt.Sprint("contact:", r.IntN(10))}
@@ -421,13 +421,13 @@ func TestRetentionAtRandom(t *testing.T) {
 			case 9:
 				switch r.IntN(8) {
 				case 0:
-					_ = l.Freeze(t.Context(), "ada", "")
+					_ = l.Stop(t.Context(), "ada", "")
 				case 1, 2, 3, 4:
 					_, _ = l.Resume(t.Context(), "ada")
 				case 5:
 					_, _ = l.Erase(t.Context(), fmt.Sprint("contact:", r.IntN(10)), "ada")
 				default:
-					l.Note(event(x.Subjects...))
+					l.RecordEvent(event(x.Subjects...))
 				}
 			case 10:
 				ledger.Prune(t, l)

@@ -21,7 +21,7 @@ type Filter struct {
 	Principal    string
 	Outcome      schemas.Outcome
 	Intent       string
-	Grant        string
+	ApprovalID   string
 	// Subject chooses what concerns one person: what was read and changed. Of an erased subject nothing is found.
 	Subject string
 	// Limit is the most records to give, the oldest of those chosen; with Last the newest. 0: all.
@@ -42,7 +42,7 @@ func (s *SQLite) Records(ctx context.Context, f Filter) ([]Record, error) {
 		add("CASE WHEN json_valid(body) THEN coalesce(julianday(body->>'time') < julianday(?), 1) ELSE 1 END", f.Until.UTC().Format(time.RFC3339Nano))
 	}
 	for _, c := range []struct{ key, value string }{{"phase", string(f.Phase)}, {"action", f.Action}, {"principal", f.Principal},
-		{"outcome", string(f.Outcome)}, {"intent", f.Intent}, {"grant", f.Grant}} {
+		{"outcome", string(f.Outcome)}, {"intent", f.Intent}, {"grant", f.ApprovalID}} {
 		if c.value != "" {
 			add("CASE WHEN json_valid(body) THEN body->>'"+c.key+"' = ? END", c.value)
 		}
@@ -118,7 +118,7 @@ func (s *SQLite) recordAt(ctx context.Context, seq int64, ring *keyring) (*Recor
 	r, err := s.decode(found[0], ring)
 	// Whoever only looks sees what is there.
 	if err == nil && r.Fault != "" && !s.o.ReadOnly {
-		err = &Trouble{Corrupt, s.path, fmt.Errorf("record %d: %s", seq, r.Fault)}
+		err = &StoreError{Corrupt, s.path, fmt.Errorf("record %d: %s", seq, r.Fault)}
 	}
 	return r, err
 }
@@ -132,7 +132,7 @@ func (s *SQLite) decode(l line, ring *keyring) (*Record, error) {
 	}
 	if err == nil {
 		ids := r.Subjects
-		if r.Private, err = ring.open(r.Sealed, r.place()); r.Sealed != nil {
+		if r.Private, err = ring.open(r.Sealed, r.binding()); r.Sealed != nil {
 			ids = append(ids, r.Sealed.Keys...)
 		}
 		named := make(map[string]bool, len(ids))
@@ -140,14 +140,14 @@ func (s *SQLite) decode(l line, ring *keyring) (*Record, error) {
 			if _, e := ring.get(id); e != nil && err == nil {
 				err = e
 			}
-			if name := ring.names[id]; name != everybody && !named[name] {
+			if name := ring.names[id]; name != allRows && !named[name] {
 				named[name] = true
-				r.People = append(r.People, name)
+				r.SubjectNames = append(r.SubjectNames, name)
 			}
 		}
 	}
 	if err != nil {
-		var t *Trouble
+		var t *StoreError
 		switch {
 		case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 			return nil, err // the reader has gone; the line may be as good as any
@@ -181,7 +181,7 @@ func (s *SQLite) row(ctx context.Context, query string, args []any, into ...any)
 	if errors.Is(err, sql.ErrNoRows) {
 		return false, nil
 	}
-	return err == nil, trouble(s.path, err)
+	return err == nil, asStoreError(s.path, err)
 }
 
 // rows reads all rows of a query outside of the writer.
@@ -191,9 +191,9 @@ func (s *SQLite) rows(ctx context.Context, query string, args []any, each func(s
 	}
 	r, err := s.db.QueryContext(ctx, query, args...)
 	if err != nil {
-		return trouble(s.path, err)
+		return asStoreError(s.path, err)
 	}
-	return trouble(s.path, eachRow(r, each))
+	return asStoreError(s.path, eachRow(r, each))
 }
 
 func eachRow(r *sql.Rows, each func(scan func(...any) error) error) error {

@@ -5,14 +5,14 @@ import (
 	"strings"
 )
 
-// GrantFilter chooses questions; zero fields choose all.
-type GrantFilter struct {
+// ApprovalFilter chooses questions; zero fields choose all.
+type ApprovalFilter struct {
 	// ID chooses one.
 	ID string
 	// Open chooses those that somebody may still answer, and yeses that can still be used; Ended all others.
 	Open, Ended bool
 	// State chooses those in it.
-	State State
+	State ApprovalState
 	// Inbox chooses those that wait, or waited, in the inbox.
 	Inbox bool
 	// Person chooses those of one person.
@@ -21,8 +21,8 @@ type GrantFilter struct {
 	Limit int
 }
 
-// Grants implements Ledger.
-func (s *SQLite) Grants(ctx context.Context, f GrantFilter) ([]Grant, error) {
+// Approvals implements Ledger.
+func (s *SQLite) Approvals(ctx context.Context, f ApprovalFilter) ([]ApprovalRequest, error) {
 	where, args := []string{"1"}, []any{}
 	now := micros(s.now())
 	if f.Open {
@@ -50,15 +50,15 @@ func (s *SQLite) Grants(ctx context.Context, f GrantFilter) ([]Grant, error) {
 	if f.Limit > 0 {
 		limit = f.Limit
 	}
-	var all []Grant
-	err := s.eachGrant(ctx, strings.Join(where, " AND ")+" ORDER BY "+order+" LIMIT ?", append(args, limit), func(g *grantRow) { all = append(all, g.grant()) })
+	var all []ApprovalRequest
+	err := s.eachApproval(ctx, strings.Join(where, " AND ")+" ORDER BY "+order+" LIMIT ?", append(args, limit), func(g *approvalRow) { all = append(all, g.approval()) })
 	return all, err
 }
 
-func (s *SQLite) eachGrant(ctx context.Context, where string, args []any, each func(*grantRow)) error {
-	return s.rows(ctx, "SELECT "+grantColumns+" FROM grants WHERE "+where, args, func(scan func(...any) error) error {
-		g := new(grantRow)
-		if err := scan(g.into()...); err != nil {
+func (s *SQLite) eachApproval(ctx context.Context, where string, args []any, each func(*approvalRow)) error {
+	return s.rows(ctx, "SELECT "+approvalColumns+" FROM grants WHERE "+where, args, func(scan func(...any) error) error {
+		g := new(approvalRow)
+		if err := scan(g.fields()...); err != nil {
 			return err
 		}
 		each(g)
@@ -66,40 +66,40 @@ func (s *SQLite) eachGrant(ctx context.Context, where string, args []any, each f
 	})
 }
 
-// Grant implements Ledger.
-func (s *SQLite) Grant(ctx context.Context, id string) (Grant, error) {
-	return s.oneGrant(ctx, "id = ?", id)
+// Approval implements Ledger.
+func (s *SQLite) Approval(ctx context.Context, id string) (ApprovalRequest, error) {
+	return s.oneApproval(ctx, "id = ?", id)
 }
 
-// Asked implements Ledger.
-func (s *SQLite) Asked(ctx context.Context, want Grant) (Grant, error) {
-	return s.oneGrant(ctx, "print = ? AND principal = ? AND credential = ? AND action = ? ORDER BY seq DESC LIMIT 1",
-		s.seal.fingerprint(want.Upstream, want.Hash), want.Principal, want.Credential, want.Action)
+// LatestApproval implements Ledger.
+func (s *SQLite) LatestApproval(ctx context.Context, want ApprovalRequest) (ApprovalRequest, error) {
+	return s.oneApproval(ctx, "print = ? AND principal = ? AND credential = ? AND action = ? ORDER BY seq DESC LIMIT 1",
+		s.seal.fingerprint(want.Organisation, want.Hash), want.Principal, want.Credential, want.Action)
 }
 
-// oneGrant reads one question with what is sealed of it.
-func (s *SQLite) oneGrant(ctx context.Context, where string, args ...any) (Grant, error) {
-	var row *grantRow
-	if err := s.eachGrant(ctx, where, args, func(g *grantRow) { row = g }); err != nil {
-		return Grant{}, err
+// oneApproval reads one question with what is sealed of it.
+func (s *SQLite) oneApproval(ctx context.Context, where string, args ...any) (ApprovalRequest, error) {
+	var row *approvalRow
+	if err := s.eachApproval(ctx, where, args, func(g *approvalRow) { row = g }); err != nil {
+		return ApprovalRequest{}, err
 	}
 	if row == nil {
-		return Grant{}, ErrNoGrant
+		return ApprovalRequest{}, ErrNoApproval
 	}
-	g, ring := row.grant(), s.keyring(ctx)
+	g, ring := row.approval(), s.keyring(ctx)
 	asked, err := s.recordAt(ctx, row.seq, ring)
 	if err != nil {
-		return Grant{}, err
+		return ApprovalRequest{}, err
 	}
 	if asked != nil {
-		g.Request, g.Client, g.Why, g.Rules, g.Subjects = asked.Request, asked.Client, asked.Why, asked.Rules, asked.People
+		g.Request, g.Client, g.Why, g.Rules, g.Subjects = asked.Request, asked.Client, asked.Why, asked.Rules, asked.SubjectNames
 		if p := asked.Private; p != nil {
 			g.Payload, g.Card, g.Hash = p.Payload, p.Card, p.Hash
 		}
 	}
 	answered, err := s.recordAt(ctx, row.answeredSeq, ring)
 	if err != nil {
-		return Grant{}, err
+		return ApprovalRequest{}, err
 	}
 	if answered != nil && answered.Private != nil {
 		g.Note, g.Fault = answered.Private.Note, answered.Private.Fault
@@ -107,16 +107,16 @@ func (s *SQLite) oneGrant(ctx context.Context, where string, args ...any) (Grant
 	return g, nil
 }
 
-// Told implements Ledger.
-func (s *SQLite) Told(ctx context.Context, id string) error {
+// MarkReported implements Ledger.
+func (s *SQLite) MarkReported(ctx context.Context, id string) error {
 	return s.write(ctx, func(t *tx) error {
 		_, err := t.exec("UPDATE grants SET told = 1 WHERE id = ? AND told = 0", id)
 		return err
 	})
 }
 
-// Changed implements Ledger.
-func (s *SQLite) Changed(ctx context.Context, since int64) (ids []string, err error) {
+// ApprovalsChanged implements Ledger.
+func (s *SQLite) ApprovalsChanged(ctx context.Context, since int64) (ids []string, err error) {
 	return ids, s.rows(ctx, "SELECT id FROM grants WHERE inbox = 1 AND last_seq > ?", []any{since}, func(scan func(...any) error) error {
 		var id string
 		err := scan(&id)
@@ -125,8 +125,8 @@ func (s *SQLite) Changed(ctx context.Context, since int64) (ids []string, err er
 	})
 }
 
-// Version implements Ledger.
-func (s *SQLite) Version(ctx context.Context) (int64, error) {
+// ApprovalsVersion implements Ledger.
+func (s *SQLite) ApprovalsVersion(ctx context.Context) (int64, error) {
 	var v int64
 	_, err := s.row(ctx, "SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'questions'", nil, &v)
 	return v, err

@@ -12,19 +12,19 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-func askInInbox(t testing.TB, l ledger.Ledger, x ledger.Txn, person string, expires time.Time) ledger.Grant {
+func askInInbox(t testing.TB, l ledger.Ledger, x ledger.Txn, person string, expires time.Time) ledger.ApprovalRequest {
 	t.Helper()
-	g := grantFor(x, expires)
+	g := approvalFor(x, expires)
 	g.Person, g.Inbox = person, true
-	if err := l.Ask(t.Context(), g); err != nil {
+	if err := l.CreateApproval(t.Context(), g); err != nil {
 		t.Fatal(err)
 	}
 	return g
 }
 
-func grant(t testing.TB, l ledger.Ledger, id string) ledger.Grant {
+func newApproval(t testing.TB, l ledger.Ledger, id string) ledger.ApprovalRequest {
 	t.Helper()
-	g, err := l.Grant(t.Context(), id)
+	g, err := l.Approval(t.Context(), id)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,22 +39,22 @@ func TestInboxAnswer(t *testing.T) {
 	x := call("a")
 	x.Subjects = []string{"contact:1"}
 	asked := askInInbox(t, l, x, "ada", c.now().Add(time.Hour))
-	g := grant(t, l, asked.ID)
-	if g.Person != "ada" || !g.Inbox || !g.Here || g.Orphaned || !g.Open(c.now()) {
+	g := newApproval(t, l, asked.ID)
+	if g.Person != "ada" || !g.Inbox || !g.OwnProcess || g.Orphaned || !g.Open(c.now()) {
 		t.Errorf("%+v", g)
 	}
-	by := func(who string, s ledger.State) ledger.Reply {
+	by := func(who string, s ledger.ApprovalState) ledger.Reply {
 		return ledger.Reply{State: s, By: who + " (inbox)", Note: "not Grace Hopper", Quick: true, Until: c.now().Add(time.Minute)}
 	}
-	if err := l.Answer(t.Context(), g, by("bob", ledger.Granted)); err != nil {
+	if err := l.AnswerApproval(t.Context(), g, by("bob", ledger.Approved)); err != nil {
 		t.Fatal(err)
 	}
-	if err := l.Answer(t.Context(), g, by("bob", ledger.Granted)); err != nil {
+	if err := l.AnswerApproval(t.Context(), g, by("bob", ledger.Approved)); err != nil {
 		t.Errorf("the same again: %v", err)
 	}
-	wantErr(t, "another's yes", l.Answer(t.Context(), g, by("cem", ledger.Granted)), ledger.ErrAnswered)
-	got := grant(t, l, asked.ID)
-	if got.State != ledger.Granted || got.By != "bob (inbox)" || !got.Quick || got.Note != "not Grace Hopper" || !got.Expires.Equal(c.now().Add(time.Minute)) {
+	wantErr(t, "another's yes", l.AnswerApproval(t.Context(), g, by("cem", ledger.Approved)), ledger.ErrAlreadyAnswered)
+	got := newApproval(t, l, asked.ID)
+	if got.State != ledger.Approved || got.By != "bob (inbox)" || !got.Quick || got.Note != "not Grace Hopper" || !got.Expires.Equal(c.now().Add(time.Minute)) {
 		t.Errorf("%+v", got)
 	}
 	for _, r := range records(t, l, ledger.Filter{}) {
@@ -64,56 +64,56 @@ func TestInboxAnswer(t *testing.T) {
 	}
 	// It came to nothing, and whoever asked hears why.
 	fault := ledger.Reply{State: ledger.Revoked, Outcome: schemas.LimitExceeded, Fault: []byte(`{"Message":"spent"}`)}
-	if err := l.Answer(t.Context(), got, fault); err != nil {
+	if err := l.AnswerApproval(t.Context(), got, fault); err != nil {
 		t.Fatal(err)
 	}
-	got = grant(t, l, asked.ID)
-	if got.State != ledger.Revoked || got.By != "bob (inbox)" || got.Outcome != schemas.LimitExceeded || string(got.Fault) != `{"Message":"spent"}` || got.Told {
+	got = newApproval(t, l, asked.ID)
+	if got.State != ledger.Revoked || got.By != "bob (inbox)" || got.Outcome != schemas.LimitExceeded || string(got.Fault) != `{"Message":"spent"}` || got.Reported {
 		t.Errorf("%+v", got)
 	}
-	if err := l.Told(t.Context(), got.ID); err != nil {
+	if err := l.MarkReported(t.Context(), got.ID); err != nil {
 		t.Fatal(err)
 	}
-	if again, err := l.Asked(t.Context(), asked); err != nil || again.ID != asked.ID || !again.Told {
+	if again, err := l.LatestApproval(t.Context(), asked); err != nil || again.ID != asked.ID || !again.Reported {
 		t.Errorf("%+v, %v", again, err)
 	}
 	other := asked
 	other.Principal = "eve"
-	_, err := l.Asked(t.Context(), other)
-	wantErr(t, "another's", err, ledger.ErrNoGrant)
+	_, err := l.LatestApproval(t.Context(), other)
+	wantErr(t, "another's", err, ledger.ErrNoApproval)
 
 	// With the subject its words are gone, and the question can still be refused.
 	last := askInInbox(t, l, x, "ada", c.now().Add(time.Hour))
 	if _, err := l.Erase(t.Context(), "contact:1", "ada"); err != nil {
 		t.Fatal(err)
 	}
-	if g = grant(t, l, asked.ID); g.Fault != nil || g.Payload != nil {
+	if g = newApproval(t, l, asked.ID); g.Fault != nil || g.Payload != nil {
 		t.Errorf("%+v", g)
 	}
-	if err := l.Answer(t.Context(), grant(t, l, last.ID), by("bob", ledger.Refused)); err != nil {
+	if err := l.AnswerApproval(t.Context(), newApproval(t, l, last.ID), by("bob", ledger.Declined)); err != nil {
 		t.Fatal(err)
 	}
-	if g = grant(t, l, last.ID); g.State != ledger.Refused || g.Note != "" {
+	if g = newApproval(t, l, last.ID); g.State != ledger.Declined || g.Note != "" {
 		t.Errorf("%+v", g)
 	}
-	wantErr(t, "no answer", l.Answer(t.Context(), g, ledger.Reply{State: ledger.Spent}), ledger.ErrUsage)
+	wantErr(t, "no answer", l.AnswerApproval(t.Context(), g, ledger.Reply{State: ledger.Used}), ledger.ErrUsage)
 	clean(t, l)
 }
 
-func TestGrantsAndVersion(t *testing.T) {
+func TestApprovalsAndVersion(t *testing.T) {
 	c := newClock()
 	l := open(t, ledger.Options{Now: c.now})
 	version := func() int64 {
 		t.Helper()
-		v, err := l.Version(t.Context())
+		v, err := l.ApprovalsVersion(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
 		return v
 	}
-	ids := func(f ledger.GrantFilter) string {
+	ids := func(f ledger.ApprovalFilter) string {
 		t.Helper()
-		all, err := l.Grants(t.Context(), f)
+		all, err := l.Approvals(t.Context(), f)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -123,7 +123,7 @@ func TestGrantsAndVersion(t *testing.T) {
 		}
 		return s
 	}
-	ask := func(name, person string, d time.Duration) (ledger.Txn, ledger.Grant) {
+	ask := func(name, person string, d time.Duration) (ledger.Txn, ledger.ApprovalRequest) {
 		x := call(name)
 		x.Principal = name
 		return x, askInInbox(t, l, x, person, c.now().Add(d))
@@ -143,41 +143,41 @@ func TestGrantsAndVersion(t *testing.T) {
 	_, d := ask("d", "ada", 2*time.Hour)
 	direct := call("c")
 	direct.Principal = "c"
-	g := grantFor(direct, c.now().Add(time.Hour))
-	if err := l.Ask(t.Context(), g); err != nil {
+	g := approvalFor(direct, c.now().Add(time.Hour))
+	if err := l.CreateApproval(t.Context(), g); err != nil {
 		t.Fatal(err)
 	}
 	v = version()
-	l.Note(event("contact:1"))
-	if got := ids(ledger.GrantFilter{Open: true}); got != "abdc" {
+	l.RecordEvent(event("contact:1"))
+	if got := ids(ledger.ApprovalFilter{Open: true}); got != "abdc" {
 		t.Errorf("open: %s", got)
 	}
-	if got := ids(ledger.GrantFilter{Open: true, Inbox: true, Person: "ada", Limit: 1}); got != "a" {
+	if got := ids(ledger.ApprovalFilter{Open: true, Inbox: true, Person: "ada", Limit: 1}); got != "a" {
 		t.Errorf("ada's: %s", got)
 	}
 	c.pass(time.Minute)
-	if got := ids(ledger.GrantFilter{Open: true, Inbox: true}) + " " + ids(ledger.GrantFilter{Ended: true, Inbox: true}); got != "ad b" {
+	if got := ids(ledger.ApprovalFilter{Open: true, Inbox: true}) + " " + ids(ledger.ApprovalFilter{Ended: true, Inbox: true}); got != "ad b" {
 		t.Errorf("after a minute: %s", got)
 	}
 	if version() != v {
 		t.Error("reading and waiting changed the version")
 	}
-	answer(t, l, a, ledger.Granted)
+	answer(t, l, a, ledger.Approved)
 	changed("an answer")
-	xa.Grant = a.ID
+	xa.ApprovalID = a.ID
 	in := commit(t, l, xa)
 	changed("a run")
-	if got := grant(t, l, a.ID); got.Intent != in.ID || got.State != ledger.Spent {
+	if got := newApproval(t, l, a.ID); got.Intent != in.ID || got.State != ledger.Used {
 		t.Errorf("%+v", got)
 	}
 	settle(t, l, in, ledger.Failed)
 	changed("its end")
-	answer(t, l, d, ledger.Refused)
+	answer(t, l, d, ledger.Declined)
 	v = version()
-	if got := ids(ledger.GrantFilter{Ended: true, Inbox: true}); got != "dab" {
+	if got := ids(ledger.ApprovalFilter{Ended: true, Inbox: true}); got != "dab" {
 		t.Errorf("ended: %s", got)
 	}
-	if err := l.Freeze(t.Context(), "ada", ""); err != nil {
+	if err := l.Stop(t.Context(), "ada", ""); err != nil {
 		t.Fatal(err)
 	}
 	changed("a stop")
@@ -192,41 +192,41 @@ func TestHandover(t *testing.T) {
 		t.Helper()
 		x := call(name)
 		x.Class, x.Action = schemas.Credential, "issue_operator_access_token"
-		g := grantFor(x, c.now().Add(time.Hour))
+		g := approvalFor(x, c.now().Add(time.Hour))
 		g.Action = x.Action
-		if err := l.Ask(t.Context(), g); err != nil {
+		if err := l.CreateApproval(t.Context(), g); err != nil {
 			t.Fatal(err)
 		}
-		answer(t, l, g, ledger.Granted)
-		x.Grant = g.ID
+		answer(t, l, g, ledger.Approved)
+		x.ApprovalID = g.ID
 		in := commit(t, l, x)
-		end := ledger.Settlement{Intent: in.ID, State: ledger.Succeeded, Sent: true, Outcome: schemas.Done, Handover: []byte(secret), Until: c.now().Add(10 * time.Minute)}
+		end := ledger.Settlement{Intent: in.ID, State: ledger.Succeeded, Sent: true, Outcome: schemas.Done, Handover: []byte(secret), HandoverUntil: c.now().Add(10 * time.Minute)}
 		if err := l.Settle(t.Context(), end); err != nil {
 			t.Fatal(err)
 		}
 		return g.ID
 	}
 	once := issued("a")
-	if until, err := l.Held(t.Context(), once); err != nil || !until.Equal(c.now().Add(10*time.Minute)) {
+	if until, err := l.HandoverExpires(t.Context(), once); err != nil || !until.Equal(c.now().Add(10*time.Minute)) {
 		t.Errorf("%v, %v", until, err)
 	}
-	if err := l.Freeze(t.Context(), "ada", ""); err != nil {
+	if err := l.Stop(t.Context(), "ada", ""); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := l.Take(t.Context(), once, "bob"); err == nil || !strings.Contains(err.Error(), "stopped") {
+	if _, err := l.TakeHandover(t.Context(), once, "bob"); err == nil || !strings.Contains(err.Error(), "stopped") {
 		t.Errorf("while everything is stopped: %v", err)
 	}
 	if _, err := l.Resume(t.Context(), "ada"); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := l.Take(t.Context(), once, "bob"); err != nil || string(got) != secret {
+	if got, err := l.TakeHandover(t.Context(), once, "bob"); err != nil || string(got) != secret {
 		t.Errorf("%s, %v", got, err)
 	}
-	_, err := l.Take(t.Context(), once, "bob")
+	_, err := l.TakeHandover(t.Context(), once, "bob")
 	wantErr(t, "a second time", err, ledger.ErrNoHandover)
 	late := issued("b")
 	c.pass(10 * time.Minute)
-	_, err = l.Take(t.Context(), late, "bob")
+	_, err = l.TakeHandover(t.Context(), late, "bob")
 	wantErr(t, "too late", err, ledger.ErrNoHandover)
 	ledger.Sweep(t, l)
 	clean(t, l)
@@ -245,6 +245,6 @@ func TestHandover(t *testing.T) {
 	// A result that is kept cannot be handed over as well.
 	l = open(t, ledger.Options{Dir: dir, Now: c.now})
 	in := commit(t, l, call("c"))
-	wantErr(t, "both", l.Settle(t.Context(), ledger.Settlement{Intent: in.ID, State: ledger.Succeeded, Result: []byte("1"), Handover: []byte("1"), Until: c.now()}), ledger.ErrUsage)
-	wantErr(t, "for nobody", l.Settle(t.Context(), ledger.Settlement{Intent: in.ID, State: ledger.Succeeded, Handover: []byte("1"), Until: c.now()}), ledger.ErrUsage)
+	wantErr(t, "both", l.Settle(t.Context(), ledger.Settlement{Intent: in.ID, State: ledger.Succeeded, Result: []byte("1"), Handover: []byte("1"), HandoverUntil: c.now()}), ledger.ErrUsage)
+	wantErr(t, "for nobody", l.Settle(t.Context(), ledger.Settlement{Intent: in.ID, State: ledger.Succeeded, Handover: []byte("1"), HandoverUntil: c.now()}), ledger.ErrUsage)
 }

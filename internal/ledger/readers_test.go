@@ -10,10 +10,10 @@ import (
 )
 
 // The same call comes from many clients at once: each look at the earlier run must end.
-func TestManyAskForThePriorAtOnce(t *testing.T) {
+func TestFindConflictingConcurrently(t *testing.T) {
 	l := open(t, ledger.Options{Dir: t.TempDir()})
 	x := call("the same")
-	x.Repeatable = false
+	x.Idempotent = false
 	x.Payload = []byte(`{"a":1}`)
 	settle(t, l, commit(t, l, x), ledger.Succeeded)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -22,8 +22,8 @@ func TestManyAskForThePriorAtOnce(t *testing.T) {
 	for range 16 {
 		wg.Go(func() {
 			for range 50 { // each takes milliseconds where races are looked for
-				if prior, err := l.Prior(ctx, x); err != nil || prior == nil {
-					t.Errorf("%v %v", prior, err)
+				if conflict, err := l.FindConflicting(ctx, x); err != nil || conflict == nil {
+					t.Errorf("%v %v", conflict, err)
 					return
 				}
 			}

@@ -30,7 +30,7 @@ func vanished(dir string) error {
 			return nil
 		}
 	}
-	return &Trouble{Broken, filepath.Join(dir, File), errGone}
+	return &StoreError{Broken, filepath.Join(dir, File), errGone}
 }
 
 // uri is the name of the file as SQLite takes it, with parameters behind it.
@@ -55,7 +55,7 @@ func (s *SQLite) openForReading(ctx context.Context) (err error) {
 		return err
 	}
 	if s.logged() {
-		return &Trouble{Broken, s.path, fmt.Errorf("what was written last is in %s-wal, which can be read only where this user may write the folder: make a copy of the folder that they may write (%w)", s.path, err)}
+		return &StoreError{Broken, s.path, fmt.Errorf("what was written last is in %s-wal, which can be read only where this user may write the folder: make a copy of the folder that they may write (%w)", s.path, err)}
 	}
 	s.unlogged = true
 	return s.read(ctx, uri(s.path, "mode=ro&immutable=1"+busy))
@@ -88,11 +88,11 @@ func (s *SQLite) read(ctx context.Context, name string) error {
 		return err
 	}
 	if behind {
-		return &Trouble{Broken, s.path, errors.New("an older sippet-mcp wrote it: start this one once to bring it up to date")}
+		return &StoreError{Broken, s.path, errors.New("an older sippet-mcp wrote it: start this one once to bring it up to date")}
 	}
 	err = c.QueryRowContext(ctx, "SELECT value FROM meta WHERE name = 'id'").Scan(&s.id)
 	if errors.Is(err, sql.ErrNoRows) {
-		return &Trouble{Corrupt, s.path, errors.New("it has no name")}
+		return &StoreError{Corrupt, s.path, errors.New("it has no name")}
 	}
 	if err != nil {
 		return err
@@ -103,7 +103,7 @@ func (s *SQLite) read(ctx context.Context, name string) error {
 // readable refuses to read a file that was opened as one that nobody writes, once somebody does.
 func (s *SQLite) readable() error {
 	if s.unlogged && s.logged() {
-		return &Trouble{Broken, s.path, errors.New("another process has begun to write it since it was opened: run this again")}
+		return &StoreError{Broken, s.path, errors.New("another process has begun to write it since it was opened: run this again")}
 	}
 	return nil
 }

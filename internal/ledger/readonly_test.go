@@ -20,7 +20,7 @@ func TestReadOnlyFile(t *testing.T) {
 	}
 	if os.Getuid() != 0 {
 		_, err := ledger.Open(t.Context(), ledger.Options{Dir: dir})
-		wantTrouble(t, "read-only", err, ledger.ReadOnly)
+		wantStoreError(t, "read-only", err, ledger.ReadOnly)
 		return
 	}
 	// Permissions do not bind root: another user tries.

@@ -40,13 +40,13 @@ type Sealed struct {
 	Data []byte `json:"data"`
 }
 
-// everybody is the subject of what concerns no person in particular. It cannot be erased.
-const everybody = ""
+// allRows is the subject of what concerns no person in particular. It cannot be erased.
+const allRows = ""
 
 // sealer holds what is derived from the master key.
 type sealer struct {
-	wrap             cipher.AEAD
-	tag, print, head []byte
+	wrap                      cipher.AEAD
+	tag, fingerprintKey, head []byte
 	// more is what further keys are derived from.
 	more []byte
 }
@@ -107,7 +107,7 @@ func mac(key []byte, text string) []byte {
 
 // fingerprint stands for a payload's hash, and where it goes, where that is stored in the clear.
 func (s *sealer) fingerprint(upstream, hash string) string {
-	return hex.EncodeToString(mac(s.print, upstream+"\x00"+hash))
+	return hex.EncodeToString(mac(s.fingerprintKey, upstream+"\x00"+hash))
 }
 
 func gcm(key []byte) cipher.AEAD {
@@ -136,7 +136,7 @@ func (t *tx) key(subject string) (subjectKey, error) {
 	}
 	if found {
 		if k.key, err = t.s.seal.wrap.Open(nil, nil, wrapped, []byte(k.id)); err != nil {
-			return k, &Trouble{Corrupt, t.s.path, fmt.Errorf("key %s: %w", k.id, err)}
+			return k, &StoreError{Corrupt, t.s.path, fmt.Errorf("key %s: %w", k.id, err)}
 		}
 		t.keys[subject] = k
 		return k, nil
@@ -160,8 +160,8 @@ func openName(key []byte, id string, name []byte) (string, error) {
 	return string(plain), err
 }
 
-// inOrder names the keys of a call in the order of its subjects, each once.
-func (t *tx) inOrder(subjects []string, keys []subjectKey) string {
+// keyList names the keys of a call in the order of its subjects, each once.
+func (t *tx) keyList(subjects []string, keys []subjectKey) string {
 	var ids []string
 	named := make(map[string]bool, len(subjects))
 	for _, name := range subjects {
@@ -179,7 +179,7 @@ func (t *tx) inOrder(subjects []string, keys []subjectKey) string {
 // subjectKeys gives the keys of several subjects, sorted by id; of everybody where none are named.
 func (t *tx) subjectKeys(subjects []string) ([]subjectKey, error) {
 	if len(subjects) == 0 {
-		subjects = []string{everybody}
+		subjects = []string{allRows}
 	}
 	keys := make([]subjectKey, 0, len(subjects))
 	for _, name := range subjects {
@@ -293,7 +293,7 @@ func (r *keyring) load(ids []string) error {
 			}
 			found[k.id] = nil
 			if k.key, err = r.s.seal.wrap.Open(nil, nil, wrapped, []byte(k.id)); err != nil {
-				wrong = &Trouble{Corrupt, r.s.path, fmt.Errorf("key %s: %w", k.id, err)}
+				wrong = &StoreError{Corrupt, r.s.path, fmt.Errorf("key %s: %w", k.id, err)}
 				return nil
 			}
 			if subject, err := openName(k.key, k.id, name); err == nil {
@@ -349,7 +349,7 @@ func (r *keyring) open(s *Sealed, bound string) (*Private, error) {
 		err = json.Unmarshal(plain, p)
 	}
 	if err != nil {
-		return nil, &Trouble{Corrupt, r.s.path, fmt.Errorf("a sealed part of %s: %w", bound, err)}
+		return nil, &StoreError{Corrupt, r.s.path, fmt.Errorf("a sealed part of %s: %w", bound, err)}
 	}
 	return p, nil
 }

@@ -41,7 +41,7 @@ func (s *SQLite) Settle(ctx context.Context, o Settlement) error {
 		case in.State == Prepared, in.State == Sent:
 		case in.State == Unknown && in.By == "" && o.State != Unknown && o.State != Sent:
 		default:
-			return ErrSettled
+			return ErrAlreadySettled
 		}
 		return t.settle(in, &o)
 	})
@@ -58,8 +58,8 @@ func (t *tx) settle(in *Intent, o *Settlement) error {
 		_, err := t.exec("UPDATE intents SET state = 'sent', sent = 1 WHERE seq = ?", in.seq)
 		return err
 	}
-	if o.Becomes != everybody {
-		if err := t.become(in, o.Becomes); err != nil {
+	if o.CreatedSubject != allRows {
+		if err := t.adoptSubject(in, o.CreatedSubject); err != nil {
 			return err
 		}
 	}
@@ -72,7 +72,7 @@ func (t *tx) settle(in *Intent, o *Settlement) error {
 		o.Result, o.Fault = nil, nil
 	}
 	if o.Handover != nil {
-		if err := t.handOver(in, o.Handover, o.Until); err != nil {
+		if err := t.handOver(in, o.Handover, o.HandoverUntil); err != nil {
 			return err
 		}
 	}
@@ -84,7 +84,7 @@ func (t *tx) settle(in *Intent, o *Settlement) error {
 			return err
 		}
 		if keys != nil {
-			if r.Sealed, err = sealUnder(keys, Private{Result: o.Result, Fault: o.Fault}, r.place()); err != nil {
+			if r.Sealed, err = sealUnder(keys, Private{Result: o.Result, Fault: o.Fault}, r.binding()); err != nil {
 				return err
 			}
 		}
@@ -99,7 +99,7 @@ func (t *tx) settle(in *Intent, o *Settlement) error {
 			return err
 		}
 	}
-	if o.State == NotSent && in.Grant != "" {
+	if o.State == NotSent && in.ApprovalID != "" {
 		if err := t.giveBack(in, r); err != nil {
 			return err
 		}
@@ -107,9 +107,9 @@ func (t *tx) settle(in *Intent, o *Settlement) error {
 	if err := t.append(r); err != nil {
 		return err
 	}
-	if in.Grant != "" {
-		t.asked = true
-		if _, err := t.exec("UPDATE grants SET last_seq = ? WHERE id = ?", r.Seq, in.Grant); err != nil {
+	if in.ApprovalID != "" {
+		t.approvalsChanged = true
+		if _, err := t.exec("UPDATE grants SET last_seq = ? WHERE id = ?", r.Seq, in.ApprovalID); err != nil {
 			return err
 		}
 	}
@@ -127,31 +127,31 @@ func (t *tx) settle(in *Intent, o *Settlement) error {
 // giveBack makes a spent yes good again: what it was for did not happen. A
 // freeze since then has voided it, and so has the same question asked anew.
 func (t *tx) giveBack(in *Intent, r *Record) error {
-	r.Grant = in.Grant
+	r.ApprovalID = in.ApprovalID
 	var freezes int
 	if _, err := t.row("SELECT count(*) FROM freezes WHERE at >= ? OR resumed IS NULL", []any{micros(in.Prepared)}, &freezes); err != nil {
 		return err
 	}
 	var anew int
 	if _, err := t.row(`SELECT count(*) FROM grants g JOIN grants n ON n.principal = g.principal AND n.credential = g.credential
-		AND n.action = g.action AND n.print = g.print AND n.policy = g.policy AND n.seq > g.seq WHERE g.id = ?`, []any{in.Grant}, &anew); err != nil {
+		AND n.action = g.action AND n.print = g.print AND n.policy = g.policy AND n.seq > g.seq WHERE g.id = ?`, []any{in.ApprovalID}, &anew); err != nil {
 		return err
 	}
-	state := Granted
+	state := Approved
 	if freezes > 0 || anew > 0 {
 		state = Revoked
 	}
-	_, err := t.exec("UPDATE grants SET state = ? WHERE id = ? AND state = 'spent'", string(state), in.Grant)
+	_, err := t.exec("UPDATE grants SET state = ? WHERE id = ? AND state = 'spent'", string(state), in.ApprovalID)
 	return err
 }
 
 // record begins a record about the intent.
 func (in *Intent) record(phase Phase) *Record {
-	return &Record{Phase: phase, Intent: in.ID, Request: in.Request, Principal: in.Principal, Credential: in.Credential, Upstream: in.Upstream, Action: in.Action, Class: in.Class}
+	return &Record{Phase: phase, Intent: in.ID, Request: in.Request, Principal: in.Principal, Credential: in.Credential, Organisation: in.Organisation, Action: in.Action, Class: in.Class}
 }
 
 // Resolve implements Ledger.
-func (s *SQLite) Resolve(ctx context.Context, id string, as Progress, text, by string) error {
+func (s *SQLite) Resolve(ctx context.Context, id string, as IntentState, text, by string) error {
 	if as != Succeeded && as != Failed || by == "" {
 		return fmt.Errorf("%w: a person resolves an intent as succeeded or failed, and is named", errUsage)
 	}
@@ -163,7 +163,7 @@ func (s *SQLite) Resolve(ctx context.Context, id string, as Progress, text, by s
 		case in == nil:
 			return ErrNoIntent
 		case in.State != Unknown:
-			return ErrKnown
+			return ErrOutcomeKnown
 		}
 		r := in.record(PhaseResolved)
 		r.State, r.By, r.Note, r.Sent = string(as), by, text, in.Sent

@@ -76,20 +76,20 @@ type SQLite struct {
 	unlogged bool
 
 	// The writer's own.
-	conn   *conn
-	shared bool // another process held the lock when this one last asked for it
-	ops    chan *op
-	last   head // what it committed last
-	ways   ways // what may stand in the way of a payload
+	conn      *conn
+	shared    bool // another process held the lock when this one last asked for it
+	ops       chan *op
+	last      head          // what it committed last
+	conflicts conflictIndex // what may stand in the way of a payload
 
-	frozen  atomic.Pointer[seenFreeze]
-	tokens  atomic.Pointer[seenTokens]
-	trouble atomic.Pointer[Trouble] // what the last attempt to write met
-	dirty   chan struct{}           // holds one where the log is to be scrubbed
-	signed  atomic.Int64            // up to which record a checkpoint is known
-	notes   chan Event
-	dropped atomic.Int64
-	late    []string // of noting: subjects to erase that the store could not take yet
+	cachedStop atomic.Pointer[cachedStop]
+	tokens     atomic.Pointer[cachedTokens]
+	storeError atomic.Pointer[StoreError] // what the last attempt to write met
+	dirty      chan struct{}              // holds one where the log is to be scrubbed
+	signed     atomic.Int64               // up to which record a checkpoint is known
+	notes      chan Event
+	dropped    atomic.Int64
+	lateNotes  []string // of noting: subjects to erase that the store could not take yet
 
 	once    sync.Once
 	closing chan struct{} // closed: write what waits
@@ -117,7 +117,7 @@ func Open(ctx context.Context, o Options) (*SQLite, error) {
 			if s.db != nil {
 				s.db.Close()
 			}
-			return nil, trouble(s.path, err)
+			return nil, asStoreError(s.path, err)
 		}
 		return s, nil
 	}
@@ -128,7 +128,7 @@ func Open(ctx context.Context, o Options) (*SQLite, error) {
 		if s.db != nil {
 			s.db.Close()
 		}
-		return nil, trouble(s.path, err)
+		return nil, asStoreError(s.path, err)
 	}
 	go s.writer()
 	// Where the end of the chain was changed nothing is written, but what is there can be read.
@@ -139,9 +139,9 @@ func Open(ctx context.Context, o Options) (*SQLite, error) {
 		s.db.Close()
 		return nil, err
 	}
-	go s.noting()
+	go s.runNotes()
 	go s.tick()
-	go s.pruning()
+	go s.runPruning()
 	return s, nil
 }
 
@@ -198,7 +198,7 @@ func (s *SQLite) open(ctx context.Context) error {
 	if err := wal(ctx, c, s.path); err != nil {
 		return err
 	}
-	if err := migrate(ctx, c, s.path, s.first); err != nil {
+	if err := migrate(ctx, c, s.path, s.initialise); err != nil {
 		return err
 	}
 	// The writer waits for the lock in its own way.
@@ -237,9 +237,9 @@ func create(path string) error {
 	return f.Close()
 }
 
-// first reads or makes what a ledger has once: its id and its keys. It runs
+// initialise reads or makes what a ledger has once: its id and its keys. It runs
 // in the transaction of the migration, so no other process does the same now.
-func (s *SQLite) first(ctx context.Context, conn *sql.Conn) error {
+func (s *SQLite) initialise(ctx context.Context, conn *sql.Conn) error {
 	err := conn.QueryRowContext(ctx, "SELECT value FROM meta WHERE name = 'id'").Scan(&s.id)
 	fresh := errors.Is(err, sql.ErrNoRows)
 	if err != nil && !fresh {
@@ -296,7 +296,7 @@ func (s *SQLite) Close() error {
 	s.once.Do(func() {
 		if s.o.ReadOnly {
 			close(s.stop)
-			err = trouble(s.path, s.db.Close())
+			err = asStoreError(s.path, s.db.Close())
 			return
 		}
 		close(s.closing)
@@ -308,7 +308,7 @@ func (s *SQLite) Close() error {
 		<-s.stopped
 		s.conn.close()
 		if e := s.db.Close(); err == nil {
-			err = trouble(s.path, e)
+			err = asStoreError(s.path, e)
 		}
 	})
 	return err

@@ -10,65 +10,65 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// TestGrantStates: whatever came before, Check and Commit agree on whether a grant can be spent, and on why not.
-func TestGrantStates(t *testing.T) {
+// TestApprovalStates: whatever came before, Check and Commit agree on whether a grant can be spent, and on why not.
+func TestApprovalStates(t *testing.T) {
 	type world struct {
 		*ledger.SQLite
 		c *clock
-		g ledger.Grant
+		g ledger.ApprovalRequest
 		x ledger.Txn
 	}
-	say := func(s ledger.State) func(*world) {
+	say := func(s ledger.ApprovalState) func(*world) {
 		// Some are refused, which is what is tested.
-		return func(w *world) { _ = w.Answer(t.Context(), w.g, ledger.Reply{State: s, By: "ada"}) }
+		return func(w *world) { _ = w.AnswerApproval(t.Context(), w.g, ledger.Reply{State: s, By: "ada"}) }
 	}
-	yes, no, off := say(ledger.Granted), say(ledger.Refused), say(ledger.Revoked)
+	yes, no, off := say(ledger.Approved), say(ledger.Declined), say(ledger.Revoked)
 	spend := func(w *world) { settle(t, w, commit(t, w, w.x), ledger.Failed) }
 	late := func(w *world) { w.c.pass(time.Minute) }
 	for name, test := range map[string]struct {
 		before []func(*world)
 		want   error
 	}{
-		"waiting":                    {nil, ledger.ErrGrantWaiting},
+		"waiting":                    {nil, ledger.ErrApprovalPending},
 		"granted":                    {[]func(*world){yes}, nil},
 		"twice granted":              {[]func(*world){yes, yes}, nil},
-		"refused":                    {[]func(*world){no}, ledger.ErrGrantDenied},
-		"taken back":                 {[]func(*world){yes, no}, ledger.ErrGrantDenied},
-		"yes after a no":             {[]func(*world){no, yes}, ledger.ErrGrantDenied},
-		"withdrawn":                  {[]func(*world){off}, ledger.ErrGrantRevoked},
-		"yes after it":               {[]func(*world){off, yes}, ledger.ErrGrantRevoked},
-		"spent":                      {[]func(*world){yes, spend}, ledger.ErrGrantSpent},
-		"yes after that":             {[]func(*world){yes, spend, yes}, ledger.ErrGrantSpent},
-		"expired":                    {[]func(*world){late}, ledger.ErrGrantExpired},
-		"a late yes":                 {[]func(*world){late, yes}, ledger.ErrGrantExpired},
-		"a yes that waited too long": {[]func(*world){yes, late}, ledger.ErrGrantExpired},
+		"refused":                    {[]func(*world){no}, ledger.ErrApprovalDeclined},
+		"taken back":                 {[]func(*world){yes, no}, ledger.ErrApprovalDeclined},
+		"yes after a no":             {[]func(*world){no, yes}, ledger.ErrApprovalDeclined},
+		"withdrawn":                  {[]func(*world){off}, ledger.ErrApprovalRevoked},
+		"yes after it":               {[]func(*world){off, yes}, ledger.ErrApprovalRevoked},
+		"spent":                      {[]func(*world){yes, spend}, ledger.ErrApprovalUsed},
+		"yes after that":             {[]func(*world){yes, spend, yes}, ledger.ErrApprovalUsed},
+		"expired":                    {[]func(*world){late}, ledger.ErrApprovalExpired},
+		"a late yes":                 {[]func(*world){late, yes}, ledger.ErrApprovalExpired},
+		"a yes that waited too long": {[]func(*world){yes, late}, ledger.ErrApprovalExpired},
 		"just in time":               {[]func(*world){yes, func(w *world) { w.c.pass(time.Minute - time.Microsecond) }}, nil},
 		"asked as granted": {[]func(*world){func(w *world) {
-			w.g.ID, w.g.State = ledger.NewID(), ledger.Granted
-			if err := w.Ask(t.Context(), w.g); err != nil {
+			w.g.ID, w.g.State = ledger.NewID(), ledger.Approved
+			if err := w.CreateApproval(t.Context(), w.g); err != nil {
 				t.Fatal(err)
 			}
-			w.x.Grant = w.g.ID
-		}}, ledger.ErrGrantWaiting},
-		"a claim of being granted": {[]func(*world){func(w *world) { w.g.State = ledger.Granted }}, ledger.ErrGrantWaiting},
-		"no id":                    {[]func(*world){yes, func(w *world) { w.g.ID, w.x.Grant = "", "none" }}, ledger.ErrNoGrant},
-		"asked anew":               {[]func(*world){func(w *world) { ask(t, w, w.x, w.c.now().Add(time.Minute)) }}, ledger.ErrGrantRevoked},
-		"asked anew after a yes":   {[]func(*world){yes, func(w *world) { ask(t, w, w.x, w.c.now().Add(time.Minute)) }}, ledger.ErrGrantRevoked},
+			w.x.ApprovalID = w.g.ID
+		}}, ledger.ErrApprovalPending},
+		"a claim of being granted": {[]func(*world){func(w *world) { w.g.State = ledger.Approved }}, ledger.ErrApprovalPending},
+		"no id":                    {[]func(*world){yes, func(w *world) { w.g.ID, w.x.ApprovalID = "", "none" }}, ledger.ErrNoApproval},
+		"asked anew":               {[]func(*world){func(w *world) { ask(t, w, w.x, w.c.now().Add(time.Minute)) }}, ledger.ErrApprovalRevoked},
+		"asked anew after a yes":   {[]func(*world){yes, func(w *world) { ask(t, w, w.x, w.c.now().Add(time.Minute)) }}, ledger.ErrApprovalRevoked},
 		"another asked":            {[]func(*world){func(w *world) { ask(t, w, call("b"), w.c.now().Add(time.Minute)) }, yes}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newClock()
 			w := &world{SQLite: open(t, ledger.Options{Now: c.now}), c: c, x: call("a")}
 			w.g = ask(t, w, w.x, c.now().Add(time.Minute))
-			w.x.Grant = w.g.ID
+			w.x.ApprovalID = w.g.ID
 			for _, f := range test.before {
 				f(w)
 			}
-			wantErr(t, "check", w.Check(t.Context(), w.g), test.want)
+			wantErr(t, "check", w.CheckApproval(t.Context(), w.g), test.want)
 			_, err := w.Commit(t.Context(), w.x)
 			wantErr(t, "commit", err, test.want)
 			if test.want == nil {
-				wantErr(t, "check after it", w.Check(t.Context(), w.g), ledger.ErrGrantSpent)
+				wantErr(t, "check after it", w.CheckApproval(t.Context(), w.g), ledger.ErrApprovalUsed)
 			}
 			clean(t, w)
 		})
@@ -82,23 +82,23 @@ func TestOneAnswerAtATime(t *testing.T) {
 	l := open(t, ledger.Options{Now: c.now})
 	x := call("a")
 	first := ask(t, l, x, c.now().Add(time.Minute))
-	answer(t, l, first, ledger.Granted)
-	x.Grant = first.ID
+	answer(t, l, first, ledger.Approved)
+	x.ApprovalID = first.ID
 	second := ask(t, l, x, c.now().Add(time.Minute))
 	_, err := l.Commit(t.Context(), x)
-	wantErr(t, "the first yes", err, ledger.ErrGrantRevoked)
-	answer(t, l, second, ledger.Refused)
+	wantErr(t, "the first yes", err, ledger.ErrApprovalRevoked)
+	answer(t, l, second, ledger.Declined)
 	_, err = l.Commit(t.Context(), x)
-	wantErr(t, "the first yes after a no", err, ledger.ErrGrantRevoked)
+	wantErr(t, "the first yes after a no", err, ledger.ErrApprovalRevoked)
 
 	third := ask(t, l, x, c.now().Add(time.Minute))
-	answer(t, l, third, ledger.Granted)
-	x.Grant = third.ID
+	answer(t, l, third, ledger.Approved)
+	x.ApprovalID = third.ID
 	in := commit(t, l, x)
 	fourth := ask(t, l, x, c.now().Add(time.Minute))
 	settle(t, l, in, ledger.NotSent)
-	wantErr(t, "given back", l.Check(t.Context(), third), ledger.ErrGrantRevoked)
-	wantErr(t, "its successor", l.Check(t.Context(), fourth), ledger.ErrGrantWaiting)
+	wantErr(t, "given back", l.CheckApproval(t.Context(), third), ledger.ErrApprovalRevoked)
+	wantErr(t, "its successor", l.CheckApproval(t.Context(), fourth), ledger.ErrApprovalPending)
 	clean(t, l)
 }
 
@@ -107,15 +107,15 @@ func TestSpendOnce(t *testing.T) {
 	x := call("a")
 	x.Class, x.Action = schemas.Read, "get_contact" // nothing but the grant stands in its way
 	g := ask(t, l, x, time.Now().Add(time.Minute))
-	answer(t, l, g, ledger.Granted)
-	x.Grant = g.ID
+	answer(t, l, g, ledger.Approved)
+	x.ApprovalID = g.ID
 	var wg sync.WaitGroup
 	won := make(chan bool, 50)
 	for range cap(won) {
 		wg.Go(func() {
 			if _, err := l.Commit(t.Context(), x); err == nil {
 				won <- true
-			} else if !errors.Is(err, ledger.ErrGrantSpent) {
+			} else if !errors.Is(err, ledger.ErrApprovalUsed) {
 				t.Error(err)
 			}
 		})
@@ -132,19 +132,19 @@ func TestConfirmedRead(t *testing.T) {
 	x := call("a")
 	x.Class, x.Action = schemas.Read, "get_contact"
 	for range 2 {
-		x.Grant = ""
+		x.ApprovalID = ""
 		if _, err := l.Commit(t.Context(), x); err == nil {
 			t.Fatal("a read needs no intent")
 		}
 		g := ask(t, l, x, time.Now().Add(time.Minute))
-		x.Grant = g.ID
+		x.ApprovalID = g.ID
 		_, err := l.Commit(t.Context(), x)
-		wantErr(t, "before the answer", err, ledger.ErrGrantWaiting)
-		answer(t, l, g, ledger.Granted)
+		wantErr(t, "before the answer", err, ledger.ErrApprovalPending)
+		answer(t, l, g, ledger.Approved)
 		in := commit(t, l, x)
 		_, err = l.Commit(t.Context(), x)
-		wantErr(t, "again", err, ledger.ErrGrantSpent)
-		if p, err := l.Prior(t.Context(), x); err != nil || p != nil {
+		wantErr(t, "again", err, ledger.ErrApprovalUsed)
+		if p, err := l.FindConflicting(t.Context(), x); err != nil || p != nil {
 			t.Errorf("prior of a read: %+v, %v", p, err)
 		}
 		settle(t, l, in, ledger.Succeeded)

@@ -97,7 +97,7 @@ func (s *SQLite) sweep(ctx context.Context) error {
 			if err != nil || in == nil {
 				return err
 			}
-			r := in.record(PhaseSwept)
+			r := in.record(PhaseAbandoned)
 			r.State, r.Outcome, r.Sent = string(Unknown), schemas.OutcomeUnknown, true
 			if err := t.append(r); err != nil {
 				return err
@@ -127,8 +127,8 @@ func (s *SQLite) retire(ctx context.Context) error {
 			return err
 		}
 		// It was this process or another one.
-		if s.ways.retired.Swap(from) != from {
-			s.ways.over.Store(true)
+		if s.conflicts.retired.Swap(from) != from {
+			s.conflicts.stale.Store(true)
 		}
 		if _, err := s.row(ctx, batch, []any{from, over}, &to); err != nil || to < from+many {
 			return err

@@ -57,13 +57,13 @@ func (t *Token) Live(now time.Time) bool {
 }
 
 // unfit says what is wrong with a token that is to be created, without more words.
-func unfit(format string, args ...any) error { return unfitToken(fmt.Sprintf(format, args...)) }
+func unfit(format string, args ...any) error { return rejectedToken(fmt.Sprintf(format, args...)) }
 
-type unfitToken string
+type rejectedToken string
 
-func (e unfitToken) Error() string { return string(e) }
+func (e rejectedToken) Error() string { return string(e) }
 
-func (unfitToken) Unwrap() error { return errUsage }
+func (rejectedToken) Unwrap() error { return errUsage }
 
 var (
 	personName = regexp.MustCompile(`^[\p{L}\p{N}](?:[\p{L}\p{M}\p{N} ._@'+-]{0,62}[\p{L}\p{M}\p{N}.])?$`)
@@ -87,15 +87,15 @@ type tokenRow struct {
 	id, person, roles, policy, keyFile, by string
 	interactive                            bool
 	hash                                   []byte
-	print                                  string
+	fingerprint                            string
 	created, expires, revoked              int64
 	seq, revokedSeq                        int64
 }
 
 const tokenColumns = "id, person, roles, interactive, policy, key_file, hash, print, creator, created, expires, revoked, seq, revoked_seq"
 
-func (r *tokenRow) into() []any {
-	return []any{&r.id, &r.person, &r.roles, &r.interactive, &r.policy, &r.keyFile, &r.hash, &r.print, &r.by, &r.created, &r.expires, &r.revoked, &r.seq, &r.revokedSeq}
+func (r *tokenRow) fields() []any {
+	return []any{&r.id, &r.person, &r.roles, &r.interactive, &r.policy, &r.keyFile, &r.hash, &r.fingerprint, &r.by, &r.created, &r.expires, &r.revoked, &r.seq, &r.revokedSeq}
 }
 
 func (r *tokenRow) token() Token {
@@ -106,7 +106,7 @@ func (r *tokenRow) token() Token {
 // seal gives the print of a row: a code that only the master key can make, of all but the revocation. A row that somebody
 // wrote or changed by hand has another one, and authenticates nobody.
 func (r *tokenRow) seal(s *sealer) string {
-	return hex.EncodeToString(mac(derive(s.print, "token"), strings.Join([]string{r.id, hex.EncodeToString(r.hash), r.person, r.roles,
+	return hex.EncodeToString(mac(derive(s.fingerprintKey, "token"), strings.Join([]string{r.id, hex.EncodeToString(r.hash), r.person, r.roles,
 		fmt.Sprint(r.interactive), r.policy, r.keyFile, r.by, fmt.Sprint(r.created), fmt.Sprint(r.expires), fmt.Sprint(r.seq)}, "\x00")))
 }
 
@@ -158,13 +158,13 @@ func (s *SQLite) CreateToken(ctx context.Context, want Token, by string) (secret
 		if !want.Expires.IsZero() {
 			r.expires = micros(want.Expires)
 		}
-		r.print = r.seal(x.s.seal)
+		r.fingerprint = r.seal(x.s.seal)
 		if _, err := x.exec("INSERT INTO tokens ("+tokenColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, 0)", r.id, r.person, r.roles, r.interactive,
-			r.policy, r.keyFile, r.hash, r.print, r.by, r.created, r.expires, r.seq); err != nil {
+			r.policy, r.keyFile, r.hash, r.fingerprint, r.by, r.created, r.expires, r.seq); err != nil {
 			return err
 		}
 		rec := r.record(PhaseIssued, by)
-		rec.Roles, rec.Policy, rec.Expires, rec.Print, rec.Note = roles, r.policy, r.expires, r.print, r.note()
+		rec.Roles, rec.Policy, rec.Expires, rec.Fingerprint, rec.Note = roles, r.policy, r.expires, r.fingerprint, r.note()
 		t = r.token()
 		return x.tokensChanged(rec)
 	})
@@ -219,7 +219,7 @@ func (s *SQLite) Tokens(ctx context.Context) ([]Token, error) {
 	var all []Token
 	err := s.rows(ctx, "SELECT "+tokenColumns+" FROM tokens ORDER BY seq", nil, func(scan func(...any) error) error {
 		var r tokenRow
-		err := scan(r.into()...)
+		err := scan(r.fields()...)
 		all = append(all, r.token())
 		return err
 	})
@@ -230,7 +230,7 @@ func (s *SQLite) Tokens(ctx context.Context) ([]Token, error) {
 func (s *SQLite) RevokeToken(ctx context.Context, id, by string) error {
 	return s.write(ctx, func(t *tx) error {
 		var r tokenRow
-		found, err := t.row("SELECT "+tokenColumns+" FROM tokens WHERE id = ?", []any{id}, r.into()...)
+		found, err := t.row("SELECT "+tokenColumns+" FROM tokens WHERE id = ?", []any{id}, r.fields()...)
 		switch {
 		case err != nil:
 			return err
@@ -271,13 +271,13 @@ func (t *tx) revokeToken(r *tokenRow, by string) error {
 }
 
 // RemovePerson implements Ledger.
-func (s *SQLite) RemovePerson(ctx context.Context, person, by string) (tokens, grants int, err error) {
+func (s *SQLite) RemovePerson(ctx context.Context, person, by string) (tokens, approvals int, err error) {
 	err = s.write(ctx, func(t *tx) error {
 		var theirs []*tokenRow
 		err := t.rows("SELECT "+tokenColumns+" FROM tokens WHERE person = ? ORDER BY seq", []any{person}, func(scan func(...any) error) error {
 			r := new(tokenRow)
 			theirs = append(theirs, r)
-			return scan(r.into()...)
+			return scan(r.fields()...)
 		})
 		if err != nil {
 			return err
@@ -296,7 +296,7 @@ func (s *SQLite) RemovePerson(ctx context.Context, person, by string) (tokens, g
 		}
 		// What they asked, and what they agreed to. A principal is the name, or the name and in brackets how it came.
 		its := person + " ("
-		if grants, err = t.withdraw("(principal IN (?1, ?2) OR substr(principal, 1, length(?2)) = ?2 OR answerer = ?1 OR substr(answerer, 1, length(?2)) = ?2)",
+		if approvals, err = t.withdraw("(principal IN (?1, ?2) OR substr(principal, 1, length(?2)) = ?2 OR answerer = ?1 OR substr(answerer, 1, length(?2)) = ?2)",
 			[]any{person, its}, by); err != nil {
 			return err
 		}
@@ -308,15 +308,15 @@ func (s *SQLite) RemovePerson(ctx context.Context, person, by string) (tokens, g
 	if err != nil {
 		return 0, 0, err
 	}
-	return tokens, grants, nil
+	return tokens, approvals, nil
 }
 
 // withdraw voids open questions and unused yeses, each with a record of its own, and gives their number.
 func (t *tx) withdraw(where string, args []any, by string) (int, error) {
-	var open []*grantRow
-	err := t.rows("SELECT "+grantColumns+" FROM grants WHERE state IN ('pending', 'granted') AND "+where, args, func(scan func(...any) error) error {
-		g := new(grantRow)
-		if err := scan(g.into()...); err != nil {
+	var open []*approvalRow
+	err := t.rows("SELECT "+approvalColumns+" FROM grants WHERE state IN ('pending', 'granted') AND "+where, args, func(scan func(...any) error) error {
+		g := new(approvalRow)
+		if err := scan(g.fields()...); err != nil {
 			return err
 		}
 		if micros(t.now) < g.expires {
@@ -331,8 +331,8 @@ func (t *tx) withdraw(where string, args []any, by string) (int, error) {
 		if _, err := t.exec("UPDATE grants SET state = 'revoked', last_seq = ? WHERE id = ?", t.head.seq+1, g.id); err != nil {
 			return 0, err
 		}
-		if err := t.append(&Record{Phase: PhaseAnswered, Grant: g.id, Principal: g.principal, Credential: g.credential, Upstream: g.upstream, Action: g.action,
-			Print: g.print, Policy: g.policy, State: string(Revoked), By: by}); err != nil {
+		if err := t.append(&Record{Phase: PhaseAnswered, ApprovalID: g.id, Principal: g.principal, Credential: g.credential, Organisation: g.organisation, Action: g.action,
+			Fingerprint: g.fingerprint, Policy: g.policy, State: string(Revoked), By: by}); err != nil {
 			return 0, err
 		}
 	}

@@ -144,38 +144,38 @@ func TestRemovePerson(t *testing.T) {
 	two, adas := issue(t, l, ledger.Token{Person: "ada"})
 	his, bobs := issue(t, l, ledger.Token{Person: "bob"})
 	soon := time.Now().Add(time.Hour)
-	question := func(n, principal, credential string) ledger.Grant {
+	request := func(n, principal, credential string) ledger.ApprovalRequest {
 		x := call(n)
 		x.Principal, x.Credential = principal, credential
 		return ask(t, l, x, soon)
 	}
-	asked := question("1", "ada ("+adas.ID+")", adas.ID)
-	agreed := question("2", "ada ("+adas.ID+")", adas.ID)
-	answer(t, l, agreed, ledger.Granted)
-	refused := question("3", "ada ("+adas.ID+")", adas.ID)
-	answer(t, l, refused, ledger.Refused)
-	bobAsks := question("4", "bob ("+bobs.ID+")", bobs.ID)
-	adaAgreed := question("5", "bob ("+bobs.ID+")", bobs.ID)
-	if err := l.Answer(t.Context(), adaAgreed, ledger.Reply{State: ledger.Granted, By: "ada (inbox)"}); err != nil {
+	asked := request("1", "ada ("+adas.ID+")", adas.ID)
+	agreed := request("2", "ada ("+adas.ID+")", adas.ID)
+	answer(t, l, agreed, ledger.Approved)
+	refused := request("3", "ada ("+adas.ID+")", adas.ID)
+	answer(t, l, refused, ledger.Declined)
+	bobAsks := request("4", "bob ("+bobs.ID+")", bobs.ID)
+	adaAgreed := request("5", "bob ("+bobs.ID+")", bobs.ID)
+	if err := l.AnswerApproval(t.Context(), adaAgreed, ledger.Reply{State: ledger.Approved, By: "ada (inbox)"}); err != nil {
 		t.Fatal(err)
 	}
-	adamAgreed := question("6", "adam (x)", "x")
-	if err := l.Answer(t.Context(), adamAgreed, ledger.Reply{State: ledger.Granted, By: "adam (inbox)"}); err != nil {
+	adamAgreed := request("6", "adam (x)", "x")
+	if err := l.AnswerApproval(t.Context(), adamAgreed, ledger.Reply{State: ledger.Approved, By: "adam (inbox)"}); err != nil {
 		t.Fatal(err)
 	}
-	tokens, grants, err := l.RemovePerson(t.Context(), "ada", "root")
-	if err != nil || tokens != 2 || grants != 3 {
-		t.Errorf("%d tokens, %d grants, %v", tokens, grants, err)
+	tokens, approvals, err := l.RemovePerson(t.Context(), "ada", "root")
+	if err != nil || tokens != 2 || approvals != 3 {
+		t.Errorf("%d tokens, %d grants, %v", tokens, approvals, err)
 	}
 	authenticates(t, l, one, ledger.ErrTokenRevoked)
 	authenticates(t, l, two, ledger.ErrTokenRevoked)
 	authenticates(t, l, his, nil)
-	for g, want := range map[*ledger.Grant]error{&asked: ledger.ErrGrantRevoked, &agreed: ledger.ErrGrantRevoked, &refused: ledger.ErrGrantDenied,
-		&bobAsks: ledger.ErrGrantWaiting, &adaAgreed: ledger.ErrGrantRevoked, &adamAgreed: nil} {
-		wantErr(t, g.Action+" "+g.Principal, l.Check(t.Context(), *g), want)
+	for g, want := range map[*ledger.ApprovalRequest]error{&asked: ledger.ErrApprovalRevoked, &agreed: ledger.ErrApprovalRevoked, &refused: ledger.ErrApprovalDeclined,
+		&bobAsks: ledger.ErrApprovalPending, &adaAgreed: ledger.ErrApprovalRevoked, &adamAgreed: nil} {
+		wantErr(t, g.Action+" "+g.Principal, l.CheckApproval(t.Context(), *g), want)
 	}
-	if tokens, grants, err = l.RemovePerson(t.Context(), "ada", "root"); tokens+grants != 0 || err != nil {
-		t.Errorf("%d tokens, %d grants, %v", tokens, grants, err)
+	if tokens, approvals, err = l.RemovePerson(t.Context(), "ada", "root"); tokens+approvals != 0 || err != nil {
+		t.Errorf("%d tokens, %d grants, %v", tokens, approvals, err)
 	}
 	_, _, err = l.RemovePerson(t.Context(), "nobody", "root")
 	wantErr(t, "nobody", err, ledger.ErrNoPerson)
@@ -184,7 +184,7 @@ func TestRemovePerson(t *testing.T) {
 	if err := l.RevokeToken(t.Context(), bobs.ID, "root"); err != nil {
 		t.Fatal(err)
 	}
-	wantErr(t, "bob's", l.Check(t.Context(), bobAsks), ledger.ErrGrantRevoked)
+	wantErr(t, "bob's", l.CheckApproval(t.Context(), bobAsks), ledger.ErrApprovalRevoked)
 	clean(t, l)
 }
 
@@ -201,7 +201,7 @@ func TestTokenRevokedMeanwhile(t *testing.T) {
 	x.Hash = "another"
 	_, err := l.Commit(t.Context(), x)
 	wantErr(t, "a call", err, ledger.ErrTokenRevoked)
-	wantErr(t, "a question", l.Ask(t.Context(), grantFor(x, time.Now().Add(time.Hour))), ledger.ErrTokenRevoked)
+	wantErr(t, "a question", l.CreateApproval(t.Context(), approvalFor(x, time.Now().Add(time.Hour))), ledger.ErrTokenRevoked)
 	clean(t, l)
 	x.Action = ledger.HangUp
 	commit(t, l, x)

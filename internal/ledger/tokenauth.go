@@ -8,16 +8,16 @@ import (
 	"time"
 )
 
-// seenTokens is the last look at the tokens.
-type seenTokens struct {
-	at time.Time // the machine's clock, not the ledger's: it measures age
+// cachedTokens is the last look at the tokens.
+type cachedTokens struct {
+	readAt time.Time // the machine's clock, not the ledger's: it measures age
 	// version changes with every change of the table; empty where there never was one.
 	version string
 	all     map[string]*tokenRow
 }
 
-// stranger is what the secret of an unknown id is compared with: nobody's.
-var stranger = func() *tokenRow {
+// unknownToken is what the secret of an unknown id is compared with: nobody's.
+var unknownToken = func() *tokenRow {
 	r := &tokenRow{hash: make([]byte, sha256.Size)}
 	rand.Read(r.hash)
 	return r
@@ -32,7 +32,7 @@ func (s *SQLite) Authenticate(ctx context.Context, secret string) (Token, error)
 	if err != nil {
 		return Token{}, err
 	}
-	r := stranger
+	r := unknownToken
 	if known := seen.all[TokenID(secret)]; known != nil {
 		r = known
 	}
@@ -52,13 +52,13 @@ func (s *SQLite) Authenticate(ctx context.Context, secret string) (Token, error)
 }
 
 // lookTokens gives the tokens as they were at most FreshFor ago. It reads them anew only where they changed.
-func (s *SQLite) lookTokens(ctx context.Context) (*seenTokens, error) {
+func (s *SQLite) lookTokens(ctx context.Context) (*cachedTokens, error) {
 	old := s.tokens.Load()
-	if old != nil && time.Since(old.at) < FreshFor {
+	if old != nil && time.Since(old.readAt) < FreshFor {
 		return old, nil
 	}
 	// The time before the look: what happens while it lasts is not in it.
-	seen := &seenTokens{at: time.Now(), all: map[string]*tokenRow{}}
+	seen := &cachedTokens{readAt: time.Now(), all: map[string]*tokenRow{}}
 	// The version first: where the rows are newer than it, the next look reads them again.
 	if _, err := s.row(ctx, "SELECT value FROM meta WHERE name = 'tokens'", nil, &seen.version); err != nil {
 		return nil, err
@@ -68,10 +68,10 @@ func (s *SQLite) lookTokens(ctx context.Context) (*seenTokens, error) {
 	} else {
 		err := s.rows(ctx, "SELECT "+tokenColumns+" FROM tokens", nil, func(scan func(...any) error) error {
 			r := new(tokenRow)
-			if err := scan(r.into()...); err != nil {
+			if err := scan(r.fields()...); err != nil {
 				return err
 			}
-			if len(r.hash) != sha256.Size || compare([]byte(r.seal(s.seal)), []byte(r.print)) != 1 {
+			if len(r.hash) != sha256.Size || compare([]byte(r.seal(s.seal)), []byte(r.fingerprint)) != 1 {
 				s.log.Error("a token is not as the ledger wrote it, so it lets nobody in; `sippet-mcp audit verify` finds all that is wrong", "token", clip(r.id))
 				return nil
 			}

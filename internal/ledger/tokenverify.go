@@ -6,11 +6,11 @@ import (
 )
 
 // WrongToken is a token that nobody issued, that was changed, or that was revoked and is not any more.
-const WrongToken Wrong = "token"
+const WrongToken FindingKind = "token"
 
 // replayedToken is a token as the chain tells of it.
 type replayedToken struct {
-	print        string
+	fingerprint  string
 	seq, revoked int64 // the records; seq is 0 where its record was pruned
 	seen         bool
 }
@@ -21,7 +21,7 @@ func (p *replay) token(v *verifier, r *Record) {
 	case r.Phase == PhaseIssued && t != nil:
 		v.find(WrongToken, r.Seq, r.Credential, "token %s was issued twice", r.Credential)
 	case r.Phase == PhaseIssued:
-		p.tokens[r.Credential] = &replayedToken{print: r.Print, seq: r.Seq}
+		p.tokens[r.Credential] = &replayedToken{fingerprint: r.Fingerprint, seq: r.Seq}
 	case t == nil && v.anchor.seq > 0: // issued before the chain begins now
 		p.tokens[r.Credential] = &replayedToken{revoked: r.Seq}
 	case t == nil || t.revoked != 0:
@@ -46,7 +46,7 @@ func (v *verifier) tokens(ctx context.Context, conn *sql.Conn) error {
 	}
 	err = eachRow(rows, func(scan func(...any) error) error {
 		var r tokenRow
-		if err := scan(r.into()...); err != nil {
+		if err := scan(r.fields()...); err != nil {
 			return err
 		}
 		pruned := r.seq > 0 && r.seq <= v.anchor.seq
@@ -58,7 +58,7 @@ func (v *verifier) tokens(ctx context.Context, conn *sql.Conn) error {
 		case t == nil:
 			v.find(WrongToken, 0, r.id, "token %s of %s is in no record", r.id, r.person)
 			return nil
-		case r.print != r.seal(v.s.seal), !pruned && (t.seq != r.seq || t.print != r.print):
+		case r.fingerprint != r.seal(v.s.seal), !pruned && (t.seq != r.seq || t.fingerprint != r.fingerprint):
 			v.find(WrongToken, t.seq, r.id, "token %s is not as it was issued", r.id)
 		case t.revoked != r.revokedSeq || (r.revoked != 0) != (r.revokedSeq != 0):
 			v.find(WrongToken, t.revoked, r.id, "whether token %s is revoked is not as the chain says", r.id)

@@ -20,18 +20,18 @@ func TestNotALedger(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := ledger.Open(t.Context(), ledger.Options{Dir: dir})
-	wantTrouble(t, "text", err, ledger.Corrupt)
+	wantStoreError(t, "text", err, ledger.Corrupt)
 	os.Remove(path)
 	tamper(t, dir, func(db *sql.DB) { run(t, db, "CREATE TABLE recipes (name TEXT)") })
 	_, err = ledger.Open(t.Context(), ledger.Options{Dir: dir})
-	wantTrouble(t, "another program's", err, ledger.Foreign)
+	wantStoreError(t, "another program's", err, ledger.Foreign)
 	os.Remove(path)
 	open(t, ledger.Options{Dir: dir}).Close()
 	tamper(t, dir, func(db *sql.DB) { run(t, db, "PRAGMA user_version = 99") })
 	_, err = ledger.Open(t.Context(), ledger.Options{Dir: dir})
-	wantTrouble(t, "from the future", err, ledger.Newer)
+	wantStoreError(t, "from the future", err, ledger.Newer)
 	_, err = ledger.Open(t.Context(), ledger.Options{Dir: filepath.Join(path, "below")})
-	wantTrouble(t, "a folder that cannot be", err, ledger.Broken)
+	wantStoreError(t, "a folder that cannot be", err, ledger.Broken)
 	if _, err = ledger.Open(t.Context(), ledger.Options{}); err == nil {
 		t.Error("no folder was taken")
 	}
@@ -54,10 +54,10 @@ func TestDamaged(t *testing.T) {
 	if err == nil {
 		_, err = l.Commit(t.Context(), call("a"))
 		_, verr := l.Verify(t.Context(), ledger.VerifyOptions{})
-		wantTrouble(t, "verify", verr, ledger.Corrupt)
+		wantStoreError(t, "verify", verr, ledger.Corrupt)
 		l.Close()
 	}
-	wantTrouble(t, "damaged", err, ledger.Corrupt)
+	wantStoreError(t, "damaged", err, ledger.Corrupt)
 }
 
 func TestLockedByAnother(t *testing.T) {
@@ -74,8 +74,8 @@ func TestLockedByAnother(t *testing.T) {
 	db.SetMaxOpenConns(1)
 	run(t, db, "BEGIN IMMEDIATE")
 	_, err = l.Commit(t.Context(), call("a"))
-	wantTrouble(t, "locked", err, ledger.Locked)
-	if _, err := l.Frozen(t.Context()); err != nil {
+	wantStoreError(t, "locked", err, ledger.Locked)
+	if _, err := l.CurrentStop(t.Context()); err != nil {
 		t.Errorf("reading needs the lock: %v", err)
 	}
 	run(t, db, "ROLLBACK")
@@ -108,7 +108,7 @@ func TestMovedAway(t *testing.T) {
 	path := filepath.Join(dir, ledger.File)
 	move(t, path, path+".old")
 	_, err := l.Commit(t.Context(), call("b"))
-	wantTrouble(t, "moved", err, ledger.Replaced)
+	wantStoreError(t, "moved", err, ledger.Replaced)
 	move(t, path+".old", path)
 	commit(t, l, call("b"))
 }
@@ -131,12 +131,12 @@ func TestVanished(t *testing.T) {
 	l = open(t, ledger.Options{Dir: dir}) // it had no records
 	commit(t, l, call("a"))
 	l.Close()
-	l.Note(event("contact:1"))
+	l.RecordEvent(event("contact:1"))
 	if err := os.Remove(filepath.Join(dir, ledger.File)); err != nil {
 		t.Fatal(err)
 	}
 	_, err := ledger.Open(t.Context(), ledger.Options{Dir: dir})
-	wantTrouble(t, "vanished", err, ledger.Broken)
+	wantStoreError(t, "vanished", err, ledger.Broken)
 }
 
 // SQLite's own limit of pages stands for a full disk: it fails in the same place, with the same code.
@@ -148,9 +148,9 @@ func TestFullDisk(t *testing.T) {
 	big := call("big")
 	big.Payload = []byte(`"` + strings.Repeat("x", 300<<10) + `"`)
 	_, err := l.Commit(t.Context(), big)
-	wantTrouble(t, "full", err, ledger.DiskFull)
+	wantStoreError(t, "full", err, ledger.DiskFull)
 	// The refused one left nothing, and room makes it go on by itself.
-	if p, err := l.Prior(t.Context(), big); err != nil || p != nil {
+	if p, err := l.FindConflicting(t.Context(), big); err != nil || p != nil {
 		t.Errorf("prior: %+v, %v", p, err)
 	}
 	ledger.LimitPages(t, l, 1<<20)

@@ -47,27 +47,27 @@ type Report struct {
 	Findings []Finding
 }
 
-// Wrong is a kind of finding.
-type Wrong string
+// FindingKind is a kind of finding.
+type FindingKind string
 
 // The kinds of findings, a closed set.
 const (
-	WrongRecord Wrong = "record"     // a line that the ledger would not have written
-	WrongLink   Wrong = "link"       // a record does not follow its predecessor: edited, swapped, inserted or replayed
-	WrongGap    Wrong = "gap"        // records are missing
-	WrongEnd    Wrong = "end"        // the last records were changed or cut off
-	WrongSigned Wrong = "checkpoint" // a checkpoint signed another chain: a fork, a rewritten or a truncated one
-	WrongIntent Wrong = "intent"     // an intent without an outcome, or with another one than the chain tells
-	WrongGrant  Wrong = "grant"      // a yes that nobody gave, or that was spent twice
-	WrongBudget Wrong = "budget"     // a budget holds something else than the chain tells
-	WrongFreeze Wrong = "freeze"     // a call ran while everything was stopped
-	WrongKey    Wrong = "key"        // a key is missing, or is there though it was destroyed
-	maxFindings       = 100
+	WrongRecord   FindingKind = "record"     // a line that the ledger would not have written
+	WrongLink     FindingKind = "link"       // a record does not follow its predecessor: edited, swapped, inserted or replayed
+	WrongGap      FindingKind = "gap"        // records are missing
+	WrongEnd      FindingKind = "end"        // the last records were changed or cut off
+	WrongSigned   FindingKind = "checkpoint" // a checkpoint signed another chain: a fork, a rewritten or a truncated one
+	WrongIntent   FindingKind = "intent"     // an intent without an outcome, or with another one than the chain tells
+	WrongApproval FindingKind = "grant"      // a yes that nobody gave, or that was spent twice
+	WrongBudget   FindingKind = "budget"     // a budget holds something else than the chain tells
+	WrongStop     FindingKind = "freeze"     // a call ran while everything was stopped
+	WrongKey      FindingKind = "key"        // a key is missing, or is there though it was destroyed
+	maxFindings               = 100
 )
 
 // Finding is one thing that is wrong, and where.
 type Finding struct {
-	Kind Wrong
+	Kind FindingKind
 	// Seq is the record; 0 where it is not about one.
 	Seq int64
 	// ID is the intent, grant or key; empty where it is not about one.
@@ -81,7 +81,7 @@ type Finding struct {
 func (s *SQLite) Verify(ctx context.Context, o VerifyOptions) (Report, error) {
 	select {
 	case <-s.stop:
-		return Report{}, &Trouble{Kind: Closed, Path: s.path}
+		return Report{}, &StoreError{Kind: Closed, Path: s.path}
 	default:
 	}
 	if err := s.readable(); err != nil {
@@ -93,16 +93,16 @@ func (s *SQLite) Verify(ctx context.Context, o VerifyOptions) (Report, error) {
 	}
 	conn, err := s.db.Conn(ctx)
 	if err != nil {
-		return v.report, trouble(s.path, err)
+		return v.report, asStoreError(s.path, err)
 	}
 	defer conn.Close()
 	if _, err := conn.ExecContext(ctx, "BEGIN"); err != nil {
-		return v.report, trouble(s.path, err)
+		return v.report, asStoreError(s.path, err)
 	}
 	defer conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
-	for _, step := range []func(context.Context, *sql.Conn) error{v.anchored, v.chain, v.end, v.intents, v.grants, v.budgets, v.freeze, v.subjects, v.tokens} {
+	for _, step := range []func(context.Context, *sql.Conn) error{v.anchored, v.chain, v.end, v.intents, v.approvals, v.budgets, v.stops, v.subjects, v.tokens} {
 		if err := step(ctx, conn); err != nil {
-			return v.report, trouble(s.path, err)
+			return v.report, asStoreError(s.path, err)
 		}
 	}
 	return v.report, nil
@@ -123,7 +123,7 @@ type verifier struct {
 	replay *replay
 }
 
-func (v *verifier) find(kind Wrong, seq int64, id, format string, args ...any) {
+func (v *verifier) find(kind FindingKind, seq int64, id, format string, args ...any) {
 	if len(v.report.Findings) < maxFindings {
 		v.report.Findings = append(v.report.Findings, Finding{kind, seq, id, fmt.Sprintf(format, args...)})
 	}
@@ -136,7 +136,7 @@ func (v *verifier) checkpoints(o VerifyOptions) error {
 	if key == "" {
 		raw, err := os.ReadFile(filepath.Join(v.s.o.Dir, VerifyKeyFile))
 		if err != nil {
-			return &Trouble{MissingKey, filepath.Join(v.s.o.Dir, VerifyKeyFile), err}
+			return &StoreError{MissingKey, filepath.Join(v.s.o.Dir, VerifyKeyFile), err}
 		}
 		key = string(raw)
 	}
@@ -146,7 +146,7 @@ func (v *verifier) checkpoints(o VerifyOptions) error {
 	}
 	local, err := os.ReadFile(filepath.Join(v.s.o.Dir, CheckpointFile))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return &Trouble{Broken, filepath.Join(v.s.o.Dir, CheckpointFile), err}
+		return &StoreError{Broken, filepath.Join(v.s.o.Dir, CheckpointFile), err}
 	}
 	for _, source := range []struct {
 		name string

@@ -29,9 +29,9 @@ func thousand(t *testing.T) string {
 		x := call(name)
 		x.Subjects = []string{"contact:" + name}
 		g := ask(t, l, x, c.now().Add(time.Minute))
-		answer(t, l, g, ledger.Granted)
-		x.Grant = g.ID
-		ends := []ledger.Progress{ledger.Succeeded, ledger.Failed, ledger.NotSent, ledger.Unknown}
+		answer(t, l, g, ledger.Approved)
+		x.ApprovalID = g.ID
+		ends := []ledger.IntentState{ledger.Succeeded, ledger.Failed, ledger.NotSent, ledger.Unknown}
 		in := commit(t, l, x)
 		settle(t, l, in, ends[i%4])
 		if i%8 == 3 {
@@ -43,7 +43,7 @@ func thousand(t *testing.T) string {
 			if _, err := l.Erase(t.Context(), "contact:3", "ada"); err != nil {
 				t.Fatal(err)
 			}
-			if err := l.Freeze(t.Context(), "ada", "lunch"); err != nil {
+			if err := l.Stop(t.Context(), "ada", "lunch"); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := l.Resume(t.Context(), "ada"); err != nil {
@@ -53,7 +53,7 @@ func thousand(t *testing.T) string {
 	}
 	have := len(records(t, l, ledger.Filter{}))
 	for i := have; i < 1000; i++ {
-		l.Note(event(fmt.Sprint("contact:", i%50)))
+		l.RecordEvent(event(fmt.Sprint("contact:", i%50)))
 	}
 	if err := l.Close(); err != nil {
 		t.Fatal(err)

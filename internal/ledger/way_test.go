@@ -10,21 +10,21 @@ import (
 )
 
 // What one process prepared stands in the way of every other's, and of one that opens later.
-func TestWaysOfOthers(t *testing.T) {
+func TestConflictIndexOfOtherProcesses(t *testing.T) {
 	dir, c := t.TempDir(), newClock()
 	o := ledger.Options{Dir: dir, Now: c.now}
 	l, m := open(t, o), open(t, o)
-	wantPrior := func(l ledger.Ledger, x ledger.Txn, want string) {
+	wantConflict := func(l ledger.Ledger, x ledger.Txn, want string) {
 		t.Helper()
-		p, err := l.Prior(t.Context(), x)
+		p, err := l.FindConflicting(t.Context(), x)
 		if err != nil || (p == nil) != (want == "") || p != nil && p.ID != want {
 			t.Errorf("prior: %+v, %v, want %q", p, err, want)
 		}
 		if want == "" {
 			return
 		}
-		var prior *ledger.PriorError
-		if _, err := l.Commit(t.Context(), x); !errors.As(err, &prior) || prior.Prior.ID != want {
+		var conflict *ledger.ConflictError
+		if _, err := l.Commit(t.Context(), x); !errors.As(err, &conflict) || conflict.Intent.ID != want {
 			t.Errorf("commit: %v, want %q", err, want)
 		}
 	}
@@ -34,28 +34,28 @@ func TestWaysOfOthers(t *testing.T) {
 			first, second = m, l
 		}
 		x := call(fmt.Sprint(i))
-		wantPrior(second, x, "")
+		wantConflict(second, x, "")
 		in := commit(t, first, x)
-		wantPrior(second, x, in.ID)
-		wantPrior(first, x, in.ID)
+		wantConflict(second, x, in.ID)
+		wantConflict(first, x, in.ID)
 		settle(t, second, in, ledger.Failed)
-		wantPrior(first, x, "")
+		wantConflict(first, x, "")
 		in = commit(t, second, x)
-		wantPrior(first, x, in.ID)
+		wantConflict(first, x, in.ID)
 		settle(t, first, in, ledger.Succeeded)
-		wantPrior(second, x, in.ID)
+		wantConflict(second, x, in.ID)
 		c.pass(11 * time.Minute)
-		wantPrior(first, x, "")
+		wantConflict(first, x, "")
 		in = commit(t, first, x)
-		wantPrior(second, x, in.ID)
+		wantConflict(second, x, in.ID)
 		settle(t, second, in, ledger.Unknown)
-		wantPrior(open(t, o), x, in.ID)
+		wantConflict(open(t, o), x, in.ID)
 	}
 	clean(t, l)
 }
 
 // Successes that answer for nothing any more go from memory; what nobody knows stays in the way.
-func TestWaysForget(t *testing.T) {
+func TestConflictIndexPurge(t *testing.T) {
 	dir, c := t.TempDir(), newClock()
 	l := open(t, ledger.Options{Dir: dir, Now: c.now})
 	unknown := commit(t, l, call("unknown"))
@@ -63,20 +63,20 @@ func TestWaysForget(t *testing.T) {
 	for i := range 300 {
 		settle(t, l, commit(t, l, call(fmt.Sprint(i))), ledger.Succeeded)
 	}
-	if n := ledger.Ways(l); n != 301 {
+	if n := ledger.ConflictCount(l); n != 301 {
 		t.Errorf("%d", n)
 	}
 	c.pass(time.Hour)
 	ledger.Sweep(t, l)
 	commit(t, l, call("0"))
-	if n := ledger.Ways(l); n > 2 {
+	if n := ledger.ConflictCount(l); n > 2 {
 		t.Errorf("%d are kept", n)
 	}
-	if p, err := l.Prior(t.Context(), call("unknown")); err != nil || p == nil || p.ID != unknown.ID {
+	if p, err := l.FindConflicting(t.Context(), call("unknown")); err != nil || p == nil || p.ID != unknown.ID {
 		t.Errorf("%+v, %v", p, err)
 	}
 	r := openForReading(t, ledger.Options{Dir: dir, Now: c.now})
-	if p, err := r.Prior(t.Context(), call("0")); err != nil || p == nil {
+	if p, err := r.FindConflicting(t.Context(), call("0")); err != nil || p == nil {
 		t.Errorf("%+v, %v", p, err)
 	}
 	clean(t, l)

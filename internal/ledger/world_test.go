@@ -53,7 +53,7 @@ func open(t testing.TB, o ledger.Options) *ledger.SQLite {
 // call is a mutating call whose payload is told apart by n.
 func call(n string) ledger.Txn {
 	body, _ := json.Marshal(map[string]any{"action": "create_contact", "input": map[string]any{"firstName": n}})
-	return ledger.Txn{Call: ledger.Call{Request: "req-" + n, Principal: "ada", Credential: "cred", Client: "test", Upstream: "acme", Action: "create_contact", Class: schemas.Write,
+	return ledger.Txn{Call: ledger.Call{Request: "req-" + n, Principal: "ada", Credential: "cred", Client: "test", Organisation: "acme", Action: "create_contact", Class: schemas.Write,
 		Hash: "hash-" + n, Decision: "validate", Why: "class write", Policy: "v1", Payload: body}}
 }
 
@@ -66,9 +66,9 @@ func commit(t testing.TB, l ledger.Ledger, x ledger.Txn) ledger.Intent {
 	return in
 }
 
-func settle(t testing.TB, l ledger.Ledger, in ledger.Intent, state ledger.Progress) {
+func settle(t testing.TB, l ledger.Ledger, in ledger.Intent, state ledger.IntentState) {
 	t.Helper()
-	outcome := map[ledger.Progress]schemas.Outcome{ledger.Succeeded: schemas.Done, ledger.Failed: schemas.UpstreamError,
+	outcome := map[ledger.IntentState]schemas.Outcome{ledger.Succeeded: schemas.Done, ledger.Failed: schemas.UpstreamError,
 		ledger.NotSent: schemas.UpstreamUnavailable, ledger.Unknown: schemas.OutcomeUnknown}[state]
 	s := ledger.Settlement{Intent: in.ID, State: state, Sent: state != ledger.NotSent, Outcome: outcome, Status: 200, Latency: 5 * time.Millisecond}
 	if state == ledger.Succeeded {
@@ -99,23 +99,23 @@ func wantErr(t testing.TB, what string, got, want error) {
 }
 
 // ask opens a question for the call and gives the grant to answer it with.
-func ask(t testing.TB, l ledger.Ledger, x ledger.Txn, expires time.Time) ledger.Grant {
+func ask(t testing.TB, l ledger.Ledger, x ledger.Txn, expires time.Time) ledger.ApprovalRequest {
 	t.Helper()
-	g := grantFor(x, expires)
-	if err := l.Ask(t.Context(), g); err != nil {
+	g := approvalFor(x, expires)
+	if err := l.CreateApproval(t.Context(), g); err != nil {
 		t.Fatal(err)
 	}
 	return g
 }
 
-func grantFor(x ledger.Txn, expires time.Time) ledger.Grant {
-	return ledger.Grant{ID: ledger.NewID(), Principal: x.Principal, Credential: x.Credential, Upstream: x.Upstream, Action: x.Action, Hash: x.Hash, Policy: x.Policy,
+func approvalFor(x ledger.Txn, expires time.Time) ledger.ApprovalRequest {
+	return ledger.ApprovalRequest{ID: ledger.NewID(), Principal: x.Principal, Credential: x.Credential, Organisation: x.Organisation, Action: x.Action, Hash: x.Hash, Policy: x.Policy,
 		Needs: "confirm", Payload: x.Payload, Card: []byte(`{"sentence":"Create a contact"}`), Subjects: x.Subjects, Expires: expires}
 }
 
-func answer(t testing.TB, l ledger.Ledger, g ledger.Grant, s ledger.State) {
+func answer(t testing.TB, l ledger.Ledger, g ledger.ApprovalRequest, s ledger.ApprovalState) {
 	t.Helper()
-	if err := l.Answer(context.Background(), g, ledger.Reply{State: s, By: "ada, in the terminal"}); err != nil {
+	if err := l.AnswerApproval(context.Background(), g, ledger.Reply{State: s, By: "ada, in the terminal"}); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -30,12 +30,12 @@ const maxBatch = 256
 // that the caller gets the outcome, however late, because it counts.
 func (s *SQLite) write(ctx context.Context, run func(*tx) error) error {
 	if s.o.ReadOnly {
-		return &Trouble{ReadOnly, s.path, errForReading}
+		return &StoreError{ReadOnly, s.path, errForReading}
 	}
 	o := &op{ctx: ctx, run: run, done: make(chan error, 1)}
 	select {
 	case <-s.stop:
-		return &Trouble{Kind: Closed, Path: s.path}
+		return &StoreError{Kind: Closed, Path: s.path}
 	case <-ctx.Done():
 		return ctx.Err()
 	case s.ops <- o:
@@ -48,7 +48,7 @@ func (s *SQLite) write(ctx context.Context, run func(*tx) error) error {
 		case err := <-o.done:
 			return err
 		default:
-			return &Trouble{Kind: Closed, Path: s.path}
+			return &StoreError{Kind: Closed, Path: s.path}
 		}
 	}
 }
@@ -96,7 +96,7 @@ func (s *SQLite) batch(first *op) {
 	t, err := s.begin()
 	if err == nil {
 		for i := 0; i < len(ops); i++ {
-			if ops[i].err = t.one(ops[i]); t.broken != nil {
+			if ops[i].err = t.runOne(ops[i]); t.broken != nil {
 				break
 			}
 			if i == len(ops)-1 {
@@ -109,9 +109,9 @@ func (s *SQLite) batch(first *op) {
 		err = t.commit()
 	}
 	if err != nil {
-		err = trouble(s.path, err)
+		err = asStoreError(s.path, err)
 	}
-	s.met(err, ops)
+	s.classify(err, ops)
 	for _, o := range ops {
 		if err != nil {
 			o.done <- err
@@ -133,11 +133,11 @@ type tx struct {
 	head, began head
 	// keys are the subjects' keys that this transaction has met.
 	keys map[string]subjectKey
-	// isFrozen is what frozen found, where lookedFrozen.
-	lookedFrozen bool
-	isFrozen     *Frozen
-	// asked is set where a question, or what became of one, has changed.
-	asked bool
+	// stop is what frozen found, where stopRead.
+	stopRead bool
+	stop     *EmergencyStop
+	// approvalsChanged is set where a question, or what became of one, has changed.
+	approvalsChanged bool
 	// broken is set where the transaction itself failed, which fails everything in it.
 	broken error
 	// after run once the transaction is durable.
@@ -151,7 +151,7 @@ type head struct {
 }
 
 func (s *SQLite) begin() (*tx, error) {
-	if err := s.same(); err != nil {
+	if err := s.checkFile(); err != nil {
 		return nil, err
 	}
 	t := &tx{s: s, keys: map[string]subjectKey{}}
@@ -169,8 +169,8 @@ func (s *SQLite) begin() (*tx, error) {
 		t.rollback()
 		return nil, err
 	}
-	s.ways.forget()
-	if _, err := s.ways.catchUp(t.head.seq, t.rows); err != nil {
+	s.conflicts.purge()
+	if _, err := s.conflicts.catchUp(t.head.seq, t.rows); err != nil {
 		t.rollback()
 		return nil, err
 	}
@@ -197,18 +197,18 @@ func (t *tx) lock() error {
 	}
 }
 
-// same says whether the file is still the one that was opened: SQLite would
+// checkFile says whether the file is still the one that was opened: SQLite would
 // write on to a file that was deleted, and a freeze by others would go unseen.
-func (s *SQLite) same() error {
+func (s *SQLite) checkFile() error {
 	now, err := os.Stat(s.path)
 	if err != nil || !os.SameFile(s.file, now) {
-		return &Trouble{Replaced, s.path, err}
+		return &StoreError{Replaced, s.path, err}
 	}
 	return nil
 }
 
-// one runs an op between savepoints, so that a refusal undoes its own changes only.
-func (t *tx) one(o *op) (err error) {
+// runOne runs an op between savepoints, so that a refusal undoes its own changes only.
+func (t *tx) runOne(o *op) (err error) {
 	if o.ctx.Err() != nil {
 		return o.ctx.Err()
 	}
@@ -222,11 +222,11 @@ func (t *tx) one(o *op) (err error) {
 		t.broken = err
 		return err
 	}
-	if !IsRefusal(err) {
-		err = trouble(t.s.path, err)
+	if !IsRejection(err) {
+		err = asStoreError(t.s.path, err)
 	}
 	t.head, t.after, t.keys = before, t.after[:after], map[string]subjectKey{}
-	t.lookedFrozen = false
+	t.stopRead = false
 	if _, e := t.exec("ROLLBACK TO op"); e != nil {
 		t.broken = err // a full disk has ended the transaction already: report that, not this
 		return err
@@ -241,7 +241,7 @@ func (t *tx) commit() error {
 	if t.broken == nil && t.head != t.began {
 		t.broken = t.sealHead()
 	}
-	if t.broken == nil && t.asked {
+	if t.broken == nil && t.approvalsChanged {
 		_, t.broken = t.exec("INSERT OR REPLACE INTO meta (name, value) VALUES ('questions', ?)", strconv.FormatInt(t.head.seq, 10))
 	}
 	if t.broken == nil {
@@ -252,7 +252,7 @@ func (t *tx) commit() error {
 		return t.broken
 	}
 	t.s.last = t.head
-	t.s.ways.reached(t.head.seq)
+	t.s.conflicts.advance(t.head.seq)
 	for _, f := range t.after {
 		f()
 	}

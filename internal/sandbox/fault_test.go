@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// faultyOffice serves over a real connection.
-func faultyOffice(t *testing.T, faults ...string) (*office, func(ctx context.Context) (int, string, error)) {
+// faultyWorld serves over a real connection.
+func faultyWorld(t *testing.T, faults ...string) (*world, func(ctx context.Context) (int, string, error)) {
 	var opts Options
 	for _, s := range faults {
 		f, err := ParseFault(s)
@@ -44,7 +44,7 @@ func faultyOffice(t *testing.T, faults ...string) (*office, func(ctx context.Con
 	}
 }
 
-func (o *office) faulted() int {
+func (o *world) faulted() int {
 	return len(o.list(`{"action":"list_contacts","fields":["id"],"filter":{"fullName":{"eq":"Faulted"}}}`))
 }
 
@@ -66,7 +66,7 @@ func TestFaults(t *testing.T) {
 	} {
 		t.Run(string(kind), func(t *testing.T) {
 			t.Parallel()
-			o, ask := faultyOffice(t, "run:create_contact="+string(kind))
+			o, ask := faultyWorld(t, "run:create_contact="+string(kind))
 			ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 			defer cancel()
 			status, body, err := ask(ctx)

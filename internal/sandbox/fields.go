@@ -50,12 +50,12 @@ func (e *engine) selectFields(a *action, req map[string]any, validating bool) (*
 	return e.selectFrom(a.Resource, list, nil)
 }
 
-// place is where in a selection a field is: the relations that lead to it.
-type place []string
+// slot is where in a selection a field is: the relations that lead to it.
+type slot []string
 
-func (p place) field(name string) string { return strings.Join(append(slices.Clone(p), name), ".") }
+func (p slot) field(name string) string { return strings.Join(append(slices.Clone(p), name), ".") }
 
-func (p place) failure(typ, message, short, name string, vars map[string]any) error {
+func (p slot) failure(typ, message, short, name string, vars map[string]any) error {
 	if vars == nil {
 		vars = map[string]any{}
 	}
@@ -68,26 +68,26 @@ func (p place) failure(typ, message, short, name string, vars map[string]any) er
 	return fail(&failure{Type: typ, Message: message, ShortMessage: short, Vars: vars, Fields: []string{field}, Path: path})
 }
 
-func (p place) unknown(r *resource, name string) error {
+func (p slot) unknown(r *resource, name string) error {
 	return p.failure("unknown_field", "Unknown field %{field} for resource %{resource}", "Unknown field", name, map[string]any{"resource": r.module()})
 }
 
-func (p place) needsSelection(name string) error {
+func (p slot) needsSelection(name string) error {
 	return p.failure("requires_field_selection", "%{field_type} %{field} requires field selection", "Field selection required", name,
 		map[string]any{"fieldType": "Relationship"})
 }
 
-func (p place) noNesting(name string) error {
+func (p slot) noNesting(name string) error {
 	return p.failure("field_does_not_support_nesting", "Field %{field} does not support nested field selection", "Field does not support nesting", name, nil)
 }
 
-func (p place) badArguments(name string) error {
+func (p slot) badArguments(name string) error {
 	return p.failure("invalid_calculation_args", "Invalid arguments for calculation %{field}", "Invalid calculation arguments", name, nil)
 }
 
 // selectFrom reads one level of a selection: names, and maps of a relation's
 // name to what to select from it.
-func (e *engine) selectFrom(r *resource, list []any, at place) (*selection, error) {
+func (e *engine) selectFrom(r *resource, list []any, at slot) (*selection, error) {
 	if err := checkDuplicates(list, at); err != nil {
 		return nil, err
 	}
@@ -130,7 +130,7 @@ func atomText(v any) string {
 
 // checkDuplicates comes before any field is looked at. Of several fields named
 // twice the first in alphabetical order is reported.
-func checkDuplicates(list []any, at place) error {
+func checkDuplicates(list []any, at slot) error {
 	count := map[string]int{}
 	for _, item := range list {
 		switch item := item.(type) {
@@ -157,7 +157,7 @@ func checkDuplicates(list []any, at place) error {
 // selectNested reads what a selection wants from below a field. Only a relation
 // has anything there; a map with args or fields is the form for calculations
 // with arguments, which no resource here has.
-func (e *engine) selectNested(s *selection, r *resource, name string, below any, at place) error {
+func (e *engine) selectNested(s *selection, r *resource, name string, below any, at slot) error {
 	rel, a := r.relByName[name], r.public(name)
 	calculated := a != nil && !a.stored()
 	m, isMap := below.(map[string]any)

@@ -31,7 +31,7 @@ func TestAnySequenceLeavesTheOrganisationCoherent(t *testing.T) {
 }
 
 // step runs one action, or lets some time go by.
-func (o *office) step(rt *rapid.T) {
+func (o *world) step(rt *rapid.T) {
 	pick := func(list, field string) any {
 		rows := o.list(`{"action":"` + list + `","fields":["` + field + `"]}`)
 		if len(rows) == 0 {
@@ -88,7 +88,7 @@ func (o *office) step(rt *rapid.T) {
 	}
 }
 
-func (o *office) coherent(rt *rapid.T) {
+func (o *world) coherent(rt *rapid.T) {
 	over := map[any]bool{}
 	uuids := map[any]bool{}
 	for _, c := range o.list(`{"action":"list_calls","fields":["id","callUuid","status","endedAt","currentHandlerType","answeredAt","callSource"]}`) {

@@ -31,12 +31,12 @@ func TestContactsLiveAndAreErased(t *testing.T) {
 }
 
 // live starts a call to a number and gives its callUuid.
-func (o *office) live(number string) string {
+func (o *world) live(number string) string {
 	o.t.Helper()
 	return o.run(put(`{"action":"start_outbound_call","input":{"phoneNumber":"<n>"}}`, "n", number)).(map[string]any)["callUuid"].(string)
 }
 
-func (o *office) call(uuid string) map[string]any {
+func (o *world) call(uuid string) map[string]any {
 	o.t.Helper()
 	return o.one(put(`{"action":"list_calls","fields":["id","status","endedAt","durationSeconds","conversationId","currentHandlerType","currentHandlerName","currentHandler"],"filter":{"callUuid":{"eq":"<u>"}}}`, "u", uuid))
 }

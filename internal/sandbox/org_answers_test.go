@@ -7,12 +7,12 @@ import (
 )
 
 // events gives the log of a conversation, oldest first.
-func (o *office) events(conversation any) []map[string]any {
+func (o *world) events(conversation any) []map[string]any {
 	o.t.Helper()
 	return o.list(put(`{"action":"list_conversation_events","fields":["eventType","success","error","summary","actorType","agentId","occurredAt","payload","callId"],"filter":{"conversationId":{"eq":"<c>"}},"sort":"occurredAt"}`, "c", conversation))
 }
 
-func (o *office) mail(from, text string) map[string]any {
+func (o *world) mail(from, text string) map[string]any {
 	o.t.Helper()
 	return o.run(put(`{"action":"import_inbound_email","input":{"recipientAddress":"hello@harbourlane.example","structuredPayload":{"from":"<f>","subject":"Hello","text":"<t>"}},"fields":["id","conversationId","contactId"]}`,
 		"f", from, "t", text)).(map[string]any)

@@ -24,14 +24,14 @@ type clock struct{ at time.Time }
 func (c *clock) now() time.Time          { return c.at }
 func (c *clock) advance(d time.Duration) { c.at = c.at.Add(d) }
 
-// office is a sandbox with a clock, for tests.
-type office struct {
+// world is a sandbox with a clock, for tests.
+type world struct {
 	t *testing.T
 	s *Sandbox
 	*clock
 }
 
-func open(t *testing.T, o Options) *office {
+func open(t *testing.T, o Options) *world {
 	t.Helper()
 	c := &clock{time.Date(2026, 3, 4, 15, 30, 0, 0, time.UTC)}
 	o.Now = c.now
@@ -40,10 +40,10 @@ func open(t *testing.T, o Options) *office {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Close() })
-	return &office{t, s, c}
+	return &world{t, s, c}
 }
 
-func (o *office) post(endpoint string, payload any) (int, map[string]any) {
+func (o *world) post(endpoint string, payload any) (int, map[string]any) {
 	o.t.Helper()
 	body, ok := payload.(string)
 	if !ok {
@@ -66,7 +66,7 @@ func (o *office) post(endpoint string, payload any) (int, map[string]any) {
 }
 
 // run gives the data of a run that must succeed.
-func (o *office) run(payload string) any {
+func (o *world) run(payload string) any {
 	o.t.Helper()
 	status, out := o.post("run", payload)
 	if status != http.StatusOK || out["success"] != true {
@@ -76,7 +76,7 @@ func (o *office) run(payload string) any {
 }
 
 // list gives the rows of a list.
-func (o *office) list(payload string) []map[string]any {
+func (o *world) list(payload string) []map[string]any {
 	o.t.Helper()
 	data := o.run(payload)
 	if page, ok := data.(map[string]any); ok {
@@ -90,7 +90,7 @@ func (o *office) list(payload string) []map[string]any {
 }
 
 // one gives the only row of a list.
-func (o *office) one(payload string) map[string]any {
+func (o *world) one(payload string) map[string]any {
 	o.t.Helper()
 	rows := o.list(payload)
 	if len(rows) != 1 {
@@ -100,7 +100,7 @@ func (o *office) one(payload string) map[string]any {
 }
 
 // refused gives the errors of a run that must fail.
-func (o *office) refused(payload string) string {
+func (o *world) refused(payload string) string {
 	o.t.Helper()
 	_, out := o.post("run", payload)
 	if out["success"] != false {
@@ -225,7 +225,7 @@ func TestEveryActionIsThere(t *testing.T) {
 }
 
 func TestSameSeedSameOrganisation(t *testing.T) {
-	dump := func(o *office) map[string]any {
+	dump := func(o *world) map[string]any {
 		out := map[string]any{}
 		for _, a := range schemas.Actions() {
 			if a.List() {
@@ -234,7 +234,7 @@ func TestSameSeedSameOrganisation(t *testing.T) {
 		}
 		return out
 	}
-	story := func(o *office) {
+	story := func(o *world) {
 		o.run(`{"action":"create_contact","input":{"fullName":"A"},"fields":["id"]}`)
 		o.run(put(`{"action":"start_outbound_call","input":{"phoneNumber":"+447700900900"}}`))
 		for range 10 {
@@ -303,7 +303,7 @@ func TestSeedDoesNotDependOnTheTime(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer s.Close()
-		o := &office{t: t, s: s}
+		o := &world{t: t, s: s}
 		all := map[string][]string{}
 		for _, a := range schemas.Actions() {
 			if a.List() {
@@ -372,7 +372,7 @@ func TestManyClientsAtOnce(t *testing.T) {
 	seen := make(chan any, 200)
 	for n := range 8 {
 		wg.Go(func() {
-			o := []*office{a, b}[n%2]
+			o := []*world{a, b}[n%2]
 			for range 10 {
 				status, out := o.post("run", `{"action":"create_contact","input":{"fullName":"X"},"fields":["id"]}`)
 				if status != 200 || out["success"] != true {

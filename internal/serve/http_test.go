@@ -249,8 +249,8 @@ func TestShutdown(t *testing.T) {
 	}
 }
 
-// TestShutdownGivesUpQuestions: nobody is waited for, and nothing runs.
-func TestShutdownGivesUpQuestions(t *testing.T) {
+// TestShutdownCancelsRequests: nobody is waited for, and nothing runs.
+func TestShutdownCancelsRequests(t *testing.T) {
 	s := listen(t, newWorld(t, nil))
 	id := s.session(t)
 	res := s.request(t, "POST", "/mcp", call("1", "end_call", `{"input":{"callUuid":"c"}}`, ""), "Mcp-Session-Id", id)

@@ -96,8 +96,8 @@ func TestEndOfInputAfterStrangeFrames(t *testing.T) {
 	}
 }
 
-// TestEndOfInputGivesUpQuestions: whoever closed the input cannot answer any more.
-func TestEndOfInputGivesUpQuestions(t *testing.T) {
+// TestEndOfInputCancelsRequests: whoever closed the input cannot answer any more.
+func TestEndOfInputCancelsRequests(t *testing.T) {
 	w := newWorld(t, nil)
 	p := pipe(t, w)
 	p.begin(t)
@@ -116,16 +116,16 @@ func TestEndOfInputGivesUpQuestions(t *testing.T) {
 	}
 }
 
-// TestPendingQuestions: 16 may wait for a person, the next is refused at once, and reads go on meanwhile.
-func TestPendingQuestions(t *testing.T) {
+// TestPendingRequests: 16 may wait for a person, the next is refused at once, and reads go on meanwhile.
+func TestPendingRequests(t *testing.T) {
 	w := newWorld(t, nil)
 	p := pipe(t, w)
 	p.begin(t)
-	for i := range ledger.MaxWaiting {
+	for i := range ledger.MaxPending {
 		p.write(t, call(fmt.Sprint(i+1), "end_call", fmt.Sprintf(`{"input":{"callUuid":"c-%d"}}`, i), ""))
 	}
 	var questions []string
-	for range ledger.MaxWaiting {
+	for range ledger.MaxPending {
 		q := p.read(t)
 		var m struct {
 			ID     json.Number
@@ -153,7 +153,7 @@ func TestPendingQuestions(t *testing.T) {
 			t.Errorf("%s", line)
 		}
 	}
-	if n := runs(w.up); n != ledger.MaxWaiting {
+	if n := runs(w.up); n != ledger.MaxPending {
 		t.Errorf("%d runs", n)
 	}
 }

@@ -11,7 +11,7 @@ func BenchmarkOfNumber(b *testing.B) {
 			p := check(b, "start_outbound_call", map[string]any{"phoneNumber": number})
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, fault := Of(b.Context(), p, nil); fault != nil {
+				if _, fault := Resolve(b.Context(), p, nil); fault != nil {
 					b.Fatal(fault)
 				}
 			}
@@ -30,14 +30,14 @@ func BenchmarkOfContacts(b *testing.B) {
 	page := once(b, people, p)
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, fault := Of(b.Context(), p, page); fault != nil {
+		if _, fault := Resolve(b.Context(), p, page); fault != nil {
 			b.Fatal(fault)
 		}
 	}
 }
 
 func BenchmarkLines(b *testing.B) {
-	s := Set{List: []Destination{{Contact: "c", Name: "Ada Lovelace", Number: "+442079460123", Country: "GB", Kind: FixedLine}}}
+	s := Set{List: []Recipient{{Contact: "c", Name: "Ada Lovelace", Number: "+442079460123", Country: "GB", Kind: FixedLine}}}
 	b.ReportAllocs()
 	for b.Loop() {
 		s.Lines(1)

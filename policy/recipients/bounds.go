@@ -28,17 +28,17 @@ func readBounds(in map[string]any) (bounds, *schemas.Error) {
 		number, _ := v.(json.Number)
 		n, err := number.Int64()
 		if err != nil || n < k.least || n == math.MaxInt64 { // one more must fit
-			return b, refuse("input."+k.key+" is not a number of people or a position", "give a whole number")
+			return b, rejectCall("input."+k.key+" is not a number of people or a position", "give a whole number")
 		}
 		*k.into = n
 	}
 	if b.end >= 0 && b.start > b.end {
-		return b, refuse("input.contactRangeEnd comes before contactRangeStart", "give the first position and then the last")
+		return b, rejectCall("input.contactRangeEnd comes before contactRangeStart", "give the first position and then the last")
 	}
 	return b, nil
 }
 
-// ofGroup is the most members of a group that can be rung; false where nothing
+// resolveGroup is the most members of a group that can be rung; false where nothing
 // says so. Whether positions count from 0 or from 1 is not documented, so a
 // range without a beginning is taken to begin at 0. A range without an end bounds nothing.
 //

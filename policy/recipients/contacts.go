@@ -45,11 +45,11 @@ func contacts(ctx context.Context, ids []string, read Read) (map[string]contact,
 			"filter": map[string]any{"id": map[string]any{"in": batch}}, "page": map[string]any{"limit": pageSize}})
 		p, err := list.Check(raw, schemas.Limits{})
 		if err != nil { // an id is none: whoever called Of has not checked the payload
-			return nil, refuse("a contact to be rung is named by something that is no id", "give ids from "+ContactList)
+			return nil, rejectCall("a contact to be rung is named by something that is no id", "give ids from "+ContactList)
 		}
 		data, err := read(ctx, p)
 		if err != nil {
-			return nil, unread(err)
+			return nil, readFailed(err)
 		}
 		rows, err := parsePage(data)
 		if err != nil {
@@ -68,9 +68,9 @@ func contacts(ctx context.Context, ids []string, read Read) (map[string]contact,
 	return found, nil
 }
 
-// unread is the error of a call whose contacts could not be read. A read that
+// readFailed is the error of a call whose contacts could not be read. A read that
 // ended nobody knows how has changed nothing, so that is said instead.
-func unread(err error) *schemas.Error {
+func readFailed(err error) *schemas.Error {
 	var e *schemas.Error
 	if errors.As(err, &e) && e != nil && e.Outcome != schemas.OutcomeUnknown {
 		return e

@@ -58,7 +58,7 @@ func TestPagesThatLie(t *testing.T) {
 			b := newBook(t)
 			ids := []string{b.add(1, "Ada", "+442079460121"), b.add(2, "Ben", "+442079460122")}
 			b.twist = twist
-			set, fault := Of(t.Context(), bulk(t, ids...), b.read)
+			set, fault := Resolve(t.Context(), bulk(t, ids...), b.read)
 			if set != nil || fault == nil || fault.Next == "" || strings.Contains(fault.Error(), "d0000000") {
 				t.Errorf("%+v %v", set, fault)
 			}
@@ -74,7 +74,7 @@ func TestAnswersThatLie(t *testing.T) {
 	}
 	page := func(rows string) string { return `{"results":[` + rows + `],"hasMore":false}` }
 	of := func(answer string) (*Set, *schemas.Error) {
-		return Of(t.Context(), bulk(t, id), func(context.Context, *schemas.Payload) (json.RawMessage, error) { return json.RawMessage(answer), nil })
+		return Resolve(t.Context(), bulk(t, id), func(context.Context, *schemas.Payload) (json.RawMessage, error) { return json.RawMessage(answer), nil })
 	}
 	for _, good := range []string{page(row("")), " \n" + page(row("")), page(row(`,"other":[1,{"id":2}]`)),
 		page(strings.Replace(row(""), `"id"`, `"\u0069d"`, 1)), page(strings.Replace(row(""), id, strings.ToUpper(id), 1)),
@@ -125,7 +125,7 @@ func FuzzParsePage(f *testing.F) {
 			if !utf8.ValidString(c.name) || utf8.RuneCountInString(c.name) > maxName+40 {
 				t.Errorf("the name %q", c.name)
 			}
-			c.destination()
+			c.recipient()
 		}
 	})
 }

@@ -101,7 +101,7 @@ func bulk(t interface{ Fatalf(string, ...any) }, ids ...string) *schemas.Payload
 // once asks the book one time and gives the same answer ever after.
 func once(t testing.TB, b *book, p *schemas.Payload) Read {
 	var page json.RawMessage
-	_, fault := Of(t.Context(), p, func(ctx context.Context, r *schemas.Payload) (json.RawMessage, error) {
+	_, fault := Resolve(t.Context(), p, func(ctx context.Context, r *schemas.Payload) (json.RawMessage, error) {
 		var err error
 		page, err = b.read(ctx, r)
 		return page, err

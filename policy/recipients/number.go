@@ -16,9 +16,9 @@ const (
 	maxDigits = 15
 )
 
-// look fills in what a number says. The fault is what is wrong with it and
+// parseNumber fills in what a number says. The fault is what is wrong with it and
 // what to write instead, for the end of a sentence; empty where it can be rung.
-func look(number string) (d Destination, fault string) {
+func parseNumber(number string) (d Recipient, fault string) {
 	d.Number = number
 	digits, plus := strings.CutPrefix(number, "+")
 	if len(digits) == 0 || len(digits) > maxDigits || strings.Trim(digits, "0123456789") != "" {
@@ -39,10 +39,10 @@ func look(number string) (d Destination, fault string) {
 		return d, "begins with a calling code that no country has"
 	}
 	var known bool
-	if d.Country, d.Kind, known = lookUp(code, national); known {
+	if d.Country, d.Kind, known = matchPlan(code, national); known {
 		return d, ""
 	}
-	if d.Country, d.Kind, known = lookUpReserved(digits); known {
+	if d.Country, d.Kind, known = matchReserved(digits); known {
 		return d, ""
 	}
 	n, err := plans.Parse(number, "")
@@ -52,7 +52,7 @@ func look(number string) (d Destination, fault string) {
 	if written := plans.Format(n, plans.E164); written != number {
 		// A prefix for calls inside the country, mostly: Sippet would dial it as it stands, and reach nobody or somebody else.
 		if code, national, ok := split(written[1:]); ok {
-			if _, _, known := lookUp(code, national); known {
+			if _, _, known := matchPlan(code, national); known {
 				return d, "is not in E.164, where it is " + written
 			}
 		}
@@ -88,7 +88,7 @@ func emergency(digits, code, national string) (country string, is bool) {
 		return "", false
 	}
 	// A few islands have ordinary numbers that are short enough to be a remote country's emergency number.
-	if _, _, ordinary := lookUp(code, national); ordinary {
+	if _, _, ordinary := matchPlan(code, national); ordinary {
 		return "", false
 	}
 	if regions := plans.GetRegionCodesForCountryCode(toCode(code)); len(regions) == 1 && regions[0] != plans.REGION_CODE_FOR_NON_GEO_ENTITY {

@@ -69,7 +69,7 @@ func TestLook(t *testing.T) {
 		{"+1911", "", Emergency},  // 25 countries
 		{"+49110", "DE", Emergency},
 	} {
-		d, fault := look(c.number)
+		d, fault := parseNumber(c.number)
 		if fault != "" || d.Country != c.country || d.Kind != c.kind || d.Number != c.number {
 			t.Errorf("%s: %+v %q, want %q %s", c.number, d, fault, c.country, c.kind)
 		}
@@ -113,7 +113,7 @@ func TestLookRefuses(t *testing.T) {
 		"+44770090012345":        "exist",
 		strings.Repeat("+1", 99): "E.164",
 	} {
-		if d, got := look(number); !strings.Contains(got, fault) || got == "" {
+		if d, got := parseNumber(number); !strings.Contains(got, fault) || got == "" {
 			t.Errorf("%q: %q, want %q (%+v)", number, got, fault, d)
 		}
 	}
@@ -137,7 +137,7 @@ func libraryLook(number string) (country string, kind Kind, known bool) {
 
 // same holds look to the library. It may refuse what the library corrects first.
 func same(t interface{ Errorf(string, ...any) }, number string) {
-	d, fault := look(number)
+	d, fault := parseNumber(number)
 	country, kind, known := libraryLook(number)
 	n, err := plans.Parse(number, "")
 	asIs := err == nil && len(number) <= 1+maxDigits && plans.Format(n, plans.E164) == number
@@ -145,7 +145,7 @@ func same(t interface{ Errorf(string, ...any) }, number string) {
 	case known && asIs && (fault != "" || d.Country != country || d.Kind != kind):
 		t.Errorf("%s: %+v %q; the library says %q %s", number, d, fault, country, kind)
 	case !known && fault == "" && d.Kind != Emergency && d.Kind != ShortCode:
-		if _, _, kept := lookUpReserved(number[1:]); !kept {
+		if _, _, kept := matchReserved(number[1:]); !kept {
 			t.Errorf("%s: %+v; the library does not know it", number, d)
 		}
 	}
@@ -209,7 +209,7 @@ func FuzzLook(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		d, fault := look(s)
+		d, fault := parseNumber(s)
 		if fault == "" && (d.Number != s || !slices.Contains(Kinds, d.Kind) || strings.Trim(s, "+0123456789") != "") {
 			t.Errorf("%q passed as %+v", s, d)
 		}

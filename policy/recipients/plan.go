@@ -126,8 +126,8 @@ func split(digits string) (code, national string, ok bool) {
 	return "", "", false
 }
 
-// lookUp finds the country and kind of a national number. known is false where no plan has it.
-func lookUp(code, national string) (country string, kind Kind, known bool) {
+// matchPlan finds the country and kind of a national number. known is false where no plan has it.
+func matchPlan(code, national string) (country string, kind Kind, known bool) {
 	regions := compiled()[code]
 	for i := range regions {
 		p := regions[i]()
@@ -157,7 +157,7 @@ var reserved = []struct {
 	{"3532091", 12, "IE", FixedLine},
 }
 
-func lookUpReserved(digits string) (country string, kind Kind, known bool) {
+func matchReserved(digits string) (country string, kind Kind, known bool) {
 	for _, r := range reserved {
 		if len(digits) == r.digits && strings.HasPrefix(digits, r.prefix) {
 			return r.country, r.kind, true

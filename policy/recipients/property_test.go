@@ -19,7 +19,7 @@ func people(t *rapid.T, b *book) []string {
 }
 
 func of(t *rapid.T, b *book, ids []string) *Set {
-	set, fault := Of(t.Context(), bulk(t, ids...), b.read)
+	set, fault := Resolve(t.Context(), bulk(t, ids...), b.read)
 	if fault != nil {
 		t.Fatalf("%v", fault)
 	}
@@ -68,9 +68,9 @@ func TestDigestTellsSetsApart(t *testing.T) {
 	seen := map[string]int{}
 	for i, s := range []Set{
 		{Count: 1}, {Count: 2}, {Group: "a", Count: 1}, {Group: "a", Count: 2}, {Group: "b", Count: 1}, {Group: "a1", Count: 1}, {Group: "a", Count: 11},
-		{List: []Destination{{Number: "+1"}}, Count: 1}, {List: []Destination{{Contact: "+1"}}, Count: 1},
-		{List: []Destination{{Contact: "a", Number: "+1"}}, Count: 1}, {List: []Destination{{Contact: "a", Number: "+1"}, {}}, Count: 1},
-		{List: []Destination{{Contact: "a", Number: "+1"}}, Group: "a", Count: 1},
+		{List: []Recipient{{Number: "+1"}}, Count: 1}, {List: []Recipient{{Contact: "+1"}}, Count: 1},
+		{List: []Recipient{{Contact: "a", Number: "+1"}}, Count: 1}, {List: []Recipient{{Contact: "a", Number: "+1"}, {}}, Count: 1},
+		{List: []Recipient{{Contact: "a", Number: "+1"}}, Group: "a", Count: 1},
 	} {
 		if j, ok := seen[s.seal().Digest]; ok {
 			t.Errorf("%d and %d have one digest", i, j)
@@ -78,7 +78,7 @@ func TestDigestTellsSetsApart(t *testing.T) {
 		seen[s.Digest] = i
 	}
 	// It is kept with a question and compared after an update of the program: it must stay what it is.
-	s := Set{List: []Destination{{Number: "+442079460123", Country: "GB", Kind: FixedLine}}, Count: 1}
+	s := Set{List: []Recipient{{Number: "+442079460123", Country: "GB", Kind: FixedLine}}, Count: 1}
 	if got, want := s.seal().Digest, "c94349dd757af4491d1ea1b9d2fd422edcfe4a49da3445d86777e9b8bd5b5637"; got != want {
 		t.Errorf("the digest of one number is now %s", got)
 	}

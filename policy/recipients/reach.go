@@ -12,8 +12,8 @@ import (
 // Max is the most destinations that one call may have.
 const Max = 10_000
 
-// Destination is one person or number that a call would ring.
-type Destination struct {
+// Recipient is one person or number that a call would ring.
+type Recipient struct {
 	// Contact is the contact's id in lower case; empty where a bare number is rung.
 	Contact string `json:"contact,omitempty"`
 	// Name is the contact's full name, as Sippet has it but for its length: text from outside.
@@ -29,7 +29,7 @@ type Destination struct {
 // Set is all that one call would ring.
 type Set struct {
 	// List are the destinations in the call's order; empty where they are the members of a group, which nobody can read.
-	List []Destination `json:"list,omitempty"`
+	List []Recipient `json:"list,omitempty"`
 	// Group is the group's id where List is not known.
 	Group string `json:"group,omitempty"`
 	// Count is the most that are rung: of List, or of the group.
@@ -40,7 +40,7 @@ type Set struct {
 
 // seal computes the digest of a set that is complete.
 func (s *Set) seal() *Set {
-	sorted := slices.SortedFunc(slices.Values(s.List), func(a, b Destination) int {
+	sorted := slices.SortedFunc(slices.Values(s.List), func(a, b Recipient) int {
 		if c := strings.Compare(a.Contact, b.Contact); c != 0 {
 			return c
 		}

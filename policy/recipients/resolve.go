@@ -18,8 +18,8 @@ const (
 	toGroup
 )
 
-// rings lists, for each action that rings somebody, what its targets name.
-var rings = func() map[*schemas.Action]map[string]targetKind {
+// targetsByAction lists, for each action that rings somebody, what its targets name.
+var targetsByAction = func() map[*schemas.Action]map[string]targetKind {
 	out := map[*schemas.Action]map[string]targetKind{}
 	for _, a := range schemas.Actions() {
 		if t := targets(a); t != nil {
@@ -64,17 +64,17 @@ func targets(a *schemas.Action) map[string]targetKind {
 	return out
 }
 
-// Rings reports whether the action rings anybody, so that Of has something to say about it.
-func Rings(a *schemas.Action) bool { return rings[a] != nil }
+// HasRecipients reports whether the action rings anybody, so that Of has something to say about it.
+func HasRecipients(a *schemas.Action) bool { return targetsByAction[a] != nil }
 
-// Of resolves whom a checked call would ring: nil, nil where it rings nobody.
+// Resolve resolves whom a checked call would ring: nil, nil where it rings nobody.
 // read is called only where contacts are named, with a payload of list_contacts.
 //
 // Outcomes: invalid_arguments where a contact or number cannot be rung or there
 // are too many, denied where nobody can tell how many of a group it would be,
 // upstream_unavailable where the answer cannot be relied on, and what read fails with.
-func Of(ctx context.Context, p *schemas.Payload, read Read) (*Set, *schemas.Error) {
-	kinds := rings[p.Action]
+func Resolve(ctx context.Context, p *schemas.Payload, read Read) (*Set, *schemas.Error) {
+	kinds := targetsByAction[p.Action]
 	if kinds == nil {
 		return nil, nil
 	}
@@ -83,7 +83,7 @@ func Of(ctx context.Context, p *schemas.Payload, read Read) (*Set, *schemas.Erro
 	for _, t := range p.Action.Targets {
 		if v, ok := in[t]; ok {
 			if target != "" {
-				return nil, refuse(fmt.Sprintf("%s names both %s and %s", p.Action.Name, target, t), "give one of them")
+				return nil, rejectCall(fmt.Sprintf("%s names both %s and %s", p.Action.Name, target, t), "give one of them")
 			}
 			target, value = t, v
 		}
@@ -96,29 +96,29 @@ func Of(ctx context.Context, p *schemas.Payload, read Read) (*Set, *schemas.Erro
 	switch kinds[target] {
 	case toNumber:
 		number, _ := value.(string)
-		return ofNumber(path, number)
+		return resolveNumber(path, number)
 	case toContacts:
-		return ofContacts(ctx, path, value, b, read)
+		return resolveContacts(ctx, path, value, b, read)
 	case toGroup:
 		group, _ := value.(string)
-		return ofGroup(path, group, b)
+		return resolveGroup(path, group, b)
 	}
-	return nil, refuse(p.Action.Name+" says nobody to ring", "give one of "+strings.Join(p.Action.Targets, ", "))
+	return nil, rejectCall(p.Action.Name+" says nobody to ring", "give one of "+strings.Join(p.Action.Targets, ", "))
 }
 
-func ofNumber(path, number string) (*Set, *schemas.Error) {
-	d, fault := look(number)
+func resolveNumber(path, number string) (*Set, *schemas.Error) {
+	d, fault := parseNumber(number)
 	if fault != "" {
-		e := refuse("the number to ring "+fault, "correct it and call again")
+		e := rejectCall("the number to ring "+fault, "correct it and call again")
 		e.Details = []schemas.Detail{{Path: path, Message: fmt.Sprintf("%q %s", schemas.Escape(number, 20), fault)}}
 		return nil, e
 	}
-	return (&Set{List: []Destination{d}, Count: 1}).seal(), nil
+	return (&Set{List: []Recipient{d}, Count: 1}).seal(), nil
 }
 
-func ofGroup(path, group string, b bounds) (*Set, *schemas.Error) {
+func resolveGroup(path, group string, b bounds) (*Set, *schemas.Error) {
 	if group == "" {
-		return nil, refuse(path+" is empty", "give a group's id")
+		return nil, rejectCall(path+" is empty", "give a group's id")
 	}
 	most, ok := b.ofGroup()
 	if !ok {
@@ -131,7 +131,7 @@ func ofGroup(path, group string, b bounds) (*Set, *schemas.Error) {
 	return (&Set{Group: strings.ToLower(group), Count: int(most)}).seal(), nil
 }
 
-func ofContacts(ctx context.Context, path string, value any, b bounds, read Read) (*Set, *schemas.Error) {
+func resolveContacts(ctx context.Context, path string, value any, b bounds, read Read) (*Set, *schemas.Error) {
 	ids, at, fault := idsOf(path, value)
 	if fault != nil {
 		return nil, fault
@@ -140,13 +140,13 @@ func ofContacts(ctx context.Context, path string, value any, b bounds, read Read
 	if fault != nil {
 		return nil, fault
 	}
-	s := &Set{List: make([]Destination, 0, len(ids)), Count: len(ids)}
+	s := &Set{List: make([]Recipient, 0, len(ids)), Count: len(ids)}
 	if b.limit > 0 {
 		s.Count = int(min(b.limit, int64(len(ids))))
 	}
 	var faults []schemas.Detail
 	for i, id := range ids {
-		d, fault := found[id].destination()
+		d, fault := found[id].recipient()
 		if fault != "" {
 			faults = append(faults, schemas.Detail{Path: at(i), Message: "contact " + id + " " + fault})
 			continue
@@ -154,13 +154,13 @@ func ofContacts(ctx context.Context, path string, value any, b bounds, read Read
 		s.List = append(s.List, d)
 	}
 	if len(faults) > 0 {
-		return nil, unringable(faults, len(ids))
+		return nil, rejectedRecipients(faults, len(ids))
 	}
 	return s.seal(), nil
 }
 
-// destination is what ringing the contact means; the zero contact was not found.
-func (c contact) destination() (d Destination, fault string) {
+// recipient is what ringing the contact means; the zero contact was not found.
+func (c contact) recipient() (d Recipient, fault string) {
 	switch {
 	case c.id == "":
 		return d, "was not found"
@@ -171,7 +171,7 @@ func (c contact) destination() (d Destination, fault string) {
 	case c.number == "":
 		return d, "has no phone number"
 	}
-	if d, fault = look(c.number); fault != "" {
+	if d, fault = parseNumber(c.number); fault != "" {
 		// The number is text from outside and is not repeated: a model reads this.
 		return d, "has a phone number that " + fault
 	}
@@ -190,16 +190,16 @@ func idsOf(path string, value any) (ids []string, at func(int) string, fault *sc
 		return nil, nil, tooMany(int64(len(list)))
 	}
 	if len(list) == 0 {
-		return nil, nil, refuse(path+" is empty", "name at least one contact")
+		return nil, nil, rejectCall(path+" is empty", "name at least one contact")
 	}
 	seen := make(map[string]bool, len(list))
 	for i, v := range list {
 		id, _ := v.(string)
 		if id == "" {
-			return nil, nil, refuse(at(i)+" is no id", "give ids from "+ContactList)
+			return nil, nil, rejectCall(at(i)+" is no id", "give ids from "+ContactList)
 		}
 		if id = strings.ToLower(id); seen[id] {
-			return nil, nil, refuse(fmt.Sprintf("%s names contact %s a second time", at(i), schemas.Escape(id, 40)), "name everybody once")
+			return nil, nil, rejectCall(fmt.Sprintf("%s names contact %s a second time", at(i), schemas.Escape(id, 40)), "name everybody once")
 		}
 		seen[id] = true
 		ids = append(ids, id)
@@ -210,20 +210,20 @@ func idsOf(path string, value any) (ids []string, at func(int) string, fault *sc
 // maxFaults is how many faulty contacts an error lists: what a model can still read.
 const maxFaults = 20
 
-func unringable(faults []schemas.Detail, of int) *schemas.Error {
+func rejectedRecipients(faults []schemas.Detail, of int) *schemas.Error {
 	message := faults[0].Message
 	if len(faults) > 1 {
 		message = fmt.Sprintf("%d of the %d contacts cannot be rung: %s, and others", len(faults), of, message)
 	}
-	e := refuse(message, "look them up with "+ContactList+", leave them out or have them corrected, and call again; nothing ran")
+	e := rejectCall(message, "look them up with "+ContactList+", leave them out or have them corrected, and call again; nothing ran")
 	e.Details = faults[:min(len(faults), maxFaults)]
 	return e
 }
 
 func tooMany(n int64) *schemas.Error {
-	return refuse(fmt.Sprintf("the call would ring up to %d people, and at most %d are taken at once", n, Max), "make several smaller calls; nothing ran")
+	return rejectCall(fmt.Sprintf("the call would ring up to %d people, and at most %d are taken at once", n, Max), "make several smaller calls; nothing ran")
 }
 
-func refuse(message, next string) *schemas.Error {
+func rejectCall(message, next string) *schemas.Error {
 	return &schemas.Error{Outcome: schemas.InvalidArguments, Message: message, Next: next}
 }

@@ -16,7 +16,7 @@ import (
 func TestWhoRings(t *testing.T) {
 	var got []string
 	for _, a := range schemas.Actions() {
-		if Rings(a) {
+		if HasRecipients(a) {
 			got = append(got, a.Name)
 			continue
 		}
@@ -36,23 +36,23 @@ func TestWhoRings(t *testing.T) {
 }
 
 func TestOfRingsNobody(t *testing.T) {
-	set, fault := Of(t.Context(), check(t, "barge_call", map[string]any{"callUuid": "x"}), nobody(t))
+	set, fault := Resolve(t.Context(), check(t, "barge_call", map[string]any{"callUuid": "x"}), nobody(t))
 	if set != nil || fault != nil {
 		t.Errorf("%v %v", set, fault)
 	}
 }
 
 func TestOfNumber(t *testing.T) {
-	set, fault := Of(t.Context(), check(t, "start_outbound_call", map[string]any{"phoneNumber": "+442079460123"}), nobody(t))
+	set, fault := Resolve(t.Context(), check(t, "start_outbound_call", map[string]any{"phoneNumber": "+442079460123"}), nobody(t))
 	if fault != nil {
 		t.Fatal(fault)
 	}
-	want := &Set{List: []Destination{{Number: "+442079460123", Country: "GB", Kind: FixedLine}}, Count: 1, Digest: set.Digest}
+	want := &Set{List: []Recipient{{Number: "+442079460123", Country: "GB", Kind: FixedLine}}, Count: 1, Digest: set.Digest}
 	if d := cmp.Diff(want, set); d != "" || len(set.Digest) != 64 {
 		t.Error(d, set.Digest)
 	}
 	for number, says := range map[string]string{"+4402079460123": "+442079460123", "+447611234567": "plan", "+99912345678": "calling code"} {
-		set, fault := Of(t.Context(), check(t, "start_outbound_call", map[string]any{"phoneNumber": number}), nobody(t))
+		set, fault := Resolve(t.Context(), check(t, "start_outbound_call", map[string]any{"phoneNumber": number}), nobody(t))
 		if set != nil || fault == nil || fault.Outcome != schemas.InvalidArguments || !strings.Contains(fault.Message, says) {
 			t.Errorf("%s: %v %v", number, set, fault)
 		}
@@ -62,22 +62,22 @@ func TestOfNumber(t *testing.T) {
 func TestOfContacts(t *testing.T) {
 	b := newBook(t)
 	ada, ben, cat := b.add(0xa, "Ada Lovelace", "+442079460123"), b.add(0xb, "Ben", "+353851234567"), b.add(0xc, nil, "+442079460123")
-	set, fault := Of(t.Context(), bulk(t, ben, strings.ToUpper(ada), cat), b.read)
+	set, fault := Resolve(t.Context(), bulk(t, ben, strings.ToUpper(ada), cat), b.read)
 	if fault != nil {
 		t.Fatal(fault)
 	}
-	want := &Set{Count: 3, Digest: set.Digest, List: []Destination{
+	want := &Set{Count: 3, Digest: set.Digest, List: []Recipient{
 		{Contact: ben, Name: "Ben", Number: "+353851234567", Country: "IE", Kind: Mobile},
 		{Contact: ada, Name: "Ada Lovelace", Number: "+442079460123", Country: "GB", Kind: FixedLine},
 		{Contact: cat, Number: "+442079460123", Country: "GB", Kind: FixedLine}}}
 	if d := cmp.Diff(want, set); d != "" {
 		t.Error(d)
 	}
-	one, fault := Of(t.Context(), check(t, "start_outbound_call", map[string]any{"contactId": ada}), b.read)
+	one, fault := Resolve(t.Context(), check(t, "start_outbound_call", map[string]any{"contactId": ada}), b.read)
 	if fault != nil || one.Count != 1 || one.List[0] != want.List[1] || one.Digest == set.Digest {
 		t.Errorf("%+v %v", one, fault)
 	}
-	bare, _ := Of(t.Context(), check(t, "start_outbound_call", map[string]any{"phoneNumber": "+442079460123"}), nobody(t))
+	bare, _ := Resolve(t.Context(), check(t, "start_outbound_call", map[string]any{"phoneNumber": "+442079460123"}), nobody(t))
 	if bare.Digest == one.Digest {
 		t.Error("a contact and its bare number have one digest")
 	}
@@ -97,7 +97,7 @@ func TestOfContactsThatCannotBeRung(t *testing.T) {
 		b.add(7, "Gone", "+447611234567"):                          "does not exist",
 		b.add(8, "Home", "+4402079460123"):                         "+442079460123",
 	} {
-		set, fault := Of(t.Context(), bulk(t, good, id), b.read)
+		set, fault := Resolve(t.Context(), bulk(t, good, id), b.read)
 		if set != nil || fault == nil {
 			t.Errorf("%s passed: %v", says, set)
 			continue
@@ -106,18 +106,18 @@ func TestOfContactsThatCannotBeRung(t *testing.T) {
 			len(fault.Details) != 1 || fault.Details[0].Path != "input.contactIds[1]" || strings.Contains(fault.Error(), "ignore") {
 			t.Errorf("%s: %v", says, fault)
 		}
-		set, fault = Of(t.Context(), check(t, "start_outbound_call", map[string]any{"contactId": id}), b.read)
+		set, fault = Resolve(t.Context(), check(t, "start_outbound_call", map[string]any{"contactId": id}), b.read)
 		if set != nil || fault == nil || fault.Details[0].Path != "input.contactId" {
 			t.Errorf("%s passed alone: %v %v", says, set, fault)
 		}
 	}
-	_, fault := Of(t.Context(), bulk(t, missing, good, erased), b.read)
+	_, fault := Resolve(t.Context(), bulk(t, missing, good, erased), b.read)
 	if fault == nil || len(fault.Details) != 2 || !strings.Contains(fault.Message, "2 of the 3 contacts") {
 		t.Errorf("%v", fault)
 	}
 	two := bulk(t, good, missing)
 	two.Args["input"].(map[string]any)["contactIds"] = []any{good, strings.ToUpper(good)} // past the checker, which finds it too
-	_, fault = Of(t.Context(), two, nobody(t))
+	_, fault = Resolve(t.Context(), two, nobody(t))
 	if fault == nil || !strings.Contains(fault.Message, "second time") {
 		t.Errorf("the same contact twice: %v", fault)
 	}
@@ -129,7 +129,7 @@ func TestOfManyContacts(t *testing.T) {
 	for i := range 601 {
 		ids = append(ids, b.add(i+1, fmt.Sprint("Number ", i), fmt.Sprintf("+442079%06d", 460000+i)))
 	}
-	set, fault := Of(t.Context(), bulk(t, ids...), b.read)
+	set, fault := Resolve(t.Context(), bulk(t, ids...), b.read)
 	if fault != nil || set.Count != 601 || !slices.Equal(b.reads, []int{250, 250, 101}) {
 		t.Fatalf("%v %v", b.reads, fault)
 	}
@@ -140,13 +140,13 @@ func TestOfManyContacts(t *testing.T) {
 	}
 	// One that is missing on the last page refuses all.
 	delete(b.rows, ids[600])
-	if set, fault := Of(t.Context(), bulk(t, ids...), b.read); set != nil || fault == nil {
+	if set, fault := Resolve(t.Context(), bulk(t, ids...), b.read); set != nil || fault == nil {
 		t.Error("a missing contact passed")
 	}
 	for len(ids) <= Max {
 		ids = append(ids, fmt.Sprintf("d0000000-0000-4000-8000-%012x", len(ids)))
 	}
-	if set, fault := Of(t.Context(), bulk(t, ids...), nobody(t)); set != nil || fault == nil || !strings.Contains(fault.Message, "10000") {
+	if set, fault := Resolve(t.Context(), bulk(t, ids...), nobody(t)); set != nil || fault == nil || !strings.Contains(fault.Message, "10000") {
 		t.Errorf("too many: %v", fault)
 	}
 }
@@ -176,7 +176,7 @@ func TestOfBounds(t *testing.T) {
 		{in{}, 0},
 	} {
 		c.input["groupId"] = group
-		set, fault := Of(t.Context(), check(t, "start_bulk_outbound_call", c.input), nobody(t))
+		set, fault := Resolve(t.Context(), check(t, "start_bulk_outbound_call", c.input), nobody(t))
 		switch {
 		case c.count == 0 && (set != nil || fault == nil):
 			t.Errorf("%v passed: %+v", c.input, set)
@@ -193,19 +193,19 @@ func TestOfBounds(t *testing.T) {
 		if l, ok := c.input["contactLimit"].(int); ok {
 			want = min(want, l)
 		}
-		set, fault = Of(t.Context(), check(t, "start_bulk_outbound_call", c.input), b.read)
+		set, fault = Resolve(t.Context(), check(t, "start_bulk_outbound_call", c.input), b.read)
 		if fault != nil || set.Count != want || len(set.List) != 3 {
 			t.Errorf("%v: %+v %v", c.input, set, fault)
 		}
 	}
-	_, fault := Of(t.Context(), check(t, "start_bulk_outbound_call", in{"groupId": group}), nobody(t))
+	_, fault := Resolve(t.Context(), check(t, "start_bulk_outbound_call", in{"groupId": group}), nobody(t))
 	if fault.Outcome != schemas.Denied || !strings.Contains(fault.Next, "give contactLimit") {
 		t.Error(fault)
 	}
 	for _, bad := range []any{"5", 5, nil, schemas.ID("1")} { // what no payload that was checked has
 		p := check(t, "start_bulk_outbound_call", in{"groupId": group, "contactLimit": 5})
 		p.Args["input"].(map[string]any)["contactLimit"] = bad
-		if set, fault := Of(t.Context(), p, nobody(t)); set != nil || fault == nil {
+		if set, fault := Resolve(t.Context(), p, nobody(t)); set != nil || fault == nil {
 			t.Errorf("contactLimit %v passed", bad)
 		}
 	}
@@ -217,13 +217,13 @@ func TestOfUnchecked(t *testing.T) {
 		map[string]any{"contactIds": nil}, map[string]any{"contactIds": []any{"x"}}, map[string]any{"groupId": ""}, map[string]any{"groupId": 4},
 		map[string]any{"contactIds": []any{"c0000000-0000-4000-8000-000000000001"}, "groupId": "c0000000-0000-4000-8000-000000000001"}} {
 		a, _ := schemas.Find("start_bulk_outbound_call")
-		set, fault := Of(t.Context(), &schemas.Payload{Action: a, Args: map[string]any{"input": input}}, nobody(t))
+		set, fault := Resolve(t.Context(), &schemas.Payload{Action: a, Args: map[string]any{"input": input}}, nobody(t))
 		if set != nil || fault == nil {
 			t.Errorf("%v passed: %+v", input, set)
 		}
 	}
 	a, _ := schemas.Find("start_outbound_call")
-	if set, fault := Of(t.Context(), &schemas.Payload{Action: a}, nobody(t)); set != nil || fault == nil {
+	if set, fault := Resolve(t.Context(), &schemas.Payload{Action: a}, nobody(t)); set != nil || fault == nil {
 		t.Error("no arguments passed")
 	}
 }
@@ -236,12 +236,12 @@ func TestUnread(t *testing.T) {
 		cause   error
 	}{
 		{&schemas.Error{Outcome: schemas.UpstreamError}, schemas.UpstreamError, nil},
-		{fmt.Errorf("wrapped: %w", &schemas.Error{Outcome: schemas.Frozen}), schemas.Frozen, nil},
+		{fmt.Errorf("wrapped: %w", &schemas.Error{Outcome: schemas.Stopped}), schemas.Stopped, nil},
 		{&schemas.Error{Outcome: schemas.OutcomeUnknown, Err: plain}, schemas.UpstreamUnavailable, plain},
 		{plain, schemas.UpstreamUnavailable, plain},
 		{(*schemas.Error)(nil), schemas.UpstreamUnavailable, nil},
 	} {
-		if e := unread(c.err); e.Outcome != c.outcome || c.cause != nil && !errors.Is(e, c.cause) {
+		if e := readFailed(c.err); e.Outcome != c.outcome || c.cause != nil && !errors.Is(e, c.cause) {
 			t.Errorf("%v became %v", c.err == nil, e.Outcome)
 		}
 	}

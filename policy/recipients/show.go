@@ -28,7 +28,7 @@ func (s *Set) Lines(n int) []string {
 	return out
 }
 
-func (d Destination) line() string {
+func (d Recipient) line() string {
 	number := fmt.Sprintf("(%s, %s)", cmp.Or(d.Country, "no country"), d.Kind.Words())
 	if d.Number != "" { // it may be hidden from whoever reads this
 		number = international(d.Number) + " " + number
@@ -89,7 +89,7 @@ func (s *Set) Summary() string {
 	nowhere := countries[""]
 	delete(countries, "")
 	if len(countries) > 0 {
-		text += " in " + places(countries)
+		text += " in " + countryList(countries)
 	}
 	if nowhere > 0 {
 		text += "; " + number(nowhere, "number of no country", "numbers of no country")
@@ -102,8 +102,8 @@ func (s *Set) Summary() string {
 	return text
 }
 
-// places lists countries, those with the most people first.
-func places(countries map[string]int) string {
+// countryList lists countries, those with the most people first.
+func countryList(countries map[string]int) string {
 	names := slices.SortedFunc(maps.Keys(countries), func(a, b string) int {
 		return cmp.Or(cmp.Compare(countries[b], countries[a]), cmp.Compare(a, b))
 	})

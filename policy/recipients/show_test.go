@@ -14,7 +14,7 @@ import (
 
 func TestLines(t *testing.T) {
 	const id = "c0000000-0000-4000-8000-000000000001"
-	s := Set{List: []Destination{
+	s := Set{List: []Recipient{
 		{Contact: id, Name: "Ada Lovelace", Number: "+442079460123", Country: "GB", Kind: FixedLine},
 		{Number: "+19002345678", Country: "US", Kind: PremiumRate},
 		{Contact: id, Name: " ", Number: "+881612345678", Kind: Mobile},
@@ -42,7 +42,7 @@ func TestLines(t *testing.T) {
 
 func TestLinesAreSafe(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		d := Destination{Contact: "c", Name: rapid.String().Draw(t, "name"), Number: "+442079460123"}
+		d := Recipient{Contact: "c", Name: rapid.String().Draw(t, "name"), Number: "+442079460123"}
 		line := d.line()
 		if _, hidden := schemas.Clean(line); hidden > 0 || strings.ContainsFunc(line, unicode.IsControl) {
 			t.Errorf("%q", line)
@@ -55,7 +55,7 @@ func TestSummary(t *testing.T) {
 		s := &Set{Count: count}
 		for _, one := range all {
 			country, kind, _ := strings.Cut(one, " ")
-			d := Destination{Contact: "c", Country: country, Kind: Mobile}
+			d := Recipient{Contact: "c", Country: country, Kind: Mobile}
 			if kind != "" {
 				d.Kind = Kind(kind)
 			}

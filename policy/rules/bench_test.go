@@ -35,12 +35,12 @@ func BenchmarkDecide60(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	f := rules.Facts{Caller: rules.Caller{ID: "ada", Roles: []string{"agent"}}, Now: noon, Reach: &recipients.Set{},
+	f := rules.Facts{Caller: rules.Caller{ID: "ada", Roles: []string{"agent"}}, Now: noon, Recipients: &recipients.Set{},
 		Payload: payload(b, "start_bulk_outbound_call", `{"input":{"groupId":"`+anID+`","contactLimit":10}}`)}
 	for i := range 10 {
-		f.Reach.List = append(f.Reach.List, recipients.Destination{Number: fmt.Sprintf("+44207946%04d", i), Country: "GB", Kind: "fixed_line"})
+		f.Recipients.List = append(f.Recipients.List, recipients.Recipient{Number: fmt.Sprintf("+44207946%04d", i), Country: "GB", Kind: "fixed_line"})
 	}
-	f.Reach.Count = 10
+	f.Recipients.Count = 10
 	took := make([]time.Duration, 0, b.N)
 	b.ReportAllocs()
 	for b.Loop() {
@@ -94,9 +94,9 @@ rules: [{id: ours, match: {actions: ["start_*"]}, when: "!destinations.all(d, li
 	if err != nil {
 		b.Fatal(err)
 	}
-	f := rules.Facts{Now: noon, Reach: &recipients.Set{Count: 10_000}, Payload: payload(b, "start_bulk_outbound_call", `{"input":{"groupId":"`+anID+`"}}`)}
+	f := rules.Facts{Now: noon, Recipients: &recipients.Set{Count: 10_000}, Payload: payload(b, "start_bulk_outbound_call", `{"input":{"groupId":"`+anID+`"}}`)}
 	for range 10_000 {
-		f.Reach.List = append(f.Reach.List, recipients.Destination{Number: "+35312345678"})
+		f.Recipients.List = append(f.Recipients.List, recipients.Recipient{Number: "+35312345678"})
 	}
 	for b.Loop() {
 		p.Decide(f)

@@ -69,8 +69,8 @@ tests:
 	}
 }
 
-// TestWhom: what asks only how many people there are does not ask who they are.
-func TestWhom(t *testing.T) {
+// TestRecipientConditions: what asks only how many people there are does not ask who they are.
+func TestRecipientConditions(t *testing.T) {
 	rule := func(when string) *rules.Policy {
 		return parse(t, lax+"lists: {ours: [\"+44\"]}\nbudgets: {rings: {key: caller, rate: 1/h, burst: 1, cost: destinations.size()}}\nrules:\n"+
 			"  - {id: a, match: {actions: [\"start_*\"]}, when: \""+when+"\", decision: deny, reason: R}\n"+
@@ -83,11 +83,11 @@ func TestWhom(t *testing.T) {
 		"destinations.size() > 5 && destinations[0].number == '+1'":         1,
 		"destinations.all(d, lists.ours.exists(p, d.number.startsWith(p)))": 1,
 	} {
-		if got := rule(when).Whom(bulk); len(got) != want {
+		if got := rule(when).RecipientConditions(bulk); len(got) != want {
 			t.Errorf("%s: %q", when, got)
 		}
 	}
-	if read, _ := schemas.Find("list_calls"); rule("destinations.exists(d, has(d.kind))").Whom(read) != nil {
+	if read, _ := schemas.Find("list_calls"); rule("destinations.exists(d, has(d.kind))").RecipientConditions(read) != nil {
 		t.Error("a read rings nobody")
 	}
 }

@@ -29,10 +29,10 @@ func larger(f *Facts) bool {
 			return true
 		}
 	}
-	if f.Reach == nil {
+	if f.Recipients == nil {
 		return false
 	}
-	return f.Reach.Count > mostMembers || len(f.Reach.List) > mostMembers || f.Reach.Count < 0
+	return f.Recipients.Count > mostMembers || len(f.Recipients.List) > mostMembers || f.Recipients.Count < 0
 }
 
 // cost gives the most that an expression is estimated to take, and refuses one that could take too long.

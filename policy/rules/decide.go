@@ -28,7 +28,7 @@ func (p *Policy) decide(f *Facts, see func(Step)) Verdict {
 		return Verdict{Decision: Deny, Why: fmt.Sprintf("policy %s does not know the action", p.name)}
 	}
 	v := Verdict{Decision: plan.base, Why: plan.why}
-	s := scene{facts: f, large: larger(f)}
+	s := activation{facts: f, large: larger(f)}
 	failed, ruled := false, false // whether Why is a failure's, or a rule's at all
 	say := func(d Decision, broken bool, why func() string) {
 		// Of equals a rule says more than the default, and anything more than a failure; then the first id.
@@ -97,13 +97,13 @@ func (p *Policy) Hidden(a *schemas.Action, c Caller) []string {
 	return unique(out)
 }
 
-// scene is the facts as expressions read them, each value made when it is first asked for.
-type scene struct {
-	facts *Facts
-	file  *file
-	large bool // larger than estimates assume
-	made  [slots]ref.Val
-	known [slots]bool
+// activation is the facts as expressions read them, each value made when it is first asked for.
+type activation struct {
+	facts  *Facts
+	file   *file
+	large  bool // larger than estimates assume
+	values [slots]ref.Val
+	known  [slots]bool
 }
 
 // The slots of variables in a scene.
@@ -115,12 +115,12 @@ const (
 	slotIdentity
 	slotFilter
 	slotFields
-	slotDestinations
+	slotRecipients
 	slots
 )
 
 // true evaluates a condition. Where there is none it holds.
-func (s *scene) true(p *program, f *file) (bool, error) {
+func (s *activation) true(p *program, f *file) (bool, error) {
 	if p == nil {
 		return true, nil
 	}
@@ -135,7 +135,7 @@ func (s *scene) true(p *program, f *file) (bool, error) {
 	return bool(b), nil
 }
 
-func (s *scene) eval(p *program, f *file) (ref.Val, error) {
+func (s *activation) eval(p *program, f *file) (ref.Val, error) {
 	s.file = f
 	run := p.plain
 	if s.large {
@@ -146,7 +146,7 @@ func (s *scene) eval(p *program, f *file) (ref.Val, error) {
 }
 
 // exempted gives the exemption that takes the rule away. One that cannot be evaluated does not apply.
-func (s *scene) exempted(b *bound) *exemption {
+func (s *activation) exempted(b *bound) *exemption {
 	for _, x := range b.exempt {
 		if s.facts.Now.IsZero() || x.over(s.facts.Now) {
 			continue
@@ -159,7 +159,7 @@ func (s *scene) exempted(b *bound) *exemption {
 }
 
 // debit adds what the call takes from the rule's budget. Two rules with one budget take from it once.
-func (s *scene) debit(v *Verdict, b *bound) error {
+func (s *activation) debit(v *Verdict, b *bound) error {
 	cost := int64(1)
 	if b.cost != nil {
 		out, err := s.eval(b.cost, b.file)
@@ -196,10 +196,10 @@ func (s *scene) debit(v *Verdict, b *bound) error {
 }
 
 // Parent is nil: there is one scene.
-func (s *scene) Parent() interpreter.Activation { return nil }
+func (s *activation) Parent() interpreter.Activation { return nil }
 
 // ResolveName gives a variable.
-func (s *scene) ResolveName(name string) (any, bool) {
+func (s *activation) ResolveName(name string) (any, bool) {
 	if name == "lists" {
 		return s.file.values, true
 	}
@@ -220,18 +220,18 @@ func (s *scene) ResolveName(name string) (any, bool) {
 	case "fields":
 		i = slotFields
 	case "destinations":
-		i = slotDestinations
+		i = slotRecipients
 	default:
 		return nil, false
 	}
 	if !s.known[i] {
-		s.made[i], s.known[i] = s.value(i), true
+		s.values[i], s.known[i] = s.value(i), true
 	}
-	return s.made[i], s.made[i] != nil
+	return s.values[i], s.values[i] != nil
 }
 
 // value makes a variable; nil where there is none.
-func (s *scene) value(slot int) ref.Val {
+func (s *activation) value(slot int) ref.Val {
 	args := s.facts.Payload.Args
 	switch slot {
 	case slotAction:
@@ -247,7 +247,7 @@ func (s *scene) value(slot int) ref.Val {
 		if args["input"] != nil && !ok {
 			return nil
 		}
-		return &record{stageOf(s.facts.Payload.Action).input, in}
+		return &record{celEnvOf(s.facts.Payload.Action).input, in}
 	case slotIdentity:
 		if id, ok := args["identity"].(string); ok {
 			return types.String(id)
@@ -264,9 +264,9 @@ func (s *scene) value(slot int) ref.Val {
 			return nil
 		}
 		return adapter{}.NativeToValue(fields)
-	case slotDestinations:
-		if s.facts.Reach != nil {
-			return newDestinations(s.facts.Reach)
+	case slotRecipients:
+		if s.facts.Recipients != nil {
+			return newRecipientList(s.facts.Recipients)
 		}
 	}
 	return nil

@@ -50,7 +50,7 @@ func at(s string) time.Time {
 func ringing(numbers ...string) *recipients.Set {
 	s := &recipients.Set{Count: len(numbers)}
 	for _, n := range numbers {
-		s.List = append(s.List, recipients.Destination{Number: n})
+		s.List = append(s.List, recipients.Recipient{Number: n})
 	}
 	return s
 }
@@ -88,7 +88,7 @@ func TestExample(t *testing.T) {
 		"another name":             {"update_contact", `{"identity":"` + anID + `","input":{"fullName":"Ada"}}`, agent, nil, noon, rules.Validate, "policy x: default for write actions is validate", []string{"hide-birthdays"}},
 		"a token":                  {"issue_operator_access_token", `{"input":{"operatorEmail":"o@example.com"}}`, agent, nil, noon, rules.Deny, "policy x: default for credential actions is deny", nil},
 	} {
-		f := rules.Facts{Payload: payload(t, c.action, c.args), Caller: c.caller, Reach: c.reach, Now: c.now}
+		f := rules.Facts{Payload: payload(t, c.action, c.args), Caller: c.caller, Recipients: c.reach, Now: c.now}
 		v := p.Decide(f)
 		if v.Decision != c.want || v.Why != c.why || !slices.Equal(v.Rules, c.rules) {
 			t.Errorf("%s: %s because %q by %q", name, v.Decision, v.Why, v.Rules)
@@ -118,7 +118,7 @@ rules:
   - {id: e, match: {actions: ["start_*"]}, limit: free, reason: E}
   - {id: f, match: {actions: ["start_*"]}, limit: wrong, reason: F}
 `)
-	f := rules.Facts{Payload: payload(t, "start_outbound_call", `{"input":{"contactId":"`+anID+`"}}`), Reach: ringing("+1", "+2"), Now: noon,
+	f := rules.Facts{Payload: payload(t, "start_outbound_call", `{"input":{"contactId":"`+anID+`"}}`), Recipients: ringing("+1", "+2"), Now: noon,
 		Caller: rules.Caller{ID: "ada", Roles: []string{"b", "a", "b"}}}
 	want := []ledger.Debit{
 		{Budget: "x/mine", Key: "caller:ada", Cost: 2, Interval: 3 * time.Minute, Burst: 5},
@@ -306,7 +306,7 @@ func TestNoTime(t *testing.T) {
 // TestCostAtRunTime: what is larger than the estimate assumed is cut off, and denied.
 func TestCostAtRunTime(t *testing.T) {
 	p := parse(t, lax+"rules: [{id: a, match: {actions: [\"start_*\"]}, when: \"destinations.exists(d, has(d.kind) && d.kind == 'premium_rate')\", decision: deny, reason: R}]\n")
-	f := rules.Facts{Payload: payload(t, "start_outbound_call", `{"input":{"phoneNumber":"+442079460123"}}`), Reach: &recipients.Set{Group: "g", Count: 1 << 40}, Now: noon}
+	f := rules.Facts{Payload: payload(t, "start_outbound_call", `{"input":{"phoneNumber":"+442079460123"}}`), Recipients: &recipients.Set{Group: "g", Count: 1 << 40}, Now: noon}
 	start := time.Now()
 	if v := p.Decide(f); v.Decision != rules.Deny || !strings.Contains(v.Why, "cost limit exceeded") || time.Since(start) > 20*time.Second {
 		t.Errorf("%+v after %s", v, time.Since(start))
@@ -316,7 +316,7 @@ func TestCostAtRunTime(t *testing.T) {
 // TestAtOnce: many decide with one policy at the same time.
 func TestAtOnce(t *testing.T) {
 	p := example(t)
-	f := rules.Facts{Payload: payload(t, "start_outbound_call", `{"input":{"phoneNumber":"+442079460123"}}`), Reach: ringing("+442079460123"), Now: noon, Caller: rules.Caller{ID: "ada"}}
+	f := rules.Facts{Payload: payload(t, "start_outbound_call", `{"input":{"phoneNumber":"+442079460123"}}`), Recipients: ringing("+442079460123"), Now: noon, Caller: rules.Caller{ID: "ada"}}
 	want := p.Decide(f)
 	var all sync.WaitGroup
 	for range 8 {

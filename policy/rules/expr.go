@@ -19,8 +19,8 @@ const (
 	// maxCost bounds what one expression may take, estimated at load and counted at run time: in the machine's worst
 	// case about half a second, for ten thousand people and a list of some hundred prefixes.
 	maxCost = 10_000_000
-	// trifle is the estimate below which nothing is ever counted: there is no loop over what a payload makes large.
-	trifle = 1_000
+	// cheap is the estimate below which nothing is ever counted: there is no loop over what a payload makes large.
+	cheap = 1_000
 )
 
 // program is a compiled expression. The estimate holds for calls of the sizes
@@ -36,8 +36,8 @@ type expr struct {
 	programs map[string]*program
 	// constant is true where no variable is read, so that it gives the same for every call.
 	constant bool
-	// whom is true where it reads more of the destinations than how many they are.
-	whom bool
+	// readsRecipients is true where it reads more of the destinations than how many they are.
+	readsRecipients bool
 	// roles are those that it looks for among the caller's.
 	roles []named
 }
@@ -58,7 +58,7 @@ func (c *compiler) compile(e *expr, want *types.Type, actions []*schemas.Action)
 		c.add(at(e.node), "%s has %d characters, at most %d are taken: make several rules of it", e.what, n, maxExpression)
 		return
 	}
-	parsed, iss := common().env.Parse(e.text)
+	parsed, iss := commonEnv().env.Parse(e.text)
 	if iss.Err() != nil {
 		c.issues(e, iss, nil, nil)
 		return
@@ -67,10 +67,10 @@ func (c *compiler) compile(e *expr, want *types.Type, actions []*schemas.Action)
 	if u == nil {
 		return
 	}
-	e.constant, e.whom, e.roles = len(u.variables) == 0, u.whom, u.roles
-	local := slices.ContainsFunc(u.variables, func(v string) bool { return !slices.Contains(everywhere, v) })
+	e.constant, e.readsRecipients, e.roles = len(u.variables) == 0, u.recipients, u.roles
+	local := slices.ContainsFunc(u.variables, func(v string) bool { return !slices.Contains(variablesEverywhere, v) })
 	if !local {
-		p, ok := c.check(e, want, parsed, common())
+		p, ok := c.check(e, want, parsed, commonEnv())
 		for _, a := range actions {
 			if ok {
 				e.programs[a.Name] = p
@@ -81,9 +81,9 @@ func (c *compiler) compile(e *expr, want *types.Type, actions []*schemas.Action)
 	for _, a := range actions {
 		// Parsed anew, since the checker writes into the tree.
 		if parsed == nil {
-			parsed, _ = common().env.Parse(e.text)
+			parsed, _ = commonEnv().env.Parse(e.text)
 		}
-		p, ok := c.check(e, want, parsed, stageOf(a))
+		p, ok := c.check(e, want, parsed, celEnvOf(a))
 		if !ok {
 			return // what is wrong for one action is most often wrong for the next
 		}
@@ -93,7 +93,7 @@ func (c *compiler) compile(e *expr, want *types.Type, actions []*schemas.Action)
 }
 
 // check makes one program.
-func (c *compiler) check(e *expr, want *types.Type, parsed *cel.Ast, s *stage) (*program, bool) {
+func (c *compiler) check(e *expr, want *types.Type, parsed *cel.Ast, s *celEnv) (*program, bool) {
 	checked, iss := s.env.Check(parsed)
 	if iss.Err() != nil {
 		c.issues(e, iss, parsed, s)
@@ -122,7 +122,7 @@ func (c *compiler) check(e *expr, want *types.Type, parsed *cel.Ast, s *stage) (
 	p := &program{}
 	p.plain, err = s.env.Program(checked, cel.EvalOptions(cel.OptOptimize))
 	p.counted = p.plain
-	if err == nil && estimate > trifle {
+	if err == nil && estimate > cheap {
 		p.counted, err = s.env.Program(checked, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(maxCost))
 	}
 	if err != nil {
@@ -133,7 +133,7 @@ func (c *compiler) check(e *expr, want *types.Type, parsed *cel.Ast, s *stage) (
 }
 
 // issues reports what the parser or the checker found; the first is enough.
-func (c *compiler) issues(e *expr, iss *cel.Issues, parsed *cel.Ast, s *stage) {
+func (c *compiler) issues(e *expr, iss *cel.Issues, parsed *cel.Ast, s *celEnv) {
 	i := iss.Errors()[0]
 	about := ""
 	if s != nil && s.action != nil {
@@ -155,11 +155,11 @@ func (c *compiler) issues(e *expr, iss *cel.Issues, parsed *cel.Ast, s *stage) {
 	if strings.HasPrefix(i.Message, "undefined field") {
 		col++ // past the dot
 	}
-	c.source(e.place(line, col, c.lines), e.snippet(line, col), "%s%s: %s", e.what, about, message)
+	c.source(e.position(line, col, c.lines), e.snippet(line, col), "%s%s: %s", e.what, about, message)
 }
 
 // better words what the checker says so that it names what to write instead.
-func (c *compiler) better(i *cel.Error, tree *ast.AST, s *stage) string {
+func (c *compiler) better(i *cel.Error, tree *ast.AST, s *celEnv) string {
 	if rest, ok := strings.CutPrefix(i.Message, "invalid "); ok && strings.HasSuffix(rest, " argument") {
 		return fmt.Sprintf("this is nothing that %s takes", strings.TrimSuffix(rest, " argument"))
 	}
@@ -188,7 +188,7 @@ func (c *compiler) better(i *cel.Error, tree *ast.AST, s *stage) string {
 }
 
 // owner says whose field an expression reads, and which fields there are.
-func (c *compiler) owner(id int64, tree *ast.AST, s *stage) (string, []string) {
+func (c *compiler) owner(id int64, tree *ast.AST, s *celEnv) (string, []string) {
 	name := ""
 	ast.PreOrderVisit(tree.Expr(), ast.NewExprVisitor(func(e ast.Expr) {
 		if e.ID() == id && e.Kind() == ast.SelectKind && e.AsSelect().Operand().Kind() == ast.IdentKind {
@@ -201,7 +201,7 @@ func (c *compiler) owner(id int64, tree *ast.AST, s *stage) (string, []string) {
 	case name == "caller":
 		return name, callerShape.names
 	}
-	return "a destination", destinationShape.names
+	return "a destination", recipientShape.names
 }
 
 func typeName(t *types.Type) string {
@@ -234,10 +234,10 @@ func (e *expr) snippet(line, col int) string {
 	return "    " + string(text) + "\n    " + strings.Repeat(" ", col) + "^"
 }
 
-// place is where in the file the expression's line and column stand. It walks
+// position is where in the file the expression's line and column stand. It walks
 // the file beside the expression, past what YAML folds and escapes; where the two do not go together it is where the expression begins.
-func (e *expr) place(line, col int, file []string) place {
-	at := place{e.node.Line, e.node.Column}
+func (e *expr) position(line, col int, file []string) position {
+	at := position{e.node.Line, e.node.Column}
 	row, pos := at.line-1, at.col-1
 	deep := maxFile // the indentation that is no part of the text
 	indent := func() {
@@ -259,7 +259,7 @@ func (e *expr) place(line, col int, file []string) place {
 			return at
 		}
 		if l == line && k == col {
-			return place{row + 1, len([]rune(file[row][:min(pos, len(file[row]))])) + 1}
+			return position{row + 1, len([]rune(file[row][:min(pos, len(file[row]))])) + 1}
 		}
 		switch rest := file[row][min(pos, len(file[row])):]; {
 		case strings.HasPrefix(rest, string(r)):
@@ -282,7 +282,7 @@ func (e *expr) place(line, col int, file []string) place {
 		}
 	}
 	if l == line && k == col && row < len(file) {
-		return place{row + 1, len([]rune(file[row][:min(pos, len(file[row]))])) + 1}
+		return position{row + 1, len([]rune(file[row][:min(pos, len(file[row]))])) + 1}
 	}
 	return at
 }

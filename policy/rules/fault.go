@@ -42,9 +42,9 @@ type faults struct {
 	list []error
 }
 
-func (f *faults) add(at place, format string, args ...any) { f.source(at, "", format, args...) }
+func (f *faults) add(at position, format string, args ...any) { f.source(at, "", format, args...) }
 
-func (f *faults) source(at place, source, format string, args ...any) {
+func (f *faults) source(at position, source, format string, args ...any) {
 	if len(f.list) < maxFaults {
 		f.list = append(f.list, &Fault{File: f.file, Line: at.line, Col: at.col, Message: fmt.Sprintf(format, args...), Source: source})
 	}
@@ -52,8 +52,8 @@ func (f *faults) source(at place, source, format string, args ...any) {
 
 func (f *faults) err() error { return errors.Join(f.list...) }
 
-// place is a position in a file, from 1; the zero place is the whole file.
-type place struct{ line, col int }
+// position is a position in a file, from 1; the zero place is the whole file.
+type position struct{ line, col int }
 
 // unknown words the fault of a wrong name: with the nearest right one, or else all of them.
 func unknown(what, name string, valid []string) string {

@@ -32,18 +32,18 @@ type file struct {
 	action          map[string]Decision
 	unrecordedReads bool
 	lists           map[string][]string
-	listPlaces      map[string]place
+	listPositions   map[string]position
 	listUsed        map[string]bool
 	values          ref.Val // the lists, as expressions read them
 	budgets         map[string]*budget
 	rules           []*rule
-	trials          []*trial
+	cases           []*testCase
 }
 
 // rule is one line of a policy.
 type rule struct {
 	id, reason string
-	at         place
+	at         position
 	file       *file
 	match      match
 	when       *expr // nil: always
@@ -57,7 +57,7 @@ type rule struct {
 
 // exemption takes one rule away for a while.
 type exemption struct {
-	at     place
+	at     position
 	when   *expr // nil: for everybody
 	until  time.Time
 	reason string
@@ -69,17 +69,17 @@ func (x *exemption) over(now time.Time) bool { return !now.Before(x.until.AddDat
 // budget is how much of something a caller, a role or the organisation may use.
 type budget struct {
 	name     string
-	at       place
+	at       position
 	key      string
 	interval time.Duration
 	burst    int64
 	cost     *expr // nil: 1
 }
 
-// trial is one of the policy's own tests.
-type trial struct {
+// testCase is one of the policy's own tests.
+type testCase struct {
 	name     string
-	at       place
+	at       position
 	facts    Facts
 	decision Decision // 0: not stated
 	rules    []string // that must be among those that matched
@@ -104,7 +104,7 @@ var (
 
 // read makes a file of its text.
 func (r *reader) read(name string, raw []byte) *file {
-	f := &file{name: name, sum: sha256.Sum256(raw), lists: map[string][]string{}, listPlaces: map[string]place{}, listUsed: map[string]bool{}, budgets: map[string]*budget{}}
+	f := &file{name: name, sum: sha256.Sum256(raw), lists: map[string][]string{}, listPositions: map[string]position{}, listUsed: map[string]bool{}, budgets: map[string]*budget{}}
 	doc := r.parse(raw)
 	if doc == nil {
 		return f
@@ -138,7 +138,7 @@ func (r *reader) read(name string, raw []byte) *file {
 		r.exemptions(f, n)
 	}
 	if n := top["tests"]; n != nil {
-		r.trials(f, n)
+		r.testCases(f, n)
 	}
 	return f
 }
@@ -155,7 +155,7 @@ func (r *reader) defaults(f *file, n *yaml.Node) {
 				continue
 			}
 			d := r.decision(values[k.Value], "the default of "+k.Value+" actions")
-			if err := sane(class, d); err != nil {
+			if err := checkClass(class, d); err != nil {
 				r.add(at(values[k.Value]), "%s actions %v", class, err)
 			}
 			f.class[class] = d
@@ -170,7 +170,7 @@ func (r *reader) defaults(f *file, n *yaml.Node) {
 				continue
 			}
 			d := r.decision(values[k.Value], "the default of "+a.Name)
-			if err := sane(a.Class, d); err != nil {
+			if err := checkClass(a.Class, d); err != nil {
 				r.add(at(values[k.Value]), "%s %v", a.Name, err)
 			}
 			f.action[a.Name] = d
@@ -190,8 +190,8 @@ func least(c schemas.Class) Decision {
 	return Validate
 }
 
-// sane refuses what this program cannot do safely, whoever writes it.
-func sane(c schemas.Class, d Decision) error {
+// checkClass refuses what this program cannot do safely, whoever writes it.
+func checkClass(c schemas.Class, d Decision) error {
 	switch {
 	case d == 0 || d >= least(c):
 		return nil // 0 has been reported
@@ -222,7 +222,7 @@ func (r *reader) lists(f *file, n *yaml.Node) {
 			continue
 		}
 		f.lists[k.Value], _ = r.texts(values[k.Value], "the list "+k.Value)
-		f.listPlaces[k.Value] = at(k)
+		f.listPositions[k.Value] = at(k)
 	}
 	all := map[ref.Val]ref.Val{}
 	for name, list := range f.lists {

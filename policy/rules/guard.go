@@ -13,9 +13,9 @@ import (
 
 // uses is what an expression reads.
 type uses struct {
-	variables []string
-	whom      bool
-	roles     []named
+	variables  []string
+	recipients bool
+	roles      []named
 }
 
 // uses looks through a tree before it is type-checked: at the names of lists,
@@ -26,7 +26,7 @@ func (c *compiler) uses(e *expr, tree *ast.AST) *uses {
 		if good {
 			good = false
 			at := tree.SourceInfo().GetStartLocation(x.ID())
-			c.source(e.place(at.Line(), at.Column(), c.lines), e.snippet(at.Line(), at.Column()), e.what+": %s", fmt.Sprintf(format, args...))
+			c.source(e.position(at.Line(), at.Column(), c.lines), e.snippet(at.Line(), at.Column()), e.what+": %s", fmt.Sprintf(format, args...))
 		}
 	}
 	var walk func(x ast.Expr, local []string)
@@ -50,7 +50,7 @@ func (c *compiler) uses(e *expr, tree *ast.AST) *uses {
 			case !slices.Contains(u.variables, name):
 				u.variables = append(u.variables, name)
 			}
-			u.whom = u.whom || name == "destinations"
+			u.recipients = u.recipients || name == "destinations"
 		case ast.SelectKind:
 			s := x.AsSelect()
 			if o := s.Operand(); o.Kind() == ast.IdentKind && o.AsIdent() == "lists" && !slices.Contains(local, "lists") {
@@ -64,7 +64,7 @@ func (c *compiler) uses(e *expr, tree *ast.AST) *uses {
 			walk(s.Operand(), local)
 		case ast.CallKind:
 			call := x.AsCall()
-			if countsDestinations(call) {
+			if countsRecipients(call) {
 				if !slices.Contains(u.variables, "destinations") {
 					u.variables = append(u.variables, "destinations")
 				}
@@ -72,7 +72,7 @@ func (c *compiler) uses(e *expr, tree *ast.AST) *uses {
 			}
 			if role, ok := roleOf(call); ok {
 				at := tree.SourceInfo().GetStartLocation(call.Args()[0].ID())
-				u.roles = append(u.roles, named{role, e.place(at.Line(), at.Column(), c.lines)})
+				u.roles = append(u.roles, named{role, e.position(at.Line(), at.Column(), c.lines)})
 			}
 			c.literals(call, fault)
 			if call.IsMemberFunction() {
@@ -106,8 +106,8 @@ func (c *compiler) uses(e *expr, tree *ast.AST) *uses {
 	return u
 }
 
-// countsDestinations tells destinations.size() and size(destinations), which do not ask who they are.
-func countsDestinations(call ast.CallExpr) bool {
+// countsRecipients tells destinations.size() and size(destinations), which do not ask who they are.
+func countsRecipients(call ast.CallExpr) bool {
 	of := func(x ast.Expr) bool { return x.Kind() == ast.IdentKind && x.AsIdent() == "destinations" }
 	if call.FunctionName() != "size" {
 		return false
@@ -133,7 +133,7 @@ func roleOf(call ast.CallExpr) (string, bool) {
 var typeNames = []string{"bool", "bytes", "double", "dyn", "int", "list", "map", "null_type", "string", "type", "uint"}
 
 // allVariables are the names that an expression may find.
-var allVariables = append([]string{"input", "identity", "filter", "fields", "destinations"}, everywhere...)
+var allVariables = append([]string{"input", "identity", "filter", "fields", "destinations"}, variablesEverywhere...)
 
 // literals refuses zones, times of day and kinds of numbers that are written out and wrong: a rule about a kind that
 // does not exist would never match.
@@ -192,7 +192,7 @@ func (c *compiler) literals(call ast.CallExpr, fault func(ast.Expr, string, ...a
 
 // guarded refuses an optional field of the input that is read without being
 // asked for: the rule would deny every call that leaves it out.
-func (c *compiler) guarded(e *expr, tree *ast.AST, s *stage) bool {
+func (c *compiler) guarded(e *expr, tree *ast.AST, s *celEnv) bool {
 	good := true
 	var walk func(x ast.Expr, known set)
 	walk = func(x ast.Expr, known set) {
@@ -203,7 +203,7 @@ func (c *compiler) guarded(e *expr, tree *ast.AST, s *stage) bool {
 				if !sel.IsTestOnly() && s.input.optional[name] && !known[name] && good {
 					good = false
 					dot := tree.SourceInfo().GetStartLocation(x.ID())
-					c.source(e.place(dot.Line(), dot.Column()+1, c.lines), e.snippet(dot.Line(), dot.Column()+1),
+					c.source(e.position(dot.Line(), dot.Column()+1, c.lines), e.snippet(dot.Line(), dot.Column()+1),
 						"%s, for %s: input.%s may be left out: write has(input.%s) && … before it", e.what, s.action.Name, name, name)
 				}
 				return

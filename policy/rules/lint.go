@@ -29,7 +29,7 @@ func (f Finding) String() string {
 func (p *Policy) Lint() []Finding {
 	var out []Finding
 	for _, f := range p.files {
-		add := func(at place, rule, format string, args ...any) {
+		add := func(at position, rule, format string, args ...any) {
 			out = append(out, Finding{f.name, at.line, at.col, rule, fmt.Sprintf(format, args...)})
 		}
 		limited := map[*budget]bool{}
@@ -46,7 +46,7 @@ func (p *Policy) Lint() []Finding {
 		}
 		for _, name := range names(f.lists) {
 			if !f.listUsed[name] {
-				add(f.listPlaces[name], "", "the list %s is used by no rule", name)
+				add(f.listPositions[name], "", "the list %s is used by no rule", name)
 			}
 		}
 		for _, name := range names(f.budgets) {
@@ -55,7 +55,7 @@ func (p *Policy) Lint() []Finding {
 			}
 		}
 	}
-	out = append(out, p.strangers()...)
+	out = append(out, p.unknownNames()...)
 	slices.SortStableFunc(out, func(a, b Finding) int { return cmp.Or(cmp.Compare(a.Policy, b.Policy), cmp.Compare(a.Line, b.Line)) })
 	return out
 }

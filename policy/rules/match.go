@@ -16,11 +16,11 @@ type match struct {
 // named is a role that a rule names, and where.
 type named struct {
 	role string
-	at   place
+	at   position
 }
 
 // patterns are names with globs: one of yes, where there is any, and none of no.
-type patterns struct{ yes, no []string }
+type patterns struct{ include, exclude []string }
 
 // any reports whether the patterns take something that has these names.
 func (p patterns) any(names ...string) bool {
@@ -34,7 +34,7 @@ func (p patterns) any(names ...string) bool {
 		}
 		return false
 	}
-	return (len(p.yes) == 0 || has(p.yes)) && !has(p.no)
+	return (len(p.include) == 0 || has(p.include)) && !has(p.exclude)
 }
 
 // action reports whether the rule is about the action, whoever calls it.
@@ -48,7 +48,7 @@ func (m *match) action(a *schemas.Action) bool {
 
 // caller reports whether the rule is about the caller.
 func (m *match) caller(c Caller) bool {
-	return len(m.roles.yes)+len(m.roles.no) == 0 || m.roles.any(c.Roles...)
+	return len(m.roles.include)+len(m.roles.exclude) == 0 || m.roles.any(c.Roles...)
 }
 
 // glob reports whether the name fits the pattern, in which * stands for any number of characters.

@@ -98,8 +98,8 @@ func drawnFacts(t *rapid.T) rules.Facts {
 		t.Fatal(err)
 	}
 	if strings.HasPrefix(name, "start_") {
-		f.Reach = rapid.SampledFrom([]*recipients.Set{nil, {}, {Group: "g", Count: 3}, ringing("+442079460123"),
-			{Count: 2, List: []recipients.Destination{{Number: "+44", Kind: "premium_rate"}, {Number: "+1"}}}}).Draw(t, "reach")
+		f.Recipients = rapid.SampledFrom([]*recipients.Set{nil, {}, {Group: "g", Count: 3}, ringing("+442079460123"),
+			{Count: 2, List: []recipients.Recipient{{Number: "+44", Kind: "premium_rate"}, {Number: "+1"}}}}).Draw(t, "reach")
 	}
 	return f
 }
@@ -307,7 +307,7 @@ func FuzzPayload(f *testing.F) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			facts := rules.Facts{Payload: &schemas.Payload{Action: a, Args: args, Body: []byte(raw)}, Now: noon, Reach: &recipients.Set{Count: min(count, 1000)}}
+			facts := rules.Facts{Payload: &schemas.Payload{Action: a, Args: args, Body: []byte(raw)}, Now: noon, Recipients: &recipients.Set{Count: min(count, 1000)}}
 			e := p.Explain(facts)
 			for _, s := range e.Steps {
 				if s.State == rules.Failed && e.Decision != rules.Deny {

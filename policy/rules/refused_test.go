@@ -15,8 +15,8 @@ import (
 
 var update = flag.Bool("update", false, "rewrite what testdata says")
 
-// TestRefused: each file of testdata/refused.txtar is refused with exactly the words that stand below it.
-func TestRefused(t *testing.T) {
+// TestRejectedFiles: each file of testdata/refused.txtar is refused with exactly the words that stand below it.
+func TestRejectedFiles(t *testing.T) {
 	const path = "testdata/refused.txtar"
 	archive, err := txtar.ParseFile(path)
 	if err != nil {
@@ -49,8 +49,8 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// TestRefusedBytes: what cannot stand in a text file.
-func TestRefusedBytes(t *testing.T) {
+// TestRejectedBytes: what cannot stand in a text file.
+func TestRejectedBytes(t *testing.T) {
 	huge := head + strings.Repeat("# comment\n", 110_000)
 	for name, c := range map[string]struct{ text, says string }{
 		"nothing":      {"", "policy x: the file is empty: begin it with apiVersion: sippet.policy/v1"},

@@ -25,12 +25,12 @@ func (u *rule) named() []named {
 	return out
 }
 
-// strangers finds roles that are none of ours, and that no other rule and no test names: most often they are misspelt,
+// unknownNames finds roles that are none of ours, and that no other rule and no test names: most often they are misspelt,
 // and then the rule is about nobody.
-func (p *Policy) strangers() (out []Finding) {
+func (p *Policy) unknownNames() (out []Finding) {
 	tested := slices.Clone(Roles)
 	for _, f := range p.files {
-		for _, t := range f.trials {
+		for _, t := range f.cases {
 			tested = append(tested, t.facts.Caller.Roles...)
 		}
 	}

@@ -17,7 +17,7 @@ func (r *reader) rules(f *file, n *yaml.Node) {
 		r.add(at(n), "there are %d rules, at most %d are taken: split the file, several files compose", len(list), maxRules)
 		return
 	}
-	seen := map[string]place{}
+	seen := map[string]position{}
 	for _, n := range list {
 		parts, _ := r.mapping(n, "a rule", ruleKeys)
 		if parts == nil {
@@ -147,9 +147,9 @@ func (r *reader) match(n *yaml.Node, what string) (m match) {
 				r.add(at(nodes[i]), "%s", unknown(p.what, g, p.valid))
 			}
 			if negated {
-				p.into.no = append(p.into.no, g)
+				p.into.exclude = append(p.into.exclude, g)
 			} else {
-				p.into.yes = append(p.into.yes, g)
+				p.into.include = append(p.into.include, g)
 			}
 		}
 	}

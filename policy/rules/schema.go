@@ -39,10 +39,10 @@ func Schema() []byte {
 	day := object{"type": "string", "pattern": `^[0-9]{4}-[0-9]{2}-[0-9]{2}$`, "description": "the last day on which it holds, UTC"}
 	classes, actions := object{}, object{}
 	for _, c := range classNames {
-		classes[c] = word(sensible(schemas.Class(c)))
+		classes[c] = word(allowedDecisions(schemas.Class(c)))
 	}
 	for _, a := range schemas.Actions() {
-		actions[a.Name] = word(sensible(a.Class))
+		actions[a.Name] = word(allowedDecisions(a.Class))
 	}
 	effects := []object{{"required": []string{"decision"}}, {"required": []string{"limit"}}, {"required": []string{"redact"}}}
 	rule := closed([]string{"id", "reason"}, object{
@@ -62,17 +62,17 @@ func Schema() []byte {
 		"cost":  about(copied(expression), "a CEL expression that gives an integer; left out: 1"),
 	})
 	exemption := closed([]string{"rule", "until", "reason"}, object{"rule": text, "when": expression, "until": day, "reason": reason})
-	destination := object{}
-	for _, k := range destinationKeys {
-		destination[k] = text
+	recipient := object{}
+	for _, k := range recipientKeys {
+		recipient[k] = text
 	}
-	destination["kind"] = word(kindNames)
+	recipient["kind"] = word(kindNames)
 	trial := closed([]string{"name", "call", "expect"}, object{
 		"name":         text,
 		"as":           closed(nil, object{"id": text, "person": text, "roles": object{"type": "array", "items": text}}),
 		"now":          object{"type": "string", "format": "date-time", "description": "left out: the noon of a Wednesday, UTC"},
 		"call":         object{"type": "object", "required": []string{"action"}, "properties": object{"action": word(actionNames)}, "description": "an action and its arguments"},
-		"destinations": object{"type": []string{"array", "integer"}, "minimum": 0, "items": closed(nil, destination), "description": "whom it would ring, or how many; left out: what the arguments say"},
+		"destinations": object{"type": []string{"array", "integer"}, "minimum": 0, "items": closed(nil, recipient), "description": "whom it would ring, or how many; left out: what the arguments say"},
 		"expect":       closed(nil, object{"decision": word(decisionWords), "rules": about(texts(text), "rules that must be among those that match"), "without": about(texts(text), "rules that must not match")}),
 	})
 	named := func(pattern string, of object) object {
@@ -100,8 +100,8 @@ func Schema() []byte {
 	return b.Bytes()
 }
 
-// sensible are the decisions that a class can have.
-func sensible(c schemas.Class) (out []string) {
+// allowedDecisions are the decisions that a class can have.
+func allowedDecisions(c schemas.Class) (out []string) {
 	for d := least(c); d <= Deny; d++ {
 		out = append(out, d.String())
 	}

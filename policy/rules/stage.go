@@ -16,8 +16,8 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// stage is what expressions about one action can read, and of which type.
-type stage struct {
+// celEnv is what expressions about one action can read, and of which type.
+type celEnv struct {
 	action    *schemas.Action // nil for what all actions have
 	env       *cel.Env
 	input     *shape // nil where the action takes none
@@ -25,20 +25,20 @@ type stage struct {
 }
 
 var (
-	common = sync.OnceValue(newCommon)
-	stages sync.Map // action name → func() *stage
+	commonEnv = sync.OnceValue(newCommonEnv)
+	celEnvs   sync.Map // action name → func() *stage
 )
 
-// stageOf gives the action's stage, made when the first expression needs it.
-func stageOf(a *schemas.Action) *stage {
-	f, _ := stages.LoadOrStore(a.Name, sync.OnceValue(func() *stage { return newStage(a) }))
-	return f.(func() *stage)()
+// celEnvOf gives the action's stage, made when the first expression needs it.
+func celEnvOf(a *schemas.Action) *celEnv {
+	f, _ := celEnvs.LoadOrStore(a.Name, sync.OnceValue(func() *celEnv { return newCELEnv(a) }))
+	return f.(func() *celEnv)()
 }
 
-// everywhere are the variables that all actions have.
-var everywhere = []string{"action", "caller", "now", "lists"}
+// variablesEverywhere are the variables that all actions have.
+var variablesEverywhere = []string{"action", "caller", "now", "lists"}
 
-func newCommon() *stage {
+func newCommonEnv() *celEnv {
 	env, err := cel.NewEnv(append([]cel.EnvOption{
 		cel.CustomTypeAdapter(adapter{}),
 		cel.CustomTypeProvider(&provider{base: types.NewEmptyRegistry(), shapes: map[string]*shape{}}),
@@ -55,11 +55,11 @@ func newCommon() *stage {
 	if err != nil {
 		panic("rules: " + err.Error()) // the environment is ours: every test would fail
 	}
-	return &stage{env: env, variables: everywhere}
+	return &celEnv{env: env, variables: variablesEverywhere}
 }
 
-func newStage(a *schemas.Action) *stage {
-	s := &stage{action: a, variables: slices.Clone(everywhere)}
+func newCELEnv(a *schemas.Action) *celEnv {
+	s := &celEnv{action: a, variables: slices.Clone(variablesEverywhere)}
 	p := &provider{base: types.NewEmptyRegistry(), shapes: map[string]*shape{}}
 	options := []cel.EnvOption{cel.CustomTypeProvider(p)}
 	add := func(name string, t *cel.Type) {
@@ -75,11 +75,11 @@ func newStage(a *schemas.Action) *stage {
 			add(name, t)
 		}
 	}
-	if recipients.Rings(a) {
-		p.shapes[destinationShape.typ.TypeName()] = destinationShape
-		add("destinations", cel.ListType(destinationShape.typ))
+	if recipients.HasRecipients(a) {
+		p.shapes[recipientShape.typ.TypeName()] = recipientShape
+		add("destinations", cel.ListType(recipientShape.typ))
 	}
-	env, err := common().env.Extend(options...)
+	env, err := commonEnv().env.Extend(options...)
 	if err != nil {
 		panic("rules: " + a.Name + ": " + err.Error())
 	}
@@ -199,26 +199,26 @@ func readAs(word string, null bool) func(any) ref.Val {
 }
 
 var (
-	destinationShape = newDestinationShape()
-	callerShape      = newCallerShape()
+	recipientShape = newRecipientShape()
+	callerShape    = newCallerShape()
 )
 
-func newDestinationShape() *shape {
+func newRecipientShape() *shape {
 	s := newShape("one destination")
 	for _, f := range []struct {
 		name string
-		get  func(*recipients.Destination) string
+		get  func(*recipients.Recipient) string
 	}{
-		{"contact", func(d *recipients.Destination) string { return d.Contact }},
-		{"name", func(d *recipients.Destination) string { return d.Name }},
-		{"number", func(d *recipients.Destination) string { return d.Number }},
-		{"country", func(d *recipients.Destination) string { return d.Country }},
-		{"kind", func(d *recipients.Destination) string { return string(d.Kind) }},
+		{"contact", func(d *recipients.Recipient) string { return d.Contact }},
+		{"name", func(d *recipients.Recipient) string { return d.Name }},
+		{"number", func(d *recipients.Recipient) string { return d.Number }},
+		{"country", func(d *recipients.Recipient) string { return d.Country }},
+		{"kind", func(d *recipients.Recipient) string { return string(d.Kind) }},
 	} {
 		s.field(f.name, types.StringType, func(from any) bool {
-			d, ok := from.(*recipients.Destination)
+			d, ok := from.(*recipients.Recipient)
 			return ok && f.get(d) != ""
-		}, func(from any) ref.Val { return types.String(f.get(from.(*recipients.Destination))) })
+		}, func(from any) ref.Val { return types.String(f.get(from.(*recipients.Recipient))) })
 	}
 	return s
 }

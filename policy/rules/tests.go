@@ -40,7 +40,7 @@ func RunTests(p *Policy) Report {
 		if err != nil {
 			continue // one file composes with itself
 		}
-		for _, t := range f.trials {
+		for _, t := range f.cases {
 			e := alone.Explain(t.facts)
 			for _, u := range f.rules {
 				if s := e.step(u.id); s.State == Matched || s.State == Failed || s.State == Exempt {
@@ -62,7 +62,7 @@ func RunTests(p *Policy) Report {
 }
 
 // judge says what is not as the test expects.
-func (t *trial) judge(e Explanation) string {
+func (t *testCase) judge(e Explanation) string {
 	v := e.Verdict
 	var wrong []string
 	if t.decision != 0 && v.Decision != t.decision {

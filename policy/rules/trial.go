@@ -20,21 +20,21 @@ var trialNow = time.Date(2026, 1, 7, 12, 0, 0, 0, time.UTC)
 const mostMembers = 10_000
 
 var (
-	trialKeys       = []string{"name", "as", "now", "call", "destinations", "expect"}
-	callerKeys      = []string{"id", "person", "roles"}
-	expectKeys      = []string{"decision", "rules", "without"}
-	destinationKeys = []string{"contact", "name", "number", "country", "kind"}
-	kindNames       = namesOf(recipients.Kinds, func(k recipients.Kind) string { return string(k) })
+	trialKeys     = []string{"name", "as", "now", "call", "destinations", "expect"}
+	callerKeys    = []string{"id", "person", "roles"}
+	expectKeys    = []string{"decision", "rules", "without"}
+	recipientKeys = []string{"contact", "name", "number", "country", "kind"}
+	kindNames     = namesOf(recipients.Kinds, func(k recipients.Kind) string { return string(k) })
 )
 
-// trials reads the tests of a file.
-func (r *reader) trials(f *file, n *yaml.Node) {
+// testCases reads the tests of a file.
+func (r *reader) testCases(f *file, n *yaml.Node) {
 	for _, n := range r.list(n, "tests") {
 		parts, _ := r.mapping(n, "a test", trialKeys)
 		if parts == nil {
 			continue
 		}
-		t := &trial{at: at(n)}
+		t := &testCase{at: at(n)}
 		what := "a test"
 		if n := r.need(parts, n, what, "name", "what it shows"); n != nil {
 			t.name = r.sentence(n, "name of a test")
@@ -55,12 +55,12 @@ func (r *reader) trials(f *file, n *yaml.Node) {
 			t.facts.Payload = r.call(n, "call of "+what, t.facts.Now)
 		}
 		if t.facts.Payload != nil {
-			t.facts.Reach = r.reach(parts["destinations"], t.facts.Payload, what)
+			t.facts.Recipients = r.recipients(parts["destinations"], t.facts.Payload, what)
 		}
 		if n := r.need(parts, n, what, "expect", "{decision: deny}"); n != nil {
 			r.expect(f, t, n, "expect of "+what)
 		}
-		f.trials = append(f.trials, t)
+		f.cases = append(f.cases, t)
 	}
 }
 
@@ -146,23 +146,23 @@ func jsonOf(n *yaml.Node) any {
 	return n.Value
 }
 
-// reach gives what the test's call would ring: as the test says, else as the payload does.
-func (r *reader) reach(n *yaml.Node, p *schemas.Payload, what string) *recipients.Set {
-	if !recipients.Rings(p.Action) {
+// recipients gives what the test's call would ring: as the test says, else as the payload does.
+func (r *reader) recipients(n *yaml.Node, p *schemas.Payload, what string) *recipients.Set {
+	if !recipients.HasRecipients(p.Action) {
 		if n != nil {
 			r.add(at(n), "%s has destinations, but %s rings nobody: leave them out", what, p.Action.Name)
 		}
 		return nil
 	}
 	if n == nil {
-		return reachOf(p)
+		return recipientsOf(p)
 	}
 	if n.Kind == yaml.ScalarNode {
 		return &recipients.Set{Group: "group", Count: int(r.integer(n, "destinations of "+what, 0, 10*mostMembers))}
 	}
 	s := &recipients.Set{}
 	for _, n := range r.list(n, "destinations of "+what) {
-		parts, _ := r.mapping(n, "a destination of "+what, destinationKeys)
+		parts, _ := r.mapping(n, "a destination of "+what, recipientKeys)
 		get := func(key string) string {
 			if n := parts[key]; n != nil {
 				return r.text(n, key+" of a destination")
@@ -172,14 +172,14 @@ func (r *reader) reach(n *yaml.Node, p *schemas.Payload, what string) *recipient
 		if k := get("kind"); k != "" && !slices.Contains(recipients.Kinds, recipients.Kind(k)) {
 			r.add(at(parts["kind"]), "%s", unknown("kind of number", k, kindNames))
 		}
-		s.List = append(s.List, recipients.Destination{Contact: get("contact"), Name: get("name"), Number: get("number"), Country: get("country"), Kind: recipients.Kind(get("kind"))})
+		s.List = append(s.List, recipients.Recipient{Contact: get("contact"), Name: get("name"), Number: get("number"), Country: get("country"), Kind: recipients.Kind(get("kind"))})
 	}
 	s.Count = len(s.List)
 	return s
 }
 
-// reachOf is what a payload says of itself, with nothing looked up.
-func reachOf(p *schemas.Payload) *recipients.Set {
+// recipientsOf is what a payload says of itself, with nothing looked up.
+func recipientsOf(p *schemas.Payload) *recipients.Set {
 	in, _ := p.Args["input"].(map[string]any)
 	s := &recipients.Set{}
 	text := func(key string) string { v, _ := in[key].(string); return v }
@@ -195,16 +195,16 @@ func reachOf(p *schemas.Payload) *recipients.Set {
 	case ids != nil:
 		for _, id := range ids {
 			v, _ := id.(string)
-			s.List = append(s.List, recipients.Destination{Contact: v})
+			s.List = append(s.List, recipients.Recipient{Contact: v})
 		}
 	default:
-		s.List = []recipients.Destination{{Contact: text("contactId"), Number: text("phoneNumber")}}
+		s.List = []recipients.Recipient{{Contact: text("contactId"), Number: text("phoneNumber")}}
 	}
 	s.Count = len(s.List)
 	return s
 }
 
-func (r *reader) expect(f *file, t *trial, n *yaml.Node, what string) {
+func (r *reader) expect(f *file, t *testCase, n *yaml.Node, what string) {
 	parts, _ := r.mapping(n, what, expectKeys)
 	if parts == nil {
 		return

@@ -124,38 +124,38 @@ func (r *record) IsSet(field ref.Val) ref.Val {
 	return types.Bool(f != nil && f.IsSet(r.from))
 }
 
-// destinations is the list of whom a call rings. The members of a group, of
+// recipientList is the list of whom a call rings. The members of a group, of
 // whom nobody knows more than how many they are, are elements without any field.
-type destinations struct {
+type recipientList struct {
 	set   *recipients.Set
 	size  int
 	known []record // of set.List, made once for all rules
 }
 
-func newDestinations(s *recipients.Set) *destinations {
-	return &destinations{set: s, size: max(s.Count, len(s.List))}
+func newRecipientList(s *recipients.Set) *recipientList {
+	return &recipientList{set: s, size: max(s.Count, len(s.List))}
 }
 
-var nobody = &record{destinationShape, &recipients.Destination{}}
+var nobody = &record{recipientShape, &recipients.Recipient{}}
 
-func (d *destinations) at(i int) ref.Val {
+func (d *recipientList) at(i int) ref.Val {
 	if i >= len(d.set.List) {
 		return nobody
 	}
 	if d.known == nil {
 		d.known = make([]record, len(d.set.List))
 		for i := range d.known {
-			d.known[i] = record{destinationShape, &d.set.List[i]}
+			d.known[i] = record{recipientShape, &d.set.List[i]}
 		}
 	}
 	return &d.known[i]
 }
 
-func (d *destinations) ConvertToNative(reflect.Type) (any, error) {
+func (d *recipientList) ConvertToNative(reflect.Type) (any, error) {
 	return nil, fmt.Errorf("destinations have no other form")
 }
 
-func (d *destinations) ConvertToType(t ref.Type) ref.Val {
+func (d *recipientList) ConvertToType(t ref.Type) ref.Val {
 	switch t {
 	case types.TypeType:
 		return types.ListType
@@ -165,30 +165,30 @@ func (d *destinations) ConvertToType(t ref.Type) ref.Val {
 	return types.NewErr("destinations cannot become a %s", t.TypeName())
 }
 
-func (d *destinations) Equal(ref.Val) ref.Val {
+func (d *recipientList) Equal(ref.Val) ref.Val {
 	return types.NewErr("destinations cannot be compared, use all or exists")
 }
-func (d *destinations) Add(ref.Val) ref.Val {
+func (d *recipientList) Add(ref.Val) ref.Val {
 	return types.NewErr("nothing can be added to destinations")
 }
-func (d *destinations) Contains(ref.Val) ref.Val {
+func (d *recipientList) Contains(ref.Val) ref.Val {
 	return types.NewErr("destinations cannot be compared, use exists")
 }
-func (d *destinations) Type() ref.Type { return types.ListType }
-func (d *destinations) Value() any     { return d.set }
-func (d *destinations) Size() ref.Val  { return types.Int(d.size) }
-func (d *destinations) Get(index ref.Val) ref.Val {
+func (d *recipientList) Type() ref.Type { return types.ListType }
+func (d *recipientList) Value() any     { return d.set }
+func (d *recipientList) Size() ref.Val  { return types.Int(d.size) }
+func (d *recipientList) Get(index ref.Val) ref.Val {
 	i, ok := index.(types.Int)
 	if !ok || i < 0 || int64(i) >= int64(d.size) {
 		return types.NewErr("destinations has no element %v", index)
 	}
 	return d.at(int(i))
 }
-func (d *destinations) Iterator() traits.Iterator { return &stepper{of: d} }
+func (d *recipientList) Iterator() traits.Iterator { return &stepper{of: d} }
 
 // stepper goes through destinations.
 type stepper struct {
-	of   *destinations
+	of   *recipientList
 	next int
 }
 

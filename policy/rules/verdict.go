@@ -22,9 +22,9 @@ type Caller struct {
 type Facts struct {
 	Payload *schemas.Payload
 	Caller  Caller
-	// Reach is whom the call would ring; nil where the action rings nobody. A rule that asks for destinations that
+	// Recipients is whom the call would ring; nil where the action rings nobody. A rule that asks for destinations that
 	// nobody resolved cannot be evaluated, and so denies.
-	Reach *recipients.Set
+	Recipients *recipients.Set
 	// Now is the time that rules and exemptions see. Where it is zero no exemption applies, and rules about it deny.
 	Now time.Time
 }

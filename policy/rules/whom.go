@@ -7,10 +7,10 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// Whom gives what the policy asks about the people whom a call of the action
+// RecipientConditions gives what the policy asks about the people whom a call of the action
 // would ring, beyond how many they are: each rule that does, in full. Two
 // policies that give the same ask the same. Empty where nothing depends on who they are.
-func (p *Policy) Whom(a *schemas.Action) []string {
+func (p *Policy) RecipientConditions(a *schemas.Action) []string {
 	var out []string
 	plan := p.plans[a.Name]
 	if plan == nil {
@@ -21,7 +21,7 @@ func (p *Policy) Whom(a *schemas.Action) []string {
 		asks := false
 		add := func(e *expr) {
 			if e != nil {
-				asks = asks || e.whom
+				asks = asks || e.readsRecipients
 				fmt.Fprintf(&text, " %q", e.text)
 			}
 		}

@@ -27,17 +27,17 @@ type reader struct {
 // parse gives the one document of a file; nil where there is a fault.
 func (r *reader) parse(raw []byte) *yaml.Node {
 	if len(raw) > maxFile {
-		r.add(place{}, "the file has more than %d bytes, at most that many are taken: split it, several files compose", maxFile)
+		r.add(position{}, "the file has more than %d bytes, at most that many are taken: split it, several files compose", maxFile)
 		return nil
 	}
 	if i := bytes.IndexByte(raw, 0); i >= 0 {
-		r.add(placeOf(raw, i), "the file has a NUL byte here: write it as plain text in UTF-8")
+		r.add(positionOf(raw, i), "the file has a NUL byte here: write it as plain text in UTF-8")
 		return nil
 	}
 	for i, rest := 0, raw; len(rest) > 0; {
 		c, n := utf8.DecodeRune(rest)
 		if c == utf8.RuneError && n == 1 {
-			r.add(placeOf(raw, i), "the file is not valid UTF-8 here: write it as plain text in UTF-8")
+			r.add(positionOf(raw, i), "the file is not valid UTF-8 here: write it as plain text in UTF-8")
 			return nil
 		}
 		i, rest = i+n, rest[n:]
@@ -46,19 +46,19 @@ func (r *reader) parse(raw []byte) *yaml.Node {
 	limits := loaderlimits.New(loaderlimits.DepthValue(maxDepth))
 	l, err := yaml.NewLoader(bytes.NewReader(raw), yaml.WithV4Defaults(), yaml.WithPlugin(limits))
 	if err != nil {
-		r.add(place{}, "%v", err)
+		r.add(position{}, "%v", err)
 		return nil
 	}
 	var doc, second yaml.Node
 	if err := l.Load(&doc); errors.Is(err, io.EOF) {
-		r.add(place{}, "the file is empty: begin it with apiVersion: %s", apiVersion)
+		r.add(position{}, "the file is empty: begin it with apiVersion: %s", apiVersion)
 		return nil
 	} else if err != nil {
 		r.broken(err)
 		return nil
 	}
 	if err := l.Load(&second); !errors.Is(err, io.EOF) {
-		r.add(place{max(second.Line, 1), max(second.Column, 1)}, "a second document begins: one document a file, several files compose")
+		r.add(position{max(second.Line, 1), max(second.Column, 1)}, "a second document begins: one document a file, several files compose")
 		return nil
 	}
 	if len(doc.Content) != 1 || !r.plain(doc.Content[0]) {
@@ -70,10 +70,10 @@ func (r *reader) parse(raw []byte) *yaml.Node {
 // broken reports what the library could not read.
 func (r *reader) broken(err error) {
 	if e := (*yaml.LoadError)(nil); errors.As(err, &e) {
-		r.add(place{max(e.Mark.Line, 1), max(e.Mark.Column, 1)}, "this is not YAML: %s", e.Message)
+		r.add(position{max(e.Mark.Line, 1), max(e.Mark.Column, 1)}, "this is not YAML: %s", e.Message)
 		return
 	}
-	r.add(place{}, "this is not YAML: %v", err)
+	r.add(position{}, "this is not YAML: %v", err)
 }
 
 // plain refuses what makes a file say something else than what stands there.
@@ -96,11 +96,11 @@ func (r *reader) plain(n *yaml.Node) bool {
 	return false
 }
 
-func at(n *yaml.Node) place { return place{n.Line, n.Column} }
+func at(n *yaml.Node) position { return position{n.Line, n.Column} }
 
-func placeOf(raw []byte, offset int) place {
+func positionOf(raw []byte, offset int) position {
 	before := raw[:offset]
-	return place{bytes.Count(before, []byte("\n")) + 1, utf8.RuneCount(before[bytes.LastIndexByte(before, '\n')+1:]) + 1}
+	return position{bytes.Count(before, []byte("\n")) + 1, utf8.RuneCount(before[bytes.LastIndexByte(before, '\n')+1:]) + 1}
 }
 
 // mapping gives the values of a mapping by their keys. what is the mapping's

@@ -45,9 +45,9 @@ func (t *Table) Answer(r Request) Answer {
 		case p.Page.Offset != nil:
 			first = *p.Page.Offset
 		case p.Page.After != nil:
-			first = place(*p.Page.After) + 1
+			first = locate(*p.Page.After) + 1
 		case p.Page.Before != nil:
-			end = place(*p.Page.Before)
+			end = locate(*p.Page.Before)
 			first = max(0, end-p.Page.Limit)
 		}
 		first = min(first, all)
@@ -105,7 +105,7 @@ func project(row map[string]any, fields []string) string {
 
 func cursor(n int) string { return "g2wAAAABbQ" + strconv.Itoa(n) }
 
-func place(cursor string) int {
+func locate(cursor string) int {
 	n, err := strconv.Atoi(strings.TrimPrefix(cursor, "g2wAAAABbQ"))
 	if err != nil {
 		return -1

@@ -31,7 +31,7 @@ func Open(t testing.TB, o ...ledger.Options) *ledger.SQLite {
 	}
 	t.Cleanup(func() {
 		r, err := l.Verify(context.Background(), ledger.VerifyOptions{})
-		var trouble *ledger.Trouble
+		var trouble *ledger.StoreError
 		switch {
 		case errors.As(err, &trouble) && trouble.Kind == ledger.Closed:
 		case err != nil:

@@ -11,14 +11,14 @@ import (
 func TestOpen(t *testing.T) {
 	dir := t.TempDir()
 	l := ledgertest.Open(t, ledger.Options{Dir: dir})
-	x := ledger.Txn{Call: ledger.Call{Principal: "ada", Upstream: "acme", Action: "create_contact", Class: schemas.Write, Hash: "h"}}
+	x := ledger.Txn{Call: ledger.Call{Principal: "ada", Organisation: "acme", Action: "create_contact", Class: schemas.Write, Hash: "h"}}
 	if _, err := l.Commit(t.Context(), x); err != nil {
 		t.Fatal(err)
 	}
 	if err := l.Close(); err != nil { // a test may close it itself, and open it again
 		t.Fatal(err)
 	}
-	if p, err := ledgertest.Open(t, ledger.Options{Dir: dir}).Prior(t.Context(), x); err != nil || p == nil {
+	if p, err := ledgertest.Open(t, ledger.Options{Dir: dir}).FindConflicting(t.Context(), x); err != nil || p == nil {
 		t.Errorf("%+v, %v", p, err)
 	}
 }
