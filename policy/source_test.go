@@ -4,7 +4,6 @@ import (
 	"go/ast"
 	"go/types"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 
@@ -107,66 +106,4 @@ func receiver(d ast.Decl) string {
 		return ""
 	}
 	return id.Name
-}
-
-// height is where a folder stands: imports go downwards only.
-var height = map[string]int{"schemas": 1, "rpc": 2, "ledger": 2, "policy": 3, "tools": 4, "inbox": 4, "serve": 5, "cmd": 6}
-
-func TestImportsPointOneWay(t *testing.T) {
-	seen := map[string]bool{}
-	for _, p := range load(t) {
-		from, ok := strings.CutPrefix(p.PkgPath, module+"/")
-		if !ok {
-			continue
-		}
-		from, _, _ = strings.Cut(from, "/")
-		seen[from] = true
-		for path := range p.Imports {
-			to, ok := strings.CutPrefix(path, module+"/")
-			if !ok {
-				continue
-			}
-			if to == "rpc/rpctest" && from != "bench" {
-				t.Errorf("%s imports %s, which is for tests", p.PkgPath, path)
-			}
-			to, _, _ = strings.Cut(to, "/")
-			switch {
-			case from == to, from == "bench":
-			case from == "sandbox":
-				if to != "schemas" {
-					t.Errorf("%s imports %s; the sandbox knows schemas only", p.PkgPath, path)
-				}
-			case to == "sandbox":
-				if from != "cmd" {
-					t.Errorf("%s imports the sandbox, which only cmd may start", p.PkgPath)
-				}
-			case height[from] == 0 || height[to] == 0:
-				t.Errorf("%s imports %s: say in this test where the folder stands", p.PkgPath, path)
-			case height[from] <= height[to]:
-				t.Errorf("%s imports %s, which stands above or beside it", p.PkgPath, path)
-			}
-		}
-	}
-	for _, f := range []string{"schemas", "rpc", "policy", "tools", "serve", "cmd"} {
-		if !seen[f] {
-			t.Errorf("folder %s was not looked at", f)
-		}
-	}
-}
-
-// TestWhoKnowsWhat: the gate knows neither MCP nor HTTP, and what puts tools on a wire does not reach Sippet.
-func TestWhoKnowsWhat(t *testing.T) {
-	for _, p := range load(t) {
-		for path := range p.Imports {
-			mcp := strings.HasPrefix(path, "github.com/mark3labs/mcp-go")
-			switch folder, _, _ := strings.Cut(strings.TrimPrefix(p.PkgPath, module+"/"), "/"); {
-			case folder == "policy" && (mcp || path == "net/http"),
-				folder == "schemas" && (mcp || path == "net/http" || path == "net"),
-				folder == "rpc" && mcp,
-				folder == "tools" && path == "net/http",
-				folder == "tools" && path == module+"/rpc":
-				t.Errorf("%s imports %s", p.PkgPath, path)
-			}
-		}
-	}
 }
