@@ -43,9 +43,9 @@ type asker struct {
 	client                *modern
 
 	// Guarded by the world.
-	mine       []*payload
+	mine        []*payload
 	approvalIDs map[string]*payload // the questions that it was told of
-	told       []toldOf
+	told        []toldOf
 }
 
 // toldOf is an answer that a program got.
