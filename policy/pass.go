@@ -165,7 +165,7 @@ func (p *attempt) prefetch(ctx context.Context, read *schemas.Payload, why strin
 	}
 	res, err := p.runUpstream(ctx, read, deadline)
 	q := p.Gate.attempt(Call{Caller: p.Caller, Request: p.Request, Payload: read})
-	q.txn.Decision, q.txn.Why = rules.Allow.String(), why
+	q.txn.Decision, q.txn.Why, q.txn.Prefetch = rules.Allow.String(), why, true
 	q.recordEvent(Result{Data: res.Data, Err: asError(err), status: res.Status}, time.Since(began))
 	return res.Data, err
 }

@@ -188,6 +188,8 @@ func what(r *ledger.Record) string {
 		switch {
 		case erased(r):
 			return "about somebody who was erased"
+		case r.Prefetch:
+			return "read by the gate for another call: " + schemas.Escape(brief(r.Private), most)
 		case r.Phase == ledger.PhaseRejected && r.Why != "":
 			return schemas.Escape(r.Why, most)
 		case r.Inbox:

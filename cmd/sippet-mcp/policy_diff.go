@@ -165,12 +165,11 @@ const (
 // call reports whether a record is where a call begins in the audit. What a person was asked is not counted again when it
 // runs or when they say no; nor is what the gate looks up by itself, which no policy decides about.
 func (d *differ) call(r *ledger.Record) bool {
+	if r.Prefetch {
+		return false
+	}
 	switch r.Phase {
-	case ledger.PhaseRequested, ledger.PhasePrepared:
-	case ledger.PhaseRead:
-		if strings.HasPrefix(r.Why, "whom ") && strings.HasSuffix(r.Why, " would ring") {
-			return false
-		}
+	case ledger.PhaseRequested, ledger.PhasePrepared, ledger.PhaseRead:
 	case ledger.PhaseRejected:
 		// Without a request it only says that a question was withdrawn.
 		if r.Outcome == schemas.Declined || r.Request == "" {

@@ -65,6 +65,8 @@ type Record struct {
 	// Exempted are the rules that an exemption took away, Shadow what a policy that is only watched would have decided.
 	Exempted []string `json:"exempted,omitempty"`
 	Shadow   string   `json:"shadow,omitempty"`
+	// Prefetch is as in Call.
+	Prefetch bool `json:"prefetch,omitempty"`
 	// Recipients is a digest of whom it reaches.
 	Recipients string `json:"reach,omitempty"`
 	// Repeats is the earlier intent that a person agreed to repeat.
@@ -240,5 +242,5 @@ func (r *Record) tidy() {
 func (c *Call) record(phase Phase, fingerprint string) *Record {
 	return &Record{Phase: phase, Request: c.Request, Principal: c.Principal, Credential: c.Credential, Client: c.Client, Organisation: c.Organisation,
 		Action: c.Action, Class: c.Class, Fingerprint: fingerprint, Decision: c.Decision, Why: c.Why, Rules: c.Rules, Policy: c.Policy,
-		Exempted: c.Exempted, Shadow: c.Shadow, Recipients: c.Recipients}
+		Exempted: c.Exempted, Shadow: c.Shadow, Prefetch: c.Prefetch, Recipients: c.Recipients}
 }

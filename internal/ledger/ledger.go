@@ -149,6 +149,9 @@ type Call struct {
 	// Exempted are the rules that an exemption took away, Shadow what a policy that is only watched would have decided.
 	Exempted []string
 	Shadow   string
+	// Prefetch marks a read that the gate made for another call, to resolve its recipients or to fill its card. No caller
+	// asked for it, and no policy decided it.
+	Prefetch bool
 	// Recipients is a digest of whom an outbound call reaches; empty where it reaches nobody.
 	Recipients string
 	// Subjects are the persons whom the call concerns, such as `contact:` and an id. They own what is sealed.
