@@ -42,14 +42,14 @@ func (b brokenStore) CreateApproval(ctx context.Context, g ledger.ApprovalReques
 	return b.Ledger.CreateApproval(ctx, g)
 }
 
-func (b brokenStore) Answer(ctx context.Context, g ledger.ApprovalRequest, r ledger.Reply) error {
+func (b brokenStore) AnswerApproval(ctx context.Context, g ledger.ApprovalRequest, r ledger.Reply) error {
 	if b.at == "answer" {
 		return errDisk
 	}
 	return b.Ledger.AnswerApproval(ctx, g, r)
 }
 
-func (b brokenStore) Check(ctx context.Context, g ledger.ApprovalRequest) error {
+func (b brokenStore) CheckApproval(ctx context.Context, g ledger.ApprovalRequest) error {
 	if b.at == "check" {
 		return errDisk
 	}

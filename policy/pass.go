@@ -122,7 +122,9 @@ func (p *attempt) decide(ctx context.Context) *schemas.Error {
 		p.txn.Exempted = append(p.txn.Exempted, e.Rule+": "+e.Reason)
 	}
 	if a.Name != ledger.HangUp { // no budget keeps a call going
-		p.txn.Debits = p.verdict.Debits
+		for _, d := range p.verdict.Debits {
+			p.txn.Debits = append(p.txn.Debits, ledger.Debit(d))
+		}
 	}
 	// What is denied outright is not looked up, so another policy cannot decide it either.
 	if shadow := p.Policy.Shadow(); shadow != nil && (p.recipients != nil || !recipients.HasRecipients(a)) {

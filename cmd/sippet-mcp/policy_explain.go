@@ -266,7 +266,7 @@ func (o *ledgerOptions) there() bool {
 	return hasLedger(ledgerDir(dir, o.sandbox))
 }
 
-func (o *explainOptions) budgets(ctx context.Context, p *program, out *explained, debits []ledger.Debit) {
+func (o *explainOptions) budgets(ctx context.Context, p *program, out *explained, debits []rules.Debit) {
 	for _, d := range debits {
 		out.Budgets = append(out.Budgets, explainedBudget{Budget: d.Budget, Key: d.Key, Takes: d.Cost, Holds: d.Burst})
 		if d.Cost > d.Burst {
@@ -278,7 +278,7 @@ func (o *explainOptions) budgets(ctx context.Context, p *program, out *explained
 	}
 	asked := o.look(ctx, p, out, func(l *ledger.SQLite) error {
 		for i, d := range debits {
-			left, refill, err := l.BudgetLeft(ctx, d)
+			left, refill, err := l.BudgetLeft(ctx, ledger.Debit(d))
 			if err != nil {
 				return err
 			}

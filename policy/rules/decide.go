@@ -11,7 +11,6 @@ import (
 	"cel.dev/cel-go/common/types/ref"
 	"cel.dev/cel-go/interpreter"
 
-	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
@@ -74,7 +73,7 @@ func (p *Policy) decide(f *Facts, see func(Step)) Verdict {
 	if v.Decision == Deny {
 		v.Debits = nil // it takes nothing
 	}
-	slices.SortFunc(v.Debits, func(a, b ledger.Debit) int { return cmp.Or(cmp.Compare(a.Budget, b.Budget), cmp.Compare(a.Key, b.Key)) })
+	slices.SortFunc(v.Debits, func(a, b Debit) int { return cmp.Or(cmp.Compare(a.Budget, b.Budget), cmp.Compare(a.Key, b.Key)) })
 	v.Hidden, v.Rules = unique(v.Hidden), unique(v.Rules)
 	return v
 }
@@ -187,7 +186,7 @@ func (s *activation) debit(v *Verdict, b *bound) error {
 		keys = []string{"organisation"}
 	}
 	for _, k := range keys {
-		d := ledger.Debit{Budget: b.file.name + "/" + b.limit.name, Key: k, Cost: cost, Interval: b.limit.interval, Burst: b.limit.burst}
+		d := Debit{Budget: b.file.name + "/" + b.limit.name, Key: k, Cost: cost, Interval: b.limit.interval, Burst: b.limit.burst}
 		if cost > 0 && !slices.Contains(v.Debits, d) {
 			v.Debits = append(v.Debits, d)
 		}

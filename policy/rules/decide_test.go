@@ -11,7 +11,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 	"github.com/sippet-ai/sippet-mcp/policy/recipients"
 	"github.com/sippet-ai/sippet-mcp/policy/rules"
 	"github.com/sippet-ai/sippet-mcp/schemas"
@@ -120,7 +119,7 @@ rules:
 `)
 	f := rules.Facts{Payload: payload(t, "start_outbound_call", `{"input":{"contactId":"`+anID+`"}}`), Recipients: ringing("+1", "+2"), Now: noon,
 		Caller: rules.Caller{ID: "ada", Roles: []string{"b", "a", "b"}}}
-	want := []ledger.Debit{
+	want := []rules.Debit{
 		{Budget: "x/mine", Key: "caller:ada", Cost: 2, Interval: 3 * time.Minute, Burst: 5},
 		{Budget: "x/ours", Key: "organisation", Cost: 1, Interval: time.Second / 2, Burst: 7},
 		{Budget: "x/theirs", Key: "role:a", Cost: 1, Interval: 24 * time.Hour, Burst: 1},

@@ -3,7 +3,6 @@ package rules
 import (
 	"time"
 
-	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 	"github.com/sippet-ai/sippet-mcp/policy/recipients"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
@@ -38,11 +37,21 @@ type Verdict struct {
 	Rules []string `json:"rules,omitempty"`
 	// Exempted are the rules that matched and that an exemption took away, sorted.
 	Exempted []Exempted `json:"exempted,omitempty"`
-	// Debits are what the call takes from budgets, sorted by budget and key. A budget is called by the policy's name and
-	// its own, such as `desktop/rings`; a key says whose share, such as `caller:ada`. Nil where the call is denied.
-	Debits []ledger.Debit `json:"debits,omitempty"`
+	// Debits are what the call takes from budgets, sorted by budget and key; nil if it is denied.
+	Debits []Debit `json:"debits,omitempty"`
 	// Hidden are the fields of the answer that this caller must not see, such as `Contact.dateOfBirth`, sorted.
 	Hidden []string `json:"hidden,omitempty"`
+}
+
+// Debit is what a call takes from one share of a budget. A share holds Burst units at most and starts full.
+type Debit struct {
+	// Budget is the policy's name and the budget's, such as `desktop/rings`. Key names the share, such as `caller:ada`.
+	Budget string `json:"budget"`
+	Key    string `json:"key"`
+	// Cost is how many units are taken, at least 1. One unit grows back every Interval.
+	Cost     int64         `json:"cost"`
+	Interval time.Duration `json:"interval"`
+	Burst    int64         `json:"burst"`
 }
 
 // Exempted is a rule that did not count, and by which exemption.
