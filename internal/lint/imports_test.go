@@ -40,6 +40,7 @@ var arrows = map[string][]string{
 	"internal/ledger/ledgertest": {"internal/ledger"},
 	"internal/inspector":         nil,
 	"internal/lint":              nil,
+	"internal/lint/words":        nil,
 	"bench": {
 		"schemas", "rpc", "rpc/rpctest", "policy/recipients", "policy/rules", "internal/ledger", "internal/approval",
 		"policy", "tools",
