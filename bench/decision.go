@@ -33,7 +33,7 @@ func houseRules(n int) []byte {
 	for i := range n {
 		switch i % 3 {
 		case 0:
-			fmt.Fprintf(&b, "  - {id: r%d, match: {actions: [\"start_*\"]}, when: \"!destinations.all(d, lists.dialable.exists(p, d.number.startsWith(p)))\", decision: deny, reason: Ours only.}\n", i)
+			fmt.Fprintf(&b, "  - {id: r%d, match: {actions: [\"start_*\"]}, when: \"!recipients.all(r, lists.dialable.exists(p, r.number.startsWith(p)))\", decision: deny, reason: Ours only.}\n", i)
 		case 1:
 			fmt.Fprintf(&b, "  - {id: r%d, match: {classes: [read, outbound]}, when: \"caller.id == 'nobody-%d' && !between(now, 'Europe/London', '08:00', '20:00')\", decision: deny, reason: By day.}\n", i, i)
 		case 2:

@@ -188,7 +188,7 @@ func TestManyPeople(t *testing.T) {
 
 // TestBudget: what is spent is refused until it has grown back, on every process, and what was not sent costs nothing.
 func TestBudget(t *testing.T) {
-	s, book, args := ringers(t, plain+`budgets: {rings: {key: caller, rate: 20/h, burst: 5, cost: "destinations.size()"}}
+	s, book, args := ringers(t, plain+`budgets: {rings: {key: caller, rate: 20/h, burst: 5, cost: "recipients.size()"}}
 rules: [{id: ring-budget, match: {actions: ["start_*"]}, limit: rings, reason: Twenty an hour.}]
 `, 4)
 	if a := s.agree(t, s.call(t, "start_bulk_outbound_call", args)); a.Outcome() != schemas.Done {
@@ -214,7 +214,7 @@ rules: [{id: ring-budget, match: {actions: ["start_*"]}, limit: rings, reason: T
 	if a := s.agree(t, c); a.Outcome() != schemas.Done {
 		t.Errorf("after it has grown back: %+v", a.Err)
 	}
-	big, _, many := ringers(t, plain+`budgets: {rings: {key: organisation, rate: 20/h, burst: 5, cost: "destinations.size()"}}
+	big, _, many := ringers(t, plain+`budgets: {rings: {key: organisation, rate: 20/h, burst: 5, cost: "recipients.size()"}}
 rules: [{id: ring-budget, match: {actions: ["start_*"]}, limit: rings, reason: Twenty an hour.}]
 `, 9)
 	if a := big.agree(t, big.call(t, "start_bulk_outbound_call", many)); a.Outcome() != schemas.LimitExceeded || a.Err.RetryAfter != 0 {

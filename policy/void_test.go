@@ -16,9 +16,9 @@ import (
 const (
 	ringAda  = `{"input":{"contactId":"` + anID + `"}}`
 	eraseAda = `{"input":{"contactId":"` + anID + `"}}`
-	priced   = house + `budgets: {rings: {key: caller, rate: 1/h, burst: 1, cost: destinations.size()}}
+	priced   = house + `budgets: {rings: {key: caller, rate: 1/h, burst: 1, cost: recipients.size()}}
 rules:
-  - {id: premium-rate, match: {actions: ["start_*"]}, when: "destinations.exists(d, has(d.kind) && d.kind == 'premium_rate')", decision: deny, reason: It charges whoever rings it.}
+  - {id: premium-rate, match: {actions: ["start_*"]}, when: "recipients.exists(r, has(r.kind) && r.kind == 'premium_rate')", decision: deny, reason: It charges whoever rings it.}
   - {id: few, match: {actions: ["start_*"]}, limit: rings, reason: One an hour.}
 `
 )

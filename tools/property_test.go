@@ -109,7 +109,7 @@ defaults:
 )
 
 // failing is a policy whose every decision about a ring fails.
-const failing = plainDesktop + `rules: [{id: fails, match: {actions: ["start_*"]}, when: "destinations[99].number == ''", decision: confirm, reason: It cannot be decided.}]
+const failing = plainDesktop + `rules: [{id: fails, match: {actions: ["start_*"]}, when: "recipients[99].number == ''", decision: confirm, reason: It cannot be decided.}]
 `
 
 // argsOf gives two payloads for each action, without a reason, which is no part of either.

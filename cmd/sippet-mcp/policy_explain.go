@@ -37,7 +37,7 @@ and what is left of them. Nothing runs.
 
 It works without a key. A phone number is then looked up in the numbering plans
 that are built in; contacts are not looked up, and what rules say of their numbers
-is not known. State them with --destinations, or give a key or --sandbox: then
+is not known. State them with --recipients, or give a key or --sandbox: then
 the contacts are read, as they would be before a call, and Sippet is asked
 whether the call is valid.
 
@@ -45,7 +45,7 @@ whether the call is valid.
 --person say nothing. A token may bring a policy of its own: name it with --policy.`,
 		Example: `  sippet-mcp policy explain delete_contact '{"input":{"contactId":"0e6f1a52-4f0e-4a3b-9a87-1b6f0a0c9d11"}}' --policy team
   sippet-mcp policy explain start_outbound_call '{"input":{"phoneNumber":"+442079460123"}}' --policy desktop,quiet-hours.yaml --as agent --at 2026-01-07T23:00:00Z
-  sippet-mcp policy explain start_bulk_outbound_call '{"input":{"groupId":"0e6f1a52-4f0e-4a3b-9a87-1b6f0a0c9d11"}}' --destinations 60`,
+  sippet-mcp policy explain start_bulk_outbound_call '{"input":{"groupId":"0e6f1a52-4f0e-4a3b-9a87-1b6f0a0c9d11"}}' --recipients 60`,
 		Args: func(_ *cobra.Command, args []string) error {
 			switch {
 			case len(args) == 0:
@@ -63,7 +63,7 @@ whether the call is valid.
 	f.StringVar(&o.caller, "caller", "", "who calls, or a token's id (default: you)")
 	f.StringVar(&o.person, "person", "", "the person behind the caller (default: you)")
 	f.StringVar(&o.at, "at", "", "when, such as 2026-01-07T23:00:00Z, or 2026-01-07T23:00 on this machine's clock (default: now)")
-	f.StringVar(&o.dest, "destinations", "", `whom it would ring: how many, numbers such as +442079460123,+33142685300, or a JSON list such as [{"number":"+442079460123"}]`)
+	f.StringVar(&o.dest, "recipients", "", `whom it would ring: how many, numbers such as +442079460123,+33142685300, or a JSON list such as [{"number":"+442079460123"}]`)
 	f.BoolVar(&o.sandbox, "sandbox", false, "look contacts up in the simulated organisation, budgets in its ledger")
 	o.simulated.flags(c)
 	o.upstreamOptions.flags(c)
@@ -89,7 +89,7 @@ type explained struct {
 	Default   rules.Decision `json:"default"`
 	Because   string         `json:"because"`
 	// Recipients is nil where the action rings nobody.
-	Recipients *explainedRecipients `json:"destinations,omitempty"`
+	Recipients *explainedRecipients `json:"recipients,omitempty"`
 	Budgets    []explainedBudget    `json:"budgets,omitempty"`
 	Hidden     []string             `json:"hidden,omitempty"`
 	Exempted   []rules.Exempted     `json:"exempted,omitempty"`

@@ -42,7 +42,7 @@ func (o *explainOptions) recipients(ctx context.Context, p *program, pol *rules.
 		out.Recipients = showRecipients(s, false)
 		note := "the contacts were not looked up, and no rule asks for their numbers"
 		if out.Uncertain = len(pol.RecipientConditions(f.Payload.Action)) > 0; out.Uncertain {
-			note = "the contacts were not looked up, and rules ask for their numbers: with these it may be decided otherwise. Give a key or --sandbox, or state whom it rings with --destinations"
+			note = "the contacts were not looked up, and rules ask for their numbers: with these it may be decided otherwise. Give a key or --sandbox, or state whom it rings with --recipients"
 		}
 		out.Notes = append(out.Notes, note)
 		return s, nil
@@ -97,12 +97,12 @@ func resolveRecipients(ctx context.Context, p *schemas.Payload) (s *recipients.S
 	return s, nil, true
 }
 
-// statedRecipients reads --destinations. known says that numbers were stated.
+// statedRecipients reads --recipients. known says that numbers were stated.
 func statedRecipients(ctx context.Context, text string) (s *recipients.Set, known bool, err error) {
 	text = strings.TrimSpace(text)
 	if n, err := strconv.Atoi(text); err == nil && !strings.HasPrefix(text, "+") {
 		if n < 0 || n > recipients.Max {
-			return nil, false, fmt.Errorf("--destinations: %d is no number of people from 0 to %d", n, recipients.Max)
+			return nil, false, fmt.Errorf("--recipients: %d is no number of people from 0 to %d", n, recipients.Max)
 		}
 		return &recipients.Set{Group: "stated", Count: n}, false, nil
 	}
@@ -119,7 +119,7 @@ func statedRecipients(ctx context.Context, text string) (s *recipients.Set, know
 	for i := range list {
 		d := &list[i]
 		if d.Kind != "" && !slices.Contains(recipients.Kinds, d.Kind) {
-			return nil, false, fmt.Errorf("--destinations: unknown kind of number %q, valid: %s", d.Kind, join(recipients.Kinds))
+			return nil, false, fmt.Errorf("--recipients: unknown kind of number %q, valid: %s", d.Kind, join(recipients.Kinds))
 		}
 		if d.Number == "" || d.Kind != "" {
 			continue
@@ -149,7 +149,7 @@ func recipientList(text []byte) ([]recipients.Recipient, error) {
 	d := json.NewDecoder(strings.NewReader(string(text)))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&list); err != nil || d.More() {
-		return nil, errors.New(`--destinations: give a list such as [{"number":"+442079460123","country":"GB","kind":"fixed_line"}]; contact and name are the other keys`)
+		return nil, errors.New(`--recipients: give a list such as [{"number":"+442079460123","country":"GB","kind":"fixed_line"}]; contact and name are the other keys`)
 	}
 	return list, nil
 }
@@ -170,7 +170,7 @@ func parseRecipient(ctx context.Context, number string) (d recipients.Recipient,
 		}
 	}
 	if errors.As(err, &wrong) || wrong != nil {
-		return d, fmt.Errorf("--destinations: %s: %s", schemas.Escape(number, 30), sentence(wrong))
+		return d, fmt.Errorf("--recipients: %s: %s", schemas.Escape(number, 30), sentence(wrong))
 	}
 	return d, err
 }

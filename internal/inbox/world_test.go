@@ -32,7 +32,7 @@ defaults:
   class: {read: allow, write: validate, outbound: confirm, destructive: approve, credential: approve}
   action: {start_bulk_outbound_call: approve, end_call: confirm, get_campaign: confirm}
 budgets:
-  rings: {key: caller, rate: 60/h, burst: 20000, cost: destinations.size()}
+  rings: {key: caller, rate: 60/h, burst: 20000, cost: recipients.size()}
 rules:
   - {id: who-they-are, match: {actions: [update_contact]}, when: has(input.phoneE164) || has(input.email), decision: confirm, reason: "These fields decide whom we ring."}
   - {id: ring-budget, match: {actions: ["start_*"]}, limit: rings, reason: "So many people an hour."}

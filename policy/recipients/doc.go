@@ -1,7 +1,7 @@
 // Package reach finds out whom a call would ring, before anything is decided
 // about it. A rule about numbers must not be passed by a contact's id, and a
 // person who is asked must see who is meant, so both look at the same thing:
-// a [Set] of destinations.
+// a [Set] of recipients.
 //
 //	set, fault := reach.Of(ctx, payload, read)
 //

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// Max is the most destinations that one call may have.
+// Max is the most recipients that one call may have.
 const Max = 10_000
 
 // Recipient is one person or number that a call would ring.
@@ -28,7 +28,7 @@ type Recipient struct {
 
 // Set is all that one call would ring.
 type Set struct {
-	// List are the destinations in the call's order; empty where they are the members of a group, which nobody can read.
+	// List are the recipients in the call's order; empty where they are the members of a group, which nobody can read.
 	List []Recipient `json:"list,omitempty"`
 	// Group is the group's id where List is not known.
 	Group string `json:"group,omitempty"`

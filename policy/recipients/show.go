@@ -15,11 +15,11 @@ const (
 	shownCountries = 5
 )
 
-// Lines writes the first n destinations for a person, one line each, such as
+// Lines writes the first n recipients for a person, one line each, such as
 //
 //	"Ada Lovelace" +44 20 7946 0123 (GB, fixed line)
 //
-// Names are quoted and escaped. Nil where the destinations are not known.
+// Names are quoted and escaped. Nil where the recipients are not known.
 func (s *Set) Lines(n int) []string {
 	var out []string
 	for _, d := range s.List[:min(max(n, 0), len(s.List))] {

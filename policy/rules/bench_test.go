@@ -14,9 +14,9 @@ import (
 // many makes a file with n rules about ringing many people, each with a condition of its own.
 func many(n int) []byte {
 	conditions := []string{
-		"destinations.size() > %d",
+		"recipients.size() > %d",
 		"has(input.contactLimit) && input.contactLimit > %d",
-		"destinations.exists(d, has(d.number) && d.number == '+4420794%05d')",
+		"recipients.exists(r, has(r.number) && r.number == '+4420794%05d')",
 		"!workday(now, 'Europe/London') && caller.id == 'c%d'",
 		"!between(now, 'Europe/London', '08:00', '20:00') && caller.id == 'c%d'",
 		"caller.id in lists.bots && caller.person == 'p%d'",
@@ -89,7 +89,7 @@ func BenchmarkLoadProfile(b *testing.B) {
 // BenchmarkDecideGroup is the worst that a reasonable rule costs: ten thousand people, each compared with two prefixes.
 func BenchmarkDecideGroup(b *testing.B) {
 	p, err := rules.Parse("x", []byte(head+`lists: {ours: ["+44", "+353"]}
-rules: [{id: ours, match: {actions: ["start_*"]}, when: "!destinations.all(d, lists.ours.exists(p, d.number.startsWith(p)))", decision: deny, reason: Ours}]
+rules: [{id: ours, match: {actions: ["start_*"]}, when: "!recipients.all(r, lists.ours.exists(p, r.number.startsWith(p)))", decision: deny, reason: Ours}]
 `))
 	if err != nil {
 		b.Fatal(err)

@@ -67,11 +67,11 @@ func (s sizes) EstimateSize(n cost.AstNode) *cost.SizeEstimate {
 	switch last := path[len(path)-1]; {
 	case path[0] == "lists":
 		return s.list(path)
-	case len(path) == 1 && last == "destinations":
+	case len(path) == 1 && last == "recipients":
 		most = mostMembers
-	case path[0] == "destinations" && last == "number":
+	case path[0] == "recipients" && last == "number":
 		most = 16
-	case path[0] == "destinations" && (last == "contact" || last == "country" || last == "kind"):
+	case path[0] == "recipients" && (last == "contact" || last == "country" || last == "kind"):
 		most = 40
 	case path[0] == "caller" && last == "roles":
 		most = mostRoles

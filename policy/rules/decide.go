@@ -218,7 +218,7 @@ func (s *activation) ResolveName(name string) (any, bool) {
 		i = slotFilter
 	case "fields":
 		i = slotFields
-	case "destinations":
+	case "recipients":
 		i = slotRecipients
 	default:
 		return nil, false

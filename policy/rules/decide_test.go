@@ -74,7 +74,7 @@ func TestExample(t *testing.T) {
 		"one person":               {"start_outbound_call", one, agent, ringing("+442079460123"), noon, rules.Confirm, "policy x: default for outbound actions is confirm", []string{"ring-budget"}},
 		"another country":          {"start_outbound_call", one, agent, ringing("+33142685300"), noon, rules.Deny, "policy x: rule only-our-countries: We ring numbers in the UK and Ireland only", []string{"only-our-countries", "ring-budget"}},
 		"one of two abroad":        {"start_outbound_call", one, agent, ringing("+442079460123", "+33142685300"), noon, rules.Deny, "policy x: rule only-our-countries: We ring numbers in the UK and Ireland only", []string{"only-our-countries", "ring-budget"}},
-		"nobody looked":            {"start_outbound_call", one, agent, nil, noon, rules.Deny, "policy x: rule only-our-countries cannot be evaluated, so it denies: no such attribute(s): destinations", []string{"only-our-countries", "ring-budget"}},
+		"nobody looked":            {"start_outbound_call", one, agent, nil, noon, rules.Deny, "policy x: rule only-our-countries cannot be evaluated, so it denies: no such attribute(s): recipients", []string{"only-our-countries", "ring-budget"}},
 		"at night":                 {"start_outbound_call", one, agent, ringing("+442079460123"), at("2026-01-07T21:00:00Z"), rules.Deny, "policy x: rule quiet-hours: Nobody wants a call at night", []string{"quiet-hours", "ring-budget"}},
 		"on a Sunday":              {"start_outbound_call", one, agent, ringing("+442079460123"), at("2026-01-11T12:00:00Z"), rules.Deny, "policy x: rule quiet-hours: Nobody wants a call at night", []string{"quiet-hours", "ring-budget"}},
 		"at night, on call":        {"start_outbound_call", one, rules.Caller{ID: "oncall"}, ringing("+442079460123"), at("2026-01-07T21:00:00Z"), rules.Confirm, "policy x: default for outbound actions is confirm", []string{"ring-budget"}},
@@ -104,11 +104,11 @@ func TestExample(t *testing.T) {
 // TestDebits: what is taken, from whose share, and that two rules with one budget take once.
 func TestDebits(t *testing.T) {
 	p := parse(t, lax+`budgets:
-  mine: {key: caller, rate: 20/h, burst: 5, cost: destinations.size()}
+  mine: {key: caller, rate: 20/h, burst: 5, cost: recipients.size()}
   ours: {key: organisation, rate: 2/s, burst: 7}
   theirs: {key: role, rate: 1/d, burst: 1}
   free: {key: caller, rate: 1/m, burst: 1, cost: 0}
-  wrong: {key: caller, rate: 1/m, burst: 1, cost: "caller.id == 'bad' ? -1 : caller.id == 'worse' ? 1 / (destinations.size() - 2) : 1"}
+  wrong: {key: caller, rate: 1/m, burst: 1, cost: "caller.id == 'bad' ? -1 : caller.id == 'worse' ? 1 / (recipients.size() - 2) : 1"}
 rules:
   - {id: a, match: {actions: ["start_*"]}, limit: mine, reason: A}
   - {id: b, match: {actions: ["start_*"]}, limit: mine, reason: B}
@@ -304,7 +304,7 @@ func TestNoTime(t *testing.T) {
 
 // TestCostAtRunTime: what is larger than the estimate assumed is cut off, and denied.
 func TestCostAtRunTime(t *testing.T) {
-	p := parse(t, lax+"rules: [{id: a, match: {actions: [\"start_*\"]}, when: \"destinations.exists(d, has(d.kind) && d.kind == 'premium_rate')\", decision: deny, reason: R}]\n")
+	p := parse(t, lax+"rules: [{id: a, match: {actions: [\"start_*\"]}, when: \"recipients.exists(r, has(r.kind) && r.kind == 'premium_rate')\", decision: deny, reason: R}]\n")
 	f := rules.Facts{Payload: payload(t, "start_outbound_call", `{"input":{"phoneNumber":"+442079460123"}}`), Recipients: &recipients.Set{Group: "g", Count: 1 << 40}, Now: noon}
 	start := time.Now()
 	if v := p.Decide(f); v.Decision != rules.Deny || !strings.Contains(v.Why, "cost limit exceeded") || time.Since(start) > 20*time.Second {

@@ -9,11 +9,11 @@
 //	unrecordedReads: true           # reads go on while the audit cannot be written
 //	lists: {dialable: ["+44", "+353"]}
 //	budgets:
-//	  rings: {key: caller, rate: 20/h, burst: 5, cost: destinations.size()}
+//	  rings: {key: caller, rate: 20/h, burst: 5, cost: recipients.size()}
 //	rules:
 //	  - id: only-our-countries
 //	    match: {actions: ["start_*"], roles: ["!admin"]}
-//	    when: "!destinations.all(d, lists.dialable.exists(p, d.number.startsWith(p)))"
+//	    when: "!recipients.all(r, lists.dialable.exists(p, r.number.startsWith(p)))"
 //	    decision: deny
 //	    reason: We ring numbers in the UK and Ireland only.
 //	  - {id: ring-budget, match: {actions: ["start_*"]}, limit: rings, reason: Twenty people an hour.}
@@ -61,7 +61,7 @@
 //	action        the action's name
 //	input         its typed input, where it has one
 //	identity, filter, fields
-//	destinations  whom it would ring, for calls that ring somebody: a list of
+//	recipients  whom it would ring, for calls that ring somebody: a list of
 //	              records with contact, name, number, country and kind
 //	caller        id, person, roles
 //	now           a timestamp
@@ -73,7 +73,7 @@
 // A field of the input that may be left out must be asked for before it is
 // read: has(input.email) && input.email.endsWith('@example.com'). A field that
 // is set to null is there. The members of a group, whom nobody can list, are as
-// many destinations without any field: has(d.number) is false, and to read
+// many recipients without any field: has(d.number) is false, and to read
 // d.number fails, and so denies.
 //
 // # Looking at a policy

@@ -36,7 +36,7 @@ type expr struct {
 	programs map[string]*program
 	// constant is true where no variable is read, so that it gives the same for every call.
 	constant bool
-	// readsRecipients is true where it reads more of the destinations than how many they are.
+	// readsRecipients is true where it reads more of the recipients than how many they are.
 	readsRecipients bool
 	// roles are those that it looks for among the caller's.
 	roles []named
@@ -177,8 +177,8 @@ func (c *compiler) better(i *cel.Error, tree *ast.AST, s *celEnv) string {
 		if slices.Contains([]string{"input", "identity", "filter", "fields"}, name) && s.action != nil {
 			m = fmt.Sprintf("%s takes no %s: match only actions that do", s.action.Name, name)
 		}
-		if name == "destinations" && s.action != nil {
-			m = fmt.Sprintf("%s rings nobody, so that there are no destinations: match only start_outbound_call and start_bulk_outbound_call", s.action.Name)
+		if name == "recipients" && s.action != nil {
+			m = fmt.Sprintf("%s rings nobody, so that there are no recipients: match only start_outbound_call and start_bulk_outbound_call", s.action.Name)
 		}
 		return m
 	case strings.HasPrefix(i.Message, "found no matching overload") && len(quoted) >= 4:

@@ -45,12 +45,14 @@ func (c *compiler) uses(e *expr, tree *ast.AST) *uses {
 			case name == "lists":
 				fault(x, "lists can only be read by the name of one, such as lists.%s", append(names(c.file.lists), "dialable")[0])
 			case slices.Contains(local, name) || slices.Contains(typeNames, name):
+			case name == formerRecipients:
+				fault(x, "%s", nowRecipients)
 			case !slices.Contains(allVariables, name):
 				fault(x, "%s", unknown("name", name, allVariables))
 			case !slices.Contains(u.variables, name):
 				u.variables = append(u.variables, name)
 			}
-			u.recipients = u.recipients || name == "destinations"
+			u.recipients = u.recipients || name == "recipients"
 		case ast.SelectKind:
 			s := x.AsSelect()
 			if o := s.Operand(); o.Kind() == ast.IdentKind && o.AsIdent() == "lists" && !slices.Contains(local, "lists") {
@@ -65,8 +67,8 @@ func (c *compiler) uses(e *expr, tree *ast.AST) *uses {
 		case ast.CallKind:
 			call := x.AsCall()
 			if countsRecipients(call) {
-				if !slices.Contains(u.variables, "destinations") {
-					u.variables = append(u.variables, "destinations")
+				if !slices.Contains(u.variables, "recipients") {
+					u.variables = append(u.variables, "recipients")
 				}
 				return
 			}
@@ -106,9 +108,9 @@ func (c *compiler) uses(e *expr, tree *ast.AST) *uses {
 	return u
 }
 
-// countsRecipients tells destinations.size() and size(destinations), which do not ask who they are.
+// countsRecipients tells recipients.size() and size(recipients), which do not ask who they are.
 func countsRecipients(call ast.CallExpr) bool {
-	of := func(x ast.Expr) bool { return x.Kind() == ast.IdentKind && x.AsIdent() == "destinations" }
+	of := func(x ast.Expr) bool { return x.Kind() == ast.IdentKind && x.AsIdent() == "recipients" }
 	if call.FunctionName() != "size" {
 		return false
 	}
@@ -133,7 +135,7 @@ func roleOf(call ast.CallExpr) (string, bool) {
 var typeNames = []string{"bool", "bytes", "double", "dyn", "int", "list", "map", "null_type", "string", "type", "uint"}
 
 // allVariables are the names that an expression may find.
-var allVariables = append([]string{"input", "identity", "filter", "fields", "destinations"}, variablesEverywhere...)
+var allVariables = append([]string{"input", "identity", "filter", "fields", "recipients"}, variablesEverywhere...)
 
 // literals refuses zones, times of day and kinds of numbers that are written out and wrong: a rule about a kind that
 // does not exist would never match.

@@ -77,14 +77,14 @@ func TestRunTests(t *testing.T) {
 	p := parse(t, lax+`rules:
   - {id: a, match: {actions: [end_call]}, decision: deny, reason: No hanging up.}
   - {id: b, match: {actions: [list_calls]}, when: "!between(now, 'UTC', '11:00', '13:00')", decision: confirm, reason: R}
-  - {id: c, match: {actions: ["start_*"]}, when: destinations.size() == 3, decision: approve, reason: R}
+  - {id: c, match: {actions: ["start_*"]}, when: recipients.size() == 3, decision: approve, reason: R}
   - {id: d, match: {actions: [list_calls], roles: [x]}, decision: deny, reason: R}
 tests:
   - {name: passes, call: {action: end_call, input: {callUuid: c}}, expect: {decision: deny, rules: [a]}}
   - {name: another decision, call: {action: end_call, input: {callUuid: c}}, expect: {decision: confirm}}
   - {name: another rule, call: {action: end_call, input: {callUuid: c}}, expect: {rules: [a, b]}}
   - {name: now is noon, call: {action: list_calls}, expect: {decision: allow}}
-  - {name: three, destinations: 3, call: {action: start_bulk_outbound_call, input: {groupId: 0e6f1a52-4f0e-4a3b-9a87-1b6f0a0c9d11}}, expect: {decision: approve, rules: [c]}}
+  - {name: three, recipients: 3, call: {action: start_bulk_outbound_call, input: {groupId: 0e6f1a52-4f0e-4a3b-9a87-1b6f0a0c9d11}}, expect: {decision: approve, rules: [c]}}
   - {name: listed, call: {action: start_bulk_outbound_call, input: {contactIds: [0e6f1a52-4f0e-4a3b-9a87-1b6f0a0c9d11]}}, expect: {decision: validate}}
 `)
 	r := rules.RunTests(p)

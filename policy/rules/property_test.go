@@ -25,7 +25,7 @@ var (
 		`{actions: [start_outbound_call]}`, `{actions: ["start_*"], toolsets: [outbound]}`, `{classes: [outbound], actions: ["start_*"]}`, `{actions: ["start_*", "!start_bulk*"]}`}
 	drawnAnywhere = []string{``, `caller.id == 'ada'`, `'agent' in caller.roles`, `caller.roles[0] == 'agent'`, `!between(now, 'Europe/London', '08:00', '20:00')`, `caller.id in lists.some`,
 		`1 / size(caller.person) > 0`, `true`, `false`}
-	drawnRinging = []string{`destinations.size() > 1`, `destinations.exists(d, has(d.kind) && d.kind == 'premium_rate')`, `!destinations.all(d, d.number.startsWith('+44'))`,
+	drawnRinging = []string{`recipients.size() > 1`, `recipients.exists(r, has(r.kind) && r.kind == 'premium_rate')`, `!recipients.all(r, r.number.startsWith('+44'))`,
 		`has(input.aiAgentId)`, `has(input.aiAgentId) && input.aiAgentId.startsWith('0')`}
 	drawnEffects = []string{`decision: validate`, `decision: confirm`, `decision: approve`, `decision: deny`, `limit: calls`, `limit: people`}
 	drawnClasses = []string{"read", "write", "outbound", "destructive"}
@@ -70,7 +70,7 @@ func drawnDefaults(t *rapid.T, all bool) string {
 // drawnFile puts a file together.
 func drawnFile(defaults string, list []string, exempt string) string {
 	s := head + defaults + "lists: {some: [ada, bob]}\nbudgets:\n  calls: {key: caller, rate: 1/h, burst: 1}\n" +
-		"  people: {key: role, rate: 1/h, burst: 1, cost: \"destinations.size() - 1\"}\n"
+		"  people: {key: role, rate: 1/h, burst: 1, cost: \"recipients.size() - 1\"}\n"
 	if len(list) > 0 {
 		s += "rules:\n" + strings.Join(list, "")
 	}
@@ -286,7 +286,7 @@ func FuzzPayload(f *testing.F) {
   - {id: e, match: {actions: [list_contacts]}, when: "has(filter.email) && filter.email.eq == 'x'", decision: confirm, reason: R}
   - {id: f, match: {actions: [start_bulk_outbound_call]}, when: "has(input.contactLimit) && input.contactLimit + 1 > 5", decision: confirm, reason: R}
   - {id: g, match: {actions: [start_bulk_outbound_call]}, when: "has(input.contactIds) && input.contactIds[0] == dyn(input).groupId", decision: confirm, reason: R}
-  - {id: h, match: {actions: ["start_*"]}, when: "destinations.exists(d, dyn(d).number == 'x') || dyn(destinations[0]) == 1", decision: confirm, reason: R}
+  - {id: h, match: {actions: ["start_*"]}, when: "recipients.exists(r, dyn(r).number == 'x') || dyn(recipients[0]) == 1", decision: confirm, reason: R}
 `))
 	if err != nil {
 		f.Fatal(err)

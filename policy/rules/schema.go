@@ -68,12 +68,12 @@ func Schema() []byte {
 	}
 	recipient["kind"] = word(kindNames)
 	trial := closed([]string{"name", "call", "expect"}, object{
-		"name":         text,
-		"as":           closed(nil, object{"id": text, "person": text, "roles": object{"type": "array", "items": text}}),
-		"now":          object{"type": "string", "format": "date-time", "description": "left out: the noon of a Wednesday, UTC"},
-		"call":         object{"type": "object", "required": []string{"action"}, "properties": object{"action": word(actionNames)}, "description": "an action and its arguments"},
-		"destinations": object{"type": []string{"array", "integer"}, "minimum": 0, "items": closed(nil, recipient), "description": "whom it would ring, or how many; left out: what the arguments say"},
-		"expect":       closed(nil, object{"decision": word(decisionWords), "rules": about(texts(text), "rules that must be among those that match"), "without": about(texts(text), "rules that must not match")}),
+		"name":       text,
+		"as":         closed(nil, object{"id": text, "person": text, "roles": object{"type": "array", "items": text}}),
+		"now":        object{"type": "string", "format": "date-time", "description": "left out: the noon of a Wednesday, UTC"},
+		"call":       object{"type": "object", "required": []string{"action"}, "properties": object{"action": word(actionNames)}, "description": "an action and its arguments"},
+		"recipients": object{"type": []string{"array", "integer"}, "minimum": 0, "items": closed(nil, recipient), "description": "whom it would ring, or how many; left out: what the arguments say"},
+		"expect":     closed(nil, object{"decision": word(decisionWords), "rules": about(texts(text), "rules that must be among those that match"), "without": about(texts(text), "rules that must not match")}),
 	})
 	named := func(pattern string, of object) object {
 		return object{"type": "object", "propertyNames": object{"pattern": pattern}, "additionalProperties": of}

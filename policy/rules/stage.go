@@ -77,7 +77,7 @@ func newCELEnv(a *schemas.Action) *celEnv {
 	}
 	if recipients.HasRecipients(a) {
 		p.shapes[recipientShape.typ.TypeName()] = recipientShape
-		add("destinations", cel.ListType(recipientShape.typ))
+		add("recipients", cel.ListType(recipientShape.typ))
 	}
 	env, err := commonEnv().env.Extend(options...)
 	if err != nil {

@@ -20,7 +20,7 @@ var trialNow = time.Date(2026, 1, 7, 12, 0, 0, 0, time.UTC)
 const mostMembers = 10_000
 
 var (
-	trialKeys     = []string{"name", "as", "now", "call", "destinations", "expect"}
+	trialKeys     = []string{"name", "as", "now", "call", "recipients", "expect"}
 	callerKeys    = []string{"id", "person", "roles"}
 	expectKeys    = []string{"decision", "rules", "without"}
 	recipientKeys = []string{"contact", "name", "number", "country", "kind"}
@@ -55,7 +55,7 @@ func (r *reader) testCases(f *file, n *yaml.Node) {
 			t.facts.Payload = r.call(n, "call of "+what, t.facts.Now)
 		}
 		if t.facts.Payload != nil {
-			t.facts.Recipients = r.recipients(parts["destinations"], t.facts.Payload, what)
+			t.facts.Recipients = r.recipients(parts["recipients"], t.facts.Payload, what)
 		}
 		if n := r.need(parts, n, what, "expect", "{decision: deny}"); n != nil {
 			r.expect(f, t, n, "expect of "+what)
@@ -150,7 +150,7 @@ func jsonOf(n *yaml.Node) any {
 func (r *reader) recipients(n *yaml.Node, p *schemas.Payload, what string) *recipients.Set {
 	if !recipients.HasRecipients(p.Action) {
 		if n != nil {
-			r.add(at(n), "%s has destinations, but %s rings nobody: leave them out", what, p.Action.Name)
+			r.add(at(n), "%s has recipients, but %s rings nobody: leave them out", what, p.Action.Name)
 		}
 		return nil
 	}
@@ -158,10 +158,10 @@ func (r *reader) recipients(n *yaml.Node, p *schemas.Payload, what string) *reci
 		return recipientsOf(p)
 	}
 	if n.Kind == yaml.ScalarNode {
-		return &recipients.Set{Group: "group", Count: int(r.integer(n, "destinations of "+what, 0, 10*mostMembers))}
+		return &recipients.Set{Group: "group", Count: int(r.integer(n, "recipients of "+what, 0, 10*mostMembers))}
 	}
 	s := &recipients.Set{}
-	for _, n := range r.list(n, "destinations of "+what) {
+	for _, n := range r.list(n, "recipients of "+what) {
 		parts, _ := r.mapping(n, "a destination of "+what, recipientKeys)
 		get := func(key string) string {
 			if n := parts[key]; n != nil {

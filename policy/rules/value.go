@@ -152,7 +152,7 @@ func (d *recipientList) at(i int) ref.Val {
 }
 
 func (d *recipientList) ConvertToNative(reflect.Type) (any, error) {
-	return nil, fmt.Errorf("destinations have no other form")
+	return nil, fmt.Errorf("recipients have no other form")
 }
 
 func (d *recipientList) ConvertToType(t ref.Type) ref.Val {
@@ -162,17 +162,17 @@ func (d *recipientList) ConvertToType(t ref.Type) ref.Val {
 	case types.ListType:
 		return d
 	}
-	return types.NewErr("destinations cannot become a %s", t.TypeName())
+	return types.NewErr("recipients cannot become a %s", t.TypeName())
 }
 
 func (d *recipientList) Equal(ref.Val) ref.Val {
-	return types.NewErr("destinations cannot be compared, use all or exists")
+	return types.NewErr("recipients cannot be compared, use all or exists")
 }
 func (d *recipientList) Add(ref.Val) ref.Val {
-	return types.NewErr("nothing can be added to destinations")
+	return types.NewErr("nothing can be added to recipients")
 }
 func (d *recipientList) Contains(ref.Val) ref.Val {
-	return types.NewErr("destinations cannot be compared, use exists")
+	return types.NewErr("recipients cannot be compared, use exists")
 }
 func (d *recipientList) Type() ref.Type { return types.ListType }
 func (d *recipientList) Value() any     { return d.set }
@@ -180,13 +180,13 @@ func (d *recipientList) Size() ref.Val  { return types.Int(d.size) }
 func (d *recipientList) Get(index ref.Val) ref.Val {
 	i, ok := index.(types.Int)
 	if !ok || i < 0 || int64(i) >= int64(d.size) {
-		return types.NewErr("destinations has no element %v", index)
+		return types.NewErr("recipients has no element %v", index)
 	}
 	return d.at(int(i))
 }
 func (d *recipientList) Iterator() traits.Iterator { return &stepper{of: d} }
 
-// stepper goes through destinations.
+// stepper goes through recipients.
 type stepper struct {
 	of   *recipientList
 	next int

@@ -21,7 +21,7 @@ type Caller struct {
 type Facts struct {
 	Payload *schemas.Payload
 	Caller  Caller
-	// Recipients is whom the call would ring; nil where the action rings nobody. A rule that asks for destinations that
+	// Recipients is whom the call would ring; nil where the action rings nobody. A rule that asks for recipients that
 	// nobody resolved cannot be evaluated, and so denies.
 	Recipients *recipients.Set
 	// Now is the time that rules and exemptions see. Where it is zero no exemption applies, and rules about it deny.

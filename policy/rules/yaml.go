@@ -17,6 +17,12 @@ const (
 	maxDepth = 24      // levels of nesting: the file needs seven, a test's filter a few more
 )
 
+// Policies written before the key and the variable were renamed get their own error: the nearest name would not help.
+const (
+	formerRecipients = "destinations"
+	nowRecipients    = "destinations is now recipients"
+)
+
 // reader walks the nodes of one file and collects what is wrong with them. The
 // library's own decoding is not used: it knows neither the nearest name nor the column.
 type reader struct {
@@ -116,6 +122,8 @@ func (r *reader) mapping(n *yaml.Node, what string, keys []string) (values map[s
 		switch {
 		case k.Kind != yaml.ScalarNode || k.Tag == "!!null" || k.Tag == "!!merge":
 			r.add(at(k), "a key of %s must be a name", what)
+		case k.Value == formerRecipients && contains(keys, "recipients"):
+			r.add(at(k), "%s", nowRecipients)
 		case keys != nil && !contains(keys, k.Value):
 			r.add(at(k), "%s", unknown("key", k.Value, keys)+" (in "+what+")")
 		case values[k.Value] != nil:
