@@ -117,17 +117,17 @@ func (w *world) gated(t task, l ledger.Ledger) (work, func(), error) {
 	if err != nil {
 		return work{}, nil, err
 	}
-	action, err := schemas.Find(t.action)
-	if err != nil {
-		return work{}, nil, err
+	action, fault := schemas.Find(t.action)
+	if fault != nil {
+		return work{}, nil, fault
 	}
 	return work{do: func() error {
-		p, err := action.Check([]byte(numbered(t.args)), schemas.Limits{Now: time.Now()})
-		if err != nil {
-			return err
+		p, fault := action.Check([]byte(numbered(t.args)), schemas.Limits{Now: time.Now()})
+		if fault != nil {
+			return fault
 		}
 		if a := gate.Do(context.Background(), policy.Call{Caller: policy.Caller{Principal: "bench"}, Payload: p}); a.Outcome() != schemas.Done {
-			return a.Err
+			return fmt.Errorf("%s ended with %s", t.action, a.Outcome())
 		}
 		return nil
 	}}, closing, nil

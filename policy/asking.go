@@ -60,7 +60,7 @@ func (p *attempt) ask(ctx context.Context, a Result, need rules.Decision, previo
 	}
 	raw, err := json.Marshal(card)
 	if err != nil {
-		a.Err = asError(err)
+		a.Err = unexpected(err)
 		return a
 	}
 	x := &p.txn

@@ -25,8 +25,8 @@ var noon = time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
 // upstream passes everything and counts.
 type upstream struct{ validates, runs int }
 
-func (u *upstream) Validate(context.Context, rpc.Request) error { u.validates++; return nil }
-func (u *upstream) Run(_ context.Context, r rpc.Request) (rpc.Result, error) {
+func (u *upstream) Validate(context.Context, rpc.Request) *schemas.Error { u.validates++; return nil }
+func (u *upstream) Run(_ context.Context, r rpc.Request) (rpc.Result, *schemas.Error) {
 	if found := whoever(r); found != nil {
 		return rpc.Result{Data: found, Sent: true}, nil // a look at whom it would ring
 	}

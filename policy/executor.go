@@ -119,8 +119,8 @@ func (e *Executor) runOne(ctx context.Context, id string) bool {
 		e.revoke(ctx, q, &schemas.Error{Outcome: schemas.Denied, Message: "whoever asked is not let in any more; nothing ran", Next: "tell the person"})
 		return true
 	}
-	payload, err := schemas.Restore(q.Payload)
-	if err != nil || q.Payload == nil {
+	payload, fault := schemas.Restore(q.Payload)
+	if fault != nil || q.Payload == nil {
 		e.revoke(ctx, q, &schemas.Error{Outcome: schemas.Denied, Message: "what was agreed to cannot be read any more; nothing ran", Next: "call again, and the person is asked anew"})
 		return true
 	}

@@ -11,15 +11,8 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-func asError(err error) *schemas.Error {
-	if err == nil {
-		return nil
-	}
-	var e *schemas.Error
-	if errors.As(err, &e) {
-		return e
-	}
-	// Not one of ours: nothing is known of it, so the gravest reading holds.
+// unexpected makes the project's error of one that cannot happen. Nothing is known of it, so the call counts as unknown.
+func unexpected(err error) *schemas.Error {
 	return &schemas.Error{Outcome: schemas.OutcomeUnknown, Message: "an unexpected error", Next: "do not repeat it; see the server's log", Err: err}
 }
 

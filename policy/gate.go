@@ -16,8 +16,8 @@ import (
 
 // Upstream is Sippet, as *rpc.Client speaks to it.
 type Upstream interface {
-	Validate(context.Context, rpc.Request) error
-	Run(context.Context, rpc.Request) (rpc.Result, error)
+	Validate(context.Context, rpc.Request) *schemas.Error
+	Run(context.Context, rpc.Request) (rpc.Result, *schemas.Error)
 }
 
 // Gate is the one road to Sippet. It is safe for concurrent use.
@@ -140,7 +140,7 @@ func (g *Gate) Explain(ctx context.Context, c Call) (e Explanation) {
 	e.Verdict, e.Recipients = p.verdict, p.recipients
 	if e.Fault == nil {
 		if e.Fault = p.checkAllowed(); e.Fault == nil {
-			e.Fault = asError(g.Upstream.Validate(ctx, request(c.Payload)))
+			e.Fault = g.Upstream.Validate(ctx, request(c.Payload))
 		}
 	}
 	g.Log.LogAttrs(ctx, slog.LevelInfo, "validated only", slog.String("action", c.Payload.Action.Name),
@@ -176,7 +176,7 @@ func fieldsOf(a *schemas.Action, hidden []string) map[string]bool {
 }
 
 // runUpstream is the only place from which anything runs.
-func (g *Gate) runUpstream(ctx context.Context, p *schemas.Payload, deadline time.Duration) (rpc.Result, error) {
+func (g *Gate) runUpstream(ctx context.Context, p *schemas.Payload, deadline time.Duration) (rpc.Result, *schemas.Error) {
 	r := request(p)
 	r.Deadline = deadline
 	return g.Upstream.Run(ctx, r)

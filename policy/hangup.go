@@ -91,13 +91,13 @@ var hangupLists = []struct{ action, args string }{
 func (h *hangup) listLive(ctx context.Context) (live []EndedCall, waiting int, fault *schemas.Error) {
 	seen := map[string]bool{}
 	for _, l := range hangupLists {
-		p, err := checked(l.action, []byte(l.args))
-		if err != nil {
-			return nil, 0, err
+		p, fault := checked(l.action, []byte(l.args))
+		if fault != nil {
+			return nil, 0, fault
 		}
-		res, e := h.runUpstream(ctx, p, p.Action.Deadline())
-		if e != nil {
-			return nil, 0, asError(e)
+		res, fault := h.runUpstream(ctx, p, p.Action.Deadline())
+		if fault != nil {
+			return nil, 0, fault
 		}
 		rows, ok := rowsOf(res.Data)
 		if !ok {
@@ -130,12 +130,11 @@ func rowsOf(data json.RawMessage) (rows []liveCall, ok bool) {
 }
 
 func checked(action string, args []byte) (*schemas.Payload, *schemas.Error) {
-	a, err := schemas.Find(action)
-	if err != nil {
-		return nil, asError(err)
+	a, fault := schemas.Find(action)
+	if fault != nil {
+		return nil, fault
 	}
-	p, err := a.Check(args, schemas.Limits{Now: time.Now()})
-	return p, asError(err)
+	return a.Check(args, schemas.Limits{Now: time.Now()})
 }
 
 func (h *hangup) end(ctx context.Context, live []EndedCall) {
@@ -158,7 +157,7 @@ func (h *hangup) end(ctx context.Context, live []EndedCall) {
 func (h *hangup) one(ctx context.Context, call string) *schemas.Error {
 	args, err := json.Marshal(map[string]any{"input": map[string]any{"callUuid": call}})
 	if err != nil {
-		return asError(err)
+		return unexpected(err)
 	}
 	p, fault := checked(ledger.HangUp, args)
 	if fault != nil {
@@ -172,8 +171,7 @@ func (h *hangup) one(ctx context.Context, call string) *schemas.Error {
 		h.unrecorded(err)
 	}
 	began := time.Now()
-	res, e := h.runUpstream(ctx, p, p.Action.Deadline())
-	fault = asError(e)
+	res, fault := h.runUpstream(ctx, p, p.Action.Deadline())
 	if intent.ID != "" {
 		a := Result{Err: fault}
 		h.unrecorded(h.Ledger.Settle(context.WithoutCancel(ctx), ledger.Settlement{Intent: intent.ID, State: intentState(fault, res.Sent), Sent: res.Sent,

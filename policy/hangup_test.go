@@ -29,11 +29,11 @@ type switchboard struct {
 	noKey   bool
 }
 
-func (s *switchboard) Validate(context.Context, rpc.Request) error {
+func (s *switchboard) Validate(context.Context, rpc.Request) *schemas.Error {
 	panic("hanging up waits for no validation")
 }
 
-func (s *switchboard) Run(_ context.Context, r rpc.Request) (rpc.Result, error) {
+func (s *switchboard) Run(_ context.Context, r rpc.Request) (rpc.Result, *schemas.Error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch r.Action {
@@ -63,7 +63,7 @@ func (s *switchboard) Run(_ context.Context, r rpc.Request) (rpc.Result, error) 
 	case "end_call":
 		var body struct{ Input struct{ CallUUID string } }
 		if err := json.Unmarshal(r.Body, &body); err != nil {
-			return rpc.Result{}, err
+			panic(err)
 		}
 		c := body.Input.CallUUID
 		s.ended = append(s.ended, c)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/sippet-ai/sippet-mcp/policy"
 	"github.com/sippet-ai/sippet-mcp/rpc"
+	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
 // mumbling answers every list with the same, whatever that is.
@@ -17,7 +18,7 @@ type mumbling struct {
 	answer string
 }
 
-func (m *mumbling) Run(context.Context, rpc.Request) (rpc.Result, error) {
+func (m *mumbling) Run(context.Context, rpc.Request) (rpc.Result, *schemas.Error) {
 	return rpc.Result{Data: json.RawMessage(m.answer), Sent: true}, nil
 }
 

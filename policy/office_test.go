@@ -38,7 +38,7 @@ func (s *sippet) told(f func(*sippet)) {
 	f(s)
 }
 
-func (s *sippet) Validate(_ context.Context, r rpc.Request) error {
+func (s *sippet) Validate(_ context.Context, r rpc.Request) *schemas.Error {
 	s.mu.Lock()
 	s.seen = append(s.seen, "validate "+string(r.Body))
 	hook, fault := s.onCheck, s.invalid
@@ -46,13 +46,10 @@ func (s *sippet) Validate(_ context.Context, r rpc.Request) error {
 	if hook != nil {
 		hook()
 	}
-	if fault != nil {
-		return fault
-	}
-	return nil
+	return fault
 }
 
-func (s *sippet) Run(_ context.Context, r rpc.Request) (rpc.Result, error) {
+func (s *sippet) Run(_ context.Context, r rpc.Request) (rpc.Result, *schemas.Error) {
 	s.mu.Lock()
 	s.seen = append(s.seen, "run "+string(r.Body))
 	hook, fault, sent, secret := s.onRun, s.fault, s.sent, s.secret

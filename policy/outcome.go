@@ -54,9 +54,9 @@ func (g *Gate) ResultOf(ctx context.Context, q ledger.ApprovalRequest) Result {
 		a.Err = e
 		return a
 	}
-	action, err := schemas.Find(q.Action)
-	if err != nil {
-		return fail(asError(err))
+	action, fault := schemas.Find(q.Action)
+	if fault != nil {
+		return fail(fault)
 	}
 	switch {
 	case q.State == ledger.Declined:
@@ -196,8 +196,8 @@ func (g *Gate) MarkReported(ctx context.Context, a Result) {
 
 // IsRead reports whether the action of that name only looks.
 func IsRead(action string) bool {
-	a, err := schemas.Find(action)
-	return err == nil && a.Class == schemas.Read
+	a, fault := schemas.Find(action)
+	return fault == nil && a.Class == schemas.Read
 }
 
 // PersonName takes the name from who answered, such as `ada (inbox)`.

@@ -86,7 +86,7 @@ func (p *attempt) run(ctx context.Context) Result {
 		return a
 	}
 	if need > rules.Allow {
-		if a.Err = asError(p.Upstream.Validate(ctx, request(p.Payload))); a.Err != nil {
+		if a.Err = p.Upstream.Validate(ctx, request(p.Payload)); a.Err != nil {
 			if p.ApprovalID != "" {
 				// The answer was to this attempt; another one asks again.
 				p.revoke(ctx, a.Err)
@@ -106,7 +106,7 @@ func (p *attempt) decide(ctx context.Context) *schemas.Error {
 	a := p.Payload.Action
 	if recipients.HasRecipients(a) && p.policy.Mildest(a, facts.Caller).Decision < rules.Deny {
 		var fault *schemas.Error
-		if p.recipients, fault = recipients.Resolve(ctx, p.Payload, func(ctx context.Context, read *schemas.Payload) (json.RawMessage, error) {
+		if p.recipients, fault = recipients.Resolve(ctx, p.Payload, func(ctx context.Context, read *schemas.Payload) (json.RawMessage, *schemas.Error) {
 			return p.prefetch(ctx, read, "whom "+a.Name+" would ring")
 		}); fault != nil {
 			return p.redact(fault)
@@ -139,8 +139,8 @@ func (p *attempt) decide(ctx context.Context) *schemas.Error {
 
 // hiddenContactFields are the fields of contacts that the caller must not see.
 func (p *attempt) hiddenContactFields() map[string]bool {
-	contacts, err := schemas.Find(recipients.ContactList)
-	if err != nil {
+	contacts, fault := schemas.Find(recipients.ContactList)
+	if fault != nil {
 		return nil
 	}
 	return fieldsOf(contacts, p.policy.Hidden(contacts, p.Caller.rules()))
@@ -160,16 +160,16 @@ func (p *attempt) redact(fault *schemas.Error) *schemas.Error {
 }
 
 // prefetch is a read that the gate itself needs before it can decide, or for a card. It is in the audit under the caller's name.
-func (p *attempt) prefetch(ctx context.Context, read *schemas.Payload, why string) (json.RawMessage, error) {
+func (p *attempt) prefetch(ctx context.Context, read *schemas.Payload, why string) (json.RawMessage, *schemas.Error) {
 	began, deadline := time.Now(), recipientsDeadline
 	if p.recipients != nil || !recipients.HasRecipients(p.Payload.Action) {
 		deadline = recordDeadline // it is for the card
 	}
-	res, err := p.runUpstream(ctx, read, deadline)
+	res, fault := p.runUpstream(ctx, read, deadline)
 	q := p.Gate.attempt(Call{Caller: p.Caller, Request: p.Request, Payload: read})
 	q.txn.Decision, q.txn.Why, q.txn.Prefetch = rules.Allow.String(), why, true
-	q.recordEvent(Result{Data: res.Data, Err: asError(err), status: res.Status}, time.Since(began))
-	return res.Data, err
+	q.recordEvent(Result{Data: res.Data, Err: fault, status: res.Status}, time.Since(began))
+	return res.Data, fault
 }
 
 // HandoverValidFor is how long what an action issued waits for the person who agreed.
@@ -185,8 +185,8 @@ const (
 func (p *attempt) send(ctx context.Context, a Result) Result {
 	action := p.Payload.Action
 	if action.Class == schemas.Read && p.txn.ApprovalID == "" && len(p.txn.Debits) == 0 {
-		res, err := p.runUpstream(ctx, p.Payload, action.Deadline())
-		a.Data, a.Err, a.status = res.Data, asError(err), res.Status
+		res, fault := p.runUpstream(ctx, p.Payload, action.Deadline())
+		a.Data, a.Err, a.status = res.Data, fault, res.Status
 		return a
 	}
 	// A caller that goes away must not leave behind a write of which nobody knows how it ended. rpc has its own deadline.
@@ -198,8 +198,8 @@ func (p *attempt) send(ctx context.Context, a Result) Result {
 	}
 	a.intent = true
 	began := time.Now()
-	res, err := p.runUpstream(ctx, p.Payload, action.Deadline())
-	a.Data, a.Err, a.status = res.Data, asError(err), res.Status
+	res, fault := p.runUpstream(ctx, p.Payload, action.Deadline())
+	a.Data, a.Err, a.status = res.Data, fault, res.Status
 	end := ledger.Settlement{Intent: intent.ID, State: intentState(a.Err, res.Sent), Sent: res.Sent, Status: res.Status,
 		Outcome: a.Outcome(), Latency: time.Since(began)}
 	switch {

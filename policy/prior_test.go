@@ -28,7 +28,7 @@ type scripted struct {
 	seen []string
 }
 
-func (s *scripted) Run(ctx context.Context, r rpc.Request) (rpc.Result, error) {
+func (s *scripted) Run(ctx context.Context, r rpc.Request) (rpc.Result, *schemas.Error) {
 	s.mu.Lock()
 	s.seen = append(s.seen, r.Action)
 	s.mu.Unlock()

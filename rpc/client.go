@@ -142,7 +142,7 @@ func (c *Client) Close() { c.transport.CloseIdleConnections() }
 //
 // Outcomes: validation_failed where Sippet found faults, upstream_error where
 // it refused to look (the key, a limit), upstream_unavailable for all else.
-func (c *Client) Validate(ctx context.Context, r Request) error {
+func (c *Client) Validate(ctx context.Context, r Request) *schemas.Error {
 	r.Read = true
 	_, err := c.call(ctx, c.validate, r, validating)
 	return err
@@ -151,7 +151,7 @@ func (c *Client) Validate(ctx context.Context, r Request) error {
 // Run runs the payload: at most once, unless it is a read.
 //
 // Outcomes: upstream_error, upstream_unavailable, and for a write outcome_unknown, as the package comment says.
-func (c *Client) Run(ctx context.Context, r Request) (Result, error) {
+func (c *Client) Run(ctx context.Context, r Request) (Result, *schemas.Error) {
 	how := writing
 	if r.Read {
 		how = reading
@@ -159,7 +159,7 @@ func (c *Client) Run(ctx context.Context, r Request) (Result, error) {
 	return c.call(ctx, c.run, r, how)
 }
 
-func (c *Client) call(ctx context.Context, endpoint *http.Request, r Request, how manner) (Result, error) {
+func (c *Client) call(ctx context.Context, endpoint *http.Request, r Request, how manner) (Result, *schemas.Error) {
 	if len(r.Body) == 0 {
 		// An empty request body is "action missing" to Sippet; better to find our own mistake here.
 		return Result{}, &schemas.Error{Outcome: schemas.InvalidArguments,
@@ -183,8 +183,7 @@ func (c *Client) call(ctx context.Context, endpoint *http.Request, r Request, ho
 		res.Data = c.redact.json(rep.data)
 		return res, nil
 	}
-	err := c.explain(rep, r, how)
-	return res, err
+	return res, c.explain(rep, r, how)
 }
 
 // once sends a write. It is repeated in a single case: an idle connection

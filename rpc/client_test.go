@@ -107,7 +107,11 @@ func TestKeyIsSecret(t *testing.T) {
 			c.Log = slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 			c.Log.Info("config", "config", *c, "key", c.Key)
 		})
-		res, err := run(t, c, aWrite)
+		res, fault := run(t, c, aWrite)
+		var err error
+		if fault != nil {
+			err = fault
+		}
 		out := fmt.Sprintf("%v %+v %#v %s %v %+v %#v", err, err, err, res.Data, c, c, c)
 		for e := err; e != nil; {
 			out += fmt.Sprintf(" %v %#v", e, e)

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -174,12 +173,11 @@ var (
 	aWrite = rpc.Request{Action: "delete_contact", Body: []byte(`{"action":"delete_contact","fields":["id"],"input":{"contactId":"x"}}`)}
 )
 
-// failure gives the one error type, and checks what every error promises.
-func failure(t testing.TB, err error) *schemas.Error {
+// failure returns the error, and checks what every error promises.
+func failure(t testing.TB, e *schemas.Error) *schemas.Error {
 	t.Helper()
-	var e *schemas.Error
-	if !errors.As(err, &e) {
-		t.Fatalf("error is a %T, want *schemas.Error: %v", err, err)
+	if e == nil {
+		t.Fatal("no error came")
 	}
 	if e.Message == "" || e.Next == "" {
 		t.Errorf("no message or no next step: %+v", e)
@@ -192,7 +190,7 @@ func failure(t testing.TB, err error) *schemas.Error {
 	return e
 }
 
-func outcome(t testing.TB, err error) schemas.Outcome {
+func outcome(t testing.TB, err *schemas.Error) schemas.Outcome {
 	t.Helper()
 	if err == nil {
 		return schemas.Done
@@ -201,12 +199,12 @@ func outcome(t testing.TB, err error) schemas.Outcome {
 }
 
 // run runs a request and checks what holds for every result.
-func run(t testing.TB, c *rpc.Client, r rpc.Request) (rpc.Result, error) {
+func run(t testing.TB, c *rpc.Client, r rpc.Request) (rpc.Result, *schemas.Error) {
 	t.Helper()
 	return runContext(t, context.Background(), c, r)
 }
 
-func runContext(t testing.TB, ctx context.Context, c *rpc.Client, r rpc.Request) (rpc.Result, error) {
+func runContext(t testing.TB, ctx context.Context, c *rpc.Client, r rpc.Request) (rpc.Result, *schemas.Error) {
 	t.Helper()
 	res, err := c.Run(ctx, r)
 	switch o := outcome(t, err); {

@@ -144,7 +144,7 @@ func TestHangs(t *testing.T) {
 			c := client(t, u.url)
 			write, read := aWrite, aRead
 			write.Deadline, read.Deadline = 300*time.Millisecond, 300*time.Millisecond
-			if res, err := run(t, c, write); outcome(t, err) != unknown || !res.Sent || !errors.Is(err, context.DeadlineExceeded) {
+			if res, err := run(t, c, write); outcome(t, err) != unknown || !res.Sent || !errors.Is(err.Err, context.DeadlineExceeded) {
 				t.Errorf("write: %+v, %v", res, err)
 			}
 			if res, err := run(t, c, read); outcome(t, err) != unavailable || !res.Sent {
@@ -168,7 +168,7 @@ func TestCancelled(t *testing.T) {
 		cancel()
 		for _, r := range []rpc.Request{aWrite, aRead} {
 			res, err := runContext(t, ctx, c, r)
-			if outcome(t, err) != unavailable || res.Sent || !errors.Is(err, context.Canceled) {
+			if outcome(t, err) != unavailable || res.Sent || !errors.Is(err.Err, context.Canceled) {
 				t.Errorf("%s: %+v, %v", r.Action, res, err)
 			}
 		}

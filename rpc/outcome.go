@@ -17,7 +17,7 @@ const (
 )
 
 // explain turns a reply that is no success into the one error type.
-func (c *Client) explain(rep *reply, r Request, how manner) error {
+func (c *Client) explain(rep *reply, r Request, how manner) *schemas.Error {
 	e := &schemas.Error{Err: c.redact.cause(rep.err)}
 	switch {
 	case rep.verdict == refused:

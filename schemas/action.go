@@ -183,7 +183,7 @@ func init() {
 func Actions() []*Action { return registry }
 
 // Find gives the action of that name. An unknown name is an [InvalidArguments] error that offers the nearest.
-func Find(name string) (*Action, error) {
+func Find(name string) (*Action, *Error) {
 	if a, ok := byName[name]; ok {
 		return a, nil
 	}

@@ -5,9 +5,15 @@ import (
 	"time"
 )
 
-// Error is the one error type of the program: every way in which a call can
-// fail to run is an Error, whichever package found it. Everything but Err is
-// safe to show to a model or a person: no secret, no stack, no address of ours.
+// Error is the error of a call that did not succeed, whichever package found it.
+// Everything but Err is safe to show to a model or a person: it holds no
+// secret, no stack trace and no internal address.
+//
+// A function that fails with this error only returns *Error, so that callers
+// read the outcome without a type assertion. Any other function returns error.
+// A nil *Error in a variable of type error is not nil. Keep the result in a
+// variable of its own, named fault where there is an err beside it, and return
+// it as an error only after `if fault != nil`. A test over the source checks that.
 type Error struct {
 	// Outcome is the kind of failure.
 	Outcome Outcome

@@ -56,7 +56,7 @@ type Limits struct {
 // sent, or an [InvalidArguments] error with its faults: those of its shape
 // and, where that is right, those of its meaning. raw is JSON; empty
 // and null mean no arguments.
-func (a *Action) Check(raw []byte, l Limits) (*Payload, error) {
+func (a *Action) Check(raw []byte, l Limits) (*Payload, *Error) {
 	args, err := decode(raw)
 	if err != nil {
 		err.Next = a.hint()
@@ -88,7 +88,7 @@ func (a *Action) Check(raw []byte, l Limits) (*Payload, error) {
 
 // Restore reads back a Body that Check made. The error says that it is not one any more: the registry has changed since,
 // or somebody else wrote it.
-func Restore(body []byte) (*Payload, error) {
+func Restore(body []byte) (*Payload, *Error) {
 	args, fault := decode(body)
 	if fault != nil {
 		return nil, fault

@@ -2,7 +2,6 @@ package schemas
 
 import (
 	"encoding/json"
-	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -35,7 +34,7 @@ type Undo struct {
 //
 // Where there is none the error is an [Error] of [InvalidArguments] that says
 // `… cannot be undone` and why. It holds no value of the record.
-func Reverse(action string, payload, replaced json.RawMessage) (name string, args json.RawMessage, err error) {
+func Reverse(action string, payload, replaced json.RawMessage) (name string, args json.RawMessage, err *Error) {
 	a, err := Find(action)
 	if err != nil {
 		return "", nil, err
@@ -107,13 +106,13 @@ func (a *Action) irreversible() string {
 }
 
 // recorded reads a payload back through the checker.
-func (a *Action) recorded(payload json.RawMessage) (*Payload, error) {
+func (a *Action) recorded(payload json.RawMessage) (*Payload, *Error) {
 	args, err := decode(payload)
 	if err != nil {
 		return nil, err
 	}
 	if name, ok := args["action"]; ok && name != a.Name {
-		return nil, errors.New("another action's")
+		return nil, &Error{Outcome: InvalidArguments, Message: "the payload is that of another action, not of " + a.Name}
 	}
 	delete(args, "action")
 	return a.Check(encode(args), Limits{})
@@ -179,9 +178,8 @@ func (a *Action) putBack(p *Payload, back *Action, from map[string]string, old m
 }
 
 // rejected says which old values the checker does not take, and not what they are.
-func rejected(err error) string {
-	var e *Error
-	if !errors.As(err, &e) || len(e.Details) == 0 {
+func rejected(e *Error) string {
+	if len(e.Details) == 0 {
 		return "the old values cannot be sent"
 	}
 	var names []string

@@ -13,14 +13,15 @@ import (
 	"github.com/sippet-ai/sippet-mcp/policy"
 	"github.com/sippet-ai/sippet-mcp/policy/rules"
 	"github.com/sippet-ai/sippet-mcp/rpc"
+	"github.com/sippet-ai/sippet-mcp/schemas"
 	"github.com/sippet-ai/sippet-mcp/tools"
 )
 
 // still is an upstream that answers at once, so that what is measured is ours.
 type still struct{ data json.RawMessage }
 
-func (s still) Validate(context.Context, rpc.Request) error { return nil }
-func (s still) Run(context.Context, rpc.Request) (rpc.Result, error) {
+func (s still) Validate(context.Context, rpc.Request) *schemas.Error { return nil }
+func (s still) Run(context.Context, rpc.Request) (rpc.Result, *schemas.Error) {
 	return rpc.Result{Data: s.data, Sent: true, Status: 200, Attempts: 1}, nil
 }
 

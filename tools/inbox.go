@@ -82,10 +82,10 @@ func (r *Runner) Status(ctx context.Context, c policy.Caller, id string) Result 
 		return r.fail("", &schemas.Error{Outcome: schemas.Unavailable, Message: "this server's ledger cannot be used", Next: "try again later", Err: err})
 	}
 	a := r.Gate.ResultOf(ctx, q)
-	p, err := schemas.Restore(q.Payload)
-	if err != nil { // it is gone, with somebody whose data was erased
+	p, fault := schemas.Restore(q.Payload)
+	if fault != nil { // it is gone, with somebody whose data was erased
 		p = &schemas.Payload{}
-		if p.Action, err = schemas.Find(q.Action); err != nil {
+		if p.Action, fault = schemas.Find(q.Action); fault != nil {
 			return r.fail("", none)
 		}
 	}

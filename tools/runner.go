@@ -81,13 +81,13 @@ type Result struct {
 func (r *Runner) Call(ctx context.Context, q Request) Result {
 	action, err := schemas.Find(q.Action)
 	if err != nil {
-		return r.fail(q.Action, err.(*schemas.Error))
+		return r.fail(q.Action, err)
 	}
 	for {
 		limits := r.limits(q, action)
 		p, err := action.Check(q.Args, limits)
 		if err != nil {
-			return r.fail(action.Name, err.(*schemas.Error))
+			return r.fail(action.Name, err)
 		}
 		var notes []string
 		if len(limits.Without) > 0 && p.DefaultFields {
@@ -123,11 +123,11 @@ func (r *Runner) render(ctx context.Context, q Request, p *schemas.Payload, a po
 func (r *Runner) call(q Request, id string) (policy.Call, *schemas.Error) {
 	action, err := schemas.Find(q.Action)
 	if err != nil {
-		return policy.Call{}, err.(*schemas.Error)
+		return policy.Call{}, err
 	}
 	p, err := action.Check(q.Args, r.limits(q, action))
 	if err != nil {
-		return policy.Call{}, err.(*schemas.Error)
+		return policy.Call{}, err
 	}
 	return policy.Call{Caller: q.Caller, Payload: p, ApprovalID: id, Again: q.Again, CanAsk: q.CanAsk}, nil
 }

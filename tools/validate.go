@@ -42,11 +42,11 @@ func (s *Server) validate(ctx context.Context, r mcp.CallToolRequest) (*mcp.Call
 func (r *Runner) Explain(ctx context.Context, q Request) Result {
 	action, err := schemas.Find(q.Action)
 	if err != nil {
-		return r.fail(q.Action, err.(*schemas.Error))
+		return r.fail(q.Action, err)
 	}
 	p, err := action.Check(q.Args, r.limits(q, action))
 	if err != nil {
-		return r.explained(action, policy.Explanation{Fault: err.(*schemas.Error),
+		return r.explained(action, policy.Explanation{Fault: err,
 			Verdict: rules.Verdict{Decision: r.Gate.MildestDecision(q.Caller, action), Why: "the mildest that it could meet; which rules apply depends on arguments that fit"}})
 	}
 	return r.explained(action, r.Gate.Explain(ctx, policy.Call{Caller: q.Caller, Payload: p}))

@@ -63,12 +63,12 @@ type hurried struct {
 	deadline time.Duration
 }
 
-func (h hurried) Run(ctx context.Context, r rpc.Request) (rpc.Result, error) {
+func (h hurried) Run(ctx context.Context, r rpc.Request) (rpc.Result, *schemas.Error) {
 	r.Deadline = h.deadline
 	return h.Client.Run(ctx, r)
 }
 
-func (h hurried) Validate(ctx context.Context, r rpc.Request) error {
+func (h hurried) Validate(ctx context.Context, r rpc.Request) *schemas.Error {
 	r.Deadline = h.deadline
 	return h.Client.Validate(ctx, r)
 }
@@ -276,11 +276,11 @@ func (w *world) met(t testing.TB, c policy.Caller, action, args string) (v rules
 	f := rules.Facts{Payload: p, Caller: rules.Caller{ID: c.ID, Person: c.Person, Roles: c.Roles}, Now: w.gate.Now()}
 	if recipients.HasRecipients(p.Action) && own.Mildest(p.Action, f.Caller).Decision < rules.Deny {
 		var fault *schemas.Error
-		f.Recipients, fault = recipients.Resolve(t.Context(), p, func(_ context.Context, look *schemas.Payload) (json.RawMessage, error) {
+		f.Recipients, fault = recipients.Resolve(t.Context(), p, func(_ context.Context, look *schemas.Payload) (json.RawMessage, *schemas.Error) {
 			looks = append(looks, "run "+string(look.Body))
 			var answer struct{ Data json.RawMessage }
 			if err := json.Unmarshal([]byte(rpctest.UsualAnswer(rpctest.Run, look)), &answer); err != nil {
-				return nil, err
+				t.Fatal(err)
 			}
 			return answer.Data, nil
 		})

@@ -80,9 +80,8 @@ func (o *listOptions) filter(now time.Time) (f ledger.Filter, err error) {
 		return f, errors.New("--follow goes on from now, so it cannot be used with --until")
 	}
 	if o.action != "" {
-		var unknown *schemas.Error
-		if _, err := schemas.Find(o.action); errors.As(err, &unknown) {
-			return f, fmt.Errorf("--action: %s", unknown.Message)
+		if _, fault := schemas.Find(o.action); fault != nil {
+			return f, fmt.Errorf("--action: %s", fault.Message)
 		}
 	}
 	f.Since, f.Until, err = o.times(now)

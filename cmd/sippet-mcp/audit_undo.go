@@ -44,12 +44,9 @@ func runUndo(ctx context.Context, p *program, o *ledgerOptions, id string) error
 		if err != nil {
 			return err
 		}
-		action, args, err := schemas.Reverse(m.Action, payload, replaced)
-		var no *schemas.Error
-		if errors.As(err, &no) {
-			return fmt.Errorf("intent %s: %s; %s", intent, no.Message, no.Next)
-		} else if err != nil {
-			return err
+		action, args, fault := schemas.Reverse(m.Action, payload, replaced)
+		if fault != nil {
+			return fmt.Errorf("intent %s: %s; %s", intent, fault.Message, fault.Next)
 		}
 		line, err := o.undoing(m.Upstream, action, args)
 		if err != nil {

@@ -243,11 +243,11 @@ func (d *differ) facts(r *ledger.Record) (f rules.Facts, reason string) {
 	case r.Private == nil || r.Private.Payload == nil:
 		return f, notKept
 	}
-	a, err := schemas.Find(r.Action)
-	if err != nil {
+	a, fault := schemas.Find(r.Action)
+	if fault != nil {
 		return f, notFit
 	}
-	if f.Payload, err = a.Check(argumentsOf(r.Private.Payload), schemas.Limits{Now: r.Time}); err != nil {
+	if f.Payload, fault = a.Check(argumentsOf(r.Private.Payload), schemas.Limits{Now: r.Time}); fault != nil {
 		return f, notFit
 	}
 	f.Now, f.Caller = r.Time, d.caller(r)

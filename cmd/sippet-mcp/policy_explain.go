@@ -132,9 +132,9 @@ func runPolicyExplain(ctx context.Context, p *program, o *explainOptions, args [
 	if o.simulated.changed() && !o.sandbox {
 		return errors.New("--sandbox-db, -seed, -speed and -scale need --sandbox")
 	}
-	action, err := schemas.Find(args[0])
-	if err != nil {
-		return errors.New(err.(*schemas.Error).Message)
+	action, fault := schemas.Find(args[0])
+	if fault != nil {
+		return errors.New(fault.Message)
 	}
 	f := rules.Facts{Now: time.Now()}
 	if f.Now, err = momentOf(o.at, f.Now); err != nil {
@@ -146,13 +146,9 @@ func runPolicyExplain(ctx context.Context, p *program, o *explainOptions, args [
 	if len(args) > 1 {
 		raw = []byte(args[1])
 	}
-	if f.Payload, err = action.Check(raw, schemas.Limits{Now: f.Now, Hidden: hiddenOf(pol, action, f.Caller)}); err != nil {
-		var e *schemas.Error
-		if errors.As(err, &e) {
-			showError(p.err, e)
-			return exitCodes[e.Outcome]
-		}
-		return err
+	if f.Payload, fault = action.Check(raw, schemas.Limits{Now: f.Now, Hidden: hiddenOf(pol, action, f.Caller)}); fault != nil {
+		showError(p.err, fault)
+		return exitCodes[fault.Outcome]
 	}
 	if recipients.HasRecipients(action) {
 		if f.Recipients, err = o.recipients(ctx, p, pol, &out, f); err != nil {

@@ -62,16 +62,16 @@ func (o *explainOptions) recipients(ctx context.Context, p *program, pol *rules.
 	return s, nil
 }
 
-// errNotAsked says that contacts were left alone.
-var errNotAsked = errors.New("contacts are not looked up here")
+// notAsked says that contacts are not looked up.
+var notAsked = &schemas.Error{Outcome: schemas.Unavailable, Message: "contacts are not looked up here"}
 
 // resolveRecipients gives whom a call rings as far as its arguments tell. unknown says that contacts are named: of them it gives the
 // ids. A fault says why the call cannot ring anybody.
 func resolveRecipients(ctx context.Context, p *schemas.Payload) (s *recipients.Set, fault *schemas.Error, unknown bool) {
 	asked := false
-	s, fault = recipients.Resolve(ctx, p, func(context.Context, *schemas.Payload) (json.RawMessage, error) {
+	s, fault = recipients.Resolve(ctx, p, func(context.Context, *schemas.Payload) (json.RawMessage, *schemas.Error) {
 		asked = true
-		return nil, errNotAsked
+		return nil, notAsked
 	})
 	if !asked {
 		return s, fault, false
@@ -156,23 +156,19 @@ func recipientList(text []byte) ([]recipients.Recipient, error) {
 
 // parseRecipient looks a number up as the gate does.
 func parseRecipient(ctx context.Context, number string) (d recipients.Recipient, err error) {
-	a, err := schemas.Find("start_outbound_call")
-	if err != nil {
-		return d, err
+	a, fault := schemas.Find("start_outbound_call")
+	if fault != nil {
+		return d, fault
 	}
 	args, _ := json.Marshal(map[string]any{"input": map[string]any{"phoneNumber": number}})
-	p, err := a.Check(args, schemas.Limits{})
-	var wrong *schemas.Error
-	if err == nil {
+	p, fault := a.Check(args, schemas.Limits{})
+	if fault == nil {
 		var s *recipients.Set
-		if s, wrong, _ = resolveRecipients(ctx, p); wrong == nil && s != nil && len(s.List) == 1 {
+		if s, fault, _ = resolveRecipients(ctx, p); fault == nil {
 			return s.List[0], nil
 		}
 	}
-	if errors.As(err, &wrong) || wrong != nil {
-		return d, fmt.Errorf("--recipients: %s: %s", schemas.Escape(number, 30), sentence(wrong))
-	}
-	return d, err
+	return d, fmt.Errorf("--recipients: %s: %s", schemas.Escape(number, 30), sentence(fault))
 }
 
 // sentence is an error with its first detail, or without.

@@ -34,9 +34,9 @@ func BenchmarkLists(b *testing.B) {
 		}
 		return cursor
 	}
-	calls, err := schemas.Find("list_calls")
-	if err != nil {
-		b.Fatal(err)
+	calls, fault := schemas.Find("list_calls")
+	if fault != nil {
+		b.Fatal(fault)
 	}
 	every := names(calls.Resource)
 	by := func(sort string) string {

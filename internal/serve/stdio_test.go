@@ -13,6 +13,7 @@ import (
 	"github.com/sippet-ai/sippet-mcp/policy"
 	"github.com/sippet-ai/sippet-mcp/rpc"
 	"github.com/sippet-ai/sippet-mcp/rpc/rpctest"
+	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
 // TestEndOfInput: calls in flight are finished and answered after the input has ended, also one without a line end.
@@ -232,7 +233,9 @@ type panics struct{ policy.Upstream }
 
 const inside = "a secret of the inside"
 
-func (panics) Run(context.Context, rpc.Request) (rpc.Result, error) { panic(errors.New(inside)) }
+func (panics) Run(context.Context, rpc.Request) (rpc.Result, *schemas.Error) {
+	panic(errors.New(inside))
+}
 
 // TestPanic: the client learns that nobody knows what ran, and nothing of the inside; the log has it.
 func TestPanic(t *testing.T) {

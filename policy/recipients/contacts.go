@@ -13,7 +13,7 @@ import (
 )
 
 // Read runs a list and gives Sippet's answer.
-type Read = func(context.Context, *schemas.Payload) (json.RawMessage, error)
+type Read = func(context.Context, *schemas.Payload) (json.RawMessage, *schemas.Error)
 
 // pageSize is Sippet's largest page. A larger one is not refused but cut short without a word.
 const pageSize = 250
@@ -35,21 +35,21 @@ type contact struct {
 
 // contacts reads the contacts of the ids, which are in lower case and differ.
 func contacts(ctx context.Context, ids []string, read Read) (map[string]contact, *schemas.Error) {
-	list, err := schemas.Find(ContactList)
-	if err != nil {
-		panic("reach: " + err.Error())
+	list, fault := schemas.Find(ContactList)
+	if fault != nil {
+		panic("recipients: " + fault.Error())
 	}
 	found := make(map[string]contact, len(ids))
 	for batch := range slices.Chunk(ids, pageSize) {
 		raw, _ := json.Marshal(map[string]any{"fields": contactFields, // cannot fail: texts and numbers only
 			"filter": map[string]any{"id": map[string]any{"in": batch}}, "page": map[string]any{"limit": pageSize}})
-		p, err := list.Check(raw, schemas.Limits{})
-		if err != nil { // an id is none: whoever called Of has not checked the payload
+		p, fault := list.Check(raw, schemas.Limits{})
+		if fault != nil { // an id is none: whoever called Of has not checked the payload
 			return nil, rejectCall("a contact to be rung is named by something that is no id", "give ids from "+ContactList)
 		}
-		data, err := read(ctx, p)
-		if err != nil {
-			return nil, readFailed(err)
+		data, fault := read(ctx, p)
+		if fault != nil {
+			return nil, readFailed(fault)
 		}
 		rows, err := parsePage(data)
 		if err != nil {
@@ -70,13 +70,12 @@ func contacts(ctx context.Context, ids []string, read Read) (map[string]contact,
 
 // readFailed is the error of a call whose contacts could not be read. A read that
 // ended nobody knows how has changed nothing, so that is said instead.
-func readFailed(err error) *schemas.Error {
-	var e *schemas.Error
-	if errors.As(err, &e) && e != nil && e.Outcome != schemas.OutcomeUnknown {
-		return e
+func readFailed(fault *schemas.Error) *schemas.Error {
+	if fault != nil && fault.Outcome == schemas.OutcomeUnknown {
+		return &schemas.Error{Outcome: schemas.UpstreamUnavailable, Message: "the contacts to be rung could not be read",
+			Next: "nothing ran; try again in a while", Err: fault}
 	}
-	return &schemas.Error{Outcome: schemas.UpstreamUnavailable, Message: "the contacts to be rung could not be read",
-		Next: "nothing ran; try again in a while", Err: err}
+	return fault
 }
 
 func unusable(err error) *schemas.Error {

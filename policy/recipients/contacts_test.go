@@ -74,7 +74,9 @@ func TestAnswersThatLie(t *testing.T) {
 	}
 	page := func(rows string) string { return `{"results":[` + rows + `],"hasMore":false}` }
 	of := func(answer string) (*Set, *schemas.Error) {
-		return Resolve(t.Context(), bulk(t, id), func(context.Context, *schemas.Payload) (json.RawMessage, error) { return json.RawMessage(answer), nil })
+		return Resolve(t.Context(), bulk(t, id), func(context.Context, *schemas.Payload) (json.RawMessage, *schemas.Error) {
+			return json.RawMessage(answer), nil
+		})
 	}
 	for _, good := range []string{page(row("")), " \n" + page(row("")), page(row(`,"other":[1,{"id":2}]`)),
 		page(strings.Replace(row(""), `"id"`, `"\u0069d"`, 1)), page(strings.Replace(row(""), id, strings.ToUpper(id), 1)),

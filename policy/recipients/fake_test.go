@@ -30,7 +30,7 @@ func (b *book) add(n int, name, number any) string {
 	return id
 }
 
-func (b *book) read(_ context.Context, p *schemas.Payload) (json.RawMessage, error) {
+func (b *book) read(_ context.Context, p *schemas.Payload) (json.RawMessage, *schemas.Error) {
 	if p.Action.Name != "list_contacts" {
 		b.t.Fatalf("%s was read", p.Action.Name)
 	}
@@ -65,12 +65,16 @@ func (b *book) read(_ context.Context, p *schemas.Payload) (json.RawMessage, err
 	if b.twist != nil {
 		b.twist(page)
 	}
-	return json.Marshal(page)
+	raw, err := json.Marshal(page)
+	if err != nil {
+		b.t.Fatalf("%v", err)
+	}
+	return raw, nil
 }
 
 // nobody fails the test when it is read.
 func nobody(t testing.TB) Read {
-	return func(context.Context, *schemas.Payload) (json.RawMessage, error) {
+	return func(context.Context, *schemas.Payload) (json.RawMessage, *schemas.Error) {
 		t.Helper()
 		t.Error("something was read")
 		return nil, nil
@@ -78,17 +82,17 @@ func nobody(t testing.TB) Read {
 }
 
 func check(t interface{ Fatalf(string, ...any) }, action string, input map[string]any) *schemas.Payload {
-	a, err := schemas.Find(action)
-	if err != nil {
-		t.Fatalf("%v", err)
+	a, fault := schemas.Find(action)
+	if fault != nil {
+		t.Fatalf("%v", fault)
 	}
 	raw, err := json.Marshal(map[string]any{"input": input})
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
-	p, err := a.Check(raw, schemas.Limits{})
-	if err != nil {
-		t.Fatalf("%s %s: %v", action, raw, err)
+	p, fault := a.Check(raw, schemas.Limits{})
+	if fault != nil {
+		t.Fatalf("%s %s: %v", action, raw, fault)
 	}
 	return p
 }
@@ -101,13 +105,13 @@ func bulk(t interface{ Fatalf(string, ...any) }, ids ...string) *schemas.Payload
 // once asks the book one time and gives the same answer ever after.
 func once(t testing.TB, b *book, p *schemas.Payload) Read {
 	var page json.RawMessage
-	_, fault := Resolve(t.Context(), p, func(ctx context.Context, r *schemas.Payload) (json.RawMessage, error) {
-		var err error
-		page, err = b.read(ctx, r)
-		return page, err
+	_, fault := Resolve(t.Context(), p, func(ctx context.Context, r *schemas.Payload) (json.RawMessage, *schemas.Error) {
+		var fault *schemas.Error
+		page, fault = b.read(ctx, r)
+		return page, fault
 	})
 	if fault != nil {
 		t.Fatal(fault)
 	}
-	return func(context.Context, *schemas.Payload) (json.RawMessage, error) { return page, nil }
+	return func(context.Context, *schemas.Payload) (json.RawMessage, *schemas.Error) { return page, nil }
 }

@@ -2,7 +2,6 @@ package rules
 
 import (
 	"encoding/json"
-	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -90,8 +89,8 @@ func (r *reader) call(n *yaml.Node, what string, now time.Time) *schemas.Payload
 	if name == nil {
 		return nil
 	}
-	a, err := schemas.Find(name.Value)
-	if err != nil {
+	a, fault := schemas.Find(name.Value)
+	if fault != nil {
 		r.add(at(name), "%s", unknown("action", name.Value, actionNames))
 		return nil
 	}
@@ -106,14 +105,14 @@ func (r *reader) call(n *yaml.Node, what string, now time.Time) *schemas.Payload
 		r.add(at(n), "%s cannot be written as JSON: %v", what, err)
 		return nil
 	}
-	p, err := a.Check(raw, schemas.Limits{Now: now})
-	if e := (*schemas.Error)(nil); errors.As(err, &e) {
+	p, fault := a.Check(raw, schemas.Limits{Now: now})
+	if fault != nil {
 		var said []string
-		for _, d := range e.Details {
+		for _, d := range fault.Details {
 			said = append(said, strings.TrimPrefix(d.Path+": ", ": ")+d.Message)
 		}
 		if said == nil {
-			said = []string{e.Message}
+			said = []string{fault.Message}
 		}
 		r.add(at(n), "%s does not fit %s: %s", what, a.Name, strings.Join(said, "; "))
 		return nil
