@@ -308,7 +308,7 @@ func (a *attribute) cast(v any, known atoms) (any, *fault) {
 func encodeDocument(v any) document {
 	b, err := marshal(v)
 	if err != nil {
-		panic("sandbox: a decoded JSON value does not encode: " + err.Error())
+		panic("ash: a decoded JSON value does not encode: " + err.Error())
 	}
 	return document(b)
 }

@@ -3,6 +3,7 @@ package sandbox
 import (
 	"context"
 	"regexp"
+	"slices"
 )
 
 // kind is what an attribute holds, and so how it is cast, stored and compared.
@@ -63,12 +64,22 @@ type resource struct {
 	Unique     []string   // attributes of which no two records share a value
 	Indexes    [][]string // columns worth an index of their own
 
+	namespace string
 	byName    map[string]*attribute
 	relByName map[string]*relation
 }
 
 // module is the resource's name in messages.
-func (r *resource) module() string { return "Sippet." + r.Name }
+func (r *resource) module() string { return r.namespace + "." + r.Name }
+
+// Attribute gives the attribute of that name, or nil.
+func (r *resource) Attribute(name string) *attribute {
+	i := slices.IndexFunc(r.Attributes, func(a *attribute) bool { return a.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return r.Attributes[i]
+}
 
 // public gives the attribute that clients know under a name, in either spelling.
 func (r *resource) public(name string) *attribute {
@@ -78,7 +89,8 @@ func (r *resource) public(name string) *attribute {
 	return nil
 }
 
-func (r *resource) init() {
+func (r *resource) init(namespace string) {
+	r.namespace = namespace
 	r.byName, r.relByName = map[string]*attribute{}, map[string]*relation{}
 	for _, a := range r.Attributes {
 		r.byName[a.Name] = a
@@ -170,6 +182,11 @@ func (a *action) input(name string) *attribute {
 
 // definitions are everything that the engine is generic over.
 type definitions struct {
+	// Namespace is the module of the resources in messages, such as Library in Library.Book.
+	Namespace string
+	// Table is the name of the table in which the engine keeps numbers of its own.
+	// A database without it is of another program, and is refused.
+	Table     string
 	Resources []*resource
 	Actions   []*action
 	// Facts are kept in the store when it is seeded.

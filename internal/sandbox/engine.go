@@ -27,7 +27,7 @@ type engine struct {
 func newEngine(ctx context.Context, defs *definitions, path string, now func() time.Time) (*engine, error) {
 	e := &engine{defs: defs, actions: map[string]*action{}, resources: map[string]*resource{}, atoms: newAtoms(), now: now}
 	for _, r := range defs.Resources {
-		r.init()
+		r.init(defs.Namespace)
 		e.resources[r.Name] = r
 		for _, a := range r.Attributes {
 			e.atoms.add(a.Name)
@@ -46,7 +46,7 @@ func newEngine(ctx context.Context, defs *definitions, path string, now func() t
 		}
 	}
 	var err error
-	if e.store, err = openStore(ctx, path, defs.Resources); err != nil {
+	if e.store, err = openStore(ctx, path, defs.Table, defs.Resources); err != nil {
 		return nil, err
 	}
 	if err := e.start(ctx); err != nil {
@@ -56,23 +56,35 @@ func newEngine(ctx context.Context, defs *definitions, path string, now func() t
 	return e, nil
 }
 
+// Close closes the store. One in memory is gone with it.
+func (e *engine) Close() error { return e.store.db.Close() }
+
+// Changes counts the rows that were inserted, updated or deleted since the engine was
+// opened, also those that were rolled back.
+func (e *engine) Changes(ctx context.Context) (n int64, err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	err = e.store.db.QueryRowContext(ctx, "SELECT total_changes()").Scan(&n)
+	return n, err
+}
+
 // start seeds an empty store.
 func (e *engine) start(ctx context.Context) error {
 	return e.inTurn(ctx, func(t *turn) error {
-		shape, used, err := fact(ctx, t.tx, "shape")
+		shape, used, err := e.store.number(ctx, t.tx, "shape")
 		if err != nil {
-			return fmt.Errorf("read sandbox database %q: %w", e.store.path, err)
+			return fmt.Errorf("read database %q: %w", e.store.path, err)
 		}
 		if used {
 			if shape != e.store.shape {
-				return fmt.Errorf("sandbox database %q is of another version of this program: use another file, or delete it", e.store.path)
+				return fmt.Errorf("database %q was written by another version of this program; use another file or delete it", e.store.path)
 			}
 			return e.goOn(t)
 		}
 		facts := map[string]int64{"ids": 0, "shape": e.store.shape, "time": t.now.UnixMicro()}
 		maps.Copy(facts, e.defs.Facts)
 		for _, key := range sortedKeys(facts) {
-			if err := t.exec(`INSERT INTO "sandbox" ("key", "value") VALUES (?, ?)`, key, facts[key]); err != nil {
+			if err := t.exec(`INSERT INTO `+e.store.table+` ("key", "value") VALUES (?, ?)`, key, facts[key]); err != nil {
 				return err
 			}
 		}
@@ -80,7 +92,7 @@ func (e *engine) start(ctx context.Context) error {
 			return nil
 		}
 		if err := e.defs.Seed(ctx, t); err != nil {
-			return fmt.Errorf("seed sandbox: %w", err)
+			return fmt.Errorf("seed database: %w", err)
 		}
 		return nil
 	})
@@ -89,7 +101,7 @@ func (e *engine) start(ctx context.Context) error {
 // goOn lets the clock go on from the latest time that the store has seen,
 // where it is behind that: a clock may have run fast, and been stopped since.
 func (e *engine) goOn(t *turn) error {
-	latest, _, err := fact(t.ctx, t.tx, "time")
+	latest, _, err := e.store.number(t.ctx, t.tx, "time")
 	if err != nil {
 		return err
 	}
@@ -107,7 +119,7 @@ func (e *engine) see(t *turn) error {
 		return nil
 	}
 	e.seen = t.now
-	return t.exec(`UPDATE "sandbox" SET "value" = ? WHERE "key" = 'time' AND "value" < ?1`, t.now.UnixMicro())
+	return t.exec(`UPDATE `+e.store.table+` SET "value" = ? WHERE "key" = 'time' AND "value" < ?1`, t.now.UnixMicro())
 }
 
 // errDryRun rolls a turn back that went well.
@@ -121,7 +133,7 @@ func (e *engine) inTurn(ctx context.Context, fn func(t *turn) error) error {
 	ctx = context.WithoutCancel(ctx)
 	tx, err := e.store.db.BeginTx(ctx, nil)
 	if err != nil {
-		return fmt.Errorf("begin sandbox transaction: %w", err)
+		return fmt.Errorf("begin transaction: %w", err)
 	}
 	defer tx.Rollback()
 	t := &turn{ctx: ctx, e: e, tx: tx, now: e.now().UTC()}
@@ -131,8 +143,37 @@ func (e *engine) inTurn(ctx context.Context, fn func(t *turn) error) error {
 	return tx.Commit()
 }
 
-// run answers POST /rpc/public/run: the value of `data`, or failures, or errCrash.
-func (e *engine) run(ctx context.Context, req map[string]any) (any, error) {
+// Run performs the action that a request names, and returns the body of the response.
+// The error is errCrash where the backend raises, or one of the store.
+func (e *engine) Run(ctx context.Context, req map[string]any) ([]byte, error) {
+	data, err := e.perform(ctx, req)
+	return encodeResponse(map[string]any{"data": data}, err)
+}
+
+// Validate checks a request without performing it, and returns the body of the response.
+// Its errors are those of Run.
+func (e *engine) Validate(ctx context.Context, req map[string]any) ([]byte, error) {
+	return encodeResponse(map[string]any{}, e.check(ctx, req))
+}
+
+// encodeResponse encodes the members of a successful response, or the errors.
+func encodeResponse(body map[string]any, err error) ([]byte, error) {
+	var fs failures
+	switch {
+	case errors.As(err, &fs):
+		if fs == nil {
+			fs = failures{} // an empty list, not null
+		}
+		body = map[string]any{"errors": []*failure(fs)}
+	case err != nil:
+		return nil, err
+	}
+	body["success"] = err == nil
+	return appendAnswer(nil, body)
+}
+
+// perform gives the data of a run, or failures, or errCrash.
+func (e *engine) perform(ctx context.Context, req map[string]any) (any, error) {
 	c, err := e.parse(req, false)
 	if err != nil {
 		return nil, err
@@ -152,8 +193,8 @@ func (e *engine) run(ctx context.Context, req map[string]any) (any, error) {
 	return data, err
 }
 
-// validate answers POST /rpc/public/validate: nil, or failures. It changes nothing.
-func (e *engine) validate(ctx context.Context, req map[string]any) error {
+// check gives what is wrong with a request, nil or failures. It changes nothing.
+func (e *engine) check(ctx context.Context, req map[string]any) error {
 	c, err := e.parse(req, true)
 	if err != nil {
 		return err

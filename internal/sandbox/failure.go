@@ -84,6 +84,25 @@ func forbidden() *failure {
 	return &failure{Type: "forbidden", Message: "forbidden", ShortMessage: "Forbidden"}
 }
 
+// NotFound is the error of an action that found no record with the value of a key,
+// which is written as in the backend: call_uuid.
+func (a *action) NotFound(key, value string) error {
+	return fail(notFound(crumbs(a) + "record with " + key + ": " + inspectString(value) + " not found"))
+}
+
+// InvalidAttribute is the error of an action that cannot do what the field of its
+// input asks for.
+func InvalidAttribute(field, message string) error {
+	return fail(Invalid(field, message, nil).asInvalid("invalid_attribute", "Invalid attribute"))
+}
+
+// Invalid is a violation of one field: the template names vars as %{name}.
+func Invalid(field, template string, vars map[string]any) *fault {
+	f := invalidFault(template, vars)
+	f.field = field
+	return f
+}
+
 // crumbs is the prefix that Ash leaves on errors raised inside an action.
 func crumbs(a *action) string {
 	return "Bread Crumbs:\n  > Error returned from: " + a.Resource.module() + "." + a.Ash + "\n\n\n"

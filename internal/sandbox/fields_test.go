@@ -15,7 +15,7 @@ func TestFieldFaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { e.store.db.Close() })
+	t.Cleanup(func() { e.Close() })
 	for fields, want := range map[string]struct {
 		typ, field string
 		path       []any
@@ -42,7 +42,7 @@ func TestFieldFaults(t *testing.T) {
 		if err := json.Unmarshal([]byte(fields), &list); err != nil {
 			t.Fatal(err)
 		}
-		_, err := e.run(context.Background(), map[string]any{"action": "list_calls", "fields": list})
+		_, err := e.perform(context.Background(), map[string]any{"action": "list_calls", "fields": list})
 		fs, ok := err.(failures)
 		if !ok || len(fs) != 1 {
 			t.Errorf("%s: %v", fields, err)

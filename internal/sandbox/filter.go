@@ -298,9 +298,9 @@ func (c *filterCompiler) compare(a *attribute, op string, operand any, alias str
 	case a.Kind == decimalKind:
 		e, p = a.comparable(alias), "CAST(? AS REAL)"
 	case a.Kind == mapKind:
-		e, p = a.comparable(alias), "sandbox_map_key(?)"
+		e, p = a.comparable(alias), "ash_map_key(?)"
 	case a.Kind.array():
-		e, p = a.comparable(alias), "sandbox_array_key(?)"
+		e, p = a.comparable(alias), "ash_array_key(?)"
 	}
 	return condition{"(" + e + " " + op + " " + p + ")", []any{param(v)}}
 }
@@ -367,5 +367,5 @@ func (c *filterCompiler) text(a *attribute, op string, operand any, e string) (c
 	if op == "ilike" {
 		fold = 1
 	}
-	return condition{"sandbox_like(" + e + ", ?, ?)", []any{s, fold}}, nil
+	return condition{"ash_like(" + e + ", ?, ?)", []any{s, fold}}, nil
 }

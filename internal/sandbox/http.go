@@ -75,35 +75,18 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // answer gives what run or validate comes to. Every RPC error is status 200.
 func (f *front) answer(r *http.Request, req map[string]any, running bool) *reply {
-	body := map[string]any{}
-	var err error
+	do := f.engine.Validate
 	if running {
-		body["data"], err = f.engine.run(r.Context(), req)
-	} else {
-		err = f.engine.validate(r.Context(), req)
+		do = f.engine.Run
 	}
-	var fs failures
-	switch {
-	case err == nil:
-	case errors.As(err, &fs):
-		delete(body, "data")
-		if fs == nil {
-			fs = failures{}
-		}
-		body["errors"] = []*failure(fs)
-	default:
+	body, err := do(r.Context(), req)
+	if err != nil {
 		if !errors.Is(err, errCrash) {
 			f.log.Error("sandbox: cannot answer", "error", err, "path", r.URL.Path)
 		}
 		return detail(http.StatusInternalServerError)
 	}
-	body["success"] = err == nil
-	out, err := appendAnswer(nil, body)
-	if err != nil {
-		f.log.Error("sandbox: cannot encode the answer", "error", err)
-		return detail(http.StatusInternalServerError)
-	}
-	return &reply{status: http.StatusOK, body: out}
+	return &reply{status: http.StatusOK, body: body}
 }
 
 func (p *reply) write(w http.ResponseWriter) {

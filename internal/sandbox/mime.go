@@ -18,11 +18,11 @@ const maxParts = 50
 func parseMIME(raw string) (*received, error) {
 	msg, err := mail.ReadMessage(strings.NewReader(raw))
 	if err != nil {
-		return nil, refuse("rawMime", "is not a message: "+err.Error())
+		return nil, InvalidAttribute("rawMime", "is not a message: "+err.Error())
 	}
 	from, err := mail.ParseAddress(msg.Header.Get("From"))
 	if err != nil {
-		return nil, refuse("rawMime", "has no sender in From")
+		return nil, InvalidAttribute("rawMime", "has no sender in From")
 	}
 	subject := msg.Header.Get("Subject")
 	if s, err := new(mime.WordDecoder).DecodeHeader(subject); err == nil {

@@ -6,7 +6,9 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -47,11 +49,11 @@ func newOrganisation(seed uint64) *organisation {
 
 // definitions gives what the engine runs.
 func (o *organisation) definitions() *definitions {
-	d := &definitions{Facts: map[string]int64{"seed": int64(o.seed)}, NewID: func(n uint64) string { return o.named("new", fmt.Sprint(n)) }, Seed: o.plant, Tick: o.tick}
+	d := &definitions{Namespace: "Sippet", Table: storeTable, Facts: map[string]int64{"seed": int64(o.seed)}, NewID: func(n uint64) string { return o.named("new", fmt.Sprint(n)) }, Seed: o.plant, Tick: o.tick}
 	for _, a := range schemas.Actions() {
 		d.Actions = append(d.Actions, o.action(a))
 	}
-	for _, name := range sortedKeys(o.r) {
+	for _, name := range slices.Sorted(maps.Keys(o.r)) {
 		finish := orgRules[name]
 		if finish != nil {
 			finish(o.r[name])
@@ -206,7 +208,7 @@ func (o *organisation) takeInput(a *action, from *schemas.Action) {
 	for _, n := range needed {
 		required[n] = true
 	}
-	for _, name := range sortedKeys(properties) {
+	for _, name := range slices.Sorted(maps.Keys(properties)) {
 		p := properties[name]
 		if a.Type != createAction && !(a.Type == updateAction && strings.HasPrefix(a.Name, "update_")) {
 			x := p.attribute(name)
@@ -214,7 +216,7 @@ func (o *organisation) takeInput(a *action, from *schemas.Action) {
 			a.Arguments = append(a.Arguments, x)
 			continue
 		}
-		own := findAttribute(a.Resource, name)
+		own := a.Resource.Attribute(name)
 		if own == nil { // writable, and not selectable
 			own = p.attribute(name)
 			own.Private = true
@@ -224,15 +226,6 @@ func (o *organisation) takeInput(a *action, from *schemas.Action) {
 		own.Required = own.Required || !p.nullable()
 		a.Accept = append(a.Accept, name)
 	}
-}
-
-func findAttribute(r *resource, name string) *attribute {
-	for _, a := range r.Attributes {
-		if a.Name == name {
-			return a
-		}
-	}
-	return nil
 }
 
 // plant seeds the organisation (see seed.go).

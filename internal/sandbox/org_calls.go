@@ -100,10 +100,10 @@ func (o *organisation) liveCall(t *turn, a *action, args record) (record, error)
 		return nil, err
 	}
 	if call == nil {
-		return nil, fail(notFound(crumbs(a) + "record with call_uuid: " + inspectString(uuid) + " not found"))
+		return nil, a.NotFound("call_uuid", uuid)
 	}
 	if !live(call) {
-		return nil, refuse("status", "call is not live")
+		return nil, InvalidAttribute("status", "call is not live")
 	}
 	return call, nil
 }
@@ -114,13 +114,6 @@ func live(call record) bool {
 		return true
 	}
 	return false
-}
-
-// refuse is how an action says no to what its input asks for.
-func refuse(field, message string) error {
-	f := invalidFault(message, nil)
-	f.field = field
-	return fail(f.asInvalid("invalid_attribute", "Invalid attribute"))
 }
 
 // note logs something that happened on a call.
@@ -234,7 +227,7 @@ func (o *organisation) handToAgent(t *turn, call record) error {
 // while for somebody.
 func (o *organisation) leave(t *turn, call record, reason string) error {
 	if call.text("currentHandlerType") != "operator" {
-		return refuse("currentHandlerType", "no operator is on the call")
+		return InvalidAttribute("currentHandlerType", "no operator is on the call")
 	}
 	if err := o.handlersLeave(t, call); err != nil {
 		return err

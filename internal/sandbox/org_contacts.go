@@ -38,7 +38,7 @@ func (o *organisation) erase(t *turn, a *action, id string) (any, error) {
 		return nil, err
 	}
 	if rec == nil {
-		return nil, fail(notFound(crumbs(a) + "record with id: " + inspectString(id) + " not found"))
+		return nil, a.NotFound("id", id)
 	}
 	if rec["erasedAt"] != nil {
 		return rec, nil

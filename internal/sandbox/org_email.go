@@ -59,9 +59,7 @@ func checkIdentity(_, next record) []*fault {
 		return nil // that they are missing is said already
 	}
 	if _, err := mail.ParseAddress(local + "@" + domain); err != nil || strings.ContainsAny(local+domain, "<> ") {
-		f := invalidFault("must make an email address with the domain", nil)
-		f.field = "localPart"
-		return []*fault{f}
+		return []*fault{Invalid("localPart", "must make an email address with the domain", nil)}
 	}
 	return nil
 }
@@ -90,7 +88,7 @@ func (o *organisation) receive(t *turn, a *action, args record) (any, error) {
 		return nil, err
 	}
 	if known == 0 {
-		return nil, fail(notFound(crumbs(a) + "record with address: " + inspectString(recipient) + " not found"))
+		return nil, a.NotFound("address", recipient)
 	}
 	m, err := readEmail(args)
 	if err != nil {
@@ -141,7 +139,7 @@ func readEmail(args record) (*received, error) {
 	}
 	d, ok := args["structuredPayload"].(document)
 	if !ok {
-		return nil, refuse("rawMime", "rawMime or structuredPayload is needed")
+		return nil, InvalidAttribute("rawMime", "rawMime or structuredPayload is needed")
 	}
 	v, err := decodeDocument(d)
 	if err != nil {
@@ -164,7 +162,7 @@ func readEmail(args record) (*received, error) {
 			m.fromName = addr.Name
 		}
 	} else {
-		return nil, refuse("structuredPayload", "has no sender in `from`")
+		return nil, InvalidAttribute("structuredPayload", "has no sender in `from`")
 	}
 	return m, nil
 }

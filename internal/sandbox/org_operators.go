@@ -32,7 +32,7 @@ func (o *organisation) operatorActions() map[string]func(*action) {
 					return nil, err
 				}
 				if user == nil {
-					return nil, fail(notFound(crumbs(a) + "record with email: " + inspectString(email) + " not found"))
+					return nil, a.NotFound("email", email)
 				}
 				return map[string]any{"accessToken": o.fakeToken("operator", user.text("id"), t.stamp()), "tokenType": "Bearer",
 					"expiresAt": t.now.Add(15 * time.Minute).Format(timeLayout),

@@ -43,7 +43,7 @@ func (o *organisation) outboundActions() map[string]func(*action) {
 					return nil, err
 				}
 				if rec == nil {
-					return nil, fail(notFound(crumbs(a) + "record with id: " + inspectString(args.text("id")) + " not found"))
+					return nil, a.NotFound("id", args.text("id"))
 				}
 				return campaign(rec), nil
 			}
@@ -62,7 +62,7 @@ func (o *organisation) agentFor(t *turn, a *action, args record) (record, error)
 	}
 	rec, err := t.get(o.r["AiAgent"], id)
 	if err == nil && rec == nil {
-		err = fail(notFound(crumbs(a) + "record with id: " + inspectString(id) + " not found"))
+		err = a.NotFound("id", id)
 	}
 	return rec, err
 }
@@ -71,21 +71,21 @@ func (o *organisation) agentFor(t *turn, a *action, args record) (record, error)
 func callable(contact record) (string, error) {
 	switch {
 	case contact["erasedAt"] != nil:
-		return "", refuse("contactId", "contact is erased")
+		return "", InvalidAttribute("contactId", "contact is erased")
 	case contact["deletedAt"] != nil:
-		return "", refuse("contactId", "contact is archived")
+		return "", InvalidAttribute("contactId", "contact is archived")
 	case contact["phoneE164"] == nil:
-		return "", refuse("contactId", "contact has no phone number")
+		return "", InvalidAttribute("contactId", "contact has no phone number")
 	}
 	return contact.text("phoneE164"), nil
 }
 
 func dialable(number string) error {
 	if why := refusedNumbers[number]; why != "" {
-		return refuse("phoneNumber", why)
+		return InvalidAttribute("phoneNumber", why)
 	}
 	if !phonePattern.MatchString(number) {
-		return refuse("phoneNumber", "is not a valid E.164 number")
+		return InvalidAttribute("phoneNumber", "is not a valid E.164 number")
 	}
 	return nil
 }
@@ -119,7 +119,7 @@ func (o *organisation) target(t *turn, a *action, args record) (contact record, 
 			return nil, "", err
 		}
 		if contact == nil {
-			return nil, "", fail(notFound(crumbs(a) + "record with id: " + inspectString(id) + " not found"))
+			return nil, "", a.NotFound("id", id)
 		}
 		own, err := callable(contact)
 		if err != nil {
@@ -131,7 +131,7 @@ func (o *organisation) target(t *turn, a *action, args record) (contact record, 
 		return contact, number, nil
 	}
 	if number == "" {
-		return nil, "", refuse("contactId", "contactId or phoneNumber is needed")
+		return nil, "", InvalidAttribute("contactId", "contactId or phoneNumber is needed")
 	}
 	contact, err = t.first(o.r["Contact"], `t."phoneE164" = ? AND t."deletedAt" IS NULL`, number)
 	return contact, number, err
@@ -157,7 +157,7 @@ func (o *organisation) startBulk(t *turn, a *action, args record) (any, error) {
 		ids = ids[:limit]
 	}
 	if len(ids) == 0 {
-		return nil, refuse("contactIds", "there is nobody to call")
+		return nil, InvalidAttribute("contactIds", "there is nobody to call")
 	}
 	bulk := record{"status": "running", "targetType": "contacts", "contactLimit": args["contactLimit"],
 		"concurrency": number("concurrency", 2), "totalCount": int64(len(ids)), "startedCount": int64(0), "completedCount": int64(0),
@@ -194,7 +194,7 @@ func (o *organisation) bulkTargets(t *turn, args record) ([]string, error) {
 		for _, id := range ids {
 			if n, err := t.count(o.r["Contact"], `t."id" = ?`, id); err != nil || n == 0 {
 				if err == nil {
-					err = refuse("contactIds", "contact "+id+" does not exist")
+					err = InvalidAttribute("contactIds", "contact "+id+" does not exist")
 				}
 				return nil, err
 			}
@@ -203,14 +203,14 @@ func (o *organisation) bulkTargets(t *turn, args record) ([]string, error) {
 	}
 	group := args.text("groupId")
 	if group == "" {
-		return nil, refuse("contactIds", "contactIds or groupId is needed")
+		return nil, InvalidAttribute("contactIds", "contactIds or groupId is needed")
 	}
 	members, err := t.all(o.r["ContactGroupMember"], `t."groupId" = ? ORDER BY t."position"`, group)
 	if err != nil {
 		return nil, err
 	}
 	if len(members) == 0 {
-		return nil, refuse("groupId", "contact group does not exist")
+		return nil, InvalidAttribute("groupId", "contact group does not exist")
 	}
 	from, hasFrom := args["contactRangeStart"].(int64)
 	to, hasTo := args["contactRangeEnd"].(int64)
@@ -266,7 +266,7 @@ func (o *organisation) startEntry(t *turn, bulk, entry, aiAgent record) error {
 	}
 	number := ""
 	if contact == nil {
-		err = refuse("contactId", "contact does not exist")
+		err = InvalidAttribute("contactId", "contact does not exist")
 	} else if number, err = callable(contact); err == nil {
 		err = dialable(number)
 	}
@@ -292,7 +292,7 @@ func (o *organisation) startEntry(t *turn, bulk, entry, aiAgent record) error {
 }
 
 func (o *organisation) bulkCount(t *turn, id, counter string) error {
-	return t.exec(`UPDATE "BulkOutboundCall" SET `+quoteName(counter)+` = `+quoteName(counter)+` + 1, "updatedAt" = ? WHERE "id" = ?`, t.stamp(), id)
+	return t.exec(`UPDATE "BulkOutboundCall" SET "`+counter+`" = "`+counter+`" + 1, "updatedAt" = ? WHERE "id" = ?`, t.stamp(), id)
 }
 
 // bulkCallEnded settles the entry that a call was made for, and starts the next.

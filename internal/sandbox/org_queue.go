@@ -11,9 +11,7 @@ func (o *organisation) queueActions() map[string]func(*action) {
 				if old == nil || old.text("state") == "waiting" {
 					return nil
 				}
-				f := invalidFault("entry is not waiting", map[string]any{"value": "waiting"})
-				f.field = "state"
-				return []*fault{f}
+				return []*fault{Invalid("state", "entry is not waiting", map[string]any{"value": "waiting"})}
 			}
 			a.Change = func(t *turn, _, next record) error {
 				user, err := t.get(o.r["User"], o.keyHolder())

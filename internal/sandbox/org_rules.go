@@ -22,24 +22,24 @@ func orgHidden() []*resource {
 // live on. docs/sandbox.md lists them as assumptions.
 var orgRules = map[string]func(*resource){
 	"Contact": func(r *resource) {
-		r.set("metadata", document("{}"))
-		r.set("privateMetadataKeys", document("[]"))
-		r.set("languages", document("[]"))
-		r.enum("whatsappReachabilityStatus", "unknown", "reachable", "unreachable")
-		r.set("whatsappReachabilityStatus", "unknown")
-		r.hide(timeKind, "insertedAt", "updatedAt")
+		setDefault(r, "metadata", document("{}"))
+		setDefault(r, "privateMetadataKeys", document("[]"))
+		setDefault(r, "languages", document("[]"))
+		setEnum(r, "whatsappReachabilityStatus", "unknown", "reachable", "unreachable")
+		setDefault(r, "whatsappReachabilityStatus", "unknown")
+		addPrivate(r, timeKind, "insertedAt", "updatedAt")
 		r.Indexes = [][]string{{"fullName", "id"}, {"email"}, {"phoneE164"}}
 	},
 	"Call": func(r *resource) {
-		r.set("status", "initiated")
-		r.set("callSource", "api")
+		setDefault(r, "status", "initiated")
+		setDefault(r, "callSource", "api")
 		r.Unique = []string{"callUuid"}
-		r.own("contactFullName").Expr = `SELECT c."fullName" FROM "Contact" c WHERE c."id" = %s."contactId"`
-		handler := r.own("currentHandler")
+		field(r, "contactFullName").Expr = `SELECT c."fullName" FROM "Contact" c WHERE c."id" = %s."contactId"`
+		handler := field(r, "currentHandler")
 		handler.Needs = []string{"currentHandlerType", "currentHandlerId", "currentHandlerName", "currentOperatorMemberUuid"}
 		handler.Compute = currentHandler
-		r.hide(uuidKind, "bulkEntryId")
-		r.hide(stringKind, "script")
+		addPrivate(r, uuidKind, "bulkEntryId")
+		addPrivate(r, stringKind, "script")
 		r.Indexes = [][]string{{"startedAt", "id"}, {"status"}, {"contactId"}, {"conversationId"}}
 	},
 	"CallParticipant":    index([]string{"callId"}, []string{"joinedAt", "id"}),
@@ -49,63 +49,63 @@ var orgRules = map[string]func(*resource){
 	"CallClassification": index([]string{"callId"}, []string{"insertedAt", "id"}),
 	"Conversation":       index([]string{"contactId"}, []string{"startedAt", "id"}, []string{"insertedAt", "id"}),
 	"CallQueueEntry": func(r *resource) {
-		r.enum("state", "waiting", "answered", "completed", "abandoned")
+		setEnum(r, "state", "waiting", "answered", "completed", "abandoned")
 		r.Indexes = [][]string{{"callUuid"}, {"state"}, {"waitStartedAt", "id"}}
 	},
 	"BulkOutboundCallEntry": index([]string{"bulkOutboundCallId", "position"}, []string{"callId"}),
 	"CommunicationMessage":  index([]string{"contactId"}, []string{"threadId"}),
 	"EmailMailbox": func(r *resource) {
-		r.set("listenerEnabled", false)
-		r.set("listenerStatus", "disabled")
-		r.set("listenerPort", int64(25))
-		r.set("tlsMode", "optional")
-		r.set("maxSessions", int64(20))
-		r.set("metadata", document("{}"))
-		r.bounds("listenerPort", 1, 65535)
+		setDefault(r, "listenerEnabled", false)
+		setDefault(r, "listenerStatus", "disabled")
+		setDefault(r, "listenerPort", int64(25))
+		setDefault(r, "tlsMode", "optional")
+		setDefault(r, "maxSessions", int64(20))
+		setDefault(r, "metadata", document("{}"))
+		setBounds(r, "listenerPort", 1, 65535)
 		r.Unique = []string{"inboundDomain"}
 	},
 	"EmailTemplate": func(r *resource) {
-		r.set("variables", document("[]"))
-		r.set("active", true)
-		r.own("body").NoTrim = true
+		setDefault(r, "variables", document("[]"))
+		setDefault(r, "active", true)
+		field(r, "body").NoTrim = true
 	},
 	"EmailIdentity": func(r *resource) {
-		r.set("active", true)
-		r.set("defaultOutbound", false)
-		r.set("metadata", document("{}"))
+		setDefault(r, "active", true)
+		setDefault(r, "defaultOutbound", false)
+		setDefault(r, "metadata", document("{}"))
 	},
 	"OperatorStatus": func(r *resource) {
-		r.set("status", "available")
-		r.set("source", "api")
+		setDefault(r, "status", "available")
+		setDefault(r, "source", "api")
 		r.Unique = []string{"sipUserId"}
 	},
-	"User": func(r *resource) { r.hide(uuidKind, "sipUserId") },
+	"User": func(r *resource) { addPrivate(r, uuidKind, "sipUserId") },
 }
 
 func index(sets ...[]string) func(*resource) { return func(r *resource) { r.Indexes = sets } }
 
-func (r *resource) own(name string) *attribute {
-	a := findAttribute(r, name)
+func field(r *resource, name string) *attribute {
+	a := r.Attribute(name)
 	if a == nil {
 		panic(fmt.Sprintf("sandbox: %s has no field %q: the registry and orgRules disagree", r.Name, name))
 	}
 	return a
 }
 
-func (r *resource) set(name string, v any) { r.own(name).Default = v }
+func setDefault(r *resource, name string, v any) { field(r, name).Default = v }
 
 // enum makes a field whose values the reference does not list an enum.
-func (r *resource) enum(name string, values ...string) {
-	a := r.own(name)
+func setEnum(r *resource, name string, values ...string) {
+	a := field(r, name)
 	a.Kind, a.Values = enumKind, values
 }
 
-func (r *resource) bounds(name string, lo, hi int64) {
-	a := r.own(name)
+func setBounds(r *resource, name string, lo, hi int64) {
+	a := field(r, name)
 	a.Min, a.Max = &lo, &hi
 }
 
-func (r *resource) hide(k kind, names ...string) {
+func addPrivate(r *resource, k kind, names ...string) {
 	for _, n := range names {
 		r.Attributes = append(r.Attributes, &attribute{Name: n, Kind: k, Private: true})
 	}

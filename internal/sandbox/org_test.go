@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
@@ -175,7 +176,8 @@ func checkKind(t *testing.T, action string, f *schemas.Field, v any) {
 	ok := true
 	switch f.Kind {
 	case schemas.UUID:
-		_, ok = castUUID(text)
+		_, err := uuid.Parse(text)
+		ok = err == nil
 	case schemas.Time:
 		_, err := time.Parse(timeLayout, text)
 		ok = err == nil
@@ -336,20 +338,10 @@ func TestWrongFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	older := filepath.Join(folder, "older.db")
-	o := open(t, Options{Path: older})
-	if _, err := o.s.engine.store.db.Exec(`UPDATE "sandbox" SET "value" = 1 WHERE "key" = 'shape'`); err != nil {
-		t.Fatal(err)
-	}
-	o.s.Close()
+	open(t, Options{Path: older}).s.Close()
+	alter(t, older, `UPDATE "sandbox" SET "value" = 1 WHERE "key" = 'shape'`)
 	foreign := filepath.Join(folder, "other.db")
-	db, err := sql.Open("sqlite", foreign)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := db.Exec("CREATE TABLE mine (x)"); err != nil {
-		t.Fatal(err)
-	}
-	db.Close()
+	alter(t, foreign, "CREATE TABLE mine (x)")
 	for _, path := range []string{text, older, foreign, folder, filepath.Join(folder, "no", "such", "folder.db")} {
 		s, err := New(Options{Path: path})
 		if err == nil {
@@ -361,6 +353,19 @@ func TestWrongFiles(t *testing.T) {
 	}
 	if b, err := os.ReadFile(text); err != nil || len(b) != 1500 {
 		t.Errorf("the text file was changed: %d bytes, %v", len(b), err)
+	}
+}
+
+// alter runs a statement on a SQLite file.
+func alter(t *testing.T, path, statement string) {
+	t.Helper()
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Exec(statement); err != nil {
+		t.Fatal(err)
 	}
 }
 

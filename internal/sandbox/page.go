@@ -3,6 +3,7 @@ package sandbox
 import (
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"strings"
 )
 
@@ -168,9 +169,29 @@ func cursorText(v any) (*string, bool) {
 func encodeCursor(sig string, values []any) string {
 	b, err := json.Marshal(append([]any{sig}, values...))
 	if err != nil {
-		panic("sandbox: stored values do not encode: " + err.Error())
+		panic("ash: stored values do not encode: " + err.Error())
 	}
 	return base64.RawURLEncoding.EncodeToString(b)
+}
+
+// Cursor returns the cursor of a row in the order that sort asks of a list action. The values
+// are those of the sort's keys in the row, and then its id.
+func (e *engine) Cursor(action, sort string, values []any) (string, error) {
+	a := e.actions[action]
+	if a == nil || a.Type != listAction {
+		return "", fmt.Errorf("cursor: %q is not a list action", action)
+	}
+	var keys []sortKey
+	if sort != "" {
+		var err error
+		if keys, err = parseSort(sort, a.Resource); err != nil {
+			return "", fmt.Errorf("cursor: sort %q: %w", sort, err)
+		}
+	}
+	if len(values) != len(keys)+1 {
+		return "", fmt.Errorf("cursor: %d values for the %d keys of sort %q and the id", len(values), len(keys), sort)
+	}
+	return encodeCursor(signature(keys), values), nil
 }
 
 // decodeCursor gives the values of a cursor, or the failure: the two messages

@@ -3,6 +3,7 @@ package sandbox
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http/httptest"
 	"slices"
 	"strings"
@@ -22,7 +23,7 @@ func drawAction(t *rapid.T, do func(*schemas.Action) bool) *schemas.Action {
 			byName[a.Name] = a
 		}
 	}
-	return byName[rapid.SampledFrom(sortedKeys(byName)).Draw(t, "action")]
+	return byName[rapid.SampledFrom(slices.Sorted(maps.Keys(byName))).Draw(t, "action")]
 }
 
 func sortable(r *schemas.Resource) []string {
@@ -172,7 +173,7 @@ func TestFilterAndItsNegationPartition(t *testing.T) {
 func drawInput(t *rapid.T, a *schemas.Action) map[string]any {
 	properties, needed := inputOf(a)
 	out := map[string]any{}
-	for _, name := range sortedKeys(properties) {
+	for _, name := range slices.Sorted(maps.Keys(properties)) {
 		if !slices.Contains(needed, name) && rapid.Bool().Draw(t, "leave out "+name) {
 			continue
 		}
@@ -260,7 +261,7 @@ func TestFieldsAreExactlyThoseAskedFor(t *testing.T) {
 		_, out := o.post("run", map[string]any{"action": a.Name, "fields": fields, "page": map[string]any{"limit": 3}})
 		slices.Sort(fields)
 		for _, row := range out["data"].(map[string]any)["results"].([]any) {
-			if d := cmp.Diff(sortedKeys(row.(map[string]any)), fields); d != "" {
+			if d := cmp.Diff(slices.Sorted(maps.Keys(row.(map[string]any))), fields); d != "" {
 				rt.Fatal(d)
 			}
 		}
@@ -328,7 +329,7 @@ func emptyConnective(v any) bool {
 	case map[string]any:
 		for k, x := range v {
 			list, isList := x.([]any)
-			if c := snake(k); (c == "and" || c == "or" || c == "not") && isList && len(list) == 0 || emptyConnective(x) {
+			if c := strings.ToLower(k); (c == "and" || c == "or" || c == "not") && isList && len(list) == 0 || emptyConnective(x) {
 				return true
 			}
 		}

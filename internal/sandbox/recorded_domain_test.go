@@ -99,7 +99,7 @@ func recordedResources() map[string]*resource {
 func recordedDefinitions(t *testing.T, rowsFile string) *definitions {
 	rs := recordedResources()
 	order := []string{"Contact", "EmailTemplate", "EmailMailbox", "EmailIdentity", "OperatorStatus", "Call", "CallQueueEntry", "ConversationEvent", "CallClassification", "User"}
-	d := &definitions{NewID: func(n uint64) string { return fmt.Sprintf("00000000-0000-4000-9000-%012d", n) }}
+	d := &definitions{Namespace: "Sippet", Table: storeTable, NewID: func(n uint64) string { return fmt.Sprintf("00000000-0000-4000-9000-%012d", n) }}
 	for _, n := range order {
 		d.Resources = append(d.Resources, rs[n])
 	}
@@ -137,13 +137,13 @@ func recordedDefinitions(t *testing.T, rowsFile string) *definitions {
 			for _, row := range rows[name] {
 				rec := record{}
 				for k, x := range row {
-					a := rs[name].byName[k]
+					a := rs[name].Attribute(k)
 					if a == nil {
 						return fmt.Errorf("rows of %s: no attribute %q", name, k)
 					}
-					stored, f := a.castInput(x, turn.e.atoms)
-					if f != nil {
-						return fmt.Errorf("rows of %s: %s: %s", name, k, f.template)
+					stored, err := storedValue(a.Kind, x)
+					if err != nil {
+						return fmt.Errorf("rows of %s: %s: %w", name, k, err)
 					}
 					rec[k] = stored
 				}
@@ -155,6 +155,20 @@ func recordedDefinitions(t *testing.T, rowsFile string) *definitions {
 		return nil
 	}
 	return d
+}
+
+// storedValue turns a value of the rows into the stored one.
+func storedValue(k kind, v any) (any, error) {
+	switch v := v.(type) {
+	case json.Number:
+		if k == floatKind {
+			return v.Float64()
+		}
+		return v.Int64()
+	case []any, map[string]any:
+		return encodeDocument(v), nil
+	}
+	return v, nil
 }
 
 var localPart = regexp.MustCompile(`^[a-z0-9._-]+$`)
@@ -185,11 +199,7 @@ func recordedReadsAndWrites(rs map[string]*resource) []*action {
 		{Name: "create_email_identity", Ash: "create", Type: createAction, Resource: rs["EmailIdentity"], Accept: identity,
 			Check: func(_, next record) []*fault {
 				var out []*fault
-				add := func(field, message string) {
-					f := invalidFault(message, nil)
-					f.field = field
-					out = append(out, f)
-				}
+				add := func(field, message string) { out = append(out, Invalid(field, message, nil)) }
 				if !localPart.MatchString(next.text("localPart")) {
 					add("localPart", "must be a lowercase local part")
 				}
@@ -207,9 +217,7 @@ func recordedReadsAndWrites(rs map[string]*resource) []*action {
 				if old.text("state") == "waiting" {
 					return nil
 				}
-				f := invalidFault("entry is not waiting", map[string]any{"value": "waiting"})
-				f.field = "state"
-				return []*fault{f}
+				return []*fault{Invalid("state", "entry is not waiting", map[string]any{"value": "waiting"})}
 			},
 			Change: func(_ *turn, _, next record) error { next["state"] = "answered"; return nil }},
 		{Name: "override_call_classification", Ash: "override", Type: updateAction, Resource: rs["CallClassification"], Forbidden: true,
@@ -223,11 +231,12 @@ func recordedGenerics(rs map[string]*resource) []*action {
 	barge.Run = func(_ *turn, args record) (any, error) {
 		switch uuid := args.text("callUuid"); uuid {
 		case "missing":
-			return nil, fail(notFound(crumbs(barge) + "record with call_uuid: " + inspectString(uuid) + " not found"))
+			return nil, barge.NotFound("call_uuid", uuid)
 		case "string-error", "atom-error":
-			return nil, fail(unknownError())
+			return nil, failures{{Type: "unknown_error", Message: "Something went wrong", ShortMessage: "Unknown error"}}
 		case "invalid-arg", "nil":
-			return nil, fail(internalError())
+			return nil, failures{{Code: "internal_error", ErrorID: "12345678-1234-4123-8123-123456789abc", ShortMessage: "Internal error",
+				Message: "Something went wrong. Unique error id: 12345678-1234-4123-8123-123456789abc"}}
 		case "forbidden":
 			return nil, failures{}
 		default:
@@ -242,7 +251,7 @@ func recordedGenerics(rs map[string]*resource) []*action {
 			return nil, err
 		}
 		if rec == nil {
-			return nil, fail(notFound(crumbs(remove) + "record with id: " + inspectString(id) + " not found"))
+			return nil, remove.NotFound("id", id)
 		}
 		return rec, t.remove(rs["Contact"], id)
 	}

@@ -138,7 +138,7 @@ func appendValue(b []byte, v any) []byte {
 	case document:
 		return append(b, v...)
 	}
-	panic(fmt.Sprintf("sandbox: %T is no stored value", v))
+	panic(fmt.Sprintf("ash: %T is no stored value", v))
 }
 
 // appendText appends a string: most are plain and need no escapes.
@@ -147,7 +147,7 @@ func appendText(b []byte, s string) []byte {
 		if c := s[i]; c < 0x20 || c >= 0x80 || c == '"' || c == '\\' {
 			quoted, err := marshal(s)
 			if err != nil {
-				panic("sandbox: a string does not encode: " + err.Error())
+				panic("ash: a string does not encode: " + err.Error())
 			}
 			return append(b, quoted...)
 		}

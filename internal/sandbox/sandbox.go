@@ -39,6 +39,9 @@ type Sandbox struct {
 	fault  func(endpoint, action string) *Fault
 }
 
+// storeTable marks a database as one of the sandbox's.
+const storeTable = "sandbox"
+
 // New opens an organisation, and seeds it where it is new. It takes some tens of milliseconds.
 func New(o Options) (*Sandbox, error) {
 	if o.Seed == 0 {
@@ -50,12 +53,12 @@ func New(o Options) (*Sandbox, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	seed, known, err := storedSeed(context.Background(), o.Path)
+	seed, known, err := ReadFact(context.Background(), o.Path, storeTable, "seed")
 	if err != nil {
 		return nil, err
 	}
 	if known {
-		o.Seed = seed
+		o.Seed = uint64(seed)
 	}
 	org := newOrganisation(o.Seed)
 	org.scale = o.Scale
@@ -67,7 +70,7 @@ func New(o Options) (*Sandbox, error) {
 }
 
 // Close closes the organisation. One in memory is gone with it.
-func (s *Sandbox) Close() error { return s.engine.store.db.Close() }
+func (s *Sandbox) Close() error { return s.engine.Close() }
 
 // Handler answers the two endpoints. Any x-api-key will do, but for the magic
 // ones (see keys.go), and one must be there: without it the answer is 401.

@@ -27,12 +27,13 @@ func (r record) text(name string) string { s, _ := r[name].(string); return s }
 type store struct {
 	db    *sql.DB
 	path  string
-	shape int64 // a checksum of the tables
+	table string // of the engine's own numbers, quoted
+	shape int64  // a checksum of the tables
 }
 
 // openStore opens the file, or memory where path is empty. The pool is one
 // connection: in memory each connection would have a database of its own.
-func openStore(ctx context.Context, path string, resources []*resource) (*store, error) {
+func openStore(ctx context.Context, path, table string, resources []*resource) (*store, error) {
 	dsn := "file::memory:"
 	if path != "" {
 		dsn = "file:" + strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23").Replace(path) +
@@ -40,56 +41,56 @@ func openStore(ctx context.Context, path string, resources []*resource) (*store,
 	}
 	db, err := sql.Open("sqlite", dsn)
 	if err != nil {
-		return nil, fmt.Errorf("open sandbox database: %w", err)
+		return nil, fmt.Errorf("open database: %w", err)
 	}
 	db.SetMaxOpenConns(1)
 	db.SetMaxIdleConns(1)
 	db.SetConnMaxLifetime(0)
 	db.SetConnMaxIdleTime(0)
-	ddl := []string{`CREATE TABLE IF NOT EXISTS "sandbox" ("key" TEXT PRIMARY KEY, "value" INTEGER NOT NULL)`}
+	ddl := []string{`CREATE TABLE IF NOT EXISTS ` + quoteName(table) + ` ("key" TEXT PRIMARY KEY, "value" INTEGER NOT NULL)`}
 	for _, r := range resources {
 		ddl = append(ddl, tableSQL(r)...)
 	}
 	all := strings.Join(ddl, ";\n")
 	var foreign bool // has tables, and none of ours
-	err = db.QueryRowContext(ctx, `SELECT count(*) > 0 AND count(*) FILTER (WHERE "name" = 'sandbox') = 0 FROM sqlite_master`).Scan(&foreign)
+	err = db.QueryRowContext(ctx, `SELECT count(*) > 0 AND count(*) FILTER (WHERE "name" = ?) = 0 FROM sqlite_master`, table).Scan(&foreign)
 	if err == nil && foreign {
-		err = errors.New("it is a database of something else")
+		err = errors.New("it belongs to another program")
 	}
 	if err != nil {
 		db.Close()
-		return nil, fmt.Errorf("open sandbox database %q: %w", path, err)
+		return nil, fmt.Errorf("open database %q: %w", path, err)
 	}
 	if _, err := db.ExecContext(ctx, all); err != nil {
 		db.Close()
-		return nil, fmt.Errorf("create sandbox tables in %q: %w", path, err)
+		return nil, fmt.Errorf("create tables in %q: %w", path, err)
 	}
-	return &store{db: db, path: path, shape: int64(crc32.ChecksumIEEE([]byte(all)))}, nil
+	return &store{db: db, path: path, table: quoteName(table), shape: int64(crc32.ChecksumIEEE([]byte(all)))}, nil
 }
 
-// fact reads a number that the store was seeded with.
-func fact(ctx context.Context, q interface {
+// number reads one of the engine's own numbers.
+func (s *store) number(ctx context.Context, q interface {
 	QueryRowContext(context.Context, string, ...any) *sql.Row
 }, key string) (n int64, known bool, err error) {
-	err = q.QueryRowContext(ctx, `SELECT "value" FROM "sandbox" WHERE "key" = ?`, key).Scan(&n)
+	err = q.QueryRowContext(ctx, `SELECT "value" FROM `+s.table+` WHERE "key" = ?`, key).Scan(&n)
 	if errors.Is(err, sql.ErrNoRows) {
 		return 0, false, nil
 	}
 	return n, err == nil, err
 }
 
-// storedSeed gives the seed of the organisation in a file, where there is one.
-func storedSeed(ctx context.Context, path string) (uint64, bool, error) {
+// ReadFact reads one of the Facts of the database in a file. Known is false where there
+// is no file, or no such fact.
+func ReadFact(ctx context.Context, path, table, key string) (value int64, known bool, err error) {
 	if _, err := os.Stat(path); path == "" || errors.Is(err, os.ErrNotExist) {
 		return 0, false, nil
 	}
-	s, err := openStore(ctx, path, nil)
+	s, err := openStore(ctx, path, table, nil)
 	if err != nil {
 		return 0, false, err
 	}
 	defer s.db.Close()
-	seed, known, err := fact(ctx, s.db, "seed")
-	return uint64(seed), known, err
+	return s.number(ctx, s.db, key)
 }
 
 var columnTypes = map[kind]string{intKind: "INTEGER", boolKind: "INTEGER", floatKind: "REAL"}
@@ -179,18 +180,18 @@ func (a *attribute) comparable(alias string) string {
 	case a.Kind == decimalKind:
 		return "CAST(" + e + " AS REAL)"
 	case a.Kind == mapKind:
-		return "sandbox_map_key(" + e + ")"
+		return "ash_map_key(" + e + ")"
 	case a.Kind.array():
-		return "sandbox_array_key(" + e + ")"
+		return "ash_array_key(" + e + ")"
 	}
 	return e
 }
 
 // Functions that SQLite lacks. Registration is for the whole process.
 func init() {
-	sqlite.MustRegisterDeterministicScalarFunction("sandbox_array_key", 1, arrayKey)
-	sqlite.MustRegisterDeterministicScalarFunction("sandbox_map_key", 1, mapKey)
-	sqlite.MustRegisterDeterministicScalarFunction("sandbox_like", 3, like)
+	sqlite.MustRegisterDeterministicScalarFunction("ash_array_key", 1, arrayKey)
+	sqlite.MustRegisterDeterministicScalarFunction("ash_map_key", 1, mapKey)
+	sqlite.MustRegisterDeterministicScalarFunction("ash_like", 3, like)
 }
 
 func columnText(v driver.Value) (string, bool) {

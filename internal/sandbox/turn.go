@@ -21,7 +21,7 @@ type turn struct {
 
 func (t *turn) exec(query string, args ...any) error {
 	if _, err := t.tx.ExecContext(t.ctx, query, args...); err != nil {
-		return fmt.Errorf("sandbox statement %.60q: %w", query, err)
+		return fmt.Errorf("statement %.60q: %w", query, err)
 	}
 	return nil
 }
@@ -33,9 +33,9 @@ func (t *turn) stamp() string { return t.now.Format(timeLayout) }
 // since several processes may share a file.
 func (t *turn) newID() (string, error) {
 	var n uint64
-	err := t.tx.QueryRowContext(t.ctx, `UPDATE "sandbox" SET "value" = "value" + 1 WHERE "key" = 'ids' RETURNING "value"`).Scan(&n)
+	err := t.tx.QueryRowContext(t.ctx, `UPDATE `+t.e.store.table+` SET "value" = "value" + 1 WHERE "key" = 'ids' RETURNING "value"`).Scan(&n)
 	if err != nil {
-		return "", fmt.Errorf("count sandbox ids: %w", err)
+		return "", fmt.Errorf("count ids: %w", err)
 	}
 	return t.e.defs.NewID(n), nil
 }
