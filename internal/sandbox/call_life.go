@@ -10,17 +10,17 @@ import (
 // agenda by the one before.
 
 // dial begins an outbound call to a number.
-func (o *organisation) dial(t *turn, contact record, number string, aiAgent record, bulkEntry any) (record, error) {
+func (o *organisation) dial(t *Tx, contact Record, number string, aiAgent Record, bulkEntry any) (Record, error) {
 	var id string
 	var err error
 	if entry, ok := bulkEntry.(string); ok {
-		id = o.named("call of", entry) // whenever it comes to be rung
-	} else if id, err = t.newID(); err != nil {
+		id = o.idOf("call of", entry) // whenever it comes to be rung
+	} else if id, err = t.NewID(); err != nil {
 		return nil, err
 	}
-	call := record{"id": id, "direction": "outbound", "fromNumber": mainLine, "toNumber": number, "status": "initiated",
-		"callUuid": o.named("callUuid", id), "callSource": "api", "outboundTrunkSource": "default_sippet_trunk", "startedAt": t.stamp(),
-		"conversationId": o.named("conversation", id), "currentHandlerType": "ai_agent", "currentHandlerId": aiAgent["id"],
+	call := Record{"id": id, "direction": "outbound", "fromNumber": mainLine, "toNumber": number, "status": "initiated",
+		"callUuid": o.idOf("callUuid", id), "callSource": "api", "outboundTrunkSource": "default_sippet_trunk", "startedAt": t.Timestamp(),
+		"conversationId": o.idOf("conversation", id), "currentHandlerType": "ai_agent", "currentHandlerId": aiAgent["id"],
 		"currentHandlerName": aiAgent["name"], "currentAiAgentId": aiAgent["id"], "currentAiAgentName": aiAgent["name"],
 		"billingCostCurrency": "GBP", "bulkEntryId": bulkEntry}
 	if bulkEntry != nil {
@@ -29,18 +29,18 @@ func (o *organisation) dial(t *turn, contact record, number string, aiAgent reco
 	if contact != nil {
 		call["contactId"] = contact["id"]
 	}
-	outcome, s := o.course(number, id)
+	outcome, s := o.chooseOutcome(number, id)
 	call["script"] = s.name
-	if err := t.insert(o.r["Call"], call); err != nil {
+	if err := t.Insert(o.resources["Call"], call); err != nil {
 		return nil, err
 	}
-	if err := t.insert(o.r["Conversation"], o.conversation(call, aiAgent.text("id"), t.now)); err != nil {
+	if err := t.Insert(o.resources["Conversation"], o.callConversation(call, aiAgent.Text("id"), t.Now)); err != nil {
 		return nil, err
 	}
-	if err := o.join(t, call, aiAgent.text("id"), "ai_agent"); err != nil {
+	if err := o.addParticipant(t, call, aiAgent.Text("id"), "ai_agent"); err != nil {
 		return nil, err
 	}
-	if err := o.note(t, call, "call_started", "Outbound call to "+number); err != nil {
+	if err := o.logEvent(t, call, "call_started", "Outbound call to "+number); err != nil {
 		return nil, err
 	}
 	if outcome == "failed" {
@@ -49,10 +49,10 @@ func (o *organisation) dial(t *turn, contact record, number string, aiAgent reco
 	return call, o.schedule(t, "ring", id, 0, 2*time.Second)
 }
 
-// course decides how a call to a number will go: by the number where it is one
+// chooseOutcome decides how a call to a number will go: by the number where it is one
 // of the magic ones, else by chance, which the call's id is the seed of.
-func (o *organisation) course(number, callID string) (outcome string, s *script) {
-	if outcome, ok := magicNumbers[number]; ok {
+func (o *organisation) chooseOutcome(number, callID string) (outcome string, s *script) {
+	if outcome, ok := testNumbers[number]; ok {
 		switch outcome {
 		case "voicemail":
 			return "answer", scriptNamed("voicemail")
@@ -80,49 +80,49 @@ func (o *organisation) course(number, callID string) (outcome string, s *script)
 	return "answer", s
 }
 
-func (o *organisation) ring(t *turn, call record) error {
-	if err := t.update(o.r["Call"], call.text("id"), record{"status": "ringing"}); err != nil {
+func (o *organisation) markRinging(t *Tx, call Record) error {
+	if err := t.Update(o.resources["Call"], call.Text("id"), Record{"status": "ringing"}); err != nil {
 		return err
 	}
-	if err := o.note(t, call, "call_ringing", "Ringing"); err != nil {
+	if err := o.logEvent(t, call, "call_ringing", "Ringing"); err != nil {
 		return err
 	}
-	outcome, _ := o.course(call.text("toNumber"), call.text("id"))
+	outcome, _ := o.chooseOutcome(call.Text("toNumber"), call.Text("id"))
 	after := map[string]time.Duration{"busy": 2 * time.Second, "no_answer": 28 * time.Second}[outcome]
 	if after == 0 {
-		after = time.Duration(4+o.random("rings", call.text("id")).IntN(8)) * time.Second
+		after = time.Duration(4+o.random("rings", call.Text("id")).IntN(8)) * time.Second
 	}
-	return o.schedule(t, outcome, call.text("id"), 0, after)
+	return o.schedule(t, outcome, call.Text("id"), 0, after)
 }
 
-func (o *organisation) pickUp(t *turn, call record) error {
-	id := call.text("id")
-	if err := t.update(o.r["Call"], id, record{"status": "answered", "answeredAt": t.stamp(), "mediaQualifiedAt": t.stamp()}); err != nil {
+func (o *organisation) markAnswered(t *Tx, call Record) error {
+	id := call.Text("id")
+	if err := t.Update(o.resources["Call"], id, Record{"status": "answered", "answeredAt": t.Timestamp(), "mediaQualifiedAt": t.Timestamp()}); err != nil {
 		return err
 	}
-	if err := o.join(t, call, o.named("member", id, "callee"), "callee"); err != nil {
+	if err := o.addParticipant(t, call, o.idOf("member", id, "callee"), "callee"); err != nil {
 		return err
 	}
-	if err := o.note(t, call, "call_answered", "Answered"); err != nil {
+	if err := o.logEvent(t, call, "call_answered", "Answered"); err != nil {
 		return err
 	}
 	return o.schedule(t, "say", id, 0, time.Second)
 }
 
-// say speaks the n-th line of the call's script.
-func (o *organisation) say(t *turn, call record, n int) error {
-	s, id := scriptNamed(call.text("script")), call.text("id")
+// speakLine speaks the n-th line of the call's script.
+func (o *organisation) speakLine(t *Tx, call Record, n int) error {
+	s, id := scriptNamed(call.Text("script")), call.Text("id")
 	if n >= len(s.lines) {
-		return o.hangUp(t, call, "completed")
+		return o.endCall(t, call, "completed")
 	}
 	l := s.lines[n]
-	first, agentName := firstName(call), call.text("currentAiAgentName")
+	first, agentName := firstName(call), call.Text("currentAiAgentName")
 	if l.tool != "" {
-		event, audit := o.toolUse(call, n, len(s.lines), l, t.now.Add(-500*time.Millisecond))
-		if err := t.insert(o.r["ConversationEvent"], event); err != nil {
+		event, audit := o.toolRecords(call, n, len(s.lines), l, t.Now.Add(-500*time.Millisecond))
+		if err := t.Insert(o.resources["ConversationEvent"], event); err != nil {
 			return err
 		}
-		if err := t.insert(o.r["CallAiAuditEvent"], audit); err != nil {
+		if err := t.Insert(o.resources["CallAiAuditEvent"], audit); err != nil {
 			return err
 		}
 	}
@@ -130,58 +130,58 @@ func (o *organisation) say(t *turn, call record, n int) error {
 	if l.agent {
 		speaker = "agent"
 	} else if call["callerSpokeAt"] == nil {
-		if err := t.update(o.r["Call"], id, record{"callerSpokeAt": t.stamp()}); err != nil {
+		if err := t.Update(o.resources["Call"], id, Record{"callerSpokeAt": t.Timestamp()}); err != nil {
 			return err
 		}
 	}
-	if err := t.insert(o.r["CallTranscript"], o.transcript(call, n, speaker, fill(l.text, first, agentName), t.now)); err != nil {
+	if err := t.Insert(o.resources["CallTranscript"], o.transcript(call, n, speaker, fillNames(l.text, first, agentName), t.Now)); err != nil {
 		return err
 	}
 	if c := call["conversationId"]; c != nil {
-		if err := t.update(o.r["Conversation"], c.(string), record{"lastActivityAt": t.stamp(), "updatedAt": t.stamp()}); err != nil {
+		if err := t.Update(o.resources["Conversation"], c.(string), Record{"lastActivityAt": t.Timestamp(), "updatedAt": t.Timestamp()}); err != nil {
 			return err
 		}
 	}
 	return o.schedule(t, "say", id, n+1, l.pace())
 }
 
-func firstName(call record) string {
-	first, _, _ := strings.Cut(call.text("contactFullName"), " ")
+func firstName(call Record) string {
+	first, _, _ := strings.Cut(call.Text("contactFullName"), " ")
 	return first
 }
 
-// hangUp ends a call and all that hangs on it.
-func (o *organisation) hangUp(t *turn, call record, status string) error {
-	id := call.text("id")
+// endCall ends a call and all that hangs on it.
+func (o *organisation) endCall(t *Tx, call Record, status string) error {
+	id := call.Text("id")
 	if status == "completed" && call["answeredAt"] == nil {
 		status = "no_answer" // ended before anybody picked up
 	}
 	if err := o.cancel(t, id); err != nil {
 		return err
 	}
-	if err := t.update(o.r["Call"], id, o.ended(call, status, t.now)); err != nil {
+	if err := t.Update(o.resources["Call"], id, o.endedAttributes(call, status, t.Now)); err != nil {
 		return err
 	}
-	if err := t.exec(`UPDATE "CallParticipant" SET "leftAt" = ? WHERE "callId" = ? AND "leftAt" IS NULL`, t.stamp(), id); err != nil {
+	if err := t.Exec(`UPDATE "CallParticipant" SET "leftAt" = ? WHERE "callId" = ? AND "leftAt" IS NULL`, t.Timestamp(), id); err != nil {
 		return err
 	}
-	if err := o.note(t, call, "call_ended", "Call "+strings.ReplaceAll(status, "_", " ")); err != nil {
+	if err := o.logEvent(t, call, "call_ended", "Call "+strings.ReplaceAll(status, "_", " ")); err != nil {
 		return err
 	}
-	if err := o.settleQueue(t, call); err != nil {
+	if err := o.closeQueueEntries(t, call); err != nil {
 		return err
 	}
-	if err := o.conclude(t, call, status); err != nil {
+	if err := o.closeConversation(t, call, status); err != nil {
 		return err
 	}
-	return o.bulkCallEnded(t, call, status)
+	return o.settleEntry(t, call, status)
 }
 
-// conclude ends the conversation, and classifies a call on which was spoken.
-func (o *organisation) conclude(t *turn, call record, status string) error {
-	s, first, agentName := scriptNamed(call.text("script")), firstName(call), call.text("currentAiAgentName")
-	changes := record{"status": "ended", "endedAt": t.stamp(), "lastActivityAt": t.stamp(), "updatedAt": t.stamp(), "outcome": status}
-	said, err := t.count(o.r["CallTranscript"], `t."callId" = ?`, call.text("id"))
+// closeConversation ends the conversation, and classifies a call on which was spoken.
+func (o *organisation) closeConversation(t *Tx, call Record, status string) error {
+	s, first, agentName := scriptNamed(call.Text("script")), firstName(call), call.Text("currentAiAgentName")
+	changes := Record{"status": "ended", "endedAt": t.Timestamp(), "lastActivityAt": t.Timestamp(), "updatedAt": t.Timestamp(), "outcome": status}
+	said, err := t.Count(o.resources["CallTranscript"], `t."callId" = ?`, call.Text("id"))
 	if err != nil {
 		return err
 	}
@@ -192,13 +192,13 @@ func (o *organisation) conclude(t *turn, call record, status string) error {
 			cut.summary = fmt.Sprintf("The call ended after %d of its lines.", said)
 			s = &cut
 		}
-		changes["outcome"], changes["summary"] = s.outcome, fill(s.summary, first, agentName)
-		if err := t.insert(o.r["CallClassification"], o.classification(call, s, first, agentName, t.now)); err != nil {
+		changes["outcome"], changes["summary"] = s.outcome, fillNames(s.summary, first, agentName)
+		if err := t.Insert(o.resources["CallClassification"], o.callClassification(call, s, first, agentName, t.Now)); err != nil {
 			return err
 		}
 	}
 	if c := call["conversationId"]; c != nil {
-		return t.update(o.r["Conversation"], c.(string), changes)
+		return t.Update(o.resources["Conversation"], c.(string), changes)
 	}
 	return nil
 }

@@ -13,50 +13,50 @@ import (
 	"github.com/google/uuid"
 )
 
-// document is a map or an array as it is stored: compact JSON, keys sorted.
-type document string
+// Document is a map or an array as it is stored: compact JSON, keys sorted.
+type Document string
 
 // The layouts of stored times. Texts of one layout sort as their times do.
 const (
-	timeLayout   = "2006-01-02T15:04:05.000000Z"
-	secondLayout = "2006-01-02T15:04:05Z"
-	dateLayout   = "2006-01-02"
+	TimeLayout   = "2006-01-02T15:04:05.000000Z"
+	SecondLayout = "2006-01-02T15:04:05Z"
+	DateLayout   = "2006-01-02"
 )
 
-// castInput turns a value of a payload into the stored one, or says what is
+// castValue turns a value of a payload into the stored one, or says what is
 // wrong. It is the first of two steps, as in Ash: it knows kinds but no
 // constraints, and it alone is applied to the values of filters.
-func (a *attribute) castInput(v any, known atoms) (any, *fault) {
+func (a *Attribute) castValue(v any, known atoms) (any, *Violation) {
 	if v == nil {
 		return nil, nil
 	}
-	if a.Kind.array() {
+	if a.Kind.isArray() {
 		return a.castArray(v, known)
 	}
 	out, ok := castScalar(a.Kind, v)
 	if !ok {
-		if a.Kind == timeKind || a.Kind == secondKind {
-			return nil, invalidFault("Could not cast input to datetime", nil)
+		if a.Kind == Time || a.Kind == Second {
+			return nil, invalid("Could not cast input to datetime", nil)
 		}
-		return nil, isInvalid()
+		return nil, plainInvalid()
 	}
-	if a.Kind == enumKind && out != nil && !slices.Contains(a.Values, out.(string)) && !known[out.(string)] {
-		return nil, isInvalid() // a string that is no atom cannot even be cast
+	if a.Kind == Enum && out != nil && !slices.Contains(a.Values, out.(string)) && !known[out.(string)] {
+		return nil, plainInvalid() // a string that is no atom cannot even be cast
 	}
 	return out, nil
 }
 
-func castScalar(k kind, v any) (any, bool) {
+func castScalar(k Kind, v any) (any, bool) {
 	s, isString := v.(string)
 	number, isNumber := v.(json.Number)
 	truth, isBool := v.(bool)
 	switch k {
-	case stringKind:
+	case String:
 		if isBool {
 			return strconv.FormatBool(truth), true
 		}
 		return v, isString
-	case enumKind:
+	case Enum:
 		if isBool {
 			return strconv.FormatBool(truth), true
 		}
@@ -64,12 +64,12 @@ func castScalar(k kind, v any) (any, bool) {
 			return nil, isString
 		}
 		return s, isString
-	case uuidKind:
+	case UUID:
 		if isString && s == "" {
 			return nil, true
 		}
 		return castUUID(s)
-	case boolKind:
+	case Bool:
 		switch {
 		case isBool:
 			return truth, true
@@ -79,7 +79,7 @@ func castScalar(k kind, v any) (any, bool) {
 			return false, true
 		}
 		return nil, isString && s == ""
-	case intKind:
+	case Integer:
 		if isNumber {
 			s = number.String()
 		}
@@ -88,7 +88,7 @@ func castScalar(k kind, v any) (any, bool) {
 		}
 		n, err := strconv.ParseInt(s, 10, 64)
 		return n, err == nil
-	case floatKind:
+	case Float:
 		if isNumber {
 			s = number.String()
 		}
@@ -97,7 +97,7 @@ func castScalar(k kind, v any) (any, bool) {
 		}
 		f, err := strconv.ParseFloat(s, 64)
 		return f, err == nil && !math.IsInf(f, 0) && !math.IsNaN(f)
-	case decimalKind:
+	case Decimal:
 		if isNumber {
 			s = number.String()
 		}
@@ -105,7 +105,7 @@ func castScalar(k kind, v any) (any, bool) {
 			return nil, true
 		}
 		return castDecimal(s)
-	case timeKind, secondKind:
+	case Time, Second:
 		if isString && s == "" {
 			return nil, true
 		}
@@ -113,25 +113,25 @@ func castScalar(k kind, v any) (any, bool) {
 		if !ok {
 			return nil, false
 		}
-		if k == secondKind {
-			return t.Format(secondLayout), true
+		if k == Second {
+			return t.Format(SecondLayout), true
 		}
-		return t.Format(timeLayout), true
-	case dateKind:
+		return t.Format(TimeLayout), true
+	case Date:
 		if isString && s == "" {
 			return nil, true
 		}
-		if t, err := time.Parse(dateLayout, s); err == nil {
-			return t.Format(dateLayout), true
+		if t, err := time.Parse(DateLayout, s); err == nil {
+			return t.Format(DateLayout), true
 		}
 		t, ok := castTime(s)
-		return t.Format(dateLayout), ok
-	case mapKind:
+		return t.Format(DateLayout), ok
+	case Map:
 		m, ok := v.(map[string]any)
 		if !ok {
 			return nil, false
 		}
-		return encodeDocument(m), true
+		return NewDocument(m), true
 	}
 	return nil, false
 }
@@ -162,7 +162,7 @@ func castDecimal(s string) (any, bool) {
 // UTC), a space does for the T, and a date alone is its midnight.
 func castTime(s string) (time.Time, bool) {
 	s = strings.Replace(s, " ", "T", 1)
-	for _, layout := range []string{"2006-01-02T15:04:05.999999999Z07:00", "2006-01-02T15:04:05.999999999", dateLayout} {
+	for _, layout := range []string{"2006-01-02T15:04:05.999999999Z07:00", "2006-01-02T15:04:05.999999999", DateLayout} {
 		t, err := time.Parse(layout, s)
 		if err == nil {
 			t = t.UTC()
@@ -172,32 +172,32 @@ func castTime(s string) (time.Time, bool) {
 	return time.Time{}, false
 }
 
-func (a *attribute) castArray(v any, known atoms) (any, *fault) {
+func (a *Attribute) castArray(v any, known atoms) (any, *Violation) {
 	items, ok := v.([]any)
 	if !ok {
 		if items, ok = indexedItems(v); !ok {
-			return nil, isInvalid()
+			return nil, plainInvalid()
 		}
 	}
-	item := attribute{Kind: stringKind, NoTrim: true}
-	if a.Kind == uuidsKind {
-		item.Kind = uuidKind
+	item := Attribute{Kind: String, NoTrim: true}
+	if a.Kind == UUIDs {
+		item.Kind = UUID
 	}
 	out := make([]any, 0, len(items))
 	for i, x := range items {
 		if x == nil {
-			f := invalidFault("no nil values", nil)
+			f := invalid("no nil values", nil)
 			f.index = i
 			return nil, f
 		}
-		cast, f := item.castInput(x, known)
+		cast, f := item.castValue(x, known)
 		if f != nil {
 			f.index, f.path, f.formBlind = i, []any{i}, true
 			return nil, f
 		}
 		out = append(out, cast)
 	}
-	return encodeDocument(out), nil
+	return NewDocument(out), nil
 }
 
 // indexedItems reads {"0": a, "1": b} as the list [a, b]: forms send lists so.
@@ -223,35 +223,35 @@ func indexedItems(v any) ([]any, bool) {
 }
 
 // constrain is the second step: trimming, the enum's values, bounds, patterns.
-func (a *attribute) constrain(v any) (any, *fault) {
+func (a *Attribute) constrain(v any) (any, *Violation) {
 	switch v := v.(type) {
 	case string:
 		switch a.Kind {
-		case stringKind:
+		case String:
 			return a.constrainString(v)
-		case enumKind:
+		case Enum:
 			if !slices.Contains(a.Values, v) {
-				return nil, invalidFault("atom must be one of %{atom_list}, got: %{value}",
+				return nil, invalid("atom must be one of %{atom_list}, got: %{value}",
 					map[string]any{"atomList": strings.Join(a.Values, ", "), "value": v})
 			}
 		}
 		return v, nil
 	case int64:
 		if a.Min != nil && v < *a.Min {
-			return nil, invalidFault("must be greater than or equal to %{min}", map[string]any{"min": *a.Min})
+			return nil, invalid("must be greater than or equal to %{min}", map[string]any{"min": *a.Min})
 		}
 		if a.Max != nil && v > *a.Max {
-			return nil, invalidFault("must be less than or equal to %{max}", map[string]any{"max": *a.Max})
+			return nil, invalid("must be less than or equal to %{max}", map[string]any{"max": *a.Max})
 		}
-	case document:
-		if a.Kind == stringsKind {
+	case Document:
+		if a.Kind == Strings {
 			return constrainStrings(v)
 		}
 	}
 	return v, nil
 }
 
-func (a *attribute) constrainString(s string) (any, *fault) {
+func (a *Attribute) constrainString(s string) (any, *Violation) {
 	trimmed := strings.TrimSpace(s)
 	if trimmed == "" {
 		return nil, nil
@@ -261,43 +261,43 @@ func (a *attribute) constrainString(s string) (any, *fault) {
 	}
 	n := int64(utf8.RuneCountInString(s))
 	if a.Min != nil && n < *a.Min {
-		return nil, invalidFault("length must be greater than or equal to %{min}", map[string]any{"min": *a.Min})
+		return nil, invalid("length must be greater than or equal to %{min}", map[string]any{"min": *a.Min})
 	}
 	if a.Max != nil && n > *a.Max {
-		return nil, invalidFault("length must be less than or equal to %{max}", map[string]any{"max": *a.Max})
+		return nil, invalid("length must be less than or equal to %{max}", map[string]any{"max": *a.Max})
 	}
 	if a.Match != nil && !a.Match.MatchString(s) {
-		return nil, invalidFault("must match the pattern %{regex}", map[string]any{"regex": "~r/" + a.Match.String() + "/"})
+		return nil, invalid("must match the pattern %{regex}", map[string]any{"regex": "~r/" + a.Match.String() + "/"})
 	}
 	return s, nil
 }
 
-func constrainStrings(v document) (any, *fault) {
+func constrainStrings(v Document) (any, *Violation) {
 	items, err := decodeDocument(v)
 	if err != nil {
-		return nil, isInvalid()
+		return nil, plainInvalid()
 	}
 	list := items.([]any)
 	for i, x := range list {
 		s := strings.TrimSpace(x.(string))
 		if s == "" { // it became nil, and that the form does not see
-			f := invalidFault("no nil values", nil)
+			f := invalid("no nil values", nil)
 			f.index, f.formBlind = i, true
 			return nil, f
 		}
 		list[i] = s
 	}
-	return encodeDocument(list), nil
+	return NewDocument(list), nil
 }
 
 // cast is both steps, and the refusal of null.
-func (a *attribute) cast(v any, known atoms) (any, *fault) {
-	out, f := a.castInput(v, known)
+func (a *Attribute) cast(v any, known atoms) (any, *Violation) {
+	out, f := a.castValue(v, known)
 	if f == nil && out != nil {
 		out, f = a.constrain(out)
 	}
 	if f == nil && out == nil && a.Required {
-		f = &fault{sort: required, index: -1}
+		f = &Violation{kind: requiredKind, index: -1}
 	}
 	if f != nil {
 		f.field = a.Name
@@ -305,15 +305,15 @@ func (a *attribute) cast(v any, known atoms) (any, *fault) {
 	return out, f
 }
 
-func encodeDocument(v any) document {
+func NewDocument(v any) Document {
 	b, err := marshal(v)
 	if err != nil {
 		panic("ash: a decoded JSON value does not encode: " + err.Error())
 	}
-	return document(b)
+	return Document(b)
 }
 
-func decodeDocument(d document) (any, error) {
+func decodeDocument(d Document) (any, error) {
 	dec := json.NewDecoder(strings.NewReader(string(d)))
 	dec.UseNumber()
 	var v any
@@ -321,8 +321,8 @@ func decodeDocument(d document) (any, error) {
 	return v, err
 }
 
-// text writes a stored value as Elixir's to_string/1 does.
-func text(v any) string {
+// toString writes a stored value as Elixir's to_string/1 does.
+func toString(v any) string {
 	switch v := v.(type) {
 	case string:
 		return v
@@ -332,7 +332,7 @@ func text(v any) string {
 		return strconv.FormatBool(v)
 	case float64:
 		return formatFloat(v)
-	case document:
+	case Document:
 		return string(v)
 	}
 	return ""

@@ -6,31 +6,31 @@ import (
 	"slices"
 )
 
-// kind is what an attribute holds, and so how it is cast, stored and compared.
-type kind int
+// Kind is what an attribute holds, and so how it is cast, stored and compared.
+type Kind int
 
 const (
-	stringKind  kind = iota
-	uuidKind         // lower case, with dashes
-	enumKind         // one of attribute.Values; an atom in the backend
-	boolKind         //
-	intKind          //
-	floatKind        //
-	decimalKind      // a string on the wire, a number in comparisons
-	timeKind         // UTC, six digits
-	secondKind       // UTC, whole seconds
-	dateKind         //
-	mapKind          // JSON object, keys untouched
-	stringsKind      // array of strings
-	uuidsKind        // array of uuids
+	String  Kind = iota
+	UUID         // lower case, with dashes
+	Enum         // one of attribute.Values; an atom in the backend
+	Bool         //
+	Integer      //
+	Float        //
+	Decimal      // a string on the wire, a number in comparisons
+	Time         // UTC, six digits
+	Second       // UTC, whole seconds
+	Date         //
+	Map          // JSON object, keys untouched
+	Strings      // array of strings
+	UUIDs        // array of uuids
 )
 
-func (k kind) array() bool { return k == stringsKind || k == uuidsKind }
+func (k Kind) isArray() bool { return k == Strings || k == UUIDs }
 
-// attribute is one field of a resource, or one argument of an action.
-type attribute struct {
+// Attribute is one field of a resource, or one argument of an action.
+type Attribute struct {
 	Name     string // as on the wire: camelCase
-	Kind     kind
+	Kind     Kind
 	Values   []string // of an enum
 	Required bool     // null is refused
 	Default  any      // stored where a create leaves the key out
@@ -45,53 +45,53 @@ type attribute struct {
 	Expr string
 	// Compute makes it a calculation in Go over the attributes in Needs. Such
 	// a one can be selected, but not filtered or sorted by.
-	Compute func(record) any
+	Compute func(Record) any
 	Needs   []string
 }
 
-func (a *attribute) stored() bool { return a.Expr == "" && a.Compute == nil }
+func (a *Attribute) isStored() bool { return a.Expr == "" && a.Compute == nil }
 
-// relation is a belongs_to: Key holds the id of a Resource.
-type relation struct {
+// Relation is a belongs_to: Key holds the id of a Resource.
+type Relation struct {
 	Name, Resource, Key string
 }
 
-// resource is a kind of record with its table.
-type resource struct {
+// Resource is a kind of record with its table.
+type Resource struct {
 	Name       string // such as Contact
-	Attributes []*attribute
-	Relations  []*relation
+	Attributes []*Attribute
+	Relations  []*Relation
 	Unique     []string   // attributes of which no two records share a value
 	Indexes    [][]string // columns worth an index of their own
 
 	namespace string
-	byName    map[string]*attribute
-	relByName map[string]*relation
+	byName    map[string]*Attribute
+	relByName map[string]*Relation
 }
 
 // module is the resource's name in messages.
-func (r *resource) module() string { return r.namespace + "." + r.Name }
+func (r *Resource) module() string { return r.namespace + "." + r.Name }
 
 // Attribute gives the attribute of that name, or nil.
-func (r *resource) Attribute(name string) *attribute {
-	i := slices.IndexFunc(r.Attributes, func(a *attribute) bool { return a.Name == name })
+func (r *Resource) Attribute(name string) *Attribute {
+	i := slices.IndexFunc(r.Attributes, func(a *Attribute) bool { return a.Name == name })
 	if i < 0 {
 		return nil
 	}
 	return r.Attributes[i]
 }
 
-// public gives the attribute that clients know under a name, in either spelling.
-func (r *resource) public(name string) *attribute {
+// publicAttribute gives the attribute that clients know under a name, in either spelling.
+func (r *Resource) publicAttribute(name string) *Attribute {
 	if a := r.byName[wireName(name)]; a != nil && !a.Private {
 		return a
 	}
 	return nil
 }
 
-func (r *resource) init(namespace string) {
+func (r *Resource) index(namespace string) {
 	r.namespace = namespace
-	r.byName, r.relByName = map[string]*attribute{}, map[string]*relation{}
+	r.byName, r.relByName = map[string]*Attribute{}, map[string]*Relation{}
 	for _, a := range r.Attributes {
 		r.byName[a.Name] = a
 	}
@@ -100,37 +100,37 @@ func (r *resource) init(namespace string) {
 	}
 }
 
-// actionType decides what of a payload is read and how it is answered.
-type actionType int
+// ActionType decides what of a payload is read and how it is answered.
+type ActionType int
 
 const (
-	listAction actionType = iota
-	getAction
-	createAction
-	updateAction
-	destroyAction
-	recordAction // generic, answers a record of Resource
-	mapAction    // generic, answers a map
+	ListAction ActionType = iota
+	GetAction
+	CreateAction
+	UpdateAction
+	DestroyAction
+	RecordAction // generic, answers a record of Resource
+	MapAction    // generic, answers a map
 )
 
-// paging says how a list can be paged.
-type paging struct {
+// Paging says how a list can be paged.
+type Paging struct {
 	Default  int  // limit where none is given; 0 is none
 	Max      int  // 0 is Ash's own 250
 	Required bool // never answers a plain array
 	Count    bool // counts unless told not to
 }
 
-// action is one RPC action.
-type action struct {
+// Action is one RPC action.
+type Action struct {
 	Name     string // on the wire
-	Ash      string // the backend's name for it, shown in error messages
-	Type     actionType
-	Resource *resource
-	Page     *paging // lists only; nil answers plain arrays and refuses `page`
+	AshName  string // the backend's name for it, shown in error messages
+	Type     ActionType
+	Resource *Resource
+	Page     *Paging // lists only; nil answers plain arrays and refuses `page`
 
 	Accept    []string     // attributes that input may set
-	Arguments []*attribute // other input
+	Arguments []*Attribute // other input
 
 	// UpsertOn names the attribute on which a create updates the record that
 	// is there already; UpsertSet what it then updates.
@@ -145,22 +145,22 @@ type action struct {
 	// Check refuses a change for the state that the record is in, or for its
 	// input taken together. It sees the record as it would become, before
 	// Change; old is nil on create.
-	Check func(old, next record) []*fault
+	Check func(old, next Record) []*Violation
 	// Change fills what input does not: on create and update, inside the transaction.
-	Change func(t *turn, old, next record) error
+	Change func(t *Tx, old, next Record) error
 	// After runs once the record is written.
-	After func(t *turn, old, next record) error
+	After func(t *Tx, old, next Record) error
 	// Scope narrows a get to one record: SQL over the alias t, with arguments.
-	Scope func(t *turn, args record) (string, []any)
-	// Run is a generic action: a record for recordAction, else a map.
-	Run func(t *turn, args record) (any, error)
+	Scope func(t *Tx, args Record) (string, []any)
+	// Run is a generic action: a record for RecordAction, else a map.
+	Run func(t *Tx, args Record) (any, error)
 
-	argByName map[string]*attribute
+	argByName map[string]*Attribute
 	accepts   map[string]bool
 }
 
-func (a *action) init() {
-	a.argByName, a.accepts = map[string]*attribute{}, map[string]bool{}
+func (a *Action) index() {
+	a.argByName, a.accepts = map[string]*Attribute{}, map[string]bool{}
 	for _, x := range a.Arguments {
 		a.argByName[x.Name] = x
 	}
@@ -169,8 +169,8 @@ func (a *action) init() {
 	}
 }
 
-// input gives the definition of an input key, or nil.
-func (a *action) input(name string) *attribute {
+// inputAttribute gives the definition of an input key, or nil.
+func (a *Action) inputAttribute(name string) *Attribute {
 	if x := a.argByName[name]; x != nil {
 		return x
 	}
@@ -180,22 +180,22 @@ func (a *action) input(name string) *attribute {
 	return nil
 }
 
-// definitions are everything that the engine is generic over.
-type definitions struct {
+// Domain are everything that the engine is generic over.
+type Domain struct {
 	// Namespace is the module of the resources in messages, such as Library in Library.Book.
 	Namespace string
 	// Table is the name of the table in which the engine keeps numbers of its own.
 	// A database without it is of another program, and is refused.
 	Table     string
-	Resources []*resource
-	Actions   []*action
+	Resources []*Resource
+	Actions   []*Action
 	// Facts are kept in the store when it is seeded.
 	Facts map[string]int64
 	// Seed fills an empty store.
-	Seed func(ctx context.Context, t *turn) error
+	Seed func(ctx context.Context, t *Tx) error
 	// NewID makes the n-th id.
 	NewID func(n uint64) string
-	// Tick brings the organisation up to the turn's time before a request is
+	// BeforeRun brings the organisation up to the turn's time before a request is
 	// answered; nil where nothing happens by itself.
-	Tick func(t *turn) error
+	BeforeRun func(t *Tx) error
 }

@@ -43,8 +43,8 @@ type Fault struct {
 }
 
 const (
-	slowBy   = 3 * time.Second
-	giveUpAt = 2 * time.Minute // an answer that never comes is given up for good
+	slowDelay   = 3 * time.Second
+	hangTimeout = 2 * time.Minute // an answer that never comes is given up for good
 )
 
 // ParseFault reads `[ENDPOINT:]ACTION=KIND[@PROBABILITY]`, such as
@@ -85,8 +85,8 @@ func ParseFault(s string) (Fault, error) {
 	return f, nil
 }
 
-// faulty gives the fault of each request in turn.
-func faulty(o *organisation, faults []Fault) func(endpoint, action string) *Fault {
+// faultPicker gives the fault of each request in turn.
+func faultPicker(o *organisation, faults []Fault) func(endpoint, action string) *Fault {
 	var n atomic.Uint64
 	return func(endpoint, action string) *Fault {
 		for i := range faults {
@@ -102,25 +102,25 @@ func faulty(o *organisation, faults []Fault) func(endpoint, action string) *Faul
 	}
 }
 
-// before does what goes wrong ahead of the action, and reports whether the
+// applyBefore does what goes wrong ahead of the action, and reports whether the
 // request is over with it.
-func (f *Fault) before(w http.ResponseWriter, r *http.Request) bool {
+func (f *Fault) applyBefore(w http.ResponseWriter, r *http.Request) bool {
 	switch f.Kind {
 	case Error500:
-		detail(http.StatusInternalServerError).write(w)
+		errorResponse(http.StatusInternalServerError).write(w)
 	case Error503:
-		p := detail(http.StatusServiceUnavailable)
+		p := errorResponse(http.StatusServiceUnavailable)
 		p.retryAfter = "1"
 		p.write(w)
 	case HTML:
-		(&reply{status: http.StatusBadGateway, html: true, body: []byte("<html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>")}).write(w)
+		(&response{status: http.StatusBadGateway, html: true, body: []byte("<html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>")}).write(w)
 	case Reset:
-		reset(w)
+		resetConnection(w)
 	case Timeout:
-		hang(r)
+		waitForClient(r)
 	case Slow:
 		select {
-		case <-time.After(slowBy):
+		case <-time.After(slowDelay):
 		case <-r.Context().Done():
 		}
 		return false
@@ -130,8 +130,8 @@ func (f *Fault) before(w http.ResponseWriter, r *http.Request) bool {
 	return true
 }
 
-// after does what goes wrong once the action is done.
-func (f *Fault) after(w http.ResponseWriter, r *http.Request, p *reply) bool {
+// applyAfter does what goes wrong once the action is done.
+func (f *Fault) applyAfter(w http.ResponseWriter, r *http.Request, p *response) bool {
 	switch f.Kind {
 	case Truncated:
 		w.Header().Set("Content-Length", strconv.Itoa(len(p.body)))
@@ -140,17 +140,17 @@ func (f *Fault) after(w http.ResponseWriter, r *http.Request, p *reply) bool {
 		http.NewResponseController(w).Flush() // else net/http sends nothing at all
 		panic(http.ErrAbortHandler)
 	case ResetAfterCommit:
-		reset(w)
+		resetConnection(w)
 	case TimeoutAfterCommit:
-		hang(r)
+		waitForClient(r)
 	default:
 		return false
 	}
 	return true
 }
 
-// reset closes the connection so that the other side sees a reset.
-func reset(w http.ResponseWriter) {
+// resetConnection closes the connection so that the other side sees a reset.
+func resetConnection(w http.ResponseWriter) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		panic(http.ErrAbortHandler) // not reachable this way, but cut off all the same
@@ -161,11 +161,11 @@ func reset(w http.ResponseWriter) {
 	conn.Close()
 }
 
-// hang waits until the client gives up.
-func hang(r *http.Request) {
+// waitForClient waits until the client gives up.
+func waitForClient(r *http.Request) {
 	select {
 	case <-r.Context().Done():
-	case <-time.After(giveUpAt):
+	case <-time.After(hangTimeout):
 	}
 	panic(http.ErrAbortHandler)
 }

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// faultyWorld serves over a real connection.
-func faultyWorld(t *testing.T, faults ...string) (*world, func(ctx context.Context) (int, string, error)) {
+// openFaulty serves over a real connection.
+func openFaulty(t *testing.T, faults ...string) (*testOrg, func(ctx context.Context) (int, string, error)) {
 	var opts Options
 	for _, s := range faults {
 		f, err := ParseFault(s)
@@ -44,7 +44,7 @@ func faultyWorld(t *testing.T, faults ...string) (*world, func(ctx context.Conte
 	}
 }
 
-func (o *world) faulted() int {
+func (o *testOrg) countFaulted() int {
 	return len(o.list(`{"action":"list_contacts","fields":["id"],"filter":{"fullName":{"eq":"Faulted"}}}`))
 }
 
@@ -66,7 +66,7 @@ func TestFaults(t *testing.T) {
 	} {
 		t.Run(string(kind), func(t *testing.T) {
 			t.Parallel()
-			o, ask := faultyWorld(t, "run:create_contact="+string(kind))
+			o, ask := openFaulty(t, "run:create_contact="+string(kind))
 			ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 			defer cancel()
 			status, body, err := ask(ctx)
@@ -76,7 +76,7 @@ func TestFaults(t *testing.T) {
 			if strings.HasPrefix(string(kind), "timeout") != errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("ended with %v", err)
 			}
-			if n := o.faulted(); n != x.committed {
+			if n := o.countFaulted(); n != x.committed {
 				t.Errorf("%d contacts were made, want %d", n, x.committed)
 			}
 		})
@@ -86,7 +86,7 @@ func TestFaults(t *testing.T) {
 func TestSlowFault(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, began := Fault{Kind: Slow}, time.Now()
-		if over := f.before(httptest.NewRecorder(), httptest.NewRequest("POST", "/", nil)); over || time.Since(began) != slowBy {
+		if over := f.applyBefore(httptest.NewRecorder(), httptest.NewRequest("POST", "/", nil)); over || time.Since(began) != slowDelay {
 			t.Errorf("over %v after %v", over, time.Since(began))
 		}
 	})
@@ -95,7 +95,7 @@ func TestSlowFault(t *testing.T) {
 func TestFaultsByChance(t *testing.T) {
 	course := func(seed uint64) string {
 		var b strings.Builder
-		f := faulty(newOrganisation(seed), []Fault{{Action: "end_call", Kind: Reset, Probability: 0.5}})
+		f := faultPicker(newOrganisation(seed), []Fault{{Action: "end_call", Kind: Reset, Probability: 0.5}})
 		for range 64 {
 			fmt.Fprint(&b, f("run", "end_call") != nil, " ")
 		}
@@ -138,7 +138,7 @@ func TestMagicKeys(t *testing.T) {
 	for _, x := range []struct {
 		key         string
 		read, write int
-	}{{RefusedKey, 401, 401}, {ReadOnlyKey, 200, 403}, {RateLimitedKey, 429, 429}, {"other", 200, 200}} {
+	}{{RejectedKey, 401, 401}, {ReadOnlyKey, 200, 403}, {RateLimitedKey, 429, 429}, {"other", 200, 200}} {
 		gotRead, header := ask(x.key, read)
 		gotWrite, _ := ask(x.key, write)
 		if gotRead != x.read || gotWrite != x.write {
@@ -198,7 +198,7 @@ func TestServingEndsWhileAFaultHolds(t *testing.T) {
 	}
 	began := time.Now()
 	cancel()
-	if err := <-served; err != nil || time.Since(began) >= stopWithin {
+	if err := <-served; err != nil || time.Since(began) >= shutdownTimeout {
 		t.Errorf("ended after %v with %v", time.Since(began), err)
 	}
 	if err := <-asked; err == nil {

@@ -7,22 +7,22 @@ import (
 
 // selection is a checked `fields`: what of a record is answered.
 type selection struct {
-	resource *resource
-	attrs    []*attribute
+	resource *Resource
+	attrs    []*Attribute
 	nested   []nestedSelection
 }
 
 type nestedSelection struct {
-	rel    *relation
+	rel    *Relation
 	fields *selection
 }
 
 // selectFields checks `fields` against what the action answers. Only the first
 // fault is reported. Where there is nothing to check it gives nil.
-func (e *engine) selectFields(a *action, req map[string]any, validating bool) (*selection, error) {
+func (e *Engine) selectFields(a *Action, req map[string]any, validating bool) (*selection, error) {
 	v, given := req["fields"]
 	given = given && v != nil
-	mustHave := a.Type == listAction || a.Type == getAction || a.Type == recordAction
+	mustHave := a.Type == ListAction || a.Type == GetAction || a.Type == RecordAction
 	if !given {
 		if mustHave && !validating {
 			return nil, fail(missingParameter("fields"))
@@ -32,30 +32,30 @@ func (e *engine) selectFields(a *action, req map[string]any, validating bool) (*
 	list, ok := v.([]any)
 	if !ok {
 		if !mustHave || validating {
-			return nil, errCrash
+			return nil, ErrCrash
 		}
-		return nil, fail(&failure{Type: "invalid_fields_type", Message: "Fields parameter must be an array",
+		return nil, fail(&Error{Type: "invalid_fields_type", Message: "Fields parameter must be an array",
 			ShortMessage: "Invalid fields type", Vars: map[string]any{"received": inspect(v, e.atoms)}})
 	}
 	if len(list) == 0 {
 		if mustHave && !validating {
-			return nil, fail(&failure{Type: "empty_fields_array", Message: "Fields array cannot be empty", ShortMessage: "Empty fields array"})
+			return nil, fail(&Error{Type: "empty_fields_array", Message: "Fields array cannot be empty", ShortMessage: "Empty fields array"})
 		}
 		return &selection{resource: a.Resource}, nil
 	}
-	if a.Type == mapAction {
-		return nil, fail(&failure{Type: "invalid_field_selection", Message: "Cannot select fields from primitive type %{return_type}",
+	if a.Type == MapAction {
+		return nil, fail(&Error{Type: "invalid_field_selection", Message: "Cannot select fields from primitive type %{return_type}",
 			ShortMessage: "Invalid field selection", Vars: map[string]any{"returnType": "Ash.Type.Map"}})
 	}
 	return e.selectFrom(a.Resource, list, nil)
 }
 
-// slot is where in a selection a field is: the relations that lead to it.
-type slot []string
+// fieldPath is where in a selection a field is: the relations that lead to it.
+type fieldPath []string
 
-func (p slot) field(name string) string { return strings.Join(append(slices.Clone(p), name), ".") }
+func (p fieldPath) field(name string) string { return strings.Join(append(slices.Clone(p), name), ".") }
 
-func (p slot) failure(typ, message, short, name string, vars map[string]any) error {
+func (p fieldPath) newError(typ, message, short, name string, vars map[string]any) error {
 	if vars == nil {
 		vars = map[string]any{}
 	}
@@ -65,29 +65,29 @@ func (p slot) failure(typ, message, short, name string, vars map[string]any) err
 	for _, x := range p {
 		path = append(path, x)
 	}
-	return fail(&failure{Type: typ, Message: message, ShortMessage: short, Vars: vars, Fields: []string{field}, Path: path})
+	return fail(&Error{Type: typ, Message: message, ShortMessage: short, Vars: vars, Fields: []string{field}, Path: path})
 }
 
-func (p slot) unknown(r *resource, name string) error {
-	return p.failure("unknown_field", "Unknown field %{field} for resource %{resource}", "Unknown field", name, map[string]any{"resource": r.module()})
+func (p fieldPath) unknown(r *Resource, name string) error {
+	return p.newError("unknown_field", "Unknown field %{field} for resource %{resource}", "Unknown field", name, map[string]any{"resource": r.module()})
 }
 
-func (p slot) needsSelection(name string) error {
-	return p.failure("requires_field_selection", "%{field_type} %{field} requires field selection", "Field selection required", name,
+func (p fieldPath) needsSelection(name string) error {
+	return p.newError("requires_field_selection", "%{field_type} %{field} requires field selection", "Field selection required", name,
 		map[string]any{"fieldType": "Relationship"})
 }
 
-func (p slot) noNesting(name string) error {
-	return p.failure("field_does_not_support_nesting", "Field %{field} does not support nested field selection", "Field does not support nesting", name, nil)
+func (p fieldPath) noNesting(name string) error {
+	return p.newError("field_does_not_support_nesting", "Field %{field} does not support nested field selection", "Field does not support nesting", name, nil)
 }
 
-func (p slot) badArguments(name string) error {
-	return p.failure("invalid_calculation_args", "Invalid arguments for calculation %{field}", "Invalid calculation arguments", name, nil)
+func (p fieldPath) badArguments(name string) error {
+	return p.newError("invalid_calculation_args", "Invalid arguments for calculation %{field}", "Invalid calculation arguments", name, nil)
 }
 
 // selectFrom reads one level of a selection: names, and maps of a relation's
 // name to what to select from it.
-func (e *engine) selectFrom(r *resource, list []any, at slot) (*selection, error) {
+func (e *Engine) selectFrom(r *Resource, list []any, at fieldPath) (*selection, error) {
 	if err := checkDuplicates(list, at); err != nil {
 		return nil, err
 	}
@@ -96,7 +96,7 @@ func (e *engine) selectFrom(r *resource, list []any, at slot) (*selection, error
 		switch item := item.(type) {
 		case string:
 			name := wireName(item)
-			a := r.public(item)
+			a := r.publicAttribute(item)
 			switch {
 			case r.relByName[name] != nil:
 				return nil, at.needsSelection(name)
@@ -123,14 +123,14 @@ func (e *engine) selectFrom(r *resource, list []any, at slot) (*selection, error
 // atomText is null or a boolean as the atom's text; null has none.
 func atomText(v any) string {
 	if b, ok := v.(bool); ok {
-		return text(b)
+		return toString(b)
 	}
 	return ""
 }
 
 // checkDuplicates comes before any field is looked at. Of several fields named
 // twice the first in alphabetical order is reported.
-func checkDuplicates(list []any, at slot) error {
+func checkDuplicates(list []any, at fieldPath) error {
 	count := map[string]int{}
 	for _, item := range list {
 		switch item := item.(type) {
@@ -143,12 +143,12 @@ func checkDuplicates(list []any, at slot) error {
 		case nil, bool:
 			count[camel(atomText(item))]++
 		default:
-			return at.failure("unknown_field", "Unknown field %{field}", "Unknown field", inspect(item, nil), nil)
+			return at.newError("unknown_field", "Unknown field %{field}", "Unknown field", inspect(item, nil), nil)
 		}
 	}
 	for _, name := range sortedKeys(count) {
 		if count[name] > 1 {
-			return at.failure("duplicate_field", "Field %{field} was requested multiple times", "Duplicate field", name, nil)
+			return at.newError("duplicate_field", "Field %{field} was requested multiple times", "Duplicate field", name, nil)
 		}
 	}
 	return nil
@@ -157,9 +157,9 @@ func checkDuplicates(list []any, at slot) error {
 // selectNested reads what a selection wants from below a field. Only a relation
 // has anything there; a map with args or fields is the form for calculations
 // with arguments, which no resource here has.
-func (e *engine) selectNested(s *selection, r *resource, name string, below any, at slot) error {
-	rel, a := r.relByName[name], r.public(name)
-	calculated := a != nil && !a.stored()
+func (e *Engine) selectNested(s *selection, r *Resource, name string, below any, at fieldPath) error {
+	rel, a := r.relByName[name], r.publicAttribute(name)
+	calculated := a != nil && !a.isStored()
 	m, isMap := below.(map[string]any)
 	_, hasArgs := m["args"]
 	_, hasFields := m["fields"]
@@ -173,7 +173,7 @@ func (e *engine) selectNested(s *selection, r *resource, name string, below any,
 		if m["args"] != nil || m["fields"] == nil {
 			return at.badArguments(name)
 		}
-		return at.failure("invalid_field_selection", "Cannot select fields from %{field_type} %{field}", "Invalid field selection", name,
+		return at.newError("invalid_field_selection", "Cannot select fields from %{field_type} %{field}", "Invalid field selection", name,
 			map[string]any{"fieldType": ":calculation"})
 	case calculated && isMap:
 		return at.badArguments(name)
@@ -182,7 +182,7 @@ func (e *engine) selectNested(s *selection, r *resource, name string, below any,
 	}
 	list, ok := below.([]any)
 	if !ok {
-		return at.failure("unsupported_field_combination", "Unsupported combination of field type and specification for %{field}",
+		return at.newError("unsupported_field_combination", "Unsupported combination of field type and specification for %{field}",
 			"Unsupported field combination", name, map[string]any{"fieldType": "relationship"})
 	}
 	if len(list) == 0 {

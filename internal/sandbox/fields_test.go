@@ -11,7 +11,7 @@ import (
 // TestFieldFaults covers the faults of field selection that the recordings do
 // not show; they are read off AshTypescript's own field selector and messages.
 func TestFieldFaults(t *testing.T) {
-	e, err := newEngine(context.Background(), recordedDefinitions(t, *rowsFile), "", open(t, Options{}).now)
+	e, err := Open(context.Background(), recordedDomain(t, *rowsFile), "", open(t, Options{}).now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +43,7 @@ func TestFieldFaults(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err := e.perform(context.Background(), map[string]any{"action": "list_calls", "fields": list})
-		fs, ok := err.(failures)
+		fs, ok := err.(Errors)
 		if !ok || len(fs) != 1 {
 			t.Errorf("%s: %v", fields, err)
 			continue

@@ -37,23 +37,23 @@ func joinConditions(cs []condition, with string) condition {
 	for _, c := range cs {
 		out.args = append(out.args, c.args...)
 	}
-	joinHalves(&b, cs, ") "+with+" (")
+	writeBalanced(&b, cs, ") "+with+" (")
 	out.sql = "(" + b.String() + ")"
 	return out
 }
 
-// joinHalves joins as a balanced tree: SQLite bounds the depth of expressions,
+// writeBalanced joins as a balanced tree: SQLite bounds the depth of expressions,
 // and a chain is as deep as it is long.
-func joinHalves(b *strings.Builder, cs []condition, with string) {
+func writeBalanced(b *strings.Builder, cs []condition, with string) {
 	if len(cs) == 1 {
 		b.WriteString(cs[0].sql)
 		return
 	}
 	half := len(cs) / 2
 	b.WriteByte('(')
-	joinHalves(b, cs[:half], with)
+	writeBalanced(b, cs[:half], with)
 	b.WriteString(with)
-	joinHalves(b, cs[half:], with)
+	writeBalanced(b, cs[half:], with)
 	b.WriteByte(')')
 }
 
@@ -65,15 +65,15 @@ func negate(c condition) condition { return condition{sql: "NOT (" + c.sql + ")"
 // built, which are reported together with a bad sort or page, and those that
 // only the database finds when the query runs (late), after everything else.
 type filterCompiler struct {
-	e     *engine
+	e     *Engine
 	depth int // for alias names
 	parts int // comparisons so far
-	late  *failure
+	late  *Error
 }
 
 // compile gives the condition on the resource's table under the alias.
-// The error is one failure for the whole filter, or errCrash.
-func (c *filterCompiler) compile(filter any, r *resource, alias string, level int) (condition, error) {
+// The error is one failure for the whole filter, or ErrCrash.
+func (c *filterCompiler) compile(filter any, r *Resource, alias string, level int) (condition, error) {
 	if level > maxFilterDepth {
 		return never, fail(internalError("filter"))
 	}
@@ -101,12 +101,12 @@ func (c *filterCompiler) compile(filter any, r *resource, alias string, level in
 	return never, fail(internalError("filter"))
 }
 
-func (c *filterCompiler) all(list []any, r *resource, alias string, level int) (condition, error) {
+func (c *filterCompiler) all(list []any, r *Resource, alias string, level int) (condition, error) {
 	parts, err := c.each(list, r, alias, level)
 	return joinConditions(parts, "AND"), err
 }
 
-func (c *filterCompiler) each(list []any, r *resource, alias string, level int) ([]condition, error) {
+func (c *filterCompiler) each(list []any, r *Resource, alias string, level int) ([]condition, error) {
 	var parts []condition
 	for _, x := range list {
 		part, err := c.compile(x, r, alias, level+1)
@@ -118,7 +118,7 @@ func (c *filterCompiler) each(list []any, r *resource, alias string, level int) 
 	return parts, nil
 }
 
-func (c *filterCompiler) entry(key string, value any, r *resource, alias string, level int) (condition, error) {
+func (c *filterCompiler) entry(key string, value any, r *Resource, alias string, level int) (condition, error) {
 	switch snake(key) {
 	case "and", "or", "not":
 		return c.connective(snake(key), value, r, alias, level)
@@ -126,7 +126,7 @@ func (c *filterCompiler) entry(key string, value any, r *resource, alias string,
 	if rel := r.relByName[wireName(key)]; rel != nil {
 		return c.relation(rel, value, alias, level)
 	}
-	a := r.public(key)
+	a := r.publicAttribute(key)
 	if a == nil || a.Compute != nil {
 		return never, fail(internalError("filter"))
 	}
@@ -155,13 +155,13 @@ func (c *filterCompiler) entry(key string, value any, r *resource, alias string,
 }
 
 // connective combines filters. A map under one is and-ed, whichever it is.
-func (c *filterCompiler) connective(name string, value any, r *resource, alias string, level int) (condition, error) {
+func (c *filterCompiler) connective(name string, value any, r *Resource, alias string, level int) (condition, error) {
 	list, ok := value.([]any)
 	if !ok {
 		list = []any{value}
 	}
 	if len(list) == 0 {
-		return never, errCrash
+		return never, ErrCrash
 	}
 	parts, err := c.each(list, r, alias, level)
 	if err != nil {
@@ -176,7 +176,7 @@ func (c *filterCompiler) connective(name string, value any, r *resource, alias s
 	return joinConditions(parts, "AND"), nil
 }
 
-func (c *filterCompiler) relation(rel *relation, value any, alias string, level int) (condition, error) {
+func (c *filterCompiler) relation(rel *Relation, value any, alias string, level int) (condition, error) {
 	target := c.e.resources[rel.Resource]
 	c.depth++
 	inner := "r" + strconv.Itoa(c.depth)
@@ -198,7 +198,7 @@ func (c *filterCompiler) relation(rel *relation, value any, alias string, level 
 // nilCheck is isNil on an expression; present says that the expression is true
 // where there is something.
 func (c *filterCompiler) nilCheck(operand any, expr string, present bool) (condition, error) {
-	yes, ok := castScalar(boolKind, operand)
+	yes, ok := castScalar(Bool, operand)
 	if operand == nil {
 		return never, nil
 	}
@@ -230,7 +230,7 @@ var operators = map[string]string{
 	"is_distinct_from": "IS NOT", "is_not_distinct_from": "IS",
 }
 
-func (c *filterCompiler) operator(a *attribute, op string, operand any, alias string) (condition, error) {
+func (c *filterCompiler) operator(a *Attribute, op string, operand any, alias string) (condition, error) {
 	if c.parts++; c.parts > maxFilterParts {
 		return never, fail(internalError("filter"))
 	}
@@ -244,7 +244,7 @@ func (c *filterCompiler) operator(a *attribute, op string, operand any, alias st
 	case "is_nil":
 		return c.nilCheck(operand, e, false)
 	case "has":
-		if !a.Kind.array() {
+		if !a.Kind.isArray() {
 			return never, c.postpone(unknownError())
 		}
 		s, ok := operand.(string)
@@ -261,20 +261,20 @@ func (c *filterCompiler) operator(a *attribute, op string, operand any, alias st
 }
 
 // postpone keeps the first fault that only the database would find.
-func (c *filterCompiler) postpone(f *failure) error {
+func (c *filterCompiler) postpone(f *Error) error {
 	if c.late == nil {
 		c.late = f
 	}
 	return nil
 }
 
-func (c *filterCompiler) compare(a *attribute, op string, operand any, alias string) condition {
-	v, fault := a.castInput(operand, c.e.atoms)
-	if fault == nil && a.Kind == enumKind && v != nil {
+func (c *filterCompiler) compare(a *Attribute, op string, operand any, alias string) condition {
+	v, fault := a.castValue(operand, c.e.atoms)
+	if fault == nil && a.Kind == Enum && v != nil {
 		_, fault = a.constrain(v)
 	}
 	if fault != nil {
-		if a.Kind == stringKind {
+		if a.Kind == String {
 			// The database compares a number or a list with a string, and only
 			// an object is too much for it.
 			switch x := operand.(type) {
@@ -292,20 +292,20 @@ func (c *filterCompiler) compare(a *attribute, op string, operand any, alias str
 	e, p := a.expr(alias), "?"
 	switch {
 	case op == "=" || op == "!=" || strings.HasPrefix(op, "IS"):
-		if a.Kind == decimalKind {
-			e, p = a.comparable(alias), "CAST(? AS REAL)"
+		if a.Kind == Decimal {
+			e, p = a.sortable(alias), "CAST(? AS REAL)"
 		}
-	case a.Kind == decimalKind:
-		e, p = a.comparable(alias), "CAST(? AS REAL)"
-	case a.Kind == mapKind:
-		e, p = a.comparable(alias), "ash_map_key(?)"
-	case a.Kind.array():
-		e, p = a.comparable(alias), "ash_array_key(?)"
+	case a.Kind == Decimal:
+		e, p = a.sortable(alias), "CAST(? AS REAL)"
+	case a.Kind == Map:
+		e, p = a.sortable(alias), "ash_map_key(?)"
+	case a.Kind.isArray():
+		e, p = a.sortable(alias), "ash_array_key(?)"
 	}
-	return condition{"(" + e + " " + op + " " + p + ")", []any{param(v)}}
+	return condition{"(" + e + " " + op + " " + p + ")", []any{encodeColumn(v)}}
 }
 
-func (c *filterCompiler) in(a *attribute, operand any, alias string) (condition, error) {
+func (c *filterCompiler) in(a *Attribute, operand any, alias string) (condition, error) {
 	if operand == nil {
 		return never, nil
 	}
@@ -314,19 +314,19 @@ func (c *filterCompiler) in(a *attribute, operand any, alias string) (condition,
 		return never, fail(internalError("filter"))
 	}
 	e, p := a.expr(alias), "?"
-	if a.Kind == decimalKind {
-		e, p = a.comparable(alias), "CAST(? AS REAL)"
+	if a.Kind == Decimal {
+		e, p = a.sortable(alias), "CAST(? AS REAL)"
 	}
 	var args []any
 	for _, x := range list {
-		v, fault := a.castInput(x, c.e.atoms)
-		if fault == nil && a.Kind == enumKind && v != nil {
+		v, fault := a.castValue(x, c.e.atoms)
+		if fault == nil && a.Kind == Enum && v != nil {
 			_, fault = a.constrain(v)
 		}
 		if fault != nil {
 			return never, fail(internalError("filter"))
 		}
-		args = append(args, param(v))
+		args = append(args, encodeColumn(v))
 	}
 	if len(args) == 0 {
 		return condition{sql: "FALSE"}, nil
@@ -341,8 +341,8 @@ func (c *filterCompiler) in(a *attribute, operand any, alias string) (condition,
 	return condition{e + " IN (" + strings.Repeat(p+",", len(args)-1) + p + ")", args}, nil
 }
 
-func (c *filterCompiler) text(a *attribute, op string, operand any, e string) (condition, error) {
-	if a.Kind != stringKind {
+func (c *filterCompiler) text(a *Attribute, op string, operand any, e string) (condition, error) {
+	if a.Kind != String {
 		return never, c.postpone(unknownError())
 	}
 	if operand == nil {

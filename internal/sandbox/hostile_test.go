@@ -10,8 +10,8 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// hostile reports whether a value carries what the hostile corner is made of.
-func hostile(v any) bool {
+// isHostile reports whether a value carries what the hostile corner is made of.
+func isHostile(v any) bool {
 	s, ok := v.(string)
 	if !ok {
 		b, _ := json.Marshal(v)
@@ -40,9 +40,9 @@ func TestHostileRowsAreDocumented(t *testing.T) {
 		if !a.List() {
 			continue
 		}
-		for _, row := range o.list(`{"action":"` + a.Name + `","fields":` + names(a.Resource) + `}`) {
+		for _, row := range o.list(`{"action":"` + a.Name + `","fields":` + fieldNames(a.Resource) + `}`) {
 			for field, v := range row {
-				if hostile(v) {
+				if isHostile(v) {
 					found++
 					if id := row["id"].(string); !strings.Contains(string(docs), id) {
 						t.Errorf("docs/sandbox.md does not list %s %s (%s: %.60q)", a.Resource.Name, id, field, v)

@@ -14,82 +14,82 @@ const (
 	validatePath = "/rpc/public/validate"
 )
 
-// front is the HTTP side: what Phoenix and its parsers do before a payload
+// handler is the HTTP side: what Phoenix and its parsers do before a payload
 // reaches the engine.
-type front struct {
-	engine *engine
+type handler struct {
+	engine *Engine
 	log    *slog.Logger
-	// admit says whether a key may run the action; if not, what is answered.
-	admit func(key, action string) *reply
-	// fault gives the fault that a request has; nil is none.
-	fault func(endpoint, action string) *Fault
+	// authorise says whether a key may run the action; if not, what is answered.
+	authorise func(key, action string) *response
+	// pickFault gives the fault that a request has; nil is none.
+	pickFault func(endpoint, action string) *Fault
 }
 
-// reply is an answer, ready to be written.
-type reply struct {
+// response is an answer, ready to be written.
+type response struct {
 	status     int
 	body       []byte
 	html       bool
 	retryAfter string
 }
 
-func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (f *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer func() {
 		if v := recover(); v != nil {
 			if v == http.ErrAbortHandler {
 				panic(v)
 			}
 			f.log.Error("sandbox: panic while answering", "panic", v, "path", r.URL.Path)
-			detail(http.StatusInternalServerError).write(w)
+			errorResponse(http.StatusInternalServerError).write(w)
 		}
 	}()
 	path := strings.TrimSuffix(r.URL.Path, "/")
 	if r.Method != http.MethodPost || path != runPath && path != validatePath {
-		detail(http.StatusNotFound).write(w)
+		errorResponse(http.StatusNotFound).write(w)
 		return
 	}
 	if !acceptsJSON(r.Header.Values("Accept")) {
-		detail(http.StatusNotAcceptable).write(w)
+		errorResponse(http.StatusNotAcceptable).write(w)
 		return
 	}
-	req, status := payload(w, r)
+	req, status := readPayload(w, r)
 	if status != 0 {
-		detail(status).write(w)
+		errorResponse(status).write(w)
 		return
 	}
 	action, _ := req["action"].(string)
-	if no := f.admit(r.Header.Get("X-Api-Key"), action); no != nil {
+	if no := f.authorise(r.Header.Get("X-Api-Key"), action); no != nil {
 		no.write(w)
 		return
 	}
-	fault := f.fault(strings.TrimPrefix(path, "/rpc/public/"), action)
-	if fault != nil && fault.before(w, r) {
+	fault := f.pickFault(strings.TrimPrefix(path, "/rpc/public/"), action)
+	if fault != nil && fault.applyBefore(w, r) {
 		return
 	}
-	out := f.answer(r, req, path == runPath)
-	if fault != nil && fault.after(w, r, out) {
+	out := f.perform(r, req, path == runPath)
+	if fault != nil && fault.applyAfter(w, r, out) {
 		return
 	}
 	out.write(w)
 }
 
-// answer gives what run or validate comes to. Every RPC error is status 200.
-func (f *front) answer(r *http.Request, req map[string]any, running bool) *reply {
+// perform gives what run or validate comes to. Every RPC error is status 200.
+func (f *handler) perform(r *http.Request, req map[string]any, running bool) *response {
 	do := f.engine.Validate
 	if running {
 		do = f.engine.Run
 	}
 	body, err := do(r.Context(), req)
 	if err != nil {
-		if !errors.Is(err, errCrash) {
+		if !errors.Is(err, ErrCrash) {
 			f.log.Error("sandbox: cannot answer", "error", err, "path", r.URL.Path)
 		}
-		return detail(http.StatusInternalServerError)
+		return errorResponse(http.StatusInternalServerError)
 	}
-	return &reply{status: http.StatusOK, body: body}
+	return &response{status: http.StatusOK, body: body}
 }
 
-func (p *reply) write(w http.ResponseWriter) {
+func (p *response) write(w http.ResponseWriter) {
 	kind := "application/json; charset=utf-8"
 	if p.html {
 		kind = "text/html"
@@ -102,13 +102,13 @@ func (p *reply) write(w http.ResponseWriter) {
 	w.Write(p.body) // the client may be gone; there is nobody to tell
 }
 
-// detail is an answer of Phoenix's outside of RPC: `errors` is an object there.
-func detail(status int) *reply {
+// errorResponse is an answer of Phoenix's outside of RPC: `errors` is an object there.
+func errorResponse(status int) *response {
 	out, err := json.Marshal(map[string]any{"errors": map[string]any{"detail": http.StatusText(status)}})
 	if err != nil {
 		panic("sandbox: a plain text does not encode: " + err.Error())
 	}
-	return &reply{status: status, body: out}
+	return &response{status: status, body: out}
 }
 
 // acceptsJSON reports whether any range of the Accept header lets JSON through.

@@ -16,11 +16,11 @@ func TestAnySequenceLeavesTheOrganisationCoherent(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		o := open(t, Options{Seed: rapid.Uint64Range(1, 5).Draw(rt, "seed")})
 		for range rapid.IntRange(5, 40).Draw(rt, "steps") {
-			o.step(rt)
+			o.randomStep(rt)
 		}
-		o.coherent(rt)
+		o.checkConsistent(rt)
 		o.advance(24 * time.Hour) // everything comes to an end
-		o.coherent(rt)
+		o.checkConsistent(rt)
 		if rows := o.list(`{"action":"list_calls","fields":["id","status","callSource"],"filter":{"status":{"in":["initiated","ringing","answered"]},"callSource":{"notEq":"mine"}}}`); len(rows) > 0 {
 			rt.Fatalf("calls go on for ever: %v", rows)
 		}
@@ -30,8 +30,8 @@ func TestAnySequenceLeavesTheOrganisationCoherent(t *testing.T) {
 	})
 }
 
-// step runs one action, or lets some time go by.
-func (o *world) step(rt *rapid.T) {
+// randomStep runs one action, or lets some time go by.
+func (o *testOrg) randomStep(rt *rapid.T) {
 	pick := func(list, field string) any {
 		rows := o.list(`{"action":"` + list + `","fields":["` + field + `"]}`)
 		if len(rows) == 0 {
@@ -88,7 +88,7 @@ func (o *world) step(rt *rapid.T) {
 	}
 }
 
-func (o *world) coherent(rt *rapid.T) {
+func (o *testOrg) checkConsistent(rt *rapid.T) {
 	over := map[any]bool{}
 	uuids := map[any]bool{}
 	for _, c := range o.list(`{"action":"list_calls","fields":["id","callUuid","status","endedAt","currentHandlerType","answeredAt","callSource"]}`) {
@@ -116,7 +116,7 @@ func (o *world) coherent(rt *rapid.T) {
 	}
 	for _, b := range o.list(`{"action":"list_bulk_outbound_calls","fields":["id","status","totalCount","startedCount","completedCount","failedCount","concurrency"]}`) {
 		counts := map[any]float64{}
-		for _, e := range o.list(put(`{"action":"list_bulk_outbound_call_entries","fields":["status"],"filter":{"bulkOutboundCallId":{"eq":"<id>"}}}`, "id", b["id"])) {
+		for _, e := range o.list(with(`{"action":"list_bulk_outbound_call_entries","fields":["status"],"filter":{"bulkOutboundCallId":{"eq":"<id>"}}}`, "id", b["id"])) {
 			counts[e["status"]]++
 		}
 		if counts["completed"] != b["completedCount"] || counts["failed"] != b["failedCount"] || counts["calling"] > b["concurrency"].(float64) ||

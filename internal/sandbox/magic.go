@@ -1,8 +1,8 @@
 package sandbox
 
-// magicNumbers go a certain way when they are called. They are of a range
+// testNumbers go a certain way when they are called. They are of a range
 // kept free for fiction; docs/sandbox.md has the table.
-var magicNumbers = map[string]string{
+var testNumbers = map[string]string{
 	"+447700900900": "answered",
 	"+447700900901": "busy",
 	"+447700900902": "no_answer",
@@ -11,7 +11,7 @@ var magicNumbers = map[string]string{
 }
 
 // Numbers that the backend refuses to call at all.
-var refusedNumbers = map[string]string{
+var blockedNumbers = map[string]string{
 	"+447700900905": "number is on the do-not-call list",
 	"+447700900906": "number is not allowed by the outbound policy",
 }

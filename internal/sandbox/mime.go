@@ -15,7 +15,7 @@ import (
 const maxParts = 50
 
 // parseMIME reads an RFC 5322 message: its sender, subject, and first plain text.
-func parseMIME(raw string) (*received, error) {
+func parseMIME(raw string) (*inboundEmail, error) {
 	msg, err := mail.ReadMessage(strings.NewReader(raw))
 	if err != nil {
 		return nil, InvalidAttribute("rawMime", "is not a message: "+err.Error())
@@ -30,7 +30,7 @@ func parseMIME(raw string) (*received, error) {
 	}
 	parts := maxParts
 	body := plainText(msg.Header.Get("Content-Type"), msg.Header.Get("Content-Transfer-Encoding"), msg.Body, &parts)
-	return &received{fromName: from.Name, from: from.Address, subject: subject, body: body,
+	return &inboundEmail{fromName: from.Name, from: from.Address, subject: subject, body: body,
 		messageID: strings.Trim(msg.Header.Get("Message-Id"), "<> ")}, nil
 }
 

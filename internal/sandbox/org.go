@@ -20,25 +20,25 @@ type organisation struct {
 	seed  uint64
 	scale int // how many contacts and calls more are seeded
 	id    string
-	// r are the resources by name: those of the reference, and a few of our own
-	// that no action shows (see orgHidden).
-	r map[string]*resource
+	// resources are the resources by name: those of the reference, and a few of our own
+	// that no action shows (see internalResources).
+	resources map[string]*Resource
 	// behaviours are what actions do beyond reading and writing, by action name.
-	behaviours map[string]func(*action)
+	behaviours map[string]func(*Action)
 }
 
 // newOrganisation builds the definitions from the registry of actions.
 func newOrganisation(seed uint64) *organisation {
-	o := &organisation{seed: seed, r: map[string]*resource{}}
-	o.id = o.named("organisation")
+	o := &organisation{seed: seed, resources: map[string]*Resource{}}
+	o.id = o.idOf("organisation")
 	for name, r := range schemas.Resources() {
-		o.r[name] = fromReference(r)
+		o.resources[name] = newResource(r)
 	}
-	for _, r := range orgHidden() {
-		o.r[r.Name] = r
+	for _, r := range internalResources() {
+		o.resources[r.Name] = r
 	}
-	o.behaviours = map[string]func(*action){}
-	for _, part := range []map[string]func(*action){o.contactActions(), o.callActions(), o.queueActions(),
+	o.behaviours = map[string]func(*Action){}
+	for _, part := range []map[string]func(*Action){o.contactActions(), o.callActions(), o.queueActions(),
 		o.outboundActions(), o.emailActions(), o.operatorActions()} {
 		for name, f := range part {
 			o.behaviours[name] = f
@@ -47,25 +47,25 @@ func newOrganisation(seed uint64) *organisation {
 	return o
 }
 
-// definitions gives what the engine runs.
-func (o *organisation) definitions() *definitions {
-	d := &definitions{Namespace: "Sippet", Table: storeTable, Facts: map[string]int64{"seed": int64(o.seed)}, NewID: func(n uint64) string { return o.named("new", fmt.Sprint(n)) }, Seed: o.plant, Tick: o.tick}
+// domain gives what the engine runs.
+func (o *organisation) domain() *Domain {
+	d := &Domain{Namespace: "Sippet", Table: storeTable, Facts: map[string]int64{"seed": int64(o.seed)}, NewID: func(n uint64) string { return o.idOf("new", fmt.Sprint(n)) }, Seed: o.insertSeed, BeforeRun: o.runDue}
 	for _, a := range schemas.Actions() {
-		d.Actions = append(d.Actions, o.action(a))
+		d.Actions = append(d.Actions, o.newAction(a))
 	}
-	for _, name := range slices.Sorted(maps.Keys(o.r)) {
-		finish := orgRules[name]
+	for _, name := range slices.Sorted(maps.Keys(o.resources)) {
+		finish := resourceRules[name]
 		if finish != nil {
-			finish(o.r[name])
+			finish(o.resources[name])
 		}
-		d.Resources = append(d.Resources, o.r[name])
+		d.Resources = append(d.Resources, o.resources[name])
 	}
 	return d
 }
 
-// named makes the id of something that has a name: the same in every sandbox
+// idOf makes the id of something that has a name: the same in every sandbox
 // of the same seed, whatever happened before.
-func (o *organisation) named(parts ...string) string {
+func (o *organisation) idOf(parts ...string) string {
 	h := sha256.New()
 	binary.Write(h, binary.BigEndian, o.seed)
 	h.Write([]byte(strings.Join(parts, "\x00")))
@@ -80,19 +80,19 @@ func (o *organisation) random(parts ...string) *rand.Rand {
 	return rand.New(rand.NewPCG(o.seed, binary.BigEndian.Uint64(h[:])))
 }
 
-var kinds = map[schemas.Kind]kind{
-	schemas.UUID: uuidKind, schemas.Word: stringKind, schemas.Text: stringKind, schemas.Bool: boolKind,
-	schemas.Integer: intKind, schemas.Float: floatKind, schemas.Decimal: decimalKind, schemas.Time: timeKind,
-	schemas.Second: secondKind, schemas.Date: dateKind, schemas.Map: mapKind, schemas.Texts: stringsKind,
+var attributeKinds = map[schemas.Kind]Kind{
+	schemas.UUID: UUID, schemas.Word: String, schemas.Text: String, schemas.Bool: Bool,
+	schemas.Integer: Integer, schemas.Float: Float, schemas.Decimal: Decimal, schemas.Time: Time,
+	schemas.Second: Second, schemas.Date: Date, schemas.Map: Map, schemas.Texts: Strings,
 }
 
-// fromReference makes a resource of the reference's fields.
-func fromReference(from *schemas.Resource) *resource {
-	r := &resource{Name: from.Name}
+// newResource makes a resource of the reference's fields.
+func newResource(from *schemas.Resource) *Resource {
+	r := &Resource{Name: from.Name}
 	for _, f := range from.Fields {
-		a := &attribute{Name: f.Name, Kind: kinds[f.Kind], Values: f.Values, Required: f.Name == "id"}
+		a := &Attribute{Name: f.Name, Kind: attributeKinds[f.Kind], Values: f.Values, Required: f.Name == "id"}
 		if len(f.Values) > 0 {
-			a.Kind = enumKind
+			a.Kind = Enum
 		}
 		r.Attributes = append(r.Attributes, a)
 	}
@@ -109,8 +109,8 @@ type inputProperty struct {
 
 func (p *inputProperty) nullable() bool { return strings.Contains(string(p.Type), `"null"`) }
 
-func (p *inputProperty) attribute(name string) *attribute {
-	a := &attribute{Name: name}
+func (p *inputProperty) attribute(name string) *Attribute {
+	a := &Attribute{Name: name}
 	for _, v := range p.Enum {
 		if v != nil {
 			a.Values = append(a.Values, *v)
@@ -119,32 +119,32 @@ func (p *inputProperty) attribute(name string) *attribute {
 	is := func(t string) bool { return strings.Contains(string(p.Type), `"`+t+`"`) }
 	switch {
 	case len(a.Values) > 0:
-		a.Kind = enumKind
+		a.Kind = Enum
 	case p.Format == "uuid":
-		a.Kind = uuidKind
+		a.Kind = UUID
 	case p.Format == "date-time":
-		a.Kind = timeKind
+		a.Kind = Time
 	case p.Format == "date":
-		a.Kind = dateKind
+		a.Kind = Date
 	case is("integer"):
-		a.Kind = intKind
+		a.Kind = Integer
 	case is("number"):
-		a.Kind = floatKind
+		a.Kind = Float
 	case is("boolean"):
-		a.Kind = boolKind
+		a.Kind = Bool
 	case is("object"):
-		a.Kind = mapKind
+		a.Kind = Map
 	case is("array"):
-		a.Kind = stringsKind
+		a.Kind = Strings
 		if p.Items != nil && p.Items.Format == "uuid" {
-			a.Kind = uuidsKind
+			a.Kind = UUIDs
 		}
 	}
 	return a
 }
 
-// inputOf reads the action's input out of its tool's schema.
-func inputOf(a *schemas.Action) (properties map[string]*inputProperty, needed []string) {
+// inputSchema reads the action's input out of its tool's schema.
+func inputSchema(a *schemas.Action) (properties map[string]*inputProperty, needed []string) {
 	var s struct {
 		Properties struct {
 			Input struct {
@@ -159,58 +159,58 @@ func inputOf(a *schemas.Action) (properties map[string]*inputProperty, needed []
 	return s.Properties.Input.Properties, s.Properties.Input.Required
 }
 
-// action makes the definition of one action: its type and input from the
+// newAction makes the definition of one action: its type and input from the
 // registry, its behaviour from ours.
-func (o *organisation) action(from *schemas.Action) *action {
-	a := &action{Name: from.Name, Ash: from.Name}
+func (o *organisation) newAction(from *schemas.Action) *Action {
+	a := &Action{Name: from.Name, AshName: from.Name}
 	if from.Resource != nil {
-		a.Resource = o.r[from.Resource.Name]
+		a.Resource = o.resources[from.Resource.Name]
 	}
 	verb, noun, _ := strings.Cut(from.Name, "_")
 	hasIdentity, _ := from.Key("identity")
 	switch {
 	case from.List():
-		a.Type, a.Ash = listAction, "read"
+		a.Type, a.AshName = ListAction, "read"
 		if from.Paged() {
-			a.Page = &paging{}
+			a.Page = &Paging{}
 		}
 	case hasIdentity && verb == "delete":
-		a.Type, a.Ash = destroyAction, "destroy"
+		a.Type, a.AshName = DestroyAction, "destroy"
 		if create, err := schemas.Find("create_" + noun); err == nil {
-			a.Resource = o.r[create.Resource.Name]
+			a.Resource = o.resources[create.Resource.Name]
 		}
 	case hasIdentity:
-		a.Type, a.Atomic = updateAction, true
+		a.Type, a.Atomic = UpdateAction, true
 		if verb == "update" {
-			a.Ash = verb
+			a.AshName = verb
 		}
 	case a.Resource == nil:
-		a.Type = mapAction
+		a.Type = MapAction
 	case verb == "create":
-		a.Type, a.Ash = createAction, verb
+		a.Type, a.AshName = CreateAction, verb
 	case verb == "get":
-		a.Type, a.Ash = getAction, "read"
+		a.Type, a.AshName = GetAction, "read"
 	default:
-		a.Type = recordAction
+		a.Type = RecordAction
 	}
 	if f := o.behaviours[from.Name]; f != nil {
 		f(a)
 	}
-	o.takeInput(a, from)
+	o.setInput(a, from)
 	return a
 }
 
-// takeInput says what input an action takes. Creates and updates set the
+// setInput says what input an action takes. Creates and updates set the
 // attributes of that name; other keys, and those of other actions, are arguments.
-func (o *organisation) takeInput(a *action, from *schemas.Action) {
-	properties, needed := inputOf(from)
+func (o *organisation) setInput(a *Action, from *schemas.Action) {
+	properties, needed := inputSchema(from)
 	required := map[string]bool{}
 	for _, n := range needed {
 		required[n] = true
 	}
 	for _, name := range slices.Sorted(maps.Keys(properties)) {
 		p := properties[name]
-		if a.Type != createAction && !(a.Type == updateAction && strings.HasPrefix(a.Name, "update_")) {
+		if a.Type != CreateAction && !(a.Type == UpdateAction && strings.HasPrefix(a.Name, "update_")) {
 			x := p.attribute(name)
 			x.Required = required[name]
 			a.Arguments = append(a.Arguments, x)
@@ -228,5 +228,5 @@ func (o *organisation) takeInput(a *action, from *schemas.Action) {
 	}
 }
 
-// plant seeds the organisation (see seed.go).
-func (o *organisation) plant(_ context.Context, t *turn) error { return newPlanter(o, t).plant() }
+// insertSeed seeds the organisation (see seed.go).
+func (o *organisation) insertSeed(_ context.Context, t *Tx) error { return newSeeder(o, t).insertAll() }

@@ -13,15 +13,15 @@ func TestContactsLiveAndAreErased(t *testing.T) {
 		t.Errorf("not cast as recorded: %v", c)
 	}
 	id := c["id"]
-	o.run(put(`{"action":"update_contact","identity":"<id>","input":{"dateOfBirth":"1815-12-10"}}`, "id", id))
-	if row := o.one(`{"action":"list_contacts","fields":["id","fullName"],"filter":{"dateOfBirth":{"eq":"1815-12-10"}}}`); row["id"] != id {
+	o.run(with(`{"action":"update_contact","identity":"<id>","input":{"dateOfBirth":"1815-12-10"}}`, "id", id))
+	if row := o.only(`{"action":"list_contacts","fields":["id","fullName"],"filter":{"dateOfBirth":{"eq":"1815-12-10"}}}`); row["id"] != id {
 		t.Errorf("found %v", row)
 	}
-	o.run(put(`{"action":"archive_contact","identity":"<id>"}`, "id", id))
-	if why := o.refused(put(`{"action":"start_outbound_call","input":{"contactId":"<id>"}}`, "id", id)); !strings.Contains(why, "archived") {
+	o.run(with(`{"action":"archive_contact","identity":"<id>"}`, "id", id))
+	if why := o.runErrors(with(`{"action":"start_outbound_call","input":{"contactId":"<id>"}}`, "id", id)); !strings.Contains(why, "archived") {
 		t.Error(why)
 	}
-	gone := o.run(put(`{"action":"delete_contact","input":{"contactId":"<id>"},"fields":["fullName","phoneE164","dateOfBirth","metadata","deletedAt","erasedAt"]}`, "id", id)).(map[string]any)
+	gone := o.run(with(`{"action":"delete_contact","input":{"contactId":"<id>"},"fields":["fullName","phoneE164","dateOfBirth","metadata","deletedAt","erasedAt"]}`, "id", id)).(map[string]any)
 	if gone["phoneE164"] != nil || gone["dateOfBirth"] != nil || gone["erasedAt"] == nil || gone["deletedAt"] == nil || gone["fullName"] == "Ada Lovelace" {
 		t.Errorf("not erased: %v", gone)
 	}
@@ -30,22 +30,22 @@ func TestContactsLiveAndAreErased(t *testing.T) {
 	}
 }
 
-// live starts a call to a number and gives its callUuid.
-func (o *world) live(number string) string {
+// startCall starts a call to a number and gives its callUuid.
+func (o *testOrg) startCall(number string) string {
 	o.t.Helper()
-	return o.run(put(`{"action":"start_outbound_call","input":{"phoneNumber":"<n>"}}`, "n", number)).(map[string]any)["callUuid"].(string)
+	return o.run(with(`{"action":"start_outbound_call","input":{"phoneNumber":"<n>"}}`, "n", number)).(map[string]any)["callUuid"].(string)
 }
 
-func (o *world) call(uuid string) map[string]any {
+func (o *testOrg) call(uuid string) map[string]any {
 	o.t.Helper()
-	return o.one(put(`{"action":"list_calls","fields":["id","status","endedAt","durationSeconds","conversationId","currentHandlerType","currentHandlerName","currentHandler"],"filter":{"callUuid":{"eq":"<u>"}}}`, "u", uuid))
+	return o.only(with(`{"action":"list_calls","fields":["id","status","endedAt","durationSeconds","conversationId","currentHandlerType","currentHandlerName","currentHandler"],"filter":{"callUuid":{"eq":"<u>"}}}`, "u", uuid))
 }
 
 func TestOutboundCallRunsItsCourse(t *testing.T) {
 	o := open(t, Options{})
 	for number, want := range map[string]string{"+447700900900": "completed", "+447700900901": "busy", "+447700900902": "no_answer",
 		"+447700900903": "completed", "+447700900904": "failed"} {
-		uuid := o.live(number)
+		uuid := o.startCall(number)
 		seen := []string{}
 		for range 90 {
 			if s := o.call(uuid)["status"].(string); len(seen) == 0 || seen[len(seen)-1] != s {
@@ -63,19 +63,19 @@ func TestOutboundCallRunsItsCourse(t *testing.T) {
 		}
 		call := o.call(uuid)
 		id := call["id"]
-		said := o.list(put(`{"action":"list_call_transcripts","fields":["content","speaker"],"filter":{"callId":{"eq":"<id>"}},"sort":"occurredAt"}`, "id", id))
-		classes := o.list(put(`{"action":"list_call_classifications","fields":["effectiveLabel"],"filter":{"callId":{"eq":"<id>"}}}`, "id", id))
+		said := o.list(with(`{"action":"list_call_transcripts","fields":["content","speaker"],"filter":{"callId":{"eq":"<id>"}},"sort":"occurredAt"}`, "id", id))
+		classes := o.list(with(`{"action":"list_call_classifications","fields":["effectiveLabel"],"filter":{"callId":{"eq":"<id>"}}}`, "id", id))
 		if spoke := want == "completed"; spoke != (len(said) > 0) || spoke != (len(classes) == 1) {
 			t.Errorf("%s: %d lines and %d classifications", number, len(said), len(classes))
 		}
-		conversation := o.one(put(`{"action":"list_conversations","fields":["status","outcome"],"filter":{"id":{"eq":"<id>"}}}`, "id", call["conversationId"]))
+		conversation := o.only(with(`{"action":"list_conversations","fields":["status","outcome"],"filter":{"id":{"eq":"<id>"}}}`, "id", call["conversationId"]))
 		if conversation["status"] != "ended" || call["endedAt"] == nil || call["currentHandlerType"] != nil {
 			t.Errorf("%s: not over: %v %v", number, conversation, call)
 		}
-		if rows := o.list(put(`{"action":"list_call_participants","fields":["id"],"filter":{"callId":{"eq":"<id>"},"leftAt":{"isNil":true}}}`, "id", id)); len(rows) > 0 {
+		if rows := o.list(with(`{"action":"list_call_participants","fields":["id"],"filter":{"callId":{"eq":"<id>"},"leftAt":{"isNil":true}}}`, "id", id)); len(rows) > 0 {
 			t.Errorf("%s: %d are still on the call", number, len(rows))
 		}
-		if why := o.refused(put(`{"action":"end_call","input":{"callUuid":"<u>"}}`, "u", uuid)); !strings.Contains(why, "not live") {
+		if why := o.runErrors(with(`{"action":"end_call","input":{"callUuid":"<u>"}}`, "u", uuid)); !strings.Contains(why, "not live") {
 			t.Error(why)
 		}
 	}
@@ -83,26 +83,26 @@ func TestOutboundCallRunsItsCourse(t *testing.T) {
 
 func TestHandlersOfALiveCall(t *testing.T) {
 	o := open(t, Options{})
-	uuid := o.live("+447700900900")
+	uuid := o.startCall("+447700900900")
 	o.advance(20 * time.Second)
 	steps := []struct{ action, handler string }{
 		{"barge_call", "operator"}, {"barge_call", "operator"}, {"resume_ai_call", "ai_agent"}, {"transfer_call_to_queue", "queue"},
 		{"barge_call", "operator"}, {"leave_call", ""}, {"resume_ai_call", "ai_agent"},
 	}
 	for _, s := range steps {
-		o.run(put(`{"action":"<a>","input":{"callUuid":"<u>"}}`, "a", s.action, "u", uuid))
+		o.run(with(`{"action":"<a>","input":{"callUuid":"<u>"}}`, "a", s.action, "u", uuid))
 		if got, _ := o.call(uuid)["currentHandlerType"].(string); got != s.handler {
 			t.Fatalf("after %s the handler is %q, want %q", s.action, got, s.handler)
 		}
 	}
-	if codec := o.run(put(`{"action":"call_codec","input":{"callUuid":"<u>"}}`, "u", uuid)).(map[string]any); codec["codec"] != "OPUS" {
+	if codec := o.run(with(`{"action":"call_codec","input":{"callUuid":"<u>"}}`, "u", uuid)).(map[string]any); codec["codec"] != "OPUS" {
 		t.Errorf("codec %v", codec)
 	}
-	o.run(put(`{"action":"end_call","input":{"callUuid":"<u>"}}`, "u", uuid))
+	o.run(with(`{"action":"end_call","input":{"callUuid":"<u>"}}`, "u", uuid))
 	if call := o.call(uuid); call["status"] != "completed" {
 		t.Errorf("ended call is %v", call)
 	}
-	if why := o.refused(`{"action":"barge_call","input":{"callUuid":"nowhere"}}`); !strings.Contains(why, `record with call_uuid: \"nowhere\" not found`) {
+	if why := o.runErrors(`{"action":"barge_call","input":{"callUuid":"nowhere"}}`); !strings.Contains(why, `record with call_uuid: \"nowhere\" not found`) {
 		t.Error(why)
 	}
 }
@@ -113,17 +113,17 @@ func TestQueue(t *testing.T) {
 	if len(waiting) != 2 {
 		t.Fatalf("%d wait", len(waiting))
 	}
-	accepted := o.run(put(`{"action":"accept_call_queue_entry","identity":"<id>","fields":["state","agentName","answeredAt"]}`, "id", waiting[0]["id"])).(map[string]any)
+	accepted := o.run(with(`{"action":"accept_call_queue_entry","identity":"<id>","fields":["state","agentName","answeredAt"]}`, "id", waiting[0]["id"])).(map[string]any)
 	if accepted["state"] != "answered" || accepted["agentName"] != "Nadia Rahman" {
 		t.Errorf("accepted: %v", accepted)
 	}
 	if call := o.call(waiting[0]["callUuid"].(string)); call["currentHandlerType"] != "operator" {
 		t.Errorf("call: %v", call)
 	}
-	o.refused(put(`{"action":"accept_call_queue_entry","identity":"<id>"}`, "id", waiting[0]["id"]))
+	o.runErrors(with(`{"action":"accept_call_queue_entry","identity":"<id>"}`, "id", waiting[0]["id"]))
 	o.advance(queueWait)
 	state := func(i int) any {
-		return o.run(put(`{"action":"get_call_queue_entry","input":{"id":"<id>"},"fields":["state"]}`, "id", waiting[i]["id"])).(map[string]any)["state"]
+		return o.run(with(`{"action":"get_call_queue_entry","input":{"id":"<id>"},"fields":["state"]}`, "id", waiting[i]["id"])).(map[string]any)["state"]
 	}
 	if got := state(1); got != "abandoned" {
 		t.Errorf("who waited too long is %v", got)
@@ -135,45 +135,45 @@ func TestQueue(t *testing.T) {
 
 func TestBulkCallFansOutUnderItsConcurrency(t *testing.T) {
 	o := open(t, Options{})
-	bulk := o.run(put(`{"action":"start_bulk_outbound_call","input":{"groupId":"<g>","concurrency":3}}`, "g", newOrganisation(1).named("group", "recall"))).(map[string]any)
+	bulk := o.run(with(`{"action":"start_bulk_outbound_call","input":{"groupId":"<g>","concurrency":3}}`, "g", newOrganisation(1).idOf("group", "recall"))).(map[string]any)
 	most := 0
 	for range 120 {
-		calling := len(o.list(put(`{"action":"list_bulk_outbound_call_entries","fields":["id"],"filter":{"bulkOutboundCallId":{"eq":"<b>"},"status":{"eq":"calling"}}}`, "b", bulk["id"])))
+		calling := len(o.list(with(`{"action":"list_bulk_outbound_call_entries","fields":["id"],"filter":{"bulkOutboundCallId":{"eq":"<b>"},"status":{"eq":"calling"}}}`, "b", bulk["id"])))
 		most = max(most, calling)
 		o.advance(3 * time.Second)
 	}
 	if most != 3 {
 		t.Errorf("%d calls at a time, want 3", most)
 	}
-	row := o.one(put(`{"action":"list_bulk_outbound_calls","fields":["status","totalCount","startedCount","completedCount","failedCount","completedAt"],"filter":{"id":{"eq":"<b>"}}}`, "b", bulk["id"]))
+	row := o.only(with(`{"action":"list_bulk_outbound_calls","fields":["status","totalCount","startedCount","completedCount","failedCount","completedAt"],"filter":{"id":{"eq":"<b>"}}}`, "b", bulk["id"]))
 	if row["status"] != "completed" || row["totalCount"] != 8.0 || row["completedCount"].(float64)+row["failedCount"].(float64) != 8 || row["completedAt"] == nil {
 		t.Errorf("bulk call: %v", row)
 	}
-	ranged := o.run(put(`{"action":"start_bulk_outbound_call","input":{"groupId":"<g>","contactRangeStart":2,"contactRangeEnd":6,"contactLimit":4}}`, "g", newOrganisation(1).named("group", "recall"))).(map[string]any)
+	ranged := o.run(with(`{"action":"start_bulk_outbound_call","input":{"groupId":"<g>","contactRangeStart":2,"contactRangeEnd":6,"contactLimit":4}}`, "g", newOrganisation(1).idOf("group", "recall"))).(map[string]any)
 	if ranged["totalCount"] != 4.0 {
 		t.Errorf("a range and a limit gave %v", ranged)
 	}
 	for _, input := range []string{`{}`, `{"contactIds":[]}`, `{"contactIds":["00000000-0000-4000-8000-000000000000"]}`, `{"groupId":"00000000-0000-4000-8000-000000000000"}`} {
-		o.refused(`{"action":"start_bulk_outbound_call","input":` + input + `}`)
+		o.runErrors(`{"action":"start_bulk_outbound_call","input":` + input + `}`)
 	}
 }
 
 func TestReviewsAndOverrides(t *testing.T) {
 	o := open(t, Options{})
 	call := o.list(`{"action":"list_calls","fields":["id"],"filter":{"status":{"eq":"completed"},"flaggedAt":{"isNil":true}}}`)[0]
-	if got := o.run(put(`{"action":"flag_call_for_review","identity":"<id>","fields":["flaggedAt","flaggedByUserId"]}`, "id", call["id"])).(map[string]any); got["flaggedAt"] == nil || got["flaggedByUserId"] == nil {
+	if got := o.run(with(`{"action":"flag_call_for_review","identity":"<id>","fields":["flaggedAt","flaggedByUserId"]}`, "id", call["id"])).(map[string]any); got["flaggedAt"] == nil || got["flaggedByUserId"] == nil {
 		t.Errorf("flagged: %v", got)
 	}
-	if got := o.run(put(`{"action":"clear_call_review_flag","identity":"<id>","fields":["flaggedAt","flaggedByUserId"]}`, "id", call["id"])).(map[string]any); got["flaggedAt"] != nil || got["flaggedByUserId"] != nil {
+	if got := o.run(with(`{"action":"clear_call_review_flag","identity":"<id>","fields":["flaggedAt","flaggedByUserId"]}`, "id", call["id"])).(map[string]any); got["flaggedAt"] != nil || got["flaggedByUserId"] != nil {
 		t.Errorf("cleared: %v", got)
 	}
 	class := o.list(`{"action":"list_call_classifications","fields":["id","predictedLabel"],"filter":{"effectiveSource":{"eq":"model"}}}`)[0]
 	fields := `"fields":["effectiveLabel","effectiveSource","overriddenAt","predictedLabel"]`
-	got := o.run(put(`{"action":"override_call_classification","identity":"<id>","input":{"label":"wrong_number"},`+fields+`}`, "id", class["id"])).(map[string]any)
+	got := o.run(with(`{"action":"override_call_classification","identity":"<id>","input":{"label":"wrong_number"},`+fields+`}`, "id", class["id"])).(map[string]any)
 	if got["effectiveLabel"] != "wrong_number" || got["effectiveSource"] != "override" || got["overriddenAt"] == nil || got["predictedLabel"] != class["predictedLabel"] {
 		t.Errorf("overridden: %v", got)
 	}
-	got = o.run(put(`{"action":"clear_call_classification_override","identity":"<id>",`+fields+`}`, "id", class["id"])).(map[string]any)
+	got = o.run(with(`{"action":"clear_call_classification_override","identity":"<id>",`+fields+`}`, "id", class["id"])).(map[string]any)
 	if got["effectiveLabel"] != class["predictedLabel"] || got["overriddenAt"] != nil {
 		t.Errorf("cleared: %v", got)
 	}
@@ -182,19 +182,19 @@ func TestReviewsAndOverrides(t *testing.T) {
 func TestEmail(t *testing.T) {
 	o := open(t, Options{})
 	org := newOrganisation(1)
-	box := o.run(put(`{"action":"create_email_mailbox","input":{"inboundDomain":"new.example","listenerEnabled":true,"organisationId":"<o>"},"fields":["id","listenerStatus"]}`, "o", org.id)).(map[string]any)
+	box := o.run(with(`{"action":"create_email_mailbox","input":{"inboundDomain":"new.example","listenerEnabled":true,"organisationId":"<o>"},"fields":["id","listenerStatus"]}`, "o", org.id)).(map[string]any)
 	if box["listenerStatus"] != "starting" {
 		t.Errorf("mailbox: %v", box)
 	}
 	o.advance(5 * time.Second)
-	if row := o.one(`{"action":"list_email_mailboxes","fields":["listenerStatus"],"filter":{"inboundDomain":{"eq":"new.example"}}}`); row["listenerStatus"] != "running" {
+	if row := o.only(`{"action":"list_email_mailboxes","fields":["listenerStatus"],"filter":{"inboundDomain":{"eq":"new.example"}}}`); row["listenerStatus"] != "running" {
 		t.Errorf("mailbox: %v", row)
 	}
-	if why := o.refused(put(`{"action":"create_email_mailbox","input":{"inboundDomain":"new.example","organisationId":"<o>"}}`, "o", org.id)); !strings.Contains(why, "already been taken") {
+	if why := o.runErrors(with(`{"action":"create_email_mailbox","input":{"inboundDomain":"new.example","organisationId":"<o>"}}`, "o", org.id)); !strings.Contains(why, "already been taken") {
 		t.Error(why)
 	}
-	o.run(put(`{"action":"create_email_identity","input":{"ownerType":"organisation","ownerId":"<o>","organisationId":"<o>","localPart":"new","domain":"new.example","defaultOutbound":true,"emailMailboxId":"<m>"}}`, "o", org.id, "m", box["id"]))
-	if row := o.one(put(`{"action":"list_email_identities","fields":["localPart"],"filter":{"ownerId":{"eq":"<o>"},"defaultOutbound":{"eq":true}}}`, "o", org.id)); row["localPart"] != "new" {
+	o.run(with(`{"action":"create_email_identity","input":{"ownerType":"organisation","ownerId":"<o>","organisationId":"<o>","localPart":"new","domain":"new.example","defaultOutbound":true,"emailMailboxId":"<m>"}}`, "o", org.id, "m", box["id"]))
+	if row := o.only(with(`{"action":"list_email_identities","fields":["localPart"],"filter":{"ownerId":{"eq":"<o>"},"defaultOutbound":{"eq":true}}}`, "o", org.id)); row["localPart"] != "new" {
 		t.Errorf("default sender: %v", row)
 	}
 	mime := "From: =?utf-8?q?Zo=C3=AB?= <zoe@outside.example>\r\nSubject: =?utf-8?q?Can=C3=A7el?=\r\nMessage-ID: <m1@x>\r\nContent-Type: multipart/alternative; boundary=b\r\n\r\n--b\r\nContent-Type: text/html\r\n\r\n<p>\r\n--b\r\nContent-Type: text/plain\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nplease cancel=\r\n it\r\n--b--\r\n"
@@ -205,15 +205,15 @@ func TestEmail(t *testing.T) {
 	if msg["subject"] != "Cançel" || msg["fromAddress"] != "zoe@outside.example" || msg["providerMessageId"] != "m1@x" {
 		t.Fatalf("message: %v", out)
 	}
-	if row := o.one(`{"action":"list_contacts","fields":["id","fullName"],"filter":{"email":{"eq":"zoe@outside.example"}}}`); row["fullName"] != "Zoë" || row["id"] != msg["contactId"] {
+	if row := o.only(`{"action":"list_contacts","fields":["id","fullName"],"filter":{"email":{"eq":"zoe@outside.example"}}}`); row["fullName"] != "Zoë" || row["id"] != msg["contactId"] {
 		t.Errorf("contact: %v", row)
 	}
-	class := put(`{"action":"list_email_classifications","fields":["status","effectiveLabel"],"filter":{"communicationMessageId":{"eq":"<m>"}}}`, "m", msg["id"])
-	if row := o.one(class); row["status"] != "pending" {
+	class := with(`{"action":"list_email_classifications","fields":["status","effectiveLabel"],"filter":{"communicationMessageId":{"eq":"<m>"}}}`, "m", msg["id"])
+	if row := o.only(class); row["status"] != "pending" {
 		t.Errorf("classification: %v", row)
 	}
 	o.advance(5 * time.Second)
-	if row := o.one(class); row["status"] != "classified" {
+	if row := o.only(class); row["status"] != "classified" {
 		t.Errorf("classification: %v", row)
 	}
 	again := o.run(`{"action":"import_inbound_email","input":{"recipientAddress":"new@new.example","structuredPayload":{"from":"Zoë <zoe@outside.example>","text":"hi"}},"fields":["threadId","contactId"]}`).(map[string]any)
@@ -222,10 +222,10 @@ func TestEmail(t *testing.T) {
 	}
 	for _, input := range []string{`{"recipientAddress":"nobody@new.example","rawMime":"x"}`, `{"recipientAddress":"new@new.example"}`,
 		`{"recipientAddress":"new@new.example","rawMime":"no headers"}`, `{"recipientAddress":"new@new.example","structuredPayload":{}}`} {
-		o.refused(`{"action":"import_inbound_email","input":` + input + `,"fields":["id"]}`)
+		o.runErrors(`{"action":"import_inbound_email","input":` + input + `,"fields":["id"]}`)
 	}
-	o.run(put(`{"action":"delete_email_mailbox","identity":"<id>"}`, "id", box["id"]))
-	if row := o.one(`{"action":"list_email_identities","fields":["emailMailboxId"],"filter":{"localPart":{"eq":"new"}}}`); row["emailMailboxId"] != nil {
+	o.run(with(`{"action":"delete_email_mailbox","identity":"<id>"}`, "id", box["id"]))
+	if row := o.only(`{"action":"list_email_identities","fields":["emailMailboxId"],"filter":{"localPart":{"eq":"new"}}}`); row["emailMailboxId"] != nil {
 		t.Errorf("identity still names the deleted mailbox: %v", row)
 	}
 }
@@ -234,7 +234,7 @@ func TestOperators(t *testing.T) {
 	o := open(t, Options{})
 	me := o.run(`{"action":"who_am_i","fields":["id","email"]}`).(map[string]any)
 	before := o.list(`{"action":"list_operator_statuses","fields":["id","sipUserId","status"]}`)
-	set := o.run(put(`{"action":"set_operator_status","input":{"sipUserId":"<s>","status":"logged_out"},"fields":["id","status","changedByUserId"]}`, "s", before[0]["sipUserId"])).(map[string]any)
+	set := o.run(with(`{"action":"set_operator_status","input":{"sipUserId":"<s>","status":"logged_out"},"fields":["id","status","changedByUserId"]}`, "s", before[0]["sipUserId"])).(map[string]any)
 	if set["id"] != before[0]["id"] || set["status"] != "logged_out" || set["changedByUserId"] != me["id"] {
 		t.Errorf("set: %v", set)
 	}
@@ -242,12 +242,12 @@ func TestOperators(t *testing.T) {
 	if after := o.list(`{"action":"list_operator_statuses","fields":["id"]}`); len(after) != len(before)+1 {
 		t.Errorf("%d statuses, want %d", len(after), len(before)+1)
 	}
-	token := o.run(put(`{"action":"issue_operator_access_token","input":{"operatorEmail":"<e>"}}`, "e", me["email"])).(map[string]any)
+	token := o.run(with(`{"action":"issue_operator_access_token","input":{"operatorEmail":"<e>"}}`, "e", me["email"])).(map[string]any)
 	if s, _ := token["accessToken"].(string); !strings.HasPrefix(s, "sandbox-not-a-real-token-") {
 		t.Errorf("token: %v", token)
 	}
-	o.refused(`{"action":"issue_operator_access_token","input":{"operatorEmail":"nobody@example.com"}}`)
-	media := o.run(put(`{"action":"issue_operator_media_access","input":{"callUuid":"<u>"}}`, "u", o.live("+447700900900"))).(map[string]any)
+	o.runErrors(`{"action":"issue_operator_access_token","input":{"operatorEmail":"nobody@example.com"}}`)
+	media := o.run(with(`{"action":"issue_operator_media_access","input":{"callUuid":"<u>"}}`, "u", o.startCall("+447700900900"))).(map[string]any)
 	if s, _ := media["accessToken"].(string); !strings.HasPrefix(s, "sandbox-not-a-real-token-") {
 		t.Errorf("media access: %v", media)
 	}
@@ -257,15 +257,15 @@ func TestCampaignsAndRecordsOfCalls(t *testing.T) {
 	o := open(t, Options{})
 	all := o.run(`{"action":"list_campaigns"}`).(map[string]any)["campaigns"].([]any)
 	first := all[0].(map[string]any)
-	if got := o.run(put(`{"action":"get_campaign","input":{"id":"<id>"}}`, "id", first["id"])).(map[string]any); got["displayName"] != first["displayName"] {
+	if got := o.run(with(`{"action":"get_campaign","input":{"id":"<id>"}}`, "id", first["id"])).(map[string]any); got["displayName"] != first["displayName"] {
 		t.Errorf("campaign: %v", got)
 	}
-	o.refused(`{"action":"get_campaign","input":{"id":"12345678-1234-4123-8123-123456789abc"}}`)
+	o.runErrors(`{"action":"get_campaign","input":{"id":"12345678-1234-4123-8123-123456789abc"}}`)
 	create := `{"action":"create_call","input":{"direction":"inbound","fromNumber":"+1","toNumber":"+2","callUuid":"mine","outboundTrunkSource":"custom_gateway"},"fields":["id","status"]}`
 	if got := o.run(create).(map[string]any); got["status"] != "initiated" {
 		t.Errorf("call: %v", got)
 	}
-	if why := o.refused(create); !strings.Contains(why, "already been taken") {
+	if why := o.runErrors(create); !strings.Contains(why, "already been taken") {
 		t.Error(why)
 	}
 	o.run(`{"action":"end_call","input":{"callUuid":"mine"}}`)

@@ -7,14 +7,14 @@ import (
 )
 
 // events gives the log of a conversation, oldest first.
-func (o *world) events(conversation any) []map[string]any {
+func (o *testOrg) events(conversation any) []map[string]any {
 	o.t.Helper()
-	return o.list(put(`{"action":"list_conversation_events","fields":["eventType","success","error","summary","actorType","agentId","occurredAt","payload","callId"],"filter":{"conversationId":{"eq":"<c>"}},"sort":"occurredAt"}`, "c", conversation))
+	return o.list(with(`{"action":"list_conversation_events","fields":["eventType","success","error","summary","actorType","agentId","occurredAt","payload","callId"],"filter":{"conversationId":{"eq":"<c>"}},"sort":"occurredAt"}`, "c", conversation))
 }
 
-func (o *world) mail(from, text string) map[string]any {
+func (o *testOrg) importEmail(from, text string) map[string]any {
 	o.t.Helper()
-	return o.run(put(`{"action":"import_inbound_email","input":{"recipientAddress":"hello@harbourlane.example","structuredPayload":{"from":"<f>","subject":"Hello","text":"<t>"}},"fields":["id","conversationId","contactId"]}`,
+	return o.run(with(`{"action":"import_inbound_email","input":{"recipientAddress":"hello@harbourlane.example","structuredPayload":{"from":"<f>","subject":"Hello","text":"<t>"}},"fields":["id","conversationId","contactId"]}`,
 		"f", from, "t", text)).(map[string]any)
 }
 
@@ -37,7 +37,7 @@ func TestEmailIsAnswered(t *testing.T) {
 		"not.mailbox-full@other.example":  "",
 		"\\\"bounce bounce\\\"@x.example": "",
 	} {
-		msg := o.mail(from, "Where can I park?")
+		msg := o.importEmail(from, "Where can I park?")
 		o.advance(answerAfter - time.Second)
 		if got := kindsOf(o.events(msg["conversationId"])); got != "email_received" {
 			t.Errorf("%s: soon after: %s", from, got)
@@ -60,7 +60,7 @@ func TestEmailIsAnswered(t *testing.T) {
 		if text, _ := last["error"].(string); text != why || last["success"] != (why == "") {
 			t.Errorf("%s: success %v, error %q, want %q", from, last["success"], text, why)
 		}
-		conversation := o.one(put(`{"action":"list_conversations","fields":["lastActivityAt","aiAgentId","contactId"],"filter":{"id":{"eq":"<c>"}}}`, "c", msg["conversationId"]))
+		conversation := o.only(with(`{"action":"list_conversations","fields":["lastActivityAt","aiAgentId","contactId"],"filter":{"id":{"eq":"<c>"}}}`, "c", msg["conversationId"]))
 		if conversation["lastActivityAt"] != last["occurredAt"] || conversation["aiAgentId"] != last["agentId"] || conversation["contactId"] != msg["contactId"] {
 			t.Errorf("%s: conversation %v, last event %v", from, conversation, last)
 		}
@@ -69,9 +69,9 @@ func TestEmailIsAnswered(t *testing.T) {
 
 func TestAnswersFollowTheContact(t *testing.T) {
 	o := open(t, Options{})
-	first := o.mail("ada@outside.example", "I want a refund")
+	first := o.importEmail("ada@outside.example", "I want a refund")
 	o.advance(time.Minute)
-	second := o.mail("ada@outside.example", "Where is the invoice?")
+	second := o.importEmail("ada@outside.example", "Where is the invoice?")
 	o.advance(time.Minute)
 	all := o.events(first["conversationId"])
 	if got := kindsOf(all); second["conversationId"] != first["conversationId"] || got != "email_received email_sent email_received email_sent" {
@@ -80,8 +80,8 @@ func TestAnswersFollowTheContact(t *testing.T) {
 	if all[1]["summary"] == all[3]["summary"] {
 		t.Errorf("a complaint and a question about an invoice get the same answer: %v", all[1]["summary"])
 	}
-	o.mail("ada@outside.example", "One more thing")
-	o.run(put(`{"action":"delete_contact","input":{"contactId":"<c>"},"fields":["id"]}`, "c", first["contactId"]))
+	o.importEmail("ada@outside.example", "One more thing")
+	o.run(with(`{"action":"delete_contact","input":{"contactId":"<c>"},"fields":["id"]}`, "c", first["contactId"]))
 	o.advance(time.Hour)
 	if got := kindsOf(o.events(first["conversationId"])); strings.Count(got, "email_sent") != 2 {
 		t.Errorf("somebody who was erased got an answer: %s", got)

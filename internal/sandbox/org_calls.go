@@ -11,12 +11,12 @@ const (
 	talkTime  = 15 * time.Minute // then an operator's call comes to its end
 )
 
-func (o *organisation) callActions() map[string]func(*action) {
-	onLive := func(run func(t *turn, call, args record) (map[string]any, error)) func(*action) {
-		return func(a *action) {
-			a.Resource = o.r["Call"]
-			a.Run = func(t *turn, args record) (any, error) {
-				call, err := o.liveCall(t, a, args)
+func (o *organisation) callActions() map[string]func(*Action) {
+	onLive := func(run func(t *Tx, call, args Record) (map[string]any, error)) func(*Action) {
+		return func(a *Action) {
+			a.Resource = o.resources["Call"]
+			a.Run = func(t *Tx, args Record) (any, error) {
+				call, err := o.findLiveCall(t, a, args)
 				if err != nil {
 					return nil, err
 				}
@@ -24,67 +24,67 @@ func (o *organisation) callActions() map[string]func(*action) {
 			}
 		}
 	}
-	return map[string]func(*action){
-		"create_call": func(a *action) {
-			a.Change = func(t *turn, _, next record) error {
+	return map[string]func(*Action){
+		"create_call": func(a *Action) {
+			a.Change = func(t *Tx, _, next Record) error {
 				if next["startedAt"] == nil && next["status"] != nil {
-					next["startedAt"] = t.stamp()
+					next["startedAt"] = t.Timestamp()
 				}
 				return nil
 			}
 		},
-		"flag_call_for_review": func(a *action) {
-			a.Change = func(t *turn, _, next record) error {
-				next["flaggedAt"], next["flaggedByUserId"] = t.stamp(), o.keyHolder()
+		"flag_call_for_review": func(a *Action) {
+			a.Change = func(t *Tx, _, next Record) error {
+				next["flaggedAt"], next["flaggedByUserId"] = t.Timestamp(), o.keyHolder()
 				return nil
 			}
 		},
-		"clear_call_review_flag": func(a *action) {
-			a.Change = func(_ *turn, _, next record) error {
+		"clear_call_review_flag": func(a *Action) {
+			a.Change = func(_ *Tx, _, next Record) error {
 				next["flaggedAt"], next["flaggedByUserId"] = nil, nil
 				return nil
 			}
 		},
-		"override_call_classification": func(a *action) {
-			a.Change = func(t *turn, _, next record) error {
+		"override_call_classification": func(a *Action) {
+			a.Change = func(t *Tx, _, next Record) error {
 				next["effectiveLabel"], next["effectiveSource"] = next["label"], "override"
-				next["overriddenAt"], next["overriddenByUserId"], next["updatedAt"] = t.stamp(), o.keyHolder(), t.stamp()
+				next["overriddenAt"], next["overriddenByUserId"], next["updatedAt"] = t.Timestamp(), o.keyHolder(), t.Timestamp()
 				return nil
 			}
 		},
-		"clear_call_classification_override": func(a *action) {
-			a.Change = func(t *turn, _, next record) error {
+		"clear_call_classification_override": func(a *Action) {
+			a.Change = func(t *Tx, _, next Record) error {
 				next["effectiveLabel"], next["effectiveSource"] = next["predictedLabel"], "model"
-				next["overriddenAt"], next["overriddenByUserId"], next["updatedAt"] = nil, nil, t.stamp()
+				next["overriddenAt"], next["overriddenByUserId"], next["updatedAt"] = nil, nil, t.Timestamp()
 				return nil
 			}
 		},
-		"call_codec": onLive(func(_ *turn, call, _ record) (map[string]any, error) {
-			if call.text("direction") == "inbound" {
+		"call_codec": onLive(func(_ *Tx, call, _ Record) (map[string]any, error) {
+			if call.Text("direction") == "inbound" {
 				return map[string]any{"callUuid": call["callUuid"], "codec": "PCMA", "sampleRate": 8000, "channels": 1}, nil
 			}
 			return map[string]any{"callUuid": call["callUuid"], "codec": "OPUS", "sampleRate": 48000, "channels": 1}, nil
 		}),
-		"barge_call": onLive(func(t *turn, call, _ record) (map[string]any, error) {
-			return o.outcome(t, call, "barged", o.handToOperator(t, call))
+		"barge_call": onLive(func(t *Tx, call, _ Record) (map[string]any, error) {
+			return o.callResult(t, call, "barged", o.assignToOperator(t, call))
 		}),
-		"resume_ai_call": onLive(func(t *turn, call, _ record) (map[string]any, error) {
-			return o.outcome(t, call, "resumed", o.handToAgent(t, call))
+		"resume_ai_call": onLive(func(t *Tx, call, _ Record) (map[string]any, error) {
+			return o.callResult(t, call, "resumed", o.assignToAgent(t, call))
 		}),
-		"leave_call": onLive(func(t *turn, call, args record) (map[string]any, error) {
-			return o.outcome(t, call, "left", o.leave(t, call, args.text("reason")))
+		"leave_call": onLive(func(t *Tx, call, args Record) (map[string]any, error) {
+			return o.callResult(t, call, "left", o.removeOperator(t, call, args.Text("reason")))
 		}),
-		"end_call": onLive(func(t *turn, call, _ record) (map[string]any, error) {
-			return o.outcome(t, call, "ended", o.hangUp(t, call, "completed"))
+		"end_call": onLive(func(t *Tx, call, _ Record) (map[string]any, error) {
+			return o.callResult(t, call, "ended", o.endCall(t, call, "completed"))
 		}),
 	}
 }
 
-func (o *organisation) outcome(t *turn, call record, status string, err error) (map[string]any, error) {
+func (o *organisation) callResult(t *Tx, call Record, status string, err error) (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	now, err := t.get(o.r["Call"], call.text("id"))
+	now, err := t.Get(o.resources["Call"], call.Text("id"))
 	if err != nil {
 		return nil, err
 	}
@@ -92,155 +92,155 @@ func (o *organisation) outcome(t *turn, call record, status string, err error) (
 		"currentHandlerType": now["currentHandlerType"]}, nil
 }
 
-// liveCall finds the call that an action is about, which must be going on.
-func (o *organisation) liveCall(t *turn, a *action, args record) (record, error) {
-	uuid := args.text("callUuid")
-	call, err := t.first(o.r["Call"], `t."callUuid" = ?`, uuid)
+// findLiveCall finds the call that an action is about, which must be going on.
+func (o *organisation) findLiveCall(t *Tx, a *Action, args Record) (Record, error) {
+	uuid := args.Text("callUuid")
+	call, err := t.First(o.resources["Call"], `t."callUuid" = ?`, uuid)
 	if err != nil {
 		return nil, err
 	}
 	if call == nil {
 		return nil, a.NotFound("call_uuid", uuid)
 	}
-	if !live(call) {
+	if !isLive(call) {
 		return nil, InvalidAttribute("status", "call is not live")
 	}
 	return call, nil
 }
 
-func live(call record) bool {
-	switch call.text("status") {
+func isLive(call Record) bool {
+	switch call.Text("status") {
 	case "initiated", "ringing", "answered":
 		return true
 	}
 	return false
 }
 
-// note logs something that happened on a call.
-func (o *organisation) note(t *turn, call record, kind, summary string) error {
+// logEvent logs something that happened on a call.
+func (o *organisation) logEvent(t *Tx, call Record, kind, summary string) error {
 	if call["conversationId"] == nil {
 		return nil
 	}
-	key, err := o.nth(t, "ConversationEvent", call)
+	key, err := o.nextKey(t, "ConversationEvent", call)
 	if err != nil {
 		return err
 	}
-	return t.insert(o.r["ConversationEvent"], o.event(call, kind+key, kind, summary, t.now, nil))
+	return t.Insert(o.resources["ConversationEvent"], o.callEvent(call, kind+key, kind, summary, t.Now, nil))
 }
 
-// nth counts what a call has of a resource: a name for the next one that does
+// nextKey counts what a call has of a resource: a name for the next one that does
 // not depend on what else happens in the organisation.
-func (o *organisation) nth(t *turn, resource string, call record) (string, error) {
-	n, err := t.count(o.r[resource], `t."callId" = ?`, call.text("id"))
+func (o *organisation) nextKey(t *Tx, resource string, call Record) (string, error) {
+	n, err := t.Count(o.resources[resource], `t."callId" = ?`, call.Text("id"))
 	return "#" + fmt.Sprint(n), err
 }
 
-// join puts somebody on the call.
-func (o *organisation) join(t *turn, call record, member, role string) error {
-	key, err := o.nth(t, "CallParticipant", call)
+// addParticipant puts somebody on the call.
+func (o *organisation) addParticipant(t *Tx, call Record, member, role string) error {
+	key, err := o.nextKey(t, "CallParticipant", call)
 	if err != nil {
 		return err
 	}
-	return t.insert(o.r["CallParticipant"], o.participant(call, role+key, member, role, t.now, nil))
+	return t.Insert(o.resources["CallParticipant"], o.participant(call, role+key, member, role, t.Now, nil))
 }
 
-// handlersLeave takes whoever handles the call off it.
-func (o *organisation) handlersLeave(t *turn, call record) error {
-	return t.exec(`UPDATE "CallParticipant" SET "leftAt" = ? WHERE "callId" = ? AND "leftAt" IS NULL AND "role" != 'caller' AND "role" != 'callee'`,
-		t.stamp(), call.text("id"))
+// removeHandlers takes whoever handles the call off it.
+func (o *organisation) removeHandlers(t *Tx, call Record) error {
+	return t.Exec(`UPDATE "CallParticipant" SET "leftAt" = ? WHERE "callId" = ? AND "leftAt" IS NULL AND "role" != 'caller' AND "role" != 'callee'`,
+		t.Timestamp(), call.Text("id"))
 }
 
-// quiet gives the call to a handler who is no AI agent, which says nothing more.
-func (o *organisation) quiet(t *turn, call record, handler any, name any) error {
-	if err := o.cancel(t, call.text("id")); err != nil {
+// setHandler gives the call to a handler who is no AI agent, which says nothing more.
+func (o *organisation) setHandler(t *Tx, call Record, handler any, name any) error {
+	if err := o.cancel(t, call.Text("id")); err != nil {
 		return err
 	}
-	return t.update(o.r["Call"], call.text("id"), record{"currentHandlerType": handler, "currentHandlerId": nil,
+	return t.Update(o.resources["Call"], call.Text("id"), Record{"currentHandlerType": handler, "currentHandlerId": nil,
 		"currentHandlerName": name, "currentOperatorMemberUuid": nil, "currentOperatorName": nil})
 }
 
-// handToOperator puts the key's holder on the call.
-func (o *organisation) handToOperator(t *turn, call record) error {
-	user, err := t.get(o.r["User"], o.keyHolder())
+// assignToOperator puts the key's holder on the call.
+func (o *organisation) assignToOperator(t *Tx, call Record) error {
+	user, err := t.Get(o.resources["User"], o.keyHolder())
 	if err != nil {
 		return err
 	}
-	if call.text("currentHandlerType") == "operator" && call.text("currentHandlerId") == user.text("id") {
+	if call.Text("currentHandlerType") == "operator" && call.Text("currentHandlerId") == user.Text("id") {
 		return nil // is there already
 	}
-	id, member := call.text("id"), o.named("member", call.text("id"), user.text("id"))
-	if err := o.handlersLeave(t, call); err != nil {
+	id, member := call.Text("id"), o.idOf("member", call.Text("id"), user.Text("id"))
+	if err := o.removeHandlers(t, call); err != nil {
 		return err
 	}
-	if err := o.quiet(t, call, "operator", user["fullName"]); err != nil {
+	if err := o.setHandler(t, call, "operator", user["fullName"]); err != nil {
 		return err
 	}
-	changes := record{"currentHandlerId": user["id"], "currentOperatorMemberUuid": member, "currentOperatorName": user["fullName"], "sipUsername": user["sipUsername"]}
-	if call.text("status") != "answered" {
-		changes["status"], changes["answeredAt"] = "answered", t.stamp()
+	changes := Record{"currentHandlerId": user["id"], "currentOperatorMemberUuid": member, "currentOperatorName": user["fullName"], "sipUsername": user["sipUsername"]}
+	if call.Text("status") != "answered" {
+		changes["status"], changes["answeredAt"] = "answered", t.Timestamp()
 	}
-	if err := t.update(o.r["Call"], id, changes); err != nil {
+	if err := t.Update(o.resources["Call"], id, changes); err != nil {
 		return err
 	}
-	if err := o.join(t, call, member, "operator"); err != nil {
+	if err := o.addParticipant(t, call, member, "operator"); err != nil {
 		return err
 	}
-	if err := o.note(t, call, "operator_joined", fmt.Sprint(user["fullName"], " joined the call")); err != nil {
+	if err := o.logEvent(t, call, "operator_joined", fmt.Sprint(user["fullName"], " joined the call")); err != nil {
 		return err
 	}
 	return o.schedule(t, "hang_up", id, 0, talkTime)
 }
 
-// handToAgent gives the call back to its AI agent, which goes on where it was.
-func (o *organisation) handToAgent(t *turn, call record) error {
-	if call.text("currentHandlerType") == "ai_agent" {
+// assignToAgent gives the call back to its AI agent, which goes on where it was.
+func (o *organisation) assignToAgent(t *Tx, call Record) error {
+	if call.Text("currentHandlerType") == "ai_agent" {
 		return nil
 	}
-	if err := o.handlersLeave(t, call); err != nil {
+	if err := o.removeHandlers(t, call); err != nil {
 		return err
 	}
-	id := call.text("id")
+	id := call.Text("id")
 	agentID, name := call["currentAiAgentId"], call["currentAiAgentName"]
 	if agentID == nil {
-		agentID, name = o.named("agent", defaultAgent), defaultAgent
+		agentID, name = o.idOf("agent", defaultAgent), defaultAgent
 	}
-	if err := o.quiet(t, call, "ai_agent", name); err != nil {
+	if err := o.setHandler(t, call, "ai_agent", name); err != nil {
 		return err
 	}
-	if err := t.update(o.r["Call"], id, record{"currentHandlerId": agentID, "currentAiAgentId": agentID, "currentAiAgentName": name}); err != nil {
+	if err := t.Update(o.resources["Call"], id, Record{"currentHandlerId": agentID, "currentAiAgentId": agentID, "currentAiAgentName": name}); err != nil {
 		return err
 	}
-	if err := o.join(t, call, fmt.Sprint(agentID), "ai_agent"); err != nil {
+	if err := o.addParticipant(t, call, fmt.Sprint(agentID), "ai_agent"); err != nil {
 		return err
 	}
-	if err := o.note(t, call, "ai_resumed", fmt.Sprint(name, " has the call again")); err != nil {
+	if err := o.logEvent(t, call, "ai_resumed", fmt.Sprint(name, " has the call again")); err != nil {
 		return err
 	}
-	said, err := t.count(o.r["CallTranscript"], `t."callId" = ?`, id)
+	said, err := t.Count(o.resources["CallTranscript"], `t."callId" = ?`, id)
 	if err != nil {
 		return err
 	}
 	return o.schedule(t, "say", id, int(said), 2*time.Second)
 }
 
-// leave takes the operator off the call, which goes on: the caller waits a
+// removeOperator takes the operator off the call, which goes on: the caller waits a
 // while for somebody.
-func (o *organisation) leave(t *turn, call record, reason string) error {
-	if call.text("currentHandlerType") != "operator" {
+func (o *organisation) removeOperator(t *Tx, call Record, reason string) error {
+	if call.Text("currentHandlerType") != "operator" {
 		return InvalidAttribute("currentHandlerType", "no operator is on the call")
 	}
-	if err := o.handlersLeave(t, call); err != nil {
+	if err := o.removeHandlers(t, call); err != nil {
 		return err
 	}
-	if err := o.quiet(t, call, nil, nil); err != nil {
+	if err := o.setHandler(t, call, nil, nil); err != nil {
 		return err
 	}
 	summary := "Operator left the call"
 	if reason != "" {
 		summary += ": " + reason
 	}
-	if err := o.note(t, call, "operator_left", summary); err != nil {
+	if err := o.logEvent(t, call, "operator_left", summary); err != nil {
 		return err
 	}
-	return o.schedule(t, "hang_up", call.text("id"), 0, aloneWait)
+	return o.schedule(t, "hang_up", call.Text("id"), 0, aloneWait)
 }

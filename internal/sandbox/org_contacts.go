@@ -1,39 +1,39 @@
 package sandbox
 
-func (o *organisation) contactActions() map[string]func(*action) {
-	return map[string]func(*action){
-		"create_contact": func(a *action) {
-			a.Change = func(t *turn, _, next record) error {
-				next["insertedAt"], next["updatedAt"] = t.stamp(), t.stamp()
+func (o *organisation) contactActions() map[string]func(*Action) {
+	return map[string]func(*Action){
+		"create_contact": func(a *Action) {
+			a.Change = func(t *Tx, _, next Record) error {
+				next["insertedAt"], next["updatedAt"] = t.Timestamp(), t.Timestamp()
 				return nil
 			}
 		},
-		"update_contact": func(a *action) { a.Change = touch },
-		"archive_contact": func(a *action) {
+		"update_contact": func(a *Action) { a.Change = setUpdatedAt },
+		"archive_contact": func(a *Action) {
 			a.Atomic = false
-			a.Change = func(t *turn, old, next record) error {
+			a.Change = func(t *Tx, old, next Record) error {
 				if old["deletedAt"] == nil {
-					next["deletedAt"] = t.stamp()
+					next["deletedAt"] = t.Timestamp()
 				}
-				return touch(t, old, next)
+				return setUpdatedAt(t, old, next)
 			}
 		},
-		"delete_contact": func(a *action) {
-			a.Run = func(t *turn, args record) (any, error) { return o.erase(t, a, args.text("contactId")) }
+		"delete_contact": func(a *Action) {
+			a.Run = func(t *Tx, args Record) (any, error) { return o.eraseContact(t, a, args.Text("contactId")) }
 		},
 	}
 }
 
-func touch(t *turn, _, next record) error {
-	next["updatedAt"] = t.stamp()
+func setUpdatedAt(t *Tx, _, next Record) error {
+	next["updatedAt"] = t.Timestamp()
 	return nil
 }
 
-// erase empties everything personal in a contact and keeps the row, so that
+// eraseContact empties everything personal in a contact and keeps the row, so that
 // what refers to it still does. Erasing twice changes nothing.
-func (o *organisation) erase(t *turn, a *action, id string) (any, error) {
-	contacts := o.r["Contact"]
-	rec, err := t.get(contacts, id)
+func (o *organisation) eraseContact(t *Tx, a *Action, id string) (any, error) {
+	contacts := o.resources["Contact"]
+	rec, err := t.Get(contacts, id)
 	if err != nil {
 		return nil, err
 	}
@@ -43,17 +43,17 @@ func (o *organisation) erase(t *turn, a *action, id string) (any, error) {
 	if rec["erasedAt"] != nil {
 		return rec, nil
 	}
-	changes := record{
+	changes := Record{
 		"fullName": "[erased]", "email": nil, "emailVerifiedAt": nil, "dateOfBirth": nil, "phoneE164": nil, "phoneVerifiedAt": nil,
 		"whatsappReachabilityStatus": "unknown", "whatsappJid": nil, "whatsappReachabilityCheckedAt": nil,
-		"whatsappReachabilityError": nil, "metadata": document("{}"), "privateMetadataKeys": document("[]"),
-		"defaultLanguage": nil, "languages": document("[]"), "erasedAt": t.stamp(), "updatedAt": t.stamp(),
+		"whatsappReachabilityError": nil, "metadata": Document("{}"), "privateMetadataKeys": Document("[]"),
+		"defaultLanguage": nil, "languages": Document("[]"), "erasedAt": t.Timestamp(), "updatedAt": t.Timestamp(),
 	}
 	if rec["deletedAt"] == nil {
-		changes["deletedAt"] = t.stamp()
+		changes["deletedAt"] = t.Timestamp()
 	}
-	if err := t.update(contacts, id, changes); err != nil {
+	if err := t.Update(contacts, id, changes); err != nil {
 		return nil, err
 	}
-	return t.get(contacts, id)
+	return t.Get(contacts, id)
 }

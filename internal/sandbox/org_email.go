@@ -7,37 +7,37 @@ import (
 	"time"
 )
 
-func (o *organisation) emailActions() map[string]func(*action) {
-	mailbox := func(a *action) {
+func (o *organisation) emailActions() map[string]func(*Action) {
+	mailbox := func(a *Action) {
 		a.Atomic = false
 		a.Change = setListener
-		a.After = func(t *turn, _, next record) error {
-			if err := o.cancel(t, next.text("id")); err != nil || next.text("listenerStatus") != "starting" {
+		a.After = func(t *Tx, _, next Record) error {
+			if err := o.cancel(t, next.Text("id")); err != nil || next.Text("listenerStatus") != "starting" {
 				return err
 			}
-			return o.schedule(t, "listen", next.text("id"), 0, 3*time.Second)
+			return o.schedule(t, "listen", next.Text("id"), 0, 3*time.Second)
 		}
 	}
-	identity := func(a *action) { a.Atomic, a.Check, a.After = false, checkIdentity, o.onlyDefault }
-	return map[string]func(*action){
+	identity := func(a *Action) { a.Atomic, a.Check, a.After = false, checkIdentity, o.clearOtherDefaults }
+	return map[string]func(*Action){
 		"create_email_mailbox":  mailbox,
 		"update_email_mailbox":  mailbox,
 		"create_email_identity": identity,
 		"update_email_identity": identity,
-		"delete_email_mailbox": func(a *action) {
-			a.After = func(t *turn, old, _ record) error {
-				return t.exec(`UPDATE "EmailIdentity" SET "emailMailboxId" = NULL WHERE "emailMailboxId" = ?`, old.text("id"))
+		"delete_email_mailbox": func(a *Action) {
+			a.After = func(t *Tx, old, _ Record) error {
+				return t.Exec(`UPDATE "EmailIdentity" SET "emailMailboxId" = NULL WHERE "emailMailboxId" = ?`, old.Text("id"))
 			}
 		},
-		"import_inbound_email": func(a *action) {
-			a.Run = func(t *turn, args record) (any, error) { return o.receive(t, a, args) }
+		"import_inbound_email": func(a *Action) {
+			a.Run = func(t *Tx, args Record) (any, error) { return o.importEmail(t, a, args) }
 		},
 	}
 }
 
 // setListener lets the listener's status follow its switch, unless the client
 // sets the status itself.
-func setListener(_ *turn, old, next record) error {
+func setListener(_ *Tx, old, next Record) error {
 	was, status := any(false), any("disabled")
 	if old != nil {
 		was, status = old["listenerEnabled"], old["listenerStatus"]
@@ -53,37 +53,37 @@ func setListener(_ *turn, old, next record) error {
 }
 
 // checkIdentity refuses what cannot be an address.
-func checkIdentity(_, next record) []*fault {
-	local, domain := next.text("localPart"), next.text("domain")
+func checkIdentity(_, next Record) []*Violation {
+	local, domain := next.Text("localPart"), next.Text("domain")
 	if local == "" || domain == "" {
 		return nil // that they are missing is said already
 	}
 	if _, err := mail.ParseAddress(local + "@" + domain); err != nil || strings.ContainsAny(local+domain, "<> ") {
-		return []*fault{Invalid("localPart", "must make an email address with the domain", nil)}
+		return []*Violation{Invalid("localPart", "must make an email address with the domain", nil)}
 	}
 	return nil
 }
 
-// onlyDefault keeps one default sender for each owner.
-func (o *organisation) onlyDefault(t *turn, _, next record) error {
+// clearOtherDefaults keeps one default sender for each owner.
+func (o *organisation) clearOtherDefaults(t *Tx, _, next Record) error {
 	if next["defaultOutbound"] != true {
 		return nil
 	}
-	return t.exec(`UPDATE "EmailIdentity" SET "defaultOutbound" = 0 WHERE "ownerType" = ? AND "ownerId" = ? AND "id" != ?`,
-		next.text("ownerType"), next.text("ownerId"), next.text("id"))
+	return t.Exec(`UPDATE "EmailIdentity" SET "defaultOutbound" = 0 WHERE "ownerType" = ? AND "ownerId" = ? AND "id" != ?`,
+		next.Text("ownerType"), next.Text("ownerId"), next.Text("id"))
 }
 
-// received is an email as far as the organisation reads it.
-type received struct {
+// inboundEmail is an email as far as the organisation reads it.
+type inboundEmail struct {
 	fromName, from, subject, body, messageID string
 }
 
-// receive takes an email in: a message in its sender's thread, a contact where
+// importEmail takes an email in: a message in its sender's thread, a contact where
 // the sender is new, and a conversation; a classification and an answer come a
 // little later.
-func (o *organisation) receive(t *turn, a *action, args record) (any, error) {
-	recipient := strings.ToLower(args.text("recipientAddress"))
-	known, err := t.count(o.r["EmailIdentity"], `lower(t."localPart" || '@' || t."domain") = ? AND t."active" = 1`, recipient)
+func (o *organisation) importEmail(t *Tx, a *Action, args Record) (any, error) {
+	recipient := strings.ToLower(args.Text("recipientAddress"))
+	known, err := t.Count(o.resources["EmailIdentity"], `lower(t."localPart" || '@' || t."domain") = ? AND t."active" = 1`, recipient)
 	if err != nil {
 		return nil, err
 	}
@@ -94,50 +94,50 @@ func (o *organisation) receive(t *turn, a *action, args record) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	at := t.stamp()
+	at := t.Timestamp()
 	if args["receivedAt"] != nil {
-		at = args.text("receivedAt")
+		at = args.Text("receivedAt")
 	}
-	contact, err := o.sender(t, m)
+	contact, err := o.findSender(t, m)
 	if err != nil {
 		return nil, err
 	}
-	thread, conversation, err := o.thread(t, contact.text("id"), at)
+	thread, conversation, err := o.findThread(t, contact.Text("id"), at)
 	if err != nil {
 		return nil, err
 	}
-	msg := record{"channel": "email", "direction": "inbound", "status": "received", "body": m.body, "subject": m.subject,
+	msg := Record{"channel": "email", "direction": "inbound", "status": "received", "body": m.body, "subject": m.subject,
 		"fromAddress": m.from, "toAddress": recipient, "provider": "import", "providerMessageId": m.messageID, "occurredAt": at,
-		"metadata": document("{}"), "conversationId": conversation, "threadId": thread, "contactId": contact["id"]}
+		"metadata": Document("{}"), "conversationId": conversation, "threadId": thread, "contactId": contact["id"]}
 	if m.body == "" {
 		msg["error"] = "message has no text"
 	}
-	if err := t.insert(o.r["CommunicationMessage"], msg); err != nil {
+	if err := t.Insert(o.resources["CommunicationMessage"], msg); err != nil {
 		return nil, err
 	}
-	if err := t.exec(`UPDATE "EmailMailbox" SET "lastInboundAt" = ? WHERE "inboundDomain" = ?`, at, recipient[strings.LastIndex(recipient, "@")+1:]); err != nil {
+	if err := t.Exec(`UPDATE "EmailMailbox" SET "lastInboundAt" = ? WHERE "inboundDomain" = ?`, at, recipient[strings.LastIndex(recipient, "@")+1:]); err != nil {
 		return nil, err
 	}
-	class := o.emailClassification(msg, t.stamp())
-	if err := t.insert(o.r["EmailClassification"], class); err != nil {
+	class := o.emailClassification(msg, t.Timestamp())
+	if err := t.Insert(o.resources["EmailClassification"], class); err != nil {
 		return nil, err
 	}
-	if err := t.insert(o.r["ConversationEvent"], o.receivedEvent(msg)); err != nil {
+	if err := t.Insert(o.resources["ConversationEvent"], o.receivedEvent(msg)); err != nil {
 		return nil, err
 	}
-	if err := o.schedule(t, answerEmail, msg.text("id"), 0, answerAfter); err != nil {
+	if err := o.schedule(t, answerTask, msg.Text("id"), 0, answerAfter); err != nil {
 		return nil, err
 	}
-	return msg, o.schedule(t, "classify_email", class.text("id"), 0, 3*time.Second)
+	return msg, o.schedule(t, "classify_email", class.Text("id"), 0, 3*time.Second)
 }
 
 // readEmail reads rawMime, else structuredPayload, of which the reference says
 // nothing: from, fromName, subject, text or body, and messageId are looked for.
-func readEmail(args record) (*received, error) {
-	if raw := args.text("rawMime"); raw != "" {
+func readEmail(args Record) (*inboundEmail, error) {
+	if raw := args.Text("rawMime"); raw != "" {
 		return parseMIME(raw)
 	}
-	d, ok := args["structuredPayload"].(document)
+	d, ok := args["structuredPayload"].(Document)
 	if !ok {
 		return nil, InvalidAttribute("rawMime", "rawMime or structuredPayload is needed")
 	}
@@ -154,7 +154,7 @@ func readEmail(args record) (*received, error) {
 		}
 		return ""
 	}
-	m := &received{fromName: pick("fromName"), from: pick("from", "fromAddress", "sender"), subject: pick("subject"),
+	m := &inboundEmail{fromName: pick("fromName"), from: pick("from", "fromAddress", "sender"), subject: pick("subject"),
 		body: pick("text", "body", "textBody", "html"), messageID: pick("messageId", "providerMessageId", "id")}
 	if addr, err := mail.ParseAddress(m.from); err == nil {
 		m.from = addr.Address
@@ -167,9 +167,9 @@ func readEmail(args record) (*received, error) {
 	return m, nil
 }
 
-// sender finds the contact who wrote, or makes one.
-func (o *organisation) sender(t *turn, m *received) (record, error) {
-	contact, err := t.first(o.r["Contact"], `lower(t."email") = ? AND t."erasedAt" IS NULL`, strings.ToLower(m.from))
+// findSender finds the contact who wrote, or makes one.
+func (o *organisation) findSender(t *Tx, m *inboundEmail) (Record, error) {
+	contact, err := t.First(o.resources["Contact"], `lower(t."email") = ? AND t."erasedAt" IS NULL`, strings.ToLower(m.from))
 	if err != nil || contact != nil {
 		return contact, err
 	}
@@ -177,34 +177,34 @@ func (o *organisation) sender(t *turn, m *received) (record, error) {
 	if name == "" {
 		name = m.from
 	}
-	contact = record{"fullName": name, "email": m.from, "whatsappReachabilityStatus": "unknown", "metadata": document(`{"source":"inbound_email"}`),
-		"privateMetadataKeys": document("[]"), "languages": document("[]"), "insertedAt": t.stamp(), "updatedAt": t.stamp()}
-	return contact, t.insert(o.r["Contact"], contact)
+	contact = Record{"fullName": name, "email": m.from, "whatsappReachabilityStatus": "unknown", "metadata": Document(`{"source":"inbound_email"}`),
+		"privateMetadataKeys": Document("[]"), "languages": Document("[]"), "insertedAt": t.Timestamp(), "updatedAt": t.Timestamp()}
+	return contact, t.Insert(o.resources["Contact"], contact)
 }
 
-// thread gives the contact's email thread and conversation, new ones where
+// findThread gives the contact's email thread and conversation, new ones where
 // they have none.
-func (o *organisation) thread(t *turn, contact, at string) (thread, conversation any, err error) {
-	c, err := t.first(o.r["Conversation"], `t."contactId" = ? AND t."channel" = 'email'`, contact)
+func (o *organisation) findThread(t *Tx, contact, at string) (thread, conversation any, err error) {
+	c, err := t.First(o.resources["Conversation"], `t."contactId" = ? AND t."channel" = 'email'`, contact)
 	if err != nil {
 		return nil, nil, err
 	}
 	if c != nil {
-		return c["communicationThreadId"], c["id"], t.update(o.r["Conversation"], c.text("id"),
-			record{"lastActivityAt": at, "status": "active", "endedAt": nil, "updatedAt": t.stamp()})
+		return c["communicationThreadId"], c["id"], t.Update(o.resources["Conversation"], c.Text("id"),
+			Record{"lastActivityAt": at, "status": "active", "endedAt": nil, "updatedAt": t.Timestamp()})
 	}
-	id := o.named("email conversation", contact)
-	c = record{"id": id, "status": "active", "sessionDate": at[:10], "timezone": "Europe/London", "startedAt": at, "lastActivityAt": at,
-		"channel": "email", "mode": "text", "transport": "smtp", "runtimeState": document("{}"), "runtimeMemory": document("{}"),
-		"sessionScopeKey": "email:" + contact, "publicId": "conv_" + id[:12], "metadata": document("{}"),
-		"aiAgentId": o.named("agent", emailAgent), "contactId": contact, "communicationThreadId": o.named("thread", contact),
-		"insertedAt": t.stamp(), "updatedAt": t.stamp()}
-	return c["communicationThreadId"], id, t.insert(o.r["Conversation"], c)
+	id := o.idOf("email conversation", contact)
+	c = Record{"id": id, "status": "active", "sessionDate": at[:10], "timezone": "Europe/London", "startedAt": at, "lastActivityAt": at,
+		"channel": "email", "mode": "text", "transport": "smtp", "runtimeState": Document("{}"), "runtimeMemory": Document("{}"),
+		"sessionScopeKey": "email:" + contact, "publicId": "conv_" + id[:12], "metadata": Document("{}"),
+		"aiAgentId": o.idOf("agent", emailAgent), "contactId": contact, "communicationThreadId": o.idOf("thread", contact),
+		"insertedAt": t.Timestamp(), "updatedAt": t.Timestamp()}
+	return c["communicationThreadId"], id, t.Insert(o.resources["Conversation"], c)
 }
 
 // emailClassification is a message's, still to be made.
-func (o *organisation) emailClassification(msg record, at string) record {
-	return record{"id": o.named("email classification", msg.text("id")), "communicationMessageId": msg["id"], "status": "pending", "provider": "openai",
+func (o *organisation) emailClassification(msg Record, at string) Record {
+	return Record{"id": o.idOf("email classification", msg.Text("id")), "communicationMessageId": msg["id"], "status": "pending", "provider": "openai",
 		"model": emailModel, "taxonomyVersion": "dental-3", "promptVersion": "2026-01", "insertedAt": at, "updatedAt": at}
 }
 
@@ -219,8 +219,8 @@ var emailLabels = []struct{ label, words string }{
 }
 
 // emailLabel labels an email by the words in it.
-func emailLabel(msg record) string {
-	text := strings.ToLower(msg.text("subject") + " " + msg.text("body"))
+func emailLabel(msg Record) string {
+	text := strings.ToLower(msg.Text("subject") + " " + msg.Text("body"))
 	for _, l := range emailLabels {
 		for w := range strings.FieldsSeq(l.words) {
 			if strings.Contains(text, w) {
@@ -231,23 +231,23 @@ func emailLabel(msg record) string {
 	return "general_question"
 }
 
-// classified are the attributes that a classification gets when it is made.
-func (o *organisation) classified(msg record, at string) record {
-	label, r := emailLabel(msg), o.random("email", msg.text("id"))
+// classifiedAttributes are the attributes that a classification gets when it is made.
+func (o *organisation) classifiedAttributes(msg Record, at string) Record {
+	label, r := emailLabel(msg), o.random("email", msg.Text("id"))
 	in, out := 300+r.IntN(500), 20+r.IntN(40)
-	return record{"status": "classified", "predictedLabel": label, "effectiveLabel": label, "effectiveSource": "model",
-		"predictedConfidence": float64(70+r.IntN(29)) / 100, "tokenUsage": encodeDocument(map[string]any{"input": in, "output": out}),
-		"estimatedCost": fmt.Sprintf("0.%05d", in/4+out), "providerResponseId": "resp_" + msg.text("id")[:8], "classifiedAt": at, "updatedAt": at}
+	return Record{"status": "classified", "predictedLabel": label, "effectiveLabel": label, "effectiveSource": "model",
+		"predictedConfidence": float64(70+r.IntN(29)) / 100, "tokenUsage": NewDocument(map[string]any{"input": in, "output": out}),
+		"estimatedCost": fmt.Sprintf("0.%05d", in/4+out), "providerResponseId": "resp_" + msg.Text("id")[:8], "classifiedAt": at, "updatedAt": at}
 }
 
-func (o *organisation) classifyEmail(t *turn, id string) error {
-	class, err := t.get(o.r["EmailClassification"], id)
+func (o *organisation) classifyEmail(t *Tx, id string) error {
+	class, err := t.Get(o.resources["EmailClassification"], id)
 	if err != nil || class == nil {
 		return err
 	}
-	msg, err := t.get(o.r["CommunicationMessage"], class.text("communicationMessageId"))
+	msg, err := t.Get(o.resources["CommunicationMessage"], class.Text("communicationMessageId"))
 	if err != nil || msg == nil {
 		return err
 	}
-	return t.update(o.r["EmailClassification"], id, o.classified(msg, t.stamp()))
+	return t.Update(o.resources["EmailClassification"], id, o.classifiedAttributes(msg, t.Timestamp()))
 }

@@ -14,61 +14,61 @@ const (
 
 var phonePattern = regexp.MustCompile(`^\+[1-9][0-9]{5,14}$`)
 
-func (o *organisation) outboundActions() map[string]func(*action) {
-	return map[string]func(*action){
-		"start_outbound_call": func(a *action) {
-			a.Resource = o.r["Call"]
-			a.Run = func(t *turn, args record) (any, error) { return o.startCall(t, a, args) }
+func (o *organisation) outboundActions() map[string]func(*Action) {
+	return map[string]func(*Action){
+		"start_outbound_call": func(a *Action) {
+			a.Resource = o.resources["Call"]
+			a.Run = func(t *Tx, args Record) (any, error) { return o.startCall(t, a, args) }
 		},
-		"start_bulk_outbound_call": func(a *action) {
-			a.Resource = o.r["BulkOutboundCall"]
-			a.Run = func(t *turn, args record) (any, error) { return o.startBulk(t, a, args) }
+		"start_bulk_outbound_call": func(a *Action) {
+			a.Resource = o.resources["BulkOutboundCall"]
+			a.Run = func(t *Tx, args Record) (any, error) { return o.startBulk(t, a, args) }
 		},
-		"list_campaigns": func(a *action) {
-			a.Resource = o.r["Campaign"]
-			a.Run = func(t *turn, _ record) (any, error) {
-				recs, err := t.all(o.r["Campaign"], `TRUE ORDER BY t."seq"`)
+		"list_campaigns": func(a *Action) {
+			a.Resource = o.resources["Campaign"]
+			a.Run = func(t *Tx, _ Record) (any, error) {
+				recs, err := t.All(o.resources["Campaign"], `TRUE ORDER BY t."seq"`)
 				list := []any{}
 				for _, rec := range recs {
-					list = append(list, campaign(rec))
+					list = append(list, campaignJSON(rec))
 				}
 				return map[string]any{"campaigns": list, "totalCount": len(list)}, err
 			}
 		},
-		"get_campaign": func(a *action) {
-			a.Resource = o.r["Campaign"]
-			a.Run = func(t *turn, args record) (any, error) {
-				rec, err := t.get(o.r["Campaign"], args.text("id"))
+		"get_campaign": func(a *Action) {
+			a.Resource = o.resources["Campaign"]
+			a.Run = func(t *Tx, args Record) (any, error) {
+				rec, err := t.Get(o.resources["Campaign"], args.Text("id"))
 				if err != nil {
 					return nil, err
 				}
 				if rec == nil {
-					return nil, a.NotFound("id", args.text("id"))
+					return nil, a.NotFound("id", args.Text("id"))
 				}
-				return campaign(rec), nil
+				return campaignJSON(rec), nil
 			}
 		},
 	}
 }
 
-// campaign shows a campaign, which is stored as it is shown.
-func campaign(rec record) any { return json.RawMessage(rec["details"].(document)) }
+// campaignJSON shows a campaign, which is stored as it is shown.
+func campaignJSON(rec Record) any { return json.RawMessage(rec["details"].(Document)) }
 
-// agentFor finds the AI agent that an action names, else the default one.
-func (o *organisation) agentFor(t *turn, a *action, args record) (record, error) {
-	id := args.text("aiAgentId")
+// findAgent finds the AI agent that an action names, else the default one.
+func (o *organisation) findAgent(t *Tx, a *Action, args Record) (Record, error) {
+	id := args.Text("aiAgentId")
 	if id == "" {
-		id = o.named("agent", defaultAgent)
+		id = o.idOf("agent", defaultAgent)
 	}
-	rec, err := t.get(o.r["AiAgent"], id)
+	rec, err := t.Get(o.resources["AiAgent"], id)
 	if err == nil && rec == nil {
 		err = a.NotFound("id", id)
 	}
 	return rec, err
 }
 
-// callable gives the number on which a contact may be rung.
-func callable(contact record) (string, error) {
+// contactNumber gives the number on which a contact may be rung.
+func contactNumber(contact Record) (string, error) {
 	switch {
 	case contact["erasedAt"] != nil:
 		return "", InvalidAttribute("contactId", "contact is erased")
@@ -77,11 +77,11 @@ func callable(contact record) (string, error) {
 	case contact["phoneE164"] == nil:
 		return "", InvalidAttribute("contactId", "contact has no phone number")
 	}
-	return contact.text("phoneE164"), nil
+	return contact.Text("phoneE164"), nil
 }
 
-func dialable(number string) error {
-	if why := refusedNumbers[number]; why != "" {
+func checkNumber(number string) error {
+	if why := blockedNumbers[number]; why != "" {
 		return InvalidAttribute("phoneNumber", why)
 	}
 	if !phonePattern.MatchString(number) {
@@ -90,15 +90,15 @@ func dialable(number string) error {
 	return nil
 }
 
-func (o *organisation) startCall(t *turn, a *action, args record) (any, error) {
-	contact, number, err := o.target(t, a, args)
+func (o *organisation) startCall(t *Tx, a *Action, args Record) (any, error) {
+	contact, number, err := o.resolveTarget(t, a, args)
 	if err != nil {
 		return nil, err
 	}
-	if err := dialable(number); err != nil {
+	if err := checkNumber(number); err != nil {
 		return nil, err
 	}
-	aiAgent, err := o.agentFor(t, a, args)
+	aiAgent, err := o.findAgent(t, a, args)
 	if err != nil {
 		return nil, err
 	}
@@ -110,18 +110,18 @@ func (o *organisation) startCall(t *turn, a *action, args record) (any, error) {
 		"contactId": call["contactId"], "aiAgentId": aiAgent["id"], "conversationId": call["conversationId"]}, nil
 }
 
-// target finds whom a call is for. A bare number that a contact has is that contact's.
-func (o *organisation) target(t *turn, a *action, args record) (contact record, number string, err error) {
-	number = strings.TrimSpace(args.text("phoneNumber"))
-	if id := args.text("contactId"); id != "" {
-		contact, err = t.get(o.r["Contact"], id)
+// resolveTarget finds whom a call is for. A bare number that a contact has is that contact's.
+func (o *organisation) resolveTarget(t *Tx, a *Action, args Record) (contact Record, number string, err error) {
+	number = strings.TrimSpace(args.Text("phoneNumber"))
+	if id := args.Text("contactId"); id != "" {
+		contact, err = t.Get(o.resources["Contact"], id)
 		if err != nil {
 			return nil, "", err
 		}
 		if contact == nil {
 			return nil, "", a.NotFound("id", id)
 		}
-		own, err := callable(contact)
+		own, err := contactNumber(contact)
 		if err != nil {
 			return nil, "", err
 		}
@@ -133,17 +133,17 @@ func (o *organisation) target(t *turn, a *action, args record) (contact record, 
 	if number == "" {
 		return nil, "", InvalidAttribute("contactId", "contactId or phoneNumber is needed")
 	}
-	contact, err = t.first(o.r["Contact"], `t."phoneE164" = ? AND t."deletedAt" IS NULL`, number)
+	contact, err = t.First(o.resources["Contact"], `t."phoneE164" = ? AND t."deletedAt" IS NULL`, number)
 	return contact, number, err
 }
 
 // startBulk makes a bulk call and its entries, and begins to ring.
-func (o *organisation) startBulk(t *turn, a *action, args record) (any, error) {
-	aiAgent, err := o.agentFor(t, a, args)
+func (o *organisation) startBulk(t *Tx, a *Action, args Record) (any, error) {
+	aiAgent, err := o.findAgent(t, a, args)
 	if err != nil {
 		return nil, err
 	}
-	ids, err := o.bulkTargets(t, args)
+	ids, err := o.bulkContacts(t, args)
 	if err != nil {
 		return nil, err
 	}
@@ -159,40 +159,40 @@ func (o *organisation) startBulk(t *turn, a *action, args record) (any, error) {
 	if len(ids) == 0 {
 		return nil, InvalidAttribute("contactIds", "there is nobody to call")
 	}
-	bulk := record{"status": "running", "targetType": "contacts", "contactLimit": args["contactLimit"],
+	bulk := Record{"status": "running", "targetType": "contacts", "contactLimit": args["contactLimit"],
 		"concurrency": number("concurrency", 2), "totalCount": int64(len(ids)), "startedCount": int64(0), "completedCount": int64(0),
-		"failedCount": int64(0), "startedAt": t.stamp(), "aiAgentId": aiAgent["id"], "initiatedByUserId": o.keyHolder(),
-		"contactGroupId": args["groupId"], "insertedAt": t.stamp(), "updatedAt": t.stamp()}
+		"failedCount": int64(0), "startedAt": t.Timestamp(), "aiAgentId": aiAgent["id"], "initiatedByUserId": o.keyHolder(),
+		"contactGroupId": args["groupId"], "insertedAt": t.Timestamp(), "updatedAt": t.Timestamp()}
 	if args["groupId"] != nil {
 		bulk["targetType"] = "group"
 	}
-	if err := t.insert(o.r["BulkOutboundCall"], bulk); err != nil {
+	if err := t.Insert(o.resources["BulkOutboundCall"], bulk); err != nil {
 		return nil, err
 	}
 	for i, id := range ids {
-		entry := record{"position": int64(i + 1), "status": "pending", "bulkOutboundCallId": bulk["id"], "contactId": id,
-			"insertedAt": t.stamp(), "updatedAt": t.stamp()}
-		if err := t.insert(o.r["BulkOutboundCallEntry"], entry); err != nil {
+		entry := Record{"position": int64(i + 1), "status": "pending", "bulkOutboundCallId": bulk["id"], "contactId": id,
+			"insertedAt": t.Timestamp(), "updatedAt": t.Timestamp()}
+		if err := t.Insert(o.resources["BulkOutboundCallEntry"], entry); err != nil {
 			return nil, err
 		}
 	}
-	if err := o.pump(t, bulk.text("id")); err != nil {
+	if err := o.startEntries(t, bulk.Text("id")); err != nil {
 		return nil, err
 	}
 	return map[string]any{"id": bulk["id"], "bulkOutboundCallId": bulk["id"], "status": "running", "totalCount": len(ids),
 		"concurrency": bulk["concurrency"], "aiAgentId": aiAgent["id"]}, nil
 }
 
-// bulkTargets gives the contacts that a bulk call is for. Positions in a group
+// bulkContacts gives the contacts that a bulk call is for. Positions in a group
 // count from 1, and a range includes both its ends.
-func (o *organisation) bulkTargets(t *turn, args record) ([]string, error) {
+func (o *organisation) bulkContacts(t *Tx, args Record) ([]string, error) {
 	var ids []string
-	if d, ok := args["contactIds"].(document); ok {
+	if d, ok := args["contactIds"].(Document); ok {
 		if err := json.Unmarshal([]byte(d), &ids); err != nil {
 			return nil, err
 		}
 		for _, id := range ids {
-			if n, err := t.count(o.r["Contact"], `t."id" = ?`, id); err != nil || n == 0 {
+			if n, err := t.Count(o.resources["Contact"], `t."id" = ?`, id); err != nil || n == 0 {
 				if err == nil {
 					err = InvalidAttribute("contactIds", "contact "+id+" does not exist")
 				}
@@ -201,11 +201,11 @@ func (o *organisation) bulkTargets(t *turn, args record) ([]string, error) {
 		}
 		return ids, nil
 	}
-	group := args.text("groupId")
+	group := args.Text("groupId")
 	if group == "" {
 		return nil, InvalidAttribute("contactIds", "contactIds or groupId is needed")
 	}
-	members, err := t.all(o.r["ContactGroupMember"], `t."groupId" = ? ORDER BY t."position"`, group)
+	members, err := t.All(o.resources["ContactGroupMember"], `t."groupId" = ? ORDER BY t."position"`, group)
 	if err != nil {
 		return nil, err
 	}
@@ -217,33 +217,33 @@ func (o *organisation) bulkTargets(t *turn, args record) ([]string, error) {
 	for _, m := range members {
 		at := m["position"].(int64)
 		if (!hasFrom || at >= from) && (!hasTo || at <= to) {
-			ids = append(ids, m.text("contactId"))
+			ids = append(ids, m.Text("contactId"))
 		}
 	}
 	return ids, nil
 }
 
-// pump starts as many of a bulk call's entries as its concurrency lets, and
+// startEntries starts as many of a bulk call's entries as its concurrency lets, and
 // closes it when none is left.
-func (o *organisation) pump(t *turn, id string) error {
-	entries, bulks := o.r["BulkOutboundCallEntry"], o.r["BulkOutboundCall"]
-	bulk, err := t.get(bulks, id)
-	if err != nil || bulk == nil || bulk.text("status") != "running" {
+func (o *organisation) startEntries(t *Tx, id string) error {
+	entries, bulks := o.resources["BulkOutboundCallEntry"], o.resources["BulkOutboundCall"]
+	bulk, err := t.Get(bulks, id)
+	if err != nil || bulk == nil || bulk.Text("status") != "running" {
 		return err
 	}
-	aiAgent, err := t.get(o.r["AiAgent"], bulk.text("aiAgentId"))
+	aiAgent, err := t.Get(o.resources["AiAgent"], bulk.Text("aiAgentId"))
 	if err != nil || aiAgent == nil {
 		return err
 	}
 	for {
-		calling, err := t.count(entries, `t."bulkOutboundCallId" = ? AND t."status" = 'calling'`, id)
+		calling, err := t.Count(entries, `t."bulkOutboundCallId" = ? AND t."status" = 'calling'`, id)
 		if err != nil {
 			return err
 		}
 		if most, _ := bulk["concurrency"].(int64); calling >= most {
 			return nil
 		}
-		entry, err := t.first(entries, `t."bulkOutboundCallId" = ? AND t."status" = 'pending'`, id)
+		entry, err := t.First(entries, `t."bulkOutboundCallId" = ? AND t."status" = 'pending'`, id)
 		if err != nil {
 			return err
 		}
@@ -251,7 +251,7 @@ func (o *organisation) pump(t *turn, id string) error {
 			if calling > 0 {
 				return nil
 			}
-			return t.update(bulks, id, record{"status": "completed", "completedAt": t.stamp(), "updatedAt": t.stamp()})
+			return t.Update(bulks, id, Record{"status": "completed", "completedAt": t.Timestamp(), "updatedAt": t.Timestamp()})
 		}
 		if err := o.startEntry(t, bulk, entry, aiAgent); err != nil {
 			return err
@@ -259,23 +259,23 @@ func (o *organisation) pump(t *turn, id string) error {
 	}
 }
 
-func (o *organisation) startEntry(t *turn, bulk, entry, aiAgent record) error {
-	contact, err := t.get(o.r["Contact"], entry.text("contactId"))
+func (o *organisation) startEntry(t *Tx, bulk, entry, aiAgent Record) error {
+	contact, err := t.Get(o.resources["Contact"], entry.Text("contactId"))
 	if err != nil {
 		return err
 	}
 	number := ""
 	if contact == nil {
 		err = InvalidAttribute("contactId", "contact does not exist")
-	} else if number, err = callable(contact); err == nil {
-		err = dialable(number)
+	} else if number, err = contactNumber(contact); err == nil {
+		err = checkNumber(number)
 	}
-	if refused, ok := err.(failures); ok {
-		if err := o.bulkCount(t, bulk.text("id"), "failedCount"); err != nil {
+	if refused, ok := err.(Errors); ok {
+		if err := o.incrementBulk(t, bulk.Text("id"), "failedCount"); err != nil {
 			return err
 		}
-		return t.update(o.r["BulkOutboundCallEntry"], entry.text("id"), record{"status": "failed", "errorMessage": refused[0].Message,
-			"completedAt": t.stamp(), "updatedAt": t.stamp()})
+		return t.Update(o.resources["BulkOutboundCallEntry"], entry.Text("id"), Record{"status": "failed", "errorMessage": refused[0].Message,
+			"completedAt": t.Timestamp(), "updatedAt": t.Timestamp()})
 	}
 	if err != nil {
 		return err
@@ -284,37 +284,37 @@ func (o *organisation) startEntry(t *turn, bulk, entry, aiAgent record) error {
 	if err != nil {
 		return err
 	}
-	if err := o.bulkCount(t, bulk.text("id"), "startedCount"); err != nil {
+	if err := o.incrementBulk(t, bulk.Text("id"), "startedCount"); err != nil {
 		return err
 	}
-	return t.update(o.r["BulkOutboundCallEntry"], entry.text("id"), record{"status": "calling", "callUuid": call["callUuid"], "callId": call["id"],
-		"startedAt": t.stamp(), "updatedAt": t.stamp()})
+	return t.Update(o.resources["BulkOutboundCallEntry"], entry.Text("id"), Record{"status": "calling", "callUuid": call["callUuid"], "callId": call["id"],
+		"startedAt": t.Timestamp(), "updatedAt": t.Timestamp()})
 }
 
-func (o *organisation) bulkCount(t *turn, id, counter string) error {
-	return t.exec(`UPDATE "BulkOutboundCall" SET "`+counter+`" = "`+counter+`" + 1, "updatedAt" = ? WHERE "id" = ?`, t.stamp(), id)
+func (o *organisation) incrementBulk(t *Tx, id, counter string) error {
+	return t.Exec(`UPDATE "BulkOutboundCall" SET "`+counter+`" = "`+counter+`" + 1, "updatedAt" = ? WHERE "id" = ?`, t.Timestamp(), id)
 }
 
-// bulkCallEnded settles the entry that a call was made for, and starts the next.
-func (o *organisation) bulkCallEnded(t *turn, call record, status string) error {
-	id := call.text("bulkEntryId")
+// settleEntry settles the entry that a call was made for, and starts the next.
+func (o *organisation) settleEntry(t *Tx, call Record, status string) error {
+	id := call.Text("bulkEntryId")
 	if id == "" {
 		return nil
 	}
-	entry, err := t.get(o.r["BulkOutboundCallEntry"], id)
+	entry, err := t.Get(o.resources["BulkOutboundCallEntry"], id)
 	if err != nil || entry == nil {
 		return err
 	}
-	bulk := entry.text("bulkOutboundCallId")
-	changes, counter := record{"status": "completed", "completedAt": t.stamp(), "updatedAt": t.stamp()}, "completedCount"
+	bulk := entry.Text("bulkOutboundCallId")
+	changes, counter := Record{"status": "completed", "completedAt": t.Timestamp(), "updatedAt": t.Timestamp()}, "completedCount"
 	if status != "completed" {
 		changes["status"], changes["errorMessage"], counter = "failed", "Call ended as "+status, "failedCount"
 	}
-	if err := t.update(o.r["BulkOutboundCallEntry"], id, changes); err != nil {
+	if err := t.Update(o.resources["BulkOutboundCallEntry"], id, changes); err != nil {
 		return err
 	}
-	if err := o.bulkCount(t, bulk, counter); err != nil {
+	if err := o.incrementBulk(t, bulk, counter); err != nil {
 		return err
 	}
-	return o.pump(t, bulk)
+	return o.startEntries(t, bulk)
 }

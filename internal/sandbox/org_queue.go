@@ -1,45 +1,45 @@
 package sandbox
 
-// queuePatience is the happening of a caller in the queue who gives up.
-const queuePatience = "abandon"
+// abandonTask is the happening of a caller in the queue who gives up.
+const abandonTask = "abandon"
 
-func (o *organisation) queueActions() map[string]func(*action) {
-	return map[string]func(*action){
-		"accept_call_queue_entry": func(a *action) {
+func (o *organisation) queueActions() map[string]func(*Action) {
+	return map[string]func(*Action){
+		"accept_call_queue_entry": func(a *Action) {
 			a.Atomic = false
-			a.Check = func(old, _ record) []*fault {
-				if old == nil || old.text("state") == "waiting" {
+			a.Check = func(old, _ Record) []*Violation {
+				if old == nil || old.Text("state") == "waiting" {
 					return nil
 				}
-				return []*fault{Invalid("state", "entry is not waiting", map[string]any{"value": "waiting"})}
+				return []*Violation{Invalid("state", "entry is not waiting", map[string]any{"value": "waiting"})}
 			}
-			a.Change = func(t *turn, _, next record) error {
-				user, err := t.get(o.r["User"], o.keyHolder())
+			a.Change = func(t *Tx, _, next Record) error {
+				user, err := t.Get(o.resources["User"], o.keyHolder())
 				if err != nil {
 					return err
 				}
-				next["state"], next["answeredAt"], next["agentName"] = "answered", t.now.Format(secondLayout), user["fullName"]
+				next["state"], next["answeredAt"], next["agentName"] = "answered", t.Now.Format(SecondLayout), user["fullName"]
 				return nil
 			}
-			a.After = func(t *turn, _, next record) error {
-				if err := o.cancel(t, next.text("id")); err != nil {
+			a.After = func(t *Tx, _, next Record) error {
+				if err := o.cancel(t, next.Text("id")); err != nil {
 					return err
 				}
-				call, err := t.first(o.r["Call"], `t."callUuid" = ?`, next.text("callUuid"))
+				call, err := t.First(o.resources["Call"], `t."callUuid" = ?`, next.Text("callUuid"))
 				if err != nil || call == nil {
 					return err
 				}
-				return o.handToOperator(t, call)
+				return o.assignToOperator(t, call)
 			}
 		},
-		"transfer_call_to_queue": func(a *action) {
-			a.Resource = o.r["Call"]
-			a.Run = func(t *turn, args record) (any, error) {
-				call, err := o.liveCall(t, a, args)
+		"transfer_call_to_queue": func(a *Action) {
+			a.Resource = o.resources["Call"]
+			a.Run = func(t *Tx, args Record) (any, error) {
+				call, err := o.findLiveCall(t, a, args)
 				if err != nil {
 					return nil, err
 				}
-				entry, err := t.first(o.r["CallQueueEntry"], `t."callUuid" = ? AND t."state" = 'waiting'`, call.text("callUuid"))
+				entry, err := t.First(o.resources["CallQueueEntry"], `t."callUuid" = ? AND t."state" = 'waiting'`, call.Text("callUuid"))
 				if err != nil {
 					return nil, err
 				}
@@ -56,61 +56,61 @@ func (o *organisation) queueActions() map[string]func(*action) {
 
 // enqueue puts the caller of a live call into the queue; whoever had the call
 // leaves it.
-func (o *organisation) enqueue(t *turn, call record) (record, error) {
+func (o *organisation) enqueue(t *Tx, call Record) (Record, error) {
 	number, name := call["fromNumber"], call["contactFullName"]
-	if call.text("direction") == "outbound" {
+	if call.Text("direction") == "outbound" {
 		number = call["toNumber"]
 	}
-	entry := record{"callUuid": call["callUuid"], "queueName": "reception", "callerIdNumber": number, "callerIdName": name,
-		"state": "waiting", "waitStartedAt": t.now.Format(secondLayout)}
-	if err := t.insert(o.r["CallQueueEntry"], entry); err != nil {
+	entry := Record{"callUuid": call["callUuid"], "queueName": "reception", "callerIdNumber": number, "callerIdName": name,
+		"state": "waiting", "waitStartedAt": t.Now.Format(SecondLayout)}
+	if err := t.Insert(o.resources["CallQueueEntry"], entry); err != nil {
 		return nil, err
 	}
-	if err := o.handlersLeave(t, call); err != nil {
+	if err := o.removeHandlers(t, call); err != nil {
 		return nil, err
 	}
-	if err := o.quiet(t, call, "queue", "reception"); err != nil {
+	if err := o.setHandler(t, call, "queue", "reception"); err != nil {
 		return nil, err
 	}
-	if err := o.note(t, call, "transferred_to_queue", "Caller put into the queue reception"); err != nil {
+	if err := o.logEvent(t, call, "transferred_to_queue", "Caller put into the queue reception"); err != nil {
 		return nil, err
 	}
-	return entry, o.schedule(t, queuePatience, entry.text("id"), 0, queueWait)
+	return entry, o.schedule(t, abandonTask, entry.Text("id"), 0, queueWait)
 }
 
-// settleQueue ends the call's entries when the call does.
-func (o *organisation) settleQueue(t *turn, call record) error {
-	entries, err := t.all(o.r["CallQueueEntry"], `t."callUuid" = ? AND t."state" IN ('waiting', 'answered')`, call.text("callUuid"))
+// closeQueueEntries ends the call's entries when the call does.
+func (o *organisation) closeQueueEntries(t *Tx, call Record) error {
+	entries, err := t.All(o.resources["CallQueueEntry"], `t."callUuid" = ? AND t."state" IN ('waiting', 'answered')`, call.Text("callUuid"))
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
-		changes := record{"state": "completed", "completedAt": t.now.Format(secondLayout)}
-		if e.text("state") == "waiting" {
-			changes = record{"state": "abandoned", "abandonedAt": t.now.Format(secondLayout)}
+		changes := Record{"state": "completed", "completedAt": t.Now.Format(SecondLayout)}
+		if e.Text("state") == "waiting" {
+			changes = Record{"state": "abandoned", "abandonedAt": t.Now.Format(SecondLayout)}
 		}
-		if err := t.update(o.r["CallQueueEntry"], e.text("id"), changes); err != nil {
+		if err := t.Update(o.resources["CallQueueEntry"], e.Text("id"), changes); err != nil {
 			return err
 		}
-		if err := o.cancel(t, e.text("id")); err != nil {
+		if err := o.cancel(t, e.Text("id")); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// giveUp is a caller who has waited long enough.
-func (o *organisation) giveUp(t *turn, entryID string) error {
-	entry, err := t.get(o.r["CallQueueEntry"], entryID)
-	if err != nil || entry == nil || entry.text("state") != "waiting" {
+// abandonEntry is a caller who has waited long enough.
+func (o *organisation) abandonEntry(t *Tx, entryID string) error {
+	entry, err := t.Get(o.resources["CallQueueEntry"], entryID)
+	if err != nil || entry == nil || entry.Text("state") != "waiting" {
 		return err
 	}
-	call, err := t.first(o.r["Call"], `t."callUuid" = ?`, entry.text("callUuid"))
+	call, err := t.First(o.resources["Call"], `t."callUuid" = ?`, entry.Text("callUuid"))
 	if err != nil {
 		return err
 	}
-	if call != nil && live(call) {
-		return o.hangUp(t, call, "completed") // which abandons the entry
+	if call != nil && isLive(call) {
+		return o.endCall(t, call, "completed") // which abandons the entry
 	}
-	return t.update(o.r["CallQueueEntry"], entryID, record{"state": "abandoned", "abandonedAt": t.now.Format(secondLayout)})
+	return t.Update(o.resources["CallQueueEntry"], entryID, Record{"state": "abandoned", "abandonedAt": t.Now.Format(SecondLayout)})
 }

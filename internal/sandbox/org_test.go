@@ -25,14 +25,14 @@ type clock struct{ at time.Time }
 func (c *clock) now() time.Time          { return c.at }
 func (c *clock) advance(d time.Duration) { c.at = c.at.Add(d) }
 
-// world is a sandbox with a clock, for tests.
-type world struct {
+// testOrg is a sandbox with a clock, for tests.
+type testOrg struct {
 	t *testing.T
 	s *Sandbox
 	*clock
 }
 
-func open(t *testing.T, o Options) *world {
+func open(t *testing.T, o Options) *testOrg {
 	t.Helper()
 	c := &clock{time.Date(2026, 3, 4, 15, 30, 0, 0, time.UTC)}
 	o.Now = c.now
@@ -41,10 +41,10 @@ func open(t *testing.T, o Options) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Close() })
-	return &world{t, s, c}
+	return &testOrg{t, s, c}
 }
 
-func (o *world) post(endpoint string, payload any) (int, map[string]any) {
+func (o *testOrg) post(endpoint string, payload any) (int, map[string]any) {
 	o.t.Helper()
 	body, ok := payload.(string)
 	if !ok {
@@ -67,7 +67,7 @@ func (o *world) post(endpoint string, payload any) (int, map[string]any) {
 }
 
 // run gives the data of a run that must succeed.
-func (o *world) run(payload string) any {
+func (o *testOrg) run(payload string) any {
 	o.t.Helper()
 	status, out := o.post("run", payload)
 	if status != http.StatusOK || out["success"] != true {
@@ -77,7 +77,7 @@ func (o *world) run(payload string) any {
 }
 
 // list gives the rows of a list.
-func (o *world) list(payload string) []map[string]any {
+func (o *testOrg) list(payload string) []map[string]any {
 	o.t.Helper()
 	data := o.run(payload)
 	if page, ok := data.(map[string]any); ok {
@@ -90,8 +90,8 @@ func (o *world) list(payload string) []map[string]any {
 	return rows
 }
 
-// one gives the only row of a list.
-func (o *world) one(payload string) map[string]any {
+// only gives the only row of a list.
+func (o *testOrg) only(payload string) map[string]any {
 	o.t.Helper()
 	rows := o.list(payload)
 	if len(rows) != 1 {
@@ -100,8 +100,8 @@ func (o *world) one(payload string) map[string]any {
 	return rows[0]
 }
 
-// refused gives the errors of a run that must fail.
-func (o *world) refused(payload string) string {
+// runErrors gives the errors of a run that must fail.
+func (o *testOrg) runErrors(payload string) string {
 	o.t.Helper()
 	_, out := o.post("run", payload)
 	if out["success"] != false {
@@ -111,15 +111,15 @@ func (o *world) refused(payload string) string {
 	return string(b)
 }
 
-// put puts values for <names> into a payload.
-func put(payload string, pairs ...any) string {
+// with puts values for <names> into a payload.
+func with(payload string, pairs ...any) string {
 	for i := 0; i < len(pairs); i += 2 {
 		payload = strings.ReplaceAll(payload, "<"+pairs[i].(string)+">", pairs[i+1].(string))
 	}
 	return payload
 }
 
-func names(r *schemas.Resource) string {
+func fieldNames(r *schemas.Resource) string {
 	if r == nil {
 		return "null"
 	}
@@ -131,7 +131,7 @@ func TestEveryFieldOfEveryResourceHasValues(t *testing.T) {
 	o := open(t, Options{})
 	for _, a := range schemas.Actions() {
 		var rows []map[string]any
-		switch ask := `{"action":"` + a.Name + `","fields":` + names(a.Resource); {
+		switch ask := `{"action":"` + a.Name + `","fields":` + fieldNames(a.Resource); {
 		case a.List():
 			rows = o.list(ask + `}`)
 		case a.Name == "who_am_i":
@@ -179,13 +179,13 @@ func checkKind(t *testing.T, action string, f *schemas.Field, v any) {
 		_, err := uuid.Parse(text)
 		ok = err == nil
 	case schemas.Time:
-		_, err := time.Parse(timeLayout, text)
+		_, err := time.Parse(TimeLayout, text)
 		ok = err == nil
 	case schemas.Second:
-		_, err := time.Parse(secondLayout, text)
+		_, err := time.Parse(SecondLayout, text)
 		ok = err == nil
 	case schemas.Date:
-		_, err := time.Parse(dateLayout, text)
+		_, err := time.Parse(DateLayout, text)
 		ok = err == nil
 	case schemas.Bool:
 		_, ok = v.(bool)
@@ -207,7 +207,7 @@ func checkKind(t *testing.T, action string, f *schemas.Field, v any) {
 }
 
 func TestEveryActionIsThere(t *testing.T) {
-	d := newOrganisation(1).definitions()
+	d := newOrganisation(1).domain()
 	if len(d.Actions) != 52 {
 		t.Errorf("%d actions, want 52", len(d.Actions))
 	}
@@ -215,7 +215,7 @@ func TestEveryActionIsThere(t *testing.T) {
 		if a.Resource == nil {
 			t.Errorf("%s has no resource", a.Name)
 		}
-		if (a.Type == mapAction || a.Type == recordAction) && a.Run == nil {
+		if (a.Type == MapAction || a.Type == RecordAction) && a.Run == nil {
 			t.Errorf("%s does nothing", a.Name)
 		}
 	}
@@ -227,18 +227,18 @@ func TestEveryActionIsThere(t *testing.T) {
 }
 
 func TestSameSeedSameOrganisation(t *testing.T) {
-	dump := func(o *world) map[string]any {
+	dump := func(o *testOrg) map[string]any {
 		out := map[string]any{}
 		for _, a := range schemas.Actions() {
 			if a.List() {
-				out[a.Name] = o.run(`{"action":"` + a.Name + `","fields":` + names(a.Resource) + `}`)
+				out[a.Name] = o.run(`{"action":"` + a.Name + `","fields":` + fieldNames(a.Resource) + `}`)
 			}
 		}
 		return out
 	}
-	story := func(o *world) {
+	story := func(o *testOrg) {
 		o.run(`{"action":"create_contact","input":{"fullName":"A"},"fields":["id"]}`)
-		o.run(put(`{"action":"start_outbound_call","input":{"phoneNumber":"+447700900900"}}`))
+		o.run(with(`{"action":"start_outbound_call","input":{"phoneNumber":"+447700900900"}}`))
 		for range 10 {
 			o.advance(9 * time.Second)
 			o.run(`{"action":"list_calls","fields":["id"]}`)
@@ -266,7 +266,7 @@ func TestFileKeepsTheOrganisation(t *testing.T) {
 	if me := o.run(`{"action":"who_am_i","fields":["fullName"]}`).(map[string]any); me["fullName"] != "Nadia Rahman" {
 		t.Errorf("who am I: %v", me)
 	}
-	row := o.one(`{"action":"list_contacts","fields":["id"],"filter":{"fullName":{"eq":"Kept"}}}`)
+	row := o.only(`{"action":"list_contacts","fields":["id"],"filter":{"fullName":{"eq":"Kept"}}}`)
 	if row["id"] != first {
 		t.Errorf("got %v, want the contact %v", row["id"], first)
 	}
@@ -283,15 +283,15 @@ func TestClockGoesOnFromTheFile(t *testing.T) {
 	o := open(t, Options{Path: path})
 	o.run(`{"action":"list_campaigns"}`)
 	o.advance(10 * time.Hour)
-	o.live("+447700900900")
+	o.startCall("+447700900900")
 	o.s.Close()
 	o = open(t, Options{Path: path}) // ten hours behind
 	status := `{"action":"list_calls","fields":["status"],"filter":{"toNumber":{"eq":"+447700900900"}}}`
-	if got := o.one(status)["status"]; got != "initiated" {
+	if got := o.only(status)["status"]; got != "initiated" {
 		t.Errorf("the call is %v before any time went by", got)
 	}
 	o.advance(time.Minute)
-	if got := o.one(status)["status"]; got != "completed" {
+	if got := o.only(status)["status"]; got != "completed" {
 		t.Errorf("a minute later the call is %v", got)
 	}
 }
@@ -305,7 +305,7 @@ func TestSeedDoesNotDependOnTheTime(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer s.Close()
-		o := &world{t: t, s: s}
+		o := &testOrg{t: t, s: s}
 		all := map[string][]string{}
 		for _, a := range schemas.Actions() {
 			if a.List() {
@@ -377,7 +377,7 @@ func TestManyClientsAtOnce(t *testing.T) {
 	seen := make(chan any, 200)
 	for n := range 8 {
 		wg.Go(func() {
-			o := []*world{a, b}[n%2]
+			o := []*testOrg{a, b}[n%2]
 			for range 10 {
 				status, out := o.post("run", `{"action":"create_contact","input":{"fullName":"X"},"fields":["id"]}`)
 				if status != 200 || out["success"] != true {

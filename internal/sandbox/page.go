@@ -12,7 +12,7 @@ const maxLimit = 250
 
 // sortKey is one key of an order.
 type sortKey struct {
-	attr       *attribute
+	attr       *Attribute
 	descending bool
 	nullsFirst bool
 }
@@ -28,7 +28,7 @@ func (k sortKey) sql(alias string) string {
 	if !k.nullable() { // the clause would only keep SQLite from an index
 		nulls = ""
 	}
-	return k.attr.comparable(alias) + dir + nulls
+	return k.attr.sortable(alias) + dir + nulls
 }
 
 func (k sortKey) nullable() bool { return !k.attr.Required }
@@ -42,13 +42,13 @@ func (k sortKey) reversed() sortKey {
 // parseSort reads a sort string: keys parted by commas, each with `-` or `+`
 // for the direction, doubled to say where nulls go. As in PostgreSQL they are
 // last ascending and first descending unless said.
-func parseSort(v any, r *resource) ([]sortKey, error) {
+func parseSort(v any, r *Resource) ([]sortKey, error) {
 	if v == nil {
 		return nil, nil
 	}
 	s, ok := v.(string)
 	if !ok {
-		return nil, errCrash
+		return nil, ErrCrash
 	}
 	var keys []sortKey
 	seen := map[string]bool{}
@@ -64,7 +64,7 @@ func parseSort(v any, r *resource) ([]sortKey, error) {
 		case strings.HasPrefix(part, "-"):
 			part, k.descending, k.nullsFirst = part[1:], true, true
 		}
-		k.attr = r.public(part)
+		k.attr = r.publicAttribute(part)
 		if k.attr == nil || k.attr.Compute != nil {
 			return nil, fail(internalError("sort"))
 		}
@@ -98,7 +98,7 @@ type page struct {
 
 // parsePage checks the page and fills its defaults; nil means that
 // everything is answered as a plain array.
-func parsePage(v any, p *paging, known atoms) (*page, error) {
+func parsePage(v any, p *Paging, known atoms) (*page, error) {
 	m, _ := v.(map[string]any)
 	if p == nil {
 		if v != nil {
@@ -111,7 +111,7 @@ func parsePage(v any, p *paging, known atoms) (*page, error) {
 	}
 	out := &page{limit: p.Default, count: p.Count}
 	bad := func() (*page, error) {
-		return nil, fail(&failure{Type: "invalid_page", Message: inspect(v, known) + " is not a valid page option",
+		return nil, fail(&Error{Type: "invalid_page", Message: inspect(v, known) + " is not a valid page option",
 			ShortMessage: "Invalid pagination", Path: []any{"page"}})
 	}
 	for _, key := range sortedKeys(m) {
@@ -176,9 +176,9 @@ func encodeCursor(sig string, values []any) string {
 
 // Cursor returns the cursor of a row in the order that sort asks of a list action. The values
 // are those of the sort's keys in the row, and then its id.
-func (e *engine) Cursor(action, sort string, values []any) (string, error) {
+func (e *Engine) Cursor(action, sort string, values []any) (string, error) {
 	a := e.actions[action]
-	if a == nil || a.Type != listAction {
+	if a == nil || a.Type != ListAction {
 		return "", fmt.Errorf("cursor: %q is not a list action", action)
 	}
 	var keys []sortKey
@@ -196,10 +196,10 @@ func (e *engine) Cursor(action, sort string, values []any) (string, error) {
 
 // decodeCursor gives the values of a cursor, or the failure: the two messages
 // are the backend's for what is no cursor and for one of another order.
-func decodeCursor(a *action, side, cursor, sig string, n int) ([]any, error) {
+func decodeCursor(a *Action, side, cursor, sig string, n int) ([]any, error) {
 	keyset := func(what string) error {
-		return fail(&failure{Type: "invalid_keyset", ShortMessage: "Invalid keyset",
-			Message: crumbs(a) + "Invalid value provided as a keyset" + what + ": " + inspectString(cursor)})
+		return fail(&Error{Type: "invalid_keyset", ShortMessage: "Invalid keyset",
+			Message: breadCrumbs(a) + "Invalid value provided as a keyset" + what + ": " + inspectString(cursor)})
 	}
 	b, err := base64.RawURLEncoding.DecodeString(cursor)
 	if err != nil {

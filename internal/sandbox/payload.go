@@ -15,10 +15,10 @@ import (
 // MaxBody is the largest request body, in bytes. Larger ones are answered with 413.
 const MaxBody = 32 << 20
 
-// payload reads the body as Plug's parsers do, and lays it over the query's
+// readPayload reads the body as Plug's parsers do, and lays it over the query's
 // parameters. A status other than 0 is the answer.
-func payload(w http.ResponseWriter, r *http.Request) (map[string]any, int) {
-	req, ok := queryParams(r.URL.RawQuery)
+func readPayload(w http.ResponseWriter, r *http.Request) (map[string]any, int) {
+	req, ok := parseQuery(r.URL.RawQuery)
 	if !ok {
 		return nil, http.StatusBadRequest
 	}
@@ -35,7 +35,7 @@ func payload(w http.ResponseWriter, r *http.Request) (map[string]any, int) {
 	case err != nil && r.Header.Get("Content-Type") != "":
 		return nil, http.StatusUnsupportedMediaType
 	case kind == "application/x-www-form-urlencoded":
-		form, ok := queryParams(string(body))
+		form, ok := parseQuery(string(body))
 		if !ok {
 			return nil, http.StatusBadRequest
 		}
@@ -78,9 +78,9 @@ func decodeJSON(body []byte) (any, bool) {
 	return v, err == io.EOF
 }
 
-// queryParams reads flat parameters; the nested forms that Plug knows (a[b]=c)
+// parseQuery reads flat parameters; the nested forms that Plug knows (a[b]=c)
 // have no use here.
-func queryParams(raw string) (map[string]any, bool) {
+func parseQuery(raw string) (map[string]any, bool) {
 	values, err := url.ParseQuery(raw)
 	if err != nil {
 		return nil, false

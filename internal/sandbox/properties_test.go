@@ -131,7 +131,7 @@ func TestFilterAndItsNegationPartition(t *testing.T) {
 	o := open(t, Options{})
 	rapid.Check(t, func(rt *rapid.T) {
 		a := drawAction(rt, (*schemas.Action).Paged)
-		all := o.list(`{"action":"` + a.Name + `","fields":` + names(a.Resource) + `}`)
+		all := o.list(`{"action":"` + a.Name + `","fields":` + fieldNames(a.Resource) + `}`)
 		field := rapid.SampledFrom(sortable(a.Resource)).Draw(rt, "field")
 		value := rapid.SampledFrom(all).Draw(rt, "row")[field]
 		op := rapid.SampledFrom([]string{"eq", "notEq", "in", "isNil", "greaterThan", "lessThanOrEqual"}).Draw(rt, "operator")
@@ -171,7 +171,7 @@ func TestFilterAndItsNegationPartition(t *testing.T) {
 
 // drawInput makes an input of an action's keys, mostly of the right kind.
 func drawInput(t *rapid.T, a *schemas.Action) map[string]any {
-	properties, needed := inputOf(a)
+	properties, needed := inputSchema(a)
 	out := map[string]any{}
 	for _, name := range slices.Sorted(maps.Keys(properties)) {
 		if !slices.Contains(needed, name) && rapid.Bool().Draw(t, "leave out "+name) {
@@ -198,12 +198,12 @@ func TestValidateMissesOnlyWhatTheRecordingsShow(t *testing.T) {
 		a := drawAction(rt, writes)
 		req := map[string]any{"action": a.Name, "input": drawInput(rt, a)}
 		if has, _ := a.Key("identity"); has {
-			rows := o.list(`{"action":"` + listOf(a) + `","fields":["id"]}`)
+			rows := o.list(`{"action":"` + listAction(a) + `","fields":["id"]}`)
 			req["identity"] = rapid.SampledFrom(rows).Draw(rt, "row")["id"]
 		}
-		changes := written(t, o.s.engine)
+		changes := countChanges(t, o.s.engine)
 		_, valid := o.post("validate", req)
-		if written(t, o.s.engine) != changes {
+		if countChanges(t, o.s.engine) != changes {
 			rt.Fatalf("validate wrote: %v", req)
 		}
 		_, ran := o.post("run", req)
@@ -234,17 +234,17 @@ func TestValidateNeverWrites(t *testing.T) {
 		if a.Input != nil {
 			req["input"] = drawInput(rt, a)
 		}
-		if list := listOf(a); list != "" {
+		if list := listAction(a); list != "" {
 			req["identity"] = rapid.SampledFrom(o.list(`{"action":"`+list+`","fields":["id"]}`)).Draw(rt, "row")["id"]
 		}
-		before := written(t, o.s.engine)
-		if status, out := o.post("validate", req); status != 200 || written(t, o.s.engine) != before {
-			rt.Fatalf("%v: status %d, wrote %d: %v", req, status, written(t, o.s.engine)-before, out)
+		before := countChanges(t, o.s.engine)
+		if status, out := o.post("validate", req); status != 200 || countChanges(t, o.s.engine) != before {
+			rt.Fatalf("%v: status %d, wrote %d: %v", req, status, countChanges(t, o.s.engine)-before, out)
 		}
 	})
 }
 
-func listOf(a *schemas.Action) string {
+func listAction(a *schemas.Action) string {
 	for _, x := range schemas.Actions() {
 		if x.List() && x.Resource == a.Resource {
 			return x.Name

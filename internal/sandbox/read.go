@@ -6,13 +6,13 @@ import (
 )
 
 // list answers a list action: a plain array, or a page.
-func (c *request) list(t *turn) (any, error) {
+func (c *request) list(t *Tx) (any, error) {
 	a, r := c.action, c.action.Resource
 	in := c.castInput(t.e.atoms)
 	// Ash collects these in turn and shows the last one first.
-	var found failures
+	var found Errors
 	collect := func(err error) error {
-		fs, ok := err.(failures)
+		fs, ok := err.(Errors)
 		if err != nil && !ok {
 			return err
 		}
@@ -32,7 +32,7 @@ func (c *request) list(t *turn) (any, error) {
 	if err := collect(err); err != nil {
 		return nil, err
 	}
-	found = append(found, present(in.lastFirst(), (*fault).asQuery)...)
+	found = append(found, renderErrors(in.lastFirst(), (*Violation).asQuery)...)
 	if len(found) > 0 {
 		return nil, found
 	}
@@ -48,7 +48,7 @@ func (c *request) list(t *turn) (any, error) {
 	}
 	order = append(order, `t."seq"`)
 	x := c.fields.renderer(t.e)
-	rows, err := t.rows(r, x.columns, nil, where.sql+" ORDER BY "+strings.Join(order, ", "), where.args)
+	rows, err := t.queryRows(r, x.columns, nil, where.sql+" ORDER BY "+strings.Join(order, ", "), where.args)
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +58,7 @@ func (c *request) list(t *turn) (any, error) {
 // paged answers one page. A limit above the maximum is not refused: one row
 // more than the maximum is read, as ever, to see whether there is more, and
 // all of them are answered.
-func (c *request) paged(t *turn, pg *page, keys []sortKey, where condition, late *failure) (any, error) {
+func (c *request) paged(t *Tx, pg *page, keys []sortKey, where condition, late *Error) (any, error) {
 	a, r := c.action, c.action.Resource
 	sig := signature(keys)
 	order := slices.Clone(keys)
@@ -112,7 +112,7 @@ func (c *request) paged(t *turn, pg *page, keys []sortKey, where condition, late
 	}
 	out := map[string]any{"results": results, "hasMore": more, "limit": pg.limit, "count": nil}
 	if pg.count {
-		if out["count"], err = t.count(r, where.sql, where.args...); err != nil {
+		if out["count"], err = t.Count(r, where.sql, where.args...); err != nil {
 			return nil, err
 		}
 	}
@@ -134,10 +134,10 @@ func (c *request) paged(t *turn, pg *page, keys []sortKey, where condition, late
 // Rows with and without the first key are read apart: an index on it serves
 // both in order, wherever the nulls are to go, and a page costs the same however
 // deep it is.
-func (c *request) window(t *turn, columns []*attribute, order []sortKey, from []any, where condition, limit, offset int) ([][]any, error) {
+func (c *request) window(t *Tx, columns []*Attribute, order []sortKey, from []any, where condition, limit, offset int) ([][]any, error) {
 	terms, extra := make([]string, len(order)), make([]string, len(order))
 	for i, k := range order {
-		extra[i], terms[i] = k.attr.comparable("t"), k.sql("t")
+		extra[i], terms[i] = k.attr.sortable("t"), k.sql("t")
 	}
 	parts := []condition{always}
 	if offset == 0 {
@@ -147,7 +147,7 @@ func (c *request) window(t *turn, columns []*attribute, order []sortKey, from []
 	var rows [][]any
 	for _, part := range parts {
 		part = joinConditions([]condition{where, part}, "AND")
-		some, err := t.rows(c.action.Resource, columns, extra, part.sql+" ORDER BY "+strings.Join(terms, ", ")+" LIMIT ? OFFSET ?",
+		some, err := t.queryRows(c.action.Resource, columns, extra, part.sql+" ORDER BY "+strings.Join(terms, ", ")+" LIMIT ? OFFSET ?",
 			append(part.args, limit-len(rows), offset))
 		if err != nil {
 			return nil, err
@@ -164,11 +164,11 @@ func (c *request) window(t *turn, columns []*attribute, order []sortKey, from []
 // row from, each in one piece of an index, in order.
 func segments(order []sortKey, from []any) []condition {
 	k := order[0]
-	e := k.attr.comparable("t")
+	e := k.attr.sortable("t")
 	with, without := condition{sql: e + " IS NOT NULL"}, condition{sql: e + " IS NULL"}
 	switch {
 	case from != nil && from[0] == nil:
-		rest := joinConditions([]condition{without, beyond(order[1:], from[1:])}, "AND")
+		rest := joinConditions([]condition{without, afterRow(order[1:], from[1:])}, "AND")
 		if k.nullsFirst && k.nullable() {
 			return []condition{rest, with}
 		}
@@ -179,7 +179,7 @@ func segments(order []sortKey, from []any) []condition {
 			op = "<="
 		}
 		// The first condition is implied by the second, and is what the index can use.
-		with = joinConditions([]condition{{e + " " + op + " ?", []any{from[0]}}, beyond(order, from)}, "AND")
+		with = joinConditions([]condition{{e + " " + op + " ?", []any{from[0]}}, afterRow(order, from)}, "AND")
 		if k.nullable() && !k.nullsFirst {
 			return []condition{with, without}
 		}
@@ -192,13 +192,13 @@ func segments(order []sortKey, from []any) []condition {
 	return []condition{with, without}
 }
 
-// beyond is the condition that a row comes after the values in the order. Nulls
+// afterRow is the condition that a row comes after the values in the order. Nulls
 // in the first key are the caller's.
-func beyond(order []sortKey, values []any) condition {
+func afterRow(order []sortKey, values []any) condition {
 	if len(order) == 0 {
 		return condition{sql: "FALSE"}
 	}
-	k, e := order[0], order[0].attr.comparable("t")
+	k, e := order[0], order[0].attr.sortable("t")
 	op := ">"
 	if k.descending {
 		op = "<"
@@ -213,14 +213,14 @@ func beyond(order []sortKey, values []any) condition {
 		further = condition{"(" + e + " " + op + " ? OR " + e + " IS NULL)", []any{values[0]}}
 	}
 	same := condition{e + " IS ?", []any{values[0]}}
-	return joinConditions([]condition{further, joinConditions([]condition{same, beyond(order[1:], values[1:])}, "AND")}, "OR")
+	return joinConditions([]condition{further, joinConditions([]condition{same, afterRow(order[1:], values[1:])}, "AND")}, "OR")
 }
 
 // get answers one record.
-func (c *request) get(t *turn) (any, error) {
+func (c *request) get(t *Tx) (any, error) {
 	a := c.action
 	in := c.castInput(t.e.atoms)
-	if fs := present(in.lastFirst(), (*fault).asQuery); len(fs) > 0 {
+	if fs := renderErrors(in.lastFirst(), (*Violation).asQuery); len(fs) > 0 {
 		return nil, fs
 	}
 	where, args := `t."id" = ?`, []any{in.values["id"]}
@@ -228,7 +228,7 @@ func (c *request) get(t *turn) (any, error) {
 		where, args = a.Scope(t, in.values)
 	}
 	x := c.fields.renderer(t.e)
-	rows, err := t.rows(a.Resource, x.columns, nil, where+" LIMIT 1", args)
+	rows, err := t.queryRows(a.Resource, x.columns, nil, where+" LIMIT 1", args)
 	if err != nil {
 		return nil, err
 	}

@@ -50,14 +50,14 @@ func TestRecorded(t *testing.T) {
 	excused := readExceptions(t, "testdata/exceptions.txt")
 	seeded := seededRows(t)
 	passed, byGroup, totals := 0, map[string]int{}, map[string]int{}
-	var handler *front
+	var handler *handler
 	var cursors map[string]string
 	seededAt := int64(-1)
 	for _, p := range pairs {
 		if p.Setup == "seed" || handler == nil {
-			if handler == nil || written(t, handler.engine) != seededAt { // else it is as good as new
+			if handler == nil || countChanges(t, handler.engine) != seededAt { // else it is as good as new
 				handler = recordedHandler(t)
-				seededAt = written(t, handler.engine)
+				seededAt = countChanges(t, handler.engine)
 			}
 			cursors = map[string]string{}
 		}
@@ -82,9 +82,9 @@ func TestRecorded(t *testing.T) {
 	fmt.Printf("recorded pairs: %d of %d\n", passed, len(pairs))
 }
 
-// fromRoot finds a file named on the command line, which may be relative to the
+// findFile finds a file named on the command line, which may be relative to the
 // module's root while tests run in the package's folder.
-func fromRoot(file string) string {
+func findFile(file string) string {
 	if _, err := os.Stat(file); err != nil && !filepath.IsAbs(file) {
 		return filepath.Join("..", "..", file)
 	}
@@ -92,7 +92,7 @@ func fromRoot(file string) string {
 }
 
 func readPairs(t *testing.T, file string) []pair {
-	raw, err := os.ReadFile(fromRoot(file))
+	raw, err := os.ReadFile(findFile(file))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,18 +130,18 @@ func readExceptions(t *testing.T, file string) map[string]string {
 	return out
 }
 
-func recordedHandler(t *testing.T) *front {
-	now, _ := time.Parse(timeLayout, recordedNow)
-	e, err := newEngine(context.Background(), recordedDefinitions(t, *rowsFile), "", func() time.Time { return now })
+func recordedHandler(t *testing.T) *handler {
+	now, _ := time.Parse(TimeLayout, recordedNow)
+	e, err := Open(context.Background(), recordedDomain(t, *rowsFile), "", func() time.Time { return now })
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { e.Close() })
-	return &front{engine: e, log: slog.Default(), admit: anyKey, fault: faulty(nil, nil)}
+	return &handler{engine: e, log: slog.Default(), authorise: checkTestKey, pickFault: faultPicker(nil, nil)}
 }
 
-// written counts the rows that an engine ever wrote.
-func written(t *testing.T, e *engine) int64 {
+// countChanges counts the rows that an engine ever wrote.
+func countChanges(t *testing.T, e *Engine) int64 {
 	n, err := e.Changes(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -150,7 +150,7 @@ func written(t *testing.T, e *engine) int64 {
 }
 
 // replay sends the pair's request and says how the answer differs.
-func replay(p pair, handler *front, cursors map[string]string, seeded map[string]map[string]any) string {
+func replay(p pair, handler *handler, cursors map[string]string, seeded map[string]map[string]any) string {
 	path, method, body := "/rpc/public/"+p.Endpoint, "POST", string(p.Request)
 	if p.Path != "" {
 		path = p.Path
@@ -176,7 +176,7 @@ func replay(p pair, handler *front, cursors map[string]string, seeded map[string
 	if !okWant || !okGot {
 		return fmt.Sprintf("not JSON: %s", w.Body)
 	}
-	learnCursors(want, got, cursors)
+	recordCursors(want, got, cursors)
 	if w.Code != p.Status {
 		return fmt.Sprintf("status %d, want %d\n%s", w.Code, p.Status, w.Body)
 	}
@@ -228,7 +228,7 @@ func translateCursors(body string, cursors map[string]string, cursorOf func(valu
 
 // cursorOf makes a cursor of the order that a pair's request asks for, or, where
 // that cannot be, one that no order accepts.
-func cursorOf(p pair, e *engine, values []any) string {
+func cursorOf(p pair, e *Engine, values []any) string {
 	var req struct{ Action, Sort string }
 	if json.Unmarshal(p.Request, &req) != nil {
 		return otherCursor
@@ -273,7 +273,7 @@ func decodeETF(cursor string) []any {
 	return out
 }
 
-func learnCursors(want, got any, cursors map[string]string) {
+func recordCursors(want, got any, cursors map[string]string) {
 	w, _ := want.(map[string]any)
 	g, _ := got.(map[string]any)
 	w, _ = w["data"].(map[string]any)
@@ -359,7 +359,7 @@ func sortTies(p pair, answer any, seeded map[string]map[string]any) {
 
 // seededRows gives the rows that the recordings began with, by id.
 func seededRows(t *testing.T) map[string]map[string]any {
-	raw, err := os.ReadFile(fromRoot(*rowsFile))
+	raw, err := os.ReadFile(findFile(*rowsFile))
 	if err != nil {
 		t.Fatal(err)
 	}

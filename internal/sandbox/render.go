@@ -16,22 +16,22 @@ type rendered []byte
 // renderer writes rows as they are answered: objects with exactly the keys
 // asked for, in alphabetical order.
 type renderer struct {
-	columns []*attribute // what must be read of a row, in this order
+	columns []*Attribute // what must be read of a row, in this order
 	fields  []renderedField
 }
 
 type renderedField struct {
 	name   string
-	attr   *attribute
+	attr   *Attribute
 	column int   // of the attribute, or of the relation's key
 	needs  []int // columns of what a calculation needs, in its order
-	target *resource
+	target *Resource
 	below  *renderer // of a relation
 }
 
-func (s *selection) renderer(e *engine) *renderer {
+func (s *selection) renderer(e *Engine) *renderer {
 	x := &renderer{}
-	column := func(a *attribute) int {
+	column := func(a *Attribute) int {
 		i := slices.Index(x.columns, a)
 		if i < 0 {
 			i = len(x.columns)
@@ -58,7 +58,7 @@ func (s *selection) renderer(e *engine) *renderer {
 }
 
 // list renders rows as an array.
-func (x *renderer) list(t *turn, rows [][]any) (rendered, error) {
+func (x *renderer) list(t *Tx, rows [][]any) (rendered, error) {
 	b := rendered{'['}
 	for i, row := range rows {
 		if i > 0 {
@@ -73,7 +73,7 @@ func (x *renderer) list(t *turn, rows [][]any) (rendered, error) {
 }
 
 // record renders a whole record.
-func (x *renderer) record(b rendered, t *turn, rec record) (rendered, error) {
+func (x *renderer) record(b rendered, t *Tx, rec Record) (rendered, error) {
 	row := make([]any, len(x.columns))
 	for i, a := range x.columns {
 		row[i] = rec[a.Name]
@@ -81,7 +81,7 @@ func (x *renderer) record(b rendered, t *turn, rec record) (rendered, error) {
 	return x.append(b, t, row)
 }
 
-func (x *renderer) append(b rendered, t *turn, row []any) (rendered, error) {
+func (x *renderer) append(b rendered, t *Tx, row []any) (rendered, error) {
 	b = append(b, '{')
 	for i, f := range x.fields {
 		if i > 0 {
@@ -96,7 +96,7 @@ func (x *renderer) append(b rendered, t *turn, row []any) (rendered, error) {
 				return nil, err
 			}
 		case f.attr.Compute != nil:
-			rec := record{}
+			rec := Record{}
 			for _, c := range f.needs {
 				rec[x.columns[c].Name] = row[c]
 			}
@@ -109,9 +109,9 @@ func (x *renderer) append(b rendered, t *turn, row []any) (rendered, error) {
 }
 
 // related renders the record that a relation leads to; null where there is none.
-func (x *renderer) related(b rendered, t *turn, f renderedField, id string) (rendered, error) {
+func (x *renderer) related(b rendered, t *Tx, f renderedField, id string) (rendered, error) {
 	if id != "" {
-		rec, err := t.get(f.target, id)
+		rec, err := t.Get(f.target, id)
 		if err != nil {
 			return nil, err
 		}
@@ -135,7 +135,7 @@ func appendValue(b []byte, v any) []byte {
 		return append(b, formatFloat(v)...)
 	case bool:
 		return strconv.AppendBool(b, v)
-	case document:
+	case Document:
 		return append(b, v...)
 	}
 	panic(fmt.Sprintf("ash: %T is no stored value", v))

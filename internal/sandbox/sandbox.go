@@ -34,9 +34,9 @@ type Options struct {
 
 // Sandbox is one open organisation. It may be used by many goroutines.
 type Sandbox struct {
-	engine *engine
-	log    *slog.Logger
-	fault  func(endpoint, action string) *Fault
+	engine    *Engine
+	log       *slog.Logger
+	pickFault func(endpoint, action string) *Fault
 }
 
 // storeTable marks a database as one of the sandbox's.
@@ -62,11 +62,11 @@ func New(o Options) (*Sandbox, error) {
 	}
 	org := newOrganisation(o.Seed)
 	org.scale = o.Scale
-	e, err := newEngine(context.Background(), org.definitions(), o.Path, o.Now)
+	e, err := Open(context.Background(), org.domain(), o.Path, o.Now)
 	if err != nil {
 		return nil, err
 	}
-	return &Sandbox{engine: e, log: o.Log, fault: faulty(org, o.Faults)}, nil
+	return &Sandbox{engine: e, log: o.Log, pickFault: faultPicker(org, o.Faults)}, nil
 }
 
 // Close closes the organisation. One in memory is gone with it.
@@ -74,10 +74,10 @@ func (s *Sandbox) Close() error { return s.engine.Close() }
 
 // Handler answers the two endpoints. Any x-api-key will do, but for the magic
 // ones (see keys.go), and one must be there: without it the answer is 401.
-func (s *Sandbox) Handler() http.Handler { return s.front(anyKey) }
+func (s *Sandbox) Handler() http.Handler { return s.handler(checkTestKey) }
 
-func (s *Sandbox) front(admit func(key, action string) *reply) http.Handler {
-	return &front{engine: s.engine, log: s.log, admit: admit, fault: s.fault}
+func (s *Sandbox) handler(admit func(key, action string) *response) http.Handler {
+	return &handler{engine: s.engine, log: s.log, authorise: admit, pickFault: s.pickFault}
 }
 
 // Serve listens on a free port of the loopback interface until the context
@@ -94,9 +94,9 @@ func (s *Sandbox) Serve(ctx context.Context) (baseURL, key string, err error) {
 	if err != nil {
 		return "", "", fmt.Errorf("listen for the sandbox: %w", err)
 	}
-	h := s.front(func(got, _ string) *reply {
+	h := s.handler(func(got, _ string) *response {
 		if subtle.ConstantTimeCompare([]byte(got), []byte(key)) != 1 {
-			return detail(http.StatusUnauthorized)
+			return errorResponse(http.StatusUnauthorized)
 		}
 		return nil
 	})
@@ -114,8 +114,8 @@ func (s *Sandbox) ServeOn(ctx context.Context, l net.Listener) error {
 	return s.serve(ctx, l, s.Handler())
 }
 
-// stopWithin bounds how long the end of serving waits for requests.
-const stopWithin = 2 * time.Second
+// shutdownTimeout bounds how long the end of serving waits for requests.
+const shutdownTimeout = 2 * time.Second
 
 func (s *Sandbox) serve(ctx context.Context, l net.Listener, h http.Handler) error {
 	srv := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
@@ -125,7 +125,7 @@ func (s *Sandbox) serve(ctx context.Context, l net.Listener, h http.Handler) err
 	stopped := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(stopped)
-		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 		defer cancel()
 		if srv.Shutdown(grace) != nil {
 			srv.Close()

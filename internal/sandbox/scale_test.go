@@ -39,7 +39,7 @@ func BenchmarkLists(b *testing.B) {
 	if fault != nil {
 		b.Fatal(fault)
 	}
-	every := names(calls.Resource)
+	every := fieldNames(calls.Resource)
 	by := func(sort string) string {
 		return `{"action":"list_contacts","fields":["id","fullName","email"],"sort":"` + sort + `","page":{"limit":250<after>}}`
 	}
@@ -57,7 +57,7 @@ func BenchmarkLists(b *testing.B) {
 		"one by email":          `{"action":"list_contacts","fields":["id"],"filter":{"email":{"eq":"patient777@example.com"}}}`,
 		"calls of a contact":    `{"action":"list_calls","fields":["id","contactFullName"],"filter":{"contactId":{"eq":"c694dc71-c171-41d0-be01-8341b21ba8cc"}}}`,
 		"calls that are live":   `{"action":"list_calls","fields":["id","contactFullName"],"filter":{"status":{"eq":"answered"}}}`,
-		"calls since last week": `{"action":"list_calls","fields":["id","startedAt"],"filter":{"startedAt":{"greaterThan":"` + time.Now().AddDate(0, 0, -7).UTC().Format(timeLayout) + `"}},"sort":"-startedAt"}`,
+		"calls since last week": `{"action":"list_calls","fields":["id","startedAt"],"filter":{"startedAt":{"greaterThan":"` + time.Now().AddDate(0, 0, -7).UTC().Format(TimeLayout) + `"}},"sort":"-startedAt"}`,
 	} {
 		body = strings.ReplaceAll(body, "<after>", "")
 		b.Run(name, func(b *testing.B) {

@@ -6,26 +6,26 @@ import (
 	"time"
 )
 
-// planter seeds an organisation: Harbour Lane Dental, a small clinic in
+// seeder seeds an organisation: Harbour Lane Dental, a small clinic in
 // Brighton with a branch in Cork, as it stands after a week of work. Times are
 // counted back from the moment of seeding, so that there is always a today.
 // Everything has its id from its name.
-type planter struct {
+type seeder struct {
 	o   *organisation
-	t   *turn
+	t   *Tx
 	now time.Time
 
-	contacts map[string]record // by key
-	agents   map[string]record // by name
+	contacts map[string]Record // by key
+	agents   map[string]Record // by name
 }
 
-func newPlanter(o *organisation, t *turn) *planter {
-	return &planter{o: o, t: t, now: t.now.Truncate(time.Second), contacts: map[string]record{}, agents: map[string]record{}}
+func newSeeder(o *organisation, t *Tx) *seeder {
+	return &seeder{o: o, t: t, now: t.Now.Truncate(time.Second), contacts: map[string]Record{}, agents: map[string]Record{}}
 }
 
-func (p *planter) plant() error {
-	for _, step := range []func() error{p.plantUsers, p.plantAgents, p.plantContacts, p.plantGroup, p.plantEmailSetup,
-		p.plantHistory, p.plantReviews, p.plantBulk, p.plantLive, p.plantQueueHistory, p.plantMail, p.plantCampaigns, p.plantHostile, p.plantScale} {
+func (p *seeder) insertAll() error {
+	for _, step := range []func() error{p.addUsers, p.addAgents, p.addContacts, p.addGroup, p.addEmailSetup,
+		p.addHistory, p.addReviews, p.addBulkCall, p.addLiveCalls, p.addQueueHistory, p.addEmails, p.addCampaigns, p.addHostile, p.addScale} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -33,10 +33,12 @@ func (p *planter) plant() error {
 	return nil
 }
 
-func (p *planter) put(resource string, rec record) error { return p.t.insert(p.o.r[resource], rec) }
+func (p *seeder) insert(resource string, rec Record) error {
+	return p.t.Insert(p.o.resources[resource], rec)
+}
 
 // ago is a stored time, so long before now.
-func (p *planter) ago(d time.Duration) string { return p.now.Add(-d).Format(timeLayout) }
+func (p *seeder) ago(d time.Duration) string { return p.now.Add(-d).Format(TimeLayout) }
 
 var seedUsers = []struct{ key, name, status string }{
 	{"nadia", "Nadia Rahman", "available"},
@@ -45,14 +47,14 @@ var seedUsers = []struct{ key, name, status string }{
 	{"george", "George Adeyemi", "logged_out"},
 }
 
-func (p *planter) plantUsers() error {
+func (p *seeder) addUsers() error {
 	for i, u := range seedUsers {
-		id, sip := p.o.named("user", u.key), p.o.named("sip user", u.key)
-		if err := p.put("User", record{"id": id, "fullName": u.name, "email": u.key + "@harbourlane.example", "sipUserId": sip,
+		id, sip := p.o.idOf("user", u.key), p.o.idOf("sip user", u.key)
+		if err := p.insert("User", Record{"id": id, "fullName": u.name, "email": u.key + "@harbourlane.example", "sipUserId": sip,
 			"confirmedAt": p.ago(200 * 24 * time.Hour), "sipUsername": "hl-" + u.key}); err != nil {
 			return err
 		}
-		if err := p.put("OperatorStatus", record{"id": p.o.named("operator status", u.key), "sipUserId": sip, "agentName": u.name, "status": u.status,
+		if err := p.insert("OperatorStatus", Record{"id": p.o.idOf("operator status", u.key), "sipUserId": sip, "agentName": u.name, "status": u.status,
 			"source": []string{"widget", "api", "system"}[i%3], "changedByUserId": id}); err != nil {
 			return err
 		}
@@ -67,10 +69,10 @@ var seedAgents = []struct{ name, voice, tone, job string }{
 	{"Otto", "echo", "neutral", "Draft: you answer WhatsApp messages. Not in use yet."},
 }
 
-func (p *planter) plantAgents() error {
+func (p *seeder) addAgents() error {
 	for i, a := range seedAgents {
-		rec := record{"id": p.o.named("agent", a.name), "name": a.name, "realtimeProvider": "openai", "realtimeModel": callModel,
-			"callerNameVerificationMode": []string{"soft", "strict", "off"}[i%3], "identityVerificationFactors": document(`["date_of_birth","phone"]`),
+		rec := Record{"id": p.o.idOf("agent", a.name), "name": a.name, "realtimeProvider": "openai", "realtimeModel": callModel,
+			"callerNameVerificationMode": []string{"soft", "strict", "off"}[i%3], "identityVerificationFactors": Document(`["date_of_birth","phone"]`),
 			"inactivityEnabled": true, "inactivityFirstReminderMs": int64(8000), "inactivityFollowUpMs": int64(12000),
 			"inactivityCallEnabled": true, "inactivityCallFirstReminderMs": int64(8000), "inactivityCallFollowUpMs": int64(12000),
 			"inactivityEmailEnabled": false, "inactivityEmailFirstReminderMs": int64(86400000), "inactivityEmailFollowUpMs": int64(172800000),
@@ -79,14 +81,14 @@ func (p *planter) plantAgents() error {
 			"inactivityCallAutoEndEnabled": true, "inactivityCallAutoEndMessage": "I cannot hear you, so I will hang up now. Goodbye.",
 			"inactivityWhatsappAutoEndEnabled": false, "inactivityWhatsappAutoEndMessage": "We close this chat for now.",
 			"contactMemoryEnabled": i != 2, "contactMemoryWriteMode": "auto", "contactMemoryMaxResults": int64(5),
-			"scriptOpeningMode": "fixed", "voice": a.voice, "tone": a.tone, "languages": document(`["en","ga"]`),
-			"workflow":          document(`{"states":["greeting","conversation","closing"]}`),
+			"scriptOpeningMode": "fixed", "voice": a.voice, "tone": a.tone, "languages": Document(`["en","ga"]`),
+			"workflow":          Document(`{"states":["greeting","conversation","closing"]}`),
 			"scriptComposition": "Greet. Ask what it is about. Solve it or pass it on. Say goodbye.", "scriptExamples": "Caller: Do you do children? Agent: We do, from three.",
 			"promptSecurityMiddlewareEnabled": true, "promptSecurityTimeoutMs": int64(1500), "systemPrompt": a.job,
-			"safetyGuardrails": "Do not diagnose. In an emergency name 999 or 112.", "enabledToolIds": document(`["find_slots","book_slot","transfer_to_queue"]`),
-			"toolSettings": document(`{"find_slots":{"max":3}}`), "published": a.name != "Otto"}
+			"safetyGuardrails": "Do not diagnose. In an emergency name 999 or 112.", "enabledToolIds": Document(`["find_slots","book_slot","transfer_to_queue"]`),
+			"toolSettings": Document(`{"find_slots":{"max":3}}`), "published": a.name != "Otto"}
 		p.agents[a.name] = rec
-		if err := p.put("AiAgent", rec); err != nil {
+		if err := p.insert("AiAgent", rec); err != nil {
 			return err
 		}
 	}
@@ -119,18 +121,18 @@ var seedContacts = []struct{ key, name, email, phone, birth, lang string }{
 	{"kit", "Kit Marlow", "kit.marlow@example.com", "+447700900122", "1997-07-22", "en"},
 }
 
-func (p *planter) plantContacts() error {
+func (p *seeder) addContacts() error {
 	for i, c := range seedContacts {
 		added := p.ago(time.Duration(400-i*11) * 24 * time.Hour)
-		rec := p.o.contact(c.key, c.name, added)
+		rec := p.o.newContact(c.key, c.name, added)
 		for name, v := range map[string]string{"email": c.email, "phoneE164": c.phone} {
 			if v != "" {
 				rec[name] = v
 			}
 		}
 		rec["dateOfBirth"], rec["defaultLanguage"] = c.birth, c.lang
-		rec["languages"] = encodeDocument([]any{c.lang})
-		rec["metadata"] = encodeDocument(map[string]any{"patientNumber": 20400 + i*7, "recallMonths": 6 + 6*(i%2)})
+		rec["languages"] = NewDocument([]any{c.lang})
+		rec["metadata"] = NewDocument(map[string]any{"patientNumber": 20400 + i*7, "recallMonths": 6 + 6*(i%2)})
 		if i%3 == 0 && c.phone != "" {
 			rec["phoneVerifiedAt"] = added
 		}
@@ -147,25 +149,25 @@ func (p *planter) plantContacts() error {
 			rec["deletedAt"] = p.ago(70 * time.Hour)
 		}
 		p.contacts[c.key] = rec
-		if err := p.put("Contact", rec); err != nil {
+		if err := p.insert("Contact", rec); err != nil {
 			return err
 		}
 	}
-	gone := p.o.contact("erased", "[erased]", p.ago(300*24*time.Hour))
+	gone := p.o.newContact("erased", "[erased]", p.ago(300*24*time.Hour))
 	gone["deletedAt"], gone["erasedAt"] = p.ago(90*time.Hour), p.ago(90*time.Hour)
-	return p.put("Contact", gone)
+	return p.insert("Contact", gone)
 }
 
-// contact is a contact with nothing but a name.
-func (o *organisation) contact(key, name, added string) record {
-	return record{"id": o.named("contact", key), "fullName": name, "whatsappReachabilityStatus": "unknown", "metadata": document("{}"),
-		"privateMetadataKeys": document("[]"), "languages": document("[]"), "insertedAt": added, "updatedAt": added}
+// newContact is a contact with nothing but a name.
+func (o *organisation) newContact(key, name, added string) Record {
+	return Record{"id": o.idOf("contact", key), "fullName": name, "whatsappReachabilityStatus": "unknown", "metadata": Document("{}"),
+		"privateMetadataKeys": Document("[]"), "languages": Document("[]"), "insertedAt": added, "updatedAt": added}
 }
 
-// plantGroup makes the group that bulk calls can be for: patients due for recall.
-func (p *planter) plantGroup() error {
+// addGroup makes the group that bulk calls can be for: patients due for recall.
+func (p *seeder) addGroup() error {
 	for i, key := range []string{"eleanor", "grace", "hannah", "connor", "zoe", "beth", "mei", "ivy"} {
-		if err := p.put("ContactGroupMember", record{"id": p.o.named("member of recall", key), "groupId": p.o.named("group", "recall"),
+		if err := p.insert("ContactGroupMember", Record{"id": p.o.idOf("member of recall", key), "groupId": p.o.idOf("group", "recall"),
 			"contactId": p.contacts[key]["id"], "position": int64(i + 1)}); err != nil {
 			return err
 		}
@@ -173,31 +175,31 @@ func (p *planter) plantGroup() error {
 	return nil
 }
 
-func (p *planter) plantCampaigns() error {
+func (p *seeder) addCampaigns() error {
 	for i, c := range []struct{ name, status string }{{"Spring recall", "active"}, {"Whitening offer", "draft"}, {"New patients, Cork", "completed"}} {
-		id := p.o.named("campaign", c.name)
+		id := p.o.idOf("campaign", c.name)
 		details := map[string]any{"id": id, "displayName": c.name, "status": c.status, "aiAgentId": p.agents["Finn"]["id"],
-			"contactGroupId": p.o.named("group", "recall"), "contactCount": 8, "callsPerDay": 20 + 10*i,
+			"contactGroupId": p.o.idOf("group", "recall"), "contactCount": 8, "callsPerDay": 20 + 10*i,
 			"startsAt": p.ago(time.Duration(20-6*i) * 24 * time.Hour), "insertedAt": p.ago(time.Duration(30-6*i) * 24 * time.Hour)}
-		if err := p.put("Campaign", record{"id": id, "details": encodeDocument(details)}); err != nil {
+		if err := p.insert("Campaign", Record{"id": id, "details": NewDocument(details)}); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (p *planter) plantEmailSetup() error {
+func (p *seeder) addEmailSetup() error {
 	for _, m := range []struct {
 		domain, status, tls string
 		on                  bool
 	}{{"harbourlane.example", "running", "required", true}, {"cork.harbourlane.example", "failed", "optional", true}, {"old.harbourlane.example", "disabled", "disabled", false}} {
-		rec := record{"id": p.o.named("mailbox", m.domain), "inboundDomain": m.domain, "mxTarget": "mx." + m.domain, "listenerEnabled": m.on,
+		rec := Record{"id": p.o.idOf("mailbox", m.domain), "inboundDomain": m.domain, "mxTarget": "mx." + m.domain, "listenerEnabled": m.on,
 			"listenerStatus": m.status, "listenerHost": "0.0.0.0", "listenerPort": int64(2525), "tlsMode": m.tls, "maxSessions": int64(20),
-			"metadata": document("{}"), "organisationId": p.o.id}
+			"metadata": Document("{}"), "organisationId": p.o.id}
 		if m.status == "running" {
 			rec["lastInboundAt"] = p.ago(3 * time.Hour)
 		}
-		if err := p.put("EmailMailbox", rec); err != nil {
+		if err := p.insert("EmailMailbox", rec); err != nil {
 			return err
 		}
 	}
@@ -205,10 +207,10 @@ func (p *planter) plantEmailSetup() error {
 		local, owner, ownerID, name string
 		standard                    bool
 	}{{"hello", "organisation", p.o.id, "Harbour Lane Dental", true}, {"billing", "organisation", p.o.id, "Harbour Lane Billing", false},
-		{"iris", "ai_agent", p.o.named("agent", "Iris"), "Iris at Harbour Lane", true}, {"nadia", "user", p.o.named("user", "nadia"), "Nadia Rahman", true}} {
-		if err := p.put("EmailIdentity", record{"id": p.o.named("identity", e.local), "ownerType": e.owner, "ownerId": e.ownerID, "localPart": e.local,
-			"domain": "harbourlane.example", "displayName": e.name, "active": true, "defaultOutbound": e.standard, "metadata": document("{}"),
-			"emailMailboxId": p.o.named("mailbox", "harbourlane.example"), "organisationId": p.o.id}); err != nil {
+		{"iris", "ai_agent", p.o.idOf("agent", "Iris"), "Iris at Harbour Lane", true}, {"nadia", "user", p.o.idOf("user", "nadia"), "Nadia Rahman", true}} {
+		if err := p.insert("EmailIdentity", Record{"id": p.o.idOf("identity", e.local), "ownerType": e.owner, "ownerId": e.ownerID, "localPart": e.local,
+			"domain": "harbourlane.example", "displayName": e.name, "active": true, "defaultOutbound": e.standard, "metadata": Document("{}"),
+			"emailMailboxId": p.o.idOf("mailbox", "harbourlane.example"), "organisationId": p.o.id}); err != nil {
 			return err
 		}
 	}
@@ -219,15 +221,15 @@ func (p *planter) plantEmailSetup() error {
 		{"invoice", "Invoice", "Your invoice {{number}}", "Dear {{name}},\n\nplease find invoice {{number}} over {{amount}} enclosed.\n", `["name","number","amount"]`},
 		{"contact", "Christmas closing", "We are closed over Christmas", "Dear {{name}},\n\nwe are back on 2 January.\n", `["name"]`},
 	} {
-		if err := p.put("EmailTemplate", record{"id": p.o.named("template", x.name), "model": x.model, "name": x.name, "subject": x.subject, "body": x.body,
-			"variables": document(x.variables), "active": i != 4}); err != nil {
+		if err := p.insert("EmailTemplate", Record{"id": p.o.idOf("template", x.name), "model": x.model, "name": x.name, "subject": x.subject, "body": x.body,
+			"variables": Document(x.variables), "active": i != 4}); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-var seedMails = []struct {
+var seedEmails = []struct {
 	who, subject, body string
 	hours              int
 }{
@@ -239,50 +241,50 @@ var seedMails = []struct {
 	{"kit", "Cancel Friday", "Sorry, I have to cancel Friday.", 3},
 }
 
-func (p *planter) plantMail() error {
-	for i, m := range seedMails {
-		if err := p.mail(fmt.Sprint("mail", i), p.contacts[m.who], m.subject, m.body, p.now.Add(-time.Duration(m.hours)*time.Hour)); err != nil {
+func (p *seeder) addEmails() error {
+	for i, m := range seedEmails {
+		if err := p.addEmail(fmt.Sprint("mail", i), p.contacts[m.who], m.subject, m.body, p.now.Add(-time.Duration(m.hours)*time.Hour)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// mail plants an email that came in, with its conversation and classification.
-func (p *planter) mail(key string, contact record, subject, body string, at time.Time) error {
-	stamp, id := at.Format(timeLayout), p.o.named("message", key)
-	thread, conversation, err := p.o.thread(p.t, contact.text("id"), stamp)
+// addEmail plants an email that came in, with its conversation and classification.
+func (p *seeder) addEmail(key string, contact Record, subject, body string, at time.Time) error {
+	stamp, id := at.Format(TimeLayout), p.o.idOf("message", key)
+	thread, conversation, err := p.o.findThread(p.t, contact.Text("id"), stamp)
 	if err != nil {
 		return err
 	}
-	msg := record{"id": id, "channel": "email", "direction": "inbound", "status": "received", "body": body, "subject": subject,
+	msg := Record{"id": id, "channel": "email", "direction": "inbound", "status": "received", "body": body, "subject": subject,
 		"fromAddress": contact["email"], "toAddress": "hello@harbourlane.example", "provider": "smtp", "providerMessageId": key + "@mail.example",
-		"occurredAt": stamp, "metadata": document("{}"), "conversationId": conversation, "threadId": thread, "contactId": contact["id"]}
-	if err := p.put("CommunicationMessage", msg); err != nil {
+		"occurredAt": stamp, "metadata": Document("{}"), "conversationId": conversation, "threadId": thread, "contactId": contact["id"]}
+	if err := p.insert("CommunicationMessage", msg); err != nil {
 		return err
 	}
-	if err := p.put("ConversationEvent", p.o.receivedEvent(msg)); err != nil {
+	if err := p.insert("ConversationEvent", p.o.receivedEvent(msg)); err != nil {
 		return err
 	}
 	if key != "hostile" { // that one the agent leaves to people
-		today := p.t.now
-		p.t.now = at.Add(answerAfter)
+		today := p.t.Now
+		p.t.Now = at.Add(answerAfter)
 		err := p.o.sendAnswer(p.t, id)
-		p.t.now = today
+		p.t.Now = today
 		if err != nil {
 			return err
 		}
 	}
 	class := p.o.emailClassification(msg, stamp)
-	done := at.Add(3 * time.Second).Format(timeLayout)
+	done := at.Add(3 * time.Second).Format(TimeLayout)
 	switch key {
 	case "mail2":
 		class["status"], class["lastError"] = "failed", "provider timed out"
 	case "mail3":
-		maps.Copy(class, p.o.classified(msg, done))
-		maps.Copy(class, record{"effectiveLabel": "billing", "effectiveSource": "override", "overriddenAt": p.ago(time.Hour), "overriddenByUserId": p.o.named("user", "tom")})
+		maps.Copy(class, p.o.classifiedAttributes(msg, done))
+		maps.Copy(class, Record{"effectiveLabel": "billing", "effectiveSource": "override", "overriddenAt": p.ago(time.Hour), "overriddenByUserId": p.o.idOf("user", "tom")})
 	default:
-		maps.Copy(class, p.o.classified(msg, done))
+		maps.Copy(class, p.o.classifiedAttributes(msg, done))
 	}
-	return p.put("EmailClassification", class)
+	return p.insert("EmailClassification", class)
 }

@@ -8,7 +8,7 @@ import (
 // callPlan is one call of the seed: who, about what, when, and how it ended.
 type callPlan struct {
 	key     string
-	contact record // nil for a caller who withholds who they are
+	contact Record // nil for a caller who withholds who they are
 	script  *script
 	agent   string
 	at      time.Time
@@ -21,12 +21,12 @@ type callPlan struct {
 	said int
 }
 
-// call plants a call with everything that it left behind.
-func (p *planter) call(c *callPlan) (record, error) {
-	o, id := p.o, p.o.named("call", c.key)
+// addCall plants a call with everything that it left behind.
+func (p *seeder) addCall(c *callPlan) (Record, error) {
+	o, id := p.o, p.o.idOf("call", c.key)
 	ai := p.agents[c.agent]
-	call := record{"id": id, "direction": "inbound", "fromNumber": "anonymous", "toNumber": mainLine, "callUuid": o.named("callUuid", id),
-		"callSource": "sip", "status": "initiated", "startedAt": c.at.Format(timeLayout), "conversationId": o.named("conversation", id),
+	call := Record{"id": id, "direction": "inbound", "fromNumber": "anonymous", "toNumber": mainLine, "callUuid": o.idOf("callUuid", id),
+		"callSource": "sip", "status": "initiated", "startedAt": c.at.Format(TimeLayout), "conversationId": o.idOf("conversation", id),
 		"currentHandlerType": "ai_agent", "currentHandlerId": ai["id"], "currentHandlerName": c.agent, "currentAiAgentId": ai["id"],
 		"currentAiAgentName": c.agent, "billingCostCurrency": "GBP", "script": c.script.name, "bulkEntryId": c.bulk}
 	other := "caller"
@@ -42,54 +42,54 @@ func (p *planter) call(c *callPlan) (record, error) {
 		}
 	}
 	at := c.at.Add(time.Duration(2+o.random("rings", id).IntN(9)) * time.Second)
-	var rows []planted
-	add := func(resource string, rec record) { rows = append(rows, planted{resource, rec}) }
-	add("ConversationEvent", o.event(call, "started", "call_started", "Call started", c.at, nil))
+	var rows []seedRow
+	add := func(resource string, rec Record) { rows = append(rows, seedRow{resource, rec}) }
+	add("ConversationEvent", o.callEvent(call, "started", "call_started", "Call started", c.at, nil))
 	var left any
 	if c.status == "completed" || c.open {
-		call["status"], call["answeredAt"], call["mediaQualifiedAt"] = "answered", at.Format(timeLayout), at.Format(timeLayout)
-		add("ConversationEvent", o.event(call, "answered", "call_answered", "Answered", at, nil))
-		at = p.speak(call, c, at, add)
+		call["status"], call["answeredAt"], call["mediaQualifiedAt"] = "answered", at.Format(TimeLayout), at.Format(TimeLayout)
+		add("ConversationEvent", o.callEvent(call, "answered", "call_answered", "Answered", at, nil))
+		at = p.addLines(call, c, at, add)
 	} else {
 		at = at.Add(20 * time.Second)
 	}
-	conversation := o.conversation(call, ai.text("id"), c.at)
-	conversation["lastActivityAt"] = at.Format(timeLayout)
+	conversation := o.callConversation(call, ai.Text("id"), c.at)
+	conversation["lastActivityAt"] = at.Format(TimeLayout)
 	if !c.open {
-		for k, v := range o.ended(call, c.status, at) {
+		for k, v := range o.endedAttributes(call, c.status, at) {
 			call[k] = v
 		}
-		left = at.Format(timeLayout)
+		left = at.Format(TimeLayout)
 		conversation["status"], conversation["endedAt"], conversation["outcome"] = "ended", left, c.status
-		add("ConversationEvent", o.event(call, "ended", "call_ended", "Call "+c.status, at, nil))
+		add("ConversationEvent", o.callEvent(call, "ended", "call_ended", "Call "+c.status, at, nil))
 		if c.status == "completed" {
 			first := firstName(call)
-			conversation["outcome"], conversation["summary"] = c.script.outcome, fill(c.script.summary, first, c.agent)
-			add("CallClassification", o.classification(call, c.script, first, c.agent, at.Add(6*time.Second)))
+			conversation["outcome"], conversation["summary"] = c.script.outcome, fillNames(c.script.summary, first, c.agent)
+			add("CallClassification", o.callClassification(call, c.script, first, c.agent, at.Add(6*time.Second)))
 		}
 	}
-	add("CallParticipant", o.participant(call, "ai", ai.text("id"), "ai_agent", c.at, left))
+	add("CallParticipant", o.participant(call, "ai", ai.Text("id"), "ai_agent", c.at, left))
 	if call["answeredAt"] != nil {
-		add("CallParticipant", o.participant(call, other, o.named("member", id, other), other, c.at, left))
+		add("CallParticipant", o.participant(call, other, o.idOf("member", id, other), other, c.at, left))
 	}
 	add("Conversation", conversation)
 	delete(call, "contactFullName") // a calculation
 	add("Call", call)
 	for _, row := range rows {
-		if err := p.put(row.resource, row.rec); err != nil {
+		if err := p.insert(row.resource, row.rec); err != nil {
 			return nil, err
 		}
 	}
 	return call, nil
 }
 
-type planted struct {
+type seedRow struct {
 	resource string
-	rec      record
+	rec      Record
 }
 
-// speak plants what was said and done, and gives the time when it was over.
-func (p *planter) speak(call record, c *callPlan, at time.Time, add func(string, record)) time.Time {
+// addLines plants what was said and done, and gives the time when it was over.
+func (p *seeder) addLines(call Record, c *callPlan, at time.Time, add func(string, Record)) time.Time {
 	lines := c.lines
 	if lines == nil {
 		lines = c.script.lines
@@ -100,7 +100,7 @@ func (p *planter) speak(call record, c *callPlan, at time.Time, add func(string,
 	first := firstName(call)
 	for n, l := range lines {
 		if l.tool != "" {
-			event, audit := p.o.toolUse(call, n, len(lines), l, at.Add(-500*time.Millisecond))
+			event, audit := p.o.toolRecords(call, n, len(lines), l, at.Add(-500*time.Millisecond))
 			add("ConversationEvent", event)
 			add("CallAiAuditEvent", audit)
 		}
@@ -108,17 +108,17 @@ func (p *planter) speak(call record, c *callPlan, at time.Time, add func(string,
 		if l.agent {
 			speaker = "agent"
 		} else if call["callerSpokeAt"] == nil {
-			call["callerSpokeAt"] = at.Format(timeLayout)
+			call["callerSpokeAt"] = at.Format(TimeLayout)
 		}
-		add("CallTranscript", p.o.transcript(call, n, speaker, fill(l.text, first, c.agent), at))
+		add("CallTranscript", p.o.transcript(call, n, speaker, fillNames(l.text, first, c.agent), at))
 		at = at.Add(l.pace())
 	}
 	return at
 }
 
-// plantHistory plants the calls of the last week: some each working day, none
+// addHistory plants the calls of the last week: some each working day, none
 // in the last half hour.
-func (p *planter) plantHistory() error {
+func (p *seeder) addHistory() error {
 	inbound := []string{"book", "move", "pain", "price", "complaint", "directions", "cancel", "repeat_prescription"}
 	outbound := []string{"reminder", "recall", "not_interested", "voicemail"}
 	n := 0
@@ -139,7 +139,7 @@ func (p *planter) plantHistory() error {
 			if c.contact["phoneE164"] == nil || c.contact["deletedAt"] != nil {
 				c.contact = p.contacts["eleanor"]
 			}
-			if _, err := p.call(c); err != nil {
+			if _, err := p.addCall(c); err != nil {
 				return err
 			}
 			n++
@@ -148,137 +148,137 @@ func (p *planter) plantHistory() error {
 	return nil
 }
 
-// plantReviews plants what people did about the calls of the week: one is
+// addReviews plants what people did about the calls of the week: one is
 // marked for review, one label corrected, one classification failed, one
 // recording lost.
-func (p *planter) plantReviews() error {
-	calls, err := p.t.all(p.o.r["Call"], `t."status" = 'completed' ORDER BY t."startedAt" DESC LIMIT 4`)
+func (p *seeder) addReviews() error {
+	calls, err := p.t.All(p.o.resources["Call"], `t."status" = 'completed' ORDER BY t."startedAt" DESC LIMIT 4`)
 	if err != nil {
 		return err
 	}
-	tom := p.o.named("user", "tom")
-	flagged, corrected, failed, lost := calls[0].text("id"), calls[1].text("id"), calls[2].text("id"), calls[3].text("id")
+	tom := p.o.idOf("user", "tom")
+	flagged, corrected, failed, lost := calls[0].Text("id"), calls[1].Text("id"), calls[2].Text("id"), calls[3].Text("id")
 	for _, u := range []struct {
 		resource, id string
-		changes      record
+		changes      Record
 	}{
-		{"Call", flagged, record{"flaggedAt": p.ago(10 * time.Minute), "flaggedByUserId": tom}},
-		{"CallClassification", p.o.named("classification", corrected), record{"effectiveLabel": "complaint", "effectiveSource": "override",
+		{"Call", flagged, Record{"flaggedAt": p.ago(10 * time.Minute), "flaggedByUserId": tom}},
+		{"CallClassification", p.o.idOf("classification", corrected), Record{"effectiveLabel": "complaint", "effectiveSource": "override",
 			"overriddenAt": p.ago(5 * time.Minute), "overriddenByUserId": tom}},
-		{"CallClassification", p.o.named("classification", failed), record{"status": "failed", "predictedLabel": nil, "effectiveLabel": nil,
+		{"CallClassification", p.o.idOf("classification", failed), Record{"status": "failed", "predictedLabel": nil, "effectiveLabel": nil,
 			"effectiveSource": nil, "predictedConfidence": nil, "classificationSummary": nil, "lastError": "provider timed out"}},
-		{"Call", lost, record{"recordingStatus": "failed", "recordingUri": nil, "recordingUploadedAt": nil, "recordingError": "upload timed out after 3 tries"}},
+		{"Call", lost, Record{"recordingStatus": "failed", "recordingUri": nil, "recordingUploadedAt": nil, "recordingError": "upload timed out after 3 tries"}},
 	} {
-		if err := p.t.update(p.o.r[u.resource], u.id, u.changes); err != nil {
+		if err := p.t.Update(p.o.resources[u.resource], u.id, u.changes); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// plantLive plants what is going on now: an AI agent in conversation, an
+// addLiveCalls plants what is going on now: an AI agent in conversation, an
 // operator on a call, and a caller who waits.
-func (p *planter) plantLive() error {
-	talking, err := p.call(&callPlan{key: "live agent", contact: p.contacts["samir"], script: scriptNamed("book"), agent: "Molly", at: p.now.Add(-40 * time.Second), open: true, said: 2})
+func (p *seeder) addLiveCalls() error {
+	talking, err := p.addCall(&callPlan{key: "live agent", contact: p.contacts["samir"], script: scriptNamed("book"), agent: "Molly", at: p.now.Add(-40 * time.Second), open: true, said: 2})
 	if err != nil {
 		return err
 	}
-	if err := p.o.schedule(p.t, "say", talking.text("id"), 2, 20*time.Minute); err != nil {
+	if err := p.o.schedule(p.t, "say", talking.Text("id"), 2, 20*time.Minute); err != nil {
 		return err
 	}
-	withOperator, err := p.call(&callPlan{key: "live operator", contact: p.contacts["malcolm"], script: scriptNamed("complaint"), agent: "Molly", at: p.now.Add(-4 * time.Minute), open: true, said: 6})
+	withOperator, err := p.addCall(&callPlan{key: "live operator", contact: p.contacts["malcolm"], script: scriptNamed("complaint"), agent: "Molly", at: p.now.Add(-4 * time.Minute), open: true, said: 6})
 	if err != nil {
 		return err
 	}
-	member := p.o.named("member", withOperator.text("id"), "tom")
-	if err := p.t.update(p.o.r["Call"], withOperator.text("id"), record{"currentHandlerType": "operator", "currentHandlerId": p.o.named("user", "tom"),
+	member := p.o.idOf("member", withOperator.Text("id"), "tom")
+	if err := p.t.Update(p.o.resources["Call"], withOperator.Text("id"), Record{"currentHandlerType": "operator", "currentHandlerId": p.o.idOf("user", "tom"),
 		"currentHandlerName": "Tom Whitlock", "currentOperatorMemberUuid": member, "currentOperatorName": "Tom Whitlock", "sipUsername": "hl-tom"}); err != nil {
 		return err
 	}
-	if err := p.put("CallParticipant", p.o.participant(withOperator, "tom", member, "operator", p.now.Add(-3*time.Minute), nil)); err != nil {
+	if err := p.insert("CallParticipant", p.o.participant(withOperator, "tom", member, "operator", p.now.Add(-3*time.Minute), nil)); err != nil {
 		return err
 	}
-	if err := p.o.schedule(p.t, "hang_up", withOperator.text("id"), 0, 25*time.Minute); err != nil {
+	if err := p.o.schedule(p.t, "hang_up", withOperator.Text("id"), 0, 25*time.Minute); err != nil {
 		return err
 	}
 	for i, key := range []string{"nora", "tariq"} {
-		call, err := p.call(&callPlan{key: "waiting " + key, contact: p.contacts[key], script: scriptNamed([]string{"pain", "repeat_prescription"}[i]),
+		call, err := p.addCall(&callPlan{key: "waiting " + key, contact: p.contacts[key], script: scriptNamed([]string{"pain", "repeat_prescription"}[i]),
 			agent: "Molly", at: p.now.Add(-time.Duration(4-i) * time.Minute), open: true, said: 9})
 		if err != nil {
 			return err
 		}
-		if err := p.o.handlersLeave(p.t, call); err != nil {
+		if err := p.o.removeHandlers(p.t, call); err != nil {
 			return err
 		}
-		if err := p.t.update(p.o.r["Call"], call.text("id"), record{"currentHandlerType": "queue", "currentHandlerId": nil, "currentHandlerName": "reception"}); err != nil {
+		if err := p.t.Update(p.o.resources["Call"], call.Text("id"), Record{"currentHandlerType": "queue", "currentHandlerId": nil, "currentHandlerName": "reception"}); err != nil {
 			return err
 		}
-		entry := record{"id": p.o.named("queue entry", key), "callUuid": call["callUuid"], "queueName": "reception", "callerIdNumber": call["fromNumber"],
-			"callerIdName": p.contacts[key]["fullName"], "state": "waiting", "waitStartedAt": p.now.Add(-time.Duration(2-i) * time.Minute).Format(secondLayout)}
-		if err := p.put("CallQueueEntry", entry); err != nil {
+		entry := Record{"id": p.o.idOf("queue entry", key), "callUuid": call["callUuid"], "queueName": "reception", "callerIdNumber": call["fromNumber"],
+			"callerIdName": p.contacts[key]["fullName"], "state": "waiting", "waitStartedAt": p.now.Add(-time.Duration(2-i) * time.Minute).Format(SecondLayout)}
+		if err := p.insert("CallQueueEntry", entry); err != nil {
 			return err
 		}
-		if err := p.o.schedule(p.t, queuePatience, entry.text("id"), 0, queueWait); err != nil {
+		if err := p.o.schedule(p.t, abandonTask, entry.Text("id"), 0, queueWait); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// plantQueueHistory plants who waited this week: the callers of the scripts
+// addQueueHistory plants who waited this week: the callers of the scripts
 // that end with a person.
-func (p *planter) plantQueueHistory() error {
-	calls, err := p.t.all(p.o.r["Call"], `t."status" = 'completed' AND t."script" IN ('pain', 'repeat_prescription') ORDER BY t."startedAt"`)
+func (p *seeder) addQueueHistory() error {
+	calls, err := p.t.All(p.o.resources["Call"], `t."status" = 'completed' AND t."script" IN ('pain', 'repeat_prescription') ORDER BY t."startedAt"`)
 	if err != nil {
 		return err
 	}
 	for i, call := range calls {
-		began, err := time.Parse(timeLayout, call.text("startedAt"))
+		began, err := time.Parse(TimeLayout, call.Text("startedAt"))
 		if err != nil {
 			return err
 		}
-		entry := record{"id": p.o.named("queue entry", call.text("id")), "callUuid": call["callUuid"], "queueName": "reception",
-			"callerIdNumber": call["fromNumber"], "callerIdName": call["contactFullName"], "waitStartedAt": began.Add(30 * time.Second).Format(secondLayout)}
+		entry := Record{"id": p.o.idOf("queue entry", call.Text("id")), "callUuid": call["callUuid"], "queueName": "reception",
+			"callerIdNumber": call["fromNumber"], "callerIdName": call["contactFullName"], "waitStartedAt": began.Add(30 * time.Second).Format(SecondLayout)}
 		if i%4 == 3 {
-			entry["state"], entry["abandonedAt"] = "abandoned", began.Add(4*time.Minute).Format(secondLayout)
+			entry["state"], entry["abandonedAt"] = "abandoned", began.Add(4*time.Minute).Format(SecondLayout)
 		} else {
 			entry["state"], entry["agentName"] = "completed", []string{"Nadia Rahman", "Tom Whitlock"}[i%2]
-			entry["answeredAt"], entry["completedAt"] = began.Add(70*time.Second).Format(secondLayout), began.Add(5*time.Minute).Format(secondLayout)
+			entry["answeredAt"], entry["completedAt"] = began.Add(70*time.Second).Format(SecondLayout), began.Add(5*time.Minute).Format(SecondLayout)
 		}
-		if err := p.put("CallQueueEntry", entry); err != nil {
+		if err := p.insert("CallQueueEntry", entry); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// plantBulk plants a bulk call of two days ago, over.
-func (p *planter) plantBulk() error {
-	id, at := p.o.named("bulk", "recall"), p.now.Add(-49*time.Hour)
+// addBulkCall plants a bulk call of two days ago, over.
+func (p *seeder) addBulkCall() error {
+	id, at := p.o.idOf("bulk", "recall"), p.now.Add(-49*time.Hour)
 	keys := []string{"eleanor", "grace", "hannah", "connor", "zoe", "beth"}
 	done, failed := int64(0), int64(0)
 	for i, key := range keys {
-		status, entryID, start := []string{"completed", "completed", "no_answer", "completed", "busy", "completed"}[i], p.o.named("bulk entry", key), at.Add(time.Duration(i)*70*time.Second)
-		call, err := p.call(&callPlan{key: "bulk " + key, contact: p.contacts[key], script: scriptNamed([]string{"recall", "not_interested"}[i%2]), agent: "Finn",
+		status, entryID, start := []string{"completed", "completed", "no_answer", "completed", "busy", "completed"}[i], p.o.idOf("bulk entry", key), at.Add(time.Duration(i)*70*time.Second)
+		call, err := p.addCall(&callPlan{key: "bulk " + key, contact: p.contacts[key], script: scriptNamed([]string{"recall", "not_interested"}[i%2]), agent: "Finn",
 			at: start, status: status, bulk: entryID})
 		if err != nil {
 			return err
 		}
-		entry := record{"id": entryID, "position": int64(i + 1), "status": "completed", "callUuid": call["callUuid"], "startedAt": start.Format(timeLayout),
+		entry := Record{"id": entryID, "position": int64(i + 1), "status": "completed", "callUuid": call["callUuid"], "startedAt": start.Format(TimeLayout),
 			"completedAt": call["endedAt"], "bulkOutboundCallId": id, "contactId": p.contacts[key]["id"], "callId": call["id"],
-			"insertedAt": at.Format(timeLayout), "updatedAt": call["endedAt"]}
+			"insertedAt": at.Format(TimeLayout), "updatedAt": call["endedAt"]}
 		if status == "completed" {
 			done++
 		} else {
 			failed++
 			entry["status"], entry["errorMessage"] = "failed", "Call ended as "+status
 		}
-		if err := p.put("BulkOutboundCallEntry", entry); err != nil {
+		if err := p.insert("BulkOutboundCallEntry", entry); err != nil {
 			return err
 		}
 	}
-	end := at.Add(9 * time.Minute).Format(timeLayout)
-	return p.put("BulkOutboundCall", record{"id": id, "status": "completed", "targetType": "group", "concurrency": int64(2), "totalCount": int64(len(keys)),
-		"contactGroupId": p.o.named("group", "recall"), "contactLimit": int64(6), "startedCount": int64(len(keys)), "completedCount": done, "failedCount": failed, "startedAt": at.Format(timeLayout), "completedAt": end,
-		"aiAgentId": p.agents["Finn"]["id"], "initiatedByUserId": p.o.named("user", "nadia"), "insertedAt": at.Format(timeLayout), "updatedAt": end})
+	end := at.Add(9 * time.Minute).Format(TimeLayout)
+	return p.insert("BulkOutboundCall", Record{"id": id, "status": "completed", "targetType": "group", "concurrency": int64(2), "totalCount": int64(len(keys)),
+		"contactGroupId": p.o.idOf("group", "recall"), "contactLimit": int64(6), "startedCount": int64(len(keys)), "completedCount": done, "failedCount": failed, "startedAt": at.Format(TimeLayout), "completedAt": end,
+		"aiAgentId": p.agents["Finn"]["id"], "initiatedByUserId": p.o.idOf("user", "nadia"), "insertedAt": at.Format(TimeLayout), "updatedAt": end})
 }

@@ -11,28 +11,28 @@ var (
 	lastNames  = []string{"Abbott", "Byrne", "Castell", "Dunne", "Ellery", "Farrow", "Gill", "Hosseini", "Iqbal", "Jessop", "Khan", "Lowry", "Moss", "Nolan", "Osei", "Price", "Reeve"}
 )
 
-// plantScale plants many contacts, and many calls without what was said on
+// addScale plants many contacts, and many calls without what was said on
 // them: before the week that the rest of the seed tells of, one in four minutes.
-func (p *planter) plantScale() error {
+func (p *seeder) addScale() error {
 	added := p.ago(500 * 24 * time.Hour)
 	statuses := []string{"completed", "completed", "completed", "no_answer", "completed", "busy", "failed"}
 	for n := range p.o.scale {
 		key := "scale " + strconv.Itoa(n)
-		contact := p.o.contact(key, firstNames[n*7%len(firstNames)]+" "+lastNames[n*5%len(lastNames)], added)
+		contact := p.o.newContact(key, firstNames[n*7%len(firstNames)]+" "+lastNames[n*5%len(lastNames)], added)
 		contact["phoneE164"] = fmt.Sprintf("+447700900%03d", n%900)
 		contact["email"] = fmt.Sprintf("patient%d@example.com", n)
-		if err := p.put("Contact", contact); err != nil {
+		if err := p.insert("Contact", contact); err != nil {
 			return err
 		}
 		at := p.now.Add(-8*24*time.Hour - time.Duration(n)*4*time.Minute)
-		id := p.o.named("call", key)
-		call := record{"id": id, "direction": "inbound", "fromNumber": contact["phoneE164"], "toNumber": mainLine, "callUuid": "scale-" + id,
-			"callSource": "sip", "startedAt": at.Format(timeLayout), "answeredAt": at.Add(6 * time.Second).Format(timeLayout), "contactId": contact["id"],
+		id := p.o.idOf("call", key)
+		call := Record{"id": id, "direction": "inbound", "fromNumber": contact["phoneE164"], "toNumber": mainLine, "callUuid": "scale-" + id,
+			"callSource": "sip", "startedAt": at.Format(TimeLayout), "answeredAt": at.Add(6 * time.Second).Format(TimeLayout), "contactId": contact["id"],
 			"currentAiAgentId": p.agents["Molly"]["id"], "currentAiAgentName": "Molly"}
-		for k, v := range p.o.ended(call, statuses[n%len(statuses)], at.Add(time.Duration(30+n*37%400)*time.Second)) {
+		for k, v := range p.o.endedAttributes(call, statuses[n%len(statuses)], at.Add(time.Duration(30+n*37%400)*time.Second)) {
 			call[k] = v
 		}
-		if err := p.put("Call", call); err != nil {
+		if err := p.insert("Call", call); err != nil {
 			return err
 		}
 	}

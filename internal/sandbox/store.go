@@ -15,11 +15,11 @@ import (
 	"modernc.org/sqlite"
 )
 
-// record is one row: wire names to stored values (string, int64, float64,
+// Record is one row: wire names to stored values (string, int64, float64,
 // bool, document or nil).
-type record map[string]any
+type Record map[string]any
 
-func (r record) text(name string) string { s, _ := r[name].(string); return s }
+func (r Record) Text(name string) string { s, _ := r[name].(string); return s }
 
 // store keeps the records: one SQLite table a resource, one column an
 // attribute. Times, dates and uuids are texts that sort as they should; maps
@@ -33,7 +33,7 @@ type store struct {
 
 // openStore opens the file, or memory where path is empty. The pool is one
 // connection: in memory each connection would have a database of its own.
-func openStore(ctx context.Context, path, table string, resources []*resource) (*store, error) {
+func openStore(ctx context.Context, path, table string, resources []*Resource) (*store, error) {
 	dsn := "file::memory:"
 	if path != "" {
 		dsn = "file:" + strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23").Replace(path) +
@@ -93,12 +93,12 @@ func ReadFact(ctx context.Context, path, table, key string) (value int64, known 
 	return s.number(ctx, s.db, key)
 }
 
-var columnTypes = map[kind]string{intKind: "INTEGER", boolKind: "INTEGER", floatKind: "REAL"}
+var columnTypes = map[Kind]string{Integer: "INTEGER", Bool: "INTEGER", Float: "REAL"}
 
-func tableSQL(r *resource) []string {
+func tableSQL(r *Resource) []string {
 	columns := []string{`"seq" INTEGER PRIMARY KEY`}
 	for _, a := range r.Attributes {
-		if !a.stored() {
+		if !a.isStored() {
 			continue
 		}
 		t := columnTypes[a.Kind]
@@ -128,10 +128,10 @@ func tableSQL(r *resource) []string {
 // quoteName quotes a name of the definitions. No client's text gets here.
 func quoteName(s string) string { return `"` + s + `"` }
 
-// param is a stored value as SQLite takes it.
-func param(v any) any {
+// encodeColumn is a stored value as SQLite takes it.
+func encodeColumn(v any) any {
 	switch v := v.(type) {
-	case document:
+	case Document:
 		return string(v)
 	case bool:
 		if v {
@@ -142,46 +142,46 @@ func param(v any) any {
 	return v
 }
 
-// restore is a column's value as a stored one.
-func (a *attribute) restore(v any) any {
+// decodeColumn is a column's value as a stored one.
+func (a *Attribute) decodeColumn(v any) any {
 	switch v := v.(type) {
 	case nil:
 		return nil
 	case int64:
-		if a.Kind == boolKind {
+		if a.Kind == Bool {
 			return v != 0
 		}
-		if a.Kind == floatKind {
+		if a.Kind == Float {
 			return float64(v)
 		}
 		return v
 	case []byte:
-		return a.restore(string(v))
+		return a.decodeColumn(string(v))
 	case string:
-		if a.Kind == mapKind || a.Kind.array() {
-			return document(v)
+		if a.Kind == Map || a.Kind.isArray() {
+			return Document(v)
 		}
 	}
 	return v
 }
 
 // expr is the attribute in SQL, on the table's alias.
-func (a *attribute) expr(alias string) string {
+func (a *Attribute) expr(alias string) string {
 	if a.Expr != "" {
 		return "(" + strings.ReplaceAll(a.Expr, "%s", alias) + ")"
 	}
 	return alias + "." + quoteName(a.Name)
 }
 
-// comparable is the attribute as something that SQLite orders as PostgreSQL does.
-func (a *attribute) comparable(alias string) string {
+// sortable is the attribute as something that SQLite orders as PostgreSQL does.
+func (a *Attribute) sortable(alias string) string {
 	e := a.expr(alias)
 	switch {
-	case a.Kind == decimalKind:
+	case a.Kind == Decimal:
 		return "CAST(" + e + " AS REAL)"
-	case a.Kind == mapKind:
+	case a.Kind == Map:
 		return "ash_map_key(" + e + ")"
-	case a.Kind.array():
+	case a.Kind.isArray():
 		return "ash_array_key(" + e + ")"
 	}
 	return e

@@ -8,42 +8,42 @@ import (
 	"time"
 )
 
-// turn is the answering of one request: one transaction at one time. What an
+// Tx is the answering of one request: one transaction at one time. What an
 // action does, it does through its turn.
-type turn struct {
+type Tx struct {
 	ctx context.Context
-	e   *engine
+	e   *Engine
 	tx  *sql.Tx
-	now time.Time
+	Now time.Time
 
 	inserts map[string]*sql.Stmt
 }
 
-func (t *turn) exec(query string, args ...any) error {
+func (t *Tx) Exec(query string, args ...any) error {
 	if _, err := t.tx.ExecContext(t.ctx, query, args...); err != nil {
 		return fmt.Errorf("statement %.60q: %w", query, err)
 	}
 	return nil
 }
 
-// stamp is the turn's time as stored in time attributes.
-func (t *turn) stamp() string { return t.now.Format(timeLayout) }
+// Timestamp is the turn's time as stored in time attributes.
+func (t *Tx) Timestamp() string { return t.Now.Format(TimeLayout) }
 
-// newID makes an id that no other record has. The count is kept in the store,
+// NewID makes an id that no other record has. The count is kept in the store,
 // since several processes may share a file.
-func (t *turn) newID() (string, error) {
+func (t *Tx) NewID() (string, error) {
 	var n uint64
 	err := t.tx.QueryRowContext(t.ctx, `UPDATE `+t.e.store.table+` SET "value" = "value" + 1 WHERE "key" = 'ids' RETURNING "value"`).Scan(&n)
 	if err != nil {
 		return "", fmt.Errorf("count ids: %w", err)
 	}
-	return t.e.defs.NewID(n), nil
+	return t.e.domain.NewID(n), nil
 }
 
-// insert stores a new record, which gets an id where it has none.
-func (t *turn) insert(r *resource, rec record) error {
+// Insert stores a new record, which gets an id where it has none.
+func (t *Tx) Insert(r *Resource, rec Record) error {
 	if rec["id"] == nil {
-		id, err := t.newID()
+		id, err := t.NewID()
 		if err != nil {
 			return err
 		}
@@ -56,7 +56,7 @@ func (t *turn) insert(r *resource, rec record) error {
 	if stmt == nil {
 		var names, marks []string
 		for _, a := range r.Attributes {
-			if a.stored() {
+			if a.isStored() {
 				names = append(names, quoteName(a.Name))
 				marks = append(marks, "?")
 			}
@@ -70,8 +70,8 @@ func (t *turn) insert(r *resource, rec record) error {
 	}
 	var args []any
 	for _, a := range r.Attributes {
-		if a.stored() {
-			args = append(args, param(rec[a.Name]))
+		if a.isStored() {
+			args = append(args, encodeColumn(rec[a.Name]))
 		}
 	}
 	if _, err := stmt.ExecContext(t.ctx, args...); err != nil {
@@ -80,54 +80,54 @@ func (t *turn) insert(r *resource, rec record) error {
 	return nil
 }
 
-// update stores the changes on the record of that id.
-func (t *turn) update(r *resource, id string, changes record) error {
+// Update stores the changes on the record of that id.
+func (t *Tx) Update(r *Resource, id string, changes Record) error {
 	var sets []string
 	var args []any
 	for _, name := range sortedKeys(changes) {
-		if a := r.byName[name]; a == nil || !a.stored() {
+		if a := r.byName[name]; a == nil || !a.isStored() {
 			return fmt.Errorf("update %s: no stored attribute %q", r.Name, name)
 		}
 		sets = append(sets, quoteName(name)+" = ?")
-		args = append(args, param(changes[name]))
+		args = append(args, encodeColumn(changes[name]))
 	}
 	if len(sets) == 0 {
 		return nil
 	}
-	return t.exec("UPDATE "+quoteName(r.Name)+" SET "+strings.Join(sets, ", ")+` WHERE "id" = ?`, append(args, id)...)
+	return t.Exec("UPDATE "+quoteName(r.Name)+" SET "+strings.Join(sets, ", ")+` WHERE "id" = ?`, append(args, id)...)
 }
 
-func (t *turn) remove(r *resource, id string) error {
-	return t.exec("DELETE FROM "+quoteName(r.Name)+` WHERE "id" = ?`, id)
+func (t *Tx) Delete(r *Resource, id string) error {
+	return t.Exec("DELETE FROM "+quoteName(r.Name)+` WHERE "id" = ?`, id)
 }
 
-// get reads a whole record by id; nil where there is none.
-func (t *turn) get(r *resource, id string) (record, error) {
-	return t.first(r, `t."id" = ?`, id)
+// Get reads a whole record by id; nil where there is none.
+func (t *Tx) Get(r *Resource, id string) (Record, error) {
+	return t.First(r, `t."id" = ?`, id)
 }
 
-// first reads the first whole record that the condition, over the alias t, lets
+// First reads the first whole record that the condition, over the alias t, lets
 // through; nil where there is none.
-func (t *turn) first(r *resource, where string, args ...any) (record, error) {
-	recs, err := t.all(r, where+` ORDER BY t."seq" LIMIT 1`, args...)
+func (t *Tx) First(r *Resource, where string, args ...any) (Record, error) {
+	recs, err := t.All(r, where+` ORDER BY t."seq" LIMIT 1`, args...)
 	if err != nil || len(recs) == 0 {
 		return nil, err
 	}
 	return recs[0], nil
 }
 
-// all reads whole records; where may go on with ORDER BY and LIMIT.
-func (t *turn) all(r *resource, where string, args ...any) ([]record, error) {
-	var attrs []*attribute
+// All reads whole records; where may go on with ORDER BY and LIMIT.
+func (t *Tx) All(r *Resource, where string, args ...any) ([]Record, error) {
+	var attrs []*Attribute
 	for _, a := range r.Attributes {
 		if a.Compute == nil {
 			attrs = append(attrs, a)
 		}
 	}
-	rows, err := t.rows(r, attrs, nil, where, args)
-	var recs []record
+	rows, err := t.queryRows(r, attrs, nil, where, args)
+	var recs []Record
 	for _, row := range rows {
-		rec := make(record, len(attrs))
+		rec := make(Record, len(attrs))
 		for i, a := range attrs {
 			rec[a.Name] = row[i]
 		}
@@ -136,9 +136,9 @@ func (t *turn) all(r *resource, where string, args ...any) ([]record, error) {
 	return recs, err
 }
 
-// rows reads the attributes of records, and behind them the values of extra
+// queryRows reads the attributes of records, and behind them the values of extra
 // expressions.
-func (t *turn) rows(r *resource, attrs []*attribute, extra []string, where string, args []any) ([][]any, error) {
+func (t *Tx) queryRows(r *Resource, attrs []*Attribute, extra []string, where string, args []any) ([][]any, error) {
 	columns := make([]string, 0, len(attrs)+len(extra)+1)
 	for _, a := range attrs {
 		columns = append(columns, a.expr("t"))
@@ -164,15 +164,15 @@ func (t *turn) rows(r *resource, attrs []*attribute, extra []string, where strin
 			return nil, fmt.Errorf("read %s: %w", r.Name, err)
 		}
 		for i, a := range attrs {
-			row[i] = a.restore(row[i])
+			row[i] = a.decodeColumn(row[i])
 		}
 		rows = append(rows, row)
 	}
 	return rows, found.Err()
 }
 
-// count counts the records that the condition lets through.
-func (t *turn) count(r *resource, where string, args ...any) (int64, error) {
+// Count counts the records that the condition lets through.
+func (t *Tx) Count(r *Resource, where string, args ...any) (int64, error) {
 	var n int64
 	err := t.tx.QueryRowContext(t.ctx, "SELECT count(*) FROM "+quoteName(r.Name)+" t WHERE "+where, args...).Scan(&n)
 	if err != nil {

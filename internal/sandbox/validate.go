@@ -6,19 +6,19 @@ import "slices"
 // query, and shows faults as run does. For the rest it fills in a form, which
 // sees less than run does: unknown keys, items of arrays, uniqueness and
 // permissions pass it.
-func (c *request) validate(t *turn) error {
+func (c *request) validate(t *Tx) error {
 	a := c.action
 	switch a.Type {
-	case listAction, getAction:
-		if fs := present(c.castInput(t.e.atoms).lastFirst(), (*fault).asQuery); len(fs) > 0 {
+	case ListAction, GetAction:
+		if fs := renderErrors(c.castInput(t.e.atoms).lastFirst(), (*Violation).asQuery); len(fs) > 0 {
 			return fs
 		}
 		return nil
 	}
-	var old record
-	if a.Type == updateAction || a.Type == destroyAction {
+	var old Record
+	if a.Type == UpdateAction || a.Type == DestroyAction {
 		var err error
-		if old, err = c.lookUp(t); err != nil {
+		if old, err = c.findIdentified(t); err != nil {
 			return err
 		}
 	}
@@ -28,21 +28,21 @@ func (c *request) validate(t *turn) error {
 		next := in.values
 		if old != nil {
 			next = merged(old, in.values)
-		} else if a.Type == createAction {
+		} else if a.Type == CreateAction {
 			next = c.newRecord(in)
 		}
 		faults = append(faults, a.Check(old, next)...)
 	}
 	slices.Reverse(faults)
-	if fs := present(faults, (*fault).asForm); len(fs) > 0 {
+	if fs := renderErrors(faults, (*Violation).asForm); len(fs) > 0 {
 		return fs
 	}
 	return nil
 }
 
-// lookUp finds the record of the identity as the validate endpoint does: it
+// findIdentified finds the record of the identity as the validate endpoint does: it
 // takes {"id": …} too, and has its own words for what it cannot find.
-func (c *request) lookUp(t *turn) (record, error) {
+func (c *request) findIdentified(t *Tx) (Record, error) {
 	v := c.identity
 	if m, ok := v.(map[string]any); ok && len(m) == 1 && m["id"] != nil {
 		v = m["id"]
@@ -52,10 +52,10 @@ func (c *request) lookUp(t *turn) (record, error) {
 	}
 	id, ok := castID(v)
 	if !ok {
-		return nil, fail(&failure{Type: "invalid_primary_key", Message: "invalid primary key " + inspect(v, nil) + " provided",
+		return nil, fail(&Error{Type: "invalid_primary_key", Message: "invalid primary key " + inspect(v, nil) + " provided",
 			ShortMessage: "Invalid primary key"})
 	}
-	rec, err := t.get(c.action.Resource, id)
+	rec, err := t.Get(c.action.Resource, id)
 	if err == nil && rec == nil {
 		err = fail(notFound("record with id: " + inspectString(id) + " not found"))
 	}
