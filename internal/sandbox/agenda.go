@@ -3,6 +3,8 @@ package sandbox
 import (
 	"fmt"
 	"time"
+
+	"github.com/sippet-ai/sippet-mcp/internal/sandbox/ash"
 )
 
 // The agenda holds what is still to happen, as records: so it survives with
@@ -11,23 +13,23 @@ import (
 
 // schedule puts something on the agenda. What names the happening, subject the
 // record that it happens to.
-func (o *organisation) schedule(t *Tx, what, subject string, step int, after time.Duration) error {
+func (o *organisation) schedule(t *ash.Tx, what, subject string, step int, after time.Duration) error {
 	at := t.Now.Add(after)
-	return t.Insert(o.resources["Agenda"], Record{"id": o.idOf("agenda", what, subject, fmt.Sprint(step), at.Format(TimeLayout)),
-		"at": at.Format(TimeLayout), "what": what, "subject": subject, "step": int64(step)})
+	return t.Insert(o.resources["Agenda"], ash.Record{"id": o.idOf("agenda", what, subject, fmt.Sprint(step), at.Format(ash.TimeLayout)),
+		"at": at.Format(ash.TimeLayout), "what": what, "subject": subject, "step": int64(step)})
 }
 
 // cancel takes everything about a subject off the agenda.
-func (o *organisation) cancel(t *Tx, subject string) error {
+func (o *organisation) cancel(t *ash.Tx, subject string) error {
 	return t.Exec(`DELETE FROM "Agenda" WHERE "subject" = ?`, subject)
 }
 
 // runDue lets everything happen that is due, each at its own time.
-func (o *organisation) runDue(t *Tx) error {
+func (o *organisation) runDue(t *ash.Tx) error {
 	now := t.Now
 	defer func() { t.Now = now }()
 	for {
-		due, err := t.All(o.resources["Agenda"], `t."at" <= ? ORDER BY t."at", t."seq" LIMIT 1`, now.Format(TimeLayout))
+		due, err := t.All(o.resources["Agenda"], `t."at" <= ? ORDER BY t."at", t."seq" LIMIT 1`, now.Format(ash.TimeLayout))
 		if err != nil || len(due) == 0 {
 			return err
 		}
@@ -35,7 +37,7 @@ func (o *organisation) runDue(t *Tx) error {
 		if err := t.Delete(o.resources["Agenda"], item.Text("id")); err != nil {
 			return err
 		}
-		if t.Now, err = time.Parse(TimeLayout, item.Text("at")); err != nil {
+		if t.Now, err = time.Parse(ash.TimeLayout, item.Text("at")); err != nil {
 			return fmt.Errorf("agenda: %w", err)
 		}
 		step, _ := item["step"].(int64)
@@ -46,12 +48,12 @@ func (o *organisation) runDue(t *Tx) error {
 }
 
 // runTask is the table of happenings.
-func (o *organisation) runTask(t *Tx, what, subject string, step int) error {
+func (o *organisation) runTask(t *ash.Tx, what, subject string, step int) error {
 	switch what {
 	case abandonTask:
 		return o.abandonEntry(t, subject)
 	case "listen":
-		return t.Update(o.resources["EmailMailbox"], subject, Record{"listenerStatus": "running"})
+		return t.Update(o.resources["EmailMailbox"], subject, ash.Record{"listenerStatus": "running"})
 	case "classify_email":
 		return o.classifyEmail(t, subject)
 	case answerTask:

@@ -4,13 +4,15 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/sippet-ai/sippet-mcp/internal/sandbox/ash"
 )
 
 // The life of a call that a client starts, step by step, each put on the
 // agenda by the one before.
 
 // dial begins an outbound call to a number.
-func (o *organisation) dial(t *Tx, contact Record, number string, aiAgent Record, bulkEntry any) (Record, error) {
+func (o *organisation) dial(t *ash.Tx, contact ash.Record, number string, aiAgent ash.Record, bulkEntry any) (ash.Record, error) {
 	var id string
 	var err error
 	if entry, ok := bulkEntry.(string); ok {
@@ -18,7 +20,7 @@ func (o *organisation) dial(t *Tx, contact Record, number string, aiAgent Record
 	} else if id, err = t.NewID(); err != nil {
 		return nil, err
 	}
-	call := Record{"id": id, "direction": "outbound", "fromNumber": mainLine, "toNumber": number, "status": "initiated",
+	call := ash.Record{"id": id, "direction": "outbound", "fromNumber": mainLine, "toNumber": number, "status": "initiated",
 		"callUuid": o.idOf("callUuid", id), "callSource": "api", "outboundTrunkSource": "default_sippet_trunk", "startedAt": t.Timestamp(),
 		"conversationId": o.idOf("conversation", id), "currentHandlerType": "ai_agent", "currentHandlerId": aiAgent["id"],
 		"currentHandlerName": aiAgent["name"], "currentAiAgentId": aiAgent["id"], "currentAiAgentName": aiAgent["name"],
@@ -80,8 +82,8 @@ func (o *organisation) chooseOutcome(number, callID string) (outcome string, s *
 	return "answer", s
 }
 
-func (o *organisation) markRinging(t *Tx, call Record) error {
-	if err := t.Update(o.resources["Call"], call.Text("id"), Record{"status": "ringing"}); err != nil {
+func (o *organisation) markRinging(t *ash.Tx, call ash.Record) error {
+	if err := t.Update(o.resources["Call"], call.Text("id"), ash.Record{"status": "ringing"}); err != nil {
 		return err
 	}
 	if err := o.logEvent(t, call, "call_ringing", "Ringing"); err != nil {
@@ -95,9 +97,9 @@ func (o *organisation) markRinging(t *Tx, call Record) error {
 	return o.schedule(t, outcome, call.Text("id"), 0, after)
 }
 
-func (o *organisation) markAnswered(t *Tx, call Record) error {
+func (o *organisation) markAnswered(t *ash.Tx, call ash.Record) error {
 	id := call.Text("id")
-	if err := t.Update(o.resources["Call"], id, Record{"status": "answered", "answeredAt": t.Timestamp(), "mediaQualifiedAt": t.Timestamp()}); err != nil {
+	if err := t.Update(o.resources["Call"], id, ash.Record{"status": "answered", "answeredAt": t.Timestamp(), "mediaQualifiedAt": t.Timestamp()}); err != nil {
 		return err
 	}
 	if err := o.addParticipant(t, call, o.idOf("member", id, "callee"), "callee"); err != nil {
@@ -110,7 +112,7 @@ func (o *organisation) markAnswered(t *Tx, call Record) error {
 }
 
 // speakLine speaks the n-th line of the call's script.
-func (o *organisation) speakLine(t *Tx, call Record, n int) error {
+func (o *organisation) speakLine(t *ash.Tx, call ash.Record, n int) error {
 	s, id := scriptNamed(call.Text("script")), call.Text("id")
 	if n >= len(s.lines) {
 		return o.endCall(t, call, "completed")
@@ -130,7 +132,7 @@ func (o *organisation) speakLine(t *Tx, call Record, n int) error {
 	if l.agent {
 		speaker = "agent"
 	} else if call["callerSpokeAt"] == nil {
-		if err := t.Update(o.resources["Call"], id, Record{"callerSpokeAt": t.Timestamp()}); err != nil {
+		if err := t.Update(o.resources["Call"], id, ash.Record{"callerSpokeAt": t.Timestamp()}); err != nil {
 			return err
 		}
 	}
@@ -138,20 +140,20 @@ func (o *organisation) speakLine(t *Tx, call Record, n int) error {
 		return err
 	}
 	if c := call["conversationId"]; c != nil {
-		if err := t.Update(o.resources["Conversation"], c.(string), Record{"lastActivityAt": t.Timestamp(), "updatedAt": t.Timestamp()}); err != nil {
+		if err := t.Update(o.resources["Conversation"], c.(string), ash.Record{"lastActivityAt": t.Timestamp(), "updatedAt": t.Timestamp()}); err != nil {
 			return err
 		}
 	}
 	return o.schedule(t, "say", id, n+1, l.pace())
 }
 
-func firstName(call Record) string {
+func firstName(call ash.Record) string {
 	first, _, _ := strings.Cut(call.Text("contactFullName"), " ")
 	return first
 }
 
 // endCall ends a call and all that hangs on it.
-func (o *organisation) endCall(t *Tx, call Record, status string) error {
+func (o *organisation) endCall(t *ash.Tx, call ash.Record, status string) error {
 	id := call.Text("id")
 	if status == "completed" && call["answeredAt"] == nil {
 		status = "no_answer" // ended before anybody picked up
@@ -178,9 +180,9 @@ func (o *organisation) endCall(t *Tx, call Record, status string) error {
 }
 
 // closeConversation ends the conversation, and classifies a call on which was spoken.
-func (o *organisation) closeConversation(t *Tx, call Record, status string) error {
+func (o *organisation) closeConversation(t *ash.Tx, call ash.Record, status string) error {
 	s, first, agentName := scriptNamed(call.Text("script")), firstName(call), call.Text("currentAiAgentName")
-	changes := Record{"status": "ended", "endedAt": t.Timestamp(), "lastActivityAt": t.Timestamp(), "updatedAt": t.Timestamp(), "outcome": status}
+	changes := ash.Record{"status": "ended", "endedAt": t.Timestamp(), "lastActivityAt": t.Timestamp(), "updatedAt": t.Timestamp(), "outcome": status}
 	said, err := t.Count(o.resources["CallTranscript"], `t."callId" = ?`, call.Text("id"))
 	if err != nil {
 		return err

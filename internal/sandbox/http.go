@@ -7,6 +7,8 @@ import (
 	"mime"
 	"net/http"
 	"strings"
+
+	"github.com/sippet-ai/sippet-mcp/internal/sandbox/ash"
 )
 
 const (
@@ -17,7 +19,7 @@ const (
 // handler is the HTTP side: what Phoenix and its parsers do before a payload
 // reaches the engine.
 type handler struct {
-	engine *Engine
+	engine *ash.Engine
 	log    *slog.Logger
 	// authorise says whether a key may run the action; if not, what is answered.
 	authorise func(key, action string) *response
@@ -81,7 +83,7 @@ func (f *handler) perform(r *http.Request, req map[string]any, running bool) *re
 	}
 	body, err := do(r.Context(), req)
 	if err != nil {
-		if !errors.Is(err, ErrCrash) {
+		if !errors.Is(err, ash.ErrCrash) {
 			f.log.Error("sandbox: cannot answer", "error", err, "path", r.URL.Path)
 		}
 		return errorResponse(http.StatusInternalServerError)

@@ -9,6 +9,8 @@ import (
 	"net/mail"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/sippet-ai/sippet-mcp/internal/sandbox/ash"
 )
 
 // maxParts bounds how deep and how wide a message is read.
@@ -18,11 +20,11 @@ const maxParts = 50
 func parseMIME(raw string) (*inboundEmail, error) {
 	msg, err := mail.ReadMessage(strings.NewReader(raw))
 	if err != nil {
-		return nil, InvalidAttribute("rawMime", "is not a message: "+err.Error())
+		return nil, ash.InvalidAttribute("rawMime", "is not a message: "+err.Error())
 	}
 	from, err := mail.ParseAddress(msg.Header.Get("From"))
 	if err != nil {
-		return nil, InvalidAttribute("rawMime", "has no sender in From")
+		return nil, ash.InvalidAttribute("rawMime", "has no sender in From")
 	}
 	subject := msg.Header.Get("Subject")
 	if s, err := new(mime.WordDecoder).DecodeHeader(subject); err == nil {

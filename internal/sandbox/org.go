@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/google/uuid"
+	"github.com/sippet-ai/sippet-mcp/internal/sandbox/ash"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
@@ -22,14 +23,14 @@ type organisation struct {
 	id    string
 	// resources are the resources by name: those of the reference, and a few of our own
 	// that no action shows (see internalResources).
-	resources map[string]*Resource
+	resources map[string]*ash.Resource
 	// behaviours are what actions do beyond reading and writing, by action name.
-	behaviours map[string]func(*Action)
+	behaviours map[string]func(*ash.Action)
 }
 
 // newOrganisation builds the definitions from the registry of actions.
 func newOrganisation(seed uint64) *organisation {
-	o := &organisation{seed: seed, resources: map[string]*Resource{}}
+	o := &organisation{seed: seed, resources: map[string]*ash.Resource{}}
 	o.id = o.idOf("organisation")
 	for name, r := range schemas.Resources() {
 		o.resources[name] = newResource(r)
@@ -37,8 +38,8 @@ func newOrganisation(seed uint64) *organisation {
 	for _, r := range internalResources() {
 		o.resources[r.Name] = r
 	}
-	o.behaviours = map[string]func(*Action){}
-	for _, part := range []map[string]func(*Action){o.contactActions(), o.callActions(), o.queueActions(),
+	o.behaviours = map[string]func(*ash.Action){}
+	for _, part := range []map[string]func(*ash.Action){o.contactActions(), o.callActions(), o.queueActions(),
 		o.outboundActions(), o.emailActions(), o.operatorActions()} {
 		for name, f := range part {
 			o.behaviours[name] = f
@@ -48,8 +49,8 @@ func newOrganisation(seed uint64) *organisation {
 }
 
 // domain gives what the engine runs.
-func (o *organisation) domain() *Domain {
-	d := &Domain{Namespace: "Sippet", Table: storeTable, Facts: map[string]int64{"seed": int64(o.seed)}, NewID: func(n uint64) string { return o.idOf("new", fmt.Sprint(n)) }, Seed: o.insertSeed, BeforeRun: o.runDue}
+func (o *organisation) domain() *ash.Domain {
+	d := &ash.Domain{Namespace: "Sippet", Table: storeTable, Facts: map[string]int64{"seed": int64(o.seed)}, NewID: func(n uint64) string { return o.idOf("new", fmt.Sprint(n)) }, Seed: o.insertSeed, BeforeRun: o.runDue}
 	for _, a := range schemas.Actions() {
 		d.Actions = append(d.Actions, o.newAction(a))
 	}
@@ -80,19 +81,19 @@ func (o *organisation) random(parts ...string) *rand.Rand {
 	return rand.New(rand.NewPCG(o.seed, binary.BigEndian.Uint64(h[:])))
 }
 
-var attributeKinds = map[schemas.Kind]Kind{
-	schemas.UUID: UUID, schemas.Word: String, schemas.Text: String, schemas.Bool: Bool,
-	schemas.Integer: Integer, schemas.Float: Float, schemas.Decimal: Decimal, schemas.Time: Time,
-	schemas.Second: Second, schemas.Date: Date, schemas.Map: Map, schemas.Texts: Strings,
+var attributeKinds = map[schemas.Kind]ash.Kind{
+	schemas.UUID: ash.UUID, schemas.Word: ash.String, schemas.Text: ash.String, schemas.Bool: ash.Bool,
+	schemas.Integer: ash.Integer, schemas.Float: ash.Float, schemas.Decimal: ash.Decimal, schemas.Time: ash.Time,
+	schemas.Second: ash.Second, schemas.Date: ash.Date, schemas.Map: ash.Map, schemas.Texts: ash.Strings,
 }
 
 // newResource makes a resource of the reference's fields.
-func newResource(from *schemas.Resource) *Resource {
-	r := &Resource{Name: from.Name}
+func newResource(from *schemas.Resource) *ash.Resource {
+	r := &ash.Resource{Name: from.Name}
 	for _, f := range from.Fields {
-		a := &Attribute{Name: f.Name, Kind: attributeKinds[f.Kind], Values: f.Values, Required: f.Name == "id"}
+		a := &ash.Attribute{Name: f.Name, Kind: attributeKinds[f.Kind], Values: f.Values, Required: f.Name == "id"}
 		if len(f.Values) > 0 {
-			a.Kind = Enum
+			a.Kind = ash.Enum
 		}
 		r.Attributes = append(r.Attributes, a)
 	}
@@ -109,8 +110,8 @@ type inputProperty struct {
 
 func (p *inputProperty) nullable() bool { return strings.Contains(string(p.Type), `"null"`) }
 
-func (p *inputProperty) attribute(name string) *Attribute {
-	a := &Attribute{Name: name}
+func (p *inputProperty) attribute(name string) *ash.Attribute {
+	a := &ash.Attribute{Name: name}
 	for _, v := range p.Enum {
 		if v != nil {
 			a.Values = append(a.Values, *v)
@@ -119,25 +120,25 @@ func (p *inputProperty) attribute(name string) *Attribute {
 	is := func(t string) bool { return strings.Contains(string(p.Type), `"`+t+`"`) }
 	switch {
 	case len(a.Values) > 0:
-		a.Kind = Enum
+		a.Kind = ash.Enum
 	case p.Format == "uuid":
-		a.Kind = UUID
+		a.Kind = ash.UUID
 	case p.Format == "date-time":
-		a.Kind = Time
+		a.Kind = ash.Time
 	case p.Format == "date":
-		a.Kind = Date
+		a.Kind = ash.Date
 	case is("integer"):
-		a.Kind = Integer
+		a.Kind = ash.Integer
 	case is("number"):
-		a.Kind = Float
+		a.Kind = ash.Float
 	case is("boolean"):
-		a.Kind = Bool
+		a.Kind = ash.Bool
 	case is("object"):
-		a.Kind = Map
+		a.Kind = ash.Map
 	case is("array"):
-		a.Kind = Strings
+		a.Kind = ash.Strings
 		if p.Items != nil && p.Items.Format == "uuid" {
-			a.Kind = UUIDs
+			a.Kind = ash.UUIDs
 		}
 	}
 	return a
@@ -161,8 +162,8 @@ func inputSchema(a *schemas.Action) (properties map[string]*inputProperty, neede
 
 // newAction makes the definition of one action: its type and input from the
 // registry, its behaviour from ours.
-func (o *organisation) newAction(from *schemas.Action) *Action {
-	a := &Action{Name: from.Name, AshName: from.Name}
+func (o *organisation) newAction(from *schemas.Action) *ash.Action {
+	a := &ash.Action{Name: from.Name, AshName: from.Name}
 	if from.Resource != nil {
 		a.Resource = o.resources[from.Resource.Name]
 	}
@@ -170,28 +171,28 @@ func (o *organisation) newAction(from *schemas.Action) *Action {
 	hasIdentity, _ := from.Key("identity")
 	switch {
 	case from.List():
-		a.Type, a.AshName = ListAction, "read"
+		a.Type, a.AshName = ash.ListAction, "read"
 		if from.Paged() {
-			a.Page = &Paging{}
+			a.Page = &ash.Paging{}
 		}
 	case hasIdentity && verb == "delete":
-		a.Type, a.AshName = DestroyAction, "destroy"
+		a.Type, a.AshName = ash.DestroyAction, "destroy"
 		if create, err := schemas.Find("create_" + noun); err == nil {
 			a.Resource = o.resources[create.Resource.Name]
 		}
 	case hasIdentity:
-		a.Type, a.Atomic = UpdateAction, true
+		a.Type, a.Atomic = ash.UpdateAction, true
 		if verb == "update" {
 			a.AshName = verb
 		}
 	case a.Resource == nil:
-		a.Type = MapAction
+		a.Type = ash.MapAction
 	case verb == "create":
-		a.Type, a.AshName = CreateAction, verb
+		a.Type, a.AshName = ash.CreateAction, verb
 	case verb == "get":
-		a.Type, a.AshName = GetAction, "read"
+		a.Type, a.AshName = ash.GetAction, "read"
 	default:
-		a.Type = RecordAction
+		a.Type = ash.RecordAction
 	}
 	if f := o.behaviours[from.Name]; f != nil {
 		f(a)
@@ -202,7 +203,7 @@ func (o *organisation) newAction(from *schemas.Action) *Action {
 
 // setInput says what input an action takes. Creates and updates set the
 // attributes of that name; other keys, and those of other actions, are arguments.
-func (o *organisation) setInput(a *Action, from *schemas.Action) {
+func (o *organisation) setInput(a *ash.Action, from *schemas.Action) {
 	properties, needed := inputSchema(from)
 	required := map[string]bool{}
 	for _, n := range needed {
@@ -210,7 +211,7 @@ func (o *organisation) setInput(a *Action, from *schemas.Action) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(properties)) {
 		p := properties[name]
-		if a.Type != CreateAction && !(a.Type == UpdateAction && strings.HasPrefix(a.Name, "update_")) {
+		if a.Type != ash.CreateAction && !(a.Type == ash.UpdateAction && strings.HasPrefix(a.Name, "update_")) {
 			x := p.attribute(name)
 			x.Required = required[name]
 			a.Arguments = append(a.Arguments, x)
@@ -229,4 +230,6 @@ func (o *organisation) setInput(a *Action, from *schemas.Action) {
 }
 
 // insertSeed seeds the organisation (see seed.go).
-func (o *organisation) insertSeed(_ context.Context, t *Tx) error { return newSeeder(o, t).insertAll() }
+func (o *organisation) insertSeed(_ context.Context, t *ash.Tx) error {
+	return newSeeder(o, t).insertAll()
+}

@@ -273,3 +273,18 @@ func TestCampaignsAndRecordsOfCalls(t *testing.T) {
 		t.Errorf("ended before anybody picked up: %v", got)
 	}
 }
+
+// TestRulesOfTheRecordingsStayThere tries what the backend of the recordings
+// refuses by rules that are not Sippet's.
+func TestRulesOfTheRecordingsStayThere(t *testing.T) {
+	o := open(t, Options{Scale: 10})
+	o.run(`{"action":"create_email_template","input":{"model":"m","name":"x","subject":"lower case","body":"b"}}`)
+	o.run(with(`{"action":"create_email_identity","input":{"ownerType":"user","ownerId":"<o>","organisationId":"<o>","localPart":"Upper","domain":"example.com"}}`, "o", newOrganisation(1).id))
+	if rows := o.list(`{"action":"list_email_templates","fields":["id"],"page":{"limit":5}}`); len(rows) != 5 {
+		t.Errorf("a page of 5 templates has %d", len(rows))
+	}
+	if _, plain := o.run(`{"action":"list_operator_statuses","fields":["id"]}`).([]any); !plain {
+		t.Error("statuses come in pages without being asked for")
+	}
+	o.run(with(`{"action":"start_bulk_outbound_call","input":{"groupId":"<g>","concurrency":50}}`, "g", newOrganisation(1).idOf("group", "recall")))
+}

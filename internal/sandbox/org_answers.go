@@ -5,6 +5,8 @@ import (
 	"maps"
 	"strings"
 	"time"
+
+	"github.com/sippet-ai/sippet-mcp/internal/sandbox/ash"
 )
 
 // What becomes of an email once it is in: the AI agent of its conversation
@@ -50,39 +52,39 @@ var answerTexts = map[string]string{
 
 // emailEvent is a line of an email conversation's log. The key is its name
 // among those of the message that it is about.
-func (o *organisation) emailEvent(msg Record, key, kind, summary, at string, more Record) Record {
-	e := Record{"id": o.idOf("email event", msg.Text("id"), key), "eventType": kind, "source": "email", "summary": summary,
-		"metadata": Document("{}"), "actorType": "system", "success": true, "occurredAt": at,
+func (o *organisation) emailEvent(msg ash.Record, key, kind, summary, at string, more ash.Record) ash.Record {
+	e := ash.Record{"id": o.idOf("email event", msg.Text("id"), key), "eventType": kind, "source": "email", "summary": summary,
+		"metadata": ash.Document("{}"), "actorType": "system", "success": true, "occurredAt": at,
 		"conversationId": msg["conversationId"], "agentId": o.idOf("agent", emailAgent),
-		"payload": NewDocument(map[string]any{"messageId": msg["id"], "from": msg["fromAddress"], "to": msg["toAddress"], "subject": msg["subject"]})}
+		"payload": ash.NewDocument(map[string]any{"messageId": msg["id"], "from": msg["fromAddress"], "to": msg["toAddress"], "subject": msg["subject"]})}
 	maps.Copy(e, more)
 	return e
 }
 
 // receivedEvent is that of an email which came in.
-func (o *organisation) receivedEvent(msg Record) Record {
+func (o *organisation) receivedEvent(msg ash.Record) ash.Record {
 	return o.emailEvent(msg, "received", "email_received", "Email: "+msg.Text("subject"), msg.Text("occurredAt"),
-		Record{"actorType": "contact", "actorId": msg["contactId"], "speaker": msg["fromAddress"]})
+		ash.Record{"actorType": "contact", "actorId": msg["contactId"], "speaker": msg["fromAddress"]})
 }
 
 // composeAnswer gives the answer to an email, and its event.
-func (o *organisation) composeAnswer(msg Record, at string) (reply, event Record) {
+func (o *organisation) composeAnswer(msg ash.Record, at string) (reply, event ash.Record) {
 	body, known := answerTexts[emailLabel(msg)]
 	if !known {
 		body = answerTexts["general_question"]
 	}
 	subject := "Re: " + strings.TrimPrefix(msg.Text("subject"), "Re: ")
-	reply = Record{"id": o.idOf("answer", msg.Text("id")), "channel": "email", "direction": "outbound", "status": "sent", "body": body, "subject": subject,
+	reply = ash.Record{"id": o.idOf("answer", msg.Text("id")), "channel": "email", "direction": "outbound", "status": "sent", "body": body, "subject": subject,
 		"fromAddress": msg["toAddress"], "toAddress": msg["fromAddress"], "provider": "smtp", "providerMessageId": msg.Text("id")[:8] + ".answer@sandbox.invalid",
-		"occurredAt": at, "metadata": Document("{}"), "conversationId": msg["conversationId"], "threadId": msg["threadId"], "contactId": msg["contactId"]}
+		"occurredAt": at, "metadata": ash.Document("{}"), "conversationId": msg["conversationId"], "threadId": msg["threadId"], "contactId": msg["contactId"]}
 	r := o.random("answer", msg.Text("id"))
-	event = o.emailEvent(reply, "sent", "email_sent", body, at, Record{"actorType": "ai_agent", "actorId": o.idOf("agent", emailAgent), "speaker": emailAgent,
-		"model": emailModel, "tokenUsage": NewDocument(map[string]any{"input": 500 + r.IntN(700), "output": 40 + r.IntN(60)})})
+	event = o.emailEvent(reply, "sent", "email_sent", body, at, ash.Record{"actorType": "ai_agent", "actorId": o.idOf("agent", emailAgent), "speaker": emailAgent,
+		"model": emailModel, "tokenUsage": ash.NewDocument(map[string]any{"input": 500 + r.IntN(700), "output": 40 + r.IntN(60)})})
 	return reply, event
 }
 
 // sendAnswer lets the agent answer an email, unless its sender was erased meanwhile.
-func (o *organisation) sendAnswer(t *Tx, messageID string) error {
+func (o *organisation) sendAnswer(t *ash.Tx, messageID string) error {
 	msg, err := t.Get(o.resources["CommunicationMessage"], messageID)
 	if err != nil || msg == nil {
 		return err
@@ -107,22 +109,22 @@ func (o *organisation) sendAnswer(t *Tx, messageID string) error {
 }
 
 // bounceAnswer lets an answer bounce.
-func (o *organisation) bounceAnswer(t *Tx, replyID string) error {
+func (o *organisation) bounceAnswer(t *ash.Tx, replyID string) error {
 	reply, err := t.Get(o.resources["CommunicationMessage"], replyID)
 	if err != nil || reply == nil {
 		return err
 	}
 	words := bounceError(reply.Text("toAddress"))
-	if err := t.Update(o.resources["CommunicationMessage"], replyID, Record{"status": "bounced", "error": words}); err != nil {
+	if err := t.Update(o.resources["CommunicationMessage"], replyID, ash.Record{"status": "bounced", "error": words}); err != nil {
 		return err
 	}
 	if err := t.Insert(o.resources["ConversationEvent"], o.emailEvent(reply, "bounced", "email_bounced",
-		"The answer to "+reply.Text("toAddress")+" came back", t.Timestamp(), Record{"success": false, "error": words})); err != nil {
+		"The answer to "+reply.Text("toAddress")+" came back", t.Timestamp(), ash.Record{"success": false, "error": words})); err != nil {
 		return err
 	}
 	return o.setLastActivity(t, reply)
 }
 
-func (o *organisation) setLastActivity(t *Tx, msg Record) error {
-	return t.Update(o.resources["Conversation"], msg.Text("conversationId"), Record{"lastActivityAt": t.Timestamp(), "updatedAt": t.Timestamp()})
+func (o *organisation) setLastActivity(t *ash.Tx, msg ash.Record) error {
+	return t.Update(o.resources["Conversation"], msg.Text("conversationId"), ash.Record{"lastActivityAt": t.Timestamp(), "updatedAt": t.Timestamp()})
 }

@@ -3,6 +3,8 @@ package sandbox
 import (
 	"fmt"
 	"time"
+
+	"github.com/sippet-ai/sippet-mcp/internal/sandbox/ash"
 )
 
 const (
@@ -11,11 +13,11 @@ const (
 	talkTime  = 15 * time.Minute // then an operator's call comes to its end
 )
 
-func (o *organisation) callActions() map[string]func(*Action) {
-	onLive := func(run func(t *Tx, call, args Record) (map[string]any, error)) func(*Action) {
-		return func(a *Action) {
+func (o *organisation) callActions() map[string]func(*ash.Action) {
+	onLive := func(run func(t *ash.Tx, call, args ash.Record) (map[string]any, error)) func(*ash.Action) {
+		return func(a *ash.Action) {
 			a.Resource = o.resources["Call"]
-			a.Run = func(t *Tx, args Record) (any, error) {
+			a.Run = func(t *ash.Tx, args ash.Record) (any, error) {
 				call, err := o.findLiveCall(t, a, args)
 				if err != nil {
 					return nil, err
@@ -24,63 +26,63 @@ func (o *organisation) callActions() map[string]func(*Action) {
 			}
 		}
 	}
-	return map[string]func(*Action){
-		"create_call": func(a *Action) {
-			a.Change = func(t *Tx, _, next Record) error {
+	return map[string]func(*ash.Action){
+		"create_call": func(a *ash.Action) {
+			a.Change = func(t *ash.Tx, _, next ash.Record) error {
 				if next["startedAt"] == nil && next["status"] != nil {
 					next["startedAt"] = t.Timestamp()
 				}
 				return nil
 			}
 		},
-		"flag_call_for_review": func(a *Action) {
-			a.Change = func(t *Tx, _, next Record) error {
+		"flag_call_for_review": func(a *ash.Action) {
+			a.Change = func(t *ash.Tx, _, next ash.Record) error {
 				next["flaggedAt"], next["flaggedByUserId"] = t.Timestamp(), o.keyHolder()
 				return nil
 			}
 		},
-		"clear_call_review_flag": func(a *Action) {
-			a.Change = func(_ *Tx, _, next Record) error {
+		"clear_call_review_flag": func(a *ash.Action) {
+			a.Change = func(_ *ash.Tx, _, next ash.Record) error {
 				next["flaggedAt"], next["flaggedByUserId"] = nil, nil
 				return nil
 			}
 		},
-		"override_call_classification": func(a *Action) {
-			a.Change = func(t *Tx, _, next Record) error {
+		"override_call_classification": func(a *ash.Action) {
+			a.Change = func(t *ash.Tx, _, next ash.Record) error {
 				next["effectiveLabel"], next["effectiveSource"] = next["label"], "override"
 				next["overriddenAt"], next["overriddenByUserId"], next["updatedAt"] = t.Timestamp(), o.keyHolder(), t.Timestamp()
 				return nil
 			}
 		},
-		"clear_call_classification_override": func(a *Action) {
-			a.Change = func(t *Tx, _, next Record) error {
+		"clear_call_classification_override": func(a *ash.Action) {
+			a.Change = func(t *ash.Tx, _, next ash.Record) error {
 				next["effectiveLabel"], next["effectiveSource"] = next["predictedLabel"], "model"
 				next["overriddenAt"], next["overriddenByUserId"], next["updatedAt"] = nil, nil, t.Timestamp()
 				return nil
 			}
 		},
-		"call_codec": onLive(func(_ *Tx, call, _ Record) (map[string]any, error) {
+		"call_codec": onLive(func(_ *ash.Tx, call, _ ash.Record) (map[string]any, error) {
 			if call.Text("direction") == "inbound" {
 				return map[string]any{"callUuid": call["callUuid"], "codec": "PCMA", "sampleRate": 8000, "channels": 1}, nil
 			}
 			return map[string]any{"callUuid": call["callUuid"], "codec": "OPUS", "sampleRate": 48000, "channels": 1}, nil
 		}),
-		"barge_call": onLive(func(t *Tx, call, _ Record) (map[string]any, error) {
+		"barge_call": onLive(func(t *ash.Tx, call, _ ash.Record) (map[string]any, error) {
 			return o.callResult(t, call, "barged", o.assignToOperator(t, call))
 		}),
-		"resume_ai_call": onLive(func(t *Tx, call, _ Record) (map[string]any, error) {
+		"resume_ai_call": onLive(func(t *ash.Tx, call, _ ash.Record) (map[string]any, error) {
 			return o.callResult(t, call, "resumed", o.assignToAgent(t, call))
 		}),
-		"leave_call": onLive(func(t *Tx, call, args Record) (map[string]any, error) {
+		"leave_call": onLive(func(t *ash.Tx, call, args ash.Record) (map[string]any, error) {
 			return o.callResult(t, call, "left", o.removeOperator(t, call, args.Text("reason")))
 		}),
-		"end_call": onLive(func(t *Tx, call, _ Record) (map[string]any, error) {
+		"end_call": onLive(func(t *ash.Tx, call, _ ash.Record) (map[string]any, error) {
 			return o.callResult(t, call, "ended", o.endCall(t, call, "completed"))
 		}),
 	}
 }
 
-func (o *organisation) callResult(t *Tx, call Record, status string, err error) (map[string]any, error) {
+func (o *organisation) callResult(t *ash.Tx, call ash.Record, status string, err error) (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +95,7 @@ func (o *organisation) callResult(t *Tx, call Record, status string, err error) 
 }
 
 // findLiveCall finds the call that an action is about, which must be going on.
-func (o *organisation) findLiveCall(t *Tx, a *Action, args Record) (Record, error) {
+func (o *organisation) findLiveCall(t *ash.Tx, a *ash.Action, args ash.Record) (ash.Record, error) {
 	uuid := args.Text("callUuid")
 	call, err := t.First(o.resources["Call"], `t."callUuid" = ?`, uuid)
 	if err != nil {
@@ -103,12 +105,12 @@ func (o *organisation) findLiveCall(t *Tx, a *Action, args Record) (Record, erro
 		return nil, a.NotFound("call_uuid", uuid)
 	}
 	if !isLive(call) {
-		return nil, InvalidAttribute("status", "call is not live")
+		return nil, ash.InvalidAttribute("status", "call is not live")
 	}
 	return call, nil
 }
 
-func isLive(call Record) bool {
+func isLive(call ash.Record) bool {
 	switch call.Text("status") {
 	case "initiated", "ringing", "answered":
 		return true
@@ -117,7 +119,7 @@ func isLive(call Record) bool {
 }
 
 // logEvent logs something that happened on a call.
-func (o *organisation) logEvent(t *Tx, call Record, kind, summary string) error {
+func (o *organisation) logEvent(t *ash.Tx, call ash.Record, kind, summary string) error {
 	if call["conversationId"] == nil {
 		return nil
 	}
@@ -130,13 +132,13 @@ func (o *organisation) logEvent(t *Tx, call Record, kind, summary string) error 
 
 // nextKey counts what a call has of a resource: a name for the next one that does
 // not depend on what else happens in the organisation.
-func (o *organisation) nextKey(t *Tx, resource string, call Record) (string, error) {
+func (o *organisation) nextKey(t *ash.Tx, resource string, call ash.Record) (string, error) {
 	n, err := t.Count(o.resources[resource], `t."callId" = ?`, call.Text("id"))
 	return "#" + fmt.Sprint(n), err
 }
 
 // addParticipant puts somebody on the call.
-func (o *organisation) addParticipant(t *Tx, call Record, member, role string) error {
+func (o *organisation) addParticipant(t *ash.Tx, call ash.Record, member, role string) error {
 	key, err := o.nextKey(t, "CallParticipant", call)
 	if err != nil {
 		return err
@@ -145,22 +147,22 @@ func (o *organisation) addParticipant(t *Tx, call Record, member, role string) e
 }
 
 // removeHandlers takes whoever handles the call off it.
-func (o *organisation) removeHandlers(t *Tx, call Record) error {
+func (o *organisation) removeHandlers(t *ash.Tx, call ash.Record) error {
 	return t.Exec(`UPDATE "CallParticipant" SET "leftAt" = ? WHERE "callId" = ? AND "leftAt" IS NULL AND "role" != 'caller' AND "role" != 'callee'`,
 		t.Timestamp(), call.Text("id"))
 }
 
 // setHandler gives the call to a handler who is no AI agent, which says nothing more.
-func (o *organisation) setHandler(t *Tx, call Record, handler any, name any) error {
+func (o *organisation) setHandler(t *ash.Tx, call ash.Record, handler any, name any) error {
 	if err := o.cancel(t, call.Text("id")); err != nil {
 		return err
 	}
-	return t.Update(o.resources["Call"], call.Text("id"), Record{"currentHandlerType": handler, "currentHandlerId": nil,
+	return t.Update(o.resources["Call"], call.Text("id"), ash.Record{"currentHandlerType": handler, "currentHandlerId": nil,
 		"currentHandlerName": name, "currentOperatorMemberUuid": nil, "currentOperatorName": nil})
 }
 
 // assignToOperator puts the key's holder on the call.
-func (o *organisation) assignToOperator(t *Tx, call Record) error {
+func (o *organisation) assignToOperator(t *ash.Tx, call ash.Record) error {
 	user, err := t.Get(o.resources["User"], o.keyHolder())
 	if err != nil {
 		return err
@@ -175,7 +177,7 @@ func (o *organisation) assignToOperator(t *Tx, call Record) error {
 	if err := o.setHandler(t, call, "operator", user["fullName"]); err != nil {
 		return err
 	}
-	changes := Record{"currentHandlerId": user["id"], "currentOperatorMemberUuid": member, "currentOperatorName": user["fullName"], "sipUsername": user["sipUsername"]}
+	changes := ash.Record{"currentHandlerId": user["id"], "currentOperatorMemberUuid": member, "currentOperatorName": user["fullName"], "sipUsername": user["sipUsername"]}
 	if call.Text("status") != "answered" {
 		changes["status"], changes["answeredAt"] = "answered", t.Timestamp()
 	}
@@ -192,7 +194,7 @@ func (o *organisation) assignToOperator(t *Tx, call Record) error {
 }
 
 // assignToAgent gives the call back to its AI agent, which goes on where it was.
-func (o *organisation) assignToAgent(t *Tx, call Record) error {
+func (o *organisation) assignToAgent(t *ash.Tx, call ash.Record) error {
 	if call.Text("currentHandlerType") == "ai_agent" {
 		return nil
 	}
@@ -207,7 +209,7 @@ func (o *organisation) assignToAgent(t *Tx, call Record) error {
 	if err := o.setHandler(t, call, "ai_agent", name); err != nil {
 		return err
 	}
-	if err := t.Update(o.resources["Call"], id, Record{"currentHandlerId": agentID, "currentAiAgentId": agentID, "currentAiAgentName": name}); err != nil {
+	if err := t.Update(o.resources["Call"], id, ash.Record{"currentHandlerId": agentID, "currentAiAgentId": agentID, "currentAiAgentName": name}); err != nil {
 		return err
 	}
 	if err := o.addParticipant(t, call, fmt.Sprint(agentID), "ai_agent"); err != nil {
@@ -225,9 +227,9 @@ func (o *organisation) assignToAgent(t *Tx, call Record) error {
 
 // removeOperator takes the operator off the call, which goes on: the caller waits a
 // while for somebody.
-func (o *organisation) removeOperator(t *Tx, call Record, reason string) error {
+func (o *organisation) removeOperator(t *ash.Tx, call ash.Record, reason string) error {
 	if call.Text("currentHandlerType") != "operator" {
-		return InvalidAttribute("currentHandlerType", "no operator is on the call")
+		return ash.InvalidAttribute("currentHandlerType", "no operator is on the call")
 	}
 	if err := o.removeHandlers(t, call); err != nil {
 		return err

@@ -5,39 +5,41 @@ import (
 	"net/mail"
 	"strings"
 	"time"
+
+	"github.com/sippet-ai/sippet-mcp/internal/sandbox/ash"
 )
 
-func (o *organisation) emailActions() map[string]func(*Action) {
-	mailbox := func(a *Action) {
+func (o *organisation) emailActions() map[string]func(*ash.Action) {
+	mailbox := func(a *ash.Action) {
 		a.Atomic = false
 		a.Change = setListener
-		a.After = func(t *Tx, _, next Record) error {
+		a.After = func(t *ash.Tx, _, next ash.Record) error {
 			if err := o.cancel(t, next.Text("id")); err != nil || next.Text("listenerStatus") != "starting" {
 				return err
 			}
 			return o.schedule(t, "listen", next.Text("id"), 0, 3*time.Second)
 		}
 	}
-	identity := func(a *Action) { a.Atomic, a.Check, a.After = false, checkIdentity, o.clearOtherDefaults }
-	return map[string]func(*Action){
+	identity := func(a *ash.Action) { a.Atomic, a.Check, a.After = false, checkIdentity, o.clearOtherDefaults }
+	return map[string]func(*ash.Action){
 		"create_email_mailbox":  mailbox,
 		"update_email_mailbox":  mailbox,
 		"create_email_identity": identity,
 		"update_email_identity": identity,
-		"delete_email_mailbox": func(a *Action) {
-			a.After = func(t *Tx, old, _ Record) error {
+		"delete_email_mailbox": func(a *ash.Action) {
+			a.After = func(t *ash.Tx, old, _ ash.Record) error {
 				return t.Exec(`UPDATE "EmailIdentity" SET "emailMailboxId" = NULL WHERE "emailMailboxId" = ?`, old.Text("id"))
 			}
 		},
-		"import_inbound_email": func(a *Action) {
-			a.Run = func(t *Tx, args Record) (any, error) { return o.importEmail(t, a, args) }
+		"import_inbound_email": func(a *ash.Action) {
+			a.Run = func(t *ash.Tx, args ash.Record) (any, error) { return o.importEmail(t, a, args) }
 		},
 	}
 }
 
 // setListener lets the listener's status follow its switch, unless the client
 // sets the status itself.
-func setListener(_ *Tx, old, next Record) error {
+func setListener(_ *ash.Tx, old, next ash.Record) error {
 	was, status := any(false), any("disabled")
 	if old != nil {
 		was, status = old["listenerEnabled"], old["listenerStatus"]
@@ -53,19 +55,19 @@ func setListener(_ *Tx, old, next Record) error {
 }
 
 // checkIdentity refuses what cannot be an address.
-func checkIdentity(_, next Record) []*Violation {
+func checkIdentity(_, next ash.Record) []*ash.Violation {
 	local, domain := next.Text("localPart"), next.Text("domain")
 	if local == "" || domain == "" {
 		return nil // that they are missing is said already
 	}
 	if _, err := mail.ParseAddress(local + "@" + domain); err != nil || strings.ContainsAny(local+domain, "<> ") {
-		return []*Violation{Invalid("localPart", "must make an email address with the domain", nil)}
+		return []*ash.Violation{ash.Invalid("localPart", "must make an email address with the domain", nil)}
 	}
 	return nil
 }
 
 // clearOtherDefaults keeps one default sender for each owner.
-func (o *organisation) clearOtherDefaults(t *Tx, _, next Record) error {
+func (o *organisation) clearOtherDefaults(t *ash.Tx, _, next ash.Record) error {
 	if next["defaultOutbound"] != true {
 		return nil
 	}
@@ -81,7 +83,7 @@ type inboundEmail struct {
 // importEmail takes an email in: a message in its sender's thread, a contact where
 // the sender is new, and a conversation; a classification and an answer come a
 // little later.
-func (o *organisation) importEmail(t *Tx, a *Action, args Record) (any, error) {
+func (o *organisation) importEmail(t *ash.Tx, a *ash.Action, args ash.Record) (any, error) {
 	recipient := strings.ToLower(args.Text("recipientAddress"))
 	known, err := t.Count(o.resources["EmailIdentity"], `lower(t."localPart" || '@' || t."domain") = ? AND t."active" = 1`, recipient)
 	if err != nil {
@@ -106,9 +108,9 @@ func (o *organisation) importEmail(t *Tx, a *Action, args Record) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	msg := Record{"channel": "email", "direction": "inbound", "status": "received", "body": m.body, "subject": m.subject,
+	msg := ash.Record{"channel": "email", "direction": "inbound", "status": "received", "body": m.body, "subject": m.subject,
 		"fromAddress": m.from, "toAddress": recipient, "provider": "import", "providerMessageId": m.messageID, "occurredAt": at,
-		"metadata": Document("{}"), "conversationId": conversation, "threadId": thread, "contactId": contact["id"]}
+		"metadata": ash.Document("{}"), "conversationId": conversation, "threadId": thread, "contactId": contact["id"]}
 	if m.body == "" {
 		msg["error"] = "message has no text"
 	}
@@ -133,15 +135,15 @@ func (o *organisation) importEmail(t *Tx, a *Action, args Record) (any, error) {
 
 // readEmail reads rawMime, else structuredPayload, of which the reference says
 // nothing: from, fromName, subject, text or body, and messageId are looked for.
-func readEmail(args Record) (*inboundEmail, error) {
+func readEmail(args ash.Record) (*inboundEmail, error) {
 	if raw := args.Text("rawMime"); raw != "" {
 		return parseMIME(raw)
 	}
-	d, ok := args["structuredPayload"].(Document)
+	d, ok := args["structuredPayload"].(ash.Document)
 	if !ok {
-		return nil, InvalidAttribute("rawMime", "rawMime or structuredPayload is needed")
+		return nil, ash.InvalidAttribute("rawMime", "rawMime or structuredPayload is needed")
 	}
-	v, err := decodeDocument(d)
+	v, err := d.Decode()
 	if err != nil {
 		return nil, err
 	}
@@ -162,13 +164,13 @@ func readEmail(args Record) (*inboundEmail, error) {
 			m.fromName = addr.Name
 		}
 	} else {
-		return nil, InvalidAttribute("structuredPayload", "has no sender in `from`")
+		return nil, ash.InvalidAttribute("structuredPayload", "has no sender in `from`")
 	}
 	return m, nil
 }
 
 // findSender finds the contact who wrote, or makes one.
-func (o *organisation) findSender(t *Tx, m *inboundEmail) (Record, error) {
+func (o *organisation) findSender(t *ash.Tx, m *inboundEmail) (ash.Record, error) {
 	contact, err := t.First(o.resources["Contact"], `lower(t."email") = ? AND t."erasedAt" IS NULL`, strings.ToLower(m.from))
 	if err != nil || contact != nil {
 		return contact, err
@@ -177,34 +179,34 @@ func (o *organisation) findSender(t *Tx, m *inboundEmail) (Record, error) {
 	if name == "" {
 		name = m.from
 	}
-	contact = Record{"fullName": name, "email": m.from, "whatsappReachabilityStatus": "unknown", "metadata": Document(`{"source":"inbound_email"}`),
-		"privateMetadataKeys": Document("[]"), "languages": Document("[]"), "insertedAt": t.Timestamp(), "updatedAt": t.Timestamp()}
+	contact = ash.Record{"fullName": name, "email": m.from, "whatsappReachabilityStatus": "unknown", "metadata": ash.Document(`{"source":"inbound_email"}`),
+		"privateMetadataKeys": ash.Document("[]"), "languages": ash.Document("[]"), "insertedAt": t.Timestamp(), "updatedAt": t.Timestamp()}
 	return contact, t.Insert(o.resources["Contact"], contact)
 }
 
 // findThread gives the contact's email thread and conversation, new ones where
 // they have none.
-func (o *organisation) findThread(t *Tx, contact, at string) (thread, conversation any, err error) {
+func (o *organisation) findThread(t *ash.Tx, contact, at string) (thread, conversation any, err error) {
 	c, err := t.First(o.resources["Conversation"], `t."contactId" = ? AND t."channel" = 'email'`, contact)
 	if err != nil {
 		return nil, nil, err
 	}
 	if c != nil {
 		return c["communicationThreadId"], c["id"], t.Update(o.resources["Conversation"], c.Text("id"),
-			Record{"lastActivityAt": at, "status": "active", "endedAt": nil, "updatedAt": t.Timestamp()})
+			ash.Record{"lastActivityAt": at, "status": "active", "endedAt": nil, "updatedAt": t.Timestamp()})
 	}
 	id := o.idOf("email conversation", contact)
-	c = Record{"id": id, "status": "active", "sessionDate": at[:10], "timezone": "Europe/London", "startedAt": at, "lastActivityAt": at,
-		"channel": "email", "mode": "text", "transport": "smtp", "runtimeState": Document("{}"), "runtimeMemory": Document("{}"),
-		"sessionScopeKey": "email:" + contact, "publicId": "conv_" + id[:12], "metadata": Document("{}"),
+	c = ash.Record{"id": id, "status": "active", "sessionDate": at[:10], "timezone": "Europe/London", "startedAt": at, "lastActivityAt": at,
+		"channel": "email", "mode": "text", "transport": "smtp", "runtimeState": ash.Document("{}"), "runtimeMemory": ash.Document("{}"),
+		"sessionScopeKey": "email:" + contact, "publicId": "conv_" + id[:12], "metadata": ash.Document("{}"),
 		"aiAgentId": o.idOf("agent", emailAgent), "contactId": contact, "communicationThreadId": o.idOf("thread", contact),
 		"insertedAt": t.Timestamp(), "updatedAt": t.Timestamp()}
 	return c["communicationThreadId"], id, t.Insert(o.resources["Conversation"], c)
 }
 
 // emailClassification is a message's, still to be made.
-func (o *organisation) emailClassification(msg Record, at string) Record {
-	return Record{"id": o.idOf("email classification", msg.Text("id")), "communicationMessageId": msg["id"], "status": "pending", "provider": "openai",
+func (o *organisation) emailClassification(msg ash.Record, at string) ash.Record {
+	return ash.Record{"id": o.idOf("email classification", msg.Text("id")), "communicationMessageId": msg["id"], "status": "pending", "provider": "openai",
 		"model": emailModel, "taxonomyVersion": "dental-3", "promptVersion": "2026-01", "insertedAt": at, "updatedAt": at}
 }
 
@@ -219,7 +221,7 @@ var emailLabels = []struct{ label, words string }{
 }
 
 // emailLabel labels an email by the words in it.
-func emailLabel(msg Record) string {
+func emailLabel(msg ash.Record) string {
 	text := strings.ToLower(msg.Text("subject") + " " + msg.Text("body"))
 	for _, l := range emailLabels {
 		for w := range strings.FieldsSeq(l.words) {
@@ -232,15 +234,15 @@ func emailLabel(msg Record) string {
 }
 
 // classifiedAttributes are the attributes that a classification gets when it is made.
-func (o *organisation) classifiedAttributes(msg Record, at string) Record {
+func (o *organisation) classifiedAttributes(msg ash.Record, at string) ash.Record {
 	label, r := emailLabel(msg), o.random("email", msg.Text("id"))
 	in, out := 300+r.IntN(500), 20+r.IntN(40)
-	return Record{"status": "classified", "predictedLabel": label, "effectiveLabel": label, "effectiveSource": "model",
-		"predictedConfidence": float64(70+r.IntN(29)) / 100, "tokenUsage": NewDocument(map[string]any{"input": in, "output": out}),
+	return ash.Record{"status": "classified", "predictedLabel": label, "effectiveLabel": label, "effectiveSource": "model",
+		"predictedConfidence": float64(70+r.IntN(29)) / 100, "tokenUsage": ash.NewDocument(map[string]any{"input": in, "output": out}),
 		"estimatedCost": fmt.Sprintf("0.%05d", in/4+out), "providerResponseId": "resp_" + msg.Text("id")[:8], "classifiedAt": at, "updatedAt": at}
 }
 
-func (o *organisation) classifyEmail(t *Tx, id string) error {
+func (o *organisation) classifyEmail(t *ash.Tx, id string) error {
 	class, err := t.Get(o.resources["EmailClassification"], id)
 	if err != nil || class == nil {
 		return err

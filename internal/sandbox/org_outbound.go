@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"regexp"
 	"strings"
+
+	"github.com/sippet-ai/sippet-mcp/internal/sandbox/ash"
 )
 
 // The agents that have a call or an email where nobody says who should.
@@ -14,19 +16,19 @@ const (
 
 var phonePattern = regexp.MustCompile(`^\+[1-9][0-9]{5,14}$`)
 
-func (o *organisation) outboundActions() map[string]func(*Action) {
-	return map[string]func(*Action){
-		"start_outbound_call": func(a *Action) {
+func (o *organisation) outboundActions() map[string]func(*ash.Action) {
+	return map[string]func(*ash.Action){
+		"start_outbound_call": func(a *ash.Action) {
 			a.Resource = o.resources["Call"]
-			a.Run = func(t *Tx, args Record) (any, error) { return o.startCall(t, a, args) }
+			a.Run = func(t *ash.Tx, args ash.Record) (any, error) { return o.startCall(t, a, args) }
 		},
-		"start_bulk_outbound_call": func(a *Action) {
+		"start_bulk_outbound_call": func(a *ash.Action) {
 			a.Resource = o.resources["BulkOutboundCall"]
-			a.Run = func(t *Tx, args Record) (any, error) { return o.startBulk(t, a, args) }
+			a.Run = func(t *ash.Tx, args ash.Record) (any, error) { return o.startBulk(t, a, args) }
 		},
-		"list_campaigns": func(a *Action) {
+		"list_campaigns": func(a *ash.Action) {
 			a.Resource = o.resources["Campaign"]
-			a.Run = func(t *Tx, _ Record) (any, error) {
+			a.Run = func(t *ash.Tx, _ ash.Record) (any, error) {
 				recs, err := t.All(o.resources["Campaign"], `TRUE ORDER BY t."seq"`)
 				list := []any{}
 				for _, rec := range recs {
@@ -35,9 +37,9 @@ func (o *organisation) outboundActions() map[string]func(*Action) {
 				return map[string]any{"campaigns": list, "totalCount": len(list)}, err
 			}
 		},
-		"get_campaign": func(a *Action) {
+		"get_campaign": func(a *ash.Action) {
 			a.Resource = o.resources["Campaign"]
-			a.Run = func(t *Tx, args Record) (any, error) {
+			a.Run = func(t *ash.Tx, args ash.Record) (any, error) {
 				rec, err := t.Get(o.resources["Campaign"], args.Text("id"))
 				if err != nil {
 					return nil, err
@@ -52,10 +54,10 @@ func (o *organisation) outboundActions() map[string]func(*Action) {
 }
 
 // campaignJSON shows a campaign, which is stored as it is shown.
-func campaignJSON(rec Record) any { return json.RawMessage(rec["details"].(Document)) }
+func campaignJSON(rec ash.Record) any { return json.RawMessage(rec["details"].(ash.Document)) }
 
 // findAgent finds the AI agent that an action names, else the default one.
-func (o *organisation) findAgent(t *Tx, a *Action, args Record) (Record, error) {
+func (o *organisation) findAgent(t *ash.Tx, a *ash.Action, args ash.Record) (ash.Record, error) {
 	id := args.Text("aiAgentId")
 	if id == "" {
 		id = o.idOf("agent", defaultAgent)
@@ -68,29 +70,29 @@ func (o *organisation) findAgent(t *Tx, a *Action, args Record) (Record, error) 
 }
 
 // contactNumber gives the number on which a contact may be rung.
-func contactNumber(contact Record) (string, error) {
+func contactNumber(contact ash.Record) (string, error) {
 	switch {
 	case contact["erasedAt"] != nil:
-		return "", InvalidAttribute("contactId", "contact is erased")
+		return "", ash.InvalidAttribute("contactId", "contact is erased")
 	case contact["deletedAt"] != nil:
-		return "", InvalidAttribute("contactId", "contact is archived")
+		return "", ash.InvalidAttribute("contactId", "contact is archived")
 	case contact["phoneE164"] == nil:
-		return "", InvalidAttribute("contactId", "contact has no phone number")
+		return "", ash.InvalidAttribute("contactId", "contact has no phone number")
 	}
 	return contact.Text("phoneE164"), nil
 }
 
 func checkNumber(number string) error {
 	if why := blockedNumbers[number]; why != "" {
-		return InvalidAttribute("phoneNumber", why)
+		return ash.InvalidAttribute("phoneNumber", why)
 	}
 	if !phonePattern.MatchString(number) {
-		return InvalidAttribute("phoneNumber", "is not a valid E.164 number")
+		return ash.InvalidAttribute("phoneNumber", "is not a valid E.164 number")
 	}
 	return nil
 }
 
-func (o *organisation) startCall(t *Tx, a *Action, args Record) (any, error) {
+func (o *organisation) startCall(t *ash.Tx, a *ash.Action, args ash.Record) (any, error) {
 	contact, number, err := o.resolveTarget(t, a, args)
 	if err != nil {
 		return nil, err
@@ -111,7 +113,7 @@ func (o *organisation) startCall(t *Tx, a *Action, args Record) (any, error) {
 }
 
 // resolveTarget finds whom a call is for. A bare number that a contact has is that contact's.
-func (o *organisation) resolveTarget(t *Tx, a *Action, args Record) (contact Record, number string, err error) {
+func (o *organisation) resolveTarget(t *ash.Tx, a *ash.Action, args ash.Record) (contact ash.Record, number string, err error) {
 	number = strings.TrimSpace(args.Text("phoneNumber"))
 	if id := args.Text("contactId"); id != "" {
 		contact, err = t.Get(o.resources["Contact"], id)
@@ -131,14 +133,14 @@ func (o *organisation) resolveTarget(t *Tx, a *Action, args Record) (contact Rec
 		return contact, number, nil
 	}
 	if number == "" {
-		return nil, "", InvalidAttribute("contactId", "contactId or phoneNumber is needed")
+		return nil, "", ash.InvalidAttribute("contactId", "contactId or phoneNumber is needed")
 	}
 	contact, err = t.First(o.resources["Contact"], `t."phoneE164" = ? AND t."deletedAt" IS NULL`, number)
 	return contact, number, err
 }
 
 // startBulk makes a bulk call and its entries, and begins to ring.
-func (o *organisation) startBulk(t *Tx, a *Action, args Record) (any, error) {
+func (o *organisation) startBulk(t *ash.Tx, a *ash.Action, args ash.Record) (any, error) {
 	aiAgent, err := o.findAgent(t, a, args)
 	if err != nil {
 		return nil, err
@@ -157,9 +159,9 @@ func (o *organisation) startBulk(t *Tx, a *Action, args Record) (any, error) {
 		ids = ids[:limit]
 	}
 	if len(ids) == 0 {
-		return nil, InvalidAttribute("contactIds", "there is nobody to call")
+		return nil, ash.InvalidAttribute("contactIds", "there is nobody to call")
 	}
-	bulk := Record{"status": "running", "targetType": "contacts", "contactLimit": args["contactLimit"],
+	bulk := ash.Record{"status": "running", "targetType": "contacts", "contactLimit": args["contactLimit"],
 		"concurrency": number("concurrency", 2), "totalCount": int64(len(ids)), "startedCount": int64(0), "completedCount": int64(0),
 		"failedCount": int64(0), "startedAt": t.Timestamp(), "aiAgentId": aiAgent["id"], "initiatedByUserId": o.keyHolder(),
 		"contactGroupId": args["groupId"], "insertedAt": t.Timestamp(), "updatedAt": t.Timestamp()}
@@ -170,7 +172,7 @@ func (o *organisation) startBulk(t *Tx, a *Action, args Record) (any, error) {
 		return nil, err
 	}
 	for i, id := range ids {
-		entry := Record{"position": int64(i + 1), "status": "pending", "bulkOutboundCallId": bulk["id"], "contactId": id,
+		entry := ash.Record{"position": int64(i + 1), "status": "pending", "bulkOutboundCallId": bulk["id"], "contactId": id,
 			"insertedAt": t.Timestamp(), "updatedAt": t.Timestamp()}
 		if err := t.Insert(o.resources["BulkOutboundCallEntry"], entry); err != nil {
 			return nil, err
@@ -185,16 +187,16 @@ func (o *organisation) startBulk(t *Tx, a *Action, args Record) (any, error) {
 
 // bulkContacts gives the contacts that a bulk call is for. Positions in a group
 // count from 1, and a range includes both its ends.
-func (o *organisation) bulkContacts(t *Tx, args Record) ([]string, error) {
+func (o *organisation) bulkContacts(t *ash.Tx, args ash.Record) ([]string, error) {
 	var ids []string
-	if d, ok := args["contactIds"].(Document); ok {
+	if d, ok := args["contactIds"].(ash.Document); ok {
 		if err := json.Unmarshal([]byte(d), &ids); err != nil {
 			return nil, err
 		}
 		for _, id := range ids {
 			if n, err := t.Count(o.resources["Contact"], `t."id" = ?`, id); err != nil || n == 0 {
 				if err == nil {
-					err = InvalidAttribute("contactIds", "contact "+id+" does not exist")
+					err = ash.InvalidAttribute("contactIds", "contact "+id+" does not exist")
 				}
 				return nil, err
 			}
@@ -203,14 +205,14 @@ func (o *organisation) bulkContacts(t *Tx, args Record) ([]string, error) {
 	}
 	group := args.Text("groupId")
 	if group == "" {
-		return nil, InvalidAttribute("contactIds", "contactIds or groupId is needed")
+		return nil, ash.InvalidAttribute("contactIds", "contactIds or groupId is needed")
 	}
 	members, err := t.All(o.resources["ContactGroupMember"], `t."groupId" = ? ORDER BY t."position"`, group)
 	if err != nil {
 		return nil, err
 	}
 	if len(members) == 0 {
-		return nil, InvalidAttribute("groupId", "contact group does not exist")
+		return nil, ash.InvalidAttribute("groupId", "contact group does not exist")
 	}
 	from, hasFrom := args["contactRangeStart"].(int64)
 	to, hasTo := args["contactRangeEnd"].(int64)
@@ -225,7 +227,7 @@ func (o *organisation) bulkContacts(t *Tx, args Record) ([]string, error) {
 
 // startEntries starts as many of a bulk call's entries as its concurrency lets, and
 // closes it when none is left.
-func (o *organisation) startEntries(t *Tx, id string) error {
+func (o *organisation) startEntries(t *ash.Tx, id string) error {
 	entries, bulks := o.resources["BulkOutboundCallEntry"], o.resources["BulkOutboundCall"]
 	bulk, err := t.Get(bulks, id)
 	if err != nil || bulk == nil || bulk.Text("status") != "running" {
@@ -251,7 +253,7 @@ func (o *organisation) startEntries(t *Tx, id string) error {
 			if calling > 0 {
 				return nil
 			}
-			return t.Update(bulks, id, Record{"status": "completed", "completedAt": t.Timestamp(), "updatedAt": t.Timestamp()})
+			return t.Update(bulks, id, ash.Record{"status": "completed", "completedAt": t.Timestamp(), "updatedAt": t.Timestamp()})
 		}
 		if err := o.startEntry(t, bulk, entry, aiAgent); err != nil {
 			return err
@@ -259,22 +261,22 @@ func (o *organisation) startEntries(t *Tx, id string) error {
 	}
 }
 
-func (o *organisation) startEntry(t *Tx, bulk, entry, aiAgent Record) error {
+func (o *organisation) startEntry(t *ash.Tx, bulk, entry, aiAgent ash.Record) error {
 	contact, err := t.Get(o.resources["Contact"], entry.Text("contactId"))
 	if err != nil {
 		return err
 	}
 	number := ""
 	if contact == nil {
-		err = InvalidAttribute("contactId", "contact does not exist")
+		err = ash.InvalidAttribute("contactId", "contact does not exist")
 	} else if number, err = contactNumber(contact); err == nil {
 		err = checkNumber(number)
 	}
-	if refused, ok := err.(Errors); ok {
+	if refused, ok := err.(ash.Errors); ok {
 		if err := o.incrementBulk(t, bulk.Text("id"), "failedCount"); err != nil {
 			return err
 		}
-		return t.Update(o.resources["BulkOutboundCallEntry"], entry.Text("id"), Record{"status": "failed", "errorMessage": refused[0].Message,
+		return t.Update(o.resources["BulkOutboundCallEntry"], entry.Text("id"), ash.Record{"status": "failed", "errorMessage": refused[0].Message,
 			"completedAt": t.Timestamp(), "updatedAt": t.Timestamp()})
 	}
 	if err != nil {
@@ -287,16 +289,16 @@ func (o *organisation) startEntry(t *Tx, bulk, entry, aiAgent Record) error {
 	if err := o.incrementBulk(t, bulk.Text("id"), "startedCount"); err != nil {
 		return err
 	}
-	return t.Update(o.resources["BulkOutboundCallEntry"], entry.Text("id"), Record{"status": "calling", "callUuid": call["callUuid"], "callId": call["id"],
+	return t.Update(o.resources["BulkOutboundCallEntry"], entry.Text("id"), ash.Record{"status": "calling", "callUuid": call["callUuid"], "callId": call["id"],
 		"startedAt": t.Timestamp(), "updatedAt": t.Timestamp()})
 }
 
-func (o *organisation) incrementBulk(t *Tx, id, counter string) error {
+func (o *organisation) incrementBulk(t *ash.Tx, id, counter string) error {
 	return t.Exec(`UPDATE "BulkOutboundCall" SET "`+counter+`" = "`+counter+`" + 1, "updatedAt" = ? WHERE "id" = ?`, t.Timestamp(), id)
 }
 
 // settleEntry settles the entry that a call was made for, and starts the next.
-func (o *organisation) settleEntry(t *Tx, call Record, status string) error {
+func (o *organisation) settleEntry(t *ash.Tx, call ash.Record, status string) error {
 	id := call.Text("bulkEntryId")
 	if id == "" {
 		return nil
@@ -306,7 +308,7 @@ func (o *organisation) settleEntry(t *Tx, call Record, status string) error {
 		return err
 	}
 	bulk := entry.Text("bulkOutboundCallId")
-	changes, counter := Record{"status": "completed", "completedAt": t.Timestamp(), "updatedAt": t.Timestamp()}, "completedCount"
+	changes, counter := ash.Record{"status": "completed", "completedAt": t.Timestamp(), "updatedAt": t.Timestamp()}, "completedCount"
 	if status != "completed" {
 		changes["status"], changes["errorMessage"], counter = "failed", "Call ended as "+status, "failedCount"
 	}

@@ -1,27 +1,29 @@
 package sandbox
 
+import "github.com/sippet-ai/sippet-mcp/internal/sandbox/ash"
+
 // abandonTask is the happening of a caller in the queue who gives up.
 const abandonTask = "abandon"
 
-func (o *organisation) queueActions() map[string]func(*Action) {
-	return map[string]func(*Action){
-		"accept_call_queue_entry": func(a *Action) {
+func (o *organisation) queueActions() map[string]func(*ash.Action) {
+	return map[string]func(*ash.Action){
+		"accept_call_queue_entry": func(a *ash.Action) {
 			a.Atomic = false
-			a.Check = func(old, _ Record) []*Violation {
+			a.Check = func(old, _ ash.Record) []*ash.Violation {
 				if old == nil || old.Text("state") == "waiting" {
 					return nil
 				}
-				return []*Violation{Invalid("state", "entry is not waiting", map[string]any{"value": "waiting"})}
+				return []*ash.Violation{ash.Invalid("state", "entry is not waiting", map[string]any{"value": "waiting"})}
 			}
-			a.Change = func(t *Tx, _, next Record) error {
+			a.Change = func(t *ash.Tx, _, next ash.Record) error {
 				user, err := t.Get(o.resources["User"], o.keyHolder())
 				if err != nil {
 					return err
 				}
-				next["state"], next["answeredAt"], next["agentName"] = "answered", t.Now.Format(SecondLayout), user["fullName"]
+				next["state"], next["answeredAt"], next["agentName"] = "answered", t.Now.Format(ash.SecondLayout), user["fullName"]
 				return nil
 			}
-			a.After = func(t *Tx, _, next Record) error {
+			a.After = func(t *ash.Tx, _, next ash.Record) error {
 				if err := o.cancel(t, next.Text("id")); err != nil {
 					return err
 				}
@@ -32,9 +34,9 @@ func (o *organisation) queueActions() map[string]func(*Action) {
 				return o.assignToOperator(t, call)
 			}
 		},
-		"transfer_call_to_queue": func(a *Action) {
+		"transfer_call_to_queue": func(a *ash.Action) {
 			a.Resource = o.resources["Call"]
-			a.Run = func(t *Tx, args Record) (any, error) {
+			a.Run = func(t *ash.Tx, args ash.Record) (any, error) {
 				call, err := o.findLiveCall(t, a, args)
 				if err != nil {
 					return nil, err
@@ -56,13 +58,13 @@ func (o *organisation) queueActions() map[string]func(*Action) {
 
 // enqueue puts the caller of a live call into the queue; whoever had the call
 // leaves it.
-func (o *organisation) enqueue(t *Tx, call Record) (Record, error) {
+func (o *organisation) enqueue(t *ash.Tx, call ash.Record) (ash.Record, error) {
 	number, name := call["fromNumber"], call["contactFullName"]
 	if call.Text("direction") == "outbound" {
 		number = call["toNumber"]
 	}
-	entry := Record{"callUuid": call["callUuid"], "queueName": "reception", "callerIdNumber": number, "callerIdName": name,
-		"state": "waiting", "waitStartedAt": t.Now.Format(SecondLayout)}
+	entry := ash.Record{"callUuid": call["callUuid"], "queueName": "reception", "callerIdNumber": number, "callerIdName": name,
+		"state": "waiting", "waitStartedAt": t.Now.Format(ash.SecondLayout)}
 	if err := t.Insert(o.resources["CallQueueEntry"], entry); err != nil {
 		return nil, err
 	}
@@ -79,15 +81,15 @@ func (o *organisation) enqueue(t *Tx, call Record) (Record, error) {
 }
 
 // closeQueueEntries ends the call's entries when the call does.
-func (o *organisation) closeQueueEntries(t *Tx, call Record) error {
+func (o *organisation) closeQueueEntries(t *ash.Tx, call ash.Record) error {
 	entries, err := t.All(o.resources["CallQueueEntry"], `t."callUuid" = ? AND t."state" IN ('waiting', 'answered')`, call.Text("callUuid"))
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
-		changes := Record{"state": "completed", "completedAt": t.Now.Format(SecondLayout)}
+		changes := ash.Record{"state": "completed", "completedAt": t.Now.Format(ash.SecondLayout)}
 		if e.Text("state") == "waiting" {
-			changes = Record{"state": "abandoned", "abandonedAt": t.Now.Format(SecondLayout)}
+			changes = ash.Record{"state": "abandoned", "abandonedAt": t.Now.Format(ash.SecondLayout)}
 		}
 		if err := t.Update(o.resources["CallQueueEntry"], e.Text("id"), changes); err != nil {
 			return err
@@ -100,7 +102,7 @@ func (o *organisation) closeQueueEntries(t *Tx, call Record) error {
 }
 
 // abandonEntry is a caller who has waited long enough.
-func (o *organisation) abandonEntry(t *Tx, entryID string) error {
+func (o *organisation) abandonEntry(t *ash.Tx, entryID string) error {
 	entry, err := t.Get(o.resources["CallQueueEntry"], entryID)
 	if err != nil || entry == nil || entry.Text("state") != "waiting" {
 		return err
@@ -112,5 +114,5 @@ func (o *organisation) abandonEntry(t *Tx, entryID string) error {
 	if call != nil && isLive(call) {
 		return o.endCall(t, call, "completed") // which abandons the entry
 	}
-	return t.Update(o.resources["CallQueueEntry"], entryID, Record{"state": "abandoned", "abandonedAt": t.Now.Format(SecondLayout)})
+	return t.Update(o.resources["CallQueueEntry"], entryID, ash.Record{"state": "abandoned", "abandonedAt": t.Now.Format(ash.SecondLayout)})
 }

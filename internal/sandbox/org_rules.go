@@ -1,36 +1,40 @@
 package sandbox
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/sippet-ai/sippet-mcp/internal/sandbox/ash"
+)
 
 // internalResources are resources of our own: the backend must have the like, but no
 // action shows them.
-func internalResources() []*Resource {
-	id := func() *Attribute { return &Attribute{Name: "id", Kind: UUID, Required: true} }
-	column := func(k Kind, name string) *Attribute { return &Attribute{Name: name, Kind: k} }
-	return []*Resource{
-		{Name: "Campaign", Attributes: []*Attribute{id(), column(Map, "details")}},
-		{Name: "ContactGroupMember", Indexes: [][]string{{"groupId", "position"}}, Attributes: []*Attribute{id(),
-			column(UUID, "groupId"), column(UUID, "contactId"), column(Integer, "position")}},
+func internalResources() []*ash.Resource {
+	id := func() *ash.Attribute { return &ash.Attribute{Name: "id", Kind: ash.UUID, Required: true} }
+	column := func(k ash.Kind, name string) *ash.Attribute { return &ash.Attribute{Name: name, Kind: k} }
+	return []*ash.Resource{
+		{Name: "Campaign", Attributes: []*ash.Attribute{id(), column(ash.Map, "details")}},
+		{Name: "ContactGroupMember", Indexes: [][]string{{"groupId", "position"}}, Attributes: []*ash.Attribute{id(),
+			column(ash.UUID, "groupId"), column(ash.UUID, "contactId"), column(ash.Integer, "position")}},
 		// What is still to happen: see agenda.go.
-		{Name: "Agenda", Indexes: [][]string{{"at"}, {"subject"}}, Attributes: []*Attribute{id(),
-			column(Time, "at"), column(String, "what"), column(UUID, "subject"), column(Integer, "step")}},
+		{Name: "Agenda", Indexes: [][]string{{"at"}, {"subject"}}, Attributes: []*ash.Attribute{id(),
+			column(ash.Time, "at"), column(ash.String, "what"), column(ash.UUID, "subject"), column(ash.Integer, "step")}},
 	}
 }
 
 // resourceRules are what the reference does not say of its resources: defaults,
 // constraints, private attributes, calculations, and the indexes that lists
 // live on. docs/sandbox.md lists them as assumptions.
-var resourceRules = map[string]func(*Resource){
-	"Contact": func(r *Resource) {
-		setDefault(r, "metadata", Document("{}"))
-		setDefault(r, "privateMetadataKeys", Document("[]"))
-		setDefault(r, "languages", Document("[]"))
+var resourceRules = map[string]func(*ash.Resource){
+	"Contact": func(r *ash.Resource) {
+		setDefault(r, "metadata", ash.Document("{}"))
+		setDefault(r, "privateMetadataKeys", ash.Document("[]"))
+		setDefault(r, "languages", ash.Document("[]"))
 		setEnum(r, "whatsappReachabilityStatus", "unknown", "reachable", "unreachable")
 		setDefault(r, "whatsappReachabilityStatus", "unknown")
-		addPrivate(r, Time, "insertedAt", "updatedAt")
+		addPrivate(r, ash.Time, "insertedAt", "updatedAt")
 		r.Indexes = [][]string{{"fullName", "id"}, {"email"}, {"phoneE164"}}
 	},
-	"Call": func(r *Resource) {
+	"Call": func(r *ash.Resource) {
 		setDefault(r, "status", "initiated")
 		setDefault(r, "callSource", "api")
 		r.Unique = []string{"callUuid"}
@@ -38,8 +42,8 @@ var resourceRules = map[string]func(*Resource){
 		handler := field(r, "currentHandler")
 		handler.Needs = []string{"currentHandlerType", "currentHandlerId", "currentHandlerName", "currentOperatorMemberUuid"}
 		handler.Compute = currentHandler
-		addPrivate(r, UUID, "bulkEntryId")
-		addPrivate(r, String, "script")
+		addPrivate(r, ash.UUID, "bulkEntryId")
+		addPrivate(r, ash.String, "script")
 		r.Indexes = [][]string{{"startedAt", "id"}, {"status"}, {"contactId"}, {"conversationId"}}
 	},
 	"CallParticipant":    withIndexes([]string{"callId"}, []string{"joinedAt", "id"}),
@@ -48,43 +52,45 @@ var resourceRules = map[string]func(*Resource){
 	"ConversationEvent":  withIndexes([]string{"conversationId"}, []string{"callId"}, []string{"occurredAt", "id"}),
 	"CallClassification": withIndexes([]string{"callId"}, []string{"insertedAt", "id"}),
 	"Conversation":       withIndexes([]string{"contactId"}, []string{"startedAt", "id"}, []string{"insertedAt", "id"}),
-	"CallQueueEntry": func(r *Resource) {
+	"CallQueueEntry": func(r *ash.Resource) {
 		setEnum(r, "state", "waiting", "answered", "completed", "abandoned")
 		r.Indexes = [][]string{{"callUuid"}, {"state"}, {"waitStartedAt", "id"}}
 	},
 	"BulkOutboundCallEntry": withIndexes([]string{"bulkOutboundCallId", "position"}, []string{"callId"}),
 	"CommunicationMessage":  withIndexes([]string{"contactId"}, []string{"threadId"}),
-	"EmailMailbox": func(r *Resource) {
+	"EmailMailbox": func(r *ash.Resource) {
 		setDefault(r, "listenerEnabled", false)
 		setDefault(r, "listenerStatus", "disabled")
 		setDefault(r, "listenerPort", int64(25))
 		setDefault(r, "tlsMode", "optional")
 		setDefault(r, "maxSessions", int64(20))
-		setDefault(r, "metadata", Document("{}"))
+		setDefault(r, "metadata", ash.Document("{}"))
 		setBounds(r, "listenerPort", 1, 65535)
 		r.Unique = []string{"inboundDomain"}
 	},
-	"EmailTemplate": func(r *Resource) {
-		setDefault(r, "variables", Document("[]"))
+	"EmailTemplate": func(r *ash.Resource) {
+		setDefault(r, "variables", ash.Document("[]"))
 		setDefault(r, "active", true)
 		field(r, "body").NoTrim = true
 	},
-	"EmailIdentity": func(r *Resource) {
+	"EmailIdentity": func(r *ash.Resource) {
 		setDefault(r, "active", true)
 		setDefault(r, "defaultOutbound", false)
-		setDefault(r, "metadata", Document("{}"))
+		setDefault(r, "metadata", ash.Document("{}"))
 	},
-	"OperatorStatus": func(r *Resource) {
+	"OperatorStatus": func(r *ash.Resource) {
 		setDefault(r, "status", "available")
 		setDefault(r, "source", "api")
 		r.Unique = []string{"sipUserId"}
 	},
-	"User": func(r *Resource) { addPrivate(r, UUID, "sipUserId") },
+	"User": func(r *ash.Resource) { addPrivate(r, ash.UUID, "sipUserId") },
 }
 
-func withIndexes(sets ...[]string) func(*Resource) { return func(r *Resource) { r.Indexes = sets } }
+func withIndexes(sets ...[]string) func(*ash.Resource) {
+	return func(r *ash.Resource) { r.Indexes = sets }
+}
 
-func field(r *Resource, name string) *Attribute {
+func field(r *ash.Resource, name string) *ash.Attribute {
 	a := r.Attribute(name)
 	if a == nil {
 		panic(fmt.Sprintf("sandbox: %s has no field %q: the registry and orgRules disagree", r.Name, name))
@@ -92,31 +98,31 @@ func field(r *Resource, name string) *Attribute {
 	return a
 }
 
-func setDefault(r *Resource, name string, v any) { field(r, name).Default = v }
+func setDefault(r *ash.Resource, name string, v any) { field(r, name).Default = v }
 
 // enum makes a field whose values the reference does not list an enum.
-func setEnum(r *Resource, name string, values ...string) {
+func setEnum(r *ash.Resource, name string, values ...string) {
 	a := field(r, name)
-	a.Kind, a.Values = Enum, values
+	a.Kind, a.Values = ash.Enum, values
 }
 
-func setBounds(r *Resource, name string, lo, hi int64) {
+func setBounds(r *ash.Resource, name string, lo, hi int64) {
 	a := field(r, name)
 	a.Min, a.Max = &lo, &hi
 }
 
-func addPrivate(r *Resource, k Kind, names ...string) {
+func addPrivate(r *ash.Resource, k ash.Kind, names ...string) {
 	for _, n := range names {
-		r.Attributes = append(r.Attributes, &Attribute{Name: n, Kind: k, Private: true})
+		r.Attributes = append(r.Attributes, &ash.Attribute{Name: n, Kind: k, Private: true})
 	}
 }
 
 // currentHandler shows who has the call as one map; its keys are snake_case,
 // as recorded.
-func currentHandler(rec Record) any {
+func currentHandler(rec ash.Record) any {
 	if rec["currentHandlerType"] == nil {
 		return nil
 	}
-	return NewDocument(map[string]any{"handler_type": rec["currentHandlerType"], "handler_id": rec["currentHandlerId"],
+	return ash.NewDocument(map[string]any{"handler_type": rec["currentHandlerType"], "handler_id": rec["currentHandlerId"],
 		"name": rec["currentHandlerName"], "member_uuid": rec["currentOperatorMemberUuid"]})
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
+	"github.com/sippet-ai/sippet-mcp/internal/sandbox/ash"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
@@ -179,13 +180,13 @@ func checkKind(t *testing.T, action string, f *schemas.Field, v any) {
 		_, err := uuid.Parse(text)
 		ok = err == nil
 	case schemas.Time:
-		_, err := time.Parse(TimeLayout, text)
+		_, err := time.Parse(ash.TimeLayout, text)
 		ok = err == nil
 	case schemas.Second:
-		_, err := time.Parse(SecondLayout, text)
+		_, err := time.Parse(ash.SecondLayout, text)
 		ok = err == nil
 	case schemas.Date:
-		_, err := time.Parse(DateLayout, text)
+		_, err := time.Parse(ash.DateLayout, text)
 		ok = err == nil
 	case schemas.Bool:
 		_, ok = v.(bool)
@@ -215,7 +216,7 @@ func TestEveryActionIsThere(t *testing.T) {
 		if a.Resource == nil {
 			t.Errorf("%s has no resource", a.Name)
 		}
-		if (a.Type == MapAction || a.Type == RecordAction) && a.Run == nil {
+		if (a.Type == ash.MapAction || a.Type == ash.RecordAction) && a.Run == nil {
 			t.Errorf("%s does nothing", a.Name)
 		}
 	}

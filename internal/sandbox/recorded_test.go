@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/sippet-ai/sippet-mcp/internal/sandbox/ash"
 )
 
 var (
@@ -131,8 +132,8 @@ func readExceptions(t *testing.T, file string) map[string]string {
 }
 
 func recordedHandler(t *testing.T) *handler {
-	now, _ := time.Parse(TimeLayout, recordedNow)
-	e, err := Open(context.Background(), recordedDomain(t, *rowsFile), "", func() time.Time { return now })
+	now, _ := time.Parse(ash.TimeLayout, recordedNow)
+	e, err := ash.Open(context.Background(), recordedDomain(t, *rowsFile), "", func() time.Time { return now })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +142,7 @@ func recordedHandler(t *testing.T) *handler {
 }
 
 // countChanges counts the rows that an engine ever wrote.
-func countChanges(t *testing.T, e *Engine) int64 {
+func countChanges(t *testing.T, e *ash.Engine) int64 {
 	n, err := e.Changes(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -228,7 +229,7 @@ func translateCursors(body string, cursors map[string]string, cursorOf func(valu
 
 // cursorOf makes a cursor of the order that a pair's request asks for, or, where
 // that cannot be, one that no order accepts.
-func cursorOf(p pair, e *Engine, values []any) string {
+func cursorOf(p pair, e *ash.Engine, values []any) string {
 	var req struct{ Action, Sort string }
 	if json.Unmarshal(p.Request, &req) != nil {
 		return otherCursor

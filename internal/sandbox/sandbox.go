@@ -10,6 +10,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"github.com/sippet-ai/sippet-mcp/internal/sandbox/ash"
 )
 
 // Options say which organisation to open. The zero value is one in memory, of
@@ -34,7 +36,7 @@ type Options struct {
 
 // Sandbox is one open organisation. It may be used by many goroutines.
 type Sandbox struct {
-	engine    *Engine
+	engine    *ash.Engine
 	log       *slog.Logger
 	pickFault func(endpoint, action string) *Fault
 }
@@ -53,7 +55,7 @@ func New(o Options) (*Sandbox, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	seed, known, err := ReadFact(context.Background(), o.Path, storeTable, "seed")
+	seed, known, err := ash.ReadFact(context.Background(), o.Path, storeTable, "seed")
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +64,7 @@ func New(o Options) (*Sandbox, error) {
 	}
 	org := newOrganisation(o.Seed)
 	org.scale = o.Scale
-	e, err := Open(context.Background(), org.domain(), o.Path, o.Now)
+	e, err := ash.Open(context.Background(), org.domain(), o.Path, o.Now)
 	if err != nil {
 		return nil, err
 	}

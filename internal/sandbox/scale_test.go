@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sippet-ai/sippet-mcp/internal/sandbox/ash"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
@@ -57,7 +58,7 @@ func BenchmarkLists(b *testing.B) {
 		"one by email":          `{"action":"list_contacts","fields":["id"],"filter":{"email":{"eq":"patient777@example.com"}}}`,
 		"calls of a contact":    `{"action":"list_calls","fields":["id","contactFullName"],"filter":{"contactId":{"eq":"c694dc71-c171-41d0-be01-8341b21ba8cc"}}}`,
 		"calls that are live":   `{"action":"list_calls","fields":["id","contactFullName"],"filter":{"status":{"eq":"answered"}}}`,
-		"calls since last week": `{"action":"list_calls","fields":["id","startedAt"],"filter":{"startedAt":{"greaterThan":"` + time.Now().AddDate(0, 0, -7).UTC().Format(TimeLayout) + `"}},"sort":"-startedAt"}`,
+		"calls since last week": `{"action":"list_calls","fields":["id","startedAt"],"filter":{"startedAt":{"greaterThan":"` + time.Now().AddDate(0, 0, -7).UTC().Format(ash.TimeLayout) + `"}},"sort":"-startedAt"}`,
 	} {
 		body = strings.ReplaceAll(body, "<after>", "")
 		b.Run(name, func(b *testing.B) {

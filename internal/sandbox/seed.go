@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"maps"
 	"time"
+
+	"github.com/sippet-ai/sippet-mcp/internal/sandbox/ash"
 )
 
 // seeder seeds an organisation: Harbour Lane Dental, a small clinic in
@@ -12,15 +14,15 @@ import (
 // Everything has its id from its name.
 type seeder struct {
 	o   *organisation
-	t   *Tx
+	t   *ash.Tx
 	now time.Time
 
-	contacts map[string]Record // by key
-	agents   map[string]Record // by name
+	contacts map[string]ash.Record // by key
+	agents   map[string]ash.Record // by name
 }
 
-func newSeeder(o *organisation, t *Tx) *seeder {
-	return &seeder{o: o, t: t, now: t.Now.Truncate(time.Second), contacts: map[string]Record{}, agents: map[string]Record{}}
+func newSeeder(o *organisation, t *ash.Tx) *seeder {
+	return &seeder{o: o, t: t, now: t.Now.Truncate(time.Second), contacts: map[string]ash.Record{}, agents: map[string]ash.Record{}}
 }
 
 func (p *seeder) insertAll() error {
@@ -33,12 +35,12 @@ func (p *seeder) insertAll() error {
 	return nil
 }
 
-func (p *seeder) insert(resource string, rec Record) error {
+func (p *seeder) insert(resource string, rec ash.Record) error {
 	return p.t.Insert(p.o.resources[resource], rec)
 }
 
 // ago is a stored time, so long before now.
-func (p *seeder) ago(d time.Duration) string { return p.now.Add(-d).Format(TimeLayout) }
+func (p *seeder) ago(d time.Duration) string { return p.now.Add(-d).Format(ash.TimeLayout) }
 
 var seedUsers = []struct{ key, name, status string }{
 	{"nadia", "Nadia Rahman", "available"},
@@ -50,11 +52,11 @@ var seedUsers = []struct{ key, name, status string }{
 func (p *seeder) addUsers() error {
 	for i, u := range seedUsers {
 		id, sip := p.o.idOf("user", u.key), p.o.idOf("sip user", u.key)
-		if err := p.insert("User", Record{"id": id, "fullName": u.name, "email": u.key + "@harbourlane.example", "sipUserId": sip,
+		if err := p.insert("User", ash.Record{"id": id, "fullName": u.name, "email": u.key + "@harbourlane.example", "sipUserId": sip,
 			"confirmedAt": p.ago(200 * 24 * time.Hour), "sipUsername": "hl-" + u.key}); err != nil {
 			return err
 		}
-		if err := p.insert("OperatorStatus", Record{"id": p.o.idOf("operator status", u.key), "sipUserId": sip, "agentName": u.name, "status": u.status,
+		if err := p.insert("OperatorStatus", ash.Record{"id": p.o.idOf("operator status", u.key), "sipUserId": sip, "agentName": u.name, "status": u.status,
 			"source": []string{"widget", "api", "system"}[i%3], "changedByUserId": id}); err != nil {
 			return err
 		}
@@ -71,8 +73,8 @@ var seedAgents = []struct{ name, voice, tone, job string }{
 
 func (p *seeder) addAgents() error {
 	for i, a := range seedAgents {
-		rec := Record{"id": p.o.idOf("agent", a.name), "name": a.name, "realtimeProvider": "openai", "realtimeModel": callModel,
-			"callerNameVerificationMode": []string{"soft", "strict", "off"}[i%3], "identityVerificationFactors": Document(`["date_of_birth","phone"]`),
+		rec := ash.Record{"id": p.o.idOf("agent", a.name), "name": a.name, "realtimeProvider": "openai", "realtimeModel": callModel,
+			"callerNameVerificationMode": []string{"soft", "strict", "off"}[i%3], "identityVerificationFactors": ash.Document(`["date_of_birth","phone"]`),
 			"inactivityEnabled": true, "inactivityFirstReminderMs": int64(8000), "inactivityFollowUpMs": int64(12000),
 			"inactivityCallEnabled": true, "inactivityCallFirstReminderMs": int64(8000), "inactivityCallFollowUpMs": int64(12000),
 			"inactivityEmailEnabled": false, "inactivityEmailFirstReminderMs": int64(86400000), "inactivityEmailFollowUpMs": int64(172800000),
@@ -81,12 +83,12 @@ func (p *seeder) addAgents() error {
 			"inactivityCallAutoEndEnabled": true, "inactivityCallAutoEndMessage": "I cannot hear you, so I will hang up now. Goodbye.",
 			"inactivityWhatsappAutoEndEnabled": false, "inactivityWhatsappAutoEndMessage": "We close this chat for now.",
 			"contactMemoryEnabled": i != 2, "contactMemoryWriteMode": "auto", "contactMemoryMaxResults": int64(5),
-			"scriptOpeningMode": "fixed", "voice": a.voice, "tone": a.tone, "languages": Document(`["en","ga"]`),
-			"workflow":          Document(`{"states":["greeting","conversation","closing"]}`),
+			"scriptOpeningMode": "fixed", "voice": a.voice, "tone": a.tone, "languages": ash.Document(`["en","ga"]`),
+			"workflow":          ash.Document(`{"states":["greeting","conversation","closing"]}`),
 			"scriptComposition": "Greet. Ask what it is about. Solve it or pass it on. Say goodbye.", "scriptExamples": "Caller: Do you do children? Agent: We do, from three.",
 			"promptSecurityMiddlewareEnabled": true, "promptSecurityTimeoutMs": int64(1500), "systemPrompt": a.job,
-			"safetyGuardrails": "Do not diagnose. In an emergency name 999 or 112.", "enabledToolIds": Document(`["find_slots","book_slot","transfer_to_queue"]`),
-			"toolSettings": Document(`{"find_slots":{"max":3}}`), "published": a.name != "Otto"}
+			"safetyGuardrails": "Do not diagnose. In an emergency name 999 or 112.", "enabledToolIds": ash.Document(`["find_slots","book_slot","transfer_to_queue"]`),
+			"toolSettings": ash.Document(`{"find_slots":{"max":3}}`), "published": a.name != "Otto"}
 		p.agents[a.name] = rec
 		if err := p.insert("AiAgent", rec); err != nil {
 			return err
@@ -131,8 +133,8 @@ func (p *seeder) addContacts() error {
 			}
 		}
 		rec["dateOfBirth"], rec["defaultLanguage"] = c.birth, c.lang
-		rec["languages"] = NewDocument([]any{c.lang})
-		rec["metadata"] = NewDocument(map[string]any{"patientNumber": 20400 + i*7, "recallMonths": 6 + 6*(i%2)})
+		rec["languages"] = ash.NewDocument([]any{c.lang})
+		rec["metadata"] = ash.NewDocument(map[string]any{"patientNumber": 20400 + i*7, "recallMonths": 6 + 6*(i%2)})
 		if i%3 == 0 && c.phone != "" {
 			rec["phoneVerifiedAt"] = added
 		}
@@ -159,15 +161,15 @@ func (p *seeder) addContacts() error {
 }
 
 // newContact is a contact with nothing but a name.
-func (o *organisation) newContact(key, name, added string) Record {
-	return Record{"id": o.idOf("contact", key), "fullName": name, "whatsappReachabilityStatus": "unknown", "metadata": Document("{}"),
-		"privateMetadataKeys": Document("[]"), "languages": Document("[]"), "insertedAt": added, "updatedAt": added}
+func (o *organisation) newContact(key, name, added string) ash.Record {
+	return ash.Record{"id": o.idOf("contact", key), "fullName": name, "whatsappReachabilityStatus": "unknown", "metadata": ash.Document("{}"),
+		"privateMetadataKeys": ash.Document("[]"), "languages": ash.Document("[]"), "insertedAt": added, "updatedAt": added}
 }
 
 // addGroup makes the group that bulk calls can be for: patients due for recall.
 func (p *seeder) addGroup() error {
 	for i, key := range []string{"eleanor", "grace", "hannah", "connor", "zoe", "beth", "mei", "ivy"} {
-		if err := p.insert("ContactGroupMember", Record{"id": p.o.idOf("member of recall", key), "groupId": p.o.idOf("group", "recall"),
+		if err := p.insert("ContactGroupMember", ash.Record{"id": p.o.idOf("member of recall", key), "groupId": p.o.idOf("group", "recall"),
 			"contactId": p.contacts[key]["id"], "position": int64(i + 1)}); err != nil {
 			return err
 		}
@@ -181,7 +183,7 @@ func (p *seeder) addCampaigns() error {
 		details := map[string]any{"id": id, "displayName": c.name, "status": c.status, "aiAgentId": p.agents["Finn"]["id"],
 			"contactGroupId": p.o.idOf("group", "recall"), "contactCount": 8, "callsPerDay": 20 + 10*i,
 			"startsAt": p.ago(time.Duration(20-6*i) * 24 * time.Hour), "insertedAt": p.ago(time.Duration(30-6*i) * 24 * time.Hour)}
-		if err := p.insert("Campaign", Record{"id": id, "details": NewDocument(details)}); err != nil {
+		if err := p.insert("Campaign", ash.Record{"id": id, "details": ash.NewDocument(details)}); err != nil {
 			return err
 		}
 	}
@@ -193,9 +195,9 @@ func (p *seeder) addEmailSetup() error {
 		domain, status, tls string
 		on                  bool
 	}{{"harbourlane.example", "running", "required", true}, {"cork.harbourlane.example", "failed", "optional", true}, {"old.harbourlane.example", "disabled", "disabled", false}} {
-		rec := Record{"id": p.o.idOf("mailbox", m.domain), "inboundDomain": m.domain, "mxTarget": "mx." + m.domain, "listenerEnabled": m.on,
+		rec := ash.Record{"id": p.o.idOf("mailbox", m.domain), "inboundDomain": m.domain, "mxTarget": "mx." + m.domain, "listenerEnabled": m.on,
 			"listenerStatus": m.status, "listenerHost": "0.0.0.0", "listenerPort": int64(2525), "tlsMode": m.tls, "maxSessions": int64(20),
-			"metadata": Document("{}"), "organisationId": p.o.id}
+			"metadata": ash.Document("{}"), "organisationId": p.o.id}
 		if m.status == "running" {
 			rec["lastInboundAt"] = p.ago(3 * time.Hour)
 		}
@@ -208,8 +210,8 @@ func (p *seeder) addEmailSetup() error {
 		standard                    bool
 	}{{"hello", "organisation", p.o.id, "Harbour Lane Dental", true}, {"billing", "organisation", p.o.id, "Harbour Lane Billing", false},
 		{"iris", "ai_agent", p.o.idOf("agent", "Iris"), "Iris at Harbour Lane", true}, {"nadia", "user", p.o.idOf("user", "nadia"), "Nadia Rahman", true}} {
-		if err := p.insert("EmailIdentity", Record{"id": p.o.idOf("identity", e.local), "ownerType": e.owner, "ownerId": e.ownerID, "localPart": e.local,
-			"domain": "harbourlane.example", "displayName": e.name, "active": true, "defaultOutbound": e.standard, "metadata": Document("{}"),
+		if err := p.insert("EmailIdentity", ash.Record{"id": p.o.idOf("identity", e.local), "ownerType": e.owner, "ownerId": e.ownerID, "localPart": e.local,
+			"domain": "harbourlane.example", "displayName": e.name, "active": true, "defaultOutbound": e.standard, "metadata": ash.Document("{}"),
 			"emailMailboxId": p.o.idOf("mailbox", "harbourlane.example"), "organisationId": p.o.id}); err != nil {
 			return err
 		}
@@ -221,8 +223,8 @@ func (p *seeder) addEmailSetup() error {
 		{"invoice", "Invoice", "Your invoice {{number}}", "Dear {{name}},\n\nplease find invoice {{number}} over {{amount}} enclosed.\n", `["name","number","amount"]`},
 		{"contact", "Christmas closing", "We are closed over Christmas", "Dear {{name}},\n\nwe are back on 2 January.\n", `["name"]`},
 	} {
-		if err := p.insert("EmailTemplate", Record{"id": p.o.idOf("template", x.name), "model": x.model, "name": x.name, "subject": x.subject, "body": x.body,
-			"variables": Document(x.variables), "active": i != 4}); err != nil {
+		if err := p.insert("EmailTemplate", ash.Record{"id": p.o.idOf("template", x.name), "model": x.model, "name": x.name, "subject": x.subject, "body": x.body,
+			"variables": ash.Document(x.variables), "active": i != 4}); err != nil {
 			return err
 		}
 	}
@@ -251,15 +253,15 @@ func (p *seeder) addEmails() error {
 }
 
 // addEmail plants an email that came in, with its conversation and classification.
-func (p *seeder) addEmail(key string, contact Record, subject, body string, at time.Time) error {
-	stamp, id := at.Format(TimeLayout), p.o.idOf("message", key)
+func (p *seeder) addEmail(key string, contact ash.Record, subject, body string, at time.Time) error {
+	stamp, id := at.Format(ash.TimeLayout), p.o.idOf("message", key)
 	thread, conversation, err := p.o.findThread(p.t, contact.Text("id"), stamp)
 	if err != nil {
 		return err
 	}
-	msg := Record{"id": id, "channel": "email", "direction": "inbound", "status": "received", "body": body, "subject": subject,
+	msg := ash.Record{"id": id, "channel": "email", "direction": "inbound", "status": "received", "body": body, "subject": subject,
 		"fromAddress": contact["email"], "toAddress": "hello@harbourlane.example", "provider": "smtp", "providerMessageId": key + "@mail.example",
-		"occurredAt": stamp, "metadata": Document("{}"), "conversationId": conversation, "threadId": thread, "contactId": contact["id"]}
+		"occurredAt": stamp, "metadata": ash.Document("{}"), "conversationId": conversation, "threadId": thread, "contactId": contact["id"]}
 	if err := p.insert("CommunicationMessage", msg); err != nil {
 		return err
 	}
@@ -276,13 +278,13 @@ func (p *seeder) addEmail(key string, contact Record, subject, body string, at t
 		}
 	}
 	class := p.o.emailClassification(msg, stamp)
-	done := at.Add(3 * time.Second).Format(TimeLayout)
+	done := at.Add(3 * time.Second).Format(ash.TimeLayout)
 	switch key {
 	case "mail2":
 		class["status"], class["lastError"] = "failed", "provider timed out"
 	case "mail3":
 		maps.Copy(class, p.o.classifiedAttributes(msg, done))
-		maps.Copy(class, Record{"effectiveLabel": "billing", "effectiveSource": "override", "overriddenAt": p.ago(time.Hour), "overriddenByUserId": p.o.idOf("user", "tom")})
+		maps.Copy(class, ash.Record{"effectiveLabel": "billing", "effectiveSource": "override", "overriddenAt": p.ago(time.Hour), "overriddenByUserId": p.o.idOf("user", "tom")})
 	default:
 		maps.Copy(class, p.o.classifiedAttributes(msg, done))
 	}

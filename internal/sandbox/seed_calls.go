@@ -3,12 +3,14 @@ package sandbox
 import (
 	"fmt"
 	"time"
+
+	"github.com/sippet-ai/sippet-mcp/internal/sandbox/ash"
 )
 
 // callPlan is one call of the seed: who, about what, when, and how it ended.
 type callPlan struct {
 	key     string
-	contact Record // nil for a caller who withholds who they are
+	contact ash.Record // nil for a caller who withholds who they are
 	script  *script
 	agent   string
 	at      time.Time
@@ -22,11 +24,11 @@ type callPlan struct {
 }
 
 // addCall plants a call with everything that it left behind.
-func (p *seeder) addCall(c *callPlan) (Record, error) {
+func (p *seeder) addCall(c *callPlan) (ash.Record, error) {
 	o, id := p.o, p.o.idOf("call", c.key)
 	ai := p.agents[c.agent]
-	call := Record{"id": id, "direction": "inbound", "fromNumber": "anonymous", "toNumber": mainLine, "callUuid": o.idOf("callUuid", id),
-		"callSource": "sip", "status": "initiated", "startedAt": c.at.Format(TimeLayout), "conversationId": o.idOf("conversation", id),
+	call := ash.Record{"id": id, "direction": "inbound", "fromNumber": "anonymous", "toNumber": mainLine, "callUuid": o.idOf("callUuid", id),
+		"callSource": "sip", "status": "initiated", "startedAt": c.at.Format(ash.TimeLayout), "conversationId": o.idOf("conversation", id),
 		"currentHandlerType": "ai_agent", "currentHandlerId": ai["id"], "currentHandlerName": c.agent, "currentAiAgentId": ai["id"],
 		"currentAiAgentName": c.agent, "billingCostCurrency": "GBP", "script": c.script.name, "bulkEntryId": c.bulk}
 	other := "caller"
@@ -43,23 +45,23 @@ func (p *seeder) addCall(c *callPlan) (Record, error) {
 	}
 	at := c.at.Add(time.Duration(2+o.random("rings", id).IntN(9)) * time.Second)
 	var rows []seedRow
-	add := func(resource string, rec Record) { rows = append(rows, seedRow{resource, rec}) }
+	add := func(resource string, rec ash.Record) { rows = append(rows, seedRow{resource, rec}) }
 	add("ConversationEvent", o.callEvent(call, "started", "call_started", "Call started", c.at, nil))
 	var left any
 	if c.status == "completed" || c.open {
-		call["status"], call["answeredAt"], call["mediaQualifiedAt"] = "answered", at.Format(TimeLayout), at.Format(TimeLayout)
+		call["status"], call["answeredAt"], call["mediaQualifiedAt"] = "answered", at.Format(ash.TimeLayout), at.Format(ash.TimeLayout)
 		add("ConversationEvent", o.callEvent(call, "answered", "call_answered", "Answered", at, nil))
 		at = p.addLines(call, c, at, add)
 	} else {
 		at = at.Add(20 * time.Second)
 	}
 	conversation := o.callConversation(call, ai.Text("id"), c.at)
-	conversation["lastActivityAt"] = at.Format(TimeLayout)
+	conversation["lastActivityAt"] = at.Format(ash.TimeLayout)
 	if !c.open {
 		for k, v := range o.endedAttributes(call, c.status, at) {
 			call[k] = v
 		}
-		left = at.Format(TimeLayout)
+		left = at.Format(ash.TimeLayout)
 		conversation["status"], conversation["endedAt"], conversation["outcome"] = "ended", left, c.status
 		add("ConversationEvent", o.callEvent(call, "ended", "call_ended", "Call "+c.status, at, nil))
 		if c.status == "completed" {
@@ -85,11 +87,11 @@ func (p *seeder) addCall(c *callPlan) (Record, error) {
 
 type seedRow struct {
 	resource string
-	rec      Record
+	rec      ash.Record
 }
 
 // addLines plants what was said and done, and gives the time when it was over.
-func (p *seeder) addLines(call Record, c *callPlan, at time.Time, add func(string, Record)) time.Time {
+func (p *seeder) addLines(call ash.Record, c *callPlan, at time.Time, add func(string, ash.Record)) time.Time {
 	lines := c.lines
 	if lines == nil {
 		lines = c.script.lines
@@ -108,7 +110,7 @@ func (p *seeder) addLines(call Record, c *callPlan, at time.Time, add func(strin
 		if l.agent {
 			speaker = "agent"
 		} else if call["callerSpokeAt"] == nil {
-			call["callerSpokeAt"] = at.Format(TimeLayout)
+			call["callerSpokeAt"] = at.Format(ash.TimeLayout)
 		}
 		add("CallTranscript", p.o.transcript(call, n, speaker, fillNames(l.text, first, c.agent), at))
 		at = at.Add(l.pace())
@@ -160,14 +162,14 @@ func (p *seeder) addReviews() error {
 	flagged, corrected, failed, lost := calls[0].Text("id"), calls[1].Text("id"), calls[2].Text("id"), calls[3].Text("id")
 	for _, u := range []struct {
 		resource, id string
-		changes      Record
+		changes      ash.Record
 	}{
-		{"Call", flagged, Record{"flaggedAt": p.ago(10 * time.Minute), "flaggedByUserId": tom}},
-		{"CallClassification", p.o.idOf("classification", corrected), Record{"effectiveLabel": "complaint", "effectiveSource": "override",
+		{"Call", flagged, ash.Record{"flaggedAt": p.ago(10 * time.Minute), "flaggedByUserId": tom}},
+		{"CallClassification", p.o.idOf("classification", corrected), ash.Record{"effectiveLabel": "complaint", "effectiveSource": "override",
 			"overriddenAt": p.ago(5 * time.Minute), "overriddenByUserId": tom}},
-		{"CallClassification", p.o.idOf("classification", failed), Record{"status": "failed", "predictedLabel": nil, "effectiveLabel": nil,
+		{"CallClassification", p.o.idOf("classification", failed), ash.Record{"status": "failed", "predictedLabel": nil, "effectiveLabel": nil,
 			"effectiveSource": nil, "predictedConfidence": nil, "classificationSummary": nil, "lastError": "provider timed out"}},
-		{"Call", lost, Record{"recordingStatus": "failed", "recordingUri": nil, "recordingUploadedAt": nil, "recordingError": "upload timed out after 3 tries"}},
+		{"Call", lost, ash.Record{"recordingStatus": "failed", "recordingUri": nil, "recordingUploadedAt": nil, "recordingError": "upload timed out after 3 tries"}},
 	} {
 		if err := p.t.Update(p.o.resources[u.resource], u.id, u.changes); err != nil {
 			return err
@@ -191,7 +193,7 @@ func (p *seeder) addLiveCalls() error {
 		return err
 	}
 	member := p.o.idOf("member", withOperator.Text("id"), "tom")
-	if err := p.t.Update(p.o.resources["Call"], withOperator.Text("id"), Record{"currentHandlerType": "operator", "currentHandlerId": p.o.idOf("user", "tom"),
+	if err := p.t.Update(p.o.resources["Call"], withOperator.Text("id"), ash.Record{"currentHandlerType": "operator", "currentHandlerId": p.o.idOf("user", "tom"),
 		"currentHandlerName": "Tom Whitlock", "currentOperatorMemberUuid": member, "currentOperatorName": "Tom Whitlock", "sipUsername": "hl-tom"}); err != nil {
 		return err
 	}
@@ -210,11 +212,11 @@ func (p *seeder) addLiveCalls() error {
 		if err := p.o.removeHandlers(p.t, call); err != nil {
 			return err
 		}
-		if err := p.t.Update(p.o.resources["Call"], call.Text("id"), Record{"currentHandlerType": "queue", "currentHandlerId": nil, "currentHandlerName": "reception"}); err != nil {
+		if err := p.t.Update(p.o.resources["Call"], call.Text("id"), ash.Record{"currentHandlerType": "queue", "currentHandlerId": nil, "currentHandlerName": "reception"}); err != nil {
 			return err
 		}
-		entry := Record{"id": p.o.idOf("queue entry", key), "callUuid": call["callUuid"], "queueName": "reception", "callerIdNumber": call["fromNumber"],
-			"callerIdName": p.contacts[key]["fullName"], "state": "waiting", "waitStartedAt": p.now.Add(-time.Duration(2-i) * time.Minute).Format(SecondLayout)}
+		entry := ash.Record{"id": p.o.idOf("queue entry", key), "callUuid": call["callUuid"], "queueName": "reception", "callerIdNumber": call["fromNumber"],
+			"callerIdName": p.contacts[key]["fullName"], "state": "waiting", "waitStartedAt": p.now.Add(-time.Duration(2-i) * time.Minute).Format(ash.SecondLayout)}
 		if err := p.insert("CallQueueEntry", entry); err != nil {
 			return err
 		}
@@ -233,17 +235,17 @@ func (p *seeder) addQueueHistory() error {
 		return err
 	}
 	for i, call := range calls {
-		began, err := time.Parse(TimeLayout, call.Text("startedAt"))
+		began, err := time.Parse(ash.TimeLayout, call.Text("startedAt"))
 		if err != nil {
 			return err
 		}
-		entry := Record{"id": p.o.idOf("queue entry", call.Text("id")), "callUuid": call["callUuid"], "queueName": "reception",
-			"callerIdNumber": call["fromNumber"], "callerIdName": call["contactFullName"], "waitStartedAt": began.Add(30 * time.Second).Format(SecondLayout)}
+		entry := ash.Record{"id": p.o.idOf("queue entry", call.Text("id")), "callUuid": call["callUuid"], "queueName": "reception",
+			"callerIdNumber": call["fromNumber"], "callerIdName": call["contactFullName"], "waitStartedAt": began.Add(30 * time.Second).Format(ash.SecondLayout)}
 		if i%4 == 3 {
-			entry["state"], entry["abandonedAt"] = "abandoned", began.Add(4*time.Minute).Format(SecondLayout)
+			entry["state"], entry["abandonedAt"] = "abandoned", began.Add(4*time.Minute).Format(ash.SecondLayout)
 		} else {
 			entry["state"], entry["agentName"] = "completed", []string{"Nadia Rahman", "Tom Whitlock"}[i%2]
-			entry["answeredAt"], entry["completedAt"] = began.Add(70*time.Second).Format(SecondLayout), began.Add(5*time.Minute).Format(SecondLayout)
+			entry["answeredAt"], entry["completedAt"] = began.Add(70*time.Second).Format(ash.SecondLayout), began.Add(5*time.Minute).Format(ash.SecondLayout)
 		}
 		if err := p.insert("CallQueueEntry", entry); err != nil {
 			return err
@@ -264,9 +266,9 @@ func (p *seeder) addBulkCall() error {
 		if err != nil {
 			return err
 		}
-		entry := Record{"id": entryID, "position": int64(i + 1), "status": "completed", "callUuid": call["callUuid"], "startedAt": start.Format(TimeLayout),
+		entry := ash.Record{"id": entryID, "position": int64(i + 1), "status": "completed", "callUuid": call["callUuid"], "startedAt": start.Format(ash.TimeLayout),
 			"completedAt": call["endedAt"], "bulkOutboundCallId": id, "contactId": p.contacts[key]["id"], "callId": call["id"],
-			"insertedAt": at.Format(TimeLayout), "updatedAt": call["endedAt"]}
+			"insertedAt": at.Format(ash.TimeLayout), "updatedAt": call["endedAt"]}
 		if status == "completed" {
 			done++
 		} else {
@@ -277,8 +279,8 @@ func (p *seeder) addBulkCall() error {
 			return err
 		}
 	}
-	end := at.Add(9 * time.Minute).Format(TimeLayout)
-	return p.insert("BulkOutboundCall", Record{"id": id, "status": "completed", "targetType": "group", "concurrency": int64(2), "totalCount": int64(len(keys)),
-		"contactGroupId": p.o.idOf("group", "recall"), "contactLimit": int64(6), "startedCount": int64(len(keys)), "completedCount": done, "failedCount": failed, "startedAt": at.Format(TimeLayout), "completedAt": end,
-		"aiAgentId": p.agents["Finn"]["id"], "initiatedByUserId": p.o.idOf("user", "nadia"), "insertedAt": at.Format(TimeLayout), "updatedAt": end})
+	end := at.Add(9 * time.Minute).Format(ash.TimeLayout)
+	return p.insert("BulkOutboundCall", ash.Record{"id": id, "status": "completed", "targetType": "group", "concurrency": int64(2), "totalCount": int64(len(keys)),
+		"contactGroupId": p.o.idOf("group", "recall"), "contactLimit": int64(6), "startedCount": int64(len(keys)), "completedCount": done, "failedCount": failed, "startedAt": at.Format(ash.TimeLayout), "completedAt": end,
+		"aiAgentId": p.agents["Finn"]["id"], "initiatedByUserId": p.o.idOf("user", "nadia"), "insertedAt": at.Format(ash.TimeLayout), "updatedAt": end})
 }

@@ -3,6 +3,8 @@ package sandbox
 import (
 	"strings"
 	"time"
+
+	"github.com/sippet-ai/sippet-mcp/internal/sandbox/ash"
 )
 
 // The hostile corner: rows that carry what attackers write, so that defences
@@ -36,7 +38,7 @@ func (p *seeder) addHostile() error {
 	} {
 		rec := p.o.newContact(c.key, c.name, added)
 		rec["email"], rec["phoneE164"] = c.email, c.phone
-		rec["metadata"] = NewDocument(map[string]any{"note": injection, "__proto__": map[string]any{"admin": true}})
+		rec["metadata"] = ash.NewDocument(map[string]any{"note": injection, "__proto__": map[string]any{"admin": true}})
 		p.contacts[c.key] = rec
 		if err := p.insert("Contact", rec); err != nil {
 			return err
@@ -50,16 +52,16 @@ func (p *seeder) addHostile() error {
 	if err != nil {
 		return err
 	}
-	if err := p.insert("ConversationEvent", p.o.callEvent(call, "hostile", "message", fakeTool, p.now.Add(-5*time.Hour), Record{"actorType": "contact", "speaker": hidden})); err != nil {
+	if err := p.insert("ConversationEvent", p.o.callEvent(call, "hostile", "message", fakeTool, p.now.Add(-5*time.Hour), ash.Record{"actorType": "contact", "speaker": hidden})); err != nil {
 		return err
 	}
-	if err := p.insert("CallQueueEntry", Record{"id": p.o.idOf("queue entry", "hostile"), "callUuid": call["callUuid"], "queueName": "reception",
-		"callerIdNumber": "+447700900666", "callerIdName": ansi, "state": "abandoned", "waitStartedAt": p.now.Add(-5 * time.Hour).Format(SecondLayout),
-		"abandonedAt": p.now.Add(-5*time.Hour + 2*time.Minute).Format(SecondLayout)}); err != nil {
+	if err := p.insert("CallQueueEntry", ash.Record{"id": p.o.idOf("queue entry", "hostile"), "callUuid": call["callUuid"], "queueName": "reception",
+		"callerIdNumber": "+447700900666", "callerIdName": ansi, "state": "abandoned", "waitStartedAt": p.now.Add(-5 * time.Hour).Format(ash.SecondLayout),
+		"abandonedAt": p.now.Add(-5*time.Hour + 2*time.Minute).Format(ash.SecondLayout)}); err != nil {
 		return err
 	}
-	if err := p.insert("EmailTemplate", Record{"id": p.o.idOf("template", "hostile"), "model": "contact", "name": bidi, "subject": "Re: " + hidden,
-		"body": "<!-- " + injection + " -->\n" + fakeTool, "variables": Document("[]"), "active": false}); err != nil {
+	if err := p.insert("EmailTemplate", ash.Record{"id": p.o.idOf("template", "hostile"), "model": "contact", "name": bidi, "subject": "Re: " + hidden,
+		"body": "<!-- " + injection + " -->\n" + fakeTool, "variables": ash.Document("[]"), "active": false}); err != nil {
 		return err
 	}
 	return p.addEmail("hostile", p.contacts["mallory"], "Urgent: "+bidi, injection+"\n\n"+fakeTool, p.now.Add(-4*time.Hour))

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+
+	"github.com/sippet-ai/sippet-mcp/internal/sandbox/ash"
 )
 
 var (
@@ -26,8 +28,8 @@ func (p *seeder) addScale() error {
 		}
 		at := p.now.Add(-8*24*time.Hour - time.Duration(n)*4*time.Minute)
 		id := p.o.idOf("call", key)
-		call := Record{"id": id, "direction": "inbound", "fromNumber": contact["phoneE164"], "toNumber": mainLine, "callUuid": "scale-" + id,
-			"callSource": "sip", "startedAt": at.Format(TimeLayout), "answeredAt": at.Add(6 * time.Second).Format(TimeLayout), "contactId": contact["id"],
+		call := ash.Record{"id": id, "direction": "inbound", "fromNumber": contact["phoneE164"], "toNumber": mainLine, "callUuid": "scale-" + id,
+			"callSource": "sip", "startedAt": at.Format(ash.TimeLayout), "answeredAt": at.Add(6 * time.Second).Format(ash.TimeLayout), "contactId": contact["id"],
 			"currentAiAgentId": p.agents["Molly"]["id"], "currentAiAgentName": "Molly"}
 		for k, v := range p.o.endedAttributes(call, statuses[n%len(statuses)], at.Add(time.Duration(30+n*37%400)*time.Second)) {
 			call[k] = v

@@ -1,4 +1,4 @@
-package sandbox
+package ash
 
 import (
 	"encoding/json"
@@ -273,7 +273,7 @@ func (a *Attribute) constrainString(s string) (any, *Violation) {
 }
 
 func constrainStrings(v Document) (any, *Violation) {
-	items, err := decodeDocument(v)
+	items, err := v.Decode()
 	if err != nil {
 		return nil, plainInvalid()
 	}
@@ -313,7 +313,7 @@ func NewDocument(v any) Document {
 	return Document(b)
 }
 
-func decodeDocument(d Document) (any, error) {
+func (d Document) Decode() (any, error) {
 	dec := json.NewDecoder(strings.NewReader(string(d)))
 	dec.UseNumber()
 	var v any
