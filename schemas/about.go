@@ -77,9 +77,9 @@ func (p *Payload) named() (list *Action, field, value string) {
 	case in["callUuid"] != nil:
 		return byName["list_calls"], "callUuid", text(in, "callUuid")
 	case a.Erases:
-		for key, kind := range a.named {
-			if kind == ContactSubject {
-				return byName["list_contacts"], "id", text(in, key)
+		for _, k := range a.inputs {
+			if k.Names == ContactSubject {
+				return byName["list_contacts"], "id", text(in, k.Name)
 			}
 		}
 	}

@@ -3,7 +3,6 @@ package schemas
 import (
 	"encoding/json"
 	"maps"
-	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -60,8 +59,6 @@ type Action struct {
 	Class Class
 	// Keys are the payload's keys as the reference writes them, such as `fields, filter?, sort?, page?`.
 	Keys string
-	// Input is a zero value of the typed input; nil where the action takes none.
-	Input any
 	// Targets are the input keys of which exactly one must be given; empty where the reference's own rules are enough.
 	Targets []string
 	// Resource is what `fields` selects from; nil where the action answers a map or nothing.
@@ -93,9 +90,10 @@ type Action struct {
 	// Effect says who notices and what cannot be taken back, for the card. Empty for reads.
 	Effect string
 
-	keys   map[string]bool        // payload key → required by the reference
-	named  map[string]SubjectKind // input key → whom its value names
-	list   *Action                // the list in which the record that it changes can be read; nil where it changes none
+	input  any             // a zero value of the typed input; nil where the action takes none
+	inputs []Input         // what the typed input declares
+	keys   map[string]bool // payload key → required by the reference
+	list   *Action         // the list in which the record that it changes can be read; nil where it changes none
 	schema json.RawMessage
 	check  *node
 }
@@ -140,12 +138,18 @@ func (a *Action) Patience() time.Duration {
 // InputSchema is the tool's JSON Schema, compact. It must not be changed.
 func (a *Action) InputSchema() json.RawMessage { return a.schema }
 
-// InputType is the Go type of the input; nil where there is none.
-func (a *Action) InputType() reflect.Type {
-	if a.Input == nil {
-		return nil
+// Inputs returns the keys that the action's input takes, in the order of its schema;
+// nil where the action takes no input. The slice must not be changed.
+func (a *Action) Inputs() []Input { return a.inputs }
+
+// inputKey returns the input key of that name, or nil.
+func (a *Action) inputKey(name string) *Input {
+	for i := range a.inputs {
+		if a.inputs[i].Name == name {
+			return &a.inputs[i]
+		}
 	}
-	return reflect.TypeOf(a.Input)
+	return nil
 }
 
 var (
@@ -166,7 +170,6 @@ func init() {
 		if a.Resource != nil && a.Fields == nil {
 			a.Fields = a.Resource.Default
 		}
-		a.named = inputNames(a.Input)
 		byName[a.Name] = a
 	}
 	for _, r := range Resources() {

@@ -9,7 +9,7 @@ var callActions = []*Action{
 	},
 	{
 		Name: "create_call", Title: "Record a call", Class: Write, Toolsets: []Toolset{Calls},
-		Keys: "input, fields?", Input: createCallInput{}, Resource: callResource,
+		Keys: "input, fields?", input: createCallInput{}, Resource: callResource,
 		Ask: "Add a record of a call from {input.fromNumber} to {input.toNumber}.", Effect: "A record only: no phone rings.",
 		Creates: true, Undo: &Undo{Never: "no action removes the record of a call"},
 		Description: "Add a record of a call that another phone system handles. No phone rings: to ring somebody use start_outbound_call. No tool changes or removes it, so check list_calls first.",
@@ -32,30 +32,30 @@ var callActions = []*Action{
 	},
 	{
 		Name: "call_codec", Title: "Get a call's audio codec", Class: Read, Toolsets: []Toolset{Calls}, LiveCall: true,
-		Keys: "input", Input: callUUIDInput{},
+		Keys: "input", input: callUUIDInput{},
 		Description: "Get the audio codec of a live call, as a small map, say when its sound is poor. For status, times and handler use list_calls.",
 	},
 	{
 		Name: "barge_call", Title: "Barge into a call", Class: Outbound, Toolsets: []Toolset{Calls, Queue}, LiveCall: true,
-		Keys: "input", Input: callUUIDInput{}, Shows: "list_calls",
+		Keys: "input", input: callUUIDInput{}, Shows: "list_calls",
 		Ask: "Join the live call {input.callUuid}.", Effect: "The caller and whoever speaks with them notice at once.",
 		Description: "Join this account's operator (who_am_i) to a live call that an AI or colleague handles; the caller notices. A person is asked first. For a waiting caller use accept_call_queue_entry; to go again, leave_call.",
 	},
 	{
 		Name: "resume_ai_call", Title: "Give a call back to the AI", Class: Outbound, Toolsets: []Toolset{Calls}, LiveCall: true,
-		Keys: "input", Input: callUUIDInput{}, Shows: "list_calls",
+		Keys: "input", input: callUUIDInput{}, Shows: "list_calls",
 		Ask: "Give the live call {input.callUuid} back to the AI agent.", Effect: "The AI speaks with the caller from then on.",
 		Description: "Give a live call that an operator took over back to the AI agent, which then speaks. A person is asked first. For another human use transfer_call_to_queue; to step out, leave_call.",
 	},
 	{
 		Name: "leave_call", Title: "Leave a call", Class: Outbound, Toolsets: []Toolset{Calls}, LiveCall: true,
-		Keys: "input", Input: leaveCallInput{}, Shows: "list_call_participants",
+		Keys: "input", input: leaveCallInput{}, Shows: "list_call_participants",
 		Ask: "Take the operator out of the live call {input.callUuid}.", Effect: "The call goes on without the operator; a caller with nobody else on the line may be alone.",
 		Description: "Take this account's operator out of a live call that goes on; a caller may be left alone. A person is asked first. To hang up for all use end_call; to hand over, resume_ai_call or transfer_call_to_queue.",
 	},
 	{
 		Name: "end_call", Title: "End a call", Class: Destructive, Toolsets: []Toolset{Calls, Queue, OutboundCalls}, LiveCall: true, Idempotent: true,
-		Keys: "input", Input: callUUIDInput{}, Shows: "list_calls",
+		Keys: "input", input: callUUIDInput{}, Shows: "list_calls",
 		Ask: "Hang up the live call {input.callUuid}.", Effect: "Everybody on the line is cut off; the call cannot be taken up again.",
 		Description: "Hang up a live call for everybody; it cannot be taken up again. A person is asked first. To step out alone use leave_call; to pass the caller on, transfer_call_to_queue.",
 	},
@@ -79,7 +79,7 @@ var callActions = []*Action{
 	},
 	{
 		Name: "override_call_classification", Title: "Correct a call's label", Class: Write, Toolsets: []Toolset{Calls}, Idempotent: true,
-		Keys: "identity, input, fields?", Input: overrideCallClassificationInput{}, Resource: callClassificationResource,
+		Keys: "identity, input, fields?", input: overrideCallClassificationInput{}, Resource: callClassificationResource,
 		Ask: "Set the label of classification {identity} to {input.label}.", Effect: "Reports count the call under the new label; the AI's own label is kept beside it.",
 		Replaces:    []string{"effectiveLabel", "effectiveSource", "overriddenAt", "overriddenByUserId"},
 		Undo:        &Undo{Mark: "overriddenAt", Unset: "clear_call_classification_override", Set: "override_call_classification", Input: map[string]string{"label": "effectiveLabel"}},

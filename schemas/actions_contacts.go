@@ -9,14 +9,14 @@ var contactActions = []*Action{
 	},
 	{
 		Name: "create_contact", Title: "Create a contact", Class: Write, Toolsets: []Toolset{Contacts},
-		Keys: "input, fields?", Input: createContactInput{}, Resource: contactResource,
+		Keys: "input, fields?", input: createContactInput{}, Resource: contactResource,
 		Ask: "Add the contact {input.fullName}.", Effect: "The contact can be rung and written to from then on; archive_contact puts it away.",
 		Creates: true, Undo: &Undo{Never: "a new contact can only be put away with archive_contact or erased with delete_contact, and both are for good"},
 		Description: "Add a person to the contacts. Doubles are not merged: look in list_contacts first, and use update_contact if they are there. Set *VerifiedAt only where somebody verified.",
 	},
 	{
 		Name: "update_contact", Title: "Update a contact", Class: Write, Toolsets: []Toolset{Contacts}, Idempotent: true, Overwrites: true,
-		Keys: "identity, input, fields?", Input: updateContactInput{}, Resource: contactResource,
+		Keys: "identity, input, fields?", input: updateContactInput{}, Resource: contactResource,
 		Ask: "Change the contact {identity}.", Effect: "A changed number, email, birthday or verification decides whom later calls reach and how callers prove who they are.",
 		Undo:        &Undo{Set: "update_contact"},
 		Description: "Change fields of a contact; the rest stays, old values are lost. Phone, email, birthday and *VerifiedAt decide whom calls reach and who callers are: never set them on a caller's word alone. To retire one: archive_contact.",
@@ -29,7 +29,7 @@ var contactActions = []*Action{
 	},
 	{
 		Name: "delete_contact", Title: "Erase a contact", Class: Destructive, Toolsets: []Toolset{Contacts}, Idempotent: true,
-		Keys: "input, fields", Input: deleteContactInput{}, Resource: contactResource,
+		Keys: "input, fields", input: deleteContactInput{}, Resource: contactResource,
 		Ask: "Erase the contact {input.contactId} for good.", Effect: "Name, number, email and all other personal data of the contact are gone; nobody can bring them back.",
 		Erases:      true,
 		Description: "Erase a contact's personal data for good, as a privacy request demands. Nobody can undo it, so a person is asked first. To keep the data use archive_contact; never to tidy up.",

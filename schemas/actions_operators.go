@@ -14,20 +14,20 @@ var operatorActions = []*Action{
 	},
 	{
 		Name: "set_operator_status", Title: "Set an operator's status", Class: Write, Toolsets: []Toolset{Operators}, Idempotent: true,
-		Keys: "input, fields?", Input: setOperatorStatusInput{}, Resource: operatorStatusResource,
+		Keys: "input, fields?", input: setOperatorStatusInput{}, Resource: operatorStatusResource,
 		Ask: "Set operator {input.sipUserId} to {input.status}.", Effect: "Decides whether waiting callers are put through to them.",
 		RecordKey: "sipUserId", Replaces: []string{"status", "source"}, Undo: &Undo{Set: "set_operator_status"},
 		Description: "Set whether a human operator gets waiting callers. Takes sipUserId from list_operator_statuses, not its id; note the old status to undo it. Without status it becomes available. A call they are on goes on: see end_call.",
 	},
 	{
 		Name: "issue_operator_access_token", Title: "Issue an operator token", Class: Credential, Toolsets: []Toolset{Operators},
-		Keys: "input", Input: issueTokenInput{},
+		Keys: "input", input: issueTokenInput{},
 		Ask: "Issue a token that acts as the operator {input.operatorEmail}.", Effect: "Whoever holds the token can do all that this operator can.",
 		Description: "Issue a token that can do all an operator can. Denied, or another person approves and alone sees it, never you. Whom this key is: who_am_i; live audio: issue_operator_media_access.",
 	},
 	{
 		Name: "issue_operator_media_access", Title: "Issue call audio access", Class: Credential, Toolsets: []Toolset{Operators},
-		Keys: "input", Input: issueMediaInput{},
+		Keys: "input", input: issueMediaInput{},
 		Ask: "Issue access to the live audio of call {input.callUuid}.", Effect: "Whoever holds it can hear the call.",
 		Description: "Issue access to a call's live audio. Denied, or another person approves and alone gets it, never you. To join use barge_call; to read it, list_call_transcripts.",
 	},

@@ -3,13 +3,13 @@ package schemas
 var outboundActions = []*Action{
 	{
 		Name: "start_outbound_call", Title: "Start an outbound call", Class: Outbound, Toolsets: []Toolset{OutboundCalls},
-		Keys: "input?", Input: startOutboundCallInput{}, Targets: []string{"contactId", "phoneNumber"}, Shows: "list_calls",
+		Keys: "input?", input: startOutboundCallInput{}, Targets: []string{"contactId", "phoneNumber"}, Shows: "list_calls",
 		Ask: "Ring {input.contactId|input.phoneNumber} now.", Effect: "A real phone rings and an AI agent speaks with whoever answers; it costs money.",
 		Description: "Ring one person now; an AI agent speaks with them. It costs money, so a person is asked first. Many people: start_bulk_outbound_call; only a record: create_call. Follow it in list_calls, stop it with end_call.",
 	},
 	{
 		Name: "start_bulk_outbound_call", Title: "Start a bulk outbound call", Class: Outbound, Toolsets: []Toolset{OutboundCalls},
-		Keys: "input?", Input: startBulkOutboundCallInput{}, Targets: []string{"contactIds", "groupId"}, Shows: "list_bulk_outbound_calls",
+		Keys: "input?", input: startBulkOutboundCallInput{}, Targets: []string{"contactIds", "groupId"}, Shows: "list_bulk_outbound_calls",
 		Ask: "Ring many people: {input.contactIds|input.groupId}.", Effect: "Real phones ring, one after the other; this API cannot stop it once it runs; it costs money for each.",
 		Description: "Ring many people with an AI agent. It cannot be cancelled here and each call costs money, so a person is asked first. Give contactLimit with a group. One person: start_outbound_call. Follow it in list_bulk_outbound_calls.",
 	},
@@ -32,7 +32,7 @@ var outboundActions = []*Action{
 	},
 	{
 		Name: "get_campaign", Title: "Get a campaign", Class: Read, Toolsets: []Toolset{OutboundCalls},
-		Keys: "input", Input: getCampaignInput{},
+		Keys: "input", input: getCampaignInput{},
 		Description: "Get one campaign, a map that Sippet shapes, say to check its status. For ids, or all, use list_campaigns.",
 	},
 }

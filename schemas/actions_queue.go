@@ -9,7 +9,7 @@ var queueActions = []*Action{
 	},
 	{
 		Name: "get_call_queue_entry", Title: "Get a call queue entry", Class: Read, Toolsets: []Toolset{Queue},
-		Keys: "input, fields", Input: getCallQueueEntryInput{}, Resource: queueEntryResource,
+		Keys: "input, fields", input: getCallQueueEntryInput{}, Resource: queueEntryResource,
 		Description: "Get one queue entry by its id, say to see whether the caller still waits just before accept_call_queue_entry. To find entries use list_call_queue_entries.",
 	},
 	{
@@ -20,7 +20,7 @@ var queueActions = []*Action{
 	},
 	{
 		Name: "transfer_call_to_queue", Title: "Transfer a call to the queue", Class: Outbound, Toolsets: []Toolset{Queue, Calls}, LiveCall: true,
-		Keys: "input", Input: callUUIDInput{}, Shows: "list_call_queue_entries",
+		Keys: "input", input: callUUIDInput{}, Shows: "list_call_queue_entries",
 		Ask: "Put the caller of the live call {input.callUuid} into the queue for an operator.", Effect: "The caller hears the change and waits until an operator takes the call.",
 		Description: "Put the caller of a live call into the queue for a human; they hear it and wait. A person is asked first. For this account's operator use barge_call; who is free: list_operator_statuses.",
 	},

@@ -177,7 +177,7 @@ func TestSchemasWorkInEveryClient(t *testing.T) {
 // An unescaped comma in a jsonschema tag cuts a description without a word.
 func TestDescriptionsAreWhole(t *testing.T) {
 	for _, a := range Actions() {
-		if a.Input == nil {
+		if a.input == nil {
 			continue
 		}
 		var walk func(reflect.Type)
@@ -199,7 +199,7 @@ func TestDescriptionsAreWhole(t *testing.T) {
 				}
 			}
 		}
-		walk(a.InputType())
+		walk(reflect.TypeOf(a.input))
 	}
 }
 

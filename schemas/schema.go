@@ -3,6 +3,7 @@ package schemas
 import (
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"strings"
 
 	"github.com/invopop/jsonschema"
@@ -32,8 +33,9 @@ func (a *Action) build() {
 		add("identity", &jsonschema.Schema{Type: "string", Format: "uuid", Description: a.identityText()}, required)
 	}
 	if has, required := a.Key("input"); has {
-		in := reflector.ReflectFromType(a.InputType())
+		in := reflector.ReflectFromType(reflect.TypeOf(a.input))
 		in.Version = ""
+		a.inputs = readInputs(a.input, in)
 		if in.AdditionalProperties == nil {
 			in.AdditionalProperties = jsonschema.FalseSchema
 		}
@@ -120,7 +122,7 @@ func (a *Action) inputText() string {
 	case strings.HasPrefix(a.Name, "get_"):
 		return "Which one"
 	}
-	if _, ok := a.InputType().FieldByName("CallUUID"); ok {
+	if a.inputKey("callUuid") != nil {
 		return "The live call"
 	}
 	if a.Class == Write {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/mail"
-	"reflect"
 	"slices"
 	"strings"
 )
@@ -37,8 +36,8 @@ func (p *Payload) Subjects() []string {
 		out = appendSubject(out, a.Resource.Field("id").Names, id)
 	}
 	if in, ok := p.Args["input"].(map[string]any); ok {
-		for key, kind := range a.named {
-			out = appendSubjects(out, kind, in[key])
+		for _, k := range a.inputs {
+			out = appendSubjects(out, k.Names, in[k.Name])
 		}
 	}
 	if filter, ok := p.Args["filter"].(map[string]any); ok {
@@ -265,25 +264,4 @@ func uuidOf(quoted []byte) (id [36]byte, ok bool) {
 		}
 	}
 	return id, isUUID(id[:])
-}
-
-// inputNames reads the `names` tags of a typed input: input key → kind.
-func inputNames(input any) map[string]SubjectKind {
-	if input == nil {
-		return nil
-	}
-	out := map[string]SubjectKind{}
-	for _, f := range reflect.VisibleFields(reflect.TypeOf(input)) {
-		kind := SubjectKind(f.Tag.Get("names"))
-		switch kind {
-		case "":
-			continue
-		case ContactSubject, PhoneSubject, EmailSubject, senderSubject:
-		default:
-			panic("schemas: " + f.Name + ": unknown kind of subject " + string(kind))
-		}
-		key, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-		out[key] = kind
-	}
-	return out
 }

@@ -204,18 +204,9 @@ func TestSubjectLabels(t *testing.T) {
 		}
 	}
 	for _, a := range Actions() {
-		in := a.check.props["input"]
-		for key := range a.named {
-			if in.props[key] == nil {
-				t.Errorf("%s: the input key %q names somebody and does not exist", a.Name, key)
-			}
-		}
-		if in == nil {
-			continue
-		}
-		for _, key := range in.names {
-			if strings.HasPrefix(key, "contactId") && a.named[key] != ContactSubject {
-				t.Errorf("%s: input.%s names a contact and does not say so", a.Name, key)
+		for _, k := range a.Inputs() {
+			if strings.HasPrefix(k.Name, "contactId") && k.Names != ContactSubject {
+				t.Errorf("%s: input.%s names a contact and does not say so", a.Name, k.Name)
 			}
 		}
 	}

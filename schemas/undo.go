@@ -168,7 +168,7 @@ func (a *Action) putBack(p *Payload, back *Action, from map[string]string, old m
 			return nil, "the old value of " + f + " cannot be read"
 		case !kept:
 			return nil, "the old value of " + f + " was not kept"
-		case v == nil && !slices.Contains(back.check.props["input"].props[k].types, "null"):
+		case v == nil && !back.inputKey(k).Nullable:
 			return nil, f + " was empty before, and " + back.Name + " cannot empty it"
 		}
 		in[k] = v

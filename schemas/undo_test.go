@@ -96,7 +96,7 @@ func TestWhatCannotBeReversed(t *testing.T) {
 
 // A field that an input sets and no list selects, as outboundTrunkSource of a call, is named.
 func TestWhatCannotBeReadCannotBeReversed(t *testing.T) {
-	a := &Action{Name: "update_call", Class: Write, Keys: "identity, input", Input: createCallInput{}, Resource: callResource, Undo: &Undo{Set: "update_call"},
+	a := &Action{Name: "update_call", Class: Write, Keys: "identity, input", input: createCallInput{}, Resource: callResource, Undo: &Undo{Set: "update_call"},
 		keys: map[string]bool{"identity": true, "input": true}}
 	a.build()
 	byName[a.Name] = a

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -100,64 +99,32 @@ func newResource(from *schemas.Resource) *ash.Resource {
 	return r
 }
 
-// inputProperty is what of an input key's JSON Schema is needed to cast it.
-type inputProperty struct {
-	Type   json.RawMessage `json:"type"` // a name, or names
-	Format string          `json:"format"`
-	Enum   []*string       `json:"enum"`
-	Items  *inputProperty  `json:"items"`
-}
-
-func (p *inputProperty) nullable() bool { return strings.Contains(string(p.Type), `"null"`) }
-
-func (p *inputProperty) attribute(name string) *ash.Attribute {
-	a := &ash.Attribute{Name: name}
-	for _, v := range p.Enum {
-		if v != nil {
-			a.Values = append(a.Values, *v)
-		}
-	}
-	is := func(t string) bool { return strings.Contains(string(p.Type), `"`+t+`"`) }
+// newInputAttribute makes an attribute that casts as the input key does.
+func newInputAttribute(in schemas.Input) *ash.Attribute {
+	a := &ash.Attribute{Name: in.Name, Values: in.Values}
 	switch {
-	case len(a.Values) > 0:
+	case len(in.Values) > 0:
 		a.Kind = ash.Enum
-	case p.Format == "uuid":
-		a.Kind = ash.UUID
-	case p.Format == "date-time":
-		a.Kind = ash.Time
-	case p.Format == "date":
-		a.Kind = ash.Date
-	case is("integer"):
-		a.Kind = ash.Integer
-	case is("number"):
-		a.Kind = ash.Float
-	case is("boolean"):
-		a.Kind = ash.Bool
-	case is("object"):
-		a.Kind = ash.Map
-	case is("array"):
+	case in.Type == "array" && in.Format == "uuid":
+		a.Kind = ash.UUIDs
+	case in.Type == "array":
 		a.Kind = ash.Strings
-		if p.Items != nil && p.Items.Format == "uuid" {
-			a.Kind = ash.UUIDs
-		}
+	case in.Format == "uuid":
+		a.Kind = ash.UUID
+	case in.Format == "date-time":
+		a.Kind = ash.Time
+	case in.Format == "date":
+		a.Kind = ash.Date
+	case in.Type == "integer":
+		a.Kind = ash.Integer
+	case in.Type == "number":
+		a.Kind = ash.Float
+	case in.Type == "boolean":
+		a.Kind = ash.Bool
+	case in.Type == "object":
+		a.Kind = ash.Map
 	}
 	return a
-}
-
-// inputSchema reads the action's input out of its tool's schema.
-func inputSchema(a *schemas.Action) (properties map[string]*inputProperty, needed []string) {
-	var s struct {
-		Properties struct {
-			Input struct {
-				Properties map[string]*inputProperty `json:"properties"`
-				Required   []string                  `json:"required"`
-			} `json:"input"`
-		} `json:"properties"`
-	}
-	if err := json.Unmarshal(a.InputSchema(), &s); err != nil {
-		panic("sandbox: the schema of " + a.Name + " is not what it was: " + err.Error())
-	}
-	return s.Properties.Input.Properties, s.Properties.Input.Required
 }
 
 // newAction makes the definition of one action: its type and input from the
@@ -204,29 +171,28 @@ func (o *organisation) newAction(from *schemas.Action) *ash.Action {
 // setInput says what input an action takes. Creates and updates set the
 // attributes of that name; other keys, and those of other actions, are arguments.
 func (o *organisation) setInput(a *ash.Action, from *schemas.Action) {
-	properties, needed := inputSchema(from)
-	required := map[string]bool{}
-	for _, n := range needed {
-		required[n] = true
-	}
-	for _, name := range slices.Sorted(maps.Keys(properties)) {
-		p := properties[name]
+	for _, in := range sortedInputs(from) {
 		if a.Type != ash.CreateAction && !(a.Type == ash.UpdateAction && strings.HasPrefix(a.Name, "update_")) {
-			x := p.attribute(name)
-			x.Required = required[name]
+			x := newInputAttribute(in)
+			x.Required = in.Required
 			a.Arguments = append(a.Arguments, x)
 			continue
 		}
-		own := a.Resource.Attribute(name)
+		own := a.Resource.Attribute(in.Name)
 		if own == nil { // writable, and not selectable
-			own = p.attribute(name)
+			own = newInputAttribute(in)
 			own.Private = true
 			a.Resource.Attributes = append(a.Resource.Attributes, own)
 		}
 		// What input may not set to null is never null.
-		own.Required = own.Required || !p.nullable()
-		a.Accept = append(a.Accept, name)
+		own.Required = own.Required || !in.Nullable
+		a.Accept = append(a.Accept, in.Name)
 	}
+}
+
+// sortedInputs returns the action's input keys by name.
+func sortedInputs(a *schemas.Action) []schemas.Input {
+	return slices.SortedFunc(slices.Values(a.Inputs()), func(a, b schemas.Input) int { return strings.Compare(a.Name, b.Name) })
 }
 
 // insertSeed seeds the organisation (see seed.go).

@@ -171,10 +171,10 @@ func TestFilterAndItsNegationPartition(t *testing.T) {
 
 // drawInput makes an input of an action's keys, mostly of the right kind.
 func drawInput(t *rapid.T, a *schemas.Action) map[string]any {
-	properties, needed := inputSchema(a)
 	out := map[string]any{}
-	for _, name := range slices.Sorted(maps.Keys(properties)) {
-		if !slices.Contains(needed, name) && rapid.Bool().Draw(t, "leave out "+name) {
+	for _, in := range sortedInputs(a) {
+		name := in.Name
+		if !in.Required && rapid.Bool().Draw(t, "leave out "+name) {
 			continue
 		}
 		out[name] = rapid.SampledFrom([]any{nil, "", " x ", "true", true, 3, -1, 2.5, "2026-01-01", "2026-01-01T00:00:00Z", "on_break", "enabled", "x",
@@ -192,7 +192,7 @@ func TestValidateMissesOnlyWhatTheRecordingsShow(t *testing.T) {
 	o := open(t, Options{})
 	writes := func(a *schemas.Action) bool {
 		verb, _, _ := strings.Cut(a.Name, "_")
-		return a.Input != nil && (verb == "create" || verb == "update" || verb == "set")
+		return a.Inputs() != nil && (verb == "create" || verb == "update" || verb == "set")
 	}
 	rapid.Check(t, func(rt *rapid.T) {
 		a := drawAction(rt, writes)
@@ -231,7 +231,7 @@ func TestValidateNeverWrites(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		a := drawAction(rt, func(*schemas.Action) bool { return true })
 		req := map[string]any{"action": a.Name}
-		if a.Input != nil {
+		if a.Inputs() != nil {
 			req["input"] = drawInput(rt, a)
 		}
 		if list := listAction(a); list != "" {

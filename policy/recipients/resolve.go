@@ -3,7 +3,7 @@ package recipients
 import (
 	"context"
 	"fmt"
-	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/sippet-ai/sippet-mcp/schemas"
@@ -39,20 +39,15 @@ func targets(a *schemas.Action) map[string]targetKind {
 	}
 	out := map[string]targetKind{}
 	persons := false
-	for _, f := range reflect.VisibleFields(a.InputType()) {
-		key, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-		for _, t := range a.Targets {
-			if t != key {
-				continue
-			}
-			switch names := schemas.SubjectKind(f.Tag.Get("names")); {
-			case names == schemas.ContactSubject:
-				out[t], persons = toContacts, true
-			case names == schemas.PhoneSubject:
-				out[t], persons = toNumber, true
-			case f.Type == reflect.TypeFor[schemas.ID]():
-				out[t] = toGroup
-			}
+	for _, in := range a.Inputs() {
+		switch t := in.Name; {
+		case !slices.Contains(a.Targets, t):
+		case in.Names == schemas.ContactSubject:
+			out[t], persons = toContacts, true
+		case in.Names == schemas.PhoneSubject:
+			out[t], persons = toNumber, true
+		case in.Type == "string" && in.Format == "uuid":
+			out[t] = toGroup
 		}
 	}
 	if !persons {

@@ -21,12 +21,9 @@ func TestWhoRings(t *testing.T) {
 			continue
 		}
 		// Whom else an action of this class could name: nobody, or it must say which key is its target.
-		if a.Class == schemas.Outbound && a.InputType() != nil {
-			for i := range a.InputType().NumField() {
-				f := a.InputType().Field(i)
-				if names := f.Tag.Get("names"); names == "contact" || names == "phone" {
-					t.Errorf("%s names whom it reaches in %s, and has no Targets", a.Name, f.Name)
-				}
+		for _, in := range a.Inputs() {
+			if a.Class == schemas.Outbound && (in.Names == schemas.ContactSubject || in.Names == schemas.PhoneSubject) {
+				t.Errorf("%s names a person in input.%s, and has no Targets", a.Name, in.Name)
 			}
 		}
 	}

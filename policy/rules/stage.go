@@ -3,7 +3,6 @@ package rules
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -88,62 +87,31 @@ func newCELEnv(a *schemas.Action) *celEnv {
 	return s
 }
 
-// inputShape reads the action's own schema.
+// inputShape makes the type of the action's input; nil where it takes none.
 func inputShape(a *schemas.Action) *shape {
-	var schema struct {
-		Properties struct {
-			Input struct {
-				Properties map[string]struct {
-					Type  any                   `json:"type"`
-					Items struct{ Type string } `json:"items"`
-				} `json:"properties"`
-				Required []string `json:"required"`
-			} `json:"input"`
-		} `json:"properties"`
-	}
 	if has, _ := a.Key("input"); !has {
 		return nil
 	}
-	if err := json.Unmarshal(a.InputSchema(), &schema); err != nil {
-		panic("rules: " + a.Name + ": " + err.Error())
-	}
-	in := schema.Properties.Input
 	// The space keeps the type from being named, and so made, in an expression.
 	s := newShape("input of " + a.Name)
-	for _, name := range slices.Sorted(maps.Keys(in.Properties)) {
-		word, null := wordOf(in.Properties[name].Type)
-		typ := typeOf(word, in.Properties[name].Items.Type)
+	for _, in := range a.Inputs() {
+		typ := typeOf(in.Type, in.Items)
 		if typ == nil {
-			panic(fmt.Sprintf("rules: %s: input.%s is of no type that expressions know", a.Name, name))
+			panic(fmt.Sprintf("rules: %s: input.%s is of no type that expressions know", a.Name, in.Name))
 		}
-		read := readAs(word, null)
-		if null && word != "object" && word != "array" {
+		read := readAs(in.Type, in.Nullable)
+		if in.Nullable && in.Type != "object" && in.Type != "array" {
 			typ = types.NewNullableType(typ)
 		}
-		s.optional[name] = !slices.Contains(in.Required, name)
-		s.field(name, typ, func(from any) bool {
+		s.optional[in.Name] = !in.Required
+		s.field(in.Name, typ, func(from any) bool {
 			m, _ := from.(map[string]any)
-			_, ok := m[name]
+			_, ok := m[in.Name]
 			return ok
-		}, func(from any) ref.Val { return read(from.(map[string]any)[name]) })
+		}, func(from any) ref.Val { return read(from.(map[string]any)[in.Name]) })
 	}
+	slices.Sort(s.names)
 	return s
-}
-
-// wordOf takes a schema's type, a word or a word and null.
-func wordOf(t any) (word string, null bool) {
-	if word, ok := t.(string); ok {
-		return word, false
-	}
-	list, _ := t.([]any)
-	for _, v := range list {
-		if v == "null" {
-			null = true
-		} else {
-			word, _ = v.(string)
-		}
-	}
-	return word, null
 }
 
 func typeOf(word, items string) *types.Type {

@@ -1,0 +1,62 @@
+package schemas
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/invopop/jsonschema"
+)
+
+// Input is one key of an action's input.
+type Input struct {
+	// Name is the key on the wire, such as `contactId`.
+	Name string
+	// Type is the JSON type: string, integer, number, boolean, array or object.
+	Type string
+	// Items is the JSON type of the elements of an array; empty for all else.
+	Items string
+	// Format is uuid, date-time or date, of the value or of an array's elements; empty where there is none.
+	Format string
+	// Values are those of an enum.
+	Values []string
+	// Nullable reports that null may be given, which empties the field.
+	Nullable bool
+	// Required reports that the key must be given.
+	Required bool
+	// Names is the kind of person that the value, or each element, names; empty where it names nobody.
+	Names SubjectKind
+}
+
+// readInputs lists what a typed input declares: types from its schema, persons from its `names` tags.
+func readInputs(input any, s *jsonschema.Schema) []Input {
+	names := map[string]SubjectKind{}
+	for _, f := range reflect.VisibleFields(reflect.TypeOf(input)) {
+		kind := SubjectKind(f.Tag.Get("names"))
+		switch kind {
+		case "", ContactSubject, PhoneSubject, EmailSubject, senderSubject:
+		default:
+			panic("schemas: " + f.Name + ": unknown kind of subject " + string(kind))
+		}
+		key, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		names[key] = kind
+	}
+	var out []Input
+	for p := s.Properties.Oldest(); p != nil; p = p.Next() {
+		in := Input{Name: p.Key, Type: p.Value.Type, Format: p.Value.Format, Required: slices.Contains(s.Required, p.Key), Names: names[p.Key]}
+		if types, ok := p.Value.Extras["type"].([]any); ok { // as Null writes it
+			in.Type, in.Nullable = fmt.Sprint(types[0]), true
+		}
+		if items := p.Value.Items; items != nil {
+			in.Items, in.Format = items.Type, items.Format
+		}
+		for _, v := range p.Value.Enum {
+			if v, ok := v.(string); ok {
+				in.Values = append(in.Values, v)
+			}
+		}
+		out = append(out, in)
+	}
+	return out
+}
