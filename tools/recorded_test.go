@@ -75,7 +75,7 @@ func TestEmergencyStop(t *testing.T) {
 		}
 		for _, name := range []string{"create_contact", "start_outbound_call", "delete_contact"} {
 			r := p.call(name, samples[name])
-			if r.outcome(t) != "frozen" || !r.Result.IsError || r.field(t, "ran") != false || !strings.Contains(r.text(t, "message"), "grace") {
+			if r.outcome(t) != "stopped" || !r.Result.IsError || r.field(t, "ran") != false || !strings.Contains(r.text(t, "message"), "grace") {
 				t.Errorf("%s", r.Frame)
 			}
 			checkShape(t, r)

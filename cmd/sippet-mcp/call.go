@@ -46,7 +46,7 @@ A terminal gets a table, a pipe gets JSON. The exit code tells the outcome:
   0 done or recorded       5 declined         9 upstream_error
   2 invalid_arguments      6 denied          10 upstream_unavailable
   3 validation_failed      7 limit_exceeded  11 unavailable
-  4 approval_pending       8 frozen          12 outcome_unknown (do not repeat it)
+  4 approval_pending       8 stopped         12 outcome_unknown (do not repeat it)
   1 the command itself could not start`,
 		Example: `  sippet-mcp call list_contacts '{"fields":["id","fullName"],"page":{"limit":5}}' --sandbox
   sippet-mcp call who_am_i --sandbox`,

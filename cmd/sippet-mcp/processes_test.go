@@ -379,7 +379,7 @@ func TestStopHoldsOnServers(t *testing.T) {
 		stopServers(t, l, dir, byCommand)
 		durable, runs := time.Now(), ran(up, "create_contact")
 		making[0] = max(making[0], durable.Sub(froze))
-		slowest[0] = max(slowest[0], obeyed(t, watchers, froze, durable, "frozen"))
+		slowest[0] = max(slowest[0], obeyed(t, watchers, froze, durable, "stopped"))
 		// What was committed before the freeze may still arrive; nothing else.
 		if more := ran(up, "create_contact") - runs; more > len(clients) {
 			t.Errorf("round %d: %d writes arrived after the freeze", round, more)
@@ -389,7 +389,7 @@ func TestStopHoldsOnServers(t *testing.T) {
 				t.Errorf("server %d does not read while all is stopped: %v %+v", i, err, r)
 			}
 			r, err := m.call("start_outbound_call", `{"input":{"phoneNumber":"+442079460123"}}`, "")
-			if err != nil || r.outcome() != "frozen" {
+			if err != nil || r.outcome() != "stopped" {
 				t.Errorf("server %d: %v %+v", i, err, r)
 			}
 		}

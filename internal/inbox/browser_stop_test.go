@@ -93,11 +93,11 @@ func TestBrowserStop(t *testing.T) {
 	b.goTo(w.base + "/inbox/stop")
 	b.sees(".halting", "2 questions or unused yeses became void")
 	for _, call := range []<-chan answer{waits, hangs} {
-		if a := get(t, call); a.Outcome != "denied" && a.Outcome != "frozen" || a.Ran != false {
+		if a := get(t, call); a.Outcome != "denied" && a.Outcome != "stopped" || a.Ran != false {
 			t.Errorf("what waited: %s", a.frame)
 		}
 	}
-	if a := w.call(t, agent, "start_outbound_call", ringing(2)); a.Outcome != "frozen" || !strings.Contains(a.frame, "grace") {
+	if a := w.call(t, agent, "start_outbound_call", ringing(2)); a.Outcome != "stopped" || !strings.Contains(a.frame, "grace") {
 		t.Errorf("%s", a.frame)
 	}
 	if a := w.call(t, agent, "list_contacts", `{}`); a.Outcome != "done" {
