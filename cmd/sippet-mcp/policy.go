@@ -16,10 +16,10 @@ import (
 func newPolicy(p *program) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "policy",
-		Short: "Write policies: check them, test them, and see what they would decide",
-		Long: `Write policies. A policy is a YAML file that says what an AI may do alone, what a
-person must agree to, and what never happens. Four are built in: ` + strings.Join(rules.Profiles, ", ") + `.
-Several hold together, and the strictest decides:
+		Short: "Check, test and explain policies",
+		Long: `Check, test and explain policies. A policy is a YAML file. It says what an AI may do
+alone, what a person must approve, and what never runs. Four are built in:
+` + strings.Join(rules.Profiles, ", ") + `. With several policies the strictest decides:
 
   sippet-mcp stdio --policy desktop,quiet-hours.yaml
 
@@ -39,9 +39,8 @@ func newPolicySchema(p *program) *cobra.Command {
 	return &cobra.Command{
 		Use:   "schema",
 		Short: "Print the JSON Schema of policy files, for editors",
-		Long: `Print the JSON Schema of policy files. An editor that knows YAML (such as VS Code
-with the YAML extension) then completes keys and marks wrong ones; begin a file
-with
+		Long: `Print the JSON Schema of policy files. An editor with YAML support, such as VS Code
+with the YAML extension, completes keys and marks wrong ones. Begin a file with
 
   # yaml-language-server: $schema=policy.schema.json`,
 		Example: "  sippet-mcp policy schema > policy.schema.json",
@@ -53,25 +52,25 @@ with
 	}
 }
 
-// someFiles wants profiles or files.
+// someFiles requires at least one profile or file.
 func someFiles(_ *cobra.Command, args []string) error {
 	if len(args) == 0 {
-		return fmt.Errorf("name policies: the paths of files, or of the built-in ones %s", strings.Join(rules.Profiles, ", "))
+		return fmt.Errorf("no policy is named: name files, or built-in policies: %s", strings.Join(rules.Profiles, ", "))
 	}
 	return nil
 }
 
-// policyFault is something that keeps a policy from being loaded.
+// policyFault is one reason why a policy cannot be loaded.
 type policyFault struct {
 	File    string `json:"file,omitempty"`
 	Line    int    `json:"line,omitempty"`
 	Col     int    `json:"col,omitempty"`
 	Message string `json:"message"`
-	// Source is the line with a caret below the fault; empty where there is none.
+	// Source is the line with a caret below the fault; empty if the fault has no line.
 	Source string `json:"source,omitempty"`
 }
 
-// faultsOf takes apart what loading said.
+// faultsOf splits a load error into its faults.
 func faultsOf(err error) []policyFault {
 	var all interface{ Unwrap() []error }
 	var f *rules.Fault
@@ -94,7 +93,7 @@ func faultsOf(err error) []policyFault {
 	return []policyFault{{Message: err.Error()}}
 }
 
-// sourceLine is a line of a file with a caret below the column; empty where it cannot be had.
+// sourceLine returns a line of a file with a caret below the column; empty if it cannot be read.
 func sourceLine(file string, line, col int) string {
 	raw, err := os.ReadFile(file)
 	if err != nil {
@@ -115,13 +114,13 @@ func sourceLine(file string, line, col int) string {
 	}
 	for i, r := range text {
 		if _, n := schemas.Clean(string(r)); n > 0 {
-			text[i] = '�' // as wide as what is shown in its place, so that the caret stands right
+			text[i] = '�' // as wide as its replacement, so that the caret is right
 		}
 	}
 	return "    " + string(text) + "\n    " + strings.Repeat(" ", at) + "^"
 }
 
-// show writes a fault for a person.
+// show prints a fault for a person.
 func (f policyFault) show(p *program, paint func(code, s string) string) {
 	at := ""
 	switch {
@@ -141,7 +140,7 @@ func (f policyFault) show(p *program, paint func(code, s string) string) {
 	}
 }
 
-// policyNames takes names that are separated by commas.
+// policyNames splits names at commas.
 func policyNames(s string) []string {
 	var out []string
 	for name := range strings.SplitSeq(s, ",") {

@@ -3,13 +3,14 @@ package main
 import (
 	"context"
 	"fmt"
+	"iter"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
+	"github.com/sippet-ai/sippet-mcp/policy"
 	"github.com/sippet-ai/sippet-mcp/policy/rules"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
@@ -23,24 +24,24 @@ func newPolicyDiff(p *program) *cobra.Command {
 	o := &policyDiffOptions{}
 	c := &cobra.Command{
 		Use:   "diff OLD NEW",
-		Short: "Say which recorded calls another policy would decide otherwise",
-		Long: `Take the calls that are in the audit, decide each under two policies, and list
-those that come out differently. OLD and NEW are what --policy takes: built-in
-names or files, several separated by commas. The audit is only read.
+		Short: "Compare two policies over recorded calls",
+		Long: `Decide the calls in the audit log under two policies, and list those that are
+decided differently. OLD and NEW are values for --policy: built-in names or files,
+separated by commas. The audit log is only read.
 
-Each call counts once, with the time at which it was made and the roles that its
-token has. Not known is
-  - what a call asked for, where somebody was erased or nothing was kept
-  - the numbers of contacts: a call to contacts is compared, and marked, where both
-    policies ask the same about numbers or one denies it whatever they are
-  - the roles of a caller whose token is gone: none are assumed
-What was not compared is counted, with the reason. What is left of budgets is not
-looked at: only decisions are compared, and which fields would be hidden.`,
+Each call counts once, with the time of the call and the roles of its token. The
+audit log does not hold everything:
+  - The content of a call is missing if a person was erased or nothing was recorded.
+  - Contacts' numbers are missing. A call to contacts is compared, and marked, if both
+    policies have the same rules about numbers, or one denies it in any case.
+  - Roles are missing if the token was removed. Such a caller counts as without roles.
+Calls that cannot be compared are counted by reason. Only decisions and hidden
+fields are compared, not what is left of budgets.`,
 		Example: `  sippet-mcp policy diff desktop desktop,quiet-hours.yaml
   sippet-mcp policy diff team.yaml team-new.yaml --since 30d | jq '.different'`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 2 {
-				return fmt.Errorf("give two policies, the old and the new, such as: desktop desktop,quiet-hours.yaml")
+				return fmt.Errorf("two policies are needed, the old and the new, such as: desktop desktop,quiet-hours.yaml")
 			}
 			return nil
 		},
@@ -54,268 +55,78 @@ looked at: only decisions are compared, and which fields would be hidden.`,
 	return c
 }
 
-// policyDiff is how two policies compare, as a pipe gets it.
+// policyDiff is the output for a pipe.
 type policyDiff struct {
 	Old   string     `json:"old"`
 	New   string     `json:"new"`
 	Since time.Time  `json:"since"`
 	Until *time.Time `json:"until,omitempty"`
-	// Calls is how many were recorded: Same + Different + all of NotCompared.
-	Calls     int `json:"calls"`
-	Same      int `json:"same"`
-	Different int `json:"different"`
-	Stricter  int `json:"stricter"`
-	Milder    int `json:"milder"`
-	// OtherFields is how many reads would show other fields.
-	OtherFields int            `json:"otherFields,omitempty"`
-	NotCompared map[string]int `json:"notCompared,omitempty"`
-	// RolesUnknown is how many of those compared were made with a token that is gone.
-	RolesUnknown int `json:"rolesUnknown,omitempty"`
-	// Unrecorded is how many events came too fast to be written, and are in none of the numbers above.
-	Unrecorded int64        `json:"unrecorded,omitempty"`
-	Changes    []policyMove `json:"changes"`
+	policy.Comparison
 }
 
-// policyMove is one call that is decided otherwise.
-type policyMove struct {
-	Seq    int64          `json:"seq"`
-	Time   time.Time      `json:"time"`
-	Action string         `json:"action"`
-	Caller string         `json:"caller"`
-	Old    rules.Decision `json:"old"`
-	New    rules.Decision `json:"new"`
-	// Rule is what makes the difference: the rule that decides under the stricter of the two, with its policy, or the default.
-	Rule   string `json:"rule"`
-	OldWhy string `json:"oldWhy"`
-	NewWhy string `json:"newWhy"`
-	// Uncertain says that it holds unless a rule about numbers decides, and the numbers are not known.
-	Uncertain bool `json:"uncertain,omitempty"`
-}
-
-func runPolicyDiff(ctx context.Context, p *program, o *policyDiffOptions, before, after string) error {
-	d := &differ{}
-	var err error
-	if d.before, err = rules.Load(policyNames(before)...); err != nil {
+func runPolicyDiff(ctx context.Context, p *program, o *policyDiffOptions, oldNames, newNames string) error {
+	before, err := rules.Load(policyNames(oldNames)...)
+	if err != nil {
 		return err
 	}
-	if d.after, err = rules.Load(policyNames(after)...); err != nil {
+	after, err := rules.Load(policyNames(newNames)...)
+	if err != nil {
 		return err
 	}
 	since, until, err := o.times(time.Now())
 	if err != nil {
 		return err
 	}
-	d.out = policyDiff{Old: d.before.Name(), New: d.after.Name(), Since: since, NotCompared: map[string]int{}, Changes: []policyMove{}}
+	out := policyDiff{Old: before.Name(), New: after.Name(), Since: since}
 	if !until.IsZero() {
-		d.out.Until = &until
+		out.Until = &until
 	}
 	err = o.reading(ctx, p, func(l *ledger.SQLite) error {
-		all, err := l.Tokens(ctx)
+		tokens, err := l.Tokens(ctx)
 		if err != nil {
 			return err
 		}
-		d.tokens = map[string]ledger.Token{}
-		for _, t := range all {
-			d.tokens[t.ID] = t
-		}
-		d.seen = map[string]bool{}
-		f := ledger.Filter{Since: since, Until: until, Limit: 1000}
-		for {
-			records, err := l.Records(ctx, f)
-			if err != nil {
-				return err
-			}
-			for i := range records {
-				d.record(ctx, &records[i])
-			}
-			if len(records) < f.Limit {
-				return nil
-			}
-			f.After = records[len(records)-1].Seq
-		}
+		out.Comparison, err = policy.Compare(ctx, before, after, tokens, pages(ctx, l, ledger.Filter{Since: since, Until: until, Limit: 1000}))
+		return err
 	})
 	if err != nil {
 		return err
 	}
 	if !p.outTerminal {
-		return writeJSON(p.out, d.out)
+		return writeJSON(p.out, out)
 	}
-	d.out.show(p)
+	out.show(p)
 	return nil
 }
 
-// differ decides recorded calls under two policies.
-type differ struct {
-	before, after *rules.Policy
-	tokens        map[string]ledger.Token
-	seen          map[string]bool // grants and requests whose call was counted
-	out           policyDiff
-}
-
-// Why a call is not compared.
-const (
-	notErased     = "what it asked for is erased"
-	notKept       = "what it asked for was not kept"
-	notSound      = "the record is not as the ledger wrote it"
-	notFit        = "its arguments do not fit the action any more"
-	notRung       = "it names nobody who can be rung, so no policy was asked"
-	notRecipients = "it rings contacts, whose numbers are not kept"
-)
-
-// call reports whether a record is where a call begins in the audit. What a person was asked is not counted again when it
-// runs or when they say no; nor is what the gate looks up by itself, which no policy decides about.
-func (d *differ) call(r *ledger.Record) bool {
-	if r.Prefetch {
-		return false
-	}
-	switch r.Phase {
-	case ledger.PhaseRequested, ledger.PhasePrepared, ledger.PhaseRead:
-	case ledger.PhaseRejected:
-		// Without a request it only says that a question was withdrawn.
-		if r.Outcome == schemas.Declined || r.Request == "" {
-			return false
-		}
-	default:
-		return false
-	}
-	again := false
-	for _, key := range []string{"grant " + r.ApprovalID, "request " + r.Request + " " + r.Action} {
-		if strings.HasPrefix(key, "grant ") && r.ApprovalID == "" || strings.HasPrefix(key, "request  ") {
-			continue
-		}
-		again = again || d.seen[key]
-		d.seen[key] = true
-	}
-	return !again
-}
-
-func (d *differ) record(ctx context.Context, r *ledger.Record) {
-	if r.Phase == ledger.PhaseDropped {
-		d.out.Unrecorded += r.Count
-	}
-	if !d.call(r) {
-		return
-	}
-	d.out.Calls++
-	f, reason := d.facts(r)
-	uncertain, alike := false, true
-	if reason == "" {
-		uncertain, alike, reason = d.compareRecipients(ctx, &f)
-	}
-	before, after := d.before.Explain(f), d.after.Explain(f)
-	if uncertain && (undecided(before) || undecided(after) || !alike && before.Decision < rules.Deny && after.Decision < rules.Deny) {
-		reason = notRecipients
-	}
-	if reason != "" {
-		d.out.NotCompared[reason]++
-		return
-	}
-	if _, there := d.tokens[r.Credential]; r.Credential != "" && !there {
-		d.out.RolesUnknown++
-	}
-	if !slices.Equal(before.Hidden, after.Hidden) {
-		d.out.OtherFields++
-	}
-	if before.Decision == after.Decision {
-		d.out.Same++
-		return
-	}
-	d.out.Different++
-	m := policyMove{Seq: r.Seq, Time: r.Time, Action: r.Action, Caller: r.Principal, Old: before.Decision, New: after.Decision,
-		OldWhy: before.Why, NewWhy: after.Why, Uncertain: uncertain}
-	if after.Decision > before.Decision {
-		d.out.Stricter++
-		m.Rule = decider(after)
-	} else {
-		d.out.Milder++
-		m.Rule = decider(before)
-	}
-	d.out.Changes = append(d.out.Changes, m)
-}
-
-// facts are what is known of a recorded call; reason says why too little is.
-func (d *differ) facts(r *ledger.Record) (f rules.Facts, reason string) {
-	switch {
-	case r.Fault != "":
-		return f, notSound
-	case erased(r):
-		return f, notErased
-	case r.Private == nil || r.Private.Payload == nil:
-		return f, notKept
-	}
-	a, fault := schemas.Find(r.Action)
-	if fault != nil {
-		return f, notFit
-	}
-	if f.Payload, fault = a.Check(argumentsOf(r.Private.Payload), schemas.Limits{Now: r.Time}); fault != nil {
-		return f, notFit
-	}
-	f.Now, f.Caller = r.Time, d.caller(r)
-	return f, ""
-}
-
-// argumentsOf takes the action's name out of a recorded body.
-func argumentsOf(body []byte) []byte {
-	out := []byte{'{'}
-	schemas.EachJSON(body, func(k, v []byte) {
-		if schemas.DecodeString(k) == "action" {
-			return
-		}
-		if len(out) > 1 {
-			out = append(out, ',')
-		}
-		out = append(append(append(out, k...), ':'), v...)
-	})
-	return append(out, '}')
-}
-
-// caller is who made a call, as rules saw them.
-func (d *differ) caller(r *ledger.Record) rules.Caller {
-	if t, ok := d.tokens[r.Credential]; ok && r.Credential != "" {
-		return rules.Caller{ID: t.ID, Person: t.Person, Roles: t.Roles}
-	}
-	name, _, _ := strings.Cut(r.Principal, " (")
-	if r.Credential != "" {
-		return rules.Caller{ID: r.Credential, Person: name}
-	}
-	return rules.Caller{ID: name, Person: name} // at this machine, without roles
-}
-
-// compareRecipients finds out whom a call would ring, as far as that can be known without asking anybody. It is uncertain where rules
-// ask for numbers that are not known; alike says that those of both policies ask the same.
-func (d *differ) compareRecipients(ctx context.Context, f *rules.Facts) (uncertain, alike bool, reason string) {
-	s, fault, unknown := resolveRecipients(ctx, f.Payload)
-	f.Recipients = s
-	switch {
-	case fault != nil:
-		return false, true, notRung
-	case !unknown:
-		return false, true, ""
-	}
-	before, after := d.before.RecipientConditions(f.Payload.Action), d.after.RecipientConditions(f.Payload.Action)
-	return len(before)+len(after) > 0, slices.Equal(before, after), ""
-}
-
-func undecided(e rules.Explanation) bool {
-	return slices.ContainsFunc(e.Steps, func(s rules.Step) bool { return s.State == rules.Failed })
-}
-
-// decider is the rule that decided, or the default.
-func decider(e rules.Explanation) string {
-	for _, s := range e.Steps {
-		if s.State == rules.Matched && s.Does == e.Decision.String() || s.State == rules.Failed {
-			return s.Policy + ": " + s.Rule
+// pages reads the records that match the filter, f.Limit at a time. It stops after an error.
+func pages(ctx context.Context, l *ledger.SQLite, f ledger.Filter) iter.Seq2[ledger.Record, error] {
+	return func(yield func(ledger.Record, error) bool) {
+		for {
+			records, err := l.Records(ctx, f)
+			if err != nil {
+				yield(ledger.Record{}, err)
+				return
+			}
+			for _, r := range records {
+				if !yield(r, nil) {
+					return
+				}
+			}
+			if len(records) < f.Limit {
+				return
+			}
+			f.After = records[len(records)-1].Seq
 		}
 	}
-	return "default"
 }
 
-// mostMoves is how many changed calls a terminal shows, the newest.
-const mostMoves = 100
+// maxShownChanges is how many changed calls a terminal shows: the newest.
+const maxShownChanges = 100
 
 func (d *policyDiff) show(p *program) {
 	paint, w := painter(p), p.out
-	shown := d.Changes[max(0, len(d.Changes)-mostMoves):]
+	shown := d.Changes[max(0, len(d.Changes)-maxShownChanges):]
 	if len(shown) > 0 {
 		t := newTable("time", "action", "caller", "decision", "rule")
 		for _, m := range shown {
@@ -327,30 +138,30 @@ func (d *policyDiff) show(p *program) {
 		}
 		t.write(w, p.env("NO_COLOR") == "")
 		if more := len(d.Changes) - len(shown); more > 0 {
-			fmt.Fprintf(w, "and %d earlier ones; a pipe gets all\n", more)
+			fmt.Fprintf(w, "and %d earlier calls; pipe the output to see all\n", more)
 		}
-		if slices.ContainsFunc(shown, func(m policyMove) bool { return m.Uncertain }) {
-			fmt.Fprintln(w, "* it rings contacts, whose numbers are not kept: so it is, unless a rule about numbers decides")
+		if slices.ContainsFunc(shown, func(m policy.DecisionChange) bool { return m.Uncertain }) {
+			fmt.Fprintln(w, "* the recipients' numbers are not recorded: a rule about numbers may decide otherwise")
 		}
 		fmt.Fprintln(w)
 	}
-	fmt.Fprintf(w, "%s since %s: %s decided otherwise under %s than under %s", count(int64(d.Calls), "recorded call"), localTime(d.Since, time.Now()),
+	fmt.Fprintf(w, "%s since %s: %s decided differently by %s than by %s", count(int64(d.Calls), "recorded call"), localTime(d.Since, time.Now()),
 		paint(bold, fmt.Sprint(d.Different)), schemas.Escape(d.New, 200), schemas.Escape(d.Old, 200))
 	if d.Different > 0 {
 		fmt.Fprintf(w, " (%d stricter, %d milder)", d.Stricter, d.Milder)
 	}
 	fmt.Fprintf(w, ", %d the same\n", d.Same)
 	if d.OtherFields > 0 {
-		fmt.Fprintf(w, "%s would show other fields\n", count(int64(d.OtherFields), "call"))
+		fmt.Fprintf(w, "%s would return other fields\n", count(int64(d.OtherFields), "call"))
 	}
 	for _, reason := range sortedNames(d.NotCompared) {
 		fmt.Fprintf(w, "%s %s: %s\n", paint(yellow, "not compared:"), count(int64(d.NotCompared[reason]), "call"), reason)
 	}
 	if d.RolesUnknown > 0 {
-		fmt.Fprintf(w, "%s %s made with a token that is gone: compared as if the caller had no roles\n", paint(yellow, "note:"), count(int64(d.RolesUnknown), "call"))
+		fmt.Fprintf(w, "%s %s made with a removed token: compared as if the caller had no roles\n", paint(yellow, "note:"), count(int64(d.RolesUnknown), "call"))
 	}
 	if d.Unrecorded > 0 {
-		fmt.Fprintf(w, "%s %s came too fast to be written, and cannot be compared\n", paint(yellow, "note:"), count(d.Unrecorded, "event"))
+		fmt.Fprintf(w, "%s %s too fast to be recorded, so not compared\n", paint(yellow, "note:"), count(d.Unrecorded, "event"))
 	}
 }
 

@@ -15,8 +15,8 @@ import (
 
 const docs = "../../docs/"
 
-// TestPoliciesOfTheGuide: each file that the guide shows can be used, has no findings, passes its own tests, and has one for each rule.
-func TestPoliciesOfTheGuide(t *testing.T) {
+// TestGuideFiles loads, lints and tests each file of the guide. Each rule must have a test.
+func TestGuideFiles(t *testing.T) {
 	files, err := filepath.Glob(docs + "policies/*.yaml")
 	if err != nil || len(files) < 9 {
 		t.Fatalf("%d files: %v", len(files), err)
@@ -38,14 +38,15 @@ func TestPoliciesOfTheGuide(t *testing.T) {
 			t.Error(f)
 		}
 		if with := []string{"desktop", file}; p.Bare() {
-			if l := lint(with); !l.OK || len(l.Notes) > 0 && !strings.Contains(file, "on-call") { // its exemption runs out one day
+			if l := lint(with); !l.OK || len(l.Notes) > 0 && !strings.Contains(file, "on-call") { // its exemption expires
 				t.Errorf("%v: %+v", with, l)
 			}
 		}
 	}
 }
 
-// TestGuide: each block of YAML is the file that the line before it links to, or an excerpt of it where that line begins with From; each file is there.
+// TestGuide compares each block of YAML with the file that the line before links to. After "From"
+// it may be an excerpt.
 func TestGuide(t *testing.T) {
 	raw, err := os.ReadFile(docs + "policy.md")
 	if err != nil {
@@ -66,7 +67,7 @@ func TestGuide(t *testing.T) {
 		block := strings.Join(lines[i+1:end], "")
 		m := link.FindStringSubmatch(before)
 		if m == nil || m[2] != m[3] {
-			t.Errorf("line %d: before a block of YAML stands a link to its file, not %q", i+1, before)
+			t.Errorf("line %d: the line before a block of YAML must link to its file, not %q", i+1, before)
 			continue
 		}
 		file, err := os.ReadFile(docs + "policies/" + m[2])
@@ -76,7 +77,7 @@ func TestGuide(t *testing.T) {
 		case m[1] == "" && string(file) != block:
 			t.Errorf("line %d: the block is not %s", i+1, m[2])
 		case !strings.Contains("\n"+string(file), "\n"+block):
-			t.Errorf("line %d: the block is no excerpt of %s", i+1, m[2])
+			t.Errorf("line %d: the block is not an excerpt of %s", i+1, m[2])
 		}
 		shown = append(shown, m[2])
 		i = end
@@ -95,15 +96,15 @@ func TestGuide(t *testing.T) {
 	}
 }
 
-// TestRolesAreOne: tokens and policies know the same roles.
-func TestRolesAreOne(t *testing.T) {
+// TestRoles checks that tokens and policies have the same roles.
+func TestRoles(t *testing.T) {
 	if !slices.Equal(knownRoles, rules.Roles) {
 		t.Errorf("%v and %v", knownRoles, rules.Roles)
 	}
 }
 
-// TestCommandsOfTheGuide: what the guide says to type are commands and flags that there are.
-func TestCommandsOfTheGuide(t *testing.T) {
+// TestGuideCommands parses each command line of the guide.
+func TestGuideCommands(t *testing.T) {
 	raw, err := os.ReadFile(docs + "policy.md")
 	if err != nil {
 		t.Fatal(err)

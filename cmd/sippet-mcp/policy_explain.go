@@ -30,19 +30,17 @@ func newPolicyExplain(p *program) *cobra.Command {
 	o := &explainOptions{connection: connection{wait: 2 * time.Minute, rows: tools.DefaultRows, bytes: tools.DefaultBytes, logLevel: "warn"}}
 	c := &cobra.Command{
 		Use:   "explain ACTION [ARGUMENTS]",
-		Short: "Say what would be decided about a call, and why",
-		Long: `Say what would be decided about a call, and why: which rules match and which do
-not, what an exemption takes away, whom it would ring, what it takes from budgets
-and what is left of them. Nothing runs.
+		Short: "Explain how policies decide a call",
+		Long: `Explain how policies decide a call: which rules match and which do not, which
+exemptions apply, who would be rung, and what the call takes from budgets. Nothing runs.
 
-It works without a key. A phone number is then looked up in the numbering plans
-that are built in; contacts are not looked up, and what rules say of their numbers
-is not known. State them with --recipients, or give a key or --sandbox: then
-the contacts are read, as they would be before a call, and Sippet is asked
-whether the call is valid.
+It works without a key. Phone numbers are then looked up in the built-in numbering
+plans. Contacts are not read, so rules about their numbers cannot be decided: state
+the recipients with --recipients, or use a key or --sandbox. Then the contacts are
+read as before a call, and Sippet validates the call.
 
---caller takes the id of a token, too: its roles and its person hold where --as and
---person say nothing. A token may bring a policy of its own: name it with --policy.`,
+--caller also takes the id of a token. Its roles and its person apply if --as and
+--person are not set. If the token has a policy of its own, name it with --policy.`,
 		Example: `  sippet-mcp policy explain delete_contact '{"input":{"contactId":"0e6f1a52-4f0e-4a3b-9a87-1b6f0a0c9d11"}}' --policy team
   sippet-mcp policy explain start_outbound_call '{"input":{"phoneNumber":"+442079460123"}}' --policy desktop,quiet-hours.yaml --as agent --at 2026-01-07T23:00:00Z
   sippet-mcp policy explain start_bulk_outbound_call '{"input":{"groupId":"0e6f1a52-4f0e-4a3b-9a87-1b6f0a0c9d11"}}' --recipients 60`,
@@ -51,7 +49,7 @@ whether the call is valid.
 			case len(args) == 0:
 				return errors.New("name an action, such as list_calls; see `sippet-mcp actions`")
 			case len(args) > 2:
-				return errors.New("give the arguments as one JSON object in quotes, such as '{\"page\":{\"limit\":5}}'")
+				return errors.New("too many arguments: write the arguments of the action as one JSON object in quotes, such as '{\"page\":{\"limit\":5}}'")
 			}
 			return nil
 		},
@@ -61,18 +59,18 @@ whether the call is valid.
 	policyFlag(c, &o.policies)
 	f.StringSliceVar(&o.roles, "as", nil, "roles of the caller, comma-separated: "+strings.Join(rules.Roles, ", ")+", or your own")
 	f.StringVar(&o.caller, "caller", "", "who calls, or a token's id (default: you)")
-	f.StringVar(&o.person, "person", "", "the person behind the caller (default: you)")
-	f.StringVar(&o.at, "at", "", "when, such as 2026-01-07T23:00:00Z, or 2026-01-07T23:00 on this machine's clock (default: now)")
-	f.StringVar(&o.dest, "recipients", "", `whom it would ring: how many, numbers such as +442079460123,+33142685300, or a JSON list such as [{"number":"+442079460123"}]`)
-	f.BoolVar(&o.sandbox, "sandbox", false, "look contacts up in the simulated organisation, budgets in its ledger")
+	f.StringVar(&o.person, "person", "", "the caller's person (default: you)")
+	f.StringVar(&o.at, "at", "", "time of the call, such as 2026-01-07T23:00:00Z, or 2026-01-07T23:00 in local time (default: now)")
+	f.StringVar(&o.dest, "recipients", "", `recipients: a count, numbers such as +442079460123,+33142685300, or a JSON list such as [{"number":"+442079460123"}]`)
+	f.BoolVar(&o.sandbox, "sandbox", false, "read contacts from the simulated organisation, and budgets from its audit log")
 	o.simulated.flags(c)
 	o.upstreamOptions.flags(c)
 	f.StringVar(&o.stateDir, "state-dir", "", stateDirHelp)
-	f.BoolVar(&o.json, "json", false, "write JSON, also on a terminal")
+	f.BoolVar(&o.json, "json", false, "print JSON, also on a terminal")
 	return c
 }
 
-// explained is what would be decided, as a pipe gets it.
+// explained is the output for a pipe.
 type explained struct {
 	Action  string        `json:"action"`
 	Policy  string        `json:"policy"`
@@ -80,16 +78,16 @@ type explained struct {
 	At      time.Time     `json:"at"`
 	Caller  explainedFor  `json:"caller"`
 	Class   schemas.Class `json:"class"`
-	// Decision and Why are the policy's last word, Means says it in a sentence.
+	// Decision and Why are the policy's decision, Means is the decision as a sentence.
 	Decision rules.Decision `json:"decision"`
 	Why      string         `json:"why"`
 	Means    string         `json:"means"`
-	// Uncertain says that rules ask about numbers that are not known here: the gate may decide otherwise.
+	// Uncertain says that rules depend on unknown numbers: the gate may decide otherwise.
 	Uncertain bool           `json:"uncertain,omitempty"`
 	Default   rules.Decision `json:"default"`
 	Because   string         `json:"because"`
-	// Recipients is nil where the action rings nobody.
-	Recipients *explainedRecipients `json:"recipients,omitempty"`
+	// Recipients is nil if the action rings nobody.
+	Recipients *recipients.Overview `json:"recipients,omitempty"`
 	Budgets    []explainedBudget    `json:"budgets,omitempty"`
 	Hidden     []string             `json:"hidden,omitempty"`
 	Exempted   []rules.Exempted     `json:"exempted,omitempty"`
@@ -103,24 +101,14 @@ type explainedFor struct {
 	Roles  []string `json:"roles,omitempty"`
 }
 
-type explainedRecipients struct {
-	// Known says that numbers are those that would be rung, or as they were stated; else only Count counts.
-	Known   bool                   `json:"known"`
-	Count   int                    `json:"count"`
-	Summary string                 `json:"summary"`
-	Group   string                 `json:"group,omitempty"`
-	List    []recipients.Recipient `json:"list,omitempty"`
-	lines   []string
-}
-
 type explainedBudget struct {
 	Budget string `json:"budget"`
 	Key    string `json:"key"`
 	Takes  int64  `json:"takes"`
 	Holds  int64  `json:"holds"`
-	// Left is what is left now; absent where there is no ledger to ask.
+	// Left is what is left now; absent if there is no ledger.
 	Left *int64 `json:"left,omitempty"`
-	// Full says when it is full again.
+	// Full is when the budget is full again.
 	Full *time.Time `json:"full,omitempty"`
 }
 
@@ -167,13 +155,13 @@ func runPolicyExplain(ctx context.Context, p *program, o *explainOptions, args [
 	return nil
 }
 
-// means says what a decision is to the people who meet it.
+// means explains each decision to a person.
 var means = map[rules.Decision]string{
-	rules.Allow:    "it runs at once, and nobody is asked",
-	rules.Validate: "it runs once Sippet itself finds nothing wrong with it, and nobody is asked",
-	rules.Confirm:  "the person behind the caller must say yes first",
-	rules.Approve:  "somebody else than the person behind the caller must say yes first",
-	rules.Deny:     "it does not run, whoever says yes",
+	rules.Allow:    "it runs at once, without approval",
+	rules.Validate: "it runs after Sippet has validated it, without approval",
+	rules.Confirm:  "it runs after the caller's person has approved it",
+	rules.Approve:  "it runs after another person has approved it",
+	rules.Deny:     "it does not run, and nobody can approve it",
 }
 
 func momentOf(s string, now time.Time) (time.Time, error) {
@@ -186,10 +174,10 @@ func momentOf(s string, now time.Time) (time.Time, error) {
 	if t, err := time.Parse(time.RFC3339, s); err == nil {
 		return t, nil
 	}
-	return now, fmt.Errorf("--at: %q is no time: give one such as 2026-01-07T23:00:00Z, or 2026-01-07T23:00 on this machine's clock", s)
+	return now, fmt.Errorf("--at: %q is not a time: write one such as 2026-01-07T23:00:00Z, or 2026-01-07T23:00 in local time", s)
 }
 
-// hiddenOf are the fields of the action's records that the caller must not see.
+// hiddenOf returns the fields of the action's records that the caller must not see.
 func hiddenOf(pol *rules.Policy, a *schemas.Action, c rules.Caller) map[string]bool {
 	out := map[string]bool{}
 	for _, h := range pol.Hidden(a, c) {
@@ -200,7 +188,7 @@ func hiddenOf(pol *rules.Policy, a *schemas.Action, c rules.Caller) map[string]b
 	return out
 }
 
-// callerFor says who calls; a token's id stands for what the token allows.
+// callerFor returns the caller. The roles and the person of a token apply to its id.
 func (o *explainOptions) callerFor(ctx context.Context, p *program, out *explained) rules.Caller {
 	c := rules.Caller{ID: o.caller, Person: o.person, Roles: o.roles}
 	if c.ID == "" {
@@ -209,9 +197,9 @@ func (o *explainOptions) callerFor(ctx context.Context, p *program, out *explain
 			c.Person = me()
 		}
 	}
-	o.look(ctx, p, out, func(l *ledger.SQLite) error {
+	o.readLedger(ctx, p, out, func(l *ledger.SQLite) error {
 		if f, err := l.CurrentStop(ctx); err == nil && f != nil && out.Class != schemas.Read && out.Action != ledger.HangUp {
-			out.Notes = append(out.Notes, "everything but reads and hanging up is stopped now by "+f.By+": until it is resumed this does not run, whatever the policy says")
+			out.Notes = append(out.Notes, "emergency stop by "+f.By+": only reads and hanging up run until it is resumed, whatever the policy decides")
 		}
 		all, err := l.Tokens(ctx)
 		for _, t := range all {
@@ -225,10 +213,10 @@ func (o *explainOptions) callerFor(ctx context.Context, p *program, out *explain
 				c.Roles = t.Roles
 			}
 			if t.Policy != "" {
-				out.Notes = append(out.Notes, "the token brings a policy of its own, which holds too: "+t.Policy+"; name it with --policy")
+				out.Notes = append(out.Notes, "the token has a policy of its own, which also applies: "+t.Policy+"; name it with --policy")
 			}
 			if !t.Live(time.Now()) {
-				out.Notes = append(out.Notes, "the token is expired or revoked: nobody is let in with it")
+				out.Notes = append(out.Notes, "the token is expired or revoked, so it cannot be used")
 			}
 		}
 		return err
@@ -236,21 +224,22 @@ func (o *explainOptions) callerFor(ctx context.Context, p *program, out *explain
 	return c
 }
 
-// look asks the ledger where there is one. What goes wrong with it is a note: the policy can be explained without.
-func (o *explainOptions) look(ctx context.Context, p *program, out *explained, do func(*ledger.SQLite) error) bool {
+// readLedger reads the ledger if there is one. An error becomes a note, since the policy can be
+// explained without it.
+func (o *explainOptions) readLedger(ctx context.Context, p *program, out *explained, do func(*ledger.SQLite) error) bool {
 	at := ledgerOptions{o.stateDir, o.sandbox}
-	if !at.there() {
+	if !at.exists() {
 		return false
 	}
 	if err := at.reading(ctx, p, do); err != nil {
-		out.Notes = append(out.Notes, "the ledger could not be asked: "+err.Error())
+		out.Notes = append(out.Notes, "the ledger could not be read: "+err.Error())
 		return false
 	}
 	return true
 }
 
-// there reports whether there is a ledger, and makes nothing.
-func (o *ledgerOptions) there() bool {
+// exists reports whether there is a ledger. It creates nothing.
+func (o *ledgerOptions) exists() bool {
 	dir := o.stateDir
 	if dir == "" {
 		base, err := os.UserConfigDir()
@@ -266,13 +255,13 @@ func (o *explainOptions) budgets(ctx context.Context, p *program, out *explained
 	for _, d := range debits {
 		out.Budgets = append(out.Budgets, explainedBudget{Budget: d.Budget, Key: d.Key, Takes: d.Cost, Holds: d.Burst})
 		if d.Cost > d.Burst {
-			out.Notes = append(out.Notes, fmt.Sprintf("the budget %s never holds more than %d, so it refuses this call, which takes %d", d.Budget, d.Burst, d.Cost))
+			out.Notes = append(out.Notes, fmt.Sprintf("the call takes %[3]d from the budget %[1]s, which holds at most %[2]d: it never runs", d.Budget, d.Burst, d.Cost))
 		}
 	}
 	if debits == nil {
 		return
 	}
-	asked := o.look(ctx, p, out, func(l *ledger.SQLite) error {
+	found := o.readLedger(ctx, p, out, func(l *ledger.SQLite) error {
 		for i, d := range debits {
 			left, refill, err := l.BudgetLeft(ctx, ledger.Debit(d))
 			if err != nil {
@@ -285,17 +274,17 @@ func (o *explainOptions) budgets(ctx context.Context, p *program, out *explained
 				b.Full = &full
 			}
 			if left < d.Cost && d.Cost <= d.Burst {
-				out.Notes = append(out.Notes, fmt.Sprintf("the budget %s has %d left, so it refuses this call now, which takes %d", d.Budget, left, d.Cost))
+				out.Notes = append(out.Notes, fmt.Sprintf("the call takes %[3]d from the budget %[1]s, which has %[2]d left: it does not run now", d.Budget, left, d.Cost))
 			}
 		}
 		return nil
 	})
-	if asked && o.at != "" {
-		out.Notes = append(out.Notes, "what is left of budgets is as of now, not as of --at")
+	if found && o.at != "" {
+		out.Notes = append(out.Notes, "budgets show what is left now, not at the time of --at")
 	}
 }
 
-// hasKey reports whether a live organisation can be asked.
+// hasKey reports whether there is a key for a live organisation.
 func (o *explainOptions) hasKey(p *program) bool {
 	return o.keyFile != "" || rpc.Key(p.env("SIPPET_SECRET_KEY")) != ""
 }

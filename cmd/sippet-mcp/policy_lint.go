@@ -14,14 +14,14 @@ import (
 func newPolicyLint(p *program) *cobra.Command {
 	return &cobra.Command{
 		Use:   "lint FILE...",
-		Short: "Find what is wrong in policies, and what cannot be meant",
-		Long: `Find what is wrong in policies: each file alone, and all that are named together,
-as --policy would load them.
+		Short: "Find errors and likely mistakes in policies",
+		Long: `Find errors and likely mistakes in policies: in each file alone, and in all of them
+together, as --policy would load them.
 
-An error keeps a policy from being used, and the exit code is 1. A note is about
-what does no harm and cannot be meant: a rule that never matches or never
-matters, a list or budget that no rule uses, a role that nothing else names, an
-exemption that has run out. Notes alone leave the exit code 0.`,
+A policy with an error cannot be loaded, and the exit code is 1. A note is a likely
+mistake: a rule that never matches or never has an effect, a list or budget that no
+rule uses, a role that nothing else names, an expired exemption. With notes only, the
+exit code is 0.`,
 		Example: `  sippet-mcp policy lint quiet-hours.yaml
   sippet-mcp policy lint desktop quiet-hours.yaml     each alone, and both together`,
 		Args: someFiles,
@@ -29,7 +29,7 @@ exemption that has run out. Notes alone leave the exit code 0.`,
 	}
 }
 
-// linted is what was found, as a pipe gets it.
+// linted is the output for a pipe.
 type linted struct {
 	OK     bool            `json:"ok"`
 	Errors []policyFault   `json:"errors"`
@@ -105,8 +105,8 @@ func (l *linted) show(p *program, names []string) {
 	case !l.OK:
 		fmt.Fprintf(p.out, "\n%s, %s\n", paint(red, count(int64(len(l.Errors)), "error")), count(int64(len(l.Notes)), "note"))
 	case len(l.Notes) > 0:
-		fmt.Fprintf(p.out, "\n%s: it can be used; %s\n", schemas.Escape(what, 200), count(int64(len(l.Notes)), "note"))
+		fmt.Fprintf(p.out, "\n%s: no errors, %s\n", schemas.Escape(what, 200), count(int64(len(l.Notes)), "note"))
 	default:
-		fmt.Fprintf(p.out, "%s: %s\n", schemas.Escape(what, 200), paint(green, "nothing wrong"))
+		fmt.Fprintf(p.out, "%s: %s\n", schemas.Escape(what, 200), paint(green, "no errors, no notes"))
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// decisionColour is green where nobody is asked, yellow where somebody is, red where nothing runs.
+// decisionColour is green without an approval, yellow with one, red if nothing runs.
 func decisionColour(d rules.Decision) string {
 	switch d {
 	case rules.Allow, rules.Validate:
@@ -21,7 +21,7 @@ func decisionColour(d rules.Decision) string {
 	return red
 }
 
-// show writes an explanation for a person.
+// show prints an explanation for a person.
 func (e *explained) show(p *program) {
 	paint, w := painter(p), p.out
 	sure := ""
@@ -46,15 +46,16 @@ func (e *explained) show(p *program) {
 	fmt.Fprintf(w, "default   %s (%s)\n", e.Default, schemas.Escape(e.Because, 300))
 	if e.Recipients != nil {
 		fmt.Fprintf(w, "rings     %s\n", schemas.Escape(e.Recipients.Summary, 300))
-		for _, l := range e.Recipients.lines {
+		lines := e.Recipients.Lines(10)
+		for _, l := range lines {
 			fmt.Fprintf(w, "            %s\n", l)
 		}
-		if more := len(e.Recipients.List) - len(e.Recipients.lines); more > 0 && e.Recipients.Known {
+		if more := len(e.Recipients.List) - len(lines); more > 0 && e.Recipients.Known {
 			fmt.Fprintf(w, "            and %d more\n", more)
 		}
 	}
 	for _, b := range e.Budgets {
-		left := "what is left is not known: there is no ledger here yet"
+		left := "what is left is unknown: there is no ledger yet"
 		if b.Left != nil {
 			left = fmt.Sprintf("%d of %d left", *b.Left, b.Holds)
 			if b.Full != nil {
@@ -75,10 +76,10 @@ func (e *explained) show(p *program) {
 	}
 }
 
-// fates are the states of rules in the order in which they matter, and how each is said.
-var fates = []struct {
-	state        rules.State
-	said, colour string
+// ruleStates lists the states of rules, the most important first, and how each is shown.
+var ruleStates = []struct {
+	state         rules.State
+	label, colour string
 }{
 	{rules.Matched, "matches", green},
 	{rules.Failed, "cannot be decided", red},
@@ -94,7 +95,7 @@ func (e *explained) showRules(p *program, paint func(code, s string) string) {
 	}
 	shown := 0
 	fmt.Fprintln(p.out)
-	for _, f := range fates {
+	for _, f := range ruleStates {
 		for _, s := range e.Rules {
 			if s.State != f.state {
 				continue
@@ -104,7 +105,7 @@ func (e *explained) showRules(p *program, paint func(code, s string) string) {
 			if s.Detail != "" {
 				what += " — " + s.Detail
 			}
-			fmt.Fprintf(p.out, "%s  %s: %s\n", paint(f.colour, fmt.Sprintf("%-18s", f.said)), paint(bold, s.Rule), s.Does)
+			fmt.Fprintf(p.out, "%s  %s: %s\n", paint(f.colour, fmt.Sprintf("%-18s", f.label)), paint(bold, s.Rule), s.Does)
 			fmt.Fprintf(p.out, "%-18s  %s\n", "", paint(faint, fmt.Sprintf("%s (%s:%d)", schemas.Escape(what, 600), schemas.Escape(s.Policy, 100), s.Line)))
 			if i := slices.IndexFunc(e.Exempted, func(x rules.Exempted) bool { return x.Rule == s.Rule }); i >= 0 && s.State == rules.Exempt {
 				fmt.Fprintf(p.out, "%-18s  %s\n", "", paint(faint, "until "+e.Exempted[i].Until))
@@ -116,7 +117,7 @@ func (e *explained) showRules(p *program, paint func(code, s string) string) {
 	}
 }
 
-// upper begins a sentence.
+// upper makes the first letter upper case.
 func upper(s string) string {
 	if s == "" {
 		return s

@@ -13,9 +13,8 @@ import (
 func newPolicyTest(p *program) *cobra.Command {
 	return &cobra.Command{
 		Use:   "test FILE...",
-		Short: "Run the tests that policies bring along",
-		Long: `Run the tests of policies. A test is a call that somebody might make and what the
-policy must answer, in the file itself:
+		Short: "Run the tests in policy files",
+		Long: `Run the tests in policy files. A test is a call and the decision that is expected:
 
   tests:
     - name: nobody is rung at night
@@ -24,16 +23,16 @@ policy must answer, in the file itself:
       call: {action: start_outbound_call, input: {phoneNumber: "+442079460123"}}
       expect: {decision: deny, rules: [quiet-hours]}
 
-expect takes the decision, rules that must match, and rules that must not
-(without). Each file is tested alone. A rule that no test fired is named: nobody
-knows whether it works. The exit code is 1 where a test fails.`,
+expect has the decision, the rules that must match, and the rules that must not match
+(without). Each file is tested alone. The output names rules that no test fires: they
+are untested. The exit code is 1 if a test fails.`,
 		Example: "  sippet-mcp policy test quiet-hours.yaml desktop",
 		Args:    someFiles,
 		RunE:    func(_ *cobra.Command, args []string) error { return runPolicyTest(p, args) },
 	}
 }
 
-// tested is how the tests went, as a pipe gets it.
+// tested is the output for a pipe.
 type tested struct {
 	OK       bool          `json:"ok"`
 	Policies []testedFile  `json:"policies"`

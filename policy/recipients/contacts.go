@@ -12,19 +12,19 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// Read runs a list and gives Sippet's answer.
+// Read runs a list and returns Sippet's answer.
 type Read = func(context.Context, *schemas.Payload) (json.RawMessage, *schemas.Error)
 
-// pageSize is Sippet's largest page. A larger one is not refused but cut short without a word.
+// pageSize is Sippet's largest page. Sippet silently cuts a larger one.
 const pageSize = 250
 
-// maxName is how much of a name is kept, in characters: more than a card shows.
+// maxName is how many characters of a name are kept: more than a card shows.
 const maxName = 200
 
-// ContactList is the action that contacts are looked up with.
+// ContactList is the action that reads contacts.
 const ContactList = "list_contacts"
 
-// contactFields are what is asked for of a contact, and all of it must come.
+// contactFields are the requested fields of a contact. The answer must have all of them.
 var contactFields = []string{"id", "fullName", "phoneE164", "erasedAt", "deletedAt"}
 
 // contact is one row.
@@ -33,8 +33,8 @@ type contact struct {
 	archived, erased bool
 }
 
-// contacts reads the contacts of the ids, which are in lower case and differ.
-func contacts(ctx context.Context, ids []string, read Read) (map[string]contact, *schemas.Error) {
+// readContacts reads the contacts by id. The ids are distinct and in lower case.
+func readContacts(ctx context.Context, ids []string, read Read) (map[string]contact, *schemas.Error) {
 	list, fault := schemas.Find(ContactList)
 	if fault != nil {
 		panic("recipients: " + fault.Error())
@@ -44,8 +44,8 @@ func contacts(ctx context.Context, ids []string, read Read) (map[string]contact,
 		raw, _ := json.Marshal(map[string]any{"fields": contactFields, // cannot fail: texts and numbers only
 			"filter": map[string]any{"id": map[string]any{"in": batch}}, "page": map[string]any{"limit": pageSize}})
 		p, fault := list.Check(raw, schemas.Limits{})
-		if fault != nil { // an id is none: whoever called Of has not checked the payload
-			return nil, rejectCall("a contact to be rung is named by something that is no id", "give ids from "+ContactList)
+		if fault != nil { // the caller did not check the payload
+			return nil, rejectCall("a recipient is named by something that is not an id", "use ids that "+ContactList+" returned")
 		}
 		data, fault := read(ctx, p)
 		if fault != nil {
@@ -53,14 +53,14 @@ func contacts(ctx context.Context, ids []string, read Read) (map[string]contact,
 		}
 		rows, err := parsePage(data)
 		if err != nil {
-			return nil, unusable(err)
+			return nil, invalidAnswer(err)
 		}
 		for _, c := range rows {
 			if !slices.Contains(batch, c.id) {
-				return nil, unusable(errors.New("it tells of a contact that was not asked for"))
+				return nil, invalidAnswer(errors.New("it has a contact that was not requested"))
 			}
 			if _, twice := found[c.id]; twice {
-				return nil, unusable(errors.New("it tells of a contact twice"))
+				return nil, invalidAnswer(errors.New("it has a contact twice"))
 			}
 			found[c.id] = c
 		}
@@ -68,38 +68,38 @@ func contacts(ctx context.Context, ids []string, read Read) (map[string]contact,
 	return found, nil
 }
 
-// readFailed is the error of a call whose contacts could not be read. A read that
-// ended nobody knows how has changed nothing, so that is said instead.
+// readFailed returns the error of a call if its contacts could not be read. A read with an unknown
+// outcome changed nothing, so it is reported as unavailable.
 func readFailed(fault *schemas.Error) *schemas.Error {
-	if fault != nil && fault.Outcome == schemas.OutcomeUnknown {
-		return &schemas.Error{Outcome: schemas.UpstreamUnavailable, Message: "the contacts to be rung could not be read",
-			Next: "nothing ran; try again in a while", Err: fault}
+	if fault.Outcome != schemas.OutcomeUnknown {
+		return fault
 	}
-	return fault
+	return &schemas.Error{Outcome: schemas.UpstreamUnavailable, Message: "the recipients could not be read",
+		Next: "nothing ran; try again later", Err: fault}
 }
 
-func unusable(err error) *schemas.Error {
+func invalidAnswer(err error) *schemas.Error {
 	return &schemas.Error{Outcome: schemas.UpstreamUnavailable,
-		Message: "sippet's answer about the contacts to be rung cannot be relied on: " + err.Error(),
-		Next:    "nothing ran; try again in a while, and tell whoever runs the server if it stays so", Err: err}
+		Message: "sippet's answer about the recipients is invalid: " + err.Error(),
+		Next:    "nothing ran; try again later, and tell the administrator of this server if it happens again", Err: err}
 }
 
-// parsePage reads one whole page of contacts. It is stricter than encoding/json,
-// which takes PHONEE164 for phoneE164 and the last of two: what a rule is shown
-// must not depend on who reads.
+// parsePage parses one whole page of contacts. It is stricter than encoding/json, which accepts
+// PHONEE164 for phoneE164 and the last of two equal keys: the rules and every other reader must see
+// the same contacts.
 func parsePage(data []byte) ([]contact, error) {
 	top := map[string][]byte{"results": nil, "hasMore": nil}
-	if err := members(data, top); err != nil {
+	if err := parseMembers(data, top); err != nil {
 		return nil, err
 	}
 	switch more := string(top["hasMore"]); {
 	case more == "true":
-		return nil, errors.New("it is not the whole of it")
+		return nil, errors.New("it is not complete")
 	case more != "false":
-		return nil, errors.New("it does not say whether it is the whole of it")
+		return nil, errors.New("it does not say whether it is complete")
 	}
 	if top["results"][0] != '[' {
-		return nil, errors.New("its results are no list")
+		return nil, errors.New("its results are not a list")
 	}
 	var (
 		out   []contact
@@ -108,7 +108,7 @@ func parsePage(data []byte) ([]contact, error) {
 	)
 	schemas.EachJSON(top["results"], func(_, row []byte) { // valid, since the whole was
 		if rows++; rows > pageSize {
-			fault = fmt.Errorf("it has more than the %d rows that were asked for", pageSize)
+			fault = fmt.Errorf("it has more than the %d rows that were requested", pageSize)
 		}
 		if fault != nil {
 			return
@@ -126,12 +126,32 @@ func parsePage(data []byte) ([]contact, error) {
 	return out, nil
 }
 
+// recipient returns the recipient that the contact is. The zero contact was not found.
+func (c contact) recipient() (r Recipient, fault string) {
+	switch {
+	case c.id == "":
+		return r, "was not found"
+	case c.erased:
+		return r, "is erased"
+	case c.archived:
+		return r, "is archived"
+	case c.number == "":
+		return r, "has no phone number"
+	}
+	if r, fault = parseNumber(c.number); fault != "" {
+		// The number is untrusted text and is not repeated: a model reads this.
+		return r, "has a phone number that " + fault
+	}
+	r.Contact, r.Name = c.id, c.name
+	return r, ""
+}
+
 func parseContact(row []byte) (c contact, err error) {
 	in := make(map[string][]byte, len(contactFields))
 	for _, f := range contactFields {
 		in[f] = nil
 	}
-	if err := members(row, in); err != nil {
+	if err := parseMembers(row, in); err != nil {
 		return c, err
 	}
 	text := func(field string) string {
@@ -144,7 +164,8 @@ func parseContact(row []byte) (c contact, err error) {
 		}
 		return schemas.DecodeString(v)
 	}
-	// Lower case is how ids are compared; what is no id was not asked for and falls there.
+	// Ids are compared in lower case. Anything that is not an id was not requested, and is rejected
+	// as such.
 	c.id = strings.ToLower(text("id"))
 	c.name = schemas.Cut(text("fullName"), maxName)
 	c.number = text("phoneE164")
@@ -155,11 +176,11 @@ func parseContact(row []byte) (c contact, err error) {
 	return c, err
 }
 
-// members fills in the values of those names that into has. Each must be there, once.
-func members(doc []byte, into map[string][]byte) error {
+// parseMembers fills in the values of the names that into has. Each must occur exactly once.
+func parseMembers(doc []byte, into map[string][]byte) error {
 	doc = bytes.TrimLeft(doc, " \t\r\n")
 	if len(doc) == 0 || doc[0] != '{' {
-		return errors.New("where a page or a contact should be is something else")
+		return errors.New("a page or a contact is not a JSON object")
 	}
 	twice := ""
 	ok := schemas.EachJSON(doc, func(key, value []byte) {
@@ -177,11 +198,11 @@ func members(doc []byte, into map[string][]byte) error {
 	case !ok:
 		return errors.New("it is not JSON")
 	case twice != "":
-		return fmt.Errorf("%s is there twice", twice)
+		return fmt.Errorf("it has %s twice", twice)
 	}
 	for name, v := range into {
 		if v == nil {
-			return fmt.Errorf("%s is missing", name)
+			return fmt.Errorf("it lacks %s", name)
 		}
 	}
 	return nil

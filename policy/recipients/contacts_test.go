@@ -11,11 +11,11 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// TestPagesThatLie: each is one answer to a call that asks for Ada and Ben.
-func TestPagesThatLie(t *testing.T) {
+// TestInvalidPages answers the read for Ada and Ben with one wrong page after another.
+func TestInvalidPages(t *testing.T) {
 	row := func(p map[string]any, i int) map[string]any { return p["results"].([]any)[i].(map[string]any) }
 	add := func(p map[string]any, row any) { p["results"] = append(p["results"].([]any), row) }
-	for name, twist := range map[string]func(map[string]any){
+	for name, alter := range map[string]func(map[string]any){
 		"more":              func(p map[string]any) { p["hasMore"] = true },
 		"more is null":      func(p map[string]any) { p["hasMore"] = nil },
 		"more is text":      func(p map[string]any) { p["hasMore"] = "false" },
@@ -55,9 +55,9 @@ func TestPagesThatLie(t *testing.T) {
 		"a name as a map":       func(p map[string]any) { row(p, 0)["fullName"] = map[string]any{"a": 1} },
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := newBook(t)
+			b := newFakeContacts(t)
 			ids := []string{b.add(1, "Ada", "+442079460121"), b.add(2, "Ben", "+442079460122")}
-			b.twist = twist
+			b.alter = alter
 			set, fault := Resolve(t.Context(), bulk(t, ids...), b.read)
 			if set != nil || fault == nil || fault.Next == "" || strings.Contains(fault.Error(), "d0000000") {
 				t.Errorf("%+v %v", set, fault)
@@ -66,8 +66,8 @@ func TestPagesThatLie(t *testing.T) {
 	}
 }
 
-// TestAnswersThatLie are texts that encoding/json would not have written.
-func TestAnswersThatLie(t *testing.T) {
+// TestInvalidAnswers covers texts that encoding/json would not write.
+func TestInvalidAnswers(t *testing.T) {
 	const id = "c0000000-0000-4000-8000-000000000001"
 	row := func(more string) string {
 		return `{"id":"` + id + `","fullName":"Ada","phoneE164":"+442079460123","erasedAt":null,"deletedAt":null` + more + `}`
@@ -80,7 +80,7 @@ func TestAnswersThatLie(t *testing.T) {
 	}
 	for _, good := range []string{page(row("")), " \n" + page(row("")), page(row(`,"other":[1,{"id":2}]`)),
 		page(strings.Replace(row(""), `"id"`, `"\u0069d"`, 1)), page(strings.Replace(row(""), id, strings.ToUpper(id), 1)),
-		// Names that only encoding/json takes for ours are nobody's.
+		// Keys that only encoding/json would accept are ignored.
 		page(row(`,"PHONEE164":"+19002345678","phonee164":"+19002345678"`))} {
 		if set, fault := of(good); fault != nil || set.List[0].Number != "+442079460123" {
 			t.Errorf("%s: %+v %v", good, set, fault)
@@ -112,13 +112,13 @@ func FuzzParsePage(f *testing.F) {
 			}
 			return
 		}
-		// What is taken must be what any other reader would take it for.
+		// Every other reader must parse the same rows.
 		var page struct {
 			Results []map[string]any
 			HasMore *bool
 		}
 		if json.Unmarshal(data, &page) != nil {
-			t.Fatalf("took what is no page: %q", data)
+			t.Fatalf("accepted what is not a page: %q", data)
 		}
 		if len(rows) > pageSize {
 			t.Errorf("%d rows", len(rows))

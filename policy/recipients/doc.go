@@ -1,40 +1,40 @@
-// Package reach finds out whom a call would ring, before anything is decided
-// about it. A rule about numbers must not be passed by a contact's id, and a
-// person who is asked must see who is meant, so both look at the same thing:
-// a [Set] of recipients.
+// Package recipients resolves who a call would ring, before the policy decides about the call:
 //
-//	set, fault := reach.Of(ctx, payload, read)
+//	set, fault := recipients.Resolve(ctx, payload, read)
 //
-// gives nil, nil for an action that rings nobody. Which actions ring is read
-// from the registry: those of class outbound of which one target names a
-// contact or a number. read runs a list; it is the gate that lends it, so that
-// nothing but the gate runs anything.
+// A [Set] lists each contact or number with its country and kind. Rules read it, and an approval
+// card shows it. Resolve returns nil, nil for an action that rings nobody.
 //
-// A target is one of three things:
+// The registry says which actions ring: those of class outbound with a target that names a contact
+// or a number. A target is one of three things:
 //
-//	a number     is looked up in the numbering plans that are built in: no read
-//	contacts     are read by id, at most 250 at a time; each must come back
-//	             exactly once, be neither archived nor erased, and have a
-//	             number that exists
-//	a group      cannot be read: nothing in Sippet's API lists its members. All
-//	             that is known is how many it can be, so the call must say
+//	a number    is looked up in the built-in numbering plans. Nothing is read.
+//	contacts    are read by id, at most 250 at a time. Each must be returned exactly once,
+//	            be neither archived nor erased, and have a number that exists.
+//	a group     cannot be read: no action of Sippet lists its members.
+//	            The call must state how many members it may ring.
 //
-// One destination that cannot be rung refuses the whole call: nobody is left
-// out in silence, and a person who says yes says it to all that are rung.
+// read runs a list. The gate supplies it, so that only the gate calls Sippet.
 //
-// [Set].Digest stands for who is rung, by contact and number. It is taken when
-// somebody is asked and compared before the call runs: between the two a
-// contact's number may have been changed, and then the yes was to another.
+// One recipient that cannot be rung rejects the whole call. Nobody is dropped silently, and an
+// approval covers everybody who is rung.
+//
+// [FromArguments] returns what the arguments alone tell, and [FromText] parses recipients that a
+// person wrote. Neither reads anything: they serve explanations, not calls.
+//
+// # Digest
+//
+// [Set].Digest identifies the recipients by contact and number. It is recorded with an approval
+// request and compared before the call runs, since a contact's number may change in between.
 //
 // # Numbers
 //
-// A number is refused unless it is in E.164 (`+` and digits, no prefix such as
-// the British 0) and its country's plan knows it. What Sippet would dial is
-// the text that it has, so nothing is corrected on the way. [Kind] says what
-// sort it is; emergency numbers are recognised in every way in which they could
-// be stored, and whether they are ever rung is the policy's to say. Ranges
-// that regulators keep free for films and examples count as what they imitate.
+// A number must be in E.164: `+` and digits, without a national prefix such as the British 0. Its
+// country's numbering plan must contain it. Sippet dials the text as it is stored, so nothing is
+// corrected. [Kind] is the sort of number. Emergency numbers are recognised in every form in which
+// they may be stored; the policy decides whether they are ever rung. Ranges that regulators reserve
+// for films and examples count as the numbers that they imitate.
 //
-// Everything that comes from Sippet is text from outside. A page that is not
-// what was asked for is an error and never a smaller set.
+// Everything that Sippet returns is untrusted text. A page that does not match the request is an
+// error and never a smaller set.
 package recipients

@@ -10,27 +10,27 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// book is a Sippet that has contacts and nothing else.
-type book struct {
+// fakeContacts is a fake Sippet that has only contacts.
+type fakeContacts struct {
 	t     interface{ Fatalf(string, ...any) }
 	rows  map[string]map[string]any
-	reads []int // how many ids each asked for
-	// twist changes an answer before it is given; nil leaves it.
-	twist func(page map[string]any)
+	reads []int // how many ids each read requested
+	// alter changes an answer before it is returned; nil leaves it unchanged.
+	alter func(page map[string]any)
 }
 
-func newBook(t interface{ Fatalf(string, ...any) }) *book {
-	return &book{t: t, rows: map[string]map[string]any{}}
+func newFakeContacts(t interface{ Fatalf(string, ...any) }) *fakeContacts {
+	return &fakeContacts{t: t, rows: map[string]map[string]any{}}
 }
 
-// add enters a contact and gives its id.
-func (b *book) add(n int, name, number any) string {
+// add adds a contact and returns its id.
+func (b *fakeContacts) add(n int, name, number any) string {
 	id := fmt.Sprintf("c0000000-0000-4000-8000-%012x", n)
 	b.rows[id] = map[string]any{"id": id, "fullName": name, "phoneE164": number, "erasedAt": nil, "deletedAt": nil}
 	return id
 }
 
-func (b *book) read(_ context.Context, p *schemas.Payload) (json.RawMessage, *schemas.Error) {
+func (b *fakeContacts) read(_ context.Context, p *schemas.Payload) (json.RawMessage, *schemas.Error) {
 	if p.Action.Name != "list_contacts" {
 		b.t.Fatalf("%s was read", p.Action.Name)
 	}
@@ -62,8 +62,8 @@ func (b *book) read(_ context.Context, p *schemas.Payload) (json.RawMessage, *sc
 		}
 	}
 	page := map[string]any{"results": results, "hasMore": false, "limit": body.Page.Limit, "type": "keyset", "nextPage": "x"}
-	if b.twist != nil {
-		b.twist(page)
+	if b.alter != nil {
+		b.alter(page)
 	}
 	raw, err := json.Marshal(page)
 	if err != nil {
@@ -72,8 +72,8 @@ func (b *book) read(_ context.Context, p *schemas.Payload) (json.RawMessage, *sc
 	return raw, nil
 }
 
-// nobody fails the test when it is read.
-func nobody(t testing.TB) Read {
+// failingRead fails the test if it is called.
+func failingRead(t testing.TB) Read {
 	return func(context.Context, *schemas.Payload) (json.RawMessage, *schemas.Error) {
 		t.Helper()
 		t.Error("something was read")
@@ -97,13 +97,13 @@ func check(t interface{ Fatalf(string, ...any) }, action string, input map[strin
 	return p
 }
 
-// bulk is a call to contacts.
+// bulk returns a call to contacts.
 func bulk(t interface{ Fatalf(string, ...any) }, ids ...string) *schemas.Payload {
 	return check(t, "start_bulk_outbound_call", map[string]any{"contactIds": ids})
 }
 
-// once asks the book one time and gives the same answer ever after.
-func once(t testing.TB, b *book, p *schemas.Payload) Read {
+// recordedRead reads the page of a call once, and returns it from then on.
+func recordedRead(t testing.TB, b *fakeContacts, p *schemas.Payload) Read {
 	var page json.RawMessage
 	_, fault := Resolve(t.Context(), p, func(ctx context.Context, r *schemas.Payload) (json.RawMessage, *schemas.Error) {
 		var fault *schemas.Error

@@ -9,7 +9,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-func TestLook(t *testing.T) {
+func TestParseNumber(t *testing.T) {
 	for _, c := range []struct {
 		number, country string
 		kind            Kind
@@ -79,7 +79,7 @@ func TestLook(t *testing.T) {
 	}
 }
 
-func TestLookRefuses(t *testing.T) {
+func TestParseNumberFails(t *testing.T) {
 	for number, fault := range map[string]string{
 		"":                       "E.164",
 		"+":                      "E.164",
@@ -119,8 +119,8 @@ func TestLookRefuses(t *testing.T) {
 	}
 }
 
-// libraryLook is the slow road, all of it the library's.
-func libraryLook(number string) (country string, kind Kind, known bool) {
+// libraryParse looks a number up with the library alone, which is slow.
+func libraryParse(number string) (country string, kind Kind, known bool) {
 	n, err := plans.Parse(number, "")
 	if err != nil || !plans.IsValidNumber(n) {
 		return "", Unknown, false
@@ -135,38 +135,39 @@ func libraryLook(number string) (country string, kind Kind, known bool) {
 	return country, kinds[plans.GetNumberType(n)], true
 }
 
-// same holds look to the library. It may refuse what the library corrects first.
-func same(t interface{ Errorf(string, ...any) }, number string) {
+// checkAgainstLibrary compares parseNumber with the library. parseNumber may reject what the
+// library corrects.
+func checkAgainstLibrary(t interface{ Errorf(string, ...any) }, number string) {
 	d, fault := parseNumber(number)
-	country, kind, known := libraryLook(number)
+	country, kind, known := libraryParse(number)
 	n, err := plans.Parse(number, "")
 	asIs := err == nil && len(number) <= 1+maxDigits && plans.Format(n, plans.E164) == number
 	switch {
 	case known && asIs && (fault != "" || d.Country != country || d.Kind != kind):
 		t.Errorf("%s: %+v %q; the library says %q %s", number, d, fault, country, kind)
 	case !known && fault == "" && d.Kind != Emergency && d.Kind != ShortCode:
-		if _, _, kept := matchReserved(number[1:]); !kept {
-			t.Errorf("%s: %+v; the library does not know it", number, d)
+		if _, _, reserved := matchReserved(number[1:]); !reserved {
+			t.Errorf("%s: %+v; the library has no such number", number, d)
 		}
 	}
 }
 
-func TestLookAgreesWithTheLibrary(t *testing.T) {
+func TestParseNumberMatchesLibrary(t *testing.T) {
 	n := 0
 	examples := func(e *plans.PhoneNumber) {
 		if e == nil {
 			return
 		}
 		number := plans.Format(e, plans.E164)
-		if len(number) < 1+minDigits { // a few islands; refused, as by the tool's schema
+		if len(number) < 1+minDigits { // some islands; rejected, as by the tool's schema
 			return
 		}
 		n++
-		same(t, number)
+		checkAgainstLibrary(t, number)
 		last := number[len(number)-1]
-		same(t, number[:len(number)-1])
-		same(t, number+string(last))
-		same(t, number[:len(number)-1]+string('0'+(last-'0'+5)%10))
+		checkAgainstLibrary(t, number[:len(number)-1])
+		checkAgainstLibrary(t, number+string(last))
+		checkAgainstLibrary(t, number[:len(number)-1]+string('0'+(last-'0'+5)%10))
 	}
 	for region := range plans.GetSupportedRegions() {
 		for typ := plans.FIXED_LINE; typ < plans.UNKNOWN; typ++ {
@@ -181,13 +182,13 @@ func TestLookAgreesWithTheLibrary(t *testing.T) {
 	}
 }
 
-func TestLookAgreesOnAnyNumber(t *testing.T) {
+func TestParseNumberMatchesLibraryRandom(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		same(t, rapid.StringMatching(`\+(1|44|7|39|49|61|262|590|599|358|881|882|883|800|979|[1-9])[0-9]{5,12}`).Draw(t, "number"))
+		checkAgainstLibrary(t, rapid.StringMatching(`\+(1|44|7|39|49|61|262|590|599|358|881|882|883|800|979|[1-9])[0-9]{5,12}`).Draw(t, "number"))
 	})
 }
 
-func TestEmergenciesOfEveryCountry(t *testing.T) {
+func TestEmergencyNumbers(t *testing.T) {
 	found := 0
 	for _, digits := range []string{"112", "911", "999", "000", "110", "111", "117", "119", "100", "108", "122", "190", "192", "066", "997"} {
 		for region := range plans.GetSupportedRegions() {
@@ -204,7 +205,7 @@ func TestEmergenciesOfEveryCountry(t *testing.T) {
 	}
 }
 
-func FuzzLook(f *testing.F) {
+func FuzzParseNumber(f *testing.F) {
 	for _, s := range []string{"+442079460123", "112", "+44999", "+4402079460123", "+1٢", "\x00", "+883510012345"} {
 		f.Add(s)
 	}
@@ -213,6 +214,6 @@ func FuzzLook(f *testing.F) {
 		if fault == "" && (d.Number != s || !slices.Contains(Kinds, d.Kind) || strings.Trim(s, "+0123456789") != "") {
 			t.Errorf("%q passed as %+v", s, d)
 		}
-		international(s)
+		formatInternational(s)
 	})
 }

@@ -10,26 +10,25 @@ import (
 	plans "github.com/nyaruka/phonenumbers"
 )
 
-// The numbering plans come from libphonenumber. Its own road from a text to a
-// kind matches every pattern several times and takes some hundred
-// microseconds; here each is matched at most once, on the same data. A test
-// holds the answers to the library's.
+// The numbering plans are libphonenumber's. The library matches every pattern several times, which
+// takes some hundred microseconds a number. This file matches each pattern at most once, on the
+// same data. A test compares the two.
 
 // plan is the numbering plan of a region.
 type plan struct {
-	country string         // "" for numbers that belong to no country
-	leading *regexp.Regexp // how national numbers begin where a calling code is shared; nil where that does not tell
-	general *pattern
-	special []pattern // gravest first, as the library asks them
-	fixed   *pattern
-	mobile  *pattern
-	same    bool // fixed lines and mobiles are not told apart
+	country       string         // empty for numbers of no country
+	leading       *regexp.Regexp // start of national numbers if regions share the calling code; nil if it does not distinguish them
+	general       *pattern
+	specials      []pattern // the most expensive first, in the library's order
+	fixed         *pattern
+	mobile        *pattern
+	fixedIsMobile bool // the plan does not distinguish them
 }
 
-// pattern is what national numbers of one kind look like.
+// pattern matches national numbers of one kind.
 type pattern struct {
 	kind    Kind
-	lengths []int32 // in digits; none: any that the general pattern has
+	lengths []int32 // in digits; empty: those of the general pattern
 	digits  *regexp.Regexp
 }
 
@@ -45,7 +44,7 @@ func newPattern(kind Kind, d *plans.PhoneNumberDesc) *pattern {
 }
 
 func newPlan(m *plans.PhoneMetadata) *plan {
-	p := &plan{country: m.GetId(), general: newPattern("", m.GetGeneralDesc()), same: m.GetSameMobileAndFixedLinePattern(),
+	p := &plan{country: m.GetId(), general: newPattern("", m.GetGeneralDesc()), fixedIsMobile: m.GetSameMobileAndFixedLinePattern(),
 		fixed: newPattern(FixedLine, m.GetFixedLine()), mobile: newPattern(Mobile, m.GetMobile())}
 	if p.country == plans.REGION_CODE_FOR_NON_GEO_ENTITY {
 		p.country = ""
@@ -61,41 +60,40 @@ func newPlan(m *plans.PhoneMetadata) *plan {
 		{PersonalNumber, m.GetPersonalNumber()}, {Pager, m.GetPager()}, {UAN, m.GetUan()}, {Voicemail, m.GetVoicemail()},
 	} {
 		if n := newPattern(s.kind, s.desc); n != nil {
-			p.special = append(p.special, *n)
+			p.specials = append(p.specials, *n)
 		}
 	}
 	return p
 }
 
-// kind gives the kind of a national number, Unknown where the plan has no such number.
+// kind returns the kind of a national number; Unknown if the plan does not contain it.
 func (p *plan) kind(national string) Kind {
 	if !p.general.match(national) {
 		return Unknown
 	}
-	for i := range p.special {
-		if p.special[i].match(national) {
-			return p.special[i].kind
+	for i := range p.specials {
+		if p.specials[i].match(national) {
+			return p.specials[i].kind
 		}
 	}
 	switch {
 	case p.fixed.match(national):
-		if p.same || p.mobile.match(national) {
+		if p.fixedIsMobile || p.mobile.match(national) {
 			return FixedLineOrMobile
 		}
 		return FixedLine
-	case !p.same && p.mobile.match(national):
+	case !p.fixedIsMobile && p.mobile.match(national):
 		return Mobile
 	}
 	return Unknown
 }
 
-// compiled holds, by calling code, the plans of the regions that share it, the
-// main one first. Each is compiled when a number first needs it: all of them
-// would take a start a tenth of a second.
-var compiled = sync.OnceValue(func() map[string][]func() *plan {
-	all, err := plans.MetadataCollection() // the library has read it already
+// plansByCode holds the plans of the regions that share a calling code, the main one first. A plan
+// is compiled when a number first needs it: compiling all of them takes a tenth of a second.
+var plansByCode = sync.OnceValue(func() map[string][]func() *plan {
+	all, err := plans.MetadataCollection() // the library has parsed it already
 	if err != nil {
-		panic("reach: the built-in numbering plans: " + err.Error())
+		panic("recipients: the built-in numbering plans: " + err.Error())
 	}
 	type key struct {
 		code   int
@@ -116,19 +114,21 @@ var compiled = sync.OnceValue(func() map[string][]func() *plan {
 	return out
 })
 
-// split cuts digits after the plus sign into calling code and national number. No code is the beginning of another.
-func split(digits string) (code, national string, ok bool) {
+// splitCode splits the digits after the plus sign into calling code and national number. No code is
+// a prefix of another.
+func splitCode(digits string) (code, national string, ok bool) {
 	for n := 1; n <= min(3, len(digits)); n++ {
-		if _, ok := compiled()[digits[:n]]; ok {
+		if _, ok := plansByCode()[digits[:n]]; ok {
 			return digits[:n], digits[n:], true
 		}
 	}
 	return "", "", false
 }
 
-// matchPlan finds the country and kind of a national number. known is false where no plan has it.
+// matchPlan returns the country and kind of a national number. known is false if no plan contains
+// it.
 func matchPlan(code, national string) (country string, kind Kind, known bool) {
-	regions := compiled()[code]
+	regions := plansByCode()[code]
 	for i := range regions {
 		p := regions[i]()
 		if len(regions) > 1 && p.leading != nil && !p.leading.MatchString(national) {
@@ -138,14 +138,14 @@ func matchPlan(code, national string) (country string, kind Kind, known bool) {
 			return p.country, kind, true
 		}
 		if len(regions) > 1 && p.leading != nil {
-			break // the number lies in this region, which has no such number
+			break // the number belongs to this region, whose plan does not contain it
 		}
 	}
 	return "", Unknown, false
 }
 
-// reserved are ranges that regulators keep free for films, books and examples
-// and that the plans therefore do not have. Whoever tries things out uses them.
+// reserved are ranges that regulators keep free for films, books and examples. The plans do not
+// contain them, and people use them in tests.
 var reserved = []struct {
 	prefix  string
 	digits  int // of the whole

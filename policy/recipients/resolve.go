@@ -2,7 +2,9 @@ package recipients
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -13,12 +15,12 @@ import (
 type targetKind int
 
 const (
-	toContacts targetKind = iota + 1 // one id or a list of them
+	toContacts targetKind = iota + 1 // one id or a list of ids
 	toNumber
 	toGroup
 )
 
-// targetsByAction lists, for each action that rings somebody, what its targets name.
+// targetsByAction lists what the targets of each ringing action name.
 var targetsByAction = func() map[*schemas.Action]map[string]targetKind {
 	out := map[*schemas.Action]map[string]targetKind{}
 	for _, a := range schemas.Actions() {
@@ -29,10 +31,9 @@ var targetsByAction = func() map[*schemas.Action]map[string]targetKind {
 	return out
 }()
 
-// targets reads from the registry whom an action rings; nil where nobody. An
-// action that takes an email to import has targets as well, and none of them
-// names a contact or a number. Where one does, an id beside it that names
-// nobody is a group's.
+// targets reads an action's targets from the registry; nil if the action rings nobody. An action
+// rings if one of its targets names a contact or a number: the target of an action that imports an
+// email does not. An id that names neither, in an action that rings, is a group's.
 func targets(a *schemas.Action) map[string]targetKind {
 	if a.Class != schemas.Outbound || len(a.Targets) == 0 {
 		return nil
@@ -54,20 +55,20 @@ func targets(a *schemas.Action) map[string]targetKind {
 		return nil
 	}
 	if len(out) != len(a.Targets) {
-		panic("reach: " + a.Name + " has a target of which nobody knows whom it rings")
+		panic("recipients: " + a.Name + " has a target that names no contact, number or group")
 	}
 	return out
 }
 
-// HasRecipients reports whether the action rings anybody, so that Of has something to say about it.
+// HasRecipients reports whether calls of the action ring anybody.
 func HasRecipients(a *schemas.Action) bool { return targetsByAction[a] != nil }
 
-// Resolve resolves whom a checked call would ring: nil, nil where it rings nobody.
-// read is called only where contacts are named, with a payload of list_contacts.
+// Resolve returns the recipients of a checked call; nil, nil if its action rings nobody. It calls
+// read only if the call names contacts, with a payload of list_contacts.
 //
-// Outcomes: invalid_arguments where a contact or number cannot be rung or there
-// are too many, denied where nobody can tell how many of a group it would be,
-// upstream_unavailable where the answer cannot be relied on, and what read fails with.
+// Outcomes: invalid_arguments if a recipient cannot be rung or there are too many, denied if the
+// size of a group is unknown, upstream_unavailable if Sippet's answer is invalid, else the error of
+// read.
 func Resolve(ctx context.Context, p *schemas.Payload, read Read) (*Set, *schemas.Error) {
 	kinds := targetsByAction[p.Action]
 	if kinds == nil {
@@ -78,12 +79,12 @@ func Resolve(ctx context.Context, p *schemas.Payload, read Read) (*Set, *schemas
 	for _, t := range p.Action.Targets {
 		if v, ok := in[t]; ok {
 			if target != "" {
-				return nil, rejectCall(fmt.Sprintf("%s names both %s and %s", p.Action.Name, target, t), "give one of them")
+				return nil, rejectCall(fmt.Sprintf("%s names both %s and %s", p.Action.Name, target, t), "name one of them")
 			}
 			target, value = t, v
 		}
 	}
-	b, fault := readBounds(in)
+	b, fault := parseBounds(in)
 	if fault != nil {
 		return nil, fault
 	}
@@ -98,40 +99,40 @@ func Resolve(ctx context.Context, p *schemas.Payload, read Read) (*Set, *schemas
 		group, _ := value.(string)
 		return resolveGroup(path, group, b)
 	}
-	return nil, rejectCall(p.Action.Name+" says nobody to ring", "give one of "+strings.Join(p.Action.Targets, ", "))
+	return nil, rejectCall(p.Action.Name+" names no recipient", "name one of "+strings.Join(p.Action.Targets, ", "))
 }
 
 func resolveNumber(path, number string) (*Set, *schemas.Error) {
-	d, fault := parseNumber(number)
+	r, fault := parseNumber(number)
 	if fault != "" {
 		e := rejectCall("the number to ring "+fault, "correct it and call again")
 		e.Details = []schemas.Detail{{Path: path, Message: fmt.Sprintf("%q %s", schemas.Escape(number, 20), fault)}}
 		return nil, e
 	}
-	return (&Set{List: []Recipient{d}, Count: 1}).seal(), nil
+	return (&Set{List: []Recipient{r}, Count: 1}).computeDigest(), nil
 }
 
 func resolveGroup(path, group string, b bounds) (*Set, *schemas.Error) {
 	if group == "" {
-		return nil, rejectCall(path+" is empty", "give a group's id")
+		return nil, rejectCall(path+" is empty", "set it to the id of a group")
 	}
-	most, ok := b.ofGroup()
+	most, ok := b.maxMembers()
 	if !ok {
-		return nil, &schemas.Error{Outcome: schemas.Denied, Message: "nobody can tell how many members of the group this would ring: no action lists them",
-			Next: "give contactLimit, the most people to ring; nothing ran"}
+		return nil, &schemas.Error{Outcome: schemas.Denied, Message: "the number of members of the group is unknown: no action lists them",
+			Next: "set contactLimit, the most people to ring; nothing ran"}
 	}
 	if most > Max {
-		return nil, tooMany(most)
+		return nil, tooManyRecipients(most)
 	}
-	return (&Set{Group: strings.ToLower(group), Count: int(most)}).seal(), nil
+	return (&Set{Group: strings.ToLower(group), Count: int(most)}).computeDigest(), nil
 }
 
 func resolveContacts(ctx context.Context, path string, value any, b bounds, read Read) (*Set, *schemas.Error) {
-	ids, at, fault := idsOf(path, value)
+	ids, at, fault := parseIDs(path, value)
 	if fault != nil {
 		return nil, fault
 	}
-	found, fault := contacts(ctx, ids, read)
+	found, fault := readContacts(ctx, ids, read)
 	if fault != nil {
 		return nil, fault
 	}
@@ -141,48 +142,29 @@ func resolveContacts(ctx context.Context, path string, value any, b bounds, read
 	}
 	var faults []schemas.Detail
 	for i, id := range ids {
-		d, fault := found[id].recipient()
+		r, fault := found[id].recipient()
 		if fault != "" {
 			faults = append(faults, schemas.Detail{Path: at(i), Message: "contact " + id + " " + fault})
 			continue
 		}
-		s.List = append(s.List, d)
+		s.List = append(s.List, r)
 	}
 	if len(faults) > 0 {
 		return nil, rejectedRecipients(faults, len(ids))
 	}
-	return s.seal(), nil
+	return s.computeDigest(), nil
 }
 
-// recipient is what ringing the contact means; the zero contact was not found.
-func (c contact) recipient() (d Recipient, fault string) {
-	switch {
-	case c.id == "":
-		return d, "was not found"
-	case c.erased:
-		return d, "is erased"
-	case c.archived:
-		return d, "is archived"
-	case c.number == "":
-		return d, "has no phone number"
-	}
-	if d, fault = parseNumber(c.number); fault != "" {
-		// The number is text from outside and is not repeated: a model reads this.
-		return d, "has a phone number that " + fault
-	}
-	d.Contact, d.Name = c.id, c.name
-	return d, ""
-}
-
-// idsOf gives the ids in lower case, and where each stands in the payload.
-func idsOf(path string, value any) (ids []string, at func(int) string, fault *schemas.Error) {
+// parseIDs returns the ids in lower case, and a function that returns the path of each in the
+// payload.
+func parseIDs(path string, value any) (ids []string, at func(int) string, fault *schemas.Error) {
 	at = func(i int) string { return fmt.Sprintf("%s[%d]", path, i) }
 	list, ok := value.([]any)
 	if !ok {
 		list, at = []any{value}, func(int) string { return path }
 	}
 	if len(list) > Max {
-		return nil, nil, tooMany(int64(len(list)))
+		return nil, nil, tooManyRecipients(int64(len(list)))
 	}
 	if len(list) == 0 {
 		return nil, nil, rejectCall(path+" is empty", "name at least one contact")
@@ -191,10 +173,10 @@ func idsOf(path string, value any) (ids []string, at func(int) string, fault *sc
 	for i, v := range list {
 		id, _ := v.(string)
 		if id == "" {
-			return nil, nil, rejectCall(at(i)+" is no id", "give ids from "+ContactList)
+			return nil, nil, rejectCall(at(i)+" is not an id", "use ids that "+ContactList+" returned")
 		}
 		if id = strings.ToLower(id); seen[id] {
-			return nil, nil, rejectCall(fmt.Sprintf("%s names contact %s a second time", at(i), schemas.Escape(id, 40)), "name everybody once")
+			return nil, nil, rejectCall(fmt.Sprintf("%s names contact %s a second time", at(i), schemas.Escape(id, 40)), "name each contact once")
 		}
 		seen[id] = true
 		ids = append(ids, id)
@@ -202,7 +184,57 @@ func idsOf(path string, value any) (ids []string, at func(int) string, fault *sc
 	return ids, at, nil
 }
 
-// maxFaults is how many faulty contacts an error lists: what a model can still read.
+// bounds are what a call states about how many it rings.
+type bounds struct {
+	limit      int64 // contactLimit; 0 if absent
+	start, end int64 // positions in a group, both included; -1 if absent
+}
+
+// parseBounds parses them strictly: a number that does not fit would become another one.
+func parseBounds(in map[string]any) (bounds, *schemas.Error) {
+	b := bounds{start: -1, end: -1}
+	for _, k := range []struct {
+		key   string
+		least int64
+		into  *int64
+	}{{"contactLimit", 1, &b.limit}, {"contactRangeStart", 0, &b.start}, {"contactRangeEnd", 0, &b.end}} {
+		v, found := in[k.key]
+		if !found {
+			continue
+		}
+		number, _ := v.(json.Number)
+		n, err := number.Int64()
+		if err != nil || n < k.least || n == math.MaxInt64 { // one more must fit
+			return b, rejectCall("input."+k.key+" is not a number of people or a position", "set it to a whole number")
+		}
+		*k.into = n
+	}
+	if b.end >= 0 && b.start > b.end {
+		return b, rejectCall("input.contactRangeEnd is before contactRangeStart", "set contactRangeStart to the first position and contactRangeEnd to the last")
+	}
+	return b, nil
+}
+
+// maxMembers returns the most members of a group that are rung; not ok if the call does not bound
+// it. Sippet does not document whether positions count from 0 or from 1, so a range without a start
+// begins at 0. A range without an end bounds nothing.
+//
+// Only contactLimit bounds contacts that are named one by one. Sippet does not document that a
+// range applies to them, and a bound that Sippet ignores would put fewer people on the card than
+// are rung.
+func (b bounds) maxMembers() (most int64, ok bool) {
+	if b.limit > 0 {
+		most, ok = b.limit, true
+	}
+	if b.end >= 0 {
+		if n := b.end - max(b.start, 0) + 1; !ok || n < most {
+			most, ok = n, true
+		}
+	}
+	return most, ok
+}
+
+// maxFaults is how many faulty contacts an error lists, so that a model can still read it.
 const maxFaults = 20
 
 func rejectedRecipients(faults []schemas.Detail, of int) *schemas.Error {
@@ -210,13 +242,13 @@ func rejectedRecipients(faults []schemas.Detail, of int) *schemas.Error {
 	if len(faults) > 1 {
 		message = fmt.Sprintf("%d of the %d contacts cannot be rung: %s, and others", len(faults), of, message)
 	}
-	e := rejectCall(message, "look them up with "+ContactList+", leave them out or have them corrected, and call again; nothing ran")
+	e := rejectCall(message, "read them with "+ContactList+", leave them out or have them corrected, and call again; nothing ran")
 	e.Details = faults[:min(len(faults), maxFaults)]
 	return e
 }
 
-func tooMany(n int64) *schemas.Error {
-	return rejectCall(fmt.Sprintf("the call would ring up to %d people, and at most %d are taken at once", n, Max), "make several smaller calls; nothing ran")
+func tooManyRecipients(n int64) *schemas.Error {
+	return rejectCall(fmt.Sprintf("the call would ring up to %d people, and a call may ring at most %d", n, Max), "make several smaller calls; nothing ran")
 }
 
 func rejectCall(message, next string) *schemas.Error {

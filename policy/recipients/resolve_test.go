@@ -12,15 +12,15 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// TestWhoRings names the actions on purpose: a new one that rings should be looked at by a person.
-func TestWhoRings(t *testing.T) {
+// TestHasRecipients lists the actions on purpose: a person should review a new one that rings.
+func TestHasRecipients(t *testing.T) {
 	var got []string
 	for _, a := range schemas.Actions() {
 		if HasRecipients(a) {
 			got = append(got, a.Name)
 			continue
 		}
-		// Whom else an action of this class could name: nobody, or it must say which key is its target.
+		// An action of this class that names a person must say which key is its target.
 		for _, in := range a.Inputs() {
 			if a.Class == schemas.Outbound && (in.Names == schemas.ContactSubject || in.Names == schemas.PhoneSubject) {
 				t.Errorf("%s names a person in input.%s, and has no Targets", a.Name, in.Name)
@@ -32,15 +32,15 @@ func TestWhoRings(t *testing.T) {
 	}
 }
 
-func TestOfRingsNobody(t *testing.T) {
-	set, fault := Resolve(t.Context(), check(t, "barge_call", map[string]any{"callUuid": "x"}), nobody(t))
+func TestResolveNone(t *testing.T) {
+	set, fault := Resolve(t.Context(), check(t, "barge_call", map[string]any{"callUuid": "x"}), failingRead(t))
 	if set != nil || fault != nil {
 		t.Errorf("%v %v", set, fault)
 	}
 }
 
-func TestOfNumber(t *testing.T) {
-	set, fault := Resolve(t.Context(), check(t, "start_outbound_call", map[string]any{"phoneNumber": "+442079460123"}), nobody(t))
+func TestResolveNumber(t *testing.T) {
+	set, fault := Resolve(t.Context(), check(t, "start_outbound_call", map[string]any{"phoneNumber": "+442079460123"}), failingRead(t))
 	if fault != nil {
 		t.Fatal(fault)
 	}
@@ -49,15 +49,15 @@ func TestOfNumber(t *testing.T) {
 		t.Error(d, set.Digest)
 	}
 	for number, says := range map[string]string{"+4402079460123": "+442079460123", "+447611234567": "plan", "+99912345678": "calling code"} {
-		set, fault := Resolve(t.Context(), check(t, "start_outbound_call", map[string]any{"phoneNumber": number}), nobody(t))
+		set, fault := Resolve(t.Context(), check(t, "start_outbound_call", map[string]any{"phoneNumber": number}), failingRead(t))
 		if set != nil || fault == nil || fault.Outcome != schemas.InvalidArguments || !strings.Contains(fault.Message, says) {
 			t.Errorf("%s: %v %v", number, set, fault)
 		}
 	}
 }
 
-func TestOfContacts(t *testing.T) {
-	b := newBook(t)
+func TestResolveContacts(t *testing.T) {
+	b := newFakeContacts(t)
 	ada, ben, cat := b.add(0xa, "Ada Lovelace", "+442079460123"), b.add(0xb, "Ben", "+353851234567"), b.add(0xc, nil, "+442079460123")
 	set, fault := Resolve(t.Context(), bulk(t, ben, strings.ToUpper(ada), cat), b.read)
 	if fault != nil {
@@ -74,14 +74,14 @@ func TestOfContacts(t *testing.T) {
 	if fault != nil || one.Count != 1 || one.List[0] != want.List[1] || one.Digest == set.Digest {
 		t.Errorf("%+v %v", one, fault)
 	}
-	bare, _ := Resolve(t.Context(), check(t, "start_outbound_call", map[string]any{"phoneNumber": "+442079460123"}), nobody(t))
+	bare, _ := Resolve(t.Context(), check(t, "start_outbound_call", map[string]any{"phoneNumber": "+442079460123"}), failingRead(t))
 	if bare.Digest == one.Digest {
 		t.Error("a contact and its bare number have one digest")
 	}
 }
 
-func TestOfContactsThatCannotBeRung(t *testing.T) {
-	b := newBook(t)
+func TestResolveInvalidContacts(t *testing.T) {
+	b := newFakeContacts(t)
 	good := b.add(1, "Ada", "+442079460123")
 	erased, archived := b.add(2, "Eve", "+442079460124"), b.add(3, "Art", "+442079460125")
 	b.rows[erased]["erasedAt"] = "2026-01-01T00:00:00.000000Z"
@@ -113,15 +113,15 @@ func TestOfContactsThatCannotBeRung(t *testing.T) {
 		t.Errorf("%v", fault)
 	}
 	two := bulk(t, good, missing)
-	two.Args["input"].(map[string]any)["contactIds"] = []any{good, strings.ToUpper(good)} // past the checker, which finds it too
-	_, fault = Resolve(t.Context(), two, nobody(t))
+	two.Args["input"].(map[string]any)["contactIds"] = []any{good, strings.ToUpper(good)} // bypasses the checker, which rejects it too
+	_, fault = Resolve(t.Context(), two, failingRead(t))
 	if fault == nil || !strings.Contains(fault.Message, "second time") {
 		t.Errorf("the same contact twice: %v", fault)
 	}
 }
 
-func TestOfManyContacts(t *testing.T) {
-	b := newBook(t)
+func TestResolveManyContacts(t *testing.T) {
+	b := newFakeContacts(t)
 	var ids []string
 	for i := range 601 {
 		ids = append(ids, b.add(i+1, fmt.Sprint("Number ", i), fmt.Sprintf("+442079%06d", 460000+i)))
@@ -132,10 +132,10 @@ func TestOfManyContacts(t *testing.T) {
 	}
 	for i, d := range set.List {
 		if d.Contact != ids[i] {
-			t.Fatalf("destination %d is %s", i, d.Contact)
+			t.Fatalf("recipient %d is %s", i, d.Contact)
 		}
 	}
-	// One that is missing on the last page refuses all.
+	// One contact that is missing on the last page rejects the call.
 	delete(b.rows, ids[600])
 	if set, fault := Resolve(t.Context(), bulk(t, ids...), b.read); set != nil || fault == nil {
 		t.Error("a missing contact passed")
@@ -143,19 +143,19 @@ func TestOfManyContacts(t *testing.T) {
 	for len(ids) <= Max {
 		ids = append(ids, fmt.Sprintf("d0000000-0000-4000-8000-%012x", len(ids)))
 	}
-	if set, fault := Resolve(t.Context(), bulk(t, ids...), nobody(t)); set != nil || fault == nil || !strings.Contains(fault.Message, "10000") {
+	if set, fault := Resolve(t.Context(), bulk(t, ids...), failingRead(t)); set != nil || fault == nil || !strings.Contains(fault.Message, "10000") {
 		t.Errorf("too many: %v", fault)
 	}
 }
 
-func TestOfBounds(t *testing.T) {
+func TestBounds(t *testing.T) {
 	const group = "60000000-0000-4000-8000-00000000000A"
 	type in = map[string]any
-	b := newBook(t)
+	b := newFakeContacts(t)
 	ids := []string{b.add(1, "A", "+442079460121"), b.add(2, "B", "+442079460122"), b.add(3, "C", "+442079460123")}
 	for _, c := range []struct {
 		input in
-		count int // 0: refused
+		count int // 0: rejected
 	}{
 		{in{"contactLimit": 40}, 40},
 		{in{"contactRangeStart": 11, "contactRangeEnd": 20}, 10},
@@ -173,7 +173,7 @@ func TestOfBounds(t *testing.T) {
 		{in{}, 0},
 	} {
 		c.input["groupId"] = group
-		set, fault := Resolve(t.Context(), check(t, "start_bulk_outbound_call", c.input), nobody(t))
+		set, fault := Resolve(t.Context(), check(t, "start_bulk_outbound_call", c.input), failingRead(t))
 		switch {
 		case c.count == 0 && (set != nil || fault == nil):
 			t.Errorf("%v passed: %+v", c.input, set)
@@ -183,7 +183,7 @@ func TestOfBounds(t *testing.T) {
 		if c.count == 0 {
 			continue
 		}
-		// Of contacts by name only contactLimit bounds, and all who might be rung are listed.
+		// Only contactLimit bounds contacts that are named one by one, and all of them are listed.
 		delete(c.input, "groupId")
 		c.input["contactIds"] = ids
 		want := len(ids)
@@ -195,37 +195,37 @@ func TestOfBounds(t *testing.T) {
 			t.Errorf("%v: %+v %v", c.input, set, fault)
 		}
 	}
-	_, fault := Resolve(t.Context(), check(t, "start_bulk_outbound_call", in{"groupId": group}), nobody(t))
-	if fault.Outcome != schemas.Denied || !strings.Contains(fault.Next, "give contactLimit") {
+	_, fault := Resolve(t.Context(), check(t, "start_bulk_outbound_call", in{"groupId": group}), failingRead(t))
+	if fault.Outcome != schemas.Denied || !strings.Contains(fault.Next, "set contactLimit") {
 		t.Error(fault)
 	}
-	for _, bad := range []any{"5", 5, nil, schemas.ID("1")} { // what no payload that was checked has
+	for _, bad := range []any{"5", 5, nil, schemas.ID("1")} { // no checked payload has these
 		p := check(t, "start_bulk_outbound_call", in{"groupId": group, "contactLimit": 5})
 		p.Args["input"].(map[string]any)["contactLimit"] = bad
-		if set, fault := Resolve(t.Context(), p, nobody(t)); set != nil || fault == nil {
+		if set, fault := Resolve(t.Context(), p, failingRead(t)); set != nil || fault == nil {
 			t.Errorf("contactLimit %v passed", bad)
 		}
 	}
 }
 
-// TestOfUnchecked: a payload that the checker would not let through is refused, not misread.
-func TestOfUnchecked(t *testing.T) {
+// TestResolveUncheckedPayload resolves payloads that the checker rejects: each must fail.
+func TestResolveUncheckedPayload(t *testing.T) {
 	for _, input := range []any{nil, "x", map[string]any{}, map[string]any{"contactIds": []any{}}, map[string]any{"contactIds": []any{1}},
 		map[string]any{"contactIds": nil}, map[string]any{"contactIds": []any{"x"}}, map[string]any{"groupId": ""}, map[string]any{"groupId": 4},
 		map[string]any{"contactIds": []any{"c0000000-0000-4000-8000-000000000001"}, "groupId": "c0000000-0000-4000-8000-000000000001"}} {
 		a, _ := schemas.Find("start_bulk_outbound_call")
-		set, fault := Resolve(t.Context(), &schemas.Payload{Action: a, Args: map[string]any{"input": input}}, nobody(t))
+		set, fault := Resolve(t.Context(), &schemas.Payload{Action: a, Args: map[string]any{"input": input}}, failingRead(t))
 		if set != nil || fault == nil {
 			t.Errorf("%v passed: %+v", input, set)
 		}
 	}
 	a, _ := schemas.Find("start_outbound_call")
-	if set, fault := Resolve(t.Context(), &schemas.Payload{Action: a}, nobody(t)); set != nil || fault == nil {
+	if set, fault := Resolve(t.Context(), &schemas.Payload{Action: a}, failingRead(t)); set != nil || fault == nil {
 		t.Error("no arguments passed")
 	}
 }
 
-func TestUnread(t *testing.T) {
+func TestReadFailed(t *testing.T) {
 	plain := errors.New("broken")
 	for _, c := range []struct {
 		fault   *schemas.Error
@@ -236,7 +236,7 @@ func TestUnread(t *testing.T) {
 		{&schemas.Error{Outcome: schemas.OutcomeUnknown, Err: plain}, schemas.UpstreamUnavailable, plain},
 	} {
 		if e := readFailed(c.fault); e.Outcome != c.outcome || c.cause != nil && !errors.Is(e.Err, c.cause) {
-			t.Errorf("%v became %v", c.fault, e.Outcome)
+			t.Errorf("error %v: outcome %v, want %v", c.fault, e.Outcome, c.outcome)
 		}
 	}
 }

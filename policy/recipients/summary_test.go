@@ -78,8 +78,8 @@ func TestSummary(t *testing.T) {
 		"3 people in GB; 2 numbers of no country; 1 premium rate number; 1 personal number": set(false, 3, "GB personal_number", "", " premium_rate"),
 		"7 people in GB, AA, BB, CC, DD and 1 more country":                                 set(false, 7, "GB", "GB", "AA", "BB", "CC", "DD", "EE"),
 		"7 people in AA, BB, CC, DD, EE and 2 more countries":                               set(false, 7, "AA", "BB", "CC", "DD", "EE", "FF", "GG"),
-		"up to 40 members of the group 6f, whom nobody can list":                            {Group: "6f", Count: 40},
-		"up to 1 member of the group 6f, whom nobody can list":                              {Group: "6f", Count: 1},
+		"up to 40 members of the group 6f, which Sippet cannot list":                        {Group: "6f", Count: 40},
+		"up to 1 member of the group 6f, which Sippet cannot list":                          {Group: "6f", Count: 1},
 	} {
 		if got := s.Summary(); got != want {
 			t.Errorf("%q, want %q", got, want)
@@ -87,8 +87,8 @@ func TestSummary(t *testing.T) {
 	}
 }
 
-func TestEveryRemarkableKindIsAKind(t *testing.T) {
-	for _, r := range remarkable {
+func TestNotableKinds(t *testing.T) {
+	for _, r := range notableKinds {
 		if !slices.Contains(Kinds, r.kind) {
 			t.Error(r.kind)
 		}

@@ -1,0 +1,93 @@
+package recipients
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"hash"
+	"slices"
+	"strings"
+)
+
+// Max is how many recipients one call may have.
+const Max = 10_000
+
+// Recipient is one person or number that a call would ring.
+type Recipient struct {
+	// Contact is the contact's id in lower case; empty for a bare number.
+	Contact string `json:"contact,omitempty"`
+	// Name is the contact's full name as Sippet stores it, cut at 200 characters. It is untrusted
+	// text.
+	Name string `json:"name,omitempty"`
+	// Number is in E.164. An emergency number is as Sippet stores it, such as 112.
+	Number string `json:"number,omitempty"`
+	// Country is the number's, in ISO 3166-1 alpha-2 such as GB; empty for a number of no country.
+	Country string `json:"country,omitempty"`
+	// Kind is the sort of number, one of Kinds.
+	Kind Kind `json:"kind,omitempty"`
+}
+
+// Set is all recipients of one call.
+type Set struct {
+	// List holds the recipients in the order of the call. It is empty for a group, since nothing
+	// lists its members.
+	List []Recipient `json:"list,omitempty"`
+	// Group is the id of the group; empty if List is known.
+	Group string `json:"group,omitempty"`
+	// Count is the most recipients that are rung, of List or of Group.
+	Count int `json:"count"`
+	// Digest identifies the recipients. It depends on their contacts and numbers, not on their
+	// order and names.
+	Digest string `json:"digest"`
+}
+
+// computeDigest sets the digest of a complete set, and returns the set.
+func (s *Set) computeDigest() *Set {
+	sorted := slices.SortedFunc(slices.Values(s.List), func(a, b Recipient) int {
+		return cmp.Or(strings.Compare(a.Contact, b.Contact), strings.Compare(a.Number, b.Number))
+	})
+	h := sha256.New()
+	writePart(h, "sippet-mcp reach v1") // in every stored digest, so it never changes
+	writePart(h, s.Group)
+	writePart(h, fmt.Sprint(s.Count))
+	for _, r := range sorted {
+		writePart(h, r.Contact)
+		writePart(h, r.Number)
+	}
+	s.Digest = hex.EncodeToString(h.Sum(nil))
+	return s
+}
+
+// writePart hashes a text with its length, so that two lists of parts never hash alike.
+func writePart(h hash.Hash, s string) {
+	fmt.Fprintf(h, "%d:%s,", len(s), s)
+}
+
+// Kind is a sort of number.
+type Kind string
+
+// The kinds. Each country's numbering plan says which numbers are of which kind.
+const (
+	Mobile            Kind = "mobile"
+	FixedLine         Kind = "fixed_line"
+	FixedLineOrMobile Kind = "fixed_line_or_mobile" // the plan does not distinguish them, as in North America
+	TollFree          Kind = "toll_free"
+	PremiumRate       Kind = "premium_rate"
+	SharedCost        Kind = "shared_cost"
+	VoIP              Kind = "voip"
+	PersonalNumber    Kind = "personal_number" // follows a person from line to line, such as the British 070; often expensive
+	Pager             Kind = "pager"
+	UAN               Kind = "uan" // one number for a whole company
+	Voicemail         Kind = "voicemail"
+	ShortCode         Kind = "short_code" // works inside its own country, such as directory enquiries; often expensive
+	Emergency         Kind = "emergency"
+	Unknown           Kind = "unknown" // only for rules to name: a number of unknown kind is rejected
+)
+
+// Kinds lists all kinds.
+var Kinds = []Kind{Mobile, FixedLine, FixedLineOrMobile, TollFree, PremiumRate, SharedCost, VoIP, PersonalNumber,
+	Pager, UAN, Voicemail, ShortCode, Emergency, Unknown}
+
+// words returns the kind for a reader, such as `fixed line or mobile`.
+func (k Kind) words() string { return strings.ReplaceAll(string(k), "_", " ") }

@@ -1,0 +1,127 @@
+package recipients
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/sippet-ai/sippet-mcp/schemas"
+)
+
+const (
+	maxShownName      = 60 // characters
+	maxShownCountries = 5
+)
+
+// Lines returns the first n recipients for a person, one line each, such as
+//
+//	"Ada Lovelace" +44 20 7946 0123 (GB, fixed line)
+//
+// Names are quoted and escaped. It returns nil for a group.
+func (s *Set) Lines(n int) []string {
+	var out []string
+	for _, r := range s.List[:min(max(n, 0), len(s.List))] {
+		out = append(out, r.line())
+	}
+	return out
+}
+
+func (r Recipient) line() string {
+	number := fmt.Sprintf("(%s, %s)", cmp.Or(r.Country, "no country"), r.Kind.words())
+	if r.Number != "" { // it may be hidden from the reader
+		number = formatInternational(r.Number) + " " + number
+	}
+	if r.Contact == "" {
+		return number
+	}
+	name := `"` + strings.ReplaceAll(schemas.Escape(r.Name, maxShownName), `"`, `\"`) + `"`
+	switch {
+	case strings.TrimSpace(r.Name) == "":
+		name = "contact " + r.Contact
+	case strings.ContainsFunc(r.Name, rightToLeft):
+		// After such a name a terminal would show the groups of the number in reverse.
+		return number + " " + name
+	}
+	return name + " " + number
+}
+
+// rightToLeft reports whether a rune is a letter of Hebrew, Arabic or a related script. Controls
+// are escaped elsewhere.
+func rightToLeft(r rune) bool {
+	return r >= 0x590 && r <= 0x8ff || r >= 0xfb1d && r <= 0xfdff || r >= 0xfe70 && r <= 0xfeff ||
+		r >= 0x10800 && r <= 0x10fff || r >= 0x1e800 && r <= 0x1efff
+}
+
+// notableKinds are the kinds that a summary always counts, since the number may not be among the
+// first lines.
+var notableKinds = []struct {
+	kind      Kind
+	one, many string
+}{
+	{Emergency, "emergency number", "emergency numbers"},
+	{PremiumRate, "premium rate number", "premium rate numbers"},
+	{SharedCost, "shared cost number", "shared cost numbers"},
+	{PersonalNumber, "personal number", "personal numbers"},
+	{ShortCode, "short code", "short codes"},
+	{Unknown, "number of unknown kind", "numbers of unknown kind"},
+}
+
+// Summary returns in one line how many are rung and where, such as `12 people in GB and IE; 1
+// premium rate number` or `up to 40 members of the group 6f1c…, which Sippet cannot list`. It
+// contains no untrusted text.
+func (s *Set) Summary() string {
+	if s.Group != "" {
+		return fmt.Sprintf("up to %s of the group %s, which Sippet cannot list", plural(s.Count, "member", "members"), schemas.Escape(s.Group, 40))
+	}
+	one, many := "person", "people"
+	if len(s.List) == 1 && s.List[0].Contact == "" {
+		one, many = "number", "numbers"
+	}
+	text := plural(len(s.List), one, many)
+	if s.Count < len(s.List) {
+		text = fmt.Sprintf("up to %d of %s", s.Count, text)
+	}
+	countries, kinds := map[string]int{}, map[Kind]int{}
+	for _, r := range s.List {
+		countries[r.Country]++
+		kinds[r.Kind]++
+	}
+	nowhere := countries[""]
+	delete(countries, "")
+	if len(countries) > 0 {
+		text += " in " + countryList(countries)
+	}
+	if nowhere > 0 {
+		text += "; " + plural(nowhere, "number of no country", "numbers of no country")
+	}
+	for _, r := range notableKinds {
+		if n := kinds[r.kind]; n > 0 {
+			text += "; " + plural(n, r.one, r.many)
+		}
+	}
+	return text
+}
+
+// countryList lists countries, the most frequent first.
+func countryList(countries map[string]int) string {
+	names := slices.SortedFunc(maps.Keys(countries), func(a, b string) int {
+		return cmp.Or(cmp.Compare(countries[b], countries[a]), cmp.Compare(a, b))
+	})
+	last := names[len(names)-1]
+	if rest := len(names) - maxShownCountries; rest > 0 {
+		names, last = names[:maxShownCountries+1], plural(rest, "more country", "more countries")
+	}
+	if len(names) == 1 {
+		return last
+	}
+	return strings.Join(names[:len(names)-1], ", ") + " and " + last
+}
+
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
