@@ -61,7 +61,7 @@ func checkIdentity(_, next ash.Record) []*ash.Violation {
 		return nil // that they are missing is said already
 	}
 	if _, err := mail.ParseAddress(local + "@" + domain); err != nil || strings.ContainsAny(local+domain, "<> ") {
-		return []*ash.Violation{ash.Invalid("localPart", "must make an email address with the domain", nil)}
+		return []*ash.Violation{ash.NewViolation("localPart", "must make an email address with the domain", nil)}
 	}
 	return nil
 }

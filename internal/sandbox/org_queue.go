@@ -13,7 +13,7 @@ func (o *organisation) queueActions() map[string]func(*ash.Action) {
 				if old == nil || old.Text("state") == "waiting" {
 					return nil
 				}
-				return []*ash.Violation{ash.Invalid("state", "entry is not waiting", map[string]any{"value": "waiting"})}
+				return []*ash.Violation{ash.NewViolation("state", "entry is not waiting", map[string]any{"value": "waiting"})}
 			}
 			a.Change = func(t *ash.Tx, _, next ash.Record) error {
 				user, err := t.Get(o.resources["User"], o.keyHolder())

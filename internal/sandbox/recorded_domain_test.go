@@ -201,7 +201,7 @@ func recordedReadsAndWrites(rs map[string]*ash.Resource) []*ash.Action {
 		{Name: "create_email_identity", AshName: "create", Type: ash.CreateAction, Resource: rs["EmailIdentity"], Accept: identity,
 			Check: func(_, next ash.Record) []*ash.Violation {
 				var out []*ash.Violation
-				add := func(field, message string) { out = append(out, ash.Invalid(field, message, nil)) }
+				add := func(field, message string) { out = append(out, ash.NewViolation(field, message, nil)) }
 				if !localPart.MatchString(next.Text("localPart")) {
 					add("localPart", "must be a lowercase local part")
 				}
@@ -219,7 +219,7 @@ func recordedReadsAndWrites(rs map[string]*ash.Resource) []*ash.Action {
 				if old.Text("state") == "waiting" {
 					return nil
 				}
-				return []*ash.Violation{ash.Invalid("state", "entry is not waiting", map[string]any{"value": "waiting"})}
+				return []*ash.Violation{ash.NewViolation("state", "entry is not waiting", map[string]any{"value": "waiting"})}
 			},
 			Change: func(_ *ash.Tx, _, next ash.Record) error { next["state"] = "answered"; return nil }},
 		{Name: "override_call_classification", AshName: "override", Type: ash.UpdateAction, Resource: rs["CallClassification"], Forbidden: true,

@@ -13,19 +13,18 @@ import (
 	"github.com/google/uuid"
 )
 
-// Document is a map or an array as it is stored: compact JSON, keys sorted.
+// Document is a stored map or array: compact JSON with sorted keys.
 type Document string
 
-// The layouts of stored times. Texts of one layout sort as their times do.
+// The layouts of stored times. Texts of the same layout sort as their times do.
 const (
 	TimeLayout   = "2006-01-02T15:04:05.000000Z"
 	SecondLayout = "2006-01-02T15:04:05Z"
 	DateLayout   = "2006-01-02"
 )
 
-// castValue turns a value of a payload into the stored one, or says what is
-// wrong. It is the first of two steps, as in Ash: it knows kinds but no
-// constraints, and it alone is applied to the values of filters.
+// castValue converts a decoded JSON value to a stored value of the attribute's kind. As in Ash it is
+// the first of two steps, and the only one for values in filters: it does not check constraints.
 func (a *Attribute) castValue(v any, known atoms) (any, *Violation) {
 	if v == nil {
 		return nil, nil
@@ -41,7 +40,7 @@ func (a *Attribute) castValue(v any, known atoms) (any, *Violation) {
 		return nil, plainInvalid()
 	}
 	if a.Kind == Enum && out != nil && !slices.Contains(a.Values, out.(string)) && !known[out.(string)] {
-		return nil, plainInvalid() // a string that is no atom cannot even be cast
+		return nil, plainInvalid() // not an atom
 	}
 	return out, nil
 }
@@ -151,15 +150,15 @@ func castDecimal(s string) (any, bool) {
 	if !decimalPattern.MatchString(s) {
 		return nil, false
 	}
-	if strings.ContainsAny(s, "eE") { // shown without an exponent
+	if strings.ContainsAny(s, "eE") { // stored without an exponent
 		f, _ := strconv.ParseFloat(s, 64)
 		s = strconv.FormatFloat(f, 'f', -1, 64)
 	}
 	return strings.TrimPrefix(s, "+"), true
 }
 
-// castTime reads what Elixir reads as ISO 8601: a zone is optional (then it is
-// UTC), a space does for the T, and a date alone is its midnight.
+// castTime parses what Elixir accepts as ISO 8601. The default zone is UTC, a space may replace the T,
+// and a date is its midnight.
 func castTime(s string) (time.Time, bool) {
 	s = strings.Replace(s, " ", "T", 1)
 	for _, layout := range []string{"2006-01-02T15:04:05.999999999Z07:00", "2006-01-02T15:04:05.999999999", DateLayout} {
@@ -186,21 +185,21 @@ func (a *Attribute) castArray(v any, known atoms) (any, *Violation) {
 	out := make([]any, 0, len(items))
 	for i, x := range items {
 		if x == nil {
-			f := invalid("no nil values", nil)
-			f.index = i
-			return nil, f
+			violation := invalid("no nil values", nil)
+			violation.index = i
+			return nil, violation
 		}
-		cast, f := item.castValue(x, known)
-		if f != nil {
-			f.index, f.path, f.formBlind = i, []any{i}, true
-			return nil, f
+		cast, violation := item.castValue(x, known)
+		if violation != nil {
+			violation.index, violation.path, violation.formBlind = i, []any{i}, true
+			return nil, violation
 		}
 		out = append(out, cast)
 	}
 	return NewDocument(out), nil
 }
 
-// indexedItems reads {"0": a, "1": b} as the list [a, b]: forms send lists so.
+// indexedItems returns {"0": a, "1": b} as the list [a, b]. HTML forms send lists like this.
 func indexedItems(v any) ([]any, bool) {
 	m, ok := v.(map[string]any)
 	if !ok {
@@ -222,7 +221,7 @@ func indexedItems(v any) ([]any, bool) {
 	return items, true
 }
 
-// constrain is the second step: trimming, the enum's values, bounds, patterns.
+// constrain is the second step of a cast: it trims strings and checks constraints.
 func (a *Attribute) constrain(v any) (any, *Violation) {
 	switch v := v.(type) {
 	case string:
@@ -280,31 +279,32 @@ func constrainStrings(v Document) (any, *Violation) {
 	list := items.([]any)
 	for i, x := range list {
 		s := strings.TrimSpace(x.(string))
-		if s == "" { // it became nil, and that the form does not see
-			f := invalid("no nil values", nil)
-			f.index, f.formBlind = i, true
-			return nil, f
+		if s == "" { // the backend turns it into nil, which its form accepts
+			violation := invalid("no nil values", nil)
+			violation.index, violation.formBlind = i, true
+			return nil, violation
 		}
 		list[i] = s
 	}
 	return NewDocument(list), nil
 }
 
-// cast is both steps, and the refusal of null.
+// cast is both steps, and the check of Required.
 func (a *Attribute) cast(v any, known atoms) (any, *Violation) {
-	out, f := a.castValue(v, known)
-	if f == nil && out != nil {
-		out, f = a.constrain(out)
+	out, violation := a.castValue(v, known)
+	if violation == nil && out != nil {
+		out, violation = a.constrain(out)
 	}
-	if f == nil && out == nil && a.Required {
-		f = &Violation{kind: requiredKind, index: -1}
+	if violation == nil && out == nil && a.Required {
+		violation = &Violation{kind: requiredKind, index: -1}
 	}
-	if f != nil {
-		f.field = a.Name
+	if violation != nil {
+		violation.field = a.Name
 	}
-	return out, f
+	return out, violation
 }
 
+// NewDocument returns a decoded JSON value as a Document.
 func NewDocument(v any) Document {
 	b, err := marshal(v)
 	if err != nil {
@@ -313,6 +313,7 @@ func NewDocument(v any) Document {
 	return Document(b)
 }
 
+// Decode returns the decoded value. Numbers are json.Number.
 func (d Document) Decode() (any, error) {
 	dec := json.NewDecoder(strings.NewReader(string(d)))
 	dec.UseNumber()
@@ -321,7 +322,7 @@ func (d Document) Decode() (any, error) {
 	return v, err
 }
 
-// toString writes a stored value as Elixir's to_string/1 does.
+// toString returns a stored value as Elixir's to_string/1 writes it.
 func toString(v any) string {
 	switch v := v.(type) {
 	case string:
@@ -338,7 +339,7 @@ func toString(v any) string {
 	return ""
 }
 
-// formatFloat writes a float as the backend does: 4.0, not 4, and 1.0e30.
+// formatFloat returns a float as the backend writes it: 4.0, not 4, and 1.0e30.
 func formatFloat(f float64) string {
 	s := strconv.FormatFloat(f, 'g', -1, 64)
 	digits, exponent, scientific := strings.Cut(s, "e")

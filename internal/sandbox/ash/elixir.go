@@ -7,12 +7,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
-// atoms are the names that exist as atoms in the emulated VM. Elixir turns a
-// client's string into an atom only where that atom exists already, and a few
-// messages differ by it; so the set is the names of the definitions, and the
-// single letters, which every VM has.
+// atoms are the atoms that exist in the backend's virtual machine. Elixir turns a client's string into
+// an atom only if that atom exists, and some messages depend on it. This set has the names in the
+// domain, and the single letters, which exist in every virtual machine.
 type atoms map[string]bool
 
 func (a atoms) add(names ...string) {
@@ -30,8 +30,8 @@ func newAtoms() atoms {
 	return a
 }
 
-// inspect writes a decoded JSON value as Elixir's inspect/1 does. Keys that
-// are in known are written as atoms; with a nil set every key is a string.
+// inspect returns a decoded JSON value as Elixir's inspect/1 writes it. Keys in known are written as
+// atoms, other keys as strings.
 func inspect(v any, known atoms) string {
 	switch v := v.(type) {
 	case nil:
@@ -106,6 +106,47 @@ func inspectString(s string) string {
 	return b.String()
 }
 
-// sortedKeys gives a map's keys in order, since Go's own order is random and
-// answers must not be.
+// sortedKeys returns a map's keys in order, so that responses do not depend on Go's random order.
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+// snake returns a name in snake_case, as the backend spells it: fullName and FullName become
+// full_name, AND becomes and.
+func snake(s string) string {
+	var b strings.Builder
+	rs := []rune(s)
+	for i, r := range rs {
+		if !unicode.IsUpper(r) {
+			b.WriteRune(r)
+			continue
+		}
+		startsWord := i > 0 && rs[i-1] != '_' &&
+			(!unicode.IsUpper(rs[i-1]) || i+1 < len(rs) && unicode.IsLower(rs[i+1]))
+		if startsWord {
+			b.WriteByte('_')
+		}
+		b.WriteRune(unicode.ToLower(r))
+	}
+	return b.String()
+}
+
+// camel returns a name in camelCase, as JSON spells it: full_name becomes fullName. Like
+// AshTypescript's formatter it removes leading underscores.
+func camel(s string) string {
+	var b strings.Builder
+	up := false
+	for _, r := range s {
+		switch {
+		case r == '_':
+			up = b.Len() > 0
+		case up:
+			b.WriteRune(unicode.ToUpper(r))
+			up = false
+		default:
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+// wireName returns the name as the domain spells it, from either spelling.
+func wireName(s string) string { return camel(snake(s)) }

@@ -10,57 +10,55 @@ import (
 	"github.com/google/uuid"
 )
 
-// Error is one entry of an answer's `errors`. The catch-all has a code and
-// an error id where all others have a type.
+// Error is one entry of a response's errors. It has a Type, or else a Code and an ErrorID: the
+// backend's catch-all error has these.
 type Error struct {
 	Type, Code, ErrorID   string
-	Message, ShortMessage string
-	Vars                  map[string]any
-	Fields                []string
-	Path                  []any
+	Message, ShortMessage string         // Message is a template that names Vars as %{name}
+	Vars                  map[string]any // nil is {}
+	Fields                []string       // nil is []
+	Path                  []any          // nil is []
 }
 
-func (f *Error) MarshalJSON() ([]byte, error) {
-	m := map[string]any{"message": f.Message, "shortMessage": f.ShortMessage,
+// MarshalJSON encodes the error as AshTypescript does.
+func (e *Error) MarshalJSON() ([]byte, error) {
+	m := map[string]any{"message": e.Message, "shortMessage": e.ShortMessage,
 		"vars": map[string]any{}, "fields": []string{}, "path": []any{}}
-	if f.Code != "" {
-		m["code"], m["errorId"] = f.Code, f.ErrorID
+	if e.Code != "" {
+		m["code"], m["errorId"] = e.Code, e.ErrorID
 	} else {
-		m["type"] = f.Type
+		m["type"] = e.Type
 	}
-	if f.Vars != nil {
-		m["vars"] = f.Vars
+	if e.Vars != nil {
+		m["vars"] = e.Vars
 	}
-	if f.Fields != nil {
-		m["fields"] = f.Fields
+	if e.Fields != nil {
+		m["fields"] = e.Fields
 	}
-	if f.Path != nil {
-		m["path"] = f.Path
+	if e.Path != nil {
+		m["path"] = e.Path
 	}
 	return json.Marshal(m)
 }
 
-// Errors are the errors of one answer, in the order in which it lists them.
-// An empty, non-nil list is an answer too: that is how a forbidden generic
-// action looks.
+// Errors are the errors of one response, in its order. An action returns them to fail. An empty
+// list also fails: a forbidden generic action of the backend reports no errors.
 type Errors []*Error
 
-func (fs Errors) Error() string {
+func (errs Errors) Error() string {
 	var parts []string
-	for _, f := range fs {
-		parts = append(parts, f.Type+f.Code+": "+f.Message)
+	for _, e := range errs {
+		parts = append(parts, e.Type+e.Code+": "+e.Message)
 	}
 	return strings.Join(parts, "; ")
 }
 
-func fail(fs ...*Error) Errors { return fs }
+func fail(errs ...*Error) Errors { return errs }
 
-// ErrCrash stands for requests that make the real backend raise: it answers
-// them with status 500.
+// ErrCrash means that the backend crashes on the request. It then responds with status 500.
 var ErrCrash = errors.New("the request crashes the backend")
 
-// internalError is the catch-all, for every fault that Ash has but
-// AshTypescript does not know how to show.
+// internalError returns the catch-all error, for each error of Ash that AshTypescript cannot show.
 func internalError(path ...any) *Error {
 	id := uuid.NewString()
 	return &Error{Code: "internal_error", ErrorID: id, ShortMessage: "Internal error",
@@ -84,50 +82,49 @@ func forbidden() *Error {
 	return &Error{Type: "forbidden", Message: "forbidden", ShortMessage: "Forbidden"}
 }
 
-// NotFound is the error of an action that found no record with the value of a key,
-// which is written as in the backend: call_uuid.
+// NotFound returns the error of an action that found no record with this value of key. The key is
+// written in snake_case.
 func (a *Action) NotFound(key, value string) error {
 	return fail(notFound(breadCrumbs(a) + "record with " + key + ": " + inspectString(value) + " not found"))
 }
 
-// InvalidAttribute is the error of an action that cannot do what the field of its
-// input asks for.
+// InvalidAttribute returns the error of an action that cannot do what a field of its input asks for.
 func InvalidAttribute(field, message string) error {
-	return fail(Invalid(field, message, nil).asInvalid("invalid_attribute", "Invalid attribute"))
+	return fail(NewViolation(field, message, nil).asInvalid("invalid_attribute", "Invalid attribute"))
 }
 
-// Invalid is a violation of one field: the template names vars as %{name}.
-func Invalid(field, template string, vars map[string]any) *Violation {
-	f := invalid(template, vars)
-	f.field = field
-	return f
+// NewViolation returns a violation of one field, for Action.Check. The template names vars as
+// %{name}.
+func NewViolation(field, template string, vars map[string]any) *Violation {
+	v := invalid(template, vars)
+	v.field = field
+	return v
 }
 
-// breadCrumbs is the prefix that Ash leaves on errors raised inside an action.
+// breadCrumbs returns the prefix that Ash adds to errors raised inside an action.
 func breadCrumbs(a *Action) string {
 	return "Bread Crumbs:\n  > Error returned from: " + a.Resource.module() + "." + a.AshName + "\n\n\n"
 }
 
-// violationKind says what is wrong with an input.
 type violationKind int
 
 const (
 	invalidKind violationKind = iota
 	requiredKind
-	unknownKind
+	unknownKind // the action has no such input
 )
 
-// Violation is something wrong with one input key. Run and validate show the same
-// fault in different words, so it is kept apart from both.
+// Violation is a mistake in one field of the input. The methods below turn it into the errors that
+// the backend reports for it.
 type Violation struct {
 	kind     violationKind
-	field    string         // wire name
-	template string         // for invalid
-	vars     map[string]any // what the template is filled from
-	index    int            // of the array item at fault, else -1
+	field    string         // in camelCase
+	template string         // of an invalidKind
+	vars     map[string]any // for the template
+	index    int            // of the wrong array item; -1 if it is not one
 	path     []any
-	// formBlind is set where the validate endpoint does not notice: it loses
-	// faults that belong to an array's item.
+	// formBlind is true if validation does not report the violation, because the backend's form
+	// drops errors of array items.
 	formBlind bool
 }
 
@@ -137,74 +134,84 @@ func invalid(template string, vars map[string]any) *Violation {
 
 func plainInvalid() *Violation { return invalid("is invalid", nil) }
 
-// asChange shows a fault of a create, update or destroy as run does.
-func (f *Violation) asChange(a *Action) *Error {
-	switch f.kind {
+// asChange returns what running a create, an update or a destroy reports.
+func (v *Violation) asChange(a *Action) *Error {
+	switch v.kind {
 	case unknownKind:
 		return internalError()
 	case requiredKind:
 		what := "attribute"
-		if slices.ContainsFunc(a.Arguments, func(x *Attribute) bool { return x.Name == f.field }) {
+		if slices.ContainsFunc(a.Arguments, func(x *Attribute) bool { return x.Name == v.field }) {
 			what = "argument"
 		}
 		prefix := ""
 		if a.Type == CreateAction {
 			prefix = breadCrumbs(a)
 		}
-		return requiredFailure(prefix+what, f.field)
+		return requiredError(prefix+what, v.field)
 	}
-	return f.asInvalid("invalid_attribute", "Invalid attribute")
+	return v.asInvalid("invalid_attribute", "Invalid attribute")
 }
 
-func (f *Violation) asInvalid(typ, short string) *Error {
-	vars := map[string]any{"field": f.field}
-	maps.Copy(vars, f.vars)
-	if f.index >= 0 {
-		vars["index"] = f.index
+func (v *Violation) asInvalid(typ, short string) *Error {
+	vars := map[string]any{"field": v.field}
+	maps.Copy(vars, v.vars)
+	if v.index >= 0 {
+		vars["index"] = v.index
 	}
-	return &Error{Type: typ, Message: f.template, ShortMessage: short, Vars: vars, Fields: []string{f.field}, Path: f.path}
+	return &Error{Type: typ, Message: v.template, ShortMessage: short, Vars: vars, Fields: []string{v.field}, Path: v.path}
 }
 
-func requiredFailure(what, field string) *Error {
+func requiredError(what, field string) *Error {
 	return &Error{Type: "required", Message: what + " " + snake(field) + " is required",
 		ShortMessage: "Required field", Vars: map[string]any{"field": field}, Fields: []string{field}}
 }
 
-// asQuery shows a fault of a read's argument, which run and validate show alike.
-func (f *Violation) asQuery() *Error {
-	switch f.kind {
+// asQuery returns what running or validating a read reports.
+func (v *Violation) asQuery() *Error {
+	switch v.kind {
 	case unknownKind:
-		return internalError(f.field)
+		return internalError(v.field)
 	case requiredKind:
-		return requiredFailure("argument", f.field)
+		return requiredError("argument", v.field)
 	}
-	return f.asInvalid("invalid_argument", "Invalid argument")
+	return v.asInvalid("invalid_argument", "Invalid argument")
 }
 
-// asGeneric shows a fault of a generic action's argument as run does.
-func (f *Violation) asGeneric() *Error {
-	switch f.kind {
+// asGeneric returns what running a generic action reports.
+func (v *Violation) asGeneric() *Error {
+	switch v.kind {
 	case unknownKind:
-		return internalError(f.field)
+		return internalError(v.field)
 	case requiredKind:
-		return requiredFailure("argument", f.field)
+		return requiredError("argument", v.field)
 	}
-	return internalError(f.path...)
+	return internalError(v.path...)
 }
 
-// asForm shows a fault as the validate endpoint does for everything but reads:
-// nil where it does not see it.
-func (f *Violation) asForm() *Error {
-	if f.kind == unknownKind || f.formBlind {
+// asForm returns what validating any action but a read reports, or nil if that reports nothing.
+func (v *Violation) asForm() *Error {
+	if v.kind == unknownKind || v.formBlind {
 		return nil
 	}
 	message := "is required"
-	if f.kind == invalidKind {
-		message = f.template
-		for k, v := range f.vars {
-			message = strings.ReplaceAll(message, "%{"+snake(k)+"}", toString(v))
+	if v.kind == invalidKind {
+		message = v.template
+		for k, x := range v.vars {
+			message = strings.ReplaceAll(message, "%{"+snake(k)+"}", toString(x))
 		}
 	}
 	return &Error{Type: "invalid_attribute", Message: message, ShortMessage: "Invalid attribute",
-		Vars: map[string]any{"field": f.field}, Fields: []string{f.field}, Path: []any{f.field}}
+		Vars: map[string]any{"field": v.field}, Fields: []string{v.field}, Path: []any{v.field}}
+}
+
+// renderErrors returns what as reports of the violations.
+func renderErrors(violations []*Violation, as func(*Violation) *Error) Errors {
+	var out Errors
+	for _, v := range violations {
+		if e := as(v); e != nil {
+			out = append(out, e)
+		}
+	}
+	return out
 }

@@ -6,15 +6,14 @@ import (
 	"strings"
 )
 
-// Bounds of ours: SQLite refuses expressions nested a thousand deep, and more
-// than 32,766 parameters.
+// Limits of this engine: SQLite accepts expressions up to a depth of 1,000, and 32,766 parameters.
 const (
 	maxFilterDepth = 200
 	maxFilterParts = 30_000
-	maxPlainIn     = 100 // longer lists are passed as one parameter
+	maxPlainIn     = 100 // pass longer lists as one parameter
 )
 
-// condition is a piece of SQL with its parameters.
+// condition is an SQL condition with its parameters.
 type condition struct {
 	sql  string
 	args []any
@@ -22,7 +21,7 @@ type condition struct {
 
 var (
 	always = condition{sql: "TRUE"}
-	never  = condition{sql: "NULL"} // as a comparison with null: neither it nor its negation lets a row through
+	never  = condition{sql: "NULL"} // selects no row, nor does its negation
 )
 
 func joinConditions(cs []condition, with string) condition {
@@ -42,8 +41,8 @@ func joinConditions(cs []condition, with string) condition {
 	return out
 }
 
-// writeBalanced joins as a balanced tree: SQLite bounds the depth of expressions,
-// and a chain is as deep as it is long.
+// writeBalanced joins the conditions as a balanced tree. SQLite limits the depth of expressions, and
+// a chain is as deep as it is long.
 func writeBalanced(b *strings.Builder, cs []condition, with string) {
 	if len(cs) == 1 {
 		b.WriteString(cs[0].sql)
@@ -59,11 +58,10 @@ func writeBalanced(b *strings.Builder, cs []condition, with string) {
 
 func negate(c condition) condition { return condition{sql: "NOT (" + c.sql + ")", args: c.args} }
 
-// filterCompiler turns one filter into SQL.
+// filterCompiler compiles one filter to SQL.
 //
-// Faults come in two sorts, as in the backend: those found while the filter is
-// built, which are reported together with a bad sort or page, and those that
-// only the database finds when the query runs (late), after everything else.
+// The backend finds some errors while it builds the filter, and reports them together with those of
+// sort and page. Others are found by its database when the query runs, after everything else.
 type filterCompiler struct {
 	e     *Engine
 	depth int // for alias names
@@ -71,8 +69,8 @@ type filterCompiler struct {
 	late  *Error
 }
 
-// compile gives the condition on the resource's table under the alias.
-// The error is one failure for the whole filter, or ErrCrash.
+// compile returns the condition for a filter on the resource's table with this alias. Its error is
+// ErrCrash, or one Error for the whole filter.
 func (c *filterCompiler) compile(filter any, r *Resource, alias string, level int) (condition, error) {
 	if level > maxFilterDepth {
 		return never, fail(internalError("filter"))
@@ -154,7 +152,7 @@ func (c *filterCompiler) entry(key string, value any, r *Resource, alias string,
 	return joinConditions(parts, "AND"), nil
 }
 
-// connective combines filters. A map under one is and-ed, whichever it is.
+// connective compiles and, or, not. The parts of a map below it are joined by and, even below or.
 func (c *filterCompiler) connective(name string, value any, r *Resource, alias string, level int) (condition, error) {
 	list, ok := value.([]any)
 	if !ok {
@@ -195,31 +193,30 @@ func (c *filterCompiler) relation(rel *Relation, value any, alias string, level 
 	return condition{sql: exists + " AND " + part.sql + ")", args: part.args}, nil
 }
 
-// nilCheck is isNil on an expression; present says that the expression is true
-// where there is something.
-func (c *filterCompiler) nilCheck(operand any, expr string, present bool) (condition, error) {
-	yes, ok := castScalar(Bool, operand)
+// nilCheck compiles isNil. If exists is true, expr is an EXISTS, else a value.
+func (c *filterCompiler) nilCheck(operand any, expr string, exists bool) (condition, error) {
+	isNil, ok := castScalar(Bool, operand)
 	if operand == nil {
 		return never, nil
 	}
 	if !ok {
 		return never, fail(unknownError("filter"))
 	}
-	if yes == nil {
+	if isNil == nil {
 		return never, nil
 	}
 	switch {
-	case present && yes == true:
+	case exists && isNil == true:
 		return condition{sql: "NOT " + expr}, nil
-	case present:
+	case exists:
 		return condition{sql: expr}, nil
-	case yes == true:
+	case isNil == true:
 		return condition{sql: expr + " IS NULL"}, nil
 	}
 	return condition{sql: expr + " IS NOT NULL"}, nil
 }
 
-// operators are the binary ones, under each of their names.
+// operators are the binary operators by each of their names.
 var operators = map[string]string{
 	"eq": "=", "equals": "=", "==": "=", "=": "=",
 	"not_eq": "!=", "not_equals": "!=", "!=": "!=",
@@ -260,7 +257,7 @@ func (c *filterCompiler) operator(a *Attribute, op string, operand any, alias st
 	return never, fail(internalError("filter"))
 }
 
-// postpone keeps the first fault that only the database would find.
+// postpone records an error that the database finds in the backend. The first one is reported.
 func (c *filterCompiler) postpone(f *Error) error {
 	if c.late == nil {
 		c.late = f
@@ -269,22 +266,21 @@ func (c *filterCompiler) postpone(f *Error) error {
 }
 
 func (c *filterCompiler) compare(a *Attribute, op string, operand any, alias string) condition {
-	v, fault := a.castValue(operand, c.e.atoms)
-	if fault == nil && a.Kind == Enum && v != nil {
-		_, fault = a.constrain(v)
+	v, violation := a.castValue(operand, c.e.atoms)
+	if violation == nil && a.Kind == Enum && v != nil {
+		_, violation = a.constrain(v)
 	}
-	if fault != nil {
+	if violation != nil {
 		if a.Kind == String {
-			// The database compares a number or a list with a string, and only
-			// an object is too much for it.
+			// The backend's database compares numbers and lists with strings. It fails on objects.
 			switch x := operand.(type) {
 			case json.Number:
-				v, fault = x.String(), nil
+				v, violation = x.String(), nil
 			case []any:
-				v, fault = inspect(x, nil), nil
+				v, violation = inspect(x, nil), nil
 			}
 		}
-		if fault != nil {
+		if violation != nil {
 			c.postpone(internalError())
 			return never
 		}
@@ -319,11 +315,11 @@ func (c *filterCompiler) in(a *Attribute, operand any, alias string) (condition,
 	}
 	var args []any
 	for _, x := range list {
-		v, fault := a.castValue(x, c.e.atoms)
-		if fault == nil && a.Kind == Enum && v != nil {
-			_, fault = a.constrain(v)
+		v, violation := a.castValue(x, c.e.atoms)
+		if violation == nil && a.Kind == Enum && v != nil {
+			_, violation = a.constrain(v)
 		}
-		if fault != nil {
+		if violation != nil {
 			return never, fail(internalError("filter"))
 		}
 		args = append(args, encodeColumn(v))

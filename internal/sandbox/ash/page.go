@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// maxLimit is Ash's largest page where an action states none.
+// maxLimit is the largest page of an action that does not set one.
 const maxLimit = 250
 
-// sortKey is one key of an order.
+// sortKey is one key of a sort order.
 type sortKey struct {
 	attr       *Attribute
 	descending bool
@@ -25,7 +25,7 @@ func (k sortKey) sql(alias string) string {
 	if k.nullsFirst {
 		nulls = " NULLS FIRST"
 	}
-	if !k.nullable() { // the clause would only keep SQLite from an index
+	if !k.nullable() { // with the clause, SQLite would not use an index
 		nulls = ""
 	}
 	return k.attr.sortable(alias) + dir + nulls
@@ -33,15 +33,18 @@ func (k sortKey) sql(alias string) string {
 
 func (k sortKey) nullable() bool { return !k.attr.Required }
 
-// reversed is the key of the opposite order.
+// reversed returns the key of the opposite order.
 func (k sortKey) reversed() sortKey {
 	k.descending, k.nullsFirst = !k.descending, !k.nullsFirst
 	return k
 }
 
-// parseSort reads a sort string: keys parted by commas, each with `-` or `+`
-// for the direction, doubled to say where nulls go. As in PostgreSQL they are
-// last ascending and first descending unless said.
+// parseSort parses a sort string: names separated by commas, each with an optional direction:
+//
+//	name, +name  ascending, nulls last
+//	++name       ascending, nulls first
+//	-name        descending, nulls first
+//	--name       descending, nulls last
 func parseSort(v any, r *Resource) ([]sortKey, error) {
 	if v == nil {
 		return nil, nil
@@ -76,7 +79,7 @@ func parseSort(v any, r *Resource) ([]sortKey, error) {
 	return keys, nil
 }
 
-// signature names an order in cursors, so that a cursor is refused under another.
+// signature returns a text for an order. Cursors contain it, so that they fit no other order.
 func signature(keys []sortKey) string {
 	var b strings.Builder
 	for _, k := range keys {
@@ -87,7 +90,7 @@ func signature(keys []sortKey) string {
 	return b.String()
 }
 
-// page is a request's `page`, checked.
+// page is a request's page option, checked.
 type page struct {
 	limit         int
 	offset        int
@@ -96,8 +99,8 @@ type page struct {
 	after, before *string
 }
 
-// parsePage checks the page and fills its defaults; nil means that
-// everything is answered as a plain array.
+// parsePage checks a page option and sets its defaults. A nil page means to return everything as a
+// plain array.
 func parsePage(v any, p *Paging, known atoms) (*page, error) {
 	m, _ := v.(map[string]any)
 	if p == nil {
@@ -110,7 +113,7 @@ func parsePage(v any, p *Paging, known atoms) (*page, error) {
 		return nil, nil
 	}
 	out := &page{limit: p.Default, count: p.Count}
-	bad := func() (*page, error) {
+	invalid := func() (*page, error) {
 		return nil, fail(&Error{Type: "invalid_page", Message: inspect(v, known) + " is not a valid page option",
 			ShortMessage: "Invalid pagination", Path: []any{"page"}})
 	}
@@ -133,11 +136,11 @@ func parsePage(v any, p *Paging, known atoms) (*page, error) {
 			ok = false
 		}
 		if !ok {
-			return bad()
+			return invalid()
 		}
 	}
 	if out.hasOffset && (out.after != nil || out.before != nil) {
-		return bad()
+		return invalid()
 	}
 	if out.limit == 0 {
 		if p.Required {
@@ -163,9 +166,8 @@ func cursorText(v any) (*string, bool) {
 	return &s, ok
 }
 
-// A cursor is the order's signature, the values of the sort keys in the row
-// that it stands for, and that row's id. So it holds its place whatever is
-// inserted or deleted around it.
+// encodeCursor returns the cursor of a row: the signature of its order, its values of the order's
+// keys, and its id. A cursor stays valid if rows are inserted or deleted, its own row included.
 func encodeCursor(sig string, values []any) string {
 	b, err := json.Marshal(append([]any{sig}, values...))
 	if err != nil {
@@ -174,8 +176,8 @@ func encodeCursor(sig string, values []any) string {
 	return base64.RawURLEncoding.EncodeToString(b)
 }
 
-// Cursor returns the cursor of a row in the order that sort asks of a list action. The values
-// are those of the sort's keys in the row, and then its id.
+// Cursor returns the cursor of a row in the order in which sort sorts a list action. The values are
+// those of the sort's keys in the row, followed by its id.
 func (e *Engine) Cursor(action, sort string, values []any) (string, error) {
 	a := e.actions[action]
 	if a == nil || a.Type != ListAction {
@@ -194,8 +196,8 @@ func (e *Engine) Cursor(action, sort string, values []any) (string, error) {
 	return encodeCursor(signature(keys), values), nil
 }
 
-// decodeCursor gives the values of a cursor, or the failure: the two messages
-// are the backend's for what is no cursor and for one of another order.
+// decodeCursor returns the values in a cursor of an order of n keys and the id. The backend's error
+// for a malformed cursor differs from that for a cursor of another order.
 func decodeCursor(a *Action, side, cursor, sig string, n int) ([]any, error) {
 	keyset := func(what string) error {
 		return fail(&Error{Type: "invalid_keyset", ShortMessage: "Invalid keyset",

@@ -5,30 +5,30 @@ import (
 	"strings"
 )
 
-// list answers a list action: a plain array, or a page.
-func (c *request) list(t *Tx) (any, error) {
-	a, r := c.action, c.action.Resource
-	in := c.castInput(t.e.atoms)
-	// Ash collects these in turn and shows the last one first.
+// list performs a list action. It returns a plain array or a page.
+func (rq *request) list(t *Tx) (any, error) {
+	a, r := rq.action, rq.action.Resource
+	in := rq.castInput(t.engine.atoms)
+	// Ash reports all of these: the page, the sort, the filter, then the input from last to first.
 	var found Errors
 	collect := func(err error) error {
-		fs, ok := err.(Errors)
+		errs, ok := err.(Errors)
 		if err != nil && !ok {
 			return err
 		}
-		found = append(found, fs...)
+		found = append(found, errs...)
 		return nil
 	}
-	pg, err := parsePage(c.page, a.Page, t.e.atoms)
+	pg, err := parsePage(rq.page, a.Page, t.engine.atoms)
 	if err := collect(err); err != nil {
 		return nil, err
 	}
-	keys, err := parseSort(c.sort, r)
+	keys, err := parseSort(rq.sort, r)
 	if err := collect(err); err != nil {
 		return nil, err
 	}
-	compiler := &filterCompiler{e: t.e}
-	where, err := compiler.compile(c.filter, r, "t", 0)
+	compiler := &filterCompiler{e: t.engine}
+	where, err := compiler.compile(rq.filter, r, "t", 0)
 	if err := collect(err); err != nil {
 		return nil, err
 	}
@@ -37,7 +37,7 @@ func (c *request) list(t *Tx) (any, error) {
 		return nil, found
 	}
 	if pg != nil {
-		return c.paged(t, pg, keys, where, compiler.late)
+		return rq.paged(t, pg, keys, where, compiler.late)
 	}
 	if compiler.late != nil {
 		return nil, fail(compiler.late)
@@ -47,7 +47,7 @@ func (c *request) list(t *Tx) (any, error) {
 		order = append(order, k.sql("t"))
 	}
 	order = append(order, `t."seq"`)
-	x := c.fields.renderer(t.e)
+	x := rq.fields.renderer(t.engine)
 	rows, err := t.queryRows(r, x.columns, nil, where.sql+" ORDER BY "+strings.Join(order, ", "), where.args)
 	if err != nil {
 		return nil, err
@@ -55,23 +55,22 @@ func (c *request) list(t *Tx) (any, error) {
 	return x.list(t, rows)
 }
 
-// paged answers one page. A limit above the maximum is not refused: one row
-// more than the maximum is read, as ever, to see whether there is more, and
-// all of them are answered.
-func (c *request) paged(t *Tx, pg *page, keys []sortKey, where condition, late *Error) (any, error) {
-	a, r := c.action, c.action.Resource
+// paged returns one page. To see whether more rows follow, it reads one row more than the page has.
+// If the limit is above the maximum, the backend returns that additional row too.
+func (rq *request) paged(t *Tx, pg *page, keys []sortKey, where condition, late *Error) (any, error) {
+	a, r := rq.action, rq.action.Resource
 	sig := signature(keys)
 	order := slices.Clone(keys)
 	if !slices.ContainsFunc(keys, func(k sortKey) bool { return k.attr.Name == "id" }) {
 		order = append(order, sortKey{attr: r.byName["id"]})
 	}
-	backwards := pg.before != nil // wins over after
+	backwards := pg.before != nil // if both are given, before wins
 	if backwards {
 		for i, k := range order {
 			order[i] = k.reversed()
 		}
 	}
-	var from []any // the row to go on from: its values of the order's keys
+	var from []any // the row to continue from: its values of the order's keys
 	for _, x := range []struct {
 		side   string
 		cursor *string
@@ -94,8 +93,8 @@ func (c *request) paged(t *Tx, pg *page, keys []sortKey, where condition, late *
 	if most == 0 {
 		most = maxLimit
 	}
-	x := c.fields.renderer(t.e)
-	rows, err := c.window(t, x.columns, order, from, where, min(pg.limit, most)+1, pg.offset)
+	x := rq.fields.renderer(t.engine)
+	rows, err := rq.window(t, x.columns, order, from, where, min(pg.limit, most)+1, pg.offset)
 	if err != nil {
 		return nil, err
 	}
@@ -128,26 +127,25 @@ func (c *request) paged(t *Tx, pg *page, keys []sortKey, where condition, late *
 	return out, nil
 }
 
-// window reads the columns of up to limit rows in the order, beginning after
-// the row from (nil is the beginning), and behind them the order's keys.
+// window returns the columns of up to limit rows in the order, followed by the order's keys. It
+// starts after the row from, or at the beginning if from is nil.
 //
-// Rows with and without the first key are read apart: an index on it serves
-// both in order, wherever the nulls are to go, and a page costs the same however
-// deep it is.
-func (c *request) window(t *Tx, columns []*Attribute, order []sortKey, from []any, where condition, limit, offset int) ([][]any, error) {
+// Rows that have the order's first key, and rows in which it is null, are read by separate queries.
+// An index on the key then serves both, and late pages cost no more than early ones.
+func (rq *request) window(t *Tx, columns []*Attribute, order []sortKey, from []any, where condition, limit, offset int) ([][]any, error) {
 	terms, extra := make([]string, len(order)), make([]string, len(order))
 	for i, k := range order {
 		extra[i], terms[i] = k.attr.sortable("t"), k.sql("t")
 	}
 	parts := []condition{always}
 	if offset == 0 {
-		parts = segments(order, from)
+		parts = splitAtNulls(order, from)
 		terms[0] = strings.TrimSuffix(strings.TrimSuffix(terms[0], " NULLS FIRST"), " NULLS LAST")
 	}
 	var rows [][]any
 	for _, part := range parts {
 		part = joinConditions([]condition{where, part}, "AND")
-		some, err := t.queryRows(c.action.Resource, columns, extra, part.sql+" ORDER BY "+strings.Join(terms, ", ")+" LIMIT ? OFFSET ?",
+		some, err := t.queryRows(rq.action.Resource, columns, extra, part.sql+" ORDER BY "+strings.Join(terms, ", ")+" LIMIT ? OFFSET ?",
 			append(part.args, limit-len(rows), offset))
 		if err != nil {
 			return nil, err
@@ -160,9 +158,9 @@ func (c *request) window(t *Tx, columns []*Attribute, order []sortKey, from []an
 	return rows, nil
 }
 
-// segments are the conditions that together let through what comes after the
-// row from, each in one piece of an index, in order.
-func segments(order []sortKey, from []any) []condition {
+// splitAtNulls returns conditions that together select the rows after the row from, in order. Each
+// selects a range of an index on the order's first key.
+func splitAtNulls(order []sortKey, from []any) []condition {
 	k := order[0]
 	e := k.attr.sortable("t")
 	with, without := condition{sql: e + " IS NOT NULL"}, condition{sql: e + " IS NULL"}
@@ -178,7 +176,7 @@ func segments(order []sortKey, from []any) []condition {
 		if k.descending {
 			op = "<="
 		}
-		// The first condition is implied by the second, and is what the index can use.
+		// The second condition implies the first, but the index can only use the first.
 		with = joinConditions([]condition{{e + " " + op + " ?", []any{from[0]}}, afterRow(order, from)}, "AND")
 		if k.nullable() && !k.nullsFirst {
 			return []condition{with, without}
@@ -192,8 +190,7 @@ func segments(order []sortKey, from []any) []condition {
 	return []condition{with, without}
 }
 
-// afterRow is the condition that a row comes after the values in the order. Nulls
-// in the first key are the caller's.
+// afterRow returns the condition that a row sorts after the values in the order.
 func afterRow(order []sortKey, values []any) condition {
 	if len(order) == 0 {
 		return condition{sql: "FALSE"}
@@ -216,18 +213,18 @@ func afterRow(order []sortKey, values []any) condition {
 	return joinConditions([]condition{further, joinConditions([]condition{same, afterRow(order[1:], values[1:])}, "AND")}, "OR")
 }
 
-// get answers one record.
-func (c *request) get(t *Tx) (any, error) {
-	a := c.action
-	in := c.castInput(t.e.atoms)
-	if fs := renderErrors(in.lastFirst(), (*Violation).asQuery); len(fs) > 0 {
-		return nil, fs
+// get performs a get action.
+func (rq *request) get(t *Tx) (any, error) {
+	a := rq.action
+	in := rq.castInput(t.engine.atoms)
+	if errs := renderErrors(in.lastFirst(), (*Violation).asQuery); len(errs) > 0 {
+		return nil, errs
 	}
 	where, args := `t."id" = ?`, []any{in.values["id"]}
 	if a.Scope != nil {
 		where, args = a.Scope(t, in.values)
 	}
-	x := c.fields.renderer(t.e)
+	x := rq.fields.renderer(t.engine)
 	rows, err := t.queryRows(a.Resource, x.columns, nil, where+" LIMIT 1", args)
 	if err != nil {
 		return nil, err

@@ -9,33 +9,32 @@ import (
 	"strings"
 )
 
-// rendered is a part of an answer that is JSON already. Lists can be long, so
-// rows become text as they are, without a map for each on the way.
+// rendered is JSON that appendResponse copies. Long lists are rendered row by row, without a map for
+// each row.
 type rendered []byte
 
-// renderer writes rows as they are answered: objects with exactly the keys
-// asked for, in alphabetical order.
+// renderer writes rows as JSON objects with exactly the selected keys, in alphabetical order.
 type renderer struct {
-	columns []*Attribute // what must be read of a row, in this order
+	columns []*Attribute // the columns of a row, in this order
 	fields  []renderedField
 }
 
 type renderedField struct {
 	name   string
 	attr   *Attribute
-	column int   // of the attribute, or of the relation's key
-	needs  []int // columns of what a calculation needs, in its order
+	column int   // index of the attribute, or of the relation's key
+	needs  []int // indexes of the attributes that a calculation needs
 	target *Resource
-	below  *renderer // of a relation
+	nested *renderer // of a relation; else nil
 }
 
 func (s *selection) renderer(e *Engine) *renderer {
-	x := &renderer{}
+	r := &renderer{}
 	column := func(a *Attribute) int {
-		i := slices.Index(x.columns, a)
+		i := slices.Index(r.columns, a)
 		if i < 0 {
-			i = len(x.columns)
-			x.columns = append(x.columns, a)
+			i = len(r.columns)
+			r.columns = append(r.columns, a)
 		}
 		return i
 	}
@@ -47,58 +46,58 @@ func (s *selection) renderer(e *Engine) *renderer {
 		for _, n := range a.Needs {
 			f.needs = append(f.needs, column(s.resource.byName[n]))
 		}
-		x.fields = append(x.fields, f)
+		r.fields = append(r.fields, f)
 	}
 	for _, n := range s.nested {
-		x.fields = append(x.fields, renderedField{name: n.rel.Name, column: column(s.resource.byName[n.rel.Key]),
-			target: e.resources[n.rel.Resource], below: n.fields.renderer(e)})
+		r.fields = append(r.fields, renderedField{name: n.rel.Name, column: column(s.resource.byName[n.rel.Key]),
+			target: e.resources[n.rel.Resource], nested: n.fields.renderer(e)})
 	}
-	slices.SortFunc(x.fields, func(a, b renderedField) int { return strings.Compare(a.name, b.name) })
-	return x
+	slices.SortFunc(r.fields, func(a, b renderedField) int { return strings.Compare(a.name, b.name) })
+	return r
 }
 
-// list renders rows as an array.
-func (x *renderer) list(t *Tx, rows [][]any) (rendered, error) {
+// list renders rows as a JSON array.
+func (r *renderer) list(t *Tx, rows [][]any) (rendered, error) {
 	b := rendered{'['}
 	for i, row := range rows {
 		if i > 0 {
 			b = append(b, ',')
 		}
 		var err error
-		if b, err = x.append(b, t, row); err != nil {
+		if b, err = r.append(b, t, row); err != nil {
 			return nil, err
 		}
 	}
 	return append(b, ']'), nil
 }
 
-// record renders a whole record.
-func (x *renderer) record(b rendered, t *Tx, rec Record) (rendered, error) {
-	row := make([]any, len(x.columns))
-	for i, a := range x.columns {
+// record renders a record.
+func (r *renderer) record(b rendered, t *Tx, rec Record) (rendered, error) {
+	row := make([]any, len(r.columns))
+	for i, a := range r.columns {
 		row[i] = rec[a.Name]
 	}
-	return x.append(b, t, row)
+	return r.append(b, t, row)
 }
 
-func (x *renderer) append(b rendered, t *Tx, row []any) (rendered, error) {
+func (r *renderer) append(b rendered, t *Tx, row []any) (rendered, error) {
 	b = append(b, '{')
-	for i, f := range x.fields {
+	for i, f := range r.fields {
 		if i > 0 {
 			b = append(b, ',')
 		}
 		b = append(appendText(b, f.name), ':')
 		switch {
-		case f.below != nil:
+		case f.nested != nil:
 			id, _ := row[f.column].(string)
 			var err error
-			if b, err = x.related(b, t, f, id); err != nil {
+			if b, err = r.related(b, t, f, id); err != nil {
 				return nil, err
 			}
 		case f.attr.Compute != nil:
 			rec := Record{}
 			for _, c := range f.needs {
-				rec[x.columns[c].Name] = row[c]
+				rec[r.columns[c].Name] = row[c]
 			}
 			b = appendValue(b, f.attr.Compute(rec))
 		default:
@@ -108,21 +107,21 @@ func (x *renderer) append(b rendered, t *Tx, row []any) (rendered, error) {
 	return append(b, '}'), nil
 }
 
-// related renders the record that a relation leads to; null where there is none.
-func (x *renderer) related(b rendered, t *Tx, f renderedField, id string) (rendered, error) {
+// related renders the record with this id in the resource of a relation, or null.
+func (r *renderer) related(b rendered, t *Tx, f renderedField, id string) (rendered, error) {
 	if id != "" {
 		rec, err := t.Get(f.target, id)
 		if err != nil {
 			return nil, err
 		}
 		if rec != nil {
-			return f.below.record(b, t, rec)
+			return f.nested.record(b, t, rec)
 		}
 	}
 	return append(b, "null"...), nil
 }
 
-// appendValue appends a stored value.
+// appendValue appends a stored value as JSON.
 func appendValue(b []byte, v any) []byte {
 	switch v := v.(type) {
 	case nil:
@@ -141,7 +140,7 @@ func appendValue(b []byte, v any) []byte {
 	panic(fmt.Sprintf("ash: %T is no stored value", v))
 }
 
-// appendText appends a string: most are plain and need no escapes.
+// appendText appends a string as JSON. Most need no escapes.
 func appendText(b []byte, s string) []byte {
 	for i := range len(s) {
 		if c := s[i]; c < 0x20 || c >= 0x80 || c == '"' || c == '\\' {
@@ -155,8 +154,8 @@ func appendText(b []byte, s string) []byte {
 	return append(append(append(b, '"'), s...), '"')
 }
 
-// appendAnswer appends a part of an answer, rendered or not.
-func appendAnswer(b []byte, v any) ([]byte, error) {
+// appendResponse appends a value of a response as JSON.
+func appendResponse(b []byte, v any) ([]byte, error) {
 	switch v := v.(type) {
 	case rendered:
 		return append(b, v...), nil
@@ -167,7 +166,7 @@ func appendAnswer(b []byte, v any) ([]byte, error) {
 				b = append(b, ',')
 			}
 			var err error
-			if b, err = appendAnswer(append(appendText(b, key), ':'), v[key]); err != nil {
+			if b, err = appendResponse(append(appendText(b, key), ':'), v[key]); err != nil {
 				return nil, err
 			}
 		}
@@ -177,7 +176,7 @@ func appendAnswer(b []byte, v any) ([]byte, error) {
 	return append(b, out...), err
 }
 
-// marshal encodes as the backend does: no escaping of < > &.
+// marshal encodes JSON as the backend does: it does not escape <, > and &.
 func marshal(v any) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// selection is a checked `fields`: what of a record is answered.
+// selection is a checked field selection: the attributes and relations to return.
 type selection struct {
 	resource *Resource
 	attrs    []*Attribute
@@ -17,8 +17,8 @@ type nestedSelection struct {
 	fields *selection
 }
 
-// selectFields checks `fields` against what the action answers. Only the first
-// fault is reported. Where there is nothing to check it gives nil.
+// selectFields checks the field selection of a request against the action's resource. Only the first
+// error is reported. Without a selection it returns an empty one.
 func (e *Engine) selectFields(a *Action, req map[string]any, validating bool) (*selection, error) {
 	v, given := req["fields"]
 	given = given && v != nil
@@ -50,7 +50,7 @@ func (e *Engine) selectFields(a *Action, req map[string]any, validating bool) (*
 	return e.selectFrom(a.Resource, list, nil)
 }
 
-// fieldPath is where in a selection a field is: the relations that lead to it.
+// fieldPath is the list of relations in which a field is nested.
 type fieldPath []string
 
 func (p fieldPath) field(name string) string { return strings.Join(append(slices.Clone(p), name), ".") }
@@ -85,8 +85,8 @@ func (p fieldPath) badArguments(name string) error {
 	return p.newError("invalid_calculation_args", "Invalid arguments for calculation %{field}", "Invalid calculation arguments", name, nil)
 }
 
-// selectFrom reads one level of a selection: names, and maps of a relation's
-// name to what to select from it.
+// selectFrom checks one level of a selection: a list of names, and of maps from the name of a relation
+// to the selection from it.
 func (e *Engine) selectFrom(r *Resource, list []any, at fieldPath) (*selection, error) {
 	if err := checkDuplicates(list, at); err != nil {
 		return nil, err
@@ -120,7 +120,7 @@ func (e *Engine) selectFrom(r *Resource, list []any, at fieldPath) (*selection, 
 	return s, nil
 }
 
-// atomText is null or a boolean as the atom's text; null has none.
+// atomText returns the name of the atom for a boolean. For null it returns "".
 func atomText(v any) string {
 	if b, ok := v.(bool); ok {
 		return toString(b)
@@ -128,8 +128,7 @@ func atomText(v any) string {
 	return ""
 }
 
-// checkDuplicates comes before any field is looked at. Of several fields named
-// twice the first in alphabetical order is reported.
+// checkDuplicates reports a field that is selected twice, of several the first in alphabetical order.
 func checkDuplicates(list []any, at fieldPath) error {
 	count := map[string]int{}
 	for _, item := range list {
@@ -154,9 +153,8 @@ func checkDuplicates(list []any, at fieldPath) error {
 	return nil
 }
 
-// selectNested reads what a selection wants from below a field. Only a relation
-// has anything there; a map with args or fields is the form for calculations
-// with arguments, which no resource here has.
+// selectNested checks the selection below one field. Only relations have fields below them. A map
+// with args or fields is a calculation with arguments, which this engine does not have.
 func (e *Engine) selectNested(s *selection, r *Resource, name string, below any, at fieldPath) error {
 	rel, a := r.relByName[name], r.publicAttribute(name)
 	calculated := a != nil && !a.isStored()

@@ -15,24 +15,25 @@ import (
 	"modernc.org/sqlite"
 )
 
-// Record is one row: wire names to stored values (string, int64, float64,
-// bool, document or nil).
+// Record is one record: stored values by attribute name. A stored value is a string, int64, float64,
+// bool, Document or nil.
 type Record map[string]any
 
+// Text returns the value of a string attribute, or "" if it is null.
 func (r Record) Text(name string) string { s, _ := r[name].(string); return s }
 
-// store keeps the records: one SQLite table a resource, one column an
-// attribute. Times, dates and uuids are texts that sort as they should; maps
-// and arrays are JSON; SQLite's binary collation is PostgreSQL's C.
+// store is a SQLite database with a table for each resource and a column for each stored attribute.
+// Times, dates and UUIDs are text in a form that sorts correctly. Maps and arrays are JSON. SQLite's
+// binary collation sorts as PostgreSQL's collation C.
 type store struct {
 	db    *sql.DB
 	path  string
-	table string // of the engine's own numbers, quoted
-	shape int64  // a checksum of the tables
+	table string // Domain.Table, quoted
+	shape int64  // a checksum of the tables' definitions
 }
 
-// openStore opens the file, or memory where path is empty. The pool is one
-// connection: in memory each connection would have a database of its own.
+// openStore opens the file at path, or a database in memory if path is empty. It uses a single
+// connection, because each connection to memory would open a database of its own.
 func openStore(ctx context.Context, path, table string, resources []*Resource) (*store, error) {
 	dsn := "file::memory:"
 	if path != "" {
@@ -52,7 +53,7 @@ func openStore(ctx context.Context, path, table string, resources []*Resource) (
 		ddl = append(ddl, tableSQL(r)...)
 	}
 	all := strings.Join(ddl, ";\n")
-	var foreign bool // has tables, and none of ours
+	var foreign bool
 	err = db.QueryRowContext(ctx, `SELECT count(*) > 0 AND count(*) FILTER (WHERE "name" = ?) = 0 FROM sqlite_master`, table).Scan(&foreign)
 	if err == nil && foreign {
 		err = errors.New("it belongs to another program")
@@ -68,7 +69,7 @@ func openStore(ctx context.Context, path, table string, resources []*Resource) (
 	return &store{db: db, path: path, table: quoteName(table), shape: int64(crc32.ChecksumIEEE([]byte(all)))}, nil
 }
 
-// number reads one of the engine's own numbers.
+// number returns the number with this key in the engine's own table.
 func (s *store) number(ctx context.Context, q interface {
 	QueryRowContext(context.Context, string, ...any) *sql.Row
 }, key string) (n int64, known bool, err error) {
@@ -79,8 +80,8 @@ func (s *store) number(ctx context.Context, q interface {
 	return n, err == nil, err
 }
 
-// ReadFact reads one of the Facts of the database in a file. Known is false where there
-// is no file, or no such fact.
+// ReadFact returns one of the Facts of the database in the file at path, which need not be open. The
+// table is Domain.Table. Known is false if there is no such file or no such fact.
 func ReadFact(ctx context.Context, path, table, key string) (value int64, known bool, err error) {
 	if _, err := os.Stat(path); path == "" || errors.Is(err, os.ErrNotExist) {
 		return 0, false, nil
@@ -125,10 +126,10 @@ func tableSQL(r *Resource) []string {
 	return out
 }
 
-// quoteName quotes a name of the definitions. No client's text gets here.
+// quoteName quotes a name from the domain. It does not escape, and must not get a client's text.
 func quoteName(s string) string { return `"` + s + `"` }
 
-// encodeColumn is a stored value as SQLite takes it.
+// encodeColumn returns a stored value as a parameter of a statement.
 func encodeColumn(v any) any {
 	switch v := v.(type) {
 	case Document:
@@ -142,7 +143,7 @@ func encodeColumn(v any) any {
 	return v
 }
 
-// decodeColumn is a column's value as a stored one.
+// decodeColumn returns a column's value as a stored value.
 func (a *Attribute) decodeColumn(v any) any {
 	switch v := v.(type) {
 	case nil:
@@ -165,7 +166,7 @@ func (a *Attribute) decodeColumn(v any) any {
 	return v
 }
 
-// expr is the attribute in SQL, on the table's alias.
+// expr returns the attribute as an SQL expression over the table's alias.
 func (a *Attribute) expr(alias string) string {
 	if a.Expr != "" {
 		return "(" + strings.ReplaceAll(a.Expr, "%s", alias) + ")"
@@ -173,7 +174,8 @@ func (a *Attribute) expr(alias string) string {
 	return alias + "." + quoteName(a.Name)
 }
 
-// sortable is the attribute as something that SQLite orders as PostgreSQL does.
+// sortable returns the attribute as an SQL expression that SQLite sorts as PostgreSQL sorts the
+// attribute.
 func (a *Attribute) sortable(alias string) string {
 	e := a.expr(alias)
 	switch {
@@ -187,7 +189,7 @@ func (a *Attribute) sortable(alias string) string {
 	return e
 }
 
-// Functions that SQLite lacks. Registration is for the whole process.
+// These functions are missing in SQLite. They are registered for the whole process.
 func init() {
 	sqlite.MustRegisterDeterministicScalarFunction("ash_array_key", 1, arrayKey)
 	sqlite.MustRegisterDeterministicScalarFunction("ash_map_key", 1, mapKey)
@@ -204,8 +206,8 @@ func columnText(v driver.Value) (string, bool) {
 	return "", false
 }
 
-// arrayKey orders arrays element by element, the shorter first. It is
-// hexadecimal, so that it can be part of a cursor.
+// arrayKey returns a key that sorts arrays element by element, shorter ones first. It is hexadecimal,
+// because cursors contain it.
 func arrayKey(_ *sqlite.FunctionContext, args []driver.Value) (driver.Value, error) {
 	s, ok := columnText(args[0])
 	if !ok {
@@ -222,7 +224,7 @@ func arrayKey(_ *sqlite.FunctionContext, args []driver.Value) (driver.Value, err
 	return hex.EncodeToString(key), nil
 }
 
-// mapKey orders objects as jsonb does: those with fewer keys first.
+// mapKey returns a key that sorts objects as jsonb does: those with fewer keys first.
 func mapKey(_ *sqlite.FunctionContext, args []driver.Value) (driver.Value, error) {
 	s, ok := columnText(args[0])
 	if !ok {
@@ -235,8 +237,8 @@ func mapKey(_ *sqlite.FunctionContext, args []driver.Value) (driver.Value, error
 	return fmt.Sprintf("%06d%s", len(m), s), nil
 }
 
-// like is SQL's LIKE as PostgreSQL has it: args are the text, the pattern, and
-// whether to ignore case. SQLite's own never minds the case of ASCII.
+// like is PostgreSQL's LIKE. Its arguments are the text, the pattern, and whether to ignore case.
+// SQLite's own LIKE always ignores the case of ASCII letters.
 func like(_ *sqlite.FunctionContext, args []driver.Value) (driver.Value, error) {
 	s, ok1 := columnText(args[0])
 	p, ok2 := columnText(args[1])
@@ -252,8 +254,8 @@ func like(_ *sqlite.FunctionContext, args []driver.Value) (driver.Value, error) 
 	return int64(0), nil
 }
 
-// matchLike backtracks to the last % only, so that it is never worse than
-// the product of both lengths.
+// matchLike reports whether s matches the pattern p. It backtracks to the last % only, so that it
+// takes at most len(s) × len(p) steps.
 func matchLike(s, p []rune) bool {
 	i, j, star, mark := 0, 0, -1, 0
 	for i < len(s) {

@@ -8,39 +8,42 @@ import (
 	"time"
 )
 
-// Tx is the answering of one request: one transaction at one time. What an
-// action does, it does through its turn.
+// Tx is the transaction in which one request is answered. Actions read and write through it.
+//
+// Conditions are SQL over the table's alias t, such as t."id" = ?, with their parameters.
 type Tx struct {
-	ctx context.Context
-	e   *Engine
-	tx  *sql.Tx
+	// Now is the time of the transaction. The code that runs in it may change it.
 	Now time.Time
 
-	inserts map[string]*sql.Stmt
+	ctx     context.Context
+	engine  *Engine
+	sql     *sql.Tx
+	inserts map[string]*sql.Stmt // by resource name
 }
 
+// Exec runs an SQL statement.
 func (t *Tx) Exec(query string, args ...any) error {
-	if _, err := t.tx.ExecContext(t.ctx, query, args...); err != nil {
+	if _, err := t.sql.ExecContext(t.ctx, query, args...); err != nil {
 		return fmt.Errorf("statement %.60q: %w", query, err)
 	}
 	return nil
 }
 
-// Timestamp is the turn's time as stored in time attributes.
+// Timestamp returns Now as a stored value of a Time attribute.
 func (t *Tx) Timestamp() string { return t.Now.Format(TimeLayout) }
 
-// NewID makes an id that no other record has. The count is kept in the store,
-// since several processes may share a file.
+// NewID returns the next id of the domain. The database counts them, because several processes may
+// use the same file.
 func (t *Tx) NewID() (string, error) {
 	var n uint64
-	err := t.tx.QueryRowContext(t.ctx, `UPDATE `+t.e.store.table+` SET "value" = "value" + 1 WHERE "key" = 'ids' RETURNING "value"`).Scan(&n)
+	err := t.sql.QueryRowContext(t.ctx, `UPDATE `+t.engine.store.table+` SET "value" = "value" + 1 WHERE "key" = 'ids' RETURNING "value"`).Scan(&n)
 	if err != nil {
 		return "", fmt.Errorf("count ids: %w", err)
 	}
-	return t.e.domain.NewID(n), nil
+	return t.engine.domain.NewID(n), nil
 }
 
-// Insert stores a new record, which gets an id where it has none.
+// Insert stores a new record. It sets the id of rec if rec has none.
 func (t *Tx) Insert(r *Resource, rec Record) error {
 	if rec["id"] == nil {
 		id, err := t.NewID()
@@ -62,7 +65,7 @@ func (t *Tx) Insert(r *Resource, rec Record) error {
 			}
 		}
 		var err error
-		stmt, err = t.tx.PrepareContext(t.ctx, "INSERT INTO "+quoteName(r.Name)+" ("+strings.Join(names, ",")+") VALUES ("+strings.Join(marks, ",")+")")
+		stmt, err = t.sql.PrepareContext(t.ctx, "INSERT INTO "+quoteName(r.Name)+" ("+strings.Join(names, ",")+") VALUES ("+strings.Join(marks, ",")+")")
 		if err != nil {
 			return fmt.Errorf("insert %s: %w", r.Name, err)
 		}
@@ -80,7 +83,7 @@ func (t *Tx) Insert(r *Resource, rec Record) error {
 	return nil
 }
 
-// Update stores the changes on the record of that id.
+// Update stores the changes to the record with this id.
 func (t *Tx) Update(r *Resource, id string, changes Record) error {
 	var sets []string
 	var args []any
@@ -97,17 +100,17 @@ func (t *Tx) Update(r *Resource, id string, changes Record) error {
 	return t.Exec("UPDATE "+quoteName(r.Name)+" SET "+strings.Join(sets, ", ")+` WHERE "id" = ?`, append(args, id)...)
 }
 
+// Delete deletes the record with this id. It is not an error if there is none.
 func (t *Tx) Delete(r *Resource, id string) error {
 	return t.Exec("DELETE FROM "+quoteName(r.Name)+` WHERE "id" = ?`, id)
 }
 
-// Get reads a whole record by id; nil where there is none.
+// Get returns the record with this id, or nil.
 func (t *Tx) Get(r *Resource, id string) (Record, error) {
 	return t.First(r, `t."id" = ?`, id)
 }
 
-// First reads the first whole record that the condition, over the alias t, lets
-// through; nil where there is none.
+// First returns the first record in the order of insertion that meets the condition, or nil.
 func (t *Tx) First(r *Resource, where string, args ...any) (Record, error) {
 	recs, err := t.All(r, where+` ORDER BY t."seq" LIMIT 1`, args...)
 	if err != nil || len(recs) == 0 {
@@ -116,7 +119,8 @@ func (t *Tx) First(r *Resource, where string, args ...any) (Record, error) {
 	return recs[0], nil
 }
 
-// All reads whole records; where may go on with ORDER BY and LIMIT.
+// All returns the records that meet the condition, with all attributes that are not computed in Go.
+// The condition may be followed by ORDER BY and LIMIT.
 func (t *Tx) All(r *Resource, where string, args ...any) ([]Record, error) {
 	var attrs []*Attribute
 	for _, a := range r.Attributes {
@@ -136,8 +140,8 @@ func (t *Tx) All(r *Resource, where string, args ...any) ([]Record, error) {
 	return recs, err
 }
 
-// queryRows reads the attributes of records, and behind them the values of extra
-// expressions.
+// queryRows returns the values of attrs in each record that meets the condition, followed by those
+// of the extra SQL expressions.
 func (t *Tx) queryRows(r *Resource, attrs []*Attribute, extra []string, where string, args []any) ([][]any, error) {
 	columns := make([]string, 0, len(attrs)+len(extra)+1)
 	for _, a := range attrs {
@@ -148,19 +152,19 @@ func (t *Tx) queryRows(r *Resource, attrs []*Attribute, extra []string, where st
 		columns = append(columns, "1")
 	}
 	query := "SELECT " + strings.Join(columns, ", ") + " FROM " + quoteName(r.Name) + " t WHERE " + where
-	found, err := t.tx.QueryContext(t.ctx, query, args...)
+	result, err := t.sql.QueryContext(t.ctx, query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("query %s: %w", r.Name, err)
 	}
-	defer found.Close()
+	defer result.Close()
 	targets := make([]any, len(columns))
 	var rows [][]any
-	for found.Next() {
+	for result.Next() {
 		row := make([]any, len(columns))
 		for i := range row {
 			targets[i] = &row[i]
 		}
-		if err := found.Scan(targets...); err != nil {
+		if err := result.Scan(targets...); err != nil {
 			return nil, fmt.Errorf("read %s: %w", r.Name, err)
 		}
 		for i, a := range attrs {
@@ -168,13 +172,13 @@ func (t *Tx) queryRows(r *Resource, attrs []*Attribute, extra []string, where st
 		}
 		rows = append(rows, row)
 	}
-	return rows, found.Err()
+	return rows, result.Err()
 }
 
-// Count counts the records that the condition lets through.
+// Count returns the number of records that meet the condition.
 func (t *Tx) Count(r *Resource, where string, args ...any) (int64, error) {
 	var n int64
-	err := t.tx.QueryRowContext(t.ctx, "SELECT count(*) FROM "+quoteName(r.Name)+" t WHERE "+where, args...).Scan(&n)
+	err := t.sql.QueryRowContext(t.ctx, "SELECT count(*) FROM "+quoteName(r.Name)+" t WHERE "+where, args...).Scan(&n)
 	if err != nil {
 		return 0, fmt.Errorf("count %s: %w", r.Name, err)
 	}

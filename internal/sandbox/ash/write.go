@@ -5,17 +5,17 @@ import (
 	"strings"
 )
 
-// create answers a create, or an upsert.
-func (c *request) create(t *Tx) (any, error) {
-	a, r := c.action, c.action.Resource
-	in := c.castInput(t.e.atoms)
-	rec := c.newRecord(in)
-	faults := in.inOrder()
+// create performs a create action, which may be an upsert.
+func (rq *request) create(t *Tx) (any, error) {
+	a, r := rq.action, rq.action.Resource
+	in := rq.castInput(t.engine.atoms)
+	rec := rq.newRecord(in)
+	violations := in.inOrder()
 	if a.Check != nil {
-		faults = append(faults, a.Check(nil, rec)...)
+		violations = append(violations, a.Check(nil, rec)...)
 	}
-	if fs := renderErrors(faults, c.asChange); len(fs) > 0 {
-		return nil, fs
+	if errs := renderErrors(violations, rq.asChange); len(errs) > 0 {
+		return nil, errs
 	}
 	if a.Forbidden {
 		return nil, fail(forbidden())
@@ -30,7 +30,7 @@ func (c *request) create(t *Tx) (any, error) {
 			for _, name := range a.UpsertSet {
 				changes[name] = rec[name]
 			}
-			return c.store(t, old, changes)
+			return rq.applyChanges(t, old, changes)
 		}
 	}
 	if a.Change != nil {
@@ -38,7 +38,7 @@ func (c *request) create(t *Tx) (any, error) {
 			return nil, err
 		}
 	}
-	if err := c.checkUnique(t, rec, ""); err != nil {
+	if err := rq.checkUnique(t, rec, ""); err != nil {
 		return nil, err
 	}
 	if err := t.Insert(r, rec); err != nil {
@@ -49,13 +49,13 @@ func (c *request) create(t *Tx) (any, error) {
 			return nil, err
 		}
 	}
-	return c.renderRecord(t, rec.Text("id"))
+	return rq.renderRecord(t, rec.Text("id"))
 }
 
-// newRecord is what a create would store: the input over the defaults.
-func (c *request) newRecord(in *castResult) Record {
+// newRecord returns the record that a create stores: the defaults, then the input.
+func (rq *request) newRecord(in *castResult) Record {
 	rec := Record{}
-	for _, x := range c.action.Resource.Attributes {
+	for _, x := range rq.action.Resource.Attributes {
 		if x.Default != nil {
 			rec[x.Name] = x.Default
 		}
@@ -64,22 +64,22 @@ func (c *request) newRecord(in *castResult) Record {
 	return rec
 }
 
-func (c *request) asChange(f *Violation) *Error { return f.asChange(c.action) }
+func (rq *request) asChange(v *Violation) *Error { return v.asChange(rq.action) }
 
-// update answers an update of the record that identity names.
-func (c *request) update(t *Tx) (any, error) {
-	a := c.action
-	if err := c.checkIdentityShape(); err != nil {
+// update performs an update action.
+func (rq *request) update(t *Tx) (any, error) {
+	a := rq.action
+	if err := rq.checkIdentityShape(); err != nil {
 		return nil, err
 	}
-	in := c.castInput(t.e.atoms)
-	if fs := renderErrors(in.firstOnly(), c.asChange); len(fs) > 0 {
-		return nil, fs
+	in := rq.castInput(t.engine.atoms)
+	if errs := renderErrors(in.firstOnly(), rq.asChange); len(errs) > 0 {
+		return nil, errs
 	}
 	if a.Forbidden {
 		return nil, fail(forbidden())
 	}
-	id, ok := castID(c.identity)
+	id, ok := castID(rq.identity)
 	if !ok {
 		if a.Atomic {
 			return nil, fail(unknownError())
@@ -94,11 +94,11 @@ func (c *request) update(t *Tx) (any, error) {
 		return nil, fail(notFound("record not found"))
 	}
 	if a.Check != nil {
-		if fs := renderErrors(a.Check(old, merged(old, in.values)), c.asChange); len(fs) > 0 {
-			return nil, fs
+		if errs := renderErrors(a.Check(old, merged(old, in.values)), rq.asChange); len(errs) > 0 {
+			return nil, errs
 		}
 	}
-	return c.store(t, old, in.values)
+	return rq.applyChanges(t, old, in.values)
 }
 
 func merged(old, changes Record) Record {
@@ -107,9 +107,9 @@ func merged(old, changes Record) Record {
 	return next
 }
 
-// store writes the changes to a record and answers it.
-func (c *request) store(t *Tx, old, changes Record) (any, error) {
-	a, r := c.action, c.action.Resource
+// applyChanges stores the changes to a record and returns the selected fields.
+func (rq *request) applyChanges(t *Tx, old, changes Record) (any, error) {
+	a, r := rq.action, rq.action.Resource
 	next := merged(old, changes)
 	if a.Change != nil {
 		if err := a.Change(t, old, next); err != nil {
@@ -117,16 +117,16 @@ func (c *request) store(t *Tx, old, changes Record) (any, error) {
 		}
 	}
 	id := old.Text("id")
-	if err := c.checkUnique(t, next, id); err != nil {
+	if err := rq.checkUnique(t, next, id); err != nil {
 		return nil, err
 	}
-	differ := Record{}
+	changed := Record{}
 	for name, v := range next {
 		if x := r.byName[name]; x != nil && x.isStored() && v != old[name] {
-			differ[name] = v
+			changed[name] = v
 		}
 	}
-	if err := t.Update(r, id, differ); err != nil {
+	if err := t.Update(r, id, changed); err != nil {
 		return nil, err
 	}
 	if a.After != nil {
@@ -134,12 +134,13 @@ func (c *request) store(t *Tx, old, changes Record) (any, error) {
 			return nil, err
 		}
 	}
-	return c.renderRecord(t, id)
+	return rq.renderRecord(t, id)
 }
 
-// checkUnique refuses a record whose unique attributes another has.
-func (c *request) checkUnique(t *Tx, rec Record, id string) error {
-	r := c.action.Resource
+// checkUnique returns an error if a record other than the one with this id has the same value of a
+// unique attribute.
+func (rq *request) checkUnique(t *Tx, rec Record, id string) error {
+	r := rq.action.Resource
 	for _, name := range r.Unique {
 		if rec[name] == nil {
 			continue
@@ -155,17 +156,17 @@ func (c *request) checkUnique(t *Tx, rec Record, id string) error {
 	return nil
 }
 
-// destroy answers a destroy. One of a record that is gone succeeds.
-func (c *request) destroy(t *Tx) (any, error) {
-	a := c.action
-	if err := c.checkIdentityShape(); err != nil {
+// destroy performs a destroy action. It succeeds if the record does not exist.
+func (rq *request) destroy(t *Tx) (any, error) {
+	a := rq.action
+	if err := rq.checkIdentityShape(); err != nil {
 		return nil, err
 	}
-	in := c.castInput(t.e.atoms)
-	if fs := renderErrors(in.firstOnly(), c.asChange); len(fs) > 0 {
-		return nil, fs
+	in := rq.castInput(t.engine.atoms)
+	if errs := renderErrors(in.firstOnly(), rq.asChange); len(errs) > 0 {
+		return nil, errs
 	}
-	id, ok := castID(c.identity)
+	id, ok := castID(rq.identity)
 	if !ok {
 		return nil, fail(unknownError())
 	}
@@ -173,7 +174,7 @@ func (c *request) destroy(t *Tx) (any, error) {
 	if err != nil || old == nil {
 		return map[string]any{}, err
 	}
-	data, err := c.renderRecord(t, id)
+	data, err := rq.renderRecord(t, id)
 	if err != nil {
 		return nil, err
 	}
@@ -186,18 +187,18 @@ func (c *request) destroy(t *Tx) (any, error) {
 	return data, err
 }
 
-// renderRecord gives the fields of the record as it is stored now.
-func (c *request) renderRecord(t *Tx, id string) (any, error) {
-	rec, err := t.Get(c.action.Resource, id)
+// renderRecord returns the selected fields of the stored record.
+func (rq *request) renderRecord(t *Tx, id string) (any, error) {
+	rec, err := t.Get(rq.action.Resource, id)
 	if err != nil {
 		return nil, err
 	}
-	return c.fields.renderer(t.e).record(nil, t, rec)
+	return rq.fields.renderer(t.engine).record(nil, t, rec)
 }
 
-// checkIdentityShape is what run checks of the identity before anything else.
-func (c *request) checkIdentityShape() error {
-	switch v := c.identity.(type) {
+// checkIdentityShape performs the check of the identity with which run begins.
+func (rq *request) checkIdentityShape() error {
+	switch v := rq.identity.(type) {
 	case nil:
 		return fail(&Error{Type: "missing_identity", Message: "Identity is required. Provide the id value directly.",
 			ShortMessage: "Missing identity", Vars: map[string]any{"expectedKeys": "id"}, Path: []any{"identity"}})
@@ -221,19 +222,19 @@ func castID(v any) (string, bool) {
 	return id.(string), true
 }
 
-// generic answers a generic action.
-func (c *request) generic(t *Tx) (any, error) {
-	a := c.action
-	in := c.castInput(t.e.atoms)
-	if fs := renderErrors(in.lastFirst(), (*Violation).asGeneric); len(fs) > 0 {
-		return nil, fs
+// generic performs a generic action.
+func (rq *request) generic(t *Tx) (any, error) {
+	a := rq.action
+	in := rq.castInput(t.engine.atoms)
+	if errs := renderErrors(in.lastFirst(), (*Violation).asGeneric); len(errs) > 0 {
+		return nil, errs
 	}
 	out, err := a.Run(t, in.values)
 	if err != nil {
 		return nil, err
 	}
 	if rec, ok := out.(Record); ok && a.Type == RecordAction {
-		return c.fields.renderer(t.e).record(nil, t, rec)
+		return rq.fields.renderer(t.engine).record(nil, t, rec)
 	}
 	return out, nil
 }
