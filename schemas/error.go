@@ -39,7 +39,7 @@ type Detail struct {
 	Type string `json:"type,omitempty"`
 	// Message says what is wrong there. Where Type is set it is Sippet's text, that is, text from outside.
 	Message string `json:"message"`
-	// Nearest is the valid name closest to a wrong one.
+	// Nearest is the valid name closest to a wrong one, or the path that takes it.
 	Nearest string `json:"nearest,omitempty"`
 }
 

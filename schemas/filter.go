@@ -59,6 +59,10 @@ func (c *filterCheck) group(path string, g map[string]any, deep int) {
 		}
 		f := c.resource.Field(k)
 		if f == nil {
+			if right, message := c.faults.action.rightPath(path, k); right != "" {
+				c.faults.report(Detail{Path: p, Message: message, Nearest: right})
+				continue
+			}
 			c.faults.unknown(p, "field", k, append(slices.Clip(c.resource.Names()), "and", "or", "not"))
 			continue
 		}

@@ -9,10 +9,13 @@ import (
 	"unicode/utf8"
 )
 
+// maxName is the longest name, in bytes, that is compared with valid ones.
+const maxName = 80
+
 // Nearest gives the valid name closest to a wrong one, or "" where none is
 // close: the same letters in another case or spelling, else at most a third of them different.
 func Nearest(name string, valid []string) string {
-	if len(name) > 80 {
+	if len(name) > maxName {
 		return ""
 	}
 	best, least := "", max(2, len(name)/3)+1

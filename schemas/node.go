@@ -90,21 +90,25 @@ func bound(n json.Number) *int64 {
 }
 
 // faults collects what is wrong, up to a bound that a model can still read.
-type faults struct{ list []Detail }
+type faults struct {
+	action *Action // to find the right level of a wrong name; nil: names are not looked for elsewhere
+	list   []Detail
+}
 
 const maxFaults = 20
 
 func (f *faults) add(path, format string, args ...any) {
+	f.report(Detail{Path: path, Message: fmt.Sprintf(format, args...)})
+}
+
+func (f *faults) report(d Detail) {
 	if len(f.list) < maxFaults {
-		f.list = append(f.list, Detail{Path: path, Message: fmt.Sprintf(format, args...)})
+		f.list = append(f.list, d)
 	}
 }
 
 // unknown reports a wrong name with the nearest right one, or the names that there are.
 func (f *faults) unknown(path, what, name string, valid []string) {
-	if len(f.list) >= maxFaults {
-		return
-	}
 	d := Detail{Path: path, Nearest: Nearest(name, valid)}
 	switch {
 	case d.Nearest != "":
@@ -114,7 +118,32 @@ func (f *faults) unknown(path, what, name string, valid []string) {
 	default:
 		d.Message = fmt.Sprintf("unknown %s %s, valid: %s", what, quote(name), strings.Join(valid, ", "))
 	}
-	f.list = append(f.list, d)
+	f.report(d)
+}
+
+// unknownName reports a name that an object does not take, with the path that takes it.
+func (f *faults) unknownName(path, name string, value any, valid []string) {
+	at := join(path, clip(name, 60))
+	if f.action == nil {
+		f.unknown(at, "name", name, valid)
+		return
+	}
+	if right, message := f.action.rightPath(path, name); right != "" {
+		f.report(Detail{Path: at, Message: message, Nearest: right})
+		return
+	}
+	// An action without input may be given its keys in one: each of them has a right path.
+	before := len(f.list)
+	if in, ok := value.(map[string]any); ok && at == "input" {
+		for _, k := range SortedKeys(in) {
+			if right, message := f.action.rightPath("input", k); right != "" {
+				f.report(Detail{Path: join(at, clip(k, 60)), Message: message, Nearest: right})
+			}
+		}
+	}
+	if len(f.list) == before {
+		f.unknown(at, "name", name, valid)
+	}
 }
 
 func (n *node) walk(path string, v any, f *faults) {
@@ -243,7 +272,7 @@ func (n *node) object(path string, v map[string]any, f *faults) {
 		case ok:
 			p.walk(join(path, k), v[k], f)
 		case n.closed:
-			f.unknown(join(path, clip(k, 60)), "name", k, n.names)
+			f.unknownName(path, k, v[k], n.names)
 		}
 	}
 }

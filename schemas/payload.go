@@ -64,7 +64,7 @@ func (a *Action) Check(raw []byte, l Limits) (*Payload, *Error) {
 	}
 	a.check.spell(args)
 	a.spellFilter(args["filter"])
-	var f faults
+	f := faults{action: a}
 	a.check.walk("", args, &f)
 	if len(f.list) == 0 {
 		a.meaning(args, l.Hidden, &f)
