@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run test race lint fmt fuzz bench pictures inspector build vuln
+.PHONY: help run build test race lint fmt fuzz bench docs pictures inspector vuln
 
 help: ## list these targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -7,37 +7,48 @@ help: ## list these targets
 run: ## serve the sandbox over HTTP on 127.0.0.1:8765
 	go run ./cmd/sippet-mcp http --sandbox
 
-test: ## every test
+build: ## build the program into bin/
+	CGO_ENABLED=0 go build -trimpath -o bin/sippet-mcp ./cmd/sippet-mcp
+
+test: ## run every test
 	go test ./...
 
 # The longest packages first, so that none is left to run alone.
-race: ## the same, with fewer rounds, under the race detector (needs a C compiler)
+race: ## run every test with fewer rounds under the race detector (needs a C compiler)
 	go test -race -short -timeout 15m ./tools ./internal/ledger ./...
 
-lint: ## formatting, vet, staticcheck
+lint: ## check formatting, and run vet, staticcheck, golangci-lint and deadcode
 	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }
 	go vet ./...
 	go tool staticcheck ./...
+	go tool -modfile=internal/lint/golangci/go.mod golangci-lint run
+	@echo "go tool deadcode -test ./..."; dead=$$(go tool deadcode -test ./...) || exit 1; \
+		test -z "$$dead" || { echo "$$dead"; exit 1; }
 
 fmt: ## format the code
 	gofmt -w .
 
-fuzz: ## each fuzz target for half a minute
-	@for p in ./schemas:FuzzCheck ./rpc:FuzzEnvelope; do \
-		go test $${p%%:*} -run '^$$' -fuzz $${p##*:} -fuzztime 30s || exit 1; done
+FUZZTIME ?= 30s
+fuzz: ## run each fuzz target for half a minute (FUZZTIME=5m for longer)
+	@list=$$(go test -list '^Fuzz' ./...) || { echo "$$list"; exit 1; }; \
+	echo "$$list" | awk '/^Fuzz/ { names[n++] = $$1 } /^ok/ { for (i = 0; i < n; i++) print $$2, names[i]; n = 0 }' | \
+	while read -r package name; do \
+		echo "$$package $$name"; \
+		go test "$$package" -run '^$$' -fuzz "^$$name$$" -fuzztime $(FUZZTIME) || exit 1; \
+	done
 
-bench: ## measure against a direct POST and a bare mcp-go server
+bench: ## compare with a direct POST and a bare mcp-go server
 	go run ./bench
 
-pictures: ## what people see in the inbox, as pictures in artifacts/ (needs Chromium)
+docs: ## rewrite what is generated in docs/
+	go test ./policy/rules -run TestSchemaFile -update
+
+pictures: ## take pictures of the inbox into artifacts/ (needs Chromium)
 	@mkdir -p artifacts
 	go test -count=1 -run TestLooks -artifacts -outputdir "$(CURDIR)/artifacts" ./internal/inbox
 
-inspector: ## the official MCP Inspector against the sandbox (needs npm)
+inspector: ## test with the official MCP Inspector against the sandbox (needs npm)
 	go test -count=1 -v ./internal/inspector
 
-build: ## the program, in bin/
-	CGO_ENABLED=0 go build -trimpath -o bin/sippet-mcp ./cmd/sippet-mcp
-
-vuln: ## known vulnerabilities (needs the network)
+vuln: ## look for known vulnerabilities (needs a network)
 	go run golang.org/x/vuln/cmd/govulncheck@latest ./...

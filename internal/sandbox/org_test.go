@@ -174,7 +174,7 @@ func TestEveryFieldOfEveryResourceHasValues(t *testing.T) {
 func checkKind(t *testing.T, action string, f *schemas.Field, v any) {
 	t.Helper()
 	text, isText := v.(string)
-	ok := true
+	var ok bool
 	switch f.Kind {
 	case schemas.UUID:
 		_, err := uuid.Parse(text)

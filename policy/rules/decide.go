@@ -202,7 +202,7 @@ func (s *activation) ResolveName(name string) (any, bool) {
 	if name == "lists" {
 		return s.file.values, true
 	}
-	i := -1
+	var i int
 	switch name {
 	case "action":
 		i = slotAction

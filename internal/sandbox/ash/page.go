@@ -118,7 +118,7 @@ func parsePage(v any, p *Paging, known atoms) (*page, error) {
 			ShortMessage: "Invalid pagination", Path: []any{"page"}})
 	}
 	for _, key := range sortedKeys(m) {
-		ok := true
+		var ok bool
 		switch x := m[key]; snake(key) {
 		case "limit":
 			out.limit, ok = smallInt(x)
