@@ -13,46 +13,46 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// FaultKind is a way for a request to go wrong.
+// FaultKind is the way in which a request fails.
 type FaultKind string
 
-// The kinds. Those named after-commit do what was asked, and then the client
-// does not learn of it: at-most-once has to be proved against these.
+// The kinds of faults. Slow, Truncated and those with AfterCommit perform the action, the others do
+// not. A client that promises to run an action at most once has to be tested against AfterCommit.
 const (
-	Error500           FaultKind = "error-500"            // status 500, nothing is done
-	Error503           FaultKind = "error-503"            // status 503 with Retry-After: 1, nothing is done
-	HTML               FaultKind = "html"                 // status 502 and a page of HTML, as of a proxy; nothing is done
-	Slow               FaultKind = "slow"                 // three seconds late, else as ever
-	Reset              FaultKind = "reset"                // the connection is reset, nothing is done
-	Timeout            FaultKind = "timeout"              // no answer ever, nothing is done
-	Truncated          FaultKind = "truncated"            // done, but half of the answer is missing
-	ResetAfterCommit   FaultKind = "reset-after-commit"   // done, and the connection is reset
-	TimeoutAfterCommit FaultKind = "timeout-after-commit" // done, and no answer ever
+	Error500           FaultKind = "error-500"            // status 500
+	Error503           FaultKind = "error-503"            // status 503 with Retry-After: 1
+	HTML               FaultKind = "html"                 // status 502 with an HTML page, as from a proxy
+	Slow               FaultKind = "slow"                 // the normal response, three seconds late
+	Reset              FaultKind = "reset"                // the connection is reset
+	Timeout            FaultKind = "timeout"              // no response
+	Truncated          FaultKind = "truncated"            // half of the response
+	ResetAfterCommit   FaultKind = "reset-after-commit"   // the connection is reset
+	TimeoutAfterCommit FaultKind = "timeout-after-commit" // no response
 )
 
-// FaultKinds lists them.
+// FaultKinds are all kinds of faults.
 var FaultKinds = []FaultKind{Error500, Error503, HTML, Slow, Reset, Timeout, Truncated, ResetAfterCommit, TimeoutAfterCommit}
 
-// Fault is what goes wrong, and for whom.
+// Fault makes requests fail on purpose.
 type Fault struct {
 	Endpoint string // run or validate; "" is both
-	Action   string // "" is every one
+	Action   string // "" is every action
 	Kind     FaultKind
-	// Probability is between 0 and 1; 0 is 1, always. Chance comes from the seed.
+	// Probability is above 0 and at most 1; 0 also means 1. Chance depends on the seed.
 	Probability float64
 }
 
 const (
 	slowDelay   = 3 * time.Second
-	hangTimeout = 2 * time.Minute // an answer that never comes is given up for good
+	hangTimeout = 2 * time.Minute // then the connection is closed
 )
 
-// ParseFault reads `[ENDPOINT:]ACTION=KIND[@PROBABILITY]`, such as
-// `run:start_outbound_call=timeout-after-commit@0.5`; `*` is every endpoint or action.
+// ParseFault parses [ENDPOINT:]ACTION=KIND[@PROBABILITY], such as
+// run:start_outbound_call=timeout-after-commit@0.5. An asterisk stands for every endpoint or action.
 func ParseFault(s string) (Fault, error) {
 	where, what, ok := strings.Cut(s, "=")
 	if !ok {
-		return Fault{}, fmt.Errorf("fault %q: want [ENDPOINT:]ACTION=KIND[@PROBABILITY]", s)
+		return Fault{}, fmt.Errorf("invalid fault %q; use [ENDPOINT:]ACTION=KIND[@PROBABILITY]", s)
 	}
 	var f Fault
 	if endpoint, action, ok := strings.Cut(where, ":"); ok {
@@ -64,7 +64,7 @@ func ParseFault(s string) (Fault, error) {
 	case "*":
 		f.Endpoint = ""
 	default:
-		return Fault{}, fmt.Errorf("fault %q: endpoint %q is none of run, validate, *", s, f.Endpoint)
+		return Fault{}, fmt.Errorf("fault %q: unknown endpoint %q; use run, validate or *", s, f.Endpoint)
 	}
 	if f.Action == "*" {
 		f.Action = ""
@@ -73,19 +73,19 @@ func ParseFault(s string) (Fault, error) {
 	}
 	kind, chance, hasChance := strings.Cut(what, "@")
 	if f.Kind = FaultKind(kind); !slices.Contains(FaultKinds, f.Kind) {
-		return Fault{}, fmt.Errorf("fault %q: kind %q is none of %v", s, kind, FaultKinds)
+		return Fault{}, fmt.Errorf("fault %q: unknown kind %q; use one of %v", s, kind, FaultKinds)
 	}
 	if hasChance {
 		p, err := strconv.ParseFloat(chance, 64)
 		if err != nil || !(p > 0 && p <= 1) {
-			return Fault{}, fmt.Errorf("fault %q: probability %q is not above 0 and at most 1", s, chance)
+			return Fault{}, fmt.Errorf("fault %q: invalid probability %q; use a number above 0 and up to 1", s, chance)
 		}
 		f.Probability = p
 	}
 	return f, nil
 }
 
-// faultPicker gives the fault of each request in turn.
+// faultPicker returns a function that returns the fault of each request in turn, or nil.
 func faultPicker(o *organisation, faults []Fault) func(endpoint, action string) *Fault {
 	var n atomic.Uint64
 	return func(endpoint, action string) *Fault {
@@ -102,8 +102,7 @@ func faultPicker(o *organisation, faults []Fault) func(endpoint, action string) 
 	}
 }
 
-// applyBefore does what goes wrong ahead of the action, and reports whether the
-// request is over with it.
+// applyBefore applies a fault that precedes the action. It reports whether the request ends with it.
 func (f *Fault) applyBefore(w http.ResponseWriter, r *http.Request) bool {
 	switch f.Kind {
 	case Error500:
@@ -130,14 +129,14 @@ func (f *Fault) applyBefore(w http.ResponseWriter, r *http.Request) bool {
 	return true
 }
 
-// applyAfter does what goes wrong once the action is done.
+// applyAfter applies a fault that follows the action. It reports whether the response was sent.
 func (f *Fault) applyAfter(w http.ResponseWriter, r *http.Request, p *response) bool {
 	switch f.Kind {
 	case Truncated:
 		w.Header().Set("Content-Length", strconv.Itoa(len(p.body)))
 		p.body = p.body[:len(p.body)/2]
 		p.write(w)
-		http.NewResponseController(w).Flush() // else net/http sends nothing at all
+		http.NewResponseController(w).Flush() // otherwise net/http sends nothing
 		panic(http.ErrAbortHandler)
 	case ResetAfterCommit:
 		resetConnection(w)
@@ -149,11 +148,11 @@ func (f *Fault) applyAfter(w http.ResponseWriter, r *http.Request, p *response) 
 	return true
 }
 
-// resetConnection closes the connection so that the other side sees a reset.
+// resetConnection closes the connection so that the client sees a reset.
 func resetConnection(w http.ResponseWriter) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
-		panic(http.ErrAbortHandler) // not reachable this way, but cut off all the same
+		panic(http.ErrAbortHandler) // without a connection to reset, close it
 	}
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		tcp.SetLinger(0)
@@ -161,7 +160,7 @@ func resetConnection(w http.ResponseWriter) {
 	conn.Close()
 }
 
-// waitForClient waits until the client gives up.
+// waitForClient waits until the client disconnects, and then closes the connection.
 func waitForClient(r *http.Request) {
 	select {
 	case <-r.Context().Done():

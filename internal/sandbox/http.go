@@ -1,12 +1,16 @@
 package sandbox
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
 	"log/slog"
 	"mime"
 	"net/http"
+	"net/url"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/sippet-ai/sippet-mcp/internal/sandbox/ash"
 )
@@ -16,18 +20,16 @@ const (
 	validatePath = "/rpc/public/validate"
 )
 
-// handler is the HTTP side: what Phoenix and its parsers do before a payload
-// reaches the engine.
+// handler does what Phoenix and its parsers do before a request gets to Ash.
 type handler struct {
 	engine *ash.Engine
 	log    *slog.Logger
-	// authorise says whether a key may run the action; if not, what is answered.
+	// authorise returns the response to a key that may not run the action, or nil.
 	authorise func(key, action string) *response
-	// pickFault gives the fault that a request has; nil is none.
+	// pickFault returns the fault of a request, or nil.
 	pickFault func(endpoint, action string) *Fault
 }
 
-// response is an answer, ready to be written.
 type response struct {
 	status     int
 	body       []byte
@@ -35,13 +37,13 @@ type response struct {
 	retryAfter string
 }
 
-func (f *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer func() {
 		if v := recover(); v != nil {
 			if v == http.ErrAbortHandler {
 				panic(v)
 			}
-			f.log.Error("sandbox: panic while answering", "panic", v, "path", r.URL.Path)
+			h.log.Error("sandbox: panic in a request", "panic", v, "path", r.URL.Path)
 			errorResponse(http.StatusInternalServerError).write(w)
 		}
 	}()
@@ -60,60 +62,60 @@ func (f *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	action, _ := req["action"].(string)
-	if no := f.authorise(r.Header.Get("X-Api-Key"), action); no != nil {
-		no.write(w)
+	if rejection := h.authorise(r.Header.Get("X-Api-Key"), action); rejection != nil {
+		rejection.write(w)
 		return
 	}
-	fault := f.pickFault(strings.TrimPrefix(path, "/rpc/public/"), action)
+	fault := h.pickFault(strings.TrimPrefix(path, "/rpc/public/"), action)
 	if fault != nil && fault.applyBefore(w, r) {
 		return
 	}
-	out := f.perform(r, req, path == runPath)
+	out := h.perform(r, req, path == runPath)
 	if fault != nil && fault.applyAfter(w, r, out) {
 		return
 	}
 	out.write(w)
 }
 
-// perform gives what run or validate comes to. Every RPC error is status 200.
-func (f *handler) perform(r *http.Request, req map[string]any, running bool) *response {
-	do := f.engine.Validate
+// perform returns the response of run or validate. Errors of the request have status 200.
+func (h *handler) perform(r *http.Request, req map[string]any, running bool) *response {
+	call := h.engine.Validate
 	if running {
-		do = f.engine.Run
+		call = h.engine.Run
 	}
-	body, err := do(r.Context(), req)
+	body, err := call(r.Context(), req)
 	if err != nil {
 		if !errors.Is(err, ash.ErrCrash) {
-			f.log.Error("sandbox: cannot answer", "error", err, "path", r.URL.Path)
+			h.log.Error("sandbox: request failed", "error", err, "path", r.URL.Path)
 		}
 		return errorResponse(http.StatusInternalServerError)
 	}
 	return &response{status: http.StatusOK, body: body}
 }
 
-func (p *response) write(w http.ResponseWriter) {
+func (r *response) write(w http.ResponseWriter) {
 	kind := "application/json; charset=utf-8"
-	if p.html {
+	if r.html {
 		kind = "text/html"
 	}
 	w.Header().Set("Content-Type", kind)
-	if p.retryAfter != "" {
-		w.Header().Set("Retry-After", p.retryAfter)
+	if r.retryAfter != "" {
+		w.Header().Set("Retry-After", r.retryAfter)
 	}
-	w.WriteHeader(p.status)
-	w.Write(p.body) // the client may be gone; there is nobody to tell
+	w.WriteHeader(r.status)
+	w.Write(r.body) // an error means that the client has disconnected
 }
 
-// errorResponse is an answer of Phoenix's outside of RPC: `errors` is an object there.
+// errorResponse returns Phoenix's response to errors outside of RPC: errors is an object there.
 func errorResponse(status int) *response {
 	out, err := json.Marshal(map[string]any{"errors": map[string]any{"detail": http.StatusText(status)}})
 	if err != nil {
-		panic("sandbox: a plain text does not encode: " + err.Error())
+		panic("sandbox: encode status text: " + err.Error())
 	}
 	return &response{status: status, body: out}
 }
 
-// acceptsJSON reports whether any range of the Accept header lets JSON through.
+// acceptsJSON reports whether an Accept header allows JSON, as a header without valid ranges does.
 func acceptsJSON(values []string) bool {
 	none := true
 	for x := range strings.SplitSeq(strings.Join(values, ","), ",") {
@@ -127,4 +129,86 @@ func acceptsJSON(values []string) bool {
 		}
 	}
 	return none
+}
+
+// MaxBody is the largest request body, in bytes. Larger ones get status 413.
+const MaxBody = 32 << 20
+
+// readPayload parses the query and the body as Plug's parsers do; the body wins. A status other than 0
+// is that of the response.
+func readPayload(w http.ResponseWriter, r *http.Request) (map[string]any, int) {
+	req, ok := parseQuery(r.URL.RawQuery)
+	if !ok {
+		return nil, http.StatusBadRequest
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBody))
+	if err != nil {
+		var tooLarge *http.MaxBytesError
+		if errors.As(err, &tooLarge) {
+			return nil, http.StatusRequestEntityTooLarge
+		}
+		return nil, http.StatusBadRequest
+	}
+	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	switch {
+	case err != nil && r.Header.Get("Content-Type") != "":
+		return nil, http.StatusUnsupportedMediaType
+	case kind == "application/x-www-form-urlencoded":
+		form, ok := parseQuery(string(body))
+		if !ok {
+			return nil, http.StatusBadRequest
+		}
+		for k, v := range form {
+			req[k] = v
+		}
+		return req, 0
+	case kind != "application/json" && !strings.HasSuffix(kind, "+json"):
+		return req, 0 // the body is ignored, so the action is missing
+	}
+	if len(bytes.TrimSpace(body)) == 0 {
+		return req, 0
+	}
+	v, ok := decodeJSON(body)
+	if !ok {
+		return nil, http.StatusBadRequest
+	}
+	m, ok := v.(map[string]any)
+	if !ok {
+		return req, 0 // Plug stores it under _json, which is not used
+	}
+	for k, x := range m {
+		req[k] = x
+	}
+	return req, 0
+}
+
+// decodeJSON decodes a single JSON value in valid UTF-8, with numbers as json.Number.
+func decodeJSON(body []byte) (any, bool) {
+	if !utf8.Valid(body) {
+		return nil, false
+	}
+	dec := json.NewDecoder(bytes.NewReader(body))
+	dec.UseNumber()
+	var v any
+	if dec.Decode(&v) != nil {
+		return nil, false
+	}
+	_, err := dec.Token()
+	return v, err == io.EOF
+}
+
+// parseQuery parses flat parameters. Plug's nested ones, such as a[b]=c, are of no use here.
+func parseQuery(raw string) (map[string]any, bool) {
+	values, err := url.ParseQuery(raw)
+	if err != nil {
+		return nil, false
+	}
+	out := map[string]any{}
+	for k, v := range values {
+		if !utf8.ValidString(k) || !utf8.ValidString(v[len(v)-1]) {
+			return nil, false
+		}
+		out[k] = v[len(v)-1]
+	}
+	return out, true
 }

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// script is a conversation that an AI agent of the clinic can have. {first} is
-// the contact's first name, {agent} the agent's.
+// script is a call of one of the clinic's AI agents. In its texts, {first} is the contact's first name
+// and {agent} the agent's name.
 type script struct {
 	name      string
 	outbound  bool
@@ -19,7 +19,7 @@ type script struct {
 	voicemail bool
 }
 
-// line is one utterance. A tool is what the agent used before it spoke.
+// line is one utterance, and the tool that the agent used before it, if any.
 type line struct {
 	agent  bool
 	text   string
@@ -39,7 +39,7 @@ func (l line) using(tool, out string, args map[string]any) line {
 
 func (l line) failing() line { l.failed = true; return l }
 
-// pace is how long a line takes to say: a long one is cut off.
+// pace returns how long it takes to say a line, up to a limit.
 func (l line) pace() time.Duration {
 	return 2*time.Second + time.Duration(min(len(l.text), 400))*45*time.Millisecond
 }
@@ -114,7 +114,7 @@ func scriptNamed(name string) *script {
 	return scripts[0]
 }
 
-// fillNames puts the names into a line of a script.
+// fillNames inserts the names into a text of a script.
 func fillNames(text, first, agentName string) string {
 	if first == "" {
 		first = "the caller"

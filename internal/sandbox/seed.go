@@ -3,15 +3,14 @@ package sandbox
 import (
 	"fmt"
 	"maps"
+	"strconv"
 	"time"
 
 	"github.com/sippet-ai/sippet-mcp/internal/sandbox/ash"
 )
 
-// seeder seeds an organisation: Harbour Lane Dental, a small clinic in
-// Brighton with a branch in Cork, as it stands after a week of work. Times are
-// counted back from the moment of seeding, so that there is always a today.
-// Everything has its id from its name.
+// seeder seeds an organisation: Harbour Lane Dental, a small clinic in Brighton with a branch in Cork,
+// after a week of work. Times are counted back from the time of seeding. Ids depend on names only.
 type seeder struct {
 	o   *organisation
 	t   *ash.Tx
@@ -25,9 +24,9 @@ func newSeeder(o *organisation, t *ash.Tx) *seeder {
 	return &seeder{o: o, t: t, now: t.Now.Truncate(time.Second), contacts: map[string]ash.Record{}, agents: map[string]ash.Record{}}
 }
 
-func (p *seeder) insertAll() error {
-	for _, step := range []func() error{p.addUsers, p.addAgents, p.addContacts, p.addGroup, p.addEmailSetup,
-		p.addHistory, p.addReviews, p.addBulkCall, p.addLiveCalls, p.addQueueHistory, p.addEmails, p.addCampaigns, p.addHostile, p.addScale} {
+func (s *seeder) insertAll() error {
+	for _, step := range []func() error{s.addUsers, s.addAgents, s.addContacts, s.addGroup, s.addEmailSetup,
+		s.addHistory, s.addReviews, s.addBulkCall, s.addLiveCalls, s.addQueueHistory, s.addEmails, s.addCampaigns, s.addHostile, s.addScale} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -35,12 +34,12 @@ func (p *seeder) insertAll() error {
 	return nil
 }
 
-func (p *seeder) insert(resource string, rec ash.Record) error {
-	return p.t.Insert(p.o.resources[resource], rec)
+func (s *seeder) insert(resource string, rec ash.Record) error {
+	return s.t.Insert(s.o.resources[resource], rec)
 }
 
-// ago is a stored time, so long before now.
-func (p *seeder) ago(d time.Duration) string { return p.now.Add(-d).Format(ash.TimeLayout) }
+// ago returns the time that was d before now, as it is stored.
+func (s *seeder) ago(d time.Duration) string { return s.now.Add(-d).Format(ash.TimeLayout) }
 
 var seedUsers = []struct{ key, name, status string }{
 	{"nadia", "Nadia Rahman", "available"},
@@ -49,14 +48,14 @@ var seedUsers = []struct{ key, name, status string }{
 	{"george", "George Adeyemi", "logged_out"},
 }
 
-func (p *seeder) addUsers() error {
+func (s *seeder) addUsers() error {
 	for i, u := range seedUsers {
-		id, sip := p.o.idOf("user", u.key), p.o.idOf("sip user", u.key)
-		if err := p.insert("User", ash.Record{"id": id, "fullName": u.name, "email": u.key + "@harbourlane.example", "sipUserId": sip,
-			"confirmedAt": p.ago(200 * 24 * time.Hour), "sipUsername": "hl-" + u.key}); err != nil {
+		id, sip := s.o.idOf("user", u.key), s.o.idOf("sip user", u.key)
+		if err := s.insert("User", ash.Record{"id": id, "fullName": u.name, "email": u.key + "@harbourlane.example", "sipUserId": sip,
+			"confirmedAt": s.ago(200 * 24 * time.Hour), "sipUsername": "hl-" + u.key}); err != nil {
 			return err
 		}
-		if err := p.insert("OperatorStatus", ash.Record{"id": p.o.idOf("operator status", u.key), "sipUserId": sip, "agentName": u.name, "status": u.status,
+		if err := s.insert("OperatorStatus", ash.Record{"id": s.o.idOf("operator status", u.key), "sipUserId": sip, "agentName": u.name, "status": u.status,
 			"source": []string{"widget", "api", "system"}[i%3], "changedByUserId": id}); err != nil {
 			return err
 		}
@@ -71,9 +70,9 @@ var seedAgents = []struct{ name, voice, tone, job string }{
 	{"Otto", "echo", "neutral", "Draft: you answer WhatsApp messages. Not in use yet."},
 }
 
-func (p *seeder) addAgents() error {
+func (s *seeder) addAgents() error {
 	for i, a := range seedAgents {
-		rec := ash.Record{"id": p.o.idOf("agent", a.name), "name": a.name, "realtimeProvider": "openai", "realtimeModel": callModel,
+		rec := ash.Record{"id": s.o.idOf("agent", a.name), "name": a.name, "realtimeProvider": "openai", "realtimeModel": callModel,
 			"callerNameVerificationMode": []string{"soft", "strict", "off"}[i%3], "identityVerificationFactors": ash.Document(`["date_of_birth","phone"]`),
 			"inactivityEnabled": true, "inactivityFirstReminderMs": int64(8000), "inactivityFollowUpMs": int64(12000),
 			"inactivityCallEnabled": true, "inactivityCallFirstReminderMs": int64(8000), "inactivityCallFollowUpMs": int64(12000),
@@ -89,15 +88,15 @@ func (p *seeder) addAgents() error {
 			"promptSecurityMiddlewareEnabled": true, "promptSecurityTimeoutMs": int64(1500), "systemPrompt": a.job,
 			"safetyGuardrails": "Do not diagnose. In an emergency name 999 or 112.", "enabledToolIds": ash.Document(`["find_slots","book_slot","transfer_to_queue"]`),
 			"toolSettings": ash.Document(`{"find_slots":{"max":3}}`), "published": a.name != "Otto"}
-		p.agents[a.name] = rec
-		if err := p.insert("AiAgent", rec); err != nil {
+		s.agents[a.name] = rec
+		if err := s.insert("AiAgent", rec); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// seedContacts have numbers and domains that are kept free for fiction.
+// seedContacts have numbers and domains that are reserved for fiction.
 var seedContacts = []struct{ key, name, email, phone, birth, lang string }{
 	{"eleanor", "Eleanor Marsh", "eleanor.marsh@example.com", "+447700900101", "1979-04-12", "en"},
 	{"dev", "Dev Patel-Shaw", "dev.ps@example.com", "+447700900102", "1988-11-03", "en"},
@@ -123,10 +122,10 @@ var seedContacts = []struct{ key, name, email, phone, birth, lang string }{
 	{"kit", "Kit Marlow", "kit.marlow@example.com", "+447700900122", "1997-07-22", "en"},
 }
 
-func (p *seeder) addContacts() error {
+func (s *seeder) addContacts() error {
 	for i, c := range seedContacts {
-		added := p.ago(time.Duration(400-i*11) * 24 * time.Hour)
-		rec := p.o.newContact(c.key, c.name, added)
+		added := s.ago(time.Duration(400-i*11) * 24 * time.Hour)
+		rec := s.o.newContact(c.key, c.name, added)
 		for name, v := range map[string]string{"email": c.email, "phoneE164": c.phone} {
 			if v != "" {
 				rec[name] = v
@@ -142,77 +141,77 @@ func (p *seeder) addContacts() error {
 			rec["emailVerifiedAt"] = added
 		}
 		if i%5 == 1 && c.phone != "" {
-			rec["whatsappReachabilityStatus"], rec["whatsappJid"], rec["whatsappReachabilityCheckedAt"] = "reachable", c.phone[1:]+"@s.whatsapp.net", p.ago(50*time.Hour)
+			rec["whatsappReachabilityStatus"], rec["whatsappJid"], rec["whatsappReachabilityCheckedAt"] = "reachable", c.phone[1:]+"@s.whatsapp.net", s.ago(50*time.Hour)
 		}
 		if c.key == "walter" {
-			rec["whatsappReachabilityStatus"], rec["whatsappReachabilityError"], rec["whatsappReachabilityCheckedAt"] = "unreachable", "no account", p.ago(50*time.Hour)
+			rec["whatsappReachabilityStatus"], rec["whatsappReachabilityError"], rec["whatsappReachabilityCheckedAt"] = "unreachable", "no account", s.ago(50*time.Hour)
 		}
 		if c.key == "frances" {
-			rec["deletedAt"] = p.ago(70 * time.Hour)
+			rec["deletedAt"] = s.ago(70 * time.Hour)
 		}
-		p.contacts[c.key] = rec
-		if err := p.insert("Contact", rec); err != nil {
+		s.contacts[c.key] = rec
+		if err := s.insert("Contact", rec); err != nil {
 			return err
 		}
 	}
-	gone := p.o.newContact("erased", "[erased]", p.ago(300*24*time.Hour))
-	gone["deletedAt"], gone["erasedAt"] = p.ago(90*time.Hour), p.ago(90*time.Hour)
-	return p.insert("Contact", gone)
+	gone := s.o.newContact("erased", "[erased]", s.ago(300*24*time.Hour))
+	gone["deletedAt"], gone["erasedAt"] = s.ago(90*time.Hour), s.ago(90*time.Hour)
+	return s.insert("Contact", gone)
 }
 
-// newContact is a contact with nothing but a name.
+// newContact returns a contact that has only a name.
 func (o *organisation) newContact(key, name, added string) ash.Record {
 	return ash.Record{"id": o.idOf("contact", key), "fullName": name, "whatsappReachabilityStatus": "unknown", "metadata": ash.Document("{}"),
 		"privateMetadataKeys": ash.Document("[]"), "languages": ash.Document("[]"), "insertedAt": added, "updatedAt": added}
 }
 
-// addGroup makes the group that bulk calls can be for: patients due for recall.
-func (p *seeder) addGroup() error {
+// addGroup adds the contact group for bulk calls: patients due for recall.
+func (s *seeder) addGroup() error {
 	for i, key := range []string{"eleanor", "grace", "hannah", "connor", "zoe", "beth", "mei", "ivy"} {
-		if err := p.insert("ContactGroupMember", ash.Record{"id": p.o.idOf("member of recall", key), "groupId": p.o.idOf("group", "recall"),
-			"contactId": p.contacts[key]["id"], "position": int64(i + 1)}); err != nil {
+		if err := s.insert("ContactGroupMember", ash.Record{"id": s.o.idOf("member of recall", key), "groupId": s.o.idOf("group", "recall"),
+			"contactId": s.contacts[key]["id"], "position": int64(i + 1)}); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (p *seeder) addCampaigns() error {
+func (s *seeder) addCampaigns() error {
 	for i, c := range []struct{ name, status string }{{"Spring recall", "active"}, {"Whitening offer", "draft"}, {"New patients, Cork", "completed"}} {
-		id := p.o.idOf("campaign", c.name)
-		details := map[string]any{"id": id, "displayName": c.name, "status": c.status, "aiAgentId": p.agents["Finn"]["id"],
-			"contactGroupId": p.o.idOf("group", "recall"), "contactCount": 8, "callsPerDay": 20 + 10*i,
-			"startsAt": p.ago(time.Duration(20-6*i) * 24 * time.Hour), "insertedAt": p.ago(time.Duration(30-6*i) * 24 * time.Hour)}
-		if err := p.insert("Campaign", ash.Record{"id": id, "details": ash.NewDocument(details)}); err != nil {
+		id := s.o.idOf("campaign", c.name)
+		details := map[string]any{"id": id, "displayName": c.name, "status": c.status, "aiAgentId": s.agents["Finn"]["id"],
+			"contactGroupId": s.o.idOf("group", "recall"), "contactCount": 8, "callsPerDay": 20 + 10*i,
+			"startsAt": s.ago(time.Duration(20-6*i) * 24 * time.Hour), "insertedAt": s.ago(time.Duration(30-6*i) * 24 * time.Hour)}
+		if err := s.insert("Campaign", ash.Record{"id": id, "details": ash.NewDocument(details)}); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (p *seeder) addEmailSetup() error {
+func (s *seeder) addEmailSetup() error {
 	for _, m := range []struct {
 		domain, status, tls string
 		on                  bool
 	}{{"harbourlane.example", "running", "required", true}, {"cork.harbourlane.example", "failed", "optional", true}, {"old.harbourlane.example", "disabled", "disabled", false}} {
-		rec := ash.Record{"id": p.o.idOf("mailbox", m.domain), "inboundDomain": m.domain, "mxTarget": "mx." + m.domain, "listenerEnabled": m.on,
+		rec := ash.Record{"id": s.o.idOf("mailbox", m.domain), "inboundDomain": m.domain, "mxTarget": "mx." + m.domain, "listenerEnabled": m.on,
 			"listenerStatus": m.status, "listenerHost": "0.0.0.0", "listenerPort": int64(2525), "tlsMode": m.tls, "maxSessions": int64(20),
-			"metadata": ash.Document("{}"), "organisationId": p.o.id}
+			"metadata": ash.Document("{}"), "organisationId": s.o.id}
 		if m.status == "running" {
-			rec["lastInboundAt"] = p.ago(3 * time.Hour)
+			rec["lastInboundAt"] = s.ago(3 * time.Hour)
 		}
-		if err := p.insert("EmailMailbox", rec); err != nil {
+		if err := s.insert("EmailMailbox", rec); err != nil {
 			return err
 		}
 	}
 	for _, e := range []struct {
 		local, owner, ownerID, name string
 		standard                    bool
-	}{{"hello", "organisation", p.o.id, "Harbour Lane Dental", true}, {"billing", "organisation", p.o.id, "Harbour Lane Billing", false},
-		{"iris", "ai_agent", p.o.idOf("agent", "Iris"), "Iris at Harbour Lane", true}, {"nadia", "user", p.o.idOf("user", "nadia"), "Nadia Rahman", true}} {
-		if err := p.insert("EmailIdentity", ash.Record{"id": p.o.idOf("identity", e.local), "ownerType": e.owner, "ownerId": e.ownerID, "localPart": e.local,
+	}{{"hello", "organisation", s.o.id, "Harbour Lane Dental", true}, {"billing", "organisation", s.o.id, "Harbour Lane Billing", false},
+		{"iris", "ai_agent", s.o.idOf("agent", "Iris"), "Iris at Harbour Lane", true}, {"nadia", "user", s.o.idOf("user", "nadia"), "Nadia Rahman", true}} {
+		if err := s.insert("EmailIdentity", ash.Record{"id": s.o.idOf("identity", e.local), "ownerType": e.owner, "ownerId": e.ownerID, "localPart": e.local,
 			"domain": "harbourlane.example", "displayName": e.name, "active": true, "defaultOutbound": e.standard, "metadata": ash.Document("{}"),
-			"emailMailboxId": p.o.idOf("mailbox", "harbourlane.example"), "organisationId": p.o.id}); err != nil {
+			"emailMailboxId": s.o.idOf("mailbox", "harbourlane.example"), "organisationId": s.o.id}); err != nil {
 			return err
 		}
 	}
@@ -223,7 +222,7 @@ func (p *seeder) addEmailSetup() error {
 		{"invoice", "Invoice", "Your invoice {{number}}", "Dear {{name}},\n\nplease find invoice {{number}} over {{amount}} enclosed.\n", `["name","number","amount"]`},
 		{"contact", "Christmas closing", "We are closed over Christmas", "Dear {{name}},\n\nwe are back on 2 January.\n", `["name"]`},
 	} {
-		if err := p.insert("EmailTemplate", ash.Record{"id": p.o.idOf("template", x.name), "model": x.model, "name": x.name, "subject": x.subject, "body": x.body,
+		if err := s.insert("EmailTemplate", ash.Record{"id": s.o.idOf("template", x.name), "model": x.model, "name": x.name, "subject": x.subject, "body": x.body,
 			"variables": ash.Document(x.variables), "active": i != 4}); err != nil {
 			return err
 		}
@@ -243,50 +242,83 @@ var seedEmails = []struct {
 	{"kit", "Cancel Friday", "Sorry, I have to cancel Friday.", 3},
 }
 
-func (p *seeder) addEmails() error {
+func (s *seeder) addEmails() error {
 	for i, m := range seedEmails {
-		if err := p.addEmail(fmt.Sprint("mail", i), p.contacts[m.who], m.subject, m.body, p.now.Add(-time.Duration(m.hours)*time.Hour)); err != nil {
+		if err := s.addEmail(fmt.Sprint("mail", i), s.contacts[m.who], m.subject, m.body, s.now.Add(-time.Duration(m.hours)*time.Hour)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// addEmail plants an email that came in, with its conversation and classification.
-func (p *seeder) addEmail(key string, contact ash.Record, subject, body string, at time.Time) error {
-	stamp, id := at.Format(ash.TimeLayout), p.o.idOf("message", key)
-	thread, conversation, err := p.o.findThread(p.t, contact.Text("id"), stamp)
+// addEmail adds an inbound email, with its conversation, answer and classification.
+func (s *seeder) addEmail(key string, contact ash.Record, subject, body string, at time.Time) error {
+	stamp, id := at.Format(ash.TimeLayout), s.o.idOf("message", key)
+	thread, conversation, err := s.o.findThread(s.t, contact.Text("id"), stamp)
 	if err != nil {
 		return err
 	}
 	msg := ash.Record{"id": id, "channel": "email", "direction": "inbound", "status": "received", "body": body, "subject": subject,
 		"fromAddress": contact["email"], "toAddress": "hello@harbourlane.example", "provider": "smtp", "providerMessageId": key + "@mail.example",
 		"occurredAt": stamp, "metadata": ash.Document("{}"), "conversationId": conversation, "threadId": thread, "contactId": contact["id"]}
-	if err := p.insert("CommunicationMessage", msg); err != nil {
+	if err := s.insert("CommunicationMessage", msg); err != nil {
 		return err
 	}
-	if err := p.insert("ConversationEvent", p.o.receivedEvent(msg)); err != nil {
+	if err := s.insert("ConversationEvent", s.o.receivedEvent(msg)); err != nil {
 		return err
 	}
-	if key != "hostile" { // that one the agent leaves to people
-		today := p.t.Now
-		p.t.Now = at.Add(answerAfter)
-		err := p.o.sendAnswer(p.t, id)
-		p.t.Now = today
+	if key != "hostile" { // the only email without an answer
+		today := s.t.Now
+		s.t.Now = at.Add(answerAfter)
+		err := s.o.sendAnswer(s.t, id)
+		s.t.Now = today
 		if err != nil {
 			return err
 		}
 	}
-	class := p.o.emailClassification(msg, stamp)
+	class := s.o.emailClassification(msg, stamp)
 	done := at.Add(3 * time.Second).Format(ash.TimeLayout)
 	switch key {
 	case "mail2":
 		class["status"], class["lastError"] = "failed", "provider timed out"
 	case "mail3":
-		maps.Copy(class, p.o.classifiedAttributes(msg, done))
-		maps.Copy(class, ash.Record{"effectiveLabel": "billing", "effectiveSource": "override", "overriddenAt": p.ago(time.Hour), "overriddenByUserId": p.o.idOf("user", "tom")})
+		maps.Copy(class, s.o.classifiedAttributes(msg, done))
+		maps.Copy(class, ash.Record{"effectiveLabel": "billing", "effectiveSource": "override", "overriddenAt": s.ago(time.Hour), "overriddenByUserId": s.o.idOf("user", "tom")})
 	default:
-		maps.Copy(class, p.o.classifiedAttributes(msg, done))
+		maps.Copy(class, s.o.classifiedAttributes(msg, done))
 	}
-	return p.insert("EmailClassification", class)
+	return s.insert("EmailClassification", class)
+}
+
+var (
+	firstNames = []string{"Amara", "Bruno", "Chiara", "Dilip", "Esme", "Femi", "Gwen", "Hugo", "Imogen", "Joao", "Kofi", "Lena", "Maeve", "Niall", "Orla", "Pedro"}
+	lastNames  = []string{"Abbott", "Byrne", "Castell", "Dunne", "Ellery", "Farrow", "Gill", "Hosseini", "Iqbal", "Jessop", "Khan", "Lowry", "Moss", "Nolan", "Osei", "Price", "Reeve"}
+)
+
+// addScale adds contacts, and calls without transcripts, one every four minutes before the week of the
+// other seeds.
+func (s *seeder) addScale() error {
+	added := s.ago(500 * 24 * time.Hour)
+	statuses := []string{"completed", "completed", "completed", "no_answer", "completed", "busy", "failed"}
+	for n := range s.o.scale {
+		key := "scale " + strconv.Itoa(n)
+		contact := s.o.newContact(key, firstNames[n*7%len(firstNames)]+" "+lastNames[n*5%len(lastNames)], added)
+		contact["phoneE164"] = fmt.Sprintf("+447700900%03d", n%900)
+		contact["email"] = fmt.Sprintf("patient%d@example.com", n)
+		if err := s.insert("Contact", contact); err != nil {
+			return err
+		}
+		at := s.now.Add(-8*24*time.Hour - time.Duration(n)*4*time.Minute)
+		id := s.o.idOf("call", key)
+		call := ash.Record{"id": id, "direction": "inbound", "fromNumber": contact["phoneE164"], "toNumber": mainLine, "callUuid": "scale-" + id,
+			"callSource": "sip", "startedAt": at.Format(ash.TimeLayout), "answeredAt": at.Add(6 * time.Second).Format(ash.TimeLayout), "contactId": contact["id"],
+			"currentAiAgentId": s.agents["Molly"]["id"], "currentAiAgentName": "Molly"}
+		for k, v := range s.o.endedAttributes(call, statuses[n%len(statuses)], at.Add(time.Duration(30+n*37%400)*time.Second)) {
+			call[k] = v
+		}
+		if err := s.insert("Call", call); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -1,10 +1,16 @@
 package sandbox
 
 import (
+	"encoding/base64"
 	"fmt"
+	"io"
+	"mime"
+	"mime/multipart"
+	"mime/quotedprintable"
 	"net/mail"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/sippet-ai/sippet-mcp/internal/sandbox/ash"
 )
@@ -37,8 +43,7 @@ func (o *organisation) emailActions() map[string]func(*ash.Action) {
 	}
 }
 
-// setListener lets the listener's status follow its switch, unless the client
-// sets the status itself.
+// setListener sets listenerStatus when listenerEnabled changes, unless the client sets the status too.
 func setListener(_ *ash.Tx, old, next ash.Record) error {
 	was, status := any(false), any("disabled")
 	if old != nil {
@@ -54,11 +59,11 @@ func setListener(_ *ash.Tx, old, next ash.Record) error {
 	return nil
 }
 
-// checkIdentity refuses what cannot be an address.
+// checkIdentity returns a violation if local part and domain do not make an address.
 func checkIdentity(_, next ash.Record) []*ash.Violation {
 	local, domain := next.Text("localPart"), next.Text("domain")
 	if local == "" || domain == "" {
-		return nil // that they are missing is said already
+		return nil // reported as missing
 	}
 	if _, err := mail.ParseAddress(local + "@" + domain); err != nil || strings.ContainsAny(local+domain, "<> ") {
 		return []*ash.Violation{ash.NewViolation("localPart", "must make an email address with the domain", nil)}
@@ -66,7 +71,7 @@ func checkIdentity(_, next ash.Record) []*ash.Violation {
 	return nil
 }
 
-// clearOtherDefaults keeps one default sender for each owner.
+// clearOtherDefaults makes a new default sender the only one of its owner.
 func (o *organisation) clearOtherDefaults(t *ash.Tx, _, next ash.Record) error {
 	if next["defaultOutbound"] != true {
 		return nil
@@ -75,14 +80,13 @@ func (o *organisation) clearOtherDefaults(t *ash.Tx, _, next ash.Record) error {
 		next.Text("ownerType"), next.Text("ownerId"), next.Text("id"))
 }
 
-// inboundEmail is an email as far as the organisation reads it.
+// inboundEmail is the part of an email that is stored.
 type inboundEmail struct {
 	fromName, from, subject, body, messageID string
 }
 
-// importEmail takes an email in: a message in its sender's thread, a contact where
-// the sender is new, and a conversation; a classification and an answer come a
-// little later.
+// importEmail stores an inbound email as a message in its sender's thread. A sender who is not a
+// contact becomes one. Classification and answer are scheduled.
 func (o *organisation) importEmail(t *ash.Tx, a *ash.Action, args ash.Record) (any, error) {
 	recipient := strings.ToLower(args.Text("recipientAddress"))
 	known, err := t.Count(o.resources["EmailIdentity"], `lower(t."localPart" || '@' || t."domain") = ? AND t."active" = 1`, recipient)
@@ -133,15 +137,15 @@ func (o *organisation) importEmail(t *ash.Tx, a *ash.Action, args ash.Record) (a
 	return msg, o.schedule(t, "classify_email", class.Text("id"), 0, 3*time.Second)
 }
 
-// readEmail reads rawMime, else structuredPayload, of which the reference says
-// nothing: from, fromName, subject, text or body, and messageId are looked for.
+// readEmail parses rawMime, or else structuredPayload. The reference does not define the keys of the
+// latter: from, fromName, subject, text or body, and messageId are used.
 func readEmail(args ash.Record) (*inboundEmail, error) {
 	if raw := args.Text("rawMime"); raw != "" {
 		return parseMIME(raw)
 	}
 	d, ok := args["structuredPayload"].(ash.Document)
 	if !ok {
-		return nil, ash.InvalidAttribute("rawMime", "rawMime or structuredPayload is needed")
+		return nil, ash.InvalidAttribute("rawMime", "rawMime or structuredPayload is required")
 	}
 	v, err := d.Decode()
 	if err != nil {
@@ -164,12 +168,12 @@ func readEmail(args ash.Record) (*inboundEmail, error) {
 			m.fromName = addr.Name
 		}
 	} else {
-		return nil, ash.InvalidAttribute("structuredPayload", "has no sender in `from`")
+		return nil, ash.InvalidAttribute("structuredPayload", "has no valid sender in `from`")
 	}
 	return m, nil
 }
 
-// findSender finds the contact who wrote, or makes one.
+// findSender returns the contact with the sender's address, or creates one.
 func (o *organisation) findSender(t *ash.Tx, m *inboundEmail) (ash.Record, error) {
 	contact, err := t.First(o.resources["Contact"], `lower(t."email") = ? AND t."erasedAt" IS NULL`, strings.ToLower(m.from))
 	if err != nil || contact != nil {
@@ -184,8 +188,7 @@ func (o *organisation) findSender(t *ash.Tx, m *inboundEmail) (ash.Record, error
 	return contact, t.Insert(o.resources["Contact"], contact)
 }
 
-// findThread gives the contact's email thread and conversation, new ones where
-// they have none.
+// findThread returns the ids of the contact's email thread and conversation, or creates them.
 func (o *organisation) findThread(t *ash.Tx, contact, at string) (thread, conversation any, err error) {
 	c, err := t.First(o.resources["Conversation"], `t."contactId" = ? AND t."channel" = 'email'`, contact)
 	if err != nil {
@@ -204,13 +207,13 @@ func (o *organisation) findThread(t *ash.Tx, contact, at string) (thread, conver
 	return c["communicationThreadId"], id, t.Insert(o.resources["Conversation"], c)
 }
 
-// emailClassification is a message's, still to be made.
+// emailClassification returns the pending classification of a message.
 func (o *organisation) emailClassification(msg ash.Record, at string) ash.Record {
 	return ash.Record{"id": o.idOf("email classification", msg.Text("id")), "communicationMessageId": msg["id"], "status": "pending", "provider": "openai",
 		"model": emailModel, "taxonomyVersion": "dental-3", "promptVersion": "2026-01", "insertedAt": at, "updatedAt": at}
 }
 
-// emailLabels are looked for in subject and body, the first that is there counts.
+// emailLabels are the labels of emails, each with words. The first one with a word in the email is used.
 var emailLabels = []struct{ label, words string }{
 	{"complaint", "complain unacceptable refund overcharged"},
 	{"appointment_change", "reschedule move postpone"},
@@ -220,7 +223,6 @@ var emailLabels = []struct{ label, words string }{
 	{"spam", "winner casino crypto"},
 }
 
-// emailLabel labels an email by the words in it.
 func emailLabel(msg ash.Record) string {
 	text := strings.ToLower(msg.Text("subject") + " " + msg.Text("body"))
 	for _, l := range emailLabels {
@@ -233,7 +235,7 @@ func emailLabel(msg ash.Record) string {
 	return "general_question"
 }
 
-// classifiedAttributes are the attributes that a classification gets when it is made.
+// classifiedAttributes returns the attributes to set when an email is classified.
 func (o *organisation) classifiedAttributes(msg ash.Record, at string) ash.Record {
 	label, r := emailLabel(msg), o.random("email", msg.Text("id"))
 	in, out := 300+r.IntN(500), 20+r.IntN(40)
@@ -252,4 +254,62 @@ func (o *organisation) classifyEmail(t *ash.Tx, id string) error {
 		return err
 	}
 	return t.Update(o.resources["EmailClassification"], id, o.classifiedAttributes(msg, t.Timestamp()))
+}
+
+// maxParts is the number of parts of a message that are read.
+const maxParts = 50
+
+// parseMIME parses an RFC 5322 message.
+func parseMIME(raw string) (*inboundEmail, error) {
+	msg, err := mail.ReadMessage(strings.NewReader(raw))
+	if err != nil {
+		return nil, ash.InvalidAttribute("rawMime", "is not an email message: "+err.Error())
+	}
+	from, err := mail.ParseAddress(msg.Header.Get("From"))
+	if err != nil {
+		return nil, ash.InvalidAttribute("rawMime", "has no valid sender in From")
+	}
+	subject := msg.Header.Get("Subject")
+	if s, err := new(mime.WordDecoder).DecodeHeader(subject); err == nil {
+		subject = s
+	}
+	parts := maxParts
+	body := plainText(msg.Header.Get("Content-Type"), msg.Header.Get("Content-Transfer-Encoding"), msg.Body, &parts)
+	return &inboundEmail{fromName: from.Name, from: from.Address, subject: subject, body: body,
+		messageID: strings.Trim(msg.Header.Get("Message-Id"), "<> ")}, nil
+}
+
+// plainText returns the first text part of a message as UTF-8, whatever its charset.
+func plainText(contentType, encoding string, body io.Reader, parts *int) string {
+	if *parts--; *parts < 0 {
+		return ""
+	}
+	kind, params, err := mime.ParseMediaType(contentType)
+	if err == nil && strings.HasPrefix(kind, "multipart/") && params["boundary"] != "" {
+		r := multipart.NewReader(body, params["boundary"])
+		for {
+			p, err := r.NextRawPart()
+			if err != nil {
+				return ""
+			}
+			if text := plainText(p.Header.Get("Content-Type"), p.Header.Get("Content-Transfer-Encoding"), p, parts); text != "" {
+				return text
+			}
+		}
+	}
+	if err == nil && !strings.HasPrefix(kind, "text/") {
+		return ""
+	}
+	switch strings.ToLower(strings.TrimSpace(encoding)) {
+	case "quoted-printable":
+		body = quotedprintable.NewReader(body)
+	case "base64":
+		body = base64.NewDecoder(base64.StdEncoding, body)
+	}
+	b, _ := io.ReadAll(body) // if it fails, use what was decoded
+	s := strings.TrimSpace(string(b))
+	if !utf8.ValidString(s) {
+		s = strings.ToValidUTF8(s, "\uFFFD")
+	}
+	return s
 }

@@ -6,8 +6,8 @@ import (
 	"github.com/sippet-ai/sippet-mcp/internal/sandbox/ash"
 )
 
-// internalResources are resources of our own: the backend must have the like, but no
-// action shows them.
+// internalResources returns the resources that no action returns. The real backend must have similar
+// ones.
 func internalResources() []*ash.Resource {
 	id := func() *ash.Attribute { return &ash.Attribute{Name: "id", Kind: ash.UUID, Required: true} }
 	column := func(k ash.Kind, name string) *ash.Attribute { return &ash.Attribute{Name: name, Kind: k} }
@@ -15,16 +15,15 @@ func internalResources() []*ash.Resource {
 		{Name: "Campaign", Attributes: []*ash.Attribute{id(), column(ash.Map, "details")}},
 		{Name: "ContactGroupMember", Indexes: [][]string{{"groupId", "position"}}, Attributes: []*ash.Attribute{id(),
 			column(ash.UUID, "groupId"), column(ash.UUID, "contactId"), column(ash.Integer, "position")}},
-		// What is still to happen: see agenda.go.
+		// The tasks that are to run later: see agenda.go.
 		{Name: "Agenda", Indexes: [][]string{{"at"}, {"subject"}}, Attributes: []*ash.Attribute{id(),
 			column(ash.Time, "at"), column(ash.String, "what"), column(ash.UUID, "subject"), column(ash.Integer, "step")}},
 	}
 }
 
-// resourceRules are what the reference does not say of its resources: defaults,
-// constraints, private attributes, calculations, and the indexes that lists
-// live on. docs/sandbox.md lists them as assumptions.
-var resourceRules = map[string]func(*ash.Resource){
+// constraints set what the reference does not state about a resource: defaults, constraints, private
+// attributes, calculations and indexes. docs/sandbox.md lists them as assumptions.
+var constraints = map[string]func(*ash.Resource){
 	"Contact": func(r *ash.Resource) {
 		setDefault(r, "metadata", ash.Document("{}"))
 		setDefault(r, "privateMetadataKeys", ash.Document("[]"))
@@ -90,17 +89,18 @@ func withIndexes(sets ...[]string) func(*ash.Resource) {
 	return func(r *ash.Resource) { r.Indexes = sets }
 }
 
+// field returns the attribute with this name, which must exist.
 func field(r *ash.Resource, name string) *ash.Attribute {
 	a := r.Attribute(name)
 	if a == nil {
-		panic(fmt.Sprintf("sandbox: %s has no field %q: the registry and orgRules disagree", r.Name, name))
+		panic(fmt.Sprintf("sandbox: %s has no field %q, but constraints set it", r.Name, name))
 	}
 	return a
 }
 
 func setDefault(r *ash.Resource, name string, v any) { field(r, name).Default = v }
 
-// enum makes a field whose values the reference does not list an enum.
+// setEnum makes an enum of a field for which the reference lists no values.
 func setEnum(r *ash.Resource, name string, values ...string) {
 	a := field(r, name)
 	a.Kind, a.Values = ash.Enum, values
@@ -117,8 +117,7 @@ func addPrivate(r *ash.Resource, k ash.Kind, names ...string) {
 	}
 }
 
-// currentHandler shows who has the call as one map; its keys are snake_case,
-// as recorded.
+// currentHandler computes Call.currentHandler. Its keys are in snake_case, as recorded.
 func currentHandler(rec ash.Record) any {
 	if rec["currentHandlerType"] == nil {
 		return nil

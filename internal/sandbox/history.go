@@ -7,26 +7,26 @@ import (
 	"github.com/sippet-ai/sippet-mcp/internal/sandbox/ash"
 )
 
-// callPlan is one call of the seed: who, about what, when, and how it ended.
+// callPlan describes a call to seed.
 type callPlan struct {
 	key     string
-	contact ash.Record // nil for a caller who withholds who they are
+	contact ash.Record // nil for an anonymous caller
 	script  *script
 	agent   string
 	at      time.Time
 	status  string // completed, busy, no_answer, failed
 	bulk    any    // the id of a bulk entry
-	// lines, where not nil, are said instead of the script's.
+	// lines replace those of the script; nil keeps them.
 	lines []line
-	// open leaves the call going on, after so many lines.
+	// open leaves the call live, after said lines.
 	open bool
 	said int
 }
 
-// addCall plants a call with everything that it left behind.
-func (p *seeder) addCall(c *callPlan) (ash.Record, error) {
-	o, id := p.o, p.o.idOf("call", c.key)
-	ai := p.agents[c.agent]
+// addCall adds a call with all its records, and returns the call.
+func (s *seeder) addCall(c *callPlan) (ash.Record, error) {
+	o, id := s.o, s.o.idOf("call", c.key)
+	ai := s.agents[c.agent]
 	call := ash.Record{"id": id, "direction": "inbound", "fromNumber": "anonymous", "toNumber": mainLine, "callUuid": o.idOf("callUuid", id),
 		"callSource": "sip", "status": "initiated", "startedAt": c.at.Format(ash.TimeLayout), "conversationId": o.idOf("conversation", id),
 		"currentHandlerType": "ai_agent", "currentHandlerId": ai["id"], "currentHandlerName": c.agent, "currentAiAgentId": ai["id"],
@@ -51,7 +51,7 @@ func (p *seeder) addCall(c *callPlan) (ash.Record, error) {
 	if c.status == "completed" || c.open {
 		call["status"], call["answeredAt"], call["mediaQualifiedAt"] = "answered", at.Format(ash.TimeLayout), at.Format(ash.TimeLayout)
 		add("ConversationEvent", o.callEvent(call, "answered", "call_answered", "Answered", at, nil))
-		at = p.addLines(call, c, at, add)
+		at = s.addLines(call, c, at, add)
 	} else {
 		at = at.Add(20 * time.Second)
 	}
@@ -75,10 +75,10 @@ func (p *seeder) addCall(c *callPlan) (ash.Record, error) {
 		add("CallParticipant", o.participant(call, other, o.idOf("member", id, other), other, c.at, left))
 	}
 	add("Conversation", conversation)
-	delete(call, "contactFullName") // a calculation
+	delete(call, "contactFullName") // a calculation, which cannot be stored
 	add("Call", call)
 	for _, row := range rows {
-		if err := p.insert(row.resource, row.rec); err != nil {
+		if err := s.insert(row.resource, row.rec); err != nil {
 			return nil, err
 		}
 	}
@@ -90,8 +90,8 @@ type seedRow struct {
 	rec      ash.Record
 }
 
-// addLines plants what was said and done, and gives the time when it was over.
-func (p *seeder) addLines(call ash.Record, c *callPlan, at time.Time, add func(string, ash.Record)) time.Time {
+// addLines adds the records of what was said and done, and returns the time of the end.
+func (s *seeder) addLines(call ash.Record, c *callPlan, at time.Time, add func(string, ash.Record)) time.Time {
 	lines := c.lines
 	if lines == nil {
 		lines = c.script.lines
@@ -102,7 +102,7 @@ func (p *seeder) addLines(call ash.Record, c *callPlan, at time.Time, add func(s
 	first := firstName(call)
 	for n, l := range lines {
 		if l.tool != "" {
-			event, audit := p.o.toolRecords(call, n, len(lines), l, at.Add(-500*time.Millisecond))
+			event, audit := s.o.toolRecords(call, n, len(lines), l, at.Add(-500*time.Millisecond))
 			add("ConversationEvent", event)
 			add("CallAiAuditEvent", audit)
 		}
@@ -112,36 +112,35 @@ func (p *seeder) addLines(call ash.Record, c *callPlan, at time.Time, add func(s
 		} else if call["callerSpokeAt"] == nil {
 			call["callerSpokeAt"] = at.Format(ash.TimeLayout)
 		}
-		add("CallTranscript", p.o.transcript(call, n, speaker, fillNames(l.text, first, c.agent), at))
+		add("CallTranscript", s.o.transcript(call, n, speaker, fillNames(l.text, first, c.agent), at))
 		at = at.Add(l.pace())
 	}
 	return at
 }
 
-// addHistory plants the calls of the last week: some each working day, none
-// in the last half hour.
-func (p *seeder) addHistory() error {
+// addHistory adds six calls on each of the last seven days, none of them in the last half hour.
+func (s *seeder) addHistory() error {
 	inbound := []string{"book", "move", "pain", "price", "complaint", "directions", "cancel", "repeat_prescription"}
 	outbound := []string{"reminder", "recall", "not_interested", "voicemail"}
 	n := 0
 	for day := 6; day >= 0; day-- {
-		date := p.now.AddDate(0, 0, -day).Truncate(24 * time.Hour)
+		date := s.now.AddDate(0, 0, -day).Truncate(24 * time.Hour)
 		for slot := range 6 {
-			r := p.o.random("slot", fmt.Sprint(day), fmt.Sprint(slot))
+			r := s.o.random("slot", fmt.Sprint(day), fmt.Sprint(slot))
 			at := date.Add(8*time.Hour + 40*time.Minute + time.Duration(slot*85+r.IntN(70))*time.Minute + time.Duration(r.IntN(60))*time.Second)
-			if at.After(p.now.Add(-30 * time.Minute)) {
-				at = p.now.Add(-time.Duration(35+slot*95) * time.Minute) // today is younger than that
+			if at.After(s.now.Add(-30 * time.Minute)) {
+				at = s.now.Add(-time.Duration(35+slot*95) * time.Minute) // the time has not been reached today
 			}
-			c := &callPlan{key: fmt.Sprint("history ", n), contact: p.contacts[seedContacts[(n*7+3)%len(seedContacts)].key],
+			c := &callPlan{key: fmt.Sprint("history ", n), contact: s.contacts[seedContacts[(n*7+3)%len(seedContacts)].key],
 				script: scriptNamed(inbound[(n*3+day)%len(inbound)]), agent: "Molly", at: at, status: "completed"}
 			if slot%3 == 2 {
 				c.script, c.agent = scriptNamed(outbound[(n+day)%len(outbound)]), "Finn"
 				c.status = []string{"completed", "completed", "no_answer", "completed", "busy", "completed", "failed"}[n%7]
 			}
 			if c.contact["phoneE164"] == nil || c.contact["deletedAt"] != nil {
-				c.contact = p.contacts["eleanor"]
+				c.contact = s.contacts["eleanor"]
 			}
-			if _, err := p.addCall(c); err != nil {
+			if _, err := s.addCall(c); err != nil {
 				return err
 			}
 			n++
@@ -150,87 +149,84 @@ func (p *seeder) addHistory() error {
 	return nil
 }
 
-// addReviews plants what people did about the calls of the week: one is
-// marked for review, one label corrected, one classification failed, one
-// recording lost.
-func (p *seeder) addReviews() error {
-	calls, err := p.t.All(p.o.resources["Call"], `t."status" = 'completed' ORDER BY t."startedAt" DESC LIMIT 4`)
+// addReviews changes four calls of the week: one is flagged for review, one has a corrected label, one
+// a failed classification, and one a lost recording.
+func (s *seeder) addReviews() error {
+	calls, err := s.t.All(s.o.resources["Call"], `t."status" = 'completed' ORDER BY t."startedAt" DESC LIMIT 4`)
 	if err != nil {
 		return err
 	}
-	tom := p.o.idOf("user", "tom")
+	tom := s.o.idOf("user", "tom")
 	flagged, corrected, failed, lost := calls[0].Text("id"), calls[1].Text("id"), calls[2].Text("id"), calls[3].Text("id")
 	for _, u := range []struct {
 		resource, id string
 		changes      ash.Record
 	}{
-		{"Call", flagged, ash.Record{"flaggedAt": p.ago(10 * time.Minute), "flaggedByUserId": tom}},
-		{"CallClassification", p.o.idOf("classification", corrected), ash.Record{"effectiveLabel": "complaint", "effectiveSource": "override",
-			"overriddenAt": p.ago(5 * time.Minute), "overriddenByUserId": tom}},
-		{"CallClassification", p.o.idOf("classification", failed), ash.Record{"status": "failed", "predictedLabel": nil, "effectiveLabel": nil,
+		{"Call", flagged, ash.Record{"flaggedAt": s.ago(10 * time.Minute), "flaggedByUserId": tom}},
+		{"CallClassification", s.o.idOf("classification", corrected), ash.Record{"effectiveLabel": "complaint", "effectiveSource": "override",
+			"overriddenAt": s.ago(5 * time.Minute), "overriddenByUserId": tom}},
+		{"CallClassification", s.o.idOf("classification", failed), ash.Record{"status": "failed", "predictedLabel": nil, "effectiveLabel": nil,
 			"effectiveSource": nil, "predictedConfidence": nil, "classificationSummary": nil, "lastError": "provider timed out"}},
 		{"Call", lost, ash.Record{"recordingStatus": "failed", "recordingUri": nil, "recordingUploadedAt": nil, "recordingError": "upload timed out after 3 tries"}},
 	} {
-		if err := p.t.Update(p.o.resources[u.resource], u.id, u.changes); err != nil {
+		if err := s.t.Update(s.o.resources[u.resource], u.id, u.changes); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// addLiveCalls plants what is going on now: an AI agent in conversation, an
-// operator on a call, and a caller who waits.
-func (p *seeder) addLiveCalls() error {
-	talking, err := p.addCall(&callPlan{key: "live agent", contact: p.contacts["samir"], script: scriptNamed("book"), agent: "Molly", at: p.now.Add(-40 * time.Second), open: true, said: 2})
+// addLiveCalls adds live calls: one with an AI agent, one with an operator, and two in the queue.
+func (s *seeder) addLiveCalls() error {
+	talking, err := s.addCall(&callPlan{key: "live agent", contact: s.contacts["samir"], script: scriptNamed("book"), agent: "Molly", at: s.now.Add(-40 * time.Second), open: true, said: 2})
 	if err != nil {
 		return err
 	}
-	if err := p.o.schedule(p.t, "say", talking.Text("id"), 2, 20*time.Minute); err != nil {
+	if err := s.o.schedule(s.t, "say", talking.Text("id"), 2, 20*time.Minute); err != nil {
 		return err
 	}
-	withOperator, err := p.addCall(&callPlan{key: "live operator", contact: p.contacts["malcolm"], script: scriptNamed("complaint"), agent: "Molly", at: p.now.Add(-4 * time.Minute), open: true, said: 6})
+	withOperator, err := s.addCall(&callPlan{key: "live operator", contact: s.contacts["malcolm"], script: scriptNamed("complaint"), agent: "Molly", at: s.now.Add(-4 * time.Minute), open: true, said: 6})
 	if err != nil {
 		return err
 	}
-	member := p.o.idOf("member", withOperator.Text("id"), "tom")
-	if err := p.t.Update(p.o.resources["Call"], withOperator.Text("id"), ash.Record{"currentHandlerType": "operator", "currentHandlerId": p.o.idOf("user", "tom"),
+	member := s.o.idOf("member", withOperator.Text("id"), "tom")
+	if err := s.t.Update(s.o.resources["Call"], withOperator.Text("id"), ash.Record{"currentHandlerType": "operator", "currentHandlerId": s.o.idOf("user", "tom"),
 		"currentHandlerName": "Tom Whitlock", "currentOperatorMemberUuid": member, "currentOperatorName": "Tom Whitlock", "sipUsername": "hl-tom"}); err != nil {
 		return err
 	}
-	if err := p.insert("CallParticipant", p.o.participant(withOperator, "tom", member, "operator", p.now.Add(-3*time.Minute), nil)); err != nil {
+	if err := s.insert("CallParticipant", s.o.participant(withOperator, "tom", member, "operator", s.now.Add(-3*time.Minute), nil)); err != nil {
 		return err
 	}
-	if err := p.o.schedule(p.t, "hang_up", withOperator.Text("id"), 0, 25*time.Minute); err != nil {
+	if err := s.o.schedule(s.t, "hang_up", withOperator.Text("id"), 0, 25*time.Minute); err != nil {
 		return err
 	}
 	for i, key := range []string{"nora", "tariq"} {
-		call, err := p.addCall(&callPlan{key: "waiting " + key, contact: p.contacts[key], script: scriptNamed([]string{"pain", "repeat_prescription"}[i]),
-			agent: "Molly", at: p.now.Add(-time.Duration(4-i) * time.Minute), open: true, said: 9})
+		call, err := s.addCall(&callPlan{key: "waiting " + key, contact: s.contacts[key], script: scriptNamed([]string{"pain", "repeat_prescription"}[i]),
+			agent: "Molly", at: s.now.Add(-time.Duration(4-i) * time.Minute), open: true, said: 9})
 		if err != nil {
 			return err
 		}
-		if err := p.o.removeHandlers(p.t, call); err != nil {
+		if err := s.o.removeHandlers(s.t, call); err != nil {
 			return err
 		}
-		if err := p.t.Update(p.o.resources["Call"], call.Text("id"), ash.Record{"currentHandlerType": "queue", "currentHandlerId": nil, "currentHandlerName": "reception"}); err != nil {
+		if err := s.t.Update(s.o.resources["Call"], call.Text("id"), ash.Record{"currentHandlerType": "queue", "currentHandlerId": nil, "currentHandlerName": "reception"}); err != nil {
 			return err
 		}
-		entry := ash.Record{"id": p.o.idOf("queue entry", key), "callUuid": call["callUuid"], "queueName": "reception", "callerIdNumber": call["fromNumber"],
-			"callerIdName": p.contacts[key]["fullName"], "state": "waiting", "waitStartedAt": p.now.Add(-time.Duration(2-i) * time.Minute).Format(ash.SecondLayout)}
-		if err := p.insert("CallQueueEntry", entry); err != nil {
+		entry := ash.Record{"id": s.o.idOf("queue entry", key), "callUuid": call["callUuid"], "queueName": "reception", "callerIdNumber": call["fromNumber"],
+			"callerIdName": s.contacts[key]["fullName"], "state": "waiting", "waitStartedAt": s.now.Add(-time.Duration(2-i) * time.Minute).Format(ash.SecondLayout)}
+		if err := s.insert("CallQueueEntry", entry); err != nil {
 			return err
 		}
-		if err := p.o.schedule(p.t, abandonTask, entry.Text("id"), 0, queueWait); err != nil {
+		if err := s.o.schedule(s.t, abandonTask, entry.Text("id"), 0, queueWait); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// addQueueHistory plants who waited this week: the callers of the scripts
-// that end with a person.
-func (p *seeder) addQueueHistory() error {
-	calls, err := p.t.All(p.o.resources["Call"], `t."status" = 'completed' AND t."script" IN ('pain', 'repeat_prescription') ORDER BY t."startedAt"`)
+// addQueueHistory adds the queue entries of the week's calls that were passed to a person.
+func (s *seeder) addQueueHistory() error {
+	calls, err := s.t.All(s.o.resources["Call"], `t."status" = 'completed' AND t."script" IN ('pain', 'repeat_prescription') ORDER BY t."startedAt"`)
 	if err != nil {
 		return err
 	}
@@ -239,7 +235,7 @@ func (p *seeder) addQueueHistory() error {
 		if err != nil {
 			return err
 		}
-		entry := ash.Record{"id": p.o.idOf("queue entry", call.Text("id")), "callUuid": call["callUuid"], "queueName": "reception",
+		entry := ash.Record{"id": s.o.idOf("queue entry", call.Text("id")), "callUuid": call["callUuid"], "queueName": "reception",
 			"callerIdNumber": call["fromNumber"], "callerIdName": call["contactFullName"], "waitStartedAt": began.Add(30 * time.Second).Format(ash.SecondLayout)}
 		if i%4 == 3 {
 			entry["state"], entry["abandonedAt"] = "abandoned", began.Add(4*time.Minute).Format(ash.SecondLayout)
@@ -247,27 +243,27 @@ func (p *seeder) addQueueHistory() error {
 			entry["state"], entry["agentName"] = "completed", []string{"Nadia Rahman", "Tom Whitlock"}[i%2]
 			entry["answeredAt"], entry["completedAt"] = began.Add(70*time.Second).Format(ash.SecondLayout), began.Add(5*time.Minute).Format(ash.SecondLayout)
 		}
-		if err := p.insert("CallQueueEntry", entry); err != nil {
+		if err := s.insert("CallQueueEntry", entry); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// addBulkCall plants a bulk call of two days ago, over.
-func (p *seeder) addBulkCall() error {
-	id, at := p.o.idOf("bulk", "recall"), p.now.Add(-49*time.Hour)
+// addBulkCall adds a bulk call that was completed two days ago.
+func (s *seeder) addBulkCall() error {
+	id, at := s.o.idOf("bulk", "recall"), s.now.Add(-49*time.Hour)
 	keys := []string{"eleanor", "grace", "hannah", "connor", "zoe", "beth"}
 	done, failed := int64(0), int64(0)
 	for i, key := range keys {
-		status, entryID, start := []string{"completed", "completed", "no_answer", "completed", "busy", "completed"}[i], p.o.idOf("bulk entry", key), at.Add(time.Duration(i)*70*time.Second)
-		call, err := p.addCall(&callPlan{key: "bulk " + key, contact: p.contacts[key], script: scriptNamed([]string{"recall", "not_interested"}[i%2]), agent: "Finn",
+		status, entryID, start := []string{"completed", "completed", "no_answer", "completed", "busy", "completed"}[i], s.o.idOf("bulk entry", key), at.Add(time.Duration(i)*70*time.Second)
+		call, err := s.addCall(&callPlan{key: "bulk " + key, contact: s.contacts[key], script: scriptNamed([]string{"recall", "not_interested"}[i%2]), agent: "Finn",
 			at: start, status: status, bulk: entryID})
 		if err != nil {
 			return err
 		}
 		entry := ash.Record{"id": entryID, "position": int64(i + 1), "status": "completed", "callUuid": call["callUuid"], "startedAt": start.Format(ash.TimeLayout),
-			"completedAt": call["endedAt"], "bulkOutboundCallId": id, "contactId": p.contacts[key]["id"], "callId": call["id"],
+			"completedAt": call["endedAt"], "bulkOutboundCallId": id, "contactId": s.contacts[key]["id"], "callId": call["id"],
 			"insertedAt": at.Format(ash.TimeLayout), "updatedAt": call["endedAt"]}
 		if status == "completed" {
 			done++
@@ -275,12 +271,12 @@ func (p *seeder) addBulkCall() error {
 			failed++
 			entry["status"], entry["errorMessage"] = "failed", "Call ended as "+status
 		}
-		if err := p.insert("BulkOutboundCallEntry", entry); err != nil {
+		if err := s.insert("BulkOutboundCallEntry", entry); err != nil {
 			return err
 		}
 	}
 	end := at.Add(9 * time.Minute).Format(ash.TimeLayout)
-	return p.insert("BulkOutboundCall", ash.Record{"id": id, "status": "completed", "targetType": "group", "concurrency": int64(2), "totalCount": int64(len(keys)),
-		"contactGroupId": p.o.idOf("group", "recall"), "contactLimit": int64(6), "startedCount": int64(len(keys)), "completedCount": done, "failedCount": failed, "startedAt": at.Format(ash.TimeLayout), "completedAt": end,
-		"aiAgentId": p.agents["Finn"]["id"], "initiatedByUserId": p.o.idOf("user", "nadia"), "insertedAt": at.Format(ash.TimeLayout), "updatedAt": end})
+	return s.insert("BulkOutboundCall", ash.Record{"id": id, "status": "completed", "targetType": "group", "concurrency": int64(2), "totalCount": int64(len(keys)),
+		"contactGroupId": s.o.idOf("group", "recall"), "contactLimit": int64(6), "startedCount": int64(len(keys)), "completedCount": done, "failedCount": failed, "startedAt": at.Format(ash.TimeLayout), "completedAt": end,
+		"aiAgentId": s.agents["Finn"]["id"], "initiatedByUserId": s.o.idOf("user", "nadia"), "insertedAt": at.Format(ash.TimeLayout), "updatedAt": end})
 }

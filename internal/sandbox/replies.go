@@ -1,7 +1,6 @@
 package sandbox
 
 import (
-	"fmt"
 	"maps"
 	"strings"
 	"time"
@@ -9,38 +8,18 @@ import (
 	"github.com/sippet-ai/sippet-mcp/internal/sandbox/ash"
 )
 
-// What becomes of an email once it is in: the AI agent of its conversation
-// answers, and the answer arrives or bounces.
+// An AI agent answers each email that was imported. The answer is delivered or bounces.
 
 const (
-	answerTask = "answer_email" // the happening of an answer
-	bounceTask = "bounce_email" // and of its coming back
-
+	answerTask  = "answer_email"
+	bounceTask  = "bounce_email"
 	answerAfter = 20 * time.Second
 	bounceAfter = 2 * time.Second
 
 	emailModel = "gpt-4.1-mini"
 )
 
-// testAddresses are the local parts to which no answer can be delivered, whatever
-// the domain, and the receiving server's words; docs/sandbox.md has the table.
-var testAddresses = map[string]string{
-	"bounce":       "550 5.1.1 <%s>: Recipient address rejected: User unknown",
-	"mailbox-full": "552 5.2.2 <%s>: Mailbox full",
-}
-
-// bounceError gives the words with which mail to an address comes back; "" is none.
-// What follows a plus sign does not count.
-func bounceError(address string) string {
-	local, _, _ := strings.Cut(address, "@")
-	local, _, _ = strings.Cut(strings.ToLower(local), "+")
-	if words := testAddresses[local]; words != "" {
-		return fmt.Sprintf(words, address)
-	}
-	return ""
-}
-
-// answerTexts are what the AI agent writes, by the label of what it answers.
+// answerTexts are the agent's answers, by the label of the email.
 var answerTexts = map[string]string{
 	"complaint":                "I am sorry about this. Our practice manager will ring you by the end of tomorrow.",
 	"appointment_change":       "Of course. I have Tuesday at 09:40 or Thursday at 15:20; which suits you better?",
@@ -50,8 +29,7 @@ var answerTexts = map[string]string{
 	"general_question":         "Thank you for asking. I have passed this on to reception, who will write to you today.",
 }
 
-// emailEvent is a line of an email conversation's log. The key is its name
-// among those of the message that it is about.
+// emailEvent returns an event of an email conversation. The key distinguishes the events of a message.
 func (o *organisation) emailEvent(msg ash.Record, key, kind, summary, at string, more ash.Record) ash.Record {
 	e := ash.Record{"id": o.idOf("email event", msg.Text("id"), key), "eventType": kind, "source": "email", "summary": summary,
 		"metadata": ash.Document("{}"), "actorType": "system", "success": true, "occurredAt": at,
@@ -61,13 +39,13 @@ func (o *organisation) emailEvent(msg ash.Record, key, kind, summary, at string,
 	return e
 }
 
-// receivedEvent is that of an email which came in.
+// receivedEvent returns the event of an inbound email.
 func (o *organisation) receivedEvent(msg ash.Record) ash.Record {
 	return o.emailEvent(msg, "received", "email_received", "Email: "+msg.Text("subject"), msg.Text("occurredAt"),
 		ash.Record{"actorType": "contact", "actorId": msg["contactId"], "speaker": msg["fromAddress"]})
 }
 
-// composeAnswer gives the answer to an email, and its event.
+// composeAnswer returns the answer to an email, and its event.
 func (o *organisation) composeAnswer(msg ash.Record, at string) (reply, event ash.Record) {
 	body, known := answerTexts[emailLabel(msg)]
 	if !known {
@@ -83,7 +61,7 @@ func (o *organisation) composeAnswer(msg ash.Record, at string) (reply, event as
 	return reply, event
 }
 
-// sendAnswer lets the agent answer an email, unless its sender was erased meanwhile.
+// sendAnswer stores the agent's answer to an email, unless the sender has been erased.
 func (o *organisation) sendAnswer(t *ash.Tx, messageID string) error {
 	msg, err := t.Get(o.resources["CommunicationMessage"], messageID)
 	if err != nil || msg == nil {
@@ -108,18 +86,18 @@ func (o *organisation) sendAnswer(t *ash.Tx, messageID string) error {
 	return o.setLastActivity(t, msg)
 }
 
-// bounceAnswer lets an answer bounce.
+// bounceAnswer marks an answer as bounced.
 func (o *organisation) bounceAnswer(t *ash.Tx, replyID string) error {
 	reply, err := t.Get(o.resources["CommunicationMessage"], replyID)
 	if err != nil || reply == nil {
 		return err
 	}
-	words := bounceError(reply.Text("toAddress"))
-	if err := t.Update(o.resources["CommunicationMessage"], replyID, ash.Record{"status": "bounced", "error": words}); err != nil {
+	message := bounceError(reply.Text("toAddress"))
+	if err := t.Update(o.resources["CommunicationMessage"], replyID, ash.Record{"status": "bounced", "error": message}); err != nil {
 		return err
 	}
 	if err := t.Insert(o.resources["ConversationEvent"], o.emailEvent(reply, "bounced", "email_bounced",
-		"The answer to "+reply.Text("toAddress")+" came back", t.Timestamp(), ash.Record{"success": false, "error": words})); err != nil {
+		"The answer to "+reply.Text("toAddress")+" bounced", t.Timestamp(), ash.Record{"success": false, "error": message})); err != nil {
 		return err
 	}
 	return o.setLastActivity(t, reply)

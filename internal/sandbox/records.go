@@ -7,28 +7,27 @@ import (
 	"github.com/sippet-ai/sippet-mcp/internal/sandbox/ash"
 )
 
-// The records that a call leaves behind are made here, for the calls of the
-// seed as for those that a client starts.
+// The functions in this file return the records of a call, for seeded calls and for new ones.
 
 const (
 	mainLine  = "+442079460018"
 	callModel = "gpt-realtime"
 )
 
-// transcript is one utterance: the n-th of the call.
+// transcript returns the n-th utterance of a call.
 func (o *organisation) transcript(call ash.Record, n int, speaker, text string, at time.Time) ash.Record {
 	id := call.Text("id")
 	return ash.Record{"id": o.idOf("transcript", id, fmt.Sprint(n)), "content": text, "speaker": speaker, "source": "realtime",
 		"itemId": fmt.Sprintf("item_%s_%02d", id[:8], n), "contentIndex": int64(0), "occurredAt": at.Format(ash.TimeLayout), "callId": id}
 }
 
-// participant is somebody on a call; left is nil while they are on it.
+// participant returns a participant of a call. Left is nil while they are on it.
 func (o *organisation) participant(call ash.Record, key, member, role string, joined time.Time, left any) ash.Record {
 	return ash.Record{"id": o.idOf("participant", call.Text("id"), key), "memberUuid": member, "role": role,
 		"joinedAt": joined.Format(ash.TimeLayout), "leftAt": left, "callId": call["id"], "organisationId": o.id}
 }
 
-// callEvent is a line of a conversation's log.
+// callEvent returns an event of the call's conversation.
 func (o *organisation) callEvent(call ash.Record, key, kind, summary string, at time.Time, more ash.Record) ash.Record {
 	e := ash.Record{"id": o.idOf("event", call.Text("id"), key), "eventType": kind, "source": "call", "summary": summary,
 		"metadata": ash.Document("{}"), "payload": ash.Document("{}"), "callUuid": call["callUuid"], "roomId": "room-" + call.Text("callUuid"),
@@ -40,7 +39,7 @@ func (o *organisation) callEvent(call ash.Record, key, kind, summary string, at 
 	return e
 }
 
-// toolRecords gives the conversation event and the audit event of one use of a tool.
+// toolRecords returns the conversation event and the audit event of a tool call.
 func (o *organisation) toolRecords(call ash.Record, n, total int, l line, at time.Time) (event, audit ash.Record) {
 	var failure any
 	if l.failed {
@@ -58,7 +57,7 @@ func (o *organisation) toolRecords(call ash.Record, n, total int, l line, at tim
 	return event, audit
 }
 
-// auditEvent is a line of what the AI agent did on a call.
+// auditEvent returns an audit event of the call's AI agent.
 func (o *organisation) auditEvent(call ash.Record, key, kind string, at time.Time, more ash.Record) ash.Record {
 	r := o.random("tokens", call.Text("id"), key)
 	in, out := int64(400+r.IntN(900)), int64(60+r.IntN(240))
@@ -75,7 +74,7 @@ func (o *organisation) auditEvent(call ash.Record, key, kind string, at time.Tim
 	return e
 }
 
-// callClassification is what a call was about, as the classifier sees it.
+// callClassification returns the classification of a call with this script.
 func (o *organisation) callClassification(call ash.Record, s *script, first, agentName string, at time.Time) ash.Record {
 	r := o.random("classification", call.Text("id"))
 	label := s.label
@@ -88,17 +87,17 @@ func (o *organisation) callClassification(call ash.Record, s *script, first, age
 		"insertedAt": at.Format(ash.TimeLayout), "updatedAt": at.Format(ash.TimeLayout)}
 }
 
-// callConversation is the session around a call.
+// callConversation returns the conversation of a call.
 func (o *organisation) callConversation(call ash.Record, aiAgent string, at time.Time) ash.Record {
 	id := call.Text("id")
 	return ash.Record{"id": call["conversationId"], "status": "active", "sessionDate": at.Format(ash.DateLayout), "timezone": "Europe/London",
 		"startedAt": at.Format(ash.TimeLayout), "lastActivityAt": at.Format(ash.TimeLayout), "channel": "call", "mode": "voice", "transport": "sip",
 		"runtimeState": ash.Document(`{"state":"conversation"}`), "runtimeMemory": ash.Document("{}"), "sessionScopeKey": "call:" + call.Text("callUuid"),
-		"publicId": "conv_" + id[:12], "workingSummary": "A call is going on.", "metadata": ash.Document("{}"), "aiAgentId": aiAgent, "contactId": call["contactId"],
+		"publicId": "conv_" + id[:12], "workingSummary": "The call is in progress.", "metadata": ash.Document("{}"), "aiAgentId": aiAgent, "contactId": call["contactId"],
 		"insertedAt": at.Format(ash.TimeLayout), "updatedAt": at.Format(ash.TimeLayout)}
 }
 
-// endedAttributes are the attributes that a call gets when it ends.
+// endedAttributes returns the attributes to set when a call ends.
 func (o *organisation) endedAttributes(call ash.Record, status string, at time.Time) ash.Record {
 	out := ash.Record{"status": status, "endedAt": at.Format(ash.TimeLayout), "durationSeconds": int64(0),
 		"currentHandlerType": nil, "currentHandlerId": nil, "currentHandlerName": nil, "currentOperatorMemberUuid": nil, "currentOperatorName": nil,

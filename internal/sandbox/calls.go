@@ -8,9 +8,9 @@ import (
 )
 
 const (
-	queueWait = 20 * time.Minute // then a caller in the queue gives up
-	aloneWait = time.Minute      // then a caller whom nobody has hangs up
-	talkTime  = 15 * time.Minute // then an operator's call comes to its end
+	queueWait = 20 * time.Minute // how long a caller waits in the queue
+	aloneWait = time.Minute      // how long a caller without a handler waits
+	talkTime  = 15 * time.Minute // how long an operator's call lasts
 )
 
 func (o *organisation) callActions() map[string]func(*ash.Action) {
@@ -94,7 +94,7 @@ func (o *organisation) callResult(t *ash.Tx, call ash.Record, status string, err
 		"currentHandlerType": now["currentHandlerType"]}, nil
 }
 
-// findLiveCall finds the call that an action is about, which must be going on.
+// findLiveCall returns the call that the callUuid of an action names, which must be live.
 func (o *organisation) findLiveCall(t *ash.Tx, a *ash.Action, args ash.Record) (ash.Record, error) {
 	uuid := args.Text("callUuid")
 	call, err := t.First(o.resources["Call"], `t."callUuid" = ?`, uuid)
@@ -118,7 +118,7 @@ func isLive(call ash.Record) bool {
 	return false
 }
 
-// logEvent logs something that happened on a call.
+// logEvent adds an event to the log of the call's conversation.
 func (o *organisation) logEvent(t *ash.Tx, call ash.Record, kind, summary string) error {
 	if call["conversationId"] == nil {
 		return nil
@@ -130,14 +130,14 @@ func (o *organisation) logEvent(t *ash.Tx, call ash.Record, kind, summary string
 	return t.Insert(o.resources["ConversationEvent"], o.callEvent(call, kind+key, kind, summary, t.Now, nil))
 }
 
-// nextKey counts what a call has of a resource: a name for the next one that does
-// not depend on what else happens in the organisation.
+// nextKey returns a key for the call's next record of a resource: their number so far. Ids made from it
+// do not depend on other calls.
 func (o *organisation) nextKey(t *ash.Tx, resource string, call ash.Record) (string, error) {
 	n, err := t.Count(o.resources[resource], `t."callId" = ?`, call.Text("id"))
 	return "#" + fmt.Sprint(n), err
 }
 
-// addParticipant puts somebody on the call.
+// addParticipant adds a participant to the call.
 func (o *organisation) addParticipant(t *ash.Tx, call ash.Record, member, role string) error {
 	key, err := o.nextKey(t, "CallParticipant", call)
 	if err != nil {
@@ -146,13 +146,13 @@ func (o *organisation) addParticipant(t *ash.Tx, call ash.Record, member, role s
 	return t.Insert(o.resources["CallParticipant"], o.participant(call, role+key, member, role, t.Now, nil))
 }
 
-// removeHandlers takes whoever handles the call off it.
+// removeHandlers ends the participation of everybody but the caller and the callee.
 func (o *organisation) removeHandlers(t *ash.Tx, call ash.Record) error {
 	return t.Exec(`UPDATE "CallParticipant" SET "leftAt" = ? WHERE "callId" = ? AND "leftAt" IS NULL AND "role" != 'caller' AND "role" != 'callee'`,
 		t.Timestamp(), call.Text("id"))
 }
 
-// setHandler gives the call to a handler who is no AI agent, which says nothing more.
+// setHandler sets the handler of the call, and stops the script of its AI agent.
 func (o *organisation) setHandler(t *ash.Tx, call ash.Record, handler any, name any) error {
 	if err := o.cancel(t, call.Text("id")); err != nil {
 		return err
@@ -161,14 +161,14 @@ func (o *organisation) setHandler(t *ash.Tx, call ash.Record, handler any, name 
 		"currentHandlerName": name, "currentOperatorMemberUuid": nil, "currentOperatorName": nil})
 }
 
-// assignToOperator puts the key's holder on the call.
+// assignToOperator makes the key's holder the handler of the call.
 func (o *organisation) assignToOperator(t *ash.Tx, call ash.Record) error {
 	user, err := t.Get(o.resources["User"], o.keyHolder())
 	if err != nil {
 		return err
 	}
 	if call.Text("currentHandlerType") == "operator" && call.Text("currentHandlerId") == user.Text("id") {
-		return nil // is there already
+		return nil
 	}
 	id, member := call.Text("id"), o.idOf("member", call.Text("id"), user.Text("id"))
 	if err := o.removeHandlers(t, call); err != nil {
@@ -193,7 +193,7 @@ func (o *organisation) assignToOperator(t *ash.Tx, call ash.Record) error {
 	return o.schedule(t, "hang_up", id, 0, talkTime)
 }
 
-// assignToAgent gives the call back to its AI agent, which goes on where it was.
+// assignToAgent makes the call's AI agent its handler again. The agent continues its script.
 func (o *organisation) assignToAgent(t *ash.Tx, call ash.Record) error {
 	if call.Text("currentHandlerType") == "ai_agent" {
 		return nil
@@ -215,7 +215,7 @@ func (o *organisation) assignToAgent(t *ash.Tx, call ash.Record) error {
 	if err := o.addParticipant(t, call, fmt.Sprint(agentID), "ai_agent"); err != nil {
 		return err
 	}
-	if err := o.logEvent(t, call, "ai_resumed", fmt.Sprint(name, " has the call again")); err != nil {
+	if err := o.logEvent(t, call, "ai_resumed", fmt.Sprint(name, " resumed the call")); err != nil {
 		return err
 	}
 	said, err := t.Count(o.resources["CallTranscript"], `t."callId" = ?`, id)
@@ -225,8 +225,7 @@ func (o *organisation) assignToAgent(t *ash.Tx, call ash.Record) error {
 	return o.schedule(t, "say", id, int(said), 2*time.Second)
 }
 
-// removeOperator takes the operator off the call, which goes on: the caller waits a
-// while for somebody.
+// removeOperator removes the operator from the call. The caller waits for another handler for a while.
 func (o *organisation) removeOperator(t *ash.Tx, call ash.Record, reason string) error {
 	if call.Text("currentHandlerType") != "operator" {
 		return ash.InvalidAttribute("currentHandlerType", "no operator is on the call")

@@ -11,23 +11,22 @@ import (
 	"strings"
 
 	"github.com/google/uuid"
+
 	"github.com/sippet-ai/sippet-mcp/internal/sandbox/ash"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// organisation is Sippet's set of definitions, and what its actions share.
+// organisation builds Sippet's domain. Its methods are what the actions do.
 type organisation struct {
 	seed  uint64
-	scale int // how many contacts and calls more are seeded
-	id    string
-	// resources are the resources by name: those of the reference, and a few of our own
-	// that no action shows (see internalResources).
+	scale int    // number of additional contacts and calls to seed
+	id    string // the organisation's id
+	// resources are those of the reference and internalResources, by name.
 	resources map[string]*ash.Resource
-	// behaviours are what actions do beyond reading and writing, by action name.
+	// behaviours complete the definitions of actions, by name.
 	behaviours map[string]func(*ash.Action)
 }
 
-// newOrganisation builds the definitions from the registry of actions.
 func newOrganisation(seed uint64) *organisation {
 	o := &organisation{seed: seed, resources: map[string]*ash.Resource{}}
 	o.id = o.idOf("organisation")
@@ -47,24 +46,29 @@ func newOrganisation(seed uint64) *organisation {
 	return o
 }
 
-// domain gives what the engine runs.
+// domain returns the domain for the engine.
 func (o *organisation) domain() *ash.Domain {
-	d := &ash.Domain{Namespace: "Sippet", Table: storeTable, Facts: map[string]int64{"seed": int64(o.seed)}, NewID: func(n uint64) string { return o.idOf("new", fmt.Sprint(n)) }, Seed: o.insertSeed, BeforeRun: o.runDue}
+	d := &ash.Domain{
+		Namespace: "Sippet",
+		Table:     storeTable,
+		Facts:     map[string]int64{"seed": int64(o.seed)},
+		NewID:     func(n uint64) string { return o.idOf("new", fmt.Sprint(n)) },
+		Seed:      func(_ context.Context, t *ash.Tx) error { return newSeeder(o, t).insertAll() },
+		BeforeRun: o.runDue,
+	}
 	for _, a := range schemas.Actions() {
 		d.Actions = append(d.Actions, o.newAction(a))
 	}
 	for _, name := range slices.Sorted(maps.Keys(o.resources)) {
-		finish := resourceRules[name]
-		if finish != nil {
-			finish(o.resources[name])
+		if constrain := constraints[name]; constrain != nil {
+			constrain(o.resources[name])
 		}
 		d.Resources = append(d.Resources, o.resources[name])
 	}
 	return d
 }
 
-// idOf makes the id of something that has a name: the same in every sandbox
-// of the same seed, whatever happened before.
+// idOf returns the id of the record with this name. It depends on nothing but the name and the seed.
 func (o *organisation) idOf(parts ...string) string {
 	h := sha256.New()
 	binary.Write(h, binary.BigEndian, o.seed)
@@ -74,7 +78,7 @@ func (o *organisation) idOf(parts ...string) string {
 	return id.String()
 }
 
-// random gives the numbers that belong to a name.
+// random returns a source of numbers that depends on nothing but the name and the seed.
 func (o *organisation) random(parts ...string) *rand.Rand {
 	h := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
 	return rand.New(rand.NewPCG(o.seed, binary.BigEndian.Uint64(h[:])))
@@ -86,7 +90,7 @@ var attributeKinds = map[schemas.Kind]ash.Kind{
 	schemas.Second: ash.Second, schemas.Date: ash.Date, schemas.Map: ash.Map, schemas.Texts: ash.Strings,
 }
 
-// newResource makes a resource of the reference's fields.
+// newResource returns a resource with the fields of the reference.
 func newResource(from *schemas.Resource) *ash.Resource {
 	r := &ash.Resource{Name: from.Name}
 	for _, f := range from.Fields {
@@ -99,7 +103,7 @@ func newResource(from *schemas.Resource) *ash.Resource {
 	return r
 }
 
-// newInputAttribute makes an attribute that casts as the input key does.
+// newInputAttribute returns the attribute for an input key.
 func newInputAttribute(in schemas.Input) *ash.Attribute {
 	a := &ash.Attribute{Name: in.Name, Values: in.Values}
 	switch {
@@ -127,8 +131,8 @@ func newInputAttribute(in schemas.Input) *ash.Attribute {
 	return a
 }
 
-// newAction makes the definition of one action: its type and input from the
-// registry, its behaviour from ours.
+// newAction returns the definition of an action: its type and input follow from the registry, its
+// behaviour from behaviours.
 func (o *organisation) newAction(from *schemas.Action) *ash.Action {
 	a := &ash.Action{Name: from.Name, AshName: from.Name}
 	if from.Resource != nil {
@@ -168,8 +172,8 @@ func (o *organisation) newAction(from *schemas.Action) *ash.Action {
 	return a
 }
 
-// setInput says what input an action takes. Creates and updates set the
-// attributes of that name; other keys, and those of other actions, are arguments.
+// setInput sets the input of an action. Input of a create, or of an update named update_…, sets the
+// attributes of the same name. The input of all other actions is arguments.
 func (o *organisation) setInput(a *ash.Action, from *schemas.Action) {
 	for _, in := range sortedInputs(from) {
 		if a.Type != ash.CreateAction && !(a.Type == ash.UpdateAction && strings.HasPrefix(a.Name, "update_")) {
@@ -179,12 +183,11 @@ func (o *organisation) setInput(a *ash.Action, from *schemas.Action) {
 			continue
 		}
 		own := a.Resource.Attribute(in.Name)
-		if own == nil { // writable, and not selectable
+		if own == nil { // writable, but not selectable
 			own = newInputAttribute(in)
 			own.Private = true
 			a.Resource.Attributes = append(a.Resource.Attributes, own)
 		}
-		// What input may not set to null is never null.
 		own.Required = own.Required || !in.Nullable
 		a.Accept = append(a.Accept, in.Name)
 	}
@@ -193,9 +196,4 @@ func (o *organisation) setInput(a *ash.Action, from *schemas.Action) {
 // sortedInputs returns the action's input keys by name.
 func sortedInputs(a *schemas.Action) []schemas.Input {
 	return slices.SortedFunc(slices.Values(a.Inputs()), func(a, b schemas.Input) int { return strings.Compare(a.Name, b.Name) })
-}
-
-// insertSeed seeds the organisation (see seed.go).
-func (o *organisation) insertSeed(_ context.Context, t *ash.Tx) error {
-	return newSeeder(o, t).insertAll()
 }

@@ -1,8 +1,10 @@
 package sandbox
 
-import "github.com/sippet-ai/sippet-mcp/internal/sandbox/ash"
+import (
+	"github.com/sippet-ai/sippet-mcp/internal/sandbox/ash"
+)
 
-// abandonTask is the happening of a caller in the queue who gives up.
+// abandonTask is the task of a caller who hangs up after waiting too long in the queue.
 const abandonTask = "abandon"
 
 func (o *organisation) queueActions() map[string]func(*ash.Action) {
@@ -56,8 +58,7 @@ func (o *organisation) queueActions() map[string]func(*ash.Action) {
 	}
 }
 
-// enqueue puts the caller of a live call into the queue; whoever had the call
-// leaves it.
+// enqueue adds the caller of a live call to the queue, and removes the handlers of the call.
 func (o *organisation) enqueue(t *ash.Tx, call ash.Record) (ash.Record, error) {
 	number, name := call["fromNumber"], call["contactFullName"]
 	if call.Text("direction") == "outbound" {
@@ -74,13 +75,13 @@ func (o *organisation) enqueue(t *ash.Tx, call ash.Record) (ash.Record, error) {
 	if err := o.setHandler(t, call, "queue", "reception"); err != nil {
 		return nil, err
 	}
-	if err := o.logEvent(t, call, "transferred_to_queue", "Caller put into the queue reception"); err != nil {
+	if err := o.logEvent(t, call, "transferred_to_queue", "Caller transferred to the queue reception"); err != nil {
 		return nil, err
 	}
 	return entry, o.schedule(t, abandonTask, entry.Text("id"), 0, queueWait)
 }
 
-// closeQueueEntries ends the call's entries when the call does.
+// closeQueueEntries closes the queue entries of a call that ends.
 func (o *organisation) closeQueueEntries(t *ash.Tx, call ash.Record) error {
 	entries, err := t.All(o.resources["CallQueueEntry"], `t."callUuid" = ? AND t."state" IN ('waiting', 'answered')`, call.Text("callUuid"))
 	if err != nil {
@@ -101,7 +102,7 @@ func (o *organisation) closeQueueEntries(t *ash.Tx, call ash.Record) error {
 	return nil
 }
 
-// abandonEntry is a caller who has waited long enough.
+// abandonEntry ends the call of a caller who has waited too long.
 func (o *organisation) abandonEntry(t *ash.Tx, entryID string) error {
 	entry, err := t.Get(o.resources["CallQueueEntry"], entryID)
 	if err != nil || entry == nil || entry.Text("state") != "waiting" {

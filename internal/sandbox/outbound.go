@@ -8,7 +8,7 @@ import (
 	"github.com/sippet-ai/sippet-mcp/internal/sandbox/ash"
 )
 
-// The agents that have a call or an email where nobody says who should.
+// The AI agents of calls and emails that name none.
 const (
 	defaultAgent = "Molly"
 	emailAgent   = "Iris"
@@ -53,10 +53,10 @@ func (o *organisation) outboundActions() map[string]func(*ash.Action) {
 	}
 }
 
-// campaignJSON shows a campaign, which is stored as it is shown.
+// campaignJSON returns a campaign, which is stored as JSON.
 func campaignJSON(rec ash.Record) any { return json.RawMessage(rec["details"].(ash.Document)) }
 
-// findAgent finds the AI agent that an action names, else the default one.
+// findAgent returns the AI agent that an action names, or the default one.
 func (o *organisation) findAgent(t *ash.Tx, a *ash.Action, args ash.Record) (ash.Record, error) {
 	id := args.Text("aiAgentId")
 	if id == "" {
@@ -69,7 +69,7 @@ func (o *organisation) findAgent(t *ash.Tx, a *ash.Action, args ash.Record) (ash
 	return rec, err
 }
 
-// contactNumber gives the number on which a contact may be rung.
+// contactNumber returns the number of a contact who may be called.
 func contactNumber(contact ash.Record) (string, error) {
 	switch {
 	case contact["erasedAt"] != nil:
@@ -112,7 +112,8 @@ func (o *organisation) startCall(t *ash.Tx, a *ash.Action, args ash.Record) (any
 		"contactId": call["contactId"], "aiAgentId": aiAgent["id"], "conversationId": call["conversationId"]}, nil
 }
 
-// resolveTarget finds whom a call is for. A bare number that a contact has is that contact's.
+// resolveTarget returns the contact and the number of an outbound call. For a number alone, the contact
+// is the one that has it, or nil.
 func (o *organisation) resolveTarget(t *ash.Tx, a *ash.Action, args ash.Record) (contact ash.Record, number string, err error) {
 	number = strings.TrimSpace(args.Text("phoneNumber"))
 	if id := args.Text("contactId"); id != "" {
@@ -133,13 +134,13 @@ func (o *organisation) resolveTarget(t *ash.Tx, a *ash.Action, args ash.Record) 
 		return contact, number, nil
 	}
 	if number == "" {
-		return nil, "", ash.InvalidAttribute("contactId", "contactId or phoneNumber is needed")
+		return nil, "", ash.InvalidAttribute("contactId", "contactId or phoneNumber is required")
 	}
 	contact, err = t.First(o.resources["Contact"], `t."phoneE164" = ? AND t."deletedAt" IS NULL`, number)
 	return contact, number, err
 }
 
-// startBulk makes a bulk call and its entries, and begins to ring.
+// startBulk creates a bulk call and its entries, and starts the first calls.
 func (o *organisation) startBulk(t *ash.Tx, a *ash.Action, args ash.Record) (any, error) {
 	aiAgent, err := o.findAgent(t, a, args)
 	if err != nil {
@@ -159,7 +160,7 @@ func (o *organisation) startBulk(t *ash.Tx, a *ash.Action, args ash.Record) (any
 		ids = ids[:limit]
 	}
 	if len(ids) == 0 {
-		return nil, ash.InvalidAttribute("contactIds", "there is nobody to call")
+		return nil, ash.InvalidAttribute("contactIds", "no contact to call")
 	}
 	bulk := ash.Record{"status": "running", "targetType": "contacts", "contactLimit": args["contactLimit"],
 		"concurrency": number("concurrency", 2), "totalCount": int64(len(ids)), "startedCount": int64(0), "completedCount": int64(0),
@@ -185,8 +186,8 @@ func (o *organisation) startBulk(t *ash.Tx, a *ash.Action, args ash.Record) (any
 		"concurrency": bulk["concurrency"], "aiAgentId": aiAgent["id"]}, nil
 }
 
-// bulkContacts gives the contacts that a bulk call is for. Positions in a group
-// count from 1, and a range includes both its ends.
+// bulkContacts returns the ids of the contacts of a bulk call. Positions in a group count from 1, and a
+// range includes both ends.
 func (o *organisation) bulkContacts(t *ash.Tx, args ash.Record) ([]string, error) {
 	var ids []string
 	if d, ok := args["contactIds"].(ash.Document); ok {
@@ -205,7 +206,7 @@ func (o *organisation) bulkContacts(t *ash.Tx, args ash.Record) ([]string, error
 	}
 	group := args.Text("groupId")
 	if group == "" {
-		return nil, ash.InvalidAttribute("contactIds", "contactIds or groupId is needed")
+		return nil, ash.InvalidAttribute("contactIds", "contactIds or groupId is required")
 	}
 	members, err := t.All(o.resources["ContactGroupMember"], `t."groupId" = ? ORDER BY t."position"`, group)
 	if err != nil {
@@ -225,8 +226,8 @@ func (o *organisation) bulkContacts(t *ash.Tx, args ash.Record) ([]string, error
 	return ids, nil
 }
 
-// startEntries starts as many of a bulk call's entries as its concurrency lets, and
-// closes it when none is left.
+// startEntries starts pending entries of a bulk call up to its concurrency, and completes the bulk call
+// when none is left.
 func (o *organisation) startEntries(t *ash.Tx, id string) error {
 	entries, bulks := o.resources["BulkOutboundCallEntry"], o.resources["BulkOutboundCall"]
 	bulk, err := t.Get(bulks, id)
@@ -297,7 +298,7 @@ func (o *organisation) incrementBulk(t *ash.Tx, id, counter string) error {
 	return t.Exec(`UPDATE "BulkOutboundCall" SET "`+counter+`" = "`+counter+`" + 1, "updatedAt" = ? WHERE "id" = ?`, t.Timestamp(), id)
 }
 
-// settleEntry settles the entry that a call was made for, and starts the next.
+// settleEntry closes the bulk entry of a call that ended, and starts the next entries.
 func (o *organisation) settleEntry(t *ash.Tx, call ash.Record, status string) error {
 	id := call.Text("bulkEntryId")
 	if id == "" {

@@ -9,7 +9,65 @@ import (
 	"github.com/sippet-ai/sippet-mcp/internal/sandbox/ash"
 )
 
-// keyHolder is the user behind the API key.
+func (o *organisation) contactActions() map[string]func(*ash.Action) {
+	return map[string]func(*ash.Action){
+		"create_contact": func(a *ash.Action) {
+			a.Change = func(t *ash.Tx, _, next ash.Record) error {
+				next["insertedAt"], next["updatedAt"] = t.Timestamp(), t.Timestamp()
+				return nil
+			}
+		},
+		"update_contact": func(a *ash.Action) { a.Change = setUpdatedAt },
+		"archive_contact": func(a *ash.Action) {
+			a.Atomic = false
+			a.Change = func(t *ash.Tx, old, next ash.Record) error {
+				if old["deletedAt"] == nil {
+					next["deletedAt"] = t.Timestamp()
+				}
+				return setUpdatedAt(t, old, next)
+			}
+		},
+		"delete_contact": func(a *ash.Action) {
+			a.Run = func(t *ash.Tx, args ash.Record) (any, error) { return o.eraseContact(t, a, args.Text("contactId")) }
+		},
+	}
+}
+
+func setUpdatedAt(t *ash.Tx, _, next ash.Record) error {
+	next["updatedAt"] = t.Timestamp()
+	return nil
+}
+
+// eraseContact removes everything personal from a contact. The record remains, because others refer to
+// it. Erasing it again changes nothing.
+func (o *organisation) eraseContact(t *ash.Tx, a *ash.Action, id string) (any, error) {
+	contacts := o.resources["Contact"]
+	rec, err := t.Get(contacts, id)
+	if err != nil {
+		return nil, err
+	}
+	if rec == nil {
+		return nil, a.NotFound("id", id)
+	}
+	if rec["erasedAt"] != nil {
+		return rec, nil
+	}
+	changes := ash.Record{
+		"fullName": "[erased]", "email": nil, "emailVerifiedAt": nil, "dateOfBirth": nil, "phoneE164": nil, "phoneVerifiedAt": nil,
+		"whatsappReachabilityStatus": "unknown", "whatsappJid": nil, "whatsappReachabilityCheckedAt": nil,
+		"whatsappReachabilityError": nil, "metadata": ash.Document("{}"), "privateMetadataKeys": ash.Document("[]"),
+		"defaultLanguage": nil, "languages": ash.Document("[]"), "erasedAt": t.Timestamp(), "updatedAt": t.Timestamp(),
+	}
+	if rec["deletedAt"] == nil {
+		changes["deletedAt"] = t.Timestamp()
+	}
+	if err := t.Update(contacts, id, changes); err != nil {
+		return nil, err
+	}
+	return t.Get(contacts, id)
+}
+
+// keyHolder returns the id of the user to whom the API key belongs.
 func (o *organisation) keyHolder() string { return o.idOf("user", "nadia") }
 
 func (o *organisation) operatorActions() map[string]func(*ash.Action) {
@@ -57,7 +115,7 @@ func (o *organisation) operatorActions() map[string]func(*ash.Action) {
 	}
 }
 
-// fakeToken says in its own text that it opens nothing.
+// fakeToken returns a token that says itself that it is not one.
 func (o *organisation) fakeToken(parts ...string) string {
 	h := sha256.Sum256([]byte(o.id + strings.Join(parts, "\x00")))
 	return "sandbox-not-a-real-token-" + hex.EncodeToString(h[:12])

@@ -8,15 +8,12 @@ import (
 	"github.com/sippet-ai/sippet-mcp/internal/sandbox/ash"
 )
 
-// The life of a call that a client starts, step by step, each put on the
-// agenda by the one before.
-
-// dial begins an outbound call to a number.
+// dial starts an outbound call to a number. Each step of the call schedules the next one.
 func (o *organisation) dial(t *ash.Tx, contact ash.Record, number string, aiAgent ash.Record, bulkEntry any) (ash.Record, error) {
 	var id string
 	var err error
 	if entry, ok := bulkEntry.(string); ok {
-		id = o.idOf("call of", entry) // whenever it comes to be rung
+		id = o.idOf("call of", entry) // an id that does not depend on when the entry is rung
 	} else if id, err = t.NewID(); err != nil {
 		return nil, err
 	}
@@ -51,8 +48,8 @@ func (o *organisation) dial(t *ash.Tx, contact ash.Record, number string, aiAgen
 	return call, o.schedule(t, "ring", id, 0, 2*time.Second)
 }
 
-// chooseOutcome decides how a call to a number will go: by the number where it is one
-// of the magic ones, else by chance, which the call's id is the seed of.
+// chooseOutcome returns the next task of a call that rings, and the script of the call. A test number
+// has its own, for other numbers they depend on the call's id.
 func (o *organisation) chooseOutcome(number, callID string) (outcome string, s *script) {
 	if outcome, ok := testNumbers[number]; ok {
 		switch outcome {
@@ -111,7 +108,7 @@ func (o *organisation) markAnswered(t *ash.Tx, call ash.Record) error {
 	return o.schedule(t, "say", id, 0, time.Second)
 }
 
-// speakLine speaks the n-th line of the call's script.
+// speakLine adds the n-th line of the call's script to the transcript, or ends the call after the last.
 func (o *organisation) speakLine(t *ash.Tx, call ash.Record, n int) error {
 	s, id := scriptNamed(call.Text("script")), call.Text("id")
 	if n >= len(s.lines) {
@@ -152,11 +149,11 @@ func firstName(call ash.Record) string {
 	return first
 }
 
-// endCall ends a call and all that hangs on it.
+// endCall ends a call, and closes its conversation, queue entries and bulk entry.
 func (o *organisation) endCall(t *ash.Tx, call ash.Record, status string) error {
 	id := call.Text("id")
 	if status == "completed" && call["answeredAt"] == nil {
-		status = "no_answer" // ended before anybody picked up
+		status = "no_answer"
 	}
 	if err := o.cancel(t, id); err != nil {
 		return err
@@ -179,7 +176,7 @@ func (o *organisation) endCall(t *ash.Tx, call ash.Record, status string) error 
 	return o.settleEntry(t, call, status)
 }
 
-// closeConversation ends the conversation, and classifies a call on which was spoken.
+// closeConversation ends the conversation of a call. It classifies the call if anything was said.
 func (o *organisation) closeConversation(t *ash.Tx, call ash.Record, status string) error {
 	s, first, agentName := scriptNamed(call.Text("script")), firstName(call), call.Text("currentAiAgentName")
 	changes := ash.Record{"status": "ended", "endedAt": t.Timestamp(), "lastActivityAt": t.Timestamp(), "updatedAt": t.Timestamp(), "outcome": status}
