@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-func TestContactsLiveAndAreErased(t *testing.T) {
+func TestContacts(t *testing.T) {
 	o := open(t, Options{})
 	c := o.run(`{"action":"create_contact","input":{"fullName":" Ada Lovelace ","email":"","phoneE164":"+447700900777","metadata":{"a_b":1}},"fields":["id","fullName","email","languages","metadata"]}`).(map[string]any)
 	if c["fullName"] != "Ada Lovelace" || c["email"] != nil {
-		t.Errorf("not cast as recorded: %v", c)
+		t.Errorf("created %v", c)
 	}
 	id := c["id"]
 	o.run(with(`{"action":"update_contact","identity":"<id>","input":{"dateOfBirth":"1815-12-10"}}`, "id", id))
@@ -18,19 +18,19 @@ func TestContactsLiveAndAreErased(t *testing.T) {
 		t.Errorf("found %v", row)
 	}
 	o.run(with(`{"action":"archive_contact","identity":"<id>"}`, "id", id))
-	if why := o.runErrors(with(`{"action":"start_outbound_call","input":{"contactId":"<id>"}}`, "id", id)); !strings.Contains(why, "archived") {
-		t.Error(why)
+	if message := o.runErrors(with(`{"action":"start_outbound_call","input":{"contactId":"<id>"}}`, "id", id)); !strings.Contains(message, "archived") {
+		t.Error(message)
 	}
 	gone := o.run(with(`{"action":"delete_contact","input":{"contactId":"<id>"},"fields":["fullName","phoneE164","dateOfBirth","metadata","deletedAt","erasedAt"]}`, "id", id)).(map[string]any)
 	if gone["phoneE164"] != nil || gone["dateOfBirth"] != nil || gone["erasedAt"] == nil || gone["deletedAt"] == nil || gone["fullName"] == "Ada Lovelace" {
 		t.Errorf("not erased: %v", gone)
 	}
 	if rows := o.list(`{"action":"list_contacts","fields":["id"],"filter":{"fullName":{"contains":"Lovelace"}}}`); len(rows) > 0 {
-		t.Error("the name can still be found")
+		t.Error("the erased name is still found")
 	}
 }
 
-// startCall starts a call to a number and gives its callUuid.
+// startCall starts a call to a number and returns its callUuid.
 func (o *testOrg) startCall(number string) string {
 	o.t.Helper()
 	return o.run(with(`{"action":"start_outbound_call","input":{"phoneNumber":"<n>"}}`, "n", number)).(map[string]any)["callUuid"].(string)
@@ -41,7 +41,7 @@ func (o *testOrg) call(uuid string) map[string]any {
 	return o.only(with(`{"action":"list_calls","fields":["id","status","endedAt","durationSeconds","conversationId","currentHandlerType","currentHandlerName","currentHandler"],"filter":{"callUuid":{"eq":"<u>"}}}`, "u", uuid))
 }
 
-func TestOutboundCallRunsItsCourse(t *testing.T) {
+func TestOutboundCall(t *testing.T) {
 	o := open(t, Options{})
 	for number, want := range map[string]string{"+447700900900": "completed", "+447700900901": "busy", "+447700900902": "no_answer",
 		"+447700900903": "completed", "+447700900904": "failed"} {
@@ -59,7 +59,7 @@ func TestOutboundCallRunsItsCourse(t *testing.T) {
 			full = "initiated ringing " + want
 		}
 		if got != full {
-			t.Errorf("%s went %s, want %s", number, got, full)
+			t.Errorf("%s: the states were %s, want %s", number, got, full)
 		}
 		call := o.call(uuid)
 		id := call["id"]
@@ -70,18 +70,18 @@ func TestOutboundCallRunsItsCourse(t *testing.T) {
 		}
 		conversation := o.only(with(`{"action":"list_conversations","fields":["status","outcome"],"filter":{"id":{"eq":"<id>"}}}`, "id", call["conversationId"]))
 		if conversation["status"] != "ended" || call["endedAt"] == nil || call["currentHandlerType"] != nil {
-			t.Errorf("%s: not over: %v %v", number, conversation, call)
+			t.Errorf("%s: not ended: %v %v", number, conversation, call)
 		}
 		if rows := o.list(with(`{"action":"list_call_participants","fields":["id"],"filter":{"callId":{"eq":"<id>"},"leftAt":{"isNil":true}}}`, "id", id)); len(rows) > 0 {
-			t.Errorf("%s: %d are still on the call", number, len(rows))
+			t.Errorf("%s: %d participants have not left", number, len(rows))
 		}
-		if why := o.runErrors(with(`{"action":"end_call","input":{"callUuid":"<u>"}}`, "u", uuid)); !strings.Contains(why, "not live") {
-			t.Error(why)
+		if message := o.runErrors(with(`{"action":"end_call","input":{"callUuid":"<u>"}}`, "u", uuid)); !strings.Contains(message, "not live") {
+			t.Error(message)
 		}
 	}
 }
 
-func TestHandlersOfALiveCall(t *testing.T) {
+func TestHandlers(t *testing.T) {
 	o := open(t, Options{})
 	uuid := o.startCall("+447700900900")
 	o.advance(20 * time.Second)
@@ -100,10 +100,10 @@ func TestHandlersOfALiveCall(t *testing.T) {
 	}
 	o.run(with(`{"action":"end_call","input":{"callUuid":"<u>"}}`, "u", uuid))
 	if call := o.call(uuid); call["status"] != "completed" {
-		t.Errorf("ended call is %v", call)
+		t.Errorf("ended call: %v", call)
 	}
-	if why := o.runErrors(`{"action":"barge_call","input":{"callUuid":"nowhere"}}`); !strings.Contains(why, `record with call_uuid: \"nowhere\" not found`) {
-		t.Error(why)
+	if message := o.runErrors(`{"action":"barge_call","input":{"callUuid":"nowhere"}}`); !strings.Contains(message, `record with call_uuid: \"nowhere\" not found`) {
+		t.Error(message)
 	}
 }
 
@@ -111,7 +111,7 @@ func TestQueue(t *testing.T) {
 	o := open(t, Options{})
 	waiting := o.list(`{"action":"list_call_queue_entries","fields":["id","callUuid"],"filter":{"state":{"eq":"waiting"}},"sort":"waitStartedAt"}`)
 	if len(waiting) != 2 {
-		t.Fatalf("%d wait", len(waiting))
+		t.Fatalf("%d callers wait, want 2", len(waiting))
 	}
 	accepted := o.run(with(`{"action":"accept_call_queue_entry","identity":"<id>","fields":["state","agentName","answeredAt"]}`, "id", waiting[0]["id"])).(map[string]any)
 	if accepted["state"] != "answered" || accepted["agentName"] != "Nadia Rahman" {
@@ -126,14 +126,14 @@ func TestQueue(t *testing.T) {
 		return o.run(with(`{"action":"get_call_queue_entry","input":{"id":"<id>"},"fields":["state"]}`, "id", waiting[i]["id"])).(map[string]any)["state"]
 	}
 	if got := state(1); got != "abandoned" {
-		t.Errorf("who waited too long is %v", got)
+		t.Errorf("state after waiting too long: %v", got)
 	}
 	if got := state(0); got != "completed" {
-		t.Errorf("who was answered is %v", got)
+		t.Errorf("state after the end of the call: %v", got)
 	}
 }
 
-func TestBulkCallFansOutUnderItsConcurrency(t *testing.T) {
+func TestBulkCall(t *testing.T) {
 	o := open(t, Options{})
 	bulk := o.run(with(`{"action":"start_bulk_outbound_call","input":{"groupId":"<g>","concurrency":3}}`, "g", newOrganisation(1).idOf("group", "recall"))).(map[string]any)
 	most := 0
@@ -151,14 +151,14 @@ func TestBulkCallFansOutUnderItsConcurrency(t *testing.T) {
 	}
 	ranged := o.run(with(`{"action":"start_bulk_outbound_call","input":{"groupId":"<g>","contactRangeStart":2,"contactRangeEnd":6,"contactLimit":4}}`, "g", newOrganisation(1).idOf("group", "recall"))).(map[string]any)
 	if ranged["totalCount"] != 4.0 {
-		t.Errorf("a range and a limit gave %v", ranged)
+		t.Errorf("with a range and a limit: %v", ranged)
 	}
 	for _, input := range []string{`{}`, `{"contactIds":[]}`, `{"contactIds":["00000000-0000-4000-8000-000000000000"]}`, `{"groupId":"00000000-0000-4000-8000-000000000000"}`} {
 		o.runErrors(`{"action":"start_bulk_outbound_call","input":` + input + `}`)
 	}
 }
 
-func TestReviewsAndOverrides(t *testing.T) {
+func TestReviews(t *testing.T) {
 	o := open(t, Options{})
 	call := o.list(`{"action":"list_calls","fields":["id"],"filter":{"status":{"eq":"completed"},"flaggedAt":{"isNil":true}}}`)[0]
 	if got := o.run(with(`{"action":"flag_call_for_review","identity":"<id>","fields":["flaggedAt","flaggedByUserId"]}`, "id", call["id"])).(map[string]any); got["flaggedAt"] == nil || got["flaggedByUserId"] == nil {
@@ -190,8 +190,8 @@ func TestEmail(t *testing.T) {
 	if row := o.only(`{"action":"list_email_mailboxes","fields":["listenerStatus"],"filter":{"inboundDomain":{"eq":"new.example"}}}`); row["listenerStatus"] != "running" {
 		t.Errorf("mailbox: %v", row)
 	}
-	if why := o.runErrors(with(`{"action":"create_email_mailbox","input":{"inboundDomain":"new.example","organisationId":"<o>"}}`, "o", org.id)); !strings.Contains(why, "already been taken") {
-		t.Error(why)
+	if message := o.runErrors(with(`{"action":"create_email_mailbox","input":{"inboundDomain":"new.example","organisationId":"<o>"}}`, "o", org.id)); !strings.Contains(message, "already been taken") {
+		t.Error(message)
 	}
 	o.run(with(`{"action":"create_email_identity","input":{"ownerType":"organisation","ownerId":"<o>","organisationId":"<o>","localPart":"new","domain":"new.example","defaultOutbound":true,"emailMailboxId":"<m>"}}`, "o", org.id, "m", box["id"]))
 	if row := o.only(with(`{"action":"list_email_identities","fields":["localPart"],"filter":{"ownerId":{"eq":"<o>"},"defaultOutbound":{"eq":true}}}`, "o", org.id)); row["localPart"] != "new" {
@@ -218,7 +218,7 @@ func TestEmail(t *testing.T) {
 	}
 	again := o.run(`{"action":"import_inbound_email","input":{"recipientAddress":"new@new.example","structuredPayload":{"from":"Zoë <zoe@outside.example>","text":"hi"}},"fields":["threadId","contactId"]}`).(map[string]any)
 	if again["threadId"] != msg["threadId"] || again["contactId"] != msg["contactId"] {
-		t.Errorf("a second email is not in the thread: %v", again)
+		t.Errorf("the second email is not in the thread: %v", again)
 	}
 	for _, input := range []string{`{"recipientAddress":"nobody@new.example","rawMime":"x"}`, `{"recipientAddress":"new@new.example"}`,
 		`{"recipientAddress":"new@new.example","rawMime":"no headers"}`, `{"recipientAddress":"new@new.example","structuredPayload":{}}`} {
@@ -226,7 +226,7 @@ func TestEmail(t *testing.T) {
 	}
 	o.run(with(`{"action":"delete_email_mailbox","identity":"<id>"}`, "id", box["id"]))
 	if row := o.only(`{"action":"list_email_identities","fields":["emailMailboxId"],"filter":{"localPart":{"eq":"new"}}}`); row["emailMailboxId"] != nil {
-		t.Errorf("identity still names the deleted mailbox: %v", row)
+		t.Errorf("the identity still has the deleted mailbox: %v", row)
 	}
 }
 
@@ -253,7 +253,7 @@ func TestOperators(t *testing.T) {
 	}
 }
 
-func TestCampaignsAndRecordsOfCalls(t *testing.T) {
+func TestCampaignsAndCallRecords(t *testing.T) {
 	o := open(t, Options{})
 	all := o.run(`{"action":"list_campaigns"}`).(map[string]any)["campaigns"].([]any)
 	first := all[0].(map[string]any)
@@ -265,18 +265,18 @@ func TestCampaignsAndRecordsOfCalls(t *testing.T) {
 	if got := o.run(create).(map[string]any); got["status"] != "initiated" {
 		t.Errorf("call: %v", got)
 	}
-	if why := o.runErrors(create); !strings.Contains(why, "already been taken") {
-		t.Error(why)
+	if message := o.runErrors(create); !strings.Contains(message, "already been taken") {
+		t.Error(message)
 	}
 	o.run(`{"action":"end_call","input":{"callUuid":"mine"}}`)
 	if got := o.call("mine")["status"]; got != "no_answer" {
-		t.Errorf("ended before anybody picked up: %v", got)
+		t.Errorf("state after ending an unanswered call: %v", got)
 	}
 }
 
-// TestRulesOfTheRecordingsStayThere tries what the backend of the recordings
-// refuses by rules that are not Sippet's.
-func TestRulesOfTheRecordingsStayThere(t *testing.T) {
+// The backend of the recordings has constraints that Sippet does not have. The organisation must
+// accept what they forbid.
+func TestConstraintsOfRecordings(t *testing.T) {
 	o := open(t, Options{Scale: 10})
 	o.run(`{"action":"create_email_template","input":{"model":"m","name":"x","subject":"lower case","body":"b"}}`)
 	o.run(with(`{"action":"create_email_identity","input":{"ownerType":"user","ownerId":"<o>","organisationId":"<o>","localPart":"Upper","domain":"example.com"}}`, "o", newOrganisation(1).id))
@@ -284,7 +284,7 @@ func TestRulesOfTheRecordingsStayThere(t *testing.T) {
 		t.Errorf("a page of 5 templates has %d", len(rows))
 	}
 	if _, plain := o.run(`{"action":"list_operator_statuses","fields":["id"]}`).([]any); !plain {
-		t.Error("statuses come in pages without being asked for")
+		t.Error("statuses are paged although the request has no page")
 	}
 	o.run(with(`{"action":"start_bulk_outbound_call","input":{"groupId":"<g>","concurrency":50}}`, "g", newOrganisation(1).idOf("group", "recall")))
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/sippet-ai/sippet-mcp/internal/sandbox/ash"
 )
 
-// schedule adds a task to the agenda. What names the task, subject is the id of the record that it is
-// about, and step counts the tasks of a series.
+// schedule adds a task to the agenda. What names the task, subject is the id of the record that it
+// is about, and step counts the tasks of a series.
 //
 // The agenda is a resource, so that a file keeps it, and so that an action can cancel its tasks.
 func (o *organisation) schedule(t *ash.Tx, what, subject string, step int, after time.Duration) error {
@@ -79,8 +79,8 @@ func (o *organisation) runTask(t *ash.Tx, what, subject string, step int) error 
 	return fmt.Errorf("unknown task %q", what)
 }
 
-// Clock is a clock that runs faster or slower than the real one, for [Options]. Several goroutines may
-// use it.
+// Clock is a clock that runs faster or slower than the real one, for [Options]. Several goroutines
+// may use it.
 type Clock struct {
 	mu    sync.Mutex
 	at    time.Time // the clock's time when it was last set
@@ -88,8 +88,8 @@ type Clock struct {
 	speed float64
 }
 
-// NewClock returns a clock that starts at start and runs speed times as fast as real time. At speed 0
-// it only moves by Advance.
+// NewClock returns a clock that starts at start and runs speed times as fast as real time. At speed
+// 0 it only moves by Advance.
 func NewClock(start time.Time, speed float64) *Clock {
 	return &Clock{at: start, since: time.Now(), speed: max(speed, 0)}
 }

@@ -130,8 +130,8 @@ func (o *organisation) logEvent(t *ash.Tx, call ash.Record, kind, summary string
 	return t.Insert(o.resources["ConversationEvent"], o.callEvent(call, kind+key, kind, summary, t.Now, nil))
 }
 
-// nextKey returns a key for the call's next record of a resource: their number so far. Ids made from it
-// do not depend on other calls.
+// nextKey returns a key for the call's next record of a resource: their number so far. Ids made
+// from it do not depend on other calls.
 func (o *organisation) nextKey(t *ash.Tx, resource string, call ash.Record) (string, error) {
 	n, err := t.Count(o.resources[resource], `t."callId" = ?`, call.Text("id"))
 	return "#" + fmt.Sprint(n), err
@@ -225,7 +225,8 @@ func (o *organisation) assignToAgent(t *ash.Tx, call ash.Record) error {
 	return o.schedule(t, "say", id, int(said), 2*time.Second)
 }
 
-// removeOperator removes the operator from the call. The caller waits for another handler for a while.
+// removeOperator removes the operator from the call. The caller waits for another handler for a
+// while.
 func (o *organisation) removeOperator(t *ash.Tx, call ash.Record, reason string) error {
 	if call.Text("currentHandlerType") != "operator" {
 		return ash.InvalidAttribute("currentHandlerType", "no operator is on the call")

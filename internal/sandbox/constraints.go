@@ -6,8 +6,8 @@ import (
 	"github.com/sippet-ai/sippet-mcp/internal/sandbox/ash"
 )
 
-// internalResources returns the resources that no action returns. The real backend must have similar
-// ones.
+// internalResources returns the resources that no action returns. The real backend must have
+// similar ones.
 func internalResources() []*ash.Resource {
 	id := func() *ash.Attribute { return &ash.Attribute{Name: "id", Kind: ash.UUID, Required: true} }
 	column := func(k ash.Kind, name string) *ash.Attribute { return &ash.Attribute{Name: name, Kind: k} }
@@ -21,8 +21,8 @@ func internalResources() []*ash.Resource {
 	}
 }
 
-// constraints set what the reference does not state about a resource: defaults, constraints, private
-// attributes, calculations and indexes. docs/sandbox.md lists them as assumptions.
+// constraints set what the reference does not state about a resource: defaults, constraints,
+// private attributes, calculations and indexes. docs/sandbox.md lists them as assumptions.
 var constraints = map[string]func(*ash.Resource){
 	"Contact": func(r *ash.Resource) {
 		setDefault(r, "metadata", ash.Document("{}"))

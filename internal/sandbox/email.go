@@ -43,7 +43,8 @@ func (o *organisation) emailActions() map[string]func(*ash.Action) {
 	}
 }
 
-// setListener sets listenerStatus when listenerEnabled changes, unless the client sets the status too.
+// setListener sets listenerStatus when listenerEnabled changes, unless the client sets the status
+// too.
 func setListener(_ *ash.Tx, old, next ash.Record) error {
 	was, status := any(false), any("disabled")
 	if old != nil {
@@ -137,8 +138,8 @@ func (o *organisation) importEmail(t *ash.Tx, a *ash.Action, args ash.Record) (a
 	return msg, o.schedule(t, "classify_email", class.Text("id"), 0, 3*time.Second)
 }
 
-// readEmail parses rawMime, or else structuredPayload. The reference does not define the keys of the
-// latter: from, fromName, subject, text or body, and messageId are used.
+// readEmail parses rawMime, or else structuredPayload. The reference does not define the keys of
+// the latter: from, fromName, subject, text or body, and messageId are used.
 func readEmail(args ash.Record) (*inboundEmail, error) {
 	if raw := args.Text("rawMime"); raw != "" {
 		return parseMIME(raw)
@@ -213,7 +214,8 @@ func (o *organisation) emailClassification(msg ash.Record, at string) ash.Record
 		"model": emailModel, "taxonomyVersion": "dental-3", "promptVersion": "2026-01", "insertedAt": at, "updatedAt": at}
 }
 
-// emailLabels are the labels of emails, each with words. The first one with a word in the email is used.
+// emailLabels are the labels of emails, each with words. The first one with a word in the email is
+// used.
 var emailLabels = []struct{ label, words string }{
 	{"complaint", "complain unacceptable refund overcharged"},
 	{"appointment_change", "reschedule move postpone"},

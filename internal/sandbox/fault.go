@@ -48,7 +48,8 @@ const (
 )
 
 // ParseFault parses [ENDPOINT:]ACTION=KIND[@PROBABILITY], such as
-// run:start_outbound_call=timeout-after-commit@0.5. An asterisk stands for every endpoint or action.
+// run:start_outbound_call=timeout-after-commit@0.5. An asterisk stands for every endpoint or
+// action.
 func ParseFault(s string) (Fault, error) {
 	where, what, ok := strings.Cut(s, "=")
 	if !ok {
@@ -102,7 +103,8 @@ func faultPicker(o *organisation, faults []Fault) func(endpoint, action string) 
 	}
 }
 
-// applyBefore applies a fault that precedes the action. It reports whether the request ends with it.
+// applyBefore applies a fault that precedes the action. It reports whether the request ends with
+// it.
 func (f *Fault) applyBefore(w http.ResponseWriter, r *http.Request) bool {
 	switch f.Kind {
 	case Error500:

@@ -14,7 +14,8 @@ import (
 	"time"
 )
 
-// openFaulty serves over a real connection.
+// openFaulty serves an organisation with faults over TCP. The function it returns creates a
+// contact.
 func openFaulty(t *testing.T, faults ...string) (*testOrg, func(ctx context.Context) (int, string, error)) {
 	var opts Options
 	for _, s := range faults {
@@ -74,25 +75,25 @@ func TestFaults(t *testing.T) {
 				t.Errorf("status %d, error %v, body %.80q", status, err, body)
 			}
 			if strings.HasPrefix(string(kind), "timeout") != errors.Is(err, context.DeadlineExceeded) {
-				t.Errorf("ended with %v", err)
+				t.Errorf("error %v", err)
 			}
 			if n := o.countFaulted(); n != x.committed {
-				t.Errorf("%d contacts were made, want %d", n, x.committed)
+				t.Errorf("%d contacts were created, want %d", n, x.committed)
 			}
 		})
 	}
 }
 
-func TestSlowFault(t *testing.T) {
+func TestSlow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, began := Fault{Kind: Slow}, time.Now()
 		if over := f.applyBefore(httptest.NewRecorder(), httptest.NewRequest("POST", "/", nil)); over || time.Since(began) != slowDelay {
-			t.Errorf("over %v after %v", over, time.Since(began))
+			t.Errorf("applyBefore returned %v after %v", over, time.Since(began))
 		}
 	})
 }
 
-func TestFaultsByChance(t *testing.T) {
+func TestFaultProbability(t *testing.T) {
 	course := func(seed uint64) string {
 		var b strings.Builder
 		f := faultPicker(newOrganisation(seed), []Fault{{Action: "end_call", Kind: Reset, Probability: 0.5}})
@@ -100,15 +101,15 @@ func TestFaultsByChance(t *testing.T) {
 			fmt.Fprint(&b, f("run", "end_call") != nil, " ")
 		}
 		if f("run", "leave_call") != nil {
-			t.Error("another action has the fault too")
+			t.Error("another action has the fault")
 		}
 		return b.String()
 	}
 	if first, again := course(1), course(1); first != again || first == course(2) {
-		t.Error("chance does not come from the seed")
+		t.Error("the faults do not depend on the seed alone")
 	}
 	if n := strings.Count(course(1), "true"); n < 16 || n > 48 {
-		t.Errorf("%d of 64 with probability 0.5", n)
+		t.Errorf("%d faults in 64 requests with probability 0.5", n)
 	}
 }
 
@@ -124,7 +125,7 @@ func TestParseFault(t *testing.T) {
 	}
 }
 
-func TestMagicKeys(t *testing.T) {
+func TestTestKeys(t *testing.T) {
 	o := open(t, Options{})
 	ask := func(key, body string) (int, http.Header) {
 		r := httptest.NewRequest("POST", runPath, strings.NewReader(body))
@@ -156,22 +157,21 @@ func TestClock(t *testing.T) {
 		still, fast := NewClock(start, 0), NewClock(start, 60)
 		time.Sleep(time.Minute)
 		if d := still.Now().Sub(start); d != 0 {
-			t.Errorf("a clock that stands still went %v", d)
+			t.Errorf("at speed 0 the clock moved by %v", d)
 		}
 		if d := fast.Now().Sub(start); d != time.Hour {
-			t.Errorf("a minute at speed 60 was %v", d)
+			t.Errorf("at speed 60 the clock moved by %v in a minute", d)
 		}
 		still.Advance(time.Hour)
 		fast.Advance(time.Hour)
 		if still.Now().Sub(start) != time.Hour || fast.Now().Sub(start) != 2*time.Hour {
-			t.Errorf("advanced to %v and %v", still.Now(), fast.Now())
+			t.Errorf("after Advance: %v and %v", still.Now(), fast.Now())
 		}
 	})
 }
 
-// TestServingEndsWhileAFaultHolds checks that the end of serving does not wait
-// for a request that a fault holds.
-func TestServingEndsWhileAFaultHolds(t *testing.T) {
+// ServeOn must not wait for a request that a fault holds.
+func TestServeOnEndsDuringFault(t *testing.T) {
 	o := open(t, Options{Faults: []Fault{{Action: "who_am_i", Kind: TimeoutAfterCommit}}})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -193,15 +193,15 @@ func TestServingEndsWhileAFaultHolds(t *testing.T) {
 	}()
 	select {
 	case err := <-asked:
-		t.Fatalf("was not held: %v", err)
+		t.Fatalf("the request was not held: %v", err)
 	case <-time.After(300 * time.Millisecond):
 	}
 	began := time.Now()
 	cancel()
 	if err := <-served; err != nil || time.Since(began) >= shutdownTimeout {
-		t.Errorf("ended after %v with %v", time.Since(began), err)
+		t.Errorf("ServeOn returned after %v: %v", time.Since(began), err)
 	}
 	if err := <-asked; err == nil {
-		t.Error("the request that was held got an answer")
+		t.Error("the held request got a response")
 	}
 }

@@ -149,8 +149,8 @@ func (s *seeder) addHistory() error {
 	return nil
 }
 
-// addReviews changes four calls of the week: one is flagged for review, one has a corrected label, one
-// a failed classification, and one a lost recording.
+// addReviews changes four calls of the week: one is flagged for review, one has a corrected label,
+// one a failed classification, and one a lost recording.
 func (s *seeder) addReviews() error {
 	calls, err := s.t.All(s.o.resources["Call"], `t."status" = 'completed' ORDER BY t."startedAt" DESC LIMIT 4`)
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// isHostile reports whether a value carries what the hostile corner is made of.
+// isHostile reports whether a value contains one of the hostile texts.
 func isHostile(v any) bool {
 	s, ok := v.(string)
 	if !ok {
@@ -27,9 +27,8 @@ func isHostile(v any) bool {
 	})
 }
 
-// TestHostileRowsAreDocumented checks that every hostile row of seed 1 is in
-// docs/sandbox.md with its id.
-func TestHostileRowsAreDocumented(t *testing.T) {
+// docs/sandbox.md must list each hostile record of seed 1 with its id.
+func TestHostileRecordsAreDocumented(t *testing.T) {
 	docs, err := os.ReadFile("../../docs/sandbox.md")
 	if err != nil {
 		t.Fatal(err)

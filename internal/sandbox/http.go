@@ -134,8 +134,8 @@ func acceptsJSON(values []string) bool {
 // MaxBody is the largest request body, in bytes. Larger ones get status 413.
 const MaxBody = 32 << 20
 
-// readPayload parses the query and the body as Plug's parsers do; the body wins. A status other than 0
-// is that of the response.
+// readPayload parses the query and the body as Plug's parsers do; the body wins. A status other
+// than 0 is that of the response.
 func readPayload(w http.ResponseWriter, r *http.Request) (map[string]any, int) {
 	req, ok := parseQuery(r.URL.RawQuery)
 	if !ok {

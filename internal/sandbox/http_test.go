@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-func TestBadHTTP(t *testing.T) {
+func TestHTTP(t *testing.T) {
 	o := open(t, Options{})
 	good := `{"action":"list_contacts","fields":["id"],"page":{"limit":1}}`
 	deep := func(open, end string, n int) string { return strings.Repeat(open, n) + strings.Repeat(end, n) }
@@ -39,7 +39,7 @@ func TestBadHTTP(t *testing.T) {
 		"last key wins":    {body: `{"action":"nope","action":"list_campaigns"}`, status: 200, contains: "campaigns"},
 		"deep JSON":        {body: deep("[", "]", 100_000), status: 400},
 		"deep filter":      {body: `{"action":"list_contacts","fields":["id"],"filter":` + strings.Repeat(`{"not":[`, 900) + strings.Repeat("]}", 900) + `}`, status: 200, contains: "internal_error"},
-		"deeper filter ok": {body: `{"action":"list_contacts","fields":["id"],"filter":` + strings.Repeat(`{"not":[`, 150) + `{"id":{"isNil":true}}` + strings.Repeat("]}", 150) + `}`, status: 200, contains: `"success":true`},
+		"allowed depth":    {body: `{"action":"list_contacts","fields":["id"],"filter":` + strings.Repeat(`{"not":[`, 150) + `{"id":{"isNil":true}}` + strings.Repeat("]}", 150) + `}`, status: 200, contains: `"success":true`},
 		"wide filter":      {body: `{"action":"list_contacts","fields":["id"],"filter":{"or":[` + strings.Repeat(`{"fullName":{"eq":"x"}},`, 5000) + `{"fullName":{"eq":"y"}}]}}`, status: 200},
 		"many values":      {body: `{"action":"list_contacts","fields":["id"],"filter":{"fullName":{"in":[` + strings.Repeat(`"x",`, 50_000) + `"y"]}}}`, status: 200},
 		"empty and":        {body: `{"action":"list_contacts","fields":["id"],"filter":{"and":[]}}`, status: 500, contains: "Internal Server Error"},
@@ -84,7 +84,7 @@ func TestBadHTTP(t *testing.T) {
 			}
 		})
 	}
-	o.run(good) // it goes on
+	o.run(good) // it still works
 }
 
 func TestServe(t *testing.T) {
@@ -114,7 +114,7 @@ func TestServe(t *testing.T) {
 		return res.StatusCode, string(b)
 	}
 	if !strings.HasPrefix(base, "http://127.0.0.1:") {
-		t.Errorf("serves on %s", base)
+		t.Errorf("base URL %s", base)
 	}
 	if status, body := ask(key); status != 200 || body != `{"data":{"fullName":"Nadia Rahman"},"success":true}` {
 		t.Errorf("status %d: %s", status, body)
@@ -130,7 +130,7 @@ func TestServe(t *testing.T) {
 			break
 		}
 		if time.Now().After(deadline) {
-			t.Fatal("still serves after its context ended")
+			t.Fatal("still serving after the context ended")
 		}
 	}
 }

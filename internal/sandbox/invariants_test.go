@@ -9,28 +9,27 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestAnySequenceLeavesTheOrganisationCoherent runs actions in any order on
-// whatever there is, while time goes on: nothing may crash, and calls, their
-// participants, queue entries and bulk calls must agree with one another.
-func TestAnySequenceLeavesTheOrganisationCoherent(t *testing.T) {
+// Random actions at random times must not crash, and must leave calls, participants, queue entries
+// and bulk calls consistent.
+func TestRandomActionsKeepConsistency(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		o := open(t, Options{Seed: rapid.Uint64Range(1, 5).Draw(rt, "seed")})
 		for range rapid.IntRange(5, 40).Draw(rt, "steps") {
 			o.randomStep(rt)
 		}
 		o.checkConsistent(rt)
-		o.advance(24 * time.Hour) // everything comes to an end
+		o.advance(24 * time.Hour) // every call ends
 		o.checkConsistent(rt)
 		if rows := o.list(`{"action":"list_calls","fields":["id","status","callSource"],"filter":{"status":{"in":["initiated","ringing","answered"]},"callSource":{"notEq":"mine"}}}`); len(rows) > 0 {
-			rt.Fatalf("calls go on for ever: %v", rows)
+			rt.Fatalf("calls that never end: %v", rows)
 		}
 		if rows := o.list(`{"action":"list_bulk_outbound_calls","fields":["id"],"filter":{"status":{"notEq":"completed"}}}`); len(rows) > 0 {
-			rt.Fatalf("bulk calls go on for ever: %v", rows)
+			rt.Fatalf("bulk calls that never complete: %v", rows)
 		}
 	})
 }
 
-// randomStep runs one action, or lets some time go by.
+// randomStep runs a random action, or advances the clock.
 func (o *testOrg) randomStep(rt *rapid.T) {
 	pick := func(list, field string) any {
 		rows := o.list(`{"action":"` + list + `","fields":["` + field + `"]}`)
@@ -95,23 +94,23 @@ func (o *testOrg) checkConsistent(rt *rapid.T) {
 		switch c["status"] {
 		case "initiated", "ringing", "answered", nil:
 			if c["endedAt"] != nil {
-				rt.Fatalf("live, and ended: %v", c)
+				rt.Fatalf("live call has endedAt: %v", c)
 			}
 		default:
 			over[c["id"]], uuids[c["callUuid"]] = true, true
 			if c["endedAt"] == nil || c["currentHandlerType"] != nil {
-				rt.Fatalf("over, and not ended: %v", c)
+				rt.Fatalf("ended call has no endedAt, or a handler: %v", c)
 			}
 		}
 	}
 	for _, p := range o.list(`{"action":"list_call_participants","fields":["callId","role","leftAt"]}`) {
 		if over[p["callId"]] != (p["leftAt"] != nil) && over[p["callId"]] {
-			rt.Fatalf("still on a call that is over: %v", p)
+			rt.Fatalf("participant has not left an ended call: %v", p)
 		}
 	}
 	for _, e := range o.list(`{"action":"list_call_queue_entries","fields":["callUuid","state","answeredAt","completedAt","abandonedAt"]}`) {
 		if uuids[e["callUuid"]] && (e["state"] == "waiting" || e["state"] == "answered") {
-			rt.Fatalf("in the queue of a call that is over: %v", e)
+			rt.Fatalf("open queue entry of an ended call: %v", e)
 		}
 	}
 	for _, b := range o.list(`{"action":"list_bulk_outbound_calls","fields":["id","status","totalCount","startedCount","completedCount","failedCount","concurrency"]}`) {

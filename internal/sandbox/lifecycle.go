@@ -48,8 +48,8 @@ func (o *organisation) dial(t *ash.Tx, contact ash.Record, number string, aiAgen
 	return call, o.schedule(t, "ring", id, 0, 2*time.Second)
 }
 
-// chooseOutcome returns the next task of a call that rings, and the script of the call. A test number
-// has its own, for other numbers they depend on the call's id.
+// chooseOutcome returns the next task of a call that rings, and the script of the call. A test
+// number has its own, for other numbers they depend on the call's id.
 func (o *organisation) chooseOutcome(number, callID string) (outcome string, s *script) {
 	if outcome, ok := testNumbers[number]; ok {
 		switch outcome {
@@ -108,7 +108,8 @@ func (o *organisation) markAnswered(t *ash.Tx, call ash.Record) error {
 	return o.schedule(t, "say", id, 0, time.Second)
 }
 
-// speakLine adds the n-th line of the call's script to the transcript, or ends the call after the last.
+// speakLine adds the n-th line of the call's script to the transcript, or ends the call after the
+// last.
 func (o *organisation) speakLine(t *ash.Tx, call ash.Record, n int) error {
 	s, id := scriptNamed(call.Text("script")), call.Text("id")
 	if n >= len(s.lines) {

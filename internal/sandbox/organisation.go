@@ -68,7 +68,8 @@ func (o *organisation) domain() *ash.Domain {
 	return d
 }
 
-// idOf returns the id of the record with this name. It depends on nothing but the name and the seed.
+// idOf returns the id of the record with this name. It depends on nothing but the name and the
+// seed.
 func (o *organisation) idOf(parts ...string) string {
 	h := sha256.New()
 	binary.Write(h, binary.BigEndian, o.seed)

@@ -20,13 +20,13 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// clock is a time that stands still until it is moved.
+// clock moves only by advance.
 type clock struct{ at time.Time }
 
 func (c *clock) now() time.Time          { return c.at }
 func (c *clock) advance(d time.Duration) { c.at = c.at.Add(d) }
 
-// testOrg is a sandbox with a clock, for tests.
+// testOrg is an open sandbox with a clock.
 type testOrg struct {
 	t *testing.T
 	s *Sandbox
@@ -62,12 +62,12 @@ func (o *testOrg) post(endpoint string, payload any) (int, map[string]any) {
 	o.s.Handler().ServeHTTP(w, r)
 	var out map[string]any
 	if err := json.Unmarshal(w.Body.Bytes(), &out); err != nil {
-		o.t.Fatalf("%s answered no JSON: %.200s", body, w.Body)
+		o.t.Fatalf("%s: the response is not JSON: %.200s", body, w.Body)
 	}
 	return w.Code, out
 }
 
-// run gives the data of a run that must succeed.
+// run returns the data of a run that must succeed.
 func (o *testOrg) run(payload string) any {
 	o.t.Helper()
 	status, out := o.post("run", payload)
@@ -77,7 +77,7 @@ func (o *testOrg) run(payload string) any {
 	return out["data"]
 }
 
-// list gives the rows of a list.
+// list returns the rows of a list.
 func (o *testOrg) list(payload string) []map[string]any {
 	o.t.Helper()
 	data := o.run(payload)
@@ -91,7 +91,7 @@ func (o *testOrg) list(payload string) []map[string]any {
 	return rows
 }
 
-// only gives the only row of a list.
+// only returns the only row of a list.
 func (o *testOrg) only(payload string) map[string]any {
 	o.t.Helper()
 	rows := o.list(payload)
@@ -101,18 +101,18 @@ func (o *testOrg) only(payload string) map[string]any {
 	return rows[0]
 }
 
-// runErrors gives the errors of a run that must fail.
+// runErrors returns the errors of a run that must fail, as JSON.
 func (o *testOrg) runErrors(payload string) string {
 	o.t.Helper()
 	_, out := o.post("run", payload)
 	if out["success"] != false {
-		o.t.Fatalf("%s was not refused: %v", payload, out)
+		o.t.Fatalf("%s did not fail: %v", payload, out)
 	}
 	b, _ := json.Marshal(out["errors"])
 	return string(b)
 }
 
-// with puts values for <names> into a payload.
+// with replaces each <name> in a payload: its arguments are names and values.
 func with(payload string, pairs ...any) string {
 	for i := 0; i < len(pairs); i += 2 {
 		payload = strings.ReplaceAll(payload, "<"+pairs[i].(string)+">", pairs[i+1].(string))
@@ -128,7 +128,7 @@ func fieldNames(r *schemas.Resource) string {
 	return string(b)
 }
 
-func TestEveryFieldOfEveryResourceHasValues(t *testing.T) {
+func TestEveryFieldHasValues(t *testing.T) {
 	o := open(t, Options{})
 	for _, a := range schemas.Actions() {
 		var rows []map[string]any
@@ -137,7 +137,7 @@ func TestEveryFieldOfEveryResourceHasValues(t *testing.T) {
 			rows = o.list(ask + `}`)
 		case a.Name == "who_am_i":
 			rows = append(rows, o.run(ask+`}`).(map[string]any))
-		case a.Name == "import_inbound_email": // the only one that gives messages
+		case a.Name == "import_inbound_email": // the only action that returns messages
 			for _, text := range []string{"hello", ""} {
 				rows = append(rows, o.run(ask+`,"input":{"recipientAddress":"hello@harbourlane.example","structuredPayload":{"from":"a@b.example","subject":"s","messageId":"m","text":"`+text+`"}}}`).(map[string]any))
 			}
@@ -150,7 +150,7 @@ func TestEveryFieldOfEveryResourceHasValues(t *testing.T) {
 		seen := map[string]bool{}
 		for _, row := range rows {
 			if d := cmp.Diff(slices.Sorted(maps.Keys(row)), slices.Sorted(slices.Values(a.Resource.Names()))); d != "" {
-				t.Fatalf("%s: keys differ from the fields asked for:\n%s", a.Name, d)
+				t.Fatalf("%s: the keys are not the selected fields:\n%s", a.Name, d)
 			}
 			for k, v := range row {
 				if v != nil {
@@ -203,11 +203,11 @@ func checkKind(t *testing.T, action string, f *schemas.Field, v any) {
 		ok = false
 	}
 	if !ok {
-		t.Errorf("%s: %s is %v, which is no %s", action, f.Name, v, f.Kind)
+		t.Errorf("%s: %s is %v, want kind %s", action, f.Name, v, f.Kind)
 	}
 }
 
-func TestEveryActionIsThere(t *testing.T) {
+func TestEveryActionIsDefined(t *testing.T) {
 	d := newOrganisation(1).domain()
 	if len(d.Actions) != 52 {
 		t.Errorf("%d actions, want 52", len(d.Actions))
@@ -217,7 +217,7 @@ func TestEveryActionIsThere(t *testing.T) {
 			t.Errorf("%s has no resource", a.Name)
 		}
 		if (a.Type == ash.MapAction || a.Type == ash.RecordAction) && a.Run == nil {
-			t.Errorf("%s does nothing", a.Name)
+			t.Errorf("%s has no Run", a.Name)
 		}
 	}
 	for name := range newOrganisation(1).behaviours {
@@ -227,7 +227,7 @@ func TestEveryActionIsThere(t *testing.T) {
 	}
 }
 
-func TestSameSeedSameOrganisation(t *testing.T) {
+func TestSeed(t *testing.T) {
 	dump := func(o *testOrg) map[string]any {
 		out := map[string]any{}
 		for _, a := range schemas.Actions() {
@@ -249,21 +249,21 @@ func TestSameSeedSameOrganisation(t *testing.T) {
 	story(a)
 	story(b)
 	if d := cmp.Diff(dump(a), dump(b)); d != "" {
-		t.Errorf("two of one seed differ:\n%s", d)
+		t.Errorf("two organisations of the same seed differ:\n%s", d)
 	}
 	if cmp.Equal(dump(a), dump(c)) {
-		t.Error("another seed gives the same organisation")
+		t.Error("organisations of different seeds are equal")
 	}
 }
 
-func TestFileKeepsTheOrganisation(t *testing.T) {
+func TestFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a b?#%.db")
 	o := open(t, Options{Path: path})
 	first := o.run(`{"action":"create_contact","input":{"fullName":"Kept"},"fields":["id"]}`).(map[string]any)["id"]
 	if err := o.s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	o = open(t, Options{Path: path, Seed: 99}) // the file's own seed counts
+	o = open(t, Options{Path: path, Seed: 99}) // the seed in the file is used
 	if me := o.run(`{"action":"who_am_i","fields":["fullName"]}`).(map[string]any); me["fullName"] != "Nadia Rahman" {
 		t.Errorf("who am I: %v", me)
 	}
@@ -273,13 +273,11 @@ func TestFileKeepsTheOrganisation(t *testing.T) {
 	}
 	second := o.run(`{"action":"create_contact","input":{"fullName":"Another"},"fields":["id"]}`).(map[string]any)["id"]
 	if second == first {
-		t.Error("the id of the first run was given out again")
+		t.Error("an id from before was used again")
 	}
 }
 
-// TestClockGoesOnFromTheFile opens a file whose organisation has lived faster
-// than the clock that it is opened with.
-func TestClockGoesOnFromTheFile(t *testing.T) {
+func TestFileContinuesClock(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "org.db")
 	o := open(t, Options{Path: path})
 	o.run(`{"action":"list_campaigns"}`)
@@ -289,16 +287,16 @@ func TestClockGoesOnFromTheFile(t *testing.T) {
 	o = open(t, Options{Path: path}) // ten hours behind
 	status := `{"action":"list_calls","fields":["status"],"filter":{"toNumber":{"eq":"+447700900900"}}}`
 	if got := o.only(status)["status"]; got != "initiated" {
-		t.Errorf("the call is %v before any time went by", got)
+		t.Errorf("after opening, the call is %v", got)
 	}
 	o.advance(time.Minute)
 	if got := o.only(status)["status"]; got != "completed" {
-		t.Errorf("a minute later the call is %v", got)
+		t.Errorf("after a minute, the call is %v", got)
 	}
 }
 
-// TestSeedDoesNotDependOnTheTime checks the ids that docs/sandbox.md promises.
-func TestSeedDoesNotDependOnTheTime(t *testing.T) {
+// docs/sandbox.md lists ids of seed 1, so they must not depend on the time of seeding.
+func TestIDsDoNotDependOnTime(t *testing.T) {
 	var first map[string][]string
 	for _, at := range []time.Time{time.Date(2026, 3, 4, 15, 30, 0, 0, time.UTC), time.Date(2026, 12, 27, 0, 1, 0, 0, time.UTC), time.Date(2028, 2, 29, 8, 45, 0, 0, time.UTC)} {
 		s, err := New(Options{Now: NewClock(at, 0).Now})
@@ -332,24 +330,24 @@ func BenchmarkNew(b *testing.B) {
 	}
 }
 
-func TestWrongFiles(t *testing.T) {
-	folder := t.TempDir()
-	text := filepath.Join(folder, "notes.txt")
+func TestUnusableFiles(t *testing.T) {
+	dir := t.TempDir()
+	text := filepath.Join(dir, "notes.txt")
 	if err := os.WriteFile(text, []byte(strings.Repeat("not a database\n", 100)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	older := filepath.Join(folder, "older.db")
+	older := filepath.Join(dir, "older.db")
 	open(t, Options{Path: older}).s.Close()
 	alter(t, older, `UPDATE "sandbox" SET "value" = 1 WHERE "key" = 'shape'`)
-	foreign := filepath.Join(folder, "other.db")
+	foreign := filepath.Join(dir, "other.db")
 	alter(t, foreign, "CREATE TABLE mine (x)")
-	for _, path := range []string{text, older, foreign, folder, filepath.Join(folder, "no", "such", "folder.db")} {
+	for _, path := range []string{text, older, foreign, dir, filepath.Join(dir, "no", "such", "dir.db")} {
 		s, err := New(Options{Path: path})
 		if err == nil {
 			s.Close()
 			t.Errorf("%s was opened", path)
 		} else if !strings.Contains(err.Error(), filepath.Base(path)) {
-			t.Errorf("%s: the error does not name it: %v", path, err)
+			t.Errorf("the error does not name %s: %v", path, err)
 		}
 	}
 	if b, err := os.ReadFile(text); err != nil || len(b) != 1500 {
@@ -357,7 +355,7 @@ func TestWrongFiles(t *testing.T) {
 	}
 }
 
-// alter runs a statement on a SQLite file.
+// alter runs an SQL statement on a SQLite file.
 func alter(t *testing.T, path, statement string) {
 	t.Helper()
 	db, err := sql.Open("sqlite", path)
@@ -370,10 +368,10 @@ func alter(t *testing.T, path, statement string) {
 	}
 }
 
-func TestManyClientsAtOnce(t *testing.T) {
+func TestConcurrentClients(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "shared.db")
 	a := open(t, Options{Path: path})
-	b := open(t, Options{Path: path}) // a second process on the file
+	b := open(t, Options{Path: path}) // as another process would
 	var wg sync.WaitGroup
 	seen := make(chan any, 200)
 	for n := range 8 {

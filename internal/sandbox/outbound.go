@@ -112,8 +112,8 @@ func (o *organisation) startCall(t *ash.Tx, a *ash.Action, args ash.Record) (any
 		"contactId": call["contactId"], "aiAgentId": aiAgent["id"], "conversationId": call["conversationId"]}, nil
 }
 
-// resolveTarget returns the contact and the number of an outbound call. For a number alone, the contact
-// is the one that has it, or nil.
+// resolveTarget returns the contact and the number of an outbound call. For a number alone, the
+// contact is the one that has it, or nil.
 func (o *organisation) resolveTarget(t *ash.Tx, a *ash.Action, args ash.Record) (contact ash.Record, number string, err error) {
 	number = strings.TrimSpace(args.Text("phoneNumber"))
 	if id := args.Text("contactId"); id != "" {
@@ -186,8 +186,8 @@ func (o *organisation) startBulk(t *ash.Tx, a *ash.Action, args ash.Record) (any
 		"concurrency": bulk["concurrency"], "aiAgentId": aiAgent["id"]}, nil
 }
 
-// bulkContacts returns the ids of the contacts of a bulk call. Positions in a group count from 1, and a
-// range includes both ends.
+// bulkContacts returns the ids of the contacts of a bulk call. Positions in a group count from 1,
+// and a range includes both ends.
 func (o *organisation) bulkContacts(t *ash.Tx, args ash.Record) ([]string, error) {
 	var ids []string
 	if d, ok := args["contactIds"].(ash.Document); ok {
@@ -226,8 +226,8 @@ func (o *organisation) bulkContacts(t *ash.Tx, args ash.Record) ([]string, error
 	return ids, nil
 }
 
-// startEntries starts pending entries of a bulk call up to its concurrency, and completes the bulk call
-// when none is left.
+// startEntries starts pending entries of a bulk call up to its concurrency, and completes the bulk
+// call when none is left.
 func (o *organisation) startEntries(t *ash.Tx, id string) error {
 	entries, bulks := o.resources["BulkOutboundCallEntry"], o.resources["BulkOutboundCall"]
 	bulk, err := t.Get(bulks, id)

@@ -38,8 +38,8 @@ func setUpdatedAt(t *ash.Tx, _, next ash.Record) error {
 	return nil
 }
 
-// eraseContact removes everything personal from a contact. The record remains, because others refer to
-// it. Erasing it again changes nothing.
+// eraseContact removes everything personal from a contact. The record remains, because others refer
+// to it. Erasing it again changes nothing.
 func (o *organisation) eraseContact(t *ash.Tx, a *ash.Action, id string) (any, error) {
 	contacts := o.resources["Contact"]
 	rec, err := t.Get(contacts, id)

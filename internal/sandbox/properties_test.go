@@ -15,7 +15,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// drawAction draws one of the actions that do, by name: names shrink well.
+// drawAction draws an action that fits. It draws the name, because rapid shrinks names well.
 func drawAction(t *rapid.T, do func(*schemas.Action) bool) *schemas.Action {
 	byName := map[string]*schemas.Action{}
 	for _, a := range schemas.Actions() {
@@ -52,9 +52,8 @@ func ids(rows []map[string]any) []string {
 	return out
 }
 
-// TestWalkSeesEachRowOnce walks keyset pages forwards and backwards under any
-// order, while contacts are added and removed.
-func TestWalkSeesEachRowOnce(t *testing.T) {
+// Keyset pages have each row once, forwards and backwards, in any order, while contacts are added.
+func TestPagesHaveEachRowOnce(t *testing.T) {
 	o := open(t, Options{})
 	rapid.Check(t, func(rt *rapid.T) {
 		a := drawAction(rt, (*schemas.Action).Paged)
@@ -111,7 +110,8 @@ func TestWalkSeesEachRowOnce(t *testing.T) {
 			}
 			cursor = data["previousPage"].(string)
 		}
-		// The last row is where the walk back began; what was added meanwhile may be new.
+		// The pages backwards start before the last row, and may have rows that were added
+		// meanwhile.
 		known := func(list []string) []string {
 			return slices.DeleteFunc(slices.Clone(list), func(id string) bool { return !slices.Contains(before, id) })
 		}
@@ -120,14 +120,13 @@ func TestWalkSeesEachRowOnce(t *testing.T) {
 			want = want[:len(want)-1]
 		}
 		if d := cmp.Diff(known(backwards), want, cmpopts.EquateEmpty()); d != "" {
-			rt.Fatalf("%s by %q: backwards differs from forwards:\n%s", a.Name, sort, d)
+			rt.Fatalf("%s by %q: the pages backwards differ from those forwards:\n%s", a.Name, sort, d)
 		}
 	})
 }
 
-// TestFilterAndItsNegationPartition checks that no row passes both a filter
-// and its negation, and that what passes neither is null in a filtered field.
-func TestFilterAndItsNegationPartition(t *testing.T) {
+// No row passes both a filter and its negation. A row that passes neither is null in the field.
+func TestFilterNegation(t *testing.T) {
 	o := open(t, Options{})
 	rapid.Check(t, func(rt *rapid.T) {
 		a := drawAction(rt, (*schemas.Action).Paged)
@@ -155,21 +154,21 @@ func TestFilterAndItsNegationPartition(t *testing.T) {
 			}
 			return got
 		}
-		yes, no := ask(f), ask(map[string]any{"not": []any{f}})
+		passing, failing := ask(f), ask(map[string]any{"not": []any{f}})
 		for _, row := range all {
 			id := row["id"].(string)
-			in, out := slices.Contains(yes, id), slices.Contains(no, id)
+			in, out := slices.Contains(passing, id), slices.Contains(failing, id)
 			switch {
 			case in && out:
 				rt.Fatalf("%v: row %s passes the filter and its negation", f, id)
 			case !in && !out && row[field] != nil && operand != nil && !(op == "in" && value == nil):
-				rt.Fatalf("%v: row %s, whose %s is %v, passes neither", f, id, field, row[field])
+				rt.Fatalf("%v: row %s passes neither, and %s is %v", f, id, field, row[field])
 			}
 		}
 	})
 }
 
-// drawInput makes an input of an action's keys, mostly of the right kind.
+// drawInput draws input for an action: known keys with common values, and sometimes an unknown key.
 func drawInput(t *rapid.T, a *schemas.Action) map[string]any {
 	out := map[string]any{}
 	for _, in := range sortedInputs(a) {
@@ -186,9 +185,9 @@ func drawInput(t *rapid.T, a *schemas.Action) map[string]any {
 	return out
 }
 
-// TestValidateMissesOnlyWhatTheRecordingsShow runs what validate passed: it may
-// fail only for an unknown key, an item of an array, uniqueness, or a permission.
-func TestValidateMissesOnlyWhatTheRecordingsShow(t *testing.T) {
+// A request that passes validation may still fail to run, but only for an unknown key, an array
+// item, uniqueness or a permission.
+func TestValidatePredictsRun(t *testing.T) {
 	o := open(t, Options{})
 	writes := func(a *schemas.Action) bool {
 		verb, _, _ := strings.Cut(a.Name, "_")
@@ -204,12 +203,12 @@ func TestValidateMissesOnlyWhatTheRecordingsShow(t *testing.T) {
 		changes := countChanges(t, o.s.engine)
 		_, valid := o.post("validate", req)
 		if countChanges(t, o.s.engine) != changes {
-			rt.Fatalf("validate wrote: %v", req)
+			rt.Fatalf("validation wrote rows: %v", req)
 		}
 		_, ran := o.post("run", req)
 		if valid["success"] != true {
 			if ran["success"] == true {
-				rt.Fatalf("run did what validate refused: %v: %v", req, valid["errors"])
+				rt.Fatalf("run succeeded after validation failed: %v: %v", req, valid["errors"])
 			}
 			return
 		}
@@ -219,13 +218,12 @@ func TestValidateMissesOnlyWhatTheRecordingsShow(t *testing.T) {
 			_, item := e["vars"].(map[string]any)["index"]
 			unknown := e["code"] == "internal_error" && req["input"].(map[string]any)["bogus"] != nil
 			if !unknown && !item && e["type"] != "invalid_changes" && e["type"] != "forbidden" {
-				rt.Fatalf("%v: validate passed what run refused: %v", req, e)
+				rt.Fatalf("%v: run failed after validation passed: %v", req, e)
 			}
 		}
 	})
 }
 
-// TestValidateNeverWrites validates any input of any action.
 func TestValidateNeverWrites(t *testing.T) {
 	o := open(t, Options{})
 	rapid.Check(t, func(rt *rapid.T) {
@@ -253,7 +251,7 @@ func listAction(a *schemas.Action) string {
 	return ""
 }
 
-func TestFieldsAreExactlyThoseAskedFor(t *testing.T) {
+func TestSelectedFields(t *testing.T) {
 	o := open(t, Options{})
 	rapid.Check(t, func(rt *rapid.T) {
 		a := drawAction(rt, (*schemas.Action).Paged)
@@ -268,7 +266,7 @@ func TestFieldsAreExactlyThoseAskedFor(t *testing.T) {
 	})
 }
 
-// fuzz sends a body to an endpoint: the answer must be JSON, and the sandbox go on.
+// fuzz sends bodies to an endpoint. Each response must be JSON, and not status 500.
 func fuzz(f *testing.F, endpoint string) {
 	for _, seed := range []string{
 		`{"action":"list_contacts","fields":["id"],"filter":{"or":[{"fullName":{"ilike":"%a_\\%"}},{"not":[{"metadata":{"eq":{}}}]}]},"sort":"-fullName,++email","page":{"limit":2}}`,
@@ -299,17 +297,16 @@ func fuzz(f *testing.F, endpoint string) {
 	f.Fuzz(func(t *testing.T, body []byte) {
 		w := send(body)
 		if !json.Valid(w.Body.Bytes()) {
-			t.Fatalf("no JSON: %.300q", w.Body)
+			t.Fatalf("the response is not JSON: %.300q", w.Body)
 		}
 		if w.Code == 500 && !crashes(body) {
-			t.Fatalf("%.300q is answered with 500: %s", body, w.Body)
+			t.Fatalf("%.300q: status 500: %s", body, w.Body)
 		}
 	})
 }
 
-// crashes reports whether a body is one of those that the real backend answers
-// with 500: an empty and, or, not; an action or a sort that is no string; fields
-// that are no list on an action that need not have any.
+// crashes reports whether the real backend answers a body with status 500: an empty and, or or not;
+// an action or sort that is not a string; fields that are not a list.
 func crashes(body []byte) bool {
 	v, ok := decodeJSON(body)
 	m, isMap := v.(map[string]any)

@@ -4,9 +4,8 @@ package sandbox
 
 import "flag"
 
-// The race detector makes SQLite, which is compiled Go, many times
-// slower: then a few random cases have to do, since what they are about is not
-// races. A flag on the command line still counts.
+// With the race detector, SQLite is many times slower, because it is Go code. The random tests are
+// not about races, so a few cases are enough. A flag on the command line has precedence.
 func init() {
 	if f := flag.Lookup("rapid.checks"); f != nil {
 		f.Value.Set("8")

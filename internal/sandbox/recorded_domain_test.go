@@ -11,8 +11,8 @@ import (
 	"github.com/sippet-ai/sippet-mcp/internal/sandbox/ash"
 )
 
-// The definitions behind the recordings. Their extra rules are the recording's,
-// not Sippet's, and live in tests only.
+// This file defines the domain of the backend that the recordings are from. It has constraints that
+// Sippet does not have.
 
 func i64(n int64) *int64 { return &n }
 
@@ -97,7 +97,7 @@ func recordedResources() map[string]*ash.Resource {
 	return out
 }
 
-// recordedDomain is the domain of the recordings, seeded from a file of rows.
+// recordedDomain returns the domain of the recordings, seeded from a file of rows.
 func recordedDomain(t *testing.T, rowsFile string) *ash.Domain {
 	rs := recordedResources()
 	order := []string{"Contact", "EmailTemplate", "EmailMailbox", "EmailIdentity", "OperatorStatus", "Call", "CallQueueEntry", "ConversationEvent", "CallClassification", "User"}
@@ -117,8 +117,8 @@ func recordedDomain(t *testing.T, rowsFile string) *ash.Domain {
 	} {
 		d.Actions = append(d.Actions, &ash.Action{Name: x.name, AshName: "read", Type: ash.ListAction, Resource: rs[x.resource], Page: x.page})
 	}
-	d.Actions = append(d.Actions, recordedReadsAndWrites(rs)...)
-	d.Actions = append(d.Actions, recordedGenerics(rs)...)
+	d.Actions = append(d.Actions, recordedResourceActions(rs)...)
+	d.Actions = append(d.Actions, recordedGenericActions(rs)...)
 	raw, err := os.ReadFile(findFile(rowsFile))
 	if err != nil {
 		t.Fatal(err)
@@ -159,7 +159,7 @@ func recordedDomain(t *testing.T, rowsFile string) *ash.Domain {
 	return d
 }
 
-// storedValue turns a value of the rows into the stored one.
+// storedValue returns the stored value for a value in the file of rows.
 func storedValue(k ash.Kind, v any) (any, error) {
 	switch v := v.(type) {
 	case json.Number:
@@ -175,7 +175,7 @@ func storedValue(k ash.Kind, v any) (any, error) {
 
 var localPart = regexp.MustCompile(`^[a-z0-9._-]+$`)
 
-func recordedReadsAndWrites(rs map[string]*ash.Resource) []*ash.Action {
+func recordedResourceActions(rs map[string]*ash.Resource) []*ash.Action {
 	contactInput := []string{"fullName", "email", "emailVerifiedAt", "dateOfBirth", "phoneE164", "phoneVerifiedAt", "defaultLanguage", "languages", "metadata", "privateMetadataKeys"}
 	stamp := func(name string) func(*ash.Tx, ash.Record, ash.Record) error {
 		return func(_ *ash.Tx, _, next ash.Record) error { next[name] = recordedNow; return nil }
@@ -227,7 +227,7 @@ func recordedReadsAndWrites(rs map[string]*ash.Resource) []*ash.Action {
 	}
 }
 
-func recordedGenerics(rs map[string]*ash.Resource) []*ash.Action {
+func recordedGenericActions(rs map[string]*ash.Resource) []*ash.Action {
 	campaign := map[string]any{"id": "c0000000-0000-4000-8000-000000000001", "displayName": "Spring"}
 	barge := &ash.Action{Name: "barge_call", AshName: "barge", Type: ash.MapAction, Resource: rs["Call"], Arguments: []*ash.Attribute{attr(ash.String, "callUuid", isRequired)}}
 	barge.Run = func(_ *ash.Tx, args ash.Record) (any, error) {

@@ -26,10 +26,10 @@ import (
 
 var (
 	pairsFile = flag.String("pairs", "testdata/pairs.jsonl", "recorded pairs, one JSON object a line")
-	rowsFile  = flag.String("rows", "testdata/rows.json", "the rows that the recordings began with")
+	rowsFile  = flag.String("rows", "testdata/rows.json", "rows of the recorded backend before the first pair")
 )
 
-// pair is one recorded exchange.
+// pair is a recorded request and its response.
 type pair struct {
 	Case     string            `json:"case"`
 	Endpoint string            `json:"endpoint"`
@@ -43,20 +43,19 @@ type pair struct {
 	Response json.RawMessage   `json:"response"`
 }
 
-// TestRecorded replays what a real backend answered against the engine, over
-// HTTP, and compares all but error ids, fresh ids and cursors, which it
-// compares by shape.
+// TestRecorded sends recorded requests over HTTP, and compares the responses with the recorded
+// ones. Of error ids, new ids and cursors it compares the form only.
 func TestRecorded(t *testing.T) {
 	pairs := readPairs(t, *pairsFile)
-	excused := readExceptions(t, "testdata/exceptions.txt")
-	seeded := seededRows(t)
+	exceptions := readExceptions(t, "testdata/exceptions.txt")
+	seeded := readRows(t)
 	passed, byGroup, totals := 0, map[string]int{}, map[string]int{}
 	var handler *handler
 	var cursors map[string]string
 	seededAt := int64(-1)
 	for _, p := range pairs {
 		if p.Setup == "seed" || handler == nil {
-			if handler == nil || countChanges(t, handler.engine) != seededAt { // else it is as good as new
+			if handler == nil || countChanges(t, handler.engine) != seededAt { // otherwise it is unchanged
 				handler = recordedHandler(t)
 				seededAt = countChanges(t, handler.engine)
 			}
@@ -65,13 +64,13 @@ func TestRecorded(t *testing.T) {
 		group, _, _ := strings.Cut(p.Case, "/")
 		totals[group]++
 		diff := replay(p, handler, cursors, seeded)
-		reason, known := excused[p.Case]
+		reason, known := exceptions[p.Case]
 		switch {
 		case diff == "":
 			passed++
 			byGroup[group]++
 			if known {
-				t.Errorf("%s is excused (%s) but agrees: take it out of the exceptions", p.Case, reason)
+				t.Errorf("%s is an exception (%s), but agrees: remove it from the exceptions", p.Case, reason)
 			}
 		case !known:
 			t.Errorf("%s:\n%s", p.Case, diff)
@@ -83,8 +82,8 @@ func TestRecorded(t *testing.T) {
 	fmt.Printf("recorded pairs: %d of %d\n", passed, len(pairs))
 }
 
-// findFile finds a file named on the command line, which may be relative to the
-// module's root while tests run in the package's folder.
+// findFile returns the path of a file from the command line, which may be relative to the root of
+// the module.
 func findFile(file string) string {
 	if _, err := os.Stat(file); err != nil && !filepath.IsAbs(file) {
 		return filepath.Join("..", "..", file)
@@ -110,7 +109,7 @@ func readPairs(t *testing.T, file string) []pair {
 	return out
 }
 
-// readExceptions reads lines of `case: reason`.
+// readExceptions reads lines such as case: reason.
 func readExceptions(t *testing.T, file string) map[string]string {
 	raw, err := os.ReadFile(file)
 	if err != nil {
@@ -141,7 +140,7 @@ func recordedHandler(t *testing.T) *handler {
 	return &handler{engine: e, log: slog.Default(), authorise: checkTestKey, pickFault: faultPicker(nil, nil)}
 }
 
-// countChanges counts the rows that an engine ever wrote.
+// countChanges returns how many rows an engine has written.
 func countChanges(t *testing.T, e *ash.Engine) int64 {
 	n, err := e.Changes(t.Context())
 	if err != nil {
@@ -150,7 +149,7 @@ func countChanges(t *testing.T, e *ash.Engine) int64 {
 	return n
 }
 
-// replay sends the pair's request and says how the answer differs.
+// replay sends a recorded request, and returns how the response differs from the recorded one.
 func replay(p pair, handler *handler, cursors map[string]string, seeded map[string]map[string]any) string {
 	path, method, body := "/rpc/public/"+p.Endpoint, "POST", string(p.Request)
 	if p.Path != "" {
@@ -196,8 +195,8 @@ func replay(p pair, handler *handler, cursors map[string]string, seeded map[stri
 	return ""
 }
 
-// latin1 gives back the bytes of a raw body that is no UTF-8: the recording
-// holds each as the character of that number.
+// latin1 returns the bytes of a body that was not UTF-8. The recording has a character for each
+// byte.
 func latin1(s string) string {
 	b := []byte{}
 	for _, r := range s {
@@ -210,25 +209,24 @@ func latin1(s string) string {
 }
 
 var (
-	etfCursor = regexp.MustCompile(`g2[0-9A-Za-z+/]+=*`)
-	freshID   = regexp.MustCompile(`^00000000-0000-4000-9000-\d{12}$`)
-	errorID   = regexp.MustCompile(`<error-id>|[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}`)
+	recordedCursor = regexp.MustCompile(`g2[0-9A-Za-z+/]+=*`)
+	freshID        = regexp.MustCompile(`^00000000-0000-4000-9000-\d{12}$`)
+	errorID        = regexp.MustCompile(`<error-id>|[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}`)
 )
 
-// translateCursors puts our cursors in the place of recorded ones: those that
-// an earlier answer gave, else one made from what the recorded one holds. That
-// is taken to be of the request's own order, unless it holds too little for it.
+// translateCursors replaces recorded cursors by the engine's. Cursors has those of earlier
+// responses; cursorOf makes one from the values in any other cursor.
 func translateCursors(body string, cursors map[string]string, cursorOf func(values []any) string) string {
-	return etfCursor.ReplaceAllStringFunc(body, func(c string) string {
+	return recordedCursor.ReplaceAllStringFunc(body, func(c string) string {
 		if cursors[c] == "" {
-			cursors[c] = cursorOf(decodeETF(c))
+			cursors[c] = cursorOf(decodeTerm(c))
 		}
 		return cursors[c]
 	})
 }
 
-// cursorOf makes a cursor of the order that a pair's request asks for, or, where
-// that cannot be, one that no order accepts.
+// cursorOf returns the engine's cursor for the order of a pair's request, or otherCursor if the
+// values do not fit that order.
 func cursorOf(p pair, e *ash.Engine, values []any) string {
 	var req struct{ Action, Sort string }
 	if json.Unmarshal(p.Request, &req) != nil {
@@ -241,9 +239,8 @@ func cursorOf(p pair, e *ash.Engine, values []any) string {
 	return cursor
 }
 
-// decodeETF reads a list of binaries, atoms and small integers in Erlang's
-// external term format.
-func decodeETF(cursor string) []any {
+// decodeTerm decodes a list of binaries, atoms and small integers in Erlang's external term format.
+func decodeTerm(cursor string) []any {
 	b, err := base64.StdEncoding.DecodeString(cursor)
 	if err != nil || len(b) < 6 || b[1] != 'l' {
 		return nil
@@ -288,8 +285,8 @@ func recordCursors(want, got any, cursors map[string]string) {
 	}
 }
 
-// shape gives what of an answer is compared: numbers as floats, fresh and
-// error ids by their form, cursors of answers as being there, and no details.
+// shape returns the part of a response that is compared. Numbers are floats, new ids, error ids and
+// cursors are placeholders, and details are left out.
 func shape(v any, swap func(string) string) any {
 	switch v := v.(type) {
 	case json.Number:
@@ -325,9 +322,8 @@ func shape(v any, swap func(string) string) any {
 	return v
 }
 
-// sortTies orders the rows that tie on every key that the request sorts by,
-// which may come in any order unless a page was asked for, by their id. Rows
-// that do not tie stay where they are.
+// sortTies sorts rows that are equal in all keys of the request's sort. Without a page, the backend
+// returns them in any order.
 func sortTies(p pair, answer any, seeded map[string]map[string]any) {
 	var req struct{ Sort, Page any }
 	m, _ := answer.(map[string]any)
@@ -340,7 +336,7 @@ func sortTies(p pair, answer any, seeded map[string]map[string]any) {
 		fields, _ := row.(map[string]any)
 		id, _ := fields["id"].(string)
 		if seeded[id] == nil {
-			return fmt.Sprint(row) // no way to know: it ties with nothing
+			return fmt.Sprint(row) // unknown, so equal to no other row
 		}
 		var b strings.Builder
 		for key := range strings.SplitSeq(sort, ",") {
@@ -358,8 +354,8 @@ func sortTies(p pair, answer any, seeded map[string]map[string]any) {
 	}
 }
 
-// seededRows gives the rows that the recordings began with, by id.
-func seededRows(t *testing.T) map[string]map[string]any {
+// readRows returns the rows of the recorded backend before the first pair, by id.
+func readRows(t *testing.T) map[string]map[string]any {
 	raw, err := os.ReadFile(findFile(*rowsFile))
 	if err != nil {
 		t.Fatal(err)
@@ -377,5 +373,5 @@ func seededRows(t *testing.T) map[string]map[string]any {
 	return out
 }
 
-// otherCursor is well-formed, and of an order that no request asks for.
+// otherCursor is a well-formed cursor of an order that no request has.
 var otherCursor = base64.RawURLEncoding.EncodeToString([]byte(`["other"]`))

@@ -29,7 +29,8 @@ var answerTexts = map[string]string{
 	"general_question":         "Thank you for asking. I have passed this on to reception, who will write to you today.",
 }
 
-// emailEvent returns an event of an email conversation. The key distinguishes the events of a message.
+// emailEvent returns an event of an email conversation. The key distinguishes the events of a
+// message.
 func (o *organisation) emailEvent(msg ash.Record, key, kind, summary, at string, more ash.Record) ash.Record {
 	e := ash.Record{"id": o.idOf("email event", msg.Text("id"), key), "eventType": kind, "source": "email", "summary": summary,
 		"metadata": ash.Document("{}"), "actorType": "system", "success": true, "occurredAt": at,

@@ -10,7 +10,8 @@ import (
 
 // The test numbers, test addresses and test keys have a fixed outcome. docs/sandbox.md lists them.
 
-// testNumbers are the outcomes of calls, by number. The numbers are of a range reserved for fiction.
+// testNumbers are the outcomes of calls, by number. The numbers are of a range reserved for
+// fiction.
 var testNumbers = map[string]string{
 	"+447700900900": "answered",
 	"+447700900901": "busy",
@@ -32,8 +33,8 @@ var testAddresses = map[string]string{
 	"mailbox-full": "552 5.2.2 <%s>: Mailbox full",
 }
 
-// bounceError returns the error with which email to the address bounces, or "". The domain, the case,
-// and the part after a plus sign do not matter.
+// bounceError returns the error with which email to the address bounces, or "". The domain, the
+// case, and the part after a plus sign do not matter.
 func bounceError(address string) string {
 	local, _, _ := strings.Cut(address, "@")
 	local, _, _ = strings.Cut(strings.ToLower(local), "+")

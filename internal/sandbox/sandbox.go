@@ -1,26 +1,26 @@
 // Package sandbox serves a simulated Sippet organisation over HTTP.
 //
 // Open one with [New], and serve it with [Sandbox.Serve], [Sandbox.ServeOn] or [Sandbox.Handler].
-// It answers POST /rpc/public/run and POST /rpc/public/validate with all actions of Sippet's org API,
-// and stores what is written. People and agents can try everything without a key, and programs can
-// be tested against it. It must never be a tool for a model.
+// It answers POST /rpc/public/run and POST /rpc/public/validate with all actions of Sippet's org
+// API, and stores what is written. People and agents can try everything without a key, and programs
+// can be tested against it. It must never be a tool for a model.
 //
 // # How it works
 //
 // The real backend is made with Phoenix, Ash and AshTypescript. The package has the part of Phoenix
 // (http.go), and gives the decoded request to an engine that has the part of the other two (package
-// ash). The engine serves a domain: resources and actions from package schemas, to which this package
-// adds defaults and constraints (constraints.go) and the behaviour of actions (the files named after
-// what the actions are about).
+// ash). The engine serves a domain: resources and actions from package schemas, to which this
+// package adds defaults and constraints (constraints.go) and the behaviour of actions (the files
+// named after what the actions are about).
 //
 // Nothing runs in the background. What happens later, such as the next line of a call, is a task on
 // the agenda (agenda.go). Each run performs the tasks that are due before its action.
 //
 // # What it is compared with
 //
-// TestRecorded replays responses that were recorded from a real backend. That backend's domain is not
-// Sippet's, and is defined in the test. docs/sandbox.md lists what the recordings do not cover and
-// this package assumes.
+// TestRecorded replays responses that were recorded from a real backend. That backend's domain is
+// not Sippet's, and is defined in the test. docs/sandbox.md lists what the recordings do not cover
+// and this package assumes.
 package sandbox
 
 import (
@@ -37,8 +37,8 @@ import (
 	"github.com/sippet-ai/sippet-mcp/internal/sandbox/ash"
 )
 
-// Options say which organisation to open. The zero value is the organisation of seed 1, in memory and
-// in real time.
+// Options say which organisation to open. The zero value is the organisation of seed 1, in memory
+// and in real time.
 type Options struct {
 	// Path is the SQLite file in which the organisation is stored; "" is memory.
 	Path string
@@ -104,9 +104,9 @@ func (s *Sandbox) handler(admit func(key, action string) *response) http.Handler
 	return &handler{engine: s.engine, log: s.log, authorise: admit, pickFault: s.pickFault}
 }
 
-// Serve listens on a free port of the loopback interface until the context ends. It returns the base
-// URL, such as http://127.0.0.1:40123, and a random key that requests must have, so that no other
-// program on the machine has access. It does not close the sandbox.
+// Serve listens on a free port of the loopback interface until the context ends. It returns the
+// base URL, such as http://127.0.0.1:40123, and a random key that requests must have, so that no
+// other program on the machine has access. It does not close the sandbox.
 func (s *Sandbox) Serve(ctx context.Context) (baseURL, key string, err error) {
 	secret := make([]byte, 24)
 	if _, err := rand.Read(secret); err != nil {

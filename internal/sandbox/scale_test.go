@@ -10,7 +10,7 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// BenchmarkLists measures reads over 20,000 contacts and calls, over the handler.
+// BenchmarkLists measures reads of 20,000 contacts and calls through the handler.
 func BenchmarkLists(b *testing.B) {
 	s, err := New(Options{Scale: 20_000})
 	if err != nil {
@@ -26,7 +26,7 @@ func BenchmarkLists(b *testing.B) {
 		h.ServeHTTP(w, r)
 		return w
 	}
-	// deep gives the cursor after so many pages of 250.
+	// deep returns the cursor after a number of pages of 250.
 	deep := func(request string, pages int) string {
 		cursor := ""
 		for range pages {
@@ -71,7 +71,6 @@ func BenchmarkLists(b *testing.B) {
 	}
 }
 
-// TestScale checks that the scale is what is asked for.
 func TestScale(t *testing.T) {
 	o := open(t, Options{Scale: 300})
 	if n := len(o.list(`{"action":"list_contacts","fields":["id"]}`)); n < 300 {
@@ -82,7 +81,7 @@ func TestScale(t *testing.T) {
 	}
 }
 
-// TestLargestPage checks what a limit above the maximum gives: one row more than it, as if there were no more.
+// A limit above the maximum returns one row more than the maximum, and hasMore false.
 func TestLargestPage(t *testing.T) {
 	o := open(t, Options{Scale: 300})
 	for limit, want := range map[string]struct {

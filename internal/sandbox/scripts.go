@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// script is a call of one of the clinic's AI agents. In its texts, {first} is the contact's first name
-// and {agent} the agent's name.
+// script is a call of one of the clinic's AI agents. In its texts, {first} is the contact's first
+// name and {agent} the agent's name.
 type script struct {
 	name      string
 	outbound  bool

@@ -9,8 +9,9 @@ import (
 	"github.com/sippet-ai/sippet-mcp/internal/sandbox/ash"
 )
 
-// seeder seeds an organisation: Harbour Lane Dental, a small clinic in Brighton with a branch in Cork,
-// after a week of work. Times are counted back from the time of seeding. Ids depend on names only.
+// seeder seeds an organisation: Harbour Lane Dental, a small clinic in Brighton with a branch in
+// Cork, after a week of work. Times are counted back from the time of seeding. Ids depend on names
+// only.
 type seeder struct {
 	o   *organisation
 	t   *ash.Tx
@@ -295,8 +296,8 @@ var (
 	lastNames  = []string{"Abbott", "Byrne", "Castell", "Dunne", "Ellery", "Farrow", "Gill", "Hosseini", "Iqbal", "Jessop", "Khan", "Lowry", "Moss", "Nolan", "Osei", "Price", "Reeve"}
 )
 
-// addScale adds contacts, and calls without transcripts, one every four minutes before the week of the
-// other seeds.
+// addScale adds contacts, and calls without transcripts, one every four minutes before the week of
+// the other seeds.
 func (s *seeder) addScale() error {
 	added := s.ago(500 * 24 * time.Hour)
 	statuses := []string{"completed", "completed", "completed", "no_answer", "completed", "busy", "failed"}

@@ -23,8 +23,8 @@ const (
 	DateLayout   = "2006-01-02"
 )
 
-// castValue converts a decoded JSON value to a stored value of the attribute's kind. As in Ash it is
-// the first of two steps, and the only one for values in filters: it does not check constraints.
+// castValue converts a decoded JSON value to a stored value of the attribute's kind. As in Ash it
+// is the first of two steps, and the only one for values in filters: it does not check constraints.
 func (a *Attribute) castValue(v any, known atoms) (any, *Violation) {
 	if v == nil {
 		return nil, nil
@@ -157,8 +157,8 @@ func castDecimal(s string) (any, bool) {
 	return strings.TrimPrefix(s, "+"), true
 }
 
-// castTime parses what Elixir accepts as ISO 8601. The default zone is UTC, a space may replace the T,
-// and a date is its midnight.
+// castTime parses what Elixir accepts as ISO 8601. The default zone is UTC, a space may replace the
+// T, and a date is its midnight.
 func castTime(s string) (time.Time, bool) {
 	s = strings.Replace(s, " ", "T", 1)
 	for _, layout := range []string{"2006-01-02T15:04:05.999999999Z07:00", "2006-01-02T15:04:05.999999999", DateLayout} {

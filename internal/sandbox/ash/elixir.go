@@ -10,9 +10,9 @@ import (
 	"unicode"
 )
 
-// atoms are the atoms that exist in the backend's virtual machine. Elixir turns a client's string into
-// an atom only if that atom exists, and some messages depend on it. This set has the names in the
-// domain, and the single letters, which exist in every virtual machine.
+// atoms are the atoms that exist in the backend's virtual machine. Elixir turns a client's string
+// into an atom only if that atom exists, and some messages depend on it. This set has the names in
+// the domain, and the single letters, which exist in every virtual machine.
 type atoms map[string]bool
 
 func (a atoms) add(names ...string) {
@@ -30,8 +30,8 @@ func newAtoms() atoms {
 	return a
 }
 
-// inspect returns a decoded JSON value as Elixir's inspect/1 writes it. Keys in known are written as
-// atoms, other keys as strings.
+// inspect returns a decoded JSON value as Elixir's inspect/1 writes it. Keys in known are written
+// as atoms, other keys as strings.
 func inspect(v any, known atoms) string {
 	switch v := v.(type) {
 	case nil:

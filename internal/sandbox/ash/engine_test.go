@@ -150,7 +150,11 @@ func Example() {
 		panic(err)
 	}
 	defer e.Close()
-	body, err := e.Run(context.Background(), map[string]any{"action": "create_author", "fields": []any{"id", "fullName"}, "input": map[string]any{"fullName": "Mary Herbert"}})
-	fmt.Println(string(body), err)
-	// Output: {"data":{"fullName":"Mary Herbert","id":"00000000-0000-4000-8000-000000000001"},"success":true} <nil>
+	body, err := e.Run(context.Background(), map[string]any{"action": "create_author", "fields": []any{"fullName"}, "input": map[string]any{"fullName": "Mary Herbert"}})
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(string(body))
+	// Output:
+	// {"data":{"fullName":"Mary Herbert"},"success":true}
 }

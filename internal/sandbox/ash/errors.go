@@ -88,7 +88,8 @@ func (a *Action) NotFound(key, value string) error {
 	return fail(notFound(breadCrumbs(a) + "record with " + key + ": " + inspectString(value) + " not found"))
 }
 
-// InvalidAttribute returns the error of an action that cannot do what a field of its input asks for.
+// InvalidAttribute returns the error of an action that cannot do what a field of its input asks
+// for.
 func InvalidAttribute(field, message string) error {
 	return fail(NewViolation(field, message, nil).asInvalid("invalid_attribute", "Invalid attribute"))
 }

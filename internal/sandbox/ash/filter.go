@@ -41,8 +41,8 @@ func joinConditions(cs []condition, with string) condition {
 	return out
 }
 
-// writeBalanced joins the conditions as a balanced tree. SQLite limits the depth of expressions, and
-// a chain is as deep as it is long.
+// writeBalanced joins the conditions as a balanced tree. SQLite limits the depth of expressions,
+// and a chain is as deep as it is long.
 func writeBalanced(b *strings.Builder, cs []condition, with string) {
 	if len(cs) == 1 {
 		b.WriteString(cs[0].sql)

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// rendered is JSON that appendResponse copies. Long lists are rendered row by row, without a map for
-// each row.
+// rendered is JSON that appendResponse copies. Long lists are rendered row by row, without a map
+// for each row.
 type rendered []byte
 
 // renderer writes rows as JSON objects with exactly the selected keys, in alphabetical order.

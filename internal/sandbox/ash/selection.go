@@ -17,8 +17,8 @@ type nestedSelection struct {
 	fields *selection
 }
 
-// selectFields checks the field selection of a request against the action's resource. Only the first
-// error is reported. Without a selection it returns an empty one.
+// selectFields checks the field selection of a request against the action's resource. Only the
+// first error is reported. Without a selection it returns an empty one.
 func (e *Engine) selectFields(a *Action, req map[string]any, validating bool) (*selection, error) {
 	v, given := req["fields"]
 	given = given && v != nil
@@ -85,8 +85,8 @@ func (p fieldPath) badArguments(name string) error {
 	return p.newError("invalid_calculation_args", "Invalid arguments for calculation %{field}", "Invalid calculation arguments", name, nil)
 }
 
-// selectFrom checks one level of a selection: a list of names, and of maps from the name of a relation
-// to the selection from it.
+// selectFrom checks one level of a selection: a list of names, and of maps from the name of a
+// relation to the selection from it.
 func (e *Engine) selectFrom(r *Resource, list []any, at fieldPath) (*selection, error) {
 	if err := checkDuplicates(list, at); err != nil {
 		return nil, err
@@ -128,7 +128,8 @@ func atomText(v any) string {
 	return ""
 }
 
-// checkDuplicates reports a field that is selected twice, of several the first in alphabetical order.
+// checkDuplicates reports a field that is selected twice, of several the first in alphabetical
+// order.
 func checkDuplicates(list []any, at fieldPath) error {
 	count := map[string]int{}
 	for _, item := range list {

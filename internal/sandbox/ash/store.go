@@ -15,16 +15,16 @@ import (
 	"modernc.org/sqlite"
 )
 
-// Record is one record: stored values by attribute name. A stored value is a string, int64, float64,
-// bool, Document or nil.
+// Record is one record: stored values by attribute name. A stored value is a string, int64,
+// float64, bool, Document or nil.
 type Record map[string]any
 
 // Text returns the value of a string attribute, or "" if it is null.
 func (r Record) Text(name string) string { s, _ := r[name].(string); return s }
 
 // store is a SQLite database with a table for each resource and a column for each stored attribute.
-// Times, dates and UUIDs are text in a form that sorts correctly. Maps and arrays are JSON. SQLite's
-// binary collation sorts as PostgreSQL's collation C.
+// Times, dates and UUIDs are text in a form that sorts correctly. Maps and arrays are JSON.
+// SQLite's binary collation sorts as PostgreSQL's collation C.
 type store struct {
 	db    *sql.DB
 	path  string
@@ -80,8 +80,8 @@ func (s *store) number(ctx context.Context, q interface {
 	return n, err == nil, err
 }
 
-// ReadFact returns one of the Facts of the database in the file at path, which need not be open. The
-// table is Domain.Table. Known is false if there is no such file or no such fact.
+// ReadFact returns one of the Facts of the database in the file at path, which need not be open.
+// The table is Domain.Table. Known is false if there is no such file or no such fact.
 func ReadFact(ctx context.Context, path, table, key string) (value int64, known bool, err error) {
 	if _, err := os.Stat(path); path == "" || errors.Is(err, os.ErrNotExist) {
 		return 0, false, nil
@@ -206,8 +206,8 @@ func columnText(v driver.Value) (string, bool) {
 	return "", false
 }
 
-// arrayKey returns a key that sorts arrays element by element, shorter ones first. It is hexadecimal,
-// because cursors contain it.
+// arrayKey returns a key that sorts arrays element by element, shorter ones first. It is
+// hexadecimal, because cursors contain it.
 func arrayKey(_ *sqlite.FunctionContext, args []driver.Value) (driver.Value, error) {
 	s, ok := columnText(args[0])
 	if !ok {
