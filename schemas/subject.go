@@ -1,17 +1,16 @@
 package schemas
 
 import (
-	"bytes"
-	"encoding/json"
+	"fmt"
 	"net/mail"
-	"slices"
 	"strings"
+	"unicode"
 )
 
-// SubjectKind is the sort of thing that names a person.
+// SubjectKind is a kind of value that identifies a person.
 type SubjectKind string
 
-// The kinds. A subject is written as its kind, a colon and a value.
+// The kinds. A subject is written as its kind, a colon and a value, and has one spelling only.
 const (
 	ContactSubject SubjectKind = "contact" // a uuid in lower case
 	PhoneSubject   SubjectKind = "phone"   // a number in E.164
@@ -21,115 +20,110 @@ const (
 	senderSubject SubjectKind = "sender"
 )
 
-// maxSubjects bounds what Returned gives: more people than one page holds.
-const maxSubjects = 500
-
-// Subjects are the persons whom the call concerns by its arguments, such as
-// `contact:7f9c2ba4-e88f-4bd5-8bd4-0c2c6c1d7b30`, `phone:+442079460123` or
-// `email:ada@example.com`: sorted, without repeats, nil where it names nobody.
-// Whom a filter leaves out is named as well. There is no bound: whose data is
-// in the arguments must not be missing.
-func (p *Payload) Subjects() []string {
-	var out []string
-	a := p.Action
-	if id, ok := p.Args["identity"].(string); ok && a.Resource != nil {
-		out = appendSubject(out, a.Resource.Field("id").Names, id)
-	}
-	if in, ok := p.Args["input"].(map[string]any); ok {
-		for _, k := range a.inputs {
-			out = appendSubjects(out, k.Names, in[k.Name])
-		}
-	}
-	if filter, ok := p.Args["filter"].(map[string]any); ok {
-		out = a.Resource.filtered(out, filter)
-	}
-	slices.Sort(out)
-	return slices.Compact(out)
+// subjectPrefixes are what a text may begin with to say which kind it is.
+var subjectPrefixes = map[string]SubjectKind{
+	"contact": ContactSubject,
+	"phone":   PhoneSubject, "tel": PhoneSubject,
+	"email": EmailSubject, "mailto": EmailSubject,
 }
 
-// filtered adds whom a filter names by a whole value. A part of a number or of a name says not who it is.
-func (r *Resource) filtered(out []string, filter map[string]any) []string {
-	for key, v := range filter {
-		switch v := v.(type) {
-		case []any: // and, or, not
-			for _, e := range v {
-				if g, ok := e.(map[string]any); ok {
-					out = r.filtered(out, g)
-				}
-			}
-		case map[string]any:
-			if f := r.Field(key); f != nil && f.Names != "" {
-				for _, op := range []string{"eq", "notEq", "in"} {
-					out = appendSubjects(out, f.Names, v[op])
-				}
-			}
+// ParseSubject returns the subject that a person's text names, spelled as
+// [Payload.Subjects] spells it. The text is a contact's id, a phone number with
+// its country code (+44 20 7946 0123, 0044/20/79460123, +44 (0)20 7946-0123) or
+// an email address, with or without the kind before it (phone:, email:, contact:).
+//
+// The error names the text and says what to give. A number without a country
+// code is refused: it names another person in each country.
+func ParseSubject(text string) (string, error) {
+	kinds, value := []SubjectKind{ContactSubject, PhoneSubject, EmailSubject}, text
+	if prefix, rest, ok := strings.Cut(text, ":"); ok {
+		if kind := subjectPrefixes[strings.ToLower(strings.TrimSpace(prefix))]; kind != "" {
+			kinds, value = []SubjectKind{kind}, rest
 		}
 	}
-	return out
-}
-
-// appendSubjects adds a value, or each value of a list.
-func appendSubjects(out []string, kind SubjectKind, v any) []string {
-	switch v := v.(type) {
-	case string:
-		return appendSubject(out, kind, v)
-	case []any:
-		for _, e := range v {
-			if s, ok := e.(string); ok {
-				out = appendSubject(out, kind, s)
-			}
+	for _, kind := range kinds {
+		if s, ok := subjectOf(kind, value); ok {
+			return s, nil
 		}
 	}
-	return out
+	const example = "such as +442079460123"
+	switch digits := dialled(value); {
+	case kinds[0] == EmailSubject:
+		return "", fmt.Errorf("%s is not an email address: give one such as ada@example.com", quote(text))
+	case len(kinds) == 1 && kinds[0] == ContactSubject:
+		return "", fmt.Errorf("%s is not a contact's id: give the uuid that list_contacts shows", quote(text))
+	case len(digits) > 2 && strings.Trim(digits, "0123456789") == "":
+		return "", fmt.Errorf("the phone number %s has no country code: give it with one, %s", quote(text), example)
+	case kinds[0] == PhoneSubject, strings.HasPrefix(digits, "+"):
+		return "", fmt.Errorf("%s is not a phone number: give one with its country code, %s", quote(text), example)
+	}
+	return "", fmt.Errorf("%s is no contact: give a contact's id, a phone number with its country code, %s, or an email address", quote(text), example)
 }
 
-// appendSubject adds a value in its one spelling; what cannot be of its kind is left out.
-func appendSubject(out []string, kind SubjectKind, v string) []string {
+// subjectOf returns the subject of a value of a kind in its one spelling. It reports false where the value cannot be of that kind.
+func subjectOf(kind SubjectKind, v string) (string, bool) {
+	ok := false
 	switch kind {
 	case ContactSubject:
-		if !isUUID(v) {
-			return out
-		}
-		v = strings.ToLower(v)
+		v = strings.ToLower(strings.TrimSpace(v))
+		ok = isUUID(v)
 	case PhoneSubject:
-		if v = dialled(v); !isPhone(v) {
-			return out
-		}
+		v = dialled(v)
+		ok = isPhone(v)
 	case EmailSubject:
-		if v = strings.ToLower(strings.TrimSpace(v)); !strings.Contains(v, "@") {
-			return out
-		}
-	case senderSubject:
-		m, err := mail.ReadMessage(strings.NewReader(v))
+		v, ok = mailbox(v)
+	}
+	return string(kind) + ":" + v, ok
+}
+
+// mailbox returns an email address in lower case, without the name and the angle brackets that may be around it.
+func mailbox(s string) (string, bool) {
+	s, _ = Clean(s)
+	if strings.ContainsRune(s, '<') {
+		a, err := mail.ParseAddress(s)
 		if err != nil {
-			return out
+			return "", false
 		}
-		from, _ := m.Header.AddressList("From") // none where it cannot be read
-		for _, f := range from {
-			out = appendSubject(out, EmailSubject, f.Address)
-		}
-		return out
-	default:
-		return out
+		s = a.Address
 	}
-	return append(out, string(kind)+":"+v)
+	s = strings.ToLower(strings.TrimSpace(s))
+	at := strings.LastIndexByte(s, '@')
+	return s, at > 0 && at < len(s)-1 && !strings.ContainsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || strings.ContainsRune(",;:<>", r) })
 }
 
-// dialled takes out of a number what is written for readers only.
+// dialled returns what is dialled of a phone number: digits, after a plus where
+// it has a country code. Spaces, hyphens, dots, slashes and brackets only help
+// the reader, and so does the (0) that is dialled within the country alone.
+// Other characters stay, and make it no phone number.
 func dialled(s string) string {
-	s = strings.Map(func(r rune) rune {
-		if strings.ContainsRune(" ()-./\u00a0", r) {
-			return -1
+	s, _ = Clean(s)
+	var b strings.Builder
+	for _, r := range s {
+		switch {
+		case unicode.IsSpace(r), unicode.Is(unicode.Pd, r), strings.ContainsRune("./·−", r):
+		case r == '＋':
+			b.WriteByte('+')
+		default:
+			b.WriteRune(r)
 		}
-		return r
-	}, s)
-	if rest, ok := strings.CutPrefix(s, "00"); ok {
-		return "+" + rest
 	}
-	return s
+	s = b.String()
+	if rest, ok := strings.CutPrefix(s, "00"); ok {
+		s = "+" + rest
+	}
+	if before, after, ok := strings.Cut(s, "(0)"); ok && strings.HasPrefix(s, "+") && len(before) <= len("+378") {
+		if keepsZero(before) {
+			before += "0"
+		}
+		s = before + after
+	}
+	return strings.NewReplacer("(", "", ")", "", "[", "", "]", "").Replace(s)
 }
 
-// isPhone is phonePattern, without its cost.
+// keepsZero reports whether numbers of a country keep the zero when they are dialled from abroad: Italy, San Marino, the Vatican.
+func keepsZero(code string) bool { return code == "+39" || code == "+378" || code == "+379" }
+
+// isPhone reports what phonePattern would, at less cost.
 func isPhone(s string) bool {
 	if len(s) < 8 || len(s) > 16 || s[0] != '+' || s[1] == '0' {
 		return false
@@ -140,128 +134,4 @@ func isPhone(s string) bool {
 		}
 	}
 	return true
-}
-
-// CreatesSubject reports whether the action makes the record of a person who
-// has no id yet. Who records such a call supplies a provisional subject for it,
-// and afterwards Created says for whom it stood.
-func (a *Action) CreatesSubject() bool {
-	return a.Creates && a.Resource.Field("id").Names != ""
-}
-
-// Created is the subject that came to be, by the answer to a call that
-// succeeded: `contact:<id>`, or "" where the action creates no person or the
-// answer does not say whom. It always can: Check sees to it that the answer has an id.
-func (p *Payload) Created(data json.RawMessage) string {
-	if !p.Action.CreatesSubject() {
-		return ""
-	}
-	subjects, _ := p.Returned(data)
-	if len(subjects) != 1 {
-		return ""
-	}
-	return subjects[0]
-}
-
-// Erases are the subjects whose data is gone once the call has succeeded; nil for all but an erasure.
-func (p *Payload) Erases() []string {
-	if !p.Action.Erases {
-		return nil
-	}
-	return p.Subjects()
-}
-
-// Returned says which persons an answer told of, by the ids of contacts in its
-// rows, and which of those contacts are erased: both as Subjects gives them,
-// sorted, without repeats, at most 500. data is what Sippet answered: an array
-// of records, a page with `results`, a record or null. What cannot be read is
-// left out, and so are rows that were not asked for an id.
-func (p *Payload) Returned(data json.RawMessage) (subjects, erased []string) {
-	t := teller{resource: p.Action.Resource}
-	if !p.Action.List() {
-		t.row(data)
-	} else if !eachRow(data, t.row) {
-		return nil, nil // it was no JSON, whatever it began with
-	}
-	slices.Sort(t.subjects)
-	slices.Sort(t.erased)
-	return t.subjects, t.erased
-}
-
-// teller collects persons from rows.
-type teller struct {
-	resource         *Resource         // nil where the answer is a map
-	seen             map[[36]byte]bool // contact → erased
-	subjects, erased []string
-}
-
-func (t *teller) row(data []byte) {
-	var who, at []byte
-	ok := EachJSON(data, func(key, value []byte) {
-		switch {
-		case t.isPerson(key):
-			who = value
-		case t.resource != nil && t.resource.ErasedField != "" && isKey(key, t.resource.ErasedField):
-			at = value
-		}
-	})
-	id, isID := uuidOf(who)
-	gone, known := t.seen[id]
-	if !ok || !isID || !known && len(t.seen) == maxSubjects {
-		return
-	}
-	if !known {
-		t.subjects = append(t.subjects, string(ContactSubject)+":"+string(id[:]))
-	}
-	// Keys are destroyed on the strength of this: nothing but a time will do.
-	if !gone && len(at) > len(`""`) && at[0] == '"' {
-		gone = true
-		t.erased = append(t.erased, string(ContactSubject)+":"+string(id[:]))
-	}
-	if t.seen == nil {
-		t.seen = map[[36]byte]bool{}
-	}
-	t.seen[id] = gone
-}
-
-// isPerson reports whether a key names a contact: the resource's own field, and
-// in a map, whose shape nobody states, any name that means a contact elsewhere.
-func (t *teller) isPerson(key []byte) bool {
-	if t.resource != nil {
-		return t.resource.person != "" && isKey(key, t.resource.person)
-	}
-	for name := range contactKeys {
-		if isKey(key, name) {
-			return true
-		}
-	}
-	return false
-}
-
-// contactKeys are the names by which resources refer to a contact of another record.
-var contactKeys = map[string]bool{}
-
-// isKey compares a key (with its quotes) and a name without copying.
-func isKey(key []byte, name string) bool {
-	if len(key) < 2 {
-		return false
-	}
-	if bytes.IndexByte(key, '\\') >= 0 {
-		return DecodeString(key) == name
-	}
-	return string(key[1:len(key)-1]) == name
-}
-
-// uuidOf reads a quoted uuid into lower case.
-func uuidOf(quoted []byte) (id [36]byte, ok bool) {
-	if len(quoted) != len(id)+2 || quoted[0] != '"' {
-		return id, false
-	}
-	copy(id[:], quoted[1:])
-	for i, c := range id {
-		if 'A' <= c && c <= 'Z' {
-			id[i] = c + 'a' - 'A'
-		}
-	}
-	return id, isUUID(id[:])
 }

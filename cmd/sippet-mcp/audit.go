@@ -134,30 +134,6 @@ func (o *period) times(now time.Time) (since, until time.Time, err error) {
 	return
 }
 
-var (
-	uuid  = regexp.MustCompile(`^(?i:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$`)
-	phone = regexp.MustCompile(`^\+[1-9][0-9]{6,14}$`)
-	email = regexp.MustCompile(`^[^\s@]+@[^\s@]+$`)
-)
-
-// subjectOf names a person as the ledger does: contact:<id>, phone:<E.164> or email:<address>.
-func subjectOf(s string) (string, error) {
-	kind, bare, named := strings.Cut(s, ":")
-	if !named || kind != "contact" && kind != "phone" && kind != "email" {
-		kind, bare = "", s
-	}
-	number := strings.NewReplacer(" ", "", "-", "", "(", "", ")", "", ".", "").Replace(bare)
-	switch {
-	case (kind == "" || kind == "contact") && uuid.MatchString(bare):
-		return "contact:" + strings.ToLower(bare), nil
-	case (kind == "" || kind == "phone") && phone.MatchString(number):
-		return "phone:" + number, nil
-	case (kind == "" || kind == "email") && email.MatchString(bare):
-		return "email:" + strings.ToLower(bare), nil
-	}
-	return "", fmt.Errorf("%q is no contact: give a contact's id, a phone number such as +447700900900, or an email address", schemas.Escape(s, 80))
-}
-
 // localTime is short: the day only where it is not today.
 func localTime(t, now time.Time) string {
 	if t.IsZero() {

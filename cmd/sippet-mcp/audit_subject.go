@@ -18,9 +18,9 @@ func newAuditSubject(p *program) *cobra.Command {
 		Use:   "subject CONTACT",
 		Short: "List what was read and changed of one person",
 		Long: `List what was read and changed of one person, oldest first. CONTACT is a
-contact's id, a phone number in E.164, or an email address. These are three
-subjects: a call to a number is found by the number, unless it was known whose
-it is. Of somebody who was erased nothing is found.`,
+contact's id, a phone number with its country code, or an email address. These
+are three subjects: a call to a number is found by the number, unless it was
+known whose it is. Of somebody who was erased nothing is found.`,
 		Example: `  sippet-mcp audit subject c0000000-0000-4000-8000-000000000001
   sippet-mcp audit subject +447700900900`,
 		Args: oneArg("a contact's id, a phone number such as +447700900900, or an email address"),
@@ -31,7 +31,7 @@ it is. Of somebody who was erased nothing is found.`,
 }
 
 func runSubject(ctx context.Context, p *program, o *ledgerOptions, contact string) error {
-	subject, err := subjectOf(contact)
+	subject, err := schemas.ParseSubject(contact)
 	if err != nil {
 		return err
 	}
@@ -61,8 +61,9 @@ func newAuditErase(p *program) *cobra.Command {
 records stay and still verify, but payload, card, what was replaced and what
 Sippet answered can never be read again, also where others were concerned too.
 
-CONTACT is a contact's id, a phone number in E.164, or an email address: a
-person's numbers and addresses are subjects of their own, so name them too.
+CONTACT is a contact's id, a phone number with its country code, or an email
+address: a person's numbers and addresses are subjects of their own, so name
+them too.
 Nothing is erased in Sippet itself, nor in backups of the state directory,
 which still hold the key. Exit code 1 where nothing is recorded of one of them.`,
 		Example: "  sippet-mcp audit erase c0000000-0000-4000-8000-000000000001 +447700900900",
@@ -89,7 +90,7 @@ type erasing struct {
 func runErase(ctx context.Context, p *program, o *eraseOptions, contacts []string) error {
 	var all []erasing
 	for _, c := range contacts {
-		s, err := subjectOf(c)
+		s, err := schemas.ParseSubject(c)
 		if err != nil {
 			return err
 		}

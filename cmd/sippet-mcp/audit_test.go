@@ -332,19 +332,3 @@ func TestTimes(t *testing.T) {
 		}
 	}
 }
-
-func TestSubjects(t *testing.T) {
-	for in, want := range map[string]string{
-		"C0000000-0000-4000-8000-00000000000A": "contact:c0000000-0000-4000-8000-00000000000a", "contact:c0000000-0000-4000-8000-00000000000A": "contact:c0000000-0000-4000-8000-00000000000a",
-		"+44 7700 900-900": "phone:+447700900900", "phone:+447700900900": "phone:+447700900900", "Ada@Example.com": "email:ada@example.com", "email:ada@example.com": "email:ada@example.com",
-	} {
-		if got, err := subjectOf(in); err != nil || got != want {
-			t.Errorf("%q: %q, %v, want %q", in, got, err, want)
-		}
-	}
-	for _, in := range []string{"", "ada", "447700900900", "phone:ada@example.com", "email:+447700900900", "contact:", "+12", "contact:ada"} {
-		if got, err := subjectOf(in); err == nil {
-			t.Errorf("%q: %q", in, got)
-		}
-	}
-}

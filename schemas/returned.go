@@ -1,0 +1,105 @@
+package schemas
+
+import (
+	"bytes"
+	"encoding/json"
+	"slices"
+)
+
+// maxSubjects bounds what Returned returns: more people than one page holds.
+const maxSubjects = 500
+
+// Returned says which persons an answer told of, by the ids of contacts in its
+// rows, and which of those contacts are erased: both as Subjects gives them,
+// sorted, without repeats, at most 500. data is what Sippet answered: an array
+// of records, a page with `results`, a record or null. What cannot be read is
+// left out, and so are rows that were not asked for an id.
+func (p *Payload) Returned(data json.RawMessage) (subjects, erased []string) {
+	t := teller{resource: p.Action.Resource}
+	if !p.Action.List() {
+		t.row(data)
+	} else if !eachRow(data, t.row) {
+		return nil, nil // it was no JSON, whatever it began with
+	}
+	slices.Sort(t.subjects)
+	slices.Sort(t.erased)
+	return t.subjects, t.erased
+}
+
+// teller collects persons from rows.
+type teller struct {
+	resource         *Resource         // nil where the answer is a map
+	seen             map[[36]byte]bool // contact → erased
+	subjects, erased []string
+}
+
+func (t *teller) row(data []byte) {
+	var who, at []byte
+	ok := EachJSON(data, func(key, value []byte) {
+		switch {
+		case t.isPerson(key):
+			who = value
+		case t.resource != nil && t.resource.ErasedField != "" && isKey(key, t.resource.ErasedField):
+			at = value
+		}
+	})
+	id, isID := uuidOf(who)
+	gone, known := t.seen[id]
+	if !ok || !isID || !known && len(t.seen) == maxSubjects {
+		return
+	}
+	if !known {
+		t.subjects = append(t.subjects, string(ContactSubject)+":"+string(id[:]))
+	}
+	// Keys are destroyed on the strength of this: nothing but a time will do.
+	if !gone && len(at) > len(`""`) && at[0] == '"' {
+		gone = true
+		t.erased = append(t.erased, string(ContactSubject)+":"+string(id[:]))
+	}
+	if t.seen == nil {
+		t.seen = map[[36]byte]bool{}
+	}
+	t.seen[id] = gone
+}
+
+// isPerson reports whether a key names a contact: the resource's own field, and
+// in a map, whose shape nobody states, any name that means a contact elsewhere.
+func (t *teller) isPerson(key []byte) bool {
+	if t.resource != nil {
+		return t.resource.person != "" && isKey(key, t.resource.person)
+	}
+	for name := range contactKeys {
+		if isKey(key, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// contactKeys are the names by which resources refer to a contact of another record.
+var contactKeys = map[string]bool{}
+
+// isKey compares a key (with its quotes) and a name without copying.
+func isKey(key []byte, name string) bool {
+	if len(key) < 2 {
+		return false
+	}
+	if bytes.IndexByte(key, '\\') >= 0 {
+		return DecodeString(key) == name
+	}
+	return string(key[1:len(key)-1]) == name
+}
+
+// uuidOf reads a quoted uuid into lower case.
+func uuidOf(quoted []byte) (id [36]byte, ok bool) {
+	if len(quoted) != len(id)+2 || quoted[0] != '"' {
+		return id, false
+	}
+	copy(id[:], quoted[1:])
+	for i, c := range id {
+		if 'A' <= c && c <= 'Z' {
+			id[i] = c + 'a' - 'A'
+		}
+	}
+	return id, isUUID(id[:])
+}
