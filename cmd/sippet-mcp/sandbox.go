@@ -16,7 +16,7 @@ import (
 	"github.com/sippet-ai/sippet-mcp/internal/serve"
 )
 
-// sandboxOptions say which simulated organisation to open.
+// sandboxOptions are the flags that say which simulated organisation to open.
 type sandboxOptions struct {
 	db    string
 	seed  uint64
@@ -26,16 +26,17 @@ type sandboxOptions struct {
 
 func (o *sandboxOptions) flags(c *cobra.Command) {
 	f := c.Flags()
-	f.StringVar(&o.db, "sandbox-db", "", "keep the simulated organisation in this file; a bare name goes into the state directory")
-	f.Uint64Var(&o.seed, "sandbox-seed", 1, "which organisation, and which course of events: the same number, the same ids")
-	f.Float64Var(&o.speed, "sandbox-speed", 1, "how many times as fast as real time its clock runs")
-	f.IntVar(&o.scale, "sandbox-scale", 0, "add so many contacts and so many past calls")
+	f.StringVar(&o.db, "sandbox-db", "", "store the organisation in this file; a bare name is a file in the state directory (default: in memory)")
+	f.Uint64Var(&o.seed, "sandbox-seed", 1, "number that determines the organisation, the course of events and all ids")
+	f.Float64Var(&o.speed, "sandbox-speed", 1, "speed of the organisation's clock; 60 runs an hour in a minute")
+	f.IntVar(&o.scale, "sandbox-scale", 0, "number of contacts, and of past calls, to add to a new organisation")
 }
 
-// changed reports whether anything but the usual organisation is asked for.
+// changed reports whether any flag differs from its default.
 func (o *sandboxOptions) changed() bool { return *o != sandboxOptions{seed: 1, speed: 1} }
 
-// organisation tells simulated organisations apart, as the ledger needs it: one in memory is another one each time.
+// organisation returns the name under which the ledger knows the organisation. Each organisation in
+// memory has another name.
 func (o *sandboxOptions) organisation() string {
 	switch o.db {
 	case "":
@@ -67,7 +68,7 @@ func (o *sandboxOptions) open(stateDir string, faults []sandbox.Fault, log *slog
 	}
 	s, err := sandbox.New(options)
 	if err != nil {
-		return nil, fmt.Errorf("opening the sandbox: %w", err)
+		return nil, fmt.Errorf("open sandbox: %w", err)
 	}
 	return s, nil
 }
@@ -83,7 +84,7 @@ type sandboxServeOptions struct {
 func newSandbox(p *program) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "sandbox",
-		Short: "Run the simulated organisation by itself",
+		Short: "Run a simulated Sippet organisation",
 		Args:  cobra.NoArgs,
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
@@ -94,23 +95,25 @@ func newSandbox(p *program) *cobra.Command {
 	}
 	s := &cobra.Command{
 		Use:   "serve",
-		Short: "Serve the simulated organisation as Sippet's API is served",
-		Long: `Serve the simulated organisation on this machine, at the two endpoints of Sippet's
-org API, for programs that speak to Sippet. Any x-api-key is taken, but for those
-that docs/sandbox.md names, which are refused on purpose.
+		Short: "Serve a simulated organisation over Sippet's org API",
+		Long: `Serve a simulated organisation on this machine, to test programs that call Sippet's
+org API. Use its address as their base URL, and any x-api-key.
 
-A fault makes requests go wrong on purpose, [ENDPOINT:]ACTION=KIND[@PROBABILITY]:
+Some numbers, email addresses and keys have a fixed outcome, to test how a program
+handles it: a busy number, an email that bounces, a revoked key. docs/sandbox.md
+lists these test numbers, test addresses and test keys.
 
-  sippet-mcp sandbox serve --fault 'run:start_outbound_call=timeout-after-commit'
-
-ENDPOINT is run or validate, ACTION an action or *, KIND one of
-  ` + strings.Join(kinds, ", "),
-		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return runSandbox(c.Context(), p, o) },
+A fault makes requests fail. Write it as [ENDPOINT:]ACTION=KIND[@PROBABILITY].
+ENDPOINT is run or validate, ACTION an action or *, and KIND one of:
+  ` + strings.Join(kinds[:5], ", ") + `,
+  ` + strings.Join(kinds[5:], ", "),
+		Example: `  sippet-mcp sandbox serve --fault 'run:start_outbound_call=timeout-after-commit'`,
+		Args:    cobra.NoArgs,
+		RunE:    func(c *cobra.Command, _ []string) error { return runSandbox(c.Context(), p, o) },
 	}
 	f := s.Flags()
-	f.StringVar(&o.addr, "addr", "127.0.0.1:8799", "address to listen on, on this machine")
-	f.StringArrayVar(&o.faults, "fault", nil, "a fault, as above; may be given more than once")
+	f.StringVar(&o.addr, "addr", "127.0.0.1:8799", "loopback address to listen on")
+	f.StringArrayVar(&o.faults, "fault", nil, "make requests fail, as above; can be repeated")
 	o.sandboxOptions.flags(s)
 	f.StringVar(&o.stateDir, "state-dir", "", stateDirHelp)
 	f.StringVar(&o.logLevel, "log-level", "info", logLevelHelp)
