@@ -129,7 +129,7 @@ func (b *PolicySet) Reload() error {
 	}
 	if b.shadow != "" {
 		next.shadow, err = rules.Load(b.shadow)
-		if err == nil && next.shadow.Bare() {
+		if err == nil && next.shadow.WithoutDefaults() {
 			// A file without defaults is meant to be added; alone it would deny everything.
 			next.shadow, err = rules.Load(append(slices.Clone(b.names), b.shadow)...)
 		}

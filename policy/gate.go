@@ -150,7 +150,7 @@ func (g *Gate) Explain(ctx context.Context, c Call) (e Explanation) {
 
 // Hidden are the fields of the action's records that the caller must not see.
 func (g *Gate) Hidden(c Caller, a *schemas.Action) map[string]bool {
-	return fieldsOf(a, g.Policy.For(c).Hidden(a, c.rules()))
+	return fieldsOf(a, g.Policy.For(c).HiddenFields(a, c.rules()))
 }
 
 // MildestDecision is the mildest decision that any call of the action could get.

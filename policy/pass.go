@@ -143,7 +143,7 @@ func (p *attempt) hiddenContactFields() map[string]bool {
 	if fault != nil {
 		return nil
 	}
-	return fieldsOf(contacts, p.policy.Hidden(contacts, p.Caller.rules()))
+	return fieldsOf(contacts, p.policy.HiddenFields(contacts, p.Caller.rules()))
 }
 
 // redact leaves out of a fault what it tells of a contact, where the caller must not see all of them.

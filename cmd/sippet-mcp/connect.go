@@ -131,7 +131,7 @@ func (o *connection) open(ctx context.Context, p *program, log *slog.Logger) (*c
 	if err != nil {
 		return nil, err
 	}
-	for _, note := range book.Own().Notes() {
+	for _, note := range book.Own().ExpiredExemptions() {
 		log.Warn("the policy", "note", note)
 	}
 	if err := o.check(); err != nil {
@@ -193,7 +193,7 @@ func watch(book *policy.PolicySet, done <-chan struct{}, log *slog.Logger) {
 			return
 		}
 		log.Info("the policy was loaded anew", "policy", book.Own().Name(), "version", book.Own().Version())
-		for _, note := range book.Own().Notes() {
+		for _, note := range book.Own().ExpiredExemptions() {
 			log.Warn("the policy", "note", note)
 		}
 	})

@@ -128,7 +128,7 @@ func runPolicyExplain(ctx context.Context, p *program, o *explainOptions, args [
 	if f.Now, err = momentOf(o.at, f.Now); err != nil {
 		return err
 	}
-	out := explained{Action: action.Name, Class: action.Class, Policy: pol.Name(), Version: pol.Version(), At: f.Now, Notes: pol.Notes()}
+	out := explained{Action: action.Name, Class: action.Class, Policy: pol.Name(), Version: pol.Version(), At: f.Now, Notes: pol.ExpiredExemptions()}
 	f.Caller = o.callerFor(ctx, p, &out)
 	raw := []byte(nil)
 	if len(args) > 1 {
@@ -180,7 +180,7 @@ func momentOf(s string, now time.Time) (time.Time, error) {
 // hiddenOf returns the fields of the action's records that the caller must not see.
 func hiddenOf(pol *rules.Policy, a *schemas.Action, c rules.Caller) map[string]bool {
 	out := map[string]bool{}
-	for _, h := range pol.Hidden(a, c) {
+	for _, h := range pol.HiddenFields(a, c) {
 		if resource, field, _ := strings.Cut(h, "."); a.Resource != nil && resource == a.Resource.Name {
 			out[field] = true
 		}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -37,7 +36,14 @@ type linted struct {
 }
 
 func runPolicyLint(p *program, names []string) error {
-	out := lint(names)
+	findings, err := rules.LintFiles(names...)
+	out := linted{OK: err == nil, Errors: faultsOf(err), Notes: findings}
+	if out.Errors == nil {
+		out.Errors = []policyFault{}
+	}
+	if out.Notes == nil {
+		out.Notes = []rules.Finding{}
+	}
 	if !p.outTerminal {
 		if err := writeJSON(p.out, out); err != nil {
 			return err
@@ -49,44 +55,6 @@ func runPolicyLint(p *program, names []string) error {
 		return exitCode(1)
 	}
 	return nil
-}
-
-// lint looks at each policy alone, and at all of them together.
-func lint(names []string) linted {
-	out := linted{Errors: []policyFault{}, Notes: []rules.Finding{}}
-	note := func(pol *rules.Policy) {
-		for _, f := range pol.Lint() {
-			if !slices.Contains(out.Notes, f) {
-				out.Notes = append(out.Notes, f)
-			}
-		}
-	}
-	for _, name := range names {
-		pol, err := rules.Load(name)
-		if err != nil {
-			out.Errors = append(out.Errors, faultsOf(err)...)
-			continue
-		}
-		if len(names) == 1 || !pol.Bare() {
-			note(pol)
-		}
-		if len(names) == 1 && pol.Bare() {
-			out.Notes = append(out.Notes, rules.Finding{Policy: pol.Name(), Line: 1, Col: 1,
-				Message: "this file has no defaults, so alone it denies everything: name it with another, such as --policy desktop," + name})
-		}
-		for _, n := range pol.Notes() {
-			out.Notes = append(out.Notes, rules.Finding{Policy: pol.Name(), Message: n})
-		}
-	}
-	if len(names) > 1 && len(out.Errors) == 0 {
-		if pol, err := rules.Load(names...); err != nil {
-			out.Errors = append(out.Errors, faultsOf(err)...)
-		} else {
-			note(pol)
-		}
-	}
-	out.OK = len(out.Errors) == 0
-	return out
 }
 
 func (l *linted) show(p *program, names []string) {

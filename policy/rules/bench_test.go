@@ -11,8 +11,8 @@ import (
 	"github.com/sippet-ai/sippet-mcp/policy/rules"
 )
 
-// many makes a file with n rules about ringing many people, each with a condition of its own.
-func many(n int) []byte {
+// manyRules returns a file with n rules for bulk calls, each with its own condition.
+func manyRules(n int) []byte {
 	conditions := []string{
 		"recipients.size() > %d",
 		"has(input.contactLimit) && input.contactLimit > %d",
@@ -31,7 +31,7 @@ func many(n int) []byte {
 }
 
 func BenchmarkDecide60(b *testing.B) {
-	p, err := rules.Parse("many", many(60))
+	p, err := rules.Parse("many", manyRules(60))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -55,7 +55,7 @@ func BenchmarkDecide60(b *testing.B) {
 	b.ReportMetric(float64(took[len(took)*99/100].Nanoseconds())/1e3, "µs-p99")
 }
 
-// BenchmarkDecideRead is what every read pays: a profile, and a call that no rule is about.
+// BenchmarkDecideRead decides a read that no rule matches, the most frequent call.
 func BenchmarkDecideRead(b *testing.B) {
 	p, err := rules.Load("desktop")
 	if err != nil {
@@ -69,7 +69,7 @@ func BenchmarkDecideRead(b *testing.B) {
 }
 
 func BenchmarkLoad500(b *testing.B) {
-	raw := many(500)
+	raw := manyRules(500)
 	for b.Loop() {
 		if _, err := rules.Parse("many", raw); err != nil {
 			b.Fatal(err)
@@ -77,7 +77,7 @@ func BenchmarkLoad500(b *testing.B) {
 	}
 }
 
-// BenchmarkLoadProfile is what starting the program costs.
+// BenchmarkLoadProfile loads the default policy, as every start of the program does.
 func BenchmarkLoadProfile(b *testing.B) {
 	for b.Loop() {
 		if _, err := rules.Load("desktop"); err != nil {
@@ -86,7 +86,7 @@ func BenchmarkLoadProfile(b *testing.B) {
 	}
 }
 
-// BenchmarkDecideGroup is the worst that a reasonable rule costs: ten thousand people, each compared with two prefixes.
+// BenchmarkDecideGroup compares ten thousand recipients with two prefixes, the worst reasonable case.
 func BenchmarkDecideGroup(b *testing.B) {
 	p, err := rules.Parse("x", []byte(head+`lists: {ours: ["+44", "+353"]}
 rules: [{id: ours, match: {actions: ["start_*"]}, when: "!recipients.all(r, lists.ours.exists(p, r.number.startsWith(p)))", decision: deny, reason: Ours}]

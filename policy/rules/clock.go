@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"sync"
 	"time"
-	_ "time/tzdata" // so that a policy means the same on a machine without zones
+	_ "time/tzdata" // for machines without a zone database
 
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/types"
@@ -28,7 +28,7 @@ var clockFunctions = []cel.EnvOption{
 			if err != nil {
 				return types.WrapErr(err)
 			}
-			from, to, err := span(args[2], args[3])
+			from, to, err := parseSpan(args[2], args[3])
 			if err != nil {
 				return types.WrapErr(err)
 			}
@@ -44,52 +44,52 @@ func localTime(t, zone ref.Val) (time.Time, error) {
 	at, ok := t.(types.Timestamp)
 	name, ok2 := zone.(types.String)
 	if !ok || !ok2 {
-		return time.Time{}, fmt.Errorf("a time and the name of a zone are needed")
+		return time.Time{}, fmt.Errorf("a time and a zone are needed, such as now and 'Europe/London'")
 	}
-	loc, err := location(string(name))
+	loc, err := loadLocation(string(name))
 	if err != nil {
 		return time.Time{}, err
 	}
 	return at.In(loc), nil
 }
 
-func span(from, to ref.Val) (int, int, error) {
+func parseSpan(from, to ref.Val) (int, int, error) {
 	a, ok := from.(types.String)
 	b, ok2 := to.(types.String)
 	if !ok || !ok2 {
-		return 0, 0, fmt.Errorf("two times of day are needed")
+		return 0, 0, fmt.Errorf("two times of day are needed, such as '08:00' and '20:00'")
 	}
-	start, err := minute(string(a))
+	start, err := parseMinute(string(a))
 	if err != nil {
 		return 0, 0, err
 	}
-	end, err := minute(string(b))
+	end, err := parseMinute(string(b))
 	if err == nil && start == end {
-		err = fmt.Errorf("the times %s and %s are the same: nothing, or everything, is between them", quote(string(a)), quote(string(b)))
+		err = fmt.Errorf("the times %s and %s are equal: write two different times", quote(string(a)), quote(string(b)))
 	}
 	return start, end, err
 }
 
-// minute reads HH:MM into minutes since midnight.
-func minute(s string) (int, error) {
+// parseMinute converts HH:MM to minutes since midnight.
+func parseMinute(s string) (int, error) {
 	digit := func(i int) int {
 		if i < len(s) && '0' <= s[i] && s[i] <= '9' {
 			return int(s[i] - '0')
 		}
-		return 1000 // makes the hour or the minute too large
+		return 1000 // makes the hour or the minute invalid
 	}
 	h, m := digit(0)*10+digit(1), digit(3)*10+digit(4)
 	if len(s) != 5 || s[2] != ':' || h > 23 || m > 59 {
-		return 0, fmt.Errorf("%s is no time of day: write HH:MM, from 00:00 to 23:59", quote(s))
+		return 0, fmt.Errorf("%s is not a time of day: write HH:MM, from 00:00 to 23:59", quote(s))
 	}
 	return h*60 + m, nil
 }
 
-var locations sync.Map // name → *time.Location; only zones that exist, so it stays small
+var locations sync.Map // name → *time.Location; only existing zones, so it stays small
 
-// location gives a zone by its name in the IANA database. The machine's own
-// zone is refused: a policy must mean the same everywhere.
-func location(name string) (*time.Location, error) {
+// loadLocation returns a zone by its name in the IANA database. It rejects the machine's local
+// zone, since a policy must mean the same everywhere.
+func loadLocation(name string) (*time.Location, error) {
 	if l, ok := locations.Load(name); ok {
 		return l.(*time.Location), nil
 	}

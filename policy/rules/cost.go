@@ -8,57 +8,59 @@ import (
 	"cel.dev/cel-go/common/types"
 )
 
-// The sizes that estimates assume where no schema states any.
+// The sizes that cost estimates assume if no schema states one.
 const (
-	mostText    = 10_000 // characters
-	mostItems   = 10_000 // elements of a list in the input
-	mostEntries = 2_500  // of a filter, or of what else has no schema
-	mostRoles   = 100
-	mostName    = 200 // characters of what a caller is called
+	maxText    = 10_000 // characters
+	maxItems   = 10_000 // elements of a list in the input
+	maxEntries = 2_500  // of a filter, and of other maps without a schema
+	maxRoles   = 100
+	maxName    = 200 // characters of the caller's id and person
 )
 
-// larger reports whether a call may be larger than estimates assume, so that its cost must be counted. A body of so many
-// bytes has no longer text in it, no longer list, and, at four bytes for each, no larger map.
-func larger(f *Facts) bool {
+// exceedsEstimates reports whether a call may be larger than estimates assume, so that its cost
+// must be counted. A payload of maxText bytes has no longer string, no longer list and, at four
+// bytes an entry, no larger map.
+func exceedsEstimates(f *Facts) bool {
 	c := f.Caller
-	if len(f.Payload.Body) == 0 || len(f.Payload.Body) > mostText || len(c.ID)+len(c.Person) > mostName || len(c.Roles) > mostRoles {
+	if len(f.Payload.Body) == 0 || len(f.Payload.Body) > maxText || len(c.ID)+len(c.Person) > maxName || len(c.Roles) > maxRoles {
 		return true
 	}
 	for _, r := range c.Roles {
-		if len(r) > mostName {
+		if len(r) > maxName {
 			return true
 		}
 	}
 	if f.Recipients == nil {
 		return false
 	}
-	return f.Recipients.Count > mostMembers || len(f.Recipients.List) > mostMembers || f.Recipients.Count < 0
+	return f.Recipients.Count > maxMembers || len(f.Recipients.List) > maxMembers || f.Recipients.Count < 0
 }
 
-// cost gives the most that an expression is estimated to take, and refuses one that could take too long.
-func (c *compiler) cost(env *cel.Env, checked *cel.Ast) (uint64, error) {
-	est, err := env.EstimateCost(checked, sizes{c.file})
+// estimateCost returns the estimated maximal cost of an expression. It returns an error if the
+// expression could run too long.
+func (c *compiler) estimateCost(env *cel.Env, checked *cel.Ast) (uint64, error) {
+	est, err := env.EstimateCost(checked, sizeEstimator{c.file})
 	switch {
 	case err != nil:
 		return 0, err
 	case est.IsUnknown():
-		return 0, fmt.Errorf("could cost any amount, and at most %d is taken: it grows something without a bound", maxCost)
+		return 0, fmt.Errorf("has no upper bound of its cost: it builds something without a limit; the maximum is %d", maxCost)
 	case est.Max > maxCost:
-		return 0, fmt.Errorf("could cost %d, and at most %d is taken: look at fewer things, or nest less", est.Max, maxCost)
+		return 0, fmt.Errorf("could cost %d, and the maximum is %d: read less, or nest less", est.Max, maxCost)
 	}
 	return est.Max, nil
 }
 
-// sizes tells the estimator how large things get.
-type sizes struct{ file *file }
+// sizeEstimator estimates sizes for CEL's cost estimator.
+type sizeEstimator struct{ file *file }
 
-// EstimateCallCost leaves calls to the library: ours cost as little as a comparison.
-func (sizes) EstimateCallCost(string, string, *cost.AstNode, []cost.AstNode) *cost.CallEstimate {
+// EstimateCallCost returns CEL's default, since our functions cost as little as a comparison.
+func (sizeEstimator) EstimateCallCost(string, string, *cost.AstNode, []cost.AstNode) *cost.CallEstimate {
 	return nil
 }
 
-// EstimateSize knows variables by their paths, and all else by its type.
-func (s sizes) EstimateSize(n cost.AstNode) *cost.SizeEstimate {
+// EstimateSize estimates a variable by its path, and everything else by its type.
+func (s sizeEstimator) EstimateSize(n cost.AstNode) *cost.SizeEstimate {
 	path := n.Path()
 	if len(path) == 0 {
 		return nil
@@ -66,39 +68,39 @@ func (s sizes) EstimateSize(n cost.AstNode) *cost.SizeEstimate {
 	most := uint64(0)
 	switch last := path[len(path)-1]; {
 	case path[0] == "lists":
-		return s.list(path)
+		return s.listSize(path)
 	case len(path) == 1 && last == "recipients":
-		most = mostMembers
+		most = maxMembers
 	case path[0] == "recipients" && last == "number":
 		most = 16
 	case path[0] == "recipients" && (last == "contact" || last == "country" || last == "kind"):
 		most = 40
 	case path[0] == "caller" && last == "roles":
-		most = mostRoles
+		most = maxRoles
 	case path[0] == "caller", path[0] == "action":
-		most = mostName
+		most = maxName
 	default:
-		most = mostOf(n.Type())
+		most = maxSizeOf(n.Type())
 	}
 	return &cost.SizeEstimate{Min: 0, Max: most}
 }
 
-func mostOf(t *types.Type) uint64 {
+func maxSizeOf(t *types.Type) uint64 {
 	switch t.Kind() {
 	case types.StringKind, types.BytesKind:
-		return mostText
+		return maxText
 	case types.ListKind:
-		return mostItems
+		return maxItems
 	case types.MapKind:
-		return mostEntries
+		return maxEntries
 	case types.DynKind, types.AnyKind:
-		return mostText
+		return maxText
 	}
 	return 1
 }
 
-// list knows the file's own lists exactly.
-func (s sizes) list(path []string) *cost.SizeEstimate {
+// listSize returns the exact size of a list of the file.
+func (s sizeEstimator) listSize(path []string) *cost.SizeEstimate {
 	if len(path) < 2 {
 		return &cost.SizeEstimate{Max: uint64(len(s.file.lists))}
 	}

@@ -16,29 +16,7 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// lax is what the rules of a test are added to.
-const lax = head + "defaults: {class: {read: allow, write: validate, outbound: validate, destructive: validate, credential: deny}}\n"
-
-func parse(t testing.TB, text string) *rules.Policy {
-	t.Helper()
-	p, err := rules.Parse("x", []byte(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return p
-}
-
-// example is the file that the manual explains.
-func example(t testing.TB) *rules.Policy {
-	t.Helper()
-	raw, err := os.ReadFile("testdata/example.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return parse(t, string(raw))
-}
-
-func at(s string) time.Time {
+func parseTime(s string) time.Time {
 	t, err := time.Parse(time.RFC3339, s)
 	if err != nil {
 		panic(err)
@@ -46,15 +24,7 @@ func at(s string) time.Time {
 	return t
 }
 
-func ringing(numbers ...string) *recipients.Set {
-	s := &recipients.Set{Count: len(numbers)}
-	for _, n := range numbers {
-		s.List = append(s.List, recipients.Recipient{Number: n})
-	}
-	return s
-}
-
-// TestExample goes through the example, one rule after another.
+// TestExample decides calls that meet each rule of the example.
 func TestExample(t *testing.T) {
 	p := example(t)
 	agent := rules.Caller{ID: "ada", Roles: []string{"agent"}}
@@ -63,7 +33,7 @@ func TestExample(t *testing.T) {
 	for name, c := range map[string]struct {
 		action, args string
 		caller       rules.Caller
-		reach        *recipients.Set
+		recipients   *recipients.Set
 		now          time.Time
 		want         rules.Decision
 		why          string
@@ -71,39 +41,40 @@ func TestExample(t *testing.T) {
 	}{
 		"a read":                   {"list_contacts", `{}`, agent, nil, noon, rules.Allow, "policy x: default for read actions is allow", []string{"hide-birthdays"}},
 		"an unknown role":          {"list_contacts", `{}`, rules.Caller{}, nil, noon, rules.Allow, "policy x: default for read actions is allow", nil},
-		"one person":               {"start_outbound_call", one, agent, ringing("+442079460123"), noon, rules.Confirm, "policy x: default for outbound actions is confirm", []string{"ring-budget"}},
-		"another country":          {"start_outbound_call", one, agent, ringing("+33142685300"), noon, rules.Deny, "policy x: rule only-our-countries: We ring numbers in the UK and Ireland only", []string{"only-our-countries", "ring-budget"}},
-		"one of two abroad":        {"start_outbound_call", one, agent, ringing("+442079460123", "+33142685300"), noon, rules.Deny, "policy x: rule only-our-countries: We ring numbers in the UK and Ireland only", []string{"only-our-countries", "ring-budget"}},
-		"nobody looked":            {"start_outbound_call", one, agent, nil, noon, rules.Deny, "policy x: rule only-our-countries cannot be evaluated, so it denies: no such attribute(s): recipients", []string{"only-our-countries", "ring-budget"}},
-		"at night":                 {"start_outbound_call", one, agent, ringing("+442079460123"), at("2026-01-07T21:00:00Z"), rules.Deny, "policy x: rule quiet-hours: Nobody wants a call at night", []string{"quiet-hours", "ring-budget"}},
-		"on a Sunday":              {"start_outbound_call", one, agent, ringing("+442079460123"), at("2026-01-11T12:00:00Z"), rules.Deny, "policy x: rule quiet-hours: Nobody wants a call at night", []string{"quiet-hours", "ring-budget"}},
-		"at night, on call":        {"start_outbound_call", one, rules.Caller{ID: "oncall"}, ringing("+442079460123"), at("2026-01-07T21:00:00Z"), rules.Confirm, "policy x: default for outbound actions is confirm", []string{"ring-budget"}},
-		"on call, after the day":   {"start_outbound_call", one, rules.Caller{ID: "oncall"}, ringing("+442079460123"), at("2099-02-02T00:00:00Z"), rules.Deny, "policy x: rule quiet-hours: Nobody wants a call at night", []string{"quiet-hours", "ring-budget"}},
-		"on call, on the last day": {"start_outbound_call", one, rules.Caller{ID: "oncall"}, ringing("+442079460123"), at("2099-01-30T23:59:59Z"), rules.Confirm, "policy x: default for outbound actions is confirm", []string{"ring-budget"}},
-		"51 people":                {"start_bulk_outbound_call", bulk, agent, ringing(slices.Repeat([]string{"+442079460123"}, 51)...), noon, rules.Deny, "policy x: rule bulk-over-50: More than 50 people at once cannot be called back. Start in slices", []string{"bulk-over-50", "ring-budget"}},
-		"51 people, admin":         {"start_bulk_outbound_call", bulk, rules.Caller{ID: "root", Roles: []string{"admin"}}, ringing(slices.Repeat([]string{"+442079460123"}, 51)...), noon, rules.Approve, "policy x: default for start_bulk_outbound_call is approve", []string{"ring-budget"}},
-		"a group":                  {"start_bulk_outbound_call", bulk, agent, &recipients.Set{Group: "g", Count: 3}, noon, rules.Deny, "policy x: rule only-our-countries cannot be evaluated, so it denies: number is not there: ask has(….number) first", []string{"only-our-countries", "ring-budget"}},
+		"one person":               {"start_outbound_call", one, agent, recipientsWith("+442079460123"), noon, rules.Confirm, "policy x: default for outbound actions is confirm", []string{"ring-budget"}},
+		"another country":          {"start_outbound_call", one, agent, recipientsWith("+33142685300"), noon, rules.Deny, "policy x: rule only-our-countries: We ring numbers in the UK and Ireland only", []string{"only-our-countries", "ring-budget"}},
+		"one of two abroad":        {"start_outbound_call", one, agent, recipientsWith("+442079460123", "+33142685300"), noon, rules.Deny, "policy x: rule only-our-countries: We ring numbers in the UK and Ireland only", []string{"only-our-countries", "ring-budget"}},
+		"not resolved":             {"start_outbound_call", one, agent, nil, noon, rules.Deny, "policy x: rule only-our-countries cannot be evaluated, so it denies: no such attribute(s): recipients", []string{"only-our-countries", "ring-budget"}},
+		"at night":                 {"start_outbound_call", one, agent, recipientsWith("+442079460123"), parseTime("2026-01-07T21:00:00Z"), rules.Deny, "policy x: rule quiet-hours: Nobody wants a call at night", []string{"quiet-hours", "ring-budget"}},
+		"on a Sunday":              {"start_outbound_call", one, agent, recipientsWith("+442079460123"), parseTime("2026-01-11T12:00:00Z"), rules.Deny, "policy x: rule quiet-hours: Nobody wants a call at night", []string{"quiet-hours", "ring-budget"}},
+		"at night, on call":        {"start_outbound_call", one, rules.Caller{ID: "oncall"}, recipientsWith("+442079460123"), parseTime("2026-01-07T21:00:00Z"), rules.Confirm, "policy x: default for outbound actions is confirm", []string{"ring-budget"}},
+		"on call, after the day":   {"start_outbound_call", one, rules.Caller{ID: "oncall"}, recipientsWith("+442079460123"), parseTime("2099-02-02T00:00:00Z"), rules.Deny, "policy x: rule quiet-hours: Nobody wants a call at night", []string{"quiet-hours", "ring-budget"}},
+		"on call, on the last day": {"start_outbound_call", one, rules.Caller{ID: "oncall"}, recipientsWith("+442079460123"), parseTime("2099-01-30T23:59:59Z"), rules.Confirm, "policy x: default for outbound actions is confirm", []string{"ring-budget"}},
+		"51 people":                {"start_bulk_outbound_call", bulk, agent, recipientsWith(slices.Repeat([]string{"+442079460123"}, 51)...), noon, rules.Deny, "policy x: rule bulk-over-50: More than 50 people at once cannot be called back. Start in slices", []string{"bulk-over-50", "ring-budget"}},
+		"51 people, admin":         {"start_bulk_outbound_call", bulk, rules.Caller{ID: "root", Roles: []string{"admin"}}, recipientsWith(slices.Repeat([]string{"+442079460123"}, 51)...), noon, rules.Approve, "policy x: default for start_bulk_outbound_call is approve", []string{"ring-budget"}},
+		"a group":                  {"start_bulk_outbound_call", bulk, agent, &recipients.Set{Group: "g", Count: 3}, noon, rules.Deny, "policy x: rule only-our-countries cannot be evaluated, so it denies: number is missing: test has(….number) first", []string{"only-our-countries", "ring-budget"}},
 		"another number":           {"update_contact", `{"identity":"` + anID + `","input":{"phoneE164":null}}`, agent, nil, noon, rules.Confirm, "policy x: rule who-they-are: These fields decide whom we ring and how callers prove who they are", []string{"hide-birthdays", "who-they-are"}},
 		"another name":             {"update_contact", `{"identity":"` + anID + `","input":{"fullName":"Ada"}}`, agent, nil, noon, rules.Validate, "policy x: default for write actions is validate", []string{"hide-birthdays"}},
 		"a token":                  {"issue_operator_access_token", `{"input":{"operatorEmail":"o@example.com"}}`, agent, nil, noon, rules.Deny, "policy x: default for credential actions is deny", nil},
 	} {
-		f := rules.Facts{Payload: payload(t, c.action, c.args), Caller: c.caller, Recipients: c.reach, Now: c.now}
+		f := rules.Facts{Payload: payload(t, c.action, c.args), Caller: c.caller, Recipients: c.recipients, Now: c.now}
 		v := p.Decide(f)
 		if v.Decision != c.want || v.Why != c.why || !slices.Equal(v.Rules, c.rules) {
 			t.Errorf("%s: %s because %q by %q", name, v.Decision, v.Why, v.Rules)
 		}
-		if (v.Debits == nil) != (c.reach == nil || v.Decision == rules.Deny) {
+		if (v.Debits == nil) != (c.recipients == nil || v.Decision == rules.Deny) {
 			t.Errorf("%s: debits %+v", name, v.Debits)
 		}
 		if e := p.Explain(f); cmp.Diff(e.Verdict, v) != "" || len(e.Steps) != 6 {
-			t.Errorf("%s: explained as %+v", name, e)
+			t.Errorf("%s: explanation %+v", name, e)
 		}
 	}
 }
 
-// TestDebits: what is taken, from whose share, and that two rules with one budget take once.
+// TestDebits checks the cost and the share of each debit. Two rules with one budget take from it
+// once.
 func TestDebits(t *testing.T) {
-	p := parse(t, lax+`budgets:
+	p := parse(t, laxDefaults+`budgets:
   mine: {key: caller, rate: 20/h, burst: 5, cost: recipients.size()}
   ours: {key: organisation, rate: 2/s, burst: 7}
   theirs: {key: role, rate: 1/d, burst: 1}
@@ -117,7 +88,7 @@ rules:
   - {id: e, match: {actions: ["start_*"]}, limit: free, reason: E}
   - {id: f, match: {actions: ["start_*"]}, limit: wrong, reason: F}
 `)
-	f := rules.Facts{Payload: payload(t, "start_outbound_call", `{"input":{"contactId":"`+anID+`"}}`), Recipients: ringing("+1", "+2"), Now: noon,
+	f := rules.Facts{Payload: payload(t, "start_outbound_call", `{"input":{"contactId":"`+anID+`"}}`), Recipients: recipientsWith("+1", "+2"), Now: noon,
 		Caller: rules.Caller{ID: "ada", Roles: []string{"b", "a", "b"}}}
 	want := []rules.Debit{
 		{Budget: "x/mine", Key: "caller:ada", Cost: 2, Interval: 3 * time.Minute, Burst: 5},
@@ -133,18 +104,19 @@ rules:
 	if v := p.Decide(f); v.Debits[2].Key != "role:" || len(v.Debits) != 4 {
 		t.Errorf("%+v", v.Debits)
 	}
-	for id, says := range map[string]string{"bad": "the cost of budget wrong is -1", "worse": "the cost of budget wrong: division by zero"} {
+	for id, want := range map[string]string{"bad": "the cost of budget wrong is -1", "worse": "the cost of budget wrong: division by zero"} {
 		f.Caller.ID = id
-		if v := p.Decide(f); v.Decision != rules.Deny || v.Debits != nil || !strings.Contains(v.Why, says) {
+		if v := p.Decide(f); v.Decision != rules.Deny || v.Debits != nil || !strings.Contains(v.Why, want) {
 			t.Errorf("%s: %+v", id, v)
 		}
 	}
 }
 
-// TestExemptions: only one that has not run out, and that can be evaluated, takes a rule away, and the verdict names it.
+// TestExemptions: an exemption that has not expired and can be evaluated disables a rule, and the
+// verdict names it.
 func TestExemptions(t *testing.T) {
 	text := func(x string) string {
-		return lax + "rules: [{id: a, match: {actions: [end_call]}, decision: deny, reason: No}]\nexempt: [" + x + "]\n"
+		return laxDefaults + "rules: [{id: a, match: {actions: [end_call]}, decision: deny, reason: No}]\nexempt: [" + x + "]\n"
 	}
 	f := rules.Facts{Payload: payload(t, "end_call", `{"input":{"callUuid":"c"}}`), Now: noon, Caller: rules.Caller{ID: "ada"}}
 	for x, want := range map[string]rules.Decision{
@@ -165,14 +137,14 @@ func TestExemptions(t *testing.T) {
 		}
 	}
 	old := parse(t, text("{rule: a, until: 2020-02-29, reason: R}"))
-	if n := old.Notes(); len(n) != 1 || n[0] != "policy x:4:10: the exemption from a has run out on 2020-02-29 and changes nothing: take it out" {
+	if n := old.ExpiredExemptions(); len(n) != 1 || n[0] != "policy x:4:10: the exemption from a expired on 2020-02-29 and has no effect: remove it" {
 		t.Errorf("%q", n)
 	}
 }
 
-// TestHidden: fields are hidden from the callers that a rule matches, in the answers of the actions that it matches.
+// TestHidden: a rule hides fields from the callers and in the answers that it matches.
 func TestHidden(t *testing.T) {
-	p := parse(t, lax+`rules:
+	p := parse(t, laxDefaults+`rules:
   - {id: a, match: {roles: [agent]}, redact: [Contact.dateOfBirth, Contact.email], reason: R}
   - {id: b, match: {roles: ["!lawyer"]}, redact: ["*.recordingUri", "Contact.em*"], reason: R}
   - {id: c, match: {actions: [update_contact]}, redact: ["Contact.fullName"], reason: R}
@@ -190,15 +162,16 @@ func TestHidden(t *testing.T) {
 		{"update_contact", `{"identity":"` + anID + `","input":{"fullName":"A"}}`, []string{"lawyer"}, "Contact.fullName"},
 	} {
 		f := rules.Facts{Payload: payload(t, c.action, c.args), Caller: rules.Caller{Roles: c.roles}, Now: noon}
-		if got := strings.Join(p.Hidden(f.Payload.Action, f.Caller), " "); got != c.want || strings.Join(p.Decide(f).Hidden, " ") != c.want {
+		if got := strings.Join(p.HiddenFields(f.Payload.Action, f.Caller), " "); got != c.want || strings.Join(p.Decide(f).Hidden, " ") != c.want {
 			t.Errorf("%s as %q: %s", c.action, c.roles, got)
 		}
 	}
 }
 
-// TestCould: rules without a condition count for the callers they match, others do not, nor do rules that an exemption may take away.
-func TestCould(t *testing.T) {
-	p := parse(t, lax+`rules:
+// TestMildest: rules count for the callers that they match, unless they have a condition or an
+// exemption that has not expired.
+func TestMildest(t *testing.T) {
+	p := parse(t, laxDefaults+`rules:
   - {id: a, match: {actions: [end_call], roles: ["!boss"]}, decision: deny, reason: R}
   - {id: b, match: {actions: [create_contact]}, when: caller.id == 'x', decision: deny, reason: R}
   - {id: c, match: {actions: [delete_contact]}, decision: deny, reason: R}
@@ -222,8 +195,8 @@ exempt:
 	}
 }
 
-// TestComposed: the strictest of the files that speak; silence of all denies.
-func TestComposed(t *testing.T) {
+// TestCompose: the strictest default decides, and an action without a default is denied.
+func TestCompose(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string) string {
 		path := filepath.Join(dir, name)
@@ -254,7 +227,7 @@ func TestComposed(t *testing.T) {
 		"create_contact":      {`{"input":{"fullName":"A"}}`, "", "validate policy a.yaml: default for create_contact is validate"},
 		"update_contact":      {`{"identity":"` + anID + `","input":{"fullName":"A"}}`, "", "confirm policy a.yaml: default for write actions is confirm"},
 		"end_call":            {`{"input":{"callUuid":"c"}}`, "", "confirm policy b.yaml: default for destructive actions is confirm"},
-		"start_outbound_call": {`{"input":{"phoneNumber":"+442079460123"}}`, "", "deny policy a.yaml+b.yaml says nothing about outbound actions, so they are denied"},
+		"start_outbound_call": {`{"input":{"phoneNumber":"+442079460123"}}`, "", "deny policy a.yaml+b.yaml has no default for outbound actions, so they are denied"},
 	} {
 		f := rules.Facts{Payload: payload(t, action, c.args), Caller: rules.Caller{ID: c.caller}, Now: noon}
 		if v := p.Decide(f); v.Decision.String()+" "+v.Why != c.want {
@@ -265,17 +238,17 @@ func TestComposed(t *testing.T) {
 	if v := p.Decide(bob); v.Decision != rules.Approve {
 		t.Errorf("a rule sees its own file's lists: %+v", v)
 	}
-	for says, names := range map[string][]string{
-		"two policies are called a.yaml: give one of the files another name": {a, a},
+	for want, names := range map[string][]string{
+		"two policies have the name a.yaml: rename one of the files": {a, a},
 		"no policy is named": nil,
-		`unknown policy "desktops": name one of desktop, team, unattended, read-only`: {"desktops"},
+		`unknown policy "desktops": use one of desktop, team, unattended, read-only`: {"desktops"},
 		"reading the policy": {filepath.Join(dir, "none.yaml")},
 	} {
-		if _, err := rules.Load(names...); err == nil || !strings.HasPrefix(err.Error(), says) {
+		if _, err := rules.Load(names...); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%q: %v", names, err)
 		}
 	}
-	// Two files may name a rule alike; then both count.
+	// Two files may have a rule of the same id. Both count.
 	both, err := rules.Load("desktop", "team")
 	if err != nil {
 		t.Fatal(err)
@@ -286,25 +259,25 @@ func TestComposed(t *testing.T) {
 	}
 	quiet := write("c.yaml", head)
 	if p, err := rules.Load("desktop", quiet); err != nil || p.UnrecordedReads() {
-		t.Errorf("one file does not say so: %v", err)
+		t.Errorf("one file has no unrecordedReads: %v", err)
 	}
 }
 
-// TestNoTime: without a time no exemption applies, and a rule that asks for it denies.
+// TestNoTime: without a time no exemption applies, and a rule that reads it denies.
 func TestNoTime(t *testing.T) {
 	f := rules.Facts{Payload: payload(t, "list_calls", `{}`)}
-	p := parse(t, lax+"rules: [{id: a, match: {actions: [list_calls]}, decision: confirm, reason: R}]\nexempt: [{rule: a, until: 2099-01-01, reason: R}]\n")
+	p := parse(t, laxDefaults+"rules: [{id: a, match: {actions: [list_calls]}, decision: confirm, reason: R}]\nexempt: [{rule: a, until: 2099-01-01, reason: R}]\n")
 	if v := p.Decide(f); v.Decision != rules.Confirm || v.Exempted != nil {
 		t.Errorf("%+v", v)
 	}
-	if v := parse(t, lax+"rules: [{id: a, when: \"workday(now, 'UTC')\", decision: confirm, reason: R}]\n").Decide(f); v.Decision != rules.Deny {
+	if v := parse(t, laxDefaults+"rules: [{id: a, when: \"workday(now, 'UTC')\", decision: confirm, reason: R}]\n").Decide(f); v.Decision != rules.Deny {
 		t.Errorf("%+v", v)
 	}
 }
 
-// TestCostAtRunTime: what is larger than the estimate assumed is cut off, and denied.
+// TestCostAtRunTime: a call that is larger than estimates assume is denied once it costs too much.
 func TestCostAtRunTime(t *testing.T) {
-	p := parse(t, lax+"rules: [{id: a, match: {actions: [\"start_*\"]}, when: \"recipients.exists(r, has(r.kind) && r.kind == 'premium_rate')\", decision: deny, reason: R}]\n")
+	p := parse(t, laxDefaults+"rules: [{id: a, match: {actions: [\"start_*\"]}, when: \"recipients.exists(r, has(r.kind) && r.kind == 'premium_rate')\", decision: deny, reason: R}]\n")
 	f := rules.Facts{Payload: payload(t, "start_outbound_call", `{"input":{"phoneNumber":"+442079460123"}}`), Recipients: &recipients.Set{Group: "g", Count: 1 << 40}, Now: noon}
 	start := time.Now()
 	if v := p.Decide(f); v.Decision != rules.Deny || !strings.Contains(v.Why, "cost limit exceeded") || time.Since(start) > 20*time.Second {
@@ -312,10 +285,10 @@ func TestCostAtRunTime(t *testing.T) {
 	}
 }
 
-// TestAtOnce: many decide with one policy at the same time.
-func TestAtOnce(t *testing.T) {
+// TestConcurrentDecide decides concurrently with one policy.
+func TestConcurrentDecide(t *testing.T) {
 	p := example(t)
-	f := rules.Facts{Payload: payload(t, "start_outbound_call", `{"input":{"phoneNumber":"+442079460123"}}`), Recipients: ringing("+442079460123"), Now: noon, Caller: rules.Caller{ID: "ada"}}
+	f := rules.Facts{Payload: payload(t, "start_outbound_call", `{"input":{"phoneNumber":"+442079460123"}}`), Recipients: recipientsWith("+442079460123"), Now: noon, Caller: rules.Caller{ID: "ada"}}
 	want := p.Decide(f)
 	var all sync.WaitGroup
 	for range 8 {
@@ -331,8 +304,8 @@ func TestAtOnce(t *testing.T) {
 	all.Wait()
 }
 
-// TestNothingKnown: facts without a payload, or with an action that nobody knows.
-func TestNothingKnown(t *testing.T) {
+// TestUnknownAction decides without a payload, and for an action that the policy does not contain.
+func TestUnknownAction(t *testing.T) {
 	p := example(t)
 	for _, f := range []rules.Facts{{}, {Payload: &schemas.Payload{}}, {Payload: &schemas.Payload{Action: &schemas.Action{Name: "new_action", Class: schemas.Read}}}} {
 		if v := p.Decide(f); v.Decision != rules.Deny {

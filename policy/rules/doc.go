@@ -1,12 +1,15 @@
-// Package rules decides what a call needs before it runs, by policy files.
+// Package rules decides what a call needs before it runs. Policy files in YAML say so:
 //
-// # A file
+//	p, err := rules.Load("desktop", "quiet-hours.yaml")
+//	v := p.Decide(rules.Facts{Payload: payload, Caller: caller, Recipients: set, Now: now})
+//
+// # A policy file
 //
 //	apiVersion: sippet.policy/v1
-//	defaults:                       # what an action needs where no rule says more
+//	defaults:                       # the decision without a stricter rule
 //	  class: {read: allow, write: validate, outbound: confirm, destructive: approve, credential: deny}
-//	  action: {end_call: confirm}   # goes before the class's line
-//	unrecordedReads: true           # reads go on while the audit cannot be written
+//	  action: {end_call: confirm}   # replaces the default of its class
+//	unrecordedReads: true           # allow reads while the audit log cannot be written
 //	lists: {dialable: ["+44", "+353"]}
 //	budgets:
 //	  rings: {key: caller, rate: 20/h, burst: 5, cost: recipients.size()}
@@ -23,64 +26,56 @@
 //	tests:
 //	  - {name: France, call: {action: start_outbound_call, input: {phoneNumber: "+33142685300"}}, expect: {decision: deny}}
 //
-// The files in profiles/ are written to be read as examples, and docs has a
-// JSON Schema for editors.
+// The files in profiles/ are examples. docs/policy.schema.json is a JSON Schema for editors.
 //
-// # What it means
+// # Decisions
 //
-// Decisions form a ladder, allow < validate < confirm < approve < deny. The
-// default and all rules that match are looked at, and the strictest wins: the
-// order of rules means nothing, and adding one never loosens anything. A rule
-// does exactly one thing. It demands a decision, or takes from a budget, or
-// hides fields of the answer from the callers that it matches.
+// Decisions are ordered: allow < validate < confirm < approve < deny. The default and all matching
+// rules count, and the strictest decides. The order of rules is irrelevant, and a rule never makes
+// a policy milder. A rule has exactly one effect: it demands a decision, takes from a budget, or
+// hides fields of the answer.
 //
-// match takes names with globs, where ! negates; a rule is about a call that
-// fits one of the names and none of the negated, in each list that is there.
-// What match does not mention may be anything.
+// match holds names with globs; ! negates. A rule matches a call that has one of the names and none
+// of the negated names, in each list of match. A missing list matches everything.
 //
-// Only an exemption takes a rule away: it stands in the file of its rule, says
-// until which day (included, UTC) and why, and is named in the verdict.
+// Only an exemption disables a rule. It is in the file of its rule, has a last day (included, UTC)
+// and a reason, and is named in the verdict.
 //
-// Everything fails closed. A rule that cannot be evaluated denies. An
-// exemption that cannot be evaluated does not apply. An action of which no file
-// speaks is denied. And whatever files say, what is no read is at least
-// validated, and a credential is issued only where another person approves.
+// Errors deny. A rule that cannot be evaluated denies. An exemption that cannot be evaluated does
+// not apply. An action without a default is denied. No file can allow less than validate for an
+// action that is not a read, or less than approve for one that issues a credential.
 //
-// Several files compose to their union ([Load]): all their rules, and for each
-// action the strictest default of the files that have one. A rule sees the
-// lists and budgets of its own file. A file that is the only one to speak of a
-// class is what that class gets; so one that is meant to be added to others does well to have no defaults.
+// [Load] composes several files to their union: all rules, and for each action the strictest
+// default of the files that have one. A rule uses the lists and budgets of its own file. If only
+// one file has a default for a class, that default applies. A file that is meant to be added to
+// others should have no defaults.
 //
 // # Expressions
 //
-// when and cost are CEL, type-checked for each action that the rule matches,
-// against that action's schema. A misspelt field, a wrong type, an unknown
-// list or time zone and an expression that could run for long are errors at
-// load, with the place, a caret and the nearest name. They can read
+// when and cost are CEL expressions. They are type-checked for each matching action, against its
+// schema. A wrong field, type, list or time zone, and an expression that could run too long, is an
+// error at load, with the position, a caret and the nearest name. The variables are
 //
 //	action        the action's name
-//	input         its typed input, where it has one
+//	input         its typed input, if it has one
 //	identity, filter, fields
-//	recipients  whom it would ring, for calls that ring somebody: a list of
+//	recipients    for calls that ring somebody, a list of
 //	              records with contact, name, number, country and kind
 //	caller        id, person, roles
 //	now           a timestamp
 //	lists         lists.name, a list of this file
 //
-// and call, beside the standard functions, workday(t, zone) and
-// between(t, zone, 'HH:MM', 'HH:MM'), which also works across midnight.
+// Beside CEL's standard functions there are workday(t, zone) and between(t, zone, 'HH:MM',
+// 'HH:MM'), which may span midnight.
 //
-// A field of the input that may be left out must be asked for before it is
-// read: has(input.email) && input.email.endsWith('@example.com'). A field that
-// is set to null is there. The members of a group, whom nobody can list, are as
-// many recipients without any field: has(d.number) is false, and to read
-// d.number fails, and so denies.
+// An optional field of the input must be tested before it is read: has(input.email) &&
+// input.email.endsWith('@example.com'). A field that is null is present. Sippet cannot list the
+// members of a group, so they are recipients without fields: has(r.number) is false, and reading
+// r.number fails and denies.
 //
-// # Looking at a policy
+// # Inspecting a policy
 //
-// [Policy.Decide] is for the gate, [Policy.Mildest] and [Policy.Hidden] for
-// listing tools and showing answers. [Policy.Explain] tells of each rule why it
-// did or did not match, [Policy.Lint] finds rules that do nothing and roles
-// that look misspelt, and [RunTests] runs the tests that the files bring along.
-// A test expects a decision, rules that match, and rules that do not (without).
+// [Policy.Mildest] and [Policy.HiddenFields] serve lists of tools and answers. [Policy.Explain]
+// returns why each rule matched or did not. [Policy.Lint] finds rules without effect and roles that
+// look misspelt. [RunTests] runs the tests in the files.
 package rules

@@ -1,45 +1,51 @@
 package rules
 
-import "slices"
+import (
+	"fmt"
+	"slices"
+	"strings"
 
-// State is how one rule fared.
+	"github.com/sippet-ai/sippet-mcp/schemas"
+)
+
+// State is the result of one rule.
 type State string
 
 // The states of a rule.
 const (
 	Matched   State = "matched"
-	Exempt    State = "exempt"            // it matched, and an exemption took it away
-	Failed    State = "cannot be decided" // its evaluation failed, so that it denies
+	Exempt    State = "exempt"              // it matched, and an exemption disabled it
+	Failed    State = "cannot be evaluated" // its evaluation failed, so it denies
 	NotAction State = "other actions"
 	NotCaller State = "other roles"
 	NotWhen   State = "condition is false"
 )
 
-// Step is one rule that was considered.
+// Step is one rule of an explanation.
 type Step struct {
 	Rule   string `json:"rule"`
 	Policy string `json:"policy"`
 	Line   int    `json:"line"`
 	State  State  `json:"state"`
-	// Does says what the rule does where it matches: a decision, `limit rings` or `redact Contact.dateOfBirth`.
+	// Does is the effect of the rule: a decision, `limit rings` or `redact Contact.dateOfBirth`.
 	Does string `json:"does"`
 	// Reason is the rule's.
 	Reason string `json:"reason"`
-	// Detail is the exemption's reason, or what failed.
+	// Detail is the exemption's reason, or the error.
 	Detail string `json:"detail,omitempty"`
 }
 
-// Explanation is a verdict and how it came about.
+// Explanation is a verdict and all its steps.
 type Explanation struct {
 	Verdict
-	// Default is the decision before any rule, Because where it comes from.
+	// Default is the decision without any rule, Because says which default it is.
 	Default Decision `json:"default"`
 	Because string   `json:"because"`
 	// Steps are all rules of the policy, by id.
 	Steps []Step `json:"steps"`
 }
 
-// Explain decides and tells of each rule whether it matched, or why not.
+// Explain decides, and returns for each rule whether it matched or why not.
 func (p *Policy) Explain(f Facts) Explanation {
 	var e Explanation
 	seen := map[string]bool{} // by policy and rule
@@ -50,7 +56,7 @@ func (p *Policy) Explain(f Facts) Explanation {
 	e.Default, e.Because = e.Decision, e.Why
 	if f.Payload != nil && f.Payload.Action != nil && p.plans[f.Payload.Action.Name] != nil {
 		plan := p.plans[f.Payload.Action.Name]
-		e.Default, e.Because = plan.base, plan.why
+		e.Default, e.Because = plan.defaultDecision, plan.why
 	}
 	for _, u := range p.rules {
 		if !seen[u.file.name+"/"+u.id] {
@@ -66,7 +72,7 @@ func (p *Policy) Explain(f Facts) Explanation {
 	return e
 }
 
-func report(see func(Step), b *bound, state State, detail string) {
+func report(see func(Step), b *boundRule, state State, detail string) {
 	if see != nil {
 		see(stepOf(b.rule, state, detail))
 	}
@@ -76,7 +82,7 @@ func stepOf(u *rule, state State, detail string) Step {
 	return Step{Rule: u.id, Policy: u.file.name, Line: u.at.line, State: state, Does: u.does(), Reason: u.reason, Detail: detail}
 }
 
-// does says what a rule does where it matches.
+// does returns the effect of the rule.
 func (u *rule) does() string {
 	switch {
 	case u.limit != nil:
@@ -89,4 +95,37 @@ func (u *rule) does() string {
 		return s
 	}
 	return u.decision.String()
+}
+
+// RecipientConditions returns the rules of the action that depend on more of the recipients than
+// their count, with all that they depend on. If two policies return equal lists, they treat the
+// recipients alike. It returns nil if no rule does.
+func (p *Policy) RecipientConditions(a *schemas.Action) []string {
+	var out []string
+	plan := p.plans[a.Name]
+	if plan == nil {
+		return nil
+	}
+	for _, b := range plan.rules {
+		var text strings.Builder
+		depends := false
+		add := func(e *expr) {
+			if e != nil {
+				depends = depends || e.readsRecipients
+				fmt.Fprintf(&text, " %q", e.text)
+			}
+		}
+		add(b.rule.when)
+		if b.limit != nil {
+			add(b.limit.cost)
+		}
+		for _, x := range b.rule.exempt {
+			fmt.Fprint(&text, x.until)
+			add(x.when)
+		}
+		if depends {
+			out = append(out, fmt.Sprintf("%s %s %v%s %v", b.id, b.does(), b.match.roles, &text, b.file.lists))
+		}
+	}
+	return unique(out)
 }

@@ -16,15 +16,17 @@ import (
 
 const (
 	maxExpression = 4_000 // characters
-	// maxCost bounds what one expression may take, estimated at load and counted at run time: in the machine's worst
-	// case about half a second, for ten thousand people and a list of some hundred prefixes.
+	// maxCost bounds the cost of one expression, estimated at load and counted when it runs. It
+	// allows ten thousand recipients and a list of some hundred prefixes, which takes about half a
+	// second.
 	maxCost = 10_000_000
-	// cheap is the estimate below which nothing is ever counted: there is no loop over what a payload makes large.
-	cheap = 1_000
+	// cheapCost is the estimate below which the cost is never counted: no loop depends on the size
+	// of the payload.
+	cheapCost = 1_000
 )
 
-// program is a compiled expression. The estimate holds for calls of the sizes
-// that it assumes; only for a larger one is the cost counted, which takes twice the time.
+// program is a compiled expression. Counting the cost takes twice the time, so counted is used only
+// for calls that are larger than the estimate assumes.
 type program struct{ plain, counted cel.Program }
 
 // expr is one expression of a file.
@@ -32,38 +34,38 @@ type expr struct {
 	text string
 	node *yaml.Node
 	what string // such as `when of the rule bulk-over-50`
-	// programs are compiled for each action that the expression is about.
+	// programs are compiled for each action that the expression applies to, by name.
 	programs map[string]*program
-	// constant is true where no variable is read, so that it gives the same for every call.
+	// constant is true if it reads no variable, so its value is the same for every call.
 	constant bool
-	// readsRecipients is true where it reads more of the recipients than how many they are.
+	// readsRecipients is true if it reads more of the recipients than their count.
 	readsRecipients bool
-	// roles are those that it looks for among the caller's.
-	roles []named
+	// roles are the roles that it tests.
+	roles []roleRef
 }
 
-// compiler makes programs of the expressions of one file.
+// compiler compiles the expressions of one file.
 type compiler struct {
 	*reader
 	file *file
 }
 
-// compile type-checks the expression for each of the actions and makes its programs.
+// compile type-checks and compiles the expression for each of the actions.
 func (c *compiler) compile(e *expr, want *types.Type, actions []*schemas.Action) {
 	if e == nil || e.programs != nil {
 		return
 	}
 	e.programs = map[string]*program{}
 	if n := utf8.RuneCountInString(e.text); n > maxExpression {
-		c.add(at(e.node), "%s has %d characters, at most %d are taken: make several rules of it", e.what, n, maxExpression)
+		c.add(nodePosition(e.node), "%s has %d characters, and may have at most %d: split it into several rules", e.what, n, maxExpression)
 		return
 	}
 	parsed, iss := commonEnv().env.Parse(e.text)
 	if iss.Err() != nil {
-		c.issues(e, iss, nil, nil)
+		c.addIssue(e, iss, nil, nil)
 		return
 	}
-	u := c.uses(e, parsed.NativeRep())
+	u := c.analyse(e, parsed.NativeRep())
 	if u == nil {
 		return
 	}
@@ -79,24 +81,24 @@ func (c *compiler) compile(e *expr, want *types.Type, actions []*schemas.Action)
 		return
 	}
 	for _, a := range actions {
-		// Parsed anew, since the checker writes into the tree.
+		// It is parsed again, since the checker changes the tree.
 		if parsed == nil {
 			parsed, _ = commonEnv().env.Parse(e.text)
 		}
 		p, ok := c.check(e, want, parsed, celEnvOf(a))
 		if !ok {
-			return // what is wrong for one action is most often wrong for the next
+			return // the next actions most often have the same fault
 		}
 		e.programs[a.Name] = p
 		parsed = nil
 	}
 }
 
-// check makes one program.
+// check type-checks and compiles the expression in one environment.
 func (c *compiler) check(e *expr, want *types.Type, parsed *cel.Ast, s *celEnv) (*program, bool) {
 	checked, iss := s.env.Check(parsed)
 	if iss.Err() != nil {
-		c.issues(e, iss, parsed, s)
+		c.addIssue(e, iss, parsed, s)
 		return nil, false
 	}
 	about := ""
@@ -104,36 +106,36 @@ func (c *compiler) check(e *expr, want *types.Type, parsed *cel.Ast, s *celEnv) 
 		about = ", for " + s.action.Name
 	}
 	if got := checked.OutputType(); !got.IsExactType(want) {
-		m := fmt.Sprintf("%s%s gives %s, it must give %s", e.what, about, typeName(got), typeName(want))
+		m := fmt.Sprintf("%s%s returns %s, but must return %s", e.what, about, typeName(got), typeName(want))
 		if want == types.BoolType {
-			m += ": compare it with something"
+			m += ": compare it with a value"
 		}
-		c.add(at(e.node), "%s", m)
+		c.add(nodePosition(e.node), "%s", m)
 		return nil, false
 	}
-	if s.input != nil && !c.guarded(e, checked.NativeRep(), s) {
+	if s.input != nil && !c.checkPresence(e, checked.NativeRep(), s) {
 		return nil, false
 	}
-	estimate, err := c.cost(s.env, checked)
+	estimate, err := c.estimateCost(s.env, checked)
 	if err != nil {
-		c.add(at(e.node), "%s%s %v", e.what, about, err)
+		c.add(nodePosition(e.node), "%s%s %v", e.what, about, err)
 		return nil, false
 	}
 	p := &program{}
 	p.plain, err = s.env.Program(checked, cel.EvalOptions(cel.OptOptimize))
 	p.counted = p.plain
-	if err == nil && estimate > cheap {
+	if err == nil && estimate > cheapCost {
 		p.counted, err = s.env.Program(checked, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(maxCost))
 	}
 	if err != nil {
-		c.add(at(e.node), "%s%s: %v", e.what, about, err)
+		c.add(nodePosition(e.node), "%s%s: %v", e.what, about, err)
 		return nil, false
 	}
 	return p, true
 }
 
-// issues reports what the parser or the checker found; the first is enough.
-func (c *compiler) issues(e *expr, iss *cel.Issues, parsed *cel.Ast, s *celEnv) {
+// addIssue adds the first fault that CEL's parser or checker found.
+func (c *compiler) addIssue(e *expr, iss *cel.Issues, parsed *cel.Ast, s *celEnv) {
 	i := iss.Errors()[0]
 	about := ""
 	if s != nil && s.action != nil {
@@ -149,19 +151,19 @@ func (c *compiler) issues(e *expr, iss *cel.Issues, parsed *cel.Ast, s *celEnv) 
 		message, _, _ = strings.Cut(message, " expecting ")
 		message, _, _ = strings.Cut(message, "\n")
 	default:
-		message = c.better(i, parsed.NativeRep(), s)
+		message = c.improveMessage(i, parsed.NativeRep(), s)
 	}
 	line, col := i.Location.Line(), i.Location.Column()
 	if strings.HasPrefix(i.Message, "undefined field") {
 		col++ // past the dot
 	}
-	c.source(e.position(line, col, c.lines), e.snippet(line, col), "%s%s: %s", e.what, about, message)
+	c.addWithSource(e.position(line, col, c.lines), e.snippet(line, col), "%s%s: %s", e.what, about, message)
 }
 
-// better words what the checker says so that it names what to write instead.
-func (c *compiler) better(i *cel.Error, tree *ast.AST, s *celEnv) string {
+// improveMessage rewrites a message of CEL's checker so that it says what to write instead.
+func (c *compiler) improveMessage(i *cel.Error, tree *ast.AST, s *celEnv) string {
 	if rest, ok := strings.CutPrefix(i.Message, "invalid "); ok && strings.HasSuffix(rest, " argument") {
-		return fmt.Sprintf("this is nothing that %s takes", strings.TrimSuffix(rest, " argument"))
+		return fmt.Sprintf("%s does not accept this argument", strings.TrimSuffix(rest, " argument"))
 	}
 	quoted := strings.Split(i.Message, "'")
 	if len(quoted) < 3 {
@@ -169,26 +171,26 @@ func (c *compiler) better(i *cel.Error, tree *ast.AST, s *celEnv) string {
 	}
 	switch name := quoted[1]; {
 	case strings.HasPrefix(i.Message, "undefined field"):
-		owner, fields := c.owner(i.ExprID, tree, s)
-		return unknown("field of "+owner, name, fields)
+		owner, fields := c.fieldOwner(i.ExprID, tree, s)
+		return unknownName("field of "+owner, name, fields)
 	case strings.HasPrefix(i.Message, "undeclared reference"):
 		valid := append(s.variables, "workday", "between")
-		m := unknown("name", name, valid)
+		m := unknownName("name", name, valid)
 		if slices.Contains([]string{"input", "identity", "filter", "fields"}, name) && s.action != nil {
-			m = fmt.Sprintf("%s takes no %s: match only actions that do", s.action.Name, name)
+			m = fmt.Sprintf("%s has no %s: match only actions that have it", s.action.Name, name)
 		}
 		if name == "recipients" && s.action != nil {
-			m = fmt.Sprintf("%s rings nobody, so that there are no recipients: match only start_outbound_call and start_bulk_outbound_call", s.action.Name)
+			m = fmt.Sprintf("%s rings nobody, so it has no recipients: match only start_outbound_call and start_bulk_outbound_call", s.action.Name)
 		}
 		return m
 	case strings.HasPrefix(i.Message, "found no matching overload") && len(quoted) >= 4:
-		return fmt.Sprintf("%s does not take %s", strings.Trim(name, "_@"), strings.ReplaceAll(strings.ReplaceAll(quoted[3], "wrapper(", "nullable("), "input of ", ""))
+		return fmt.Sprintf("%s does not accept %s", strings.Trim(name, "_@"), strings.ReplaceAll(strings.ReplaceAll(quoted[3], "wrapper(", "nullable("), "input of ", ""))
 	}
 	return i.Message
 }
 
-// owner says whose field an expression reads, and which fields there are.
-func (c *compiler) owner(id int64, tree *ast.AST, s *celEnv) (string, []string) {
+// fieldOwner returns the variable of which an expression reads a field, and its fields.
+func (c *compiler) fieldOwner(id int64, tree *ast.AST, s *celEnv) (string, []string) {
 	name := ""
 	ast.PreOrderVisit(tree.Expr(), ast.NewExprVisitor(func(e ast.Expr) {
 		if e.ID() == id && e.Kind() == ast.SelectKind && e.AsSelect().Operand().Kind() == ast.IdentKind {
@@ -201,7 +203,7 @@ func (c *compiler) owner(id int64, tree *ast.AST, s *celEnv) (string, []string) 
 	case name == "caller":
 		return name, callerShape.names
 	}
-	return "a destination", recipientShape.names
+	return "a recipient", recipientShape.names
 }
 
 func typeName(t *types.Type) string {
@@ -216,7 +218,7 @@ func typeName(t *types.Type) string {
 	return strings.ReplaceAll(cel.FormatCELType(t), "wrapper(", "nullable(")
 }
 
-// snippet is the expression's line with a caret below the column.
+// snippet returns a line of the expression with a caret below the column.
 func (e *expr) snippet(line, col int) string {
 	lines := strings.Split(e.text, "\n")
 	if line < 1 || line > len(lines) || col < 0 {
@@ -234,22 +236,23 @@ func (e *expr) snippet(line, col int) string {
 	return "    " + string(text) + "\n    " + strings.Repeat(" ", col) + "^"
 }
 
-// position is where in the file the expression's line and column stand. It walks
-// the file beside the expression, past what YAML folds and escapes; where the two do not go together it is where the expression begins.
+// position converts a line and column of the expression to a position in the file. It compares the
+// file with the expression, rune by rune, and skips what YAML folds and escapes. If the two differ,
+// it returns where the expression begins.
 func (e *expr) position(line, col int, file []string) position {
 	at := position{e.node.Line, e.node.Column}
 	row, pos := at.line-1, at.col-1
-	deep := maxFile // the indentation that is no part of the text
+	maxIndent := maxFile // of the expression's lines
 	indent := func() {
 		row++
-		for pos = 0; row < len(file) && pos < min(deep, len(file[row])) && file[row][pos] == ' '; pos++ {
+		for pos = 0; row < len(file) && pos < min(maxIndent, len(file[row])) && file[row][pos] == ' '; pos++ {
 		}
 	}
 	quoted := e.node.Style & (yaml.SingleQuotedStyle | yaml.DoubleQuotedStyle)
 	switch {
 	case e.node.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0:
 		indent()
-		deep = pos
+		maxIndent = pos
 	case quoted != 0:
 		pos++
 	}
@@ -265,7 +268,7 @@ func (e *expr) position(line, col int, file []string) position {
 		case strings.HasPrefix(rest, string(r)):
 			pos += len(string(r))
 			if r == '\'' && quoted&yaml.SingleQuotedStyle != 0 {
-				pos++ // it is written twice
+				pos++ // YAML doubles it
 			}
 		case strings.HasPrefix(rest, `\`) && quoted&yaml.DoubleQuotedStyle != 0:
 			pos += 2

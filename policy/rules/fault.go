@@ -3,24 +3,26 @@ package rules
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// Fault is one thing that is wrong in a policy file.
+// Fault is one mistake in a policy file.
 type Fault struct {
-	// File is the profile's name or the path as it was given.
+	// File is the profile's name or the path that was loaded.
 	File string
-	// Line and Col are where it is, from 1; 0 where it is the whole file.
+	// Line and Col are its position, from 1; 0 for the whole file.
 	Line, Col int
 	// Message says what is wrong and what to write instead: lower case, no full stop.
 	Message string
-	// Source is the line of an expression with a caret below the fault; empty elsewhere.
+	// Source is the line of an expression with a caret below the fault; empty outside of
+	// expressions.
 	Source string
 }
 
-// Error gives the place, the message and the source line.
+// Error returns the position, the message and the source line.
 func (f *Fault) Error() string {
 	at := f.File
 	if f.Line > 0 {
@@ -33,18 +35,20 @@ func (f *Fault) Error() string {
 	return s
 }
 
-// maxFaults bounds what one load reports: more than anybody mends at once.
+// maxFaults is how many faults one load reports.
 const maxFaults = 20
 
-// faults collects what is wrong in one file.
+// faults collects the faults of one file.
 type faults struct {
 	file string
 	list []error
 }
 
-func (f *faults) add(at position, format string, args ...any) { f.source(at, "", format, args...) }
+func (f *faults) add(at position, format string, args ...any) {
+	f.addWithSource(at, "", format, args...)
+}
 
-func (f *faults) source(at position, source, format string, args ...any) {
+func (f *faults) addWithSource(at position, source, format string, args ...any) {
 	if len(f.list) < maxFaults {
 		f.list = append(f.list, &Fault{File: f.file, Line: at.line, Col: at.col, Message: fmt.Sprintf(format, args...), Source: source})
 	}
@@ -52,11 +56,12 @@ func (f *faults) source(at position, source, format string, args ...any) {
 
 func (f *faults) err() error { return errors.Join(f.list...) }
 
-// position is a position in a file, from 1; the zero place is the whole file.
+// position is a position in a file, from 1; the zero position is the whole file.
 type position struct{ line, col int }
 
-// unknown words the fault of a wrong name: with the nearest right one, or else all of them.
-func unknown(what, name string, valid []string) string {
+// unknownName returns the message for a wrong name, with the nearest valid name or else all of
+// them.
+func unknownName(what, name string, valid []string) string {
 	m := fmt.Sprintf("unknown %s %s", what, quote(name))
 	switch n := schemas.Nearest(name, valid); {
 	case n != "":
@@ -65,4 +70,16 @@ func unknown(what, name string, valid []string) string {
 		return m + ": this file has none"
 	}
 	return m + ", valid: " + strings.Join(valid, ", ")
+}
+
+func quote(s string) string { return strconv.QuoteToASCII(clip(s, 60)) }
+
+// clip cuts a string after n characters.
+func clip(s string, n int) string {
+	for i := range s {
+		if n--; n < 0 {
+			return s[:i] + "…"
+		}
+	}
+	return s
 }

@@ -24,9 +24,9 @@ const (
 	maxUnits   = 1 << 30 // of a budget
 )
 
-// file is one policy file, read and checked but for its expressions.
+// file is one parsed policy file. Its expressions are not compiled yet.
 type file struct {
-	name            string // as reasons name it: `desktop`, `mine.yaml`
+	name            string // as reasons name it, such as `desktop` or `mine.yaml`
 	sum             [sha256.Size]byte
 	class           map[schemas.Class]Decision
 	action          map[string]Decision
@@ -34,13 +34,13 @@ type file struct {
 	lists           map[string][]string
 	listPositions   map[string]position
 	listUsed        map[string]bool
-	values          ref.Val // the lists, as expressions read them
+	values          ref.Val // the lists, for expressions
 	budgets         map[string]*budget
 	rules           []*rule
 	cases           []*testCase
 }
 
-// rule is one line of a policy.
+// rule is one rule of a policy.
 type rule struct {
 	id, reason string
 	at         position
@@ -49,24 +49,24 @@ type rule struct {
 	when       *expr // nil: always
 	exempt     []*exemption
 
-	// What it does: exactly one of them.
+	// The effect: exactly one of them.
 	decision Decision
 	limit    *budget
 	redact   []string
 }
 
-// exemption takes one rule away for a while.
+// exemption disables one rule until a day.
 type exemption struct {
 	at     position
-	when   *expr // nil: for everybody
+	when   *expr // nil: always
 	until  time.Time
 	reason string
 }
 
-// over reports whether the exemption's last day has passed.
-func (x *exemption) over(now time.Time) bool { return !now.Before(x.until.AddDate(0, 0, 1)) }
+// expired reports whether the exemption's last day is over.
+func (x *exemption) expired(now time.Time) bool { return !now.Before(x.until.AddDate(0, 0, 1)) }
 
-// budget is how much of something a caller, a role or the organisation may use.
+// budget is how much a caller, a role or the organisation may use.
 type budget struct {
 	name     string
 	at       position
@@ -76,24 +76,23 @@ type budget struct {
 	cost     *expr // nil: 1
 }
 
-// testCase is one of the policy's own tests.
+// testCase is one test in a policy file.
 type testCase struct {
 	name     string
 	at       position
 	facts    Facts
-	decision Decision // 0: not stated
-	rules    []string // that must be among those that matched
-	without  []string // that must not
+	decision Decision // 0: any
+	rules    []string // that must match
+	without  []string // that must not match
 }
 
 var (
-	fileKeys      = []string{"apiVersion", "defaults", "unrecordedReads", "lists", "budgets", "rules", "exempt", "tests"}
-	ruleKeys      = []string{"id", "match", "when", "decision", "limit", "redact", "reason"}
-	matchKeys     = []string{"actions", "classes", "toolsets", "roles"}
-	budgetKeys    = []string{"key", "rate", "burst", "cost"}
-	budgetOwners  = []string{"caller", "role", "organisation"}
-	exemptKeys    = []string{"rule", "when", "until", "reason"}
-	decisionWords = []string{"allow", "validate", "confirm", "approve", "deny"}
+	fileKeys     = []string{"apiVersion", "defaults", "unrecordedReads", "lists", "budgets", "rules", "exempt", "tests"}
+	ruleKeys     = []string{"id", "match", "when", "decision", "limit", "redact", "reason"}
+	matchKeys    = []string{"actions", "classes", "toolsets", "roles"}
+	budgetKeys   = []string{"key", "rate", "burst", "cost"}
+	budgetOwners = []string{"caller", "role", "organisation"}
+	exemptKeys   = []string{"rule", "when", "until", "reason"}
 )
 
 var (
@@ -102,10 +101,10 @@ var (
 	ratePattern = regexp.MustCompile(`^([1-9][0-9]{0,8})/([smhd])$`)
 )
 
-// read makes a file of its text.
-func (r *reader) read(name string, raw []byte) *file {
+// parseFile parses the text of a file.
+func (r *reader) parseFile(name string, raw []byte) *file {
 	f := &file{name: name, sum: sha256.Sum256(raw), lists: map[string][]string{}, listPositions: map[string]position{}, listUsed: map[string]bool{}, budgets: map[string]*budget{}}
-	doc := r.parse(raw)
+	doc := r.parseDocument(raw)
 	if doc == nil {
 		return f
 	}
@@ -115,9 +114,9 @@ func (r *reader) read(name string, raw []byte) *file {
 	}
 	switch v := top["apiVersion"]; {
 	case v == nil:
-		r.add(at(doc), "apiVersion is missing: begin the file with apiVersion: %s", apiVersion)
+		r.add(nodePosition(doc), "apiVersion is missing: begin the file with apiVersion: %s", apiVersion)
 	case v.Value != apiVersion:
-		r.add(at(v), "apiVersion must be %s, not %s", apiVersion, kindOf(v))
+		r.add(nodePosition(v), "apiVersion must be %s, not %s", apiVersion, describe(v))
 	}
 	if n := top["defaults"]; n != nil {
 		r.defaults(f, n)
@@ -138,7 +137,7 @@ func (r *reader) read(name string, raw []byte) *file {
 		r.exemptions(f, n)
 	}
 	if n := top["tests"]; n != nil {
-		r.testCases(f, n)
+		r.cases(f, n)
 	}
 	return f
 }
@@ -151,12 +150,12 @@ func (r *reader) defaults(f *file, n *yaml.Node) {
 		for _, k := range keys {
 			class := schemas.Class(k.Value)
 			if !slices.Contains(schemas.Classes, class) {
-				r.add(at(k), "%s", unknown("class", k.Value, classNames))
+				r.add(nodePosition(k), "%s", unknownName("class", k.Value, classNames))
 				continue
 			}
 			d := r.decision(values[k.Value], "the default of "+k.Value+" actions")
 			if err := checkClass(class, d); err != nil {
-				r.add(at(values[k.Value]), "%s actions %v", class, err)
+				r.add(nodePosition(values[k.Value]), "%s actions %v", class, err)
 			}
 			f.class[class] = d
 		}
@@ -166,21 +165,21 @@ func (r *reader) defaults(f *file, n *yaml.Node) {
 		for _, k := range keys {
 			a, err := schemas.Find(k.Value)
 			if err != nil {
-				r.add(at(k), "%s", unknown("action", k.Value, actionNames))
+				r.add(nodePosition(k), "%s", unknownName("action", k.Value, actionNames))
 				continue
 			}
 			d := r.decision(values[k.Value], "the default of "+a.Name)
 			if err := checkClass(a.Class, d); err != nil {
-				r.add(at(values[k.Value]), "%s %v", a.Name, err)
+				r.add(nodePosition(values[k.Value]), "%s %v", a.Name, err)
 			}
 			f.action[a.Name] = d
 		}
 	}
 }
 
-// least is the mildest decision that a class can have, whatever a policy says.
-// A credential is handed to whoever approves it, past the model, so somebody must.
-func least(c schemas.Class) Decision {
+// minDecision returns the mildest decision that a class can have in any policy. A credential is
+// shown only to the person who approves it, so one must.
+func minDecision(c schemas.Class) Decision {
 	switch c {
 	case schemas.Read:
 		return Allow
@@ -190,24 +189,24 @@ func least(c schemas.Class) Decision {
 	return Validate
 }
 
-// checkClass refuses what this program cannot do safely, whoever writes it.
+// checkClass returns an error if the decision is too mild for the class.
 func checkClass(c schemas.Class, d Decision) error {
 	switch {
-	case d == 0 || d >= least(c):
-		return nil // 0 has been reported
+	case d == 0 || d >= minDecision(c):
+		return nil // 0: the error is reported already
 	case c == schemas.Credential:
-		return fmt.Errorf("must be denied, or approved by another person, who alone is shown it; write deny or approve")
+		return fmt.Errorf("must be denied, or approved by another person, who alone is shown the credential: write deny or approve")
 	}
-	return fmt.Errorf("cannot be allowed outright: what is no read is at least validated; write validate")
+	return fmt.Errorf("cannot be allowed outright, since only reads can: write validate")
 }
 
-// decision gives 0 with a fault where it is none.
+// decision parses a decision; 0 with a fault if it is not one.
 func (r *reader) decision(n *yaml.Node, what string) (d Decision) {
 	if n.Kind != yaml.ScalarNode || d.UnmarshalText([]byte(n.Value)) != nil {
 		if n.Kind == yaml.ScalarNode && n.Tag == "!!str" {
-			r.add(at(n), "%s", unknown("decision", n.Value, decisionWords))
+			r.add(nodePosition(n), "%s", unknownName("decision", n.Value, decisionNames))
 		} else {
-			r.add(at(n), "%s must be one of %s, not %s", what, strings.Join(decisionWords, ", "), kindOf(n))
+			r.add(nodePosition(n), "%s must be one of %s, not %s", what, strings.Join(decisionNames, ", "), describe(n))
 		}
 		return 0
 	}
@@ -218,11 +217,11 @@ func (r *reader) lists(f *file, n *yaml.Node) {
 	values, keys := r.mapping(n, "lists", nil)
 	for _, k := range keys {
 		if !namePattern.MatchString(k.Value) {
-			r.add(at(k), "the list's name %s must be letters, digits and _, so that an expression can say lists.name", quote(k.Value))
+			r.add(nodePosition(k), "the list's name %s must consist of letters, digits and _, so that an expression can read lists.name", quote(k.Value))
 			continue
 		}
 		f.lists[k.Value], _ = r.texts(values[k.Value], "the list "+k.Value)
-		f.listPositions[k.Value] = at(k)
+		f.listPositions[k.Value] = nodePosition(k)
 	}
 	all := map[ref.Val]ref.Val{}
 	for name, list := range f.lists {
@@ -235,23 +234,23 @@ func (r *reader) budgets(f *file, n *yaml.Node) {
 	values, keys := r.mapping(n, "budgets", nil)
 	for _, k := range keys {
 		if !idPattern.MatchString(k.Value) {
-			r.add(at(k), "the budget's name %s must be letters, digits, . _ and -", quote(k.Value))
+			r.add(nodePosition(k), "the budget's name %s must consist of letters, digits, . _ and -", quote(k.Value))
 		}
 		what := "the budget " + k.Value
 		parts, _ := r.mapping(values[k.Value], what, budgetKeys)
 		if parts == nil {
 			continue
 		}
-		b := &budget{name: k.Value, at: at(k), burst: 1}
-		if n := r.need(parts, values[k.Value], what, "key", "caller"); n != nil {
+		b := &budget{name: k.Value, at: nodePosition(k), burst: 1}
+		if n := r.require(parts, values[k.Value], what, "key", "caller"); n != nil {
 			if b.key = r.text(n, "key of "+what); b.key != "" && !contains(budgetOwners, b.key) {
-				r.add(at(n), "%s", unknown("key of a budget", b.key, budgetOwners))
+				r.add(nodePosition(n), "%s", unknownName("key of a budget", b.key, budgetOwners))
 			}
 		}
-		if n := r.need(parts, values[k.Value], what, "rate", "20/h"); n != nil {
+		if n := r.require(parts, values[k.Value], what, "rate", "20/h"); n != nil {
 			b.interval = r.rate(n)
 		}
-		if n := r.need(parts, values[k.Value], what, "burst", "5"); n != nil {
+		if n := r.require(parts, values[k.Value], what, "burst", "5"); n != nil {
 			b.burst = r.integer(n, "burst of "+what, 1, maxUnits)
 		}
 		if n := parts["cost"]; n != nil {
@@ -261,11 +260,11 @@ func (r *reader) budgets(f *file, n *yaml.Node) {
 	}
 }
 
-// rate gives the time in which one unit grows back.
+// rate parses a rate to the time in which one unit grows back.
 func (r *reader) rate(n *yaml.Node) time.Duration {
 	m := ratePattern.FindStringSubmatch(n.Value)
 	if m == nil || n.Kind != yaml.ScalarNode {
-		r.add(at(n), "rate must be a number a second, minute, hour or day, such as 20/h (s, m, h, d), not %s", kindOf(n))
+		r.add(nodePosition(n), "rate must be units per second, minute, hour or day (s, m, h, d), such as 20/h, not %s", describe(n))
 		return 0
 	}
 	per := map[string]time.Duration{"s": time.Second, "m": time.Minute, "h": time.Hour, "d": 24 * time.Hour}[m[2]]
@@ -273,14 +272,14 @@ func (r *reader) rate(n *yaml.Node) time.Duration {
 	return per / time.Duration(count)
 }
 
-// need gives the value of a key that must be there.
-func (r *reader) need(values map[string]*yaml.Node, n *yaml.Node, what, key, example string) *yaml.Node {
+// require returns the value of a required key.
+func (r *reader) require(values map[string]*yaml.Node, n *yaml.Node, what, key, example string) *yaml.Node {
 	v := values[key]
 	if v == nil {
-		r.add(at(n), "%s has no %s: write %s: %s", what, key, key, example)
+		r.add(nodePosition(n), "%s has no %s: write %s: %s", what, key, key, example)
 	}
 	return v
 }
 
-// names lists the names in a map, sorted.
+// names returns the keys of a map, sorted.
 func names[T any](m map[string]T) []string { return slices.Sorted(maps.Keys(m)) }

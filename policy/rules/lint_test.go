@@ -2,14 +2,15 @@ package rules_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/sippet-ai/sippet-mcp/policy/rules"
 )
 
-// TestLint: what never matches or never matters is found, with its place; what matters is not.
+// TestLint checks all findings with their positions, and that rules with an effect have none.
 func TestLint(t *testing.T) {
-	p := parse(t, lax+`lists: {used: [a], unused: [b]}
+	p := parse(t, laxDefaults+`lists: {used: [a], unused: [b]}
 budgets:
   used: {key: caller, rate: 1/h, burst: 1}
   unused: {key: caller, rate: 1/h, burst: 1}
@@ -31,13 +32,13 @@ exempt:
 	want := []string{
 		"policy x:3:20: the list unused is used by no rule",
 		"policy x:6:3: the budget unused is used by no rule: write a rule with limit: unused",
-		"policy x:8:10: the rule empty never matches: no action is all that its match asks for",
+		"policy x:8:10: the rule empty never matches: no action fits all lists of its match",
 		"policy x:9:10: the rule never never matches: its when is false for every call",
 		"policy x:10:10: the rule never-computed never matches: its when is false for every call",
-		"policy x:11:10: the rule always has a when that is true for every call: leave it out",
-		"policy x:12:10: the rule weak never matters: the default of all that it matches is stricter than approve",
-		"policy x:13:10: the rule hides-nothing hides nothing: no action that it matches answers with these fields",
-		"policy x:14:10: the rule limits-nothing never matters: what it limits is denied anyway",
+		"policy x:11:10: the rule always has a when that is true for every call: remove it",
+		"policy x:12:10: the rule weak has no effect: the default of all that it matches is stricter than approve",
+		"policy x:13:10: the rule hides-nothing hides nothing: no action that it matches returns these fields",
+		"policy x:14:10: the rule limits-nothing has no effect: all that it limits is denied",
 		"policy x:20:5: the exemption from matters never applies: its when is false for every call",
 	}
 	var got []string
@@ -56,15 +57,15 @@ exempt:
 	}
 }
 
-// TestProfilesAreTidy: what people read as examples has no findings and no notes.
-func TestProfilesAreTidy(t *testing.T) {
+// TestProfilesLint checks that the profiles and the example have no findings.
+func TestProfilesLint(t *testing.T) {
 	for _, name := range rules.Profiles {
 		p, err := rules.Load(name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(p.Lint()) > 0 || len(p.Notes()) > 0 {
-			t.Errorf("%s: %v %v", name, p.Lint(), p.Notes())
+		if len(p.Lint()) > 0 || len(p.ExpiredExemptions()) > 0 {
+			t.Errorf("%s: %v %v", name, p.Lint(), p.ExpiredExemptions())
 		}
 	}
 	if p := example(t); len(p.Lint()) > 0 {
@@ -72,29 +73,41 @@ func TestProfilesAreTidy(t *testing.T) {
 	}
 }
 
-// TestRunTests: a test that fails says what came instead and why, and rules that no test fires are named.
-func TestRunTests(t *testing.T) {
-	p := parse(t, lax+`rules:
-  - {id: a, match: {actions: [end_call]}, decision: deny, reason: No hanging up.}
-  - {id: b, match: {actions: [list_calls]}, when: "!between(now, 'UTC', '11:00', '13:00')", decision: confirm, reason: R}
-  - {id: c, match: {actions: ["start_*"]}, when: recipients.size() == 3, decision: approve, reason: R}
-  - {id: d, match: {actions: [list_calls], roles: [x]}, decision: deny, reason: R}
-tests:
-  - {name: passes, call: {action: end_call, input: {callUuid: c}}, expect: {decision: deny, rules: [a]}}
-  - {name: another decision, call: {action: end_call, input: {callUuid: c}}, expect: {decision: confirm}}
-  - {name: another rule, call: {action: end_call, input: {callUuid: c}}, expect: {rules: [a, b]}}
-  - {name: now is noon, call: {action: list_calls}, expect: {decision: allow}}
-  - {name: three, recipients: 3, call: {action: start_bulk_outbound_call, input: {groupId: 0e6f1a52-4f0e-4a3b-9a87-1b6f0a0c9d11}}, expect: {decision: approve, rules: [c]}}
-  - {name: listed, call: {action: start_bulk_outbound_call, input: {contactIds: [0e6f1a52-4f0e-4a3b-9a87-1b6f0a0c9d11]}}, expect: {decision: validate}}
-`)
-	r := rules.RunTests(p)
-	want := []string{"", "expected confirm, got deny (policy x: rule a: No hanging up)", "expected that b matches (other actions); what matched: a", "", "", ""}
-	for i, c := range r.Results {
-		if c.Why != want[i] || c.Passed != (want[i] == "") || c.Policy != "x" || c.Line != 9+i {
-			t.Errorf("%+v", c)
-		}
+func findings(p *rules.Policy) string {
+	var out []string
+	for _, f := range p.Lint() {
+		out = append(out, f.String())
 	}
-	if len(r.Results) != 6 || r.Passed() || !slices.Equal(r.Unfired, []string{"b", "d"}) {
-		t.Errorf("%+v", r)
+	return strings.Join(out, "\n")
+}
+
+// TestUnknownRoles: a role that something else names too is not reported.
+func TestUnknownRoles(t *testing.T) {
+	p := parse(t, laxDefaults+`rules:
+  - {id: a, match: {roles: ["!admin", intren]}, decision: confirm, reason: R}
+  - {id: b, match: {roles: ["night-*"]}, decision: confirm, reason: R}
+  - {id: c, when: "'auditor' in caller.roles || 'auditor' in caller.roles", decision: confirm, reason: R}
+  - {id: d, match: {roles: [lead]}, decision: confirm, reason: R}
+  - {id: e, match: {roles: ["!lead"]}, decision: confirm, reason: R}
+exempt: [{rule: a, when: "'agnet' in caller.roles", until: 2999-01-01, reason: R}]
+tests:
+  - {name: t, as: {roles: [intern, night-shift]}, call: {action: list_calls}, expect: {decision: confirm}}
+`)
+	want := `policy x:4:39: the rule a names the role "intren", and nothing else does, did you mean intern?
+policy x:6:20: the rule c names the role "auditor", and nothing else does: it is not one of agent, operator, approver, admin; if it is your own role, name it in a test
+policy x:9:27: the rule a names the role "agnet", and nothing else does, did you mean agent?`
+	if got := findings(p); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+// TestWithoutDefaults: the rules of a file without defaults are not reported as without effect.
+func TestWithoutDefaults(t *testing.T) {
+	p := parse(t, head+"rules: [{id: a, match: {actions: [end_call]}, decision: confirm, reason: R}]\n")
+	if !p.WithoutDefaults() || findings(p) != "" {
+		t.Errorf("%v %s", p.WithoutDefaults(), findings(p))
+	}
+	if p := parse(t, laxDefaults); p.WithoutDefaults() {
+		t.Error("it has defaults")
 	}
 }

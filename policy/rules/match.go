@@ -7,22 +7,23 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// match says which calls a rule is about. What it does not mention, any call has.
+// match selects calls. An empty list selects every call.
 type match struct {
 	actions, classes, toolsets, roles patterns
-	named                             []named // the roles, for lint
+	roleRefs                          []roleRef // the roles and their positions, for lint
 }
 
-// named is a role that a rule names, and where.
-type named struct {
+// roleRef is a role that a rule names, and its position.
+type roleRef struct {
 	role string
 	at   position
 }
 
-// patterns are names with globs: one of yes, where there is any, and none of no.
+// patterns are globs for names. A name must match one of include, unless that is empty, and none of
+// exclude.
 type patterns struct{ include, exclude []string }
 
-// any reports whether the patterns take something that has these names.
+// any reports whether the patterns select something with these names.
 func (p patterns) any(names ...string) bool {
 	has := func(globs []string) bool {
 		for _, g := range globs {
@@ -37,7 +38,7 @@ func (p patterns) any(names ...string) bool {
 	return (len(p.include) == 0 || has(p.include)) && !has(p.exclude)
 }
 
-// action reports whether the rule is about the action, whoever calls it.
+// action reports whether the rule matches the action, for any caller.
 func (m *match) action(a *schemas.Action) bool {
 	toolsets := make([]string, 0, len(a.Toolsets))
 	for _, t := range a.Toolsets {
@@ -46,12 +47,12 @@ func (m *match) action(a *schemas.Action) bool {
 	return m.actions.any(a.Name) && m.classes.any(string(a.Class)) && m.toolsets.any(toolsets...)
 }
 
-// caller reports whether the rule is about the caller.
+// caller reports whether the rule matches the caller.
 func (m *match) caller(c Caller) bool {
 	return len(m.roles.include)+len(m.roles.exclude) == 0 || m.roles.any(c.Roles...)
 }
 
-// glob reports whether the name fits the pattern, in which * stands for any number of characters.
+// glob reports whether the name matches the pattern, in which * matches any characters.
 func glob(pattern, name string) bool {
 	head, rest, star := strings.Cut(pattern, "*")
 	if !star {
@@ -72,7 +73,7 @@ func glob(pattern, name string) bool {
 	return strings.HasSuffix(name, parts[len(parts)-1])
 }
 
-// The names that patterns of a file can mean.
+// The names that the patterns of a file may match.
 var (
 	actionNames  = namesOf(schemas.Actions(), func(a *schemas.Action) string { return a.Name })
 	classNames   = namesOf(schemas.Classes, func(c schemas.Class) string { return string(c) })
@@ -87,8 +88,8 @@ func namesOf[T any](all []T, name func(T) string) []string {
 	return out
 }
 
-// hides gives the fields of the action's answer that the patterns of a redaction mean.
-func hides(globs []string, a *schemas.Action) []string {
+// hiddenFields returns the fields of the action's answer that the patterns of a redaction match.
+func hiddenFields(globs []string, a *schemas.Action) []string {
 	if a.Resource == nil {
 		return nil
 	}

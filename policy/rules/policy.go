@@ -23,11 +23,11 @@ import (
 //go:embed profiles/*.yaml
 var profiles embed.FS
 
-// Profiles names the embedded policies.
+// Profiles are the names of the built-in policies.
 var Profiles = []string{"desktop", "team", "unattended", "read-only"}
 
-// Policy is one or several files, checked and compiled. It does not change, and
-// all methods are safe for concurrent use.
+// Policy is one or several checked and compiled files. It is immutable and safe for concurrent use.
+// The zero Policy denies every action.
 type Policy struct {
 	name            string
 	version         string
@@ -37,37 +37,38 @@ type Policy struct {
 	plans           map[string]*plan
 }
 
-// plan is what a policy says about one action.
+// plan is the part of a policy that one action needs.
 type plan struct {
-	base   Decision
-	why    string
-	silent bool     // no file says what it needs
-	rules  []*bound // by id
+	defaultDecision Decision
+	why             string
+	noDefault       bool         // no file has a default for it
+	rules           []*boundRule // by id
 }
 
-// bound is a rule with what it needs for one action.
-type bound struct {
+// boundRule is a rule with its programs for one action.
+type boundRule struct {
 	*rule
 	when   *program // nil: always
-	cost   *program // nil: 1, or no limit
+	cost   *program // nil: 1, or no budget
 	exempt []boundExemption
 	hidden []string
 }
 
 type boundExemption struct {
 	*exemption
-	when *program // nil: for everybody
+	when *program // nil: always
 }
 
-// Load takes names of profiles and paths of policy files, and composes them to
-// their union: in whatever order they are named, the strictest of them decides.
+// Load loads policies by name and composes them. A name is one of Profiles or the path of a file.
+// The order of names is irrelevant: the strictest policy decides. The error joins a *Fault for each
+// mistake in a file.
 func Load(names ...string) (*Policy, error) {
 	if len(names) == 0 {
-		return nil, fmt.Errorf("no policy is named: name one of %s, or the path of a file", strings.Join(Profiles, ", "))
+		return nil, fmt.Errorf("no policy is named: use one of %s, or the path of a file", strings.Join(Profiles, ", "))
 	}
 	var files []*file
 	for _, name := range names {
-		raw, err := source(name)
+		raw, err := readSource(name)
 		if err != nil {
 			return nil, err
 		}
@@ -80,14 +81,14 @@ func Load(names ...string) (*Policy, error) {
 	return compose(files)
 }
 
-// source gives the text of a profile or a file, and of a file hardly more than is taken.
-func source(name string) ([]byte, error) {
+// readSource returns the text of a profile or a file. It reads little more than maxFile bytes.
+func readSource(name string) ([]byte, error) {
 	if slices.Contains(Profiles, name) {
 		return profiles.ReadFile("profiles/" + name + ".yaml")
 	}
 	file, err := os.Open(name)
 	if errors.Is(err, os.ErrNotExist) && !strings.ContainsAny(name, `./\`) {
-		return nil, fmt.Errorf("unknown policy %s: name one of %s, or the path of a file", quote(name), strings.Join(Profiles, ", "))
+		return nil, fmt.Errorf("unknown policy %s: use one of %s, or the path of a file", quote(name), strings.Join(Profiles, ", "))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the policy: %w", err)
@@ -100,8 +101,8 @@ func source(name string) ([]byte, error) {
 	return raw, nil
 }
 
-// Parse reads one policy file. Whatever it does not understand is an error, so
-// that a misspelt line cannot loosen anything.
+// Parse parses one policy file. Everything that it does not understand is an error, so that a
+// misspelt line cannot make a policy milder. The error joins a *Fault for each mistake.
 func Parse(name string, raw []byte) (*Policy, error) {
 	f, err := load(name, name, raw)
 	if err != nil {
@@ -110,10 +111,10 @@ func Parse(name string, raw []byte) (*Policy, error) {
 	return compose([]*file{f})
 }
 
-// load reads and compiles one file. Its error joins a *Fault for each thing that is wrong.
+// load parses and compiles one file.
 func load(name, path string, raw []byte) (*file, error) {
 	r := &reader{faults: faults{file: path}}
-	f := r.read(name, raw)
+	f := r.parseFile(name, raw)
 	if err := r.err(); err != nil {
 		return nil, err
 	}
@@ -132,7 +133,7 @@ func load(name, path string, raw []byte) (*file, error) {
 	return f, r.err()
 }
 
-// actions are those that a rule is about, for whoever calls them.
+// actions returns the actions that the rule matches, for any caller.
 func (u *rule) actions() (out []*schemas.Action) {
 	for _, a := range schemas.Actions() {
 		if u.match.action(a) {
@@ -142,7 +143,7 @@ func (u *rule) actions() (out []*schemas.Action) {
 	return out
 }
 
-// actions are those that a rule limits by the budget.
+// actions returns the actions that a rule limits by the budget.
 func (b *budget) actions(f *file) (out []*schemas.Action) {
 	for _, a := range schemas.Actions() {
 		if slices.ContainsFunc(f.rules, func(u *rule) bool { return u.limit == b && u.match.action(a) }) {
@@ -160,12 +161,12 @@ func compose(files []*file) (*Policy, error) {
 	})
 	for i, f := range p.files {
 		if i > 0 && p.files[i-1].name == f.name {
-			return nil, fmt.Errorf("two policies are called %s: give one of the files another name, so that a person can tell them apart", f.name)
+			return nil, fmt.Errorf("two policies have the name %s: rename one of the files, since reasons name the policy", f.name)
 		}
 		p.unrecordedReads = p.unrecordedReads && f.unrecordedReads
 		p.rules = append(p.rules, f.rules...)
 	}
-	// Two files may name a rule alike: a verdict names the policy too.
+	// Two files may have a rule of the same id: a verdict names the policy too.
 	slices.SortFunc(p.rules, func(a, b *rule) int {
 		return cmp.Or(strings.Compare(a.id, b.id), strings.Compare(a.file.name, b.file.name))
 	})
@@ -176,7 +177,7 @@ func compose(files []*file) (*Policy, error) {
 	return p, nil
 }
 
-// version of one file is the hash of its content; of several, of theirs.
+// version returns the hash of one file's content, or the hash of several files' hashes.
 func version(files []*file) string {
 	sum := files[0].sum
 	if len(files) > 1 {
@@ -192,20 +193,20 @@ func version(files []*file) string {
 func (p *Policy) plan(a *schemas.Action) *plan {
 	out := &plan{}
 	for _, f := range p.files {
-		d, why := f.standard(a)
-		if d > out.base {
-			out.base, out.why = d, why
+		d, why := f.defaultFor(a)
+		if d > out.defaultDecision {
+			out.defaultDecision, out.why = d, why
 		}
 	}
-	if out.base == 0 {
-		out.base, out.silent = Deny, true
-		out.why = fmt.Sprintf("policy %s says nothing about %s actions, so they are denied", p.name, a.Class)
+	if out.defaultDecision == 0 {
+		out.defaultDecision, out.noDefault = Deny, true
+		out.why = fmt.Sprintf("policy %s has no default for %s actions, so they are denied", p.name, a.Class)
 	}
 	for _, u := range p.rules {
 		if !u.match.action(a) {
 			continue
 		}
-		b := &bound{rule: u}
+		b := &boundRule{rule: u}
 		if u.when != nil {
 			b.when = u.when.programs[a.Name]
 		}
@@ -220,7 +221,7 @@ func (p *Policy) plan(a *schemas.Action) *plan {
 			b.exempt = append(b.exempt, e)
 		}
 		if u.redact != nil {
-			if b.hidden = hides(u.redact, a); b.hidden == nil {
+			if b.hidden = hiddenFields(u.redact, a); b.hidden == nil {
 				continue
 			}
 		}
@@ -229,8 +230,8 @@ func (p *Policy) plan(a *schemas.Action) *plan {
 	return out
 }
 
-// standard is the file's default for the action: its own line, else its class's; 0 where it is silent.
-func (f *file) standard(a *schemas.Action) (Decision, string) {
+// defaultFor returns the file's default for the action, else for its class; 0 without one.
+func (f *file) defaultFor(a *schemas.Action) (Decision, string) {
 	if d, ok := f.action[a.Name]; ok {
 		return d, fmt.Sprintf("policy %s: default for %s is %s", f.name, a.Name, d)
 	}
@@ -240,28 +241,30 @@ func (f *file) standard(a *schemas.Action) (Decision, string) {
 	return 0, ""
 }
 
-// Version changes whenever the content of a file does; grants are bound to it.
+// Version identifies the content of the files. Approval requests record it.
 func (p *Policy) Version() string { return p.version }
 
-// Bare says that no file has a default, so that everything is denied: it is meant to be added to another.
-func (p *Policy) Bare() bool {
+// WithoutDefaults reports whether no file has a default. Such a policy denies everything until it
+// is added to another.
+func (p *Policy) WithoutDefaults() bool {
 	return !slices.ContainsFunc(p.files, func(f *file) bool { return len(f.class)+len(f.action) > 0 })
 }
 
-// Name names the files as they were given, with a + between them.
+// Name returns the names of the files, sorted and joined by +.
 func (p *Policy) Name() string { return p.name }
 
-// UnrecordedReads says that reads go on while the ledger cannot take their records: all files must say so.
+// UnrecordedReads reports whether reads are allowed while the audit log cannot be written. All
+// files must say so.
 func (p *Policy) UnrecordedReads() bool { return p.unrecordedReads }
 
-// Notes are what a person should know about a policy that is in use: exemptions that have run out.
-func (p *Policy) Notes() []string { return p.notes(time.Now()) }
+// ExpiredExemptions returns a warning for each exemption that has expired.
+func (p *Policy) ExpiredExemptions() []string { return p.expiredExemptions(time.Now()) }
 
-func (p *Policy) notes(now time.Time) (out []string) {
+func (p *Policy) expiredExemptions(now time.Time) (out []string) {
 	for _, u := range p.rules {
 		for _, x := range u.exempt {
-			if x.over(now) {
-				out = append(out, fmt.Sprintf("policy %s:%d:%d: the exemption from %s has run out on %s and changes nothing: take it out", u.file.name, x.at.line, x.at.col, u.id, x.until.Format(time.DateOnly)))
+			if x.expired(now) {
+				out = append(out, fmt.Sprintf("policy %s:%d:%d: the exemption from %s expired on %s and has no effect: remove it", u.file.name, x.at.line, x.at.col, u.id, x.until.Format(time.DateOnly)))
 			}
 		}
 	}

@@ -19,7 +19,7 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// The parts that policies are drawn from.
+// The parts of drawn policies.
 var (
 	drawnMatches = []string{`{}`, `{actions: ["start_*"]}`, `{actions: ["start_*"], roles: [agent]}`, `{actions: ["start_*"], roles: ["!admin"]}`,
 		`{actions: [start_outbound_call]}`, `{actions: ["start_*"], toolsets: [outbound]}`, `{classes: [outbound], actions: ["start_*"]}`, `{actions: ["start_*", "!start_bulk*"]}`}
@@ -31,7 +31,7 @@ var (
 	drawnClasses = []string{"read", "write", "outbound", "destructive"}
 )
 
-// drawnRule draws a rule that compiles whatever else stands in the file.
+// drawnRule draws a rule that compiles in every file.
 func drawnRule(t *rapid.T, id string) string {
 	m := rapid.SampledFrom(drawnMatches).Draw(t, "match")
 	conditions := drawnAnywhere
@@ -41,7 +41,7 @@ func drawnRule(t *rapid.T, id string) string {
 	when := rapid.SampledFrom(conditions).Draw(t, "when")
 	effects := drawnEffects
 	if !strings.Contains(m, "start_") {
-		effects = drawnEffects[:5] // people are counted where somebody is rung
+		effects = drawnEffects[:5] // the last one reads recipients
 	}
 	s := fmt.Sprintf("  - {id: %s, match: %s, %s, reason: The rule %s", id, m, rapid.SampledFrom(effects).Draw(t, "effect"), id)
 	if when != "" {
@@ -67,7 +67,7 @@ func drawnDefaults(t *rapid.T, all bool) string {
 	return "defaults: {class: {" + strings.Join(append(classes, "credential: "+rapid.SampledFrom([]string{"approve", "deny"}).Draw(t, "credential")), ", ") + "}}\n"
 }
 
-// drawnFile puts a file together.
+// drawnFile assembles a file.
 func drawnFile(defaults string, list []string, exempt string) string {
 	s := head + defaults + "lists: {some: [ada, bob]}\nbudgets:\n  calls: {key: caller, rate: 1/h, burst: 1}\n" +
 		"  people: {key: role, rate: 1/h, burst: 1, cost: \"recipients.size() - 1\"}\n"
@@ -98,8 +98,8 @@ func drawnFacts(t *rapid.T) rules.Facts {
 		t.Fatal(err)
 	}
 	if strings.HasPrefix(name, "start_") {
-		f.Recipients = rapid.SampledFrom([]*recipients.Set{nil, {}, {Group: "g", Count: 3}, ringing("+442079460123"),
-			{Count: 2, List: []recipients.Recipient{{Number: "+44", Kind: "premium_rate"}, {Number: "+1"}}}}).Draw(t, "reach")
+		f.Recipients = rapid.SampledFrom([]*recipients.Set{nil, {}, {Group: "g", Count: 3}, recipientsWith("+442079460123"),
+			{Count: 2, List: []recipients.Recipient{{Number: "+44", Kind: "premium_rate"}, {Number: "+1"}}}}).Draw(t, "recipients")
 	}
 	return f
 }
@@ -119,8 +119,9 @@ func drawnRules(t *rapid.T, prefix string) (list []string) {
 	return list
 }
 
-// TestAddingARuleNeverLoosens: no decision gets milder, no rule that matched is lost, nothing that was debited is free.
-func TestAddingARuleNeverLoosens(t *testing.T) {
+// TestRuleOnlyTightens: with one more rule no decision is milder, and no matching rule and no debit
+// is lost.
+func TestRuleOnlyTightens(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		defaults, list, exempt := drawnDefaults(t, false), drawnRules(t, "r"), ""
 		if len(list) > 0 && rapid.Bool().Draw(t, "exempted") {
@@ -129,28 +130,29 @@ func TestAddingARuleNeverLoosens(t *testing.T) {
 		before := drawnParse(t, drawnFile(defaults, list, exempt))
 		after := drawnParse(t, drawnFile(defaults, append(list, drawnRule(t, "added")), exempt))
 		f := drawnFacts(t)
-		old, young := before.Decide(f), after.Decide(f)
-		if young.Decision < old.Decision {
-			t.Fatalf("%+v became %+v", old, young)
+		old, new := before.Decide(f), after.Decide(f)
+		if new.Decision < old.Decision {
+			t.Fatalf("%+v is now %+v", old, new)
 		}
 		for _, id := range old.Rules {
-			if !slices.Contains(young.Rules, id) {
-				t.Fatalf("%s is lost: %+v became %+v", id, old, young)
+			if !slices.Contains(new.Rules, id) {
+				t.Fatalf("%s is lost: %+v is now %+v", id, old, new)
 			}
 		}
 		for _, d := range old.Debits {
-			if young.Decision != rules.Deny && !slices.Contains(young.Debits, d) {
-				t.Fatalf("%+v is free: %+v", d, young)
+			if new.Decision != rules.Deny && !slices.Contains(new.Debits, d) {
+				t.Fatalf("%+v is free: %+v", d, new)
 			}
 		}
-		if could := after.Mildest(f.Payload.Action, f.Caller).Decision; could > young.Decision || could < before.Mildest(f.Payload.Action, f.Caller).Decision {
-			t.Fatalf("at least %s, but %+v", could, young)
+		if mildest := after.Mildest(f.Payload.Action, f.Caller).Decision; mildest > new.Decision || mildest < before.Mildest(f.Payload.Action, f.Caller).Decision {
+			t.Fatalf("mildest %s, but %+v", mildest, new)
 		}
 	})
 }
 
-// TestAddingAFileNeverLoosens: as for rules, where the files before it speak of every class.
-func TestAddingAFileNeverLoosens(t *testing.T) {
+// TestFileOnlyTightens: with one more file no decision is milder, if the first file has all
+// defaults.
+func TestFileOnlyTightens(t *testing.T) {
 	dir := t.TempDir()
 	rapid.Check(t, func(t *rapid.T) {
 		a, b := filepath.Join(dir, "a.yaml"), filepath.Join(dir, "b.yaml")
@@ -172,22 +174,22 @@ func TestAddingAFileNeverLoosens(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		turned, err := rules.Load(b, a)
+		reversed, err := rules.Load(b, a)
 		if err != nil {
 			t.Fatal(err)
 		}
 		f := drawnFacts(t)
-		if old, young := one.Decide(f), two.Decide(f); young.Decision < old.Decision {
-			t.Fatalf("%+v became %+v", old, young)
+		if old, new := one.Decide(f), two.Decide(f); new.Decision < old.Decision {
+			t.Fatalf("%+v is now %+v", old, new)
 		}
-		if d := cmp.Diff(two.Decide(f).Decision, turned.Decide(f).Decision); d != "" || two.Version() != turned.Version() {
+		if d := cmp.Diff(two.Decide(f).Decision, reversed.Decide(f).Decision); d != "" || two.Version() != reversed.Version() {
 			t.Fatal(d)
 		}
 	})
 }
 
-// TestOrderMeansNothing: rules in another order give the same verdict, to the letter.
-func TestOrderMeansNothing(t *testing.T) {
+// TestOrderIsIrrelevant: rules in another order return an equal verdict.
+func TestOrderIsIrrelevant(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		defaults, list := drawnDefaults(t, false), drawnRules(t, "r")
 		shuffled := slices.Clone(list)
@@ -200,8 +202,9 @@ func TestOrderMeansNothing(t *testing.T) {
 	})
 }
 
-// TestExpiredExemptionChangesNothing, and one that holds takes away that rule alone.
-func TestExpiredExemptionChangesNothing(t *testing.T) {
+// TestExpiredExemption: an expired exemption has no effect, and a current one disables only its
+// rule.
+func TestExpiredExemption(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		defaults, list := drawnDefaults(t, false), append(drawnRules(t, "r"), drawnRule(t, "z"))
 		f := drawnFacts(t)
@@ -212,19 +215,20 @@ func TestExpiredExemptionChangesNothing(t *testing.T) {
 		if d := cmp.Diff(with, exempt("2025-12-31")); d != "" {
 			t.Fatal(d)
 		}
-		gone := exempt("2030-01-01")
-		if (len(gone.Exempted) > 0) != slices.Contains(with.Rules, "z") {
-			t.Fatalf("%+v", gone)
+		exempted := exempt("2030-01-01")
+		if (len(exempted.Exempted) > 0) != slices.Contains(with.Rules, "z") {
+			t.Fatalf("%+v", exempted)
 		}
-		gone.Exempted = nil
-		if d := cmp.Diff(without, gone); d != "" {
+		exempted.Exempted = nil
+		if d := cmp.Diff(without, exempted); d != "" {
 			t.Fatal(d)
 		}
 	})
 }
 
-// TestSafeWhateverFilesSay: nothing but a read is allowed outright, and no credential is issued without somebody else.
-func TestSafeWhateverFilesSay(t *testing.T) {
+// TestMinDecision: only reads are allowed outright, and a credential needs another person's
+// approval.
+func TestMinDecision(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p, f := drawnParse(t, drawnFile(drawnDefaults(t, false), drawnRules(t, "r"), "")), drawnFacts(t)
 		v := p.Decide(f)
@@ -236,13 +240,13 @@ func TestSafeWhateverFilesSay(t *testing.T) {
 		}
 		for _, s := range p.Explain(f).Steps {
 			if s.State == rules.Failed && v.Decision != rules.Deny {
-				t.Fatalf("%+v failed, and the call meets %s", s, v.Decision)
+				t.Fatalf("%+v failed, and the decision is %s", s, v.Decision)
 			}
 		}
 	})
 }
 
-// FuzzParse: no text makes the loader panic, and what it takes decides.
+// FuzzParse: no text makes Parse panic, and every policy that it returns decides.
 func FuzzParse(f *testing.F) {
 	for _, name := range rules.Profiles {
 		raw, err := os.ReadFile("profiles/" + name + ".yaml")
@@ -263,7 +267,7 @@ func FuzzParse(f *testing.F) {
 		p, err := rules.Parse("x", raw)
 		if err != nil {
 			if p != nil || err.Error() == "" {
-				t.Error("an error without words, or with a policy")
+				t.Error("an error without a message, or with a policy")
 			}
 			return
 		}
@@ -276,9 +280,9 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// FuzzPayload: no shape of a payload makes a decision panic, and what fails denies.
+// FuzzPayload: no payload makes a decision panic, and a failure denies.
 func FuzzPayload(f *testing.F) {
-	p, err := rules.Parse("x", []byte(lax+`rules:
+	p, err := rules.Parse("x", []byte(laxDefaults+`rules:
   - {id: a, match: {actions: [update_contact]}, when: "has(input.email) && (input.email == null || input.email.endsWith('x'))", decision: confirm, reason: R}
   - {id: b, match: {actions: [update_contact]}, when: "has(input.metadata) && has(input.metadata.a) && input.metadata.a.b[0] > 1", decision: confirm, reason: R}
   - {id: c, match: {actions: [update_contact]}, when: "has(input.languages) && input.languages.exists(l, l.startsWith('e'))", decision: confirm, reason: R}
@@ -311,7 +315,7 @@ func FuzzPayload(f *testing.F) {
 			e := p.Explain(facts)
 			for _, s := range e.Steps {
 				if s.State == rules.Failed && e.Decision != rules.Deny {
-					t.Errorf("%s of %s failed (%s), and the call meets %s", s.Rule, raw, s.Detail, e.Decision)
+					t.Errorf("%s of %s failed (%s), and the decision is %s", s.Rule, raw, s.Detail, e.Decision)
 				}
 				if strings.Contains(s.Detail, "internal error") {
 					t.Errorf("%s of %s panics: %s", s.Rule, raw, s.Detail)

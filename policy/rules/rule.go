@@ -10,11 +10,11 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// rules reads the rules of a file.
+// rules parses the rules of a file.
 func (r *reader) rules(f *file, n *yaml.Node) {
 	list := r.list(n, "rules")
 	if len(list) > maxRules {
-		r.add(at(n), "there are %d rules, at most %d are taken: split the file, several files compose", len(list), maxRules)
+		r.add(nodePosition(n), "the file has %d rules, and may have at most %d: split it into several files", len(list), maxRules)
 		return
 	}
 	seen := map[string]position{}
@@ -23,22 +23,22 @@ func (r *reader) rules(f *file, n *yaml.Node) {
 		if parts == nil {
 			continue
 		}
-		u := &rule{at: at(n), file: f}
+		u := &rule{at: nodePosition(n), file: f}
 		what := "a rule"
-		if n := r.need(parts, n, what, "id", "some-name"); n != nil {
-			u.id, u.at = r.text(n, "id of a rule"), at(n)
+		if n := r.require(parts, n, what, "id", "some-name"); n != nil {
+			u.id, u.at = r.text(n, "id of a rule"), nodePosition(n)
 			switch first, twice := seen[u.id]; {
 			case u.id == "":
 			case !idPattern.MatchString(u.id):
-				r.add(at(n), "the rule's id %s must be at most 64 letters, digits, . _ and -", quote(u.id))
+				r.add(nodePosition(n), "the rule's id %s must consist of at most 64 letters, digits, . _ and -", quote(u.id))
 			case twice:
-				r.add(at(n), "the rule %s is there already, in line %d: give one of them another id", u.id, first.line)
+				r.add(nodePosition(n), "the rule %s is a duplicate of line %d: change the id of one of them", u.id, first.line)
 			}
-			seen[u.id] = at(n)
+			seen[u.id] = nodePosition(n)
 			what = "the rule " + u.id
 		}
-		if n := r.need(parts, n, what, "reason", "a sentence for whoever meets it"); n != nil {
-			u.reason = r.sentence(n, "reason of "+what)
+		if n := r.require(parts, n, what, "reason", "a sentence for the person or model that reads the decision"); n != nil {
+			u.reason = r.line(n, "reason of "+what)
 		}
 		if n := parts["match"]; n != nil {
 			u.match = r.match(n, what)
@@ -51,7 +51,7 @@ func (r *reader) rules(f *file, n *yaml.Node) {
 	}
 }
 
-// effect reads what a rule does.
+// effect parses the effect of a rule.
 func (r *reader) effect(f *file, u *rule, parts map[string]*yaml.Node, n *yaml.Node, what string) {
 	given := 0
 	for _, k := range []string{"decision", "limit", "redact"} {
@@ -60,18 +60,18 @@ func (r *reader) effect(f *file, u *rule, parts map[string]*yaml.Node, n *yaml.N
 		}
 	}
 	if given != 1 {
-		r.add(at(n), "%s has %s of decision, limit and redact: write exactly one", what, []string{"none", "one", "two", "all"}[given])
+		r.add(nodePosition(n), "%s has %s of decision, limit and redact: write exactly one", what, []string{"none", "one", "two", "all"}[given])
 		return
 	}
 	if n := parts["decision"]; n != nil {
 		if u.decision = r.decision(n, "decision of "+what); u.decision == Allow {
-			r.add(at(n), "%s decides allow, which changes nothing: rules only make stricter; what is milder stands in defaults.action, or in an exemption from the rule that is too strict", what)
+			r.add(nodePosition(n), "%s decides allow, which has no effect, since rules only make decisions stricter: set a milder default in defaults.action, or an exemption from the rule that is too strict", what)
 		}
 	}
 	if n := parts["limit"]; n != nil {
 		if name := r.text(n, "limit of "+what); name != "" {
 			if u.limit = f.budgets[name]; u.limit == nil {
-				r.add(at(n), "%s", unknown("budget", name, names(f.budgets)))
+				r.add(nodePosition(n), "%s", unknownName("budget", name, names(f.budgets)))
 			}
 		}
 	}
@@ -82,12 +82,12 @@ func (r *reader) effect(f *file, u *rule, parts map[string]*yaml.Node, n *yaml.N
 			r.redaction(nodes[i], g)
 		}
 		if w := parts["when"]; w != nil {
-			r.add(at(w), "%s redacts and has a when: what is hidden depends on who looks, so leave when out and name roles in match", what)
+			r.add(nodePosition(w), "%s redacts and has a when: hidden fields depend on the caller only, so remove when and name roles in match", what)
 		}
 	}
 }
 
-// redaction refuses a pattern that hides nothing.
+// redaction rejects a pattern that hides nothing.
 func (r *reader) redaction(n *yaml.Node, g string) {
 	var all, fields []string
 	for name, res := range schemas.Resources() {
@@ -105,13 +105,13 @@ func (r *reader) redaction(n *yaml.Node, g string) {
 	resource, field, dot := strings.Cut(g, ".")
 	switch {
 	case !dot:
-		r.add(at(n), "%s names no field: write a resource and a field, such as Contact.dateOfBirth", quote(g))
+		r.add(nodePosition(n), "%s names no field: write a resource and a field, such as Contact.dateOfBirth", quote(g))
 	case fields != nil && !strings.Contains(g, "*"):
-		r.add(at(n), "%s", unknown("field of "+resource, field, fields))
+		r.add(nodePosition(n), "%s", unknownName("field of "+resource, field, fields))
 	case strings.Contains(g, "*"):
-		r.add(at(n), "%s is no field of any resource", quote(g))
+		r.add(nodePosition(n), "%s matches no field of any resource", quote(g))
 	default:
-		r.add(at(n), "%s", unknown("resource", resource, names(schemas.Resources())))
+		r.add(nodePosition(n), "%s", unknownName("resource", resource, names(schemas.Resources())))
 	}
 }
 
@@ -135,16 +135,16 @@ func (r *reader) match(n *yaml.Node, what string) (m match) {
 		for i, s := range list {
 			g, negated := strings.CutPrefix(s, "!")
 			if p.key == "roles" {
-				m.named = append(m.named, named{g, at(nodes[i])})
+				m.roleRefs = append(m.roleRefs, roleRef{g, nodePosition(nodes[i])})
 			}
 			switch {
 			case g == "":
-				r.add(at(nodes[i]), "%s names no %s", quote(s), p.what)
+				r.add(nodePosition(nodes[i]), "%s names no %s", quote(s), p.what)
 			case p.valid == nil, slices.ContainsFunc(p.valid, func(v string) bool { return glob(g, v) }):
 			case strings.Contains(g, "*"):
-				r.add(at(nodes[i]), "%s matches no %s", quote(s), p.what)
+				r.add(nodePosition(nodes[i]), "%s matches no %s", quote(s), p.what)
 			default:
-				r.add(at(nodes[i]), "%s", unknown(p.what, g, p.valid))
+				r.add(nodePosition(nodes[i]), "%s", unknownName(p.what, g, p.valid))
 			}
 			if negated {
 				p.into.exclude = append(p.into.exclude, g)
@@ -156,7 +156,7 @@ func (r *reader) match(n *yaml.Node, what string) (m match) {
 	return m
 }
 
-// exemptions reads the exemptions and hangs each on its rule.
+// exemptions parses the exemptions and adds each to its rule.
 func (r *reader) exemptions(f *file, n *yaml.Node) {
 	byID := map[string]*rule{}
 	for _, u := range f.rules {
@@ -164,7 +164,7 @@ func (r *reader) exemptions(f *file, n *yaml.Node) {
 	}
 	list := r.list(n, "exempt")
 	if len(list) > maxRules {
-		r.add(at(n), "there are %d exemptions, at most %d are taken", len(list), maxRules)
+		r.add(nodePosition(n), "the file has %d exemptions, and may have at most %d: remove the expired ones", len(list), maxRules)
 		return
 	}
 	for _, n := range list {
@@ -172,27 +172,27 @@ func (r *reader) exemptions(f *file, n *yaml.Node) {
 		if parts == nil {
 			continue
 		}
-		x := &exemption{at: at(n)}
+		x := &exemption{at: nodePosition(n)}
 		what := "an exemption"
 		var u *rule
-		if n := r.need(parts, n, what, "rule", "the id of a rule"); n != nil {
+		if n := r.require(parts, n, what, "rule", "the id of a rule"); n != nil {
 			if id := r.text(n, "rule of an exemption"); id != "" {
 				what = "the exemption from " + id
 				switch u = byID[id]; {
 				case u == nil:
-					r.add(at(n), "%s; an exemption stands in the file of its rule", unknown("rule", id, names(byID)))
+					r.add(nodePosition(n), "%s (an exemption must be in the file of its rule)", unknownName("rule", id, names(byID)))
 				case u.redact != nil:
-					r.add(at(n), "the rule %s redacts, and takes no exemption: what is hidden depends on who looks, so write match: {roles: [\"!some-role\"]} there", id)
+					r.add(nodePosition(n), "the rule %s redacts, so it cannot have an exemption: write match: {roles: [\"!some-role\"]} in the rule", id)
 				}
 			}
 		}
-		if n := r.need(parts, n, what, "reason", "a sentence for whoever reads the audit"); n != nil {
-			x.reason = r.sentence(n, "reason of "+what)
+		if n := r.require(parts, n, what, "reason", "a sentence for the audit log"); n != nil {
+			x.reason = r.line(n, "reason of "+what)
 		}
-		if n := r.need(parts, n, what, "until", "2027-01-31, the last day on which it holds"); n != nil {
+		if n := r.require(parts, n, what, "until", "2027-01-31, its last day"); n != nil {
 			until, err := time.Parse(time.DateOnly, n.Value)
 			if err != nil {
-				r.add(at(n), "until of %s must be the last day on which it holds, such as 2027-01-31 (UTC), not %s", what, kindOf(n))
+				r.add(nodePosition(n), "until of %s must be its last day, such as 2027-01-31 (UTC), not %s", what, describe(n))
 			}
 			x.until = until
 		}

@@ -7,12 +7,11 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// object is a JSON object in the making.
+// object is a JSON object.
 type object = map[string]any
 
-// Schema is the JSON Schema of a policy file, for editors. It says which keys
-// there are and of which type; what only Parse can know, such as whether an
-// expression fits its actions, it does not say.
+// Schema returns the JSON Schema of a policy file, for editors. It describes keys and types. Only
+// Parse checks the rest, such as whether an expression is valid for its actions.
 func Schema() []byte {
 	text := object{"type": "string", "minLength": 1}
 	texts := func(of object) object { return object{"type": "array", "minItems": 1, "items": of} }
@@ -24,7 +23,7 @@ func Schema() []byte {
 		}
 		return o
 	}
-	about := func(o object, text string) object { o["description"] = text; return o }
+	described := func(o object, text string) object { o["description"] = text; return o }
 	copied := func(o object) object {
 		out := object{}
 		for k, v := range o {
@@ -34,9 +33,9 @@ func Schema() []byte {
 	}
 	// A bare true, false or number is an expression, too.
 	expression := object{"type": []string{"string", "boolean", "integer"}}
-	reason := object{"type": "string", "minLength": 1, "maxLength": maxReason, "description": "for whoever meets it, a sentence"}
+	reason := object{"type": "string", "minLength": 1, "maxLength": maxReason, "description": "a sentence for the person or model that reads the decision"}
 	id := object{"type": "string", "pattern": idPattern.String()}
-	day := object{"type": "string", "pattern": `^[0-9]{4}-[0-9]{2}-[0-9]{2}$`, "description": "the last day on which it holds, UTC"}
+	day := object{"type": "string", "pattern": `^[0-9]{4}-[0-9]{2}-[0-9]{2}$`, "description": "its last day, UTC"}
 	classes, actions := object{}, object{}
 	for _, c := range classNames {
 		classes[c] = word(allowedDecisions(schemas.Class(c)))
@@ -46,20 +45,20 @@ func Schema() []byte {
 	}
 	effects := []object{{"required": []string{"decision"}}, {"required": []string{"limit"}}, {"required": []string{"redact"}}}
 	rule := closed([]string{"id", "reason"}, object{
-		"id":       about(copied(id), "unique over all files that are composed"),
-		"match":    about(closed(nil, object{"actions": texts(text), "classes": texts(text), "toolsets": texts(text), "roles": texts(text)}), "names with globs; ! negates; what is not mentioned may be anything"),
-		"when":     about(copied(expression), "a CEL expression; left out: always"),
-		"decision": word(decisionWords[1:]),
-		"limit":    about(copied(text), "the name of a budget"),
-		"redact":   about(texts(text), "fields that are hidden, such as Contact.dateOfBirth or *.recordingUri"),
+		"id":       described(copied(id), "unique in the file"),
+		"match":    described(closed(nil, object{"actions": texts(text), "classes": texts(text), "toolsets": texts(text), "roles": texts(text)}), "names with globs; ! negates; a missing list matches everything"),
+		"when":     described(copied(expression), "a CEL expression; default: true"),
+		"decision": word(decisionNames[1:]),
+		"limit":    described(copied(text), "the name of a budget"),
+		"redact":   described(texts(text), "hidden fields, such as Contact.dateOfBirth or *.recordingUri"),
 		"reason":   reason,
 	})
 	rule["oneOf"] = effects
 	budget := closed([]string{"key", "rate", "burst"}, object{
-		"key":   about(word(budgetOwners), "who has a share of their own"),
+		"key":   described(word(budgetOwners), "who has their own share"),
 		"rate":  object{"type": "string", "pattern": ratePattern.String(), "description": "how fast it grows back, such as 20/h"},
-		"burst": object{"type": "integer", "minimum": 1, "maximum": maxUnits, "description": "the most that can be saved up"},
-		"cost":  about(copied(expression), "a CEL expression that gives an integer; left out: 1"),
+		"burst": object{"type": "integer", "minimum": 1, "maximum": maxUnits, "description": "the most units that a share holds"},
+		"cost":  described(copied(expression), "a CEL expression that returns an integer; default: 1"),
 	})
 	exemption := closed([]string{"rule", "until", "reason"}, object{"rule": text, "when": expression, "until": day, "reason": reason})
 	recipient := object{}
@@ -67,26 +66,26 @@ func Schema() []byte {
 		recipient[k] = text
 	}
 	recipient["kind"] = word(kindNames)
-	trial := closed([]string{"name", "call", "expect"}, object{
+	testCase := closed([]string{"name", "call", "expect"}, object{
 		"name":       text,
 		"as":         closed(nil, object{"id": text, "person": text, "roles": object{"type": "array", "items": text}}),
-		"now":        object{"type": "string", "format": "date-time", "description": "left out: the noon of a Wednesday, UTC"},
+		"now":        object{"type": "string", "format": "date-time", "description": "default: Wednesday noon, UTC"},
 		"call":       object{"type": "object", "required": []string{"action"}, "properties": object{"action": word(actionNames)}, "description": "an action and its arguments"},
-		"recipients": object{"type": []string{"array", "integer"}, "minimum": 0, "items": closed(nil, recipient), "description": "whom it would ring, or how many; left out: what the arguments say"},
-		"expect":     closed(nil, object{"decision": word(decisionWords), "rules": about(texts(text), "rules that must be among those that match"), "without": about(texts(text), "rules that must not match")}),
+		"recipients": object{"type": []string{"array", "integer"}, "minimum": 0, "items": closed(nil, recipient), "description": "who would be rung, or how many; default: the recipients in the arguments"},
+		"expect":     closed(nil, object{"decision": word(decisionNames), "rules": described(texts(text), "rules that must match"), "without": described(texts(text), "rules that must not match")}),
 	})
 	named := func(pattern string, of object) object {
 		return object{"type": "object", "propertyNames": object{"pattern": pattern}, "additionalProperties": of}
 	}
 	schema := closed([]string{"apiVersion"}, object{
 		"apiVersion":      object{"const": apiVersion},
-		"defaults":        about(closed(nil, object{"class": closed(nil, classes), "action": closed(nil, actions)}), "what an action needs where no rule says more; its own line goes before its class's; silence denies"),
-		"unrecordedReads": object{"type": "boolean", "description": "reads go on while the audit cannot be written"},
-		"lists":           about(named(namePattern.String(), texts(text)), "texts that expressions read as lists.name"),
+		"defaults":        described(closed(nil, object{"class": closed(nil, classes), "action": closed(nil, actions)}), "the decision without a stricter rule; the default of an action replaces that of its class; an action without a default is denied"),
+		"unrecordedReads": object{"type": "boolean", "description": "allow reads while the audit log cannot be written"},
+		"lists":           described(named(namePattern.String(), texts(text)), "strings that expressions read as lists.name"),
 		"budgets":         named(idPattern.String(), budget),
-		"rules":           object{"type": "array", "items": rule, "description": "of all that match the strictest decides"},
+		"rules":           object{"type": "array", "items": rule, "description": "the strictest matching rule decides"},
 		"exempt":          object{"type": "array", "items": exemption},
-		"tests":           object{"type": "array", "items": trial},
+		"tests":           object{"type": "array", "items": testCase},
 	})
 	schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
 	schema["title"] = "A policy of sippet-mcp"
@@ -102,7 +101,7 @@ func Schema() []byte {
 
 // allowedDecisions are the decisions that a class can have.
 func allowedDecisions(c schemas.Class) (out []string) {
-	for d := least(c); d <= Deny; d++ {
+	for d := minDecision(c); d <= Deny; d++ {
 		out = append(out, d.String())
 	}
 	return out

@@ -16,7 +16,7 @@ import (
 
 const schemaPath = "../../docs/policy.schema.json"
 
-// TestSchemaFile: what is in docs is what the program says.
+// TestSchemaFile compares the file in docs with the program's schema.
 func TestSchemaFile(t *testing.T) {
 	if *update {
 		if err := os.WriteFile(schemaPath, rules.Schema(), 0o600); err != nil {
@@ -28,7 +28,7 @@ func TestSchemaFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(raw, rules.Schema()) {
-		t.Error("docs/policy.schema.json is old: go test ./policy/rules -run TestSchemaFile -update")
+		t.Error("docs/policy.schema.json is outdated, update it with: go test ./policy/rules -run TestSchemaFile -update")
 	}
 }
 
@@ -58,7 +58,7 @@ func valid(s *jsonschema.Schema, text []byte) error {
 	if err != nil {
 		return err
 	}
-	// The library turns a date into a time; an editor leaves it as it is written.
+	// The library converts a date to a time. An editor does not.
 	raw = bytes.ReplaceAll(raw, []byte("T00:00:00Z"), nil)
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(raw))
 	if err != nil {
@@ -67,7 +67,7 @@ func valid(s *jsonschema.Schema, text []byte) error {
 	return s.Validate(doc)
 }
 
-// TestSchema: it takes the profiles and the example, and refuses every unknown key.
+// TestSchema: the schema accepts the profiles and the example, and rejects every unknown key.
 func TestSchema(t *testing.T) {
 	s := schema(t)
 	files := []string{"testdata/example.yaml"}
@@ -83,24 +83,24 @@ func TestSchema(t *testing.T) {
 			t.Errorf("%s: %v", path, err)
 		}
 	}
-	archive, err := txtar.ParseFile("testdata/refused.txtar")
+	archive, err := txtar.ParseFile("testdata/rejected.txtar")
 	if err != nil {
 		t.Fatal(err)
 	}
-	refused := 0
+	rejected := 0
 	for i := 0; i+1 < len(archive.Files); i += 2 {
 		name := strings.TrimSuffix(archive.Files[i].Name, ".yaml")
 		err := valid(s, archive.Files[i].Data)
 		if err != nil {
-			refused++
+			rejected++
 		}
 		shape := strings.HasPrefix(name, "unknown-key") || strings.HasSuffix(name, "-unknown") && strings.HasPrefix(name, "class") || strings.HasPrefix(name, "rule-without") ||
 			strings.HasPrefix(name, "budget-rate") || strings.HasPrefix(name, "budget-without") || name == "rule-allows" || name == "rule-two-effects"
 		if shape && err == nil {
-			t.Errorf("%s is taken", name)
+			t.Errorf("%s is accepted", name)
 		}
 	}
-	if refused < 50 {
-		t.Errorf("only %d of %d wrong files are refused", refused, len(archive.Files)/2)
+	if rejected < 50 {
+		t.Errorf("only %d of %d wrong files are rejected", rejected, len(archive.Files)/2)
 	}
 }

@@ -1,51 +1,97 @@
 package rules
 
 import (
+	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/sippet-ai/sippet-mcp/policy/recipients"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// Caller is who asks.
+// Decision is what a policy demands before an action runs. A larger decision is stricter. The zero
+// value is no decision, and the gate treats it as Deny.
+type Decision int
+
+const (
+	// Allow runs the action at once.
+	Allow Decision = iota + 1
+	// Validate runs it after Sippet's validate has passed for the same payload.
+	Validate
+	// Confirm also needs the approval of the caller's own person, or of an approver.
+	Confirm
+	// Approve also needs the approval of another person.
+	Approve
+	// Deny never runs it.
+	Deny
+)
+
+var decisionNames = []string{"allow", "validate", "confirm", "approve", "deny"} // in order, from Allow
+
+func (d Decision) String() string {
+	if d < Allow || d > Deny {
+		return "deny"
+	}
+	return decisionNames[d-Allow]
+}
+
+// MarshalText returns the decision's name.
+func (d Decision) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// UnmarshalText accepts exactly the names.
+func (d *Decision) UnmarshalText(text []byte) error {
+	i := slices.Index(decisionNames, string(text))
+	if i < 0 {
+		return fmt.Errorf("unknown decision %s: use one of %s", quote(string(text)), strings.Join(decisionNames, ", "))
+	}
+	*d = Allow + Decision(i)
+	return nil
+}
+
+// Caller is who makes a call.
 type Caller struct {
-	// ID is the principal's, such as `ada` or `ci-bot`; budgets and rules know them by it.
+	// ID identifies the caller, such as `ada` or `ci-bot`. Budgets and rules use it.
 	ID string
-	// Person is the human being behind it; empty where nobody knows.
+	// Person is the human being that the caller works for; empty if unknown.
 	Person string
-	// Roles are the roles that they have; rules match on them.
+	// Roles are the caller's roles.
 	Roles []string
 }
 
-// Facts are all that a decision depends on.
+// Facts are everything that a decision depends on.
 type Facts struct {
 	Payload *schemas.Payload
 	Caller  Caller
-	// Recipients is whom the call would ring; nil where the action rings nobody. A rule that asks for recipients that
-	// nobody resolved cannot be evaluated, and so denies.
+	// Recipients is nil if the action rings nobody. If they are not resolved, a rule that reads
+	// them cannot be evaluated, and denies.
 	Recipients *recipients.Set
-	// Now is the time that rules and exemptions see. Where it is zero no exemption applies, and rules about it deny.
+	// Now is the time of the call. If it is zero, no exemption applies and rules that read it deny.
 	Now time.Time
 }
 
-// Verdict is a decision and where it comes from.
+// Verdict is a decision and its reason.
 type Verdict struct {
 	Decision Decision `json:"decision"`
-	// Why names the policy and the line of it that decided, in words for a person in a hurry; no full stop.
+	// Why names the policy and the rule or default that decided, with the rule's reason; no full
+	// stop.
 	Why string `json:"why"`
-	// Rules are the ids of all rules that matched, sorted.
+	// Rules are the ids of all matching rules, sorted.
 	Rules []string `json:"rules,omitempty"`
-	// Exempted are the rules that matched and that an exemption took away, sorted.
+	// Exempted are the matching rules that an exemption disabled, sorted.
 	Exempted []Exempted `json:"exempted,omitempty"`
 	// Debits are what the call takes from budgets, sorted by budget and key; nil if it is denied.
 	Debits []Debit `json:"debits,omitempty"`
-	// Hidden are the fields of the answer that this caller must not see, such as `Contact.dateOfBirth`, sorted.
+	// Hidden are the fields of the answer that the caller must not see, such as
+	// `Contact.dateOfBirth`, sorted.
 	Hidden []string `json:"hidden,omitempty"`
 }
 
-// Debit is what a call takes from one share of a budget. A share holds Burst units at most and starts full.
+// Debit is what a call takes from one share of a budget. A share holds at most Burst units and
+// starts full.
 type Debit struct {
-	// Budget is the policy's name and the budget's, such as `desktop/rings`. Key names the share, such as `caller:ada`.
+	// Budget is the policy's name and the budget's, such as `desktop/rings`. Key names the share,
+	// such as `caller:ada`.
 	Budget string `json:"budget"`
 	Key    string `json:"key"`
 	// Cost is how many units are taken, at least 1. One unit grows back every Interval.
@@ -54,10 +100,11 @@ type Debit struct {
 	Burst    int64         `json:"burst"`
 }
 
-// Exempted is a rule that did not count, and by which exemption.
+// Exempted is a rule that an exemption disabled.
 type Exempted struct {
-	Rule   string `json:"rule"`
+	Rule string `json:"rule"`
+	// Reason is the exemption's.
 	Reason string `json:"reason"`
-	// Until is the last day on which the exemption holds.
+	// Until is the last day of the exemption, such as 2027-01-31.
 	Until string `json:"until"`
 }

@@ -6,39 +6,34 @@ import (
 	"strings"
 )
 
-// TestResult is how one of a policy's own tests went.
+// TestResult is the result of one test of a policy.
 type TestResult struct {
 	Policy string `json:"policy"`
 	Line   int    `json:"line"`
 	Name   string `json:"name"`
 	Passed bool   `json:"passed"`
-	// Why says what was expected and what came, and why; empty where it passed.
+	// Why says what differs from the expectation; empty if the test passed.
 	Why     string  `json:"why,omitempty"`
 	Verdict Verdict `json:"verdict"`
 }
 
-// Report is how all tests went.
+// Report is the result of all tests of a policy.
 type Report struct {
 	Results []TestResult `json:"results"`
-	// Rules is how many rules there are, Unfired those that matched in no test, by id.
+	// Rules is the number of rules. Unfired are the ids of those that no test fires.
 	Rules   int      `json:"rules"`
 	Unfired []string `json:"unfired,omitempty"`
 }
 
-// Passed reports whether all tests passed.
-func (r Report) Passed() bool {
-	return !slices.ContainsFunc(r.Results, func(t TestResult) bool { return !t.Passed })
-}
-
-// RunTests runs the tests of each of the policy's files, against that file
-// alone: what a file promises must not depend on what it is composed with.
+// RunTests runs the tests of each file of the policy. It tests each file alone, since the tests of
+// a file must not depend on other files.
 func RunTests(p *Policy) Report {
 	out := Report{Rules: len(p.rules)}
 	fired := map[*rule]bool{}
 	for _, f := range p.files {
 		alone, err := compose([]*file{f})
 		if err != nil {
-			continue // one file composes with itself
+			continue // a single file always composes
 		}
 		for _, t := range f.cases {
 			e := alone.Explain(t.facts)
@@ -48,7 +43,7 @@ func RunTests(p *Policy) Report {
 				}
 			}
 			r := TestResult{Policy: f.name, Line: t.at.line, Name: t.name, Verdict: e.Verdict}
-			r.Why = t.judge(e)
+			r.Why = t.failure(e)
 			r.Passed = r.Why == ""
 			out.Results = append(out.Results, r)
 		}
@@ -61,8 +56,8 @@ func RunTests(p *Policy) Report {
 	return out
 }
 
-// judge says what is not as the test expects.
-func (t *testCase) judge(e Explanation) string {
+// failure returns what differs from the test's expectation; empty if nothing does.
+func (t *testCase) failure(e Explanation) string {
 	v := e.Verdict
 	var wrong []string
 	if t.decision != 0 && v.Decision != t.decision {
@@ -75,13 +70,13 @@ func (t *testCase) judge(e Explanation) string {
 		}
 	}
 	if missing != nil {
-		wrong = append(wrong, fmt.Sprintf("expected that %s; what matched: %s", strings.Join(missing, " and "), orNone(v.Rules)))
+		wrong = append(wrong, fmt.Sprintf("expected that %s; matching rules: %s", strings.Join(missing, " and "), joinOrNone(v.Rules)))
 	}
 	for _, id := range t.without {
 		if s := e.step(id); slices.Contains(v.Rules, id) {
-			m := "expected that " + id + " does not match, and it does"
+			m := "expected that " + id + " does not match, but it does"
 			if s.State == Failed {
-				m = "expected that " + id + " does not match, and it " + string(Failed) + ": " + s.Detail
+				m = "expected that " + id + " does not match, but it " + string(Failed) + ": " + s.Detail
 			}
 			wrong = append(wrong, m)
 		}
@@ -89,7 +84,7 @@ func (t *testCase) judge(e Explanation) string {
 	return strings.Join(wrong, "; ")
 }
 
-// step is how the rule of that id fared.
+// step returns the step of the rule.
 func (e *Explanation) step(id string) Step {
 	i := slices.IndexFunc(e.Steps, func(s Step) bool { return s.Rule == id })
 	if i < 0 {
@@ -98,7 +93,7 @@ func (e *Explanation) step(id string) Step {
 	return e.Steps[i]
 }
 
-func orNone(list []string) string {
+func joinOrNone(list []string) string {
 	if len(list) == 0 {
 		return "none"
 	}

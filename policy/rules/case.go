@@ -12,51 +12,51 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// trialNow is when a test happens that does not say: the noon of a Wednesday, UTC.
-var trialNow = time.Date(2026, 1, 7, 12, 0, 0, 0, time.UTC)
+// defaultTestTime is the time of a test without now: Wednesday noon, UTC.
+var defaultTestTime = time.Date(2026, 1, 7, 12, 0, 0, 0, time.UTC)
 
-// mostMembers is how many people a call to a group can reach where nobody knows better.
-const mostMembers = 10_000
+// maxMembers is how many recipients a group without a limit counts as.
+const maxMembers = 10_000
 
 var (
-	trialKeys     = []string{"name", "as", "now", "call", "recipients", "expect"}
+	caseKeys      = []string{"name", "as", "now", "call", "recipients", "expect"}
 	callerKeys    = []string{"id", "person", "roles"}
 	expectKeys    = []string{"decision", "rules", "without"}
 	recipientKeys = []string{"contact", "name", "number", "country", "kind"}
 	kindNames     = namesOf(recipients.Kinds, func(k recipients.Kind) string { return string(k) })
 )
 
-// testCases reads the tests of a file.
-func (r *reader) testCases(f *file, n *yaml.Node) {
+// cases parses the tests of a file.
+func (r *reader) cases(f *file, n *yaml.Node) {
 	for _, n := range r.list(n, "tests") {
-		parts, _ := r.mapping(n, "a test", trialKeys)
+		parts, _ := r.mapping(n, "a test", caseKeys)
 		if parts == nil {
 			continue
 		}
-		t := &testCase{at: at(n)}
+		t := &testCase{at: nodePosition(n)}
 		what := "a test"
-		if n := r.need(parts, n, what, "name", "what it shows"); n != nil {
-			t.name = r.sentence(n, "name of a test")
+		if n := r.require(parts, n, what, "name", "what it shows"); n != nil {
+			t.name = r.line(n, "name of a test")
 			what = "the test " + quote(t.name)
 		}
-		t.facts.Now = trialNow
+		t.facts.Now = defaultTestTime
 		if n := parts["now"]; n != nil {
 			now, err := time.Parse(time.RFC3339, n.Value)
 			if err != nil {
-				r.add(at(n), "now of %s must be a time with a zone, such as 2026-01-07T12:00:00Z, not %s", what, kindOf(n))
+				r.add(nodePosition(n), "now of %s must be a time with a zone, such as 2026-01-07T12:00:00Z, not %s", what, describe(n))
 			}
 			t.facts.Now = now
 		}
 		if n := parts["as"]; n != nil {
 			t.facts.Caller = r.caller(n, "as of "+what)
 		}
-		if n := r.need(parts, n, what, "call", "{action: list_contacts}"); n != nil {
+		if n := r.require(parts, n, what, "call", "{action: list_contacts}"); n != nil {
 			t.facts.Payload = r.call(n, "call of "+what, t.facts.Now)
 		}
 		if t.facts.Payload != nil {
 			t.facts.Recipients = r.recipients(parts["recipients"], t.facts.Payload, what)
 		}
-		if n := r.need(parts, n, what, "expect", "{decision: deny}"); n != nil {
+		if n := r.require(parts, n, what, "expect", "{decision: deny}"); n != nil {
 			r.expect(f, t, n, "expect of "+what)
 		}
 		f.cases = append(f.cases, t)
@@ -79,60 +79,60 @@ func (r *reader) caller(n *yaml.Node, what string) (c Caller) {
 	return c
 }
 
-// call makes the payload of a test, by the same checker that every call passes.
+// call parses the call of a test. It uses the checker that every call passes.
 func (r *reader) call(n *yaml.Node, what string, now time.Time) *schemas.Payload {
 	parts, _ := r.mapping(n, what, nil)
 	if parts == nil {
 		return nil
 	}
-	name := r.need(parts, n, what, "action", "list_contacts")
+	name := r.require(parts, n, what, "action", "list_contacts")
 	if name == nil {
 		return nil
 	}
 	a, fault := schemas.Find(name.Value)
 	if fault != nil {
-		r.add(at(name), "%s", unknown("action", name.Value, actionNames))
+		r.add(nodePosition(name), "%s", unknownName("action", name.Value, actionNames))
 		return nil
 	}
 	args := map[string]any{}
 	for k, v := range parts {
 		if k != "action" {
-			args[k] = jsonOf(v)
+			args[k] = jsonValue(v)
 		}
 	}
 	raw, err := json.Marshal(args)
 	if err != nil {
-		r.add(at(n), "%s cannot be written as JSON: %v", what, err)
+		r.add(nodePosition(n), "%s cannot be written as JSON: %v", what, err)
 		return nil
 	}
 	p, fault := a.Check(raw, schemas.Limits{Now: now})
 	if fault != nil {
-		var said []string
+		var faults []string
 		for _, d := range fault.Details {
-			said = append(said, strings.TrimPrefix(d.Path+": ", ": ")+d.Message)
+			faults = append(faults, strings.TrimPrefix(d.Path+": ", ": ")+d.Message)
 		}
-		if said == nil {
-			said = []string{fault.Message}
+		if faults == nil {
+			faults = []string{fault.Message}
 		}
-		r.add(at(n), "%s does not fit %s: %s", what, a.Name, strings.Join(said, "; "))
+		r.add(nodePosition(n), "%s is not a valid %s: %s", what, a.Name, strings.Join(faults, "; "))
 		return nil
 	}
 	return p
 }
 
-// jsonOf turns a node into what encoding/json takes, numbers as they are written.
-func jsonOf(n *yaml.Node) any {
+// jsonValue converts a node to a value for encoding/json. Numbers stay as they are written.
+func jsonValue(n *yaml.Node) any {
 	switch {
 	case n.Kind == yaml.MappingNode:
 		m := map[string]any{}
 		for i := 0; i+1 < len(n.Content); i += 2 {
-			m[n.Content[i].Value] = jsonOf(n.Content[i+1])
+			m[n.Content[i].Value] = jsonValue(n.Content[i+1])
 		}
 		return m
 	case n.Kind == yaml.SequenceNode:
 		list := make([]any, 0, len(n.Content))
 		for _, c := range n.Content {
-			list = append(list, jsonOf(c))
+			list = append(list, jsonValue(c))
 		}
 		return list
 	case n.Tag == "!!null":
@@ -145,11 +145,11 @@ func jsonOf(n *yaml.Node) any {
 	return n.Value
 }
 
-// recipients gives what the test's call would ring: as the test says, else as the payload does.
+// recipients returns the recipients that the test states, else those that the payload names.
 func (r *reader) recipients(n *yaml.Node, p *schemas.Payload, what string) *recipients.Set {
 	if !recipients.HasRecipients(p.Action) {
 		if n != nil {
-			r.add(at(n), "%s has recipients, but %s rings nobody: leave them out", what, p.Action.Name)
+			r.add(nodePosition(n), "%s has recipients, but %s rings nobody: remove them", what, p.Action.Name)
 		}
 		return nil
 	}
@@ -157,19 +157,19 @@ func (r *reader) recipients(n *yaml.Node, p *schemas.Payload, what string) *reci
 		return recipientsOf(p)
 	}
 	if n.Kind == yaml.ScalarNode {
-		return &recipients.Set{Group: "group", Count: int(r.integer(n, "recipients of "+what, 0, 10*mostMembers))}
+		return &recipients.Set{Group: "group", Count: int(r.integer(n, "recipients of "+what, 0, 10*maxMembers))}
 	}
 	s := &recipients.Set{}
 	for _, n := range r.list(n, "recipients of "+what) {
-		parts, _ := r.mapping(n, "a destination of "+what, recipientKeys)
+		parts, _ := r.mapping(n, "a recipient of "+what, recipientKeys)
 		get := func(key string) string {
 			if n := parts[key]; n != nil {
-				return r.text(n, key+" of a destination")
+				return r.text(n, key+" of a recipient")
 			}
 			return ""
 		}
 		if k := get("kind"); k != "" && !slices.Contains(recipients.Kinds, recipients.Kind(k)) {
-			r.add(at(parts["kind"]), "%s", unknown("kind of number", k, kindNames))
+			r.add(nodePosition(parts["kind"]), "%s", unknownName("kind of number", k, kindNames))
 		}
 		s.List = append(s.List, recipients.Recipient{Contact: get("contact"), Name: get("name"), Number: get("number"), Country: get("country"), Kind: recipients.Kind(get("kind"))})
 	}
@@ -177,16 +177,16 @@ func (r *reader) recipients(n *yaml.Node, p *schemas.Payload, what string) *reci
 	return s
 }
 
-// recipientsOf is what a payload says of itself, with nothing looked up.
+// recipientsOf returns the recipients that a payload names. Numbers are not looked up.
 func recipientsOf(p *schemas.Payload) *recipients.Set {
 	in, _ := p.Args["input"].(map[string]any)
 	s := &recipients.Set{}
 	text := func(key string) string { v, _ := in[key].(string); return v }
 	switch ids, _ := in["contactIds"].([]any); {
 	case text("groupId") != "":
-		s.Group, s.Count = text("groupId"), mostMembers
+		s.Group, s.Count = text("groupId"), maxMembers
 		if n, ok := in["contactLimit"].(json.Number); ok {
-			if most, err := n.Int64(); err == nil && most < mostMembers {
+			if most, err := n.Int64(); err == nil && most < maxMembers {
 				s.Count = int(most)
 			}
 		}
@@ -209,23 +209,23 @@ func (r *reader) expect(f *file, t *testCase, n *yaml.Node, what string) {
 		return
 	}
 	if parts["decision"] == nil && parts["rules"] == nil && parts["without"] == nil {
-		r.add(at(n), "%s is empty: write a decision, or rules that must match", what)
+		r.add(nodePosition(n), "%s is empty: write a decision, or rules that must match", what)
 	}
 	if n := parts["decision"]; n != nil {
 		t.decision = r.decision(n, "decision in "+what)
 	}
 	ids := namesOf(f.rules, func(u *rule) string { return u.id })
-	some := func(key string) []string {
+	ruleIDs := func(key string) []string {
 		if parts[key] == nil {
 			return nil
 		}
 		list, nodes := r.texts(parts[key], key+" in "+what)
 		for i, id := range list {
 			if !slices.Contains(ids, id) {
-				r.add(at(nodes[i]), "%s", unknown("rule", id, ids))
+				r.add(nodePosition(nodes[i]), "%s", unknownName("rule", id, ids))
 			}
 		}
 		return list
 	}
-	t.rules, t.without = some("rules"), some("without")
+	t.rules, t.without = ruleIDs("rules"), ruleIDs("without")
 }
