@@ -21,9 +21,9 @@ func TestContacts(t *testing.T) {
 	if message := o.runErrors(with(`{"action":"start_outbound_call","input":{"contactId":"<id>"}}`, "id", id)); !strings.Contains(message, "archived") {
 		t.Error(message)
 	}
-	gone := o.run(with(`{"action":"delete_contact","input":{"contactId":"<id>"},"fields":["fullName","phoneE164","dateOfBirth","metadata","deletedAt","erasedAt"]}`, "id", id)).(map[string]any)
-	if gone["phoneE164"] != nil || gone["dateOfBirth"] != nil || gone["erasedAt"] == nil || gone["deletedAt"] == nil || gone["fullName"] == "Ada Lovelace" {
-		t.Errorf("not erased: %v", gone)
+	erased := o.run(with(`{"action":"delete_contact","input":{"contactId":"<id>"},"fields":["fullName","phoneE164","dateOfBirth","metadata","deletedAt","erasedAt"]}`, "id", id)).(map[string]any)
+	if erased["phoneE164"] != nil || erased["dateOfBirth"] != nil || erased["erasedAt"] == nil || erased["deletedAt"] == nil || erased["fullName"] == "Ada Lovelace" {
+		t.Errorf("not erased: %v", erased)
 	}
 	if rows := o.list(`{"action":"list_contacts","fields":["id"],"filter":{"fullName":{"contains":"Lovelace"}}}`); len(rows) > 0 {
 		t.Error("the erased name is still found")

@@ -273,11 +273,11 @@ func (o *organisation) startEntry(t *ash.Tx, bulk, entry, aiAgent ash.Record) er
 	} else if number, err = contactNumber(contact); err == nil {
 		err = checkNumber(number)
 	}
-	if refused, ok := err.(ash.Errors); ok {
+	if errs, ok := err.(ash.Errors); ok {
 		if err := o.incrementBulk(t, bulk.Text("id"), "failedCount"); err != nil {
 			return err
 		}
-		return t.Update(o.resources["BulkOutboundCallEntry"], entry.Text("id"), ash.Record{"status": "failed", "errorMessage": refused[0].Message,
+		return t.Update(o.resources["BulkOutboundCallEntry"], entry.Text("id"), ash.Record{"status": "failed", "errorMessage": errs[0].Message,
 			"completedAt": t.Timestamp(), "updatedAt": t.Timestamp()})
 	}
 	if err != nil {

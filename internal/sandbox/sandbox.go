@@ -7,11 +7,11 @@
 //
 // # How it works
 //
-// The real backend is made with Phoenix, Ash and AshTypescript. The package has the part of Phoenix
-// (http.go), and gives the decoded request to an engine that has the part of the other two (package
-// ash). The engine serves a domain: resources and actions from package schemas, to which this
-// package adds defaults and constraints (constraints.go) and the behaviour of actions (the files
-// named after what the actions are about).
+// The real backend is made with Phoenix, Ash and AshTypescript. File http.go replaces Phoenix, and
+// package ash replaces the other two: an engine that serves the resources and actions of a domain.
+// The domain is built from package schemas. This package adds defaults and constraints
+// (constraints.go), and the behaviour of actions (the files named after what the actions are
+// about).
 //
 // Nothing runs in the background. What happens later, such as the next line of a call, is a task on
 // the agenda (agenda.go). Each run performs the tasks that are due before its action.

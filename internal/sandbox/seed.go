@@ -155,9 +155,9 @@ func (s *seeder) addContacts() error {
 			return err
 		}
 	}
-	gone := s.o.newContact("erased", "[erased]", s.ago(300*24*time.Hour))
-	gone["deletedAt"], gone["erasedAt"] = s.ago(90*time.Hour), s.ago(90*time.Hour)
-	return s.insert("Contact", gone)
+	erased := s.o.newContact("erased", "[erased]", s.ago(300*24*time.Hour))
+	erased["deletedAt"], erased["erasedAt"] = s.ago(90*time.Hour), s.ago(90*time.Hour)
+	return s.insert("Contact", erased)
 }
 
 // newContact returns a contact that has only a name.

@@ -1,21 +1,21 @@
 // Package ash serves resources over RPC as a backend made with Ash and AshTypescript does.
 //
-// Describe resources and actions in a [Domain], open an [Engine] on it, and give [Engine.Run] and
-// [Engine.Validate] the decoded body of a request. Both return the body of the response. Filters,
-// sorting, paging, field selection, type casts and errors are those of Ash, down to the messages.
-// The engine contains no resource and no action of its own.
+// Describe resources and actions in a [Domain], open an [Engine] on it, and call [Engine.Run] or
+// [Engine.Validate] with the decoded body of a request. Both return the body of the response.
+// Filters, sorting, paging, field selection, type casts and errors are those of Ash, down to the
+// messages. The engine contains no resource and no action of its own.
 //
 // # How a request is answered
 //
 //   - Engine.parse finds the action, checks the field selection and the shapes of input and page.
 //   - request.castInput casts the input, each value by the kind and constraints of its attribute.
 //   - Each action type has a method that runs in one SQLite transaction: list and get in read.go,
-//     create, update, destroy and generic in write.go. Validation has its own in validate.go.
+//     create, update, destroy and generic in write.go. request.validate is that of validation.
 //   - A renderer writes the selected fields as JSON.
 //
 // Each of the first three can fail. The backend reports the same mistake in different words,
-// depending on the action type and on whether it runs or validates. A [Violation] is therefore
-// turned into an [Error] late, by the caller that knows both.
+// depending on the action type and on whether it runs or validates. Casting therefore returns
+// violations, and the methods of the action types convert each [Violation] to an [Error].
 package ash
 
 import (
@@ -28,7 +28,7 @@ import (
 type Domain struct {
 	Namespace string // the module of the resources in messages, such as Library in Library.Book
 	// Table names the table in which the engine keeps its own numbers. A database that has
-	// tables, but not this one, belongs to another program. Open refuses it.
+	// tables, but not this one, belongs to another program, and Open returns an error.
 	Table     string
 	Resources []*Resource
 	Actions   []*Action

@@ -63,10 +63,10 @@ func negate(c condition) condition { return condition{sql: "NOT (" + c.sql + ")"
 // The backend finds some errors while it builds the filter, and reports them together with those of
 // sort and page. Others are found by its database when the query runs, after everything else.
 type filterCompiler struct {
-	e     *Engine
-	depth int // for alias names
-	parts int // comparisons so far
-	late  *Error
+	engine *Engine
+	depth  int // for alias names
+	parts  int // comparisons so far
+	late   *Error
 }
 
 // compile returns the condition for a filter on the resource's table with this alias. Its error is
@@ -175,7 +175,7 @@ func (c *filterCompiler) connective(name string, value any, r *Resource, alias s
 }
 
 func (c *filterCompiler) relation(rel *Relation, value any, alias string, level int) (condition, error) {
-	target := c.e.resources[rel.Resource]
+	target := c.engine.resources[rel.Resource]
 	c.depth++
 	inner := "r" + strconv.Itoa(c.depth)
 	exists := "EXISTS (SELECT 1 FROM " + quoteName(target.Name) + " " + inner + " WHERE " + inner + `."id" = ` + alias + "." + quoteName(rel.Key)
@@ -266,7 +266,7 @@ func (c *filterCompiler) postpone(f *Error) error {
 }
 
 func (c *filterCompiler) compare(a *Attribute, op string, operand any, alias string) condition {
-	v, violation := a.castValue(operand, c.e.atoms)
+	v, violation := a.castValue(operand, c.engine.atoms)
 	if violation == nil && a.Kind == Enum && v != nil {
 		_, violation = a.constrain(v)
 	}
@@ -315,7 +315,7 @@ func (c *filterCompiler) in(a *Attribute, operand any, alias string) (condition,
 	}
 	var args []any
 	for _, x := range list {
-		v, violation := a.castValue(x, c.e.atoms)
+		v, violation := a.castValue(x, c.engine.atoms)
 		if violation == nil && a.Kind == Enum && v != nil {
 			_, violation = a.constrain(v)
 		}

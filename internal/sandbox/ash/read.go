@@ -27,7 +27,7 @@ func (rq *request) list(t *Tx) (any, error) {
 	if err := collect(err); err != nil {
 		return nil, err
 	}
-	compiler := &filterCompiler{e: t.engine}
+	compiler := &filterCompiler{engine: t.engine}
 	where, err := compiler.compile(rq.filter, r, "t", 0)
 	if err := collect(err); err != nil {
 		return nil, err
