@@ -33,7 +33,7 @@ func (p *attempt) ask(ctx context.Context, a Result, need rules.Decision, previo
 	n.Inbox = p.Inbox && (need == rules.Approve || !p.CanAsk)
 	wait := p.Wait
 	if n.Inbox {
-		wait = p.Payload.Action.Patience()
+		wait = p.Payload.Action.ApprovalValidFor()
 	}
 	n.ID, n.Person, n.Expires, n.Needs = ledger.NewID(), p.Person, p.Now().Add(wait), need.String()
 	if previous != nil {

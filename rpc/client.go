@@ -24,8 +24,8 @@ const (
 	DefaultBaseURL = "https://api.sippet.ai"
 	// DefaultDeadline is the time of a call, retries included.
 	DefaultDeadline = 30 * time.Second
-	// DefaultMaxResponse is the longest answer that is read.
-	DefaultMaxResponse = 32 << 20
+	// defaultMaxResponse is the longest answer that is read.
+	defaultMaxResponse = 32 << 20
 )
 
 // Config says where Sippet is and who calls.
@@ -36,7 +36,7 @@ type Config struct {
 	Key Key
 	// Log gets a line an attempt at debug level, and a warning where no answer came; nil logs nothing.
 	Log *slog.Logger
-	// MaxResponse bounds an answer in bytes, uncompressed; 0 is DefaultMaxResponse.
+	// MaxResponse bounds an answer in bytes, uncompressed; 0 is defaultMaxResponse.
 	MaxResponse int64
 	// RetryDelay is the wait before the first repeat of a read; 0 is 100 ms. Tests shorten it.
 	RetryDelay time.Duration
@@ -92,7 +92,7 @@ func New(c Config) (*Client, error) {
 		return nil, err
 	}
 	if c.MaxResponse <= 0 {
-		c.MaxResponse = DefaultMaxResponse
+		c.MaxResponse = defaultMaxResponse
 	}
 	if c.RetryDelay <= 0 {
 		c.RetryDelay = 100 * time.Millisecond
@@ -159,7 +159,7 @@ func (c *Client) Run(ctx context.Context, r Request) (Result, *schemas.Error) {
 	return c.call(ctx, c.run, r, how)
 }
 
-func (c *Client) call(ctx context.Context, endpoint *http.Request, r Request, how manner) (Result, *schemas.Error) {
+func (c *Client) call(ctx context.Context, endpoint *http.Request, r Request, how callKind) (Result, *schemas.Error) {
 	if len(r.Body) == 0 {
 		// An empty request body is "action missing" to Sippet; better to find our own mistake here.
 		return Result{}, &schemas.Error{Outcome: schemas.InvalidArguments,
@@ -174,22 +174,22 @@ func (c *Client) call(ctx context.Context, endpoint *http.Request, r Request, ho
 
 	var rep *reply
 	if r.Read {
-		rep = c.repeat(ctx, endpoint, r)
+		rep = c.sendWithRetries(ctx, endpoint, r)
 	} else {
-		rep = c.once(ctx, endpoint, r)
+		rep = c.sendOnce(ctx, endpoint, r)
 	}
 	res := Result{Sent: rep.sent, Status: rep.status, Attempts: rep.attempts}
 	if rep.verdict == done {
 		res.Data = c.redact.json(rep.data)
 		return res, nil
 	}
-	return res, c.explain(rep, r, how)
+	return res, c.errorFor(rep, r, how)
 }
 
-// once sends a write. It is repeated in a single case: an idle connection
+// sendOnce sends a write. It is repeated in a single case: an idle connection
 // turned out to be dead before a byte of the request was written to it. Its
 // siblings are as old and as likely dead, so the repeat gets a new one.
-func (c *Client) once(ctx context.Context, endpoint *http.Request, r Request) *reply {
+func (c *Client) sendOnce(ctx context.Context, endpoint *http.Request, r Request) *reply {
 	rep := c.attempt(ctx, endpoint, r)
 	if rep.sent || !rep.reused || ctx.Err() != nil {
 		return rep

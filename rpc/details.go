@@ -41,22 +41,22 @@ func (c *Client) details(raw []byte) []schemas.Detail {
 	}
 	switch raw[0] {
 	case '"':
-		add(schemas.Detail{Type: untyped, Message: text(raw)})
+		add(schemas.Detail{Type: untyped, Message: decodeText(raw)})
 	case '[':
 		schemas.EachJSON(raw, func(_, entry []byte) {
 			if len(list) == maxDetails {
 				left++
-			} else if d, ok := detail(entry); ok {
+			} else if d, ok := parseDetail(entry); ok {
 				add(d)
 			}
 		})
 	case '{':
 		schemas.EachJSON(raw, func(key, value []byte) {
 			path := ""
-			if n := name(key); n != "detail" && n != "message" {
-				path = input(n)
+			if n := memberName(key); n != "detail" && n != "message" {
+				path = inputPath(n)
 			}
-			messages(value, func(message string) {
+			eachMessage(value, func(message string) {
 				add(schemas.Detail{Path: path, Type: untyped, Message: message})
 			})
 		})
@@ -68,35 +68,35 @@ func (c *Client) details(raw []byte) []schemas.Detail {
 	return list
 }
 
-// messages gives the strings of a member: itself, or the elements of a list.
-func messages(value []byte, add func(string)) {
+// eachMessage gives the strings of a member: itself, or the elements of a list.
+func eachMessage(value []byte, add func(string)) {
 	switch value[0] {
 	case '"':
-		add(text(value))
+		add(decodeText(value))
 	case '[':
 		schemas.EachJSON(value, func(_, v []byte) {
 			if v[0] == '"' {
-				add(text(v))
+				add(decodeText(v))
 			}
 		})
 	}
 }
 
-// text decodes a JSON string, unless it is absurdly long.
-func text(raw []byte) string {
+// decodeText decodes a JSON string, unless it is absurdly long.
+func decodeText(raw []byte) string {
 	if len(raw) > maxEntry {
 		return "a message too long to show"
 	}
 	return schemas.DecodeString(raw)
 }
 
-// detail reads one entry. Every member may be missing or of another type than documented.
-func detail(raw []byte) (schemas.Detail, bool) {
+// parseDetail reads one entry. Every member may be missing or of another type than documented.
+func parseDetail(raw []byte) (schemas.Detail, bool) {
 	if len(raw) > maxEntry {
 		return schemas.Detail{Type: untyped, Message: "an error too long to show"}, true
 	}
 	if raw[0] == '"' {
-		return schemas.Detail{Type: untyped, Message: text(raw)}, true
+		return schemas.Detail{Type: untyped, Message: decodeText(raw)}, true
 	}
 	if raw[0] != '{' {
 		return schemas.Detail{}, false
@@ -108,11 +108,11 @@ func detail(raw []byte) (schemas.Detail, bool) {
 		return schemas.Detail{}, false
 	}
 	vars, _ := e["vars"].(map[string]any)
-	d := schemas.Detail{Type: kind(e)}
-	d.Path = locate(d.Type, e, vars)
+	d := schemas.Detail{Type: errorType(e)}
+	d.Path = errorPath(d.Type, e, vars)
 	for _, name := range []string{"message", "shortMessage"} {
 		if s, _ := e[name].(string); s != "" && d.Message == "" {
-			d.Message = fill(lastParagraph(s), vars)
+			d.Message = fillTemplate(lastParagraph(s), vars)
 		}
 	}
 	if d.Message == "" {
@@ -123,8 +123,8 @@ func detail(raw []byte) (schemas.Detail, bool) {
 
 var word = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,63}$`)
 
-// kind is the machine-readable word: type, or code where the catch-all leaves type out.
-func kind(e map[string]any) string {
+// errorType is the machine-readable word: type, or code where the catch-all leaves type out.
+func errorType(e map[string]any) string {
 	for _, name := range []string{"type", "code"} {
 		if s, _ := e[name].(string); word.MatchString(s) {
 			return s
@@ -148,10 +148,10 @@ func lastParagraph(s string) string {
 
 var template = regexp.MustCompile(`%\{[A-Za-z_][A-Za-z0-9_]*\}`)
 
-// fill puts vars into a template, once: a value that looks like a template
+// fillTemplate puts vars into a template, once: a value that looks like a template
 // stays as it is. Templates say %{action_name} where vars say actionName, so
 // both spellings are tried. A name that vars lack stays, and so does Elixir's way of writing a map (%{limit: 0}).
-func fill(s string, vars map[string]any) string {
+func fillTemplate(s string, vars map[string]any) string {
 	return template.ReplaceAllStringFunc(s, func(m string) string {
 		name := m[2 : len(m)-1]
 		for _, spelling := range []string{name, camel(name), snake(name)} {

@@ -19,7 +19,7 @@ func parseEnvelope(doc []byte) (e envelope, ok bool) {
 		return envelope{}, false
 	}
 	ok = schemas.EachJSON(doc, func(key, value []byte) {
-		switch name(key) {
+		switch memberName(key) {
 		case "success":
 			e.success = value
 		case "data":
@@ -34,33 +34,33 @@ func parseEnvelope(doc []byte) (e envelope, ok bool) {
 	return e, true
 }
 
-// name gives the name of a member, whose key may be spelled with escapes.
-func name(key []byte) string {
+// memberName gives the name of a member, whose key may be spelled with escapes.
+func memberName(key []byte) string {
 	if bytes.IndexByte(key, '\\') < 0 {
 		return string(key[1 : len(key)-1])
 	}
 	return schemas.DecodeString(key)
 }
 
-// judgeEnvelope reads an envelope that came with a 2xx.
+// classifyEnvelope reads an envelope that came with a 2xx.
 //
 // success:true without data is a success: Sippet says in so many words that it
 // ran, and calling that unknown would make a person look for what is known. But
 // success:true beside named errors contradicts itself, and is no answer.
-func judgeEnvelope(e envelope) *reply {
+func classifyEnvelope(e envelope) *reply {
 	switch string(e.success) {
 	case "true":
 		switch string(e.errors) {
 		case "", "null", "[]", "{}":
 		default:
-			return &reply{verdict: lost, why: "its answer says both success and failure"}
+			return &reply{verdict: noAnswer, reason: "its answer says both success and failure"}
 		}
 		if e.data == nil {
 			e.data = []byte("null")
 		}
 		return &reply{verdict: done, data: e.data, envelope: true}
 	case "false":
-		return &reply{verdict: refused, errors: e.errors, envelope: true}
+		return &reply{verdict: rejected, errors: e.errors, envelope: true}
 	}
-	return &reply{verdict: lost, transient: true, why: "its answer says neither success nor failure"}
+	return &reply{verdict: noAnswer, transient: true, reason: "its answer says neither success nor failure"}
 }

@@ -11,10 +11,10 @@ import (
 	"syscall"
 )
 
-// failed makes a reply of an error of the network: what happened in our own
+// networkFailure makes a reply of an error of the network: what happened in our own
 // words, because the error's text holds addresses and may quote the other side.
-func failed(ctx context.Context, err error, sent bool) *reply {
-	rep := &reply{verdict: lost, err: err, transient: true, sent: sent}
+func networkFailure(ctx context.Context, err error, sent bool) *reply {
+	rep := &reply{verdict: noAnswer, err: err, transient: true, sent: sent}
 	var (
 		dns  *net.DNSError
 		cert *tls.CertificateVerificationError
@@ -24,23 +24,23 @@ func failed(ctx context.Context, err error, sent bool) *reply {
 	)
 	switch {
 	case errors.Is(ctx.Err(), context.Canceled):
-		rep.why, rep.transient = "the call was cancelled", false
+		rep.reason, rep.transient = "the call was cancelled", false
 	case ctx.Err() != nil:
-		rep.why, rep.transient = "no answer came in time", false
+		rep.reason, rep.transient = "no answer came in time", false
 	case errors.As(err, &cert), errors.As(err, &auth), errors.As(err, &host):
-		rep.why, rep.transient = "its certificate was not accepted", false
+		rep.reason, rep.transient = "its certificate was not accepted", false
 	case errors.As(err, &dns):
-		rep.why = "its name could not be resolved"
+		rep.reason = "its name could not be resolved"
 	case errors.Is(err, syscall.ECONNREFUSED):
-		rep.why = "the connection was refused"
+		rep.reason = "the connection was refused"
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		rep.why = "its answer broke off"
+		rep.reason = "its answer broke off"
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &late) && late.Timeout():
-		rep.why = "no answer came in time"
+		rep.reason = "no answer came in time"
 	case !sent:
-		rep.why = "no connection could be made"
+		rep.reason = "no connection could be made"
 	default:
-		rep.why = "the connection broke before a whole answer came"
+		rep.reason = "the connection broke before a whole answer came"
 	}
 	return rep
 }

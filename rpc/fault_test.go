@@ -17,7 +17,7 @@ import (
 const (
 	ok          = schemas.Done
 	invalid     = schemas.ValidationFailed
-	refused     = schemas.UpstreamError
+	rejected    = schemas.UpstreamError
 	unavailable = schemas.UpstreamUnavailable
 	unknown     = schemas.OutcomeUnknown
 )
@@ -37,27 +37,27 @@ func TestFaults(t *testing.T) {
 		tries                 int
 		status                int
 	}{
-		{"400 JSON", reply(400, `{"errors":{"detail":"Bad Request"}}`), refused, refused, refused, 1, 400},
-		{"401", reply(401, "no"), refused, refused, refused, 1, 401},
-		{"403 HTML", reply(403, html), refused, refused, refused, 1, 403},
-		{"404", reply(404, `{"errors":{"detail":"Not Found"}}`), refused, refused, refused, 1, 404},
-		{"406", reply(406, ""), refused, refused, refused, 1, 406},
-		{"409", reply(409, "{}"), refused, refused, refused, 1, 409},
-		{"413 long", reply(413, strings.Repeat("x", 2*max)), refused, refused, refused, 1, 413},
-		{"422 cut", say("HTTP/1.1 422 No\r\nContent-Length: 100\r\n\r\n{"), refused, refused, refused, 1, 422},
-		{"429", reply(429, ""), refused, refused, refused, 1, 429},
+		{"400 JSON", reply(400, `{"errors":{"detail":"Bad Request"}}`), rejected, rejected, rejected, 1, 400},
+		{"401", reply(401, "no"), rejected, rejected, rejected, 1, 401},
+		{"403 HTML", reply(403, html), rejected, rejected, rejected, 1, 403},
+		{"404", reply(404, `{"errors":{"detail":"Not Found"}}`), rejected, rejected, rejected, 1, 404},
+		{"406", reply(406, ""), rejected, rejected, rejected, 1, 406},
+		{"409", reply(409, "{}"), rejected, rejected, rejected, 1, 409},
+		{"413 long", reply(413, strings.Repeat("x", 2*max)), rejected, rejected, rejected, 1, 413},
+		{"422 cut", say("HTTP/1.1 422 No\r\nContent-Length: 100\r\n\r\n{"), rejected, rejected, rejected, 1, 422},
+		{"429", reply(429, ""), rejected, rejected, rejected, 1, 429},
 		{"408", reply(408, ""), unknown, unavailable, unavailable, 3, 408},
 		{"499", reply(499, ""), unknown, unavailable, unavailable, 3, 499},
 
-		{"301", reply(301, "", "Location: http://127.0.0.1:1/"), refused, refused, refused, 1, 301},
-		{"307", reply(307, "", "Location: http://127.0.0.1:1/"), refused, refused, refused, 1, 307},
-		{"308", reply(308, "", "Location: http://127.0.0.1:1/"), refused, refused, refused, 1, 308},
+		{"301", reply(301, "", "Location: http://127.0.0.1:1/"), rejected, rejected, rejected, 1, 301},
+		{"307", reply(307, "", "Location: http://127.0.0.1:1/"), rejected, rejected, rejected, 1, 307},
+		{"308", reply(308, "", "Location: http://127.0.0.1:1/"), rejected, rejected, rejected, 1, 308},
 		{"302", reply(302, "", "Location: http://127.0.0.1:1/"), unknown, unavailable, unavailable, 1, 302},
 		{"303", reply(303, "", "Location: http://127.0.0.1:1/"), unknown, unavailable, unavailable, 1, 303},
 		{"304", reply(304, ""), unknown, unavailable, unavailable, 1, 304},
 
-		{"500 JSON", reply(500, `{"errors":{"detail":"Internal Server Error"}}`), unknown, refused, unavailable, 1, 500},
-		{"500 HTML", reply(500, html), unknown, refused, unavailable, 1, 500},
+		{"500 JSON", reply(500, `{"errors":{"detail":"Internal Server Error"}}`), unknown, rejected, unavailable, 1, 500},
+		{"500 HTML", reply(500, html), unknown, rejected, unavailable, 1, 500},
 		{"502 HTML", reply(502, html), unknown, unavailable, unavailable, 3, 502},
 		{"503", reply(503, ""), unknown, unavailable, unavailable, 3, 503},
 		{"504 hangs up", say("HTTP/1.1 504 No\r\nContent-Length: 100\r\n\r\n"), unknown, unavailable, unavailable, 3, 504},
@@ -78,8 +78,8 @@ func TestFaults(t *testing.T) {
 		{"200 cut, length told", say("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n" + `{"success":true}`), unknown, unavailable, unavailable, 3, 200},
 		{"200 cut, no length", say("HTTP/1.1 200 OK\r\n\r\n" + `{"success":true,"data":`), unknown, unavailable, unavailable, 3, 200},
 		{"200 cut in a chunk", say(chunk), unknown, unavailable, unavailable, 3, 200},
-		{"200 too long, length told", reply(200, long), unknown, refused, unavailable, 1, 200},
-		{"200 too long, no length", say("HTTP/1.1 200 OK\r\n\r\n" + long), unknown, refused, unavailable, 1, 200},
+		{"200 too long, length told", reply(200, long), unknown, rejected, unavailable, 1, 200},
+		{"200 too long, no length", say("HTTP/1.1 200 OK\r\n\r\n" + long), unknown, rejected, unavailable, 1, 200},
 		{"200 bad gzip", reply(200, "xx", "Content-Encoding: gzip"), unknown, unavailable, unavailable, 3, 200},
 
 		{"not HTTP", say("SSH-2.0-OpenSSH_9.6\r\n"), unknown, unavailable, unavailable, 3, 0},
@@ -90,9 +90,9 @@ func TestFaults(t *testing.T) {
 		{"success", reply(200, `{"success":true,"data":{}}`), ok, ok, ok, 1, 200},
 		{"success without data", reply(200, `{"success":true}`), ok, ok, ok, 1, 200},
 		{"success, empty errors", reply(200, `{"success":true,"data":1,"errors":[]}`), ok, ok, ok, 1, 200},
-		{"failure", reply(200, `{"success":false,"errors":[{"type":"required","message":"x"}]}`), refused, refused, invalid, 1, 200},
-		{"forbidden", reply(200, `{"success":false,"errors":[]}`), refused, refused, invalid, 1, 200},
-		{"failure without errors", reply(200, `{"success":false}`), refused, refused, invalid, 1, 200},
+		{"failure", reply(200, `{"success":false,"errors":[{"type":"required","message":"x"}]}`), rejected, rejected, invalid, 1, 200},
+		{"forbidden", reply(200, `{"success":false,"errors":[]}`), rejected, rejected, invalid, 1, 200},
+		{"failure without errors", reply(200, `{"success":false}`), rejected, rejected, invalid, 1, 200},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

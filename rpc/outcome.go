@@ -7,28 +7,28 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// manner is what a call may do, which decides what a missing answer means.
-type manner int
+// callKind is what a call may do, which decides what a missing answer means.
+type callKind int
 
 const (
-	validating manner = iota
+	validating callKind = iota
 	reading
 	writing
 )
 
-// explain turns a reply that is no success into the one error type.
-func (c *Client) explain(rep *reply, r Request, how manner) *schemas.Error {
+// errorFor turns a reply that is no success into the one error type.
+func (c *Client) errorFor(rep *reply, r Request, how callKind) *schemas.Error {
 	e := &schemas.Error{Err: c.redact.cause(rep.err)}
 	switch {
-	case rep.verdict == refused:
-		c.explainRefusal(e, rep, r, how)
+	case rep.verdict == rejected:
+		c.fillRejection(e, rep, r, how)
 	case how == writing && rep.sent:
 		// RetryAfter stays empty: it would invite to the repeat that must not happen.
 		e.Outcome = schemas.OutcomeUnknown
-		e.Message = fmt.Sprintf("nobody knows whether %s ran: the request was sent to sippet, and %s", r.Action, rep.why)
+		e.Message = fmt.Sprintf("nobody knows whether %s ran: the request was sent to sippet, and %s", r.Action, rep.reason)
 		e.Next = "do not repeat it; look first whether it took effect"
 		e.Details = c.details(rep.errors)
-	case how == reading && rep.verdict == crashed:
+	case how == reading && rep.verdict == serverError:
 		e.Outcome = schemas.UpstreamError
 		e.Message = fmt.Sprintf("sippet failed on %s (HTTP %d)", r.Action, rep.status)
 		e.Next = "a filter, sort or page that sippet cannot read is answered like this: simplify them and call again"
@@ -43,13 +43,13 @@ func (c *Client) explain(rep *reply, r Request, how manner) *schemas.Error {
 		e.Next = "nothing ran; try again in a while"
 		switch {
 		case how == validating:
-			e.Message = fmt.Sprintf("sippet could not validate %s: %s", r.Action, rep.why)
+			e.Message = fmt.Sprintf("sippet could not validate %s: %s", r.Action, rep.reason)
 			e.Details = c.details(rep.errors)
 		case rep.sent:
-			e.Message = fmt.Sprintf("sippet gave no usable answer to %s: %s", r.Action, rep.why)
+			e.Message = fmt.Sprintf("sippet gave no usable answer to %s: %s", r.Action, rep.reason)
 			e.Next = "nothing was changed; try again in a while"
 		default:
-			e.Message = fmt.Sprintf("sippet could not be reached for %s: %s", r.Action, rep.why)
+			e.Message = fmt.Sprintf("sippet could not be reached for %s: %s", r.Action, rep.reason)
 			e.Next = "nothing was sent; check the network and SIPPET_BASE_URL, then try again"
 		}
 	}
@@ -78,8 +78,8 @@ func advice(faults []schemas.Detail) string {
 	return "correct the faults named in the details and call again"
 }
 
-// explainRefusal fills in what Sippet, or something in front of it, answered on purpose.
-func (c *Client) explainRefusal(e *schemas.Error, rep *reply, r Request, how manner) {
+// fillRejection fills in what Sippet, or something in front of it, answered on purpose.
+func (c *Client) fillRejection(e *schemas.Error, rep *reply, r Request, how callKind) {
 	e.Outcome = schemas.UpstreamError
 	e.RetryAfter = rep.retryAfter
 	e.Details = c.details(rep.errors)

@@ -54,7 +54,7 @@ func FuzzEnvelope(f *testing.F) {
 				t.Fatalf("%s: %q, encoding/json gives %q", name, got, want[name])
 			}
 		}
-		judgeEnvelope(e)
+		classifyEnvelope(e)
 		for _, d := range c.details(e.errors) {
 			if d.Message == "" && d.Type == "" {
 				t.Fatalf("an empty detail from %q", e.errors)

@@ -17,13 +17,13 @@ type verdict int
 
 const (
 	// lost: no usable answer. Whether anything ran depends on what was sent.
-	lost verdict = iota
+	noAnswer verdict = iota
 	// done: success, in Sippet's own words.
 	done
 	// refused: success:false, or a status that means that nothing was done.
-	refused
+	rejected
 	// crashed: HTTP 500 or 501. The same to a write as lost; to a read an answer, because a bad filter gets it.
-	crashed
+	serverError
 	// tooLong: more bytes than we read.
 	tooLong
 )
@@ -40,7 +40,7 @@ type reply struct {
 	sent       bool
 	reused     bool
 	attempts   int
-	why        string // where lost: what happened, in our own words
+	reason     string // where lost: what happened, in our own words
 	err        error  // its cause, for the log
 }
 
@@ -50,17 +50,17 @@ const maxRefusal = 1 << 20
 // attempt sends the request once and judges the answer.
 func (c *Client) attempt(ctx context.Context, endpoint *http.Request, r Request) *reply {
 	begun := time.Now()
-	rep := c.exchange(ctx, endpoint, r)
+	rep := c.roundTrip(ctx, endpoint, r)
 	rep.attempts = 1
 	level := slog.LevelDebug
-	if rep.verdict != done && rep.verdict != refused && ctx.Err() != context.Canceled {
+	if rep.verdict != done && rep.verdict != rejected && ctx.Err() != context.Canceled {
 		level = slog.LevelWarn
 	}
 	if c.log.Enabled(ctx, level) {
 		attrs := []slog.Attr{slog.String("endpoint", endpoint.URL.Path), slog.String("action", r.Action),
 			slog.Int("status", rep.status), slog.Bool("sent", rep.sent), slog.Duration("took", time.Since(begun))}
-		if rep.why != "" {
-			attrs = append(attrs, slog.String("why", rep.why))
+		if rep.reason != "" {
+			attrs = append(attrs, slog.String("why", rep.reason))
 		}
 		if rep.err != nil {
 			attrs = append(attrs, slog.String("err", c.redact.cause(rep.err).Error()))
@@ -70,8 +70,8 @@ func (c *Client) attempt(ctx context.Context, endpoint *http.Request, r Request)
 	return rep
 }
 
-func (c *Client) exchange(ctx context.Context, endpoint *http.Request, r Request) *reply {
-	var s sending
+func (c *Client) roundTrip(ctx context.Context, endpoint *http.Request, r Request) *reply {
+	var s sendTrace
 	req := endpoint.WithContext(httptrace.WithClientTrace(ctx, s.trace()))
 	// A reader that net/http knows to be in memory, so that head and body leave in one write; and no GetBody, so that
 	// it cannot send them twice.
@@ -79,7 +79,7 @@ func (c *Client) exchange(ctx context.Context, endpoint *http.Request, r Request
 	res, err := c.transport.RoundTrip(req)
 	if err != nil {
 		sent, reused := s.abandon()
-		rep := failed(ctx, err, sent)
+		rep := networkFailure(ctx, err, sent)
 		rep.reused = reused
 		return rep
 	}
@@ -91,7 +91,7 @@ func (c *Client) exchange(ctx context.Context, endpoint *http.Request, r Request
 	}
 	// Read to the end, so that the connection can be used again.
 	body, err := readAll(res.Body, res.ContentLength, limit)
-	rep := judge(ctx, res.StatusCode, body, err)
+	rep := classify(ctx, res.StatusCode, body, err)
 	rep.status, rep.sent = res.StatusCode, true
 	rep.retryAfter = retryAfter(res.Header.Get("Retry-After"))
 	return rep
@@ -127,8 +127,8 @@ func readAll(r io.Reader, length, limit int64) ([]byte, error) {
 	}
 }
 
-// judge reads the status and, where that leaves it open, the body. err is what ended the body early.
-func judge(ctx context.Context, status int, body []byte, err error) *reply {
+// classify reads the status and, where that leaves it open, the body. err is what ended the body early.
+func classify(ctx context.Context, status int, body []byte, err error) *reply {
 	var e envelope
 	var isJSON bool
 	if err == nil {
@@ -138,39 +138,39 @@ func judge(ctx context.Context, status int, body []byte, err error) *reply {
 	case status >= 200 && status <= 299:
 		switch {
 		case err == errTooLong:
-			return &reply{verdict: tooLong, why: "its answer is too long", err: err}
+			return &reply{verdict: tooLong, reason: "its answer is too long", err: err}
 		case err != nil:
-			return failed(ctx, err, true)
+			return networkFailure(ctx, err, true)
 		case !isJSON:
-			return &reply{verdict: lost, transient: true, why: "it answered with something that is not JSON"}
+			return &reply{verdict: noAnswer, transient: true, reason: "it answered with something that is not JSON"}
 		}
-		return judgeEnvelope(e)
+		return classifyEnvelope(e)
 
 	case status == http.StatusRequestTimeout || status == 499:
 		// They say that the request did not arrive whole, but gateways also
 		// use them for "the server behind me took too long". We did write it whole; so nobody knows.
-		return &reply{verdict: lost, transient: true, why: "it answered HTTP " + strconv.Itoa(status)}
+		return &reply{verdict: noAnswer, transient: true, reason: "it answered HTTP " + strconv.Itoa(status)}
 
 	case status >= 400 && status <= 499:
 		// A refusal by its status alone; the body may be anything, or broken.
-		return &reply{verdict: refused, errors: e.errors}
+		return &reply{verdict: rejected, errors: e.errors}
 
 	case status == http.StatusMovedPermanently || status == http.StatusTemporaryRedirect || status == http.StatusPermanentRedirect:
 		// "Not here": the same request would have to be made elsewhere, so this one did nothing.
 		// It is never followed: elsewhere may be anybody, and would be shown the key.
-		return &reply{verdict: refused}
+		return &reply{verdict: rejected}
 
 	case status >= 300 && status <= 399:
 		// 303 means "done, look there", and 302 is used for the same, so that these prove nothing about a write.
-		return &reply{verdict: lost, why: "it answered with a redirect (HTTP " + strconv.Itoa(status) + "), which is not followed"}
+		return &reply{verdict: noAnswer, reason: "it answered with a redirect (HTTP " + strconv.Itoa(status) + "), which is not followed"}
 
 	case status == 500 || status == 501:
-		return &reply{verdict: crashed, errors: e.errors, why: "it failed with HTTP " + strconv.Itoa(status)}
+		return &reply{verdict: serverError, errors: e.errors, reason: "it failed with HTTP " + strconv.Itoa(status)}
 
 	case status > 501 && status <= 599:
-		return &reply{verdict: lost, transient: true, why: "it is not available (HTTP " + strconv.Itoa(status) + ")"}
+		return &reply{verdict: noAnswer, transient: true, reason: "it is not available (HTTP " + strconv.Itoa(status) + ")"}
 	}
-	return &reply{verdict: lost, why: "it answered HTTP " + strconv.Itoa(status)}
+	return &reply{verdict: noAnswer, reason: "it answered HTTP " + strconv.Itoa(status)}
 }
 
 // maxRetryAfter bounds what the other side can make a caller wait.

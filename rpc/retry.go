@@ -42,16 +42,16 @@ func newRetries(delay time.Duration) failsafe.Executor[*reply] {
 	return failsafe.With[*reply](policy)
 }
 
-// repeat sends what is safe to send again until an answer comes that a repeat
+// sendWithRetries sends what is safe to send again until an answer comes that a repeat
 // would not better, and gives the last one.
-func (c *Client) repeat(ctx context.Context, endpoint *http.Request, r Request) *reply {
+func (c *Client) sendWithRetries(ctx context.Context, endpoint *http.Request, r Request) *reply {
 	var last *reply
 	sent, attempts := false, 0
 	// What the executor returns is not looked at: when it is cancelled or out
 	// of budget, that would hide the answer that did come.
 	c.retries.WithContext(ctx).Get(func() (*reply, error) {
 		last = c.attempt(ctx, endpoint, r)
-		last.transient = worthwhile(ctx, last)
+		last.transient = shouldRetry(ctx, last)
 		sent = sent || last.sent
 		attempts++
 		return last, nil
@@ -60,8 +60,8 @@ func (c *Client) repeat(ctx context.Context, endpoint *http.Request, r Request) 
 	return last
 }
 
-// worthwhile reports whether to repeat: the fault may pass, and waiting as told fits into the call.
-func worthwhile(ctx context.Context, rep *reply) bool {
+// shouldRetry reports whether to repeat: the fault may pass, and waiting as told fits into the call.
+func shouldRetry(ctx context.Context, rep *reply) bool {
 	if rep.status == http.StatusTooManyRequests {
 		// Without a time given, repeating is what was asked not to do.
 		rep.transient = rep.retryAfter > 0

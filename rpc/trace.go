@@ -7,7 +7,7 @@ import (
 	"sync"
 )
 
-// sending is the evidence of whether any of a request left this process.
+// sendTrace is the evidence of whether any of a request left this process.
 //
 // A write may be repeated, or reported as not run, only if Sippet cannot have
 // seen it. How sure one can be depends on the protocol:
@@ -21,38 +21,38 @@ import (
 //     at little cost, for net/http itself takes another connection when it finds one dead before using it.
 //
 // Beyond that net/http repeats nothing: it cannot rewind a body without GetBody.
-type sending struct {
-	mu     sync.Mutex
-	got    bool         // a connection was given to the request
-	reused bool         // and it had been used before
-	conn   *countedConn // that connection; nil where it is shared
-	before int64        // its count at that moment
-	head   bool         // the head was written, perhaps only to the buffer
+type sendTrace struct {
+	mu          sync.Mutex
+	hasConn     bool         // a connection was given to the request
+	reused      bool         // and it had been used before
+	conn        *countedConn // that connection; nil where it is shared
+	wroteBefore int64        // its count at that moment
+	wroteHead   bool         // the head was written, perhaps only to the buffer
 }
 
-func (s *sending) trace() *httptrace.ClientTrace {
+func (s *sendTrace) trace() *httptrace.ClientTrace {
 	return &httptrace.ClientTrace{GotConn: s.gotConn, WroteHeaders: s.wroteHeaders}
 }
 
-func (s *sending) gotConn(info httptrace.GotConnInfo) {
-	conn := exclusive(info.Conn)
+func (s *sendTrace) gotConn(info httptrace.GotConnInfo) {
+	conn := unsharedConn(info.Conn)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.got, s.reused, s.conn = true, info.Reused, conn
+	s.hasConn, s.reused, s.conn = true, info.Reused, conn
 	if conn != nil {
-		s.before = conn.wrote.Load()
+		s.wroteBefore = conn.wrote.Load()
 	}
 }
 
-func (s *sending) wroteHeaders() {
+func (s *sendTrace) wroteHeaders() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.head = true
+	s.wroteHead = true
 }
 
 // abandon ends a request that RoundTrip failed on. It reports whether any byte
 // of it may have left, and whether the connection was one that had been idle.
-func (s *sending) abandon() (sent, reused bool) {
+func (s *sendTrace) abandon() (sent, reused bool) {
 	s.mu.Lock()
 	conn := s.conn
 	s.mu.Unlock()
@@ -64,13 +64,13 @@ func (s *sending) abandon() (sent, reused bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if conn == nil {
-		return s.got, s.reused
+		return s.hasConn, s.reused
 	}
-	return s.head && conn.wrote.Load() != s.before, s.reused
+	return s.wroteHead && conn.wrote.Load() != s.wroteBefore, s.reused
 }
 
-// exclusive finds the counted connection under TLS, or gives nil where requests share it.
-func exclusive(conn net.Conn) *countedConn {
+// unsharedConn finds the counted connection under TLS, or gives nil where requests share it.
+func unsharedConn(conn net.Conn) *countedConn {
 	for {
 		switch c := conn.(type) {
 		case *countedConn:

@@ -28,7 +28,7 @@ func TestAbandon(t *testing.T) {
 			defer theirs.Close()
 			conn := &countedConn{Conn: ours}
 			conn.Write([]byte("of an earlier request"))
-			var s sending
+			var s sendTrace
 			if test.shared {
 				s.gotConn(httptrace.GotConnInfo{Conn: ours})
 			} else if test.got {

@@ -35,12 +35,12 @@ func TestAbout(t *testing.T) {
 	}
 	// Whatever names a record of a resource has something to know it by.
 	for _, a := range Actions() {
-		if list := byName[a.ShownBy()]; a.Class != Read && a.hasKey("identity") && (list == nil || !list.List() || len(list.Resource.Known) == 0) {
+		if list := byName[a.ShownBy()]; a.Class != Read && a.hasKey("identity") && (list == nil || !list.List() || len(list.Resource.cardFields) == 0) {
 			t.Errorf("%s: a person cannot know its record again", a.Name)
 		}
 	}
 	for _, r := range Resources() {
-		for _, f := range r.Known {
+		for _, f := range r.cardFields {
 			if r.Field(f) == nil {
 				t.Errorf("%s has no field %s", r.Name, f)
 			}

@@ -57,50 +57,50 @@ type Action struct {
 	Toolsets []Toolset
 	// Class is what it can do to the world.
 	Class Class
-	// Keys are the payload's keys as the reference writes them, such as `fields, filter?, sort?, page?`.
-	Keys string
+	// payloadKeys are the payload's keys as the reference writes them, such as `fields, filter?, sort?, page?`.
+	payloadKeys string
 	// Targets are the input keys of which exactly one must be given; empty where the reference's own rules are enough.
 	Targets []string
 	// Resource is what `fields` selects from; nil where the action answers a map or nothing.
 	Resource *Resource
-	// Fields are selected when the caller names none; empty where there is no Resource.
-	Fields []string
-	// FilterExample is a filter that works, shown with the list's schema.
-	FilterExample string
+	// defaultFields are selected when the caller names none; empty where there is no Resource.
+	defaultFields []string
+	// filterExample is a filter that works, shown with the list's schema.
+	filterExample string
 	// LiveCall marks actions on a call that is going on: they get 10 seconds, not 30.
 	LiveCall bool
 	// Idempotent is true where running the same payload twice leaves what once leaves.
 	Idempotent bool
 	// Overwrites is true where a write replaces what this API does not keep.
 	Overwrites bool
-	// Creates is true where the call makes a new record of Resource, so that the answer's id is a new one.
-	Creates bool
-	// Erases is true where the data of the call's subjects is gone once it has succeeded.
-	Erases bool
-	// RecordKey is the input key, and the resource's field, that names the record to change where no identity does.
-	RecordKey string
-	// Replaces are the fields that a write changes beside those that its input names.
-	Replaces []string
-	// Undo says how a write is put back, or why it cannot be; nil for all else.
-	Undo *Undo
-	// Shows names the list in which the effect can be seen, where the resource does not tell.
-	Shows string
+	// creates is true where the call makes a new record of Resource, so that the answer's id is a new one.
+	creates bool
+	// erases is true where the data of the call's subjects is gone once it has succeeded.
+	erases bool
+	// recordKey is the input key, and the resource's field, that names the record to change where no identity does.
+	recordKey string
+	// alsoSets are the fields that a write changes beside those that its input names.
+	alsoSets []string
+	// undo says how a write is put back, or why it cannot be; nil for all else.
+	undo *undo
+	// shownIn names the list in which the effect can be seen, where the resource does not tell.
+	shownIn string
 	// Ask is the sentence on the card that a person says yes to; `{input.callUuid}` is filled from the payload. Empty for reads.
 	Ask string
 	// Effect says who notices and what cannot be taken back, for the card. Empty for reads.
 	Effect string
 
-	input  any             // a zero value of the typed input; nil where the action takes none
-	inputs []Input         // what the typed input declares
-	keys   map[string]bool // payload key → required by the reference
-	list   *Action         // the list in which the record that it changes can be read; nil where it changes none
-	schema json.RawMessage
-	check  *node
+	input    any             // a zero value of the typed input; nil where the action takes none
+	inputs   []Input         // what the typed input declares
+	required map[string]bool // payload key → required by the reference
+	list     *Action         // the list in which the record that it changes can be read; nil where it changes none
+	schema   json.RawMessage
+	check    *node
 }
 
 // Key reports whether the payload has the key, and whether the reference requires it.
 func (a *Action) Key(name string) (has, required bool) {
-	required, has = a.keys[name]
+	required, has = a.required[name]
 	return has, required
 }
 
@@ -110,7 +110,7 @@ func (a *Action) List() bool { return a.hasKey("filter") }
 // Paged reports whether upstream can answer the list page by page.
 func (a *Action) Paged() bool { return a.hasKey("page") }
 
-func (a *Action) hasKey(k string) bool { _, ok := a.keys[k]; return ok }
+func (a *Action) hasKey(k string) bool { _, ok := a.required[k]; return ok }
 
 // In reports whether the action belongs to the toolset.
 func (a *Action) In(t Toolset) bool { return slices.Contains(a.Toolsets, t) }
@@ -123,9 +123,9 @@ func (a *Action) Deadline() time.Duration {
 	return 30 * time.Second
 }
 
-// Patience is how long a question about the action waits for a person in the inbox: a live call is over soon, and what
+// ApprovalValidFor is how long a question about the action waits for a person in the inbox: a live call is over soon, and what
 // is erased can wait for whoever is asked.
-func (a *Action) Patience() time.Duration {
+func (a *Action) ApprovalValidFor() time.Duration {
 	switch {
 	case a.LiveCall:
 		return 5 * time.Minute
@@ -160,15 +160,15 @@ var (
 
 func init() {
 	for _, a := range registry {
-		a.keys = map[string]bool{}
-		for k := range strings.SplitSeq(a.Keys, ",") {
+		a.required = map[string]bool{}
+		for k := range strings.SplitSeq(a.payloadKeys, ",") {
 			if k = strings.TrimSpace(k); k != "" {
 				name, optional := strings.CutSuffix(k, "?")
-				a.keys[name] = !optional
+				a.required[name] = !optional
 			}
 		}
-		if a.Resource != nil && a.Fields == nil {
-			a.Fields = a.Resource.Default
+		if a.Resource != nil && a.defaultFields == nil {
+			a.defaultFields = a.Resource.defaultFields
 		}
 		byName[a.Name] = a
 	}

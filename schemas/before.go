@@ -12,11 +12,11 @@ import (
 // call sets. nil where the call replaces nothing that can be read: for all but
 // writes, for creations, and for an update that changes nothing.
 func (p *Payload) BeforeRead() *Payload {
-	field, key := p.record()
+	field, key := p.replacedRecord()
 	if key == "" {
 		return nil
 	}
-	sets := p.sets()
+	sets := p.setFields()
 	if len(sets) == 0 {
 		return nil
 	}
@@ -43,20 +43,20 @@ func (p *Payload) BeforeRead() *Payload {
 // the resource's order, values as they came. A field that the answer lacks is
 // left out. nil where the record was not found or the answer cannot be read.
 func (p *Payload) Replaced(data json.RawMessage) json.RawMessage {
-	field, key := p.record()
+	field, key := p.replacedRecord()
 	if key == "" {
 		return nil
 	}
 	var found []byte
 	ok := eachRow(data, func(row []byte) {
-		if found == nil && isRecord(row, field, key) {
+		if found == nil && matchesRecord(row, field, key) {
 			found = row
 		}
 	})
 	if !ok || found == nil {
 		return nil
 	}
-	return cut(found, p.sets())
+	return copyMembers(found, p.setFields())
 }
 
 // eachRow visits the elements of an array or of a page's `results`. It reports
@@ -77,44 +77,44 @@ func eachRow(data []byte, visit func(row []byte)) bool {
 	return ok
 }
 
-// record is how the call names the record that it changes: a field and its
+// replacedRecord is how the call names the record that it changes: a field and its
 // value. The value is empty where the call changes no record that can be read.
-func (p *Payload) record() (field, value string) {
+func (p *Payload) replacedRecord() (field, value string) {
 	a := p.Action
-	if !a.replaces() {
+	if !a.updatesRecord() {
 		return "", ""
 	}
-	if a.RecordKey == "" {
+	if a.recordKey == "" {
 		value, _ = p.Args["identity"].(string)
 		return "id", value
 	}
 	in, _ := p.Args["input"].(map[string]any)
-	value, _ = in[a.RecordKey].(string)
-	return a.RecordKey, value
+	value, _ = in[a.recordKey].(string)
+	return a.recordKey, value
 }
 
-// replaces reports whether the action changes a record that was there before.
-func (a *Action) replaces() bool {
-	return a.Class == Write && !a.Creates && a.Resource != nil
+// updatesRecord reports whether the action changes a record that was there before.
+func (a *Action) updatesRecord() bool {
+	return a.Class == Write && !a.creates && a.Resource != nil
 }
 
-// sets are the fields whose values the call replaces, in the resource's order.
-func (p *Payload) sets() []string {
+// setFields are the fields whose values the call replaces, in the resource's order.
+func (p *Payload) setFields() []string {
 	a := p.Action
 	in, _ := p.Args["input"].(map[string]any)
 	var out []string
 	for _, f := range a.Resource.Names() {
 		_, given := in[f]
-		if given && f != a.RecordKey || slices.Contains(a.Replaces, f) {
+		if given && f != a.recordKey || slices.Contains(a.alsoSets, f) {
 			out = append(out, f)
 		}
 	}
 	return out
 }
 
-// isRecord reports whether a row is the one that was asked for: a server that
+// matchesRecord reports whether a row is the one that was asked for: a server that
 // does not know the filter must not have another record's values put back.
-func isRecord(row []byte, field, value string) bool {
+func matchesRecord(row []byte, field, value string) bool {
 	var got []byte
 	EachJSON(row, func(k, v []byte) {
 		if isKey(k, field) {
@@ -124,8 +124,8 @@ func isRecord(row []byte, field, value string) bool {
 	return strings.EqualFold(DecodeString(got), value)
 }
 
-// cut makes an object of some of a row's members, values verbatim but for spaces.
-func cut(row []byte, names []string) json.RawMessage {
+// copyMembers makes an object of some of a row's members, values verbatim but for spaces.
+func copyMembers(row []byte, names []string) json.RawMessage {
 	values := make([][]byte, len(names))
 	EachJSON(row, func(k, v []byte) {
 		for i, n := range names {

@@ -43,14 +43,14 @@ func TestBefore(t *testing.T) {
 // Only what changes a record has something before it; and nothing that reads does.
 func TestOnlyUpdatesHaveABefore(t *testing.T) {
 	for _, a := range Actions() {
-		p, e := check(t, a.Name, Example(a))
+		p, e := check(t, a.Name, sample(a))
 		if e != nil {
 			t.Fatal(e)
 		}
-		if b := p.BeforeRead(); b != nil && (a.Class != Write || a.Creates || b.Action.Class != Read || b.Action.Resource != a.Resource) {
+		if b := p.BeforeRead(); b != nil && (a.Class != Write || a.creates || b.Action.Class != Read || b.Action.Resource != a.Resource) {
 			t.Errorf("%s: %s", a.Name, b.Body)
 		}
-		if !a.replaces() && p.Replaced([]byte(`[{"id":"`+someID+`"}]`)) != nil {
+		if !a.updatesRecord() && p.Replaced([]byte(`[{"id":"`+someID+`"}]`)) != nil {
 			t.Errorf("%s replaced something", a.Name)
 		}
 	}

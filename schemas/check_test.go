@@ -199,7 +199,7 @@ func TestUnknownActionNamesTheNearest(t *testing.T) {
 // The reference's own examples, as far as they mean something, are taken.
 func TestEveryActionTakesAGoodCall(t *testing.T) {
 	for _, a := range Actions() {
-		p, e := check(t, a.Name, Example(a))
+		p, e := check(t, a.Name, sample(a))
 		if e != nil {
 			t.Errorf("%s: %v", a.Name, e)
 			continue

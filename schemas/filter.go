@@ -24,8 +24,8 @@ var (
 	textOps    = []string{"eq", "notEq", "in", "contains", "like", "ilike", "isNil"}
 )
 
-// OperatorsFor gives the filter operators that a kind of field takes.
-func OperatorsFor(k Kind) []string {
+// operatorsFor gives the filter operators that a kind of field takes.
+func operatorsFor(k Kind) []string {
 	switch k {
 	case Bool:
 		return boolOps
@@ -45,7 +45,7 @@ type filterCheck struct {
 	conditions int
 }
 
-func (c *filterCheck) group(path string, g map[string]any, deep int) {
+func (c *filterCheck) checkGroup(path string, g map[string]any, deep int) {
 	if deep > maxFilterDepth {
 		c.faults.add(path, "nests more than %d levels deep", maxFilterDepth)
 		return
@@ -54,7 +54,7 @@ func (c *filterCheck) group(path string, g map[string]any, deep int) {
 		p := join(path, clip(k, 60))
 		switch k {
 		case "and", "or", "not":
-			c.branch(p, k, g[k], deep)
+			c.checkBranch(p, k, g[k], deep)
 			continue
 		}
 		f := c.resource.Field(k)
@@ -76,12 +76,12 @@ func (c *filterCheck) group(path string, g map[string]any, deep int) {
 			continue
 		}
 		for _, op := range SortedKeys(ops) {
-			c.condition(join(p, clip(op, 60)), f, op, ops[op])
+			c.checkCondition(join(p, clip(op, 60)), f, op, ops[op])
 		}
 	}
 }
 
-func (c *filterCheck) branch(path, op string, v any, deep int) {
+func (c *filterCheck) checkBranch(path, op string, v any, deep int) {
 	list, ok := v.([]any)
 	if !ok || len(list) == 0 {
 		c.faults.add(path, "must be a list of at least one filter, such as {%q:[{…}]}", op)
@@ -93,18 +93,18 @@ func (c *filterCheck) branch(path, op string, v any, deep int) {
 			c.faults.add(index(path, i), "must be a filter that is not empty")
 			continue
 		}
-		c.group(index(path, i), g, deep+1)
+		c.checkGroup(index(path, i), g, deep+1)
 	}
 }
 
-func (c *filterCheck) condition(path string, f *Field, op string, v any) {
+func (c *filterCheck) checkCondition(path string, f *Field, op string, v any) {
 	if c.conditions++; c.conditions > maxConditions {
 		if c.conditions == maxConditions+1 {
 			c.faults.add(path, "is one of more than %d conditions", maxConditions)
 		}
 		return
 	}
-	valid := OperatorsFor(f.Kind)
+	valid := operatorsFor(f.Kind)
 	if !slices.Contains(valid, op) {
 		if op == "notIn" {
 			c.faults.add(path, `does not exist: write {"not":[{%q:{"in":[…]}}]}`, f.Name)
@@ -129,20 +129,20 @@ func (c *filterCheck) condition(path string, f *Field, op string, v any) {
 			return
 		}
 		for i, e := range list {
-			c.value(index(path, i), f, e)
+			c.checkValue(index(path, i), f, e)
 		}
 	case "contains", "like", "ilike":
 		if _, ok := v.(string); !ok {
 			c.faults.add(path, "must be a text")
 		}
 	default:
-		c.value(path, f, v)
+		c.checkValue(path, f, v)
 	}
 }
 
-// value refuses what the kind cannot hold. Null is refused for every kind: it
+// checkValue refuses what the kind cannot hold. Null is refused for every kind: it
 // never matches, and whoever writes it means isNil.
-func (c *filterCheck) value(path string, f *Field, v any) {
+func (c *filterCheck) checkValue(path string, f *Field, v any) {
 	if v == nil {
 		c.faults.add(path, `null never matches: write {%q:{"isNil":true}}`, f.Name)
 		return

@@ -10,18 +10,18 @@ import (
 // TestInputsMatchTheSchema compares what Inputs says with the schema that clients are shown.
 func TestInputsMatchTheSchema(t *testing.T) {
 	for _, a := range Actions() {
-		var schema struct{ Properties map[string]shown }
+		var schema struct{ Properties map[string]schemaView }
 		if err := json.Unmarshal(a.InputSchema(), &schema); err != nil {
 			t.Fatal(err)
 		}
-		got := shown{Properties: map[string]shown{}, Type: "object"}
+		got := schemaView{Properties: map[string]schemaView{}, Type: "object"}
 		for _, in := range a.Inputs() {
-			p := shown{Type: in.Type, Format: in.Format}
+			p := schemaView{Type: in.Type, Format: in.Format}
 			if in.Nullable {
 				p.Type = []any{in.Type, "null"}
 			}
 			if in.Items != "" {
-				p.Items, p.Format = &shown{Type: in.Items, Format: in.Format}, ""
+				p.Items, p.Format = &schemaView{Type: in.Items, Format: in.Format}, ""
 			}
 			for _, v := range in.Values {
 				p.Enum = append(p.Enum, v)

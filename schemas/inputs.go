@@ -9,151 +9,151 @@ package schemas
 
 type (
 	getCampaignInput struct {
-		ID ID `json:"id" jsonschema_description:"From list_campaigns"`
+		ID uuidText `json:"id" jsonschema_description:"From list_campaigns"`
 	}
 	getCallQueueEntryInput struct {
-		ID ID `json:"id" jsonschema_description:"From list_call_queue_entries"`
+		ID uuidText `json:"id" jsonschema_description:"From list_call_queue_entries"`
 	}
 	callUUIDInput struct {
-		CallUUID Key `json:"callUuid" jsonschema_description:"From list_calls; not its id"`
+		CallUUID nonEmpty `json:"callUuid" jsonschema_description:"From list_calls; not its id"`
 	}
 	leaveCallInput struct {
-		CallUUID Key    `json:"callUuid" jsonschema_description:"From list_calls; not its id"`
-		Reason   string `json:"reason,omitempty" jsonschema_description:"Recorded by Sippet"`
+		CallUUID nonEmpty `json:"callUuid" jsonschema_description:"From list_calls; not its id"`
+		Reason   string   `json:"reason,omitempty" jsonschema_description:"Recorded by Sippet"`
 	}
 	createCallInput struct {
-		Direction           CallDirection     `json:"direction"`
-		FromNumber          Key               `json:"fromNumber" names:"phone"`
-		ToNumber            Key               `json:"toNumber" names:"phone"`
-		SipUsername         Null[string]      `json:"sipUsername,omitempty"`
-		CallUUID            Key               `json:"callUuid" jsonschema_description:"That system's unique id"`
-		CallSource          string            `json:"callSource,omitempty"`
-		OutboundTrunkSource Null[TrunkSource] `json:"outboundTrunkSource,omitempty"`
-		Status              Null[CallStatus]  `json:"status,omitempty"`
-		ConversationID      Null[ID]          `json:"conversationId,omitempty"`
-		StartedAt           Null[Instant]     `json:"startedAt,omitempty"`
-		AnsweredAt          Null[Instant]     `json:"answeredAt,omitempty"`
-		MediaQualifiedAt    Null[Instant]     `json:"mediaQualifiedAt,omitempty"`
-		CallerSpokeAt       Null[Instant]     `json:"callerSpokeAt,omitempty"`
+		Direction           callDirection         `json:"direction"`
+		FromNumber          nonEmpty              `json:"fromNumber" names:"phone"`
+		ToNumber            nonEmpty              `json:"toNumber" names:"phone"`
+		SipUsername         nullable[string]      `json:"sipUsername,omitempty"`
+		CallUUID            nonEmpty              `json:"callUuid" jsonschema_description:"That system's unique id"`
+		CallSource          string                `json:"callSource,omitempty"`
+		OutboundTrunkSource nullable[trunkSource] `json:"outboundTrunkSource,omitempty"`
+		Status              nullable[callStatus]  `json:"status,omitempty"`
+		ConversationID      nullable[uuidText]    `json:"conversationId,omitempty"`
+		StartedAt           nullable[instant]     `json:"startedAt,omitempty"`
+		AnsweredAt          nullable[instant]     `json:"answeredAt,omitempty"`
+		MediaQualifiedAt    nullable[instant]     `json:"mediaQualifiedAt,omitempty"`
+		CallerSpokeAt       nullable[instant]     `json:"callerSpokeAt,omitempty"`
 	}
 	overrideCallClassificationInput struct {
-		Label Key `json:"label" jsonschema_description:"As in effectiveLabel of other calls"`
+		Label nonEmpty `json:"label" jsonschema_description:"As in effectiveLabel of other calls"`
 	}
 
 	startOutboundCallInput struct {
-		ContactID   ID    `json:"contactId,omitempty" names:"contact" jsonschema_description:"From list_contacts"`
-		PhoneNumber Phone `json:"phoneNumber,omitempty" names:"phone" jsonschema_description:"Such as +442079460123"`
-		AiAgentID   ID    `json:"aiAgentId,omitempty" jsonschema_description:"From list_ai_agents"`
+		ContactID   uuidText `json:"contactId,omitempty" names:"contact" jsonschema_description:"From list_contacts"`
+		PhoneNumber e164     `json:"phoneNumber,omitempty" names:"phone" jsonschema_description:"Such as +442079460123"`
+		AiAgentID   uuidText `json:"aiAgentId,omitempty" jsonschema_description:"From list_ai_agents"`
 	}
 	startBulkOutboundCallInput struct {
-		ContactIDs        []ID  `json:"contactIds,omitempty" names:"contact" jsonschema:"minItems=1,uniqueItems=true" jsonschema_description:"From list_contacts"`
-		GroupID           ID    `json:"groupId,omitempty" jsonschema_description:"No tool lists groups"`
-		AiAgentID         ID    `json:"aiAgentId,omitempty" jsonschema_description:"From list_ai_agents"`
-		Concurrency       Count `json:"concurrency,omitempty" jsonschema_description:"Calls at a time"`
-		ContactLimit      Count `json:"contactLimit,omitempty" jsonschema_description:"Most people to ring"`
-		ContactRangeStart Index `json:"contactRangeStart,omitempty" jsonschema_description:"First position"`
-		ContactRangeEnd   Index `json:"contactRangeEnd,omitempty" jsonschema_description:"Last position"`
+		ContactIDs        []uuidText     `json:"contactIds,omitempty" names:"contact" jsonschema:"minItems=1,uniqueItems=true" jsonschema_description:"From list_contacts"`
+		GroupID           uuidText       `json:"groupId,omitempty" jsonschema_description:"No tool lists groups"`
+		AiAgentID         uuidText       `json:"aiAgentId,omitempty" jsonschema_description:"From list_ai_agents"`
+		Concurrency       positiveInt    `json:"concurrency,omitempty" jsonschema_description:"Calls at a time"`
+		ContactLimit      positiveInt    `json:"contactLimit,omitempty" jsonschema_description:"Most people to ring"`
+		ContactRangeStart nonNegativeInt `json:"contactRangeStart,omitempty" jsonschema_description:"First position"`
+		ContactRangeEnd   nonNegativeInt `json:"contactRangeEnd,omitempty" jsonschema_description:"Last position"`
 	}
 
 	createContactInput struct {
-		FullName Key `json:"fullName"`
+		FullName nonEmpty `json:"fullName"`
 		contactInput
-		Metadata Null[map[string]any] `json:"metadata,omitempty"`
+		Metadata nullable[map[string]any] `json:"metadata,omitempty"`
 	}
 	updateContactInput struct {
-		FullName Key `json:"fullName,omitempty"`
+		FullName nonEmpty `json:"fullName,omitempty"`
 		contactInput
-		Metadata Null[map[string]any] `json:"metadata,omitempty" jsonschema_description:"Replaces it whole"`
+		Metadata nullable[map[string]any] `json:"metadata,omitempty" jsonschema_description:"Replaces it whole"`
 	}
 	contactInput struct {
-		Email               Null[string]  `json:"email,omitempty"`
-		EmailVerifiedAt     Null[Instant] `json:"emailVerifiedAt,omitempty"`
-		DateOfBirth         Null[Day]     `json:"dateOfBirth,omitempty"`
-		PhoneE164           Null[Phone]   `json:"phoneE164,omitempty"`
-		PhoneVerifiedAt     Null[Instant] `json:"phoneVerifiedAt,omitempty"`
-		DefaultLanguage     Null[string]  `json:"defaultLanguage,omitempty"`
-		Languages           []string      `json:"languages,omitempty"`
-		PrivateMetadataKeys []string      `json:"privateMetadataKeys,omitempty" jsonschema_description:"Keys in metadata"`
+		Email               nullable[string]  `json:"email,omitempty"`
+		EmailVerifiedAt     nullable[instant] `json:"emailVerifiedAt,omitempty"`
+		DateOfBirth         nullable[day]     `json:"dateOfBirth,omitempty"`
+		PhoneE164           nullable[e164]    `json:"phoneE164,omitempty"`
+		PhoneVerifiedAt     nullable[instant] `json:"phoneVerifiedAt,omitempty"`
+		DefaultLanguage     nullable[string]  `json:"defaultLanguage,omitempty"`
+		Languages           []string          `json:"languages,omitempty"`
+		PrivateMetadataKeys []string          `json:"privateMetadataKeys,omitempty" jsonschema_description:"Keys in metadata"`
 	}
 	deleteContactInput struct {
-		ContactID ID `json:"contactId" names:"contact" jsonschema_description:"From list_contacts"`
+		ContactID uuidText `json:"contactId" names:"contact" jsonschema_description:"From list_contacts"`
 	}
 
 	createMailboxInput struct {
-		InboundDomain Key `json:"inboundDomain"`
+		InboundDomain nonEmpty `json:"inboundDomain"`
 		mailboxInput
-		OrganisationID ID `json:"organisationId" jsonschema_description:"A field of list_call_participants"`
+		OrganisationID uuidText `json:"organisationId" jsonschema_description:"A field of list_call_participants"`
 	}
 	updateMailboxInput struct {
-		InboundDomain Key `json:"inboundDomain,omitempty"`
+		InboundDomain nonEmpty `json:"inboundDomain,omitempty"`
 		mailboxInput
 	}
 	mailboxInput struct {
-		MxTarget        Null[string]   `json:"mxTarget,omitempty"`
-		ListenerEnabled bool           `json:"listenerEnabled,omitempty"`
-		ListenerStatus  ListenerStatus `json:"listenerStatus,omitempty" jsonschema_description:"Leave to Sippet"`
-		ListenerHost    Null[string]   `json:"listenerHost,omitempty"`
-		ListenerPort    Count          `json:"listenerPort,omitempty"`
-		TLSMode         TLSMode        `json:"tlsMode,omitempty"`
-		MaxSessions     Count          `json:"maxSessions,omitempty"`
-		LastInboundAt   Null[Instant]  `json:"lastInboundAt,omitempty"`
-		Metadata        map[string]any `json:"metadata,omitempty"`
+		MxTarget        nullable[string]  `json:"mxTarget,omitempty"`
+		ListenerEnabled bool              `json:"listenerEnabled,omitempty"`
+		ListenerStatus  listenerStatus    `json:"listenerStatus,omitempty" jsonschema_description:"Leave to Sippet"`
+		ListenerHost    nullable[string]  `json:"listenerHost,omitempty"`
+		ListenerPort    positiveInt       `json:"listenerPort,omitempty"`
+		TLSMode         tlsMode           `json:"tlsMode,omitempty"`
+		MaxSessions     positiveInt       `json:"maxSessions,omitempty"`
+		LastInboundAt   nullable[instant] `json:"lastInboundAt,omitempty"`
+		Metadata        map[string]any    `json:"metadata,omitempty"`
 	}
 	importInboundEmailInput struct {
-		RecipientAddress  Key            `json:"recipientAddress" jsonschema_description:"Our address"`
-		RawMime           Key            `json:"rawMime,omitempty" names:"sender" jsonschema_description:"RFC 5322 text"`
+		RecipientAddress  nonEmpty       `json:"recipientAddress" jsonschema_description:"Our address"`
+		RawMime           nonEmpty       `json:"rawMime,omitempty" names:"sender" jsonschema_description:"RFC 5322 text"`
 		StructuredPayload map[string]any `json:"structuredPayload,omitempty" jsonschema_description:"Passed on as it is"`
-		ReceivedAt        Instant        `json:"receivedAt,omitempty"`
+		ReceivedAt        instant        `json:"receivedAt,omitempty"`
 	}
 	createTemplateInput struct {
-		Model     Key      `json:"model"`
-		Name      Key      `json:"name"`
-		Subject   Key      `json:"subject"`
-		Body      Key      `json:"body"`
+		Model     nonEmpty `json:"model"`
+		Name      nonEmpty `json:"name"`
+		Subject   nonEmpty `json:"subject"`
+		Body      nonEmpty `json:"body"`
 		Variables []string `json:"variables,omitempty"`
 		Active    bool     `json:"active,omitempty"`
 	}
 	updateTemplateInput struct {
-		Model     Key      `json:"model,omitempty"`
-		Name      Key      `json:"name,omitempty"`
-		Subject   Key      `json:"subject,omitempty"`
-		Body      Key      `json:"body,omitempty"`
+		Model     nonEmpty `json:"model,omitempty"`
+		Name      nonEmpty `json:"name,omitempty"`
+		Subject   nonEmpty `json:"subject,omitempty"`
+		Body      nonEmpty `json:"body,omitempty"`
 		Variables []string `json:"variables,omitempty"`
 		Active    bool     `json:"active,omitempty"`
 	}
 	createIdentityInput struct {
-		OwnerType      OwnerType      `json:"ownerType"`
-		OwnerID        ID             `json:"ownerId" jsonschema_description:"Id of that owner"`
-		LocalPart      Key            `json:"localPart"`
-		Domain         Key            `json:"domain"`
-		DisplayName    Null[string]   `json:"displayName,omitempty"`
-		Active         bool           `json:"active,omitempty"`
-		DefaultOut     bool           `json:"defaultOutbound,omitempty"`
-		Metadata       map[string]any `json:"metadata,omitempty"`
-		EmailMailboxID Null[ID]       `json:"emailMailboxId,omitempty"`
-		OrganisationID ID             `json:"organisationId" jsonschema_description:"A field of list_call_participants"`
+		OwnerType      ownerType          `json:"ownerType"`
+		OwnerID        uuidText           `json:"ownerId" jsonschema_description:"Id of that owner"`
+		LocalPart      nonEmpty           `json:"localPart"`
+		Domain         nonEmpty           `json:"domain"`
+		DisplayName    nullable[string]   `json:"displayName,omitempty"`
+		Active         bool               `json:"active,omitempty"`
+		DefaultOut     bool               `json:"defaultOutbound,omitempty"`
+		Metadata       map[string]any     `json:"metadata,omitempty"`
+		EmailMailboxID nullable[uuidText] `json:"emailMailboxId,omitempty"`
+		OrganisationID uuidText           `json:"organisationId" jsonschema_description:"A field of list_call_participants"`
 	}
 	updateIdentityInput struct {
-		OwnerType      OwnerType      `json:"ownerType,omitempty"`
-		OwnerID        ID             `json:"ownerId,omitempty"`
-		LocalPart      Key            `json:"localPart,omitempty"`
-		Domain         Key            `json:"domain,omitempty"`
-		DisplayName    Null[string]   `json:"displayName,omitempty"`
-		Active         bool           `json:"active,omitempty"`
-		DefaultOut     bool           `json:"defaultOutbound,omitempty"`
-		Metadata       map[string]any `json:"metadata,omitempty"`
-		EmailMailboxID Null[ID]       `json:"emailMailboxId,omitempty"`
+		OwnerType      ownerType          `json:"ownerType,omitempty"`
+		OwnerID        uuidText           `json:"ownerId,omitempty"`
+		LocalPart      nonEmpty           `json:"localPart,omitempty"`
+		Domain         nonEmpty           `json:"domain,omitempty"`
+		DisplayName    nullable[string]   `json:"displayName,omitempty"`
+		Active         bool               `json:"active,omitempty"`
+		DefaultOut     bool               `json:"defaultOutbound,omitempty"`
+		Metadata       map[string]any     `json:"metadata,omitempty"`
+		EmailMailboxID nullable[uuidText] `json:"emailMailboxId,omitempty"`
 	}
 
 	setOperatorStatusInput struct {
-		SipUserID ID                   `json:"sipUserId" jsonschema_description:"From list_operator_statuses"`
-		Status    OperatorState        `json:"status,omitempty"`
-		Source    Null[OperatorSource] `json:"source,omitempty"`
+		SipUserID uuidText                 `json:"sipUserId" jsonschema_description:"From list_operator_statuses"`
+		Status    operatorState            `json:"status,omitempty"`
+		Source    nullable[operatorSource] `json:"source,omitempty"`
 	}
 	issueTokenInput struct {
-		OperatorEmail Key `json:"operatorEmail" names:"email"`
+		OperatorEmail nonEmpty `json:"operatorEmail" names:"email"`
 	}
 	issueMediaInput struct {
-		CallUUID Key `json:"callUuid" jsonschema_description:"From list_calls; not its id"`
+		CallUUID nonEmpty `json:"callUuid" jsonschema_description:"From list_calls; not its id"`
 	}
 )

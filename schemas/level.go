@@ -40,7 +40,7 @@ func (a *Action) rightPath(level, name string) (path, message string) {
 
 // idPath returns the path that takes the record's id, for a name that reads like an id.
 func (a *Action) idPath(level, name string) (path, message string) {
-	bare := slices.Contains([]string{"id", "uuid", "identity", "identifier"}, squash(name))
+	bare := slices.Contains([]string{"id", "uuid", "identity", "identifier"}, fold(name))
 	if !bare && !isIDName(name) || firstName(level) == "page" {
 		return "", ""
 	}
@@ -65,11 +65,11 @@ func (a *Action) idPath(level, name string) (path, message string) {
 
 // idInput returns the input key that names the record, call or contact that the action is about; nil where none does.
 func (a *Action) idInput() *Input {
-	if a.Creates || a.hasKey("identity") {
+	if a.creates || a.hasKey("identity") {
 		return nil
 	}
-	if a.RecordKey != "" {
-		return a.inputKey(a.RecordKey)
+	if a.recordKey != "" {
+		return a.inputKey(a.recordKey)
 	}
 	for i := range a.inputs {
 		if in := &a.inputs[i]; in.Names == ContactSubject || in.Required && isIDName(in.Name) {
@@ -108,7 +108,7 @@ func sameName(name string, valid []string) string {
 		return name
 	}
 	for _, v := range valid {
-		if squash(v) == squash(name) {
+		if fold(v) == fold(name) {
 			return v
 		}
 	}
@@ -117,7 +117,7 @@ func sameName(name string, valid []string) string {
 
 // isIDName reports whether a name reads like that of an id: id, contactId, call_uuid.
 func isIDName(name string) bool {
-	if s := squash(name); s == "id" || s == "uuid" {
+	if s := fold(name); s == "id" || s == "uuid" {
 		return true
 	}
 	for _, suffix := range []string{"Id", "ID", "Ids", "_id", "_ids", "Uuid", "UUID", "_uuid"} {

@@ -19,20 +19,20 @@ func Nearest(name string, valid []string) string {
 		return ""
 	}
 	best, least := "", max(2, len(name)/3)+1
-	plain := squash(name)
+	plain := fold(name)
 	for _, v := range valid {
-		if squash(v) == plain {
+		if fold(v) == plain {
 			return v
 		}
-		if d := distance(plain, squash(v), least); d < least {
+		if d := distance(plain, fold(v), least); d < least {
 			best, least = v, d
 		}
 	}
 	return best
 }
 
-// squash drops case and separators: full_name and fullName are one name.
-func squash(s string) string {
+// fold drops case and separators: full_name and fullName are one name.
+func fold(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r == '_' || r == '-' || r == ' ' {
 			return -1

@@ -146,7 +146,7 @@ func (f *faults) unknownName(path, name string, value any, valid []string) {
 	}
 }
 
-func (n *node) walk(path string, v any, f *faults) {
+func (n *node) check(path string, v any, f *faults) {
 	t := typeOf(v)
 	if !slices.Contains(n.types, t) && !(t == "integer" && slices.Contains(n.types, "number")) {
 		f.add(path, "%s", n.wrongType(t))
@@ -154,13 +154,13 @@ func (n *node) walk(path string, v any, f *faults) {
 	}
 	switch v := v.(type) {
 	case string:
-		n.text(path, v, f)
+		n.checkText(path, v, f)
 	case json.Number:
-		n.number(path, v, f)
+		n.checkNumber(path, v, f)
 	case []any:
-		n.array(path, v, f)
+		n.checkArray(path, v, f)
 	case map[string]any:
-		n.object(path, v, f)
+		n.checkObject(path, v, f)
 	}
 }
 
@@ -181,7 +181,7 @@ func (n *node) wrongType(got string) string {
 	return m
 }
 
-func (n *node) text(path, v string, f *faults) {
+func (n *node) checkText(path, v string, f *faults) {
 	if n.enum != nil && !slices.Contains(n.enum, v) {
 		f.unknown(path, "value", v, n.enum)
 		return
@@ -218,7 +218,7 @@ func badFormat(format, v string) string {
 	return ""
 }
 
-func (n *node) number(path string, v json.Number, f *faults) {
+func (n *node) checkNumber(path string, v json.Number, f *faults) {
 	if n.min == nil && n.max == nil {
 		return
 	}
@@ -233,7 +233,7 @@ func (n *node) number(path string, v json.Number, f *faults) {
 	}
 }
 
-func (n *node) array(path string, v []any, f *faults) {
+func (n *node) checkArray(path string, v []any, f *faults) {
 	if len(v) < n.minItems {
 		f.add(path, "must not be empty: leave it out or name at least %d", n.minItems)
 	}
@@ -243,7 +243,7 @@ func (n *node) array(path string, v []any, f *faults) {
 	}
 	for i, e := range v {
 		if n.items != nil {
-			n.items.walk(index(path, i), e, f)
+			n.items.check(index(path, i), e, f)
 		}
 		if s, ok := e.(string); ok && n.unique {
 			if seen[s] {
@@ -257,7 +257,7 @@ func (n *node) array(path string, v []any, f *faults) {
 	}
 }
 
-func (n *node) object(path string, v map[string]any, f *faults) {
+func (n *node) checkObject(path string, v map[string]any, f *faults) {
 	for _, r := range n.required {
 		if _, ok := v[r]; !ok {
 			f.add(join(path, r), "is required")
@@ -270,7 +270,7 @@ func (n *node) object(path string, v map[string]any, f *faults) {
 		p, ok := n.props[k]
 		switch {
 		case ok:
-			p.walk(join(path, k), v[k], f)
+			p.check(join(path, k), v[k], f)
 		case n.closed:
 			f.unknownName(path, k, v[k], n.names)
 		}

@@ -95,7 +95,7 @@ func actionNames() []string {
 // arguments draws a good call and spoils it here and there.
 func arguments(t *rapid.T, a *Action) string {
 	var v map[string]any
-	if err := json.Unmarshal([]byte(Example(a)), &v); err != nil {
+	if err := json.Unmarshal([]byte(sample(a)), &v); err != nil {
 		t.Fatal(err)
 	}
 	for range rapid.IntRange(0, 3).Draw(t, "changes") {
@@ -214,14 +214,14 @@ func TestTheRegistryIsWhole(t *testing.T) {
 		if (a.Class == Read) == (a.Ask != "" || a.Effect != "") {
 			t.Errorf("%s (%s): ask %q, effect %q", a.Name, a.Class, a.Ask, a.Effect)
 		}
-		if a.List() && a.FilterExample == "" {
+		if a.List() && a.filterExample == "" {
 			t.Errorf("%s: no example of a filter", a.Name)
 		}
 		if a.List() && !a.Paged() && a.Resource.TimeField == "" {
 			t.Errorf("%s: neither pages nor a time field", a.Name)
 		}
 		if a.List() {
-			filter, _, _ := strings.Cut(a.FilterExample, ": live now")
+			filter, _, _ := strings.Cut(a.filterExample, ": live now")
 			filter = strings.NewReplacer("<call id>", someID, "<id>", someID).Replace(filter)
 			if _, e := check(t, a.Name, fmt.Sprintf(`{"filter":%s,"sort":%q}`, filter, a.sortExample())); e != nil {
 				t.Errorf("%s: its own examples are refused: %v", a.Name, e)
@@ -247,7 +247,7 @@ func TestTheRegistryIsWhole(t *testing.T) {
 
 func FuzzCheck(f *testing.F) {
 	for _, a := range Actions() {
-		f.Add(a.Name, []byte(Example(a)))
+		f.Add(a.Name, []byte(sample(a)))
 	}
 	f.Add("list_contacts", []byte(`{"filter":{"and":[{"id":{"in":[null]}}]},"sort":"++","page":{"limit":1e2}}`))
 	f.Add("import_inbound_email", []byte(`{"input":{"recipientAddress":"x","rawMime":"From: =?utf-8?q?=41?= <a@b.example>, c@d.example\nSubject: x\n\n"}}`))
@@ -269,7 +269,7 @@ func FuzzCheck(f *testing.F) {
 		if s := p.Subjects(); !slices.IsSorted(s) || len(slices.Compact(s)) != len(s) {
 			t.Fatalf("%s concerns %q", p.Body, s)
 		}
-		if b := p.BeforeRead(); (b != nil) != (a.replaces() && len(p.sets()) > 0) { // and it did not panic
+		if b := p.BeforeRead(); (b != nil) != (a.updatesRecord() && len(p.setFields()) > 0) { // and it did not panic
 			t.Fatalf("nothing is read before %s", p.Body)
 		}
 		// What was encoded once is what it decodes to.

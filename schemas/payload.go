@@ -14,8 +14,8 @@ import (
 	"unicode/utf8"
 )
 
-// DefaultLimit is the page that a list gets when the caller asks for none.
-const DefaultLimit = 25
+// defaultLimit is the page that a list gets when the caller asks for none.
+const defaultLimit = 25
 
 // Payload is one checked call: the request body and what was decided about it
 // before it was encoded. It must not be changed.
@@ -59,26 +59,26 @@ type Limits struct {
 func (a *Action) Check(raw []byte, l Limits) (*Payload, *Error) {
 	args, err := decode(raw)
 	if err != nil {
-		err.Next = a.hint()
+		err.Next = a.usage()
 		return nil, err
 	}
-	a.check.spell(args)
-	a.spellFilter(args["filter"])
+	a.check.lowerIDs(args)
+	a.lowerFilterIDs(args["filter"])
 	f := faults{action: a}
-	a.check.walk("", args, &f)
+	a.check.check("", args, &f)
 	if len(f.list) == 0 {
-		a.meaning(args, l.Hidden, &f)
+		a.checkMeaning(args, l.Hidden, &f)
 	}
 	if len(f.list) > 0 {
-		return nil, &Error{Outcome: InvalidArguments, Message: "the arguments do not fit " + a.Name, Details: f.list, Next: a.hint()}
+		return nil, &Error{Outcome: InvalidArguments, Message: "the arguments do not fit " + a.Name, Details: f.list, Next: a.usage()}
 	}
 	p := &Payload{Action: a}
 	p.Reason, _ = args["reason"].(string)
 	delete(args, "reason")
-	a.fill(p, args, l)
+	a.complete(p, args, l)
 	if fields, ok := args["fields"].([]any); ok && len(fields) == 0 { // which Sippet, and Restore, would refuse
 		f.add("fields", "none of the default ones is left for this caller: name others")
-		return nil, &Error{Outcome: InvalidArguments, Message: "the arguments do not fit " + a.Name, Details: f.list, Next: a.hint()}
+		return nil, &Error{Outcome: InvalidArguments, Message: "the arguments do not fit " + a.Name, Details: f.list, Next: a.usage()}
 	}
 	args["action"] = a.Name
 	p.Args = args
@@ -98,7 +98,7 @@ func Restore(body []byte) (*Payload, *Error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := a.recorded(body)
+	p, err := a.parsePayload(body)
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +109,7 @@ func Restore(body []byte) (*Payload, *Error) {
 	return p, nil
 }
 
-func (a *Action) hint() string {
+func (a *Action) usage() string {
 	keys := make([]string, 0, len(a.check.names))
 	for _, n := range a.check.names {
 		if slices.Contains(a.check.required, n) {
@@ -123,10 +123,10 @@ func (a *Action) hint() string {
 	return "nothing was sent; correct the arguments and call again. " + a.Name + " takes " + strings.Join(keys, ", ")
 }
 
-// meaning checks what a schema cannot say.
-func (a *Action) meaning(args map[string]any, hidden map[string]bool, f *faults) {
+// checkMeaning checks what a schema cannot say.
+func (a *Action) checkMeaning(args map[string]any, hidden map[string]bool, f *faults) {
 	if len(a.Targets) > 0 {
-		a.target(args, f)
+		a.checkTargets(args, f)
 	}
 	fields, _ := args["fields"].([]any)
 	for i, v := range fields {
@@ -135,7 +135,7 @@ func (a *Action) meaning(args map[string]any, hidden map[string]bool, f *faults)
 		}
 	}
 	if v, ok := args["filter"].(map[string]any); ok {
-		(&filterCheck{resource: a.Resource, hidden: hidden, faults: f}).group("filter", v, 1)
+		(&filterCheck{resource: a.Resource, hidden: hidden, faults: f}).checkGroup("filter", v, 1)
 	}
 	if v, ok := args["sort"].(string); ok {
 		checkSort(a.Resource, v, hidden, f)
@@ -152,13 +152,13 @@ func (a *Action) meaning(args map[string]any, hidden map[string]bool, f *faults)
 	in, _ := args["input"].(map[string]any)
 	start, end := in["contactRangeStart"], in["contactRangeEnd"]
 	if start, ok := start.(json.Number); ok {
-		if end, ok := end.(json.Number); ok && toInt(start) > toInt(end) {
+		if end, ok := end.(json.Number); ok && int64Of(start) > int64Of(end) {
 			f.add("input.contactRangeEnd", "must not come before contactRangeStart")
 		}
 	}
 }
 
-func (a *Action) target(args map[string]any, f *faults) {
+func (a *Action) checkTargets(args map[string]any, f *faults) {
 	in, _ := args["input"].(map[string]any)
 	given := 0
 	for _, t := range a.Targets {
@@ -174,13 +174,13 @@ func (a *Action) target(args map[string]any, f *faults) {
 	}
 }
 
-// fill puts in what the caller left out and the answer needs.
-func (a *Action) fill(p *Payload, args map[string]any, l Limits) {
+// complete puts in what the caller left out and the answer needs.
+func (a *Action) complete(p *Payload, args map[string]any, l Limits) {
 	if a.Resource != nil {
 		if _, ok := args["fields"]; !ok && a.hasKey("fields") {
 			p.DefaultFields = true
-			fields := make([]any, 0, len(a.Fields))
-			for _, name := range a.Fields {
+			fields := make([]any, 0, len(a.defaultFields))
+			for _, name := range a.defaultFields {
 				if !l.Without[name] && !l.Hidden[name] {
 					fields = append(fields, name)
 				}
@@ -207,7 +207,7 @@ func (a *Action) fill(p *Payload, args map[string]any, l Limits) {
 		delete(args, "sort")
 	}
 	if a.Paged() {
-		a.fillPage(p, args, l)
+		a.completePage(p, args, l)
 		return
 	}
 	if _, ok := args["filter"]; ok {
@@ -222,7 +222,7 @@ func (a *Action) fill(p *Payload, args map[string]any, l Limits) {
 	p.Notes = append(p.Notes, fmt.Sprintf("no filter was given, so these are the last 24 hours by %s; filter by time for others", a.Resource.TimeField))
 }
 
-func (a *Action) fillPage(p *Payload, args map[string]any, l Limits) {
+func (a *Action) completePage(p *Payload, args map[string]any, l Limits) {
 	page, ok := args["page"].(map[string]any)
 	if !ok {
 		page = map[string]any{}
@@ -231,21 +231,21 @@ func (a *Action) fillPage(p *Payload, args map[string]any, l Limits) {
 	n, ok := page["limit"].(json.Number)
 	switch {
 	case !ok:
-		page["limit"] = json.Number(strconv.Itoa(rows(DefaultLimit, l.Rows)))
-	case l.Rows > 0 && toInt(n) > int64(l.Rows):
+		page["limit"] = json.Number(strconv.Itoa(pageRows(defaultLimit, l.Rows)))
+	case l.Rows > 0 && int64Of(n) > int64(l.Rows):
 		page["limit"] = json.Number(strconv.Itoa(l.Rows))
 		p.Notes = append(p.Notes, fmt.Sprintf("page.limit was lowered from %s to %d so that the answer fits", n, l.Rows))
 	}
 }
 
-func rows(want, bound int) int {
+func pageRows(want, bound int) int {
 	if bound > 0 {
 		return min(want, bound)
 	}
 	return want
 }
 
-func toInt(n json.Number) int64 { v, _ := n.Int64(); return v }
+func int64Of(n json.Number) int64 { v, _ := n.Int64(); return v }
 
 // maxDepth is how deep arguments may nest. Deeper than any filter that
 // somebody could read, shallower than what costs anything to walk.
@@ -280,7 +280,7 @@ func decode(raw []byte) (map[string]any, *Error) {
 	case nil:
 		return map[string]any{}, nil
 	case map[string]any:
-		if path := nul("", v); path != "" {
+		if path := findNUL("", v); path != "" {
 			return nil, bad("the character U+0000 at %s cannot be stored", path)
 		}
 		return v, nil
@@ -308,8 +308,8 @@ func depth(raw []byte) int {
 	return most
 }
 
-// nul gives the path of a string or key with U+0000 in it: no database column takes it.
-func nul(path string, v any) string {
+// findNUL gives the path of a string or key with U+0000 in it: no database column takes it.
+func findNUL(path string, v any) string {
 	switch v := v.(type) {
 	case string:
 		if strings.IndexByte(v, 0) >= 0 {
@@ -317,7 +317,7 @@ func nul(path string, v any) string {
 		}
 	case []any:
 		for i, e := range v {
-			if p := nul(index(path, i), e); p != "" {
+			if p := findNUL(index(path, i), e); p != "" {
 				return p
 			}
 		}
@@ -326,7 +326,7 @@ func nul(path string, v any) string {
 			if strings.IndexByte(k, 0) >= 0 {
 				return join(path, "a name")
 			}
-			if p := nul(join(path, k), e); p != "" {
+			if p := findNUL(join(path, k), e); p != "" {
 				return p
 			}
 		}

@@ -26,11 +26,11 @@ type Fact struct {
 func Facts() []Fact {
 	out := make([]Fact, 0, len(registry))
 	for _, a := range registry {
-		f := Fact{Name: a.Name, Keys: a.Keys}
+		f := Fact{Name: a.Name, Keys: a.payloadKeys}
 		if f.Keys == "" {
 			f.Keys = "none"
 		}
-		var s shown
+		var s schemaView
 		if err := json.Unmarshal(a.schema, &s); err != nil {
 			panic("schemas: " + a.Name + ": " + err.Error())
 		}
@@ -48,17 +48,17 @@ func Facts() []Fact {
 	return out
 }
 
-// shown is as much of a tool's schema as the reference also states.
-type shown struct {
-	Type       any              `json:"type"`
-	Format     string           `json:"format"`
-	Enum       []any            `json:"enum"`
-	Items      *shown           `json:"items"`
-	Properties map[string]shown `json:"properties"`
-	Required   []string         `json:"required"`
+// schemaView is as much of a tool's schema as the reference also states.
+type schemaView struct {
+	Type       any                   `json:"type"`
+	Format     string                `json:"format"`
+	Enum       []any                 `json:"enum"`
+	Items      *schemaView           `json:"items"`
+	Properties map[string]schemaView `json:"properties"`
+	Required   []string              `json:"required"`
 }
 
-func (s shown) typescript() []string {
+func (s schemaView) typescript() []string {
 	var out []string
 	for _, k := range slices.Sorted(maps.Keys(s.Properties)) {
 		optional := "?"
@@ -70,7 +70,7 @@ func (s shown) typescript() []string {
 	return out
 }
 
-func (s shown) name() string {
+func (s schemaView) name() string {
 	kind, null := s.Type, ""
 	if list, ok := kind.([]any); ok {
 		kind, null = list[0], " | null"
@@ -150,7 +150,7 @@ func ParseReference(page string) ([]Fact, error) {
 // Diff says in lines what differs between two lists of facts: actions added or
 // removed, payload keys, inputs and fields changed. No lines: they agree.
 func Diff(ours, theirs []Fact) []string {
-	a, b := index1(ours), index1(theirs)
+	a, b := factsByName(ours), factsByName(theirs)
 	var out []string
 	for _, name := range slices.Sorted(maps.Keys(a)) {
 		if _, ok := b[name]; !ok {
@@ -176,7 +176,7 @@ func Diff(ours, theirs []Fact) []string {
 	return out
 }
 
-func index1(facts []Fact) map[string]Fact {
+func factsByName(facts []Fact) map[string]Fact {
 	m := map[string]Fact{}
 	for _, f := range facts {
 		for i, p := range f.Input {

@@ -27,16 +27,16 @@ type Resource struct {
 	Name string
 	// Fields are in the reference's order.
 	Fields []Field
-	// Default are the fields selected when the caller names none: what a first look needs, without links to recordings and metadata.
-	Default []string
-	// Known are the fields by which a person knows a record again, the most telling first.
-	Known []string
+	// defaultFields are the fields selected when the caller names none: what a first look needs, without links to recordings and metadata.
+	defaultFields []string
+	// cardFields are the fields by which a person knows a record again, the most telling first.
+	cardFields []string
 	// TimeField orders the records in time; empty where nothing does.
 	TimeField string
-	// InOrder is true where the oldest come first for a reader: what was said, who has waited longest.
-	InOrder bool
-	// ErasedField is the time at which the person's data was erased; empty where no erasing shows.
-	ErasedField string
+	// oldestFirst is true where the oldest come first for a reader: what was said, who has waited longest.
+	oldestFirst bool
+	// erasedField is the time at which the person's data was erased; empty where no erasing shows.
+	erasedField string
 
 	person string // the field that names a contact; empty where none does
 	byName map[string]*Field
@@ -97,21 +97,21 @@ func resource(name, timeField string, fields ...Field) *Resource {
 	return r
 }
 
-func (r *Resource) inOrder() *Resource { r.InOrder = true; return r }
+func (r *Resource) sortedOldestFirst() *Resource { r.oldestFirst = true; return r }
 
-func (r *Resource) erased(field string) *Resource { r.ErasedField = field; return r }
+func (r *Resource) withErased(field string) *Resource { r.erasedField = field; return r }
 
-func (r *Resource) first(names ...string) *Resource { r.Default = names; return r }
+func (r *Resource) byDefault(names ...string) *Resource { r.defaultFields = names; return r }
 
 // field makes a field of one kind; mine makes one that says something about a person.
 func field(kind Kind, name string, values ...string) Field {
 	return Field{Name: name, Kind: kind, Values: values}
 }
 
-func mine(kind Kind, name string) Field { return Field{Name: name, Kind: kind, Personal: true} }
+func personal(kind Kind, name string) Field { return Field{Name: name, Kind: kind, Personal: true} }
 
-// naming says whom the field's values name.
-func (f Field) naming(kind SubjectKind) Field { f.Names = kind; return f }
+// identifying says whom the field's values name.
+func (f Field) identifying(kind SubjectKind) Field { f.Names = kind; return f }
 
 // Resources lists every resource that an action selects from, by name.
 func Resources() map[string]*Resource {

@@ -12,7 +12,7 @@ import (
 // limits are what Check may have been told when the payload was made. Restore is told none of it.
 func limits(t *rapid.T, a *Action) Limits {
 	l := Limits{Now: noon, Rows: rapid.SampledFrom([]int{0, 1, 100}).Draw(t, "rows"), Without: map[string]bool{}, Hidden: map[string]bool{}}
-	for _, f := range a.Fields {
+	for _, f := range a.defaultFields {
 		switch rapid.IntRange(0, 5).Draw(t, f) {
 		case 0:
 			l.Without[f] = true
@@ -39,16 +39,16 @@ func TestRestore(t *testing.T) {
 		}
 	}
 	for _, a := range Actions() {
-		p, err := a.Check([]byte(Example(a)), Limits{Now: noon})
+		p, err := a.Check([]byte(sample(a)), Limits{Now: noon})
 		if err != nil {
 			t.Fatal(err)
 		}
-		same(t, a, Example(a), p)
+		same(t, a, sample(a), p)
 		nothing := Limits{Now: noon, Hidden: map[string]bool{}}
-		for _, f := range a.Fields {
+		for _, f := range a.defaultFields {
 			nothing.Hidden[f] = true
 		}
-		if p, err := a.Check([]byte(Example(a)), nothing); err == nil {
+		if p, err := a.Check([]byte(sample(a)), nothing); err == nil {
 			same(t, a, "with all fields hidden", p)
 		} else if !strings.Contains(err.Error(), "fields: none of the default ones is left") {
 			t.Errorf("%s with all fields hidden: %v", a.Name, err)

@@ -15,10 +15,10 @@ const maxSubjects = 500
 // of records, a page with `results`, a record or null. What cannot be read is
 // left out, and so are rows that were not asked for an id.
 func (p *Payload) Returned(data json.RawMessage) (subjects, erased []string) {
-	t := teller{resource: p.Action.Resource}
+	t := personReader{resource: p.Action.Resource}
 	if !p.Action.List() {
-		t.row(data)
-	} else if !eachRow(data, t.row) {
+		t.readRow(data)
+	} else if !eachRow(data, t.readRow) {
 		return nil, nil // it was no JSON, whatever it began with
 	}
 	slices.Sort(t.subjects)
@@ -26,20 +26,20 @@ func (p *Payload) Returned(data json.RawMessage) (subjects, erased []string) {
 	return t.subjects, t.erased
 }
 
-// teller collects persons from rows.
-type teller struct {
+// personReader collects persons from rows.
+type personReader struct {
 	resource         *Resource         // nil where the answer is a map
 	seen             map[[36]byte]bool // contact → erased
 	subjects, erased []string
 }
 
-func (t *teller) row(data []byte) {
+func (t *personReader) readRow(data []byte) {
 	var who, at []byte
 	ok := EachJSON(data, func(key, value []byte) {
 		switch {
-		case t.isPerson(key):
+		case t.namesPerson(key):
 			who = value
-		case t.resource != nil && t.resource.ErasedField != "" && isKey(key, t.resource.ErasedField):
+		case t.resource != nil && t.resource.erasedField != "" && isKey(key, t.resource.erasedField):
 			at = value
 		}
 	})
@@ -62,9 +62,9 @@ func (t *teller) row(data []byte) {
 	t.seen[id] = gone
 }
 
-// isPerson reports whether a key names a contact: the resource's own field, and
+// namesPerson reports whether a key names a contact: the resource's own field, and
 // in a map, whose shape nobody states, any name that means a contact elsewhere.
-func (t *teller) isPerson(key []byte) bool {
+func (t *personReader) namesPerson(key []byte) bool {
 	if t.resource != nil {
 		return t.resource.person != "" && isKey(key, t.resource.person)
 	}

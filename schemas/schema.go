@@ -22,7 +22,7 @@ const phonePattern = `^\+[1-9][0-9]{6,14}$`
 // build derives the tool's schema and the compiled check from the entry. It
 // runs once at start; a wrong entry panics there, and so in every test.
 func (a *Action) build() {
-	s := object()
+	s := closedObject()
 	add := func(name string, p *jsonschema.Schema, required bool) {
 		s.Properties.Set(name, p)
 		if required {
@@ -46,7 +46,7 @@ func (a *Action) build() {
 		add("fields", fieldsSchema(a), false)
 	}
 	if has, _ := a.Key("filter"); has {
-		add("filter", &jsonschema.Schema{Type: "object", Description: "e.g. " + a.FilterExample}, false)
+		add("filter", &jsonschema.Schema{Type: "object", Description: "e.g. " + a.filterExample}, false)
 	}
 	if has, _ := a.Key("sort"); has {
 		add("sort", &jsonschema.Schema{Type: "string", Description: a.sortExample()}, false)
@@ -58,21 +58,21 @@ func (a *Action) build() {
 		add("reason", &jsonschema.Schema{Type: "string", Description: a.reasonText()}, false)
 	}
 	a.check = compile(s)
-	slim(s)
+	shorten(s)
 	raw, err := json.Marshal(s)
 	if err != nil {
 		panic(fmt.Sprintf("schemas: %s: %v", a.Name, err))
 	}
 	a.schema = raw
 	a.list = byName[a.ShownBy()]
-	for _, f := range a.Fields {
+	for _, f := range a.defaultFields {
 		if a.Resource.Field(f) == nil {
 			panic(fmt.Sprintf("schemas: %s: default field %q is not a field of %s", a.Name, f, a.Resource.Name))
 		}
 	}
 }
 
-func object() *jsonschema.Schema {
+func closedObject() *jsonschema.Schema {
 	return &jsonschema.Schema{Type: "object", Properties: jsonschema.NewProperties(), AdditionalProperties: jsonschema.FalseSchema}
 }
 
@@ -91,9 +91,9 @@ func (a *Action) ShownBy() string {
 			continue
 		}
 		switch {
-		case a.Shows != "" && l.Name == a.Shows,
-			a.Shows == "" && a.Resource != nil && l.Resource == a.Resource,
-			a.Shows == "" && a.Resource == nil && strings.HasSuffix(a.Name, strings.TrimPrefix(singular(l.Name), "list")):
+		case a.shownIn != "" && l.Name == a.shownIn,
+			a.shownIn == "" && a.Resource != nil && l.Resource == a.Resource,
+			a.shownIn == "" && a.Resource == nil && strings.HasSuffix(a.Name, strings.TrimPrefix(singular(l.Name), "list")):
 			return l.Name
 		}
 	}
@@ -142,12 +142,12 @@ func (a *Action) reasonText() string {
 // sortExample is the order that a first look most often wants.
 func (a *Action) sortExample() string {
 	switch {
-	case a.Resource.InOrder:
+	case a.Resource.oldestFirst:
 		return a.Resource.TimeField
 	case a.Resource.TimeField != "":
 		return "-" + a.Resource.TimeField
 	}
-	return a.Fields[1]
+	return a.defaultFields[1]
 }
 
 func fieldsSchema(a *Action) *jsonschema.Schema {
@@ -159,8 +159,8 @@ func fieldsSchema(a *Action) *jsonschema.Schema {
 }
 
 func pageSchema() *jsonschema.Schema {
-	p := object()
-	p.Description = fmt.Sprintf("{limit,offset,count}; else %d rows", DefaultLimit)
+	p := closedObject()
+	p.Description = fmt.Sprintf("{limit,offset,count}; else %d rows", defaultLimit)
 	p.Properties.Set("limit", &jsonschema.Schema{Type: "integer", Minimum: "1", Maximum: json.Number(fmt.Sprint(MaxLimit))})
 	p.Properties.Set("offset", &jsonschema.Schema{Type: "integer", Minimum: "0"})
 	p.Properties.Set("count", &jsonschema.Schema{Type: "boolean"})
@@ -170,31 +170,31 @@ func pageSchema() *jsonschema.Schema {
 	return p
 }
 
-// slim drops from what a model is shown all that goes without saying (that a
+// shorten drops from what a model is shown all that goes without saying (that a
 // list of fields names one, that nested objects take no other names) and the
 // inside of page, whose grammar the server's instructions give once. The
 // checker, compiled before, keeps everything.
-func slim(s *jsonschema.Schema) {
+func shorten(s *jsonschema.Schema) {
 	for p := s.Properties.Oldest(); p != nil; p = p.Next() {
-		bare(p.Value)
+		stripKeywords(p.Value)
 		if p.Key == "page" {
 			p.Value.Properties = nil
 		}
 	}
 }
 
-func bare(s *jsonschema.Schema) {
+func stripKeywords(s *jsonschema.Schema) {
 	s.MinLength, s.MaxLength, s.MinItems, s.UniqueItems = nil, nil, nil, false
 	s.Pattern, s.AdditionalProperties = "", nil
 	if s.Minimum == "0" || s.Minimum == "1" {
 		s.Minimum = ""
 	}
 	if s.Items != nil {
-		bare(s.Items)
+		stripKeywords(s.Items)
 	}
 	if s.Properties != nil {
 		for p := s.Properties.Oldest(); p != nil; p = p.Next() {
-			bare(p.Value)
+			stripKeywords(p.Value)
 		}
 	}
 }

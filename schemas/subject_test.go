@@ -67,7 +67,7 @@ func TestCreatedSubject(t *testing.T) {
 		if got := a.CreatesSubject(); got != (a.Name == "create_contact") {
 			t.Errorf("%s: creates a subject: %t", a.Name, got)
 		}
-		if a.CreatesSubject() && a.replaces() {
+		if a.CreatesSubject() && a.updatesRecord() {
 			t.Errorf("%s both creates and replaces", a.Name)
 		}
 	}
@@ -119,7 +119,7 @@ func TestReturned(t *testing.T) {
 		{"ids of another kind", "list_contacts", `[{"id":7},{"id":null},{"id":"x"},{"id":{}},{"id":["` + someID + `"]}]`, nil, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			p, e := check(t, c.action, Example(byName[c.action]))
+			p, e := check(t, c.action, sample(byName[c.action]))
 			if e != nil {
 				t.Fatal(e)
 			}
@@ -199,8 +199,8 @@ func TestSubjectLabels(t *testing.T) {
 				t.Errorf("%s.%s names a contact and does not say so", name, f.Name)
 			}
 		}
-		if r.ErasedField != "" && (r.Field(r.ErasedField) == nil || r.Field("id").Names == "") {
-			t.Errorf("%s: erasing shows in %s", name, r.ErasedField)
+		if r.erasedField != "" && (r.Field(r.erasedField) == nil || r.Field("id").Names == "") {
+			t.Errorf("%s: erasing shows in %s", name, r.erasedField)
 		}
 	}
 	for _, a := range Actions() {
@@ -225,7 +225,7 @@ func FuzzReturned(f *testing.F) {
 		if err != nil {
 			return
 		}
-		p, err := a.Check([]byte(Example(a)), Limits{Now: noon})
+		p, err := a.Check([]byte(sample(a)), Limits{Now: noon})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -92,7 +92,7 @@ func appendSubject(out []string, kind SubjectKind, v string) []string {
 // has no id until then. The ledger files such a call under a provisional subject
 // and replaces that by the one that Created returns.
 func (a *Action) CreatesSubject() bool {
-	return a.Creates && a.Resource.Field("id").Names != ""
+	return a.creates && a.Resource.Field("id").Names != ""
 }
 
 // Created returns the subject that a successful call created, read from its
@@ -111,7 +111,7 @@ func (p *Payload) Created(data json.RawMessage) string {
 
 // Erases returns the subjects that Sippet erases if the call succeeds; nil for all but an erasure.
 func (p *Payload) Erases() []string {
-	if !p.Action.Erases {
+	if !p.Action.erases {
 		return nil
 	}
 	return p.Subjects()

@@ -15,7 +15,7 @@ var ansi = regexp.MustCompile("(?:\x1b\\[|\u009b)[0-?]*[ -/]*[@-~]|(?:\x1b\\]|\u
 // control characters (but line feed and tab), ANSI sequences, bidi controls,
 // zero-width and other invisible characters, invalid UTF-8. n counts what went.
 func Clean(s string) (clean string, n int) {
-	if plain(s) {
+	if isPlain(s) {
 		return s, 0
 	}
 	if strings.ContainsAny(s, "\x1b\u009b\u009d") {
@@ -31,7 +31,7 @@ func Clean(s string) (clean string, n int) {
 				continue
 			}
 		}
-		if hidden(r, last) {
+		if isHidden(r, last) {
 			n++
 			continue
 		}
@@ -58,7 +58,7 @@ func Escape(s string, max int) string {
 			b.WriteByte(' ')
 		case r == utf8.RuneError && !strings.HasPrefix(s[i:], "\uFFFD"):
 			fmt.Fprintf(&b, `\x%02x`, s[i])
-		case hidden(r, last):
+		case isHidden(r, last):
 			fmt.Fprintf(&b, `\u{%x}`, r)
 		default:
 			b.WriteRune(r)
@@ -68,8 +68,8 @@ func Escape(s string, max int) string {
 	return b.String()
 }
 
-// plain is the usual case: printable ASCII, line feeds and tabs.
-func plain(s string) bool {
+// isPlain is the usual case: printable ASCII, line feeds and tabs.
+func isPlain(s string) bool {
 	for i := range len(s) {
 		if c := s[i]; c >= 0x7f || c < ' ' && c != '\n' && c != '\t' {
 			return false
@@ -78,9 +78,9 @@ func plain(s string) bool {
 	return true
 }
 
-// hidden reports whether a rune is not seen, or changes how others are seen.
+// isHidden reports whether a rune is not seen, or changes how others are seen.
 // One variation selector 16 after a visible rune makes it an emoji and stays.
-func hidden(r, last rune) bool {
+func isHidden(r, last rune) bool {
 	switch {
 	case r == '\n' || r == '\t':
 		return false

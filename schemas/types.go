@@ -11,65 +11,67 @@ import (
 // accept otherwise.
 
 type (
-	// ID is a uuid.
-	ID string
-	// Instant is the reference's UtcDateTimeUsec: RFC 3339 with a zone.
-	Instant string
-	// Day is the reference's AshDate: YYYY-MM-DD.
-	Day string
-	// Key is a string that must say something: Sippet stores "" as null and then misses it.
-	Key string
-	// Phone is a number in E.164.
-	Phone string
-	// Count is an integer of at least 1.
-	Count int64
-	// Index is an integer of at least 0.
-	Index int64
+	// uuidText is a uuid.
+	uuidText string
+	// instant is the reference's UtcDateTimeUsec: RFC 3339 with a zone.
+	instant string
+	// day is the reference's AshDate: YYYY-MM-DD.
+	day string
+	// nonEmpty is a string that must say something: Sippet stores "" as null and then misses it.
+	nonEmpty string
+	// e164 is a number in E.164.
+	e164 string
+	// positiveInt is an integer of at least 1.
+	positiveInt int64
+	// nonNegativeInt is an integer of at least 0.
+	nonNegativeInt int64
 
-	CallDirection  string
-	CallStatus     string
-	TrunkSource    string
-	OperatorState  string
-	OperatorSource string
-	ListenerStatus string
-	TLSMode        string
-	OwnerType      string
+	callDirection  string
+	callStatus     string
+	trunkSource    string
+	operatorState  string
+	operatorSource string
+	listenerStatus string
+	tlsMode        string
+	ownerType      string
 )
 
-// Null is a T or null.
-type Null[T any] struct{ _ T }
+// nullable is a T or null.
+type nullable[T any] struct{ _ T }
 
-func (ID) JSONSchema() *jsonschema.Schema { return &jsonschema.Schema{Type: "string", Format: "uuid"} }
-func (Instant) JSONSchema() *jsonschema.Schema {
+func (uuidText) JSONSchema() *jsonschema.Schema {
+	return &jsonschema.Schema{Type: "string", Format: "uuid"}
+}
+func (instant) JSONSchema() *jsonschema.Schema {
 	return &jsonschema.Schema{Type: "string", Format: "date-time"}
 }
-func (Day) JSONSchema() *jsonschema.Schema { return &jsonschema.Schema{Type: "string", Format: "date"} }
-func (Key) JSONSchema() *jsonschema.Schema {
+func (day) JSONSchema() *jsonschema.Schema { return &jsonschema.Schema{Type: "string", Format: "date"} }
+func (nonEmpty) JSONSchema() *jsonschema.Schema {
 	one := uint64(1)
 	return &jsonschema.Schema{Type: "string", MinLength: &one}
 }
-func (Phone) JSONSchema() *jsonschema.Schema {
+func (e164) JSONSchema() *jsonschema.Schema {
 	return &jsonschema.Schema{Type: "string", Pattern: phonePattern}
 }
-func (Count) JSONSchema() *jsonschema.Schema {
+func (positiveInt) JSONSchema() *jsonschema.Schema {
 	return &jsonschema.Schema{Type: "integer", Minimum: "1"}
 }
-func (Index) JSONSchema() *jsonschema.Schema {
+func (nonNegativeInt) JSONSchema() *jsonschema.Schema {
 	return &jsonschema.Schema{Type: "integer", Minimum: "0"}
 }
 
-func (CallDirection) JSONSchema() *jsonschema.Schema  { return enum(callDirections) }
-func (CallStatus) JSONSchema() *jsonschema.Schema     { return enum(callStatuses) }
-func (TrunkSource) JSONSchema() *jsonschema.Schema    { return enum(trunkSources) }
-func (OperatorState) JSONSchema() *jsonschema.Schema  { return enum(operatorStates) }
-func (OperatorSource) JSONSchema() *jsonschema.Schema { return enum(operatorSources) }
-func (ListenerStatus) JSONSchema() *jsonschema.Schema { return enum(listenerStatuses) }
-func (TLSMode) JSONSchema() *jsonschema.Schema        { return enum(tlsModes) }
-func (OwnerType) JSONSchema() *jsonschema.Schema      { return enum(ownerTypes) }
+func (callDirection) JSONSchema() *jsonschema.Schema  { return enum(callDirections) }
+func (callStatus) JSONSchema() *jsonschema.Schema     { return enum(callStatuses) }
+func (trunkSource) JSONSchema() *jsonschema.Schema    { return enum(trunkSources) }
+func (operatorState) JSONSchema() *jsonschema.Schema  { return enum(operatorStates) }
+func (operatorSource) JSONSchema() *jsonschema.Schema { return enum(operatorSources) }
+func (listenerStatus) JSONSchema() *jsonschema.Schema { return enum(listenerStatuses) }
+func (tlsMode) JSONSchema() *jsonschema.Schema        { return enum(tlsModes) }
+func (ownerType) JSONSchema() *jsonschema.Schema      { return enum(ownerTypes) }
 
 // JSONSchema gives T's schema with null allowed, as a list of types: shorter
 // than anyOf, and understood by every client that was tried.
-func (Null[T]) JSONSchema() *jsonschema.Schema {
+func (nullable[T]) JSONSchema() *jsonschema.Schema {
 	s := reflector.ReflectFromType(reflect.TypeFor[T]())
 	s.Version = ""
 	s.Extras = map[string]any{"type": []any{s.Type, "null"}}

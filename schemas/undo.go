@@ -7,21 +7,21 @@ import (
 	"strings"
 )
 
-// Undo says which call puts back what a write replaced.
-type Undo struct {
-	// Never is why there is none: one clause, lower case. Nothing else is set then.
-	Never string
-	// Mark is the field whose old value decides between Set and Unset. Empty: Set
+// undo says which call puts back what a write replaced.
+type undo struct {
+	// never is why there is none: one clause, lower case. Nothing else is set then.
+	never string
+	// mark is the field whose old value decides between Set and Unset. Empty: Set
 	// is the write itself, and its input takes the old values by their own names.
-	Mark string
-	// Set is the action that puts back a record whose mark was not null.
-	Set string
-	// Unset is the action that puts back a record whose mark was null.
-	Unset string
-	// WhySet and WhyUnset say why there is no such action: one clause, lower case.
-	WhySet, WhyUnset string
-	// Input names the replaced field that each input key of Set takes.
-	Input map[string]string
+	mark string
+	// set is the action that puts back a record whose mark was not null.
+	set string
+	// unset is the action that puts back a record whose mark was null.
+	unset string
+	// whySet and whyUnset say why there is no such action: one clause, lower case.
+	whySet, whyUnset string
+	// input names the replaced field that each input key of Set takes.
+	input map[string]string
 }
 
 // Reverse gives the call that puts back what a write replaced: the action and
@@ -48,10 +48,10 @@ func Reverse(action string, payload, replaced json.RawMessage) (name string, arg
 }
 
 func (a *Action) reverse(payload, replaced json.RawMessage) (name string, raw json.RawMessage, why string) {
-	if why = a.irreversible(); why != "" {
+	if why = a.whyIrreversible(); why != "" {
 		return "", nil, why
 	}
-	p, err := a.recorded(payload)
+	p, err := a.parsePayload(payload)
 	if err != nil {
 		return "", nil, "its recorded arguments cannot be read"
 	}
@@ -62,25 +62,25 @@ func (a *Action) reverse(payload, replaced json.RawMessage) (name string, raw js
 	case len(old) == 0:
 		return "", nil, "what it replaced was not kept"
 	}
-	name, from, why := a.back(p, old)
+	name, from, why := a.restoringAction(p, old)
 	if why != "" {
 		return "", nil, why
 	}
 	back := byName[name]
-	args, why := a.putBack(p, back, from, old)
+	args, why := a.restoringArgs(p, back, from, old)
 	if why != "" {
 		return "", nil, why
 	}
 	raw = encode(args)
 	if _, err := back.Check(raw, Limits{}); err != nil {
-		return "", nil, rejected(err)
+		return "", nil, whyRejected(err)
 	}
 	return name, raw, ""
 }
 
 // Reversal tells a person whether a call of the action can be taken back: a sentence.
 func (a *Action) Reversal() string {
-	why := a.irreversible()
+	why := a.whyIrreversible()
 	if a.Class == Outbound {
 		why = "it reaches a person or a live call"
 	}
@@ -90,11 +90,11 @@ func (a *Action) Reversal() string {
 	return "What it replaces is kept, and can be put back."
 }
 
-// irreversible is why no call of the action can be undone; empty where some can.
-func (a *Action) irreversible() string {
+// whyIrreversible is why no call of the action can be undone; empty where some can.
+func (a *Action) whyIrreversible() string {
 	switch {
-	case a.Undo != nil:
-		return a.Undo.Never
+	case a.undo != nil:
+		return a.undo.never
 	case a.Class == Read:
 		return "it changes nothing"
 	case a.Class == Outbound:
@@ -105,8 +105,8 @@ func (a *Action) irreversible() string {
 	return "this API does not bring back what it took away"
 }
 
-// recorded reads a payload back through the checker.
-func (a *Action) recorded(payload json.RawMessage) (*Payload, *Error) {
+// parsePayload reads a payload back through the checker.
+func (a *Action) parsePayload(payload json.RawMessage) (*Payload, *Error) {
 	args, err := decode(payload)
 	if err != nil {
 		return nil, err
@@ -118,37 +118,37 @@ func (a *Action) recorded(payload json.RawMessage) (*Payload, *Error) {
 	return a.Check(encode(args), Limits{})
 }
 
-// back chooses the action that puts the old values back, and for each of its
+// restoringAction chooses the action that puts the old values back, and for each of its
 // input keys the field whose old value it takes.
-func (a *Action) back(p *Payload, old map[string]any) (name string, from map[string]string, why string) {
-	u := a.Undo
-	if u.Mark != "" {
-		mark, kept := old[u.Mark]
+func (a *Action) restoringAction(p *Payload, old map[string]any) (name string, from map[string]string, why string) {
+	u := a.undo
+	if u.mark != "" {
+		mark, kept := old[u.mark]
 		switch {
 		case !kept:
-			return "", nil, "the old value of " + u.Mark + " was not kept"
+			return "", nil, "the old value of " + u.mark + " was not kept"
 		case mark == nil:
-			return u.Unset, nil, u.WhyUnset
+			return u.unset, nil, u.whyUnset
 		}
-		return u.Set, u.Input, u.WhySet
+		return u.set, u.input, u.whySet
 	}
 	from = map[string]string{}
 	in, _ := p.Args["input"].(map[string]any)
 	for k := range in {
 		from[k] = k
 	}
-	for _, k := range a.Replaces {
+	for _, k := range a.alsoSets {
 		from[k] = k
 	}
-	delete(from, a.RecordKey)
+	delete(from, a.recordKey)
 	if len(from) == 0 {
 		why = "it changed nothing"
 	}
-	return u.Set, from, why
+	return u.set, from, why
 }
 
-// putBack makes the reversal's arguments.
-func (a *Action) putBack(p *Payload, back *Action, from map[string]string, old map[string]any) (args map[string]any, why string) {
+// restoringArgs makes the reversal's arguments.
+func (a *Action) restoringArgs(p *Payload, back *Action, from map[string]string, old map[string]any) (args map[string]any, why string) {
 	args = map[string]any{}
 	if id, ok := p.Args["identity"]; ok {
 		args["identity"] = id
@@ -157,8 +157,8 @@ func (a *Action) putBack(p *Payload, back *Action, from map[string]string, old m
 		return args, ""
 	}
 	in := map[string]any{}
-	if a.RecordKey != "" {
-		in[a.RecordKey] = p.Args["input"].(map[string]any)[a.RecordKey]
+	if a.recordKey != "" {
+		in[a.recordKey] = p.Args["input"].(map[string]any)[a.recordKey]
 	}
 	for _, k := range slices.Sorted(maps.Keys(from)) {
 		f := from[k]
@@ -177,8 +177,8 @@ func (a *Action) putBack(p *Payload, back *Action, from map[string]string, old m
 	return args, ""
 }
 
-// rejected says which old values the checker does not take, and not what they are.
-func rejected(e *Error) string {
+// whyRejected says which old values the checker does not take, and not what they are.
+func whyRejected(e *Error) string {
 	if len(e.Details) == 0 {
 		return "the old values cannot be sent"
 	}

@@ -96,8 +96,8 @@ func TestWhatCannotBeReversed(t *testing.T) {
 
 // A field that an input sets and no list selects, as outboundTrunkSource of a call, is named.
 func TestWhatCannotBeReadCannotBeReversed(t *testing.T) {
-	a := &Action{Name: "update_call", Class: Write, Keys: "identity, input", input: createCallInput{}, Resource: callResource, Undo: &Undo{Set: "update_call"},
-		keys: map[string]bool{"identity": true, "input": true}}
+	a := &Action{Name: "update_call", Class: Write, payloadKeys: "identity, input", input: createCallInput{}, Resource: callResource, undo: &undo{set: "update_call"},
+		required: map[string]bool{"identity": true, "input": true}}
 	a.build()
 	byName[a.Name] = a
 	defer delete(byName, a.Name)
@@ -117,22 +117,22 @@ func TestWhatCannotBeReadCannotBeReversed(t *testing.T) {
 // Every write is put back by a call that exists, or says why not.
 func TestEveryWriteSaysHowItIsUndone(t *testing.T) {
 	for _, a := range Actions() {
-		u := a.Undo
+		u := a.undo
 		if (u != nil) != (a.Class == Write) {
 			t.Errorf("%s (%s): undo %v", a.Name, a.Class, u)
 			continue
 		}
 		if u == nil {
-			if a.irreversible() == "" || a.Replaces != nil || a.RecordKey != "" {
+			if a.whyIrreversible() == "" || a.alsoSets != nil || a.recordKey != "" {
 				t.Errorf("%s neither says why it cannot be undone nor is a write", a.Name)
 			}
 			continue
 		}
-		if (u.Never == "") != a.replaces() || u.Never != "" && (u.Set != "" || u.Unset != "" || u.Mark != "") {
+		if (u.never == "") != a.updatesRecord() || u.never != "" && (u.set != "" || u.unset != "" || u.mark != "") {
 			t.Errorf("%s: %+v", a.Name, u)
 			continue
 		}
-		if u.Never != "" {
+		if u.never != "" {
 			continue
 		}
 		lists := 0
@@ -144,41 +144,41 @@ func TestEveryWriteSaysHowItIsUndone(t *testing.T) {
 		if lists != 1 || a.list == nil || a.list.Resource != a.Resource {
 			t.Errorf("%s: read with %v, one of %d", a.Name, a.list, lists)
 		}
-		for _, f := range a.Replaces {
+		for _, f := range a.alsoSets {
 			if a.Resource.Field(f) == nil {
 				t.Errorf("%s replaces %s, which %s does not have", a.Name, f, a.Resource.Name)
 			}
 		}
-		if k := a.RecordKey; (k == "") != a.hasKey("identity") ||
+		if k := a.recordKey; (k == "") != a.hasKey("identity") ||
 			k != "" && (a.Resource.Field(k) == nil || !slices.Contains(a.check.props["input"].required, k)) {
 			t.Errorf("%s: its record is named by %q", a.Name, k)
 		}
-		if u.Mark == "" {
-			if u.Set != a.Name || u.Unset != "" || u.Input != nil {
+		if u.mark == "" {
+			if u.set != a.Name || u.unset != "" || u.input != nil {
 				t.Errorf("%s: %+v", a.Name, u)
 			}
-			for _, f := range a.Replaces {
+			for _, f := range a.alsoSets {
 				if a.check.props["input"].props[f] == nil {
 					t.Errorf("%s replaces %s, which it cannot set", a.Name, f)
 				}
 			}
 			continue
 		}
-		if !slices.Contains(a.Replaces, u.Mark) || (u.Set == "") == (u.WhySet == "") || (u.Unset == "") == (u.WhyUnset == "") {
+		if !slices.Contains(a.alsoSets, u.mark) || (u.set == "") == (u.whySet == "") || (u.unset == "") == (u.whyUnset == "") {
 			t.Errorf("%s: %+v", a.Name, u)
 		}
-		for _, name := range []string{u.Set, u.Unset} {
+		for _, name := range []string{u.set, u.unset} {
 			if b := byName[name]; name != "" && (b == nil || b.Resource != a.Resource || b.Class != Write || b.hasKey("identity") != a.hasKey("identity")) {
 				t.Errorf("%s is put back by %q", a.Name, name)
 			}
 		}
-		if b := byName[u.Set]; b != nil {
+		if b := byName[u.set]; b != nil {
 			in := b.check.props["input"]
-			if (in == nil) != (u.Input == nil) {
-				t.Errorf("%s: input %v for %s", a.Name, u.Input, b.Name)
+			if (in == nil) != (u.input == nil) {
+				t.Errorf("%s: input %v for %s", a.Name, u.input, b.Name)
 			}
-			for k, f := range u.Input {
-				if in.props[k] == nil || !slices.Contains(a.Replaces, f) {
+			for k, f := range u.input {
+				if in.props[k] == nil || !slices.Contains(a.alsoSets, f) {
 					t.Errorf("%s: %s.%s from %s", a.Name, b.Name, k, f)
 				}
 			}
@@ -219,7 +219,7 @@ func apply(p *Payload, rec map[string]any) {
 // record, gives the old values; or it says that it cannot, and is right.
 func TestAReversalGivesTheOldValues(t *testing.T) {
 	for _, a := range Actions() {
-		if !a.replaces() {
+		if !a.updatesRecord() {
 			continue
 		}
 		t.Run(a.Name, func(t *testing.T) {
@@ -244,7 +244,7 @@ func reversed(t *rapid.T, a *Action) bool {
 	p := drawWrite(t, a, rec)
 	before := p.BeforeRead()
 	if before == nil {
-		if in, _ := p.Args["input"].(map[string]any); len(in) > 0 || a.Replaces != nil {
+		if in, _ := p.Args["input"].(map[string]any); len(in) > 0 || a.alsoSets != nil {
 			t.Fatalf("nothing is read before %s", p.Body)
 		}
 		return false
@@ -257,7 +257,7 @@ func reversed(t *rapid.T, a *Action) bool {
 	if err := json.Unmarshal(replaced, &old); err != nil {
 		t.Fatalf("replaced %q: %v", replaced, err)
 	}
-	if got := slices.Sorted(maps.Keys(old)); !slices.Equal(got, slices.Sorted(slices.Values(p.sets()))) {
+	if got := slices.Sorted(maps.Keys(old)); !slices.Equal(got, slices.Sorted(slices.Values(p.setFields()))) {
 		t.Fatalf("%s replaced %v", p.Body, got)
 	}
 	now := maps.Clone(rec)
@@ -274,12 +274,12 @@ func reversed(t *rapid.T, a *Action) bool {
 		t.Fatalf("%s %s: %v", name, args, err)
 	}
 	apply(back, now)
-	for _, f := range p.sets() {
+	for _, f := range p.setFields() {
 		got, want := now[f], rec[f]
 		switch {
 		case f == "effectiveSource": // Sippet's word for it
 			continue
-		case f == a.Undo.Mark, strings.HasSuffix(f, "ByUserId"): // the time and the author are the reversal's
+		case f == a.undo.mark, strings.HasSuffix(f, "ByUserId"): // the time and the author are the reversal's
 			got, want = got == nil, want == nil
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
@@ -291,14 +291,14 @@ func reversed(t *rapid.T, a *Action) bool {
 
 // hopeless reports whether nothing could put the record back.
 func hopeless(a *Action, p *Payload, rec map[string]any) bool {
-	u := a.Undo
+	u := a.undo
 	switch {
-	case u.Mark != "" && rec[u.Mark] == nil:
-		return u.Unset == ""
-	case u.Mark != "":
-		return u.Set == "" || rec["effectiveLabel"] == nil
+	case u.mark != "" && rec[u.mark] == nil:
+		return u.unset == ""
+	case u.mark != "":
+		return u.set == "" || rec["effectiveLabel"] == nil
 	}
-	return slices.ContainsFunc(p.sets(), func(f string) bool {
+	return slices.ContainsFunc(p.setFields(), func(f string) bool {
 		return rec[f] == nil && !slices.Contains(a.check.props["input"].props[f].types, "null")
 	})
 }
@@ -330,8 +330,8 @@ func drawRecord(t *rapid.T, a *Action) map[string]any {
 		rec["effectiveLabel"] = rec["predictedLabel"]
 	}
 	rec["id"] = someID
-	if a.RecordKey != "" {
-		rec[a.RecordKey] = otherID
+	if a.recordKey != "" {
+		rec[a.recordKey] = otherID
 	}
 	return rec
 }
@@ -346,7 +346,7 @@ func drawValue(t *rapid.T, n *node, name string) any {
 	case len(n.enum) > 0:
 		return rapid.SampledFrom(n.enum).Draw(t, name)
 	case n.format != "" || n.pattern != nil:
-		return n.example(name)
+		return n.sample(name)
 	}
 	switch n.types[0] {
 	case "boolean":
@@ -374,7 +374,7 @@ func drawWrite(t *rapid.T, a *Action, rec map[string]any) *Payload {
 		in := map[string]any{}
 		for _, k := range n.names {
 			switch {
-			case k == a.RecordKey:
+			case k == a.recordKey:
 				in[k] = rec[k]
 			case slices.Contains(n.required, k) || rapid.IntRange(0, 4).Draw(t, "sets "+k) == 0:
 				in[k] = drawValue(t, n.props[k], k)

@@ -199,7 +199,7 @@ func TestBounds(t *testing.T) {
 	if fault.Outcome != schemas.Denied || !strings.Contains(fault.Next, "set contactLimit") {
 		t.Error(fault)
 	}
-	for _, bad := range []any{"5", 5, nil, schemas.ID("1")} { // no checked payload has these
+	for _, bad := range []any{"5", 5, nil, schemas.Kind("1")} { // no checked payload has these
 		p := check(t, "start_bulk_outbound_call", in{"groupId": group, "contactLimit": 5})
 		p.Args["input"].(map[string]any)["contactLimit"] = bad
 		if set, fault := Resolve(t.Context(), p, failingRead(t)); set != nil || fault == nil {

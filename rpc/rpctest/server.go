@@ -55,22 +55,16 @@ type Server struct {
 
 // New starts a server that ends with the test.
 func New(t testing.TB) *Server {
-	s := Start()
-	t.Cleanup(s.Close)
-	return s
-}
-
-// Start starts a server; Close ends it.
-func Start() *Server {
 	s := &Server{closed: make(chan struct{}), arrived: make(chan struct{}),
 		handlers: map[[2]string]Handler{}, defaults: map[string]string{}}
 	s.http = httptest.NewServer(http.HandlerFunc(s.serve))
 	s.URL = s.http.URL
+	t.Cleanup(s.close)
 	return s
 }
 
-// Close ends the server and whatever hangs in it.
-func (s *Server) Close() {
+// close ends the server and the requests that hang in it.
+func (s *Server) close() {
 	s.once.Do(func() { close(s.closed) })
 	s.http.CloseClientConnections()
 	s.http.Close()

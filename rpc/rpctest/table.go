@@ -30,14 +30,14 @@ func (t *Table) Answer(r Request) Answer {
 	}
 	var rows []map[string]any
 	for _, row := range t.rows {
-		if t.fits(row, p.Filter) {
+		if t.matches(row, p.Filter) {
 			rows = append(rows, row)
 		}
 	}
 	if down, ok := strings.CutPrefix(p.Sort, "-"); ok && down == t.time {
-		slices.SortStableFunc(rows, func(a, b map[string]any) int { return strings.Compare(t.at(b), t.at(a)) })
+		slices.SortStableFunc(rows, func(a, b map[string]any) int { return strings.Compare(t.timeOf(b), t.timeOf(a)) })
 	} else if p.Sort == t.time {
-		slices.SortStableFunc(rows, func(a, b map[string]any) int { return strings.Compare(t.at(a), t.at(b)) })
+		slices.SortStableFunc(rows, func(a, b map[string]any) int { return strings.Compare(t.timeOf(a), t.timeOf(b)) })
 	}
 	all, first, end := len(rows), 0, len(rows)
 	if p.Page != nil {
@@ -45,9 +45,9 @@ func (t *Table) Answer(r Request) Answer {
 		case p.Page.Offset != nil:
 			first = *p.Page.Offset
 		case p.Page.After != nil:
-			first = locate(*p.Page.After) + 1
+			first = cursorRow(*p.Page.After) + 1
 		case p.Page.Before != nil:
-			end = locate(*p.Page.Before)
+			end = cursorRow(*p.Page.Before)
 			first = max(0, end-p.Page.Limit)
 		}
 		first = min(first, all)
@@ -64,14 +64,14 @@ func (t *Table) Answer(r Request) Answer {
 	return Answer{Body: success(envelope(out, p.Page, first, more, all))}
 }
 
-func (t *Table) at(row map[string]any) string { s, _ := row[t.time].(string); return s }
+func (t *Table) timeOf(row map[string]any) string { s, _ := row[t.time].(string); return s }
 
-// fits takes what this program's own filters are made of: and, and comparisons of the time.
-func (t *Table) fits(row map[string]any, filter map[string]any) bool {
+// matches takes what this program's own filters are made of: and, and comparisons of the time.
+func (t *Table) matches(row map[string]any, filter map[string]any) bool {
 	for k, v := range filter {
 		if k == "and" {
 			for _, f := range v.([]any) {
-				if !t.fits(row, f.(map[string]any)) {
+				if !t.matches(row, f.(map[string]any)) {
 					return false
 				}
 			}
@@ -105,7 +105,7 @@ func project(row map[string]any, fields []string) string {
 
 func cursor(n int) string { return "g2wAAAABbQ" + strconv.Itoa(n) }
 
-func locate(cursor string) int {
+func cursorRow(cursor string) int {
 	n, err := strconv.Atoi(strings.TrimPrefix(cursor, "g2wAAAABbQ"))
 	if err != nil {
 		return -1

@@ -65,41 +65,41 @@ func usual(r Request) string {
 	var p payload
 	_ = json.Unmarshal(r.Body, &p)
 	switch {
-	case a.Name == "list_contacts" && asked(p.Filter) != nil:
-		ids := asked(p.Filter)
+	case a.Name == "list_contacts" && askedIDs(p.Filter) != nil:
+		ids := askedIDs(p.Filter)
 		rows := make([]string, len(ids))
 		for i, id := range ids {
 			rows[i] = contact(a.Resource, p.Fields, id, i)
 		}
 		return success(envelope(rows, p.Page, 0, false, len(rows)))
-	case a.List() && one(p.Filter) != "":
+	case a.List() && askedField(p.Filter) != "":
 		row := map[string]json.RawMessage{}
-		_ = json.Unmarshal([]byte(Record(a.Resource, p.Fields, 1)), &row)
+		_ = json.Unmarshal([]byte(recordJSON(a.Resource, p.Fields, 1)), &row)
 		for key, v := range p.Filter {
 			row[key], _ = json.Marshal(v.(map[string]any)["eq"])
 		}
 		raw, _ := json.Marshal(row)
 		return success(envelope([]string{string(raw)}, p.Page, 0, false, 1))
 	case a.List():
-		rows := []string{Record(a.Resource, p.Fields, 1), Record(a.Resource, p.Fields, 2)}
+		rows := []string{recordJSON(a.Resource, p.Fields, 1), recordJSON(a.Resource, p.Fields, 2)}
 		return success(envelope(rows, p.Page, 0, false, len(rows)))
 	case a.Resource == nil:
 		return success(`{"ok":true,"codec":"opus"}`)
 	case len(p.Fields) == 0:
 		return success("{}")
 	}
-	return success(Record(a.Resource, p.Fields, 1))
+	return success(recordJSON(a.Resource, p.Fields, 1))
 }
 
-// asked are the ids that a filter names; nil where it names none.
-func asked(filter map[string]any) (ids []any) {
+// askedIDs are the ids that a filter names; nil where it names none.
+func askedIDs(filter map[string]any) (ids []any) {
 	by, _ := filter["id"].(map[string]any)
 	ids, _ = by["in"].([]any)
 	return ids
 }
 
-// one is the key by which a filter asks for one record; empty where it asks for others.
-func one(filter map[string]any) string {
+// askedField is the key by which a filter asks for one record; empty where it asks for others.
+func askedField(filter map[string]any) string {
 	for key, op := range filter {
 		by, _ := op.(map[string]any)
 		if _, is := by["eq"].(string); is && len(filter) == 1 && len(by) == 1 && (key == "id" || key == "callUuid" || key == "sipUserId") {
@@ -158,9 +158,9 @@ func quote(s string) string { b, _ := json.Marshal(s); return string(b) }
 // ID is the n-th uuid of the records here.
 func ID(n int) string { return fmt.Sprintf("00000000-0000-4000-8000-%012d", n) }
 
-// Record is the n-th record of a resource as JSON, with a value for each of the
+// recordJSON is the n-th record of a resource as JSON, with a value for each of the
 // fields that fits its kind. Unknown fields are null.
-func Record(res *schemas.Resource, fields []string, n int) string {
+func recordJSON(res *schemas.Resource, fields []string, n int) string {
 	var b strings.Builder
 	b.WriteByte('{')
 	for i, name := range fields {

@@ -5,9 +5,9 @@ import "strings"
 // One record has one spelling: a uuid in capitals would be another id to a
 // rule, and another payload to whoever looks whether the same ran before.
 
-// spell writes all ids of a value in lower case, in place where it can, and
+// lowerIDs writes all ids of a value in lower case, in place where it can, and
 // gives the value. What is of the wrong type is left for the checker.
-func (n *node) spell(v any) any {
+func (n *node) lowerIDs(v any) any {
 	switch v := v.(type) {
 	case string:
 		if n.format == "uuid" {
@@ -16,28 +16,28 @@ func (n *node) spell(v any) any {
 	case []any:
 		if n.items != nil {
 			for i := range v {
-				v[i] = n.items.spell(v[i])
+				v[i] = n.items.lowerIDs(v[i])
 			}
 		}
 	case map[string]any:
 		for k, p := range n.props {
 			if e, ok := v[k]; ok {
-				v[k] = p.spell(e)
+				v[k] = p.lowerIDs(e)
 			}
 		}
 	}
 	return v
 }
 
-// spellFilter does the same for the values that a filter compares ids with.
-func (a *Action) spellFilter(filter any) {
+// lowerFilterIDs does the same for the values that a filter compares ids with.
+func (a *Action) lowerFilterIDs(filter any) {
 	if a.Resource == nil || !a.hasKey("filter") {
 		return
 	}
-	a.Resource.spellGroup(filter, 0)
+	a.Resource.lowerGroupIDs(filter, 0)
 }
 
-func (r *Resource) spellGroup(v any, deep int) {
+func (r *Resource) lowerGroupIDs(v any, deep int) {
 	g, ok := v.(map[string]any)
 	if !ok || deep > maxFilterDepth {
 		return
@@ -45,7 +45,7 @@ func (r *Resource) spellGroup(v any, deep int) {
 	for k, e := range g {
 		if list, ok := e.([]any); ok {
 			for _, e := range list {
-				r.spellGroup(e, deep+1)
+				r.lowerGroupIDs(e, deep+1)
 			}
 			continue
 		}
@@ -56,7 +56,7 @@ func (r *Resource) spellGroup(v any, deep int) {
 		id := &node{format: "uuid"}
 		id.items = id
 		for op := range ops {
-			ops[op] = id.spell(ops[op])
+			ops[op] = id.lowerIDs(ops[op])
 		}
 	}
 }

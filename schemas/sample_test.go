@@ -5,13 +5,12 @@ import (
 	"strings"
 )
 
-// Example gives arguments with which the action can be called: what it
-// requires, one of its targets, and nothing else. Derived from the schema, for
-// docs and tests.
-func Example(a *Action) string {
+// sample returns arguments with which the action can be called: what it
+// requires, one of its targets, and nothing else.
+func sample(a *Action) string {
 	args := map[string]any{}
 	for _, name := range a.check.required {
-		args[name] = a.check.props[name].example(name)
+		args[name] = a.check.props[name].sample(name)
 	}
 	if in := a.check.props["input"]; in != nil && len(a.Targets) > 0 {
 		m, ok := args["input"].(map[string]any)
@@ -19,7 +18,7 @@ func Example(a *Action) string {
 			m = map[string]any{}
 			args["input"] = m
 		}
-		m[a.Targets[0]] = in.props[a.Targets[0]].example(a.Targets[0])
+		m[a.Targets[0]] = in.props[a.Targets[0]].sample(a.Targets[0])
 	}
 	raw, err := json.Marshal(args)
 	if err != nil {
@@ -28,7 +27,7 @@ func Example(a *Action) string {
 	return string(raw)
 }
 
-func (n *node) example(name string) any {
+func (n *node) sample(name string) any {
 	switch {
 	case n.enum != nil:
 		return n.enum[0]
@@ -45,11 +44,11 @@ func (n *node) example(name string) any {
 	case "object":
 		m := map[string]any{}
 		for _, k := range n.required {
-			m[k] = n.props[k].example(k)
+			m[k] = n.props[k].sample(k)
 		}
 		return m
 	case "array":
-		return []any{n.items.example(name)}
+		return []any{n.items.sample(name)}
 	case "integer", "number":
 		return 1
 	case "boolean":

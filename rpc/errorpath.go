@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// locations are the kinds of errors that are about one part of the payload, and come without a path.
-var locations = map[string]string{
+// pathByType are the kinds of errors that are about one part of the payload, and come without a path.
+var pathByType = map[string]string{
 	"action_not_found":               "action",
 	"unknown_field":                  "fields",
 	"duplicate_field":                "fields",
@@ -25,21 +25,21 @@ var locations = map[string]string{
 	"invalid_keyset":                 "page",
 }
 
-// parts are the payload's members; every other name is one of input's.
-var parts = map[string]bool{"action": true, "identity": true, "input": true, "fields": true,
+// payloadKeys are the payload's members; every other name is one of input's.
+var payloadKeys = map[string]bool{"action": true, "identity": true, "input": true, "fields": true,
 	"filter": true, "sort": true, "page": true}
 
-// locate gives the path of an entry in the tool's arguments. Validate puts the
+// errorPath gives the path of an entry in the tool's arguments. Validate puts the
 // attribute in path, run puts it in fields and vars and leaves path
 // empty or with an index (field languages, path [1]): all give input.languages[1].
 //
 // A path is shown as ours, so it is made of names and indexes only.
-func locate(kind string, e, vars map[string]any) string {
-	if p, ok := locations[kind]; ok {
+func errorPath(kind string, e, vars map[string]any) string {
+	if p, ok := pathByType[kind]; ok {
 		return p
 	}
 	if kind == "missing_required_parameter" {
-		if p, _ := vars["parameter"].(string); parts[p] {
+		if p, _ := vars["parameter"].(string); payloadKeys[p] {
 			return p
 		}
 	}
@@ -73,7 +73,7 @@ func locate(kind string, e, vars map[string]any) string {
 			if !word.MatchString(p) {
 				p = "?"
 			}
-			if i == 0 && !parts[p] {
+			if i == 0 && !payloadKeys[p] {
 				b.WriteString("input")
 			}
 			if b.Len() > 0 {
@@ -91,12 +91,12 @@ func locate(kind string, e, vars map[string]any) string {
 	return b.String()
 }
 
-// input gives the path of a name that an object of errors uses.
-func input(name string) string {
+// inputPath gives the path of a name that an object of errors uses.
+func inputPath(name string) string {
 	switch {
 	case name == "" || !word.MatchString(name):
 		return ""
-	case parts[name]:
+	case payloadKeys[name]:
 		return name
 	}
 	return "input." + name
