@@ -141,12 +141,14 @@ func (b *PolicySet) Reload() error {
 	return nil
 }
 
-// Poll reloads when a file has changed, and whenever hup fires, until done is
-// closed. told gets the outcome of each reload. It looks at the files every
-// second, and at their content: that works with every editor and every mount.
-// Two looks must agree.
+// PollInterval is how often Poll checks the files. docs/policy.md states it.
+const PollInterval = time.Second
+
+// Poll reloads after a file has changed, and whenever hup fires, until done is closed. It calls told with the result of each
+// reload. It compares the content of the files every PollInterval, which works with every editor and every mount. A change
+// is loaded once two checks in a row find the same content, since a file may be half written.
 func (b *PolicySet) Poll(done <-chan struct{}, hup <-chan os.Signal, told func(error)) {
-	t := time.NewTicker(time.Second)
+	t := time.NewTicker(PollInterval)
 	defer t.Stop()
 	last := ""
 	for {
@@ -159,7 +161,6 @@ func (b *PolicySet) Poll(done <-chan struct{}, hup <-chan os.Signal, told func(e
 			now, same := b.digestFiles(), false
 			same = now == b.digest
 			b.mu.Unlock()
-			// A file that somebody is writing is another one at each look, and half of it may be valid.
 			if still := now == last; same || !still {
 				last = now
 				continue

@@ -8,7 +8,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/sippet-ai/sippet-mcp/policy"
 	"github.com/sippet-ai/sippet-mcp/policy/recipients"
 	"github.com/sippet-ai/sippet-mcp/policy/rules"
 )
@@ -131,6 +133,10 @@ func TestGuideCommands(t *testing.T) {
 	}
 	if seen < 8 {
 		t.Errorf("only %d commands", seen)
+	}
+	if every := map[time.Duration]string{time.Second: "every second", 2 * time.Second: "every two seconds"}[policy.PollInterval]; every == "" ||
+		!strings.Contains(text, "A server checks its policy files "+every+".") {
+		t.Errorf("the guide does not say that policy files are checked every %s", policy.PollInterval)
 	}
 	for _, k := range recipients.Kinds {
 		if !strings.Contains(text, "`"+string(k)+"`") {

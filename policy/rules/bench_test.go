@@ -86,7 +86,8 @@ func BenchmarkLoadProfile(b *testing.B) {
 	}
 }
 
-// BenchmarkDecideGroup compares ten thousand recipients with two prefixes, the worst reasonable case.
+// BenchmarkDecideGroup compares ten thousand recipients with two prefixes, the worst reasonable
+// case.
 func BenchmarkDecideGroup(b *testing.B) {
 	p, err := rules.Parse("x", []byte(head+`lists: {ours: ["+44", "+353"]}
 rules: [{id: ours, match: {actions: ["start_*"]}, when: "!recipients.all(r, lists.ours.exists(p, r.number.startsWith(p)))", decision: deny, reason: Ours}]

@@ -50,10 +50,10 @@ func TestExample(t *testing.T) {
 		"at night, on call":        {"start_outbound_call", one, rules.Caller{ID: "oncall"}, recipientsWith("+442079460123"), parseTime("2026-01-07T21:00:00Z"), rules.Confirm, "policy x: default for outbound actions is confirm", []string{"ring-budget"}},
 		"on call, after the day":   {"start_outbound_call", one, rules.Caller{ID: "oncall"}, recipientsWith("+442079460123"), parseTime("2099-02-02T00:00:00Z"), rules.Deny, "policy x: rule quiet-hours: Nobody wants a call at night", []string{"quiet-hours", "ring-budget"}},
 		"on call, on the last day": {"start_outbound_call", one, rules.Caller{ID: "oncall"}, recipientsWith("+442079460123"), parseTime("2099-01-30T23:59:59Z"), rules.Confirm, "policy x: default for outbound actions is confirm", []string{"ring-budget"}},
-		"51 people":                {"start_bulk_outbound_call", bulk, agent, recipientsWith(slices.Repeat([]string{"+442079460123"}, 51)...), noon, rules.Deny, "policy x: rule bulk-over-50: More than 50 people at once cannot be called back. Start in slices", []string{"bulk-over-50", "ring-budget"}},
+		"51 people":                {"start_bulk_outbound_call", bulk, agent, recipientsWith(slices.Repeat([]string{"+442079460123"}, 51)...), noon, rules.Deny, "policy x: rule bulk-over-50: A bulk call may ring at most 50 people. Make smaller calls", []string{"bulk-over-50", "ring-budget"}},
 		"51 people, admin":         {"start_bulk_outbound_call", bulk, rules.Caller{ID: "root", Roles: []string{"admin"}}, recipientsWith(slices.Repeat([]string{"+442079460123"}, 51)...), noon, rules.Approve, "policy x: default for start_bulk_outbound_call is approve", []string{"ring-budget"}},
 		"a group":                  {"start_bulk_outbound_call", bulk, agent, &recipients.Set{Group: "g", Count: 3}, noon, rules.Deny, "policy x: rule only-our-countries cannot be evaluated, so it denies: number is missing: test has(….number) first", []string{"only-our-countries", "ring-budget"}},
-		"another number":           {"update_contact", `{"identity":"` + anID + `","input":{"phoneE164":null}}`, agent, nil, noon, rules.Confirm, "policy x: rule who-they-are: These fields decide whom we ring and how callers prove who they are", []string{"hide-birthdays", "who-they-are"}},
+		"another number":           {"update_contact", `{"identity":"` + anID + `","input":{"phoneE164":null}}`, agent, nil, noon, rules.Confirm, "policy x: rule identity-fields: These fields decide who we call and how we identify callers", []string{"hide-birthdays", "identity-fields"}},
 		"another name":             {"update_contact", `{"identity":"` + anID + `","input":{"fullName":"Ada"}}`, agent, nil, noon, rules.Validate, "policy x: default for write actions is validate", []string{"hide-birthdays"}},
 		"a token":                  {"issue_operator_access_token", `{"input":{"operatorEmail":"o@example.com"}}`, agent, nil, noon, rules.Deny, "policy x: default for credential actions is deny", nil},
 	} {
@@ -254,7 +254,7 @@ func TestCompose(t *testing.T) {
 		t.Fatal(err)
 	}
 	number := rules.Facts{Payload: payload(t, "update_contact", `{"identity":"`+anID+`","input":{"email":"a@example.com"}}`), Now: noon}
-	if v := both.Decide(number); v.Decision != rules.Confirm || len(v.Rules) != 1 || v.Rules[0] != "who-they-are" {
+	if v := both.Decide(number); v.Decision != rules.Confirm || len(v.Rules) != 1 || v.Rules[0] != "identity-fields" {
 		t.Errorf("%+v", v)
 	}
 	quiet := write("c.yaml", head)

@@ -7,7 +7,8 @@
 //
 //	apiVersion: sippet.policy/v1
 //	defaults:                       # the decision without a stricter rule
-//	  class: {read: allow, write: validate, outbound: confirm, destructive: approve, credential: deny}
+//	  class:
+//	    {read: allow, write: validate, outbound: confirm, destructive: approve, credential: deny}
 //	  action: {end_call: confirm}   # replaces the default of its class
 //	unrecordedReads: true           # allow reads while the audit log cannot be written
 //	lists: {dialable: ["+44", "+353"]}
@@ -19,12 +20,14 @@
 //	    when: "!recipients.all(r, lists.dialable.exists(p, r.number.startsWith(p)))"
 //	    decision: deny
 //	    reason: We ring numbers in the UK and Ireland only.
-//	  - {id: ring-budget, match: {actions: ["start_*"]}, limit: rings, reason: Twenty people an hour.}
-//	  - {id: hide-birthdays, match: {roles: [agent]}, redact: [Contact.dateOfBirth], reason: Not needed.}
+//	  - {id: ring-budget, match: {actions: ["start_*"]}, limit: rings, reason: 20 people an hour.}
+//	  - {id: hide-birthdays, match: {roles: [agent]}, redact: [Contact.dateOfBirth], reason: Why.}
 //	exempt:
-//	  - {rule: only-our-countries, when: caller.id == 'oncall', until: 2027-01-31, reason: Incident line}
+//	  - {rule: ring-budget, when: caller.id == 'oncall', until: 2027-01-31, reason: Incidents}
 //	tests:
-//	  - {name: France, call: {action: start_outbound_call, input: {phoneNumber: "+33142685300"}}, expect: {decision: deny}}
+//	  - name: France
+//	    call: {action: start_outbound_call, input: {phoneNumber: "+33142685300"}}
+//	    expect: {decision: deny}
 //
 // The files in profiles/ are examples. docs/policy.schema.json is a JSON Schema for editors.
 //
@@ -42,8 +45,8 @@
 // and a reason, and is named in the verdict.
 //
 // Errors deny. A rule that cannot be evaluated denies. An exemption that cannot be evaluated does
-// not apply. An action without a default is denied. No file can allow less than validate for an
-// action that is not a read, or less than approve for one that issues a credential.
+// not apply. An action without a default is denied. No file can set a milder decision than validate
+// for an action that is not a read, or than approve for one that issues a credential.
 //
 // [Load] composes several files to their union: all rules, and for each action the strictest
 // default of the files that have one. A rule uses the lists and budgets of its own file. If only

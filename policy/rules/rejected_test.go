@@ -15,7 +15,8 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the files in testdata")
 
-// TestRejectedFiles parses the files of testdata/rejected.txtar. Each must fail with the error below it.
+// TestRejectedFiles parses the files of testdata/rejected.txtar. Each must fail with the error
+// below it.
 func TestRejectedFiles(t *testing.T) {
 	const path = "testdata/rejected.txtar"
 	archive, err := txtar.ParseFile(path)
