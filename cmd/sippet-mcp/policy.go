@@ -52,8 +52,8 @@ with the YAML extension, completes keys and marks wrong ones. Begin a file with
 	}
 }
 
-// someFiles requires at least one profile or file.
-func someFiles(_ *cobra.Command, args []string) error {
+// requirePolicies requires at least one profile or file.
+func requirePolicies(_ *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return fmt.Errorf("no policy is named: name files, or built-in policies: %s", strings.Join(rules.Profiles, ", "))
 	}

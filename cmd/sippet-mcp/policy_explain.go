@@ -21,9 +21,9 @@ import (
 
 type explainOptions struct {
 	connection
-	roles                    []string
-	caller, person, at, dest string
-	json                     bool
+	roles                      []string
+	caller, person, at, stated string
+	json                       bool
 }
 
 func newPolicyExplain(p *program) *cobra.Command {
@@ -61,7 +61,7 @@ read as before a call, and Sippet validates the call.
 	f.StringVar(&o.caller, "caller", "", "who calls, or a token's id (default: you)")
 	f.StringVar(&o.person, "person", "", "the caller's person (default: you)")
 	f.StringVar(&o.at, "at", "", "time of the call, such as 2026-01-07T23:00:00Z, or 2026-01-07T23:00 in local time (default: now)")
-	f.StringVar(&o.dest, "recipients", "", `recipients: a count, numbers such as +442079460123,+33142685300, or a JSON list such as [{"number":"+442079460123"}]`)
+	f.StringVar(&o.stated, "recipients", "", `recipients: a count, numbers such as +442079460123,+33142685300, or a JSON list such as [{"number":"+442079460123"}]`)
 	f.BoolVar(&o.sandbox, "sandbox", false, "read contacts from the simulated organisation, and budgets from its audit log")
 	o.simulated.flags(c)
 	o.upstreamOptions.flags(c)
@@ -125,7 +125,7 @@ func runPolicyExplain(ctx context.Context, p *program, o *explainOptions, args [
 		return errors.New(fault.Message)
 	}
 	f := rules.Facts{Now: time.Now()}
-	if f.Now, err = momentOf(o.at, f.Now); err != nil {
+	if f.Now, err = parseMoment(o.at, f.Now); err != nil {
 		return err
 	}
 	out := explained{Action: action.Name, Class: action.Class, Policy: pol.Name(), Version: pol.Version(), At: f.Now, Notes: pol.ExpiredExemptions()}
@@ -134,7 +134,7 @@ func runPolicyExplain(ctx context.Context, p *program, o *explainOptions, args [
 	if len(args) > 1 {
 		raw = []byte(args[1])
 	}
-	if f.Payload, fault = action.Check(raw, schemas.Limits{Now: f.Now, Hidden: hiddenOf(pol, action, f.Caller)}); fault != nil {
+	if f.Payload, fault = action.Check(raw, schemas.Limits{Now: f.Now, Hidden: hiddenFieldsOf(pol, action, f.Caller)}); fault != nil {
 		showError(p.err, fault)
 		return exitCodes[fault.Outcome]
 	}
@@ -164,7 +164,7 @@ var means = map[rules.Decision]string{
 	rules.Deny:     "it does not run, and nobody can approve it",
 }
 
-func momentOf(s string, now time.Time) (time.Time, error) {
+func parseMoment(s string, now time.Time) (time.Time, error) {
 	if s == "" {
 		return now, nil
 	}
@@ -177,8 +177,8 @@ func momentOf(s string, now time.Time) (time.Time, error) {
 	return now, fmt.Errorf("--at: %q is not a time: write one such as 2026-01-07T23:00:00Z, or 2026-01-07T23:00 in local time", s)
 }
 
-// hiddenOf returns the fields of the action's records that the caller must not see.
-func hiddenOf(pol *rules.Policy, a *schemas.Action, c rules.Caller) map[string]bool {
+// hiddenFieldsOf returns the fields of the action's records that the caller must not see.
+func hiddenFieldsOf(pol *rules.Policy, a *schemas.Action, c rules.Caller) map[string]bool {
 	out := map[string]bool{}
 	for _, h := range pol.HiddenFields(a, c) {
 		if resource, field, _ := strings.Cut(h, "."); a.Resource != nil && resource == a.Resource.Name {

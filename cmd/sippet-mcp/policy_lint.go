@@ -23,7 +23,7 @@ rule uses, a role that nothing else names, an expired exemption. With notes only
 exit code is 0.`,
 		Example: `  sippet-mcp policy lint quiet-hours.yaml
   sippet-mcp policy lint desktop quiet-hours.yaml     each alone, and both together`,
-		Args: someFiles,
+		Args: requirePolicies,
 		RunE: func(_ *cobra.Command, args []string) error { return runPolicyLint(p, args) },
 	}
 }

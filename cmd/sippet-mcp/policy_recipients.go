@@ -16,8 +16,8 @@ import (
 // gate resolves, or those that the arguments tell. It notes in out what is unknown.
 func (o *explainOptions) recipients(ctx context.Context, p *program, pol *rules.Policy, out *explained, f rules.Facts) (*recipients.Set, error) {
 	depends := len(pol.RecipientConditions(f.Payload.Action)) > 0 // on more than the count
-	if o.dest != "" {
-		s, known, err := recipients.FromText(o.dest)
+	if o.stated != "" {
+		s, known, err := recipients.FromText(o.stated)
 		if err != nil {
 			return nil, fmt.Errorf("--recipients: %w", err)
 		}

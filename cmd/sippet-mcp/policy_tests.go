@@ -27,7 +27,7 @@ expect has the decision, the rules that must match, and the rules that must not 
 (without). Each file is tested alone. The output names rules that no test fires: they
 are untested. The exit code is 1 if a test fails.`,
 		Example: "  sippet-mcp policy test quiet-hours.yaml desktop",
-		Args:    someFiles,
+		Args:    requirePolicies,
 		RunE:    func(_ *cobra.Command, args []string) error { return runPolicyTest(p, args) },
 	}
 }

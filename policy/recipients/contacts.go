@@ -71,11 +71,11 @@ func readContacts(ctx context.Context, ids []string, read Read) (map[string]cont
 // readFailed returns the error of a call if its contacts could not be read. A read with an unknown
 // outcome changed nothing, so it is reported as unavailable.
 func readFailed(fault *schemas.Error) *schemas.Error {
-	if fault.Outcome != schemas.OutcomeUnknown {
-		return fault
+	if fault != nil && fault.Outcome == schemas.OutcomeUnknown {
+		return &schemas.Error{Outcome: schemas.UpstreamUnavailable, Message: "the recipients could not be read",
+			Next: "nothing ran; try again later", Err: fault}
 	}
-	return &schemas.Error{Outcome: schemas.UpstreamUnavailable, Message: "the recipients could not be read",
-		Next: "nothing ran; try again later", Err: fault}
+	return fault
 }
 
 func invalidAnswer(err error) *schemas.Error {

@@ -138,7 +138,7 @@ func matchPlan(code, national string) (country string, kind Kind, known bool) {
 			return p.country, kind, true
 		}
 		if len(regions) > 1 && p.leading != nil {
-			break // the number belongs to this region, whose plan does not contain it
+			break // the number belongs to this region, and its plan does not contain it
 		}
 	}
 	return "", Unknown, false

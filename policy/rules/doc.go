@@ -1,4 +1,4 @@
-// Package rules decides what a call needs before it runs. Policy files in YAML say so:
+// Package rules decides what a call needs before it runs, by policy files in YAML:
 //
 //	p, err := rules.Load("desktop", "quiet-hours.yaml")
 //	v := p.Decide(rules.Facts{Payload: payload, Caller: caller, Recipients: set, Now: now})
