@@ -121,7 +121,7 @@ func resolveGroup(path, group string, b bounds) (*Set, *schemas.Error) {
 		return nil, &schemas.Error{Outcome: schemas.Denied, Message: "the number of members of the group is unknown: no action lists them",
 			Next: "set contactLimit, the most people to ring; nothing ran"}
 	}
-	if most > Max {
+	if most > maxRecipients {
 		return nil, tooManyRecipients(most)
 	}
 	return (&Set{Group: strings.ToLower(group), Count: int(most)}).computeDigest(), nil
@@ -163,7 +163,7 @@ func parseIDs(path string, value any) (ids []string, at func(int) string, fault 
 	if !ok {
 		list, at = []any{value}, func(int) string { return path }
 	}
-	if len(list) > Max {
+	if len(list) > maxRecipients {
 		return nil, nil, tooManyRecipients(int64(len(list)))
 	}
 	if len(list) == 0 {
@@ -248,7 +248,7 @@ func rejectedRecipients(faults []schemas.Detail, of int) *schemas.Error {
 }
 
 func tooManyRecipients(n int64) *schemas.Error {
-	return rejectCall(fmt.Sprintf("the call would ring up to %d people, and a call may ring at most %d", n, Max), "make several smaller calls; nothing ran")
+	return rejectCall(fmt.Sprintf("the call would ring up to %d people, and a call may ring at most %d", n, maxRecipients), "make several smaller calls; nothing ran")
 }
 
 func rejectCall(message, next string) *schemas.Error {

@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// Max is how many recipients one call may have.
-const Max = 10_000
+// maxRecipients is how many recipients one call may have.
+const maxRecipients = 10_000
 
 // Recipient is one person or number that a call would ring.
 type Recipient struct {

@@ -49,8 +49,8 @@ func FromArguments(ctx context.Context, p *schemas.Payload) (s *Set, known bool,
 func FromText(text string) (s *Set, known bool, err error) {
 	text = strings.TrimSpace(text)
 	if n, err := strconv.Atoi(text); err == nil && !strings.HasPrefix(text, "+") {
-		if n < 0 || n > Max {
-			return nil, false, fmt.Errorf("%d is not a count from 0 to %d: write a count, or numbers such as +442079460123", n, Max)
+		if n < 0 || n > maxRecipients {
+			return nil, false, fmt.Errorf("%d is not a count from 0 to %d: write a count, or numbers such as +442079460123", n, maxRecipients)
 		}
 		return &Set{Count: n}, false, nil
 	}
