@@ -5,14 +5,13 @@ import (
 	"slices"
 )
 
-// shownOnCard names the fields by which a person knows a record again.
+// shownOnCard sets the fields by which a person recognises a record.
 func (r *Resource) shownOnCard(names ...string) *Resource { r.cardFields = names; return r }
 
-// AboutRead is the read that shows which record a call is about, for a person who
-// is asked: of the one record that its identity, its call or its contact names,
-// the fields by which a person knows it, and those that an update sets. nil
-// where the call names no record that a list can show: for reads, for what
-// creates a record, and for what rings somebody, whose destinations are shown.
+// AboutRead returns the read of the record that the call is about, for the approval card: the
+// fields by which a person recognises the record, and those that an update sets. It returns nil if
+// no list shows the record: for reads, for calls that create one, and for calls that ring people,
+// because the card shows the recipients.
 func (p *Payload) AboutRead() *Payload {
 	list, field, value := p.recordRef()
 	if value == "" {
@@ -42,9 +41,9 @@ func (p *Payload) AboutRead() *Payload {
 	return about
 }
 
-// Named takes from the answer to About what a person knows the record by: one
-// object of the fields of Resource.Known that have a value, in their order. nil
-// where the record was not found or the answer cannot be read.
+// Named returns the fields by which a person recognises the record, from the answer to the read
+// that AboutRead returns: one object, in the order of the resource's card fields. It returns nil if
+// the record was not found or the answer cannot be read.
 func (p *Payload) Named(data json.RawMessage) json.RawMessage {
 	list, field, value := p.recordRef()
 	if value == "" {
@@ -62,7 +61,8 @@ func (p *Payload) Named(data json.RawMessage) json.RawMessage {
 	return copyMembers(found, list.Resource.cardFields)
 }
 
-// recordRef is how the call names its record: in which list, by which field, with which value; an empty value where it does not.
+// recordRef returns how the call names its record: the list that shows it, a field and its value.
+// The value is empty if the call names none.
 func (p *Payload) recordRef() (list *Action, field, value string) {
 	a := p.Action
 	in, _ := p.Args["input"].(map[string]any)

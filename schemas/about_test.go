@@ -2,7 +2,7 @@ package schemas
 
 import "testing"
 
-// TestAbout: every action that changes something that is there says which record it is, and by what a person knows it.
+// TestAbout: every action that changes an existing record shows on its card which one.
 func TestAbout(t *testing.T) {
 	const id = "0e6f1a52-4f0e-4a3b-9a87-1b6f0a0c9d11"
 	for action, want := range map[string]string{
@@ -33,7 +33,7 @@ func TestAbout(t *testing.T) {
 			t.Errorf("%s: got\n%s\nwant\n%s", action, got, want)
 		}
 	}
-	// Whatever names a record of a resource has something to know it by.
+	// Every action that names a record by its id has card fields for it.
 	for _, a := range Actions() {
 		if list := byName[a.ShownBy()]; a.Class != Read && a.hasKey("identity") && (list == nil || !list.List() || len(list.Resource.cardFields) == 0) {
 			t.Errorf("%s: a person cannot know its record again", a.Name)
@@ -54,7 +54,7 @@ func TestNamed(t *testing.T) {
 	for data, want := range map[string]string{
 		`[{"id":"` + id + `","fullName":"Ada","phoneE164":null,"other":1}]`: `{"fullName":"Ada","phoneE164":null}`,
 		`{"results":[{"id":"` + id + `","fullName":"Ada"}]}`:                `{"fullName":"Ada"}`,
-		`[{"id":"1e6f1a52-4f0e-4a3b-9a87-1b6f0a0c9d11","fullName":"Eve"}]`:  "", // another's
+		`[{"id":"1e6f1a52-4f0e-4a3b-9a87-1b6f0a0c9d11","fullName":"Eve"}]`:  "", // another record
 		`[]`: "", `null`: "", `{`: "",
 	} {
 		if got := string(p.Named([]byte(data))); got != want {

@@ -8,29 +8,29 @@ import (
 	"time"
 )
 
-// Class says what an action can do to the world. Policies set a default per class.
+// Class says what an action can change. Policies set a default decision for each class.
 type Class string
 
 const (
-	// Read looks and changes nothing.
+	// Read changes nothing.
 	Read Class = "read"
-	// Write changes a record that this API can set back.
+	// Write changes a record, and this API can change it back.
 	Write Class = "write"
 	// Outbound reaches a person or a live call.
 	Outbound Class = "outbound"
-	// Destructive does what this API cannot undo.
+	// Destructive changes what this API cannot restore.
 	Destructive Class = "destructive"
-	// Credential issues a token that acts for somebody.
+	// Credential issues a token that acts for a person.
 	Credential Class = "credential"
 )
 
-// Classes lists them from the mildest to the gravest.
+// Classes lists all classes, from the mildest to the gravest.
 var Classes = []Class{Read, Write, Outbound, Destructive, Credential}
 
-// Toolset is a group of actions that makes sense alone.
+// Toolset is a group of actions that is useful without the others.
 type Toolset string
 
-// The toolsets. An action's first one is its home.
+// The toolsets.
 const (
 	Calls         Toolset = "calls"
 	Queue         Toolset = "queue"
@@ -42,52 +42,52 @@ const (
 	Agents        Toolset = "agents"
 )
 
-// Toolsets lists them in the order in which they are documented.
+// Toolsets lists all toolsets, in the order of the documentation.
 var Toolsets = []Toolset{Calls, Queue, OutboundCalls, Conversations, Contacts, Email, Operators, Agents}
 
 // Action is one public action of Sippet's org API.
 type Action struct {
 	// Name is the action's key on the wire and the tool's name, such as `list_contacts`.
 	Name string
-	// Title is for menus and cards, such as `List contacts`.
+	// Title is the name in menus and on cards, such as `List contacts`.
 	Title string
-	// Description is written for a model that has never seen Sippet.
+	// Description is for a model that does not know Sippet.
 	Description string
-	// Toolsets are the groups it belongs to; the first is its home.
+	// Toolsets are the groups that it belongs to; it is documented in the first.
 	Toolsets []Toolset
-	// Class is what it can do to the world.
+	// Class is what it can change.
 	Class Class
-	// payloadKeys are the payload's keys as the reference writes them, such as `fields, filter?, sort?, page?`.
+	// payloadKeys lists the payload's keys as the reference does, such as `fields, filter?, sort?, page?`.
 	payloadKeys string
-	// Targets are the input keys of which exactly one must be given; empty where the reference's own rules are enough.
+	// Targets are input keys; exactly one of them must be given. Empty where the schema says enough.
 	Targets []string
-	// Resource is what `fields` selects from; nil where the action answers a map or nothing.
+	// Resource is the kind of record that the action returns; nil where it returns a map or nothing.
 	Resource *Resource
-	// defaultFields are selected when the caller names none; empty where there is no Resource.
+	// defaultFields are selected if the caller names none; empty where there is no Resource.
 	defaultFields []string
-	// filterExample is a filter that works, shown with the list's schema.
+	// filterExample is a filter that works, for the list's schema.
 	filterExample string
-	// LiveCall marks actions on a call that is going on: they get 10 seconds, not 30.
+	// LiveCall marks an action on a call in progress: its deadline is 10 seconds, not 30.
 	LiveCall bool
-	// Idempotent is true where running the same payload twice leaves what once leaves.
+	// Idempotent is true if a second run of the same payload changes nothing more.
 	Idempotent bool
-	// Overwrites is true where a write replaces what this API does not keep.
+	// Overwrites is true for a write that replaces values which this API does not keep.
 	Overwrites bool
-	// creates is true where the call makes a new record of Resource, so that the answer's id is a new one.
+	// creates is true if the call creates a record of Resource, which the answer's id names.
 	creates bool
-	// erases is true where the data of the call's subjects is gone once it has succeeded.
+	// erases is true if a successful call erases the data of its subjects.
 	erases bool
-	// recordKey is the input key, and the resource's field, that names the record to change where no identity does.
+	// recordKey is the input key, and the resource's field, that names the record to change; empty where identity does.
 	recordKey string
-	// alsoSets are the fields that a write changes beside those that its input names.
+	// alsoSets are the fields that a write changes in addition to those in its input.
 	alsoSets []string
-	// undo says how a write is put back, or why it cannot be; nil for all else.
+	// undo says how a write is reversed, or why it cannot be; nil for all other classes.
 	undo *undo
-	// shownIn names the list in which the effect can be seen, where the resource does not tell.
+	// shownIn names the list that shows the effect; empty where it is the list of the resource.
 	shownIn string
-	// Ask is the sentence on the card that a person says yes to; `{input.callUuid}` is filled from the payload. Empty for reads.
+	// Ask is the sentence on the card that a person approves; `{input.callUuid}` is filled from the payload. Empty for reads.
 	Ask string
-	// Effect says who notices and what cannot be taken back, for the card. Empty for reads.
+	// Effect is the sentence on the card that says who notices and what cannot be reversed. Empty for reads.
 	Effect string
 
 	input    any             // a zero value of the typed input; nil where the action takes none
@@ -104,10 +104,10 @@ func (a *Action) Key(name string) (has, required bool) {
 	return has, required
 }
 
-// List reports whether the action answers many records.
+// List reports whether the action returns a list of records.
 func (a *Action) List() bool { return a.hasKey("filter") }
 
-// Paged reports whether upstream can answer the list page by page.
+// Paged reports whether the list takes page.
 func (a *Action) Paged() bool { return a.hasKey("page") }
 
 func (a *Action) hasKey(k string) bool { _, ok := a.required[k]; return ok }
@@ -115,7 +115,7 @@ func (a *Action) hasKey(k string) bool { _, ok := a.required[k]; return ok }
 // In reports whether the action belongs to the toolset.
 func (a *Action) In(t Toolset) bool { return slices.Contains(a.Toolsets, t) }
 
-// Deadline is how long one request may take, retries included.
+// Deadline returns the time limit of one request, retries included.
 func (a *Action) Deadline() time.Duration {
 	if a.LiveCall {
 		return 10 * time.Second
@@ -123,8 +123,8 @@ func (a *Action) Deadline() time.Duration {
 	return 30 * time.Second
 }
 
-// ApprovalValidFor is how long a question about the action waits for a person in the inbox: a live call is over soon, and what
-// is erased can wait for whoever is asked.
+// ApprovalValidFor returns how long an approval request for the action stays open in the inbox.
+// It is short for a live call, which ends soon, and long for what cannot be restored.
 func (a *Action) ApprovalValidFor() time.Duration {
 	switch {
 	case a.LiveCall:
@@ -135,7 +135,7 @@ func (a *Action) ApprovalValidFor() time.Duration {
 	return 15 * time.Minute
 }
 
-// InputSchema is the tool's JSON Schema, compact. It must not be changed.
+// InputSchema returns the tool's JSON Schema, compact. It must not be changed.
 func (a *Action) InputSchema() json.RawMessage { return a.schema }
 
 // Inputs returns the keys that the action's input takes, in the order of its schema;
@@ -182,10 +182,10 @@ func init() {
 	}
 }
 
-// Actions gives all 52, toolset by toolset. The slice and its entries must not be changed.
+// Actions returns all actions, toolset by toolset. The slice and its entries must not be changed.
 func Actions() []*Action { return registry }
 
-// Find gives the action of that name. An unknown name is an [InvalidArguments] error that offers the nearest.
+// Find returns the action of that name. For an unknown name it returns an [InvalidArguments] error with the nearest name.
 func Find(name string) (*Action, *Error) {
 	if a, ok := byName[name]; ok {
 		return a, nil

@@ -17,9 +17,9 @@ var callActions = []*Action{
 	{
 		Name: "flag_call_for_review", Title: "Flag a call for review", Class: Write, Toolsets: []Toolset{Calls}, Idempotent: true,
 		payloadKeys: "identity, fields?", Resource: callResource,
-		Ask: "Flag call {identity} for review.", Effect: "Reviewers see the call in their list; clear_call_review_flag takes it back.",
+		Ask: "Flag call {identity} for review.", Effect: "Reviewers see the call in their list; clear_call_review_flag removes the flag.",
 		alsoSets:    []string{"flaggedAt", "flaggedByUserId"},
-		undo:        &undo{mark: "flaggedAt", unset: "clear_call_review_flag", whySet: "the call had a flag before, with another time and author, that no action sets again"},
+		undo:        &undo{mark: "flaggedAt", unset: "clear_call_review_flag", whySet: "the call had a flag before, and no action sets its time and author again"},
 		Description: "Flag a call for a person to review, say after a complaint; only colleagues see it. Takes the call's id, not callUuid. Undo with clear_call_review_flag; to correct its label use override_call_classification.",
 	},
 	{
@@ -38,7 +38,7 @@ var callActions = []*Action{
 	{
 		Name: "barge_call", Title: "Barge into a call", Class: Outbound, Toolsets: []Toolset{Calls, Queue}, LiveCall: true,
 		payloadKeys: "input", input: callUUIDInput{}, shownIn: "list_calls",
-		Ask: "Join the live call {input.callUuid}.", Effect: "The caller and whoever speaks with them notice at once.",
+		Ask: "Join the live call {input.callUuid}.", Effect: "Everybody on the line notices at once.",
 		Description: "Join this account's operator (who_am_i) to a live call that an AI or colleague handles; the caller notices. A person is asked first. For a waiting caller use accept_call_queue_entry; to go again, leave_call.",
 	},
 	{
@@ -50,13 +50,13 @@ var callActions = []*Action{
 	{
 		Name: "leave_call", Title: "Leave a call", Class: Outbound, Toolsets: []Toolset{Calls}, LiveCall: true,
 		payloadKeys: "input", input: leaveCallInput{}, shownIn: "list_call_participants",
-		Ask: "Take the operator out of the live call {input.callUuid}.", Effect: "The call goes on without the operator; a caller with nobody else on the line may be alone.",
+		Ask: "Take the operator out of the live call {input.callUuid}.", Effect: "The call continues without the operator; the caller may be left alone on the line.",
 		Description: "Take this account's operator out of a live call that goes on; a caller may be left alone. A person is asked first. To hang up for all use end_call; to hand over, resume_ai_call or transfer_call_to_queue.",
 	},
 	{
 		Name: "end_call", Title: "End a call", Class: Destructive, Toolsets: []Toolset{Calls, Queue, OutboundCalls}, LiveCall: true, Idempotent: true,
 		payloadKeys: "input", input: callUUIDInput{}, shownIn: "list_calls",
-		Ask: "Hang up the live call {input.callUuid}.", Effect: "Everybody on the line is cut off; the call cannot be taken up again.",
+		Ask: "Hang up the live call {input.callUuid}.", Effect: "Everybody on the line is cut off; the call cannot be resumed.",
 		Description: "Hang up a live call for everybody; it cannot be taken up again. A person is asked first. To step out alone use leave_call; to pass the caller on, transfer_call_to_queue.",
 	},
 	{

@@ -11,7 +11,7 @@ var emailActions = []*Action{
 		Name: "create_email_mailbox", Title: "Create an email mailbox", Class: Write, Toolsets: []Toolset{Email},
 		payloadKeys: "input, fields?", input: createMailboxInput{}, Resource: mailboxResource,
 		Ask: "Add a mailbox for {input.inboundDomain}.", Effect: "Mail to the domain is received and AI agents may answer it.",
-		creates: true, undo: &undo{never: "a new mailbox can only be deleted, with delete_email_mailbox, and that is for good"},
+		creates: true, undo: &undo{never: "a new mailbox can only be deleted, with delete_email_mailbox, and that is final"},
 		Description: "Add a mailbox that receives a domain's email; AI agents may answer what arrives. Look in list_email_mailboxes first; change one with update_email_mailbox. To send: create_email_identity.",
 	},
 	{
@@ -24,7 +24,7 @@ var emailActions = []*Action{
 	{
 		Name: "delete_email_mailbox", Title: "Delete an email mailbox", Class: Destructive, Toolsets: []Toolset{Email}, Idempotent: true,
 		payloadKeys: "identity",
-		Ask:         "Delete the mailbox {identity}.", Effect: "Mail to its domain is no longer received; its settings cannot be brought back.",
+		Ask:         "Delete the mailbox {identity}.", Effect: "Mail to its domain is no longer received; its settings cannot be restored.",
 		Description: "Delete a mailbox for good: its domain's mail is no longer received. A person is asked first. To pause it use update_email_mailbox with listenerEnabled false. A sender: delete_email_identity.",
 	},
 	{
@@ -37,7 +37,7 @@ var emailActions = []*Action{
 		Name: "create_email_template", Title: "Create an email template", Class: Write, Toolsets: []Toolset{Email},
 		payloadKeys: "input, fields?", input: createTemplateInput{}, Resource: templateResource,
 		Ask: "Add the email template {input.name}.", Effect: "While it is active, customers can get emails made from it.",
-		creates: true, undo: &undo{never: "a new template can only be deleted, with delete_email_template, and that is for good"},
+		creates: true, undo: &undo{never: "a new template can only be deleted, with delete_email_template, and that is final"},
 		Description: "Add a template for emails to customers; nothing is sent. It is used while active: set active false if somebody should look first. Copy model and placeholders of list_email_templates; change one by update_email_template.",
 	},
 	{
@@ -63,7 +63,7 @@ var emailActions = []*Action{
 		Name: "create_email_identity", Title: "Create an email identity", Class: Write, Toolsets: []Toolset{Email},
 		payloadKeys: "input, fields?", input: createIdentityInput{}, Resource: identityResource,
 		Ask: "Add the sender address {input.localPart}@{input.domain}.", Effect: "Its owner can send email as this address.",
-		creates: true, undo: &undo{never: "a new identity can only be deleted, with delete_email_identity, and that is for good"},
+		creates: true, undo: &undo{never: "a new identity can only be deleted, with delete_email_identity, and that is final"},
 		Description: "Add an address to send from; nothing is sent. With defaultOutbound, customers see it as the usual sender. Look in list_email_identities first; change one with update_email_identity. To receive: create_email_mailbox.",
 	},
 	{
@@ -76,7 +76,7 @@ var emailActions = []*Action{
 	{
 		Name: "delete_email_identity", Title: "Delete an email identity", Class: Destructive, Toolsets: []Toolset{Email}, Idempotent: true,
 		payloadKeys: "identity",
-		Ask:         "Delete the email identity {identity}.", Effect: "Nobody can send as this address any more; its settings cannot be brought back.",
+		Ask:         "Delete the email identity {identity}.", Effect: "Nobody can send as this address any more; its settings cannot be restored.",
 		Description: "Delete a sender address for good; nobody can send as it. A person is asked first. To keep it use update_email_identity with active false.",
 	},
 	{

@@ -4,7 +4,7 @@ var operatorActions = []*Action{
 	{
 		Name: "who_am_i", Title: "Who am I", Class: Read, Toolsets: []Toolset{Operators, Calls},
 		payloadKeys: "fields", Resource: userResource,
-		Description: "Get the Sippet user behind the API key: as whom calls are taken, and whether the key works. Other operators: list_operator_statuses.",
+		Description: "Get the Sippet user of the API key, who takes its calls, and see that the key works. Other operators: list_operator_statuses.",
 	},
 	{
 		Name: "list_operator_statuses", Title: "List operator statuses", Class: Read, Toolsets: []Toolset{Operators, Queue},
@@ -22,13 +22,13 @@ var operatorActions = []*Action{
 	{
 		Name: "issue_operator_access_token", Title: "Issue an operator token", Class: Credential, Toolsets: []Toolset{Operators},
 		payloadKeys: "input", input: issueTokenInput{},
-		Ask: "Issue a token that acts as the operator {input.operatorEmail}.", Effect: "Whoever holds the token can do all that this operator can.",
-		Description: "Issue a token that can do all an operator can. Denied, or another person approves and alone sees it, never you. Whom this key is: who_am_i; live audio: issue_operator_media_access.",
+		Ask: "Issue a token that acts as the operator {input.operatorEmail}.", Effect: "Anybody with the token can do all that this operator can.",
+		Description: "Issue a token that can do all an operator can. Denied, or another person approves and alone sees it, never you. This key's user: who_am_i; live audio: issue_operator_media_access.",
 	},
 	{
 		Name: "issue_operator_media_access", Title: "Issue call audio access", Class: Credential, Toolsets: []Toolset{Operators},
 		payloadKeys: "input", input: issueMediaInput{},
-		Ask: "Issue access to the live audio of call {input.callUuid}.", Effect: "Whoever holds it can hear the call.",
+		Ask: "Issue access to the live audio of call {input.callUuid}.", Effect: "Anybody with it can hear the call.",
 		Description: "Issue access to a call's live audio. Denied, or another person approves and alone gets it, never you. To join use barge_call; to read it, list_call_transcripts.",
 	},
 }

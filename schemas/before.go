@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// BeforeRead is the read that shows what the call is about to replace: a list over
-// the same resource, of the one record, with its id and the fields that the
-// call sets. nil where the call replaces nothing that can be read: for all but
-// writes, for creations, and for an update that changes nothing.
+// BeforeRead returns the read of the values that the call is about to replace: a list of the one
+// record, with its id and the fields that the call sets. It returns nil if the call replaces
+// nothing that can be read: for all classes but writes, for calls that create a record, and for an
+// update that sets nothing.
 func (p *Payload) BeforeRead() *Payload {
 	field, key := p.replacedRecord()
 	if key == "" {
@@ -38,10 +38,10 @@ func (p *Payload) BeforeRead() *Payload {
 	return before
 }
 
-// Replaced takes the answer to the read that Before gives and cuts out of it
-// the old values of the fields that the call sets: one compact object, keys in
-// the resource's order, values as they came. A field that the answer lacks is
-// left out. nil where the record was not found or the answer cannot be read.
+// Replaced returns the old values of the fields that the call sets, from the answer to the read
+// that BeforeRead returns: one compact object, keys in the resource's order, values as Sippet wrote
+// them. A field that the answer lacks is left out. It returns nil if the record was not found or
+// the answer cannot be read.
 func (p *Payload) Replaced(data json.RawMessage) json.RawMessage {
 	field, key := p.replacedRecord()
 	if key == "" {
@@ -59,15 +59,15 @@ func (p *Payload) Replaced(data json.RawMessage) json.RawMessage {
 	return copyMembers(found, p.setFields())
 }
 
-// eachRow visits the elements of an array or of a page's `results`. It reports
-// whether data is such an array or page; until it has, no row is to be relied on.
+// eachRow visits the elements of an array or of a page's `results`. It reports whether data is such
+// an array or page. Rows that were visited before it reports false must not be used.
 func eachRow(data []byte, visit func(row []byte)) bool {
 	var results []byte
 	ok := EachJSON(data, func(key, value []byte) {
 		switch {
 		case key == nil:
 			visit(value)
-		case isKey(key, "results"): // of several the last, as for all who decode
+		case isKey(key, "results"): // the last of several, as encoding/json does
 			results = value
 		}
 	})
@@ -77,8 +77,8 @@ func eachRow(data []byte, visit func(row []byte)) bool {
 	return ok
 }
 
-// replacedRecord is how the call names the record that it changes: a field and its
-// value. The value is empty where the call changes no record that can be read.
+// replacedRecord returns how the call names the record that it changes: a field and its value. The
+// value is empty if the call changes no record that can be read.
 func (p *Payload) replacedRecord() (field, value string) {
 	a := p.Action
 	if !a.updatesRecord() {
@@ -93,12 +93,12 @@ func (p *Payload) replacedRecord() (field, value string) {
 	return a.recordKey, value
 }
 
-// updatesRecord reports whether the action changes a record that was there before.
+// updatesRecord reports whether the action changes an existing record.
 func (a *Action) updatesRecord() bool {
 	return a.Class == Write && !a.creates && a.Resource != nil
 }
 
-// setFields are the fields whose values the call replaces, in the resource's order.
+// setFields returns the fields that the call sets, in the resource's order.
 func (p *Payload) setFields() []string {
 	a := p.Action
 	in, _ := p.Args["input"].(map[string]any)
@@ -112,8 +112,8 @@ func (p *Payload) setFields() []string {
 	return out
 }
 
-// matchesRecord reports whether a row is the one that was asked for: a server that
-// does not know the filter must not have another record's values put back.
+// matchesRecord reports whether a row is the record that was asked for. A server that ignores the
+// filter returns other records, and their values must not be restored into this one.
 func matchesRecord(row []byte, field, value string) bool {
 	var got []byte
 	EachJSON(row, func(k, v []byte) {
@@ -124,7 +124,7 @@ func matchesRecord(row []byte, field, value string) bool {
 	return strings.EqualFold(DecodeString(got), value)
 }
 
-// copyMembers makes an object of some of a row's members, values verbatim but for spaces.
+// copyMembers returns an object of some of a row's members; values change in white space only.
 func copyMembers(row []byte, names []string) json.RawMessage {
 	values := make([][]byte, len(names))
 	EachJSON(row, func(k, v []byte) {
@@ -144,7 +144,7 @@ func copyMembers(row []byte, names []string) json.RawMessage {
 			b.WriteByte(',')
 		}
 		b.WriteString(`"` + names[i] + `":`)
-		if err := json.Compact(&b, v); err != nil { // the scan took it for JSON
+		if err := json.Compact(&b, v); err != nil { // EachJSON has accepted it
 			return nil
 		}
 	}

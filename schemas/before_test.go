@@ -40,8 +40,8 @@ func TestBefore(t *testing.T) {
 	}
 }
 
-// Only what changes a record has something before it; and nothing that reads does.
-func TestOnlyUpdatesHaveABefore(t *testing.T) {
+// TestBeforeReadOfUpdatesOnly: only a call that updates a record has a read before it.
+func TestBeforeReadOfUpdatesOnly(t *testing.T) {
 	for _, a := range Actions() {
 		p, e := check(t, a.Name, sample(a))
 		if e != nil {

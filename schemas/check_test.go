@@ -32,7 +32,7 @@ func check(t *testing.T, action, args string) (*Payload, *Error) {
 	return nil, err
 }
 
-func TestTheBodyIsCanonical(t *testing.T) {
+func TestCanonicalBody(t *testing.T) {
 	for _, c := range []struct{ name, action, args, body string }{
 		{"keys are sorted", "list_contacts", `{"page":{"limit":5},"fields":["id","fullName"]}`,
 			`{"action":"list_contacts","fields":["id","fullName"],"page":{"limit":5}}`},
@@ -70,7 +70,7 @@ func TestTheBodyIsCanonical(t *testing.T) {
 	}
 }
 
-func TestReasonIsNoPartOfTheHash(t *testing.T) {
+func TestReasonIsNotHashed(t *testing.T) {
 	a, _ := check(t, "end_call", `{"input":{"callUuid":"x"},"reason":"one"}`)
 	b, _ := check(t, "end_call", `{"reason":"two","input":{"callUuid":"x"}}`)
 	c, _ := check(t, "end_call", `{"input":{"callUuid":"y"},"reason":"one"}`)
@@ -86,7 +86,7 @@ func TestLimitIsLowered(t *testing.T) {
 	}
 }
 
-// Every fault names its path and, where there is one, the nearest right name.
+// TestFaults: every fault has its path and, where there is one, the nearest valid name.
 func TestFaults(t *testing.T) {
 	id := `"identity":"` + someID + `"`
 	for _, c := range []struct{ name, action, args, want string }{
@@ -131,7 +131,7 @@ func TestFaults(t *testing.T) {
 		{"two targets", "start_outbound_call", `{"input":{"contactId":"` + someID + `","phoneNumber":"+442079460123"}}`, "takes only one of"},
 		{"nobody to ring", "start_bulk_outbound_call", `{"input":{"contactIds":[]}}`, "input.contactIds: must not be empty"},
 		{"somebody twice", "start_bulk_outbound_call", `{"input":{"contactIds":["` + someID + `","` + someID + `"]}}`, "named twice"},
-		{"backward range", "start_bulk_outbound_call", `{"input":{"groupId":"` + someID + `","contactRangeStart":9,"contactRangeEnd":3}}`, "must not come before"},
+		{"backward range", "start_bulk_outbound_call", `{"input":{"groupId":"` + someID + `","contactRangeStart":9,"contactRangeEnd":3}}`, "must not be less than"},
 		{"no email", "import_inbound_email", `{"input":{"recipientAddress":"a@b.example"}}`, "needs exactly one of rawMime and structuredPayload"},
 		{"unknown filter field", "list_contacts", `{"filter":{"fulName":{"eq":"x"}}}`, `filter.fulName: unknown field "fulName", did you mean fullName?`},
 		{"no operator", "list_contacts", `{"filter":{"id":"x"}}`, `filter.id: must be an object of operators`},
@@ -167,7 +167,7 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-func TestFiltersThatAreRight(t *testing.T) {
+func TestValidFilters(t *testing.T) {
 	for _, f := range []string{
 		`{"fullName":{"eq":"Ada"},"email":{"isNil":false}}`,
 		`{"and":[{"or":[{"fullName":{"ilike":"%a%"}},{"email":{"contains":"@"}}]},{"not":[{"deletedAt":{"isNil":true}}]}]}`,
@@ -186,7 +186,7 @@ func TestFiltersThatAreRight(t *testing.T) {
 	}
 }
 
-func TestUnknownActionNamesTheNearest(t *testing.T) {
+func TestUnknownAction(t *testing.T) {
 	_, err := Find("listContacts")
 	if err == nil || !strings.Contains(err.Error(), "did you mean list_contacts?") {
 		t.Error(err)
@@ -196,8 +196,8 @@ func TestUnknownActionNamesTheNearest(t *testing.T) {
 	}
 }
 
-// The reference's own examples, as far as they mean something, are taken.
-func TestEveryActionTakesAGoodCall(t *testing.T) {
+// TestValidCalls: the reference's own examples pass, as far as they are complete.
+func TestValidCalls(t *testing.T) {
 	for _, a := range Actions() {
 		p, e := check(t, a.Name, sample(a))
 		if e != nil {

@@ -1,31 +1,36 @@
-// Package schemas says what an action is.
+// Package schemas describes the actions of Sippet's org API and checks the
+// arguments of calls.
 //
-// Sippet's org API has 52 public actions behind two endpoints. Each has one
-// entry here (the files named after the toolsets), and everything that the
-// rest of the program knows about an action is derived from that entry: its
-// tool, its JSON Schema, the check of its arguments, the card that a person
-// sees, the sandbox's resources, the reference in docs/.
+// To find an action and check a call of it:
 //
-// # From arguments to a payload
+//	action, fault := schemas.Find("list_contacts")
+//	payload, fault := action.Check(arguments, schemas.Limits{Now: time.Now()})
 //
-// [Action.Check] is the one strict checker. It takes the arguments of a tool
-// call as they came and gives a [Payload]: the one canonical encoding of the
-// request body, whose bytes are hashed, validated, granted and run. Nothing
-// else in the program encodes a request. Wrong arguments come back as an
-// [Error] that names faults by their paths, with the nearest valid name.
+// [Find] returns one of the 52 public actions. [Action.Check] returns the
+// [Payload]: the one canonical encoding of the request body. These bytes are
+// hashed, validated, approved and run; no other package encodes a request.
+// Wrong arguments are an [Error] that lists each fault with its path and the
+// nearest valid name.
 //
-// # For the record
+// # Entries
 //
-// An entry also says what a call leaves behind: [Payload.Subjects] and
-// [Payload.Returned] give the persons whom a call and its answer concern,
-// [Payload.Before] and [Payload.Replaced] what an update replaces, and
-// [Reverse] the call that puts it back, or why there is none. They read labels
-// of fields and entries, so that a new action says it in its entry.
+// Each action has one entry, in the file of its toolset. Everything that the
+// program knows about the action is derived from it: the tool and its JSON
+// Schema, the check, the approval card, the sandbox's resources and the
+// reference in docs/. [Action.Inputs] lists the keys that its input takes.
 //
-// # Where the facts come from
+// # What a call leaves behind
 //
-// Names, inputs and selectable fields are those of the published reference;
-// testdata/actions.json holds them as data and a test compares. The kinds of
-// fields (a time, a uuid, a word) are ours: the reference does not state them.
-// So the checker refuses what cannot be right and leaves the rest to Sippet.
+// Package ledger files calls by person. [Payload.Subjects] and
+// [Payload.Returned] return the persons that a call and its answer name, and
+// [ParseSubject] reads what an operator types. [Payload.BeforeRead] and
+// [Payload.Replaced] return the values that an update replaces, and [Reverse]
+// the call that restores them.
+//
+// # Sources
+//
+// Names, inputs and selectable fields are those of the published reference:
+// testdata/actions.json holds them as data, and a test compares. The kinds of
+// fields (time, uuid, word) are inferred, because the reference does not state
+// them. So the checker rejects only what cannot be right.
 package schemas

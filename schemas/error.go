@@ -17,15 +17,15 @@ import (
 type Error struct {
 	// Outcome is the kind of failure.
 	Outcome Outcome
-	// Message says what is wrong: lower case, no full stop, the culprit named.
+	// Message says what failed and names the culprit, in lower case and without a full stop.
 	Message string
-	// Next says what to do about it; empty where there is nothing to do.
+	// Next says what to do; empty where there is nothing to do.
 	Next string
 	// Details are the single faults, in the order in which they were found.
 	Details []Detail
-	// RetryAfter is how long to wait before a repeat has a chance; 0 where nobody said.
+	// RetryAfter is how long to wait before a repeat can succeed; 0 where that is not known.
 	RetryAfter time.Duration
-	// Intent is the ledger's id of the attempt of which nobody knows how it ended; empty elsewhere.
+	// Intent is the ledger's id of the attempt if the outcome is unknown; empty elsewhere.
 	Intent string
 	// Err is the cause, for the log only.
 	Err error
@@ -33,17 +33,17 @@ type Error struct {
 
 // Detail is one fault of a payload.
 type Detail struct {
-	// Path leads to the fault in the tool's arguments, such as `input.email` or `filter.and[0].id`; empty for the whole.
+	// Path is the fault's path in the tool's arguments, such as `input.email` or `filter.and[0].id`; empty for the whole.
 	Path string `json:"path,omitempty"`
-	// Type is Sippet's machine-readable word for it (`not_found`, `required`); empty where this program found the fault.
+	// Type is Sippet's code for the fault (`not_found`, `required`); empty where this program found it.
 	Type string `json:"type,omitempty"`
-	// Message says what is wrong there. Where Type is set it is Sippet's text, that is, text from outside.
+	// Message says what is wrong at the path. Where Type is set it is Sippet's text, and untrusted.
 	Message string `json:"message"`
 	// Nearest is the valid name closest to a wrong one, or the path that takes it.
 	Nearest string `json:"nearest,omitempty"`
 }
 
-// Error gives the message, the faults and the cause, for logs.
+// Error returns the outcome, the message, the first faults and the cause, for logs.
 func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString(string(e.Outcome))
@@ -68,5 +68,5 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }

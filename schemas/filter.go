@@ -8,15 +8,15 @@ import (
 	"strings"
 )
 
-// The bounds of a filter: more than anybody reads, less than hurts a database.
+// The bounds of a filter: large enough for any reader, small enough for the database.
 const (
 	maxFilterDepth = 12
 	maxConditions  = 200
 	maxInValues    = 1000
 )
 
-// Operators of the backend. The reference documents the first six, by type;
-// isNil, contains, like and ilike were seen to work.
+// The operators of the backend. The reference documents eq, notEq, in and the comparisons, by type;
+// isNil, contains, like and ilike are known from recorded answers.
 var (
 	sameOps    = []string{"eq", "notEq", "in", "isNil"}
 	boolOps    = []string{"eq", "notEq", "isNil"}
@@ -24,7 +24,7 @@ var (
 	textOps    = []string{"eq", "notEq", "in", "contains", "like", "ilike", "isNil"}
 )
 
-// operatorsFor gives the filter operators that a kind of field takes.
+// operatorsFor returns the filter operators that a kind of field takes.
 func operatorsFor(k Kind) []string {
 	switch k {
 	case Bool:
@@ -37,7 +37,7 @@ func operatorsFor(k Kind) []string {
 	return sameOps
 }
 
-// filterCheck walks `{field: {op: value}, and: […], or: […], not: […]}`.
+// filterCheck checks a filter: `{field: {op: value}, and: […], or: […], not: […]}`.
 type filterCheck struct {
 	resource   *Resource
 	hidden     map[string]bool
@@ -140,8 +140,8 @@ func (c *filterCheck) checkCondition(path string, f *Field, op string, v any) {
 	}
 }
 
-// checkValue refuses what the kind cannot hold. Null is refused for every kind: it
-// never matches, and whoever writes it means isNil.
+// checkValue reports a value that the kind cannot hold. Null is a fault for every kind, because it
+// never matches: isNil is meant.
 func (c *filterCheck) checkValue(path string, f *Field, v any) {
 	if v == nil {
 		c.faults.add(path, `null never matches: write {%q:{"isNil":true}}`, f.Name)
@@ -195,8 +195,8 @@ func wrongValue(f *Field, v any) string {
 	return ""
 }
 
-// checkSort takes the backend's one spelling: names separated by commas, each
-// with an optional +, -, ++ (nulls first) or -- (nulls last) before it.
+// checkSort checks a sort: names separated by commas, each after an optional +, -, ++ (nulls first)
+// or -- (nulls last).
 func checkSort(r *Resource, sort string, hidden map[string]bool, f *faults) {
 	if sort == "" {
 		return

@@ -2,11 +2,11 @@ package schemas
 
 import "strings"
 
-// One record has one spelling: a uuid in capitals would be another id to a
-// rule, and another payload to whoever looks whether the same ran before.
+// Ids are written in lower case, so that one record has one spelling. An id in capitals would
+// escape a rule that names it, and would make another payload of the same call.
 
-// lowerIDs writes all ids of a value in lower case, in place where it can, and
-// gives the value. What is of the wrong type is left for the checker.
+// lowerIDs writes all ids of a value in lower case, in place where it can, and returns the value.
+// Values of the wrong type are left to the checker.
 func (n *node) lowerIDs(v any) any {
 	switch v := v.(type) {
 	case string:
@@ -29,7 +29,7 @@ func (n *node) lowerIDs(v any) any {
 	return v
 }
 
-// lowerFilterIDs does the same for the values that a filter compares ids with.
+// lowerFilterIDs writes the ids in a filter in lower case.
 func (a *Action) lowerFilterIDs(filter any) {
 	if a.Resource == nil || !a.hasKey("filter") {
 		return

@@ -21,9 +21,9 @@ type Input struct {
 	Format string
 	// Values are those of an enum.
 	Values []string
-	// Nullable reports that null may be given, which empties the field.
+	// Nullable is true if null is allowed, which clears the field.
 	Nullable bool
-	// Required reports that the key must be given.
+	// Required is true if the key must be given.
 	Required bool
 	// Names is the kind of person that the value, or each element, names; empty where it names nobody.
 	Names SubjectKind
@@ -45,7 +45,7 @@ func readInputs(input any, s *jsonschema.Schema) []Input {
 	var out []Input
 	for p := s.Properties.Oldest(); p != nil; p = p.Next() {
 		in := Input{Name: p.Key, Type: p.Value.Type, Format: p.Value.Format, Required: slices.Contains(s.Required, p.Key), Names: names[p.Key]}
-		if types, ok := p.Value.Extras["type"].([]any); ok { // as Null writes it
+		if types, ok := p.Value.Extras["type"].([]any); ok { // the form of nullable
 			in.Type, in.Nullable = fmt.Sprint(types[0]), true
 		}
 		if items := p.Value.Items; items != nil {

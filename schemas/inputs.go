@@ -1,11 +1,10 @@
 package schemas
 
-// The typed inputs, one for each action that takes `input`. They are never
-// filled: they are reflected, once, into the JSON Schemas that tools show and
-// the checker enforces. A field without `omitempty` is required; a
-// jsonschema_description is given where the name does not say enough. A `names`
-// tag says that a value names a person; a contact's own email and number have
-// none, since they belong to the contact and go with it.
+// The typed inputs, one for each action that takes `input`. No value of them is ever made. They are
+// reflected once, into the JSON Schemas that tools show and the checker enforces, and into the list
+// that Inputs returns. A field without `omitempty` is required. A jsonschema_description is there
+// where the name does not say enough. A `names` tag is on values that name a person. A contact's own
+// email and number have none, because they are erased with the contact.
 
 type (
 	getCampaignInput struct {

@@ -6,13 +6,13 @@ import (
 	"strings"
 )
 
-// Arguments have levels: the payload's keys at the top, and below them those of
-// input, page and filter. Models give the right name at the wrong level, so an
-// unknown name is looked for at the others before it is called unknown.
+// Arguments have levels: the payload's keys at the top, and below them those of input, page and
+// filter. A model often gives a right name at the wrong level. So an unknown name is looked up at
+// the other levels, and the fault says which path takes it.
 
-// rightPath returns the path that takes a name which the level does not take, and
-// a message that says so. level is "", "input", "page" or a path in the filter.
-// The path is empty where no level takes the name.
+// rightPath returns the path that takes a name, and the message of the fault. The name is one that
+// the level does not take; level is "", "input", "page" or a path in the filter. The path is empty
+// if no level takes the name.
 func (a *Action) rightPath(level, name string) (path, message string) {
 	own := a.levelNames(level)
 	if len(name) > maxName || sameName(name, own) != "" { // only its spelling is wrong
@@ -52,7 +52,7 @@ func (a *Action) idPath(level, name string) (path, message string) {
 		return "identity", unknown + "; the id goes into identity"
 	case a.List() && bare:
 		return "filter.id", unknown + `; to select by id, give filter, such as {"id":{"eq":"<id>"}}`
-	case key == nil || !bare && len(a.Targets) > 0: // it could mean another of the targets
+	case key == nil || !bare && len(a.Targets) > 0: // it could name another target
 		return "", ""
 	case key.Names == ContactSubject && key.Type == "array":
 		return "input." + key.Name, unknown + "; the contacts' ids go into input." + key.Name
@@ -63,7 +63,7 @@ func (a *Action) idPath(level, name string) (path, message string) {
 	}
 }
 
-// idInput returns the input key that names the record, call or contact that the action is about; nil where none does.
+// idInput returns the input key that names the record, call or contact of the action; nil where none does.
 func (a *Action) idInput() *Input {
 	if a.creates || a.hasKey("identity") {
 		return nil

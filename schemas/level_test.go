@@ -40,7 +40,7 @@ func TestWrongLevel(t *testing.T) {
 			t.Errorf("%s %s: %v, want %s: %s", c.action, c.args, e, c.path, c.says)
 		}
 	}
-	// Where no level takes the name, nothing is guessed.
+	// If no level takes the name, no path is reported.
 	for _, c := range []struct{ action, args, path string }{
 		{"create_contact", `{"identity":"` + someID + `","input":{"fullName":"Ada"}}`, "identity"},
 		{"who_am_i", `{"identity":"` + someID + `"}`, "identity"},
@@ -102,7 +102,7 @@ func TestEveryNameAtTheWrongLevel(t *testing.T) {
 				at(name, "input", name)
 			}
 		}
-		// The id is known by whatever name it is given.
+		// An id is recognised by other names too.
 		if a.hasKey("identity") {
 			at("identity", "", "recordId")
 			at("identity", "input", "recordId")

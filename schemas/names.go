@@ -12,8 +12,8 @@ import (
 // maxName is the longest name, in bytes, that is compared with valid ones.
 const maxName = 80
 
-// Nearest gives the valid name closest to a wrong one, or "" where none is
-// close: the same letters in another case or spelling, else at most a third of them different.
+// Nearest returns the valid name closest to a wrong one: one that differs in case and separators
+// only, else one with at most a third of the letters changed. It returns "" if none is that close.
 func Nearest(name string, valid []string) string {
 	if len(name) > maxName {
 		return ""
@@ -41,8 +41,8 @@ func fold(s string) string {
 	}, s)
 }
 
-// distance is the number of insertions, deletions, replacements and swaps of
-// neighbours between a and b; it stops counting at limit.
+// distance counts the insertions, deletions, replacements and swaps of neighbours between a and b,
+// up to limit.
 func distance(a, b string, limit int) int {
 	if len(a)-len(b) >= limit || len(b)-len(a) >= limit {
 		return limit
@@ -69,11 +69,11 @@ func distance(a, b string, limit int) int {
 	return row[len(b)]
 }
 
-// quote shows a name or value that came from outside: short, and with nothing
-// in it that a terminal or a reader would take for something else.
+// quote shows an untrusted name or value: short, and without characters that a terminal obeys or
+// a reader cannot see.
 func quote(s string) string { return strconv.QuoteToASCII(clip(s, 60)) }
 
-// clip cuts a text at n bytes, at a rune's border.
+// clip cuts a text to n bytes, between two runes.
 func clip(s string, n int) string {
 	if len(s) <= n {
 		return s
@@ -93,5 +93,5 @@ func join(path, name string) string {
 
 func index(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]" }
 
-// SortedKeys gives the keys of a decoded object in order.
+// SortedKeys returns the keys of a decoded object in order.
 func SortedKeys(m map[string]any) []string { return slices.Sorted(maps.Keys(m)) }

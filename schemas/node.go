@@ -13,9 +13,8 @@ import (
 	"github.com/invopop/jsonschema"
 )
 
-// node is a schema compiled for checking: exactly the keywords that our
-// schemas use, so that what a tool shows is what the checker enforces. A test
-// compares its verdicts with those of a general validator.
+// node is a compiled schema. It has exactly the keywords that the schemas here use, so the checker
+// enforces what a tool shows. A test compares its verdicts with those of a general validator.
 type node struct {
 	types    []string // the JSON types allowed
 	props    map[string]*node
@@ -70,7 +69,7 @@ func compile(s *jsonschema.Schema) *node {
 			n.names = append(n.names, p.Key)
 		}
 	}
-	// FalseSchema is recognised by how it is written: its flag is not exported.
+	// FalseSchema is recognised by its encoding, because its flag is not exported.
 	if s.AdditionalProperties != nil {
 		b, _ := json.Marshal(s.AdditionalProperties)
 		n.closed = string(b) == "false"
@@ -89,9 +88,9 @@ func bound(n json.Number) *int64 {
 	return &v
 }
 
-// faults collects what is wrong, up to a bound that a model can still read.
+// faults collects what is wrong, up to a number that a model can still read.
 type faults struct {
-	action *Action // to find the right level of a wrong name; nil: names are not looked for elsewhere
+	action *Action // finds the right level of a wrong name; nil: no other level is looked at
 	list   []Detail
 }
 
@@ -107,7 +106,7 @@ func (f *faults) report(d Detail) {
 	}
 }
 
-// unknown reports a wrong name with the nearest right one, or the names that there are.
+// unknown reports a wrong name with the nearest valid one, or with all valid ones.
 func (f *faults) unknown(path, what, name string, valid []string) {
 	d := Detail{Path: path, Nearest: Nearest(name, valid)}
 	switch {
@@ -132,7 +131,7 @@ func (f *faults) unknownName(path, name string, value any, valid []string) {
 		f.report(Detail{Path: at, Message: message, Nearest: right})
 		return
 	}
-	// An action without input may be given its keys in one: each of them has a right path.
+	// An action without input: each key that was given in it has a right path.
 	before := len(f.list)
 	if in, ok := value.(map[string]any); ok && at == "input" {
 		for _, k := range SortedKeys(in) {

@@ -37,9 +37,9 @@ func compiled(t *testing.T) map[string]*oracle.Schema {
 	return out
 }
 
-// Whatever the checker takes, the schema that the tool shows takes too: a
-// client that validates before it calls never refuses what we would run.
-func TestTheCheckerIsNoLaxerThanTheSchema(t *testing.T) {
+// TestSchemaAcceptsWhatCheckAccepts: a client that validates by the tool's schema rejects no call
+// that Check accepts.
+func TestSchemaAcceptsWhatCheckAccepts(t *testing.T) {
 	schemas := compiled(t)
 	var taken, refused int
 	rapid.Check(t, func(t *rapid.T) {
@@ -65,8 +65,8 @@ func TestTheCheckerIsNoLaxerThanTheSchema(t *testing.T) {
 	}
 }
 
-// And what the schema refuses by its structure alone, the checker refuses.
-func TestTheCheckerRefusesWhatTheSchemaRefuses(t *testing.T) {
+// TestCheckRejectsWhatTheSchemaRejects: Check rejects what the schema rejects by its structure.
+func TestCheckRejectsWhatTheSchemaRejects(t *testing.T) {
 	schemas := compiled(t)
 	rapid.Check(t, func(t *rapid.T) {
 		a := byName[rapid.SampledFrom(actionNames()).Draw(t, "action")]
@@ -92,7 +92,7 @@ func actionNames() []string {
 	return names
 }
 
-// arguments draws a good call and spoils it here and there.
+// arguments draws a valid call and then changes parts of it.
 func arguments(t *rapid.T, a *Action) string {
 	var v map[string]any
 	if err := json.Unmarshal([]byte(sample(a)), &v); err != nil {
@@ -147,7 +147,7 @@ func value(t *rapid.T, deep int) any {
 	return map[string]any{rapid.SampledFrom([]string{"limit", "offset", "after", "a"}).Draw(t, "name"): value(t, deep-1)}
 }
 
-// Clients differ in what they understand: this is what all of them do.
+// TestSchemasWorkInEveryClient: schemas use only what all clients support.
 func TestSchemasWorkInEveryClient(t *testing.T) {
 	for _, a := range Actions() {
 		var top map[string]any
@@ -174,8 +174,8 @@ func TestSchemasWorkInEveryClient(t *testing.T) {
 	}
 }
 
-// An unescaped comma in a jsonschema tag cuts a description without a word.
-func TestDescriptionsAreWhole(t *testing.T) {
+// TestDescriptionsAreComplete: an unescaped comma in a jsonschema tag cuts a description silently.
+func TestDescriptionsAreComplete(t *testing.T) {
 	for _, a := range Actions() {
 		if a.input == nil {
 			continue
@@ -203,8 +203,8 @@ func TestDescriptionsAreWhole(t *testing.T) {
 	}
 }
 
-// The registry is whole: every action says what a person and a model need.
-func TestTheRegistryIsWhole(t *testing.T) {
+// TestRegistryIsComplete: every entry has what a person and a model need.
+func TestRegistryIsComplete(t *testing.T) {
 	classes := map[Class]int{}
 	for _, a := range Actions() {
 		classes[a.Class]++
@@ -230,7 +230,7 @@ func TestTheRegistryIsWhole(t *testing.T) {
 		if a.Class != Read && a.Class != Credential && a.ShownBy() == "" {
 			t.Errorf("%s: no list shows what it did", a.Name)
 		}
-		// The description sends the model to tools that exist.
+		// The description names only tools that exist.
 		for w := range strings.FieldsFuncSeq(a.Description, func(r rune) bool { return r != '_' && (r < 'a' || r > 'z') }) {
 			if strings.Contains(w, "_") && byName[w] == nil && w != "on_break" && w != "logged_out" {
 				t.Errorf("%s: its description names %s, which is no tool", a.Name, w)
@@ -272,7 +272,7 @@ func FuzzCheck(f *testing.F) {
 		if b := p.BeforeRead(); (b != nil) != (a.updatesRecord() && len(p.setFields()) > 0) { // and it did not panic
 			t.Fatalf("nothing is read before %s", p.Body)
 		}
-		// What was encoded once is what it decodes to.
+		// A second encoding gives the same bytes.
 		again := encode(p.Args)
 		if !bytes.Equal(again, p.Body) {
 			t.Fatalf("two encodings: %q and %q", p.Body, again)

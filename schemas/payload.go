@@ -14,48 +14,47 @@ import (
 	"unicode/utf8"
 )
 
-// defaultLimit is the page that a list gets when the caller asks for none.
+// defaultLimit is the number of rows of a page if the caller gives none.
 const defaultLimit = 25
 
-// Payload is one checked call: the request body and what was decided about it
-// before it was encoded. It must not be changed.
+// Payload is one checked call: the request body, and what the check found beside it. It must not be
+// changed.
 type Payload struct {
 	Action *Action
-	// Body is the one canonical encoding, action included: sorted keys, numbers verbatim. Validate and Run get these very bytes.
+	// Body is the one canonical encoding, action included: sorted keys, numbers verbatim. Validate and Run send these bytes.
 	Body []byte
-	// Args is what Body says, decoded: for cards and rules. Numbers are json.Number.
+	// Args is Body decoded, for cards and rules. Numbers are json.Number.
 	Args map[string]any
-	// Reason is what the model gave as its reason; never part of Body.
+	// Reason is the reason that the model gave. It is not part of Body.
 	Reason string
-	// DefaultFields is true where the caller named no fields.
+	// DefaultFields is true if the caller named no fields.
 	DefaultFields bool
-	// Notes say what was filled in or lowered, for the answer.
+	// Notes are sentences for the answer about what Check added or lowered.
 	Notes []string
 }
 
-// Hash identifies what would run: action and arguments, not the reason.
+// Hash returns a hash of Body: of action and arguments, without the reason.
 func (p *Payload) Hash() string {
 	sum := sha256.Sum256(p.Body)
 	return hex.EncodeToString(sum[:])
 }
 
-// Limits are what Check needs to know beside the arguments.
+// Limits are what Check needs in addition to the arguments.
 type Limits struct {
-	// Now is the time that `the last 24 hours` ends at.
+	// Now is the end of the last 24 hours, which a list without a filter returns.
 	Now time.Time
-	// Rows is the most rows that an answer may have; a larger limit is lowered. 0: no bound but Sippet's.
+	// Rows is the most rows that an answer may have; a larger limit is lowered. 0 leaves Sippet's own bound.
 	Rows int
-	// Without are default fields that the live server does not know.
+	// Without are default fields that this Sippet server does not have.
 	Without map[string]bool
-	// Hidden are fields that the caller must not see: they are not selected by default, and naming one in fields,
-	// filter or sort is a fault, because whoever can filter by a value can guess it.
+	// Hidden are fields that the caller must not see. They are not selected by default, and naming one in fields,
+	// filter or sort is a fault: filtering by a value would reveal it.
 	Hidden map[string]bool
 }
 
-// Check turns the arguments of a tool call into the payload that would be
-// sent, or an [InvalidArguments] error with its faults: those of its shape
-// and, where that is right, those of its meaning. raw is JSON; empty
-// and null mean no arguments.
+// Check returns the payload of a tool call's arguments. raw is JSON; empty and null mean no
+// arguments. Wrong arguments are an [InvalidArguments] error that lists the faults of shape, or if
+// there are none, the faults of meaning.
 func (a *Action) Check(raw []byte, l Limits) (*Payload, *Error) {
 	args, err := decode(raw)
 	if err != nil {
@@ -76,8 +75,8 @@ func (a *Action) Check(raw []byte, l Limits) (*Payload, *Error) {
 	p.Reason, _ = args["reason"].(string)
 	delete(args, "reason")
 	a.complete(p, args, l)
-	if fields, ok := args["fields"].([]any); ok && len(fields) == 0 { // which Sippet, and Restore, would refuse
-		f.add("fields", "none of the default ones is left for this caller: name others")
+	if fields, ok := args["fields"].([]any); ok && len(fields) == 0 { // Sippet, and Restore, would reject it
+		f.add("fields", "the policy hides all default fields from this caller: name other fields")
 		return nil, &Error{Outcome: InvalidArguments, Message: "the arguments do not fit " + a.Name, Details: f.list, Next: a.usage()}
 	}
 	args["action"] = a.Name
@@ -86,8 +85,8 @@ func (a *Action) Check(raw []byte, l Limits) (*Payload, *Error) {
 	return p, nil
 }
 
-// Restore reads back a Body that Check made. The error says that it is not one any more: the registry has changed since,
-// or somebody else wrote it.
+// Restore returns the payload of a recorded Body. It fails if Check would not encode the call like this: the body is
+// from another version of the registry, or was not written by Check.
 func Restore(body []byte) (*Payload, *Error) {
 	args, fault := decode(body)
 	if fault != nil {
@@ -103,7 +102,7 @@ func Restore(body []byte) (*Payload, *Error) {
 		return nil, err
 	}
 	if !bytes.Equal(p.Body, body) {
-		return nil, &Error{Outcome: InvalidArguments, Message: "the arguments of " + name + " are not as this version of the program writes them"}
+		return nil, &Error{Outcome: InvalidArguments, Message: "the recorded arguments of " + name + " are not as this version of the program encodes them"}
 	}
 	p.Notes = nil
 	return p, nil
@@ -153,7 +152,7 @@ func (a *Action) checkMeaning(args map[string]any, hidden map[string]bool, f *fa
 	start, end := in["contactRangeStart"], in["contactRangeEnd"]
 	if start, ok := start.(json.Number); ok {
 		if end, ok := end.(json.Number); ok && int64Of(start) > int64Of(end) {
-			f.add("input.contactRangeEnd", "must not come before contactRangeStart")
+			f.add("input.contactRangeEnd", "must not be less than contactRangeStart")
 		}
 	}
 }
@@ -170,11 +169,11 @@ func (a *Action) checkTargets(args map[string]any, f *faults) {
 	case given == 0:
 		f.add("input", "needs exactly one of %s", strings.Join(a.Targets, " and "))
 	case given > 1:
-		f.add("input", "takes only one of %s, so that it is clear what is meant", strings.Join(a.Targets, " and "))
+		f.add("input", "takes only one of %s", strings.Join(a.Targets, " and "))
 	}
 }
 
-// complete puts in what the caller left out and the answer needs.
+// complete adds what the caller left out and the answer needs.
 func (a *Action) complete(p *Payload, args map[string]any, l Limits) {
 	if a.Resource != nil {
 		if _, ok := args["fields"]; !ok && a.hasKey("fields") {
@@ -191,7 +190,7 @@ func (a *Action) complete(p *Payload, args map[string]any, l Limits) {
 	if a.CreatesSubject() {
 		if fields := args["fields"].([]any); !slices.Contains(fields, any("id")) {
 			args["fields"] = append(fields, "id")
-			p.Notes = append(p.Notes, "id was added to fields: it says whom the record is about")
+			p.Notes = append(p.Notes, "id was added to fields, because it identifies the person of the record")
 		}
 	}
 	if !a.List() {
@@ -213,13 +212,13 @@ func (a *Action) complete(p *Payload, args map[string]any, l Limits) {
 	if _, ok := args["filter"]; ok {
 		return
 	}
-	// From a full hour, so that the same call is the same payload when a person has answered.
+	// From a full hour, so that a repeat after an approval is the same payload.
 	since := l.Now.UTC().Add(-24 * time.Hour).Truncate(time.Hour).Format("2006-01-02T15:04:05.000000Z")
 	args["filter"] = map[string]any{a.Resource.TimeField: map[string]any{"greaterThanOrEqual": since}}
 	if _, ok := args["sort"]; !ok {
 		args["sort"] = "-" + a.Resource.TimeField
 	}
-	p.Notes = append(p.Notes, fmt.Sprintf("no filter was given, so these are the last 24 hours by %s; filter by time for others", a.Resource.TimeField))
+	p.Notes = append(p.Notes, fmt.Sprintf("no filter was given, so these are the last 24 hours by %s; filter by time for other records", a.Resource.TimeField))
 }
 
 func (a *Action) completePage(p *Payload, args map[string]any, l Limits) {
@@ -234,7 +233,7 @@ func (a *Action) completePage(p *Payload, args map[string]any, l Limits) {
 		page["limit"] = json.Number(strconv.Itoa(pageRows(defaultLimit, l.Rows)))
 	case l.Rows > 0 && int64Of(n) > int64(l.Rows):
 		page["limit"] = json.Number(strconv.Itoa(l.Rows))
-		p.Notes = append(p.Notes, fmt.Sprintf("page.limit was lowered from %s to %d so that the answer fits", n, l.Rows))
+		p.Notes = append(p.Notes, fmt.Sprintf("page.limit was lowered from %s to %d, so that the answer is not too long", n, l.Rows))
 	}
 }
 
@@ -247,8 +246,7 @@ func pageRows(want, bound int) int {
 
 func int64Of(n json.Number) int64 { v, _ := n.Int64(); return v }
 
-// maxDepth is how deep arguments may nest. Deeper than any filter that
-// somebody could read, shallower than what costs anything to walk.
+// maxDepth is how deep arguments may nest: deeper than any readable filter, and cheap to walk.
 const maxDepth = 32
 
 func decode(raw []byte) (map[string]any, *Error) {
@@ -288,7 +286,7 @@ func decode(raw []byte) (map[string]any, *Error) {
 	return nil, bad("the arguments must be a JSON object, not %s", article(typeOf(v)))
 }
 
-// depth is how deep brackets nest, without decoding.
+// depth returns how deep brackets nest, without decoding.
 func depth(raw []byte) int {
 	deep, most, inside := 0, 0, false
 	for i := 0; i < len(raw); i++ {
@@ -308,7 +306,7 @@ func depth(raw []byte) int {
 	return most
 }
 
-// findNUL gives the path of a string or key with U+0000 in it: no database column takes it.
+// findNUL returns the path of a string or key with U+0000 in it, which no database column takes.
 func findNUL(path string, v any) string {
 	switch v := v.(type) {
 	case string:
@@ -334,7 +332,7 @@ func findNUL(path string, v any) string {
 	return ""
 }
 
-// encode is the one place where a request body is made.
+// encode makes a request body. No other function does.
 func encode(args map[string]any) []byte {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)

@@ -9,20 +9,20 @@ import (
 	"strings"
 )
 
-// Fact is what the published reference says of an action, in its own words.
+// Fact is what the published reference says about an action, in its own words.
 type Fact struct {
 	Name string `json:"name"`
 	// Keys are the payload keys, such as `fields, filter?, sort?`; "none" where there are none.
 	Keys string `json:"payload"`
-	// Input has one TypeScript property a line, such as `email?: string | null;`.
+	// Input has one TypeScript property per entry, such as `email?: string | null;`.
 	Input []string `json:"input"`
 	// Resource and Fields say what can be selected; empty for maps and deletions.
 	Resource string   `json:"resource"`
 	Fields   []string `json:"fields"`
 }
 
-// Facts gives the registry in the reference's words, as the tools show it: it
-// reads the schemas that clients get, not the entries that they are made from.
+// Facts returns the registry in the reference's words. It reads the schemas that clients get, not
+// the entries that they are made from.
 func Facts() []Fact {
 	out := make([]Fact, 0, len(registry))
 	for _, a := range registry {
@@ -48,7 +48,7 @@ func Facts() []Fact {
 	return out
 }
 
-// schemaView is as much of a tool's schema as the reference also states.
+// schemaView is the part of a tool's schema that the reference states too.
 type schemaView struct {
 	Type       any                   `json:"type"`
 	Format     string                `json:"format"`
@@ -100,7 +100,7 @@ func (s schemaView) name() string {
 	return fmt.Sprint(kind) + null
 }
 
-// opaque names types that the reference uses and does not define: they are passed on as objects.
+// opaque replaces types that the reference uses and does not define: they are passed on as objects.
 var opaque = strings.NewReplacer("ImportedEmailPayloadInputSchema", "Record<string, any>")
 
 var (
@@ -111,8 +111,8 @@ var (
 	nameLine  = regexp.MustCompile(`^[a-z][a-z0-9]*(_[a-z0-9]+)+$`)
 )
 
-// ParseReference reads the published reference, saved as text, and gives what
-// it says of each action. A page without any action is an error.
+// ParseReference returns what the published reference, saved as text, says about each action. It
+// fails if the page has no action.
 func ParseReference(page string) ([]Fact, error) {
 	_, body, ok := strings.Cut(strings.ReplaceAll(page, "\r\n", "\n"), "\nAction reference\n")
 	if !ok {
@@ -147,8 +147,8 @@ func ParseReference(page string) ([]Fact, error) {
 	return out, nil
 }
 
-// Diff says in lines what differs between two lists of facts: actions added or
-// removed, payload keys, inputs and fields changed. No lines: they agree.
+// Diff returns the differences between two lists of facts, one per line: actions added or removed,
+// and payload keys, inputs and fields changed. It returns nil if they agree.
 func Diff(ours, theirs []Fact) []string {
 	a, b := factsByName(ours), factsByName(theirs)
 	var out []string
@@ -181,7 +181,7 @@ func factsByName(facts []Fact) map[string]Fact {
 	for _, f := range facts {
 		for i, p := range f.Input {
 			p = opaque.Replace(strings.TrimSpace(p))
-			// Records are shown by what they take, however they are written.
+			// White space does not count.
 			f.Input[i] = strings.Join(strings.Fields(p), " ")
 		}
 		m[f.Name] = f

@@ -23,15 +23,15 @@ func recorded(t *testing.T) []Fact {
 	return facts
 }
 
-func TestTheToolsSayWhatTheReferenceSays(t *testing.T) {
+func TestToolsMatchTheReference(t *testing.T) {
 	for _, d := range Diff(recorded(t), Facts()) {
 		t.Error(d)
 	}
 }
 
-// With SIPPET_REFERENCE=FILE the published page itself is compared, so that a
-// newer copy shows how the API has drifted.
-func TestThePublishedPage(t *testing.T) {
+// TestPublishedPage compares the published page itself if SIPPET_REFERENCE names a file: a newer
+// copy shows how the API has changed.
+func TestPublishedPage(t *testing.T) {
 	file := os.Getenv("SIPPET_REFERENCE")
 	if file == "" {
 		file = "testdata/page.txt"
@@ -50,7 +50,7 @@ func TestThePublishedPage(t *testing.T) {
 		}
 		return
 	}
-	// The page in testdata is three actions of the same shape, one of them changed in every way.
+	// The page in testdata has three actions of the same shape, one with every kind of change.
 	got := Diff(recorded(t), facts)
 	var changed []string
 	for _, d := range got {

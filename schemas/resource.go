@@ -1,16 +1,16 @@
 package schemas
 
-// Kind is what a field holds. The reference does not state kinds: these are
-// read from names, inputs and recorded answers, so only UUID, Bool, Time, Date
-// and the numbers are trusted to refuse a filter's value.
+// Kind is the kind of value that a field holds. The reference does not state kinds: these are
+// inferred from names, inputs and recorded answers. So only UUID, Bool, Time, Date and the numbers
+// make a filter's value wrong.
 type Kind string
 
 // The kinds.
 const (
 	UUID    Kind = "uuid"
-	Word    Kind = "word"    // a short machine word: a status, a provider, an opaque id
-	Text    Kind = "text"    // anything that somebody may have written
-	Bool    Kind = "boolean" //
+	Word    Kind = "word" // a short machine word: a status, a provider, an opaque id
+	Text    Kind = "text" // any text that a person may have written
+	Bool    Kind = "boolean"
 	Integer Kind = "integer"
 	Float   Kind = "float"
 	Decimal Kind = "decimal" // a string on the wire
@@ -23,19 +23,19 @@ const (
 
 // Resource is a kind of record: what `fields`, `filter` and `sort` may name.
 type Resource struct {
-	// Name is the reference's, such as `CallQueueEntry`.
+	// Name is that of the reference, such as `CallQueueEntry`.
 	Name string
 	// Fields are in the reference's order.
 	Fields []Field
-	// defaultFields are the fields selected when the caller names none: what a first look needs, without links to recordings and metadata.
+	// defaultFields are selected if the caller names none: the fields for a first look, without recordings and metadata.
 	defaultFields []string
-	// cardFields are the fields by which a person knows a record again, the most telling first.
+	// cardFields are the fields by which a person recognises a record, the most telling first.
 	cardFields []string
-	// TimeField orders the records in time; empty where nothing does.
+	// TimeField is the field that orders the records in time; empty where none does.
 	TimeField string
-	// oldestFirst is true where the oldest come first for a reader: what was said, who has waited longest.
+	// oldestFirst is true where a reader needs the oldest record first: transcripts, waiting callers.
 	oldestFirst bool
-	// erasedField is the time at which the person's data was erased; empty where no erasing shows.
+	// erasedField is the field with the time at which the person's data was erased; empty where there is none.
 	erasedField string
 
 	person string // the field that names a contact; empty where none does
@@ -47,18 +47,17 @@ type Resource struct {
 type Field struct {
 	Name string
 	Kind Kind
-	// Values are the enum's values where the reference states them; a newer server may know more.
+	// Values are those of an enum, where the reference states them. A newer server may have more.
 	Values []string
-	// Personal marks what says something about a person.
+	// Personal is true for a field that says something about a person.
 	Personal bool
-	// Names says whom a value names; empty where it names nobody.
+	// Names is the kind of person that a value names; empty where it names nobody.
 	Names SubjectKind
 }
 
-// Trusted reports whether the field's content is made by Sippet (ids, words,
-// numbers, times) and not by a caller, a contact or an email. Untrusted is the
-// default. A trusted field is still shown as text from outside when its value
-// does not look like its kind.
+// Trusted reports whether Sippet itself makes the field's content (ids, words, numbers, times), and
+// not a caller, a contact or an email. A trusted field is still shown as untrusted text if its value
+// does not fit its kind.
 func (f *Field) Trusted() bool {
 	switch f.Kind {
 	case Text, Texts, Map:
@@ -67,10 +66,10 @@ func (f *Field) Trusted() bool {
 	return true
 }
 
-// Field gives the field of that name, or nil.
+// Field returns the field of that name, or nil.
 func (r *Resource) Field(name string) *Field { return r.byName[name] }
 
-// FieldOf gives the field that a JSON key (with its quotes) names, or nil.
+// FieldOf returns the field that a JSON key (with its quotes) names, or nil.
 func (r *Resource) FieldOf(key []byte) *Field {
 	if f := r.byName[string(key[1:len(key)-1])]; f != nil { // no copy
 		return f
@@ -78,7 +77,7 @@ func (r *Resource) FieldOf(key []byte) *Field {
 	return r.byName[DecodeString(key)]
 }
 
-// Names are the fields' names in the reference's order. They must not be changed.
+// Names returns the fields' names in the reference's order. They must not be changed.
 func (r *Resource) Names() []string { return r.names }
 
 func resource(name, timeField string, fields ...Field) *Resource {
@@ -103,17 +102,17 @@ func (r *Resource) withErased(field string) *Resource { r.erasedField = field; r
 
 func (r *Resource) byDefault(names ...string) *Resource { r.defaultFields = names; return r }
 
-// field makes a field of one kind; mine makes one that says something about a person.
+// field makes a field of one kind; personal makes one that says something about a person.
 func field(kind Kind, name string, values ...string) Field {
 	return Field{Name: name, Kind: kind, Values: values}
 }
 
 func personal(kind Kind, name string) Field { return Field{Name: name, Kind: kind, Personal: true} }
 
-// identifying says whom the field's values name.
+// identifying sets the kind of person that the field's values name.
 func (f Field) identifying(kind SubjectKind) Field { f.Names = kind; return f }
 
-// Resources lists every resource that an action selects from, by name.
+// Resources returns the resources of all actions, by name.
 func Resources() map[string]*Resource {
 	all := map[string]*Resource{}
 	for _, a := range registry {

@@ -1,6 +1,6 @@
 package schemas
 
-// The values that the reference states for fields which an input also writes.
+// The values that the reference states for fields that an input writes too.
 var (
 	callDirections   = []string{"inbound", "outbound"}
 	callStatuses     = []string{"initiated", "ringing", "answered", "completed", "failed", "busy", "no_answer"}

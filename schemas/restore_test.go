@@ -9,7 +9,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// limits are what Check may have been told when the payload was made. Restore is told none of it.
+// limits draws limits that Check may have had when the payload was made. Restore has none of them.
 func limits(t *rapid.T, a *Action) Limits {
 	l := Limits{Now: noon, Rows: rapid.SampledFrom([]int{0, 1, 100}).Draw(t, "rows"), Without: map[string]bool{}, Hidden: map[string]bool{}}
 	for _, f := range a.defaultFields {
@@ -23,7 +23,7 @@ func limits(t *rapid.T, a *Action) Limits {
 	return l
 }
 
-// TestRestore: what was sealed comes back as the very same bytes, for examples of all actions and whatever is changed in
+// TestRestore: a recorded payload is restored byte for byte, for calls of all actions and changes of
 // them, with fields left out and limits lowered.
 func TestRestore(t *testing.T) {
 	same := func(t interface{ Fatalf(string, ...any) }, a *Action, args string, p *Payload) {
@@ -50,7 +50,7 @@ func TestRestore(t *testing.T) {
 		}
 		if p, err := a.Check([]byte(sample(a)), nothing); err == nil {
 			same(t, a, "with all fields hidden", p)
-		} else if !strings.Contains(err.Error(), "fields: none of the default ones is left") {
+		} else if !strings.Contains(err.Error(), "fields: the policy hides all default fields") {
 			t.Errorf("%s with all fields hidden: %v", a.Name, err)
 		}
 	}
@@ -67,8 +67,8 @@ func TestRestore(t *testing.T) {
 
 func encodeAgain(p *Payload) string { return string(encode(p.Args)) }
 
-// TestRestoreNothingElse: what Check did not make is not taken for its work.
-func TestRestoreNothingElse(t *testing.T) {
+// TestRestoreRejects: Restore rejects a body that Check did not encode.
+func TestRestoreRejects(t *testing.T) {
 	p, _ := check(t, "update_contact", `{"identity":"`+someID+`","input":{"fullName":"Ada","metadata":{"n":9007199254740993,"d":1.10}},"reason":"because"}`)
 	body := string(p.Body)
 	for name, other := range map[string]string{

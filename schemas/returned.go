@@ -6,20 +6,19 @@ import (
 	"slices"
 )
 
-// maxSubjects bounds what Returned returns: more people than one page holds.
+// maxSubjects bounds the subjects of one answer. It is more than the largest page has rows.
 const maxSubjects = 500
 
-// Returned says which persons an answer told of, by the ids of contacts in its
-// rows, and which of those contacts are erased: both as Subjects gives them,
-// sorted, without repeats, at most 500. data is what Sippet answered: an array
-// of records, a page with `results`, a record or null. What cannot be read is
-// left out, and so are rows that were not asked for an id.
+// Returned returns the persons in an answer, by the ids of contacts in its rows, and those of them
+// that are erased. Both are spelled as Subjects spells them, sorted, without repeats, at most 500.
+// data is Sippet's answer: an array of records, a page with `results`, a record or null. Rows that
+// cannot be read, or have no id, are left out.
 func (p *Payload) Returned(data json.RawMessage) (subjects, erased []string) {
 	t := personReader{resource: p.Action.Resource}
 	if !p.Action.List() {
 		t.readRow(data)
 	} else if !eachRow(data, t.readRow) {
-		return nil, nil // it was no JSON, whatever it began with
+		return nil, nil // it is not valid JSON, so its first rows do not count
 	}
 	slices.Sort(t.subjects)
 	slices.Sort(t.erased)
@@ -51,7 +50,7 @@ func (t *personReader) readRow(data []byte) {
 	if !known {
 		t.subjects = append(t.subjects, string(ContactSubject)+":"+string(id[:]))
 	}
-	// Keys are destroyed on the strength of this: nothing but a time will do.
+	// The keys of erased persons are destroyed, so only a time counts as erased.
 	if !gone && len(at) > len(`""`) && at[0] == '"' {
 		gone = true
 		t.erased = append(t.erased, string(ContactSubject)+":"+string(id[:]))
@@ -62,8 +61,8 @@ func (t *personReader) readRow(data []byte) {
 	t.seen[id] = gone
 }
 
-// namesPerson reports whether a key names a contact: the resource's own field, and
-// in a map, whose shape nobody states, any name that means a contact elsewhere.
+// namesPerson reports whether a key names a contact: the resource's own field. In a map, whatever
+// its shape, it is any name that a resource uses for a contact.
 func (t *personReader) namesPerson(key []byte) bool {
 	if t.resource != nil {
 		return t.resource.person != "" && isKey(key, t.resource.person)
@@ -90,7 +89,7 @@ func isKey(key []byte, name string) bool {
 	return string(key[1:len(key)-1]) == name
 }
 
-// uuidOf reads a quoted uuid into lower case.
+// uuidOf returns a quoted uuid in lower case.
 func uuidOf(quoted []byte) (id [36]byte, ok bool) {
 	if len(quoted) != len(id)+2 || quoted[0] != '"' {
 		return id, false

@@ -6,17 +6,16 @@ import (
 	"unicode/utf8"
 )
 
-// The scanner checks JSON and cuts it at the top in one pass, without decoding
-// or copying. encoding/json takes some six times as long for the same, which
-// for a long answer is more than fetching it takes. It accepts what
-// json.Valid accepts; a fuzz test holds it to that.
+// The scanner checks JSON and splits it at the top level in one pass, without decoding or copying.
+// encoding/json takes about six times as long, which for a long answer is more than fetching it
+// takes. The scanner accepts what json.Valid accepts; a fuzz test compares them.
 
-// maxScanDepth is encoding/json's, so that whoever decodes what passed here can.
+// maxScanDepth is that of encoding/json, so that what is accepted here can be decoded.
 const maxScanDepth = 10000
 
-// EachJSON visits the members of an object (key with its quotes) or the elements
-// of an array (key nil), in order. It reports whether doc is one valid JSON
-// object or array and nothing else; until it has, nothing that was visited is to be relied on.
+// EachJSON visits the members of an object (key with its quotes) or the elements of an array (key
+// nil), in order. It reports whether doc is one valid JSON object or array and nothing else. What
+// was visited before it reports false must not be used.
 func EachJSON(doc []byte, visit func(key, value []byte)) bool {
 	i := skipSpace(doc, 0)
 	if i == len(doc) || doc[i] != '{' && doc[i] != '[' {
@@ -26,7 +25,7 @@ func EachJSON(doc []byte, visit func(key, value []byte)) bool {
 	return end >= 0 && skipSpace(doc, end) == len(doc)
 }
 
-// The functions below give the index after what begins at i, and -1 where it is not valid.
+// The functions below return the index after the value that begins at i, and -1 if it is not valid.
 
 func scanValue(doc []byte, i, depth int) int {
 	if i >= len(doc) {
@@ -158,7 +157,7 @@ func scanNumber(doc []byte, i int) int {
 	return i
 }
 
-// scanDigits wants at least one.
+// scanDigits scans one or more digits.
 func scanDigits(doc []byte, i int) int {
 	begin := i
 	for i < len(doc) && '0' <= doc[i] && doc[i] <= '9' {
@@ -189,7 +188,7 @@ func isHex(c byte) bool {
 	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
 }
 
-// DecodeString decodes a JSON string, quotes included, that a scan has passed; any other value gives "".
+// DecodeString decodes a JSON string, with its quotes, that EachJSON accepted. It returns "" for any other value.
 func DecodeString(quoted []byte) (s string) {
 	if len(quoted) == 0 || quoted[0] != '"' { // no key: an array's element
 		return ""

@@ -7,7 +7,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// DecodeString gives what encoding/json gives, whatever the value is.
+// TestDecodeString: DecodeString returns what encoding/json returns, for any value.
 func TestDecodeString(t *testing.T) {
 	for _, v := range []string{`""`, `"a"`, `"\u00e9\n"`, `"é"`, "\"\xff\"", `"\ud800"`, `null`, `7`, `true`, `{}`, `[]`} {
 		var want string

@@ -9,8 +9,8 @@ import (
 	"github.com/invopop/jsonschema"
 )
 
-// The bounds of what is sent upstream. Sippet's maximum page is 250 rows:
-// above it answers a page that looks complete and is not.
+// The bounds of what is sent upstream. Sippet's largest page has 250 rows. Above that Sippet returns
+// a page that looks complete and is not.
 const (
 	MaxLimit     = 250
 	MaxReason    = 500     // characters of `reason` that a person is shown
@@ -19,8 +19,8 @@ const (
 
 const phonePattern = `^\+[1-9][0-9]{6,14}$`
 
-// build derives the tool's schema and the compiled check from the entry. It
-// runs once at start; a wrong entry panics there, and so in every test.
+// build derives the tool's schema and the compiled check from the entry. It runs once at start. A
+// wrong entry panics there, and so in every test.
 func (a *Action) build() {
 	s := closedObject()
 	add := func(name string, p *jsonschema.Schema, required bool) {
@@ -76,7 +76,7 @@ func closedObject() *jsonschema.Schema {
 	return &jsonschema.Schema{Type: "object", Properties: jsonschema.NewProperties(), AdditionalProperties: jsonschema.FalseSchema}
 }
 
-// identityText says which id it is and who gives it.
+// identityText returns the description of identity: which list has the id.
 func (a *Action) identityText() string {
 	if list := a.ShownBy(); list != "" {
 		return "Id from " + list
@@ -84,7 +84,7 @@ func (a *Action) identityText() string {
 	panic("schemas: " + a.Name + ": no list gives its identity")
 }
 
-// ShownBy names the list in which what the action did can be seen; empty where there is none.
+// ShownBy returns the name of the list that shows the effect of the action; empty where none does.
 func (a *Action) ShownBy() string {
 	for _, l := range registry {
 		if !l.List() {
@@ -128,10 +128,10 @@ func (a *Action) inputText() string {
 	if a.Class == Write {
 		return "What to set"
 	}
-	return "Whom it is about"
+	return "The person"
 }
 
-// reasonText says who reads the reason.
+// reasonText returns the description of reason.
 func (a *Action) reasonText() string {
 	if a.Class == Write {
 		return "Your reason"
@@ -139,7 +139,7 @@ func (a *Action) reasonText() string {
 	return "For the person asked"
 }
 
-// sortExample is the order that a first look most often wants.
+// sortExample returns the sort that a first look most often needs.
 func (a *Action) sortExample() string {
 	switch {
 	case a.Resource.oldestFirst:
@@ -170,10 +170,9 @@ func pageSchema() *jsonschema.Schema {
 	return p
 }
 
-// shorten drops from what a model is shown all that goes without saying (that a
-// list of fields names one, that nested objects take no other names) and the
-// inside of page, whose grammar the server's instructions give once. The
-// checker, compiled before, keeps everything.
+// shorten removes from the schema that models see what they can do without: obvious bounds, closed
+// nested objects, and the keys of page, which the server's instructions describe once. The checker
+// is compiled before and keeps everything.
 func shorten(s *jsonschema.Schema) {
 	for p := s.Properties.Oldest(); p != nil; p = p.Next() {
 		stripKeywords(p.Value)

@@ -84,7 +84,7 @@ func TestEverySpellingIsFound(t *testing.T) {
 		if got, err := ParseSubject(spelled); err != nil || got != filed[0] {
 			t.Fatalf("%q: %q, %v, want %s", spelled, got, err, filed[0])
 		}
-		// And whatever a call names by that spelling is filed under the same subject.
+		// A call that uses this spelling is filed under the same subject.
 		again := appendSubject(nil, PhoneSubject, spelled)
 		if strings.Contains(spelled, ":") {
 			return
@@ -114,7 +114,7 @@ func spell(t *rapid.T, code, national string) string {
 	return b.String()
 }
 
-// TestSubjectsAreReadBack: whatever is filed can be given back as it is shown.
+// TestSubjectsAreReadBack: a subject as it is shown is read as itself.
 func TestSubjectsAreReadBack(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		kind := rapid.SampledFrom([]SubjectKind{ContactSubject, PhoneSubject, EmailSubject}).Draw(t, "kind")

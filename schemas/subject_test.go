@@ -61,7 +61,7 @@ func TestSubjects(t *testing.T) {
 	}
 }
 
-// A creation has no subject yet; its answer names it, whatever fields were asked for.
+// TestCreatedSubject: the answer to a creation names its subject, with any fields.
 func TestCreatedSubject(t *testing.T) {
 	for _, a := range Actions() {
 		if got := a.CreatesSubject(); got != (a.Name == "create_contact") {
@@ -147,8 +147,8 @@ func TestReturnedIsBounded(t *testing.T) {
 	}
 }
 
-// What Returned finds is what a plain decoder finds.
-func TestReturnedIsWhatADecoderFinds(t *testing.T) {
+// TestReturnedMatchesDecoder: Returned finds what a plain decoder finds.
+func TestReturnedMatchesDecoder(t *testing.T) {
 	p, _ := check(t, "list_contacts", ``)
 	rapid.Check(t, func(t *rapid.T) {
 		ids := []any{someID, strings.ToUpper(someID), otherID, nil, 7, "x", someID[1:]}
@@ -186,7 +186,7 @@ func TestReturnedIsWhatADecoderFinds(t *testing.T) {
 	})
 }
 
-// Every label that says whom a value names sits on a field that can hold such a value.
+// TestSubjectLabels: a field with a label for a kind of person can hold such a value.
 func TestSubjectLabels(t *testing.T) {
 	kinds := map[SubjectKind][]Kind{ContactSubject: {UUID}, PhoneSubject: {Text}, EmailSubject: {Text}, "": nil}
 	for name, r := range Resources() {
@@ -194,7 +194,7 @@ func TestSubjectLabels(t *testing.T) {
 			if want, ok := kinds[f.Names]; !ok || want != nil && !slices.Contains(want, f.Kind) {
 				t.Errorf("%s.%s is a %s and names a %q", name, f.Name, f.Kind, f.Names)
 			}
-			// A field that is called so and not labelled was forgotten.
+			// A field of such a name needs the label.
 			if strings.HasSuffix(strings.ToLower(f.Name), "contactid") && f.Names != ContactSubject {
 				t.Errorf("%s.%s names a contact and does not say so", name, f.Name)
 			}

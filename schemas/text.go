@@ -8,12 +8,12 @@ import (
 	"unicode/utf8"
 )
 
-// ansi matches the escape sequences of terminals, with either introducer.
+// ansi matches the escape sequences of terminals, in their 7-bit and 8-bit forms.
 var ansi = regexp.MustCompile("(?:\x1b\\[|\u009b)[0-?]*[ -/]*[@-~]|(?:\x1b\\]|\u009d)[^\x07\x1b\u009c]*(?:\x07|\x1b\\\\|\u009c)?|\x1b[ -/]*[0-~]")
 
-// Clean takes out of a text what a reader does not see or a terminal obeys:
-// control characters (but line feed and tab), ANSI sequences, bidi controls,
-// zero-width and other invisible characters, invalid UTF-8. n counts what went.
+// Clean removes from a text what a reader cannot see or a terminal obeys: control characters except
+// line feed and tab, ANSI sequences, bidi controls, zero-width and other invisible characters, and
+// invalid UTF-8. n is the number of removed parts.
 func Clean(s string) (clean string, n int) {
 	if isPlain(s) {
 		return s, 0
@@ -41,8 +41,8 @@ func Clean(s string) (clean string, n int) {
 	return b.String(), n
 }
 
-// Escape shows a text on a card or in a terminal: one line, what Clean would
-// take out written as \u{…}, and at most max characters.
+// Escape returns a text for a card or a terminal: on one line, with what Clean would remove written
+// as \u{…}, and of at most max characters.
 func Escape(s string, max int) string {
 	var b strings.Builder
 	last, n := rune(0), 0
@@ -68,7 +68,7 @@ func Escape(s string, max int) string {
 	return b.String()
 }
 
-// isPlain is the usual case: printable ASCII, line feeds and tabs.
+// isPlain reports whether a text has only printable ASCII, line feeds and tabs. Nearly all texts do.
 func isPlain(s string) bool {
 	for i := range len(s) {
 		if c := s[i]; c >= 0x7f || c < ' ' && c != '\n' && c != '\t' {
@@ -78,8 +78,8 @@ func isPlain(s string) bool {
 	return true
 }
 
-// isHidden reports whether a rune is not seen, or changes how others are seen.
-// One variation selector 16 after a visible rune makes it an emoji and stays.
+// isHidden reports whether a rune is invisible, or changes how others are displayed. One variation
+// selector 16 after a visible rune makes that an emoji, and is not hidden.
 func isHidden(r, last rune) bool {
 	switch {
 	case r == '\n' || r == '\t':
@@ -94,7 +94,7 @@ func isHidden(r, last rune) bool {
 	return false
 }
 
-// Cut shortens a text to max characters and says how many there were.
+// Cut shortens a text to max characters, and then appends how many it had.
 func Cut(s string, max int) string {
 	if len(s) <= max {
 		return s

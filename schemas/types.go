@@ -6,9 +6,8 @@ import (
 	"github.com/invopop/jsonschema"
 )
 
-// The types that inputs are made of. Each says by its JSONSchema method how a
-// JSON Schema shows it; patterns and bounds are those that no server could
-// accept otherwise.
+// The types of input keys. The JSONSchema method of each returns its JSON Schema. Patterns and bounds
+// exclude only what no server could accept.
 
 type (
 	// uuidText is a uuid.
@@ -17,7 +16,7 @@ type (
 	instant string
 	// day is the reference's AshDate: YYYY-MM-DD.
 	day string
-	// nonEmpty is a string that must say something: Sippet stores "" as null and then misses it.
+	// nonEmpty is a string that is not empty: Sippet stores "" as null, and then reports it as missing.
 	nonEmpty string
 	// e164 is a number in E.164.
 	e164 string
@@ -69,8 +68,8 @@ func (listenerStatus) JSONSchema() *jsonschema.Schema { return enum(listenerStat
 func (tlsMode) JSONSchema() *jsonschema.Schema        { return enum(tlsModes) }
 func (ownerType) JSONSchema() *jsonschema.Schema      { return enum(ownerTypes) }
 
-// JSONSchema gives T's schema with null allowed, as a list of types: shorter
-// than anyOf, and understood by every client that was tried.
+// JSONSchema returns T's schema with null allowed, as a list of types: that is shorter than anyOf,
+// and every client that was tried supports it.
 func (nullable[T]) JSONSchema() *jsonschema.Schema {
 	s := reflector.ReflectFromType(reflect.TypeFor[T]())
 	s.Version = ""
@@ -90,6 +89,6 @@ func enum(values []string) *jsonschema.Schema {
 	return s
 }
 
-// reflector turns an input type into a schema: everything inline, since many
-// clients do not follow $ref.
+// reflector turns an input type into a schema, with everything inline, because many clients do not
+// follow $ref.
 var reflector = &jsonschema.Reflector{Anonymous: true, DoNotReference: true, ExpandedStruct: true}

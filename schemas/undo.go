@@ -7,32 +7,31 @@ import (
 	"strings"
 )
 
-// undo says which call puts back what a write replaced.
+// undo says which call restores what a write replaced.
 type undo struct {
-	// never is why there is none: one clause, lower case. Nothing else is set then.
+	// never is the reason why no call does: one clause, lower case. All other fields are empty then.
 	never string
-	// mark is the field whose old value decides between Set and Unset. Empty: Set
-	// is the write itself, and its input takes the old values by their own names.
+	// mark is the field that decides: if its old value was not null, set restores the record, else
+	// unset. If mark is empty, set is the write itself and its input takes the old values.
 	mark string
-	// set is the action that puts back a record whose mark was not null.
+	// set is the action that restores a record with a mark.
 	set string
-	// unset is the action that puts back a record whose mark was null.
+	// unset is the action that restores a record without a mark.
 	unset string
-	// whySet and whyUnset say why there is no such action: one clause, lower case.
+	// whySet and whyUnset are the reasons why there is no such action: one clause, lower case.
 	whySet, whyUnset string
-	// input names the replaced field that each input key of Set takes.
+	// input names, for each input key of set, the field with the old value.
 	input map[string]string
 }
 
-// Reverse gives the call that puts back what a write replaced: the action and
-// its arguments as its tool takes them, compact, which Check has taken. payload
-// is the write's [Payload.Body], replaced what [Payload.Replaced] gave for it.
+// Reverse returns the call that restores what a write replaced: the action and its arguments as its
+// tool takes them, compact and checked. payload is the write's [Payload.Body]; replaced is what
+// [Payload.Replaced] returned for it.
 //
-// It puts back what the record held, and nothing that happened since: an email
-// sent meanwhile stays sent, another's later change is replaced as well, and
-// when and by whom a flag or a label was set is then of the reversal.
+// The call restores the record's fields only. An email that was sent since stays sent, and a later
+// change by somebody else is lost. A restored flag or label has a new time and author.
 //
-// Where there is none the error is an [Error] of [InvalidArguments] that says
+// If the write cannot be reversed, the error is of [InvalidArguments] and says
 // `… cannot be undone` and why. It holds no value of the record.
 func Reverse(action string, payload, replaced json.RawMessage) (name string, args json.RawMessage, err *Error) {
 	a, err := Find(action)
@@ -42,7 +41,7 @@ func Reverse(action string, payload, replaced json.RawMessage) (name string, arg
 	name, args, why := a.reverse(payload, replaced)
 	if why != "" {
 		return "", nil, &Error{Outcome: InvalidArguments, Message: a.Name + " cannot be undone: " + why,
-			Next: "nothing was sent; look at the record and change by hand what should be otherwise"}
+			Next: "nothing was sent; read the record, and change by hand what should be different"}
 	}
 	return name, args, nil
 }
@@ -58,9 +57,9 @@ func (a *Action) reverse(payload, replaced json.RawMessage) (name string, raw js
 	old, unread := decode(replaced)
 	switch {
 	case unread != nil:
-		return "", nil, "what it replaced cannot be read"
+		return "", nil, "the recorded old values cannot be read"
 	case len(old) == 0:
-		return "", nil, "what it replaced was not kept"
+		return "", nil, "the old values were not recorded"
 	}
 	name, from, why := a.restoringAction(p, old)
 	if why != "" {
@@ -78,7 +77,7 @@ func (a *Action) reverse(payload, replaced json.RawMessage) (name string, raw js
 	return name, raw, ""
 }
 
-// Reversal tells a person whether a call of the action can be taken back: a sentence.
+// Reversal returns a sentence for the card that says whether a call of the action can be undone.
 func (a *Action) Reversal() string {
 	why := a.whyIrreversible()
 	if a.Class == Outbound {
@@ -87,10 +86,10 @@ func (a *Action) Reversal() string {
 	if why != "" {
 		return "It cannot be undone: " + why + "."
 	}
-	return "What it replaces is kept, and can be put back."
+	return "The old values are recorded and can be restored."
 }
 
-// whyIrreversible is why no call of the action can be undone; empty where some can.
+// whyIrreversible returns why no call of the action can be undone; empty if some can.
 func (a *Action) whyIrreversible() string {
 	switch {
 	case a.undo != nil:
@@ -100,12 +99,12 @@ func (a *Action) whyIrreversible() string {
 	case a.Class == Outbound:
 		return "it has reached a person or a live call"
 	case a.Class == Credential:
-		return "a token that was issued cannot be called back"
+		return "an issued token cannot be revoked with this API"
 	}
-	return "this API does not bring back what it took away"
+	return "this API cannot restore it"
 }
 
-// parsePayload reads a payload back through the checker.
+// parsePayload checks a recorded payload and returns it.
 func (a *Action) parsePayload(payload json.RawMessage) (*Payload, *Error) {
 	args, err := decode(payload)
 	if err != nil {
@@ -118,15 +117,15 @@ func (a *Action) parsePayload(payload json.RawMessage) (*Payload, *Error) {
 	return a.Check(encode(args), Limits{})
 }
 
-// restoringAction chooses the action that puts the old values back, and for each of its
-// input keys the field whose old value it takes.
+// restoringAction returns the action that restores the old values. from names, for each of its input
+// keys, the field with the old value. why is the reason if no action does.
 func (a *Action) restoringAction(p *Payload, old map[string]any) (name string, from map[string]string, why string) {
 	u := a.undo
 	if u.mark != "" {
 		mark, kept := old[u.mark]
 		switch {
 		case !kept:
-			return "", nil, "the old value of " + u.mark + " was not kept"
+			return "", nil, "the old value of " + u.mark + " was not recorded"
 		case mark == nil:
 			return u.unset, nil, u.whyUnset
 		}
@@ -147,7 +146,7 @@ func (a *Action) restoringAction(p *Payload, old map[string]any) (name string, f
 	return u.set, from, why
 }
 
-// restoringArgs makes the reversal's arguments.
+// restoringArgs returns the arguments of the call that restores the old values.
 func (a *Action) restoringArgs(p *Payload, back *Action, from map[string]string, old map[string]any) (args map[string]any, why string) {
 	args = map[string]any{}
 	if id, ok := p.Args["identity"]; ok {
@@ -167,9 +166,9 @@ func (a *Action) restoringArgs(p *Payload, back *Action, from map[string]string,
 		case a.Resource.Field(f) == nil:
 			return nil, "the old value of " + f + " cannot be read"
 		case !kept:
-			return nil, "the old value of " + f + " was not kept"
+			return nil, "the old value of " + f + " was not recorded"
 		case v == nil && !back.inputKey(k).Nullable:
-			return nil, f + " was empty before, and " + back.Name + " cannot empty it"
+			return nil, f + " was empty before, and " + back.Name + " cannot clear it"
 		}
 		in[k] = v
 	}
@@ -177,7 +176,7 @@ func (a *Action) restoringArgs(p *Payload, back *Action, from map[string]string,
 	return args, ""
 }
 
-// whyRejected says which old values the checker does not take, and not what they are.
+// whyRejected names the fields with old values that the checker rejects, without the values.
 func whyRejected(e *Error) string {
 	if len(e.Details) == 0 {
 		return "the old values cannot be sent"

@@ -46,38 +46,38 @@ func TestReverse(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeReversed(t *testing.T) {
+func TestIrreversible(t *testing.T) {
 	const update = `{"identity":"` + someID + `","input":{"fullName":"Ada","phoneE164":"+442079460123"}}`
 	const only = `{"identity":"` + someID + `"}`
 	for _, c := range []struct{ name, action, payload, replaced, want string }{
 		{"an unknown action", "undelete", update, `{}`, `unknown action "undelete"`},
 		{"a read", "list_contacts", `{}`, `{}`, "it changes nothing"},
-		{"a creation", "create_contact", `{"input":{"fullName":"Ada"}}`, `{}`, "archive_contact or erased with delete_contact, and both are for good"},
+		{"a creation", "create_contact", `{"input":{"fullName":"Ada"}}`, `{}`, "archive_contact or erased with delete_contact, and both are final"},
 		{"an outbound call", "start_outbound_call", `{}`, `{}`, "it has reached a person"},
-		{"a deletion", "delete_email_template", only, `{}`, "does not bring back"},
-		{"an archiving", "archive_contact", only, `{}`, "does not bring back"},
-		{"a token", "issue_operator_access_token", `{}`, `{}`, "cannot be called back"},
-		{"no values", "update_contact", update, ``, "what it replaced was not kept"},
-		{"null", "update_contact", update, `null`, "what it replaced was not kept"},
-		{"no value of one", "update_contact", update, `{"fullName":"Bob"}`, "the old value of phoneE164 was not kept"},
+		{"a deletion", "delete_email_template", only, `{}`, "this API cannot restore it"},
+		{"an archiving", "archive_contact", only, `{}`, "this API cannot restore it"},
+		{"a token", "issue_operator_access_token", `{}`, `{}`, "cannot be revoked with this API"},
+		{"no values", "update_contact", update, ``, "the old values were not recorded"},
+		{"null", "update_contact", update, `null`, "the old values were not recorded"},
+		{"no value of one", "update_contact", update, `{"fullName":"Bob"}`, "the old value of phoneE164 was not recorded"},
 		{"values of nothing", "update_contact", `{"identity":"` + someID + `","input":{}}`, `{"fullName":"Bob"}`, "it changed nothing"},
-		{"a value that cannot be emptied", "update_contact", update, `{"fullName":null,"phoneE164":null}`, "fullName was empty before, and update_contact cannot empty it"},
+		{"a value that cannot be emptied", "update_contact", update, `{"fullName":null,"phoneE164":null}`, "fullName was empty before, and update_contact cannot clear it"},
 		{"a value that is not taken", "update_contact", update, `{"fullName":"Bob","phoneE164":"ignore all"}`, "no call takes the old value of phoneE164"},
 		{"a value of another type", "update_contact", update, `{"fullName":{"a":1},"phoneE164":[]}`, "no call takes the old value of fullName and phoneE164"},
 		{"an unknown status", "set_operator_status", `{"input":{"sipUserId":"` + someID + `"}}`, `{"status":"away","source":"api"}`, "no call takes the old value of status"},
-		{"a new operator", "set_operator_status", `{"input":{"sipUserId":"` + someID + `"}}`, ``, "what it replaced was not kept"},
+		{"a new operator", "set_operator_status", `{"input":{"sipUserId":"` + someID + `"}}`, ``, "the old values were not recorded"},
 		{"a value too deep", "update_contact", `{"identity":"` + someID + `","input":{"metadata":null}}`,
 			`{"metadata":` + strings.Repeat(`{"a":`, 30) + `{}` + strings.Repeat(`}`, 30) + `}`, "the old values cannot be sent"},
-		{"no JSON", "update_contact", update, `{`, "what it replaced cannot be read"},
-		{"no object", "update_contact", update, `[]`, "what it replaced cannot be read"},
+		{"no JSON", "update_contact", update, `{`, "the recorded old values cannot be read"},
+		{"no object", "update_contact", update, `[]`, "the recorded old values cannot be read"},
 		{"no payload", "update_contact", ``, `{"fullName":"Bob"}`, "its recorded arguments cannot be read"},
 		{"no such payload", "update_contact", `{"identity":7}`, `{"fullName":"Bob"}`, "its recorded arguments cannot be read"},
 		{"another's payload", "update_contact", `{"action":"archive_contact","identity":"` + someID + `","input":{}}`, `{"fullName":"Bob"}`, "its recorded arguments cannot be read"},
 		{"flagged before", "flag_call_for_review", only, `{"flaggedAt":"2026-01-01T00:00:00Z"}`, "the call had a flag before"},
 		{"not flagged before", "clear_call_review_flag", only, `{"flaggedAt":null}`, "there is nothing to put back"},
-		{"nobody knows", "clear_call_review_flag", only, `{"flaggedByUserId":null}`, "the old value of flaggedAt was not kept"},
+		{"nobody knows", "clear_call_review_flag", only, `{"flaggedByUserId":null}`, "the old value of flaggedAt was not recorded"},
 		{"no label before", "clear_call_classification_override", only, `{"effectiveLabel":"a","overriddenAt":null}`, "no label had been set before"},
-		{"a label of nothing", "clear_call_classification_override", only, `{"effectiveLabel":null,"overriddenAt":"2026-01-01T00:00:00Z"}`, "effectiveLabel was empty before, and override_call_classification cannot empty it"},
+		{"a label of nothing", "clear_call_classification_override", only, `{"effectiveLabel":null,"overriddenAt":"2026-01-01T00:00:00Z"}`, "effectiveLabel was empty before, and override_call_classification cannot clear it"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			name, args, e := Reverse(c.action, []byte(c.payload), []byte(c.replaced))
@@ -94,8 +94,8 @@ func TestWhatCannotBeReversed(t *testing.T) {
 	}
 }
 
-// A field that an input sets and no list selects, as outboundTrunkSource of a call, is named.
-func TestWhatCannotBeReadCannotBeReversed(t *testing.T) {
+// TestReverseUnreadableField: the error names a field that an input sets and no list selects.
+func TestReverseUnreadableField(t *testing.T) {
 	a := &Action{Name: "update_call", Class: Write, payloadKeys: "identity, input", input: createCallInput{}, Resource: callResource, undo: &undo{set: "update_call"},
 		required: map[string]bool{"identity": true, "input": true}}
 	a.build()
@@ -114,8 +114,8 @@ func TestWhatCannotBeReadCannotBeReversed(t *testing.T) {
 	}
 }
 
-// Every write is put back by a call that exists, or says why not.
-func TestEveryWriteSaysHowItIsUndone(t *testing.T) {
+// TestUndoEntries: every write names an existing action that reverses it, or the reason why none does.
+func TestUndoEntries(t *testing.T) {
 	for _, a := range Actions() {
 		u := a.undo
 		if (u != nil) != (a.Class == Write) {
@@ -186,7 +186,7 @@ func TestEveryWriteSaysHowItIsUndone(t *testing.T) {
 	}
 }
 
-// effects are what Sippet does to a record beyond what the input says.
+// effects are what Sippet changes in a record in addition to the input.
 var effects = map[string]func(rec, in map[string]any){
 	"flag_call_for_review": func(rec, _ map[string]any) {
 		rec["flaggedAt"], rec["flaggedByUserId"] = "2026-01-15T12:00:00Z", otherID
@@ -215,9 +215,9 @@ func apply(p *Payload, rec map[string]any) {
 	maps.Copy(rec, in)
 }
 
-// Whatever a write replaced: its reversal passes the check and, run on the
-// record, gives the old values; or it says that it cannot, and is right.
-func TestAReversalGivesTheOldValues(t *testing.T) {
+// TestReverseRestores: the call that Reverse returns passes the check and restores the old values of
+// the record. If Reverse fails, no call could restore them.
+func TestReverseRestores(t *testing.T) {
 	for _, a := range Actions() {
 		if !a.updatesRecord() {
 			continue
@@ -238,7 +238,7 @@ func TestAReversalGivesTheOldValues(t *testing.T) {
 	}
 }
 
-// reversed draws a write and reports whether it could be undone.
+// reversed draws a write and reports whether it can be undone.
 func reversed(t *rapid.T, a *Action) bool {
 	rec := drawRecord(t, a)
 	p := drawWrite(t, a, rec)
@@ -264,7 +264,7 @@ func reversed(t *rapid.T, a *Action) bool {
 	apply(p, now)
 	name, args, err := Reverse(a.Name, p.Body, replaced)
 	if err != nil {
-		if !hopeless(a, p, rec) {
+		if !unrestorable(a, p, rec) {
 			t.Fatalf("%s after %s: %v", p.Body, replaced, err)
 		}
 		return false
@@ -277,9 +277,9 @@ func reversed(t *rapid.T, a *Action) bool {
 	for _, f := range p.setFields() {
 		got, want := now[f], rec[f]
 		switch {
-		case f == "effectiveSource": // Sippet's word for it
+		case f == "effectiveSource": // Sippet sets it
 			continue
-		case f == a.undo.mark, strings.HasSuffix(f, "ByUserId"): // the time and the author are the reversal's
+		case f == a.undo.mark, strings.HasSuffix(f, "ByUserId"): // the time and the author are those of the reversal
 			got, want = got == nil, want == nil
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
@@ -289,8 +289,8 @@ func reversed(t *rapid.T, a *Action) bool {
 	return true
 }
 
-// hopeless reports whether nothing could put the record back.
-func hopeless(a *Action, p *Payload, rec map[string]any) bool {
+// unrestorable reports whether no call could restore the record.
+func unrestorable(a *Action, p *Payload, rec map[string]any) bool {
 	u := a.undo
 	switch {
 	case u.mark != "" && rec[u.mark] == nil:
@@ -303,7 +303,7 @@ func hopeless(a *Action, p *Payload, rec map[string]any) bool {
 	})
 }
 
-// drawRecord gives a record that the action could find: every field of the resource.
+// drawRecord draws a record with every field of the resource.
 func drawRecord(t *rapid.T, a *Action) map[string]any {
 	rec := map[string]any{}
 	in := a.check.props["input"]
@@ -318,7 +318,7 @@ func drawRecord(t *rapid.T, a *Action) map[string]any {
 			rec[f.Name] = nil
 		}
 	}
-	// A person and a time go together; the one who is asked for is there.
+	// A person and a time are set together; the id is that of the call.
 	for _, pair := range [][2]string{{"flaggedAt", "flaggedByUserId"}, {"overriddenAt", "overriddenByUserId"}} {
 		if v, ok := rec[pair[0]]; ok && v == nil {
 			rec[pair[1]] = nil
@@ -340,7 +340,7 @@ var byKind = map[Kind]*node{UUID: {format: "uuid"}, Word: {types: []string{"stri
 	Integer: {types: []string{"integer"}}, Float: {types: []string{"integer"}}, Decimal: {types: []string{"string"}}, Time: {format: "date-time"},
 	Second: {format: "date-time"}, Date: {format: "date"}, Map: {types: []string{"object"}}, Texts: {types: []string{"array"}, items: &node{types: []string{"string"}}}}
 
-// drawValue gives a value that the node takes.
+// drawValue draws a value that the node accepts.
 func drawValue(t *rapid.T, n *node, name string) any {
 	switch {
 	case len(n.enum) > 0:
@@ -389,14 +389,14 @@ func drawWrite(t *rapid.T, a *Action, rec map[string]any) *Payload {
 	return p
 }
 
-// asArguments is a payload as its tool takes it.
+// asArguments returns a payload as the arguments of its tool.
 func asArguments(p *Payload) []byte {
 	args := maps.Clone(p.Args)
 	delete(args, "action")
 	return encode(args)
 }
 
-// answer is what a list gives: the fields asked for of the record, among others, in either shape.
+// answer returns what a list answers: the record with the fields asked for, among others, paged or not.
 func answer(list *Payload, rec map[string]any) []byte {
 	row := map[string]any{}
 	for _, f := range list.Args["fields"].([]any) {

@@ -180,7 +180,7 @@ func TestApproveOnesOwn(t *testing.T) {
 		!strings.Contains(out, me()+" (stdio)") || !strings.Contains(out, "confirm") || strings.Count(out, "\n") != 3 || strings.Index(out, id[:8]) > strings.Index(out, other[:8]) {
 		t.Errorf("%s", out)
 	}
-	if out := run(&someone{}, "approvals", "show", id[:10]); !strings.HasPrefix(out, "Erase the contact") || !strings.Contains(out, "nobody can bring them back") || !strings.Contains(out, id+", until ") || !strings.Contains(out, ": waits for an answer\n") {
+	if out := run(&someone{}, "approvals", "show", id[:10]); !strings.HasPrefix(out, "Erase the contact") || !strings.Contains(out, "nobody can restore them") || !strings.Contains(out, id+", until ") || !strings.Contains(out, ": waits for an answer\n") {
 		t.Errorf("%s", out)
 	}
 	who := &someone{answer: "yes\n"}
