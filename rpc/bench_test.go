@@ -12,13 +12,13 @@ import (
 	"github.com/sippet-ai/sippet-mcp/rpc"
 )
 
-// page is a typical answer: some 200 bytes a row.
+// page returns a typical answer, with about 200 bytes a row.
 func page(rows int) []byte {
 	row := `{"id":"c0000000-0000-4000-8000-000000000001","fullName":"Ada Lovelace","email":"ada@example.com","phoneE164":"+4915112345678","insertedAt":"2026-01-15T12:00:00.000000Z","languages":["en","de"],"n":12}`
 	return []byte(`{"success":true,"data":{"results":[` + strings.TrimSuffix(strings.Repeat(row+",", rows), ",") + `],"hasMore":false,"limit":25,"type":"keyset"}}`)
 }
 
-// What a call costs, against a bare round trip to the same server (which runs in the same process).
+// BenchmarkRun compares a call with a bare round trip to the same server, in the same process.
 func BenchmarkRun(b *testing.B) {
 	answer := page(25)
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

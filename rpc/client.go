@@ -20,32 +20,32 @@ import (
 )
 
 const (
-	// DefaultBaseURL is Sippet's own origin.
+	// DefaultBaseURL is Sippet's origin.
 	DefaultBaseURL = "https://api.sippet.ai"
-	// DefaultDeadline is the time of a call, retries included.
+	// DefaultDeadline is the time limit of a call, retries included.
 	DefaultDeadline = 30 * time.Second
 	// defaultMaxResponse is the longest answer that is read.
 	defaultMaxResponse = 32 << 20
 )
 
-// Config says where Sippet is and who calls.
+// Config is what New needs to connect to Sippet.
 type Config struct {
-	// BaseURL is the origin, and a path before /rpc where a gateway needs one. http:// is for this machine only.
+	// BaseURL is the origin, with a path before /rpc where a gateway needs one. http:// is allowed for this machine only.
 	BaseURL string
 	// Key is sent in x-api-key.
 	Key Key
-	// Log gets a line an attempt at debug level, and a warning where no answer came; nil logs nothing.
+	// Log gets a debug line for each attempt, and a warning if no answer came; nil logs nothing.
 	Log *slog.Logger
-	// MaxResponse bounds an answer in bytes, uncompressed; 0 is defaultMaxResponse.
+	// MaxResponse bounds an answer in bytes, uncompressed; 0 is 32 MiB.
 	MaxResponse int64
-	// RetryDelay is the wait before the first repeat of a read; 0 is 100 ms. Tests shorten it.
+	// RetryDelay is the wait before the first repeat of a read; 0 is 100 ms.
 	RetryDelay time.Duration
 }
 
-// Client calls one Sippet organisation. It is safe for concurrent use and keeps its connections open: make one.
+// Client calls one Sippet organisation. It is safe for concurrent use. It keeps connections open, so use one for all calls.
 type Client struct {
 	transport *http.Transport
-	run       *http.Request // templates: URL and headers are made once
+	run       *http.Request // templates with URL and headers
 	validate  *http.Request
 	retries   failsafe.Executor[*reply]
 	redact    *redactor
@@ -57,32 +57,31 @@ type Client struct {
 
 // Request is one canonical payload.
 type Request struct {
-	// Action is the name of the action, for messages and the log; what runs is what Body says.
+	// Action is the name of the action, for messages and the log. Body says what runs.
 	Action string
-	// Body is sent verbatim.
+	// Body is sent byte for byte.
 	Body []byte
-	// Read says that repeating is harmless. Validate takes it as said.
+	// Read is true if a repeat changes nothing. Validate ignores it.
 	Read bool
-	// Deadline is the time of the call in all, retries included; 0 is DefaultDeadline.
+	// Deadline is the time limit of the call, retries included; 0 is DefaultDeadline.
 	Deadline time.Duration
 }
 
-// Result is what is known of a call, also of one that failed: beside an error
-// Data is nil and the rest holds.
+// Result is what is known about a call. After an error, Data is nil and the other fields are set.
 type Result struct {
-	// Data is the envelope's data as it came: a record, a plain list, a page with its own fields, or null.
-	// It is valid JSON; strings in it may hold invalid UTF-8.
+	// Data is the envelope's data, byte for byte: a record, a list, a page or null.
+	// It is valid JSON, but strings in it may hold invalid UTF-8.
 	Data json.RawMessage
-	// Sent says whether any byte of the request may have left this process, in any attempt.
-	// Where it is false, Sippet cannot have run anything.
+	// Sent reports whether any byte of the request may have left this process, in any attempt.
+	// If it is false, Sippet cannot have run anything.
 	Sent bool
-	// Status is the HTTP status of the last answer, 0 where none came.
+	// Status is the HTTP status of the last answer; 0 if there was none.
 	Status int
-	// Attempts counts the requests begun.
+	// Attempts is the number of requests that were started.
 	Attempts int
 }
 
-// New checks the configuration and makes a client. It sends nothing.
+// New checks the configuration and returns a client. It sends nothing.
 func New(c Config) (*Client, error) {
 	base, err := parseBase(c.BaseURL)
 	if err != nil {
@@ -124,9 +123,9 @@ func New(c Config) (*Client, error) {
 	}, nil
 }
 
-// Organisation names whom the client calls: the host, and a fingerprint of
-// origin and key, which does not tell the key. Two organisations never have
-// the same name; one that changes its key gets another.
+// Organisation returns a name of the organisation that the client calls: the host, and a fingerprint
+// of origin and key that does not reveal the key. Two organisations never have the same name. An
+// organisation with a new key has a new name.
 func (c *Client) Organisation() string { return c.organisation }
 
 func organisation(base *url.URL, key Key) string {
@@ -134,23 +133,23 @@ func organisation(base *url.URL, key Key) string {
 	return base.Host + " " + hex.EncodeToString(sum[:6])
 }
 
-// Close gives the idle connections back. Calls in flight go on.
+// Close closes the idle connections. Calls in flight continue.
 func (c *Client) Close() { c.transport.CloseIdleConnections() }
 
-// Validate asks whether Sippet would take the payload; nil means that it
-// passed. It changes nothing, so it is repeated as a read is.
+// Validate asks Sippet to check the payload, and returns nil if it passed. It changes nothing, so it
+// is repeated like a read.
 //
-// Outcomes: validation_failed where Sippet found faults, upstream_error where
-// it refused to look (the key, a limit), upstream_unavailable for all else.
+// Outcomes: validation_failed if Sippet found faults, upstream_error if Sippet did not check it (the
+// key, a limit), upstream_unavailable for all other failures.
 func (c *Client) Validate(ctx context.Context, r Request) *schemas.Error {
 	r.Read = true
 	_, err := c.call(ctx, c.validate, r, validating)
 	return err
 }
 
-// Run runs the payload: at most once, unless it is a read.
+// Run runs the payload: a write at most once, a read with retries.
 //
-// Outcomes: upstream_error, upstream_unavailable, and for a write outcome_unknown, as the package comment says.
+// Outcomes: upstream_error, upstream_unavailable, and for a write outcome_unknown; see the package comment.
 func (c *Client) Run(ctx context.Context, r Request) (Result, *schemas.Error) {
 	how := writing
 	if r.Read {
@@ -161,7 +160,7 @@ func (c *Client) Run(ctx context.Context, r Request) (Result, *schemas.Error) {
 
 func (c *Client) call(ctx context.Context, endpoint *http.Request, r Request, how callKind) (Result, *schemas.Error) {
 	if len(r.Body) == 0 {
-		// An empty request body is "action missing" to Sippet; better to find our own mistake here.
+		// Sippet would report a missing action. It is a mistake of this program, so it is reported as one.
 		return Result{}, &schemas.Error{Outcome: schemas.InvalidArguments,
 			Message: fmt.Sprintf("the payload of %s is empty; nothing was sent", r.Action)}
 	}
@@ -186,9 +185,9 @@ func (c *Client) call(ctx context.Context, endpoint *http.Request, r Request, ho
 	return res, c.errorFor(rep, r, how)
 }
 
-// sendOnce sends a write. It is repeated in a single case: an idle connection
-// turned out to be dead before a byte of the request was written to it. Its
-// siblings are as old and as likely dead, so the repeat gets a new one.
+// sendOnce sends a write. It is repeated in one case only: an idle connection was found dead before a
+// byte of the request was written to it. The other idle connections are as old and as likely dead,
+// so the repeat uses a new one.
 func (c *Client) sendOnce(ctx context.Context, endpoint *http.Request, r Request) *reply {
 	rep := c.attempt(ctx, endpoint, r)
 	if rep.sent || !rep.reused || ctx.Err() != nil {
@@ -200,16 +199,16 @@ func (c *Client) sendOnce(ctx context.Context, endpoint *http.Request, r Request
 	return rep
 }
 
-// maxBase bounds the base URL, for the reason that maxKey gives.
+// maxBase bounds the base URL, for the same reason as maxKey.
 const maxBase = 1 << 10
 
-// parseBase reads the origin. Its errors never repeat the text, which may hold a password.
+// parseBase parses the origin. Its errors never repeat the text, which may hold a password.
 func parseBase(text string) (*url.URL, error) {
 	const hint = ": set SIPPET_BASE_URL to something like " + DefaultBaseURL
 	u, err := url.Parse(text)
 	switch {
 	case err != nil || len(text) > maxBase:
-		return nil, errors.New("the base URL cannot be read" + hint)
+		return nil, errors.New("the base URL cannot be parsed" + hint)
 	case u.Scheme != "https" && u.Scheme != "http":
 		return nil, errors.New("the base URL must begin with https://" + hint)
 	case u.Hostname() == "":
@@ -219,11 +218,10 @@ func parseBase(text string) (*url.URL, error) {
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.Contains(text, "#"):
 		return nil, errors.New("the base URL holds a query or a fragment" + hint)
 	case u.Scheme == "http" && !isLoopback(u.Hostname()):
-		// The key would cross the network in the clear.
-		return nil, errors.New("the base URL is http:// to another machine; the key would travel in the clear" + hint)
+		return nil, errors.New("the base URL is http:// to another machine, which would send the key unencrypted" + hint)
 	}
 	if u.Path == "" {
-		u.Path = "/" // JoinPath would leave a path without a root
+		u.Path = "/" // else JoinPath returns a relative path
 	}
 	return u, nil
 }

@@ -42,7 +42,7 @@ func TestNew(t *testing.T) {
 	}
 }
 
-// What goes out: the very bytes, the right place, nothing more than is needed.
+// TestRequest: a request has the exact bytes, the right address and the necessary headers only.
 func TestRequest(t *testing.T) {
 	u := serve(t, reply(200, `{"success":true,"data":null}`))
 	c := client(t, u.url+"/gateway/")
@@ -65,7 +65,7 @@ func TestRequest(t *testing.T) {
 	}
 }
 
-// The key goes to one origin: whoever a redirect names hears nothing at all.
+// TestRedirect: the key is sent to one origin, and nothing is sent to the address of a redirect.
 func TestRedirect(t *testing.T) {
 	other := serve(t, reply(200, `{"success":true,"data":{}}`))
 	for _, status := range []int{301, 302, 303, 307, 308} {
@@ -80,7 +80,7 @@ func TestRedirect(t *testing.T) {
 	}
 }
 
-// The key is in nothing that comes out, whatever the other side says.
+// TestKeyIsSecret: the key is in no result, error or log, whatever the server answers.
 func TestKeyIsSecret(t *testing.T) {
 	k := string(testKey)
 	escaped := strings.ReplaceAll(k, "/", `\/`)
@@ -131,7 +131,7 @@ func TestKeyIsSecret(t *testing.T) {
 	if log.Len() == 0 || strings.Contains(log.String(), k[:12]) {
 		t.Errorf("the key is in the log, or there is none:\n%s", &log)
 	}
-	// A key of digits is more than a part of a string.
+	// A key of digits may be a number of the answer.
 	u := serve(t, reply(200, `{"success":true,"data":{"n":1234567890123}}`))
 	c := client(t, u.url, func(c *rpc.Config) { c.Key = "1234567890123" })
 	if res, err := run(t, c, aRead); err != nil || !json.Valid(res.Data) || bytes.Contains(res.Data, []byte("123")) {
@@ -175,7 +175,7 @@ func TestConnectionsAreReused(t *testing.T) {
 		var gate sync.WaitGroup
 		gate.Add(workers)
 		u := serve(t, func(n int, conn net.Conn) bool {
-			if n < workers { // so that every worker needs a connection of its own
+			if n < workers { // so that each worker needs its own connection
 				gate.Done()
 				gate.Wait()
 			}

@@ -10,23 +10,23 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// Bounds of what is shown of a refusal. Lengths are in characters, except maxEntry.
+// The bounds of the details of a rejection. Lengths are in characters, except maxEntry.
 const (
 	maxDetails = 20
 	maxMessage = 500
 	maxVar     = 200
 	maxEntry   = 64 << 10 // bytes of one entry of errors; a longer one is not decoded
-	untyped    = "error"  // the Type where Sippet gives none: a Detail with a Type is marked as text from outside
+	untyped    = "error"  // the Type if Sippet gives none: a Type marks the Message as untrusted
 )
 
-// details reads errors in every form that is known: a list of entries, a list
-// of strings, an object of messages by name (HTTP 400 and 500 give
-// {"detail":"…"}), a string. raw is valid JSON or nil. What has another form is left out.
+// details reads errors in all known forms: a list of entries, a list of strings, an object of
+// messages by name (as {"detail":"…"} of HTTP 400 and 500), a string. raw is valid JSON or nil. Other
+// forms are left out.
 func (c *Client) details(raw []byte) []schemas.Detail {
 	if len(raw) == 0 {
 		return nil
 	}
-	// Before anything is cut to length, which could leave half a key behind; and once more after decoding.
+	// Before any text is cut, which could leave a part of the key; and once more after decoding.
 	raw = c.redact.json(raw)
 	var list []schemas.Detail
 	left := 0
@@ -62,13 +62,13 @@ func (c *Client) details(raw []byte) []schemas.Detail {
 		})
 	}
 	if left > 0 {
-		// Our own words, so without a Type.
+		// This program wrote the text, so it has no Type.
 		list[maxDetails-1] = schemas.Detail{Message: "and " + strconv.Itoa(left+1) + " more"}
 	}
 	return list
 }
 
-// eachMessage gives the strings of a member: itself, or the elements of a list.
+// eachMessage calls add with each string of a member: itself, or the elements of a list.
 func eachMessage(value []byte, add func(string)) {
 	switch value[0] {
 	case '"':
@@ -82,7 +82,7 @@ func eachMessage(value []byte, add func(string)) {
 	}
 }
 
-// decodeText decodes a JSON string, unless it is absurdly long.
+// decodeText decodes a JSON string, unless it is too long.
 func decodeText(raw []byte) string {
 	if len(raw) > maxEntry {
 		return "a message too long to show"
@@ -90,7 +90,7 @@ func decodeText(raw []byte) string {
 	return schemas.DecodeString(raw)
 }
 
-// parseDetail reads one entry. Every member may be missing or of another type than documented.
+// parseDetail reads one entry. Each member may be missing, or of another type than documented.
 func parseDetail(raw []byte) (schemas.Detail, bool) {
 	if len(raw) > maxEntry {
 		return schemas.Detail{Type: untyped, Message: "an error too long to show"}, true
@@ -123,7 +123,7 @@ func parseDetail(raw []byte) (schemas.Detail, bool) {
 
 var word = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,63}$`)
 
-// errorType is the machine-readable word: type, or code where the catch-all leaves type out.
+// errorType returns the code of an entry: type, or code where an unspecific error has no type.
 func errorType(e map[string]any) string {
 	for _, name := range []string{"type", "code"} {
 		if s, _ := e[name].(string); word.MatchString(s) {
@@ -133,8 +133,8 @@ func errorType(e map[string]any) string {
 	return untyped
 }
 
-// lastParagraph leaves out the trail of calls ("Bread Crumbs: > Error returned
-// from …") that some messages begin with.
+// lastParagraph removes the trace of calls ("Bread Crumbs: > Error returned from …") that some
+// messages begin with.
 func lastParagraph(s string) string {
 	if !strings.HasPrefix(s, "Bread Crumbs:") {
 		return s
@@ -148,9 +148,9 @@ func lastParagraph(s string) string {
 
 var template = regexp.MustCompile(`%\{[A-Za-z_][A-Za-z0-9_]*\}`)
 
-// fillTemplate puts vars into a template, once: a value that looks like a template
-// stays as it is. Templates say %{action_name} where vars say actionName, so
-// both spellings are tried. A name that vars lack stays, and so does Elixir's way of writing a map (%{limit: 0}).
+// fillTemplate replaces the names in a template by vars, once: a value that looks like a template is
+// not filled again. Templates have %{action_name} for the var actionName, so both spellings are
+// tried. A name without a var stays, and so does a map as Elixir writes it (%{limit: 0}).
 func fillTemplate(s string, vars map[string]any) string {
 	return template.ReplaceAllStringFunc(s, func(m string) string {
 		name := m[2 : len(m)-1]
@@ -163,7 +163,7 @@ func fillTemplate(s string, vars map[string]any) string {
 	})
 }
 
-// scalar shows a string, a number or a boolean; structures are not shown.
+// scalar returns the text of a string, a number or a boolean, and false for structures.
 func scalar(v any) (string, bool) {
 	switch v := v.(type) {
 	case string:

@@ -1,43 +1,39 @@
-// Package rpc speaks to Sippet: two endpoints, one envelope, and every way in
-// which an answer can fail to come.
+// Package rpc sends payloads to Sippet's two endpoints and reports how each call ended.
 //
-//	POST {base}/rpc/public/validate   checks a payload, changes nothing
+//	POST {base}/rpc/public/validate   checks a payload and changes nothing
 //	POST {base}/rpc/public/run        runs it
 //
-// It decides nothing about policy. It is given a payload that somebody else
-// has built, sends these very bytes, and says how that ended: with data, or
-// with a *schemas.Error whose outcome is one of the closed set.
+// To run a payload:
 //
 //	c, err := rpc.New(rpc.Config{BaseURL: rpc.DefaultBaseURL, Key: key})
-//	res, err := c.Run(ctx, rpc.Request{Action: "who_am_i", Body: payload, Read: true})
+//	res, fault := c.Run(ctx, rpc.Request{Action: "who_am_i", Body: payload, Read: true})
+//
+// The payload's bytes are sent as they are. A call ends with data, or with a [schemas.Error] of one
+// of the outcomes below. The package makes no decisions about policy.
 //
 // # At most once
 //
-// Sippet has no idempotency key, so a write that is sent twice may happen
-// twice. Run therefore sends a write once, and says in Result.Sent whether any
-// byte of the request may have left this process: see trace.go for how it
-// knows. From there everything follows:
+// Sippet has no idempotency key, so a write that is sent twice may happen twice. [Client.Run] sends
+// a write once. [Result].Sent reports whether any byte of the request may have left this process;
+// trace.go says how that is known. The outcome follows from it:
 //
-//	nothing was sent          upstream_unavailable   it did not run
-//	sent, and refused         upstream_error         it did not run
-//	sent, and no clear answer outcome_unknown        nobody knows
+//	nothing was sent            upstream_unavailable   it did not run
+//	sent, and rejected          upstream_error         it did not run
+//	sent, and no clear answer   outcome_unknown        it may have run
 //
-// Reads, and every Validate, change nothing. They are repeated where a repeat
-// can help (retry.go), and failing that are upstream_unavailable.
+// Reads and validations change nothing. They are repeated where a repeat can help (retry.go). If no
+// attempt succeeds, the outcome is upstream_unavailable.
 //
-// # What comes back
+// # Answers
 //
-// Nearly all answers, refusals included, are HTTP 200 with an envelope:
-// {"success":true,"data":…} or {"success":false,"errors":[…]}. Data is handed
-// on as the bytes that came, so 64-bit integers survive. Entries of errors
-// become schemas.Detail: templates filled, lengths bounded, the place named as
-// a path in the tool's arguments. A Detail made here always has a Type, which
-// marks its Message as text from outside; Message and Next of the error itself
-// are always our own words, never Sippet's and never a proxy's.
+// Nearly all answers, rejections included, are HTTP 200 with an envelope: {"success":true,"data":…}
+// or {"success":false,"errors":[…]}. Data is returned byte for byte, so 64-bit integers stay exact.
+// Each entry of errors becomes a [schemas.Detail]: with its template filled, its length bounded, and
+// its path in the tool's arguments. Details that are made here always have a Type, which marks their
+// Message as untrusted text. Message and Next of the error itself are never Sippet's or a proxy's.
 //
 // # The key
 //
-// It travels in x-api-key, to the configured origin only: redirects are never
-// followed. It appears in no error, no log line and no Result, even where the
-// other side echoes it.
+// The key is sent in x-api-key, to the configured origin only: redirects are never followed. It is
+// in no error, no log line and no Result, even if the other side repeats it.
 package rpc

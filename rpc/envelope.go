@@ -6,14 +6,13 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// envelope is the answer's outer object, its members as they came and nil
-// where missing. Unknown members are ignored, and of two members of one
-// name the last counts, as it does for Sippet.
+// envelope is the answer's outer object. Its members are raw, and nil if missing. Unknown members are
+// ignored. The last of several members of one name counts, as for Sippet.
 type envelope struct {
 	success, data, errors []byte
 }
 
-// parseEnvelope cuts an answer into its members. It reports false for what is not one JSON object.
+// parseEnvelope splits an answer into its members. It reports false if it is not one JSON object.
 func parseEnvelope(doc []byte) (e envelope, ok bool) {
 	if !bytes.HasPrefix(bytes.TrimLeft(doc, " \t\r\n"), []byte("{")) {
 		return envelope{}, false
@@ -34,7 +33,7 @@ func parseEnvelope(doc []byte) (e envelope, ok bool) {
 	return e, true
 }
 
-// memberName gives the name of a member, whose key may be spelled with escapes.
+// memberName returns the name of a member. Its key may have escapes.
 func memberName(key []byte) string {
 	if bytes.IndexByte(key, '\\') < 0 {
 		return string(key[1 : len(key)-1])
@@ -42,11 +41,10 @@ func memberName(key []byte) string {
 	return schemas.DecodeString(key)
 }
 
-// classifyEnvelope reads an envelope that came with a 2xx.
+// classifyEnvelope returns the reply of an envelope with a 2xx status.
 //
-// success:true without data is a success: Sippet says in so many words that it
-// ran, and calling that unknown would make a person look for what is known. But
-// success:true beside named errors contradicts itself, and is no answer.
+// success:true without data is a success, because Sippet states that the action ran. success:true
+// together with errors contradicts itself, so it is no answer.
 func classifyEnvelope(e envelope) *reply {
 	switch string(e.success) {
 	case "true":

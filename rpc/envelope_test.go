@@ -14,7 +14,7 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// What Sippet says comes out as the bytes that came in.
+// TestData: data is returned byte for byte.
 func TestData(t *testing.T) {
 	for _, data := range []string{
 		`null`, `{}`, `[]`, `true`, `"x"`, `9223372036854775807`, `[9007199254740993, 18446744073709551615, 0.10, 1e400, -0]`,
@@ -45,7 +45,7 @@ func TestData(t *testing.T) {
 	})
 }
 
-// Every known form of a refusal.
+// TestDetails has every known form of a rejection.
 func TestDetails(t *testing.T) {
 	type list = []schemas.Detail
 	const crumbs = `Bread Crumbs:\n  > Error returned from: Sippet.Contact.create\n\n\n`
@@ -153,7 +153,7 @@ func TestDetailsAreBounded(t *testing.T) {
 	}
 }
 
-// The next step fits what happened.
+// TestNext: the next step fits the failure.
 func TestNext(t *testing.T) {
 	for _, test := range []struct {
 		answer exchange
@@ -166,11 +166,11 @@ func TestNext(t *testing.T) {
 		{reply(308, ""), "SIPPET_BASE_URL"},
 		{reply(500, ""), "filter"},
 		{reply(503, ""), "try again"},
-		{reply(200, `{"success":false,"errors":[]}`), "may not do it"},
+		{reply(200, `{"success":false,"errors":[]}`), "does not have the permission"},
 		{reply(200, `{"success":false}`), "does not say"},
 		{reply(200, `{"success":false,"errors":[5,{}]}`), "does not say"},
 		{reply(200, `{"success":false,"errors":{"x":{"y":1}}}`), "does not say"},
-		{reply(200, `{"success":false,"errors":[{"type":"forbidden","message":"forbidden"}]}`), "may not do it"},
+		{reply(200, `{"success":false,"errors":[{"type":"forbidden","message":"forbidden"}]}`), "does not have the permission"},
 		{reply(200, `{"success":false,"errors":[{"type":"not_found","message":"record not found"}]}`), "id is wrong"},
 		{reply(200, `{"success":false,"errors":[{"code":"internal_error","message":"Something went wrong"}]}`), "unknown name"},
 		{reply(200, `{"success":false,"errors":[{"type":"required","message":"x"},{"type":"not_found","message":"x"}]}`), "correct the faults"},

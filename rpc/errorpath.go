@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// pathByType are the kinds of errors that are about one part of the payload, and come without a path.
+// pathByType maps error types that have no path to the part of the payload that they are about.
 var pathByType = map[string]string{
 	"action_not_found":               "action",
 	"unknown_field":                  "fields",
@@ -25,15 +25,15 @@ var pathByType = map[string]string{
 	"invalid_keyset":                 "page",
 }
 
-// payloadKeys are the payload's members; every other name is one of input's.
+// payloadKeys are the top-level keys of a payload. Every other name is a key of input.
 var payloadKeys = map[string]bool{"action": true, "identity": true, "input": true, "fields": true,
 	"filter": true, "sort": true, "page": true}
 
-// errorPath gives the path of an entry in the tool's arguments. Validate puts the
-// attribute in path, run puts it in fields and vars and leaves path
-// empty or with an index (field languages, path [1]): all give input.languages[1].
+// errorPath returns the path of an entry in the tool's arguments. Validate names the attribute in
+// path. Run names it in fields and vars, with an empty path or an index (field languages, path [1]).
+// Both become input.languages[1].
 //
-// A path is shown as ours, so it is made of names and indexes only.
+// A path is shown as trusted, so it is made of names and indexes only.
 func errorPath(kind string, e, vars map[string]any) string {
 	if p, ok := pathByType[kind]; ok {
 		return p
@@ -64,7 +64,7 @@ func errorPath(kind string, e, vars map[string]any) string {
 			path = append(path, field)
 		}
 	} else if field == "" && names == 0 {
-		return "" // an index of we know not what
+		return "" // an index without a name
 	}
 	var b strings.Builder
 	for i, p := range path {
@@ -91,7 +91,7 @@ func errorPath(kind string, e, vars map[string]any) string {
 	return b.String()
 }
 
-// inputPath gives the path of a name that an object of errors uses.
+// inputPath returns the path of a name in an object of errors.
 func inputPath(name string) string {
 	switch {
 	case name == "" || !word.MatchString(name):

@@ -6,7 +6,7 @@ import (
 	"net"
 )
 
-// SetDial replaces how connections are made; they are counted all the same.
+// SetDial replaces the dialer. Its connections are counted too.
 func (c *Client) SetDial(dial func(ctx context.Context, network, addr string) (net.Conn, error)) {
 	c.transport.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		conn, err := dial(ctx, network, addr)
@@ -17,5 +17,5 @@ func (c *Client) SetDial(dial func(ctx context.Context, network, addr string) (n
 	}
 }
 
-// SetTLS replaces what certificates are accepted.
+// SetTLS replaces the TLS configuration.
 func (c *Client) SetTLS(config *tls.Config) { c.transport.TLSClientConfig = config }

@@ -11,8 +11,8 @@ import (
 	"syscall"
 )
 
-// networkFailure makes a reply of an error of the network: what happened in our own
-// words, because the error's text holds addresses and may quote the other side.
+// networkFailure returns the reply for a network error. The reason is a text of this program, because
+// the error's text holds addresses and may quote the other side.
 func networkFailure(ctx context.Context, err error, sent bool) *reply {
 	rep := &reply{verdict: noAnswer, err: err, transient: true, sent: sent}
 	var (
@@ -26,7 +26,7 @@ func networkFailure(ctx context.Context, err error, sent bool) *reply {
 	case errors.Is(ctx.Err(), context.Canceled):
 		rep.reason, rep.transient = "the call was cancelled", false
 	case ctx.Err() != nil:
-		rep.reason, rep.transient = "no answer came in time", false
+		rep.reason, rep.transient = "it did not answer in time", false
 	case errors.As(err, &cert), errors.As(err, &auth), errors.As(err, &host):
 		rep.reason, rep.transient = "its certificate was not accepted", false
 	case errors.As(err, &dns):
@@ -34,13 +34,13 @@ func networkFailure(ctx context.Context, err error, sent bool) *reply {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		rep.reason = "the connection was refused"
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		rep.reason = "its answer broke off"
+		rep.reason = "its answer was cut off"
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &late) && late.Timeout():
-		rep.reason = "no answer came in time"
+		rep.reason = "it did not answer in time"
 	case !sent:
 		rep.reason = "no connection could be made"
 	default:
-		rep.reason = "the connection broke before a whole answer came"
+		rep.reason = "the connection broke before the answer was complete"
 	}
 	return rep
 }

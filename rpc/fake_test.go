@@ -19,8 +19,8 @@ import (
 
 const testKey = rpc.Key("sk_live_0123456789/abcdef")
 
-// upstream is a server below HTTP: it reads whole requests, remembers them,
-// and does with the connection whatever a test wants.
+// upstream is a server below HTTP. It reads complete requests and records them; the test decides what
+// it does with the connection.
 type upstream struct {
 	listener net.Listener
 	url      string
@@ -35,7 +35,7 @@ type request struct {
 	header             http.Header
 }
 
-// exchange is one request on a connection. Returning false closes the connection.
+// exchange answers a request on a connection. The connection is closed if it returns false.
 type exchange func(n int, conn net.Conn) (keep bool)
 
 // serve answers the n-th request (from 0, over all connections) with answer.
@@ -105,7 +105,7 @@ func (u *upstream) connections() int {
 	return u.accepted
 }
 
-// say writes the texts one after the other, as they are, and hangs up.
+// say writes the texts one after the other and closes the connection.
 func say(texts ...string) exchange {
 	return func(_ int, conn net.Conn) bool {
 		for _, text := range texts {
@@ -115,7 +115,7 @@ func say(texts ...string) exchange {
 	}
 }
 
-// keep says a text and keeps the connection.
+// keep writes a text and keeps the connection.
 func keep(text string) exchange {
 	return func(_ int, conn net.Conn) bool {
 		io.WriteString(conn, text)
@@ -123,7 +123,7 @@ func keep(text string) exchange {
 	}
 }
 
-// reply is a whole HTTP answer that keeps the connection.
+// reply writes a complete HTTP answer and keeps the connection.
 func reply(status int, body string, header ...string) exchange {
 	var b strings.Builder
 	b.WriteString("HTTP/1.1 " + strconv.Itoa(status) + " " + http.StatusText(status) + "\r\nContent-Length: " + strconv.Itoa(len(body)) + "\r\n")
@@ -134,7 +134,7 @@ func reply(status int, body string, header ...string) exchange {
 	return keep(b.String())
 }
 
-// hang says what it is given and then nothing, until the other side or the test ends.
+// hang writes a text and then nothing, until the other side or the test ends.
 func hang(text string) exchange {
 	return func(_ int, conn net.Conn) bool {
 		io.WriteString(conn, text)
@@ -173,7 +173,7 @@ var (
 	aWrite = rpc.Request{Action: "delete_contact", Body: []byte(`{"action":"delete_contact","fields":["id"],"input":{"contactId":"x"}}`)}
 )
 
-// failure returns the error, and checks what every error promises.
+// failure returns the error, and checks what holds for every error.
 func failure(t testing.TB, e *schemas.Error) *schemas.Error {
 	t.Helper()
 	if e == nil {

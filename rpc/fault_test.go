@@ -24,8 +24,8 @@ const (
 
 const html = "<html><body><h1>Bad Gateway</h1></body></html>"
 
-// Every way in which an answer can be wrong, and what it means to a write, a
-// read and a validate. tries is how often a read is sent; a write is sent once whatever happens.
+// TestFaults has every kind of wrong answer, with the outcome for a write, a read and a validation.
+// tries is how often a read is sent. A write is always sent once.
 func TestFaults(t *testing.T) {
 	const max = 4 << 10
 	long := `{"success":true,"data":"` + strings.Repeat("x", max) + `"}`
@@ -222,8 +222,8 @@ func TestUnreachable(t *testing.T) {
 	}
 }
 
-// A server that hangs up on every connection before it reads races with our
-// writing. Whichever comes first, what is said must fit: run checks it.
+// TestResetOnAccept: a server that resets each connection before it reads races with the client that
+// writes. In either order the result must be consistent; run checks that.
 func TestResetOnAccept(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -248,8 +248,8 @@ func TestResetOnAccept(t *testing.T) {
 	}
 }
 
-// deadEnd is a connection that the other side has gone from: whatever is
-// written fails, and not a byte leaves. (allow lets the first bytes through.)
+// deadEnd is a connection that the other side has left: every write fails without sending a byte,
+// except for the first bytes that allow permits.
 type deadEnd struct {
 	net.Conn
 	dead  *atomic.Bool
@@ -334,7 +334,7 @@ func TestStaleConnection(t *testing.T) {
 		})
 		c := client(t, u.url)
 		for i := range 20 {
-			// Either net/http has noticed, or it is told in time, or the bytes went into the void; never twice.
+			// net/http has noticed, or noticed while writing, or the bytes were lost; the write is never sent twice.
 			before := len(u.seen())
 			_, err := run(t, c, aWrite)
 			if n := len(u.seen()) - before; err == nil && n != 1 || err != nil && n > 1 {

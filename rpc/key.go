@@ -11,15 +11,14 @@ import (
 	"strings"
 )
 
-// Key is Sippet's secret key. Printed, logged or marshalled, it shows as
-// [secret]; string(key) gives it away. Do not keep it in an unexported field of
-// something that is printed: fmt cannot call methods there, and prints the value.
+// Key is Sippet's secret key. It is printed, logged and marshalled as [secret]; string(key) returns
+// the key itself. Do not keep it in an unexported field of a value that is printed: fmt cannot call
+// methods there and prints the key.
 type Key string
 
 const masked = "[secret]"
 
-// Format covers every verb of fmt, also the wrong ones: fmt prints the bare
-// value of a Stringer when it complains about a verb.
+// Format covers every verb of fmt. For a wrong verb, fmt would print the value of a Stringer itself.
 func (Key) Format(f fmt.State, _ rune)   { io.WriteString(f, masked) }
 func (Key) String() string               { return masked }
 func (Key) GoString() string             { return masked }
@@ -27,17 +26,16 @@ func (Key) LogValue() slog.Value         { return slog.StringValue(masked) }
 func (Key) MarshalJSON() ([]byte, error) { return []byte(`"` + masked + `"`), nil }
 func (Key) MarshalText() ([]byte, error) { return []byte(masked), nil }
 
-// Limits of a key. The upper one keeps the request's head within one buffer of
-// net/http, on which the proof that nothing was sent relies. Below the lower one a key
-// is no secret but a stand-in, and replacing it would damage answers that
-// contain the same word.
+// The limits of a key, in bytes. The upper one keeps the request's head within one buffer of
+// net/http; trace.go relies on that. A key below the lower one is a placeholder and no secret, and
+// replacing it would damage answers that contain the same word.
 const (
 	maxKey    = 1 << 10
 	minSecret = 8
 )
 
-// check refuses what cannot be sent in a header, which is nearly always a
-// pasted line break or a quoted value.
+// check reports a key that cannot be sent in a header. Nearly always it has a pasted line break or
+// quotes.
 func (k Key) check() error {
 	switch {
 	case k == "":
@@ -47,15 +45,15 @@ func (k Key) check() error {
 	}
 	for i := range len(k) {
 		if k[i] <= ' ' || k[i] > '~' {
-			return errors.New("the secret key contains a space, a line break or a character outside ASCII: check SIPPET_SECRET_KEY or --key-file")
+			return errors.New("the secret key has a space, a line break or a character outside ASCII: check SIPPET_SECRET_KEY or --key-file")
 		}
 	}
 	return nil
 }
 
-// redactor takes the key out of whatever came from outside.
+// redactor removes the key from what Sippet or a proxy sent.
 type redactor struct {
-	forms [][]byte // the key as a JSON string may spell it
+	forms [][]byte // the key in the spellings of a JSON string
 	plain *strings.Replacer
 }
 
@@ -77,8 +75,8 @@ func newRedactor(k Key) *redactor {
 	return r
 }
 
-// json takes the key out of a valid JSON document and leaves it valid. The
-// usual case costs a search and no copy.
+// json removes the key from a valid JSON document, which stays valid. A document without the key is
+// searched and not copied.
 func (r *redactor) json(doc []byte) []byte {
 	found := false
 	for _, form := range r.forms {
@@ -88,7 +86,7 @@ func (r *redactor) json(doc []byte) []byte {
 		}
 	}
 	if found && !json.Valid(doc) {
-		// The key was more than a part of a string: a key of digits, say.
+		// The key was not in a string. It may be a number.
 		return []byte(`"` + masked + `"`)
 	}
 	return doc
@@ -96,9 +94,9 @@ func (r *redactor) json(doc []byte) []byte {
 
 func (r *redactor) text(s string) string { return r.plain.Replace(s) }
 
-// cause makes an error fit for the log: net/http quotes what the other side
-// said in some errors, so the text is bounded and searched for the key. An
-// error that had to be changed loses its chain, which would still hold the key.
+// cause returns an error that is safe to log. Some errors of net/http quote the other side, so the
+// text is bounded and the key is removed. A changed error is not wrapped, because the chain would
+// still hold the key.
 func (r *redactor) cause(err error) error {
 	if err == nil {
 		return nil

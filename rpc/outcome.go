@@ -7,7 +7,7 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// callKind is what a call may do, which decides what a missing answer means.
+// callKind is the kind of a call. It decides what a missing answer means.
 type callKind int
 
 const (
@@ -16,22 +16,22 @@ const (
 	writing
 )
 
-// errorFor turns a reply that is no success into the one error type.
+// errorFor returns the error of a reply that is no success.
 func (c *Client) errorFor(rep *reply, r Request, how callKind) *schemas.Error {
 	e := &schemas.Error{Err: c.redact.cause(rep.err)}
 	switch {
 	case rep.verdict == rejected:
 		c.fillRejection(e, rep, r, how)
 	case how == writing && rep.sent:
-		// RetryAfter stays empty: it would invite to the repeat that must not happen.
+		// RetryAfter stays empty, because the write must not be repeated.
 		e.Outcome = schemas.OutcomeUnknown
-		e.Message = fmt.Sprintf("nobody knows whether %s ran: the request was sent to sippet, and %s", r.Action, rep.reason)
-		e.Next = "do not repeat it; look first whether it took effect"
+		e.Message = fmt.Sprintf("it is unknown whether %s ran: the request was sent to sippet, and %s", r.Action, rep.reason)
+		e.Next = "do not repeat it; check first whether it took effect"
 		e.Details = c.details(rep.errors)
 	case how == reading && rep.verdict == serverError:
 		e.Outcome = schemas.UpstreamError
 		e.Message = fmt.Sprintf("sippet failed on %s (HTTP %d)", r.Action, rep.status)
-		e.Next = "a filter, sort or page that sippet cannot read is answered like this: simplify them and call again"
+		e.Next = "sippet fails like this on a filter, sort or page that it cannot read: simplify them and call again"
 		e.Details = c.details(rep.errors)
 	case how == reading && rep.verdict == tooLong:
 		e.Outcome = schemas.UpstreamError
@@ -40,14 +40,14 @@ func (c *Client) errorFor(rep *reply, r Request, how callKind) *schemas.Error {
 	default:
 		e.Outcome = schemas.UpstreamUnavailable
 		e.RetryAfter = rep.retryAfter
-		e.Next = "nothing ran; try again in a while"
+		e.Next = "nothing ran; try again later"
 		switch {
 		case how == validating:
 			e.Message = fmt.Sprintf("sippet could not validate %s: %s", r.Action, rep.reason)
 			e.Details = c.details(rep.errors)
 		case rep.sent:
-			e.Message = fmt.Sprintf("sippet gave no usable answer to %s: %s", r.Action, rep.reason)
-			e.Next = "nothing was changed; try again in a while"
+			e.Message = fmt.Sprintf("sippet returned no usable answer to %s: %s", r.Action, rep.reason)
+			e.Next = "nothing was changed; try again later"
 		default:
 			e.Message = fmt.Sprintf("sippet could not be reached for %s: %s", r.Action, rep.reason)
 			e.Next = "nothing was sent; check the network and SIPPET_BASE_URL, then try again"
@@ -57,11 +57,11 @@ func (c *Client) errorFor(rep *reply, r Request, how callKind) *schemas.Error {
 }
 
 const (
-	adviceForbidden = "this key may not do it: use one that may (SIPPET_SECRET_KEY or --key-file), or leave it"
-	adviceSilent    = "sippet does not say what is wrong; mostly it is an unknown name or an impossible value in input, filter, sort or page: simplify them and call again"
+	adviceForbidden = "this key does not have the permission: use one that has it (SIPPET_SECRET_KEY or --key-file), or do without this call"
+	adviceSilent    = "sippet does not say what is wrong; the usual cause is an unknown name or an impossible value in input, filter, sort or page: simplify them and call again"
 )
 
-// advice says what to do about a refusal's faults: where all are of one kind, they have one cure.
+// advice returns what to do about the faults of a rejection: if all are of one type, there is one remedy.
 func advice(faults []schemas.Detail) string {
 	kinds := map[string]int{}
 	for _, f := range faults {
@@ -71,14 +71,14 @@ func advice(faults []schemas.Detail) string {
 	case kinds["forbidden"]:
 		return adviceForbidden
 	case kinds["not_found"]:
-		return "look the record up again: its id is wrong, or it is gone"
-	case kinds["internal_error"] + kinds["unknown_error"] + kinds[untyped]: // the catch-all
+		return "look up the record again: its id is wrong, or it does not exist any more"
+	case kinds["internal_error"] + kinds["unknown_error"] + kinds[untyped]: // the types of unspecific errors
 		return adviceSilent
 	}
 	return "correct the faults named in the details and call again"
 }
 
-// fillRejection fills in what Sippet, or something in front of it, answered on purpose.
+// fillRejection fills the error with a rejection by Sippet, or by a proxy in front of it.
 func (c *Client) fillRejection(e *schemas.Error, rep *reply, r Request, how callKind) {
 	e.Outcome = schemas.UpstreamError
 	e.RetryAfter = rep.retryAfter
@@ -86,16 +86,16 @@ func (c *Client) fillRejection(e *schemas.Error, rep *reply, r Request, how call
 	if rep.envelope {
 		if how == validating {
 			e.Outcome = schemas.ValidationFailed
-			e.Message = fmt.Sprintf("sippet's validation refused %s", r.Action)
+			e.Message = fmt.Sprintf("sippet's validation rejected %s", r.Action)
 		} else {
-			e.Message = fmt.Sprintf("sippet refused %s", r.Action)
+			e.Message = fmt.Sprintf("sippet rejected %s", r.Action)
 		}
 		switch {
 		case string(rep.errors) == "[]":
-			e.Message += " without a reason, which is how it says forbidden"
+			e.Message += " without a reason, which means that it is forbidden"
 			e.Next = adviceForbidden
 		case len(e.Details) == 0:
-			e.Message += " and gave no reason that can be read"
+			e.Message += ", and its reason cannot be read"
 			e.Next = adviceSilent
 		default:
 			e.Next = advice(e.Details)
@@ -109,18 +109,18 @@ func (c *Client) fillRejection(e *schemas.Error, rep *reply, r Request, how call
 		e.Next = "check SIPPET_SECRET_KEY or the file of --key-file: the key may be mistyped, revoked or for another environment"
 	case http.StatusForbidden:
 		e.Message = fmt.Sprintf("sippet does not allow %s with this key (HTTP 403); nothing ran", r.Action)
-		e.Next = "use a key that may do it (SIPPET_SECRET_KEY or --key-file), or ask whoever runs the organisation"
+		e.Next = "use a key with the permission (SIPPET_SECRET_KEY or --key-file), or ask an administrator of the organisation"
 	case http.StatusNotFound, http.StatusMethodNotAllowed:
-		e.Message = fmt.Sprintf("there is no sippet API where %s was sent (HTTP %d); nothing ran", r.Action, s)
+		e.Message = fmt.Sprintf("there is no sippet API at the address that %s was sent to (HTTP %d); nothing ran", r.Action, s)
 		e.Next = "check SIPPET_BASE_URL; the default is " + DefaultBaseURL
 	case http.StatusTooManyRequests:
-		e.Message = fmt.Sprintf("sippet refused %s: too many calls (HTTP 429); nothing ran", r.Action)
+		e.Message = fmt.Sprintf("sippet rejected %s: too many calls (HTTP 429); nothing ran", r.Action)
 		e.Next = "wait before calling again"
 	case http.StatusMovedPermanently, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
 		e.Message = fmt.Sprintf("%s was answered with a redirect (HTTP %d), which is not followed; nothing ran", r.Action, s)
-		e.Next = "check SIPPET_BASE_URL: it should be the address that needs no redirect"
+		e.Next = "check SIPPET_BASE_URL: give the address that needs no redirect"
 	default:
-		e.Message = fmt.Sprintf("sippet refused %s (HTTP %d); nothing ran", r.Action, s)
-		e.Next = "correct the call; repeating it as it is will not help"
+		e.Message = fmt.Sprintf("sippet rejected %s (HTTP %d); nothing ran", r.Action, s)
+		e.Next = "correct the call; the same call will fail again"
 	}
 }

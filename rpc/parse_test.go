@@ -9,7 +9,7 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// The scanner accepts what encoding/json accepts, and cuts where it cuts.
+// The scanner accepts what encoding/json accepts, and splits it alike.
 func FuzzEnvelope(f *testing.F) {
 	for _, seed := range []string{
 		`{"success":true,"data":null}`, `{"success":false,"errors":[{"type":"x","message":"%{a}","vars":{"a":1},"path":["a",0]}]}`,
@@ -21,7 +21,7 @@ func FuzzEnvelope(f *testing.F) {
 	}
 	c := &Client{redact: newRedactor("secretsecret")}
 	f.Fuzz(func(t *testing.T, doc []byte) {
-		// A slice without spare room: reading past the end panics.
+		// A slice without spare capacity, so that reading past the end panics.
 		doc = bytes.Clone(doc)[:len(doc):len(doc)]
 		count := 0
 		valid := schemas.EachJSON(doc, func(_, value []byte) { count++ })
@@ -64,7 +64,7 @@ func FuzzEnvelope(f *testing.F) {
 	})
 }
 
-// As deep as encoding/json goes, and no deeper.
+// TestScanDepth: the scanner accepts the same depth as encoding/json.
 func TestScanDepth(t *testing.T) {
 	for depth, want := range map[int]bool{10000: true, 10001: false, 10 << 20: false} {
 		doc := []byte(strings.Repeat("[", depth) + strings.Repeat("]", depth))
@@ -83,7 +83,7 @@ func TestRetryAfterIsBounded(t *testing.T) {
 	}
 }
 
-// The scanner against encoding/json, on an answer of 250 rows.
+// BenchmarkScan compares the scanner with encoding/json, on an answer of 250 rows.
 func BenchmarkScan(b *testing.B) {
 	row := `{"id":"c0000000-0000-4000-8000-000000000001","fullName":"Ada Lovelace","insertedAt":"2026-01-15T12:00:00.000000Z","languages":["en","de"],"n":12},`
 	doc := []byte(`{"success":true,"data":[` + strings.Repeat(row, 250) + `{}]}`)

@@ -12,42 +12,42 @@ import (
 	"time"
 )
 
-// verdict says what a reply means, before it is asked what was called.
+// verdict is the meaning of a reply, whatever was called.
 type verdict int
 
 const (
-	// lost: no usable answer. Whether anything ran depends on what was sent.
+	// noAnswer: no usable answer. Whether anything ran depends on what was sent.
 	noAnswer verdict = iota
-	// done: success, in Sippet's own words.
+	// done: success, as Sippet states it.
 	done
-	// refused: success:false, or a status that means that nothing was done.
+	// rejected: success:false, or a status that means that nothing was done.
 	rejected
-	// crashed: HTTP 500 or 501. The same to a write as lost; to a read an answer, because a bad filter gets it.
+	// serverError: HTTP 500 or 501. For a write it is like noAnswer. For a read it is an answer: that to a bad filter.
 	serverError
-	// tooLong: more bytes than we read.
+	// tooLong: the answer has more bytes than are read.
 	tooLong
 )
 
-// reply is how one call ended, as far as the transport knows.
+// reply is the end of one call, as far as the transport knows it.
 type reply struct {
 	verdict    verdict
 	status     int
 	data       []byte // where done
-	errors     []byte // where Sippet said success:false, or named faults beside another status
-	envelope   bool   // the answer was a well-formed envelope: Sippet itself speaks, not a proxy
+	errors     []byte // with success:false, or with a status that is no success
+	envelope   bool   // the answer is a well-formed envelope, so it is from Sippet and not from a proxy
 	retryAfter time.Duration
 	transient  bool // a repeat may help
 	sent       bool
 	reused     bool
 	attempts   int
-	reason     string // where lost: what happened, in our own words
+	reason     string // if there is no answer: a clause that says why
 	err        error  // its cause, for the log
 }
 
-// maxRefusal bounds the body of an answer that is no success: faults fit, a proxy's novel is dropped.
+// maxRefusal bounds the body of an answer that is no success. Faults fit; a longer page of a proxy is not read.
 const maxRefusal = 1 << 20
 
-// attempt sends the request once and judges the answer.
+// attempt sends the request once, classifies the answer and logs it.
 func (c *Client) attempt(ctx context.Context, endpoint *http.Request, r Request) *reply {
 	begun := time.Now()
 	rep := c.roundTrip(ctx, endpoint, r)
@@ -73,8 +73,8 @@ func (c *Client) attempt(ctx context.Context, endpoint *http.Request, r Request)
 func (c *Client) roundTrip(ctx context.Context, endpoint *http.Request, r Request) *reply {
 	var s sendTrace
 	req := endpoint.WithContext(httptrace.WithClientTrace(ctx, s.trace()))
-	// A reader that net/http knows to be in memory, so that head and body leave in one write; and no GetBody, so that
-	// it cannot send them twice.
+	// net/http knows that this reader is in memory, so head and body are sent in one write. Without GetBody it cannot
+	// send them twice.
 	req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(r.Body)), int64(len(r.Body))
 	res, err := c.transport.RoundTrip(req)
 	if err != nil {
@@ -99,8 +99,7 @@ func (c *Client) roundTrip(ctx context.Context, endpoint *http.Request, r Reques
 
 var errTooLong = errors.New("the answer is longer than the limit")
 
-// readAll is io.ReadAll with a limit, and with the right size at once where the length is told
-// (but no more than 1 MiB on the other side's word).
+// readAll is io.ReadAll with a limit. It allocates the announced length at once, up to 1 MiB.
 func readAll(r io.Reader, length, limit int64) ([]byte, error) {
 	if length > limit {
 		return nil, errTooLong
@@ -127,7 +126,7 @@ func readAll(r io.Reader, length, limit int64) ([]byte, error) {
 	}
 }
 
-// classify reads the status and, where that leaves it open, the body. err is what ended the body early.
+// classify returns the reply for a status and, where the status does not decide, the body. err is the error that ended the body early.
 func classify(ctx context.Context, status int, body []byte, err error) *reply {
 	var e envelope
 	var isJSON bool
@@ -142,26 +141,26 @@ func classify(ctx context.Context, status int, body []byte, err error) *reply {
 		case err != nil:
 			return networkFailure(ctx, err, true)
 		case !isJSON:
-			return &reply{verdict: noAnswer, transient: true, reason: "it answered with something that is not JSON"}
+			return &reply{verdict: noAnswer, transient: true, reason: "its answer is not JSON"}
 		}
 		return classifyEnvelope(e)
 
 	case status == http.StatusRequestTimeout || status == 499:
-		// They say that the request did not arrive whole, but gateways also
-		// use them for "the server behind me took too long". We did write it whole; so nobody knows.
+		// These mean that the request did not arrive complete, but gateways also use them if the server behind them took
+		// too long. The request was sent completely, so it may have run.
 		return &reply{verdict: noAnswer, transient: true, reason: "it answered HTTP " + strconv.Itoa(status)}
 
 	case status >= 400 && status <= 499:
-		// A refusal by its status alone; the body may be anything, or broken.
+		// The status alone says that it was rejected; the body may be anything.
 		return &reply{verdict: rejected, errors: e.errors}
 
 	case status == http.StatusMovedPermanently || status == http.StatusTemporaryRedirect || status == http.StatusPermanentRedirect:
-		// "Not here": the same request would have to be made elsewhere, so this one did nothing.
-		// It is never followed: elsewhere may be anybody, and would be shown the key.
+		// These ask for the same request at another address, so this one did nothing. They are not followed, because the
+		// other address would get the key.
 		return &reply{verdict: rejected}
 
 	case status >= 300 && status <= 399:
-		// 303 means "done, look there", and 302 is used for the same, so that these prove nothing about a write.
+		// 303 means that the request was done, and 302 is used like it, so a write may have run.
 		return &reply{verdict: noAnswer, reason: "it answered with a redirect (HTTP " + strconv.Itoa(status) + "), which is not followed"}
 
 	case status == 500 || status == 501:
@@ -173,10 +172,10 @@ func classify(ctx context.Context, status int, body []byte, err error) *reply {
 	return &reply{verdict: noAnswer, reason: "it answered HTTP " + strconv.Itoa(status)}
 }
 
-// maxRetryAfter bounds what the other side can make a caller wait.
+// maxRetryAfter bounds the time that the other side can ask a caller to wait.
 const maxRetryAfter = time.Hour
 
-// retryAfter reads the header in either form, seconds or an HTTP date; 0 where there is nothing usable.
+// retryAfter parses the header, in seconds or as an HTTP date. It returns 0 if it is neither.
 func retryAfter(text string) time.Duration {
 	if text == "" {
 		return 0

@@ -12,18 +12,17 @@ import (
 
 const (
 	maxAttempts = 3
-	// maxWait is the longest Retry-After that is waited for here; a longer one is for the caller to keep.
+	// maxWait is the longest Retry-After that is waited for here. A longer one is returned to the caller.
 	maxWait = 2 * time.Second
-	// jitter spreads repeats by a third either way.
+	// jitter makes delays vary by up to a third.
 	jitter = 1. / 3
 )
 
-// newRetries makes the policy for what is safe to repeat.
+// newRetries returns the retry policy for calls that are safe to repeat.
 //
-// The budget holds for the client as a whole: where more than a fifth of the
-// calls in flight are repeats (and more than a handful), Sippet is in trouble and repeating makes
-// it worse. There is no circuit breaker: this backend answers a
-// bad filter with HTTP 500, and one confused model must not shut everybody out.
+// The budget is that of the whole client. If more than five calls and a fifth of those in flight are
+// repeats, Sippet is overloaded and repeats make it worse. There is no circuit breaker: Sippet
+// answers a bad filter with HTTP 500, and one caller with bad filters must not block the others.
 func newRetries(delay time.Duration) failsafe.Executor[*reply] {
 	policy := retrypolicy.NewBuilder[*reply]().
 		HandleIf(func(rep *reply, _ error) bool { return rep.transient }).
@@ -32,7 +31,7 @@ func newRetries(delay time.Duration) failsafe.Executor[*reply] {
 		WithJitterFactor(jitter).
 		WithDelayFunc(func(attempt failsafe.ExecutionAttempt[*reply]) time.Duration {
 			if rep := attempt.LastResult(); rep.retryAfter > 0 {
-				// Longer by half, so that jitter never undercuts what was asked for.
+				// Longer by half, so that jitter never makes it shorter than asked for.
 				return rep.retryAfter + rep.retryAfter/2
 			}
 			return -1 // the backoff above
@@ -42,13 +41,12 @@ func newRetries(delay time.Duration) failsafe.Executor[*reply] {
 	return failsafe.With[*reply](policy)
 }
 
-// sendWithRetries sends what is safe to send again until an answer comes that a repeat
-// would not better, and gives the last one.
+// sendWithRetries sends a request that is safe to repeat, until a repeat cannot help, and returns the
+// last reply.
 func (c *Client) sendWithRetries(ctx context.Context, endpoint *http.Request, r Request) *reply {
 	var last *reply
 	sent, attempts := false, 0
-	// What the executor returns is not looked at: when it is cancelled or out
-	// of budget, that would hide the answer that did come.
+	// The result of the executor is not used: if it is cancelled or out of budget, it hides the last answer.
 	c.retries.WithContext(ctx).Get(func() (*reply, error) {
 		last = c.attempt(ctx, endpoint, r)
 		last.transient = shouldRetry(ctx, last)
@@ -60,10 +58,10 @@ func (c *Client) sendWithRetries(ctx context.Context, endpoint *http.Request, r 
 	return last
 }
 
-// shouldRetry reports whether to repeat: the fault may pass, and waiting as told fits into the call.
+// shouldRetry reports whether a repeat can help and the wait fits into the deadline.
 func shouldRetry(ctx context.Context, rep *reply) bool {
 	if rep.status == http.StatusTooManyRequests {
-		// Without a time given, repeating is what was asked not to do.
+		// Without a Retry-After, the server asks for fewer calls.
 		rep.transient = rep.retryAfter > 0
 	}
 	if !rep.transient || rep.retryAfter > maxWait {

@@ -14,7 +14,7 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// pipes is a listener without a network, so that time in a test is virtual.
+// pipes is a listener without a network, so that a test can use virtual time.
 type pipes chan net.Conn
 
 func (p pipes) Accept() (net.Conn, error) {
@@ -27,7 +27,7 @@ func (p pipes) Accept() (net.Conn, error) {
 func (p pipes) Close() error   { close(p); return nil }
 func (p pipes) Addr() net.Addr { return &net.TCPAddr{} }
 
-// virtual runs a test with a server in virtual time. when holds the times at which requests came, since the beginning.
+// virtual runs a test with a server in virtual time. when holds the times of the requests, since the start.
 func virtual(t *testing.T, handle func(n int, w http.ResponseWriter, r *http.Request), test func(t *testing.T, c *rpc.Client, when func() []time.Duration)) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
@@ -119,7 +119,7 @@ func TestRetryAfter(t *testing.T) {
 				e := failure(t, err)
 				at := when()
 				if test.name == "503 at a time" {
-					// HTTP dates have whole seconds, and every answer names a new one: count what was kept.
+					// HTTP dates have whole seconds, and each answer has a new one.
 					test.tries, test.want = len(at), e.RetryAfter
 				}
 				if e.Outcome != test.read || e.RetryAfter != test.want || len(at) != test.tries {
@@ -145,7 +145,7 @@ func TestRetryAfter(t *testing.T) {
 func TestDeadline(t *testing.T) {
 	for given, want := range map[time.Duration]time.Duration{0: 30 * time.Second, 10 * time.Second: 10 * time.Second} {
 		virtual(t, func(n int, w http.ResponseWriter, r *http.Request) {
-			<-r.Context().Done() // until the client hangs up
+			<-r.Context().Done() // until the client disconnects
 		}, func(t *testing.T, c *rpc.Client, when func() []time.Duration) {
 			for _, r := range []rpc.Request{aRead, aWrite} {
 				r.Deadline = given
@@ -183,8 +183,8 @@ func TestDeadline(t *testing.T) {
 	})
 }
 
-// Who is cancelled while waiting to repeat gets the answer that came, at once.
-func TestCancelledBetweenTries(t *testing.T) {
+// TestCancelledBetweenAttempts: a call that is cancelled while it waits returns the last answer at once.
+func TestCancelledBetweenAttempts(t *testing.T) {
 	virtual(t, status(503, "Retry-After", "2"), func(t *testing.T, c *rpc.Client, when func() []time.Duration) {
 		ctx, cancel := context.WithCancel(context.Background())
 		time.AfterFunc(time.Second, cancel)
@@ -196,7 +196,7 @@ func TestCancelledBetweenTries(t *testing.T) {
 	})
 }
 
-// When everything fails, repeats stay a fraction of the load, and each call still gets its own answer.
+// TestBudget: if every call fails, repeats stay a fraction of the load, and each call gets its own answer.
 func TestBudget(t *testing.T) {
 	const calls = 100
 	virtual(t, func(n int, w http.ResponseWriter, r *http.Request) {

@@ -17,7 +17,7 @@ import (
 	"github.com/sippet-ai/sippet-mcp/rpc"
 )
 
-// secure is a TLS server that counts connections and requests, by path "run" and "validate" alike.
+// secure is a TLS server that counts connections and requests.
 type secure struct {
 	*httptest.Server
 	conns, requests atomic.Int32
@@ -133,7 +133,8 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-// Over TLS too, a dead connection that nothing was written to costs nothing. (Closing one writes an alert, which is no request.)
+// TestStaleTLS: over TLS too, a write is repeated after a dead connection that got none of it. Closing
+// the connection writes an alert, which does not count.
 func TestStaleTLS(t *testing.T) {
 	s := serveTLS(t, false, func(w http.ResponseWriter, r *http.Request) { status(200)(0, w, r) })
 	c := trusting(t, s)

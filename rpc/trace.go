@@ -7,25 +7,25 @@ import (
 	"sync"
 )
 
-// sendTrace is the evidence of whether any of a request left this process.
+// sendTrace records whether any byte of a request may have left this process.
 //
-// A write may be repeated, or reported as not run, only if Sippet cannot have
-// seen it. How sure one can be depends on the protocol:
+// A write may be repeated, or reported as not run, only if Sippet cannot have received it. What can
+// be known depends on the protocol:
 //
-//   - HTTP/1 gives a connection to one request at a time, so bytes are counted:
-//     below TLS, from the moment the connection was given to us, so that a handshake is
-//     not among them. A closing alert of TLS can be; so httptrace must also have seen the
-//     head being written. (To a buffer, and before anything else: the buffer is larger than any head of ours.)
-//   - HTTP/2 connections are shared, and net/http's goroutines outlive a cancelled
-//     request by a moment. There, being given a connection counts as sent. That is careful
-//     at little cost, for net/http itself takes another connection when it finds one dead before using it.
+//   - HTTP/1 uses a connection for one request at a time, so the bytes are counted. They are counted
+//     below TLS, from the moment when the request got the connection, so a handshake does not count.
+//     A closing alert of TLS does, so httptrace must also have reported that the head was written.
+//     That is to a buffer, before anything else: the buffer is larger than any head (writeBuffer).
+//   - HTTP/2 shares connections, and goroutines of net/http run for a moment after a request was
+//     cancelled. So a request counts as sent once it has a connection. That costs little: if a
+//     connection is dead before use, net/http itself takes another.
 //
-// Beyond that net/http repeats nothing: it cannot rewind a body without GetBody.
+// net/http repeats nothing else, because it cannot rewind a body without GetBody.
 type sendTrace struct {
 	mu          sync.Mutex
-	hasConn     bool         // a connection was given to the request
-	reused      bool         // and it had been used before
-	conn        *countedConn // that connection; nil where it is shared
+	hasConn     bool         // the request got a connection
+	reused      bool         // which was used before
+	conn        *countedConn // that connection; nil if it is shared
 	wroteBefore int64        // its count at that moment
 	wroteHead   bool         // the head was written, perhaps only to the buffer
 }
@@ -50,15 +50,15 @@ func (s *sendTrace) wroteHeaders() {
 	s.wroteHead = true
 }
 
-// abandon ends a request that RoundTrip failed on. It reports whether any byte
-// of it may have left, and whether the connection was one that had been idle.
+// abandon ends a request after RoundTrip failed. It reports whether any byte of it may have been
+// sent, and whether the connection had been idle before.
 func (s *sendTrace) abandon() (sent, reused bool) {
 	s.mu.Lock()
 	conn := s.conn
 	s.mu.Unlock()
 	if conn != nil {
-		// net/http has dropped the connection, but not always closed it yet. Close waits for
-		// a write under way and fails later ones: what is seen after it is final.
+		// net/http has dropped the connection, but may not have closed it yet. Close waits for a write in progress and
+		// makes later ones fail, so the count is final after it.
 		conn.Close()
 	}
 	s.mu.Lock()
@@ -69,7 +69,7 @@ func (s *sendTrace) abandon() (sent, reused bool) {
 	return s.wroteHead && conn.wrote.Load() != s.wroteBefore, s.reused
 }
 
-// unsharedConn finds the counted connection under TLS, or gives nil where requests share it.
+// unsharedConn returns the counted connection below TLS, or nil if requests share it.
 func unsharedConn(conn net.Conn) *countedConn {
 	for {
 		switch c := conn.(type) {

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// What the witnesses say together. The other cases are seen from the outside.
+// TestAbandon has the cases that tests of the client cannot make.
 func TestAbandon(t *testing.T) {
 	for _, test := range []struct {
 		name              string

@@ -9,13 +9,12 @@ import (
 	"time"
 )
 
-// writeBuffer holds the head of any request of ours (maxKey, maxBase and some
-// lines), and most requests whole, which then leave in one write.
+// writeBuffer holds the head of any request (maxKey, maxBase and a few lines), and most requests
+// completely, so that they are sent in one write.
 const writeBuffer = 16 << 10
 
-// newTransport makes the client's own transport. It is used without an
-// http.Client, and so without redirects, cookies and credentials from the URL:
-// a redirect is an answer like any other, and the key goes to one origin.
+// newTransport returns the client's transport. It is used without an http.Client, and so without
+// redirects, cookies and credentials from the URL: the key is sent to one origin only.
 func newTransport(base *url.URL) *http.Transport {
 	dialer := &net.Dialer{Timeout: 5 * time.Second}
 	t := &http.Transport{
@@ -27,21 +26,21 @@ func newTransport(base *url.URL) *http.Transport {
 			return &countedConn{Conn: conn}, nil
 		},
 		TLSHandshakeTimeout: 5 * time.Second,
-		// One origin. 64 is how many calls the server runs at once.
+		// There is one origin. The server runs 64 calls at a time.
 		MaxIdleConns:        64,
 		MaxIdleConnsPerHost: 64,
-		// Shorter than the keep-alive of common servers and proxies (60 s and more), so that we, not they,
-		// close an idle connection: a write that meets one being closed has an unknown outcome.
+		// Shorter than the keep-alive of common servers and proxies (60 s and more), so that this side closes idle
+		// connections: a write on a connection that the other side closes has an unknown outcome.
 		IdleConnTimeout:        30 * time.Second,
 		WriteBufferSize:        writeBuffer,
 		MaxResponseHeaderBytes: 64 << 10,
-		ForceAttemptHTTP2:      true, // a DialContext of one's own would otherwise turn it off
-		// One HTTP/2 connection carries everything; when it dies silently, find out before all calls time out.
+		ForceAttemptHTTP2:      true, // a custom DialContext turns it off otherwise
+		// All calls share one HTTP/2 connection. Pings find out that it is dead before all of them time out.
 		HTTP2: &http.HTTP2Config{SendPingTimeout: 10 * time.Second, PingTimeout: 5 * time.Second},
 	}
 	if base.Scheme == "https" {
-		// Offices that only reach the world through a proxy expect it to be used. It sees a CONNECT and TLS, not the key.
-		// Plain http goes to this machine only, and never to a proxy.
+		// Some networks need a proxy. It gets a CONNECT and TLS, not the key. Plain http is for this machine only and
+		// never uses a proxy.
 		t.Proxy = http.ProxyFromEnvironment
 	}
 	return t
@@ -53,8 +52,8 @@ type countedConn struct {
 	wrote atomic.Int64
 }
 
-// Write counts before it writes, and takes back what was not written: whoever
-// looks while a write is under way is told the careful half.
+// Write counts the bytes before it writes them, and then subtracts those that were not written. So
+// the count is never too low while a write is in progress.
 func (c *countedConn) Write(p []byte) (int, error) {
 	c.wrote.Add(int64(len(p)))
 	n, err := c.Conn.Write(p)

@@ -2,7 +2,7 @@ package rpc
 
 import "testing"
 
-// A proxy of the environment carries TLS only: what is plain stays on this machine.
+// TestProxy: a proxy of the environment is used for TLS only.
 func TestProxy(t *testing.T) {
 	for base, want := range map[string]bool{"https://api.sippet.ai": true, "http://127.0.0.1:4000": false} {
 		u, err := parseBase(base)

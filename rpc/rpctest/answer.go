@@ -9,33 +9,33 @@ import (
 	"time"
 )
 
-// Answer is what the server does with a request. The zero value is HTTP 200 with an empty body.
+// Answer is the answer to a request. The zero value is HTTP 200 with an empty body.
 type Answer struct {
 	// Status is the HTTP status; 0 is 200.
 	Status int
 	Header http.Header
 	Body   string
-	// Usual answers what the server would have answered unasked, in place of Body.
+	// Usual sends the usual answer in place of Body.
 	Usual bool
-	// Until holds the answer back until it is closed, Delay for so long.
+	// Until delays the answer until it is closed, Delay for that long.
 	Until <-chan struct{}
 	Delay time.Duration
 	// Hang never answers.
 	Hang bool
 	// Reset breaks the connection instead of answering.
 	Reset bool
-	// Truncated breaks the connection after Body, which promised to go on.
+	// Truncated breaks the connection after Body, before the announced end.
 	Truncated bool
-	// Endless repeats Body until the client has enough.
+	// Endless repeats Body until the client stops reading.
 	Endless bool
-	// Close ends the connection properly after the answer, so that the next request makes a new one.
+	// Close closes the connection after the answer, so that the next request opens a new one.
 	Close bool
 }
 
-// Always gives the same answer to every request.
+// Always returns a handler with the same answer to every request.
 func Always(a Answer) Handler { return func(Request) Answer { return a } }
 
-// InTurn gives the first request to the first handler, and so on; the last handles the rest.
+// InTurn returns a handler that passes the first request to the first handler, and so on; the last handles the rest.
 func InTurn(hs ...Handler) Handler {
 	var mu sync.Mutex
 	n := 0
@@ -48,7 +48,7 @@ func InTurn(hs ...Handler) Handler {
 	}
 }
 
-// OK answers success with data, which is JSON; empty gives {"success":true}, as validate does.
+// OK answers success with data, which is JSON. Empty data is {"success":true}, as validate answers.
 func OK(data string) Handler { return Always(Answer{Body: success(data)}) }
 
 func success(data string) string {
@@ -58,7 +58,7 @@ func success(data string) string {
 	return `{"success":true,"data":` + data + `}`
 }
 
-// Fault is one entry of an answer that is no success.
+// Fault is one entry of the errors of an answer.
 type Fault struct {
 	Type    string         `json:"type,omitempty"`
 	Message string         `json:"message"`
@@ -97,7 +97,7 @@ func Refuse(kind, message string) Handler {
 	return Faults(Fault{Type: kind, Message: message, Short: message})
 }
 
-// Status answers any status and body; with a Retry-After where retryAfter, in seconds, is given.
+// Status answers with a status and a body, and with a Retry-After if retryAfter is given, in seconds.
 func Status(code int, body string, retryAfter ...int) Handler {
 	a := Answer{Status: code, Body: body, Header: http.Header{}}
 	if len(retryAfter) > 0 {
@@ -106,9 +106,9 @@ func Status(code int, body string, retryAfter ...int) Handler {
 	return Always(a)
 }
 
-// Hang never answers. Reset breaks the connection once the request was read. Usual is the answer of an untold server.
-// Closing is the same and ends the connection after it. HTML is a proxy's page with HTTP 200.
-// Oversize answers without end. Truncated breaks off within the data.
+// Hang never answers. Reset breaks the connection after it has read the request. Usual sends the usual
+// answer. Closing does too, and closes the connection. HTML is a proxy's page with HTTP 200. Oversize
+// never ends. Truncated ends within the data.
 var (
 	Hang      = Always(Answer{Hang: true})
 	Reset     = Always(Answer{Reset: true})

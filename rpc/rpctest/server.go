@@ -13,30 +13,30 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// The endpoints, as [Request] and [Server.On] name them.
+// The endpoints, for [Request] and [Server.On].
 const (
 	Validate = "validate"
 	Run      = "run"
 )
 
-// Key is a secret key that the server takes. It takes any other, too.
+// Key is a secret key for tests. The server accepts any key.
 const Key = "sk_test_0123456789abcdef"
 
-// Request is one request as it came.
+// Request is one recorded request.
 type Request struct {
-	// Endpoint is Validate or Run; anything else is the path of a request that should not have been made.
+	// Endpoint is Validate or Run. Any other value is the path of an unexpected request.
 	Endpoint string
-	// Action is what the body says; empty where it says none.
+	// Action is the action in the body; empty if there is none.
 	Action string
 	Header http.Header
-	// Body are the exact bytes. They must not be changed.
+	// Body is the exact bytes. They must not be changed.
 	Body []byte
 }
 
-// Handler gives the answer to a request. It may block and may call the Server's methods.
+// Handler returns the answer to a request. It may block and may call methods of the Server.
 type Handler func(Request) Answer
 
-// Server is the stand-in. It is safe for concurrent use.
+// Server is a server in place of Sippet. It is safe for concurrent use.
 type Server struct {
 	// URL is the base URL for rpc.Config.
 	URL string
@@ -53,26 +53,32 @@ type Server struct {
 	defaults   map[string]string
 }
 
-// New starts a server that ends with the test.
+// New starts a server. It is closed at the end of the test.
 func New(t testing.TB) *Server {
+	s := Start()
+	t.Cleanup(s.Close)
+	return s
+}
+
+// Start starts a server, for examples, which have no testing.TB. Close stops it.
+func Start() *Server {
 	s := &Server{closed: make(chan struct{}), arrived: make(chan struct{}),
 		handlers: map[[2]string]Handler{}, defaults: map[string]string{}}
 	s.http = httptest.NewServer(http.HandlerFunc(s.serve))
 	s.URL = s.http.URL
-	t.Cleanup(s.close)
 	return s
 }
 
-// close ends the server and the requests that hang in it.
-func (s *Server) close() {
+// Close stops the server and the requests that hang in it.
+func (s *Server) Close() {
 	s.once.Do(func() { close(s.closed) })
 	s.http.CloseClientConnections()
 	s.http.Close()
 }
 
-// On sets how requests of the action to the endpoint are answered from now on.
-// An empty endpoint or action means every one; of several that fit, the one
-// that names the action wins, then the one that names the endpoint. A nil handler takes it back.
+// On sets the handler for requests of the action to the endpoint. An empty endpoint or action matches
+// all. If several handlers match, the one with the action is used, then the one with the endpoint. A
+// nil handler removes the setting.
 func (s *Server) On(endpoint, action string, h Handler) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -83,28 +89,28 @@ func (s *Server) On(endpoint, action string, h Handler) {
 	}
 }
 
-// Requests gives all requests since the start or the last Forget, in the order in which they were whole.
+// Requests returns all requests since the start or the last Forget, in the order in which they were complete.
 func (s *Server) Requests() []Request {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]Request(nil), s.requests...)
 }
 
-// Forget drops what was recorded.
+// Forget removes the recorded requests.
 func (s *Server) Forget() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.requests = nil
 }
 
-// Record says whether requests are recorded; they are until somebody says no. Benchmarks do.
+// Record sets whether requests are recorded. They are by default; benchmarks turn it off.
 func (s *Server) Record(on bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.unrecorded = !on
 }
 
-// Await waits until n requests have been recorded, and gives them; the test fails after 10 seconds.
+// Await waits until n requests are recorded, and returns them. The test fails after 10 seconds.
 func (s *Server) Await(t testing.TB, n int) []Request {
 	t.Helper()
 	late := time.After(10 * time.Second)
@@ -118,13 +124,13 @@ func (s *Server) Await(t testing.TB, n int) []Request {
 		select {
 		case <-next:
 		case <-late:
-			t.Fatalf("rpctest: %d requests came, want %d", len(got), n)
+			t.Fatalf("rpctest: %d requests arrived, want %d", len(got), n)
 		}
 	}
 }
 
-// Down refuses connections, as a machine does on which nothing listens. Requests that
-// have arrived are still answered; for idle connections to go too, answer with [Closing].
+// Down makes the server refuse connections. Requests that have arrived are still answered. Use
+// [Closing] to close idle connections too.
 func (s *Server) Down() { s.http.Listener.Close() }
 
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
@@ -134,7 +140,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
-		return // the client went away in the middle; rpc says so to its caller
+		return // the client closed the connection; package rpc reports it
 	}
 	req.Body = body
 	schemas.EachJSON(body, func(k, v []byte) {
@@ -150,7 +156,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	s.answer(w, r, req, h(req))
 }
 
-// record writes the request down and gives its handler; nil for the usual answer.
+// record records the request and returns its handler; nil for the usual answer.
 func (s *Server) record(r Request) Handler {
 	s.mu.Lock()
 	defer s.mu.Unlock()

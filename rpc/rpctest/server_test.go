@@ -25,7 +25,7 @@ func connect(t *testing.T) (*rpctest.Server, *rpc.Client) {
 	return s, c
 }
 
-func TestUsualAnswersFitEveryAction(t *testing.T) {
+func TestUsualAnswers(t *testing.T) {
 	s, c := connect(t)
 	for _, a := range schemas.Actions() {
 		body := `{"action":"` + a.Name + `"`
@@ -75,7 +75,7 @@ func TestUsualAnswersFitEveryAction(t *testing.T) {
 	}
 }
 
-func TestToldAnswers(t *testing.T) {
+func TestAnswers(t *testing.T) {
 	write := rpc.Request{Action: "delete_contact", Body: []byte(`{"action":"delete_contact"}`), Deadline: 300 * time.Millisecond}
 	for name, c := range map[string]struct {
 		h    rpctest.Handler

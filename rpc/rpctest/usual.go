@@ -8,10 +8,10 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// maxUsual bounds the answers that are kept for the next request with the same bytes.
+// maxUsual bounds the answers that are cached, by the bytes of the request.
 const maxUsual = 1000
 
-// usual is the answer of a server that was told nothing.
+// usual returns the usual answer to a request.
 func (s *Server) usual(r Request) string {
 	if r.Endpoint != Run {
 		return success("")
@@ -33,7 +33,7 @@ func (s *Server) usual(r Request) string {
 	return body
 }
 
-// UsualAnswer is what an untold server answers to a payload.
+// UsualAnswer returns the usual answer to a payload.
 func UsualAnswer(endpoint string, p *schemas.Payload) string {
 	if endpoint != Run {
 		return success("")
@@ -41,7 +41,7 @@ func UsualAnswer(endpoint string, p *schemas.Payload) string {
 	return usual(Request{Endpoint: endpoint, Action: p.Action.Name, Body: p.Body})
 }
 
-// payload is what the answers look at.
+// payload is the part of a request that decides the answer.
 type payload struct {
 	Fields []string       `json:"fields"`
 	Filter map[string]any `json:"filter"`
@@ -91,14 +91,14 @@ func usual(r Request) string {
 	return success(recordJSON(a.Resource, p.Fields, 1))
 }
 
-// askedIDs are the ids that a filter names; nil where it names none.
+// askedIDs returns the ids that a filter names; nil if it names none.
 func askedIDs(filter map[string]any) (ids []any) {
 	by, _ := filter["id"].(map[string]any)
 	ids, _ = by["in"].([]any)
 	return ids
 }
 
-// askedField is the key by which a filter asks for one record; empty where it asks for others.
+// askedField returns the field by which a filter asks for one record; empty if it does not.
 func askedField(filter map[string]any) string {
 	for key, op := range filter {
 		by, _ := op.(map[string]any)
@@ -109,7 +109,7 @@ func askedField(filter map[string]any) string {
 	return ""
 }
 
-// contact is one that can be rung: the n-th of those asked for.
+// contact returns a contact that can be rung: the n-th of those asked for.
 func contact(res *schemas.Resource, fields []string, id any, n int) string {
 	known := map[string]any{"id": id, "phoneE164": fmt.Sprintf("+442079460%03d", n%1000), "erasedAt": nil, "deletedAt": nil}
 	row := map[string]json.RawMessage{}
@@ -123,9 +123,8 @@ func contact(res *schemas.Resource, fields []string, id any, n int) string {
 	return string(raw)
 }
 
-// envelope puts rows into what Sippet puts them: a plain list without a page,
-// else a keyset page, or an offset page where offset or count were asked for.
-// first is the place of the first row among all.
+// envelope returns rows as Sippet does: a list if no page was asked for, an offset page if offset or
+// count were, else a keyset page. first is the index of the first row among all.
 func envelope(rows []string, p *page, first int, more bool, all int) string {
 	list := "[" + strings.Join(rows, ",") + "]"
 	if p == nil {
@@ -155,11 +154,11 @@ func orNull(s *string) string {
 
 func quote(s string) string { b, _ := json.Marshal(s); return string(b) }
 
-// ID is the n-th uuid of the records here.
+// ID returns the id of the n-th record.
 func ID(n int) string { return fmt.Sprintf("00000000-0000-4000-8000-%012d", n) }
 
-// recordJSON is the n-th record of a resource as JSON, with a value for each of the
-// fields that fits its kind. Unknown fields are null.
+// recordJSON returns the n-th record of a resource as JSON, with a value of its kind for each field.
+// Unknown fields are null.
 func recordJSON(res *schemas.Resource, fields []string, n int) string {
 	var b strings.Builder
 	b.WriteByte('{')
