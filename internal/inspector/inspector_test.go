@@ -18,8 +18,8 @@ const (
 	modernRevision = "2026-07-28"
 )
 
-// way is a transport: the Inspector's arguments for reaching the server, and what it said there.
-type way struct {
+// transport says how the Inspector calls the server over one transport, and what was then sent on the wire.
+type transport struct {
 	before, after []string // its options, and the command behind --
 	said          func() []said
 }
@@ -28,31 +28,31 @@ func TestInspector(t *testing.T) {
 	n := needNode(t)
 	exe := build(t)
 	url, take := tapHTTP(t, serve(t, exe))
-	ways := map[string]func(t *testing.T) way{
-		"http": func(*testing.T) way {
+	transports := map[string]func(t *testing.T) transport{
+		"http": func(*testing.T) transport {
 			take()
-			return way{before: []string{"--server-url", url, "--transport", "http"}, said: take}
+			return transport{before: []string{"--server-url", url, "--transport", "http"}, said: take}
 		},
-		"stdio": func(t *testing.T) way {
+		"stdio": func(t *testing.T) transport {
 			file := filepath.Join(t.TempDir(), "said")
 			self, err := os.Executable()
 			if err != nil {
 				t.Fatal(err)
 			}
-			return way{before: []string{"-e", tapFile + "=" + file},
+			return transport{before: []string{"-e", tapFile + "=" + file},
 				after: []string{"--", self, exe, "stdio", "--sandbox"},
 				said:  func() []said { return tapped(t, file) }}
 		},
 	}
-	for _, transport := range []string{"stdio", "http"} {
+	for _, name := range []string{"stdio", "http"} {
 		for _, era := range []string{"legacy", "modern"} {
-			t.Run(transport+"/"+era+"/list", func(t *testing.T) {
+			t.Run(name+"/"+era+"/list", func(t *testing.T) {
 				// --strict fails on a schema that some client cannot take.
-				out := inspect(t, n, ways[transport](t), era, "--method", "tools/list", "--strict")
+				out := inspect(t, n, transports[name](t), era, "--method", "tools/list", "--strict")
 				checkList(t, out)
 			})
-			t.Run(transport+"/"+era+"/call", func(t *testing.T) {
-				out := inspect(t, n, ways[transport](t), era, "--method", "tools/call",
+			t.Run(name+"/"+era+"/call", func(t *testing.T) {
+				out := inspect(t, n, transports[name](t), era, "--method", "tools/call",
 					"--tool-name", "list_contacts", "--tool-args-json", `{"fields":["id","fullName"],"page":{"limit":3}}`)
 				checkCall(t, out)
 			})
@@ -61,7 +61,7 @@ func TestInspector(t *testing.T) {
 }
 
 // inspect runs the Inspector, sees that it spoke the era that it was told, and gives the result.
-func inspect(t *testing.T, n node, w way, era string, what ...string) json.RawMessage {
+func inspect(t *testing.T, n node, w transport, era string, what ...string) json.RawMessage {
 	t.Helper()
 	args := append([]string{"--cli", "--protocol-era", era, "--format", "json", "-q"}, w.before...)
 	out, errs, err := n.run(t, inspectorScript, append(append(args, what...), w.after...)...)
