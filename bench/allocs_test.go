@@ -33,8 +33,9 @@ const (
 	createArgs = `{"fields":["id","fullName"],"input":{"fullName":"Ada Lovelace","phoneE164":"+12025550123"}}`
 )
 
-// Allocations per call are the same on every machine, unlike times, so a test can hold them. A change that needs more
-// of them on purpose rewrites the baseline: go test ./bench -run TestAllocs -update
+// Allocations per call are the same on every machine, unlike times, so a test can hold them. A
+// change that needs more of them on purpose rewrites the baseline: go test ./bench -run TestAllocs
+// -update
 func TestAllocs(t *testing.T) {
 	var baseline map[string]float64
 	if raw, err := os.ReadFile(allocsFile); err != nil && !*update {
@@ -75,8 +76,8 @@ func TestAllocs(t *testing.T) {
 	}
 }
 
-// fewest counts the allocations of one call: the fewest of several rounds, as a ledger's own goroutines and the
-// collector, which empties pools, add some in a round or two.
+// fewest counts the allocations of one call: the fewest of several rounds, as a ledger's own
+// goroutines and the collector, which empties pools, add some in a round or two.
 func fewest(do func()) float64 {
 	n := testing.AllocsPerRun(50, do)
 	for range 9 {
@@ -85,7 +86,8 @@ func fewest(do func()) float64 {
 	return n
 }
 
-// allocPaths are the paths that are measured. Each fails the test if it does not do what its name says.
+// allocPaths are the paths that are measured. Each fails the test if it does not do what its name
+// says.
 func allocPaths(t *testing.T) map[string]func() {
 	read, create, ring := check(t, "list_contacts", readArgs), check(t, "create_contact", createArgs), check(t, "start_outbound_call", ringArgs)
 	now := time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)

@@ -16,8 +16,8 @@ import (
 // decision is what a policy of many rules costs.
 type decision struct {
 	Rules int `json:"rules"`
-	// Load is in milliseconds, for so many rules; P50 and P99 of one decision about a call that rings ten people, and of
-	// one about a read, in microseconds.
+	// Load is in milliseconds, for so many rules; P50 and P99 of one decision about a call that
+	// rings ten people, and of one about a read, in microseconds.
 	Load    float64 `json:"loadMillis"`
 	Ring50  float64 `json:"ringP50"`
 	Ring99  float64 `json:"ringP99"`

@@ -10,7 +10,8 @@ import (
 
 // door is a way to send one JSON-RPC request and have its answer.
 type door interface {
-	// ask sends a request of the method and gives the whole answer. name is the tool's, where there is one.
+	// ask sends a request of the method and gives the whole answer. name is the tool's, where there
+	// is one.
 	ask(method, name, params string) ([]byte, error)
 	pid() int
 	close()

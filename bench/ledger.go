@@ -17,7 +17,8 @@ import (
 	_ "modernc.org/sqlite" // bare commits
 )
 
-// commits measures how many calls a second become durable, over bare commits of one row each, which one writer makes.
+// commits measures how many calls a second become durable, over bare commits of one row each, which
+// one writer makes.
 func (w *world) commits(r *report) error {
 	dir, err := os.MkdirTemp(w.dir, "commits")
 	if err != nil {

@@ -23,7 +23,8 @@ type report struct {
 type commits struct {
 	Callers   int     `json:"callers"`
 	PerSecond float64 `json:"perSecond"`
-	// Bare is the rate of one writer's single-row commits between; VsBare the median of the rounds' ratios.
+	// Bare is the rate of one writer's single-row commits between; VsBare the median of the rounds'
+	// ratios.
 	Bare   float64 `json:"bare"`
 	VsBare float64 `json:"vsBare"`
 	P50    float64 `json:"p50"`
@@ -45,7 +46,8 @@ type figure struct {
 	PerSecond float64 `json:"perSecond"`
 	// CPU is the server's, for a call; 0 where it is not known.
 	CPU float64 `json:"cpu,omitempty"`
-	// VsDirect and VsBare are medians of the rounds' ratios of p50; 0 where there is nothing to compare with.
+	// VsDirect and VsBare are medians of the rounds' ratios of p50; 0 where there is nothing to
+	// compare with.
 	VsDirect float64 `json:"vsDirect,omitempty"`
 	VsBare   float64 `json:"vsBare,omitempty"`
 }

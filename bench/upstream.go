@@ -40,7 +40,8 @@ func answers() http.Handler {
 	})
 }
 
-// serveUpstream serves until its input ends, which is when its parent does. It says where on its output.
+// serveUpstream serves until its input ends, which is when its parent does. It says where on its
+// output.
 func serveUpstream(in io.Reader, out io.Writer) error {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

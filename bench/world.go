@@ -26,8 +26,8 @@ const (
 	writeArgs = `{"fields":["id","fullName"],"input":{"fullName":"Ada Lovelace","phoneE164":"+1#"}}`
 )
 
-// task is one kind of call: the real tool with its arguments, in which # is a number, and the bare server's tool that
-// sends the same body.
+// task is one kind of call: the real tool with its arguments, in which # is a number, and the bare
+// server's tool that sends the same body.
 type task struct {
 	action, args string
 	bare         string

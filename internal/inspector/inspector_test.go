@@ -18,7 +18,8 @@ const (
 	modernRevision = "2026-07-28"
 )
 
-// transport says how the Inspector calls the server over one transport, and what was then sent on the wire.
+// transport says how the Inspector calls the server over one transport, and what was then sent on
+// the wire.
 type transport struct {
 	before, after []string // its options, and the command behind --
 	said          func() []said

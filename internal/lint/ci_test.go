@@ -48,8 +48,8 @@ func TestMakefileHelpsWithEachTarget(t *testing.T) {
 	}
 }
 
-// The workflow cannot be run here, so this finds what would stop it from starting: YAML that is no workflow, and
-// targets that do not exist.
+// The workflow cannot be run here, so this finds what would stop it from starting: YAML that is no
+// workflow, and targets that do not exist.
 func TestWorkflow(t *testing.T) {
 	type step struct {
 		Name, Uses, Run, If, Shell string

@@ -65,8 +65,9 @@ var foreign = map[string][]string{
 	"internal/inbox":    {mcpGo},
 }
 
-// imports returns the packages of the module, each with what its files import on any operating system. It reads
-// the files itself: then go test knows what the result depends on, and caches it for no longer than it holds.
+// imports returns the packages of the module, each with what its files import on any operating
+// system. It reads the files itself: then go test knows what the result depends on, and caches it
+// for no longer than it holds.
 func imports(t *testing.T) map[string][]string {
 	t.Helper()
 	found := map[string][]string{}
@@ -135,7 +136,8 @@ func TestArrows(t *testing.T) {
 	}
 }
 
-// The arrows of the table must not form a circle, or a package could get round the order through a third one.
+// The arrows of the table must not form a circle, or a package could get round the order through a
+// third one.
 func TestArrowsHaveNoCircle(t *testing.T) {
 	var visit func(path []string, name string)
 	visit = func(path []string, name string) {

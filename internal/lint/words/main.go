@@ -2,11 +2,12 @@
 //
 //	go run ./internal/lint/words [-count] [-columns N] [FOLDER]
 //
-// The terms, and the few places where one is allowed, are in terms.txt. Identifiers are taken from the syntax
-// tree and split into words (recipientKey is recipient and key), so that no part of a name is missed and none is
-// found by chance. Only declarations count: a name from a library is not ours to choose. What is looked at beside
-// identifiers: keys in struct tags, columns in CREATE TABLE, property names of a JSON schema, flags and command
-// words, file names; and as prose comments, strings and whole text files.
+// The terms, and the few places where one is allowed, are in terms.txt. Identifiers are taken from
+// the syntax tree and split into words (recipientKey is recipient and key), so that no part of a
+// name is missed and none is found by chance. Only declarations count: a name from a library is not
+// ours to choose. What is looked at beside identifiers: keys in struct tags, columns in CREATE
+// TABLE, property names of a JSON schema, flags and command words, file names; and as prose
+// comments, strings and whole text files.
 package main
 
 import (

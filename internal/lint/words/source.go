@@ -110,7 +110,8 @@ var (
 	jsonKey = regexp.MustCompile(`"(\w+)"\s*:`)
 )
 
-// literal looks at a string: as a name if it is one word, such as a state or a key, else as prose, JSON or SQL.
+// literal looks at a string: as a name if it is one word, such as a state or a key, else as prose,
+// JSON or SQL.
 func (s *scan) literal(line int, text string) {
 	if oneWord.MatchString(text) {
 		s.name(line, "word", text)

@@ -110,7 +110,8 @@ func (s *scan) width(line int, comment string) {
 	}
 }
 
-// split returns the words of a name in lower case: parts of camelCase, of snake_case, and runs of capitals.
+// split returns the words of a name in lower case: parts of camelCase, of snake_case, and runs of
+// capitals.
 func split(name string) []string {
 	var words []string
 	runes := []rune(name)
