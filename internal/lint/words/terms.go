@@ -18,8 +18,11 @@ type terms struct {
 	excepted     []exception
 }
 
-// exception is a text that may stand below a path.
-type exception struct{ path, text string }
+// exception is a text that is allowed below a path.
+type exception struct {
+	path, text string
+	used       bool
+}
 
 func parseTerms(file string) (*terms, error) {
 	t := &terms{names: map[string]bool{}, prose: map[string]bool{}}
@@ -41,7 +44,7 @@ func parseTerms(file string) (*terms, error) {
 			if !ok || reason == "" {
 				return nil, fmt.Errorf("terms.txt:%d: an exception is PATH: TEXT | REASON", i+1)
 			}
-			t.excepted = append(t.excepted, exception{p, text})
+			t.excepted = append(t.excepted, exception{path: p, text: text})
 		default:
 			return nil, fmt.Errorf("terms.txt:%d: unknown line %q", i+1, line)
 		}
@@ -65,9 +68,10 @@ func (s *scan) add(line int, format string, args ...any) {
 
 // without leaves out of a text what is excepted in this file.
 func (s *scan) without(text string) string {
-	for _, e := range s.terms.excepted {
-		if s.file == e.path || strings.HasPrefix(s.file, e.path+"/") {
-			text = strings.ReplaceAll(text, e.text, "")
+	for i := range s.terms.excepted {
+		e := &s.terms.excepted[i]
+		if (s.file == e.path || strings.HasPrefix(s.file, e.path+"/")) && strings.Contains(text, e.text) {
+			text, e.used = strings.ReplaceAll(text, e.text, ""), true
 		}
 	}
 	return text
