@@ -30,7 +30,8 @@ const (
 
 // Config is what New needs to connect to Sippet.
 type Config struct {
-	// BaseURL is the origin, with a path before /rpc where a gateway needs one. http:// is allowed for this machine only.
+	// BaseURL is the origin, with a path before /rpc where a gateway needs one. http:// is allowed
+	// for this machine only.
 	BaseURL string
 	// Key is sent in x-api-key.
 	Key Key
@@ -42,7 +43,8 @@ type Config struct {
 	RetryDelay time.Duration
 }
 
-// Client calls one Sippet organisation. It is safe for concurrent use. It keeps connections open, so use one for all calls.
+// Client calls one Sippet organisation. It is safe for concurrent use. It keeps connections open,
+// so use one for all calls.
 type Client struct {
 	transport *http.Transport
 	run       *http.Request // templates with URL and headers
@@ -123,9 +125,9 @@ func New(c Config) (*Client, error) {
 	}, nil
 }
 
-// Organisation returns a name of the organisation that the client calls: the host, and a fingerprint
-// of origin and key that does not reveal the key. Two organisations never have the same name. An
-// organisation with a new key has a new name.
+// Organisation returns a name of the organisation that the client calls: the host, and a
+// fingerprint of origin and key that does not reveal the key. Two organisations never have the same
+// name. An organisation with a new key has a new name.
 func (c *Client) Organisation() string { return c.organisation }
 
 func organisation(base *url.URL, key Key) string {
@@ -136,11 +138,11 @@ func organisation(base *url.URL, key Key) string {
 // Close closes the idle connections. Calls in flight continue.
 func (c *Client) Close() { c.transport.CloseIdleConnections() }
 
-// Validate asks Sippet to check the payload, and returns nil if it passed. It changes nothing, so it
-// is repeated like a read.
+// Validate asks Sippet to check the payload, and returns nil if it passed. It changes nothing, so
+// it is repeated like a read.
 //
-// Outcomes: validation_failed if Sippet found faults, upstream_error if Sippet did not check it (the
-// key, a limit), upstream_unavailable for all other failures.
+// Outcomes: validation_failed if Sippet found faults, upstream_error if Sippet did not check it
+// (the key, a limit), upstream_unavailable for all other failures.
 func (c *Client) Validate(ctx context.Context, r Request) *schemas.Error {
 	r.Read = true
 	_, err := c.call(ctx, c.validate, r, validating)
@@ -149,18 +151,20 @@ func (c *Client) Validate(ctx context.Context, r Request) *schemas.Error {
 
 // Run runs the payload: a write at most once, a read with retries.
 //
-// Outcomes: upstream_error, upstream_unavailable, and for a write outcome_unknown; see the package comment.
+// Outcomes: upstream_error, upstream_unavailable, and for a write outcome_unknown; see the package
+// comment.
 func (c *Client) Run(ctx context.Context, r Request) (Result, *schemas.Error) {
-	how := writing
+	kind := writing
 	if r.Read {
-		how = reading
+		kind = reading
 	}
-	return c.call(ctx, c.run, r, how)
+	return c.call(ctx, c.run, r, kind)
 }
 
-func (c *Client) call(ctx context.Context, endpoint *http.Request, r Request, how callKind) (Result, *schemas.Error) {
+func (c *Client) call(ctx context.Context, endpoint *http.Request, r Request, kind callKind) (Result, *schemas.Error) {
 	if len(r.Body) == 0 {
-		// Sippet would report a missing action. It is a mistake of this program, so it is reported as one.
+		// Sippet would report a missing action. It is a mistake of this program, so it is reported
+		// as one.
 		return Result{}, &schemas.Error{Outcome: schemas.InvalidArguments,
 			Message: fmt.Sprintf("the payload of %s is empty; nothing was sent", r.Action)}
 	}
@@ -182,12 +186,12 @@ func (c *Client) call(ctx context.Context, endpoint *http.Request, r Request, ho
 		res.Data = c.redact.json(rep.data)
 		return res, nil
 	}
-	return res, c.errorFor(rep, r, how)
+	return res, c.errorFor(rep, r, kind)
 }
 
-// sendOnce sends a write. It is repeated in one case only: an idle connection was found dead before a
-// byte of the request was written to it. The other idle connections are as old and as likely dead,
-// so the repeat uses a new one.
+// sendOnce sends a write. It is repeated in one case only: an idle connection was found dead before
+// a byte of the request was written to it. The other idle connections are as old and as likely
+// dead, so the repeat uses a new one.
 func (c *Client) sendOnce(ctx context.Context, endpoint *http.Request, r Request) *reply {
 	rep := c.attempt(ctx, endpoint, r)
 	if rep.sent || !rep.reused || ctx.Err() != nil {

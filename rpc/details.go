@@ -20,8 +20,8 @@ const (
 )
 
 // details reads errors in all known forms: a list of entries, a list of strings, an object of
-// messages by name (as {"detail":"…"} of HTTP 400 and 500), a string. raw is valid JSON or nil. Other
-// forms are left out.
+// messages by name (as {"detail":"…"} of HTTP 400 and 500), a string. raw is valid JSON or nil.
+// Other forms are left out.
 func (c *Client) details(raw []byte) []schemas.Detail {
 	if len(raw) == 0 {
 		return nil
@@ -148,8 +148,8 @@ func lastParagraph(s string) string {
 
 var template = regexp.MustCompile(`%\{[A-Za-z_][A-Za-z0-9_]*\}`)
 
-// fillTemplate replaces the names in a template by vars, once: a value that looks like a template is
-// not filled again. Templates have %{action_name} for the var actionName, so both spellings are
+// fillTemplate replaces the names in a template by vars, once: a value that looks like a template
+// is not filled again. Templates have %{action_name} for the var actionName, so both spellings are
 // tried. A name without a var stays, and so does a map as Elixir writes it (%{limit: 0}).
 func fillTemplate(s string, vars map[string]any) string {
 	return template.ReplaceAllStringFunc(s, func(m string) string {

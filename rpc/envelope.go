@@ -6,8 +6,8 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// envelope is the answer's outer object. Its members are raw, and nil if missing. Unknown members are
-// ignored. The last of several members of one name counts, as for Sippet.
+// envelope is the answer's outer object. Its members are raw, and nil if missing. Unknown members
+// are ignored. The last of several members of one name counts, as for Sippet.
 type envelope struct {
 	success, data, errors []byte
 }

@@ -30,8 +30,8 @@ var payloadKeys = map[string]bool{"action": true, "identity": true, "input": tru
 	"filter": true, "sort": true, "page": true}
 
 // errorPath returns the path of an entry in the tool's arguments. Validate names the attribute in
-// path. Run names it in fields and vars, with an empty path or an index (field languages, path [1]).
-// Both become input.languages[1].
+// path. Run names it in fields and vars, with an empty path or an index (field languages, path
+// [1]). Both become input.languages[1].
 //
 // A path is shown as trusted, so it is made of names and indexes only.
 func errorPath(kind string, e, vars map[string]any) string {

@@ -11,8 +11,8 @@ import (
 	"syscall"
 )
 
-// networkFailure returns the reply for a network error. The reason is a text of this program, because
-// the error's text holds addresses and may quote the other side.
+// networkFailure returns the reply for a network error. The reason is a text of this program,
+// because the error's text holds addresses and may quote the other side.
 func networkFailure(ctx context.Context, err error, sent bool) *reply {
 	rep := &reply{verdict: noAnswer, err: err, transient: true, sent: sent}
 	var (

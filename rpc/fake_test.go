@@ -19,8 +19,8 @@ import (
 
 const testKey = rpc.Key("sk_live_0123456789/abcdef")
 
-// upstream is a server below HTTP. It reads complete requests and records them; the test decides what
-// it does with the connection.
+// upstream is a server below HTTP. It reads complete requests and records them; the test decides
+// what it does with the connection.
 type upstream struct {
 	listener net.Listener
 	url      string

@@ -222,8 +222,8 @@ func TestUnreachable(t *testing.T) {
 	}
 }
 
-// TestResetOnAccept: a server that resets each connection before it reads races with the client that
-// writes. In either order the result must be consistent; run checks that.
+// TestResetOnAccept: a server that resets each connection before it reads races with the client
+// that writes. In either order the result must be consistent; run checks that.
 func TestResetOnAccept(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -334,7 +334,8 @@ func TestStaleConnection(t *testing.T) {
 		})
 		c := client(t, u.url)
 		for i := range 20 {
-			// net/http has noticed, or noticed while writing, or the bytes were lost; the write is never sent twice.
+			// net/http has noticed, or noticed while writing, or the bytes were lost; the write is
+			// never sent twice.
 			before := len(u.seen())
 			_, err := run(t, c, aWrite)
 			if n := len(u.seen()) - before; err == nil && n != 1 || err != nil && n > 1 {

@@ -18,7 +18,8 @@ type Key string
 
 const masked = "[secret]"
 
-// Format covers every verb of fmt. For a wrong verb, fmt would print the value of a Stringer itself.
+// Format covers every verb of fmt. For a wrong verb, fmt would print the value of a Stringer
+// itself.
 func (Key) Format(f fmt.State, _ rune)   { io.WriteString(f, masked) }
 func (Key) String() string               { return masked }
 func (Key) GoString() string             { return masked }

@@ -17,23 +17,23 @@ const (
 )
 
 // errorFor returns the error of a reply that is no success.
-func (c *Client) errorFor(rep *reply, r Request, how callKind) *schemas.Error {
+func (c *Client) errorFor(rep *reply, r Request, kind callKind) *schemas.Error {
 	e := &schemas.Error{Err: c.redact.cause(rep.err)}
 	switch {
 	case rep.verdict == rejected:
-		c.fillRejection(e, rep, r, how)
-	case how == writing && rep.sent:
+		c.fillRejection(e, rep, r, kind)
+	case kind == writing && rep.sent:
 		// RetryAfter stays empty, because the write must not be repeated.
 		e.Outcome = schemas.OutcomeUnknown
 		e.Message = fmt.Sprintf("it is unknown whether %s ran: the request was sent to sippet, and %s", r.Action, rep.reason)
 		e.Next = "do not repeat it; check first whether it took effect"
 		e.Details = c.details(rep.errors)
-	case how == reading && rep.verdict == serverError:
+	case kind == reading && rep.verdict == serverError:
 		e.Outcome = schemas.UpstreamError
 		e.Message = fmt.Sprintf("sippet failed on %s (HTTP %d)", r.Action, rep.status)
 		e.Next = "sippet fails like this on a filter, sort or page that it cannot read: simplify them and call again"
 		e.Details = c.details(rep.errors)
-	case how == reading && rep.verdict == tooLong:
+	case kind == reading && rep.verdict == tooLong:
 		e.Outcome = schemas.UpstreamError
 		e.Message = fmt.Sprintf("the answer to %s is longer than %d MiB", r.Action, max(c.max>>20, 1))
 		e.Next = "ask for less: fewer fields, a narrower filter, or a page with a limit"
@@ -42,7 +42,7 @@ func (c *Client) errorFor(rep *reply, r Request, how callKind) *schemas.Error {
 		e.RetryAfter = rep.retryAfter
 		e.Next = "nothing ran; try again later"
 		switch {
-		case how == validating:
+		case kind == validating:
 			e.Message = fmt.Sprintf("sippet could not validate %s: %s", r.Action, rep.reason)
 			e.Details = c.details(rep.errors)
 		case rep.sent:
@@ -61,7 +61,8 @@ const (
 	adviceSilent    = "sippet does not say what is wrong; the usual cause is an unknown name or an impossible value in input, filter, sort or page: simplify them and call again"
 )
 
-// advice returns what to do about the faults of a rejection: if all are of one type, there is one remedy.
+// advice returns what to do about the faults of a rejection: if all are of one type, there is one
+// remedy.
 func advice(faults []schemas.Detail) string {
 	kinds := map[string]int{}
 	for _, f := range faults {
@@ -79,12 +80,12 @@ func advice(faults []schemas.Detail) string {
 }
 
 // fillRejection fills the error with a rejection by Sippet, or by a proxy in front of it.
-func (c *Client) fillRejection(e *schemas.Error, rep *reply, r Request, how callKind) {
+func (c *Client) fillRejection(e *schemas.Error, rep *reply, r Request, kind callKind) {
 	e.Outcome = schemas.UpstreamError
 	e.RetryAfter = rep.retryAfter
 	e.Details = c.details(rep.errors)
 	if rep.envelope {
-		if how == validating {
+		if kind == validating {
 			e.Outcome = schemas.ValidationFailed
 			e.Message = fmt.Sprintf("sippet's validation rejected %s", r.Action)
 		} else {

@@ -22,7 +22,8 @@ const (
 	done
 	// rejected: success:false, or a status that means that nothing was done.
 	rejected
-	// serverError: HTTP 500 or 501. For a write it is like noAnswer. For a read it is an answer: that to a bad filter.
+	// serverError: HTTP 500 or 501. For a write it is like noAnswer. For a read it is an answer:
+	// that to a bad filter.
 	serverError
 	// tooLong: the answer has more bytes than are read.
 	tooLong
@@ -44,7 +45,8 @@ type reply struct {
 	err        error  // its cause, for the log
 }
 
-// maxRefusal bounds the body of an answer that is no success. Faults fit; a longer page of a proxy is not read.
+// maxRefusal bounds the body of an answer that is no success. Faults fit; a longer page of a proxy
+// is not read.
 const maxRefusal = 1 << 20
 
 // attempt sends the request once, classifies the answer and logs it.
@@ -73,8 +75,8 @@ func (c *Client) attempt(ctx context.Context, endpoint *http.Request, r Request)
 func (c *Client) roundTrip(ctx context.Context, endpoint *http.Request, r Request) *reply {
 	var s sendTrace
 	req := endpoint.WithContext(httptrace.WithClientTrace(ctx, s.trace()))
-	// net/http knows that this reader is in memory, so head and body are sent in one write. Without GetBody it cannot
-	// send them twice.
+	// net/http knows that this reader is in memory, so head and body are sent in one write. Without
+	// GetBody it cannot send them twice.
 	req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(r.Body)), int64(len(r.Body))
 	res, err := c.transport.RoundTrip(req)
 	if err != nil {
@@ -126,7 +128,8 @@ func readAll(r io.Reader, length, limit int64) ([]byte, error) {
 	}
 }
 
-// classify returns the reply for a status and, where the status does not decide, the body. err is the error that ended the body early.
+// classify returns the reply for a status and, where the status does not decide, the body. err is
+// the error that ended the body early.
 func classify(ctx context.Context, status int, body []byte, err error) *reply {
 	var e envelope
 	var isJSON bool
@@ -146,8 +149,8 @@ func classify(ctx context.Context, status int, body []byte, err error) *reply {
 		return classifyEnvelope(e)
 
 	case status == http.StatusRequestTimeout || status == 499:
-		// These mean that the request did not arrive complete, but gateways also use them if the server behind them took
-		// too long. The request was sent completely, so it may have run.
+		// These mean that the request did not arrive complete, but gateways also use them if the
+		// server behind them took too long. The request was sent completely, so it may have run.
 		return &reply{verdict: noAnswer, transient: true, reason: "it answered HTTP " + strconv.Itoa(status)}
 
 	case status >= 400 && status <= 499:
@@ -155,8 +158,8 @@ func classify(ctx context.Context, status int, body []byte, err error) *reply {
 		return &reply{verdict: rejected, errors: e.errors}
 
 	case status == http.StatusMovedPermanently || status == http.StatusTemporaryRedirect || status == http.StatusPermanentRedirect:
-		// These ask for the same request at another address, so this one did nothing. They are not followed, because the
-		// other address would get the key.
+		// These ask for the same request at another address, so this one did nothing. They are not
+		// followed, because the other address would get the key.
 		return &reply{verdict: rejected}
 
 	case status >= 300 && status <= 399:

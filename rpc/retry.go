@@ -12,7 +12,8 @@ import (
 
 const (
 	maxAttempts = 3
-	// maxWait is the longest Retry-After that is waited for here. A longer one is returned to the caller.
+	// maxWait is the longest Retry-After that is waited for here. A longer one is returned to the
+	// caller.
 	maxWait = 2 * time.Second
 	// jitter makes delays vary by up to a third.
 	jitter = 1. / 3
@@ -20,8 +21,8 @@ const (
 
 // newRetries returns the retry policy for calls that are safe to repeat.
 //
-// The budget is that of the whole client. If more than five calls and a fifth of those in flight are
-// repeats, Sippet is overloaded and repeats make it worse. There is no circuit breaker: Sippet
+// The budget is that of the whole client. If more than five calls and a fifth of those in flight
+// are repeats, Sippet is overloaded and repeats make it worse. There is no circuit breaker: Sippet
 // answers a bad filter with HTTP 500, and one caller with bad filters must not block the others.
 func newRetries(delay time.Duration) failsafe.Executor[*reply] {
 	policy := retrypolicy.NewBuilder[*reply]().
@@ -41,12 +42,13 @@ func newRetries(delay time.Duration) failsafe.Executor[*reply] {
 	return failsafe.With[*reply](policy)
 }
 
-// sendWithRetries sends a request that is safe to repeat, until a repeat cannot help, and returns the
-// last reply.
+// sendWithRetries sends a request that is safe to repeat, until a repeat cannot help, and returns
+// the last reply.
 func (c *Client) sendWithRetries(ctx context.Context, endpoint *http.Request, r Request) *reply {
 	var last *reply
 	sent, attempts := false, 0
-	// The result of the executor is not used: if it is cancelled or out of budget, it hides the last answer.
+	// The result of the executor is not used: if it is cancelled or out of budget, it hides the
+	// last answer.
 	c.retries.WithContext(ctx).Get(func() (*reply, error) {
 		last = c.attempt(ctx, endpoint, r)
 		last.transient = shouldRetry(ctx, last)

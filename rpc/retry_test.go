@@ -27,7 +27,8 @@ func (p pipes) Accept() (net.Conn, error) {
 func (p pipes) Close() error   { close(p); return nil }
 func (p pipes) Addr() net.Addr { return &net.TCPAddr{} }
 
-// virtual runs a test with a server in virtual time. when holds the times of the requests, since the start.
+// virtual runs a test with a server in virtual time. when holds the times of the requests, since
+// the start.
 func virtual(t *testing.T, handle func(n int, w http.ResponseWriter, r *http.Request), test func(t *testing.T, c *rpc.Client, when func() []time.Duration)) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
@@ -183,7 +184,8 @@ func TestDeadline(t *testing.T) {
 	})
 }
 
-// TestCancelledBetweenAttempts: a call that is cancelled while it waits returns the last answer at once.
+// TestCancelledBetweenAttempts: a call that is cancelled while it waits returns the last answer at
+// once.
 func TestCancelledBetweenAttempts(t *testing.T) {
 	virtual(t, status(503, "Retry-After", "2"), func(t *testing.T, c *rpc.Client, when func() []time.Duration) {
 		ctx, cancel := context.WithCancel(context.Background())
@@ -196,7 +198,8 @@ func TestCancelledBetweenAttempts(t *testing.T) {
 	})
 }
 
-// TestBudget: if every call fails, repeats stay a fraction of the load, and each call gets its own answer.
+// TestBudget: if every call fails, repeats stay a fraction of the load, and each call gets its own
+// answer.
 func TestBudget(t *testing.T) {
 	const calls = 100
 	virtual(t, func(n int, w http.ResponseWriter, r *http.Request) {

@@ -133,8 +133,8 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-// TestStaleTLS: over TLS too, a write is repeated after a dead connection that got none of it. Closing
-// the connection writes an alert, which does not count.
+// TestStaleTLS: over TLS too, a write is repeated after a dead connection that got none of it.
+// Closing the connection writes an alert, which does not count.
 func TestStaleTLS(t *testing.T) {
 	s := serveTLS(t, false, func(w http.ResponseWriter, r *http.Request) { status(200)(0, w, r) })
 	c := trusting(t, s)

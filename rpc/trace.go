@@ -57,8 +57,8 @@ func (s *sendTrace) abandon() (sent, reused bool) {
 	conn := s.conn
 	s.mu.Unlock()
 	if conn != nil {
-		// net/http has dropped the connection, but may not have closed it yet. Close waits for a write in progress and
-		// makes later ones fail, so the count is final after it.
+		// net/http has dropped the connection, but may not have closed it yet. Close waits for a
+		// write in progress and makes later ones fail, so the count is final after it.
 		conn.Close()
 	}
 	s.mu.Lock()

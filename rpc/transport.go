@@ -29,18 +29,20 @@ func newTransport(base *url.URL) *http.Transport {
 		// There is one origin. The server runs 64 calls at a time.
 		MaxIdleConns:        64,
 		MaxIdleConnsPerHost: 64,
-		// Shorter than the keep-alive of common servers and proxies (60 s and more), so that this side closes idle
-		// connections: a write on a connection that the other side closes has an unknown outcome.
+		// Shorter than the keep-alive of common servers and proxies (60 s and more), so that this
+		// side closes idle connections: a write on a connection that the other side closes has an
+		// unknown outcome.
 		IdleConnTimeout:        30 * time.Second,
 		WriteBufferSize:        writeBuffer,
 		MaxResponseHeaderBytes: 64 << 10,
 		ForceAttemptHTTP2:      true, // a custom DialContext turns it off otherwise
-		// All calls share one HTTP/2 connection. Pings find out that it is dead before all of them time out.
+		// All calls share one HTTP/2 connection. Pings find out that it is dead before all of them
+		// time out.
 		HTTP2: &http.HTTP2Config{SendPingTimeout: 10 * time.Second, PingTimeout: 5 * time.Second},
 	}
 	if base.Scheme == "https" {
-		// Some networks need a proxy. It gets a CONNECT and TLS, not the key. Plain http is for this machine only and
-		// never uses a proxy.
+		// Some networks need a proxy. It gets a CONNECT and TLS, not the key. Plain http is for
+		// this machine only and never uses a proxy.
 		t.Proxy = http.ProxyFromEnvironment
 	}
 	return t

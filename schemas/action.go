@@ -57,11 +57,14 @@ type Action struct {
 	Toolsets []Toolset
 	// Class is what it can change.
 	Class Class
-	// payloadKeys lists the payload's keys as the reference does, such as `fields, filter?, sort?, page?`.
+	// payloadKeys lists the payload's keys as the reference does, such as `fields, filter?, sort?,
+	// page?`.
 	payloadKeys string
-	// Targets are input keys; exactly one of them must be given. Empty where the schema says enough.
+	// Targets are input keys; exactly one of them must be given. Empty where the schema says
+	// enough.
 	Targets []string
-	// Resource is the kind of record that the action returns; nil where it returns a map or nothing.
+	// Resource is the kind of record that the action returns; nil where it returns a map or
+	// nothing.
 	Resource *Resource
 	// defaultFields are selected if the caller names none; empty where there is no Resource.
 	defaultFields []string
@@ -77,7 +80,8 @@ type Action struct {
 	creates bool
 	// erases is true if a successful call erases the data of its subjects.
 	erases bool
-	// recordKey is the input key, and the resource's field, that names the record to change; empty where identity does.
+	// recordKey is the input key, and the resource's field, that names the record to change; empty
+	// where identity does.
 	recordKey string
 	// alsoSets are the fields that a write changes in addition to those in its input.
 	alsoSets []string
@@ -85,9 +89,11 @@ type Action struct {
 	undo *undo
 	// shownIn names the list that shows the effect; empty where it is the list of the resource.
 	shownIn string
-	// Ask is the sentence on the card that a person approves; `{input.callUuid}` is filled from the payload. Empty for reads.
+	// Ask is the sentence on the card that a person approves; `{input.callUuid}` is filled from the
+	// payload. Empty for reads.
 	Ask string
-	// Effect is the sentence on the card that says who notices and what cannot be reversed. Empty for reads.
+	// Effect is the sentence on the card that says who notices and what cannot be reversed. Empty
+	// for reads.
 	Effect string
 
 	input    any             // a zero value of the typed input; nil where the action takes none
@@ -185,7 +191,8 @@ func init() {
 // Actions returns all actions, toolset by toolset. The slice and its entries must not be changed.
 func Actions() []*Action { return registry }
 
-// Find returns the action of that name. For an unknown name it returns an [InvalidArguments] error with the nearest name.
+// Find returns the action of that name. For an unknown name it returns an [InvalidArguments] error
+// with the nearest name.
 func Find(name string) (*Action, *Error) {
 	if a, ok := byName[name]; ok {
 		return a, nil

@@ -204,11 +204,11 @@ func TestValidCalls(t *testing.T) {
 			t.Errorf("%s: %v", a.Name, e)
 			continue
 		}
-		var back map[string]any
-		if err := json.Unmarshal(p.Body, &back); err != nil || back["action"] != a.Name {
+		var decoded map[string]any
+		if err := json.Unmarshal(p.Body, &decoded); err != nil || decoded["action"] != a.Name {
 			t.Errorf("%s: body %s: %v", a.Name, p.Body, err)
 		}
-		if fields, ok := back["fields"].([]any); a.Resource != nil && (!ok || len(fields) == 0) {
+		if fields, ok := decoded["fields"].([]any); a.Resource != nil && (!ok || len(fields) == 0) {
 			t.Errorf("%s: no fields", a.Name)
 		}
 	}

@@ -33,9 +33,11 @@ type Error struct {
 
 // Detail is one fault of a payload.
 type Detail struct {
-	// Path is the fault's path in the tool's arguments, such as `input.email` or `filter.and[0].id`; empty for the whole.
+	// Path is the fault's path in the tool's arguments, such as `input.email` or
+	// `filter.and[0].id`; empty for the whole.
 	Path string `json:"path,omitempty"`
-	// Type is Sippet's code for the fault (`not_found`, `required`); empty where this program found it.
+	// Type is Sippet's code for the fault (`not_found`, `required`); empty where this program found
+	// it.
 	Type string `json:"type,omitempty"`
 	// Message says what is wrong at the path. Where Type is set it is Sippet's text, and untrusted.
 	Message string `json:"message"`

@@ -45,8 +45,8 @@ type filterCheck struct {
 	conditions int
 }
 
-func (c *filterCheck) checkGroup(path string, g map[string]any, deep int) {
-	if deep > maxFilterDepth {
+func (c *filterCheck) checkGroup(path string, g map[string]any, nesting int) {
+	if nesting > maxFilterDepth {
 		c.faults.add(path, "nests more than %d levels deep", maxFilterDepth)
 		return
 	}
@@ -54,7 +54,7 @@ func (c *filterCheck) checkGroup(path string, g map[string]any, deep int) {
 		p := join(path, clip(k, 60))
 		switch k {
 		case "and", "or", "not":
-			c.checkBranch(p, k, g[k], deep)
+			c.checkBranch(p, k, g[k], nesting)
 			continue
 		}
 		f := c.resource.Field(k)
@@ -81,7 +81,7 @@ func (c *filterCheck) checkGroup(path string, g map[string]any, deep int) {
 	}
 }
 
-func (c *filterCheck) checkBranch(path, op string, v any, deep int) {
+func (c *filterCheck) checkBranch(path, op string, v any, nesting int) {
 	list, ok := v.([]any)
 	if !ok || len(list) == 0 {
 		c.faults.add(path, "must be a list of at least one filter, such as {%q:[{…}]}", op)
@@ -93,7 +93,7 @@ func (c *filterCheck) checkBranch(path, op string, v any, deep int) {
 			c.faults.add(index(path, i), "must be a filter that is not empty")
 			continue
 		}
-		c.checkGroup(index(path, i), g, deep+1)
+		c.checkGroup(index(path, i), g, nesting+1)
 	}
 }
 

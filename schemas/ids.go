@@ -37,15 +37,15 @@ func (a *Action) lowerFilterIDs(filter any) {
 	a.Resource.lowerGroupIDs(filter, 0)
 }
 
-func (r *Resource) lowerGroupIDs(v any, deep int) {
+func (r *Resource) lowerGroupIDs(v any, nesting int) {
 	g, ok := v.(map[string]any)
-	if !ok || deep > maxFilterDepth {
+	if !ok || nesting > maxFilterDepth {
 		return
 	}
 	for k, e := range g {
 		if list, ok := e.([]any); ok {
 			for _, e := range list {
-				r.lowerGroupIDs(e, deep+1)
+				r.lowerGroupIDs(e, nesting+1)
 			}
 			continue
 		}

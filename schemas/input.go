@@ -17,7 +17,8 @@ type Input struct {
 	Type string
 	// Items is the JSON type of the elements of an array; empty for all else.
 	Items string
-	// Format is uuid, date-time or date, of the value or of an array's elements; empty where there is none.
+	// Format is uuid, date-time or date, of the value or of an array's elements; empty where there
+	// is none.
 	Format string
 	// Values are those of an enum.
 	Values []string
@@ -25,11 +26,13 @@ type Input struct {
 	Nullable bool
 	// Required is true if the key must be given.
 	Required bool
-	// Names is the kind of person that the value, or each element, names; empty where it names nobody.
+	// Names is the kind of person that the value, or each element, names; empty where it names
+	// nobody.
 	Names SubjectKind
 }
 
-// readInputs lists what a typed input declares: types from its schema, persons from its `names` tags.
+// readInputs lists what a typed input declares: types from its schema, persons from its `names`
+// tags.
 func readInputs(input any, s *jsonschema.Schema) []Input {
 	names := map[string]SubjectKind{}
 	for _, f := range reflect.VisibleFields(reflect.TypeOf(input)) {

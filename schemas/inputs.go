@@ -3,8 +3,8 @@ package schemas
 // The typed inputs, one for each action that takes `input`. No value of them is ever made. They are
 // reflected once, into the JSON Schemas that tools show and the checker enforces, and into the list
 // that Inputs returns. A field without `omitempty` is required. A jsonschema_description is there
-// where the name does not say enough. A `names` tag is on values that name a person. A contact's own
-// email and number have none, because they are erased with the contact.
+// where the name does not say enough. A `names` tag is on values that name a person. A contact's
+// own email and number have none, because they are erased with the contact.
 
 type (
 	getCampaignInput struct {

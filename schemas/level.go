@@ -63,7 +63,8 @@ func (a *Action) idPath(level, name string) (path, message string) {
 	}
 }
 
-// idInput returns the input key that names the record, call or contact of the action; nil where none does.
+// idInput returns the input key that names the record, call or contact of the action; nil where
+// none does.
 func (a *Action) idInput() *Input {
 	if a.creates || a.hasKey("identity") {
 		return nil
@@ -102,7 +103,8 @@ func firstName(path string) string {
 	return path
 }
 
-// sameName returns the valid name that differs from name in case and separators at most; empty where there is none.
+// sameName returns the valid name that differs from name in case and separators at most; empty
+// where there is none.
 func sameName(name string, valid []string) string {
 	if slices.Contains(valid, name) {
 		return name

@@ -119,9 +119,9 @@ func arguments(t *rapid.T, a *Action) string {
 	return string(raw)
 }
 
-func value(t *rapid.T, deep int) any {
+func value(t *rapid.T, nesting int) any {
 	n := 9
-	if deep == 0 {
+	if nesting == 0 {
 		n = 7
 	}
 	switch rapid.IntRange(0, n).Draw(t, "kind") {
@@ -142,9 +142,9 @@ func value(t *rapid.T, deep int) any {
 	case 7:
 		return map[string]any{"id": map[string]any{"eq": someID}}
 	case 8:
-		return []any{value(t, deep-1), value(t, deep-1)}
+		return []any{value(t, nesting-1), value(t, nesting-1)}
 	}
-	return map[string]any{rapid.SampledFrom([]string{"limit", "offset", "after", "a"}).Draw(t, "name"): value(t, deep-1)}
+	return map[string]any{rapid.SampledFrom([]string{"limit", "offset", "after", "a"}).Draw(t, "name"): value(t, nesting-1)}
 }
 
 // TestSchemasWorkInEveryClient: schemas use only what all clients support.

@@ -7,7 +7,8 @@ type Outcome string
 const (
 	// Done: Sippet ran the action and answered.
 	Done Outcome = "done"
-	// Recorded: the same call ran a short time ago. Nothing new ran; the first result is returned again.
+	// Recorded: the same call ran a short time ago. Nothing new ran; the first result is returned
+	// again.
 	Recorded Outcome = "recorded"
 	// InvalidArguments: the arguments do not fit the action; nothing was sent.
 	InvalidArguments Outcome = "invalid_arguments"
@@ -29,7 +30,8 @@ const (
 	UpstreamUnavailable Outcome = "upstream_unavailable"
 	// Unavailable: this server cannot serve the call now; nothing ran.
 	Unavailable Outcome = "unavailable"
-	// OutcomeUnknown: the request was sent and no usable answer was received, so the call may or may not have run.
+	// OutcomeUnknown: the request was sent and no usable answer was received, so the call may or
+	// may not have run.
 	OutcomeUnknown Outcome = "outcome_unknown"
 )
 

@@ -21,7 +21,8 @@ const defaultLimit = 25
 // changed.
 type Payload struct {
 	Action *Action
-	// Body is the one canonical encoding, action included: sorted keys, numbers verbatim. Validate and Run send these bytes.
+	// Body is the one canonical encoding, action included: sorted keys, numbers verbatim. Validate
+	// and Run send these bytes.
 	Body []byte
 	// Args is Body decoded, for cards and rules. Numbers are json.Number.
 	Args map[string]any
@@ -43,12 +44,13 @@ func (p *Payload) Hash() string {
 type Limits struct {
 	// Now is the end of the last 24 hours, which a list without a filter returns.
 	Now time.Time
-	// Rows is the most rows that an answer may have; a larger limit is lowered. 0 leaves Sippet's own bound.
+	// Rows is the most rows that an answer may have; a larger limit is lowered. 0 leaves Sippet's
+	// own bound.
 	Rows int
 	// Without are default fields that this Sippet server does not have.
 	Without map[string]bool
-	// Hidden are fields that the caller must not see. They are not selected by default, and naming one in fields,
-	// filter or sort is a fault: filtering by a value would reveal it.
+	// Hidden are fields that the caller must not see. They are not selected by default, and naming
+	// one in fields, filter or sort is a fault: filtering by a value would reveal it.
 	Hidden map[string]bool
 }
 
@@ -85,8 +87,8 @@ func (a *Action) Check(raw []byte, l Limits) (*Payload, *Error) {
 	return p, nil
 }
 
-// Restore returns the payload of a recorded Body. It fails if Check would not encode the call like this: the body is
-// from another version of the registry, or was not written by Check.
+// Restore returns the payload of a recorded Body. It fails if Check would not encode the call like
+// this: the body is from another version of the registry, or was not written by Check.
 func Restore(body []byte) (*Payload, *Error) {
 	args, fault := decode(body)
 	if fault != nil {
@@ -288,7 +290,7 @@ func decode(raw []byte) (map[string]any, *Error) {
 
 // depth returns how deep brackets nest, without decoding.
 func depth(raw []byte) int {
-	deep, most, inside := 0, 0, false
+	nesting, most, inside := 0, 0, false
 	for i := 0; i < len(raw); i++ {
 		switch c := raw[i]; {
 		case inside && c == '\\':
@@ -297,10 +299,10 @@ func depth(raw []byte) int {
 			inside = !inside
 		case inside:
 		case c == '{' || c == '[':
-			deep++
-			most = max(most, deep)
+			nesting++
+			most = max(most, nesting)
 		case c == '}' || c == ']':
-			deep--
+			nesting--
 		}
 	}
 	return most

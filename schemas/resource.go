@@ -27,15 +27,18 @@ type Resource struct {
 	Name string
 	// Fields are in the reference's order.
 	Fields []Field
-	// defaultFields are selected if the caller names none: the fields for a first look, without recordings and metadata.
+	// defaultFields are selected if the caller names none: the fields for a first look, without
+	// recordings and metadata.
 	defaultFields []string
 	// cardFields are the fields by which a person recognises a record, the most telling first.
 	cardFields []string
 	// TimeField is the field that orders the records in time; empty where none does.
 	TimeField string
-	// oldestFirst is true where a reader needs the oldest record first: transcripts, waiting callers.
+	// oldestFirst is true where a reader needs the oldest record first: transcripts, waiting
+	// callers.
 	oldestFirst bool
-	// erasedField is the field with the time at which the person's data was erased; empty where there is none.
+	// erasedField is the field with the time at which the person's data was erased; empty where
+	// there is none.
 	erasedField string
 
 	person string // the field that names a contact; empty where none does
@@ -56,8 +59,8 @@ type Field struct {
 }
 
 // Trusted reports whether Sippet itself makes the field's content (ids, words, numbers, times), and
-// not a caller, a contact or an email. A trusted field is still shown as untrusted text if its value
-// does not fit its kind.
+// not a caller, a contact or an email. A trusted field is still shown as untrusted text if its
+// value does not fit its kind.
 func (f *Field) Trusted() bool {
 	switch f.Kind {
 	case Text, Texts, Map:

@@ -23,19 +23,19 @@ func limits(t *rapid.T, a *Action) Limits {
 	return l
 }
 
-// TestRestore: a recorded payload is restored byte for byte, for calls of all actions and changes of
-// them, with fields left out and limits lowered.
+// TestRestore: a recorded payload is restored byte for byte, for calls of all actions and changes
+// of them, with fields left out and limits lowered.
 func TestRestore(t *testing.T) {
 	same := func(t interface{ Fatalf(string, ...any) }, a *Action, args string, p *Payload) {
-		back, err := Restore(p.Body)
+		restored, err := Restore(p.Body)
 		if err != nil {
 			t.Fatalf("%s %s: %v", a.Name, args, err)
 		}
-		if back.Action != a || !bytes.Equal(back.Body, p.Body) || back.Hash() != p.Hash() || encodeAgain(back) != string(p.Body) {
-			t.Fatalf("%s comes back as %s", p.Body, back.Body)
+		if restored.Action != a || !bytes.Equal(restored.Body, p.Body) || restored.Hash() != p.Hash() || encodeAgain(restored) != string(p.Body) {
+			t.Fatalf("%s comes back as %s", p.Body, restored.Body)
 		}
-		if back.Reason != "" || len(back.Notes) > 0 {
-			t.Fatalf("%s comes back with the reason %q and notes %q", p.Body, back.Reason, back.Notes)
+		if restored.Reason != "" || len(restored.Notes) > 0 {
+			t.Fatalf("%s comes back with the reason %q and notes %q", p.Body, restored.Reason, restored.Notes)
 		}
 	}
 	for _, a := range Actions() {
@@ -96,11 +96,11 @@ func TestRestoreRejects(t *testing.T) {
 		if other == body {
 			t.Errorf("%s: nothing was changed", name)
 		}
-		if back, err := Restore([]byte(other)); err == nil {
-			t.Errorf("%s: %s was taken for %s", name, other, back.Body)
+		if restored, err := Restore([]byte(other)); err == nil {
+			t.Errorf("%s: %s was taken for %s", name, other, restored.Body)
 		}
 	}
-	if back, err := Restore(p.Body); err != nil || back.Args["identity"] != someID || !json.Valid(back.Body) {
+	if restored, err := Restore(p.Body); err != nil || restored.Args["identity"] != someID || !json.Valid(restored.Body) {
 		t.Errorf("%v", err)
 	}
 }

@@ -33,17 +33,17 @@ type personReader struct {
 }
 
 func (t *personReader) readRow(data []byte) {
-	var who, at []byte
+	var person, erasedAt []byte
 	ok := EachJSON(data, func(key, value []byte) {
 		switch {
 		case t.namesPerson(key):
-			who = value
+			person = value
 		case t.resource != nil && t.resource.erasedField != "" && isKey(key, t.resource.erasedField):
-			at = value
+			erasedAt = value
 		}
 	})
-	id, isID := uuidOf(who)
-	gone, known := t.seen[id]
+	id, isID := uuidOf(person)
+	erased, known := t.seen[id]
 	if !ok || !isID || !known && len(t.seen) == maxSubjects {
 		return
 	}
@@ -51,14 +51,14 @@ func (t *personReader) readRow(data []byte) {
 		t.subjects = append(t.subjects, string(ContactSubject)+":"+string(id[:]))
 	}
 	// The keys of erased persons are destroyed, so only a time counts as erased.
-	if !gone && len(at) > len(`""`) && at[0] == '"' {
-		gone = true
+	if !erased && len(erasedAt) > len(`""`) && erasedAt[0] == '"' {
+		erased = true
 		t.erased = append(t.erased, string(ContactSubject)+":"+string(id[:]))
 	}
 	if t.seen == nil {
 		t.seen = map[[36]byte]bool{}
 	}
-	t.seen[id] = gone
+	t.seen[id] = erased
 }
 
 // namesPerson reports whether a key names a contact: the resource's own field. In a map, whatever

@@ -188,7 +188,8 @@ func isHex(c byte) bool {
 	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
 }
 
-// DecodeString decodes a JSON string, with its quotes, that EachJSON accepted. It returns "" for any other value.
+// DecodeString decodes a JSON string, with its quotes, that EachJSON accepted. It returns "" for
+// any other value.
 func DecodeString(quoted []byte) (s string) {
 	if len(quoted) == 0 || quoted[0] != '"' { // no key: an array's element
 		return ""

@@ -9,8 +9,8 @@ import (
 	"github.com/invopop/jsonschema"
 )
 
-// The bounds of what is sent upstream. Sippet's largest page has 250 rows. Above that Sippet returns
-// a page that looks complete and is not.
+// The bounds of what is sent upstream. Sippet's largest page has 250 rows. Above that Sippet
+// returns a page that looks complete and is not.
 const (
 	MaxLimit     = 250
 	MaxReason    = 500     // characters of `reason` that a person is shown

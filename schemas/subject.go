@@ -60,7 +60,8 @@ func ParseSubject(text string) (string, error) {
 	return "", fmt.Errorf("%s is no contact: give a contact's id, a phone number with its country code, %s, or an email address", quote(text), example)
 }
 
-// subjectOf returns the subject of a value of a kind in its one spelling. It reports false where the value cannot be of that kind.
+// subjectOf returns the subject of a value of a kind in its one spelling. It reports false where
+// the value cannot be of that kind.
 func subjectOf(kind SubjectKind, v string) (string, bool) {
 	ok := false
 	switch kind {
@@ -76,7 +77,8 @@ func subjectOf(kind SubjectKind, v string) (string, bool) {
 	return string(kind) + ":" + v, ok
 }
 
-// mailbox returns an email address in lower case, without the name and the angle brackets that may be around it.
+// mailbox returns an email address in lower case, without the name and the angle brackets that may
+// be around it.
 func mailbox(s string) (string, bool) {
 	s, _ = Clean(s)
 	if strings.ContainsRune(s, '<') {
@@ -120,7 +122,8 @@ func dialled(s string) string {
 	return strings.NewReplacer("(", "", ")", "", "[", "", "]", "").Replace(s)
 }
 
-// keepsZero reports whether numbers of a country keep the zero when they are dialled from abroad: Italy, San Marino, the Vatican.
+// keepsZero reports whether numbers of a country keep the zero when they are dialled from abroad:
+// Italy, San Marino, the Vatican.
 func keepsZero(code string) bool { return code == "+39" || code == "+378" || code == "+379" }
 
 // isPhone reports what phonePattern would, at less cost.

@@ -30,7 +30,8 @@ func (p *Payload) Subjects() []string {
 	return slices.Compact(out)
 }
 
-// filtered appends the persons that a filter names by a whole value. A part of a number or a name identifies nobody.
+// filtered appends the persons that a filter names by a whole value. A part of a number or a name
+// identifies nobody.
 func (r *Resource) filtered(out []string, filter map[string]any) []string {
 	for key, v := range filter {
 		switch v := v.(type) {

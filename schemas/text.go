@@ -68,7 +68,8 @@ func Escape(s string, max int) string {
 	return b.String()
 }
 
-// isPlain reports whether a text has only printable ASCII, line feeds and tabs. Nearly all texts do.
+// isPlain reports whether a text has only printable ASCII, line feeds and tabs. Nearly all texts
+// do.
 func isPlain(s string) bool {
 	for i := range len(s) {
 		if c := s[i]; c >= 0x7f || c < ' ' && c != '\n' && c != '\t' {

@@ -6,8 +6,8 @@ import (
 	"github.com/invopop/jsonschema"
 )
 
-// The types of input keys. The JSONSchema method of each returns its JSON Schema. Patterns and bounds
-// exclude only what no server could accept.
+// The types of input keys. The JSONSchema method of each returns its JSON Schema. Patterns and
+// bounds exclude only what no server could accept.
 
 type (
 	// uuidText is a uuid.
@@ -16,7 +16,8 @@ type (
 	instant string
 	// day is the reference's AshDate: YYYY-MM-DD.
 	day string
-	// nonEmpty is a string that is not empty: Sippet stores "" as null, and then reports it as missing.
+	// nonEmpty is a string that is not empty: Sippet stores "" as null, and then reports it as
+	// missing.
 	nonEmpty string
 	// e164 is a number in E.164.
 	e164 string

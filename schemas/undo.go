@@ -9,7 +9,8 @@ import (
 
 // undo says which call restores what a write replaced.
 type undo struct {
-	// never is the reason why no call does: one clause, lower case. All other fields are empty then.
+	// never is the reason why no call does: one clause, lower case. All other fields are empty
+	// then.
 	never string
 	// mark is the field that decides: if its old value was not null, set restores the record, else
 	// unset. If mark is empty, set is the write itself and its input takes the old values.
@@ -65,13 +66,13 @@ func (a *Action) reverse(payload, replaced json.RawMessage) (name string, raw js
 	if why != "" {
 		return "", nil, why
 	}
-	back := byName[name]
-	args, why := a.restoringArgs(p, back, from, old)
+	restoring := byName[name]
+	args, why := a.restoringArgs(p, restoring, from, old)
 	if why != "" {
 		return "", nil, why
 	}
 	raw = encode(args)
-	if _, err := back.Check(raw, Limits{}); err != nil {
+	if _, err := restoring.Check(raw, Limits{}); err != nil {
 		return "", nil, whyRejected(err)
 	}
 	return name, raw, ""
@@ -117,8 +118,8 @@ func (a *Action) parsePayload(payload json.RawMessage) (*Payload, *Error) {
 	return a.Check(encode(args), Limits{})
 }
 
-// restoringAction returns the action that restores the old values. from names, for each of its input
-// keys, the field with the old value. why is the reason if no action does.
+// restoringAction returns the action that restores the old values. from names, for each of its
+// input keys, the field with the old value. why is the reason if no action does.
 func (a *Action) restoringAction(p *Payload, old map[string]any) (name string, from map[string]string, why string) {
 	u := a.undo
 	if u.mark != "" {
@@ -147,7 +148,7 @@ func (a *Action) restoringAction(p *Payload, old map[string]any) (name string, f
 }
 
 // restoringArgs returns the arguments of the call that restores the old values.
-func (a *Action) restoringArgs(p *Payload, back *Action, from map[string]string, old map[string]any) (args map[string]any, why string) {
+func (a *Action) restoringArgs(p *Payload, restoring *Action, from map[string]string, old map[string]any) (args map[string]any, why string) {
 	args = map[string]any{}
 	if id, ok := p.Args["identity"]; ok {
 		args["identity"] = id
@@ -167,8 +168,8 @@ func (a *Action) restoringArgs(p *Payload, back *Action, from map[string]string,
 			return nil, "the old value of " + f + " cannot be read"
 		case !kept:
 			return nil, "the old value of " + f + " was not recorded"
-		case v == nil && !back.inputKey(k).Nullable:
-			return nil, f + " was empty before, and " + back.Name + " cannot clear it"
+		case v == nil && !restoring.inputKey(k).Nullable:
+			return nil, f + " was empty before, and " + restoring.Name + " cannot clear it"
 		}
 		in[k] = v
 	}

@@ -35,7 +35,8 @@ type Answer struct {
 // Always returns a handler with the same answer to every request.
 func Always(a Answer) Handler { return func(Request) Answer { return a } }
 
-// InTurn returns a handler that passes the first request to the first handler, and so on; the last handles the rest.
+// InTurn returns a handler that passes the first request to the first handler, and so on; the last
+// handles the rest.
 func InTurn(hs ...Handler) Handler {
 	var mu sync.Mutex
 	n := 0
@@ -97,7 +98,8 @@ func Refuse(kind, message string) Handler {
 	return Faults(Fault{Type: kind, Message: message, Short: message})
 }
 
-// Status answers with a status and a body, and with a Retry-After if retryAfter is given, in seconds.
+// Status answers with a status and a body, and with a Retry-After if retryAfter is given, in
+// seconds.
 func Status(code int, body string, retryAfter ...int) Handler {
 	a := Answer{Status: code, Body: body, Header: http.Header{}}
 	if len(retryAfter) > 0 {
@@ -106,9 +108,9 @@ func Status(code int, body string, retryAfter ...int) Handler {
 	return Always(a)
 }
 
-// Hang never answers. Reset breaks the connection after it has read the request. Usual sends the usual
-// answer. Closing does too, and closes the connection. HTML is a proxy's page with HTTP 200. Oversize
-// never ends. Truncated ends within the data.
+// Hang never answers. Reset breaks the connection after it has read the request. Usual sends the
+// usual answer. Closing does too, and closes the connection. HTML is a proxy's page with HTTP 200.
+// Oversize never ends. Truncated ends within the data.
 var (
 	Hang      = Always(Answer{Hang: true})
 	Reset     = Always(Answer{Reset: true})

@@ -76,9 +76,9 @@ func (s *Server) Close() {
 	s.http.Close()
 }
 
-// On sets the handler for requests of the action to the endpoint. An empty endpoint or action matches
-// all. If several handlers match, the one with the action is used, then the one with the endpoint. A
-// nil handler removes the setting.
+// On sets the handler for requests of the action to the endpoint. An empty endpoint or action
+// matches all. If several handlers match, the one with the action is used, then the one with the
+// endpoint. A nil handler removes the setting.
 func (s *Server) On(endpoint, action string, h Handler) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -89,7 +89,8 @@ func (s *Server) On(endpoint, action string, h Handler) {
 	}
 }
 
-// Requests returns all requests since the start or the last Forget, in the order in which they were complete.
+// Requests returns all requests since the start or the last Forget, in the order in which they were
+// complete.
 func (s *Server) Requests() []Request {
 	s.mu.Lock()
 	defer s.mu.Unlock()

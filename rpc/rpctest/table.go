@@ -9,15 +9,16 @@ import (
 	"sync"
 )
 
-// Table is a list with real pages: it filters and sorts by time, and returns keyset and offset pages
-// with cursors. Its Answer method is a Handler.
+// Table is a list with real pages: it filters and sorts by time, and returns keyset and offset
+// pages with cursors. Its Answer method is a Handler.
 type Table struct {
 	mu   sync.Mutex
 	time string
 	rows []map[string]any
 }
 
-// NewTable returns a table of rows. The field time of each is an RFC 3339 time, all of the same length.
+// NewTable returns a table of rows. The field time of each is an RFC 3339 time, all of the same
+// length.
 func NewTable(time string, rows ...map[string]any) *Table { return &Table{time: time, rows: rows} }
 
 // Answer answers a list request from the rows.
@@ -66,7 +67,8 @@ func (t *Table) Answer(r Request) Answer {
 
 func (t *Table) timeOf(row map[string]any) string { s, _ := row[t.time].(string); return s }
 
-// matches reports whether a row matches a filter of and and comparisons, as this program makes them.
+// matches reports whether a row matches a filter of and and comparisons, as this program makes
+// them.
 func (t *Table) matches(row map[string]any, filter map[string]any) bool {
 	for k, v := range filter {
 		if k == "and" {

@@ -123,8 +123,8 @@ func contact(res *schemas.Resource, fields []string, id any, n int) string {
 	return string(raw)
 }
 
-// envelope returns rows as Sippet does: a list if no page was asked for, an offset page if offset or
-// count were, else a keyset page. first is the index of the first row among all.
+// envelope returns rows as Sippet does: a list if no page was asked for, an offset page if offset
+// or count were, else a keyset page. first is the index of the first row among all.
 func envelope(rows []string, p *page, first int, more bool, all int) string {
 	list := "[" + strings.Join(rows, ",") + "]"
 	if p == nil {
@@ -157,8 +157,8 @@ func quote(s string) string { b, _ := json.Marshal(s); return string(b) }
 // ID returns the id of the n-th record.
 func ID(n int) string { return fmt.Sprintf("00000000-0000-4000-8000-%012d", n) }
 
-// recordJSON returns the n-th record of a resource as JSON, with a value of its kind for each field.
-// Unknown fields are null.
+// recordJSON returns the n-th record of a resource as JSON, with a value of its kind for each
+// field. Unknown fields are null.
 func recordJSON(res *schemas.Resource, fields []string, n int) string {
 	var b strings.Builder
 	b.WriteByte('{')
