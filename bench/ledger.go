@@ -46,7 +46,7 @@ func (w *world) commits(r *report) error {
 	payload := aWrite.body()
 	bare := work{name: "one row", do: func() error { _, err := insert.Exec(payload); return err }}
 	ours := work{name: "an intent", do: func() error {
-		_, err := l.Commit(context.Background(), ledger.Txn{Call: ledger.Call{Request: ledger.NewID(), Principal: "bench", Organisation: "bench",
+		_, err := l.Commit(context.Background(), ledger.Txn{Call: ledger.Call{Request: ledger.NewID(), Caller: ledger.Actor{Name: "bench"}, Organisation: "bench",
 			Action: aWrite.action, Class: schemas.Write, Hash: ledger.NewID(), Payload: []byte(payload)}})
 		return err
 	}}
@@ -127,7 +127,7 @@ func (w *world) gated(t task, l ledger.Ledger) (work, func(), error) {
 		if fault != nil {
 			return fault
 		}
-		if a := gate.Do(context.Background(), policy.Call{Caller: policy.Caller{Principal: "bench"}, Payload: p}); a.Outcome() != schemas.Done {
+		if a := gate.Do(context.Background(), policy.Call{Caller: policy.Caller{Actor: ledger.Actor{Name: "bench"}}, Payload: p}); a.Outcome() != schemas.Done {
 			return fmt.Errorf("%s ended with %s", t.action, a.Outcome())
 		}
 		return nil

@@ -103,7 +103,7 @@ type Reply struct {
 	// StatedNumber is the number of people that they stated; it must be the card's, where that asks for it.
 	StatedNumber int
 	// By says who answered, and how.
-	By string
+	By ledger.Actor
 	// Note is what they said to it, for whoever asked.
 	Note string
 	// Quick says that they answered sooner than the card can be read.
@@ -199,7 +199,7 @@ func (p *attempt) revoke(ctx context.Context, why *schemas.Error) {
 // binding is the grant that the call would spend: what it is bound to.
 func (p *attempt) binding() ledger.ApprovalRequest {
 	x := &p.txn
-	return ledger.ApprovalRequest{ID: x.ApprovalID, Principal: x.Principal, Credential: x.Credential, Organisation: x.Organisation, Action: x.Action,
+	return ledger.ApprovalRequest{ID: x.ApprovalID, Requester: x.Caller, Credential: x.Credential, Organisation: x.Organisation, Action: x.Action,
 		Hash: x.Hash, Policy: x.Policy, Recipients: x.Recipients}
 }
 

@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/sippet-ai/sippet-mcp/internal/ledger"
+
 	"github.com/sippet-ai/sippet-mcp/policy"
 	"github.com/sippet-ai/sippet-mcp/policy/rules"
 	"github.com/sippet-ai/sippet-mcp/schemas"
@@ -40,7 +42,7 @@ func TestPolicyOfCaller(t *testing.T) {
 		caller       policy.Caller
 		want         want
 	}{
-		"nobody":                 {[]string{"desktop"}, []string{"team"}, policy.Caller{Principal: "ada"}, desktop},
+		"nobody":                 {[]string{"desktop"}, []string{"team"}, policy.Caller{Actor: ledger.Actor{Name: "ada"}}, desktop},
 		"named":                  {[]string{"desktop"}, []string{"team"}, policy.Caller{Credential: "x"}, want{"update_contact": rules.Validate, "delete_contact": rules.Approve}},
 		"named, none for them":   {[]string{"desktop"}, nil, policy.Caller{Credential: "x"}, desktop},
 		"stricter":               {[]string{"desktop"}, nil, policy.Caller{Credential: "x", Policy: "read-only"}, readOnly},
@@ -78,7 +80,7 @@ func TestPolicyOfCallerFails(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		who := policy.Caller{Principal: "ada", Credential: "x", Policy: file}
+		who := policy.Caller{Actor: ledger.Actor{Name: "ada"}, Credential: "x", Policy: file}
 		for range 2 {
 			for _, a := range schemas.Actions() {
 				if v := b.For(who).Decide(rules.Facts{Payload: &schemas.Payload{Action: a, Body: []byte("{}")}, Now: noon}); v.Decision != rules.Deny {

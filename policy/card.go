@@ -28,14 +28,14 @@ type Card struct {
 	Effect   string `json:"effect"`
 	Undo     string `json:"undo,omitempty"`
 	// PreviousRun tells of an earlier run of the same; empty where there is none.
-	PreviousRun string `json:"before,omitempty"`
+	PreviousRun string `json:"previousRun,omitempty"`
 	// Recipients says whom it would ring, in a few words, and To the first of them; empty where it rings nobody.
-	Recipients string   `json:"reach,omitempty"`
+	Recipients string   `json:"recipients,omitempty"`
 	To         []string `json:"to,omitempty"`
 	// RecipientCount is how many people it rings at most; 0 where it rings nobody. People is the number that a yes must state; 0
 	// where it need not.
-	RecipientCount int `json:"rings,omitempty"`
-	StateNumber    int `json:"people,omitempty"`
+	RecipientCount int `json:"recipientCount,omitempty"`
+	StateNumber    int `json:"stateNumber,omitempty"`
 	// About is by what a person knows the record that it is about; empty where it is about none, or none is shown.
 	About []Line `json:"about,omitempty"`
 	// Replaces are the values that it overwrites, as they are now.
@@ -43,12 +43,12 @@ type Card struct {
 	// Lines are the payload, flat, all values shown as text that cannot imitate the card.
 	Lines []Line `json:"lines"`
 	// Budgets says what it takes from budgets and what is left then, a line each.
-	Budgets []string `json:"takes,omitempty"`
+	Budgets []string `json:"budgets,omitempty"`
 	// Why is the policy's line that demands the question, Rules the rules that matched.
 	Why   string   `json:"why"`
 	Rules []string `json:"rules,omitempty"`
-	// Principal is who asks; Client what their program calls itself, which is its own word.
-	Principal string `json:"principal"`
+	// Requester is who asks; Client what their program calls itself, which is its own word.
+	Requester string `json:"requester"`
 	Client    string `json:"client,omitempty"`
 	// Simulated says that nothing real happens.
 	Simulated bool `json:"simulated,omitempty"`
@@ -87,7 +87,7 @@ const (
 func (p *attempt) card(ctx context.Context, n *ledger.ApprovalRequest) Card {
 	a := p.Payload
 	c := Card{Action: a.Action.Name, Class: a.Action.Class, Needs: n.Needs, Effect: a.Action.Effect, Undo: a.Action.Reversal(), Why: p.verdict.Why,
-		Rules: p.verdict.Rules[:min(maxRules, len(p.verdict.Rules))], Principal: p.Principal, Client: schemas.Escape(p.Client, 80), Simulated: p.Simulated,
+		Rules: p.verdict.Rules[:min(maxRules, len(p.verdict.Rules))], Requester: p.Actor.String(), Client: schemas.Escape(p.Client, 80), Simulated: p.Simulated,
 		Reason: schemas.Escape(a.Reason, schemas.MaxReason), Expires: n.Expires}
 	called := p.readRecord(ctx, &c)
 	c.Budgets = p.budgetLines(ctx)
@@ -371,7 +371,7 @@ func (c Card) Text() string {
 	for _, t := range c.Budgets {
 		fmt.Fprintf(&b, "\nIt takes %s.", t)
 	}
-	fmt.Fprintf(&b, "\nAction %s, asked by %s. %s.", c.Action, c.Principal, c.Why)
+	fmt.Fprintf(&b, "\nAction %s, asked by %s. %s.", c.Action, c.Requester, c.Why)
 	if c.Client != "" {
 		fmt.Fprintf(&b, " Their program calls itself %q.", c.Client)
 	}

@@ -96,7 +96,7 @@ func card(t *testing.T, action, args string) policy.Card {
 		}
 		g.Policy = policy.FixedPolicySet(p)
 	}
-	a := g.Do(t.Context(), policy.Call{Caller: policy.Caller{Principal: "ada"}, Payload: payload(t, action, args)})
+	a := g.Do(t.Context(), policy.Call{Caller: policy.Caller{Actor: ledger.Actor{Name: "ada"}}, Payload: payload(t, action, args)})
 	if a.Pending == nil || u.runs != 0 || a.Err == nil || a.Err.Outcome != schemas.ApprovalPending {
 		t.Fatalf("%+v", a)
 	}

@@ -120,7 +120,7 @@ func (c *comparer) add(ctx context.Context, r *ledger.Record) {
 		return
 	}
 	c.out.Different++
-	changed := DecisionChange{Seq: r.Seq, Time: r.Time, Action: r.Action, Caller: r.Principal, Old: old.Decision, New: new.Decision,
+	changed := DecisionChange{Seq: r.Seq, Time: r.Time, Action: r.Action, Caller: r.Caller.String(), Old: old.Decision, New: new.Decision,
 		OldWhy: old.Why, NewWhy: new.Why, Uncertain: uncertain}
 	if new.Decision > old.Decision {
 		c.out.Stricter++
@@ -205,7 +205,7 @@ func (c *comparer) caller(r *ledger.Record) rules.Caller {
 	if t, found := c.tokens[r.Credential]; found && r.Credential != "" {
 		return rules.Caller{ID: t.ID, Person: t.Person, Roles: t.Roles}
 	}
-	name, _, _ := strings.Cut(r.Principal, " (")
+	name := r.Caller.Name
 	if r.Credential != "" {
 		return rules.Caller{ID: r.Credential, Person: name}
 	}

@@ -36,7 +36,7 @@ type Person struct {
 	Fresh bool
 }
 
-func (w Person) by() string { return w.Name + " (" + w.Via + ")" }
+func (w Person) actor() ledger.Actor { return ledger.Actor{Name: w.Name, Via: w.Via} }
 
 // HasRole reports whether the person has the role.
 func (w Person) HasRole(role string) bool { return slices.Contains(w.Roles, role) }
@@ -110,7 +110,7 @@ type AnswerResult struct {
 // each for itself. Where a yes would ring more than ten people in all, reply.People
 // must be their number; another one changes nothing. reply.By is set here.
 func (d *Approvals) Answer(ctx context.Context, ids []string, who Person, reply Reply) []AnswerResult {
-	reply.By = who.by()
+	reply.By = who.actor()
 	out, all, people := make([]AnswerResult, len(ids)), make([]ledger.ApprovalRequest, len(ids)), 0
 	for i, id := range ids {
 		out[i].ApprovalID = id
@@ -163,7 +163,7 @@ func (d *Approvals) answer(ctx context.Context, q ledger.ApprovalRequest, reply 
 		return nil
 	}
 	// Who was faster, and with what.
-	if now, e := d.Ledger.Approval(ctx, q.ID); e == nil && now.By != "" && !isStoreError(err) {
+	if now, e := d.Ledger.Approval(ctx, q.ID); e == nil && now.By != (ledger.Actor{}) && !isStoreError(err) {
 		return &schemas.Error{Outcome: schemas.Denied, Message: fmt.Sprintf("%s answered this already, %s", PersonName(now.By), ago(now.Answered, d.Now())), Err: err}
 	}
 	return d.ledgerError(err)
@@ -179,7 +179,7 @@ func (d *Approvals) Revoke(ctx context.Context, id string, who Person) *schemas.
 		return notAllowed("only whoever asked, or somebody with the role approver, may take this back")
 	}
 	why := &schemas.Error{Outcome: schemas.Declined, Message: who.Name + " took it back; nothing ran", Next: "do not ask again for the same; ask the person what they want instead"}
-	err = d.Ledger.AnswerApproval(ctx, q, ledger.Reply{State: ledger.Revoked, By: who.by(), Outcome: why.Outcome, Fault: encodeError(why)})
+	err = d.Ledger.AnswerApproval(ctx, q, ledger.Reply{State: ledger.Revoked, By: who.actor(), Outcome: why.Outcome, Fault: encodeError(why)})
 	d.Watch.Poke()
 	if err != nil {
 		return d.ledgerError(err)
@@ -198,7 +198,7 @@ func (d *Approvals) TakeHandover(ctx context.Context, id string, who Person) ([]
 	case !who.Fresh:
 		return nil, &schemas.Error{Outcome: schemas.Denied, Message: "prove again who you are: whoever holds this can act with it", Next: "log in again, and take it then"}
 	}
-	data, err := d.Ledger.TakeHandover(ctx, id, who.by())
+	data, err := d.Ledger.TakeHandover(ctx, id, who.actor())
 	if err != nil {
 		return nil, d.ledgerError(err)
 	}
@@ -207,8 +207,7 @@ func (d *Approvals) TakeHandover(ctx context.Context, id string, who Person) ([]
 
 // MayTakeHandover reports whether what came of the question is the person's to take.
 func (d *Approvals) MayTakeHandover(q *ledger.ApprovalRequest, who Person) bool {
-	name, _, _ := strings.Cut(q.By, " (")
-	return q.State == ledger.Used && who.HasRole(RoleApprover) && !who.HasRole(RoleAgent) && !who.isRequester(q) && strings.EqualFold(name, who.Name)
+	return q.State == ledger.Used && who.HasRole(RoleApprover) && !who.HasRole(RoleAgent) && !who.isRequester(q) && strings.EqualFold(q.By.Name, who.Name)
 }
 
 // Stop freezes everything. Resume lets it go on.
@@ -216,7 +215,7 @@ func (d *Approvals) Stop(ctx context.Context, who Person, note string) *schemas.
 	if !who.MayStop() {
 		return notAllowed("only somebody with the role admin may stop everything")
 	}
-	if err := d.Ledger.Stop(ctx, who.by(), note); err != nil {
+	if err := d.Ledger.Stop(ctx, who.actor(), note); err != nil {
 		return d.ledgerError(err)
 	}
 	d.Watch.Poke()
@@ -228,7 +227,7 @@ func (d *Approvals) Resume(ctx context.Context, who Person) (bool, *schemas.Erro
 	if !who.MayStop() {
 		return false, notAllowed("only somebody with the role admin may resume")
 	}
-	was, err := d.Ledger.Resume(ctx, who.by())
+	was, err := d.Ledger.Resume(ctx, who.actor())
 	if err != nil {
 		return false, d.ledgerError(err)
 	}

@@ -60,7 +60,7 @@ func TestWhoMayAnswer(t *testing.T) {
 			}
 		}
 		for by, takes := range map[string]bool{c.who.Name + " (inbox)": c.takes, strings.ToUpper(c.who.Name) + " (api)": c.takes, "carol (inbox)": false} {
-			q := &ledger.ApprovalRequest{Needs: "approve", Person: c.person, Inbox: true, State: ledger.Used, By: by}
+			q := &ledger.ApprovalRequest{Needs: "approve", Person: c.person, Inbox: true, State: ledger.Used, By: ledger.Actor{Name: by}}
 			if got := d.MayTakeHandover(q, c.who); got != takes {
 				t.Errorf("%q %v takes what %q asked and %q agreed to: %t", c.who.Name, c.who.Roles, c.person, by, got)
 			}
@@ -108,22 +108,22 @@ func TestAnswersThatDoNotCount(t *testing.T) {
 		"something else than a question":     {"'; DROP TABLE grants; --", bobSits, true, "no such question"},
 		"what nobody asked, and not even id": {"", bobSits, false, "no such question"},
 	} {
-		got := o.approvals.Answer(t.Context(), []string{c.id}, c.who, policy.Reply{Approve: c.approve, By: "the owner"})
+		got := o.approvals.Answer(t.Context(), []string{c.id}, c.who, policy.Reply{Approve: c.approve, By: ledger.Actor{Name: "the owner"}})
 		if len(got) != 1 || got[0].ApprovalID != c.id || got[0].Err == nil || !strings.Contains(got[0].Err.Message, c.says) {
 			t.Errorf("%s: %+v", name, got[0].Err)
 		}
 	}
 	for _, id := range []string{erase, create, elicited} {
-		if q := o.request(t, id); q.State != ledger.Pending || q.By != "" {
+		if q := o.request(t, id); q.State != ledger.Pending || q.By != (ledger.Actor{}) {
 			t.Errorf("%s is %s by %q", q.Action, q.State, q.By)
 		}
 	}
 	// A no needs no proof; who says it stays said, and the reply's own name is not taken.
-	got := o.approvals.Answer(t.Context(), []string{erase, "x", create}, stale, policy.Reply{By: "the owner"})
+	got := o.approvals.Answer(t.Context(), []string{erase, "x", create}, stale, policy.Reply{By: ledger.Actor{Name: "the owner"}})
 	if got[0].Err != nil || got[1].Err == nil || got[2].Err != nil {
 		t.Errorf("%+v", got)
 	}
-	if q := o.request(t, erase); q.State != ledger.Declined || q.By != "bob (inbox)" {
+	if q := o.request(t, erase); q.State != ledger.Declined || q.By.String() != "bob, via inbox" {
 		t.Errorf("%s by %q", q.State, q.By)
 	}
 	o.clock.Add(2 * time.Minute)
@@ -238,7 +238,7 @@ func TestInboxIsAnsweredThere(t *testing.T) {
 		c := call(t, adaCalls, action, map[string]string{"create_contact": creating, "delete_contact": eraseAda}[action])
 		c.ApprovalID = o.ask(t, c)
 		c.CanAsk = true
-		for _, reply := range []policy.Reply{approve, {By: "elicitation"}} {
+		for _, reply := range []policy.Reply{approve, {By: ledger.Actor{Name: "elicitation"}}} {
 			if err := o.RecordReply(t.Context(), c, reply); err == nil || err.Outcome != schemas.Denied || !strings.Contains(err.Message, "in the inbox and nowhere else") {
 				t.Errorf("%s, %t: %v", action, reply.Approve, err)
 			}
@@ -246,7 +246,7 @@ func TestInboxIsAnsweredThere(t *testing.T) {
 		if a := o.Do(t.Context(), c); a.Outcome() != schemas.ApprovalPending || len(o.up.runs()) != 0 {
 			t.Errorf("%s", brief(a))
 		}
-		if q := o.request(t, c.ApprovalID); q.State != ledger.Pending || q.By != "" {
+		if q := o.request(t, c.ApprovalID); q.State != ledger.Pending || q.By != (ledger.Actor{}) {
 			t.Errorf("%s is %s", action, q.State)
 		}
 	}

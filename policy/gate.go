@@ -39,8 +39,8 @@ type Gate struct {
 
 // Caller is who asks.
 type Caller struct {
-	// Principal names them, as grants, cards and the audit do, such as `ada (stdio)`.
-	Principal string
+	// Actor is their name and channel, as cards and the audit log show them.
+	Actor ledger.Actor
 	// ID is how rules and budgets know them: a token's id, else the person's name.
 	ID string
 	// Person is who sits behind it or answers for it.
@@ -144,7 +144,7 @@ func (g *Gate) Explain(ctx context.Context, c Call) (e Explanation) {
 		}
 	}
 	g.Log.LogAttrs(ctx, slog.LevelInfo, "validated only", slog.String("action", c.Payload.Action.Name),
-		slog.String("decision", e.Verdict.Decision.String()), slog.Bool("passed", e.Fault == nil), slog.String("principal", c.Principal))
+		slog.String("decision", e.Verdict.Decision.String()), slog.Bool("passed", e.Fault == nil), slog.String("caller", c.Actor.String()))
 	return e
 }
 

@@ -76,14 +76,14 @@ func (b brokenStore) StoreError() error {
 	return b.Ledger.StoreError()
 }
 
-var approve = policy.Reply{Approve: true, By: "ada"}
+var approve = policy.Reply{Approve: true, By: ledger.Actor{Name: "ada"}}
 
 // TestStoreFails: without the ledger nothing that changes anything runs, whichever step fails.
 func TestStoreFails(t *testing.T) {
 	for _, at := range []string{"frozen", "prior", "ask", "answer", "check", "commit"} {
 		g, u := gate(t, "desktop")
 		g.Ledger = brokenStore{g.Ledger, at}
-		c := policy.Call{Caller: policy.Caller{Principal: "ada"}, Payload: payload(t, "delete_contact", `{"input":{"contactId":"`+anID+`"}}`)}
+		c := policy.Call{Caller: policy.Caller{Actor: ledger.Actor{Name: "ada"}}, Payload: payload(t, "delete_contact", `{"input":{"contactId":"`+anID+`"}}`)}
 		err := func() *schemas.Error {
 			a := g.Do(t.Context(), c)
 			if a.Pending == nil {
@@ -129,8 +129,8 @@ func TestUnrecordedReads(t *testing.T) {
 func TestApprovalBindsTheCall(t *testing.T) {
 	for _, name := range []string{"team", "unattended", "read-only"} {
 		g, u := gate(t, name)
-		c := policy.Call{Caller: policy.Caller{Principal: "ada"}, Payload: payload(t, "delete_contact", `{"input":{"contactId":"`+anID+`"}}`), ApprovalID: ledger.NewID()}
-		open := ledger.ApprovalRequest{ID: c.ApprovalID, Principal: "ada", Organisation: g.Organisation, Action: "delete_contact", Hash: c.Payload.Hash(), Policy: g.Policy.Own().Version(), Expires: noon.Add(g.Wait)}
+		c := policy.Call{Caller: policy.Caller{Actor: ledger.Actor{Name: "ada"}}, Payload: payload(t, "delete_contact", `{"input":{"contactId":"`+anID+`"}}`), ApprovalID: ledger.NewID()}
+		open := ledger.ApprovalRequest{ID: c.ApprovalID, Requester: ledger.Actor{Name: "ada"}, Organisation: g.Organisation, Action: "delete_contact", Hash: c.Payload.Hash(), Policy: g.Policy.Own().Version(), Expires: noon.Add(g.Wait)}
 		if err := g.Ledger.CreateApproval(t.Context(), open); err != nil {
 			t.Fatal(err)
 		}
@@ -148,7 +148,7 @@ func TestNoPolicy(t *testing.T) {
 	g, u := gate(t, "desktop")
 	g.Policy = policy.FixedPolicySet(&rules.Policy{})
 	for _, a := range schemas.Actions() {
-		if got := g.Do(t.Context(), policy.Call{Caller: policy.Caller{Principal: "ada"}, Payload: &schemas.Payload{Action: a, Body: []byte("{}")}}); got.Outcome() != schemas.Denied {
+		if got := g.Do(t.Context(), policy.Call{Caller: policy.Caller{Actor: ledger.Actor{Name: "ada"}}, Payload: &schemas.Payload{Action: a, Body: []byte("{}")}}); got.Outcome() != schemas.Denied {
 			t.Errorf("%s: %s", a.Name, got.Outcome())
 		}
 	}

@@ -36,7 +36,7 @@ const (
 // everything. No decision, budget, grant or validation stands in its way, and
 // neither does a ledger that fails or is nil: what can be recorded is. It
 // returns an error where Sippet refuses to list calls or ctx ends before it is quiet.
-func (g *Gate) EndCalls(ctx context.Context, by string, each func(EndedCall)) error {
+func (g *Gate) EndCalls(ctx context.Context, by ledger.Actor, each func(EndedCall)) error {
 	h := &hangup{Gate: g, by: by, each: each, tries: map[string]int{}}
 	for quiet := 0; quiet < quietPolls; {
 		live, waiting, err := h.listLive(ctx)
@@ -73,7 +73,7 @@ func (g *Gate) LiveCalls(ctx context.Context) ([]EndedCall, *schemas.Error) {
 
 type hangup struct {
 	*Gate
-	by   string
+	by   ledger.Actor
 	each func(EndedCall)
 
 	mu     sync.Mutex
@@ -163,7 +163,7 @@ func (h *hangup) one(ctx context.Context, call string) *schemas.Error {
 	if fault != nil {
 		return fault
 	}
-	x := h.attempt(Call{Caller: Caller{Principal: h.by}, Request: ledger.NewID(), Payload: p}).txn
+	x := h.attempt(Call{Caller: Caller{Actor: h.by}, Request: ledger.NewID(), Payload: p}).txn
 	x.Decision, x.Why = rules.Allow.String(), "everything was stopped, live calls too"
 	var intent ledger.Intent
 	if h.Ledger != nil {

@@ -92,7 +92,7 @@ func TestEndCalls(t *testing.T) {
 				}
 				var told []policy.EndedCall
 				began := time.Now()
-				if err := g.EndCalls(t.Context(), "grace", func(e policy.EndedCall) { told = append(told, e) }); err != nil {
+				if err := g.EndCalls(t.Context(), ledger.Actor{Name: "grace"}, func(e policy.EndedCall) { told = append(told, e) }); err != nil {
 					t.Fatal(err)
 				}
 				if took := time.Since(began); took < 4*time.Second || took > 30*time.Second {
@@ -119,13 +119,13 @@ func TestEndCallsRecorded(t *testing.T) {
 	s := newStand(t, "desktop")
 	up := &switchboard{live: []string{"a", "b"}}
 	s.Upstream = up
-	if err := s.Ledger.Stop(t.Context(), "grace", ""); err != nil {
+	if err := s.Ledger.Stop(t.Context(), ledger.Actor{Name: "grace"}, ""); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.EndCalls(t.Context(), "grace", func(policy.EndedCall) {}); err != nil {
+	if err := s.EndCalls(t.Context(), ledger.Actor{Name: "grace"}, func(policy.EndedCall) {}); err != nil {
 		t.Fatal(err)
 	}
-	in, err := s.Ledger.Intents(t.Context(), ledger.IntentFilter{Action: "end_call", State: ledger.Succeeded, Principal: "grace"})
+	in, err := s.Ledger.Intents(t.Context(), ledger.IntentFilter{Action: "end_call", State: ledger.Succeeded, Caller: "grace"})
 	if err != nil || len(in) != 2 {
 		t.Errorf("%d intents, %v", len(in), err)
 	}
@@ -136,13 +136,13 @@ func TestEndCallsStops(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g, _ := gate(t, "desktop")
 		g.Ledger, g.Upstream = nil, &switchboard{noKey: true}
-		if err := g.EndCalls(t.Context(), "grace", func(policy.EndedCall) {}); err == nil || !strings.Contains(err.Error(), "key") {
+		if err := g.EndCalls(t.Context(), ledger.Actor{Name: "grace"}, func(policy.EndedCall) {}); err == nil || !strings.Contains(err.Error(), "key") {
 			t.Errorf("%v", err)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
 		g.Upstream = &switchboard{toCome: 1000}
-		if err := g.EndCalls(ctx, "grace", func(policy.EndedCall) {}); err != context.DeadlineExceeded {
+		if err := g.EndCalls(ctx, ledger.Actor{Name: "grace"}, func(policy.EndedCall) {}); err != context.DeadlineExceeded {
 			t.Errorf("%v", err)
 		}
 	})

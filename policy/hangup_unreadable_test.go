@@ -7,6 +7,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/sippet-ai/sippet-mcp/internal/ledger"
+
 	"github.com/sippet-ai/sippet-mcp/policy"
 	"github.com/sippet-ai/sippet-mcp/rpc"
 	"github.com/sippet-ai/sippet-mcp/schemas"
@@ -32,7 +34,7 @@ func TestUnreadableIsNotQuiet(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 			told := 0
-			if err := g.EndCalls(ctx, "grace", func(policy.EndedCall) { told++ }); (err == nil) != quiet || (told == 0) != quiet {
+			if err := g.EndCalls(ctx, ledger.Actor{Name: "grace"}, func(policy.EndedCall) { told++ }); (err == nil) != quiet || (told == 0) != quiet {
 				t.Errorf("%s: %v, told %d", answer, err, told)
 			}
 		})

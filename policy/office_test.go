@@ -128,8 +128,8 @@ const house = head + `defaults:
 const daytime = house + "rules: [{id: late, match: {actions: [create_contact]}, when: \"!between(now, 'UTC', '08:00', '12:05')\", decision: approve, reason: It is late.}]\n"
 
 var (
-	adaCalls = policy.Caller{Principal: "ada (http)", ID: "ada", Person: "ada", Client: "test 1"}
-	boCalls  = policy.Caller{Principal: "bo (http)", ID: "bo", Person: "bo"}
+	adaCalls = policy.Caller{Actor: ledger.Actor{Name: "ada", Via: "http"}, ID: "ada", Person: "ada", Client: "test 1"}
+	boCalls  = policy.Caller{Actor: ledger.Actor{Name: "bo", Via: "http"}, ID: "bo", Person: "bo"}
 	adaSits  = policy.Person{Name: "ada", Via: "inbox", Fresh: true}
 	bobSits  = policy.Person{Name: "bob", Roles: []string{policy.RoleApprover}, Via: "inbox", Fresh: true}
 )
@@ -168,7 +168,7 @@ func (o *approvalWorld) opened(t testing.TB, l ledger.Ledger) (shut func()) {
 	e := &policy.Executor{Ledger: l, Watch: o.watch, Log: o.Log, GateFor: o.gateFor}
 	if e.GateFor == nil {
 		e.GateFor = func(_ context.Context, q ledger.ApprovalRequest) (*policy.Gate, policy.Caller, error) {
-			return o.Gate, policy.Caller{Principal: q.Principal, Credential: q.Credential, ID: q.Person, Person: q.Person, Client: q.Client}, nil
+			return o.Gate, policy.Caller{Actor: q.Requester, Credential: q.Credential, ID: q.Person, Person: q.Person, Client: q.Client}, nil
 		}
 	}
 	ctx, cancel := context.WithCancel(context.Background())

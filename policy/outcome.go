@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
@@ -200,13 +199,12 @@ func IsRead(action string) bool {
 	return fault == nil && a.Class == schemas.Read
 }
 
-// PersonName takes the name from who answered, such as `ada (inbox)`.
-func PersonName(by string) string {
-	name, _, _ := strings.Cut(by, " (")
-	if name == "" || name == "elicitation" || name == "terminal" {
+// PersonName returns the name of who answered, for a sentence; `the person` if nobody knows it.
+func PersonName(by ledger.Actor) string {
+	if by.Name == "" {
 		return "the person"
 	}
-	return schemas.Escape(name, 64)
+	return schemas.Escape(by.Name, 64)
 }
 
 // maxNote is how much of what a person said is shown, in characters.

@@ -26,7 +26,7 @@ type attempt struct {
 func (g *Gate) attempt(c Call) *attempt {
 	pol, a := g.Policy.For(c.Caller), c.Payload.Action
 	p := &attempt{Gate: g, Call: c, policy: pol}
-	p.txn = ledger.Txn{Idempotent: a.Idempotent, Call: ledger.Call{Request: c.Request, Principal: c.Principal, Credential: c.Credential,
+	p.txn = ledger.Txn{Idempotent: a.Idempotent, Call: ledger.Call{Request: c.Request, Caller: c.Actor, Credential: c.Credential,
 		Client: c.Client, Organisation: g.Organisation, Action: a.Name, Class: a.Class, Hash: c.Payload.Hash(), Policy: pol.Version(),
 		Subjects: c.Payload.Subjects(), Payload: c.Payload.Body}}
 	if a.CreatesSubject() {
@@ -302,7 +302,7 @@ func (p *attempt) log(ctx context.Context, a Result) {
 		return
 	}
 	attrs := []slog.Attr{slog.String("action", p.Payload.Action.Name), slog.String("outcome", string(a.Outcome())),
-		slog.String("decision", a.Verdict.Decision.String()), slog.String("principal", p.Principal), slog.String("request", p.Request)}
+		slog.String("decision", a.Verdict.Decision.String()), slog.String("caller", p.Actor.String()), slog.String("request", p.Request)}
 	if a.Err != nil && a.Err.Err != nil {
 		attrs = append(attrs, slog.String("cause", a.Err.Err.Error()))
 	}

@@ -63,7 +63,7 @@ func newStand(t *testing.T, profile string) *stand {
 
 func (s *stand) call(t *testing.T, action, args string) policy.Call {
 	t.Helper()
-	return policy.Call{Caller: policy.Caller{Principal: "ada"}, Payload: payload(t, action, args)}
+	return policy.Call{Caller: policy.Caller{Actor: ledger.Actor{Name: "ada"}}, Payload: payload(t, action, args)}
 }
 
 // agree says yes to what is asked and takes the call along the road again.
@@ -98,7 +98,7 @@ func TestRecorded(t *testing.T) {
 		t.Errorf("%+v then %+v, %q", first, again, s.up.seen)
 	}
 	other := c
-	other.Principal = "bo"
+	other.Actor = ledger.Actor{Name: "bo"}
 	if a := s.Do(t.Context(), other); a.Outcome() != schemas.Done {
 		t.Errorf("another caller: %s", a.Outcome())
 	}
@@ -166,7 +166,7 @@ func TestUnknown(t *testing.T) {
 	c.ApprovalID = ""
 	a = s.Do(t.Context(), c)
 	c.ApprovalID = a.Pending.ApprovalID
-	if e := s.RecordReply(t.Context(), c, policy.Reply{By: "ada"}); e != nil {
+	if e := s.RecordReply(t.Context(), c, policy.Reply{By: ledger.Actor{Name: "ada"}}); e != nil {
 		t.Fatal(e)
 	}
 	if a := s.Do(t.Context(), c); a.Outcome() != schemas.OutcomeUnknown || a.Err.Intent != first.Err.Intent {
@@ -194,7 +194,7 @@ func TestResolved(t *testing.T) {
 	s.up.fault, s.up.sent = lost, true
 	first := s.Do(t.Context(), c)
 	s.up.fault = nil
-	if err := s.Ledger.Resolve(t.Context(), first.Err.Intent, ledger.Failed, "not in the list", "ada"); err != nil {
+	if err := s.Ledger.Resolve(t.Context(), first.Err.Intent, ledger.Failed, "not in the list", ledger.Actor{Name: "ada"}); err != nil {
 		t.Fatal(err)
 	}
 	if a := s.Do(t.Context(), c); a.Outcome() != schemas.Done {
@@ -255,7 +255,7 @@ func TestEmergencyStop(t *testing.T) {
 	if err := s.RecordReply(t.Context(), ring, approve); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Ledger.Stop(t.Context(), "grace", "it rings the wrong people"); err != nil {
+	if err := s.Ledger.Stop(t.Context(), ledger.Actor{Name: "grace"}, "it rings the wrong people"); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []policy.Call{ring, s.call(t, "start_outbound_call", ringing), s.call(t, "create_contact", creating)} {
@@ -272,7 +272,7 @@ func TestEmergencyStop(t *testing.T) {
 	if a := s.agree(t, s.call(t, "end_call", `{"input":{"callUuid":"c-1"}}`)); a.Outcome() != schemas.Done {
 		t.Errorf("hanging up: %+v", a)
 	}
-	if _, err := s.Ledger.Resume(t.Context(), "grace"); err != nil {
+	if _, err := s.Ledger.Resume(t.Context(), ledger.Actor{Name: "grace"}); err != nil {
 		t.Fatal(err)
 	}
 	if a := s.Do(t.Context(), ring); a.Outcome() != schemas.Denied || !strings.Contains(a.Err.Message, "withdrawn") {

@@ -169,7 +169,7 @@ func TestManyPeople(t *testing.T) {
 		}
 		call.ApprovalID = a.Pending.ApprovalID
 		got := schemas.Done
-		if err := s.RecordReply(t.Context(), call, policy.Reply{Approve: true, StatedNumber: c.stated, By: "ada"}); err != nil {
+		if err := s.RecordReply(t.Context(), call, policy.Reply{Approve: true, StatedNumber: c.stated, By: ledger.Actor{Name: "ada"}}); err != nil {
 			got = err.Outcome
 		} else if a := s.Do(t.Context(), call); a.Err != nil {
 			got = a.Err.Outcome

@@ -104,7 +104,7 @@ func TestApprovalRevokedWhenRunFails(t *testing.T) {
 			if want == "" {
 				want = ledger.Revoked
 			}
-			if q := o.request(t, id); q.State != want || want == ledger.Revoked && q.Outcome != c.outcome || q.By != "bob (inbox)" {
+			if q := o.request(t, id); q.State != want || want == ledger.Revoked && q.Outcome != c.outcome || q.By.String() != "bob, via inbox" {
 				t.Errorf("the yes is %s by %s with outcome %q", q.State, q.By, q.Outcome)
 			}
 			if s := o.status(t, id); brief(s) != brief(w) {
@@ -198,12 +198,12 @@ func TestTokenRevoked(t *testing.T) {
 	for _, when := range []string{"before the yes", "after the yes", "while it is validated"} {
 		t.Run(when, func(t *testing.T) {
 			o := newApprovalWorld(t, house)
-			_, token, err := o.Ledger.CreateToken(t.Context(), ledger.Token{Person: "ada", Roles: []string{"agent"}}, "root")
+			_, token, err := o.Ledger.CreateToken(t.Context(), ledger.Token{Person: "ada", Roles: []string{"agent"}}, ledger.Actor{Name: "root"})
 			if err != nil {
 				t.Fatal(err)
 			}
 			revoke := func() {
-				if err := o.Ledger.RevokeToken(t.Context(), token.ID, "root"); err != nil {
+				if err := o.Ledger.RevokeToken(t.Context(), token.ID, ledger.Actor{Name: "root"}); err != nil {
 					t.Error(err)
 				}
 			}
@@ -326,7 +326,7 @@ func TestErasedWhileItWaits(t *testing.T) {
 	o := newApprovalWorld(t, house)
 	o.open(t)
 	id := o.ask(t, call(t, adaCalls, "archive_contact", `{"identity":"`+anID+`"}`))
-	if known, err := o.Ledger.Erase(t.Context(), "contact:"+anID, "root"); !known || err != nil {
+	if known, err := o.Ledger.Erase(t.Context(), "contact:"+anID, ledger.Actor{Name: "root"}); !known || err != nil {
 		t.Fatal(known, err)
 	}
 	if got := o.approvals.Answer(t.Context(), []string{id}, bobSits, agrees); got[0].Err == nil || !strings.Contains(got[0].Err.Message, "erased") {

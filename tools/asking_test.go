@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sippet-ai/sippet-mcp/internal/ledger"
+
 	"github.com/sippet-ai/sippet-mcp/policy"
 	"github.com/sippet-ai/sippet-mcp/tools"
 )
@@ -70,7 +72,7 @@ func TestNoCommandToGive(t *testing.T) {
 // TestDeclinedRequestMakesRoom: what could not be asked holds no place among the questions that wait.
 func TestDeclinedRequestMakesRoom(t *testing.T) {
 	w := newWorld(t, setup{})
-	p := overHTTP(t, w.listen(t, tools.Caller{Caller: policy.Caller{Principal: "robot"}}), true)
+	p := overHTTP(t, w.listen(t, tools.Caller{Caller: policy.Caller{Actor: ledger.Actor{Name: "robot"}}}), true)
 	for i := range 40 {
 		r := p.call("end_call", `{"input":{"callUuid":"c-`+strings.Repeat("x", i)+`"}}`)
 		if r.outcome(t) != "denied" {

@@ -37,10 +37,10 @@ func besiege(t *testing.T, modern, idle bool) *siege {
 	s := &siege{clock: ledgertest.NewClock(noon), peers: map[string]*peer{}}
 	s.world = newWorld(t, setup{policy: byName, inbox: 20 * time.Millisecond, idle: idle, now: s.clock.Now})
 	for name, c := range map[string]policy.Caller{
-		"ada":             {Principal: "ada (1)", ID: "1", Person: "ada", Credential: "aaaaaaaaaaaa"},
-		"ada's other":     {Principal: "ada (1)", ID: "2", Person: "ada", Credential: "bbbbbbbbbbbb"},
-		"ada's principal": {Principal: "ada (2)", ID: "1", Person: "ada", Credential: "aaaaaaaaaaaa"},
-		"eve":             {Principal: "eve (3)", ID: "3", Person: "eve", Credential: "cccccccccccc"},
+		"ada":             {Actor: ledger.Actor{Name: "ada", Via: "1"}, ID: "1", Person: "ada", Credential: "aaaaaaaaaaaa"},
+		"ada's other":     {Actor: ledger.Actor{Name: "ada", Via: "1"}, ID: "2", Person: "ada", Credential: "bbbbbbbbbbbb"},
+		"ada's principal": {Actor: ledger.Actor{Name: "ada", Via: "2"}, ID: "1", Person: "ada", Credential: "aaaaaaaaaaaa"},
+		"eve":             {Actor: ledger.Actor{Name: "eve", Via: "3"}, ID: "3", Person: "eve", Credential: "cccccccccccc"},
 	} {
 		s.peers[name] = overHTTP(t, s.listen(t, tools.Caller{Caller: c, Interactive: true}), modern)
 	}

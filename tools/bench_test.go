@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sippet-ai/sippet-mcp/internal/ledger"
+
 	"github.com/sippet-ai/sippet-mcp/internal/ledger/ledgertest"
 	"github.com/sippet-ai/sippet-mcp/policy"
 	"github.com/sippet-ai/sippet-mcp/policy/rules"
@@ -38,7 +40,7 @@ func BenchmarkCall(b *testing.B) {
 	}
 	r := &tools.Runner{Gate: &policy.Gate{Policy: policy.FixedPolicySet(pol), Upstream: still{json.RawMessage(data)}, Ledger: ledgertest.Open(b),
 		Wait: time.Minute, Now: time.Now, Log: slog.New(slog.DiscardHandler)}}
-	q := tools.Request{Caller: policy.Caller{Principal: "ada"}, Action: "list_contacts",
+	q := tools.Request{Caller: policy.Caller{Actor: ledger.Actor{Name: "ada"}}, Action: "list_contacts",
 		Args: []byte(`{"fields":["id","fullName","email","phoneE164","defaultLanguage","deletedAt","erasedAt"],"page":{"limit":25}}`)}
 	b.ReportAllocs()
 	for b.Loop() {

@@ -11,6 +11,7 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
 
+	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 	"github.com/sippet-ai/sippet-mcp/policy"
 )
 
@@ -66,8 +67,8 @@ func elicitation(card policy.Card) mcp.ElicitationParams {
 }
 
 // replyOf reads what the client answered: a yes only where it was accepted and the box is ticked.
-func replyOf(r *mcp.ElicitationResult) policy.Reply {
-	reply := policy.Reply{By: "elicitation"}
+func (c *call) replyOf(r *mcp.ElicitationResult) policy.Reply {
+	reply := policy.Reply{By: ledger.Actor{Name: c.caller.Person, Via: "client"}}
 	if r == nil || r.Action != mcp.ElicitationResponseActionAccept {
 		return reply
 	}
@@ -114,7 +115,7 @@ func (c *call) ask(ctx context.Context, pending *policy.PendingApproval) *mcp.Ca
 	done()
 	switch {
 	case err == nil:
-		return c.show(c.runner.Answer(ctx, c.q, pending.ApprovalID, replyOf(reply)))
+		return c.show(c.runner.Answer(ctx, c.q, pending.ApprovalID, c.replyOf(reply)))
 	case errors.Is(err, context.DeadlineExceeded):
 		return c.unasked(ctx, pending.ApprovalID, "a person must agree first and nobody answered in time")
 	}
@@ -139,7 +140,7 @@ func (c *call) answer(ctx context.Context) *mcp.CallToolResult {
 	case !canElicit(ctx):
 		return c.unasked(ctx, id, cannotAsk)
 	}
-	return c.show(c.runner.Answer(ctx, c.q, id, replyOf(server.ElicitationResponse(c.mcp.Params.InputResponses, approvalKey))))
+	return c.show(c.runner.Answer(ctx, c.q, id, c.replyOf(server.ElicitationResponse(c.mcp.Params.InputResponses, approvalKey))))
 }
 
 func (c *call) unasked(ctx context.Context, id, why string) *mcp.CallToolResult {
@@ -193,7 +194,7 @@ func WithCaller(ctx context.Context, c Caller) context.Context {
 func callerFrom(ctx context.Context) Caller {
 	c, ok := ctx.Value(callerKey{}).(Caller)
 	if !ok {
-		c.Principal = "nobody"
+		c.Actor = ledger.Actor{Name: "nobody"}
 	}
 	c.Client = clientName(ctx)
 	return c

@@ -75,7 +75,7 @@ func handedOver(until time.Time) string {
 func (r *Runner) Status(ctx context.Context, c policy.Caller, id string) Result {
 	none := &schemas.Error{Outcome: schemas.InvalidArguments, Message: "no such question was asked by this caller", Next: "give the id that approval_pending named"}
 	q, err := r.Gate.Ledger.Approval(ctx, id)
-	if err != nil || !q.Inbox || q.Principal != c.Principal || q.Credential != c.Credential {
+	if err != nil || !q.Inbox || q.Requester != c.Actor || q.Credential != c.Credential {
 		if err == nil || ledger.IsRejection(err) {
 			return r.fail("", none)
 		}

@@ -62,7 +62,7 @@ func TestRandomInbox(t *testing.T) {
 		l.n++
 		l.clock.Add(48 * time.Hour) // nothing of the round before is open, or stands in the way
 		l.elicited, l.accepted, l.stopped = nil, map[string]bool{}, false
-		if _, err := l.gate.Ledger.Resume(context.Background(), "root"); err != nil {
+		if _, err := l.gate.Ledger.Resume(context.Background(), ledger.Actor{Name: "root"}); err != nil {
 			rt.Fatal(err)
 		}
 		l.up.On("validate", "", nil)
@@ -133,7 +133,7 @@ func (l *lottery) send(rt *rapid.T, c drawn, forms bool, state, answer string) {
 		params += fmt.Sprintf(`,"inputResponses":{"approve":%s},"requestState":%q`, answer, state)
 	}
 	who := l.name(c.who)
-	ctx := tools.WithCaller(context.Background(), tools.Caller{Caller: policy.Caller{Principal: who + " (test)", ID: who, Person: who}, Interactive: true})
+	ctx := tools.WithCaller(context.Background(), tools.Caller{Caller: policy.Caller{Actor: ledger.Actor{Name: who, Via: "test"}, ID: who, Person: who}, Interactive: true})
 	r := &reply{Frame: mustJSON(l.server.MCP.HandleMessage(ctx, json.RawMessage(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":`+params+`}}`)))}
 	if err := json.Unmarshal(r.Frame, r); err != nil {
 		rt.Fatal(err)
@@ -166,7 +166,7 @@ func (l *lottery) answer(rt *rapid.T) {
 	open := q.State == ledger.Pending && l.clock.Now().Before(q.Expires)
 	proved := who.Fresh || !yes || q.Action != "archive_contact"
 	want := q.Inbox && open && proved && may(who, &q)
-	again := q.Inbox && yes && q.State == ledger.Approved && q.By == who.Name+" (inbox)" && may(who, &q) && proved // said already
+	again := q.Inbox && yes && q.State == ledger.Approved && q.By == (ledger.Actor{Name: who.Name, Via: "inbox"}) && may(who, &q) && proved // said already
 	got := l.approvals.Answer(context.Background(), []string{q.ID}, who, policy.Reply{Approve: yes})[0].Err
 	if (got == nil) != want && !again && q.State != ledger.Approved { // a no takes back a yes that is not used
 		rt.Fatalf("%s (%v, fresh %t) says %t to %s, which needs %s, is %s and in the inbox: %t; %v", who.Name, who.Roles, who.Fresh, yes, q.Action, q.Needs, q.State, q.Inbox, got)
@@ -214,7 +214,7 @@ func (l *lottery) status(rt *rapid.T) {
 	}
 	q := rapid.SampledFrom(all).Draw(rt, "question")
 	who := l.name(rapid.SampledFrom([]string{"ada", "bo"}).Draw(rt, "caller"))
-	res := l.runner.Status(context.Background(), policy.Caller{Principal: who + " (test)"}, q.ID)
+	res := l.runner.Status(context.Background(), policy.Caller{Actor: ledger.Actor{Name: who, Via: "test"}}, q.ID)
 	if known := q.Inbox && q.Person == who; known != (res.Outcome != schemas.InvalidArguments) {
 		rt.Fatalf("%s asks for a question of %s in the inbox %t: %s", who, q.Person, q.Inbox, res.Structured)
 	}
@@ -238,9 +238,9 @@ func (l *lottery) stop(rt *rapid.T) {
 	}
 	var err error
 	if l.stopped = !l.stopped; l.stopped {
-		err = l.gate.Ledger.Stop(context.Background(), "root", "")
+		err = l.gate.Ledger.Stop(context.Background(), ledger.Actor{Name: "root"}, "")
 	} else {
-		_, err = l.gate.Ledger.Resume(context.Background(), "root")
+		_, err = l.gate.Ledger.Resume(context.Background(), ledger.Actor{Name: "root"})
 	}
 	if err != nil {
 		rt.Fatal(err)

@@ -79,7 +79,7 @@ func (l *lottery) check(rt *rapid.T) {
 // intents gives the runs of the round that are no reads, oldest first.
 func (l *lottery) intents(rt *rapid.T) (all []ledger.Intent) {
 	for _, who := range []string{"ada", "bo"} {
-		some, err := l.gate.Ledger.Intents(context.Background(), ledger.IntentFilter{Principal: l.name(who) + " (test)"})
+		some, err := l.gate.Ledger.Intents(context.Background(), ledger.IntentFilter{Caller: l.name(who) + " (test)"})
 		if err != nil {
 			rt.Fatal(err)
 		}
@@ -96,20 +96,20 @@ func (l *lottery) agreed(rt *rapid.T, in *ledger.Intent, need string) {
 	if q.State != ledger.Used || q.Intent != in.ID {
 		rt.Fatalf("%s ran with a yes that is %s, for the run %s", in.Action, q.State, q.Intent)
 	}
-	if q.Principal != in.Principal || q.Action != in.Action || need == "approve" && q.Needs != "approve" {
-		rt.Fatalf("%s by %s, which needs %s, ran with a yes to %s by %s for %s", in.Action, in.Principal, need, q.Needs, q.Principal, q.Action)
+	if q.Requester != in.Caller || q.Action != in.Action || need == "approve" && q.Needs != "approve" {
+		rt.Fatalf("%s by %s, which needs %s, ran with a yes to %s by %s for %s", in.Action, in.Caller, need, q.Needs, q.Requester, q.Action)
 	}
 	answers, err := l.gate.Ledger.Records(context.Background(), ledger.Filter{ApprovalID: q.ID, Phase: ledger.PhaseAnswered})
 	if err != nil || len(answers) != 1 || answers[0].State != string(ledger.Approved) || answers[0].By != q.By || answers[0].Time.After(in.Prepared) {
 		rt.Fatalf("%s ran with %d answers, %+v, %v", in.Action, len(answers), answers, err)
 	}
 	if !q.Inbox {
-		if q.By != "elicitation" || q.Needs != "confirm" || !l.accepted[q.ID] {
+		if q.By.Via != "client" || q.Needs != "confirm" || !l.accepted[q.ID] {
 			rt.Fatalf("%s, which needs %s, ran with an answer by %q that its client did not give", in.Action, q.Needs, q.By)
 		}
 		return
 	}
-	name, _, _ := strings.Cut(q.By, " (")
+	name := q.By.Name
 	roles := map[string][]string{"bob": {policy.RoleApprover}, strings.ToUpper(l.name("bo")): {policy.RoleApprover}, "robot": {policy.RoleApprover, policy.RoleAgent}}[name]
 	if !may(policy.Person{Name: name, Roles: roles}, &q) {
 		rt.Fatalf("%s needs %s, was asked by %s, and %s agreed", in.Action, q.Needs, q.Person, q.By)
@@ -134,7 +134,7 @@ func (l *lottery) once(rt *rapid.T, before []ledger.Intent, in *ledger.Intent, p
 		if err != nil {
 			rt.Fatal(err)
 		}
-		if b.Principal != in.Principal || string(full.Payload) != string(p.Body) {
+		if b.Caller != in.Caller || string(full.Payload) != string(p.Body) {
 			continue
 		}
 		stands := b.State == ledger.Unknown || b.State == ledger.Succeeded && !p.Action.Idempotent && b.Settled.After(in.Prepared.Add(-10*time.Minute))

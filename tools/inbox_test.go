@@ -33,7 +33,7 @@ var (
 
 // adaAsks is a caller with a person's name, who sits behind it or does not.
 func adaAsks(interactive bool) tools.Caller {
-	return tools.Caller{Caller: policy.Caller{Principal: "ada (test)", ID: "ada", Person: "ada"}, Interactive: interactive}
+	return tools.Caller{Caller: policy.Caller{Actor: ledger.Actor{Name: "ada", Via: "test"}, ID: "ada", Person: "ada"}, Interactive: interactive}
 }
 
 // Where a question is put.

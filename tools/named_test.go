@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sippet-ai/sippet-mcp/internal/ledger"
+
 	"github.com/sippet-ai/sippet-mcp/policy"
 	"github.com/sippet-ai/sippet-mcp/rpc/rpctest"
 	"github.com/sippet-ai/sippet-mcp/tools"
@@ -21,7 +23,7 @@ rules:
   - {id: big, match: {actions: [create_contact]}, when: "input.fullName.size() > 40", decision: deny, reason: Too long.}
 `
 
-var agent = tools.Caller{Caller: policy.Caller{Principal: "bo (t1)", ID: "t1", Person: "bo", Roles: []string{"agent"}, Credential: "t1"}, Interactive: true}
+var agent = tools.Caller{Caller: policy.Caller{Actor: ledger.Actor{Name: "bo", Via: "t1"}, ID: "t1", Person: "bo", Roles: []string{"agent"}, Credential: "t1"}, Interactive: true}
 
 func shownTo(t *testing.T, p *peer) (out []string) {
 	t.Helper()

@@ -92,7 +92,7 @@ func TestAnswerCountsOnce(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, setup{})
 			p := w.httpPeer(t, true)
-			other := overHTTP(t, w.listen(t, tools.Caller{Caller: policy.Caller{Principal: "eve"}, Interactive: true}), true)
+			other := overHTTP(t, w.listen(t, tools.Caller{Caller: policy.Caller{Actor: ledger.Actor{Name: "eve"}}, Interactive: true}), true)
 			q := p.once("delete_contact", deleting, "")
 			state := q.Result.RequestState
 			if state == "" {
@@ -227,13 +227,13 @@ func TestConfirmedRead(t *testing.T) {
 func TestNobodyBehindTheCaller(t *testing.T) {
 	for _, modern := range []bool{false, true} {
 		w := newWorld(t, setup{})
-		p := overHTTP(t, w.listen(t, tools.Caller{Caller: policy.Caller{Principal: "robot"}}), modern)
+		p := overHTTP(t, w.listen(t, tools.Caller{Caller: policy.Caller{Actor: ledger.Actor{Name: "robot"}}}), modern)
 		if r := p.call("delete_contact", deleting); r.outcome(t) != "denied" || !strings.Contains(r.text(t, "message"), "none sits behind this caller") {
 			t.Errorf("%s", r.Frame)
 		}
 		if modern {
 			// Nor one that it brings for a question which the same caller was asked where a person sits.
-			asked := overHTTP(t, w.listen(t, tools.Caller{Caller: policy.Caller{Principal: "robot"}, Interactive: true}), true)
+			asked := overHTTP(t, w.listen(t, tools.Caller{Caller: policy.Caller{Actor: ledger.Actor{Name: "robot"}}, Interactive: true}), true)
 			state := asked.once("delete_contact", deleting, "").Result.RequestState
 			if r := p.retry("delete_contact", deleting, state, accepts); r.outcome(t) != "denied" {
 				t.Errorf("%s", r.Frame)

@@ -359,7 +359,7 @@ func (m *machine) send(rt *rapid.T, w int, who, action, args, state, answer stri
 	if state != "" {
 		params += fmt.Sprintf(`,"inputResponses":{"approve":%s},"requestState":%q`, answer, state)
 	}
-	ctx := tools.WithCaller(context.Background(), tools.Caller{Caller: policy.Caller{Principal: who}, Interactive: true})
+	ctx := tools.WithCaller(context.Background(), tools.Caller{Caller: policy.Caller{Actor: ledger.Actor{Name: who}}, Interactive: true})
 	res := m.worlds[w].server.MCP.HandleMessage(ctx, json.RawMessage(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":`+params+`}}`))
 	r := &reply{Frame: mustJSON(res)}
 	if err := json.Unmarshal(r.Frame, r); err != nil {

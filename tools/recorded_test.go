@@ -70,7 +70,7 @@ func TestUnknownIsNotRepeated(t *testing.T) {
 // TestEmergencyStop: a stop is obeyed on every transport, and the answer says who stopped it.
 func TestEmergencyStop(t *testing.T) {
 	transports(t, func() setup { return setup{} }, func(t *testing.T, w *world, p *peer) {
-		if err := w.gate.Ledger.Stop(t.Context(), "grace", "<b>enough</b>"); err != nil {
+		if err := w.gate.Ledger.Stop(t.Context(), ledger.Actor{Name: "grace"}, "<b>enough</b>"); err != nil {
 			t.Fatal(err)
 		}
 		for _, name := range []string{"create_contact", "start_outbound_call", "delete_contact"} {

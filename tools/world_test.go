@@ -156,7 +156,7 @@ func (w *world) withInbox(t testing.TB, s setup) {
 
 // gateFor is the gate and the caller of a question: they are what they said they are.
 func (w *world) gateFor(_ context.Context, q ledger.ApprovalRequest) (*policy.Gate, policy.Caller, error) {
-	return w.gate, policy.Caller{Principal: q.Principal, Credential: q.Credential, ID: q.Person, Person: q.Person, Client: q.Client}, nil
+	return w.gate, policy.Caller{Actor: q.Requester, Credential: q.Credential, ID: q.Person, Person: q.Person, Client: q.Client}, nil
 }
 
 func writeFile(t testing.TB, path, text string) {
@@ -187,7 +187,7 @@ func (w *world) listen(t testing.TB, c tools.Caller) string {
 	return "http://" + ln.Addr().String() + "/mcp"
 }
 
-var ada = tools.Caller{Caller: policy.Caller{Principal: "ada"}, Interactive: true}
+var ada = tools.Caller{Caller: policy.Caller{Actor: ledger.Actor{Name: "ada"}}, Interactive: true}
 
 // httpPeer is an MCP client over HTTP.
 func (w *world) httpPeer(t testing.TB, modern bool) *peer {

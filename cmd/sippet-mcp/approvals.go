@@ -102,16 +102,16 @@ func (o *answererOptions) approval(ctx context.Context, l *ledger.SQLite, who po
 
 // listedApproval is a question as a pipe gets it.
 type listedApproval struct {
-	ID        string    `json:"id"`
-	State     string    `json:"state"`
-	Action    string    `json:"action"`
-	Needs     string    `json:"needs"`
-	Principal string    `json:"principal"`
-	Asked     time.Time `json:"asked"`
-	Expires   time.Time `json:"expires"`
-	By        string    `json:"by,omitempty"`
-	Note      string    `json:"note,omitempty"`
-	Quick     bool      `json:"quick,omitempty"`
+	ID        string       `json:"id"`
+	State     string       `json:"state"`
+	Action    string       `json:"action"`
+	Needs     string       `json:"needs"`
+	Requester ledger.Actor `json:"requester"`
+	Asked     time.Time    `json:"requested"`
+	Expires   time.Time    `json:"expires"`
+	By        ledger.Actor `json:"by,omitzero"`
+	Note      string       `json:"note,omitempty"`
+	Quick     bool         `json:"quick,omitempty"`
 	// Status and Detail say in words what came of it.
 	Status string       `json:"status"`
 	Detail string       `json:"detail,omitempty"`
@@ -146,7 +146,7 @@ func read(ctx context.Context, l *ledger.SQLite, id string) (listedApproval, err
 	}
 	now := time.Now()
 	came := inbox.DescribeOutcome(&q, ran, now)
-	out := listedApproval{ID: q.ID, State: stateOf(&q, now), Action: q.Action, Needs: q.Needs, Principal: q.Principal, Asked: q.Requested, Expires: q.Expires,
+	out := listedApproval{ID: q.ID, State: stateOf(&q, now), Action: q.Action, Needs: q.Needs, Requester: q.Requester, Asked: q.Requested, Expires: q.Expires,
 		By: q.By, Note: q.Note, Quick: q.Quick, Status: came.Status, Detail: came.Detail, running: came.Running}
 	var card policy.Card
 	if q.Card != nil && json.Unmarshal(q.Card, &card) == nil {
@@ -208,7 +208,7 @@ func runApprovalsList(ctx context.Context, p *program, o *approvalsListOptions) 
 			if one.Card != nil {
 				what = one.Card.Sentence
 			}
-			table.row(one.ID[:8], or(what, 70), or(one.Principal, 40), one.Needs, one.Status, one.Expires.Local().Format("2 Jan 15:04"))
+			table.row(one.ID[:8], or(what, 70), or(one.Requester.String(), 40), one.Needs, one.Status, one.Expires.Local().Format("2 Jan 15:04"))
 		}
 		if p.outTerminal && len(table.rows) == 0 {
 			fmt.Fprintln(p.out, "nothing waits")

@@ -80,7 +80,7 @@ func TestApproveOnATerminal(t *testing.T) {
 				if q.State != "pending" {
 					t.Errorf("it does not wait any more: %+v", q)
 				}
-			case q.By != "ada (terminal)" || !q.Quick: // nobody reads so fast
+			case q.By.String() != "ada, via terminal" || !q.Quick: // nobody reads so fast
 				t.Errorf("%+v", q)
 			}
 		})
@@ -261,7 +261,7 @@ func TestApprovalsInAPipe(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &q); code != 0 || err != nil {
 		t.Fatalf("%d: %v %s", code, err, errs)
 	}
-	if q.State != "pending" || q.Needs != "approve" || q.Card == nil || q.Card.RecipientCount != 12 || q.Card.StateNumber != 12 || q.Card.Reason != "the winter campaign" || !strings.HasPrefix(q.Principal, "bob (") {
+	if q.State != "pending" || q.Needs != "approve" || q.Card == nil || q.Card.RecipientCount != 12 || q.Card.StateNumber != 12 || q.Card.Reason != "the winter campaign" || q.Requester.Name != "bob" {
 		t.Errorf("%+v", q)
 	}
 	// A yes without the number, or with another one, is none, whichever way it comes.

@@ -153,8 +153,8 @@ func localTime(t, now time.Time) string {
 func what(r *ledger.Record) string {
 	const most = 100 // characters
 	by := ""
-	if r.By != "" {
-		by = " by " + schemas.Escape(r.By, 60)
+	if r.By != (ledger.Actor{}) {
+		by = " by " + schemas.Escape(r.By.String(), 60)
 	}
 	if r.Fault != "" {
 		return "NOT AS THE LEDGER WROTE IT: " + schemas.Escape(r.Fault, most)
@@ -194,7 +194,7 @@ func what(r *ledger.Record) string {
 	case ledger.PhaseResumed:
 		return "resumed" + by
 	case ledger.PhaseErased:
-		return fmt.Sprintf("%s of persons destroyed (%s)", count(int64(len(r.Subjects)), "key"), schemas.Escape(r.By, 80))
+		return fmt.Sprintf("%s of persons destroyed (%s)", count(int64(len(r.Subjects)), "key"), schemas.Escape(r.By.String(), 80))
 	case ledger.PhasePruned:
 		return fmt.Sprintf("%s, up to %d, older than the retention removed", count(r.Count, "record"), r.Upto)
 	case ledger.PhaseLogin:
@@ -202,7 +202,7 @@ func what(r *ledger.Record) string {
 	case ledger.PhaseLogout:
 		return "logged out of the inbox"
 	case ledger.PhaseTaken:
-		return "what was issued was shown once, to " + or(r.By, 60) + ", and destroyed"
+		return "what was issued was shown once, to " + or(r.By.String(), 60) + ", and destroyed"
 	case ledger.PhaseIssued:
 		return fmt.Sprintf("token %s for %s%s%s", schemas.Escape(r.Credential, 20), schemas.Escape(strings.Join(r.Roles, ", "), 80), by, because(r.Note))
 	case ledger.PhaseRevoked:
@@ -217,13 +217,13 @@ func what(r *ledger.Record) string {
 
 // answerOf tells of an answer, or of a yes that came to nothing.
 func answerOf(r *ledger.Record) string {
-	who := schemas.Escape(r.By, 60)
+	who := schemas.Escape(r.By.String(), 60)
 	switch {
 	case revokedByStop(r) && r.Private != nil && r.Private.Fault != nil:
 		return "the yes of " + who + " came to nothing: " + schemas.Escape(policy.ErrorMessage(r.Private.Fault), 300)
 	case revokedByStop(r):
 		return "the yes of " + who + " came to nothing"
-	case r.By == "":
+	case r.By == (ledger.Actor{}):
 		return r.State
 	case r.Quick:
 		return r.State + " by " + who + ", sooner than the card can be read"

@@ -37,14 +37,14 @@ the way of the same call until a person finds out and resolves it.`,
 
 // openIntent is an intent as a pipe gets it.
 type openIntent struct {
-	ID         string             `json:"id"`
-	State      ledger.IntentState `json:"state"`
-	Action     string             `json:"action"`
-	Class      schemas.Class      `json:"class"`
-	Principal  string             `json:"principal"`
-	Upstream   string             `json:"upstream,omitempty"`
-	ApprovalID string             `json:"grant,omitempty"`
-	Prepared   time.Time          `json:"prepared"`
+	ID           string             `json:"id"`
+	State        ledger.IntentState `json:"state"`
+	Action       string             `json:"action"`
+	Class        schemas.Class      `json:"class"`
+	Caller       ledger.Actor       `json:"caller"`
+	Organisation string             `json:"organisation"`
+	ApprovalID   string             `json:"approval,omitempty"`
+	Prepared     time.Time          `json:"prepared"`
 	// SeeWith is the action that shows whether it took effect.
 	SeeWith string `json:"seeWith,omitempty"`
 }
@@ -61,7 +61,7 @@ func runIntents(ctx context.Context, p *program, o *intentsOptions) error {
 		}
 		if !p.outTerminal {
 			for _, in := range all {
-				out := openIntent{in.ID, in.State, in.Action, in.Class, in.Principal, in.Organisation, in.ApprovalID, in.Prepared, ""}
+				out := openIntent{in.ID, in.State, in.Action, in.Class, in.Caller, in.Organisation, in.ApprovalID, in.Prepared, ""}
 				if a, err := schemas.Find(in.Action); err == nil {
 					out.SeeWith = a.ShownBy()
 				}
@@ -82,7 +82,7 @@ func runIntents(ctx context.Context, p *program, o *intentsOptions) error {
 				list = a.ShownBy()
 			}
 			unknown = unknown || in.State == ledger.Unknown
-			t.row(in.ID, localTime(in.Prepared, now), string(in.State), or(in.Action, 60), or(in.Principal, 60), or(list, 60))
+			t.row(in.ID, localTime(in.Prepared, now), string(in.State), or(in.Action, 60), or(in.Caller.String(), 60), or(list, 60))
 		}
 		t.write(p.out, p.env("NO_COLOR") == "")
 		if unknown {
@@ -124,7 +124,7 @@ func runResolve(ctx context.Context, p *program, o *resolveOptions, id string) e
 		return errors.New("say how you know with --note: it stays in the audit")
 	}
 	return o.with(ctx, p, func(l *ledger.SQLite) error {
-		err := l.Resolve(ctx, id, as, o.note, me())
+		err := l.Resolve(ctx, id, as, o.note, operator())
 		switch {
 		case errors.Is(err, ledger.ErrNoIntent):
 			return fmt.Errorf("%q is no intent; see `sippet-mcp audit intents --unknown`", schemas.Escape(id, 80))
@@ -138,7 +138,7 @@ func runResolve(ctx context.Context, p *program, o *resolveOptions, id string) e
 			return err
 		}
 		if !p.outTerminal {
-			return writeJSON(p.out, map[string]string{"id": id, "state": o.as, "by": me(), "note": o.note})
+			return writeJSON(p.out, map[string]any{"id": id, "state": o.as, "by": operator(), "note": o.note})
 		}
 		fmt.Fprintf(p.out, "Intent %s has %s, says %s.\n", id, o.as, me())
 		return nil

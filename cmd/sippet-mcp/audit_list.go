@@ -68,7 +68,7 @@ func join[T ~string](all []T) string {
 }
 
 func (o *listOptions) filter(now time.Time) (f ledger.Filter, err error) {
-	f = ledger.Filter{Phase: ledger.Phase(o.phase), Action: o.action, Principal: o.caller, Outcome: schemas.Outcome(o.outcome), Limit: o.limit, Last: true}
+	f = ledger.Filter{Phase: ledger.Phase(o.phase), Action: o.action, Caller: o.caller, Outcome: schemas.Outcome(o.outcome), Limit: o.limit, Last: true}
 	switch {
 	case o.limit < 0:
 		return f, errors.New("--limit must not be negative; 0 lists all")
@@ -187,7 +187,7 @@ func recordColumns(now time.Time) []column {
 		{name: "time", least: 8, most: 16, cell: func(r *ledger.Record) string { return localTime(r.Time, now) }},
 		{name: "phase", least: 8, most: 8, cell: func(r *ledger.Record) string { return or(string(r.Phase), 8) }},
 		{name: "action", least: 12, most: 36, cell: func(r *ledger.Record) string { return or(r.Action, 60) }},
-		{name: "caller", least: 6, most: 28, drop: 3, cell: func(r *ledger.Record) string { return or(r.Principal, 60) }},
+		{name: "caller", least: 6, most: 28, drop: 3, cell: func(r *ledger.Record) string { return or(r.Caller.String(), 60) }},
 		{name: "outcome", least: 7, most: 20, cell: func(r *ledger.Record) string { return or(string(r.Outcome), 20) }, colour: outcomeColour},
 		{name: "decision", least: 8, most: 8, drop: 2, cell: func(r *ledger.Record) string { return or(r.Decision, 20) }},
 		{name: "id", least: 32, most: 32, drop: 1, cell: func(r *ledger.Record) string { return or(idOf(r), 40) }},

@@ -65,40 +65,40 @@ func oneArg(what string) cobra.PositionalArgs {
 // they did so sooner than the card can be read, and Cause why the call came to nothing.
 type auditedCall struct {
 	ID   string `json:"id,omitempty"`
-	Kind string `json:"kind"` // intent, grant or record
+	Kind string `json:"kind"` // intent, approval or record
 	// State is the intent's or the grant's.
-	State      string          `json:"state,omitempty"`
-	Action     string          `json:"action,omitempty"`
-	Class      schemas.Class   `json:"class,omitempty"`
-	Principal  string          `json:"principal,omitempty"`
-	Client     string          `json:"client,omitempty"`
-	Upstream   string          `json:"upstream,omitempty"`
-	Decision   string          `json:"decision,omitempty"`
-	Why        string          `json:"why,omitempty"`
-	Rules      []string        `json:"rules,omitempty"`
-	Policy     string          `json:"policy,omitempty"`
-	ApprovalID string          `json:"grant,omitempty"`
-	Repeats    string          `json:"repeats,omitempty"`
-	Answer     string          `json:"answer,omitempty"`
-	By         string          `json:"by,omitempty"`
-	Quick      bool            `json:"quick,omitempty"`
-	Note       string          `json:"note,omitempty"`
-	Cause      string          `json:"cause,omitempty"`
-	Outcome    schemas.Outcome `json:"outcome,omitempty"`
-	Status     int             `json:"status,omitempty"`
-	People     []string        `json:"people,omitempty"`
-	Erased     *erasure        `json:"erased,omitempty"`
-	Card       json.RawMessage `json:"card,omitempty"`
-	Payload    json.RawMessage `json:"payload,omitempty"`
-	Replaced   json.RawMessage `json:"replaced,omitempty"`
-	Result     json.RawMessage `json:"result,omitempty"`
-	Records    []entry         `json:"records"`
+	State        string          `json:"state,omitempty"`
+	Action       string          `json:"action,omitempty"`
+	Class        schemas.Class   `json:"class,omitempty"`
+	Caller       ledger.Actor    `json:"caller,omitzero"`
+	Client       string          `json:"client,omitempty"`
+	Organisation string          `json:"organisation,omitempty"`
+	Decision     string          `json:"decision,omitempty"`
+	Why          string          `json:"why,omitempty"`
+	Rules        []string        `json:"rules,omitempty"`
+	Policy       string          `json:"policy,omitempty"`
+	ApprovalID   string          `json:"approval,omitempty"`
+	Repeats      string          `json:"repeats,omitempty"`
+	Answer       string          `json:"answer,omitempty"`
+	By           ledger.Actor    `json:"by,omitzero"`
+	Quick        bool            `json:"quick,omitempty"`
+	Note         string          `json:"note,omitempty"`
+	Cause        string          `json:"cause,omitempty"`
+	Outcome      schemas.Outcome `json:"outcome,omitempty"`
+	Status       int             `json:"status,omitempty"`
+	People       []string        `json:"people,omitempty"`
+	Erased       *erasure        `json:"erased,omitempty"`
+	Card         json.RawMessage `json:"card,omitempty"`
+	Payload      json.RawMessage `json:"payload,omitempty"`
+	Replaced     json.RawMessage `json:"replaced,omitempty"`
+	Result       json.RawMessage `json:"result,omitempty"`
+	Records      []entry         `json:"records"`
 }
 
 // erasure says that a person whom the matter concerns was erased; By and At are of the first that is recorded.
 type erasure struct {
-	By string    `json:"by,omitempty"`
-	At time.Time `json:"at,omitzero"`
+	By ledger.Actor `json:"by,omitzero"`
+	At time.Time    `json:"at,omitzero"`
 }
 
 // findMatter takes a record's number, an intent's id or a grant's.
@@ -127,7 +127,7 @@ func findMatter(ctx context.Context, l *ledger.SQLite, id string) (*auditedCall,
 	} else if !errors.Is(err, ledger.ErrNoIntent) {
 		return nil, err
 	} else if g, err = l.Approval(ctx, m.ID); err == nil {
-		m.Kind, m.State, m.ApprovalID = "grant", stateOf(&g, time.Now()), m.ID
+		m.Kind, m.State, m.ApprovalID = "approval", stateOf(&g, time.Now()), m.ID
 	} else if errors.Is(err, ledger.ErrNoApproval) {
 		return nil, fmt.Errorf("%q is no intent, grant or record that is known; see `sippet-mcp audit list`", schemas.Escape(id, 80))
 	}
@@ -139,7 +139,7 @@ func findMatter(ctx context.Context, l *ledger.SQLite, id string) (*auditedCall,
 		if err != nil {
 			return nil, err
 		}
-		if m.Kind == "grant" {
+		if m.Kind == "approval" {
 			// The intents that it was spent on: more than one where nothing was sent the first time.
 			for _, r := range more {
 				if r.Phase == ledger.PhasePrepared && r.Intent != "" {
@@ -173,9 +173,11 @@ func (m *auditedCall) take(r *ledger.Record) {
 	}
 	set(&m.Action, r.Action)
 	set((*string)(&m.Class), string(r.Class))
-	set(&m.Principal, r.Principal)
+	if r.Caller != (ledger.Actor{}) {
+		m.Caller = r.Caller
+	}
 	set(&m.Client, r.Client)
-	set(&m.Upstream, r.Organisation)
+	set(&m.Organisation, r.Organisation)
 	set(&m.Decision, r.Decision)
 	set(&m.Why, r.Why)
 	set(&m.Policy, r.Policy)
@@ -225,7 +227,7 @@ func (m *auditedCall) findErasure(ctx context.Context, l *ledger.SQLite, records
 	m.Erased = &erasure{}
 	all, err := l.Records(ctx, ledger.Filter{Phase: ledger.PhaseErased})
 	for _, r := range all {
-		if m.Erased.By == "" && slices.ContainsFunc(r.Subjects, func(id string) bool { return slices.Contains(keys, id) }) {
+		if m.Erased.By == (ledger.Actor{}) && slices.ContainsFunc(r.Subjects, func(id string) bool { return slices.Contains(keys, id) }) {
 			m.Erased.By, m.Erased.At = r.By, r.Time
 		}
 	}
@@ -247,16 +249,16 @@ func (m *auditedCall) show(p *program) {
 	fmt.Fprintln(w, paint(bold, schemas.Escape(title, 120)))
 	line := func(name, value string) {
 		if value != "" {
-			fmt.Fprintf(w, "  %-10s %s\n", name, schemas.Escape(value, 1000))
+			fmt.Fprintf(w, "  %-12s %s\n", name, schemas.Escape(value, 1000))
 		}
 	}
 	if m.Kind != "record" {
 		line(m.Kind, m.ID)
 	}
 	line("class", string(m.Class))
-	line("caller", m.Principal)
+	line("caller", m.Caller.String())
 	line("client", m.Client)
-	line("upstream", m.Upstream)
+	line("organisation", m.Organisation)
 	line("outcome", string(m.Outcome))
 	if m.Status != 0 {
 		line("status", "HTTP "+strconv.Itoa(m.Status))
@@ -266,11 +268,11 @@ func (m *auditedCall) show(p *program) {
 	line("rules", strings.Join(m.Rules, ", "))
 	line("policy", m.Policy)
 	if m.Kind == "intent" {
-		line("grant", m.ApprovalID)
+		line("approval", m.ApprovalID)
 	}
 	if answer := m.Answer; answer != "" {
-		if m.By != "" {
-			answer += " by " + m.By
+		if m.By != (ledger.Actor{}) {
+			answer += " by " + m.By.String()
 		}
 		if m.Quick {
 			answer += ", sooner than the card can be read"
@@ -282,8 +284,8 @@ func (m *auditedCall) show(p *program) {
 	line("people", strings.Join(m.People, ", "))
 	if e := m.Erased; e != nil {
 		line("erased", "somebody whom this concerns was erased, and what was sealed with their key cannot be read again")
-		if e.By != "" {
-			line("", e.By+", "+longTime(e.At))
+		if e.By != (ledger.Actor{}) {
+			line("", e.By.String()+", "+longTime(e.At))
 		}
 	}
 	m.showCard(w, paint)

@@ -120,7 +120,7 @@ func runErase(ctx context.Context, p *program, o *eraseOptions, contacts []strin
 		}
 		missing := false
 		for i := range all {
-			was, err := l.Erase(ctx, all[i].Subject, me())
+			was, err := l.Erase(ctx, all[i].Subject, operator())
 			if err != nil {
 				return fmt.Errorf("%s is not erased: %w", all[i].Subject, err)
 			}

@@ -49,24 +49,24 @@ func filled(t *testing.T) (dir string, ran, unknown ledger.Intent) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x := ledger.Txn{Call: ledger.Call{Principal: "ada (stdio)", Client: evil, Action: "update_contact", Class: schemas.Write, Hash: "1",
+	x := ledger.Txn{Call: ledger.Call{Caller: ledger.Actor{Name: "ada", Via: "stdio"}, Client: evil, Action: "update_contact", Class: schemas.Write, Hash: "1",
 		Decision: "confirm", Why: "because " + evil, Policy: "v1", Subjects: []string{somebody},
 		Payload:  []byte(`{"action":"update_contact","identity":"c0000000-0000-4000-8000-000000000001","input":{"fullName":"Grace` + "\u202e\u009b" + `"}}`),
 		Replaced: []byte(`{"fullName":"Ada"}`), Card: []byte(`{"sentence":"Change the contact` + "\u202e" + `.","effect":"Nobody notices.","reason":"asked` + "\u009b" + `"}`)}}
-	g := ledger.ApprovalRequest{ID: ledger.NewID(), Principal: x.Principal, Action: x.Action, Hash: x.Hash, Policy: x.Policy, Needs: "confirm", Subjects: x.Subjects,
+	g := ledger.ApprovalRequest{ID: ledger.NewID(), Requester: x.Caller, Action: x.Action, Hash: x.Hash, Policy: x.Policy, Needs: "confirm", Subjects: x.Subjects,
 		Payload: x.Payload, Card: x.Card, Expires: time.Now().Add(time.Minute)}
 	must(t, l.CreateApproval(t.Context(), g))
-	must(t, l.AnswerApproval(t.Context(), g, ledger.Reply{State: ledger.Approved, By: "ada" + evil}))
+	must(t, l.AnswerApproval(t.Context(), g, ledger.Reply{State: ledger.Approved, By: ledger.Actor{Name: "ada" + evil}}))
 	x.ApprovalID = g.ID
 	ran, err = l.Commit(t.Context(), x)
 	must(t, err)
 	must(t, l.Settle(t.Context(), ledger.Settlement{Intent: ran.ID, State: ledger.Succeeded, Sent: true, Status: 200, Outcome: schemas.Done, Latency: time.Millisecond, Result: []byte(`{"id":"1","fullName":"` + "\u202e" + `"}`)}))
-	y := ledger.Txn{Call: ledger.Call{Principal: "ada (stdio)", Action: "create_contact", Class: schemas.Write, Hash: "2", Decision: "validate", Subjects: []string{somebody, another},
+	y := ledger.Txn{Call: ledger.Call{Caller: ledger.Actor{Name: "ada", Via: "stdio"}, Action: "create_contact", Class: schemas.Write, Hash: "2", Decision: "validate", Subjects: []string{somebody, another},
 		Payload: []byte(`{"action":"create_contact","input":{"fullName":"Bob"}}`)}}
 	unknown, err = l.Commit(t.Context(), y)
 	must(t, err)
 	must(t, l.Settle(t.Context(), ledger.Settlement{Intent: unknown.ID, State: ledger.Unknown, Sent: true, Outcome: schemas.OutcomeUnknown}))
-	l.RecordEvent(ledger.Event{Call: ledger.Call{Principal: evil, Action: "delete_contact", Class: schemas.Destructive, Decision: "deny", Why: evil}, Outcome: schemas.Denied})
+	l.RecordEvent(ledger.Event{Call: ledger.Call{Caller: ledger.Actor{Name: evil}, Action: "delete_contact", Class: schemas.Destructive, Decision: "deny", Why: evil}, Outcome: schemas.Denied})
 	// A question that waits, for a stop to void.
 	g.ID, g.Hash, g.Expires = ledger.NewID(), "3", time.Now().Add(time.Hour)
 	must(t, l.CreateApproval(t.Context(), g))
@@ -219,7 +219,7 @@ func TestAuditOfSomebodyErased(t *testing.T) {
 	for _, id := range []string{ran.ID, unknown.ID} {
 		_, out, _ = at(t, t.Context(), nil, dir, "audit", "show", id)
 		var m auditedCall
-		if err := json.Unmarshal([]byte(out), &m); err != nil || m.Erased == nil || m.Erased.By != me() || m.Payload != nil {
+		if err := json.Unmarshal([]byte(out), &m); err != nil || m.Erased == nil || m.Erased.By.Name != me() || m.Payload != nil {
 			t.Errorf("%v: %s", err, out)
 		}
 		if strings.Contains(out, "Grace") || strings.Contains(out, "Bob") || strings.Contains(out, `"sealed"`) {
@@ -285,7 +285,7 @@ func TestFollow(t *testing.T) {
 
 func TestTheListFitsTheTerminal(t *testing.T) {
 	records := []ledger.Record{
-		{Seq: 1, Time: time.Now(), Phase: ledger.PhasePrepared, Intent: strings.Repeat("0", 32), Principal: "ada (stdio)", Action: "start_bulk_outbound_call", Decision: "confirm",
+		{Seq: 1, Time: time.Now(), Phase: ledger.PhasePrepared, Intent: strings.Repeat("0", 32), Caller: ledger.Actor{Name: "ada", Via: "stdio"}, Action: "start_bulk_outbound_call", Decision: "confirm",
 			Private: &ledger.Private{Card: []byte(`{"sentence":"Ring four hundred people with the AI agent of the winter campaign."}`)}},
 		{Seq: 2, Time: time.Now(), Phase: ledger.PhaseSettled, Action: "start_bulk_outbound_call", Outcome: schemas.OutcomeUnknown, State: "unknown"},
 	}

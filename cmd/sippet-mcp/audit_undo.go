@@ -48,7 +48,7 @@ func runUndo(ctx context.Context, p *program, o *ledgerOptions, id string) error
 		if fault != nil {
 			return fmt.Errorf("intent %s: %s; %s", intent, fault.Message, fault.Next)
 		}
-		line, err := o.undoing(m.Upstream, action, args)
+		line, err := o.undoing(m.Organisation, action, args)
 		if err != nil {
 			return fmt.Errorf("intent %s: %w", intent, err)
 		}

@@ -130,7 +130,7 @@ func answerOnTerminal(ctx context.Context, p *program, r *tools.Runner, q tools.
 		fmt.Fprintln(tty)
 		return r.WithdrawUnasked(ctx, q, pending.ApprovalID, "a person must agree first and nobody answered")
 	}
-	return r.Answer(ctx, q, pending.ApprovalID, policy.Reply{Approve: strings.EqualFold(strings.TrimSpace(line), word), StatedNumber: pending.Card.StateNumber, By: "terminal"})
+	return r.Answer(ctx, q, pending.ApprovalID, policy.Reply{Approve: strings.EqualFold(strings.TrimSpace(line), word), StatedNumber: pending.Card.StateNumber, By: operator()})
 }
 
 func readLine(ctx context.Context, in io.Reader) (string, error) {

@@ -17,6 +17,7 @@ import (
 	"github.com/lmittmann/tint"
 	"github.com/spf13/cobra"
 
+	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 	"github.com/sippet-ai/sippet-mcp/policy"
 	"github.com/sippet-ai/sippet-mcp/policy/rules"
 	"github.com/sippet-ai/sippet-mcp/rpc"
@@ -355,10 +356,13 @@ func ascii(doc []byte) string {
 	return b.String()
 }
 
-// local is the person at this machine, by the way on which they come.
-func local(by string) policy.Caller {
-	return policy.Caller{Principal: me() + " (" + by + ")", ID: me(), Person: me()}
+// local returns the person at this machine as a caller over the channel via.
+func local(via string) policy.Caller {
+	return policy.Caller{Actor: ledger.Actor{Name: me(), Via: via}, ID: me(), Person: me()}
 }
+
+// operator is the person at this machine who runs a command.
+func operator() ledger.Actor { return ledger.Actor{Name: me(), Via: "terminal"} }
 
 // me names the person at this machine, on cards and in the log.
 func me() string {

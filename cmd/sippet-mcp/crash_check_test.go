@@ -102,7 +102,7 @@ func (w *crashWorld) checkIntents() map[string]kept {
 		switch {
 		case all[in.ID].p == nil:
 			t.Errorf("intent %s is of no payload: %+v", in.ID, in)
-		case in.Principal != all[in.ID].p.txn.Principal || in.Action != all[in.ID].p.action.Name:
+		case in.Caller != all[in.ID].p.txn.Caller || in.Action != all[in.ID].p.action.Name:
 			t.Errorf("intent %s is of another call: %+v", in.ID, in)
 		case in.State == ledger.Prepared || in.State == ledger.Sent:
 			t.Errorf("intent %s has no outcome", in.ID)

@@ -340,7 +340,7 @@ func (w *crashWorld) invent(l *lane, principal string, names []string) *payload 
 		panic(err)
 	}
 	p := &payload{action: a, args: args, body: string(checked.Body), lane: l, txn: ledger.Txn{Idempotent: a.Idempotent,
-		Call: ledger.Call{Principal: principal, Organisation: w.organisation, Action: name, Class: a.Class, Hash: checked.Hash()}}}
+		Call: ledger.Call{Caller: ledger.Actor{Name: principal}, Organisation: w.organisation, Action: name, Class: a.Class, Hash: checked.Hash()}}}
 	w.payloads[token] = p
 	return p
 }

@@ -196,7 +196,7 @@ func (c *authenticator) authenticate(ctx context.Context, secret string) (tools.
 
 // caller makes the caller that a token stands for.
 func (c *authenticator) caller(t ledger.Token) (tools.Caller, error) {
-	who := tools.Caller{Interactive: t.Interactive, Caller: policy.Caller{Principal: t.Person + " (" + t.ID + ")", ID: t.ID, Person: t.Person,
+	who := tools.Caller{Interactive: t.Interactive, Caller: policy.Caller{Actor: ledger.Actor{Name: t.Person, Via: "token " + t.ID}, ID: t.ID, Person: t.Person,
 		Roles: t.Roles, Policy: t.Policy, Credential: t.ID}}
 	if t.Policy != "" {
 		if err := c.book.CheckExtra(t.Policy); err != nil {

@@ -95,7 +95,7 @@ func runInboxLogin(ctx context.Context, p *program, o *loginOptions, person stri
 		} else if err := hasToken(ctx, l, person, o.same()); err != nil {
 			return err
 		}
-		code, err := l.CreateLogin(ctx, login, me())
+		code, err := l.CreateLogin(ctx, login, operator())
 		if err != nil {
 			return err
 		}

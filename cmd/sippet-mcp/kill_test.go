@@ -39,8 +39,8 @@ type killed struct {
 
 // asker is a program with a token, and what it has called.
 type asker struct {
-	secret, principal, id string
-	client                *modern
+	secret, caller, id string
+	client             *modern
 
 	// Guarded by the world.
 	mine        []*payload
@@ -100,7 +100,7 @@ func newKilled(t *testing.T) *killed {
 	for i := range askers {
 		a := &asker{secret: w.token(t, fmt.Sprint("bob", i), "agent"), approvalIDs: map[string]*payload{}}
 		a.id = a.secret[len("smcp_") : len("smcp_")+12]
-		a.principal = fmt.Sprintf("bob%d (%s)", i, a.id)
+		a.caller = fmt.Sprintf("bob%d (%s)", i, a.id)
 		k.askers = append(k.askers, a)
 	}
 	k.crashWorld = &crashWorld{t: t, dir: w.dir, policy: filepath.Join(temp, "policy.yaml"), closing: make(chan struct{}),
@@ -209,7 +209,7 @@ func (k *killed) ask(a *asker) bool {
 	var id string
 	switch {
 	case chance(0.4) || len(a.mine) == 0:
-		p = k.invent(k.lane, a.principal, names)
+		p = k.invent(k.lane, a.caller, names)
 		a.mine = append(a.mine, p)
 	default:
 		recent := a.mine[max(0, len(a.mine)-8):]

@@ -40,7 +40,7 @@ state directory lets them in. What they did stays in the audit, under their name
 
 func runPeopleRemove(ctx context.Context, p *program, o *ledgerOptions, name string) error {
 	return o.with(ctx, p, func(l *ledger.SQLite) error {
-		tokens, grants, err := l.RemovePerson(ctx, name, me())
+		tokens, approvals, err := l.RemovePerson(ctx, name, operator())
 		if errors.Is(err, ledger.ErrNoPerson) {
 			return fmt.Errorf("nobody called %q ever had a token here; see `sippet-mcp tokens list --all%s`", schemas.Escape(name, 80), o.same())
 		}
@@ -49,13 +49,13 @@ func runPeopleRemove(ctx context.Context, p *program, o *ledgerOptions, name str
 		}
 		if !p.outTerminal {
 			return writeJSON(p.out, struct {
-				Person string `json:"person"`
-				Tokens int    `json:"tokens"`
-				Grants int    `json:"grants"`
-			}{name, tokens, grants})
+				Person    string `json:"person"`
+				Tokens    int    `json:"tokens"`
+				Approvals int    `json:"approvals"`
+			}{name, tokens, approvals})
 		}
 		fmt.Fprintf(p.out, "%s is removed: %s revoked, %s or unused yeses void.\n", schemas.Escape(name, 80),
-			count(int64(tokens), "token"), count(int64(grants), "question"))
+			count(int64(tokens), "token"), count(int64(approvals), "question"))
 		return nil
 	})
 }

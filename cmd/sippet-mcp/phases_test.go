@@ -18,14 +18,14 @@ func answeredInInbox(t *testing.T) (dir string, questions map[string]string, sec
 	l, err := openLedger(t.Context(), dir, false, keeping{}, nil)
 	must(t, err)
 	ctx := t.Context()
-	secret, token, err := l.CreateToken(ctx, ledger.Token{Person: "ada", Roles: []string{"approver"}}, "root")
+	secret, token, err := l.CreateToken(ctx, ledger.Token{Person: "ada", Roles: []string{"approver"}}, ledger.Actor{Name: "root"})
 	must(t, err)
 	in, _, err := l.CreateSession(ctx, token, time.Hour)
 	must(t, err)
 	must(t, l.EndSession(ctx, in))
 	secrets = append(secrets, secret, in)
 	for _, kind := range []ledger.LoginKind{ledger.LinkCode, ledger.OpenCode} {
-		code, err := l.CreateLogin(ctx, ledger.Login{Kind: kind, Person: "root", Local: true, Expires: time.Now().Add(time.Hour)}, "root")
+		code, err := l.CreateLogin(ctx, ledger.Login{Kind: kind, Person: "root", Local: true, Expires: time.Now().Add(time.Hour)}, ledger.Actor{Name: "root"})
 		must(t, err)
 		session, _, err := l.RedeemLogin(ctx, code, time.Hour)
 		must(t, err)
@@ -33,7 +33,7 @@ func answeredInInbox(t *testing.T) (dir string, questions map[string]string, sec
 	}
 	questions = map[string]string{}
 	ask := func(name, action string, r ledger.Reply) ledger.ApprovalRequest {
-		q := ledger.ApprovalRequest{ID: ledger.NewID(), Principal: "bob (1)", Person: "bob", Inbox: true, Action: action, Hash: name, Policy: "v1", Needs: "approve",
+		q := ledger.ApprovalRequest{ID: ledger.NewID(), Requester: ledger.Actor{Name: "bob", Via: "1"}, Person: "bob", Inbox: true, Action: action, Hash: name, Policy: "v1", Needs: "approve",
 			Subjects: []string{somebody}, Payload: []byte(`{"action":"` + action + `"}`), Card: []byte(`{"sentence":"Let somebody in."}`), Expires: time.Now().Add(time.Hour)}
 		must(t, l.CreateApproval(ctx, q))
 		must(t, l.AnswerApproval(ctx, q, r))
@@ -41,25 +41,25 @@ func answeredInInbox(t *testing.T) (dir string, questions map[string]string, sec
 		return q
 	}
 	run := func(q ledger.ApprovalRequest, class schemas.Class, end ledger.Settlement) {
-		in, err := l.Commit(ctx, ledger.Txn{ApprovalID: q.ID, Call: ledger.Call{Principal: q.Principal, Action: q.Action, Class: class, Hash: q.Hash, Policy: q.Policy,
+		in, err := l.Commit(ctx, ledger.Txn{ApprovalID: q.ID, Call: ledger.Call{Caller: q.Requester, Action: q.Action, Class: class, Hash: q.Hash, Policy: q.Policy,
 			Decision: q.Needs, Subjects: q.Subjects, Payload: q.Payload}})
 		must(t, err)
 		end.Intent, end.Sent, end.Status = in.ID, true, 200
 		must(t, l.Settle(ctx, end))
 	}
 	const issue = "issue_operator_media_access"
-	ask("no", issue, ledger.Reply{State: ledger.Declined, By: "ada (inbox)", Note: "she asked us not to" + evil, Quick: true})
-	void := ask("void", issue, ledger.Reply{State: ledger.Approved, By: "ada (api)"})
+	ask("no", issue, ledger.Reply{State: ledger.Declined, By: ledger.Actor{Name: "ada", Via: "inbox"}, Note: "she asked us not to" + evil, Quick: true})
+	void := ask("void", issue, ledger.Reply{State: ledger.Approved, By: ledger.Actor{Name: "ada", Via: "api"}})
 	must(t, l.AnswerApproval(ctx, void, ledger.Reply{State: ledger.Revoked, Outcome: schemas.LimitExceeded, Fault: []byte(`{"Outcome":"limit_exceeded","Message":"the budget is empty` + "\u202e" + `"}`)}))
-	back := ask("back", issue, ledger.Reply{State: ledger.Approved, By: "ada (inbox)"})
-	must(t, l.AnswerApproval(ctx, back, ledger.Reply{State: ledger.Revoked, By: "cyd (inbox)", Outcome: schemas.Declined, Fault: []byte(`{"Outcome":"declined","Message":"cyd took it back; nothing ran"}`)}))
-	ask("unused", issue, ledger.Reply{State: ledger.Approved, By: "ada (terminal)", Until: time.Now()})
-	yes := ask("yes", issue, ledger.Reply{State: ledger.Approved, By: "ada (inbox)"})
+	back := ask("back", issue, ledger.Reply{State: ledger.Approved, By: ledger.Actor{Name: "ada", Via: "inbox"}})
+	must(t, l.AnswerApproval(ctx, back, ledger.Reply{State: ledger.Revoked, By: ledger.Actor{Name: "cyd", Via: "inbox"}, Outcome: schemas.Declined, Fault: []byte(`{"Outcome":"declined","Message":"cyd took it back; nothing ran"}`)}))
+	ask("unused", issue, ledger.Reply{State: ledger.Approved, By: ledger.Actor{Name: "ada", Via: "terminal"}, Until: time.Now()})
+	yes := ask("yes", issue, ledger.Reply{State: ledger.Approved, By: ledger.Actor{Name: "ada", Via: "inbox"}})
 	run(yes, schemas.Credential, ledger.Settlement{State: ledger.Succeeded, Outcome: schemas.Done, Handover: []byte(`{"token":"issued-0123456789"}`), HandoverUntil: time.Now().Add(time.Hour)})
-	_, err = l.TakeHandover(ctx, yes.ID, "ada (inbox)")
+	_, err = l.TakeHandover(ctx, yes.ID, ledger.Actor{Name: "ada", Via: "inbox"})
 	must(t, err)
 	secrets = append(secrets, "issued-0123456789")
-	failed := ask("failed", "update_contact", ledger.Reply{State: ledger.Approved, By: "ada (inbox)"})
+	failed := ask("failed", "update_contact", ledger.Reply{State: ledger.Approved, By: ledger.Actor{Name: "ada", Via: "inbox"}})
 	run(failed, schemas.Write, ledger.Settlement{State: ledger.Failed, Outcome: schemas.UpstreamError, Fault: []byte(`{"Outcome":"upstream_error","Message":"Sippet says no"}`)})
 	must(t, l.Close())
 	return dir, questions, secrets
@@ -123,11 +123,11 @@ func TestAuditOfTheInboxInAPipe(t *testing.T) {
 		}
 		return m
 	}
-	if m := show(q["no"]); m.State != "denied" || m.Answer != "denied" || m.By != "ada (inbox)" || !m.Quick || !strings.HasPrefix(m.Note, "she asked us not to") || m.Cause != "" ||
+	if m := show(q["no"]); m.State != "denied" || m.Answer != "denied" || m.By.String() != "ada, via inbox" || !m.Quick || !strings.HasPrefix(m.Note, "she asked us not to") || m.Cause != "" ||
 		m.Records[0].Person != "bob" || !m.Records[0].Inbox {
 		t.Errorf("%+v", m)
 	}
-	if m := show(q["void"]); m.State != "revoked" || m.Answer != "granted" || m.By != "ada (api)" || m.Quick || m.Outcome != "limit_exceeded" || !strings.HasPrefix(m.Cause, "the budget is empty") {
+	if m := show(q["void"]); m.State != "revoked" || m.Answer != "granted" || m.By.String() != "ada, via api" || m.Quick || m.Outcome != "limit_exceeded" || !strings.HasPrefix(m.Cause, "the budget is empty") {
 		t.Errorf("%+v", m)
 	}
 	if m := show(q["yes"]); m.State != "spent" || m.Answer != "granted" || m.Outcome != "done" || len(m.Records) != 5 {
@@ -136,7 +136,7 @@ func TestAuditOfTheInboxInAPipe(t *testing.T) {
 	if m := show(q["failed"]); m.State != "spent" || m.Answer != "granted" || m.Outcome != "upstream_error" || m.Cause != "Sippet says no" {
 		t.Errorf("%+v", m)
 	}
-	if m := show(q["unused"]); m.State != "expired" || m.Answer != "granted" || m.By != "ada (terminal)" {
+	if m := show(q["unused"]); m.State != "expired" || m.Answer != "granted" || m.By.String() != "ada, via terminal" {
 		t.Errorf("%+v", m)
 	}
 	code, out, errs := at(t, t.Context(), nil, dir, "audit", "list", "--limit", "0")
@@ -157,7 +157,7 @@ func TestAuditOfTheInboxInAPipe(t *testing.T) {
 	if code, _, errs := at(t, t.Context(), nil, dir, "audit", "erase", strings.TrimPrefix(somebody, "contact:"), "--yes"); code != 0 {
 		t.Fatal(errs)
 	}
-	if m := show(q["no"]); m.Note != "" || m.Answer != "denied" || m.By != "ada (inbox)" || m.Erased == nil {
+	if m := show(q["no"]); m.Note != "" || m.Answer != "denied" || m.By.String() != "ada, via inbox" || m.Erased == nil {
 		t.Errorf("%+v", m)
 	}
 	if code, out, errs := at(t, t.Context(), &someone{}, dir, "audit", "show", q["no"]); code != 0 || strings.Contains(out, "she asked us") || strings.Count(out, "denied by ada (inbox)") != 2 {

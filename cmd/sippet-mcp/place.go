@@ -139,7 +139,7 @@ func (l *inboxHost) open(path, id string) error {
 }
 
 func (l *inboxHost) code(kind ledger.LoginKind, lasts time.Duration) (string, error) {
-	return l.ledger.CreateLogin(context.Background(), ledger.Login{Kind: kind, Person: me(), Local: true, Expires: time.Now().Add(lasts)}, me())
+	return l.ledger.CreateLogin(context.Background(), ledger.Login{Kind: kind, Person: me(), Local: true, Expires: time.Now().Add(lasts)}, operator())
 }
 
 // printLink prints where the question waits: on a terminal, where the inbox is known to be ours, with a code that lets its reader

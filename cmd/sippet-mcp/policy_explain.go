@@ -199,7 +199,7 @@ func (o *explainOptions) callerFor(ctx context.Context, p *program, out *explain
 	}
 	o.readLedger(ctx, p, out, func(l *ledger.SQLite) error {
 		if f, err := l.CurrentStop(ctx); err == nil && f != nil && out.Class != schemas.Read && out.Action != ledger.HangUp {
-			out.Notes = append(out.Notes, "emergency stop by "+f.By+": only reads and hanging up run until it is resumed, whatever the policy decides")
+			out.Notes = append(out.Notes, "emergency stop by "+f.By.String()+": only reads and hanging up run until it is resumed, whatever the policy decides")
 		}
 		all, err := l.Tokens(ctx)
 		for _, t := range all {

@@ -423,7 +423,7 @@ func stopServers(t *testing.T, l *ledger.SQLite, dir string, byCommand bool) {
 	if byCommand {
 		err = command("stop", "--state-dir", dir).Run()
 	} else {
-		err = l.Stop(t.Context(), "ada", "enough")
+		err = l.Stop(t.Context(), ledger.Actor{Name: "ada"}, "enough")
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -436,7 +436,7 @@ func resume(t *testing.T, l *ledger.SQLite, dir string, byCommand bool) {
 	if byCommand {
 		err = command("resume", "--state-dir", dir).Run()
 	} else {
-		_, err = l.Resume(t.Context(), "ada")
+		_, err = l.Resume(t.Context(), ledger.Actor{Name: "ada"})
 	}
 	if err != nil {
 		t.Fatal(err)

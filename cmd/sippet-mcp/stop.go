@@ -124,7 +124,7 @@ func (o *stopOptions) hangUp(ctx context.Context, p *program, log *slog.Logger, 
 	defer client.Close()
 	g := &policy.Gate{Upstream: client, Ledger: l, Organisation: client.Organisation(), Now: time.Now, Log: log}
 	ended, failed := 0, map[string]bool{}
-	err = g.EndCalls(ctx, me()+" (terminal)", func(e policy.EndedCall) {
+	err = g.EndCalls(ctx, operator(), func(e policy.EndedCall) {
 		if e.Err == nil {
 			ended++
 			delete(failed, e.CallUUID)
@@ -170,16 +170,16 @@ func (o *stopOptions) tell(p *program, e policy.EndedCall) {
 type stopped struct {
 	Stopped bool `json:"stopped"`
 	// Already is true where it had been stopped before, By whom and Since when.
-	Already bool      `json:"already,omitempty"`
-	By      string    `json:"by"`
-	Since   time.Time `json:"since"`
-	Note    string    `json:"note,omitempty"`
+	Already bool         `json:"already,omitempty"`
+	By      ledger.Actor `json:"by"`
+	Since   time.Time    `json:"since"`
+	Note    string       `json:"note,omitempty"`
 	// Directory is where every program that is stopped keeps its state. New is true where nothing did so before: then
 	// the programs that were meant are probably others.
 	Directory string `json:"directory"`
 	New       bool   `json:"new,omitempty"`
 	// Revoked counts the questions and unused yeses that this stop took back.
-	Revoked int64  `json:"voided"`
+	Revoked int64  `json:"revoked"`
 	Resume  string `json:"resume"`
 }
 
@@ -199,10 +199,10 @@ func (o *stopOptions) stop(ctx context.Context, log *slog.Logger) (*ledger.SQLit
 	if err != nil {
 		before = nil // freezing goes first; what it says afterwards is not worth failing for
 	}
-	if err := l.Stop(ctx, me(), o.note); err != nil {
+	if err := l.Stop(ctx, operator(), o.note); err != nil {
 		return l, nil, err
 	}
-	s := &stopped{Stopped: true, Already: before != nil, By: me(), Since: time.Now().UTC(), Note: o.note,
+	s := &stopped{Stopped: true, Already: before != nil, By: operator(), Since: time.Now().UTC(), Note: o.note,
 		Directory: absolute(dir), New: fresh, Resume: "sippet-mcp resume" + o.same()}
 	if f, err := l.CurrentStop(ctx); err == nil && f != nil {
 		s.By, s.Since, s.Note = f.By, f.At, f.Note
@@ -225,7 +225,7 @@ func (s *stopped) show(p *program, o *stopOptions) {
 	if s.Already {
 		what += " already"
 	}
-	fmt.Fprintf(p.out, "%s, by %s %s%s.\n", what, schemas.Escape(s.By, 80), since(s.Since), because(s.Note))
+	fmt.Fprintf(p.out, "%s, by %s %s%s.\n", what, schemas.Escape(s.By.String(), 80), since(s.Since), because(s.Note))
 	fmt.Fprintf(p.out, "Only reads and hanging up go on, in every sippet-mcp with the state directory %s.\n", s.Directory)
 	if s.New {
 		paint := painter(p)
@@ -263,18 +263,18 @@ func runResume(ctx context.Context, p *program, o *ledgerOptions) error {
 		if err != nil {
 			return err
 		}
-		was, err := l.Resume(ctx, me())
+		was, err := l.Resume(ctx, operator())
 		if err != nil {
 			return err
 		}
 		if !p.outTerminal {
 			r := struct {
-				Resumed bool       `json:"resumed"`
-				By      string     `json:"by"`
-				Stopper string     `json:"stoppedBy,omitempty"`
-				Since   *time.Time `json:"since,omitempty"`
-				Note    string     `json:"note,omitempty"`
-			}{Resumed: was, By: me()}
+				Resumed bool         `json:"resumed"`
+				By      ledger.Actor `json:"by"`
+				Stopper ledger.Actor `json:"stoppedBy,omitzero"`
+				Since   *time.Time   `json:"since,omitempty"`
+				Note    string       `json:"note,omitempty"`
+			}{Resumed: was, By: operator()}
 			if was && before != nil {
 				r.Stopper, r.Since, r.Note = before.By, &before.At, before.Note
 			}
@@ -286,7 +286,7 @@ func runResume(ctx context.Context, p *program, o *ledgerOptions) error {
 		case before == nil:
 			fmt.Fprintln(p.out, "Resumed.")
 		default:
-			fmt.Fprintf(p.out, "Resumed. It was stopped by %s %s%s.\n", schemas.Escape(before.By, 80), since(before.At), because(before.Note))
+			fmt.Fprintf(p.out, "Resumed. It was stopped by %s %s%s.\n", schemas.Escape(before.By.String(), 80), since(before.At), because(before.Note))
 		}
 		return nil
 	})

@@ -106,15 +106,15 @@ type newToken struct {
 
 // tokenFields are what may be shown of a token at any time.
 type tokenFields struct {
-	Person      string     `json:"person"`
-	Roles       []string   `json:"roles"`
-	Interactive bool       `json:"interactive,omitempty"`
-	Policy      string     `json:"policy,omitempty"`
-	KeyFile     string     `json:"keyFile,omitempty"`
-	Created     time.Time  `json:"created"`
-	Expires     *time.Time `json:"expires,omitempty"`
-	Revoked     *time.Time `json:"revoked,omitempty"`
-	By          string     `json:"by"`
+	Person      string       `json:"person"`
+	Roles       []string     `json:"roles"`
+	Interactive bool         `json:"interactive,omitempty"`
+	Policy      string       `json:"policy,omitempty"`
+	KeyFile     string       `json:"keyFile,omitempty"`
+	Created     time.Time    `json:"created"`
+	Expires     *time.Time   `json:"expires,omitempty"`
+	Revoked     *time.Time   `json:"revoked,omitempty"`
+	By          ledger.Actor `json:"by"`
 }
 
 func fieldsOf(t ledger.Token) tokenFields {
@@ -147,7 +147,7 @@ func runTokensCreate(ctx context.Context, p *program, o *createOptions, person s
 	if err != nil {
 		return damaged(err)
 	}
-	secret, t, err := l.CreateToken(ctx, want, me())
+	secret, t, err := l.CreateToken(ctx, want, operator())
 	if err != nil {
 		return damaged(err)
 	}
@@ -353,7 +353,7 @@ func runTokensRevoke(ctx context.Context, p *program, o *ledgerOptions, arg stri
 		return errors.New("that is not " + tokenArg)
 	}
 	return o.with(ctx, p, func(l *ledger.SQLite) error {
-		err := l.RevokeToken(ctx, id, me())
+		err := l.RevokeToken(ctx, id, operator())
 		already := errors.Is(err, ledger.ErrTokenRevoked)
 		switch {
 		case errors.Is(err, ledger.ErrTokenUnknown):

@@ -55,7 +55,7 @@ func (k *killed) checkSaid() {
 	for _, r := range records {
 		switch {
 		case r.Phase == ledger.PhaseAnswered && r.State == string(ledger.Approved):
-			if r.By != "ada (api)" || !slices.ContainsFunc(k.said[r.ApprovalID], func(h heard) bool { return h.answer == "yes" }) {
+			if r.By.String() != "ada, via api" || !slices.ContainsFunc(k.said[r.ApprovalID], func(h heard) bool { return h.answer == "yes" }) {
 				t.Errorf("record %d: %s agreed to %s, and nobody said so", r.Seq, r.By, r.ApprovalID)
 			}
 			agreed[r.ApprovalID] = r.Seq

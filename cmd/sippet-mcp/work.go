@@ -66,7 +66,7 @@ func (c *connected) work(served bool) (stop func()) {
 // gateFor gives the gate and the caller of a question that somebody agreed to: they may do now what they may do now, not what
 // they could when they asked.
 func (c *connected) gateFor(ctx context.Context, who *authenticator, q ledger.ApprovalRequest) (*policy.Gate, policy.Caller, error) {
-	gate, caller := c.runner.Gate, policy.Caller{Principal: q.Principal, ID: q.Person, Person: q.Person, Client: q.Client}
+	gate, caller := c.runner.Gate, policy.Caller{Actor: q.Requester, ID: q.Person, Person: q.Person, Client: q.Client}
 	if q.Credential != "" {
 		t, err := liveToken(ctx, who.ledger, q.Credential)
 		if err != nil {
@@ -79,7 +79,7 @@ func (c *connected) gateFor(ctx context.Context, who *authenticator, q ledger.Ap
 		if named.Runner != nil {
 			gate = named.Runner.Gate
 		}
-		named.Client, named.Principal = q.Client, q.Principal
+		named.Client, named.Actor = q.Client, q.Requester
 		caller = named.Caller
 	}
 	// Where whoever asked has ended, a process with another policy must not void what one with the same can still run.

@@ -52,15 +52,15 @@ func (i *Inbox) caller(f func(http.ResponseWriter, *http.Request, *visit)) http.
 
 // apiRequest is a question as the API gives it.
 type apiRequest struct {
-	ID        string     `json:"id"`
-	State     string     `json:"state"`
-	Action    string     `json:"action"`
-	Needs     string     `json:"needs"`
-	Principal string     `json:"principal"`
-	Asked     time.Time  `json:"asked"`
-	Expires   time.Time  `json:"expires"`
-	Answered  *time.Time `json:"answered,omitempty"`
-	By        string     `json:"by,omitempty"`
+	ID        string       `json:"id"`
+	State     string       `json:"state"`
+	Action    string       `json:"action"`
+	Needs     string       `json:"needs"`
+	Requester ledger.Actor `json:"requester"`
+	Asked     time.Time    `json:"requested"`
+	Expires   time.Time    `json:"expires"`
+	Answered  *time.Time   `json:"answered,omitempty"`
+	By        ledger.Actor `json:"by,omitzero"`
 	// Status says in words what came of it; Quick that it was answered sooner than the card can be read.
 	Status string       `json:"status,omitempty"`
 	Detail string       `json:"detail,omitempty"`
@@ -74,7 +74,7 @@ type apiRequest struct {
 }
 
 func (i *Inbox) apiOf(v *visit, o *openedRequest) apiRequest {
-	q := apiRequest{ID: o.ID, State: string(o.State), Action: o.Action, Needs: o.Needs, Principal: o.Principal, Asked: o.Requested, Expires: o.Expires,
+	q := apiRequest{ID: o.ID, State: string(o.State), Action: o.Action, Needs: o.Needs, Requester: o.Requester, Asked: o.Requested, Expires: o.Expires,
 		By: o.By, Quick: o.Quick, Card: o.card}
 	if !o.Answered.IsZero() {
 		q.Answered = &o.Answered
@@ -105,12 +105,12 @@ func (i *Inbox) apiList(w http.ResponseWriter, r *http.Request, v *visit) {
 		return
 	}
 	out := struct {
-		Open   []apiRequest `json:"open"`
-		Ended  []apiRequest `json:"ended"`
-		More   int          `json:"more,omitempty"`
-		Frozen *stopView    `json:"frozen,omitempty"`
+		Open  []apiRequest `json:"open"`
+		Ended []apiRequest `json:"ended"`
+		More  int          `json:"more,omitempty"`
+		Stop  *stopView    `json:"stop,omitempty"`
 	}{Open: []apiRequest{}, Ended: []apiRequest{}}
-	if out.Frozen, err = i.emergencyStop(r); err != nil {
+	if out.Stop, err = i.emergencyStop(r); err != nil {
 		i.fail(w, r, err)
 		return
 	}
@@ -207,10 +207,10 @@ func (i *Inbox) apiTake(w http.ResponseWriter, r *http.Request, v *visit) {
 
 // stopView is a stop that holds.
 type stopView struct {
-	By      string    `json:"by"`
-	Since   time.Time `json:"since"`
-	Note    string    `json:"note,omitempty"`
-	Revoked int64     `json:"voided"`
+	By      ledger.Actor `json:"by"`
+	Since   time.Time    `json:"since"`
+	Note    string       `json:"note,omitempty"`
+	Revoked int64        `json:"revoked"`
 }
 
 func (i *Inbox) emergencyStop(r *http.Request) (*stopView, error) {
@@ -229,7 +229,7 @@ func (i *Inbox) apiState(w http.ResponseWriter, r *http.Request, _ *visit) {
 		return
 	}
 	writeJSON(w, http.StatusOK, struct {
-		Frozen *stopView  `json:"frozen"`
+		Stop   *stopView  `json:"stop"`
 		Ending endingView `json:"ending"`
 	}{f, i.ending.view()})
 }

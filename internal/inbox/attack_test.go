@@ -125,7 +125,7 @@ func TestForged(t *testing.T) {
 		w.untouched(t, name, q)
 	}
 	// A good stamp without the session, or with one that was made up, cut or is a code of another kind.
-	code, err := w.ledger.CreateLogin(t.Context(), ledger.Login{Kind: ledger.LinkCode, Person: "bob", Expires: time.Now().Add(time.Hour)}, "root")
+	code, err := w.ledger.CreateLogin(t.Context(), ledger.Login{Kind: ledger.LinkCode, Person: "bob", Expires: time.Now().Add(time.Hour)}, ledger.Actor{Name: "root"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,7 +158,7 @@ func TestForged(t *testing.T) {
 	}
 	w.untouched(t, "after logging out", q)
 	// And so it is with the token that began it.
-	if err := w.ledger.RevokeToken(t.Context(), ledger.TokenID(cem), "root"); err != nil {
+	if err := w.ledger.RevokeToken(t.Context(), ledger.TokenID(cem), ledger.Actor{Name: "root"}); err != nil {
 		t.Fatal(err)
 	}
 	if res, _ := other.post("/inbox/answer", form(theirs[0])); res.StatusCode != http.StatusUnauthorized {

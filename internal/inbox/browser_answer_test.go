@@ -163,7 +163,7 @@ func TestBrowserDeny(t *testing.T) {
 	if n := w.ran("start_outbound_call"); n != 0 {
 		t.Errorf("it ran %d times", n)
 	}
-	if q := w.ended(t)[0]; q.State != ledger.Declined || q.By != "bob (inbox)" {
+	if q := w.ended(t)[0]; q.State != ledger.Declined || q.By.String() != "bob, via inbox" {
 		t.Errorf("%+v", q)
 	}
 }

@@ -114,7 +114,7 @@ func TestBrowserCredential(t *testing.T) {
 	}
 	taken := 0
 	for _, r := range records {
-		if r.Phase == ledger.PhaseTaken && r.ApprovalID == q.ID && r.By == "bob (inbox)" {
+		if r.Phase == ledger.PhaseTaken && r.ApprovalID == q.ID && r.By.String() == "bob, via inbox" {
 			taken++
 		}
 		if p := r.Private; p != nil {

@@ -64,7 +64,7 @@ func TestBrowserKeys(t *testing.T) {
 	eval[bool](b, `document.activeElement.blur() || true`)
 	b.press("jjkjy\r")
 	b.until("that the second is gone", `!document.querySelector(`+quoted(second)+`)`)
-	if q, err := w.ledger.Approval(t.Context(), all[1].ID); err != nil || q.State != ledger.Approved && q.State != ledger.Used || q.By != "bob (inbox)" {
+	if q, err := w.ledger.Approval(t.Context(), all[1].ID); err != nil || q.State != ledger.Approved && q.State != ledger.Used || q.By.String() != "bob, via inbox" {
 		t.Errorf("%+v, %v", q, err)
 	}
 	b.until("that the first can be answered", `!document.querySelector(`+quoted(first+" button[value=no]")+`).disabled`)

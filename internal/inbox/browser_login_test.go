@@ -101,7 +101,7 @@ func TestBrowserLink(t *testing.T) {
 	other.goTo(w.base + "/inbox")
 	other.until("the login", `location.pathname == "/inbox/login"`)
 
-	code, err := w.ledger.CreateLogin(t.Context(), ledger.Login{Kind: ledger.LinkCode, Person: "bob", Expires: time.Now().Add(time.Minute)}, "root")
+	code, err := w.ledger.CreateLogin(t.Context(), ledger.Login{Kind: ledger.LinkCode, Person: "bob", Expires: time.Now().Add(time.Minute)}, ledger.Actor{Name: "root"})
 	if err != nil {
 		t.Fatal(err)
 	}

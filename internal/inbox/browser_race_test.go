@@ -3,7 +3,6 @@ package inbox_test
 import (
 	"context"
 	"fmt"
-	"strings"
 	"sync"
 	"testing"
 
@@ -64,7 +63,7 @@ func TestBrowserRace(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		winner, _, _ := strings.Cut(now.By, " (")
+		winner := now.By.Name
 		loser := people[map[string]string{"bob": "carol", "carol": "bob"}[winner]]
 		if loser == nil {
 			t.Fatalf("answered by %q", now.By)

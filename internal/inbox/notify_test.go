@@ -155,13 +155,13 @@ var personal = []string{"Ada", "Lovelace", "442079460123", "bob", "Claude", "inv
 func (w *notifying) ask(t *testing.T, lasts time.Duration) *policy.PendingApproval {
 	t.Helper()
 	card := policy.Card{Action: "start_outbound_call", Class: schemas.Outbound, Needs: "confirm", Sentence: "Ring Ada Lovelace.", Recipients: "+442079460123", To: []string{"Ada +442079460123"},
-		RecipientCount: 12, StateNumber: 12, About: []policy.Line{{Name: "fullName", Value: "Ada"}}, Lines: []policy.Line{{Name: "input.contactId", Value: anID}}, Why: "house.yaml", Principal: "bob (1)",
+		RecipientCount: 12, StateNumber: 12, About: []policy.Line{{Name: "fullName", Value: "Ada"}}, Lines: []policy.Line{{Name: "input.contactId", Value: anID}}, Why: "house.yaml", Requester: "bob, via token 1",
 		Client: "Claude", Reason: "about her invoice", Expires: time.Now().Add(lasts).UTC()}
 	raw, err := json.Marshal(card)
 	if err != nil {
 		t.Fatal(err)
 	}
-	q := ledger.ApprovalRequest{ID: ledger.NewID(), Principal: "bob (1)", Person: "bob", Inbox: true, Action: card.Action, Hash: ledger.NewID(), Policy: "v1", Needs: card.Needs,
+	q := ledger.ApprovalRequest{ID: ledger.NewID(), Requester: ledger.Actor{Name: "bob", Via: "1"}, Person: "bob", Inbox: true, Action: card.Action, Hash: ledger.NewID(), Policy: "v1", Needs: card.Needs,
 		Payload: []byte(`{"action":"start_outbound_call"}`), Card: raw, Expires: card.Expires}
 	if err := w.ledger.CreateApproval(t.Context(), q); err != nil {
 		t.Fatal(err)
@@ -200,12 +200,12 @@ func TestNotices(t *testing.T) {
 			t.Error(d)
 		}
 	}
-	w.answer(t, p.ApprovalID, ledger.Reply{State: ledger.Declined, By: "ada (inbox)", Note: "not Ada Lovelace"})
+	w.answer(t, p.ApprovalID, ledger.Reply{State: ledger.Declined, By: ledger.Actor{Name: "ada", Via: "inbox"}, Note: "not Ada Lovelace"})
 	ended(2, p.ApprovalID, "denied")
 	// A yes does not end it before something came of it.
 	p = w.ask(t, time.Hour)
 	s.await(3)
-	w.answer(t, p.ApprovalID, ledger.Reply{State: ledger.Approved, By: "ada (inbox)"})
+	w.answer(t, p.ApprovalID, ledger.Reply{State: ledger.Approved, By: ledger.Actor{Name: "ada", Via: "inbox"}})
 	time.Sleep(1500 * time.Millisecond) // longer than anybody takes to look
 	if n := len(s.got()); n != 3 {
 		t.Errorf("a yes that nobody used yet was told: %s", s.got()[n-1])

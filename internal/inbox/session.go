@@ -200,7 +200,7 @@ func (i *Inbox) renewLogin(w http.ResponseWriter, r *http.Request, v *visit) {
 		i.errorPage(w, r, http.StatusForbidden, "That is not possible here", "Log in with a token, or with a link of `"+i.LoginCommand+"`.")
 		return
 	}
-	code, err := i.Ledger.CreateLogin(r.Context(), ledger.Login{Kind: ledger.OpenCode, Person: v.who.Name, Local: true, Expires: i.Now().Add(OpenFor)}, v.who.Name)
+	code, err := i.Ledger.CreateLogin(r.Context(), ledger.Login{Kind: ledger.OpenCode, Person: v.who.Name, Local: true, Expires: i.Now().Add(OpenFor)}, ledger.Actor{Name: v.who.Name, Via: v.who.Via})
 	if err == nil {
 		err = i.Open(Path + "/enter/" + code)
 	}

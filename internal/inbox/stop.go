@@ -184,7 +184,7 @@ func (i *Inbox) hangUpAll(who policy.Person) {
 	var wg sync.WaitGroup
 	for _, g := range i.Gates() {
 		wg.Go(func() {
-			err := g.EndCalls(ctx, who.Name+" ("+who.Via+")", func(c policy.EndedCall) {
+			err := g.EndCalls(ctx, ledger.Actor{Name: who.Name, Via: who.Via}, func(c policy.EndedCall) {
 				one := endedCall{To: schemas.Escape(c.Number, 40)}
 				if c.Err != nil {
 					one.Error = c.Err.Message

@@ -44,7 +44,7 @@ type cardView struct {
 	Simulated bool
 	Effect    string
 	Undo      string
-	Principal string
+	Requester string
 	Client    string
 	Asked     time.Time
 	Expires   time.Time
@@ -102,7 +102,7 @@ func (i *Inbox) cards(ctx context.Context, s *snapshot, v *visit) (cards []cardV
 		slices.SortStableFunc(shown, func(a, b *ledger.ApprovalRequest) int { return a.Requested.Compare(b.Requested) })
 	}
 	for _, q := range shown {
-		k := key{q.Principal, q.Credential, q.Organisation, q.Action, q.Needs, q.Policy}
+		k := key{q.Requester.String(), q.Credential, q.Organisation, q.Action, q.Needs, q.Policy}
 		g := latest[k]
 		if g == nil || q.State != ledger.Pending || q.Requested.Sub(g.first) >= together || len(g.all) == maxTogether {
 			g = &group{first: q.Requested}
@@ -125,7 +125,7 @@ func (i *Inbox) cards(ctx context.Context, s *snapshot, v *visit) (cards []cardV
 
 func (i *Inbox) card(ctx context.Context, s *snapshot, v *visit, all []*ledger.ApprovalRequest) (*cardView, error) {
 	q := all[0]
-	c := &cardView{ID: q.ID, Approve: q.Needs == rules.Approve.String(), Simulated: i.Simulated, Principal: q.Principal,
+	c := &cardView{ID: q.ID, Approve: q.Needs == rules.Approve.String(), Simulated: i.Simulated, Requester: q.Requester.String(),
 		Asked: q.Requested, Expires: q.Expires, Stale: policy.NeedsFresh(q.Action) && !v.who.Fresh}
 	if why := v.who.CheckAnswer(q); why != nil {
 		c.Barred = why.Message
@@ -191,7 +191,7 @@ type endedView struct {
 }
 
 func (i *Inbox) endedOf(v *visit, o *openedRequest) endedView {
-	e := endedView{ID: o.ID, Asked: o.Principal, Quick: o.Quick}
+	e := endedView{ID: o.ID, Asked: o.Requester.String(), Quick: o.Quick}
 	if o.card != nil {
 		e.Sentence = o.card.Sentence
 	} else {
@@ -228,7 +228,7 @@ func DescribeOutcome(o *ledger.ApprovalRequest, ran *ledger.Intent, now time.Tim
 	case o.State == ledger.Revoked && o.Outcome != "" && o.Outcome != schemas.Declined:
 		e.Tone, e.Status, e.Detail = "warn", who+" agreed, and it did not run: "+words(string(o.Outcome)), policy.ErrorMessage(o.Fault)
 	case o.State == ledger.Revoked:
-		if e.Tone, e.Status = "quiet", "withdrawn"; o.By != "" {
+		if e.Tone, e.Status = "quiet", "withdrawn"; o.By != (ledger.Actor{}) {
 			e.Status = "taken back by " + who
 		}
 		if e.At.IsZero() {

@@ -144,7 +144,7 @@ func newWorld(t testing.TB, s setup) *world {
 }
 
 // local is who calls without a token.
-var local = policy.Caller{Principal: "root (http)", ID: "root", Person: "root"}
+var local = policy.Caller{Actor: ledger.Actor{Name: "root", Via: "http"}, ID: "root", Person: "root"}
 
 func (w *world) authenticate(ctx context.Context, secret string) (tools.Caller, error) {
 	t, err := w.ledger.Authenticate(ctx, secret)
@@ -158,7 +158,7 @@ func (w *world) authenticate(ctx context.Context, secret string) (tools.Caller, 
 }
 
 func callerOf(t ledger.Token) policy.Caller {
-	return policy.Caller{Principal: t.Person + " (" + t.ID + ")", ID: t.ID, Person: t.Person, Roles: t.Roles, Credential: t.ID}
+	return policy.Caller{Actor: ledger.Actor{Name: t.Person, Via: "token " + t.ID}, ID: t.ID, Person: t.Person, Roles: t.Roles, Credential: t.ID}
 }
 
 func (w *world) gateFor(ctx context.Context, q ledger.ApprovalRequest) (*policy.Gate, policy.Caller, error) {
@@ -184,7 +184,7 @@ func (w *world) token(t testing.TB, person string, roles ...string) string {
 	if s := w.tokens[name]; s != "" {
 		return s
 	}
-	secret, _, err := w.ledger.CreateToken(t.Context(), ledger.Token{Person: person, Roles: roles}, "root")
+	secret, _, err := w.ledger.CreateToken(t.Context(), ledger.Token{Person: person, Roles: roles}, ledger.Actor{Name: "root"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -304,7 +304,7 @@ func (w *world) ran(action string) (n int) {
 // enter gives a link that logs somebody in once.
 func (w *world) enter(t testing.TB, person string, isLocal bool) string {
 	t.Helper()
-	code, err := w.ledger.CreateLogin(t.Context(), ledger.Login{Kind: ledger.OpenCode, Person: person, Local: isLocal, Expires: time.Now().Add(time.Minute)}, "root")
+	code, err := w.ledger.CreateLogin(t.Context(), ledger.Login{Kind: ledger.OpenCode, Person: person, Local: isLocal, Expires: time.Now().Add(time.Minute)}, ledger.Actor{Name: "root"})
 	if err != nil {
 		t.Fatal(err)
 	}

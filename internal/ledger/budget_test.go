@@ -298,7 +298,7 @@ func TestBudgetOfReads(t *testing.T) {
 	x := debiting(rings(2))
 	x.Class, x.Action = schemas.Read, "list_contacts"
 	settle(t, l, commit(t, l, x), ledger.Succeeded)
-	if err := l.Stop(t.Context(), "ada", ""); err != nil {
+	if err := l.Stop(t.Context(), ledger.Actor{Name: "ada"}, ""); err != nil {
 		t.Fatal(err)
 	}
 	commit(t, l, x)

@@ -29,8 +29,10 @@ const (
 
 // Intent is one run of an action that changes something.
 type Intent struct {
-	ID, Request, Principal, Credential, Organisation, Action string
-	Class                                                    schemas.Class
+	ID, Request                      string
+	Caller                           Actor
+	Credential, Organisation, Action string
+	Class                            schemas.Class
 	// ApprovalID is the yes that it spent; empty where none was due.
 	ApprovalID string
 	State      IntentState
@@ -41,7 +43,8 @@ type Intent struct {
 	Latency           time.Duration
 	Prepared, Settled time.Time
 	// By and Note are from the person who resolved it.
-	By, Note string
+	By   Actor
+	Note string
 	// Payload, Result and Fault are set by Intent and Prior; nil where nothing was kept or a subject was erased.
 	Payload, Result, Fault []byte
 
@@ -55,33 +58,35 @@ type Intent struct {
 type IntentFilter struct {
 	State IntentState
 	// Open chooses those that have not ended or are unknown.
-	Open      bool
-	Principal string
-	Action    string
-	Since     time.Time
-	Limit     int
+	Open   bool
+	Caller string
+	Action string
+	Since  time.Time
+	Limit  int
 }
 
-const intentColumns = `id, request, principal, credential, upstream, action, class, grant_id, state, sent, outcome, status, latency,
-	prepared, settled, resolver, note, seq, settled_seq, keys, debited`
+const intentColumns = `id, request, caller, credential, organisation, action, class, approval_id, state, sent, outcome, status, latency,
+	prepared, settled, resolved_by, note, seq, settled_seq, keys, debited`
 
 // scanIntent reads a row of intentColumns.
 func scanIntent(scan func(...any) error) (*Intent, error) {
 	in := new(Intent)
 	var latency, prepared, settled int64
-	err := scan(&in.ID, &in.Request, &in.Principal, &in.Credential, &in.Organisation, &in.Action, &in.Class, &in.ApprovalID, &in.State, &in.Sent, &in.Outcome,
-		&in.Status, &latency, &prepared, &settled, &in.By, &in.Note, &in.seq, &in.settledSeq, &in.keys, &in.debited)
+	var caller, by string
+	err := scan(&in.ID, &in.Request, &caller, &in.Credential, &in.Organisation, &in.Action, &in.Class, &in.ApprovalID, &in.State, &in.Sent, &in.Outcome,
+		&in.Status, &latency, &prepared, &settled, &by, &in.Note, &in.seq, &in.settledSeq, &in.keys, &in.debited)
+	in.Caller, in.By = parseActor(caller), parseActor(by)
 	in.Latency = time.Duration(latency) * time.Microsecond
 	in.Prepared, in.Settled = fromMicros(prepared), fromMicros(settled)
 	return in, err
 }
 
 // conflictQuery asks whether an intent stands in the way of its payload.
-const conflictQuery = "SELECT " + intentColumns + ` FROM intents WHERE seq = ? AND print = ? AND principal = ?
+const conflictQuery = "SELECT " + intentColumns + ` FROM intents WHERE seq = ? AND fingerprint = ? AND caller = ?
 	AND (state IN ('prepared', 'sent', 'unknown') OR state = 'succeeded' AND settled > ? AND NOT ?)`
 
-func (s *SQLite) conflictArgs(seq int64, principal, fingerprint string, repeatable bool, now time.Time) []any {
-	return []any{seq, fingerprint, principal, micros(now.Add(-s.o.Window)), repeatable}
+func (s *SQLite) conflictArgs(seq int64, caller Actor, fingerprint string, repeatable bool, now time.Time) []any {
+	return []any{seq, fingerprint, caller.column(), micros(now.Add(-s.o.Window)), repeatable}
 }
 
 // fingerprintPrefix is what a fingerprint is found by.
@@ -166,8 +171,8 @@ func (s *SQLite) Intents(ctx context.Context, f IntentFilter) ([]Intent, error) 
 	if f.Open {
 		where = append(where, "state IN ('prepared', 'sent', 'unknown')")
 	}
-	if f.Principal != "" {
-		add("principal = ?", f.Principal)
+	if f.Caller != "" {
+		add("caller->>'name' = ?", f.Caller)
 	}
 	if f.Action != "" {
 		add("action = ?", f.Action)
@@ -226,7 +231,7 @@ func (s *SQLite) Commit(ctx context.Context, x Txn) (Intent, error) {
 	if x.Class == schemas.Read && x.ApprovalID == "" && len(x.Debits) == 0 || x.Class == "" || x.Action == "" || x.Hash == "" {
 		return Intent{}, fmt.Errorf("%w: an intent needs an action that changes something, a grant or a debit, its class and its hash", errUsage)
 	}
-	in := Intent{Request: x.Request, Principal: x.Principal, Credential: x.Credential, Organisation: x.Organisation, Action: x.Action, Class: x.Class, ApprovalID: x.ApprovalID, State: Prepared}
+	in := Intent{Request: x.Request, Caller: x.Caller, Credential: x.Credential, Organisation: x.Organisation, Action: x.Action, Class: x.Class, ApprovalID: x.ApprovalID, State: Prepared}
 	fingerprint := s.seal.fingerprint(x.Organisation, x.Hash)
 	// Before the queue: in it everybody waits for everybody.
 	plain, err := Private{Payload: x.Payload, Card: x.Card, Replaced: x.Replaced, Hash: x.Hash}.plain()
@@ -253,7 +258,7 @@ func (t *tx) commitCall(x *Txn, fingerprint string, plain []byte, in *Intent) er
 	var g *approvalRow
 	var wrong error
 	if x.ApprovalID != "" {
-		want := &ApprovalRequest{ID: x.ApprovalID, Principal: x.Principal, Credential: x.Credential, Organisation: x.Organisation, Action: x.Action, Hash: x.Hash, Policy: x.Policy, Recipients: x.Recipients}
+		want := &ApprovalRequest{ID: x.ApprovalID, Requester: x.Caller, Credential: x.Credential, Organisation: x.Organisation, Action: x.Action, Hash: x.Hash, Policy: x.Policy, Recipients: x.Recipients}
 		if g, wrong = t.approval(want); wrong != nil && !IsRejection(wrong) {
 			return wrong
 		}
@@ -284,8 +289,8 @@ func (t *tx) commitCall(x *Txn, fingerprint string, plain []byte, in *Intent) er
 	r.Intent, r.State, r.Repeats, r.ApprovalID = in.ID, string(Prepared), repeats, x.ApprovalID
 	r.Budgets = balances
 	if g != nil {
-		r.By = g.by
-		if n, err := t.exec("UPDATE grants SET state = 'spent', intent = ?, last_seq = ? WHERE id = ? AND state = 'granted'", in.ID, t.head.seq+1, g.id); err != nil || n != 1 {
+		r.By = parseActor(g.answeredBy)
+		if n, err := t.exec("UPDATE approvals SET state = 'used', intent = ?, last_seq = ? WHERE id = ? AND state = 'approved'", in.ID, t.head.seq+1, g.id); err != nil || n != 1 {
 			if err == nil {
 				err = ErrApprovalUsed
 			}
@@ -306,9 +311,9 @@ func (t *tx) commitCall(x *Txn, fingerprint string, plain []byte, in *Intent) er
 	if err := t.keepDebits(in.seq, x.Debits, balances); err != nil {
 		return err
 	}
-	_, err = t.exec(`INSERT INTO intents (id, request, principal, credential, upstream, action, class, print, same, grant_id, owner, keys, seq, prepared, debited, state)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'prepared')`, in.ID, clip(x.Request), x.Principal, x.Credential, x.Organisation, x.Action, string(x.Class), fingerprint, fingerprintPrefix(fingerprint), x.ApprovalID,
-		owner, in.keys, in.seq, micros(in.Prepared), in.debited)
+	_, err = t.exec(`INSERT INTO intents (id, request, caller, credential, organisation, action, class, fingerprint, conflict_key, approval_id, process, keys, seq, prepared, debited, state)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'prepared')`, in.ID, clip(x.Request), x.Caller.column(), x.Credential, x.Organisation, x.Action, string(x.Class), fingerprint, fingerprintPrefix(fingerprint), x.ApprovalID,
+		process, in.keys, in.seq, micros(in.Prepared), in.debited)
 	return err
 }
 

@@ -70,7 +70,7 @@ func TestIdenticalPayload(t *testing.T) {
 				t.Errorf("kept: %s, %s", known.Payload, known.Result)
 			}
 			other := x
-			other.Principal = "bob"
+			other.Caller = ledger.Actor{Name: "bob"}
 			commit(t, l, other)
 			elsewhere := x
 			elsewhere.Organisation = "another"
@@ -121,7 +121,7 @@ func TestSettle(t *testing.T) {
 	wantErr(t, "unknown id", l.Settle(t.Context(), ledger.Settlement{Intent: "x", State: ledger.Failed}), ledger.ErrNoIntent)
 	settle(t, l, in, ledger.Succeeded)
 	wantErr(t, "twice", l.Settle(t.Context(), ledger.Settlement{Intent: in.ID, State: ledger.Failed}), ledger.ErrAlreadySettled)
-	wantErr(t, "known", l.Resolve(t.Context(), in.ID, ledger.Failed, "", "ada"), ledger.ErrOutcomeKnown)
+	wantErr(t, "known", l.Resolve(t.Context(), in.ID, ledger.Failed, "", ledger.Actor{Name: "ada"}), ledger.ErrOutcomeKnown)
 	if l.Settle(t.Context(), ledger.Settlement{Intent: in.ID, State: "perhaps"}) == nil {
 		t.Error("an unknown state was taken")
 	}
@@ -160,7 +160,7 @@ func TestSweepAndResolve(t *testing.T) {
 	}
 	settle(t, l, late, ledger.Unknown)   // says nothing new
 	settle(t, l, late, ledger.Succeeded) // it was only slow
-	if err := l.Resolve(t.Context(), in.ID, ledger.Failed, "looked at the list", "ada"); err != nil {
+	if err := l.Resolve(t.Context(), in.ID, ledger.Failed, "looked at the list", ledger.Actor{Name: "ada"}); err != nil {
 		t.Fatal(err)
 	}
 	wantErr(t, "after a person", l.Settle(t.Context(), ledger.Settlement{Intent: in.ID, State: ledger.Succeeded, Sent: true}), ledger.ErrAlreadySettled)
@@ -177,12 +177,12 @@ func TestHangUpIsAnAction(t *testing.T) {
 func TestMisuse(t *testing.T) {
 	l := open(t, ledger.Options{})
 	for name, change := range map[string]func(*ledger.Txn){
-		"a read":      func(x *ledger.Txn) { x.Class = schemas.Read },
-		"no hash":     func(x *ledger.Txn) { x.Hash = "" },
-		"no class":    func(x *ledger.Txn) { x.Class = "" },
-		"debits":      func(x *ledger.Txn) { x.Debits = []ledger.Debit{{Budget: "calls", Cost: 1, Burst: 1}} },
-		"not JSON":    func(x *ledger.Txn) { x.Payload = []byte("{") },
-		"a bad grant": func(x *ledger.Txn) { x.ApprovalID = "'; DROP TABLE grants; --" },
+		"a read":         func(x *ledger.Txn) { x.Class = schemas.Read },
+		"no hash":        func(x *ledger.Txn) { x.Hash = "" },
+		"no class":       func(x *ledger.Txn) { x.Class = "" },
+		"debits":         func(x *ledger.Txn) { x.Debits = []ledger.Debit{{Budget: "calls", Cost: 1, Burst: 1}} },
+		"not JSON":       func(x *ledger.Txn) { x.Payload = []byte("{") },
+		"a bad approval": func(x *ledger.Txn) { x.ApprovalID = "'; DROP TABLE approvals; --" },
 	} {
 		x := call("a")
 		change(&x)
@@ -198,7 +198,7 @@ func TestMisuse(t *testing.T) {
 	}
 	// Hostile text is stored as text.
 	x := call("a")
-	x.Client, x.Why, x.Principal = "evil\x00\xff\u202e\n\"", strings.Repeat("é", 1000), "ada"
+	x.Client, x.Why, x.Caller = "evil\x00\xff\u202e\n\"", strings.Repeat("é", 1000), ledger.Actor{Name: "ada"}
 	settle(t, l, commit(t, l, x), ledger.Failed)
 	if r := clean(t, l); r.Records != 2 {
 		t.Errorf("%+v", r)

@@ -64,7 +64,7 @@ type Ledger interface {
 	// Intents lists intents, newest first, without payload and result.
 	Intents(ctx context.Context, f IntentFilter) ([]Intent, error)
 	// Resolve closes an intent whose outcome is unknown: as is Succeeded or Failed, by is the person who found out.
-	Resolve(ctx context.Context, id string, as IntentState, note, by string) error
+	Resolve(ctx context.Context, id string, as IntentState, note string, by Actor) error
 
 	// RecordEvent writes an event to the audit chain a moment later. It never blocks; what does not fit is counted in a record.
 	RecordEvent(e Event)
@@ -74,12 +74,12 @@ type Ledger interface {
 	Verify(ctx context.Context, o VerifyOptions) (Report, error)
 	// Erase destroys the key of a subject: nothing that was sealed under it can be read again, and the chain still verifies.
 	// It reports whether the ledger knew the subject.
-	Erase(ctx context.Context, subject, by string) (bool, error)
+	Erase(ctx context.Context, subject string, by Actor) (bool, error)
 
 	// Stop stops everything but reads and HangUp, on every process, and revokes all open grants.
-	Stop(ctx context.Context, by, note string) error
+	Stop(ctx context.Context, by Actor, note string) error
 	// Resume ends a freeze. It reports whether there was one.
-	Resume(ctx context.Context, by string) (bool, error)
+	Resume(ctx context.Context, by Actor) (bool, error)
 	// CurrentStop gives the freeze that holds, nil where none does. It is cheap, and at most FreshFor old.
 	CurrentStop(ctx context.Context) (*EmergencyStop, error)
 	// StoreError gives the *Trouble that the last attempt to write met, nil where it succeeded. It is cheap. While there is
@@ -90,22 +90,22 @@ type Ledger interface {
 
 	// CreateToken makes a token of t's Person, Roles, Interactive, Policy, KeyFile and Expires, and gives its secret, which
 	// is kept nowhere. A name that differs from a known one by its case is refused.
-	CreateToken(ctx context.Context, t Token, by string) (secret string, made Token, err error)
+	CreateToken(ctx context.Context, t Token, by Actor) (secret string, made Token, err error)
 	// Tokens lists all tokens, oldest first.
 	Tokens(ctx context.Context) ([]Token, error)
 	// RevokeToken ends a token on every process, within FreshFor, and voids its open questions and unused yeses.
 	// ErrTokenUnknown where there is none, ErrTokenRevoked where that was done.
-	RevokeToken(ctx context.Context, id, by string) error
+	RevokeToken(ctx context.Context, id string, by Actor) error
 	// RemovePerson revokes all tokens of a person, and voids the questions they asked and the yeses they gave that are not
 	// used. It gives how many of each there were; ErrNoPerson where nobody of that name ever had a token.
-	RemovePerson(ctx context.Context, person, by string) (tokens, approvals int, err error)
+	RemovePerson(ctx context.Context, person string, by Actor) (tokens, approvals int, err error)
 	// Authenticate says whose token the secret is: ErrTokenUnknown, ErrTokenExpired or ErrTokenRevoked where it lets nobody
 	// in, ErrNoTokens where none was ever issued. With an expired or revoked one it tells whose it was. It is cheap, and its
 	// answer at most FreshFor old.
 	Authenticate(ctx context.Context, secret string) (Token, error)
 
 	// CreateLogin makes a code that logs a person in once, and gives its secret, which is kept nowhere.
-	CreateLogin(ctx context.Context, l Login, by string) (secret string, err error)
+	CreateLogin(ctx context.Context, l Login, by Actor) (secret string, err error)
 	// FindLogin says what a secret of CreateLogin or Redeem is, without using it; ErrNoLogin where it lets nobody in.
 	FindLogin(ctx context.Context, secret string) (Login, error)
 	// RedeemLogin takes a code, and makes a session for whom it was made; ErrNoLogin where it is none or was taken.
@@ -115,7 +115,7 @@ type Ledger interface {
 	// EndSession ends a session.
 	EndSession(ctx context.Context, secret string) error
 	// TakeHandover gives what an action issued, once: it is destroyed before it is given. ErrNoHandover where there is nothing.
-	TakeHandover(ctx context.Context, approval, by string) ([]byte, error)
+	TakeHandover(ctx context.Context, approval string, by Actor) ([]byte, error)
 	// HandoverExpires tells until when something waits to be taken; zero where nothing does.
 	HandoverExpires(ctx context.Context, approval string) (time.Time, error)
 	// SharedSecret gives 32 bytes that all processes on this ledger know and nobody else, another for each purpose.
@@ -134,8 +134,9 @@ const HangUp = "end_call"
 type Call struct {
 	// Request is the id of the request in the logs.
 	Request string
-	// Principal is who asks, Credential the id of the credential they showed, Client what the program calls itself.
-	Principal, Credential, Client string
+	// Caller is who asks, Credential the id of the credential they showed, Client what the program calls itself.
+	Caller             Actor
+	Credential, Client string
 	// Organisation names the organisation that it goes to. The same payload to another one is another call.
 	Organisation string
 	Action       string

@@ -48,7 +48,7 @@ type loginRow struct {
 	fingerprint              string
 }
 
-const loginColumns = "hash, kind, person, credential, local, created, expires, print"
+const loginColumns = "hash, kind, person, credential, local, created, expires, fingerprint"
 
 func (r *loginRow) fields() []any {
 	return []any{&r.hash, &r.kind, &r.person, &r.credential, &r.local, &r.created, &r.expires, &r.fingerprint}
@@ -78,7 +78,7 @@ func (t *tx) putLogin(l Login) (secret string, err error) {
 }
 
 // CreateLogin implements Ledger.
-func (s *SQLite) CreateLogin(ctx context.Context, l Login, by string) (secret string, err error) {
+func (s *SQLite) CreateLogin(ctx context.Context, l Login, by Actor) (secret string, err error) {
 	if l.Kind != LinkCode && l.Kind != OpenCode || l.Person == "" || l.Credential != "" {
 		return "", fmt.Errorf("%w: a code is a person's, and comes without a token", errUsage)
 	}
@@ -87,7 +87,7 @@ func (s *SQLite) CreateLogin(ctx context.Context, l Login, by string) (secret st
 		if secret, err = t.putLogin(l); err != nil || l.Kind == OpenCode {
 			return err
 		}
-		return t.append(&Record{Phase: PhaseLogin, Principal: l.Person, State: string(l.Kind), Expires: micros(l.Expires), By: by})
+		return t.append(&Record{Phase: PhaseLogin, Caller: Actor{Name: l.Person}, State: string(l.Kind), Expires: micros(l.Expires), By: by})
 	})
 	return secret, err
 }
@@ -147,7 +147,7 @@ func (s *SQLite) RedeemLogin(ctx context.Context, code string, lasts time.Durati
 			}
 			return err
 		}
-		return t.enter(&l, how, lasts, &secret)
+		return t.createSession(&l, how, lasts, &secret)
 	})
 	return secret, l, err
 }
@@ -159,17 +159,17 @@ func (s *SQLite) CreateSession(ctx context.Context, token Token, lasts time.Dura
 		if err := t.checkToken(token.ID, ""); err != nil {
 			return err
 		}
-		return t.enter(&l, "token", lasts, &secret)
+		return t.createSession(&l, "token", lasts, &secret)
 	})
 	return secret, l, err
 }
 
-func (t *tx) enter(l *Login, how string, lasts time.Duration, secret *string) (err error) {
+func (t *tx) createSession(l *Login, how string, lasts time.Duration, secret *string) (err error) {
 	l.Created, l.Expires = t.now, t.now.Add(lasts)
 	if *secret, err = t.putLogin(*l); err != nil {
 		return err
 	}
-	return t.append(&Record{Phase: PhaseLogin, Principal: l.Person, Credential: l.Credential, State: string(Session), Expires: micros(l.Expires), Note: how})
+	return t.append(&Record{Phase: PhaseLogin, Caller: Actor{Name: l.Person}, Credential: l.Credential, State: string(Session), Expires: micros(l.Expires), Note: how})
 }
 
 // EndSession implements Ledger.
@@ -184,7 +184,7 @@ func (s *SQLite) EndSession(ctx context.Context, secret string) error {
 		if _, err := t.exec("DELETE FROM logins WHERE hash = ?", hash[:]); err != nil {
 			return err
 		}
-		return t.append(&Record{Phase: PhaseLogout, Principal: person})
+		return t.append(&Record{Phase: PhaseLogout, Caller: Actor{Name: person}})
 	})
 }
 

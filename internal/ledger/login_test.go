@@ -12,7 +12,7 @@ import (
 
 func code(t testing.TB, l ledger.Ledger, want ledger.Login) string {
 	t.Helper()
-	secret, err := l.CreateLogin(t.Context(), want, "root")
+	secret, err := l.CreateLogin(t.Context(), want, ledger.Actor{Name: "root"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +54,7 @@ func TestCodeIsGoodOnce(t *testing.T) {
 		_, err := l.FindLogin(t.Context(), none)
 		wantErr(t, "made up", err, ledger.ErrNoLogin)
 	}
-	if _, err := l.CreateLogin(t.Context(), ledger.Login{Kind: ledger.Session, Person: "eve", Expires: c.now().Add(time.Hour)}, "eve"); err == nil {
+	if _, err := l.CreateLogin(t.Context(), ledger.Login{Kind: ledger.Session, Person: "eve", Expires: c.now().Add(time.Hour)}, ledger.Actor{Name: "eve"}); err == nil {
 		t.Error("a session was made without a code")
 	}
 	clean(t, l)
@@ -88,7 +88,7 @@ func TestSessionOfAToken(t *testing.T) {
 	roles(byLink, "agent", "approver")
 	c.pass(time.Hour)
 	roles(byLink, "approver")
-	if err := l.RevokeToken(t.Context(), approver.ID, "root"); err != nil {
+	if err := l.RevokeToken(t.Context(), approver.ID, ledger.Actor{Name: "root"}); err != nil {
 		t.Fatal(err)
 	}
 	roles(byToken)
@@ -97,7 +97,7 @@ func TestSessionOfAToken(t *testing.T) {
 	wantErr(t, "a revoked token", err, ledger.ErrTokenRevoked)
 	issue(t, l, ledger.Token{Person: "bob", Roles: []string{"admin"}})
 	roles(byLink, "admin")
-	if _, _, err := l.RemovePerson(t.Context(), "bob", "root"); err != nil {
+	if _, _, err := l.RemovePerson(t.Context(), "bob", ledger.Actor{Name: "root"}); err != nil {
 		t.Fatal(err)
 	}
 	issue(t, l, ledger.Token{Person: "bob", Roles: []string{"admin"}})

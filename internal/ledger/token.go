@@ -48,7 +48,7 @@ type Token struct {
 	// Expires is zero where it never does, Revoked where it was not.
 	Expires, Revoked time.Time
 	// By is who created it.
-	By string
+	By Actor
 }
 
 // Live reports whether the token authenticates at that time.
@@ -56,8 +56,10 @@ func (t *Token) Live(now time.Time) bool {
 	return t.Revoked.IsZero() && (t.Expires.IsZero() || now.Before(t.Expires))
 }
 
-// unfit says what is wrong with a token that is to be created, without more words.
-func unfit(format string, args ...any) error { return rejectedToken(fmt.Sprintf(format, args...)) }
+// rejectToken says what is wrong with a token that is to be created, without more words.
+func rejectToken(format string, args ...any) error {
+	return rejectedToken(fmt.Sprintf(format, args...))
+}
 
 type rejectedToken string
 
@@ -84,60 +86,60 @@ func TokenID(s string) string {
 
 // tokenRow is a token as its table holds it.
 type tokenRow struct {
-	id, person, roles, policy, keyFile, by string
-	interactive                            bool
-	hash                                   []byte
-	fingerprint                            string
-	created, expires, revoked              int64
-	seq, revokedSeq                        int64
+	id, person, roles, policy, keyFile, createdBy string
+	interactive                                   bool
+	hash                                          []byte
+	fingerprint                                   string
+	created, expires, revoked                     int64
+	seq, revokedSeq                               int64
 }
 
-const tokenColumns = "id, person, roles, interactive, policy, key_file, hash, print, creator, created, expires, revoked, seq, revoked_seq"
+const tokenColumns = "id, person, roles, interactive, policy, key_file, hash, fingerprint, created_by, created, expires, revoked, seq, revoked_seq"
 
 func (r *tokenRow) fields() []any {
-	return []any{&r.id, &r.person, &r.roles, &r.interactive, &r.policy, &r.keyFile, &r.hash, &r.fingerprint, &r.by, &r.created, &r.expires, &r.revoked, &r.seq, &r.revokedSeq}
+	return []any{&r.id, &r.person, &r.roles, &r.interactive, &r.policy, &r.keyFile, &r.hash, &r.fingerprint, &r.createdBy, &r.created, &r.expires, &r.revoked, &r.seq, &r.revokedSeq}
 }
 
 func (r *tokenRow) token() Token {
 	return Token{ID: r.id, Person: r.person, Roles: strings.Fields(r.roles), Interactive: r.interactive, Policy: r.policy, KeyFile: r.keyFile,
-		Created: fromMicros(r.created), Expires: fromMicros(r.expires), Revoked: fromMicros(r.revoked), By: r.by}
+		Created: fromMicros(r.created), Expires: fromMicros(r.expires), Revoked: fromMicros(r.revoked), By: parseActor(r.createdBy)}
 }
 
 // seal gives the print of a row: a code that only the master key can make, of all but the revocation. A row that somebody
 // wrote or changed by hand has another one, and authenticates nobody.
 func (r *tokenRow) seal(s *sealer) string {
 	return hex.EncodeToString(mac(derive(s.fingerprintKey, "token"), strings.Join([]string{r.id, hex.EncodeToString(r.hash), r.person, r.roles,
-		fmt.Sprint(r.interactive), r.policy, r.keyFile, r.by, fmt.Sprint(r.created), fmt.Sprint(r.expires), fmt.Sprint(r.seq)}, "\x00")))
+		fmt.Sprint(r.interactive), r.policy, r.keyFile, r.createdBy, fmt.Sprint(r.created), fmt.Sprint(r.expires), fmt.Sprint(r.seq)}, "\x00")))
 }
 
 // record begins a record about the token. It holds neither the secret nor its hash.
-func (r *tokenRow) record(phase Phase, by string) *Record {
-	return &Record{Phase: phase, Principal: r.person, Credential: r.id, By: by}
+func (r *tokenRow) record(phase Phase, by Actor) *Record {
+	return &Record{Phase: phase, Caller: Actor{Name: r.person}, Credential: r.id, By: by}
 }
 
 // CreateToken implements Ledger.
-func (s *SQLite) CreateToken(ctx context.Context, want Token, by string) (secret string, t Token, err error) {
+func (s *SQLite) CreateToken(ctx context.Context, want Token, by Actor) (secret string, t Token, err error) {
 	roles := slices.Compact(slices.Sorted(slices.Values(want.Roles)))
 	switch {
 	case !personName.MatchString(want.Person) || strings.Contains(want.Person, "  "):
-		return "", t, unfit("%q is no name: up to 64 letters, digits, spaces and . _ @ ' + -, beginning with a letter or digit", clip(want.Person))
+		return "", t, rejectToken("%q is no name: up to 64 letters, digits, spaces and . _ @ ' + -, beginning with a letter or digit", clip(want.Person))
 	case len(roles) == 0:
-		return "", t, unfit("a token without roles lets nobody do anything")
+		return "", t, rejectToken("a token without roles lets nobody do anything")
 	case !want.Expires.IsZero() && !want.Expires.After(s.now()):
-		return "", t, unfit("the token would have expired before it is created")
+		return "", t, rejectToken("the token would have expired before it is created")
 	}
-	for _, text := range []string{want.Policy, want.KeyFile, by} {
+	for _, text := range []string{want.Policy, want.KeyFile, by.Name, by.Via} {
 		if clip(text) != text || strings.ContainsRune(text, 0) {
-			return "", t, unfit("%q is too long or no text", clip(text))
+			return "", t, rejectToken("%q is too long or no text", clip(text))
 		}
 	}
 	for _, role := range roles {
 		if !roleName.MatchString(role) {
-			return "", t, unfit("%q is no role: up to 32 lower case letters, digits and hyphens", clip(role))
+			return "", t, rejectToken("%q is no role: up to 32 lower case letters, digits and hyphens", clip(role))
 		}
 	}
 	err = s.write(ctx, func(x *tx) error {
-		if err := x.spelling(want.Person); err != nil {
+		if err := x.checkSpelling(want.Person); err != nil {
 			return err
 		}
 		var id [6]byte
@@ -154,13 +156,13 @@ func (s *SQLite) CreateToken(ctx context.Context, want Token, by string) (secret
 		secret = "smcp_" + hex.EncodeToString(id[:]) + "_" + base64.RawURLEncoding.EncodeToString(random[:])
 		hash := sha256.Sum256([]byte(secret))
 		r := &tokenRow{id: hex.EncodeToString(id[:]), person: want.Person, roles: strings.Join(roles, " "), interactive: want.Interactive, policy: want.Policy,
-			keyFile: want.KeyFile, hash: hash[:], by: by, created: micros(x.now), seq: x.head.seq + 1}
+			keyFile: want.KeyFile, hash: hash[:], createdBy: by.column(), created: micros(x.now), seq: x.head.seq + 1}
 		if !want.Expires.IsZero() {
 			r.expires = micros(want.Expires)
 		}
 		r.fingerprint = r.seal(x.s.seal)
 		if _, err := x.exec("INSERT INTO tokens ("+tokenColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, 0)", r.id, r.person, r.roles, r.interactive,
-			r.policy, r.keyFile, r.hash, r.fingerprint, r.by, r.created, r.expires, r.seq); err != nil {
+			r.policy, r.keyFile, r.hash, r.fingerprint, r.createdBy, r.created, r.expires, r.seq); err != nil {
 			return err
 		}
 		rec := r.record(PhaseIssued, by)
@@ -186,15 +188,15 @@ func (r *tokenRow) note() string {
 	return strings.Join(parts, ", ")
 }
 
-// spelling refuses a name that differs from a known one by its case: who may agree depends on whether two are the same person.
-func (t *tx) spelling(person string) (err error) {
+// checkSpelling refuses a name that differs from a known one by its case: who may agree depends on whether two are the same person.
+func (t *tx) checkSpelling(person string) (err error) {
 	e := t.rows("SELECT DISTINCT person FROM tokens", nil, func(scan func(...any) error) error {
 		var known string
 		if err := scan(&known); err != nil {
 			return err
 		}
 		if known != person && strings.EqualFold(known, person) {
-			err = unfit("there is a %q already: write the name the same way, or another one", known)
+			err = rejectToken("there is a %q already: write the name the same way, or another one", known)
 		}
 		return nil
 	})
@@ -227,7 +229,7 @@ func (s *SQLite) Tokens(ctx context.Context) ([]Token, error) {
 }
 
 // RevokeToken implements Ledger.
-func (s *SQLite) RevokeToken(ctx context.Context, id, by string) error {
+func (s *SQLite) RevokeToken(ctx context.Context, id string, by Actor) error {
 	return s.write(ctx, func(t *tx) error {
 		var r tokenRow
 		found, err := t.row("SELECT "+tokenColumns+" FROM tokens WHERE id = ?", []any{id}, r.fields()...)
@@ -242,7 +244,7 @@ func (s *SQLite) RevokeToken(ctx context.Context, id, by string) error {
 		if err := t.revokeToken(&r, by); err != nil {
 			return err
 		}
-		_, err = t.withdraw("credential = ?", []any{id}, by)
+		_, err = t.revokeApprovals("credential = ?", []any{id}, by)
 		return err
 	})
 }
@@ -263,7 +265,7 @@ func (t *tx) checkToken(credential, action string) error {
 	return nil
 }
 
-func (t *tx) revokeToken(r *tokenRow, by string) error {
+func (t *tx) revokeToken(r *tokenRow, by Actor) error {
 	if _, err := t.exec("UPDATE tokens SET revoked = ?, revoked_seq = ? WHERE id = ?", micros(t.now), t.head.seq+1, r.id); err != nil {
 		return err
 	}
@@ -271,7 +273,7 @@ func (t *tx) revokeToken(r *tokenRow, by string) error {
 }
 
 // RemovePerson implements Ledger.
-func (s *SQLite) RemovePerson(ctx context.Context, person, by string) (tokens, approvals int, err error) {
+func (s *SQLite) RemovePerson(ctx context.Context, person string, by Actor) (tokens, approvals int, err error) {
 	err = s.write(ctx, func(t *tx) error {
 		var theirs []*tokenRow
 		err := t.rows("SELECT "+tokenColumns+" FROM tokens WHERE person = ? ORDER BY seq", []any{person}, func(scan func(...any) error) error {
@@ -294,16 +296,14 @@ func (s *SQLite) RemovePerson(ctx context.Context, person, by string) (tokens, a
 			}
 			tokens++
 		}
-		// What they asked, and what they agreed to. A principal is the name, or the name and in brackets how it came.
-		its := person + " ("
-		if approvals, err = t.withdraw("(principal IN (?1, ?2) OR substr(principal, 1, length(?2)) = ?2 OR answerer = ?1 OR substr(answerer, 1, length(?2)) = ?2)",
-			[]any{person, its}, by); err != nil {
+		// Their requests, and the approvals that they gave.
+		if approvals, err = t.revokeApprovals("(requester->>'name' = ?1 OR answered_by->>'name' = ?1)", []any{person}, by); err != nil {
 			return err
 		}
 		if _, err := t.exec("DELETE FROM logins WHERE person = ? AND local = 0", person); err != nil {
 			return err
 		}
-		return t.append(&Record{Phase: PhaseRemoved, Principal: person, Count: int64(tokens), By: by})
+		return t.append(&Record{Phase: PhaseRemoved, Caller: Actor{Name: person}, Count: int64(tokens), By: by})
 	})
 	if err != nil {
 		return 0, 0, err
@@ -311,10 +311,10 @@ func (s *SQLite) RemovePerson(ctx context.Context, person, by string) (tokens, a
 	return tokens, approvals, nil
 }
 
-// withdraw voids open questions and unused yeses, each with a record of its own, and gives their number.
-func (t *tx) withdraw(where string, args []any, by string) (int, error) {
+// revokeApprovals voids open questions and unused yeses, each with a record of its own, and gives their number.
+func (t *tx) revokeApprovals(where string, args []any, by Actor) (int, error) {
 	var open []*approvalRow
-	err := t.rows("SELECT "+approvalColumns+" FROM grants WHERE state IN ('pending', 'granted') AND "+where, args, func(scan func(...any) error) error {
+	err := t.rows("SELECT "+approvalColumns+" FROM approvals WHERE state IN ('pending', 'approved') AND "+where, args, func(scan func(...any) error) error {
 		g := new(approvalRow)
 		if err := scan(g.fields()...); err != nil {
 			return err
@@ -328,10 +328,10 @@ func (t *tx) withdraw(where string, args []any, by string) (int, error) {
 		return 0, err
 	}
 	for _, g := range open {
-		if _, err := t.exec("UPDATE grants SET state = 'revoked', last_seq = ? WHERE id = ?", t.head.seq+1, g.id); err != nil {
+		if _, err := t.exec("UPDATE approvals SET state = 'revoked', last_seq = ? WHERE id = ?", t.head.seq+1, g.id); err != nil {
 			return 0, err
 		}
-		if err := t.append(&Record{Phase: PhaseAnswered, ApprovalID: g.id, Principal: g.principal, Credential: g.credential, Organisation: g.organisation, Action: g.action,
+		if err := t.append(&Record{Phase: PhaseAnswered, ApprovalID: g.id, Caller: parseActor(g.requester), Credential: g.credential, Organisation: g.organisation, Action: g.action,
 			Fingerprint: g.fingerprint, Policy: g.policy, State: string(Revoked), By: by}); err != nil {
 			return 0, err
 		}

@@ -19,7 +19,7 @@ func issue(t testing.TB, l ledger.Ledger, want ledger.Token) (string, ledger.Tok
 	if want.Roles == nil {
 		want.Roles = []string{"agent"}
 	}
-	secret, made, err := l.CreateToken(t.Context(), want, "root")
+	secret, made, err := l.CreateToken(t.Context(), want, ledger.Actor{Name: "root"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +51,7 @@ func TestToken(t *testing.T) {
 	}
 	got := authenticates(t, l, secret, nil)
 	if got.Person != "Ada Lovelace" || !slices.Equal(got.Roles, []string{"agent", "operator"}) || !got.Interactive || got.Policy != "team" || got.KeyFile != "/etc/key" ||
-		got.By != "root" || !got.Created.Equal(c.now()) || !got.Expires.Equal(c.now().Add(time.Hour)) || !got.Live(c.now()) {
+		got.By.String() != "root" || !got.Created.Equal(c.now()) || !got.Expires.Equal(c.now().Add(time.Hour)) || !got.Live(c.now()) {
 		t.Errorf("%+v", got)
 	}
 	stale()
@@ -70,14 +70,14 @@ func TestToken(t *testing.T) {
 	authenticates(t, l, second, nil)
 	stale()
 	authenticates(t, other, second, nil)
-	if err := other.RevokeToken(t.Context(), two.ID, "root"); err != nil {
+	if err := other.RevokeToken(t.Context(), two.ID, ledger.Actor{Name: "root"}); err != nil {
 		t.Fatal(err)
 	}
 	authenticates(t, other, second, ledger.ErrTokenRevoked)
 	stale()
 	authenticates(t, l, second, ledger.ErrTokenRevoked)
-	wantErr(t, "again", l.RevokeToken(t.Context(), two.ID, "root"), ledger.ErrTokenRevoked)
-	wantErr(t, "nobody's", l.RevokeToken(t.Context(), "000000000000", "root"), ledger.ErrTokenUnknown)
+	wantErr(t, "again", l.RevokeToken(t.Context(), two.ID, ledger.Actor{Name: "root"}), ledger.ErrTokenRevoked)
+	wantErr(t, "nobody's", l.RevokeToken(t.Context(), "000000000000", ledger.Actor{Name: "root"}), ledger.ErrTokenUnknown)
 
 	all, err := l.Tokens(t.Context())
 	if err != nil || len(all) != 2 || all[0].ID != made.ID || !all[0].Revoked.IsZero() || all[1].Revoked.IsZero() {
@@ -106,7 +106,7 @@ func TestTokenRefused(t *testing.T) {
 		"another spelling":   {Person: "Ada", Roles: []string{"agent"}},
 		"a long policy":      {Person: "bob", Roles: []string{"agent"}, Policy: strings.Repeat("p", 1000)},
 	} {
-		if secret, _, err := l.CreateToken(t.Context(), want, "root"); err == nil || secret != "" {
+		if secret, _, err := l.CreateToken(t.Context(), want, ledger.Actor{Name: "root"}); err == nil || secret != "" {
 			t.Errorf("%s was taken", name)
 		}
 	}
@@ -125,7 +125,7 @@ func TestTokenCost(t *testing.T) {
 	live, _ := issue(t, l, ledger.Token{Person: "ada"})
 	old, _ := issue(t, l, ledger.Token{Person: "ada", Expires: c.now().Add(time.Second)})
 	gone, made := issue(t, l, ledger.Token{Person: "ada"})
-	if err := l.RevokeToken(t.Context(), made.ID, "root"); err != nil {
+	if err := l.RevokeToken(t.Context(), made.ID, ledger.Actor{Name: "root"}); err != nil {
 		t.Fatal(err)
 	}
 	c.pass(time.Minute)
@@ -144,44 +144,44 @@ func TestRemovePerson(t *testing.T) {
 	two, adas := issue(t, l, ledger.Token{Person: "ada"})
 	his, bobs := issue(t, l, ledger.Token{Person: "bob"})
 	soon := time.Now().Add(time.Hour)
-	request := func(n, principal, credential string) ledger.ApprovalRequest {
+	request := func(n string, caller ledger.Actor, credential string) ledger.ApprovalRequest {
 		x := call(n)
-		x.Principal, x.Credential = principal, credential
+		x.Caller, x.Credential = caller, credential
 		return ask(t, l, x, soon)
 	}
-	asked := request("1", "ada ("+adas.ID+")", adas.ID)
-	agreed := request("2", "ada ("+adas.ID+")", adas.ID)
+	asked := request("1", ledger.Actor{Name: "ada", Via: "token " + adas.ID}, adas.ID)
+	agreed := request("2", ledger.Actor{Name: "ada", Via: "token " + adas.ID}, adas.ID)
 	answer(t, l, agreed, ledger.Approved)
-	refused := request("3", "ada ("+adas.ID+")", adas.ID)
+	refused := request("3", ledger.Actor{Name: "ada", Via: "token " + adas.ID}, adas.ID)
 	answer(t, l, refused, ledger.Declined)
-	bobAsks := request("4", "bob ("+bobs.ID+")", bobs.ID)
-	adaAgreed := request("5", "bob ("+bobs.ID+")", bobs.ID)
-	if err := l.AnswerApproval(t.Context(), adaAgreed, ledger.Reply{State: ledger.Approved, By: "ada (inbox)"}); err != nil {
+	bobAsks := request("4", ledger.Actor{Name: "bob", Via: "token " + bobs.ID}, bobs.ID)
+	adaAgreed := request("5", ledger.Actor{Name: "bob", Via: "token " + bobs.ID}, bobs.ID)
+	if err := l.AnswerApproval(t.Context(), adaAgreed, ledger.Reply{State: ledger.Approved, By: ledger.Actor{Name: "ada", Via: "inbox"}}); err != nil {
 		t.Fatal(err)
 	}
-	adamAgreed := request("6", "adam (x)", "x")
-	if err := l.AnswerApproval(t.Context(), adamAgreed, ledger.Reply{State: ledger.Approved, By: "adam (inbox)"}); err != nil {
+	adamAgreed := request("6", ledger.Actor{Name: "adam", Via: "token x"}, "x")
+	if err := l.AnswerApproval(t.Context(), adamAgreed, ledger.Reply{State: ledger.Approved, By: ledger.Actor{Name: "adam", Via: "inbox"}}); err != nil {
 		t.Fatal(err)
 	}
-	tokens, approvals, err := l.RemovePerson(t.Context(), "ada", "root")
+	tokens, approvals, err := l.RemovePerson(t.Context(), "ada", ledger.Actor{Name: "root"})
 	if err != nil || tokens != 2 || approvals != 3 {
-		t.Errorf("%d tokens, %d grants, %v", tokens, approvals, err)
+		t.Errorf("%d tokens, %d approvals, %v", tokens, approvals, err)
 	}
 	authenticates(t, l, one, ledger.ErrTokenRevoked)
 	authenticates(t, l, two, ledger.ErrTokenRevoked)
 	authenticates(t, l, his, nil)
 	for g, want := range map[*ledger.ApprovalRequest]error{&asked: ledger.ErrApprovalRevoked, &agreed: ledger.ErrApprovalRevoked, &refused: ledger.ErrApprovalDeclined,
 		&bobAsks: ledger.ErrApprovalPending, &adaAgreed: ledger.ErrApprovalRevoked, &adamAgreed: nil} {
-		wantErr(t, g.Action+" "+g.Principal, l.CheckApproval(t.Context(), *g), want)
+		wantErr(t, g.Action+" "+g.Requester.String(), l.CheckApproval(t.Context(), *g), want)
 	}
-	if tokens, approvals, err = l.RemovePerson(t.Context(), "ada", "root"); tokens+approvals != 0 || err != nil {
-		t.Errorf("%d tokens, %d grants, %v", tokens, approvals, err)
+	if tokens, approvals, err = l.RemovePerson(t.Context(), "ada", ledger.Actor{Name: "root"}); tokens+approvals != 0 || err != nil {
+		t.Errorf("%d tokens, %d approvals, %v", tokens, approvals, err)
 	}
-	_, _, err = l.RemovePerson(t.Context(), "nobody", "root")
+	_, _, err = l.RemovePerson(t.Context(), "nobody", ledger.Actor{Name: "root"})
 	wantErr(t, "nobody", err, ledger.ErrNoPerson)
 
 	// Revoking one token takes back what was asked with it.
-	if err := l.RevokeToken(t.Context(), bobs.ID, "root"); err != nil {
+	if err := l.RevokeToken(t.Context(), bobs.ID, ledger.Actor{Name: "root"}); err != nil {
 		t.Fatal(err)
 	}
 	wantErr(t, "bob's", l.CheckApproval(t.Context(), bobAsks), ledger.ErrApprovalRevoked)
@@ -195,7 +195,7 @@ func TestTokenRevokedMeanwhile(t *testing.T) {
 	x := call("1")
 	x.Credential = made.ID
 	settle(t, l, commit(t, l, x), ledger.Succeeded)
-	if err := l.RevokeToken(t.Context(), made.ID, "root"); err != nil {
+	if err := l.RevokeToken(t.Context(), made.ID, ledger.Actor{Name: "root"}); err != nil {
 		t.Fatal(err)
 	}
 	x.Hash = "another"
@@ -214,20 +214,20 @@ func TestTokenRecords(t *testing.T) {
 	l := open(t, ledger.Options{Dir: dir})
 	secret, made := issue(t, l, ledger.Token{Person: "ada", Roles: []string{"agent", "admin"}, Interactive: true, KeyFile: "/k"})
 	authenticates(t, l, secret, nil)
-	if _, _, err := l.RemovePerson(t.Context(), "ada", "eve"); err != nil {
+	if _, _, err := l.RemovePerson(t.Context(), "ada", ledger.Actor{Name: "eve"}); err != nil {
 		t.Fatal(err)
 	}
-	all, err := l.Records(t.Context(), ledger.Filter{Principal: "ada"})
+	all, err := l.Records(t.Context(), ledger.Filter{Caller: "ada"})
 	if err != nil || len(all) != 3 {
 		t.Fatalf("%v %+v", err, all)
 	}
-	if r := all[0]; r.Phase != ledger.PhaseIssued || r.Credential != made.ID || !slices.Equal(r.Roles, []string{"admin", "agent"}) || r.By != "root" || r.Note != "interactive, key file /k" {
+	if r := all[0]; r.Phase != ledger.PhaseIssued || r.Credential != made.ID || !slices.Equal(r.Roles, []string{"admin", "agent"}) || r.By.String() != "root" || r.Note != "interactive, key file /k" {
 		t.Errorf("%s", r.Line)
 	}
-	if r := all[1]; r.Phase != ledger.PhaseRevoked || r.Credential != made.ID || r.By != "eve" {
+	if r := all[1]; r.Phase != ledger.PhaseRevoked || r.Credential != made.ID || r.By.String() != "eve" {
 		t.Errorf("%s", r.Line)
 	}
-	if r := all[2]; r.Phase != ledger.PhaseRemoved || r.Count != 1 || r.By != "eve" {
+	if r := all[2]; r.Phase != ledger.PhaseRemoved || r.Count != 1 || r.By.String() != "eve" {
 		t.Errorf("%s", r.Line)
 	}
 	if err := l.Close(); err != nil {
@@ -257,7 +257,7 @@ func TestTokenTampered(t *testing.T) {
 		"for ever":           {"UPDATE tokens SET expires = 0 WHERE person = 'ada'", false, "not as it was issued"},
 		"another's secret":   {"UPDATE tokens SET hash = (SELECT hash FROM tokens WHERE person = 'bob') WHERE person = 'ada'", false, "not as it was issued"},
 		"no policy":          {"UPDATE tokens SET policy = '' WHERE person = 'ada'", false, "not as it was issued"},
-		"a copy":             {"INSERT INTO tokens SELECT 'aaaaaaaaaaaa', person, roles, interactive, policy, key_file, hash, print, creator, created, expires, revoked, seq, revoked_seq FROM tokens WHERE person = 'ada'", true, "is in no record"},
+		"a copy":             {"INSERT INTO tokens SELECT 'aaaaaaaaaaaa', person, roles, interactive, policy, key_file, hash, fingerprint, created_by, created, expires, revoked, seq, revoked_seq FROM tokens WHERE person = 'ada'", true, "is in no record"},
 		"gone":               {"DELETE FROM tokens WHERE person = 'ada'", false, "is gone"},
 		"back":               {"UPDATE tokens SET revoked = 0, revoked_seq = 0", true, "is not as the chain says"},
 		"back by half":       {"UPDATE tokens SET revoked = 0", true, "is not as the chain says"},
@@ -268,7 +268,7 @@ func TestTokenTampered(t *testing.T) {
 			l := open(t, o)
 			ada, _ := issue(t, l, ledger.Token{Person: "ada", Policy: "team", Expires: time.Now().Add(time.Hour)})
 			_, bob := issue(t, l, ledger.Token{Person: "bob"})
-			if err := l.RevokeToken(t.Context(), bob.ID, "root"); err != nil {
+			if err := l.RevokeToken(t.Context(), bob.ID, ledger.Actor{Name: "root"}); err != nil {
 				t.Fatal(err)
 			}
 			clean(t, l)
@@ -303,11 +303,11 @@ func TestTokenPruned(t *testing.T) {
 	stays, _ := issue(t, l, ledger.Token{Person: "ada"})
 	_, early := issue(t, l, ledger.Token{Person: "bob"})
 	_, late := issue(t, l, ledger.Token{Person: "bob"})
-	if err := l.RevokeToken(t.Context(), early.ID, "root"); err != nil {
+	if err := l.RevokeToken(t.Context(), early.ID, ledger.Actor{Name: "root"}); err != nil {
 		t.Fatal(err)
 	}
 	c.pass(48 * time.Hour)
-	if err := l.RevokeToken(t.Context(), late.ID, "root"); err != nil {
+	if err := l.RevokeToken(t.Context(), late.ID, ledger.Actor{Name: "root"}); err != nil {
 		t.Fatal(err)
 	}
 	l.Close()

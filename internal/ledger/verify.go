@@ -58,9 +58,9 @@ const (
 	WrongEnd      FindingKind = "end"        // the last records were changed or cut off
 	WrongSigned   FindingKind = "checkpoint" // a checkpoint signed another chain: a fork, a rewritten or a truncated one
 	WrongIntent   FindingKind = "intent"     // an intent without an outcome, or with another one than the chain tells
-	WrongApproval FindingKind = "grant"      // a yes that nobody gave, or that was spent twice
+	WrongApproval FindingKind = "approval"   // a yes that nobody gave, or that was spent twice
 	WrongBudget   FindingKind = "budget"     // a budget holds something else than the chain tells
-	WrongStop     FindingKind = "freeze"     // a call ran while everything was stopped
+	WrongStop     FindingKind = "stop"       // a call ran while everything was stopped
 	WrongKey      FindingKind = "key"        // a key is missing, or is there though it was destroyed
 	maxFindings               = 100
 )

@@ -35,18 +35,18 @@ func thousand(t *testing.T) string {
 		in := commit(t, l, x)
 		settle(t, l, in, ends[i%4])
 		if i%8 == 3 {
-			if err := l.Resolve(t.Context(), in.ID, ledger.Succeeded, "seen", "ada"); err != nil {
+			if err := l.Resolve(t.Context(), in.ID, ledger.Succeeded, "seen", ledger.Actor{Name: "ada"}); err != nil {
 				t.Fatal(err)
 			}
 		}
 		if i == 20 {
-			if _, err := l.Erase(t.Context(), "contact:3", "ada"); err != nil {
+			if _, err := l.Erase(t.Context(), "contact:3", ledger.Actor{Name: "ada"}); err != nil {
 				t.Fatal(err)
 			}
-			if err := l.Stop(t.Context(), "ada", "lunch"); err != nil {
+			if err := l.Stop(t.Context(), ledger.Actor{Name: "ada"}, "lunch"); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := l.Resume(t.Context(), "ada"); err != nil {
+			if _, err := l.Resume(t.Context(), ledger.Actor{Name: "ada"}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -62,7 +62,7 @@ func thousand(t *testing.T) string {
 }
 
 func event(subjects ...string) ledger.Event {
-	return ledger.Event{Call: ledger.Call{Principal: "ada", Action: "list_contacts", Class: schemas.Read, Subjects: subjects}, Outcome: schemas.Done}
+	return ledger.Event{Call: ledger.Call{Caller: ledger.Actor{Name: "ada"}, Action: "list_contacts", Class: schemas.Read, Subjects: subjects}, Outcome: schemas.Done}
 }
 
 func records(t *testing.T, l ledger.Ledger, f ledger.Filter) []ledger.Record {
@@ -165,7 +165,7 @@ func TestTamper(t *testing.T) {
 			run(t, db, "UPDATE records SET body = ? WHERE seq = ?", string(s), at)
 		},
 		"edit and rechain": func(t *testing.T, db *sql.DB, at, other int) {
-			run(t, db, "UPDATE records SET body = replace(body, '\"principal\":\"ada\"', '\"principal\":\"bob\"') || '' WHERE seq = ?", at)
+			run(t, db, "UPDATE records SET body = replace(body, '\"caller\":\"ada\"', '\"caller\":\"bob\"') || '' WHERE seq = ?", at)
 			run(t, db, "UPDATE records SET body = replace(body, '\"phase\":\"frozen\"', '\"phase\":\"resumed\"') WHERE seq = ?", at)
 			rechain(t, db, at)
 		},
@@ -254,26 +254,26 @@ func TestTamperedTables(t *testing.T) {
 	dir := thousand(t)
 	for name, query := range map[string]string{
 		"an unknown that may run again":   "UPDATE intents SET state = 'failed' WHERE id = (SELECT id FROM intents WHERE state = 'unknown' LIMIT 1)",
-		"an intent of somebody else":      "UPDATE intents SET principal = 'bob' WHERE id = (SELECT id FROM intents LIMIT 1)",
+		"an intent of somebody else":      "UPDATE intents SET caller = 'bob' WHERE id = (SELECT id FROM intents LIMIT 1)",
 		"an intent that is gone":          "DELETE FROM intents WHERE id = (SELECT id FROM intents LIMIT 1)",
-		"a yes that nobody gave":          "UPDATE grants SET state = 'granted' WHERE id = (SELECT id FROM grants WHERE state = 'spent' LIMIT 1)",
-		"a yes for longer":                "UPDATE grants SET expires = expires + 1 WHERE id = (SELECT id FROM grants LIMIT 1)",
-		"a yes for another payload":       "UPDATE grants SET print = 'x' WHERE id = (SELECT id FROM grants LIMIT 1)",
-		"a yes from nowhere":              "INSERT INTO grants (id, principal, credential, upstream, action, print, policy, reach, needs, repeats, state, answerer, asked, answered, expires, seq, last_seq) SELECT 'new', principal, credential, upstream, action, print, policy, reach, needs, repeats, 'granted', answerer, asked, answered, expires, seq, last_seq FROM grants LIMIT 1",
-		"a freeze from nowhere":           "INSERT INTO freezes (at, who, note, seq) VALUES (1, 'eve', '', 1)",
+		"a yes that nobody gave":          "UPDATE approvals SET state = 'approved' WHERE id = (SELECT id FROM approvals WHERE state = 'used' LIMIT 1)",
+		"a yes for longer":                "UPDATE approvals SET expires = expires + 1 WHERE id = (SELECT id FROM approvals LIMIT 1)",
+		"a yes for another payload":       "UPDATE approvals SET fingerprint = 'x' WHERE id = (SELECT id FROM approvals LIMIT 1)",
+		"a yes from nowhere":              "INSERT INTO approvals (id, requester, credential, organisation, action, fingerprint, policy, recipients, needs, repeats, state, answered_by, requested, answered, expires, seq, last_seq, person, process, inbox) SELECT 'new', requester, credential, organisation, action, fingerprint, policy, recipients, needs, repeats, 'approved', answered_by, requested, answered, expires, seq, last_seq, person, process, inbox FROM approvals LIMIT 1",
+		"a freeze from nowhere":           "INSERT INTO stops (at, stopped_by, note, seq) VALUES (1, 'eve', '', 1)",
 		"a key destroyed in silence":      "UPDATE keys SET wrapped = NULL, tag = NULL, name = NULL, erased = 1 WHERE id = (SELECT id FROM keys WHERE erased IS NULL LIMIT 1)",
 		"a key that is gone":              "DELETE FROM keys WHERE id = (SELECT id FROM keys WHERE erased IS NULL LIMIT 1)",
 		"a destroyed key that came back":  "UPDATE keys SET wrapped = x'00', erased = NULL WHERE erased IS NOT NULL",
 		"a key that was changed":          "UPDATE keys SET wrapped = x'00' WHERE id = (SELECT id FROM keys WHERE erased IS NULL LIMIT 1)",
 		"a key that no name finds":        "UPDATE keys SET tag = x'00' WHERE id = (SELECT id FROM keys WHERE erased IS NULL LIMIT 1)",
-		"a yes that was taken away":       "UPDATE grants SET state = 'revoked' WHERE id = (SELECT id FROM grants WHERE state = 'granted' LIMIT 1)",
-		"a yes to call somebody else":     "UPDATE grants SET reach = 'another'",
-		"a question of somebody else":     "UPDATE grants SET person = 'eve'",
-		"a question that anybody answers": "UPDATE grants SET needs = 'validate'",
-		"a question in another place":     "UPDATE grants SET inbox = 1",
+		"a yes that was taken away":       "UPDATE approvals SET state = 'revoked' WHERE id = (SELECT id FROM approvals WHERE state = 'approved' LIMIT 1)",
+		"a yes to call somebody else":     "UPDATE approvals SET recipients = 'another'",
+		"a question of somebody else":     "UPDATE approvals SET person = 'eve'",
+		"a question that anybody answers": "UPDATE approvals SET needs = 'validate'",
+		"a question in another place":     "UPDATE approvals SET inbox = 1",
 		"a checkpoint of another ledger":  "UPDATE meta SET value = 'other' WHERE name = 'head'",
 		"an end that nobody has sealed":   "DELETE FROM meta WHERE name = 'head'",
-		"an intent that nobody committed": "INSERT INTO intents (id, request, principal, credential, upstream, action, class, print, same, grant_id, owner, keys, seq, prepared, state) SELECT 'new', request, principal, credential, upstream, action, class, print, same, grant_id, owner, keys, seq + 100000, prepared, 'succeeded' FROM intents LIMIT 1",
+		"an intent that nobody committed": "INSERT INTO intents (id, request, caller, credential, organisation, action, class, fingerprint, conflict_key, approval_id, process, keys, seq, prepared, state) SELECT 'new', request, caller, credential, organisation, action, class, fingerprint, conflict_key, approval_id, process, keys, seq + 100000, prepared, 'succeeded' FROM intents LIMIT 1",
 	} {
 		t.Run(name, func(t *testing.T) {
 			copied := copyDir(t, dir)

@@ -53,7 +53,7 @@ func open(t testing.TB, o ledger.Options) *ledger.SQLite {
 // call is a mutating call whose payload is told apart by n.
 func call(n string) ledger.Txn {
 	body, _ := json.Marshal(map[string]any{"action": "create_contact", "input": map[string]any{"firstName": n}})
-	return ledger.Txn{Call: ledger.Call{Request: "req-" + n, Principal: "ada", Credential: "cred", Client: "test", Organisation: "acme", Action: "create_contact", Class: schemas.Write,
+	return ledger.Txn{Call: ledger.Call{Request: "req-" + n, Caller: ledger.Actor{Name: "ada"}, Credential: "cred", Client: "test", Organisation: "acme", Action: "create_contact", Class: schemas.Write,
 		Hash: "hash-" + n, Decision: "validate", Why: "class write", Policy: "v1", Payload: body}}
 }
 
@@ -109,13 +109,13 @@ func ask(t testing.TB, l ledger.Ledger, x ledger.Txn, expires time.Time) ledger.
 }
 
 func approvalFor(x ledger.Txn, expires time.Time) ledger.ApprovalRequest {
-	return ledger.ApprovalRequest{ID: ledger.NewID(), Principal: x.Principal, Credential: x.Credential, Organisation: x.Organisation, Action: x.Action, Hash: x.Hash, Policy: x.Policy,
+	return ledger.ApprovalRequest{ID: ledger.NewID(), Requester: x.Caller, Credential: x.Credential, Organisation: x.Organisation, Action: x.Action, Hash: x.Hash, Policy: x.Policy,
 		Needs: "confirm", Payload: x.Payload, Card: []byte(`{"sentence":"Create a contact"}`), Subjects: x.Subjects, Expires: expires}
 }
 
 func answer(t testing.TB, l ledger.Ledger, g ledger.ApprovalRequest, s ledger.ApprovalState) {
 	t.Helper()
-	if err := l.AnswerApproval(context.Background(), g, ledger.Reply{State: s, By: "ada, in the terminal"}); err != nil {
+	if err := l.AnswerApproval(context.Background(), g, ledger.Reply{State: s, By: ledger.Actor{Name: "ada, in the terminal"}}); err != nil {
 		t.Fatal(err)
 	}
 }

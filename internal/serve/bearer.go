@@ -150,7 +150,7 @@ func (h *HTTP) watch(ctx context.Context, end context.CancelFunc) {
 		}
 		c, err := h.caller(ctx, v.secret)
 		if errors.Is(err, ErrUnauthorized) || err == nil && c.Credential != v.caller.Credential {
-			h.Log.LogAttrs(ctx, slog.LevelInfo, "a stream was ended: its caller is not let in any more", slog.String("principal", v.caller.Principal))
+			h.Log.LogAttrs(ctx, slog.LevelInfo, "a stream was ended: its caller is not let in any more", slog.String("caller", v.caller.Actor.String()))
 			end()
 			return
 		}

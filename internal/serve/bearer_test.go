@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sippet-ai/sippet-mcp/internal/ledger"
+
 	"github.com/sippet-ai/sippet-mcp/internal/serve"
 	"github.com/sippet-ai/sippet-mcp/policy"
 	"github.com/sippet-ai/sippet-mcp/rpc/rpctest"
@@ -44,7 +46,7 @@ func (d *door) authenticate(_ context.Context, secret string) (tools.Caller, err
 	case d.empty:
 		return tools.Caller{}, serve.ErrNoTokens
 	case name != "":
-		return tools.Caller{Caller: policy.Caller{Principal: name, Credential: secret[5:17]}, Interactive: true}, nil
+		return tools.Caller{Caller: policy.Caller{Actor: ledger.Actor{Name: name}, Credential: secret[5:17]}, Interactive: true}, nil
 	case strings.Contains(secret, "expired"):
 		return tools.Caller{}, fmt.Errorf("%w: it has expired", serve.ErrUnauthorized)
 	}

@@ -80,7 +80,7 @@ func (h *HTTP) own(next http.Handler) http.Handler {
 			stolen := known && owner != v.caller.Credential
 			if stolen {
 				h.Log.LogAttrs(r.Context(), slog.LevelWarn, "a session was asked for by somebody else than who began it",
-					slog.String("principal", v.caller.Principal), slog.String("owner", owner), slog.String("from", h.remote(r).String()))
+					slog.String("caller", v.caller.Actor.String()), slog.String("owner", owner), slog.String("from", h.remote(r).String()))
 			}
 			// Of a message that is posted the SDK says so itself, unless it is of the era that knows no sessions.
 			if stolen || !known && r.Method != http.MethodPost {

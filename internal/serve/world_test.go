@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sippet-ai/sippet-mcp/internal/ledger"
+
 	"github.com/sippet-ai/sippet-mcp/internal/ledger/ledgertest"
 	"github.com/sippet-ai/sippet-mcp/internal/serve"
 	"github.com/sippet-ai/sippet-mcp/policy"
@@ -31,7 +33,7 @@ type world struct {
 	log    *buffer
 }
 
-var ada = tools.Caller{Caller: policy.Caller{Principal: "ada"}, Interactive: true}
+var ada = tools.Caller{Caller: policy.Caller{Actor: ledger.Actor{Name: "ada"}}, Interactive: true}
 
 // newWorld makes one; wrap may put something between the gate and the client.
 func newWorld(t *testing.T, wrap func(policy.Upstream) policy.Upstream) *world {

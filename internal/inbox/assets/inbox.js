@@ -122,7 +122,7 @@
       badge.textContent = n;
       badge.hidden = n === 0;
       document.title = document.title.replace(/^(\(\d+\) )?/, n ? `(${n}) ` : "");
-      const old = document.querySelector("body > [data-frozen]"), now = waiting.querySelector("[data-frozen]");
+      const old = document.querySelector("body > [data-stopped]"), now = waiting.querySelector("[data-stopped]");
       if (old && now && old.innerHTML !== now.innerHTML) old.replaceWith(now);
     }
     times();

@@ -195,10 +195,10 @@ func (s *SQLite) open(ctx context.Context) error {
 		return err
 	}
 	defer c.Close()
-	if err := wal(ctx, c, s.path); err != nil {
+	if err := enableWAL(ctx, c, s.path); err != nil {
 		return err
 	}
-	if err := migrate(ctx, c, s.path, s.initialise); err != nil {
+	if err := createSchema(ctx, c, s.path, s.initialise); err != nil {
 		return err
 	}
 	// The writer waits for the lock in its own way.
@@ -238,7 +238,7 @@ func create(path string) error {
 }
 
 // initialise reads or makes what a ledger has once: its id and its keys. It runs
-// in the transaction of the migration, so no other process does the same now.
+// in the transaction that creates the tables, so no other process does the same now.
 func (s *SQLite) initialise(ctx context.Context, conn *sql.Conn) error {
 	err := conn.QueryRowContext(ctx, "SELECT value FROM meta WHERE name = 'id'").Scan(&s.id)
 	fresh := errors.Is(err, sql.ErrNoRows)

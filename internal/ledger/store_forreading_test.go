@@ -54,9 +54,9 @@ func TestForReading(t *testing.T) {
 	x := call("a")
 	_, err := l.Commit(t.Context(), x)
 	wantStoreError(t, "commit", err, ledger.ReadOnly)
-	_, err = l.Erase(t.Context(), "contact:1", "ada")
+	_, err = l.Erase(t.Context(), "contact:1", ledger.Actor{Name: "ada"})
 	wantStoreError(t, "erase", err, ledger.ReadOnly)
-	wantStoreError(t, "freeze", l.Stop(t.Context(), "ada", ""), ledger.ReadOnly)
+	wantStoreError(t, "freeze", l.Stop(t.Context(), ledger.Actor{Name: "ada"}, ""), ledger.ReadOnly)
 	wantStoreError(t, "trouble", l.StoreError(), ledger.ReadOnly)
 	if !strings.Contains(err.Error(), "for reading only") {
 		t.Errorf("%v", err)
@@ -156,7 +156,7 @@ func TestForReadingPastDamage(t *testing.T) {
 	if n := len(records(t, l, ledger.Filter{Since: time.Unix(0, 0), Until: time.Now().Add(time.Hour)})); n != 6 {
 		t.Errorf("%d records of any time", n)
 	}
-	if n := len(records(t, l, ledger.Filter{Principal: "ada"})); n != 4 {
+	if n := len(records(t, l, ledger.Filter{Caller: "ada"})); n != 4 {
 		t.Errorf("%d records of ada", n)
 	}
 	if r, err := l.Verify(t.Context(), ledger.VerifyOptions{}); err != nil || len(r.Findings) < 3 {

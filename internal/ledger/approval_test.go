@@ -29,7 +29,7 @@ func TestApprovalIsUsedOnce(t *testing.T) {
 	wantErr(t, "second commit", err, ledger.ErrApprovalUsed)
 	wantErr(t, "check after it", l.CheckApproval(t.Context(), g), ledger.ErrApprovalUsed)
 	got, err := l.Approval(t.Context(), g.ID)
-	if err != nil || got.State != ledger.Used || string(got.Payload) != string(x.Payload) || got.Hash != x.Hash || got.By == "" {
+	if err != nil || got.State != ledger.Used || string(got.Payload) != string(x.Payload) || got.Hash != x.Hash || got.By == (ledger.Actor{}) {
 		t.Errorf("the grant reads %+v, %v", got, err)
 	}
 	clean(t, l)
@@ -42,7 +42,7 @@ func TestApprovalMismatch(t *testing.T) {
 	g := ask(t, l, x, c.now().Add(time.Minute))
 	answer(t, l, g, ledger.Approved)
 	for name, change := range map[string]func(*ledger.ApprovalRequest){
-		"principal":  func(g *ledger.ApprovalRequest) { g.Principal = "eve" },
+		"principal":  func(g *ledger.ApprovalRequest) { g.Requester = ledger.Actor{Name: "eve"} },
 		"credential": func(g *ledger.ApprovalRequest) { g.Credential = "other" },
 		"action":     func(g *ledger.ApprovalRequest) { g.Action = "delete_contact" },
 		"upstream":   func(g *ledger.ApprovalRequest) { g.Organisation = "another" },
@@ -53,10 +53,10 @@ func TestApprovalMismatch(t *testing.T) {
 		change(&other)
 		wantErr(t, name, l.CheckApproval(t.Context(), other), ledger.ErrApprovalMismatch)
 		y := x
-		y.Principal, y.Credential, y.Organisation, y.Action, y.Hash, y.Policy, y.ApprovalID = other.Principal, other.Credential, other.Organisation, other.Action, other.Hash, other.Policy, g.ID
+		y.Caller, y.Credential, y.Organisation, y.Action, y.Hash, y.Policy, y.ApprovalID = other.Requester, other.Credential, other.Organisation, other.Action, other.Hash, other.Policy, g.ID
 		_, err := l.Commit(t.Context(), y)
 		wantErr(t, name+" at commit", err, ledger.ErrApprovalMismatch)
-		wantErr(t, name+" at answer", l.AnswerApproval(t.Context(), other, ledger.Reply{State: ledger.Declined, By: "eve"}), ledger.ErrApprovalMismatch)
+		wantErr(t, name+" at answer", l.AnswerApproval(t.Context(), other, ledger.Reply{State: ledger.Declined, By: ledger.Actor{Name: "eve"}}), ledger.ErrApprovalMismatch)
 	}
 	none := g
 	none.ID = ledger.NewID()
@@ -68,7 +68,7 @@ func TestApprovalMismatch(t *testing.T) {
 	answer(t, l, g, ledger.Approved)
 	answer(t, l, g, ledger.Declined) // a no takes back a yes
 	wantErr(t, "taken back", l.CheckApproval(t.Context(), g), ledger.ErrApprovalDeclined)
-	wantErr(t, "yes after no", l.AnswerApproval(t.Context(), g, ledger.Reply{State: ledger.Approved, By: "ada"}), ledger.ErrApprovalDeclined)
+	wantErr(t, "yes after no", l.AnswerApproval(t.Context(), g, ledger.Reply{State: ledger.Approved, By: ledger.Actor{Name: "ada"}}), ledger.ErrApprovalDeclined)
 
 	first := ask(t, l, x, c.now().Add(time.Minute))
 	ask(t, l, x, c.now().Add(time.Minute))
@@ -88,7 +88,7 @@ func TestTooManyPending(t *testing.T) {
 		t.Errorf("waiting: %d, %v", len(w), err)
 	}
 	x := call("another's")
-	x.Principal = "bob"
+	x.Caller = ledger.Actor{Name: "bob"}
 	ask(t, l, x, c.now().Add(time.Minute)) // one caller does not fill the room of all
 	y := call("hang up")
 	y.Action = ledger.HangUp
@@ -100,7 +100,7 @@ func TestTooManyPending(t *testing.T) {
 	ask(t, l, call("more"), c.now().Add(time.Minute))
 	for i := 1; i < ledger.MaxPendingTotal; i++ {
 		x := call(fmt.Sprint(i))
-		x.Principal = fmt.Sprint("caller ", i)
+		x.Caller = ledger.Actor{Name: fmt.Sprint("caller ", i)}
 		ask(t, l, x, c.now().Add(time.Minute))
 	}
 	wantErr(t, "one more than all", l.CreateApproval(t.Context(), approvalFor(x, c.now().Add(time.Minute))), ledger.ErrTooManyPending)
@@ -121,9 +121,9 @@ func TestDrift(t *testing.T) {
 		t.Errorf("%+v, %v", got, err)
 	}
 	drifted, foreign := g, g
-	drifted.Recipients, foreign.Recipients, foreign.Principal = "three numbers", "three numbers", "bob"
+	drifted.Recipients, foreign.Recipients, foreign.Requester = "three numbers", "three numbers", ledger.Actor{Name: "bob"}
 	wantErr(t, "check", l.CheckApproval(t.Context(), drifted), ledger.ErrRecipientsChanged)
-	wantErr(t, "a yes", l.AnswerApproval(t.Context(), drifted, ledger.Reply{State: ledger.Approved, By: "ada"}), ledger.ErrRecipientsChanged)
+	wantErr(t, "a yes", l.AnswerApproval(t.Context(), drifted, ledger.Reply{State: ledger.Approved, By: ledger.Actor{Name: "ada"}}), ledger.ErrRecipientsChanged)
 	wantErr(t, "another's", l.CheckApproval(t.Context(), foreign), ledger.ErrApprovalMismatch)
 	answer(t, l, g, ledger.Approved)
 	wantErr(t, "check of a yes", l.CheckApproval(t.Context(), drifted), ledger.ErrRecipientsChanged)
@@ -162,10 +162,10 @@ func TestNotSentReturnsTheApproval(t *testing.T) {
 	settle(t, l, commit(t, l, x), ledger.NotSent)
 	settle(t, l, commit(t, l, x), ledger.NotSent)
 	in := commit(t, l, x)
-	if err := l.Stop(t.Context(), "ada", ""); err != nil {
+	if err := l.Stop(t.Context(), ledger.Actor{Name: "ada"}, ""); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := l.Resume(t.Context(), "ada"); err != nil {
+	if _, err := l.Resume(t.Context(), ledger.Actor{Name: "ada"}); err != nil {
 		t.Fatal(err)
 	}
 	settle(t, l, in, ledger.NotSent)
@@ -182,10 +182,10 @@ func TestEmergencyStop(t *testing.T) {
 	if f, err := l.CurrentStop(t.Context()); err != nil || f != nil {
 		t.Fatal(f, err)
 	}
-	if err := l.Stop(t.Context(), "ada", "lunch"); err != nil {
+	if err := l.Stop(t.Context(), ledger.Actor{Name: "ada"}, "lunch"); err != nil {
 		t.Fatal(err)
 	}
-	if f, err := l.CurrentStop(t.Context()); err != nil || f == nil || f.By != "ada" || f.Note != "lunch" {
+	if f, err := l.CurrentStop(t.Context()); err != nil || f == nil || f.By.String() != "ada" || f.Note != "lunch" {
 		t.Fatalf("frozen: %+v, %v", f, err)
 	}
 	wantErr(t, "waiting", l.CheckApproval(t.Context(), waiting), ledger.ErrApprovalRevoked)
@@ -201,10 +201,10 @@ func TestEmergencyStop(t *testing.T) {
 	up.Action, up.Class = ledger.HangUp, "destructive"
 	commit(t, l, up)
 	commit(t, l, up) // also while the first is in flight
-	if was, err := l.Resume(t.Context(), "ada"); err != nil || !was {
+	if was, err := l.Resume(t.Context(), ledger.Actor{Name: "ada"}); err != nil || !was {
 		t.Fatal(was, err)
 	}
-	if was, err := l.Resume(t.Context(), "ada"); err != nil || was {
+	if was, err := l.Resume(t.Context(), ledger.Actor{Name: "ada"}); err != nil || was {
 		t.Fatal(was, err)
 	}
 	wantErr(t, "after the freeze", l.CheckApproval(t.Context(), granted), ledger.ErrApprovalRevoked)

@@ -64,7 +64,7 @@ func TestRecords(t *testing.T) {
 		"outcome":   {ledger.Filter{Outcome: schemas.UpstreamError}, []int64{4, 8, 12}},
 		"intent":    {ledger.Filter{Intent: in}, []int64{3, 4}},
 		"action":    {ledger.Filter{Action: "delete_contact"}, nil},
-		"principal": {ledger.Filter{Principal: "ada", Phase: ledger.PhasePrepared, Last: true, Limit: 1}, []int64{11}},
+		"caller":    {ledger.Filter{Caller: "ada", Phase: ledger.PhasePrepared, Last: true, Limit: 1}, []int64{11}},
 		"subject":   {ledger.Filter{Subject: "contact:nobody"}, nil},
 	} {
 		var got []int64
@@ -75,7 +75,7 @@ func TestRecords(t *testing.T) {
 			t.Errorf("%s: %v, want %v", name, got, test.want)
 		}
 	}
-	if all, err := l.Intents(t.Context(), ledger.IntentFilter{State: ledger.Failed, Limit: 2, Principal: "ada", Action: "create_contact", Since: began}); err != nil || len(all) != 2 || all[0].Prepared.Before(all[1].Prepared) {
+	if all, err := l.Intents(t.Context(), ledger.IntentFilter{State: ledger.Failed, Limit: 2, Caller: "ada", Action: "create_contact", Since: began}); err != nil || len(all) != 2 || all[0].Prepared.Before(all[1].Prepared) {
 		t.Errorf("intents: %+v, %v", all, err)
 	}
 }

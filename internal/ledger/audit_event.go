@@ -172,7 +172,7 @@ func (t *tx) foundErased(about *Record, subjects []string) error {
 		return err
 	}
 	t.scrubSoon()
-	about.Phase, about.Subjects, about.By = PhaseErased, ids, "found erased in Sippet"
+	about.Phase, about.Subjects, about.By, about.Note = PhaseErased, ids, Actor{Name: "Sippet"}, "found erased"
 	return t.append(about)
 }
 
@@ -201,5 +201,5 @@ func (t *tx) note(e *discovered) error {
 	if err := t.append(r); err != nil {
 		return err
 	}
-	return t.foundErased(&Record{Request: e.Request, Principal: e.Principal}, e.erased)
+	return t.foundErased(&Record{Request: e.Request, Caller: e.Caller}, e.erased)
 }

@@ -114,16 +114,16 @@ func TestErase(t *testing.T) {
 	if !bytes.Contains(everyByte(t, dir), wrapped) {
 		t.Fatal("the test looks for the wrong bytes")
 	}
-	if was, err := l.Erase(t.Context(), "contact:ada", "ada"); err != nil || !was {
+	if was, err := l.Erase(t.Context(), "contact:ada", ledger.Actor{Name: "ada"}); err != nil || !was {
 		t.Fatal(was, err)
 	}
 	if bytes.Contains(everyByte(t, dir), wrapped) {
 		t.Error("the destroyed key lies on in a file")
 	}
-	if was, err := l.Erase(t.Context(), "contact:ada", "ada"); err != nil || was {
+	if was, err := l.Erase(t.Context(), "contact:ada", ledger.Actor{Name: "ada"}); err != nil || was {
 		t.Errorf("twice: %v, %v", was, err)
 	}
-	if _, err := l.Erase(t.Context(), "", "ada"); err == nil {
+	if _, err := l.Erase(t.Context(), "", ledger.Actor{Name: "ada"}); err == nil {
 		t.Error("everybody was erased")
 	}
 	settle(t, l, flying, ledger.Succeeded) // its subject is gone: settled, and nothing kept

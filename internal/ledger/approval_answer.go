@@ -13,7 +13,7 @@ type Reply struct {
 	// State is Granted, Refused or Revoked.
 	State ApprovalState
 	// By is who answers, and how, such as `ada (inbox)`. Empty where nobody did; who answered before, and how soon, stays then.
-	By string
+	By Actor
 	// Note is what they say to it, for whoever asked. It is sealed, because it may tell of a person.
 	Note string
 	// Quick says that the answer came sooner than the card can be read.
@@ -37,7 +37,7 @@ func (s *SQLite) AnswerApproval(ctx context.Context, want ApprovalRequest, reply
 		case err == ErrRecipientsChanged && reply.State != Approved: // a no counts whomever it would have reached
 		case err != nil:
 			return err
-		case reply.State == Approved && reply.By != g.by:
+		case reply.State == Approved && reply.By.column() != g.answeredBy:
 			return ErrAlreadyAnswered
 		case reply.State == Approved:
 			return nil // said already
@@ -52,10 +52,10 @@ func (s *SQLite) AnswerApproval(ctx context.Context, want ApprovalRequest, reply
 }
 
 func (t *tx) answer(g *approvalRow, reply *Reply) error {
-	if reply.By == "" {
-		reply.By, reply.Quick = g.by, g.quick
+	if reply.By == (Actor{}) {
+		reply.By, reply.Quick = parseActor(g.answeredBy), g.quick
 	}
-	r := &Record{Phase: PhaseAnswered, ApprovalID: g.id, Principal: g.principal, Credential: g.credential, Organisation: g.organisation, Action: g.action,
+	r := &Record{Phase: PhaseAnswered, ApprovalID: g.id, Caller: parseActor(g.requester), Credential: g.credential, Organisation: g.organisation, Action: g.action,
 		Fingerprint: g.fingerprint, Policy: g.policy, State: string(reply.State), By: reply.By, Quick: reply.Quick, Outcome: reply.Outcome}
 	expires := g.expires
 	if until := micros(reply.Until); !reply.Until.IsZero() && until < expires {
@@ -73,8 +73,8 @@ func (t *tx) answer(g *approvalRow, reply *Reply) error {
 	if err := t.append(r); err != nil {
 		return err
 	}
-	_, err = t.exec("UPDATE grants SET state = ?, answerer = ?, answered = ?, expires = ?, outcome = ?, quick = ?, answered_seq = ?, last_seq = ? WHERE id = ?",
-		string(reply.State), reply.By, micros(t.now), expires, string(reply.Outcome), reply.Quick, r.Seq, r.Seq, g.id)
+	_, err = t.exec("UPDATE approvals SET state = ?, answered_by = ?, answered = ?, expires = ?, outcome = ?, quick = ?, answered_seq = ?, last_seq = ? WHERE id = ?",
+		string(reply.State), reply.By.column(), micros(t.now), expires, string(reply.Outcome), reply.Quick, r.Seq, r.Seq, g.id)
 	return err
 }
 

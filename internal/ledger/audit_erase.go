@@ -7,7 +7,7 @@ import (
 )
 
 // Erase implements Ledger.
-func (s *SQLite) Erase(ctx context.Context, subject, by string) (was bool, err error) {
+func (s *SQLite) Erase(ctx context.Context, subject string, by Actor) (was bool, err error) {
 	if subject == allRows {
 		return false, fmt.Errorf("%w: no subject was named", errUsage)
 	}
@@ -74,7 +74,7 @@ func (t *tx) adoptSubject(in *Intent, subject string) error {
 	ids := strings.Split(in.keys, ",")[:1]
 	if in.ApprovalID != "" {
 		var line []byte
-		found, err := t.row("SELECT body FROM records WHERE seq = (SELECT seq FROM grants WHERE id = ?)", []any{in.ApprovalID}, &line)
+		found, err := t.row("SELECT body FROM records WHERE seq = (SELECT seq FROM approvals WHERE id = ?)", []any{in.ApprovalID}, &line)
 		if err != nil {
 			return err
 		}

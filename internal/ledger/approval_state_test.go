@@ -20,7 +20,9 @@ func TestApprovalStates(t *testing.T) {
 	}
 	say := func(s ledger.ApprovalState) func(*world) {
 		// Some are refused, which is what is tested.
-		return func(w *world) { _ = w.AnswerApproval(t.Context(), w.g, ledger.Reply{State: s, By: "ada"}) }
+		return func(w *world) {
+			_ = w.AnswerApproval(t.Context(), w.g, ledger.Reply{State: s, By: ledger.Actor{Name: "ada"}})
+		}
 	}
 	yes, no, off := say(ledger.Approved), say(ledger.Declined), say(ledger.Revoked)
 	spend := func(w *world) { settle(t, w, commit(t, w, w.x), ledger.Failed) }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 	"time"
 
 	"modernc.org/sqlite"
@@ -69,6 +70,7 @@ const (
 	ReadOnly   StoreErrorKind = "read_only"   // the file or the file system takes no writes
 	Corrupt    StoreErrorKind = "corrupt"     // the file is damaged
 	Foreign    StoreErrorKind = "foreign"     // the file is something else
+	Outdated   StoreErrorKind = "outdated"    // an older version of the program wrote it, in a form that this one does not read
 	Newer      StoreErrorKind = "newer"       // a newer version of the program wrote it
 	MissingKey StoreErrorKind = "missing_key" // the master key is not there, or is another one
 	Replaced   StoreErrorKind = "replaced"    // the file was moved away under the running program
@@ -104,6 +106,8 @@ func (t *StoreError) Error() string {
 		return fmt.Sprintf("the ledger %s is damaged: stop every sippet-mcp, keep a copy of the file, and put back a backup or begin with an empty folder", t.Path)
 	case Foreign:
 		return fmt.Sprintf("%s is not a ledger of sippet-mcp: choose another state folder", t.Path)
+	case Outdated:
+		return fmt.Sprintf("the state directory %s has the form of an older sippet-mcp, which this one does not read: keep it, and start with another one (--state-dir); %v", filepath.Dir(t.Path), t.Err)
 	case Newer:
 		return fmt.Sprintf("the ledger %s was written by a newer sippet-mcp: update this one", t.Path)
 	case MissingKey:

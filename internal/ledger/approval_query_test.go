@@ -44,7 +44,7 @@ func TestInboxAnswer(t *testing.T) {
 		t.Errorf("%+v", g)
 	}
 	by := func(who string, s ledger.ApprovalState) ledger.Reply {
-		return ledger.Reply{State: s, By: who + " (inbox)", Note: "not Grace Hopper", Quick: true, Until: c.now().Add(time.Minute)}
+		return ledger.Reply{State: s, By: ledger.Actor{Name: who, Via: "inbox"}, Note: "not Grace Hopper", Quick: true, Until: c.now().Add(time.Minute)}
 	}
 	if err := l.AnswerApproval(t.Context(), g, by("bob", ledger.Approved)); err != nil {
 		t.Fatal(err)
@@ -54,7 +54,7 @@ func TestInboxAnswer(t *testing.T) {
 	}
 	wantErr(t, "another's yes", l.AnswerApproval(t.Context(), g, by("cem", ledger.Approved)), ledger.ErrAlreadyAnswered)
 	got := newApproval(t, l, asked.ID)
-	if got.State != ledger.Approved || got.By != "bob (inbox)" || !got.Quick || got.Note != "not Grace Hopper" || !got.Expires.Equal(c.now().Add(time.Minute)) {
+	if got.State != ledger.Approved || got.By.String() != "bob, via inbox" || !got.Quick || got.Note != "not Grace Hopper" || !got.Expires.Equal(c.now().Add(time.Minute)) {
 		t.Errorf("%+v", got)
 	}
 	for _, r := range records(t, l, ledger.Filter{}) {
@@ -68,7 +68,7 @@ func TestInboxAnswer(t *testing.T) {
 		t.Fatal(err)
 	}
 	got = newApproval(t, l, asked.ID)
-	if got.State != ledger.Revoked || got.By != "bob (inbox)" || got.Outcome != schemas.LimitExceeded || string(got.Fault) != `{"Message":"spent"}` || got.Reported {
+	if got.State != ledger.Revoked || got.By.String() != "bob, via inbox" || got.Outcome != schemas.LimitExceeded || string(got.Fault) != `{"Message":"spent"}` || got.Reported {
 		t.Errorf("%+v", got)
 	}
 	if err := l.MarkReported(t.Context(), got.ID); err != nil {
@@ -78,13 +78,13 @@ func TestInboxAnswer(t *testing.T) {
 		t.Errorf("%+v, %v", again, err)
 	}
 	other := asked
-	other.Principal = "eve"
+	other.Requester = ledger.Actor{Name: "eve"}
 	_, err := l.LatestApproval(t.Context(), other)
 	wantErr(t, "another's", err, ledger.ErrNoApproval)
 
 	// With the subject its words are gone, and the question can still be refused.
 	last := askInInbox(t, l, x, "ada", c.now().Add(time.Hour))
-	if _, err := l.Erase(t.Context(), "contact:1", "ada"); err != nil {
+	if _, err := l.Erase(t.Context(), "contact:1", ledger.Actor{Name: "ada"}); err != nil {
 		t.Fatal(err)
 	}
 	if g = newApproval(t, l, asked.ID); g.Fault != nil || g.Payload != nil {
@@ -119,13 +119,13 @@ func TestApprovalsAndVersion(t *testing.T) {
 		}
 		s := ""
 		for _, g := range all {
-			s += g.Principal
+			s += g.Requester.Name
 		}
 		return s
 	}
 	ask := func(name, person string, d time.Duration) (ledger.Txn, ledger.ApprovalRequest) {
 		x := call(name)
-		x.Principal = name
+		x.Caller = ledger.Actor{Name: name}
 		return x, askInInbox(t, l, x, person, c.now().Add(d))
 	}
 	v := version()
@@ -142,7 +142,7 @@ func TestApprovalsAndVersion(t *testing.T) {
 	ask("b", "bob", time.Minute)
 	_, d := ask("d", "ada", 2*time.Hour)
 	direct := call("c")
-	direct.Principal = "c"
+	direct.Caller = ledger.Actor{Name: "c"}
 	g := approvalFor(direct, c.now().Add(time.Hour))
 	if err := l.CreateApproval(t.Context(), g); err != nil {
 		t.Fatal(err)
@@ -177,7 +177,7 @@ func TestApprovalsAndVersion(t *testing.T) {
 	if got := ids(ledger.ApprovalFilter{Ended: true, Inbox: true}); got != "dab" {
 		t.Errorf("ended: %s", got)
 	}
-	if err := l.Stop(t.Context(), "ada", ""); err != nil {
+	if err := l.Stop(t.Context(), ledger.Actor{Name: "ada"}, ""); err != nil {
 		t.Fatal(err)
 	}
 	changed("a stop")
@@ -210,23 +210,23 @@ func TestHandover(t *testing.T) {
 	if until, err := l.HandoverExpires(t.Context(), once); err != nil || !until.Equal(c.now().Add(10*time.Minute)) {
 		t.Errorf("%v, %v", until, err)
 	}
-	if err := l.Stop(t.Context(), "ada", ""); err != nil {
+	if err := l.Stop(t.Context(), ledger.Actor{Name: "ada"}, ""); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := l.TakeHandover(t.Context(), once, "bob"); err == nil || !strings.Contains(err.Error(), "stopped") {
+	if _, err := l.TakeHandover(t.Context(), once, ledger.Actor{Name: "bob"}); err == nil || !strings.Contains(err.Error(), "stopped") {
 		t.Errorf("while everything is stopped: %v", err)
 	}
-	if _, err := l.Resume(t.Context(), "ada"); err != nil {
+	if _, err := l.Resume(t.Context(), ledger.Actor{Name: "ada"}); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := l.TakeHandover(t.Context(), once, "bob"); err != nil || string(got) != secret {
+	if got, err := l.TakeHandover(t.Context(), once, ledger.Actor{Name: "bob"}); err != nil || string(got) != secret {
 		t.Errorf("%s, %v", got, err)
 	}
-	_, err := l.TakeHandover(t.Context(), once, "bob")
+	_, err := l.TakeHandover(t.Context(), once, ledger.Actor{Name: "bob"})
 	wantErr(t, "a second time", err, ledger.ErrNoHandover)
 	late := issued("b")
 	c.pass(10 * time.Minute)
-	_, err = l.TakeHandover(t.Context(), late, "bob")
+	_, err = l.TakeHandover(t.Context(), late, ledger.Actor{Name: "bob"})
 	wantErr(t, "too late", err, ledger.ErrNoHandover)
 	ledger.Sweep(t, l)
 	clean(t, l)

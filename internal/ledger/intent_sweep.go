@@ -14,9 +14,9 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// owner names this process on its intents: machine and process namespace, process id, and a
+// process names this process on its intents: machine and process namespace, process id, and a
 // random part that tells it from a dead one with the same id.
-var owner = machine() + " " + strconv.Itoa(os.Getpid()) + " " + random()
+var process = machine() + " " + strconv.Itoa(os.Getpid()) + " " + random()
 
 func machine() string {
 	name, _ := os.Hostname()
@@ -33,7 +33,7 @@ func random() string {
 
 // gone reports whether the process of that name has certainly ended.
 func gone(name string) bool {
-	if name == owner {
+	if name == process {
 		return false
 	}
 	place, rest, _ := strings.Cut(name, " ")
@@ -54,7 +54,7 @@ func gone(name string) bool {
 	return errors.Is(p.Signal(syscall.Signal(0)), os.ErrProcessDone)
 }
 
-const openQuery = "SELECT id, owner, prepared FROM intents WHERE state IN ('prepared', 'sent')"
+const openQuery = "SELECT id, process, prepared FROM intents WHERE state IN ('prepared', 'sent')"
 
 // stale collects from openQuery the intents that nobody will settle.
 func (s *SQLite) stale(now time.Time, ids *[]string) func(func(...any) error) error {
@@ -134,7 +134,7 @@ func (s *SQLite) retire(ctx context.Context) error {
 			return err
 		}
 		err := s.write(ctx, func(t *tx) error {
-			if _, err := t.exec("UPDATE intents SET same = NULL WHERE seq > ? AND seq <= ? AND state = 'succeeded' AND settled <= ?", from, to, over); err != nil {
+			if _, err := t.exec("UPDATE intents SET conflict_key = NULL WHERE seq > ? AND seq <= ? AND state = 'succeeded' AND settled <= ?", from, to, over); err != nil {
 				return err
 			}
 			_, err := t.exec("INSERT OR REPLACE INTO meta (name, value) VALUES ('retired', ?)", strconv.FormatInt(to, 10))

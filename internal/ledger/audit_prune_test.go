@@ -47,7 +47,7 @@ func TestRetention(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-	if _, err := l.Erase(t.Context(), "contact:nobody", "ada"); err != nil {
+	if _, err := l.Erase(t.Context(), "contact:nobody", ledger.Actor{Name: "ada"}); err != nil {
 		t.Fatal(err)
 	}
 	l.Close()
@@ -124,7 +124,7 @@ func TestRetentionKeepsWhatIsNotOver(t *testing.T) {
 				if g, err := l.Approval(t.Context(), g.ID); err != nil || g.Card == nil {
 					t.Errorf("its question: %+v, %v", g, err)
 				}
-				if err := l.Resolve(t.Context(), in.ID, ledger.Failed, "", "ada"); err != nil {
+				if err := l.Resolve(t.Context(), in.ID, ledger.Failed, "", ledger.Actor{Name: "ada"}); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -154,14 +154,14 @@ func TestRetentionKeepsWhatIsNotOver(t *testing.T) {
 			return func() { settle(t, l, commit(t, l, x), ledger.Failed) }
 		}},
 		"a freeze": {func(t *testing.T, l ledger.Ledger, c *clock) func() {
-			if err := l.Stop(t.Context(), "ada", ""); err != nil {
+			if err := l.Stop(t.Context(), ledger.Actor{Name: "ada"}, ""); err != nil {
 				t.Fatal(err)
 			}
 			return func() {
 				if f, err := l.CurrentStop(t.Context()); err != nil || f == nil {
 					t.Errorf("%+v, %v", f, err)
 				}
-				if _, err := l.Resume(t.Context(), "ada"); err != nil {
+				if _, err := l.Resume(t.Context(), ledger.Actor{Name: "ada"}); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -217,7 +217,7 @@ func TestRetentionHidesNothing(t *testing.T) {
 	clean(t, l)
 	l.Close()
 
-	all := []string{"records", "intents", "grants"}
+	all := []string{"records", "intents", "approvals"}
 	cut := func(t *testing.T, db *sql.DB, n int) {
 		for _, table := range all {
 			run(t, db, "DELETE FROM "+table+" WHERE seq <= ?", n)
@@ -370,7 +370,7 @@ func TestRetentionAtRandom(t *testing.T) {
 				}
 			case 2, 3:
 				if len(approvals) > 0 {
-					_ = l.AnswerApproval(t.Context(), approvals[r.IntN(len(approvals))], ledger.Reply{State: []ledger.ApprovalState{ledger.Approved, ledger.Approved, ledger.Declined}[r.IntN(3)], By: "ada"})
+					_ = l.AnswerApproval(t.Context(), approvals[r.IntN(len(approvals))], ledger.Reply{State: []ledger.ApprovalState{ledger.Approved, ledger.Approved, ledger.Declined}[r.IntN(3)], By: ledger.Actor{Name: "ada"}})
 				}
 			case 4, 5, 6:
 				if len(approvals) > 0 && r.IntN(2) == 0 {
@@ -413,7 +413,7 @@ func TestRetentionAtRandom(t *testing.T) {
 					delete(unknown, in.ID)
 				} else if r.IntN(2) == 0 {
 					c.pass(time.Duration(r.Int64N(int64(4 * time.Hour))))
-					if err := l.Resolve(t.Context(), in.ID, ledger.Failed, "", "ada"); err != nil {
+					if err := l.Resolve(t.Context(), in.ID, ledger.Failed, "", ledger.Actor{Name: "ada"}); err != nil {
 						t.Fatalf("seed %d: %v", seed, err)
 					}
 					delete(unknown, in.ID)
@@ -421,11 +421,11 @@ func TestRetentionAtRandom(t *testing.T) {
 			case 9:
 				switch r.IntN(8) {
 				case 0:
-					_ = l.Stop(t.Context(), "ada", "")
+					_ = l.Stop(t.Context(), ledger.Actor{Name: "ada"}, "")
 				case 1, 2, 3, 4:
-					_, _ = l.Resume(t.Context(), "ada")
+					_, _ = l.Resume(t.Context(), ledger.Actor{Name: "ada"})
 				case 5:
-					_, _ = l.Erase(t.Context(), fmt.Sprint("contact:", r.IntN(10)), "ada")
+					_, _ = l.Erase(t.Context(), fmt.Sprint("contact:", r.IntN(10)), ledger.Actor{Name: "ada"})
 				default:
 					l.RecordEvent(event(x.Subjects...))
 				}

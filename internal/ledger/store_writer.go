@@ -242,7 +242,7 @@ func (t *tx) commit() error {
 		t.broken = t.sealHead()
 	}
 	if t.broken == nil && t.approvalsChanged {
-		_, t.broken = t.exec("INSERT OR REPLACE INTO meta (name, value) VALUES ('questions', ?)", strconv.FormatInt(t.head.seq, 10))
+		_, t.broken = t.exec("INSERT OR REPLACE INTO meta (name, value) VALUES ('approvals', ?)", strconv.FormatInt(t.head.seq, 10))
 	}
 	if t.broken == nil {
 		_, t.broken = t.exec("COMMIT")

@@ -83,12 +83,8 @@ func (s *SQLite) read(ctx context.Context, name string) error {
 		return err
 	}
 	defer c.Close()
-	behind, err := schema(ctx, c, s.path)
-	if err != nil {
+	if _, err := checkSchema(ctx, c, s.path); err != nil {
 		return err
-	}
-	if behind {
-		return &StoreError{Broken, s.path, errors.New("an older sippet-mcp wrote it: start this one once to bring it up to date")}
 	}
 	err = c.QueryRowContext(ctx, "SELECT value FROM meta WHERE name = 'id'").Scan(&s.id)
 	if errors.Is(err, sql.ErrNoRows) {

@@ -56,7 +56,7 @@ func (s *SQLite) Approvals(ctx context.Context, f ApprovalFilter) ([]ApprovalReq
 }
 
 func (s *SQLite) eachApproval(ctx context.Context, where string, args []any, each func(*approvalRow)) error {
-	return s.rows(ctx, "SELECT "+approvalColumns+" FROM grants WHERE "+where, args, func(scan func(...any) error) error {
+	return s.rows(ctx, "SELECT "+approvalColumns+" FROM approvals WHERE "+where, args, func(scan func(...any) error) error {
 		g := new(approvalRow)
 		if err := scan(g.fields()...); err != nil {
 			return err
@@ -73,8 +73,8 @@ func (s *SQLite) Approval(ctx context.Context, id string) (ApprovalRequest, erro
 
 // LatestApproval implements Ledger.
 func (s *SQLite) LatestApproval(ctx context.Context, want ApprovalRequest) (ApprovalRequest, error) {
-	return s.oneApproval(ctx, "print = ? AND principal = ? AND credential = ? AND action = ? ORDER BY seq DESC LIMIT 1",
-		s.seal.fingerprint(want.Organisation, want.Hash), want.Principal, want.Credential, want.Action)
+	return s.oneApproval(ctx, "fingerprint = ? AND requester = ? AND credential = ? AND action = ? ORDER BY seq DESC LIMIT 1",
+		s.seal.fingerprint(want.Organisation, want.Hash), want.Requester.column(), want.Credential, want.Action)
 }
 
 // oneApproval reads one question with what is sealed of it.
@@ -110,14 +110,14 @@ func (s *SQLite) oneApproval(ctx context.Context, where string, args ...any) (Ap
 // MarkReported implements Ledger.
 func (s *SQLite) MarkReported(ctx context.Context, id string) error {
 	return s.write(ctx, func(t *tx) error {
-		_, err := t.exec("UPDATE grants SET told = 1 WHERE id = ? AND told = 0", id)
+		_, err := t.exec("UPDATE approvals SET reported = 1 WHERE id = ? AND reported = 0", id)
 		return err
 	})
 }
 
 // ApprovalsChanged implements Ledger.
 func (s *SQLite) ApprovalsChanged(ctx context.Context, since int64) (ids []string, err error) {
-	return ids, s.rows(ctx, "SELECT id FROM grants WHERE inbox = 1 AND last_seq > ?", []any{since}, func(scan func(...any) error) error {
+	return ids, s.rows(ctx, "SELECT id FROM approvals WHERE inbox = 1 AND last_seq > ?", []any{since}, func(scan func(...any) error) error {
 		var id string
 		err := scan(&id)
 		ids = append(ids, id)
@@ -128,6 +128,6 @@ func (s *SQLite) ApprovalsChanged(ctx context.Context, since int64) (ids []strin
 // ApprovalsVersion implements Ledger.
 func (s *SQLite) ApprovalsVersion(ctx context.Context) (int64, error) {
 	var v int64
-	_, err := s.row(ctx, "SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'questions'", nil, &v)
+	_, err := s.row(ctx, "SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'approvals'", nil, &v)
 	return v, err
 }

@@ -106,7 +106,7 @@ func (t *tx) prune(before time.Time) (int64, error) {
 		return 0, nil // else an idle ledger would write for ever that it removed that
 	}
 	for _, query := range []string{"DELETE FROM records WHERE seq <= ?", "DELETE FROM intents WHERE seq <= ?",
-		"DELETE FROM grants WHERE seq <= ?", "DELETE FROM freezes WHERE seq <= ?",
+		"DELETE FROM approvals WHERE seq <= ?", "DELETE FROM stops WHERE seq <= ?",
 		"DELETE FROM tokens WHERE revoked_seq > 0 AND revoked_seq <= ?"} {
 		if _, err := t.exec(query, last); err != nil {
 			return 0, err
@@ -198,12 +198,12 @@ func (t *tx) oldest(at head, before time.Time) (old []oldRecord, err error) {
 const needed = `SELECT coalesce(min(seq), ?2 + 1) FROM (
 	SELECT min(seq) AS seq FROM intents WHERE state IN ('prepared', 'sent')
 	UNION ALL SELECT min(seq) FROM intents WHERE state = 'unknown' AND class <> 'read'
-	UNION ALL SELECT min(g.seq) FROM intents i JOIN grants g ON g.id = i.grant_id WHERE i.state IN ('prepared', 'sent')
-	UNION ALL SELECT min(g.seq) FROM intents i JOIN grants g ON g.id = i.grant_id WHERE i.state = 'unknown' AND i.class <> 'read'
+	UNION ALL SELECT min(g.seq) FROM intents i JOIN approvals g ON g.id = i.approval_id WHERE i.state IN ('prepared', 'sent')
+	UNION ALL SELECT min(g.seq) FROM intents i JOIN approvals g ON g.id = i.approval_id WHERE i.state = 'unknown' AND i.class <> 'read'
 	UNION ALL SELECT min(seq) FROM intents WHERE seq <= ?2 AND state = 'succeeded' AND settled > ?3
-	UNION ALL SELECT min(seq) FROM grants WHERE state IN ('pending', 'granted') AND expires > ?1
-	UNION ALL SELECT min(seq) FROM grants WHERE seq <= ?2 AND last_seq > ?2
-	UNION ALL SELECT min(seq) FROM freezes WHERE resumed IS NULL)`
+	UNION ALL SELECT min(seq) FROM approvals WHERE state IN ('pending', 'approved') AND expires > ?1
+	UNION ALL SELECT min(seq) FROM approvals WHERE seq <= ?2 AND last_seq > ?2
+	UNION ALL SELECT min(seq) FROM stops WHERE resumed IS NULL)`
 
 // removable gives the last record up to last that can go.
 func (t *tx) removable(last int64) (int64, error) {

@@ -228,9 +228,9 @@ func TestStopHoldsInOtherProcesses(t *testing.T) {
 		began := time.Now()
 		var err error
 		if on {
-			err = l.Stop(t.Context(), "ada", "")
+			err = l.Stop(t.Context(), ledger.Actor{Name: "ada"}, "")
 		} else {
-			_, err = l.Resume(t.Context(), "ada")
+			_, err = l.Resume(t.Context(), ledger.Actor{Name: "ada"})
 		}
 		if err != nil {
 			t.Fatal(err)

@@ -22,26 +22,30 @@ type replay struct {
 }
 
 // binding is what a grant is bound to, as its records tell.
-type binding struct{ principal, credential, action, fingerprint, policy string }
+type binding struct {
+	requester                               Actor
+	credential, action, fingerprint, policy string
+}
 
 // replayed is an intent or a grant as the chain tells of it.
 type replayed struct {
-	state                          string
-	principal, action, fingerprint string
-	credential                     string // of a grant
-	policy, repeats, recipients    string // of a grant
-	needs, person                  string // of a grant
-	inbox                          bool   // of a grant
-	expires                        int64  // of a grant
-	approval                       string // that an intent spent
-	owner                          string // of an intent, as its row says
-	debited                        []Balance
-	at                             int64
-	seq                            int64
-	stops                          int  // how many there had been
-	finished                       bool // a grant had run out when everything was stopped: older versions revoked it all the same
-	superseded                     bool // a grant with the same binding was asked later
-	seen                           bool
+	state                       string
+	caller                      Actor
+	action, fingerprint         string
+	credential                  string // of a grant
+	policy, repeats, recipients string // of a grant
+	needs, person               string // of a grant
+	inbox                       bool   // of a grant
+	expires                     int64  // of a grant
+	approval                    string // that an intent spent
+	process                     string // of an intent, as its row says
+	debited                     []Balance
+	at                          int64
+	seq                         int64
+	stops                       int  // how many there had been
+	finished                    bool // a grant had run out when everything was stopped: older versions revoked it all the same
+	superseded                  bool // a grant with the same binding was asked later
+	seen                        bool
 }
 
 func newReplay() *replay {
@@ -52,14 +56,14 @@ func newReplay() *replay {
 func (p *replay) record(v *verifier, r *Record) {
 	switch r.Phase {
 	case PhaseRequested:
-		of := binding{r.Principal, r.Credential, r.Action, r.Fingerprint, r.Policy}
+		of := binding{r.Caller, r.Credential, r.Action, r.Fingerprint, r.Policy}
 		if old := p.requested[of]; old != nil {
 			old.superseded = true
 			if (old.state == string(Pending) || old.state == string(Approved)) && old.expires > micros(r.Time) {
 				old.state = string(Revoked)
 			}
 		}
-		g := &replayed{state: string(Pending), principal: r.Principal, credential: r.Credential, action: r.Action, fingerprint: r.Fingerprint,
+		g := &replayed{state: string(Pending), caller: r.Caller, credential: r.Credential, action: r.Action, fingerprint: r.Fingerprint,
 			policy: r.Policy, repeats: r.Repeats, recipients: r.Recipients, expires: r.Expires, seq: r.Seq,
 			needs: r.Decision, person: r.Person, inbox: r.Inbox}
 		p.approvals[r.ApprovalID], p.requested[of] = g, g
@@ -112,14 +116,14 @@ func (p *replay) prepared(v *verifier, r *Record) {
 	}
 	if r.ApprovalID != "" {
 		g := p.approvals[r.ApprovalID]
-		if g == nil || g.state != string(Approved) || g.fingerprint != r.Fingerprint || g.recipients != r.Recipients || g.principal != r.Principal || g.action != r.Action {
+		if g == nil || g.state != string(Approved) || g.fingerprint != r.Fingerprint || g.recipients != r.Recipients || g.caller != r.Caller || g.action != r.Action {
 			v.find(WrongApproval, r.Seq, r.ApprovalID, "record %d spends a yes that nobody gave to this call", r.Seq)
 		} else {
 			g.state = string(Used)
 		}
 	}
 	p.budgets.taken(v, r)
-	p.intents[r.Intent] = &replayed{debited: r.Budgets, state: r.State, principal: r.Principal, action: r.Action, fingerprint: r.Fingerprint, approval: r.ApprovalID,
+	p.intents[r.Intent] = &replayed{debited: r.Budgets, state: r.State, caller: r.Caller, action: r.Action, fingerprint: r.Fingerprint, approval: r.ApprovalID,
 		at: micros(r.Time), seq: r.Seq, stops: p.stops}
 }
 
@@ -147,14 +151,14 @@ func (p *replay) moved(v *verifier, r *Record) {
 
 // intents holds the table of intents against the chain.
 func (v *verifier) intents(ctx context.Context, conn *sql.Conn) error {
-	rows, err := conn.QueryContext(ctx, "SELECT id, seq, principal, action, print, grant_id, state, prepared, owner FROM intents")
+	rows, err := conn.QueryContext(ctx, "SELECT id, seq, caller, action, fingerprint, approval_id, state, prepared, process FROM intents")
 	if err != nil {
 		return err
 	}
 	err = eachRow(rows, func(scan func(...any) error) error {
-		var id string
+		var id, caller string
 		var row replayed
-		if err := scan(&id, &row.seq, &row.principal, &row.action, &row.fingerprint, &row.approval, &row.state, &row.at, &row.owner); err != nil {
+		if err := scan(&id, &row.seq, &caller, &row.action, &row.fingerprint, &row.approval, &row.state, &row.at, &row.process); err != nil {
 			return err
 		}
 		in := v.replay.intents[id]
@@ -164,10 +168,10 @@ func (v *verifier) intents(ctx context.Context, conn *sql.Conn) error {
 			return nil
 		case in.state != row.state:
 			v.find(WrongIntent, in.seq, id, "intent %s is %s, but its last record says %s", id, row.state, in.state)
-		case in.principal != clip(row.principal) || in.action != clip(row.action) || in.fingerprint != row.fingerprint || in.approval != row.approval || in.at != row.at || in.seq != row.seq:
+		case in.caller != parseActor(caller) || in.action != clip(row.action) || in.fingerprint != row.fingerprint || in.approval != row.approval || in.at != row.at || in.seq != row.seq:
 			v.find(WrongIntent, in.seq, id, "intent %s is not as its record says", id)
 		}
-		in.seen, in.owner = true, row.owner
+		in.seen, in.process = true, row.process
 		return nil
 	})
 	for id, in := range v.replay.intents {
@@ -180,7 +184,7 @@ func (v *verifier) intents(ctx context.Context, conn *sql.Conn) error {
 		case Prepared, Sent:
 			v.report.InFlight++
 			switch late := v.now-in.at > v.s.o.Stale.Microseconds(); {
-			case v.s.o.ReadOnly && (late || gone(in.owner)):
+			case v.s.o.ReadOnly && (late || gone(in.process)):
 				v.report.Unsettled++ // perhaps nobody was there to sweep it
 			case late:
 				v.find(WrongIntent, in.seq, id, "intent %s has no outcome", id)
@@ -192,14 +196,14 @@ func (v *verifier) intents(ctx context.Context, conn *sql.Conn) error {
 
 // approvals holds the table of grants against the chain.
 func (v *verifier) approvals(ctx context.Context, conn *sql.Conn) error {
-	rows, err := conn.QueryContext(ctx, "SELECT id, seq, principal, credential, action, print, policy, reach, repeats, expires, state, needs, person, inbox FROM grants")
+	rows, err := conn.QueryContext(ctx, "SELECT id, seq, requester, credential, action, fingerprint, policy, recipients, repeats, expires, state, needs, person, inbox FROM approvals")
 	if err != nil {
 		return err
 	}
 	err = eachRow(rows, func(scan func(...any) error) error {
-		var id string
+		var id, requester string
 		var row replayed
-		if err := scan(&id, &row.seq, &row.principal, &row.credential, &row.action, &row.fingerprint, &row.policy, &row.recipients, &row.repeats, &row.expires, &row.state, &row.needs, &row.person, &row.inbox); err != nil {
+		if err := scan(&id, &row.seq, &requester, &row.credential, &row.action, &row.fingerprint, &row.policy, &row.recipients, &row.repeats, &row.expires, &row.state, &row.needs, &row.person, &row.inbox); err != nil {
 			return err
 		}
 		g := v.replay.approvals[id]
@@ -209,7 +213,7 @@ func (v *verifier) approvals(ctx context.Context, conn *sql.Conn) error {
 			return nil
 		case g.state != row.state && !(g.finished && row.state == string(Revoked)):
 			v.find(WrongApproval, g.seq, id, "grant %s is %s, but its last record says %s", id, row.state, g.state)
-		case g.seq != row.seq || g.principal != clip(row.principal) || g.credential != clip(row.credential) || g.action != clip(row.action) || g.fingerprint != row.fingerprint ||
+		case g.seq != row.seq || g.caller != parseActor(requester) || g.credential != clip(row.credential) || g.action != clip(row.action) || g.fingerprint != row.fingerprint ||
 			g.policy != clip(row.policy) || g.recipients != clip(row.recipients) || g.repeats != clip(row.repeats) || g.expires != row.expires ||
 			g.needs != clip(row.needs) || g.person != clip(row.person) || g.inbox != row.inbox:
 			v.find(WrongApproval, g.seq, id, "grant %s is not as its record says", id)
@@ -228,7 +232,7 @@ func (v *verifier) approvals(ctx context.Context, conn *sql.Conn) error {
 // stops holds the freeze that the program obeys against the chain.
 func (v *verifier) stops(ctx context.Context, conn *sql.Conn) error {
 	var stop bool
-	if err := conn.QueryRowContext(ctx, "SELECT count(*) > 0 FROM freezes WHERE resumed IS NULL").Scan(&stop); err != nil {
+	if err := conn.QueryRowContext(ctx, "SELECT count(*) > 0 FROM stops WHERE resumed IS NULL").Scan(&stop); err != nil {
 		return err
 	}
 	if stop != v.replay.stopped {

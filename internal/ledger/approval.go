@@ -13,9 +13,9 @@ type ApprovalState string
 // The states. An expired grant is one that waits, or is granted, and whose time is over.
 const (
 	Pending  ApprovalState = "pending" // nobody has answered
-	Approved ApprovalState = "granted"
-	Declined ApprovalState = "denied"
-	Used     ApprovalState = "spent"
+	Approved ApprovalState = "approved"
+	Declined ApprovalState = "declined"
+	Used     ApprovalState = "used"
 	Revoked  ApprovalState = "revoked" // withdrawn: nobody could be asked, the same was asked anew, everything was stopped, it was taken back, or the yes came to nothing
 )
 
@@ -23,8 +23,10 @@ const (
 type ApprovalRequest struct {
 	// ID is from NewID: whoever knows it can only use it for what it is bound to.
 	ID string
-	// These it is bound to: who asks with what, where it goes and what would run (schemas.Payload.Hash), under which version of the policy.
-	Principal, Credential, Organisation, Action, Hash, Policy string
+	// The request is bound to the fields from Requester to Policy: who asks, with which credential, of which
+	// organisation, what would run (Hash is schemas.Payload.Hash), and the version of the policy.
+	Requester                                      Actor
+	Credential, Organisation, Action, Hash, Policy string
 	// Recipients is as in Call. It is bound like these, but a call whose reach alone differs is no other call: it has drifted.
 	Recipients string
 	// Needs is the decision that demanded it: confirm, or approve by another person. The ledger only keeps it.
@@ -44,7 +46,7 @@ type ApprovalRequest struct {
 
 	State ApprovalState
 	// By is who answered, and how. Quick says that they did so sooner than the card can be read.
-	By                           string
+	By                           Actor
 	Quick                        bool
 	Requested, Answered, Expires time.Time
 	// Intent is the id of the run that spent the yes; empty where none did.
@@ -78,35 +80,35 @@ const (
 
 // approvalRow is a grant as its table holds it.
 type approvalRow struct {
-	id, principal, credential, organisation, action, fingerprint, policy, recipients, needs, repeats string
+	id, requester, credential, organisation, action, fingerprint, policy, recipients, needs, repeats string
 	state                                                                                            ApprovalState
-	by                                                                                               string
+	answeredBy                                                                                       string
 	requested, answered, expires, seq                                                                int64
-	person, owner, intent, outcome                                                                   string
+	person, process, intent, outcome                                                                 string
 	inbox, quick, reported                                                                           bool
 	answeredSeq                                                                                      int64
 }
 
-const approvalColumns = `id, principal, credential, upstream, action, print, policy, reach, needs, repeats, state, answerer, asked, answered, expires, seq,
-	person, asker, intent, outcome, inbox, quick, told, answered_seq`
+const approvalColumns = `id, requester, credential, organisation, action, fingerprint, policy, recipients, needs, repeats, state, answered_by, requested, answered, expires, seq,
+	person, process, intent, outcome, inbox, quick, reported, answered_seq`
 
 func (g *approvalRow) fields() []any {
-	return []any{&g.id, &g.principal, &g.credential, &g.organisation, &g.action, &g.fingerprint, &g.policy, &g.recipients, &g.needs, &g.repeats,
-		&g.state, &g.by, &g.requested, &g.answered, &g.expires, &g.seq,
-		&g.person, &g.owner, &g.intent, &g.outcome, &g.inbox, &g.quick, &g.reported, &g.answeredSeq}
+	return []any{&g.id, &g.requester, &g.credential, &g.organisation, &g.action, &g.fingerprint, &g.policy, &g.recipients, &g.needs, &g.repeats,
+		&g.state, &g.answeredBy, &g.requested, &g.answered, &g.expires, &g.seq,
+		&g.person, &g.process, &g.intent, &g.outcome, &g.inbox, &g.quick, &g.reported, &g.answeredSeq}
 }
 
 // approval is the row for others to read, without what is sealed.
 func (g *approvalRow) approval() ApprovalRequest {
-	return ApprovalRequest{ID: g.id, Principal: g.principal, Credential: g.credential, Organisation: g.organisation, Action: g.action, Policy: g.policy, Recipients: g.recipients,
-		Needs: g.needs, Person: g.person, Inbox: g.inbox, Repeats: g.repeats, State: g.state, By: g.by, Quick: g.quick,
+	return ApprovalRequest{ID: g.id, Requester: parseActor(g.requester), Credential: g.credential, Organisation: g.organisation, Action: g.action, Policy: g.policy, Recipients: g.recipients,
+		Needs: g.needs, Person: g.person, Inbox: g.inbox, Repeats: g.repeats, State: g.state, By: parseActor(g.answeredBy), Quick: g.quick,
 		Requested: fromMicros(g.requested), Answered: fromMicros(g.answered), Expires: fromMicros(g.expires), Intent: g.intent,
-		Outcome: schemas.Outcome(g.outcome), Reported: g.reported, OwnProcess: g.owner == owner, Orphaned: g.state == Approved && gone(g.owner), seq: g.seq}
+		Outcome: schemas.Outcome(g.outcome), Reported: g.reported, OwnProcess: g.process == process, Orphaned: g.state == Approved && gone(g.process), seq: g.seq}
 }
 
 // matches says whether the row is bound to what want is bound to.
 func (g *approvalRow) matches(want *ApprovalRequest, fingerprint string) bool {
-	return g.principal == want.Principal && g.credential == want.Credential && g.action == want.Action && g.fingerprint == fingerprint && g.policy == want.Policy
+	return g.requester == want.Requester.column() && g.credential == want.Credential && g.action == want.Action && g.fingerprint == fingerprint && g.policy == want.Policy
 }
 
 // checkState says why the grant cannot be spent now; nil where it can.
@@ -148,22 +150,22 @@ func (s *SQLite) CreateApproval(ctx context.Context, g ApprovalRequest) error {
 			return err
 		}
 		fingerprint := s.seal.fingerprint(g.Organisation, g.Hash)
-		now := micros(t.now)
-		if _, err := t.exec(`UPDATE grants SET state = 'revoked', last_seq = ? WHERE state IN ('pending', 'granted') AND expires > ?
-			AND principal = ? AND credential = ? AND action = ? AND print = ? AND policy = ?`,
-			t.head.seq+1, now, g.Principal, g.Credential, g.Action, fingerprint, g.Policy); err != nil {
+		now, requester := micros(t.now), g.Requester.column()
+		if _, err := t.exec(`UPDATE approvals SET state = 'revoked', last_seq = ? WHERE state IN ('pending', 'approved') AND expires > ?
+			AND requester = ? AND credential = ? AND action = ? AND fingerprint = ? AND policy = ?`,
+			t.head.seq+1, now, requester, g.Credential, g.Action, fingerprint, g.Policy); err != nil {
 			return err
 		}
 		// Hanging up is counted by itself: nothing else that waits may keep it from being asked.
 		var waiting, own int
-		if _, err := t.row("SELECT count(*), count(iif(principal = ?, 1, NULL)) FROM grants WHERE state = 'pending' AND expires > ? AND (action = ?) = ?",
-			[]any{g.Principal, now, HangUp, g.Action == HangUp}, &waiting, &own); err != nil {
+		if _, err := t.row("SELECT count(*), count(iif(requester = ?, 1, NULL)) FROM approvals WHERE state = 'pending' AND expires > ? AND (action = ?) = ?",
+			[]any{requester, now, HangUp, g.Action == HangUp}, &waiting, &own); err != nil {
 			return err
 		}
 		if own >= MaxPending || waiting >= MaxPendingTotal {
 			return ErrTooManyPending
 		}
-		c := Call{Request: g.Request, Principal: g.Principal, Credential: g.Credential, Client: g.Client, Organisation: g.Organisation, Action: g.Action,
+		c := Call{Request: g.Request, Caller: g.Requester, Credential: g.Credential, Client: g.Client, Organisation: g.Organisation, Action: g.Action,
 			Decision: g.Needs, Why: g.Why, Rules: g.Rules, Policy: g.Policy, Recipients: g.Recipients}
 		r := c.record(PhaseRequested, fingerprint)
 		r.ApprovalID, r.State, r.Repeats, r.Expires, r.Person, r.Inbox = g.ID, string(Pending), g.Repeats, micros(g.Expires), g.Person, g.Inbox
@@ -177,10 +179,10 @@ func (s *SQLite) CreateApproval(ctx context.Context, g ApprovalRequest) error {
 		if err := t.append(r); err != nil {
 			return err
 		}
-		_, err = t.exec(`INSERT INTO grants (id, principal, credential, upstream, action, print, policy, reach, needs, repeats, state, answerer, asked, answered,
-			expires, seq, last_seq, person, inbox, asker) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending', '', ?, 0, ?, ?, ?, ?, ?, ?)`,
-			g.ID, g.Principal, g.Credential, g.Organisation, g.Action, fingerprint, g.Policy, g.Recipients, g.Needs, g.Repeats, now, micros(g.Expires), r.Seq, r.Seq,
-			g.Person, g.Inbox, owner)
+		_, err = t.exec(`INSERT INTO approvals (id, requester, credential, organisation, action, fingerprint, policy, recipients, needs, repeats, state, answered_by, requested, answered,
+			expires, seq, last_seq, person, inbox, process) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending', '{}', ?, 0, ?, ?, ?, ?, ?, ?)`,
+			g.ID, requester, g.Credential, g.Organisation, g.Action, fingerprint, g.Policy, g.Recipients, g.Needs, g.Repeats, now, micros(g.Expires), r.Seq, r.Seq,
+			g.Person, g.Inbox, process)
 		return err
 	})
 }
@@ -188,7 +190,7 @@ func (s *SQLite) CreateApproval(ctx context.Context, g ApprovalRequest) error {
 // approval reads the grant that fits want, and why it cannot be spent.
 func (t *tx) approval(want *ApprovalRequest) (*approvalRow, error) {
 	g := new(approvalRow)
-	found, err := t.row("SELECT "+approvalColumns+" FROM grants WHERE id = ?", []any{want.ID}, g.fields()...)
+	found, err := t.row("SELECT "+approvalColumns+" FROM approvals WHERE id = ?", []any{want.ID}, g.fields()...)
 	switch {
 	case err != nil:
 		return nil, err
@@ -204,7 +206,7 @@ func (t *tx) approval(want *ApprovalRequest) (*approvalRow, error) {
 // CheckApproval implements Ledger. It reads only: a grant may be spent by another before Commit comes.
 func (s *SQLite) CheckApproval(ctx context.Context, want ApprovalRequest) error {
 	g := new(approvalRow)
-	found, err := s.row(ctx, "SELECT "+approvalColumns+" FROM grants WHERE id = ?", []any{want.ID}, g.fields()...)
+	found, err := s.row(ctx, "SELECT "+approvalColumns+" FROM approvals WHERE id = ?", []any{want.ID}, g.fields()...)
 	switch {
 	case err != nil:
 		return err

@@ -7,8 +7,9 @@ import (
 
 // EmergencyStop is a freeze that holds: a person stopped the program.
 type EmergencyStop struct {
-	At       time.Time
-	By, Note string
+	At   time.Time
+	By   Actor
+	Note string
 }
 
 // cachedStop is the last look at the freeze, nil where there was none.
@@ -17,7 +18,7 @@ type cachedStop struct {
 	stop   *EmergencyStop
 }
 
-const stopQuery = "SELECT at, who, note FROM freezes WHERE resumed IS NULL ORDER BY id LIMIT 1"
+const stopQuery = "SELECT at, stopped_by, note FROM stops WHERE resumed IS NULL ORDER BY id LIMIT 1"
 
 // currentStop looks once a transaction: only a change in it could give another answer.
 func (t *tx) currentStop() (*EmergencyStop, error) {
@@ -25,11 +26,13 @@ func (t *tx) currentStop() (*EmergencyStop, error) {
 		return t.stop, nil
 	}
 	var at int64
+	var by string
 	f := new(EmergencyStop)
-	found, err := t.row(stopQuery, nil, &at, &f.By, &f.Note)
+	found, err := t.row(stopQuery, nil, &at, &by, &f.Note)
 	if err != nil {
 		return nil, err
 	}
+	f.By = parseActor(by)
 	if f.At = fromMicros(at); !found {
 		f = nil
 	}
@@ -52,18 +55,18 @@ func (t *tx) checkStopped(action string) error {
 
 // Stop implements Ledger. A second one while one holds changes nothing but
 // leaves its record.
-func (s *SQLite) Stop(ctx context.Context, by, note string) error {
+func (s *SQLite) Stop(ctx context.Context, by Actor, note string) error {
 	return s.write(ctx, func(t *tx) error {
 		old, err := t.currentStop()
 		if err != nil {
 			return err
 		}
 		if old == nil {
-			if _, err := t.exec("INSERT INTO freezes (at, who, note, seq) VALUES (?, ?, ?, ?)", micros(t.now), clip(by), clip(note), t.head.seq+1); err != nil {
+			if _, err := t.exec("INSERT INTO stops (at, stopped_by, note, seq) VALUES (?, ?, ?, ?)", micros(t.now), by.column(), clip(note), t.head.seq+1); err != nil {
 				return err
 			}
 		}
-		revoked, err := t.exec("UPDATE grants SET state = 'revoked', last_seq = ? WHERE state IN ('pending', 'granted') AND expires > ?", t.head.seq+1, micros(t.now))
+		revoked, err := t.exec("UPDATE approvals SET state = 'revoked', last_seq = ? WHERE state IN ('pending', 'approved') AND expires > ?", t.head.seq+1, micros(t.now))
 		if err != nil {
 			return err
 		}
@@ -73,9 +76,9 @@ func (s *SQLite) Stop(ctx context.Context, by, note string) error {
 }
 
 // Resume implements Ledger.
-func (s *SQLite) Resume(ctx context.Context, by string) (was bool, err error) {
+func (s *SQLite) Resume(ctx context.Context, by Actor) (was bool, err error) {
 	err = s.write(ctx, func(t *tx) error {
-		n, err := t.exec("UPDATE freezes SET resumed = ?, resumer = ? WHERE resumed IS NULL", micros(t.now), clip(by))
+		n, err := t.exec("UPDATE stops SET resumed = ?, resumed_by = ? WHERE resumed IS NULL", micros(t.now), by.column())
 		if err != nil || n == 0 {
 			return err
 		}
@@ -100,10 +103,12 @@ func (s *SQLite) CurrentStop(ctx context.Context) (*EmergencyStop, error) {
 	// The time before the look: what happens while it lasts is not in it.
 	seen := &cachedStop{readAt: time.Now(), stop: new(EmergencyStop)}
 	var at int64
-	found, err := s.row(ctx, stopQuery, nil, &at, &seen.stop.By, &seen.stop.Note)
+	var by string
+	found, err := s.row(ctx, stopQuery, nil, &at, &by, &seen.stop.Note)
 	if err != nil {
 		return nil, err
 	}
+	seen.stop.By = parseActor(by)
 	if seen.stop.At = fromMicros(at); !found {
 		seen.stop = nil
 	}

@@ -18,17 +18,17 @@ type Phase string
 
 // The phases, a closed set. A call that a person agreed to leaves asked, answered, prepared and settled.
 const (
-	PhaseRequested Phase = "asked"
+	PhaseRequested Phase = "requested"
 	PhaseAnswered  Phase = "answered"
 	PhasePrepared  Phase = "prepared" // an intent: it is about to be sent
 	PhaseSent      Phase = "sent"
 	PhaseSettled   Phase = "settled"
-	PhaseAbandoned Phase = "swept"    // nobody settled it in time: nobody knows
-	PhaseResolved  Phase = "resolved" // a person found out how it ended
+	PhaseAbandoned Phase = "abandoned" // nobody settled it in time: nobody knows
+	PhaseResolved  Phase = "resolved"  // a person found out how it ended
 	PhaseRead      Phase = "read"
-	PhaseRejected  Phase = "refused" // a call that did not run
-	PhaseDropped   Phase = "dropped" // Count reads or refusals came too fast to be written
-	PhaseStopped   Phase = "frozen"
+	PhaseRejected  Phase = "rejected" // a call that did not run
+	PhaseDropped   Phase = "dropped"  // Count reads or refusals came too fast to be written
+	PhaseStopped   Phase = "stopped"
 	PhaseResumed   Phase = "resumed"
 	PhaseTaken     Phase = "taken"  // what an action issued was shown to a person, and is destroyed here
 	PhaseLogin     Phase = "login"  // Principal logged in to the inbox; Note says how
@@ -47,17 +47,17 @@ type Record struct {
 	Phase Phase     `json:"phase"`
 
 	Intent       string        `json:"intent,omitempty"`
-	ApprovalID   string        `json:"grant,omitempty"`
+	ApprovalID   string        `json:"approval,omitempty"`
 	Request      string        `json:"request,omitempty"`
-	Principal    string        `json:"principal,omitempty"`
+	Caller       Actor         `json:"caller,omitzero"`
 	Credential   string        `json:"credential,omitempty"`
 	Client       string        `json:"client,omitempty"`
 	Roles        []string      `json:"roles,omitempty"`
-	Organisation string        `json:"upstream,omitempty"`
+	Organisation string        `json:"organisation,omitempty"`
 	Action       string        `json:"action,omitempty"`
 	Class        schemas.Class `json:"class,omitempty"`
 	// Fingerprint is a keyed hash of upstream and payload: equal where both are.
-	Fingerprint string   `json:"print,omitempty"`
+	Fingerprint string   `json:"fingerprint,omitempty"`
 	Decision    string   `json:"decision,omitempty"`
 	Why         string   `json:"why,omitempty"`
 	Rules       []string `json:"rules,omitempty"`
@@ -68,7 +68,7 @@ type Record struct {
 	// Prefetch is as in Call.
 	Prefetch bool `json:"prefetch,omitempty"`
 	// Recipients is a digest of whom it reaches.
-	Recipients string `json:"reach,omitempty"`
+	Recipients string `json:"recipients,omitempty"`
 	// Repeats is the earlier intent that a person agreed to repeat.
 	Repeats string `json:"repeats,omitempty"`
 	// Person is who asks, Inbox whether the question waits in the inbox, Quick whether the answer came sooner than the card can be read.
@@ -80,7 +80,7 @@ type Record struct {
 	// Expires is when a question or its answer ends, in microseconds since 1970.
 	Expires int64 `json:"expires,omitempty"`
 	// By is the person who answered, took, resolved, froze, resumed, logged in or erased.
-	By      string          `json:"by,omitempty"`
+	By      Actor           `json:"by,omitzero"`
 	Note    string          `json:"note,omitempty"`
 	Sent    bool            `json:"sent,omitempty"`
 	Outcome schemas.Outcome `json:"outcome,omitempty"`
@@ -224,10 +224,11 @@ func (s *sealer) headCode(h head) string {
 
 // tidy bounds the texts of a record and makes them valid UTF-8; else its line would not be canonical.
 func (r *Record) tidy() {
-	for _, p := range []*string{&r.Intent, &r.ApprovalID, &r.Request, &r.Principal, &r.Credential, &r.Client, &r.Organisation, &r.Action, (*string)(&r.Class), &r.Fingerprint,
-		&r.Person, &r.Decision, &r.Why, &r.Policy, &r.Shadow, &r.Recipients, &r.Repeats, &r.State, &r.By, &r.Note, &r.Hash, (*string)(&r.Outcome)} {
+	for _, p := range []*string{&r.Intent, &r.ApprovalID, &r.Request, &r.Credential, &r.Client, &r.Organisation, &r.Action, (*string)(&r.Class), &r.Fingerprint,
+		&r.Person, &r.Decision, &r.Why, &r.Policy, &r.Shadow, &r.Recipients, &r.Repeats, &r.State, &r.Note, &r.Hash, (*string)(&r.Outcome)} {
 		*p = clip(*p)
 	}
+	r.Caller, r.By = r.Caller.clipped(), r.By.clipped()
 	for _, list := range []*[]string{&r.Rules, &r.Exempted} {
 		for i, rule := range *list {
 			if clip(rule) != rule {
@@ -240,7 +241,7 @@ func (r *Record) tidy() {
 
 // record begins the record of a call: the plain fields.
 func (c *Call) record(phase Phase, fingerprint string) *Record {
-	return &Record{Phase: phase, Request: c.Request, Principal: c.Principal, Credential: c.Credential, Client: c.Client, Organisation: c.Organisation,
+	return &Record{Phase: phase, Request: c.Request, Caller: c.Caller, Credential: c.Credential, Client: c.Client, Organisation: c.Organisation,
 		Action: c.Action, Class: c.Class, Fingerprint: fingerprint, Decision: c.Decision, Why: c.Why, Rules: c.Rules, Policy: c.Policy,
 		Exempted: c.Exempted, Shadow: c.Shadow, Prefetch: c.Prefetch, Recipients: c.Recipients}
 }

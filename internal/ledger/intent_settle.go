@@ -36,10 +36,10 @@ func (s *SQLite) Settle(ctx context.Context, o Settlement) error {
 			return err
 		case in == nil:
 			return ErrNoIntent
-		case in.State == Sent && o.State == Sent, in.State == Unknown && in.By == "" && o.State == Unknown:
+		case in.State == Sent && o.State == Sent, in.State == Unknown && in.By == (Actor{}) && o.State == Unknown:
 			return nil // said already, the latter by the sweeper
 		case in.State == Prepared, in.State == Sent:
-		case in.State == Unknown && in.By == "" && o.State != Unknown && o.State != Sent:
+		case in.State == Unknown && in.By == (Actor{}) && o.State != Unknown && o.State != Sent:
 		default:
 			return ErrAlreadySettled
 		}
@@ -100,7 +100,7 @@ func (t *tx) settle(in *Intent, o *Settlement) error {
 		}
 	}
 	if o.State == NotSent && in.ApprovalID != "" {
-		if err := t.giveBack(in, r); err != nil {
+		if err := t.returnApproval(in, r); err != nil {
 			return err
 		}
 	}
@@ -109,50 +109,50 @@ func (t *tx) settle(in *Intent, o *Settlement) error {
 	}
 	if in.ApprovalID != "" {
 		t.approvalsChanged = true
-		if _, err := t.exec("UPDATE grants SET last_seq = ? WHERE id = ?", r.Seq, in.ApprovalID); err != nil {
+		if _, err := t.exec("UPDATE approvals SET last_seq = ? WHERE id = ?", r.Seq, in.ApprovalID); err != nil {
 			return err
 		}
 	}
 	if len(erased) > 0 {
-		if err := t.append(&Record{Phase: PhaseErased, Intent: in.ID, Subjects: erased, By: "erased in Sippet by " + in.Action}); err != nil {
+		if err := t.append(&Record{Phase: PhaseErased, Intent: in.ID, Subjects: erased, By: Actor{Name: "Sippet", Via: in.Action}}); err != nil {
 			return err
 		}
 		t.scrubSoon()
 	}
-	_, err = t.exec("UPDATE intents SET same = iif(?1 IN ('failed', 'not_sent'), NULL, same), state = ?1, sent = ?, outcome = ?, status = ?, latency = ?, settled = ?, settled_seq = ? WHERE seq = ?",
+	_, err = t.exec("UPDATE intents SET conflict_key = iif(?1 IN ('failed', 'not_sent'), NULL, conflict_key), state = ?1, sent = ?, outcome = ?, status = ?, latency = ?, settled = ?, settled_seq = ? WHERE seq = ?",
 		string(o.State), o.Sent, string(o.Outcome), o.Status, o.Latency.Microseconds(), micros(t.now), r.Seq, in.seq)
 	return err
 }
 
-// giveBack makes a spent yes good again: what it was for did not happen. A
+// returnApproval makes a spent yes good again: what it was for did not happen. A
 // freeze since then has voided it, and so has the same question asked anew.
-func (t *tx) giveBack(in *Intent, r *Record) error {
+func (t *tx) returnApproval(in *Intent, r *Record) error {
 	r.ApprovalID = in.ApprovalID
-	var freezes int
-	if _, err := t.row("SELECT count(*) FROM freezes WHERE at >= ? OR resumed IS NULL", []any{micros(in.Prepared)}, &freezes); err != nil {
+	var stops int
+	if _, err := t.row("SELECT count(*) FROM stops WHERE at >= ? OR resumed IS NULL", []any{micros(in.Prepared)}, &stops); err != nil {
 		return err
 	}
 	var anew int
-	if _, err := t.row(`SELECT count(*) FROM grants g JOIN grants n ON n.principal = g.principal AND n.credential = g.credential
-		AND n.action = g.action AND n.print = g.print AND n.policy = g.policy AND n.seq > g.seq WHERE g.id = ?`, []any{in.ApprovalID}, &anew); err != nil {
+	if _, err := t.row(`SELECT count(*) FROM approvals g JOIN approvals n ON n.requester = g.requester AND n.credential = g.credential
+		AND n.action = g.action AND n.fingerprint = g.fingerprint AND n.policy = g.policy AND n.seq > g.seq WHERE g.id = ?`, []any{in.ApprovalID}, &anew); err != nil {
 		return err
 	}
 	state := Approved
-	if freezes > 0 || anew > 0 {
+	if stops > 0 || anew > 0 {
 		state = Revoked
 	}
-	_, err := t.exec("UPDATE grants SET state = ? WHERE id = ? AND state = 'spent'", string(state), in.ApprovalID)
+	_, err := t.exec("UPDATE approvals SET state = ? WHERE id = ? AND state = 'used'", string(state), in.ApprovalID)
 	return err
 }
 
 // record begins a record about the intent.
 func (in *Intent) record(phase Phase) *Record {
-	return &Record{Phase: phase, Intent: in.ID, Request: in.Request, Principal: in.Principal, Credential: in.Credential, Organisation: in.Organisation, Action: in.Action, Class: in.Class}
+	return &Record{Phase: phase, Intent: in.ID, Request: in.Request, Caller: in.Caller, Credential: in.Credential, Organisation: in.Organisation, Action: in.Action, Class: in.Class}
 }
 
 // Resolve implements Ledger.
-func (s *SQLite) Resolve(ctx context.Context, id string, as IntentState, text, by string) error {
-	if as != Succeeded && as != Failed || by == "" {
+func (s *SQLite) Resolve(ctx context.Context, id string, as IntentState, text string, by Actor) error {
+	if as != Succeeded && as != Failed || by == (Actor{}) {
 		return fmt.Errorf("%w: a person resolves an intent as succeeded or failed, and is named", errUsage)
 	}
 	return s.write(ctx, func(t *tx) error {
@@ -175,8 +175,8 @@ func (s *SQLite) Resolve(ctx context.Context, id string, as IntentState, text, b
 				return err
 			}
 		}
-		_, err = t.exec("UPDATE intents SET same = iif(?1 = 'failed', NULL, same), state = ?1, resolver = ?, note = ?, settled = ?, settled_seq = ? WHERE seq = ?",
-			string(as), clip(by), clip(text), micros(t.now), r.Seq, in.seq)
+		_, err = t.exec("UPDATE intents SET conflict_key = iif(?1 = 'failed', NULL, conflict_key), state = ?1, resolved_by = ?, note = ?, settled = ?, settled_seq = ? WHERE seq = ?",
+			string(as), by.column(), clip(text), micros(t.now), r.Seq, in.seq)
 		return err
 	})
 }

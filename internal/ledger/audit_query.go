@@ -18,7 +18,7 @@ type Filter struct {
 	Since, Until time.Time
 	Phase        Phase
 	Action       string
-	Principal    string
+	Caller       string
 	Outcome      schemas.Outcome
 	Intent       string
 	ApprovalID   string
@@ -41,8 +41,8 @@ func (s *SQLite) Records(ctx context.Context, f Filter) ([]Record, error) {
 	if !f.Until.IsZero() {
 		add("CASE WHEN json_valid(body) THEN coalesce(julianday(body->>'time') < julianday(?), 1) ELSE 1 END", f.Until.UTC().Format(time.RFC3339Nano))
 	}
-	for _, c := range []struct{ key, value string }{{"phase", string(f.Phase)}, {"action", f.Action}, {"principal", f.Principal},
-		{"outcome", string(f.Outcome)}, {"intent", f.Intent}, {"grant", f.ApprovalID}} {
+	for _, c := range []struct{ key, value string }{{"$.phase", string(f.Phase)}, {"$.action", f.Action}, {"$.caller.name", f.Caller},
+		{"$.outcome", string(f.Outcome)}, {"$.intent", f.Intent}, {"$.approval", f.ApprovalID}} {
 		if c.value != "" {
 			add("CASE WHEN json_valid(body) THEN body->>'"+c.key+"' = ? END", c.value)
 		}

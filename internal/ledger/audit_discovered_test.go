@@ -67,7 +67,7 @@ func TestFind(t *testing.T) {
 		t.Errorf("%d subjects and %d more", len(reads[2].Subjects), reads[2].Count)
 	}
 	erased := records(t, l, ledger.Filter{Phase: ledger.PhaseErased})
-	if len(erased) != 1 || len(erased[0].Subjects) != 1 || erased[0].By != "found erased in Sippet" {
+	if len(erased) != 1 || len(erased[0].Subjects) != 1 || erased[0].By.Name != "Sippet" || erased[0].Note != "found erased" {
 		t.Errorf("erased: %+v", erased)
 	}
 	if in, err := l.Intent(t.Context(), ran.ID); err != nil || in.Payload != nil || in.Result != nil {
@@ -153,7 +153,7 @@ func TestBecomes(t *testing.T) {
 		t.Errorf("%d records are of the contact", n)
 	}
 
-	if was, err := l.Erase(t.Context(), "contact:1", "ada"); err != nil || !was {
+	if was, err := l.Erase(t.Context(), "contact:1", ledger.Actor{Name: "ada"}); err != nil || !was {
 		t.Fatal(was, err)
 	}
 	if got, err := l.Intent(t.Context(), in.ID); err != nil || got.Payload != nil || got.Result != nil {

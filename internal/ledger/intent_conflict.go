@@ -26,7 +26,7 @@ type conflictIndex struct {
 }
 
 // conflictIndexQuery reads those that were added since, from an index that grows at its end only.
-const conflictIndexQuery = "SELECT seq, same FROM intents WHERE same IS NOT NULL AND seq > ? ORDER BY seq"
+const conflictIndexQuery = "SELECT seq, conflict_key FROM intents WHERE conflict_key IS NOT NULL AND seq > ? ORDER BY seq"
 
 type reader func(query string, args []any, each func(scan func(...any) error) error) error
 
@@ -136,7 +136,7 @@ func (s *SQLite) FindConflicting(ctx context.Context, x Txn) (*Intent, error) {
 		before = emptied
 	}
 	for _, seq := range seqs {
-		if in, err := s.oneIntent(ctx, conflictQuery, s.conflictArgs(seq, x.Principal, fingerprint, x.Idempotent, s.now())...); err != nil || in != nil {
+		if in, err := s.oneIntent(ctx, conflictQuery, s.conflictArgs(seq, x.Caller, fingerprint, x.Idempotent, s.now())...); err != nil || in != nil {
 			return in, err
 		}
 	}
@@ -147,7 +147,7 @@ func (s *SQLite) FindConflicting(ctx context.Context, x Txn) (*Intent, error) {
 func (t *tx) findConflicting(x *Txn, fingerprint string) (*Intent, error) {
 	seqs, _ := t.s.conflicts.find(fingerprintPrefix(fingerprint))
 	for _, seq := range seqs {
-		if in, err := t.intent(conflictQuery, t.s.conflictArgs(seq, x.Principal, fingerprint, x.Idempotent, t.now)...); err != nil || in != nil {
+		if in, err := t.intent(conflictQuery, t.s.conflictArgs(seq, x.Caller, fingerprint, x.Idempotent, t.now)...); err != nil || in != nil {
 			return in, err
 		}
 	}

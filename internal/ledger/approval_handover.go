@@ -17,17 +17,17 @@ func (t *tx) handOver(in *Intent, data []byte, until time.Time) error {
 	}
 	key := make([]byte, 32)
 	rand.Read(key) // never fails
-	_, err := t.exec("INSERT INTO handovers (grant_id, wrapped, data, expires) VALUES (?, ?, ?, ?)", in.ApprovalID,
+	_, err := t.exec("INSERT INTO handovers (approval_id, wrapped, data, expires) VALUES (?, ?, ?, ?)", in.ApprovalID,
 		t.s.seal.wrap.Seal(nil, nil, key, []byte(in.ApprovalID)), gcm(key).Seal(nil, nil, data, []byte(in.ApprovalID)), micros(until))
 	return err
 }
 
 // TakeHandover implements Ledger.
-func (s *SQLite) TakeHandover(ctx context.Context, approval, by string) (data []byte, err error) {
+func (s *SQLite) TakeHandover(ctx context.Context, approval string, by Actor) (data []byte, err error) {
 	err = s.write(ctx, func(t *tx) error {
 		var wrapped, sealed []byte
 		var expires int64
-		found, err := t.row("SELECT wrapped, data, expires FROM handovers WHERE grant_id = ?", []any{approval}, &wrapped, &sealed, &expires)
+		found, err := t.row("SELECT wrapped, data, expires FROM handovers WHERE approval_id = ?", []any{approval}, &wrapped, &sealed, &expires)
 		if err != nil {
 			return err
 		}
@@ -44,7 +44,7 @@ func (s *SQLite) TakeHandover(ctx context.Context, approval, by string) (data []
 		if err != nil {
 			return &StoreError{Corrupt, t.s.path, errors.New("what was to be handed over is not as it was written")}
 		}
-		if _, err := t.exec("DELETE FROM handovers WHERE grant_id = ?", approval); err != nil {
+		if _, err := t.exec("DELETE FROM handovers WHERE approval_id = ?", approval); err != nil {
 			return err
 		}
 		t.scrubSoon()
@@ -59,7 +59,7 @@ func (s *SQLite) TakeHandover(ctx context.Context, approval, by string) (data []
 // HandoverExpires implements Ledger.
 func (s *SQLite) HandoverExpires(ctx context.Context, approval string) (until time.Time, err error) {
 	var expires int64
-	found, err := s.row(ctx, "SELECT expires FROM handovers WHERE grant_id = ?", []any{approval}, &expires)
+	found, err := s.row(ctx, "SELECT expires FROM handovers WHERE approval_id = ?", []any{approval}, &expires)
 	if err != nil || !found || micros(s.now()) >= expires {
 		return time.Time{}, err
 	}
