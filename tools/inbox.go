@@ -76,7 +76,7 @@ func (r *Runner) Status(ctx context.Context, c policy.Caller, id string) Result 
 	none := &schemas.Error{Outcome: schemas.InvalidArguments, Message: "no such question was asked by this caller", Next: "give the id that approval_pending named"}
 	q, err := r.Gate.Ledger.Approval(ctx, id)
 	if err != nil || !q.Inbox || q.Requester != c.Actor || q.Credential != c.Credential {
-		if err == nil || ledger.IsRejection(err) {
+		if err == nil || errors.Is(err, ledger.ErrRejected) {
 			return r.fail("", none)
 		}
 		return r.fail("", &schemas.Error{Outcome: schemas.Unavailable, Message: "this server's ledger cannot be used", Next: "try again later", Err: err})

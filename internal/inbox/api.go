@@ -37,7 +37,7 @@ func (i *Inbox) caller(f func(http.ResponseWriter, *http.Request, *visit)) http.
 		secret = strings.TrimSpace(secret)
 		t, err := i.Ledger.Authenticate(r.Context(), secret)
 		switch {
-		case err != nil && !ledger.IsRejection(err) && !errors.Is(err, ledger.ErrTokenExpired) && !errors.Is(err, ledger.ErrNoTokens):
+		case err != nil && !errors.Is(err, ledger.ErrRejected) && !errors.Is(err, ledger.ErrTokenExpired) && !errors.Is(err, ledger.ErrNoTokens):
 			i.fail(w, r, err)
 		case err != nil:
 			writeJSON(w, http.StatusUnauthorized, problem{Error: "this token lets nobody in"})

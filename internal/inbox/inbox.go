@@ -108,7 +108,7 @@ func (i *Inbox) page(f func(http.ResponseWriter, *http.Request, *visit)) http.Ha
 		switch {
 		case err == nil:
 			f(w, r, v)
-		case !ledger.IsRejection(err):
+		case !errors.Is(err, ledger.ErrRejected):
 			i.fail(w, r, err)
 		case r.Method == http.MethodGet && r.URL.Path != Path+"/events" && !wantsJSON(r):
 			http.Redirect(w, r, Path+"/login", http.StatusSeeOther)

@@ -184,7 +184,7 @@ func (i *Inbox) request(w http.ResponseWriter, r *http.Request, v *visit) {
 func (i *Inbox) find(w http.ResponseWriter, r *http.Request, v *visit, id string) (*openedRequest, bool) {
 	o, err := openRequest(r.Context(), i.Ledger, id)
 	switch {
-	case err != nil && !ledger.IsRejection(err):
+	case err != nil && !errors.Is(err, ledger.ErrRejected):
 		i.fail(w, r, err)
 	case err != nil || !o.Inbox || !v.who.MaySee(&o.ApprovalRequest) && !i.Approvals.MayTakeHandover(&o.ApprovalRequest, v.who):
 		i.errorPage(w, r, http.StatusNotFound, "No such question", "There is no such question, or it is not yours to see.")

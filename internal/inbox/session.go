@@ -109,7 +109,7 @@ func (i *Inbox) login(w http.ResponseWriter, r *http.Request) {
 	secret := strings.TrimSpace(r.PostFormValue("token"))
 	t, err := i.Ledger.Authenticate(r.Context(), secret)
 	switch {
-	case err != nil && !ledger.IsRejection(err) && !errors.Is(err, ledger.ErrTokenExpired) && !errors.Is(err, ledger.ErrNoTokens):
+	case err != nil && !errors.Is(err, ledger.ErrRejected) && !errors.Is(err, ledger.ErrTokenExpired) && !errors.Is(err, ledger.ErrNoTokens):
 		i.fail(w, r, err)
 		return
 	case err != nil:
@@ -140,7 +140,7 @@ const usedUp = "This link was used, or its time is over. If you did not use it y
 func (i *Inbox) enterPage(w http.ResponseWriter, r *http.Request) {
 	l, err := i.Ledger.FindLogin(r.Context(), r.PathValue("code"))
 	switch {
-	case err != nil && !ledger.IsRejection(err):
+	case err != nil && !errors.Is(err, ledger.ErrRejected):
 		i.fail(w, r, err)
 	case err == nil && l.Kind == ledger.OpenCode:
 		i.enter(w, r)
@@ -161,7 +161,7 @@ func (i *Inbox) enterPage(w http.ResponseWriter, r *http.Request) {
 func (i *Inbox) enter(w http.ResponseWriter, r *http.Request) {
 	session, _, err := i.Ledger.RedeemLogin(r.Context(), r.PathValue("code"), sessionFor)
 	switch {
-	case err != nil && !ledger.IsRejection(err):
+	case err != nil && !errors.Is(err, ledger.ErrRejected):
 		i.fail(w, r, err)
 	case err != nil:
 		i.refuse(w, r, err, usedUp)

@@ -99,7 +99,7 @@ func openRequest(ctx context.Context, l ledger.Ledger, id string) (*openedReques
 	o.Payload = nil // of no use here, and it may be large
 	if q.State == ledger.Used {
 		in, err := l.Intent(ctx, q.Intent)
-		if err != nil && !ledger.IsRejection(err) {
+		if err != nil && !errors.Is(err, ledger.ErrRejected) {
 			return nil, err
 		}
 		if err == nil {

@@ -17,7 +17,7 @@ const (
 )
 
 // errChain is wrapped where the start of the chain is not as it was written: to remove it would remove the evidence.
-var errChain = errors.New("the oldest records are not as they were written, so they are kept: verify says what is wrong")
+var errChain = newRejection("the oldest records are not as they were written, so they are kept: verify says what is wrong")
 
 // runPruning removes what is older than the retention, at once and then every hour, until the ledger closes.
 func (s *SQLite) runPruning() {

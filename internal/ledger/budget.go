@@ -29,6 +29,9 @@ type LimitError struct {
 	need, most int64
 }
 
+// Is makes errors.Is(e, ErrRejected) true.
+func (*LimitError) Is(target error) bool { return target == ErrRejected }
+
 func (e *LimitError) Error() string {
 	name := "the budget " + e.Budget
 	if e.Key != "" {

@@ -11,31 +11,52 @@ import (
 	"modernc.org/sqlite"
 )
 
-// The ways in which a grant does not fit. Each says what happened in its text.
+// ErrRejected matches every rejection: an error that says why a request was not accepted, and no failure of the store.
+//
+//	if errors.Is(err, ledger.ErrRejected) { … }
+var ErrRejected = errors.New("rejected by the ledger")
+
+// rejection is an error that ErrRejected matches.
+type rejection string
+
+func (r *rejection) Error() string { return string(*r) }
+
+// Is makes errors.Is(r, ErrRejected) true.
+func (*rejection) Is(target error) bool { return target == ErrRejected }
+
+func newRejection(text string) error {
+	r := rejection(text)
+	return &r
+}
+
+// The rejections of an approval.
 var (
-	ErrNoApproval        = errors.New("no such question was asked")
-	ErrApprovalExpired   = errors.New("the answer came too late")
-	ErrApprovalUsed      = errors.New("the answer was already used once")
-	ErrApprovalDeclined  = errors.New("the person said no")
-	ErrApprovalRevoked   = errors.New("the question was withdrawn")
-	ErrApprovalPending   = errors.New("nobody has answered yet")
-	ErrApprovalMismatch  = errors.New("the answer was given to another call: caller, action, payload or policy differ")
-	ErrRecipientsChanged = errors.New("whom it reaches has changed since the person agreed")
-	ErrTooManyPending    = errors.New("too many questions are waiting for a person")
-	ErrAlreadyAnswered   = errors.New("somebody else has answered already")
-	ErrNoHandover        = errors.New("there is nothing to hand over: it was taken, or its time is over")
-	ErrNoLogin           = errors.New("that logs nobody in: it was used, its time is over, or it never did")
+	ErrNoApproval        = newRejection("no such approval request")
+	ErrApprovalExpired   = newRejection("the approval request has expired")
+	ErrApprovalUsed      = newRejection("the approval was used already")
+	ErrApprovalDeclined  = newRejection("the request was declined")
+	ErrApprovalRevoked   = newRejection("the approval request was revoked")
+	ErrApprovalPending   = newRejection("the approval request has no answer yet")
+	ErrApprovalMismatch  = newRejection("the approval is for another call: caller, action, payload or policy differ")
+	ErrRecipientsChanged = newRejection("the recipients have changed since the approval")
+	ErrTooManyPending    = newRejection("too many approval requests are pending")
+	ErrAlreadyAnswered   = newRejection("somebody else has answered already")
+	ErrNoHandover        = newRejection("nothing to hand over: it was taken or has expired")
+	ErrNoLogin           = newRejection("invalid, used or expired login code")
 )
 
-// The ways in which an intent does not fit.
+// The rejections of an intent.
 var (
-	ErrNoIntent       = errors.New("no such intent is recorded")
-	ErrAlreadySettled = errors.New("the intent has ended already")
-	ErrOutcomeKnown   = errors.New("the intent's outcome is known, or it is still in flight; only an unknown one can be resolved")
+	ErrNoIntent       = newRejection("no such intent is recorded")
+	ErrAlreadySettled = newRejection("the intent already has an outcome")
+	ErrOutcomeKnown   = newRejection("the intent is in flight or its outcome is known; only an unknown one can be resolved")
 )
 
 // StoppedError refuses a call while a person has stopped the program.
 type StoppedError struct{ EmergencyStop }
+
+// Is makes errors.Is(e, ErrRejected) true.
+func (*StoppedError) Is(target error) bool { return target == ErrRejected }
 
 func (e *StoppedError) Error() string {
 	s := fmt.Sprintf("%s stopped everything but reads and hanging up at %s", e.By, e.At.Format(time.RFC3339))
@@ -48,6 +69,9 @@ func (e *StoppedError) Error() string {
 // ConflictError refuses a call because the same caller's same payload is in
 // flight, may have run, or ran a moment ago. A grant whose Repeats is Prior.ID lets it run.
 type ConflictError struct{ Intent Intent }
+
+// Is makes errors.Is(e, ErrRejected) true.
+func (*ConflictError) Is(target error) bool { return target == ErrRejected }
 
 func (e *ConflictError) Error() string {
 	p := e.Intent
@@ -146,19 +170,11 @@ func asStoreError(path string, err error) error {
 	return &StoreError{Broken, path, err}
 }
 
-// IsRejection reports whether err is an answer of the ledger, not a failure of its store.
-func IsRejection(err error) bool {
-	var f *StoppedError
-	var p *ConflictError
-	var l *LimitError
-	for _, known := range []error{ErrNoApproval, ErrApprovalExpired, ErrApprovalUsed, ErrApprovalDeclined, ErrApprovalRevoked, ErrApprovalPending,
-		ErrApprovalMismatch, ErrRecipientsChanged, ErrTooManyPending, ErrAlreadyAnswered, ErrNoHandover, ErrNoLogin, ErrNoIntent, ErrAlreadySettled, ErrOutcomeKnown, ErrTokenUnknown, ErrTokenRevoked, ErrNoPerson, errUsage, errChain} {
-		if errors.Is(err, known) {
-			return true
-		}
-	}
-	return errors.As(err, &f) || errors.As(err, &p) || errors.As(err, &l)
+// IsStoreError reports whether err is a failure of the store.
+func IsStoreError(err error) bool {
+	var s *StoreError
+	return errors.As(err, &s)
 }
 
 // errUsage is wrapped by refusals of what a caller must not ask for.
-var errUsage = errors.New("wrong use of the ledger")
+var errUsage = newRejection("wrong use of the ledger")

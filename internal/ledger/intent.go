@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -259,7 +260,7 @@ func (t *tx) commitCall(x *Txn, fingerprint string, plain []byte, in *Intent) er
 	var wrong error
 	if x.ApprovalID != "" {
 		want := &ApprovalRequest{ID: x.ApprovalID, Requester: x.Caller, Credential: x.Credential, Organisation: x.Organisation, Action: x.Action, Hash: x.Hash, Policy: x.Policy, Recipients: x.Recipients}
-		if g, wrong = t.approval(want); wrong != nil && !IsRejection(wrong) {
+		if g, wrong = t.approval(want); wrong != nil && !errors.Is(wrong, ErrRejected) {
 			return wrong
 		}
 	}

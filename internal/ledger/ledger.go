@@ -10,118 +10,155 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// Ledger is what the program remembers. [SQLite] keeps it in a file; another
-// backend implements this whole interface. There is no method that spends a
-// grant, debits a budget or writes an intent alone: Commit does all of it or
-// none of it, and a store that cannot is no Ledger.
+// Ledger stores what the program must remember. [SQLite] keeps it in a file. Another backend implements all of it. No
+// method uses an approval, debits a budget or writes an intent alone: Commit does all of it or none of it.
 //
-// A method's error is one of this package's (see error.go); a *Trouble means
-// that the store cannot be used now and that nothing was changed.
-// All methods are safe for concurrent use, also by several processes.
+// The errors of all methods are those of this package (see errors.go). A *StoreError means that the store cannot be used
+// now and that nothing was changed; every other error is a rejection, see [ErrRejected].
+// All methods are safe for concurrent use, by several processes too.
 type Ledger interface {
-	// CreateApproval stores a question that waits for a person, and revokes an open one with the same binding, and a yes that is
-	// not spent: with a new card the old answer is void.
-	// g needs ID, the binding, Expires, Payload and Card. ErrTooManyPending where MaxPending of the principal or
-	// MaxPendingTotal wait, *StoppedError while frozen.
-	CreateApproval(ctx context.Context, g ApprovalRequest) error
-	// AnswerApproval stores what a person said to the question that fits want, or that want was read from here. A yes counts only
-	// while the question waits, and ErrAlreadyAnswered says that another one gave it; a no also takes back a yes that is not spent.
-	AnswerApproval(ctx context.Context, want ApprovalRequest, r Reply) error
-	// CheckApproval says whether Commit would take the grant that fits want now; nil or one of the grant errors.
-	CheckApproval(ctx context.Context, want ApprovalRequest) error
-	// Approval gives one grant with all that is sealed of it; ErrNoApproval where there is none.
-	Approval(ctx context.Context, id string) (ApprovalRequest, error)
-	// LatestApproval gives the last question about want's payload by the same principal with the same credential, under whichever
-	// policy and however it ended; ErrNoApproval where there is none.
-	LatestApproval(ctx context.Context, want ApprovalRequest) (ApprovalRequest, error)
-	// Approvals lists questions, without what only Grant gives: Request, Client, Why, Rules, Subjects and what is sealed.
-	Approvals(ctx context.Context, f ApprovalFilter) ([]ApprovalRequest, error)
-	// MarkReported notes that the caller has heard what came of a question.
-	MarkReported(ctx context.Context, id string) error
-	// ApprovalsVersion changes whenever a question does, or what became of one, or a freeze, or somebody is erased; not when a
-	// question expires. It is cheap.
-	ApprovalsVersion(ctx context.Context) (int64, error)
-	// ApprovalsChanged gives the questions of the inbox that changed, or what became of them, since a version.
-	ApprovalsChanged(ctx context.Context, since int64) ([]string, error)
+	ApprovalStore
+	IntentStore
+	BudgetStore
+	AuditStore
+	StopStore
+	TokenStore
+	LoginStore
+	HandoverStore
 
-	// FindConflicting tells what is known of x's payload by the same principal at the same upstream: an intent that is in flight,
-	// one whose outcome is unknown, or, where the action is not repeatable, one that succeeded within the window. nil
-	// where none is, and for a read. It looks at Principal, Upstream, Class, Hash and Repeatable.
+	// StoreError returns the *StoreError of the last attempt to write; nil if it succeeded. It is cheap. While there is an
+	// error the ledger retries by itself, every second or as soon as a lock allows.
+	StoreError() error
+	// SharedSecret returns 32 bytes that all processes of this ledger share and nobody else knows, different for each
+	// purpose.
+	SharedSecret(purpose string) []byte
+	// ID names the ledger. It is not a secret.
+	ID() string
+	Close() error
+}
+
+// ApprovalStore stores approval requests and their answers.
+type ApprovalStore interface {
+	// CreateApproval stores a pending request. It revokes any pending request, or unused approval, with the same binding.
+	// r needs ID, the binding, Expires, Payload and Card. It returns ErrTooManyPending if MaxPending requests of the
+	// requester or MaxPendingTotal are pending, and a *StoppedError during an emergency stop.
+	CreateApproval(ctx context.Context, r ApprovalRequest) error
+	// AnswerApproval stores a person's reply to the request that want matches, or that want was read from. An approval
+	// counts only while the request is pending; ErrAlreadyAnswered if another person answered. Declined and Revoked also
+	// withdraw an unused approval.
+	AnswerApproval(ctx context.Context, want ApprovalRequest, r Reply) error
+	// CheckApproval reports whether Commit would accept the approval that want matches: nil or an approval error.
+	CheckApproval(ctx context.Context, want ApprovalRequest) error
+	// Approval returns one request with its sealed parts; ErrNoApproval if there is none.
+	Approval(ctx context.Context, id string) (ApprovalRequest, error)
+	// LatestApproval returns the last request for want's payload by the same requester with the same credential, under any
+	// policy and in any state; ErrNoApproval if there is none.
+	LatestApproval(ctx context.Context, want ApprovalRequest) (ApprovalRequest, error)
+	// Approvals lists requests without what only Approval returns: Request, Client, Why, Rules, Subjects and the sealed
+	// parts.
+	Approvals(ctx context.Context, f ApprovalFilter) ([]ApprovalRequest, error)
+	// MarkReported records that the requester has received the outcome.
+	MarkReported(ctx context.Context, id string) error
+	// ApprovalsVersion returns a number that changes with any request, the outcome of one, an emergency stop or an
+	// erasure, but not when a request expires. It is cheap.
+	ApprovalsVersion(ctx context.Context) (int64, error)
+	// ApprovalsChanged returns the ids of the inbox's requests that changed, themselves or their outcome, since a version.
+	ApprovalsChanged(ctx context.Context, since int64) ([]string, error)
+}
+
+// IntentStore stores the durable record of each effect.
+type IntentStore interface {
+	// FindConflicting returns an intent for x's payload by the same caller in the same organisation that is in flight, has
+	// an unknown outcome or, if the action is not idempotent, succeeded within the window; nil if there is none, and for
+	// a read. It uses Caller, Organisation, Class, Hash and Idempotent.
 	FindConflicting(ctx context.Context, x Txn) (*Intent, error)
-	// Commit makes a call durable before anything is sent: in one transaction it spends x.Grant, debits x.Debits and
-	// writes the intent and its audit record. A read needs none, and is taken only with a grant or debits. It refuses with
-	// a *StoppedError, a *ConflictError, a grant error or a *LimitError, in this order, having changed nothing.
+	// Commit makes a call durable before anything is sent. In one transaction it uses x.ApprovalID, debits x.Debits and
+	// writes the intent and its audit record. A read is accepted with an approval or debits only. Commit rejects with a
+	// *StoppedError, a *ConflictError, an approval error or a *LimitError, in this order; then nothing has changed.
 	Commit(ctx context.Context, x Txn) (Intent, error)
-	// BudgetLeft tells how many units a budget holds now, and how long it takes to be full again, without taking any. It looks at
-	// all of d but Cost.
-	BudgetLeft(ctx context.Context, d Debit) (left int64, refill time.Duration, err error)
-	// Settle stores how an intent ended, before the answer leaves. NotSent, and nothing else, gives back the grant and what
-	// was debited.
-	// ErrAlreadySettled where it has ended already, ErrNoIntent where there is none.
+	// Settle stores the outcome of an intent, before the answer leaves. Only NotSent returns the approval and the debits.
+	// ErrAlreadySettled if it has an outcome, ErrNoIntent if there is none.
 	Settle(ctx context.Context, s Settlement) error
-	// Intent gives one intent with its payload and result.
+	// Intent returns one intent with its payload and result; ErrNoIntent if there is none.
 	Intent(ctx context.Context, id string) (Intent, error)
 	// Intents lists intents, newest first, without payload and result.
 	Intents(ctx context.Context, f IntentFilter) ([]Intent, error)
-	// Resolve closes an intent whose outcome is unknown: as is Succeeded or Failed, by is the person who found out.
+	// Resolve records the outcome of an intent with an unknown result: as is Succeeded or Failed, by is who found out.
 	Resolve(ctx context.Context, id string, as IntentState, note string, by Actor) error
+}
 
-	// RecordEvent writes an event to the audit chain a moment later. It never blocks; what does not fit is counted in a record.
+// BudgetStore reads budgets; Commit debits them.
+type BudgetStore interface {
+	// BudgetLeft returns the units that a budget holds now, and the time until it is full, without taking any. It uses
+	// all fields of d but Cost.
+	BudgetLeft(ctx context.Context, d Debit) (left int64, refill time.Duration, err error)
+}
+
+// AuditStore writes and reads the audit log.
+type AuditStore interface {
+	// RecordEvent writes an event to the audit log a moment later. It never blocks; events that do not fit are counted in
+	// a record.
 	RecordEvent(e Event)
-	// Records reads the audit chain, oldest first. A line that cannot be read does not end it, see Record.Fault.
+	// Records reads the audit log, oldest first. An unreadable line does not end it, see Record.Fault.
 	Records(ctx context.Context, f Filter) ([]Record, error)
-	// Verify reads the whole chain and says what is wrong with it, and where.
+	// Verify reads the whole log and returns what is wrong with it, and where.
 	Verify(ctx context.Context, o VerifyOptions) (Report, error)
-	// Erase destroys the key of a subject: nothing that was sealed under it can be read again, and the chain still verifies.
-	// It reports whether the ledger knew the subject.
+	// Erase destroys the keys of a subject: what they sealed can never be read again, and the log still verifies. It
+	// reports whether the ledger knew the subject.
 	Erase(ctx context.Context, subject string, by Actor) (bool, error)
+}
 
-	// Stop stops everything but reads and HangUp, on every process, and revokes all open grants.
+// StopStore stores the emergency stop.
+type StopStore interface {
+	// Stop stops everything but reads and HangUp, in every process, and revokes all open approvals.
 	Stop(ctx context.Context, by Actor, note string) error
-	// Resume ends a freeze. It reports whether there was one.
+	// Resume ends the emergency stop. It reports whether there was one.
 	Resume(ctx context.Context, by Actor) (bool, error)
-	// CurrentStop gives the freeze that holds, nil where none does. It is cheap, and at most FreshFor old.
+	// CurrentStop returns the emergency stop in force; nil without one. It is cheap, and at most FreshFor old.
 	CurrentStop(ctx context.Context) (*EmergencyStop, error)
-	// StoreError gives the *Trouble that the last attempt to write met, nil where it succeeded. It is cheap. While there is
-	// one the ledger tries again by itself, every second or as soon as a lock lets it.
-	StoreError() error
+}
 
-	Close() error
-
-	// CreateToken makes a token of t's Person, Roles, Interactive, Policy, KeyFile and Expires, and gives its secret, which
-	// is kept nowhere. A name that differs from a known one by its case is refused.
+// TokenStore stores the access tokens of HTTP clients.
+type TokenStore interface {
+	// CreateToken creates a token from t's Person, Roles, Interactive, Policy, KeyFile and Expires. It returns the secret,
+	// which is stored nowhere. A name that differs from a known one by case only is rejected.
 	CreateToken(ctx context.Context, t Token, by Actor) (secret string, made Token, err error)
 	// Tokens lists all tokens, oldest first.
 	Tokens(ctx context.Context) ([]Token, error)
-	// RevokeToken ends a token on every process, within FreshFor, and voids its open questions and unused yeses.
-	// ErrTokenUnknown where there is none, ErrTokenRevoked where that was done.
+	// RevokeToken ends a token in every process, within FreshFor, and revokes its pending requests and unused approvals.
+	// ErrTokenUnknown if there is none, ErrTokenRevoked if it was revoked before.
 	RevokeToken(ctx context.Context, id string, by Actor) error
-	// RemovePerson revokes all tokens of a person, and voids the questions they asked and the yeses they gave that are not
-	// used. It gives how many of each there were; ErrNoPerson where nobody of that name ever had a token.
+	// RemovePerson revokes a person's tokens, their pending requests, and the unused approvals that they gave or asked
+	// for. It returns how many of each; ErrNoPerson if nobody of that name ever had a token.
 	RemovePerson(ctx context.Context, person string, by Actor) (tokens, approvals int, err error)
-	// Authenticate says whose token the secret is: ErrTokenUnknown, ErrTokenExpired or ErrTokenRevoked where it lets nobody
-	// in, ErrNoTokens where none was ever issued. With an expired or revoked one it tells whose it was. It is cheap, and its
-	// answer at most FreshFor old.
+	// Authenticate returns the token of a secret. ErrTokenUnknown, ErrTokenExpired or ErrTokenRevoked if it is not
+	// accepted (an expired or revoked token is returned with the error), ErrNoTokens if none was ever issued. It is cheap,
+	// and its answer at most FreshFor old.
 	Authenticate(ctx context.Context, secret string) (Token, error)
+}
 
-	// CreateLogin makes a code that logs a person in once, and gives its secret, which is kept nowhere.
+// LoginStore stores the sessions of the inbox and its single-use login codes.
+type LoginStore interface {
+	// CreateLogin creates a single-use login code and returns its secret, which is stored nowhere.
 	CreateLogin(ctx context.Context, l Login, by Actor) (secret string, err error)
-	// FindLogin says what a secret of CreateLogin or Redeem is, without using it; ErrNoLogin where it lets nobody in.
+	// FindLogin returns the login of a secret of CreateLogin, RedeemLogin or CreateSession without using it; ErrNoLogin
+	// if it is invalid, used or expired.
 	FindLogin(ctx context.Context, secret string) (Login, error)
-	// RedeemLogin takes a code, and makes a session for whom it was made; ErrNoLogin where it is none or was taken.
+	// RedeemLogin uses a code and creates a session for its person; ErrNoLogin if it is invalid, used or expired.
 	RedeemLogin(ctx context.Context, code string, lasts time.Duration) (secret string, l Login, err error)
-	// CreateSession makes a session for whoever showed a token.
+	// CreateSession creates a session for the person of a token.
 	CreateSession(ctx context.Context, t Token, lasts time.Duration) (secret string, l Login, err error)
 	// EndSession ends a session.
 	EndSession(ctx context.Context, secret string) error
-	// TakeHandover gives what an action issued, once: it is destroyed before it is given. ErrNoHandover where there is nothing.
+}
+
+// HandoverStore keeps what an action issued until the person who approved it takes it.
+type HandoverStore interface {
+	// TakeHandover returns what the approved call issued, once: it is deleted before it is returned. ErrNoHandover if
+	// there is nothing.
 	TakeHandover(ctx context.Context, approval string, by Actor) ([]byte, error)
-	// HandoverExpires tells until when something waits to be taken; zero where nothing does.
+	// HandoverExpires returns until when something can be taken; zero if there is nothing.
 	HandoverExpires(ctx context.Context, approval string) (time.Time, error)
-	// SharedSecret gives 32 bytes that all processes on this ledger know and nobody else, another for each purpose.
-	SharedSecret(purpose string) []byte
-	// ID names the ledger; it is no secret.
-	ID() string
 }
 
 // HangUp is the one action that neither a freeze nor an earlier attempt stops:

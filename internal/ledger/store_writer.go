@@ -222,7 +222,7 @@ func (t *tx) runOne(o *op) (err error) {
 		t.broken = err
 		return err
 	}
-	if !IsRejection(err) {
+	if !errors.Is(err, ErrRejected) {
 		err = asStoreError(t.s.path, err)
 	}
 	t.head, t.after, t.keys = before, t.after[:after], map[string]subjectKey{}

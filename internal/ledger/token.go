@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -16,13 +15,13 @@ import (
 
 // The ways in which a token does not authenticate. A caller from outside must not learn which it was; a log may.
 var (
-	ErrTokenUnknown = errors.New("no such token was issued")
-	ErrTokenExpired = errors.New("the token has expired")
-	ErrTokenRevoked = errors.New("the token was revoked")
+	ErrTokenUnknown = newRejection("no such token was issued")
+	ErrTokenExpired = newRejection("the token has expired")
+	ErrTokenRevoked = newRejection("the token was revoked")
 	// ErrNoTokens says that no token was ever issued here, so that none can be asked for.
-	ErrNoTokens = errors.New("no token was ever issued")
+	ErrNoTokens = newRejection("no token was ever issued")
 	// ErrNoPerson says that nobody of that name ever had a token.
-	ErrNoPerson = errors.New("nobody of that name ever had a token")
+	ErrNoPerson = newRejection("nobody of that name ever had a token")
 )
 
 // The phases of tokens. Principal is the person's name, Credential the token's id, Roles what it allows, By who did it.

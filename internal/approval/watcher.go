@@ -1,4 +1,4 @@
-package policy
+package approval
 
 import (
 	"context"
@@ -9,27 +9,27 @@ import (
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 )
 
-// Watcher tells when a question changed, or what became of one, in whichever
-// process: it looks at the ledger's version. A process needs one.
+// Watcher signals changes of approval requests and of the runs that they led to, in any process. It polls the ledger's
+// version. A process needs one.
 type Watcher struct {
-	Ledger ledger.Ledger
+	Ledger ledger.ApprovalStore
 	Log    *slog.Logger
 
 	mu   sync.Mutex
-	subs map[chan struct{}]string // to the one question that matters to it; empty: all do
-	poke chan struct{}            // nil while nobody is interested
+	subs map[chan struct{}]string // channel → the request it is about; empty for all
+	poke chan struct{}            // nil without subscribers
 }
 
 const (
-	// pollEvery is how often is looked while somebody waits; pollIdle where only the Executor does.
+	// pollEvery is the interval while a call waits for an answer; pollIdle while only the executor listens.
 	pollEvery = 150 * time.Millisecond
 	pollIdle  = time.Second
 )
 
-// Subscribe gives a channel that holds a word after each change, until stop is called.
+// Subscribe returns a channel that holds a signal after each change, until stop is called.
 func (w *Watcher) Subscribe() (changed <-chan struct{}, stop func()) { return w.subscribe("") }
 
-// SubscribeTo is Subscribe for one question: thousands may wait for theirs, and most changes are none of theirs.
+// SubscribeTo is Subscribe for the changes of one request. Thousands of calls may wait, each for its own.
 func (w *Watcher) SubscribeTo(id string) (changed <-chan struct{}, stop func()) {
 	return w.subscribe(id)
 }
@@ -59,7 +59,7 @@ func (w *Watcher) subscribe(id string) (changed <-chan struct{}, stop func()) {
 	}
 }
 
-// Poke looks at once: whoever calls it has changed something.
+// Poke polls at once. Callers use it after they changed a request.
 func (w *Watcher) Poke() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -75,7 +75,7 @@ func (w *Watcher) wake() {
 	}
 }
 
-func (w *Watcher) poll(kick <-chan struct{}) {
+func (w *Watcher) poll(poke <-chan struct{}) {
 	last, failed := int64(-1), false
 	for {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
@@ -86,7 +86,7 @@ func (w *Watcher) poll(kick <-chan struct{}) {
 		}
 		cancel()
 		if err != nil && !failed {
-			w.Log.Warn("questions to people cannot be watched; it is tried again", "cause", err)
+			w.Log.Warn("approval requests cannot be watched; retrying", "cause", err)
 		}
 		failed = err != nil
 		if err == nil && now != last {
@@ -101,7 +101,7 @@ func (w *Watcher) poll(kick <-chan struct{}) {
 		w.mu.Unlock()
 		t := time.NewTimer(every)
 		select {
-		case _, open := <-kick:
+		case _, open := <-poke:
 			t.Stop()
 			if !open {
 				return
@@ -111,7 +111,7 @@ func (w *Watcher) poll(kick <-chan struct{}) {
 	}
 }
 
-// notify gives a word to those who wait for one of the questions, or for all; to everybody where nobody knows what changed.
+// notify signals the subscribers of the changed requests and of all requests; everybody if the changes are unknown.
 func (w *Watcher) notify(ids []string, unknown bool) {
 	changed := make(map[string]bool, len(ids))
 	for _, id := range ids {
@@ -125,7 +125,7 @@ func (w *Watcher) notify(ids []string, unknown bool) {
 		}
 		select {
 		case c <- struct{}{}:
-		default: // it has not looked since the last word
+		default: // the last signal was not read yet
 		}
 	}
 }
