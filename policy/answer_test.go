@@ -8,76 +8,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sippet-ai/sippet-mcp/internal/approval"
+
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
-	"github.com/sippet-ai/sippet-mcp/policy"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
-
-// TestWhoMayAnswer is the whole table: who sees, answers and takes what.
-func TestWhoMayAnswer(t *testing.T) {
-	who := func(name string, roles ...string) policy.Person {
-		return policy.Person{Name: name, Roles: roles, Via: "inbox", Fresh: true}
-	}
-	const approver, admin, agent = policy.RoleApprover, policy.RoleAdmin, policy.RoleAgent
-	local := who("root")
-	local.Local = true
-	for _, c := range []struct {
-		who    policy.Person
-		person string // who asks; empty where nobody knows
-		sees   bool
-		// confirm and approve say whether they may answer a question that needs it, takes whether they may take what their yes to it issued.
-		confirm, approve, takes bool
-	}{
-		{who("ada"), "ada", true, true, false, false},
-		{who("Ada"), "ada", true, true, false, false},
-		{who("ADA", approver), "ada", true, true, false, false}, // with whichever token
-		{who("ada", approver, admin), "Ada", true, true, false, false},
-		{who("zoë"), "ZOË", true, true, false, false},
-		{who("bob", approver), "ada", true, true, true, true},
-		{who("bob", approver), "", true, true, false, true},
-		{who("bob"), "ada", false, false, false, false},
-		{who("bob", admin), "ada", false, false, false, false},
-		{who("bob", "operator", "Approver"), "ada", false, false, false, false},
-		{who("", approver), "ada", true, true, true, true},
-		{who(""), "", false, false, false, false}, // two of whom nobody knows who they are
-		{who("ad"), "ada", false, false, false, false},
-		{who("ada "), "ada", false, false, false, false},
-		{who("bob", agent), "ada", false, false, false, false},
-		{who("ada", agent), "ada", true, false, false, false},
-		{who("bob", agent, approver), "ada", true, false, false, false},
-		{local, "ada", false, false, false, false}, // who reads the ledger's folder can do more, but not in another's name
-		{local, "root", true, true, false, false},
-	} {
-		d := &policy.Approvals{}
-		for needs, may := range map[string]bool{"confirm": c.confirm, "approve": c.approve, "deny": false, "validate": false, "": false, "Confirm": false} {
-			q := &ledger.ApprovalRequest{Needs: needs, Person: c.person, Inbox: true, State: ledger.Pending}
-			err := c.who.CheckAnswer(q)
-			if (err == nil) != may || err != nil && (err.Outcome != schemas.Denied || err.Message == "") {
-				t.Errorf("%q %v, asked by %q, needs %q: %v", c.who.Name, c.who.Roles, c.person, needs, err)
-			}
-			if got := c.who.MaySee(q); got != c.sees {
-				t.Errorf("%q %v sees what %q asked: %t", c.who.Name, c.who.Roles, c.person, got)
-			}
-		}
-		for by, takes := range map[string]bool{c.who.Name + " (inbox)": c.takes, strings.ToUpper(c.who.Name) + " (api)": c.takes, "carol (inbox)": false} {
-			q := &ledger.ApprovalRequest{Needs: "approve", Person: c.person, Inbox: true, State: ledger.Used, By: ledger.Actor{Name: by}}
-			if got := d.MayTakeHandover(q, c.who); got != takes {
-				t.Errorf("%q %v takes what %q asked and %q agreed to: %t", c.who.Name, c.who.Roles, c.person, by, got)
-			}
-			if q.State = ledger.Approved; d.MayTakeHandover(q, c.who) {
-				t.Errorf("%q takes what was not issued", c.who.Name)
-			}
-		}
-	}
-	for _, c := range []struct {
-		who  policy.Person
-		want bool
-	}{{local, true}, {who("bob", admin), true}, {who("bob", approver), false}, {who("bob"), false}, {who("bob", agent), false}} {
-		if got := c.who.MayStop(); got != c.want {
-			t.Errorf("%+v stops everything: %t", c.who, got)
-		}
-	}
-}
 
 // TestAnswersThatDoNotCount: at the desk, and each for itself.
 func TestAnswersThatDoNotCount(t *testing.T) {
@@ -91,16 +26,16 @@ func TestAnswersThatDoNotCount(t *testing.T) {
 	stale.Fresh = false
 	for name, c := range map[string]struct {
 		id      string
-		who     policy.Person
+		who     approval.Person
 		approve bool
 		says    string
 	}{
 		"one's own, which another must":      {erase, adaSits, true, "another person than the one who asks"},
 		"a no to it":                         {erase, adaSits, false, "another person than the one who asks"},
-		"with an approver's role":            {erase, policy.Person{Name: "Ada", Roles: []string{policy.RoleApprover}, Via: "api", Fresh: true}, true, "another person than the one who asks"},
-		"no approver":                        {erase, policy.Person{Name: "eve", Via: "inbox", Fresh: true}, true, "role approver"},
-		"another's":                          {create, policy.Person{Name: "eve", Via: "inbox", Fresh: true}, true, "role approver"},
-		"a program":                          {erase, policy.Person{Name: "bob", Roles: []string{policy.RoleApprover, policy.RoleAgent}, Via: "api", Fresh: true}, true, "program"},
+		"with an approver's role":            {erase, approval.Person{Name: "Ada", Roles: []string{approval.RoleApprover}, Via: "api", Fresh: true}, true, "another person than the one who asks"},
+		"no approver":                        {erase, approval.Person{Name: "eve", Via: "inbox", Fresh: true}, true, "role approver"},
+		"another's":                          {create, approval.Person{Name: "eve", Via: "inbox", Fresh: true}, true, "role approver"},
+		"a program":                          {erase, approval.Person{Name: "bob", Roles: []string{approval.RoleApprover, approval.RoleAgent}, Via: "api", Fresh: true}, true, "program"},
 		"a login of yesterday":               {erase, stale, true, "prove again who you are"},
 		"what is put to the client":          {elicited, bobSits, true, "not asked here"},
 		"a no to what is put to the client":  {elicited, adaSits, false, "not asked here"},
@@ -108,7 +43,7 @@ func TestAnswersThatDoNotCount(t *testing.T) {
 		"something else than a question":     {"'; DROP TABLE grants; --", bobSits, true, "no such question"},
 		"what nobody asked, and not even id": {"", bobSits, false, "no such question"},
 	} {
-		got := o.approvals.Answer(t.Context(), []string{c.id}, c.who, policy.Reply{Approve: c.approve, By: ledger.Actor{Name: "the owner"}})
+		got := o.approvals.Answer(t.Context(), []string{c.id}, c.who, approval.Reply{Approve: c.approve, By: ledger.Actor{Name: "the owner"}})
 		if len(got) != 1 || got[0].ApprovalID != c.id || got[0].Err == nil || !strings.Contains(got[0].Err.Message, c.says) {
 			t.Errorf("%s: %+v", name, got[0].Err)
 		}
@@ -119,7 +54,7 @@ func TestAnswersThatDoNotCount(t *testing.T) {
 		}
 	}
 	// A no needs no proof; who says it stays said, and the reply's own name is not taken.
-	got := o.approvals.Answer(t.Context(), []string{erase, "x", create}, stale, policy.Reply{By: ledger.Actor{Name: "the owner"}})
+	got := o.approvals.Answer(t.Context(), []string{erase, "x", create}, stale, approval.Reply{By: ledger.Actor{Name: "the owner"}})
 	if got[0].Err != nil || got[1].Err == nil || got[2].Err != nil {
 		t.Errorf("%+v", got)
 	}
@@ -147,7 +82,7 @@ func TestFasterAnswers(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range n {
 		wg.Go(func() {
-			who := policy.Person{Name: fmt.Sprint("approver ", i), Roles: []string{policy.RoleApprover}, Via: "inbox", Fresh: true}
+			who := approval.Person{Name: fmt.Sprint("approver ", i), Roles: []string{approval.RoleApprover}, Via: "inbox", Fresh: true}
 			took[i] = o.approvals.Answer(t.Context(), []string{id}, who, agrees)[0].Err
 		})
 	}
@@ -156,7 +91,7 @@ func TestFasterAnswers(t *testing.T) {
 	for i, err := range took {
 		if err == nil {
 			counted++
-			if q := o.request(t, id); policy.PersonName(q.By) != fmt.Sprint("approver ", i) {
+			if q := o.request(t, id); approval.PersonName(q.By) != fmt.Sprint("approver ", i) {
 				t.Errorf("%q answered, and the question says %q", fmt.Sprint("approver ", i), q.By)
 			}
 		} else if !strings.Contains(err.Message, "answered this already") {
@@ -194,10 +129,10 @@ func TestHowManyPeople(t *testing.T) {
 			}
 			ids = append(ids, o.ask(t, call(t, adaCalls, "start_bulk_outbound_call", `{"input":{"contactIds":[`+strings.Join(contacts, ",")+`]}}`)))
 		}
-		if policy.MustStateNumber(total) != (total > 10) {
-			t.Errorf("%d people: %t", total, policy.MustStateNumber(total))
+		if approval.MustStateNumber(total) != (total > 10) {
+			t.Errorf("%d people: %t", total, approval.MustStateNumber(total))
 		}
-		for i, a := range o.approvals.Answer(t.Context(), ids, bobSits, policy.Reply{Approve: c.approve, StatedNumber: c.state}) {
+		for i, a := range o.approvals.Answer(t.Context(), ids, bobSits, approval.Reply{Approve: c.approve, StatedNumber: c.state}) {
 			want := ledger.Pending
 			switch {
 			case c.ok && c.approve:
@@ -216,7 +151,7 @@ func TestHowManyPeople(t *testing.T) {
 func TestNeedsFresh(t *testing.T) {
 	var fresh []string
 	for _, a := range schemas.Actions() {
-		if policy.NeedsFresh(a.Name) {
+		if approval.NeedsFresh(a.Name) {
 			fresh = append(fresh, a.Name)
 		}
 	}
@@ -225,7 +160,7 @@ func TestNeedsFresh(t *testing.T) {
 	if got := strings.Join(fresh, " "); got != want {
 		t.Errorf("%s\nwant %s", got, want)
 	}
-	if !policy.NeedsFresh("no_such_action") {
+	if !approval.NeedsFresh("no_such_action") {
 		t.Error("what is not known needs no proof")
 	}
 }
@@ -238,7 +173,7 @@ func TestInboxIsAnsweredThere(t *testing.T) {
 		c := call(t, adaCalls, action, map[string]string{"create_contact": creating, "delete_contact": eraseAda}[action])
 		c.ApprovalID = o.ask(t, c)
 		c.CanAsk = true
-		for _, reply := range []policy.Reply{approve, {By: ledger.Actor{Name: "elicitation"}}} {
+		for _, reply := range []approval.Reply{approve, {By: ledger.Actor{Name: "elicitation"}}} {
 			if err := o.RecordReply(t.Context(), c, reply); err == nil || err.Outcome != schemas.Denied || !strings.Contains(err.Message, "in the inbox and nowhere else") {
 				t.Errorf("%s, %t: %v", action, reply.Approve, err)
 			}
@@ -282,7 +217,7 @@ func TestTooManyWait(t *testing.T) {
 // A token with which a program asked answers nothing that it asked, whatever its roles: the program has it.
 func TestTheTokenThatAsked(t *testing.T) {
 	q := &ledger.ApprovalRequest{Needs: "confirm", Person: "ada", Credential: "614fb413438c"}
-	ada := policy.Person{Name: "ada", Roles: []string{policy.RoleApprover}, Via: "api", Credential: q.Credential, Fresh: true}
+	ada := approval.Person{Name: "ada", Roles: []string{approval.RoleApprover}, Via: "api", Credential: q.Credential, Fresh: true}
 	if why := ada.CheckAnswer(q); why == nil || !strings.Contains(why.Message, "the very token") {
 		t.Errorf("with the token that asked: %+v", why)
 	}

@@ -11,6 +11,8 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/sippet-ai/sippet-mcp/internal/approval"
+
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 	"github.com/sippet-ai/sippet-mcp/internal/ledger/ledgertest"
 	"github.com/sippet-ai/sippet-mcp/policy"
@@ -86,7 +88,7 @@ func payload(t *testing.T, action, args string) *schemas.Payload {
 	return p
 }
 
-func card(t *testing.T, action, args string) policy.Card {
+func card(t *testing.T, action, args string) approval.Card {
 	t.Helper()
 	g, u := gate(t, "desktop")
 	if strings.HasPrefix(action, "create_") || strings.HasPrefix(action, "update_") || action == "start_bulk_outbound_call" {

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sippet-ai/sippet-mcp/internal/approval"
+
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 	"github.com/sippet-ai/sippet-mcp/internal/ledger/ledgertest"
 	"github.com/sippet-ai/sippet-mcp/policy"
@@ -166,7 +168,7 @@ func TestUnknown(t *testing.T) {
 	c.ApprovalID = ""
 	a = s.Do(t.Context(), c)
 	c.ApprovalID = a.Pending.ApprovalID
-	if e := s.RecordReply(t.Context(), c, policy.Reply{By: ledger.Actor{Name: "ada"}}); e != nil {
+	if e := s.RecordReply(t.Context(), c, approval.Reply{By: ledger.Actor{Name: "ada"}}); e != nil {
 		t.Fatal(e)
 	}
 	if a := s.Do(t.Context(), c); a.Outcome() != schemas.OutcomeUnknown || a.Err.Intent != first.Err.Intent {

@@ -1,48 +1,37 @@
-// Package policy decides and gates: every call to Sippet passes [Gate.Do].
+// Package policy runs calls to Sippet under control: [Gate.Do] takes a call through the whole call lifecycle and returns
+// its outcome, or that a person must approve it first.
 //
-// # The road of a call
+//	res := gate.Do(ctx, policy.Call{Caller: caller, Payload: payload})
+//	if res.Pending != nil { … }   // show res.Pending.Card, record the answer, call Do again with ApprovalID
 //
-//	stopped?  a person froze everything, or the ledger fails: nothing but reads
-//	          and hanging up goes on
-//	prior     did the same caller's same call run a moment ago, or may it have run?
-//	          Then that is the answer; once more only where a person says so
-//	earlier   was the same asked in the inbox, and has the caller not heard what
-//	          came of it? Then it hears that now
-//	reach     whom would it ring? Contacts are looked up (package reach)
-//	decide    what the policies demand of this call by this caller (package
-//	          rules): allow < validate < confirm < approve < deny
-//	validate  POST /rpc/public/validate with the payload's bytes
-//	grant     confirm, approve: is there a person's yes for these very bytes?
-//	          No: answer approval_pending with a card and a grant id, and return.
-//	commit    spend the yes, debit the budgets and write the intent, durable, or
-//	          refuse (package ledger)
-//	run       POST /rpc/public/run with the same bytes, at most once
-//	settle    how it ended, durable before the answer leaves
+// # The call lifecycle
 //
-// Reads that are allowed outright go straight to run; their record is written
-// a moment later and never delays them.
+//	check       package schemas made the payload; an emergency stop or a broken ledger ends all but reads and hanging up
+//	conflicts   a previous run of the same call answers it, or must be mentioned on the card
+//	recipients  resolve whom the call reaches (package recipients)
+//	decide      evaluate the policies (package rules): allow < validate < confirm < approve < deny
+//	validate    POST /rpc/public/validate with the payload's bytes
+//	approval    confirm, approve: without an approval for these very bytes, answer approval_pending and return
+//	commit      one durable transaction: the approval is used, budgets are debited, the intent is written
+//	run         POST /rpc/public/run with the same bytes, at most once
+//	settle      store the outcome before the answer leaves
 //
-// Which policies hold is the [Book]'s to say: the server's own, those of
-// callers who showed a token, and one that is only watched. It changes them
-// all at once when a file does.
+// Reads that are allowed go straight to run. Their audit record is written a moment later and delays nothing.
 //
-// The gate never waits for a person. Whoever asks (an elicitation, the
-// terminal) shows the card, records the answer with [Gate.Record] and calls
-// the gate again with the grant's id; the gate then decides and validates
-// anew. So there is one path to Run, and asking is a loop around it.
+// # Approvals
 //
-// What nobody can be asked at once, and what another person must approve, waits
-// in the inbox. A [Desk] takes the answers, and is the one place that says who
-// may give which; an [Executor] runs what was agreed to, by calling the gate
-// again with the sealed payload. The call that asked waits with [Gate.Await],
-// and [Gate.Became] says later what came of it. [Watch] tells all of them when
-// there is news.
+// The gate never waits for a person. Whoever asks (an elicitation, the terminal, the inbox) shows the card, records the
+// answer, and the call goes through the gate again with the request's id. So there is one path to Run. A request is bound
+// to the requester, the organisation, the payload's hash, the recipients and the policy's version. It expires, and it is
+// used once.
 //
-// A grant is bound to the caller, the organisation, the payload's hash, whom it
-// reaches and the policy's version, has an expiry and is spent once. Everything fails closed:
-// no answer, another payload, an unreachable validate, an unknown decision, a
-// ledger that cannot be written: nothing runs.
+// Requests for the inbox are answered with package approval. An [Executor] runs approved calls. The call that asked waits
+// with [Gate.AwaitApproval]; [Gate.ResultOf] returns the outcome later.
 //
-// [Gate.EndCalls] is the one exception, for a person in need: it hangs up what
-// rings, past everything above.
+// # Failing closed
+//
+// No answer, another payload, an unreachable validate, an unknown decision, a ledger that cannot be written: nothing runs.
+// A [PolicySet] replaces all its policies at once when a file changes, and keeps the old ones if a file is faulty.
+//
+// [Gate.EndCalls] is the one exception, for a person in an emergency: it hangs up live calls without any of these steps.
 package policy

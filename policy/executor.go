@@ -7,24 +7,19 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sippet-ai/sippet-mcp/internal/approval"
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// ApprovalValidFor is how long a yes that was given in the inbox is good: whoever says
-// it means now. What could not be begun by then, because the program was
-// restarted, say, has come to nothing.
-const ApprovalValidFor = time.Minute
-
-// Executor runs what people agreed to in the inbox: it takes the sealed payload
-// along the whole road again, once. The process that asked does so, because its
-// key and its policies are those of the question; where that has ended, another
-// one that has the same. Reads are left to the call that asked.
+// Executor runs the calls that people approve in the inbox, each once: it takes the sealed payload through the gate
+// again. The process that asked runs its own, because it has the key and the policies of the request. If that process
+// has ended, another one with the same key and policies runs it. Approved reads are left to the call that asked.
 type Executor struct {
-	Ledger ledger.Ledger
-	Watch  *Watcher
-	// GateFor gives the gate and the caller of a question. Its error wraps ErrElsewhere where it is none of this process's;
-	// any other says why whoever asked may not do it any more.
+	Ledger ledger.ApprovalStore
+	Watch  *approval.Watcher
+	// GateFor returns the gate and the caller of a request. Its error wraps ErrElsewhere if another process must run it;
+	// any other error says why the requester may not make the call any more.
 	GateFor func(context.Context, ledger.ApprovalRequest) (*Gate, Caller, error)
 	Log     *slog.Logger
 
@@ -33,16 +28,18 @@ type Executor struct {
 	wg   sync.WaitGroup
 }
 
-// ErrElsewhere says that a question is for another organisation than this process works in.
+// ErrElsewhere says that a request belongs to an organisation or a policy that this process does not serve.
 var ErrElsewhere = errors.New("another process must run it")
 
-// Run runs until ctx ends, and then waits for what it has begun.
+// orphanPoll is how often approvals are read without a signal: nothing signals that the process that asked has ended.
+const orphanPoll = 5 * time.Second
+
+// Run runs approved calls until ctx ends, then waits for those that have begun.
 func (e *Executor) Run(ctx context.Context) {
 	defer e.wg.Wait()
 	changed, stop := e.Watch.Subscribe()
 	defer stop()
-	// Nobody tells when the process that asked has ended.
-	again := time.NewTicker(5 * time.Second)
+	again := time.NewTicker(orphanPoll)
 	defer again.Stop()
 	for {
 		e.poll(ctx)
@@ -56,20 +53,20 @@ func (e *Executor) Run(ctx context.Context) {
 }
 
 func (e *Executor) poll(ctx context.Context) {
-	agreed, err := e.Ledger.Approvals(ctx, ledger.ApprovalFilter{Open: true, Inbox: true, State: ledger.Approved})
+	approved, err := e.Ledger.Approvals(ctx, ledger.ApprovalFilter{Open: true, Inbox: true, State: ledger.Approved})
 	if err != nil {
 		if ctx.Err() == nil {
-			e.Log.WarnContext(ctx, "what people agreed to cannot be looked at; it is tried again", "cause", err)
+			e.Log.WarnContext(ctx, "approved requests cannot be read; retrying", "cause", err)
 		}
 		return
 	}
-	for _, q := range agreed {
-		if !q.OwnProcess && !q.Orphaned || IsRead(q.Action) || !e.begin(q.ID) {
+	for _, r := range approved {
+		if !r.OwnProcess && !r.Orphaned || approval.IsRead(r.Action) || !e.begin(r.ID) {
 			continue
 		}
 		e.wg.Go(func() {
-			if e.runOne(context.WithoutCancel(ctx), q.ID) {
-				e.end(q.ID)
+			if e.runOne(context.WithoutCancel(ctx), r.ID) {
+				e.end(r.ID)
 			}
 		})
 	}
@@ -94,52 +91,53 @@ func (e *Executor) end(id string) {
 	delete(e.busy, id)
 }
 
-// runOne runs what was agreed to. Where it does not come to a run the yes is void: it was for now, and whoever asked hears
-// why. It is false for what is none of this process's, which is not looked at again.
+// runOne runs an approved call. If it does not run, the approval is revoked, because an approval applies to immediate
+// execution only, and the requester gets the reason. It returns false for a request of another process, which is not
+// tried again.
 func (e *Executor) runOne(ctx context.Context, id string) bool {
-	q, err := e.Ledger.Approval(ctx, id)
+	r, err := e.Ledger.Approval(ctx, id)
 	if err != nil {
-		e.Log.WarnContext(ctx, "what somebody agreed to cannot be read", "grant", id, "cause", err)
+		e.Log.WarnContext(ctx, "an approved request cannot be read", "approval", id, "cause", err)
 		return true
 	}
-	if q.State != ledger.Approved {
+	if r.State != ledger.Approved {
 		return true
 	}
-	gate, caller, err := e.GateFor(ctx, q)
+	gate, caller, err := e.GateFor(ctx, r)
 	switch {
 	case err == nil:
 	case errors.Is(err, ErrElsewhere):
-		e.Log.WarnContext(ctx, "somebody agreed to what this process cannot run", "action", q.Action, "grant", id, "cause", err)
+		e.Log.WarnContext(ctx, "an approved call cannot be run by this process", "action", r.Action, "approval", id, "cause", err)
 		return false
-	case isStoreError(err):
-		e.Log.WarnContext(ctx, "what somebody agreed to cannot be run now; it is tried again", "action", q.Action, "grant", id, "cause", err)
+	case ledger.IsStoreError(err):
+		e.Log.WarnContext(ctx, "an approved call cannot be run now; retrying", "action", r.Action, "approval", id, "cause", err)
 		return true
 	default:
-		e.Log.WarnContext(ctx, "somebody agreed to what its caller may not do any more", "action", q.Action, "grant", id, "cause", err)
-		e.revoke(ctx, q, &schemas.Error{Outcome: schemas.Denied, Message: "whoever asked is not let in any more; nothing ran", Next: "tell the person"})
+		e.Log.WarnContext(ctx, "an approved call belongs to a caller without access", "action", r.Action, "approval", id, "cause", err)
+		e.revoke(ctx, r, &schemas.Error{Outcome: schemas.Denied, Message: "the requester no longer has access; nothing ran", Next: "tell the person"})
 		return true
 	}
-	payload, fault := schemas.Restore(q.Payload)
-	if fault != nil || q.Payload == nil {
-		e.revoke(ctx, q, &schemas.Error{Outcome: schemas.Denied, Message: "what was agreed to cannot be read any more; nothing ran", Next: "call again, and the person is asked anew"})
+	payload, fault := schemas.Restore(r.Payload)
+	if fault != nil || r.Payload == nil {
+		e.revoke(ctx, r, &schemas.Error{Outcome: schemas.Denied, Message: "the approved call can no longer be read; nothing ran", Next: "call again, and the person is asked again"})
 		return true
 	}
-	if gate.Policy.For(caller).Version() != q.Policy {
-		e.revoke(ctx, q, &schemas.Error{Outcome: schemas.Denied, Message: "the policy has changed since it was asked; nothing ran", Next: "call again, and it is decided by what holds now"})
+	if gate.Policy.For(caller).Version() != r.Policy {
+		e.revoke(ctx, r, &schemas.Error{Outcome: schemas.Denied, Message: "the policy has changed since the request; nothing ran", Next: "call again, and the current policy decides"})
 		return true
 	}
-	a := gate.Do(ctx, Call{Caller: caller, Request: q.Request, Payload: payload, ApprovalID: id})
+	a := gate.Do(ctx, Call{Caller: caller, Request: r.Request, Payload: payload, ApprovalID: id})
 	if a.Err != nil {
-		e.revoke(ctx, q, a.Err)
+		e.revoke(ctx, r, a.Err)
 	}
 	e.Watch.Poke()
 	return true
 }
 
-// revoke takes the yes back where it is still there: it was not spent, or was given back because nothing was sent.
-func (e *Executor) revoke(ctx context.Context, q ledger.ApprovalRequest, why *schemas.Error) {
-	err := e.Ledger.AnswerApproval(ctx, q, ledger.Reply{State: ledger.Revoked, Outcome: why.Outcome, Fault: encodeError(why)})
-	if err != nil && isStoreError(err) {
-		e.Log.ErrorContext(ctx, "that a yes came to nothing could not be recorded", "action", q.Action, "grant", q.ID, "cause", err)
+// revoke revokes the approval if it is unused: it was not used, or was returned because nothing was sent.
+func (e *Executor) revoke(ctx context.Context, r ledger.ApprovalRequest, why *schemas.Error) {
+	err := e.Ledger.AnswerApproval(ctx, r, ledger.Reply{State: ledger.Revoked, Outcome: why.Outcome, Fault: approval.EncodeError(why)})
+	if err != nil && ledger.IsStoreError(err) {
+		e.Log.ErrorContext(ctx, "an unused approval could not be revoked", "action", r.Action, "approval", r.ID, "cause", err)
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sippet-ai/sippet-mcp/internal/approval"
+
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 	"github.com/sippet-ai/sippet-mcp/internal/ledger/ledgertest"
 	"github.com/sippet-ai/sippet-mcp/policy"
@@ -48,7 +50,7 @@ func TestApprovalExpiresSoon(t *testing.T) {
 	for _, c := range []struct {
 		after time.Duration
 		runs  int
-	}{{policy.ApprovalValidFor - time.Second, 1}, {policy.ApprovalValidFor, 0}, {time.Hour, 0}} {
+	}{{approval.ValidFor - time.Second, 1}, {approval.ValidFor, 0}, {time.Hour, 0}} {
 		o := newApprovalWorld(t, house)
 		asks := call(t, adaCalls, "delete_contact", eraseAda)
 		id := o.ask(t, asks)

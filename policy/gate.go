@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sippet-ai/sippet-mcp/internal/approval"
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 	"github.com/sippet-ai/sippet-mcp/policy/recipients"
 	"github.com/sippet-ai/sippet-mcp/policy/rules"
@@ -20,85 +21,85 @@ type Upstream interface {
 	Run(context.Context, rpc.Request) (rpc.Result, *schemas.Error)
 }
 
-// Gate is the one road to Sippet. It is safe for concurrent use.
+// Gate takes every call to Sippet through the call lifecycle. It is safe for concurrent use.
 type Gate struct {
 	Policy   *PolicySet
 	Upstream Upstream
 	Ledger   ledger.Ledger
-	// Organisation names where Upstream leads, as the ledger tells organisations apart.
+	// Organisation names the organisation of Upstream in the ledger.
 	Organisation string
-	// Simulated says so on every card: the upstream is the sandbox.
+	// Simulated is true if Upstream is the sandbox; every card says so.
 	Simulated bool
-	// Inbox says that there is a place where people answer later, and an Executor that runs what they agree to.
+	// Inbox is true if there is an inbox and an Executor for what is approved there.
 	Inbox bool
-	// Wait is how long a question that is put to somebody at once may stay unanswered.
+	// Wait is how long a request to the caller's own person stays pending.
 	Wait time.Duration
 	Now  func() time.Time
 	Log  *slog.Logger
 }
 
-// Caller is who asks.
+// Caller is who makes a call.
 type Caller struct {
 	// Actor is their name and channel, as cards and the audit log show them.
 	Actor ledger.Actor
-	// ID is how rules and budgets know them: a token's id, else the person's name.
+	// ID identifies them for rules and budgets: a token's id, else the person's name.
 	ID string
-	// Person is who sits behind it or answers for it.
+	// Person is who sits at the client or is responsible for it.
 	Person string
 	Roles  []string
-	// Policy names the policies that hold for them beside the server's own; empty where none do.
+	// Policy names policies that apply to them in addition to the server's; empty for none.
 	Policy string
-	// Credential is the id of what they showed; empty where nothing was asked for.
+	// Credential is the id of the token that they showed; empty without one.
 	Credential string
 	// Client is what their program calls itself.
 	Client string
 }
 
-// Call is one request to do something.
+// Call is one call of an action.
 type Call struct {
 	Caller
-	// Request is the id of the request in log and audit; Do makes one where it is empty.
+	// Request is the id of the request in the log and the audit log; Do creates one if it is empty.
 	Request string
 	Payload *schemas.Payload
-	// ApprovalID is the id of the grant that a person answered; empty on the first pass.
+	// ApprovalID is the id of the request that a person answered; empty on the first attempt.
 	ApprovalID string
-	// Again says that the call is meant even where the same ran a moment ago: a person is asked.
+	// Again is true if the call is meant even though the same call ran a moment ago: a person is asked.
 	Again bool
-	// CanAsk says that whoever calls can put a question to its person at once, so that a confirmation need not wait in the inbox.
+	// CanAsk is true if the client can ask its person at once, so that a confirm need not wait in the inbox.
 	CanAsk bool
 }
 
-// Result is how a call ended, or that a person is due.
+// Result is the outcome of a call, or that a person must approve it.
 type Result struct {
 	Verdict rules.Verdict
-	// Data is Sippet's answer where Err is nil; null where the earlier answer was not kept.
+	// Data is Sippet's answer if Err is nil; null if the previous answer was not stored.
 	Data json.RawMessage
-	// Previous is set where nothing new ran because the same call ran before; Data is its answer.
+	// Previous is set if nothing ran because the same call ran before. Data is the previous answer.
 	Previous *ledger.Intent
-	// Err is why it did not run, or that nobody knows; nil where it ran.
+	// Err is why the call did not run, or that its outcome is unknown; nil if it ran.
 	Err *schemas.Error
-	// Pending is set, with Err of outcome approval_pending, where a person must be asked.
+	// Pending is set, with an Err of outcome approval_pending, if a person must approve the call.
 	Pending *PendingApproval
-	// Approval is the question that a person answered, where this is what came of it; empty elsewhere.
+	// Approval is the answered request that led to this result; zero without one.
 	Approval ledger.ApprovalRequest
-	// Settled is when that came of it.
+	// Settled is when the request that led to this result was decided or its run ended.
 	Settled time.Time
-	// HandoverUntil is set where an action issued something that only the person who agreed is shown; until then they can take it.
+	// HandoverUntil is until when the person who approved can take the credential that the action issued; zero without one.
 	HandoverUntil time.Time
 
 	status int
-	intent bool // the ledger has an intent of it
+	intent bool // the ledger has an intent for the call
 }
 
-// PendingApproval is a question for a person.
+// PendingApproval is an approval request that a person must answer.
 type PendingApproval struct {
 	ApprovalID string
-	Card       Card
-	// Inbox says that it waits in the inbox; else the caller puts it to its person. New that it was not there before.
+	Card       approval.Card
+	// Inbox is true if it is answered in the inbox; else the client asks its person. New is true if this call created it.
 	Inbox, New bool
 }
 
-// Outcome gives the word for how the call ended.
+// Outcome returns the outcome's word.
 func (a Result) Outcome() schemas.Outcome {
 	switch {
 	case a.Err != nil:
@@ -109,7 +110,7 @@ func (a Result) Outcome() schemas.Outcome {
 	return schemas.Done
 }
 
-// Do takes a call along the road, as the package comment draws it.
+// Do takes a call through the lifecycle that the package comment shows.
 func (g *Gate) Do(ctx context.Context, c Call) Result {
 	began := time.Now()
 	if c.Request == "" {
@@ -122,16 +123,16 @@ func (g *Gate) Do(ctx context.Context, c Call) Result {
 	return a
 }
 
-// Explanation is what a call would meet.
+// Explanation is what Do would decide for a call.
 type Explanation struct {
 	Verdict rules.Verdict
-	// Recipients is whom it would ring; nil where it rings nobody.
+	// Recipients is whom the call would reach; nil if it reaches nobody.
 	Recipients *recipients.Set
-	// Fault is why it would not run: the policy's no, a stop, or what Sippet's validate finds; nil where it passes.
+	// Fault is why the call would not run: the policy, an emergency stop, or what Sippet's validate finds; nil if it would.
 	Fault *schemas.Error
 }
 
-// Explain says what Do would meet, and runs nothing.
+// Explain returns what Do would decide, and runs nothing but validate and prefetches.
 func (g *Gate) Explain(ctx context.Context, c Call) (e Explanation) {
 	p := g.attempt(c)
 	if e.Fault = p.checkStopped(ctx); e.Fault == nil {
@@ -148,20 +149,20 @@ func (g *Gate) Explain(ctx context.Context, c Call) (e Explanation) {
 	return e
 }
 
-// Hidden are the fields of the action's records that the caller must not see.
+// Hidden returns the fields of the action's records that the caller must not see.
 func (g *Gate) Hidden(c Caller, a *schemas.Action) map[string]bool {
 	return fieldsOf(a, g.Policy.For(c).HiddenFields(a, c.rules()))
 }
 
-// MildestDecision is the mildest decision that any call of the action could get.
+// MildestDecision returns the mildest decision that any call of the action could get.
 func (g *Gate) MildestDecision(c Caller, a *schemas.Action) rules.Decision {
 	return g.Policy.For(c).Mildest(a, c.rules()).Decision
 }
 
-// rules is the caller as rules see them.
+// rules returns the caller as rules see it.
 func (c Caller) rules() rules.Caller { return rules.Caller{ID: c.ID, Person: c.Person, Roles: c.Roles} }
 
-// fieldsOf takes from `Contact.dateOfBirth` and others the fields of the action's own resource.
+// fieldsOf returns the fields of the action's own resource from names such as `Contact.dateOfBirth`.
 func fieldsOf(a *schemas.Action, hidden []string) map[string]bool {
 	if a.Resource == nil || len(hidden) == 0 {
 		return nil
@@ -175,7 +176,7 @@ func fieldsOf(a *schemas.Action, hidden []string) map[string]bool {
 	return out
 }
 
-// runUpstream is the only place from which anything runs.
+// runUpstream is the only caller of Upstream.Run.
 func (g *Gate) runUpstream(ctx context.Context, p *schemas.Payload, deadline time.Duration) (rpc.Result, *schemas.Error) {
 	r := request(p)
 	r.Deadline = deadline

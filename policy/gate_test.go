@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sippet-ai/sippet-mcp/internal/approval"
+
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 	"github.com/sippet-ai/sippet-mcp/policy"
 	"github.com/sippet-ai/sippet-mcp/policy/rules"
@@ -76,7 +78,7 @@ func (b brokenStore) StoreError() error {
 	return b.Ledger.StoreError()
 }
 
-var approve = policy.Reply{Approve: true, By: ledger.Actor{Name: "ada"}}
+var approve = approval.Reply{Approve: true, By: ledger.Actor{Name: "ada"}}
 
 // TestStoreFails: without the ledger nothing that changes anything runs, whichever step fails.
 func TestStoreFails(t *testing.T) {

@@ -12,30 +12,29 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// EndedCall tells of one call that EndCalls hung up, or tried to.
+// EndedCall is one call that EndCalls hung up, or tried to.
 type EndedCall struct {
-	// CallUUID is its callUuid; empty where Err is that live calls could not be listed.
+	// CallUUID is its callUuid; empty if live calls could not be listed.
 	CallUUID string
 	// Number is the number that was rung, as Sippet gives it.
 	Number string
-	// Err is why it may still be going on; nil where it was ended.
+	// Err is why it may still be going on; nil if it was ended.
 	Err *schemas.Error
 }
 
 const (
 	endPollEvery = time.Second
-	// quietPolls is how many looks in a row must find nothing: a bulk call rings its next person a moment after the last.
+	// quietPolls is how many polls in a row must find no live call: a bulk call rings its next person a moment after the last.
 	quietPolls = 5
 	endAtOnce  = 8
-	// endTries bounds the attempts at one call: a record that says it is live may be all that is left of it.
+	// endTries bounds the attempts at one call: its record can say that it is live after it has ended.
 	endTries = 3
 )
 
-// EndCalls hangs up every live outbound call, and those that follow, until
-// none has been seen for five looks, a second apart. by is the person who stopped
-// everything. No decision, budget, grant or validation stands in its way, and
-// neither does a ledger that fails or is nil: what can be recorded is. It
-// returns an error where Sippet refuses to list calls or ctx ends before it is quiet.
+// EndCalls hangs up every live outbound call, and those that follow, until five polls in a row, a second apart, have found
+// none. by is the person who made the emergency stop. No decision, budget, approval or validation can prevent it, and
+// neither can a ledger that fails or is nil: what can be recorded is recorded. It returns an error if Sippet rejects the
+// listing of calls, or if ctx ends first.
 func (g *Gate) EndCalls(ctx context.Context, by ledger.Actor, each func(EndedCall)) error {
 	h := &hangup{Gate: g, by: by, each: each, tries: map[string]int{}}
 	for quiet := 0; quiet < quietPolls; {

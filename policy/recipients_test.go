@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sippet-ai/sippet-mcp/internal/approval"
+
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 	"github.com/sippet-ai/sippet-mcp/internal/ledger/ledgertest"
 	"github.com/sippet-ai/sippet-mcp/policy"
@@ -169,7 +171,7 @@ func TestManyPeople(t *testing.T) {
 		}
 		call.ApprovalID = a.Pending.ApprovalID
 		got := schemas.Done
-		if err := s.RecordReply(t.Context(), call, policy.Reply{Approve: true, StatedNumber: c.stated, By: ledger.Actor{Name: "ada"}}); err != nil {
+		if err := s.RecordReply(t.Context(), call, approval.Reply{Approve: true, StatedNumber: c.stated, By: ledger.Actor{Name: "ada"}}); err != nil {
 			got = err.Outcome
 		} else if a := s.Do(t.Context(), call); a.Err != nil {
 			got = a.Err.Outcome
@@ -179,7 +181,7 @@ func TestManyPeople(t *testing.T) {
 		}
 		if c.want == schemas.Declined {
 			// The right number afterwards does not help: the question is gone.
-			if err := s.RecordReply(t.Context(), call, policy.Reply{Approve: true, StatedNumber: c.contacts}); err == nil {
+			if err := s.RecordReply(t.Context(), call, approval.Reply{Approve: true, StatedNumber: c.contacts}); err == nil {
 				t.Errorf("%+v: answered once more", c)
 			}
 		}

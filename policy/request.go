@@ -6,15 +6,17 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
+	"github.com/sippet-ai/sippet-mcp/internal/approval"
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 	"github.com/sippet-ai/sippet-mcp/policy/recipients"
 	"github.com/sippet-ai/sippet-mcp/policy/rules"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// checkAllowed says why the call does not run whoever agrees; nil where it may.
+// checkAllowed returns why the call cannot run even with an approval; nil if it can.
 func (p *attempt) checkAllowed() *schemas.Error {
 	d := p.verdict.Decision
 	if d >= rules.Allow && d <= rules.Confirm || d == rules.Approve && p.Inbox {
@@ -23,40 +25,40 @@ func (p *attempt) checkAllowed() *schemas.Error {
 	return deniedError(p.Payload.Action, p.verdict)
 }
 
-// minRemaining is how much time a waiting question must have left to be the answer to the same call again.
+// minRemaining is the time that a pending request must have left to serve a repeated call.
 const minRemaining = 10 * time.Second
 
-// ask stores the question and gives its card. prior is an earlier run of the
-// same that the card must tell of; nil where there is none.
+// ask stores an approval request and returns its card. previous is an earlier run of the same call that the card must
+// mention; nil without one. A repeated call gets the request that is already pending.
 func (p *attempt) ask(ctx context.Context, a Result, need rules.Decision, previous *ledger.Intent) Result {
-	n := p.binding()
-	n.Inbox = p.Inbox && (need == rules.Approve || !p.CanAsk)
+	r := p.binding()
+	r.Inbox = p.Inbox && (need == rules.Approve || !p.CanAsk)
 	wait := p.Wait
-	if n.Inbox {
+	if r.Inbox {
 		wait = p.Payload.Action.ApprovalValidFor()
 	}
-	n.ID, n.Person, n.Expires, n.Needs = ledger.NewID(), p.Person, p.Now().Add(wait), need.String()
+	r.ID, r.Person, r.Expires, r.Needs = ledger.NewID(), p.Person, p.Now().Add(wait), need.String()
 	if previous != nil {
-		n.Repeats = previous.ID
+		r.Repeats = previous.ID
 	}
-	before, err := p.Ledger.LatestApproval(ctx, n)
+	latest, err := p.Ledger.LatestApproval(ctx, r)
 	if err != nil && !errors.Is(err, ledger.ErrNoApproval) {
 		a.Err = p.ledgerError(ctx, err)
 		return a
 	}
-	if card, ok := p.findPending(&before, &n); ok {
-		if before.State == ledger.Approved && p.txn.Class == schemas.Read {
-			p.ApprovalID, p.txn.ApprovalID = before.ID, before.ID // a person agreed, and the call has come for it
+	if card, ok := p.findPending(&latest, &r); ok {
+		if latest.State == ledger.Approved && p.txn.Class == schemas.Read {
+			p.ApprovalID, p.txn.ApprovalID = latest.ID, latest.ID // an approved read is run by the repeated call
 			return p.send(ctx, a)
 		}
-		return a.pending(p.Payload.Action, &PendingApproval{ApprovalID: before.ID, Card: card, Inbox: true})
+		return a.pending(p.Payload.Action, &PendingApproval{ApprovalID: latest.ID, Card: card, Inbox: true})
 	}
-	card := p.card(ctx, &n)
+	card := p.card(ctx, r.Needs, r.Expires)
 	switch {
 	case previous != nil:
 		card.PreviousRun = previousRunLine(p.Payload.Action, previous, p.Now())
-	case before.State == ledger.Declined && p.Now().Sub(before.Answered) < time.Hour:
-		card.PreviousRun = fmt.Sprintf("%s said no to the same %s.", PersonName(before.By), ago(before.Answered, p.Now()))
+	case latest.State == ledger.Declined && p.Now().Sub(latest.Answered) < time.Hour:
+		card.PreviousRun = fmt.Sprintf("%s declined the same call %s.", approval.PersonName(latest.By), approval.Ago(latest.Answered, p.Now()))
 	}
 	raw, err := json.Marshal(card)
 	if err != nil {
@@ -64,146 +66,175 @@ func (p *attempt) ask(ctx context.Context, a Result, need rules.Decision, previo
 		return a
 	}
 	x := &p.txn
-	n.Request, n.Client, n.Why, n.Rules, n.Subjects, n.Payload, n.Card = x.Request, x.Client, x.Why, x.Rules, x.Subjects, x.Payload, raw
-	if err := p.Ledger.CreateApproval(ctx, n); err != nil {
+	r.Request, r.Client, r.Why, r.Rules, r.Subjects, r.Payload, r.Card = x.Request, x.Client, x.Why, x.Rules, x.Subjects, x.Payload, raw
+	if err := p.Ledger.CreateApproval(ctx, r); err != nil {
 		a.Err = p.ledgerError(ctx, err)
 		return a
 	}
-	return a.pending(p.Payload.Action, &PendingApproval{ApprovalID: n.ID, Card: card, Inbox: n.Inbox, New: true})
+	return a.pending(p.Payload.Action, &PendingApproval{ApprovalID: r.ID, Card: card, Inbox: r.Inbox, New: true})
 }
 
-// findPending gives the card of a question that is open in the inbox, where n would be the very same one.
-func (p *attempt) findPending(open, n *ledger.ApprovalRequest) (card Card, ok bool) {
-	if !n.Inbox || !open.Inbox || p.Again || !open.Open(p.Now().Add(minRemaining)) || open.Policy != n.Policy || open.Recipients != n.Recipients ||
-		open.Repeats != n.Repeats || open.Needs != n.Needs {
+// findPending returns the card of a request that is open in the inbox, if r would be the very same request.
+func (p *attempt) findPending(open, r *ledger.ApprovalRequest) (card approval.Card, ok bool) {
+	if !r.Inbox || !open.Inbox || p.Again || !open.Open(p.Now().Add(minRemaining)) || open.Policy != r.Policy || open.Recipients != r.Recipients ||
+		open.Repeats != r.Repeats || open.Needs != r.Needs {
 		return card, false
 	}
 	return card, json.Unmarshal(open.Card, &card) == nil
 }
 
-// pending answers that a person is due.
+// pending completes the result of a call that needs a person.
 func (a Result) pending(action *schemas.Action, q *PendingApproval) Result {
 	a.Pending = q
 	a.Err = &schemas.Error{Outcome: schemas.ApprovalPending,
-		Message: fmt.Sprintf("a person must agree before %s runs; nothing ran", action.Name),
+		Message: fmt.Sprintf("a person must approve %s before it runs; nothing ran", action.Name),
 		Next:    "ask the person, then call again with their answer"}
 	if q.Inbox {
-		a.Err.Next = "tell the person that it waits for them in the inbox; then call approval_status, or this again with the very same arguments"
+		a.Err.Next = "tell the person that the request is in the inbox; then call approval_status, or repeat this call with the very same arguments"
 		if q.Card.Needs == rules.Approve.String() {
-			a.Err.Message = fmt.Sprintf("another person than the one who asks must agree before %s runs; nothing ran", action.Name)
-			a.Err.Next = "tell the person that somebody else who may approve must answer it in the inbox; then call approval_status, or this again with the very same arguments"
+			a.Err.Message = fmt.Sprintf("another person than the requester must approve %s before it runs; nothing ran", action.Name)
+			a.Err.Next = "tell the person that an approver must answer the request in the inbox; then call approval_status, or repeat this call with the very same arguments"
 		}
 	}
 	return a
 }
 
-// Reply is what a person said to a card.
-type Reply struct {
-	Approve bool
-	// StatedNumber is the number of people that they stated; it must be the card's, where that asks for it.
-	StatedNumber int
-	// By says who answered, and how.
-	By ledger.Actor
-	// Note is what they said to it, for whoever asked.
-	Note string
-	// Quick says that they answered sooner than the card can be read.
-	Quick bool
+// visibleRecipients returns the recipients as far as the caller may see them, because a card can go to the caller's own
+// client; nil if the call reaches nobody.
+func (p *attempt) visibleRecipients() *recipients.Set {
+	hidden := p.hiddenContactFields()
+	if p.recipients == nil || len(hidden) == 0 {
+		return p.recipients
+	}
+	visible := *p.recipients
+	visible.List = slices.Clone(visible.List)
+	for i := range visible.List {
+		r := &visible.List[i]
+		if r.Contact == "" {
+			continue // the caller gave the number
+		}
+		if hidden["fullName"] {
+			r.Name = ""
+		}
+		if hidden["phoneE164"] {
+			r.Number = ""
+		}
+	}
+	return &visible
 }
 
-// RecordReply keeps the answer to the question c.Grant that the caller's own person
-// gave it. The error says why the answer does not count; where only the number
-// of people is wrong, the question is withdrawn: whoever states another number
-// has not read the card.
-func (g *Gate) RecordReply(ctx context.Context, c Call, r Reply) *schemas.Error {
+// budgetLines returns what the call takes from each budget, for the card. A budget that cannot be read now has no line:
+// the commit checks it.
+func (p *attempt) budgetLines(ctx context.Context) (out []string) {
+	for _, d := range p.txn.Debits {
+		left, _, err := p.Ledger.BudgetLeft(ctx, d)
+		if err != nil {
+			continue
+		}
+		line := fmt.Sprintf("%d of the %d left in the budget %s", d.Cost, left, d.Budget)
+		if d.Cost > left {
+			line = fmt.Sprintf("%d from the budget %s, which has %d left now: the call would be denied", d.Cost, d.Budget, left)
+		}
+		out = append(out, line)
+	}
+	return out
+}
+
+// readRecord reads the record that the call is about, once, for the card; nil if it is about none.
+func (p *attempt) readRecord(ctx context.Context) *approval.Record {
+	read := p.Payload.AboutRead()
+	if read == nil {
+		return nil
+	}
+	data, fault := p.prefetch(ctx, read, "record of "+p.Payload.Action.Name)
+	if fault != nil {
+		return &approval.Record{Unreadable: true}
+	}
+	return &approval.Record{Named: p.Payload.Named(data), Replaced: p.Payload.Replaced(data), Hidden: p.Gate.Hidden(p.Caller, read.Action)}
+}
+
+// RecordReply stores the answer that the caller's own person gave to the request c.ApprovalID. The error says why the
+// answer does not count. A wrong stated number revokes the request: the person has not read the card.
+func (g *Gate) RecordReply(ctx context.Context, c Call, reply approval.Reply) *schemas.Error {
 	p := g.attempt(c)
 	if err := p.loadApproval(ctx); err != nil {
 		return g.ledgerError(ctx, err)
 	}
 	if p.approval.Inbox {
-		return &schemas.Error{Outcome: schemas.Denied, Message: "this question is answered in the inbox and nowhere else; nothing ran", Next: "tell the person to answer it there"}
+		return &schemas.Error{Outcome: schemas.Denied, Message: "this request can be answered in the inbox only; nothing ran", Next: "tell the person to answer it there"}
 	}
 	state := ledger.Declined
-	if r.Approve {
+	if reply.Approve {
 		state = ledger.Approved
-		if fault := p.checkStatedNumber(ctx, r.StatedNumber); fault != nil {
+		if fault := p.checkStatedNumber(ctx, reply.StatedNumber); fault != nil {
 			return fault
 		}
 	}
-	if err := g.Ledger.AnswerApproval(ctx, p.boundApproval(), ledger.Reply{State: state, By: r.By, Note: r.Note}); err != nil && !alreadyUsed(r.Approve, err) {
-		return g.ledgerError(ctx, err)
+	err := g.Ledger.AnswerApproval(ctx, p.boundApproval(), ledger.Reply{State: state, By: reply.By, Note: reply.Note})
+	if err == nil || reply.Approve && errors.Is(err, ledger.ErrApprovalUsed) {
+		return nil // a used approval is a repeated answer: Do returns the call's outcome
 	}
-	return nil
+	return g.ledgerError(ctx, err)
 }
 
-// checkStatedNumber says what is wrong with the number of people that somebody stated.
-func (p *attempt) checkStatedNumber(ctx context.Context, people int) *schemas.Error {
+// checkStatedNumber returns an error, and revokes the request, if the person stated another number than the card's. A
+// request that is not pending, or of another call, is the ledger's to reject.
+func (p *attempt) checkStatedNumber(ctx context.Context, number int) *schemas.Error {
 	if !recipients.HasRecipients(p.Payload.Action) || p.approval.Action != p.txn.Action || p.approval.State != ledger.Pending {
-		return nil // or it is not its question, or no question any more, which the ledger says when it is answered
+		return nil
 	}
-	var card Card
+	var card approval.Card
 	if json.Unmarshal(p.approval.Card, &card) != nil {
-		return cardErased()
+		return approval.CardErased()
 	}
-	if card.StateNumber == 0 || card.StateNumber == people {
+	if card.StateNumber == 0 || card.StateNumber == number {
 		return nil
 	}
 	fault := &schemas.Error{Outcome: schemas.Declined,
-		Message: fmt.Sprintf("the yes did not state how many people would be rung (%d), so it does not count; nothing ran", card.StateNumber),
-		Next:    "tell the person how many it reaches; call again if they still want it"}
+		Message: fmt.Sprintf("the approval did not state how many people the call reaches (%d), so it does not count; nothing ran", card.StateNumber),
+		Next:    "tell the person how many people it reaches; call again if they still want it"}
 	p.revoke(ctx, fault)
 	return fault
 }
 
-func cardErased() *schemas.Error {
-	return &schemas.Error{Outcome: schemas.Denied, Message: "the card of the question is gone, with somebody whose data was erased; nothing ran",
-		Next: "call again, and the person is asked anew"}
-}
-
-// replayed: an answer that comes again after it was used. Do says how the call ended.
-func alreadyUsed(approve bool, err error) bool {
-	return approve && errors.Is(err, ledger.ErrApprovalUsed)
-}
-
-// Withdraw takes back a question that nobody can be asked, or nobody answered.
-// Its error, where there is one, is what the caller should hear instead: that
-// nobody knows how the same call ended before.
+// Withdraw revokes a request that could not be shown to anybody, or that nobody answered. It returns an error if the
+// caller must hear that instead: an earlier run of the same call has an unknown outcome.
 func (g *Gate) Withdraw(ctx context.Context, c Call) *schemas.Error {
 	ctx = context.WithoutCancel(ctx)
 	p := g.attempt(c)
-	fault := &schemas.Error{Outcome: schemas.Denied}
 	p.revoke(ctx, nil)
-	p.recordEvent(Result{Err: fault}, 0)
+	p.recordEvent(Result{Err: &schemas.Error{Outcome: schemas.Denied}}, 0)
 	if previous, err := p.findConflicting(ctx); err == nil && previous != nil && previous.State == ledger.Unknown {
 		return p.conflictError(previous)
 	}
 	return nil
 }
 
-// revoke takes the question back; why is kept for whoever asks what became of it.
+// revoke revokes the request; why is stored for whoever asks for its status.
 func (p *attempt) revoke(ctx context.Context, why *schemas.Error) {
 	ctx = context.WithoutCancel(ctx)
-	r := ledger.Reply{State: ledger.Revoked}
+	reply := ledger.Reply{State: ledger.Revoked}
 	if why != nil {
-		r.Outcome, r.Fault = why.Outcome, encodeError(why)
+		reply.Outcome, reply.Fault = why.Outcome, approval.EncodeError(why)
 	}
-	// What has been spent, answered with no or has expired asks nobody any more; a store that fails is another matter.
 	err := p.loadApproval(ctx)
 	if err == nil {
-		err = p.Ledger.AnswerApproval(ctx, p.boundApproval(), r)
+		err = p.Ledger.AnswerApproval(ctx, p.boundApproval(), reply)
 	}
+	// A used, declined or expired request needs no revocation. A failure of the store is logged.
 	if err != nil && p.ledgerError(ctx, err).Outcome == schemas.Unavailable {
-		p.Log.LogAttrs(ctx, slog.LevelError, "a question could not be withdrawn", slog.String("action", p.txn.Action), slog.String("cause", err.Error()))
+		p.Log.LogAttrs(ctx, slog.LevelError, "an approval request could not be revoked", slog.String("action", p.txn.Action), slog.String("cause", err.Error()))
 	}
 }
 
-// binding is the grant that the call would spend: what it is bound to.
+// binding returns the request that the call would use: what it is bound to.
 func (p *attempt) binding() ledger.ApprovalRequest {
 	x := &p.txn
 	return ledger.ApprovalRequest{ID: x.ApprovalID, Requester: x.Caller, Credential: x.Credential, Organisation: x.Organisation, Action: x.Action,
 		Hash: x.Hash, Policy: x.Policy, Recipients: x.Recipients}
 }
 
-// loadApproval reads the question that is being answered, once.
+// loadApproval reads the request that was answered, once.
 func (p *attempt) loadApproval(ctx context.Context) (err error) {
 	if p.approval.ID == "" {
 		p.approval, err = p.Ledger.Approval(ctx, p.ApprovalID)
@@ -211,29 +242,29 @@ func (p *attempt) loadApproval(ctx context.Context) (err error) {
 	return err
 }
 
-// boundApproval is the grant of the question that is being answered, once it is loaded. Whom the call reaches is not looked up
-// for an answer: that is compared before it runs, so the question's own word is taken.
+// boundApproval returns the binding of the loaded request. Recipients are not resolved for an answer; they are compared
+// before the call runs. Until then the request's own digest counts.
 func (p *attempt) boundApproval() ledger.ApprovalRequest {
-	g := p.binding()
-	g.ID = p.ApprovalID
+	r := p.binding()
+	r.ID = p.ApprovalID
 	if recipients.HasRecipients(p.Payload.Action) {
-		g.Recipients = p.approval.Recipients
+		r.Recipients = p.approval.Recipients
 	}
-	return g
+	return r
 }
 
-// approvalRejected answers a call whose grant does not fit.
+// approvalRejected returns the result of a call with an approval that the ledger rejects.
 func (p *attempt) approvalRejected(ctx context.Context, previous *ledger.Intent, err error) Result {
 	if previous == nil {
 		return Result{Err: p.ledgerError(ctx, err)}
 	}
-	mine := previous.ApprovalID == p.ApprovalID // its own yes was spent, so this is the same request coming again
+	own := previous.ApprovalID == p.ApprovalID // the call repeats itself: its approval was used
 	asked := p.policy.Mildest(p.Payload.Action, p.Caller.rules()).Decision >= rules.Confirm
 	switch {
-	case mine && previous.State == ledger.Succeeded:
+	case own && previous.State == ledger.Succeeded:
 		return Result{}.recorded(previous)
-	case mine, previous.State == ledger.Unknown && !asked:
-		// A person was asked only because nobody knows how the same call ended.
+	case own, previous.State == ledger.Unknown && !asked:
+		// The only reason to ask was that the outcome of the same call is unknown.
 		return Result{Err: p.conflictError(previous)}
 	}
 	return Result{Err: p.ledgerError(ctx, err)}

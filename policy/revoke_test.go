@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sippet-ai/sippet-mcp/internal/approval"
+
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 	"github.com/sippet-ai/sippet-mcp/policy"
 	"github.com/sippet-ai/sippet-mcp/schemas"
@@ -242,7 +244,7 @@ func TestStopAfterApproval(t *testing.T) {
 	for _, when := range []string{"before it is looked at", "while it is validated"} {
 		t.Run(when, func(t *testing.T) {
 			o := newApprovalWorld(t, house)
-			admin := policy.Person{Name: "root", Roles: []string{policy.RoleAdmin}, Via: "inbox"}
+			admin := approval.Person{Name: "root", Roles: []string{approval.RoleAdmin}, Via: "inbox"}
 			stop := func() {
 				if err := o.approvals.Stop(t.Context(), admin, "wrong list"); err != nil {
 					t.Error(err)
@@ -335,7 +337,7 @@ func TestErasedWhileItWaits(t *testing.T) {
 	if s := o.status(t, id); s.Pending == nil {
 		t.Errorf("%s", brief(s))
 	}
-	o.answers(t, id, bobSits, policy.Reply{Note: "she is gone"})
+	o.answers(t, id, bobSits, approval.Reply{Note: "she is gone"})
 	if s := o.status(t, id); s.Outcome() != schemas.Declined || len(o.up.runs()) != 0 {
 		t.Errorf("%s", brief(s))
 	}

@@ -15,81 +15,98 @@ import (
 	"github.com/sippet-ai/sippet-mcp/policy/rules"
 )
 
-// PolicySet holds the policies of a server, and changes them all at once when
-// their files do. It is safe for concurrent use.
+// PolicySet holds the policies of a server and replaces them all at once when their files change. It is safe for
+// concurrent use.
 type PolicySet struct {
-	names    []string // of the server's own
-	forNamed []string // instead of them for callers who showed a credential
-	shadow   string   // the file of the shadow policy; empty where there is none
-	snapshot atomic.Pointer[snapshot]
+	names    []string // the server's own policies
+	forNamed []string // the policies for callers with a credential, instead of names
+	shadow   string   // the file of the shadow policy; empty without one
+	current  atomic.Pointer[snapshot]
 
-	mu         sync.Mutex // one reload at a time
-	digest     string     // what the files were like at the last look
-	extraFiles sync.Map   // policies that callers brought: string → true
+	mu     sync.Mutex      // guards a reload and the fields below
+	digest string          // of the files at the last reload
+	extra  map[string]bool // what Add was called with
 }
 
-// snapshot is the policies as they were loaded together.
+// snapshot is a set of policies that were loaded together. It never changes.
 type snapshot struct {
 	own    *rules.Policy
-	named  *rules.Policy // nil: own
+	named  *rules.Policy
 	shadow *rules.Policy
-	// extra are the policies of callers who bring more of their own.
-	extra sync.Map // string → *rules.Policy
+	extra  map[string]*rules.Policy // by Caller.Policy
 }
 
-// LoadPolicySet loads the policies of the names, composed; those that hold instead for
-// callers who showed a credential, where named has any; and the one that is
-// only looked at, where shadow names it.
-func LoadPolicySet(names, named []string, shadow string) (*PolicySet, error) {
-	if len(named) == 0 {
-		named = names
+// LoadPolicySet loads the named policies, composed; the policies for callers with a credential, if there are any, else
+// the same; and the shadow policy, if it is named.
+func LoadPolicySet(names, forNamed []string, shadow string) (*PolicySet, error) {
+	if len(forNamed) == 0 {
+		forNamed = names
 	}
-	b := &PolicySet{names: names, forNamed: named, shadow: shadow}
-	return b, b.Reload()
+	s := &PolicySet{names: names, forNamed: forNamed, shadow: shadow}
+	return s, s.Reload()
 }
 
-// FixedPolicySet is a book of one policy that never changes.
+// FixedPolicySet returns a set of one policy that never changes.
 func FixedPolicySet(p *rules.Policy) *PolicySet {
-	b := &PolicySet{}
-	b.snapshot.Store(&snapshot{own: p})
-	return b
+	s := &PolicySet{}
+	s.current.Store(&snapshot{own: p, named: p})
+	return s
 }
 
-// denyAll is the policy that denies everything.
+// denyAll is the policy for callers with a policy that was not added.
 var denyAll = &rules.Policy{}
 
-// For gives the policy that holds for a caller: the server's own, and what the
-// caller brings, whichever is stricter. What cannot be loaded denies everything.
-func (b *PolicySet) For(c Caller) *rules.Policy {
-	if b == nil {
+// For returns the policy for a caller: the server's own, and the caller's additional one if Add was called for it; else
+// everything is denied.
+func (s *PolicySet) For(c Caller) *rules.Policy {
+	if s == nil {
 		return denyAll
 	}
-	e := b.snapshot.Load()
+	now := s.current.Load()
 	switch {
 	case c.Policy != "":
-	case c.Credential != "" && e.named != nil:
-		return e.named
-	default:
-		return e.own
-	}
-	if p, ok := e.extra.Load(c.Policy); ok {
-		return p.(*rules.Policy)
-	}
-	for _, name := range b.namesWith(c.Policy) {
-		b.extraFiles.Store(name, true) // to be looked at from now on
-	}
-	p, err := rules.Load(b.namesWith(c.Policy)...)
-	if err != nil {
+		if p := now.extra[c.Policy]; p != nil {
+			return p
+		}
 		return denyAll
+	case c.Credential != "":
+		return now.named
 	}
-	e.extra.Store(c.Policy, p)
-	return p
+	return now.own
 }
 
-// namesWith are the policies for callers with credentials and more of them, each once.
-func (b *PolicySet) namesWith(more string) []string {
-	names := slices.Clone(b.forNamed)
-	for name := range strings.SplitSeq(more, ",") {
+// Add loads a policy that a caller brings, comma-separated names, in addition to the server's. It does nothing if the
+// policy was added before. After an error the caller is denied everything.
+func (s *PolicySet) Add(extra string) error {
+	if s.current.Load().extra[extra] != nil {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	old := s.current.Load()
+	if old.extra[extra] != nil {
+		return nil
+	}
+	p, err := rules.Load(s.namesWith(extra)...)
+	if err != nil {
+		return err
+	}
+	next := &snapshot{own: old.own, named: old.named, shadow: old.shadow, extra: map[string]*rules.Policy{extra: p}}
+	for name, p := range old.extra {
+		next.extra[name] = p
+	}
+	if s.extra == nil {
+		s.extra = map[string]bool{}
+	}
+	s.extra[extra] = true
+	s.current.Store(next)
+	return nil
+}
+
+// namesWith returns the policies for callers with a credential and the additional ones, each once.
+func (s *PolicySet) namesWith(extra string) []string {
+	names := slices.Clone(s.forNamed)
+	for name := range strings.SplitSeq(extra, ",") {
 		if name = strings.TrimSpace(name); name != "" && !slices.Contains(names, name) {
 			names = append(names, name)
 		}
@@ -97,57 +114,68 @@ func (b *PolicySet) namesWith(more string) []string {
 	return names
 }
 
-// CheckExtra says what is wrong with what a caller would bring, in which case everything is denied to them.
-func (b *PolicySet) CheckExtra(more string) error {
-	if b.For(Caller{Policy: more}) != denyAll {
-		return nil
-	}
-	if _, err := rules.Load(b.namesWith(more)...); err != nil {
-		return err
-	}
-	return errors.New("it could not be read a moment ago; try again")
+// Own returns the server's own policy.
+func (s *PolicySet) Own() *rules.Policy { return s.current.Load().own }
+
+// Shadow returns the policy that is evaluated beside the one in force and decides nothing; nil without one.
+func (s *PolicySet) Shadow() *rules.Policy { return s.current.Load().shadow }
+
+// ExtraPolicyError means that the additional policy of a caller is faulty. The caller is denied everything until it is
+// corrected; all other policies are in force.
+type ExtraPolicyError struct {
+	// Policy is the caller's policy, as Add got it.
+	Policy string
+	Err    error
 }
 
-// Own is the server's own policy.
-func (b *PolicySet) Own() *rules.Policy { return b.snapshot.Load().own }
+func (e *ExtraPolicyError) Error() string { return "policy " + e.Policy + ": " + e.Err.Error() }
 
-// Shadow is evaluated beside the policy that holds, and decides nothing; nil where there is none.
-func (b *PolicySet) Shadow() *rules.Policy { return b.snapshot.Load().shadow }
+func (e *ExtraPolicyError) Unwrap() error { return e.Err }
 
-// Reload loads all files anew. Where one is faulty the old policies stay and the error says why.
-func (b *PolicySet) Reload() error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.digest = b.digestFiles()
-	own, err := rules.Load(b.names...)
-	if err != nil {
+// Reload loads all files again. If one of the server's files is faulty, it returns why and keeps all previous policies.
+// If only additional policies are faulty, it returns an *ExtraPolicyError for each, joined, and the others are in force.
+func (s *PolicySet) Reload() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.digest = s.digestFiles()
+	next := &snapshot{extra: map[string]*rules.Policy{}}
+	var err error
+	if next.own, err = rules.Load(s.names...); err != nil {
 		return err
 	}
-	next := &snapshot{own: own}
-	if next.named, err = rules.Load(b.forNamed...); err != nil {
+	if next.named, err = rules.Load(s.forNamed...); err != nil {
 		return err
 	}
-	if b.shadow != "" {
-		next.shadow, err = rules.Load(b.shadow)
+	var faulty []error
+	for extra := range s.extra {
+		p, err := rules.Load(s.namesWith(extra)...)
+		if err != nil {
+			faulty = append(faulty, &ExtraPolicyError{extra, err})
+			continue
+		}
+		next.extra[extra] = p
+	}
+	if s.shadow != "" {
+		next.shadow, err = rules.Load(s.shadow)
 		if err == nil && next.shadow.WithoutDefaults() {
-			// A file without defaults is meant to be added; alone it would deny everything.
-			next.shadow, err = rules.Load(append(slices.Clone(b.names), b.shadow)...)
+			// A file without defaults is meant as an addition; alone it would deny everything.
+			next.shadow, err = rules.Load(append(slices.Clone(s.names), s.shadow)...)
 		}
 		if err != nil {
 			return fmt.Errorf("shadow: %w", err)
 		}
 	}
-	b.snapshot.Store(next)
-	return nil
+	s.current.Store(next)
+	return errors.Join(faulty...)
 }
 
-// PollInterval is how often Poll checks the files. docs/policy.md states it.
+// PollInterval is how often Poll reads the files. docs/policy.md states it.
 const PollInterval = time.Second
 
-// Poll reloads after a file has changed, and whenever hup fires, until done is closed. It calls told with the result of each
-// reload. It compares the content of the files every PollInterval, which works with every editor and every mount. A change
-// is loaded once two checks in a row find the same content, since a file may be half written.
-func (b *PolicySet) Poll(done <-chan struct{}, hup <-chan os.Signal, told func(error)) {
+// Poll reloads when the content of a file has changed, and when hup fires, until done is closed; report gets the result of
+// each reload. A change counts once two polls have read the same content, because half of a file may be valid. Comparing
+// content works with every editor and every mount.
+func (s *PolicySet) Poll(done <-chan struct{}, hup <-chan os.Signal, report func(error)) {
 	t := time.NewTicker(PollInterval)
 	defer t.Stop()
 	last := ""
@@ -157,24 +185,26 @@ func (b *PolicySet) Poll(done <-chan struct{}, hup <-chan os.Signal, told func(e
 			return
 		case <-hup:
 		case <-t.C:
-			b.mu.Lock()
-			now, same := b.digestFiles(), false
-			same = now == b.digest
-			b.mu.Unlock()
-			if still := now == last; same || !still {
+			s.mu.Lock()
+			now := s.digestFiles()
+			unchanged := now == s.digest
+			s.mu.Unlock()
+			if stable := now == last; unchanged || !stable {
 				last = now
 				continue
 			}
 		}
-		told(b.Reload())
+		report(s.Reload())
 	}
 }
 
-// digestFiles sums up what the files hold now. A profile has none.
-func (b *PolicySet) digestFiles() string {
+// digestFiles returns a digest of the files' content. Built-in profiles have no file. The caller holds mu.
+func (s *PolicySet) digestFiles() string {
 	h := sha256.New()
-	names := slices.Concat(b.names, b.forNamed, []string{b.shadow})
-	b.extraFiles.Range(func(name, _ any) bool { names = append(names, name.(string)); return true })
+	names := slices.Concat(s.names, s.forNamed, []string{s.shadow})
+	for extra := range s.extra {
+		names = append(names, s.namesWith(extra)...)
+	}
 	slices.Sort(names)
 	for _, name := range slices.Compact(names) {
 		if slices.Contains(rules.Profiles, name) || name == "" {

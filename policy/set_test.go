@@ -88,7 +88,7 @@ func TestPolicyOfCallerFails(t *testing.T) {
 				}
 			}
 		}
-		if b.CheckExtra(file) == nil {
+		if b.Add(file) == nil {
 			t.Errorf("%s: nobody says so", name)
 		}
 		if got := decided(t, b, policy.Caller{Credential: "y"}, "list_contacts"); got != rules.Allow {
@@ -97,8 +97,8 @@ func TestPolicyOfCallerFails(t *testing.T) {
 		if err := os.WriteFile(file, []byte(head+noNewContacts), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if err := b.Reload(); err != nil || b.CheckExtra(file) != nil {
-			t.Errorf("%s: once it is right: %v, %v", name, err, b.CheckExtra(file))
+		if err := b.Reload(); err != nil || b.Add(file) != nil {
+			t.Errorf("%s: once it is right: %v, %v", name, err, b.Add(file))
 		}
 		for action, want := range map[string]rules.Decision{"list_contacts": rules.Allow, "create_contact": rules.Deny, "delete_contact": rules.Approve} {
 			if got := decided(t, b, who, action); got != want {

@@ -7,110 +7,117 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/sippet-ai/sippet-mcp/internal/approval"
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 	"github.com/sippet-ai/sippet-mcp/policy/rules"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// unreported answers a call of which the same was asked in the inbox and has ended, where the caller has not heard of it:
-// it has come for the answer, and asks for nothing new.
-func (p *attempt) unreported(ctx context.Context) (Result, bool) {
-	if !p.Inbox || p.Again || p.txn.Class == schemas.Read {
-		return Result{}, false
-	}
-	q, err := p.Ledger.LatestApproval(ctx, p.binding())
-	switch {
-	case errors.Is(err, ledger.ErrNoApproval):
-		return Result{}, false
-	case err != nil:
-		return Result{Err: p.ledgerError(ctx, err)}, true
-	case !q.Inbox, q.Reported, q.Open(p.Now()), q.State == ledger.Pending, q.State == ledger.Approved:
-		return Result{}, false // also one that ran out: it is asked anew
-	case q.State == ledger.Revoked && q.Outcome == "":
-		return Result{}, false
-	}
-	a := p.ResultOf(ctx, q)
-	a.Verdict = rules.Verdict{Decision: rules.Confirm, Why: q.Why}
-	if a.Pending != nil {
-		return a, q.State == ledger.Used // it is running
-	}
-	// What is long over answers for nothing: who asks today to ring somebody does not mean yesterday's call.
-	return a, p.Now().Sub(a.Settled) < reportWithin || p.Payload.Action.Idempotent && p.Now().Sub(a.Settled) < idempotentReportWithin
-}
-
-// reportWithin is how long what came of a question is the answer to the same call again, where the caller has not heard it;
-// idempotentReportWithin where once more would change nothing.
+// How long the outcome of a request answers a repeated call that has not received it yet; longer if the action is
+// idempotent.
 const (
 	reportWithin           = 10 * time.Minute
 	idempotentReportWithin = 24 * time.Hour
 )
 
-// ResultOf says what has come of the question so far. Where it has not ended that
-// is Pending; where it was a read that somebody agreed to, the call must come for it.
-func (g *Gate) ResultOf(ctx context.Context, q ledger.ApprovalRequest) Result {
-	a := Result{Approval: q, Settled: q.Answered}
+// maxNote is how much of a person's note is shown, in characters.
+const maxNote = 500
+
+// unreported returns the outcome of an identical request that was decided in the inbox and not yet reported to the
+// caller.
+func (p *attempt) unreported(ctx context.Context) (Result, bool) {
+	if !p.Inbox || p.Again || p.txn.Class == schemas.Read {
+		return Result{}, false
+	}
+	r, err := p.Ledger.LatestApproval(ctx, p.binding())
+	switch {
+	case errors.Is(err, ledger.ErrNoApproval):
+		return Result{}, false
+	case err != nil:
+		return Result{Err: p.ledgerError(ctx, err)}, true
+	case !r.Inbox, r.Reported, r.Open(p.Now()), r.State == ledger.Pending, r.State == ledger.Approved:
+		return Result{}, false // an expired request is asked again
+	case r.State == ledger.Revoked && r.Outcome == "":
+		return Result{}, false
+	}
+	a := p.ResultOf(ctx, r)
+	a.Verdict = rules.Verdict{Decision: rules.Confirm, Why: r.Why}
+	if a.Pending != nil {
+		return a, r.State == ledger.Used // it is running
+	}
+	// Later the same call is a new one: nobody who rings somebody today means yesterday's call.
+	age := p.Now().Sub(a.Settled)
+	return a, age < reportWithin || p.Payload.Action.Idempotent && age < idempotentReportWithin
+}
+
+// ResultOf returns the result that a request has led to so far: Pending while it is open or runs. An approved read is
+// Pending too, until its call is repeated.
+func (g *Gate) ResultOf(ctx context.Context, r ledger.ApprovalRequest) Result {
+	a := Result{Approval: r, Settled: r.Answered}
 	fail := func(e *schemas.Error) Result {
 		a.Err = e
 		return a
 	}
-	action, fault := schemas.Find(q.Action)
+	action, fault := schemas.Find(r.Action)
 	if fault != nil {
 		return fail(fault)
 	}
+	name := approval.PersonName(r.By)
 	switch {
-	case q.State == ledger.Declined:
-		e := &schemas.Error{Outcome: schemas.Declined, Message: fmt.Sprintf("%s said no to %s; nothing ran", PersonName(q.By), q.Action),
+	case r.State == ledger.Declined:
+		e := &schemas.Error{Outcome: schemas.Declined, Message: fmt.Sprintf("%s declined %s; nothing ran", name, r.Action),
 			Next: "do not ask again for the same; ask the person what they want instead"}
-		if q.Note != "" {
-			e.Message = fmt.Sprintf("%s said no to %s; nothing ran (their words: %s)", PersonName(q.By), q.Action, schemas.Escape(q.Note, maxNote))
+		if r.Note != "" {
+			e.Message += " (their note: " + schemas.Escape(r.Note, maxNote) + ")"
 		}
 		return fail(e)
-	case q.State == ledger.Revoked && q.Fault != nil:
-		return fail(decodeError(q.Fault))
-	case q.State == ledger.Revoked:
-		return fail(&schemas.Error{Outcome: schemas.Denied, Message: "the question was withdrawn; nothing ran", Next: "call again if it is still wanted, and the person is asked anew"})
-	case q.State == ledger.Used:
+	case r.State == ledger.Revoked && r.Fault != nil:
+		return fail(approval.DecodeError(r.Fault))
+	case r.State == ledger.Revoked:
+		return fail(&schemas.Error{Outcome: schemas.Denied, Message: "the approval request was revoked; nothing ran", Next: "call again if it is still wanted, and the person is asked again"})
+	case r.State == ledger.Used:
 		return g.resultOfRun(ctx, a, action)
-	case !q.Open(g.Now()) && q.State == ledger.Approved:
-		return fail(&schemas.Error{Outcome: schemas.Denied, Message: PersonName(q.By) + " agreed, and nobody could run it in time, so the yes is void; nothing ran", Next: "call again if it is still wanted, and the person is asked anew"})
-	case !q.Open(g.Now()):
-		return fail(&schemas.Error{Outcome: schemas.Denied, Message: "nobody answered in time, which is a no; nothing ran", Next: "tell the person; call again if it is still wanted, and they are asked anew"})
+	case !r.Open(g.Now()) && r.State == ledger.Approved:
+		return fail(&schemas.Error{Outcome: schemas.Denied, Message: name + " approved, but the call could not run in time, so the approval has expired; nothing ran", Next: "call again if it is still wanted, and the person is asked again"})
+	case !r.Open(g.Now()):
+		return fail(&schemas.Error{Outcome: schemas.Denied, Message: "nobody answered the approval request in time; nothing ran", Next: "tell the person; call again if it is still wanted, and they are asked again"})
 	}
-	card := Card{Needs: q.Needs, Expires: q.Expires}
-	if q.Card != nil && json.Unmarshal(q.Card, &card) != nil {
-		return fail(cardErased())
+	card := approval.Card{Needs: r.Needs, Expires: r.Expires}
+	if r.Card != nil && json.Unmarshal(r.Card, &card) != nil {
+		return fail(approval.CardErased())
 	}
-	a = a.pending(action, &PendingApproval{ApprovalID: q.ID, Card: card, Inbox: true})
-	if q.State == ledger.Approved {
-		a.Err.Message = fmt.Sprintf("%s agreed, and %s is about to run", PersonName(q.By), q.Action)
+	a = a.pending(action, &PendingApproval{ApprovalID: r.ID, Card: card, Inbox: true})
+	if r.State == ledger.Approved {
+		a.Err.Message = fmt.Sprintf("%s approved, and %s is about to run", name, r.Action)
 		a.Err.Next = "wait a moment, then call approval_status"
 		if action.Class == schemas.Read {
-			a.Err.Message, a.Err.Next = PersonName(q.By)+" agreed", "call it again with the very same arguments: what a read tells is kept nowhere"
+			a.Err.Message, a.Err.Next = name+" approved", "repeat the call with the very same arguments: results of reads are not stored"
 		}
 	}
 	return a
 }
 
-// resultOfRun says how the run ended that spent the question's yes.
+// resultOfRun returns the result of the run that used the approval.
 func (g *Gate) resultOfRun(ctx context.Context, a Result, action *schemas.Action) Result {
 	in, err := g.Ledger.Intent(ctx, a.Approval.Intent)
 	if errors.Is(err, ledger.ErrNoIntent) {
-		a.Err = &schemas.Error{Outcome: schemas.OutcomeUnknown, Message: "it was run, and how it ended is not kept any more", Next: "do not repeat it; look whether it took effect"}
+		a.Err = &schemas.Error{Outcome: schemas.OutcomeUnknown, Message: "the call ran, and its outcome is no longer stored", Next: "do not repeat it; check whether it took effect"}
 		return a
 	}
 	if err != nil {
 		a.Err = g.ledgerError(ctx, err)
 		return a
 	}
+	name := approval.PersonName(a.Approval.By)
 	p := &attempt{Gate: g, Call: Call{Payload: &schemas.Payload{Action: action}}}
 	switch {
 	case in.State == ledger.Succeeded && action.Class == schemas.Read:
-		// Nothing must not pass for an empty list.
-		a.Err = &schemas.Error{Outcome: schemas.Denied, Message: fmt.Sprintf("%s agreed, and a call has come for it; what a read tells is kept nowhere", PersonName(a.Approval.By)),
-			Next: "call it again if it is still needed, and the person is asked anew"}
+		// An empty result would look like an empty list.
+		a.Err = &schemas.Error{Outcome: schemas.Denied, Message: fmt.Sprintf("%s approved, and the read was answered to the repeated call; results of reads are not stored", name),
+			Next: "call it again if it is still needed, and the person is asked again"}
 	case in.State == ledger.Succeeded:
 		a = a.recorded(&in)
-		a.Previous = nil // it is the first that the caller hears of it
+		a.Previous = nil // this is the first report to the caller
 		a.Settled = in.Settled
 		if action.Class == schemas.Credential {
 			a.HandoverUntil, err = g.Ledger.HandoverExpires(ctx, a.Approval.ID)
@@ -122,42 +129,44 @@ func (g *Gate) resultOfRun(ctx context.Context, a Result, action *schemas.Action
 		a.Err, a.Settled = p.conflictError(&in), in.Settled
 	case in.State == ledger.Failed:
 		a.Settled = in.Settled
-		if a.Err = decodeError(in.Fault); in.Fault == nil {
-			a.Err = &schemas.Error{Outcome: in.Outcome, Message: action.Name + " was sent, and Sippet refused it; what it said is not kept", Next: "tell the person"}
+		if a.Err = approval.DecodeError(in.Fault); in.Fault == nil {
+			a.Err = &schemas.Error{Outcome: in.Outcome, Message: action.Name + " was sent, and Sippet rejected it; Sippet's message is not stored", Next: "tell the person"}
 		}
 	default:
-		a = a.pending(action, &PendingApproval{ApprovalID: a.Approval.ID, Card: Card{Needs: a.Approval.Needs, Expires: a.Approval.Expires}, Inbox: true})
-		a.Err.Message, a.Err.Next = fmt.Sprintf("%s agreed, and %s is running", PersonName(a.Approval.By), action.Name), "wait a moment, then call approval_status"
+		a = a.pending(action, &PendingApproval{ApprovalID: a.Approval.ID, Card: approval.Card{Needs: a.Approval.Needs, Expires: a.Approval.Expires}, Inbox: true})
+		a.Err.Message, a.Err.Next = fmt.Sprintf("%s approved, and %s is running", name, action.Name), "wait a moment, then call approval_status"
 	}
 	return a
 }
 
-// AwaitApproval waits until something came of the question: it has ended, or it is a
-// read that somebody agreed to. Where ctx ends before, the answer is Pending.
-func (g *Gate) AwaitApproval(ctx context.Context, w *Watcher, id string) Result {
+// pollOutcome is how often AwaitApproval reads the outcome without a signal.
+const pollOutcome = 5 * time.Second
+
+// AwaitApproval waits until the request has an outcome, or is an approved read. If ctx ends first the result is Pending.
+func (g *Gate) AwaitApproval(ctx context.Context, w *approval.Watcher, id string) Result {
 	changed, stop := w.SubscribeTo(id)
 	defer stop()
-	look := context.WithoutCancel(ctx)
+	reading := context.WithoutCancel(ctx)
 	for {
-		// What is sealed is opened only where there is news.
-		rows, err := g.Ledger.Approvals(look, ledger.ApprovalFilter{ID: id})
+		// The row without its sealed parts is enough while nothing has changed.
+		rows, err := g.Ledger.Approvals(reading, ledger.ApprovalFilter{ID: id})
 		if err != nil {
-			return Result{Err: g.ledgerError(look, err)}
+			return Result{Err: g.ledgerError(reading, err)}
 		}
 		if len(rows) == 0 || rows[0].State != ledger.Pending || !rows[0].Open(g.Now()) || ctx.Err() != nil {
-			q, err := g.Ledger.Approval(look, id)
+			r, err := g.Ledger.Approval(reading, id)
 			if err != nil {
-				return Result{Err: g.ledgerError(look, err)}
+				return Result{Err: g.ledgerError(reading, err)}
 			}
-			if next := g.replacement(look, &q); next != "" {
+			if next := g.replacement(reading, &r); next != "" {
 				return g.AwaitApproval(ctx, w, next)
 			}
-			a := g.ResultOf(look, q)
-			if a.Pending == nil || q.State == ledger.Approved && IsRead(q.Action) || ctx.Err() != nil {
+			a := g.ResultOf(reading, r)
+			if a.Pending == nil || r.State == ledger.Approved && approval.IsRead(r.Action) || ctx.Err() != nil {
 				return a
 			}
 		}
-		end := time.NewTimer(min(awaitEnd, max(0, rows[0].Expires.Sub(g.Now()))+50*time.Millisecond))
+		end := time.NewTimer(min(pollOutcome, max(0, rows[0].Expires.Sub(g.Now()))+50*time.Millisecond))
 		select {
 		case <-ctx.Done():
 		case <-changed:
@@ -167,83 +176,25 @@ func (g *Gate) AwaitApproval(ctx context.Context, w *Watcher, id string) Result 
 	}
 }
 
-// replacement is the question that took the place of one; empty where none did. Of the same calls at the same moment each asks,
-// and the last question stands.
-func (g *Gate) replacement(ctx context.Context, q *ledger.ApprovalRequest) string {
-	if q.State != ledger.Revoked || q.Outcome != "" {
+// replacement returns the request that replaced a revoked one; empty without one. Identical calls at the same moment each
+// ask, and the last request stands.
+func (g *Gate) replacement(ctx context.Context, r *ledger.ApprovalRequest) string {
+	if r.State != ledger.Revoked || r.Outcome != "" {
 		return ""
 	}
-	next, err := g.Ledger.LatestApproval(ctx, *q)
-	if err != nil || next.ID == q.ID || !next.Inbox || next.Policy != q.Policy || next.Recipients != q.Recipients || next.Repeats != q.Repeats || next.Needs != q.Needs {
+	next, err := g.Ledger.LatestApproval(ctx, *r)
+	if err != nil || next.ID == r.ID || !next.Inbox || next.Policy != r.Policy || next.Recipients != r.Recipients || next.Repeats != r.Repeats || next.Needs != r.Needs {
 		return ""
 	}
 	return next.ID
 }
 
-// awaitEnd is how often the end of a run is looked for without a word of it.
-const awaitEnd = 5 * time.Second
-
-// MarkReported notes that the caller has heard the answer, where it is one that ends a question.
+// MarkReported records that the caller has received the result, if it is the outcome of a request.
 func (g *Gate) MarkReported(ctx context.Context, a Result) {
 	if a.Approval.ID == "" || a.Pending != nil || a.Approval.Reported {
 		return
 	}
 	if err := g.Ledger.MarkReported(context.WithoutCancel(ctx), a.Approval.ID); err != nil {
-		g.Log.WarnContext(ctx, "that a caller heard what came of their question could not be noted; they hear it again", "cause", err)
+		g.Log.WarnContext(ctx, "a reported outcome could not be marked; it is reported again", "cause", err)
 	}
-}
-
-// IsRead reports whether the action of that name only looks.
-func IsRead(action string) bool {
-	a, fault := schemas.Find(action)
-	return fault == nil && a.Class == schemas.Read
-}
-
-// PersonName returns the name of who answered, for a sentence; `the person` if nobody knows it.
-func PersonName(by ledger.Actor) string {
-	if by.Name == "" {
-		return "the person"
-	}
-	return schemas.Escape(by.Name, 64)
-}
-
-// maxNote is how much of what a person said is shown, in characters.
-const maxNote = 500
-
-// storedError is how a schemas.Error is kept.
-type storedError struct {
-	Outcome       schemas.Outcome
-	Message, Next string
-	Details       []schemas.Detail `json:",omitempty"`
-	RetryAfter    time.Duration    `json:",omitempty"`
-	Intent        string           `json:",omitempty"`
-}
-
-func encodeError(e *schemas.Error) []byte {
-	raw, err := json.Marshal(storedError{e.Outcome, e.Message, e.Next, e.Details, e.RetryAfter, e.Intent})
-	if err != nil {
-		return nil
-	}
-	return raw
-}
-
-func decodeError(raw []byte) *schemas.Error {
-	var f storedError
-	if json.Unmarshal(raw, &f) != nil || f.Outcome == "" {
-		return &schemas.Error{Outcome: schemas.Unavailable, Message: "what came of it cannot be read", Next: "tell the person to look into the audit"}
-	}
-	return &schemas.Error{Outcome: f.Outcome, Message: f.Message, Next: f.Next, Details: f.Details, RetryAfter: f.RetryAfter, Intent: f.Intent}
-}
-
-// ErrorMessage is what a kept fault says to a person; empty where there is none.
-func ErrorMessage(raw []byte) string {
-	if raw == nil {
-		return ""
-	}
-	e := decodeError(raw)
-	s := e.Message
-	for _, d := range e.Details[:min(3, len(e.Details))] {
-		s += "; " + schemas.Escape(d.Path+" "+d.Message, 200)
-	}
-	return s
 }

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sippet-ai/sippet-mcp/internal/approval"
+
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 	"github.com/sippet-ai/sippet-mcp/internal/ledger/ledgertest"
 	"github.com/sippet-ai/sippet-mcp/policy"
@@ -101,7 +103,7 @@ func (s *sippet) runs() (out []string) {
 	for _, line := range s.lifecycle() {
 		body, ok := strings.CutPrefix(line, "run ")
 		var what struct{ Action string }
-		if ok && json.Unmarshal([]byte(body), &what) == nil && !policy.IsRead(what.Action) {
+		if ok && json.Unmarshal([]byte(body), &what) == nil && !approval.IsRead(what.Action) {
 			out = append(out, body)
 		}
 	}
@@ -113,8 +115,8 @@ type approvalWorld struct {
 	*policy.Gate
 	up        *sippet
 	clock     *ledgertest.Clock
-	watch     *policy.Watcher
-	approvals *policy.Approvals
+	watch     *approval.Watcher
+	approvals *approval.Approvals
 	// gateFor is what an executor hears of a question; nil: the gate, and who asked.
 	gateFor func(context.Context, ledger.ApprovalRequest) (*policy.Gate, policy.Caller, error)
 }
@@ -130,8 +132,8 @@ const daytime = house + "rules: [{id: late, match: {actions: [create_contact]}, 
 var (
 	adaCalls = policy.Caller{Actor: ledger.Actor{Name: "ada", Via: "http"}, ID: "ada", Person: "ada", Client: "test 1"}
 	boCalls  = policy.Caller{Actor: ledger.Actor{Name: "bo", Via: "http"}, ID: "bo", Person: "bo"}
-	adaSits  = policy.Person{Name: "ada", Via: "inbox", Fresh: true}
-	bobSits  = policy.Person{Name: "bob", Roles: []string{policy.RoleApprover}, Via: "inbox", Fresh: true}
+	adaSits  = approval.Person{Name: "ada", Via: "inbox", Fresh: true}
+	bobSits  = approval.Person{Name: "bob", Roles: []string{approval.RoleApprover}, Via: "inbox", Fresh: true}
 )
 
 func parsed(t testing.TB, text string) *policy.PolicySet {
@@ -155,8 +157,8 @@ func newApprovalWorld(t testing.TB, text string) *approvalWorld {
 
 // over puts the office over a ledger.
 func (o *approvalWorld) over(l ledger.Ledger) {
-	o.Ledger, o.watch = l, &policy.Watcher{Ledger: l, Log: o.Log}
-	o.approvals = &policy.Approvals{Ledger: l, Watch: o.watch, Now: o.clock.Now}
+	o.Ledger, o.watch = l, &approval.Watcher{Ledger: l, Log: o.Log}
+	o.approvals = &approval.Approvals{Ledger: l, Watch: o.watch, Now: o.clock.Now}
 }
 
 // open lets an executor run what is agreed to, until the function that it gives is called.
@@ -215,14 +217,14 @@ func (o *approvalWorld) awaits(t testing.TB, id string) <-chan policy.Result {
 }
 
 // answers gives a person's answer to one question, which must count.
-func (o *approvalWorld) answers(t testing.TB, id string, who policy.Person, r policy.Reply) {
+func (o *approvalWorld) answers(t testing.TB, id string, who approval.Person, r approval.Reply) {
 	t.Helper()
 	if got := o.approvals.Answer(t.Context(), []string{id}, who, r); got[0].Err != nil {
 		t.Fatalf("%s's answer: %v", who.Name, got[0].Err)
 	}
 }
 
-var agrees = policy.Reply{Approve: true}
+var agrees = approval.Reply{Approve: true}
 
 func (o *approvalWorld) request(t testing.TB, id string) ledger.ApprovalRequest {
 	t.Helper()

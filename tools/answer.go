@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sippet-ai/sippet-mcp/internal/approval"
+
 	"github.com/sippet-ai/sippet-mcp/policy"
 	"github.com/sippet-ai/sippet-mcp/policy/rules"
 	"github.com/sippet-ai/sippet-mcp/schemas"
@@ -24,7 +26,7 @@ func (r *Runner) done(ctx context.Context, q Request, p *schemas.Payload, a poli
 		notes = append(notes, r.recorded(w, q, a))
 	}
 	if a.Approval.ID != "" {
-		w.own("approvedBy", policy.PersonName(a.Approval.By))
+		w.own("approvedBy", approval.PersonName(a.Approval.By))
 		w.own("ranAt", a.Settled.UTC().Format(time.RFC3339))
 	}
 	if p.Action.Class == schemas.Credential {

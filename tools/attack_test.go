@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sippet-ai/sippet-mcp/internal/approval"
+
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
@@ -136,7 +138,7 @@ func TestNobodyElseAnswersTheInbox(t *testing.T) {
 					}
 				}
 				// It is still there for whoever may answer it, once.
-				if got := s.approvals.Answer(t.Context(), []string{id}, approver, policy.Reply{Approve: true}); got[0].Err != nil {
+				if got := s.approvals.Answer(t.Context(), []string{id}, approver, approval.Reply{Approve: true}); got[0].Err != nil {
 					t.Fatal(got[0].Err)
 				}
 				s.settled(t, id)
@@ -180,7 +182,7 @@ func TestAgreedButNotYetRun(t *testing.T) {
 	for _, tool := range []string{erase, ring} {
 		args := map[string]string{erase: deleting, ring: ringing}[tool]
 		id := s.waits(t, "ada", tool, args)
-		if got := s.approvals.Answer(t.Context(), []string{id}, approver, policy.Reply{Approve: true}); got[0].Err != nil {
+		if got := s.approvals.Answer(t.Context(), []string{id}, approver, approval.Reply{Approve: true}); got[0].Err != nil {
 			t.Fatal(got[0].Err)
 		}
 		for _, name := range []string{"ada", "eve", "ada's other"} {
@@ -195,7 +197,7 @@ func TestAgreedButNotYetRun(t *testing.T) {
 		if got := s.state(t, id); got != ledger.Approved {
 			t.Errorf("the yes to %s is %s", tool, got)
 		}
-		s.clock.Add(policy.ApprovalValidFor)
+		s.clock.Add(approval.ValidFor)
 		if r := s.by("ada", forms).retry(tool, args, id, accepts); r.outcome(t) != "denied" {
 			t.Errorf("%s, when it is void: %s", tool, r.Frame)
 		}
@@ -207,7 +209,7 @@ func TestAgreedButNotYetRun(t *testing.T) {
 func TestRefusedAndOver(t *testing.T) {
 	s := besiege(t, true, false)
 	refused := s.waits(t, "ada", erase, deleting)
-	if got := s.approvals.Answer(t.Context(), []string{refused}, approver, policy.Reply{Note: "she is a customer"}); got[0].Err != nil {
+	if got := s.approvals.Answer(t.Context(), []string{refused}, approver, approval.Reply{Note: "she is a customer"}); got[0].Err != nil {
 		t.Fatal(got[0].Err)
 	}
 	over := s.waits(t, "ada", ring, ringing)
@@ -216,7 +218,7 @@ func TestRefusedAndOver(t *testing.T) {
 		if r := s.by("ada", forms).retry(args[0], args[1], id, accepts); r.outcome(t) != "denied" {
 			t.Errorf("%s", r.Frame)
 		}
-		if got := s.approvals.Answer(t.Context(), []string{id}, approver, policy.Reply{Approve: true}); got[0].Err == nil {
+		if got := s.approvals.Answer(t.Context(), []string{id}, approver, approval.Reply{Approve: true}); got[0].Err == nil {
 			t.Errorf("a late yes to %s was taken", args[0])
 		}
 	}
@@ -291,7 +293,7 @@ func TestCredentialOverMCP(t *testing.T) {
 	s.up.On("run", "issue_operator_access_token", rpctest.OK(`{"token":"op_0123456789"}`))
 	const tool = "issue_operator_access_token"
 	id := s.waits(t, "ada", tool, samples[tool])
-	if got := s.approvals.Answer(t.Context(), []string{id}, approver, policy.Reply{Approve: true}); got[0].Err != nil {
+	if got := s.approvals.Answer(t.Context(), []string{id}, approver, approval.Reply{Approve: true}); got[0].Err != nil {
 		t.Fatal(got[0].Err)
 	}
 	for _, r := range []*reply{s.settled(t, id), s.by("ada", noForms).once("approval_status", `{"id":"`+id+`"}`, "")} {
@@ -333,7 +335,7 @@ func TestReadThatWaits(t *testing.T) {
 	if len(all) != 1 {
 		t.Errorf("%d questions", len(all))
 	}
-	s.approvals.Answer(t.Context(), []string{all[0].ID}, approver, policy.Reply{Approve: true})
+	s.approvals.Answer(t.Context(), []string{all[0].ID}, approver, approval.Reply{Approve: true})
 	done := 0
 	for range n {
 		switch r := <-frames; r.outcome(t) {

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sippet-ai/sippet-mcp/internal/approval"
+
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
 
@@ -54,7 +56,7 @@ func takesForms(c *mcp.ClientCapabilities) bool {
 	return c != nil && c.Elicitation != nil && (c.Elicitation.Form != nil || c.Elicitation.URL == nil)
 }
 
-func elicitation(card policy.Card) mcp.ElicitationParams {
+func elicitation(card approval.Card) mcp.ElicitationParams {
 	q := mcp.ElicitationParams{Mode: mcp.ElicitationModeForm, Message: card.Text()}
 	required := []string{approvalKey}
 	properties := map[string]any{approvalKey: map[string]any{"type": "boolean", "title": "Yes, do this", "default": false}}
@@ -67,8 +69,8 @@ func elicitation(card policy.Card) mcp.ElicitationParams {
 }
 
 // replyOf reads what the client answered: a yes only where it was accepted and the box is ticked.
-func (c *call) replyOf(r *mcp.ElicitationResult) policy.Reply {
-	reply := policy.Reply{By: ledger.Actor{Name: c.caller.Person, Via: "client"}}
+func (c *call) replyOf(r *mcp.ElicitationResult) approval.Reply {
+	reply := approval.Reply{By: ledger.Actor{Name: c.caller.Person, Via: "client"}}
 	if r == nil || r.Action != mcp.ElicitationResponseActionAccept {
 		return reply
 	}

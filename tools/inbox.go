@@ -3,10 +3,13 @@ package tools
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/sippet-ai/sippet-mcp/internal/approval"
 
 	"github.com/mark3labs/mcp-go/mcp"
 
@@ -17,7 +20,7 @@ import (
 
 // Inbox is the place where people answer later, as far as a call has to do with it.
 type Inbox struct {
-	Watch *policy.Watcher
+	Watch *approval.Watcher
 	// Wait is how long a call waits for the answer before it says that it is pending; DefaultWait is what suits clients.
 	Wait time.Duration
 	// Link is where the question is answered, by somebody who logs in there; empty where nobody knows. It holds no secret.

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sippet-ai/sippet-mcp/internal/approval"
+
 	"pgregory.net/rapid"
 
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
@@ -159,15 +161,15 @@ func (l *lottery) answer(rt *rapid.T) {
 		all = open
 	}
 	q := rapid.SampledFrom(all).Draw(rt, "question")
-	who := rapid.SampledFrom([]policy.Person{approver, approver, {Name: l.name("ada")}, {Name: strings.ToUpper(l.name("bo")), Roles: []string{policy.RoleApprover}}, {Name: "eve"},
-		{Name: "robot", Roles: []string{policy.RoleApprover, policy.RoleAgent}}}).Draw(rt, "who")
+	who := rapid.SampledFrom([]approval.Person{approver, approver, {Name: l.name("ada")}, {Name: strings.ToUpper(l.name("bo")), Roles: []string{approval.RoleApprover}}, {Name: "eve"},
+		{Name: "robot", Roles: []string{approval.RoleApprover, approval.RoleAgent}}}).Draw(rt, "who")
 	who.Via, who.Fresh = "inbox", rapid.IntRange(0, 3).Draw(rt, "stale") > 0
 	yes := rapid.IntRange(0, 2).Draw(rt, "no") > 0
 	open := q.State == ledger.Pending && l.clock.Now().Before(q.Expires)
 	proved := who.Fresh || !yes || q.Action != "archive_contact"
 	want := q.Inbox && open && proved && may(who, &q)
 	again := q.Inbox && yes && q.State == ledger.Approved && q.By == (ledger.Actor{Name: who.Name, Via: "inbox"}) && may(who, &q) && proved // said already
-	got := l.approvals.Answer(context.Background(), []string{q.ID}, who, policy.Reply{Approve: yes})[0].Err
+	got := l.approvals.Answer(context.Background(), []string{q.ID}, who, approval.Reply{Approve: yes})[0].Err
 	if (got == nil) != want && !again && q.State != ledger.Approved { // a no takes back a yes that is not used
 		rt.Fatalf("%s (%v, fresh %t) says %t to %s, which needs %s, is %s and in the inbox: %t; %v", who.Name, who.Roles, who.Fresh, yes, q.Action, q.Needs, q.State, q.Inbox, got)
 	}
@@ -175,10 +177,10 @@ func (l *lottery) answer(rt *rapid.T) {
 }
 
 // may is the rule about who answers, once more.
-func may(who policy.Person, q *ledger.ApprovalRequest) bool {
+func may(who approval.Person, q *ledger.ApprovalRequest) bool {
 	own := strings.EqualFold(who.Name, q.Person)
-	isApprover := slices.Contains(who.Roles, policy.RoleApprover)
-	if slices.Contains(who.Roles, policy.RoleAgent) {
+	isApprover := slices.Contains(who.Roles, approval.RoleApprover)
+	if slices.Contains(who.Roles, approval.RoleAgent) {
 		return false
 	}
 	return q.Needs == "confirm" && (own || isApprover) || q.Needs == "approve" && isApprover && !own
@@ -189,7 +191,7 @@ func (l *lottery) quiet(rt *rapid.T) {
 	for range 5000 {
 		busy := false
 		for _, q := range l.questions(rt) {
-			busy = busy || q.Inbox && q.State == ledger.Approved && l.clock.Now().Before(q.Expires) && !policy.IsRead(q.Action)
+			busy = busy || q.Inbox && q.State == ledger.Approved && l.clock.Now().Before(q.Expires) && !approval.IsRead(q.Action)
 		}
 		open, err := l.gate.Ledger.Intents(context.Background(), ledger.IntentFilter{Open: true})
 		if err != nil {
@@ -226,7 +228,7 @@ func (l *lottery) takeBack(rt *rapid.T) {
 		return
 	}
 	q := rapid.SampledFrom(all).Draw(rt, "question")
-	who := rapid.SampledFrom([]policy.Person{{Name: q.Person}, approver, {Name: "eve"}}).Draw(rt, "who")
+	who := rapid.SampledFrom([]approval.Person{{Name: q.Person}, approver, {Name: "eve"}}).Draw(rt, "who")
 	if err := l.approvals.Revoke(context.Background(), q.ID, who); err == nil && who.Name == "eve" {
 		rt.Fatal("eve took back what is none of hers")
 	}

@@ -6,10 +6,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sippet-ai/sippet-mcp/internal/approval"
+
 	"pgregory.net/rapid"
 
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
-	"github.com/sippet-ai/sippet-mcp/policy"
 	"github.com/sippet-ai/sippet-mcp/rpc/rpctest"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
@@ -30,13 +31,13 @@ func (l *lottery) check(rt *rapid.T) {
 	var ran []rpctest.Request
 	for i := l.seen; i < len(all); i++ {
 		r := all[i]
-		if r.Endpoint != rpctest.Run || policy.IsRead(r.Action) {
+		if r.Endpoint != rpctest.Run || approval.IsRead(r.Action) {
 			continue
 		}
 		ran = append(ran, r)
 		// In one pass with it: nothing but a look at what it replaces is between.
 		at := i - 1
-		for at >= l.seen && all[at].Endpoint == rpctest.Run && policy.IsRead(all[at].Action) {
+		for at >= l.seen && all[at].Endpoint == rpctest.Run && approval.IsRead(all[at].Action) {
 			at--
 		}
 		if at < l.seen || all[at].Endpoint != rpctest.Validate || string(all[at].Body) != string(r.Body) {
@@ -110,11 +111,11 @@ func (l *lottery) agreed(rt *rapid.T, in *ledger.Intent, need string) {
 		return
 	}
 	name := q.By.Name
-	roles := map[string][]string{"bob": {policy.RoleApprover}, strings.ToUpper(l.name("bo")): {policy.RoleApprover}, "robot": {policy.RoleApprover, policy.RoleAgent}}[name]
-	if !may(policy.Person{Name: name, Roles: roles}, &q) {
+	roles := map[string][]string{"bob": {approval.RoleApprover}, strings.ToUpper(l.name("bo")): {approval.RoleApprover}, "robot": {approval.RoleApprover, approval.RoleAgent}}[name]
+	if !may(approval.Person{Name: name, Roles: roles}, &q) {
 		rt.Fatalf("%s needs %s, was asked by %s, and %s agreed", in.Action, q.Needs, q.Person, q.By)
 	}
-	if in.Prepared.Sub(q.Answered) >= policy.ApprovalValidFor {
+	if in.Prepared.Sub(q.Answered) >= approval.ValidFor {
 		rt.Fatalf("%s ran %s after %s agreed", in.Action, in.Prepared.Sub(q.Answered), q.By)
 	}
 }

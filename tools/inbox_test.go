@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sippet-ai/sippet-mcp/internal/approval"
+
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
@@ -27,8 +29,8 @@ rules:
 `
 
 var (
-	owner    = policy.Person{Name: "ada", Via: "inbox", Fresh: true}
-	approver = policy.Person{Name: "bob", Roles: []string{policy.RoleApprover}, Via: "inbox", Fresh: true}
+	owner    = approval.Person{Name: "ada", Via: "inbox", Fresh: true}
+	approver = approval.Person{Name: "bob", Roles: []string{approval.RoleApprover}, Via: "inbox", Fresh: true}
 )
 
 // adaAsks is a caller with a person's name, who sits behind it or does not.
@@ -58,7 +60,7 @@ var askings = []struct{ name, declares, answers, put, legacy, modern string }{
 // inboxAnswers is what the model gets of a question in the inbox, by what it needs and who answers.
 var inboxAnswers = []struct {
 	name                 string
-	who                  *policy.Person
+	who                  *approval.Person
 	approves             bool
 	onConfirm, onApprove string
 }{
@@ -134,7 +136,7 @@ type matrix struct {
 }
 
 // one makes a call and looks at all that came of it. who answers in the inbox; nil: nobody.
-func (m *matrix) one(t *testing.T, decision, put, outcome string, who *policy.Person, yes bool) {
+func (m *matrix) one(t *testing.T, decision, put, outcome string, who *approval.Person, yes bool) {
 	t.Helper()
 	m.n++
 	action, args := "create_contact", fmt.Sprintf(`{"input":{"fullName":"%s %d"},"reason":"as asked"}`, decision, m.n)
@@ -199,7 +201,7 @@ func (m *matrix) one(t *testing.T, decision, put, outcome string, who *policy.Pe
 }
 
 // inTheInbox looks at the question, and at what the model is told of it.
-func (m *matrix) inTheInbox(t *testing.T, r *reply, q *ledger.ApprovalRequest, decision, outcome string, who *policy.Person) {
+func (m *matrix) inTheInbox(t *testing.T, r *reply, q *ledger.ApprovalRequest, decision, outcome string, who *approval.Person) {
 	t.Helper()
 	state := map[string]ledger.ApprovalState{"done": ledger.Used, "declined": ledger.Declined, "approval_pending": ledger.Pending}[outcome]
 	if q.Needs != decision || q.Person != "ada" || q.State != state || q.Reported != (outcome != "approval_pending") {
@@ -245,11 +247,11 @@ func newIn(t testing.TB, w *world, known map[string]bool) (all []ledger.Approval
 }
 
 // answer waits for a new question in the inbox and answers it; counts says whether that answer must be taken.
-func (m *matrix) answer(t *testing.T, who policy.Person, yes, counts bool, over <-chan struct{}) {
+func (m *matrix) answer(t *testing.T, who approval.Person, yes, counts bool, over <-chan struct{}) {
 	for last := false; ; {
 		if all := newIn(t, m.w, m.known); len(all) > 0 {
 			q := all[0]
-			err := m.w.approvals.Answer(t.Context(), []string{q.ID}, who, policy.Reply{Approve: yes})[0].Err
+			err := m.w.approvals.Answer(t.Context(), []string{q.ID}, who, approval.Reply{Approve: yes})[0].Err
 			if (err == nil) != counts || err != nil && err.Outcome != schemas.Denied {
 				t.Errorf("%s: the answer in the inbox: %v", m.kind, err)
 			}
@@ -277,8 +279,8 @@ func (m *matrix) notThere(t *testing.T) {
 		if q.Inbox {
 			continue
 		}
-		for _, who := range []policy.Person{owner, approver} {
-			if got := m.w.approvals.Answer(t.Context(), []string{q.ID}, who, policy.Reply{Approve: true}); got[0].Err == nil || !strings.Contains(got[0].Err.Message, "not asked here") {
+		for _, who := range []approval.Person{owner, approver} {
+			if got := m.w.approvals.Answer(t.Context(), []string{q.ID}, who, approval.Reply{Approve: true}); got[0].Err == nil || !strings.Contains(got[0].Err.Message, "not asked here") {
 				t.Errorf("%s: a question to the client was answered in the inbox: %v", m.kind, got[0].Err)
 			}
 		}

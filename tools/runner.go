@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sippet-ai/sippet-mcp/internal/approval"
+
 	"github.com/sippet-ai/sippet-mcp/policy"
 	"github.com/sippet-ai/sippet-mcp/policy/rules"
 	"github.com/sippet-ai/sippet-mcp/schemas"
@@ -134,7 +136,7 @@ func (r *Runner) call(q Request, id string) (policy.Call, *schemas.Error) {
 
 // Answer records what a person said to the question grant, and takes the
 // request along the road again.
-func (r *Runner) Answer(ctx context.Context, q Request, id string, reply policy.Reply) Result {
+func (r *Runner) Answer(ctx context.Context, q Request, id string, reply approval.Reply) Result {
 	c, err := r.call(q, id)
 	if err == nil {
 		err = r.Gate.RecordReply(ctx, c, reply)

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sippet-ai/sippet-mcp/internal/approval"
+
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 	"github.com/sippet-ai/sippet-mcp/policy"
 	"github.com/sippet-ai/sippet-mcp/tools"
@@ -52,7 +54,7 @@ func TestClientGoesAwayWhileItWaits(t *testing.T) {
 	id := w.request(t).ID
 	cancel()
 	<-gone
-	if got := w.approvals.Answer(t.Context(), []string{id}, approver, policy.Reply{Approve: true}); got[0].Err != nil {
+	if got := w.approvals.Answer(t.Context(), []string{id}, approver, approval.Reply{Approve: true}); got[0].Err != nil {
 		t.Fatal(got[0].Err)
 	}
 	for {
@@ -80,7 +82,7 @@ func TestToldIsWhatSomebodyHears(t *testing.T) {
 	w := newWorld(t, setup{policy: byName, inbox: time.Millisecond})
 	q := tools.Request{Caller: adaAsks(false).Caller, Action: "create_contact", Args: []byte(`{"input":{"fullName":"approve 1"}}`)}
 	pending := w.runner.Call(t.Context(), q).Pending
-	if got := w.approvals.Answer(t.Context(), []string{pending.ApprovalID}, approver, policy.Reply{}); got[0].Err != nil {
+	if got := w.approvals.Answer(t.Context(), []string{pending.ApprovalID}, approver, approval.Reply{}); got[0].Err != nil {
 		t.Fatal(got[0].Err)
 	}
 	gone, cancel := context.WithCancel(t.Context())

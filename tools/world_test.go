@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sippet-ai/sippet-mcp/internal/approval"
+
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 	"github.com/sippet-ai/sippet-mcp/internal/ledger/ledgertest"
 	"github.com/sippet-ai/sippet-mcp/internal/serve"
@@ -34,8 +36,8 @@ type world struct {
 	runner    *tools.Runner
 	server    *tools.Server
 	log       *lockedBuffer
-	watch     *policy.Watcher // nil where there is no inbox, like desk
-	approvals *policy.Approvals
+	watch     *approval.Watcher // nil where there is no inbox, like desk
+	approvals *approval.Approvals
 }
 
 // setup says how a world differs from the usual one. Zero values mean the program's defaults.
@@ -139,8 +141,8 @@ func newWorld(t testing.TB, s setup) *world {
 
 // withInbox gives the world an inbox, and an executor of what is agreed to there.
 func (w *world) withInbox(t testing.TB, s setup) {
-	w.watch = &policy.Watcher{Ledger: s.ledger, Log: w.gate.Log}
-	w.approvals = &policy.Approvals{Ledger: s.ledger, Watch: w.watch, Now: s.now}
+	w.watch = &approval.Watcher{Ledger: s.ledger, Log: w.gate.Log}
+	w.approvals = &approval.Approvals{Ledger: s.ledger, Watch: w.watch, Now: s.now}
 	w.gate.Inbox = true
 	w.runner.Inbox = &tools.Inbox{Watch: w.watch, Wait: s.inbox, Link: func(id string) string { return "http://127.0.0.1/inbox/q/" + id },
 		Requested: func(policy.Caller, *policy.PendingApproval) {}}

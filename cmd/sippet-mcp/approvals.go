@@ -9,11 +9,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sippet-ai/sippet-mcp/internal/approval"
+
 	"github.com/spf13/cobra"
 
 	"github.com/sippet-ai/sippet-mcp/internal/inbox"
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
-	"github.com/sippet-ai/sippet-mcp/policy"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
@@ -52,34 +53,34 @@ func (o *answererOptions) flags(c *cobra.Command) {
 }
 
 // who says who is at the terminal.
-func (o *answererOptions) who(ctx context.Context, p *program, l *ledger.SQLite) (policy.Person, error) {
+func (o *answererOptions) who(ctx context.Context, p *program, l *ledger.SQLite) (approval.Person, error) {
 	secret := p.env("SIPPET_APPROVER_TOKEN")
 	if o.tokenFile != "" {
 		raw, err := os.ReadFile(o.tokenFile)
 		if err != nil {
-			return policy.Person{}, fmt.Errorf("reading the token: %w", err)
+			return approval.Person{}, fmt.Errorf("reading the token: %w", err)
 		}
 		secret = strings.TrimSpace(string(raw))
 	}
 	if secret == "" {
-		return policy.Person{Name: me(), Local: true, Via: "terminal", Fresh: true}, nil
+		return approval.Person{Name: me(), Local: true, Via: "terminal", Fresh: true}, nil
 	}
 	t, err := l.Authenticate(ctx, secret)
 	switch {
 	case errors.Is(err, ledger.ErrTokenUnknown), errors.Is(err, ledger.ErrTokenExpired), errors.Is(err, ledger.ErrTokenRevoked), errors.Is(err, ledger.ErrNoTokens):
-		return policy.Person{}, errors.New("the token lets nobody in; see `sippet-mcp tokens list`")
+		return approval.Person{}, errors.New("the token lets nobody in; see `sippet-mcp tokens list`")
 	case err != nil:
-		return policy.Person{}, err
+		return approval.Person{}, err
 	}
-	who := policy.Person{Name: t.Person, Roles: t.Roles, Via: "terminal", Credential: t.ID, Fresh: true}
-	if who.HasRole(policy.RoleAgent) {
+	who := approval.Person{Name: t.Person, Roles: t.Roles, Via: "terminal", Credential: t.ID, Fresh: true}
+	if who.HasRole(approval.RoleAgent) {
 		return who, errors.New("the token is a program's (role agent), and programs do not answer: use one of your own")
 	}
 	return who, nil
 }
 
 // approval finds the open or ended question that an id, or the beginning of one, names.
-func (o *answererOptions) approval(ctx context.Context, l *ledger.SQLite, who policy.Person, id string) (ledger.ApprovalRequest, error) {
+func (o *answererOptions) approval(ctx context.Context, l *ledger.SQLite, who approval.Person, id string) (ledger.ApprovalRequest, error) {
 	id = strings.ToLower(strings.TrimSpace(id))
 	all, err := l.Approvals(ctx, ledger.ApprovalFilter{Inbox: true})
 	if err != nil {
@@ -113,9 +114,9 @@ type listedApproval struct {
 	Note      string       `json:"note,omitempty"`
 	Quick     bool         `json:"quick,omitempty"`
 	// Status and Detail say in words what came of it.
-	Status string       `json:"status"`
-	Detail string       `json:"detail,omitempty"`
-	Card   *policy.Card `json:"card,omitempty"`
+	Status string         `json:"status"`
+	Detail string         `json:"detail,omitempty"`
+	Card   *approval.Card `json:"card,omitempty"`
 
 	running bool
 }
@@ -148,7 +149,7 @@ func read(ctx context.Context, l *ledger.SQLite, id string) (listedApproval, err
 	came := inbox.DescribeOutcome(&q, ran, now)
 	out := listedApproval{ID: q.ID, State: stateOf(&q, now), Action: q.Action, Needs: q.Needs, Requester: q.Requester, Asked: q.Requested, Expires: q.Expires,
 		By: q.By, Note: q.Note, Quick: q.Quick, Status: came.Status, Detail: came.Detail, running: came.Running}
-	var card policy.Card
+	var card approval.Card
 	if q.Card != nil && json.Unmarshal(q.Card, &card) == nil {
 		out.Card = &card
 	}

@@ -8,10 +8,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sippet-ai/sippet-mcp/internal/approval"
+
 	"github.com/spf13/cobra"
 
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
-	"github.com/sippet-ai/sippet-mcp/policy"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
@@ -73,8 +74,8 @@ func runApprove(ctx context.Context, p *program, o *answererOptions, id string) 
 		if err != nil || !strings.EqualFold(strings.TrimSpace(line), word) {
 			return errors.New("you did not agree; it still waits, and `sippet-mcp approvals deny` refuses it")
 		}
-		desk := &policy.Approvals{Ledger: l, Watch: &policy.Watcher{Ledger: l}, Now: time.Now}
-		said := desk.Answer(ctx, []string{q.ID}, who, policy.Reply{Approve: true, StatedNumber: one.Card.RecipientCount, Quick: time.Since(shown) < 2*time.Second})
+		desk := &approval.Approvals{Ledger: l, Watch: &approval.Watcher{Ledger: l}, Now: time.Now}
+		said := desk.Answer(ctx, []string{q.ID}, who, approval.Reply{Approve: true, StatedNumber: one.Card.RecipientCount, Quick: time.Since(shown) < 2*time.Second})
 		if said[0].Err != nil {
 			return errors.New(said[0].Err.Message)
 		}
@@ -86,7 +87,7 @@ func runApprove(ctx context.Context, p *program, o *answererOptions, id string) 
 func (o *answererOptions) outcome(ctx context.Context, p *program, l *ledger.SQLite, id string) error {
 	look := context.WithoutCancel(ctx)
 	var last ledger.ApprovalState
-	for end := time.Now().Add(policy.ApprovalValidFor + 2*time.Second); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
+	for end := time.Now().Add(approval.ValidFor + 2*time.Second); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
 		q, err := l.Approval(look, id)
 		if err != nil {
 			return err
@@ -96,8 +97,8 @@ func (o *answererOptions) outcome(ctx context.Context, p *program, l *ledger.SQL
 		case q.State == ledger.Revoked && q.Fault == nil:
 			return errors.New("you agreed, and it did not run: the question was withdrawn, or everything was stopped")
 		case q.State == ledger.Revoked:
-			return fmt.Errorf("you agreed, and it did not run: %s", or(policy.ErrorMessage(q.Fault), 500))
-		case q.State == ledger.Approved && policy.IsRead(q.Action):
+			return fmt.Errorf("you agreed, and it did not run: %s", or(approval.ErrorMessage(q.Fault), 500))
+		case q.State == ledger.Approved && approval.IsRead(q.Action):
 			fmt.Fprintln(p.out, "Agreed. The program that asked gets the answer when it comes for it.")
 			return nil
 		case q.State == ledger.Used:
@@ -113,7 +114,7 @@ func (o *answererOptions) outcome(ctx context.Context, p *program, l *ledger.SQL
 				}
 				return nil
 			case ledger.Failed:
-				return fmt.Errorf("you agreed, and Sippet refused it: %s", or(policy.ErrorMessage(in.Fault), 500))
+				return fmt.Errorf("you agreed, and Sippet refused it: %s", or(approval.ErrorMessage(in.Fault), 500))
 			case ledger.Unknown:
 				return fmt.Errorf("you agreed, and nobody knows whether it ran: look, and close it with `sippet-mcp audit resolve %s%s`", in.ID, o.same())
 			}
@@ -150,8 +151,8 @@ func newApprovalsDecline(p *program) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				desk := &policy.Approvals{Ledger: l, Watch: &policy.Watcher{Ledger: l}, Now: time.Now}
-				if said := desk.Answer(c.Context(), []string{q.ID}, who, policy.Reply{Note: o.note}); said[0].Err != nil {
+				desk := &approval.Approvals{Ledger: l, Watch: &approval.Watcher{Ledger: l}, Now: time.Now}
+				if said := desk.Answer(c.Context(), []string{q.ID}, who, approval.Reply{Note: o.note}); said[0].Err != nil {
 					return errors.New(said[0].Err.Message)
 				}
 				if !p.outTerminal {

@@ -5,10 +5,11 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/sippet-ai/sippet-mcp/internal/approval"
+
 	"github.com/spf13/cobra"
 
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
-	"github.com/sippet-ai/sippet-mcp/policy"
 )
 
 func newApprovalsWatch(p *program) *cobra.Command {
@@ -52,7 +53,7 @@ func runApprovalsWatch(ctx context.Context, p *program, o *answererOptions) erro
 }
 
 // changes shows what is new since the last look; at the first only what waits.
-func (o *answererOptions) changes(ctx context.Context, p *program, l *ledger.SQLite, who policy.Person, seen map[string]string, first bool) error {
+func (o *answererOptions) changes(ctx context.Context, p *program, l *ledger.SQLite, who approval.Person, seen map[string]string, first bool) error {
 	open, err := l.Approvals(ctx, ledger.ApprovalFilter{Open: true, Inbox: true})
 	if err != nil {
 		return err

@@ -12,10 +12,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sippet-ai/sippet-mcp/internal/approval"
+
 	"github.com/spf13/cobra"
 
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
-	"github.com/sippet-ai/sippet-mcp/policy"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
@@ -201,7 +202,7 @@ func (m *auditedCall) take(r *ledger.Record) {
 	}
 	if s := r.Private; s != nil {
 		set(&m.Note, s.Note)
-		set(&m.Cause, policy.ErrorMessage(s.Fault))
+		set(&m.Cause, approval.ErrorMessage(s.Fault))
 		for _, f := range []struct {
 			to   *json.RawMessage
 			from json.RawMessage
@@ -328,7 +329,7 @@ func (m *auditedCall) showCard(w io.Writer, paint func(code, s string) string) {
 		return
 	}
 	const title = "What the person was shown"
-	var c policy.Card
+	var c approval.Card
 	if json.Unmarshal(m.Card, &c) != nil || c.Sentence == "" {
 		section(w, paint, title, m.Card)
 		return

@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/sippet-ai/sippet-mcp/internal/approval"
+
 	"github.com/spf13/cobra"
 
 	"github.com/sippet-ai/sippet-mcp/policy"
@@ -130,7 +132,7 @@ func answerOnTerminal(ctx context.Context, p *program, r *tools.Runner, q tools.
 		fmt.Fprintln(tty)
 		return r.WithdrawUnasked(ctx, q, pending.ApprovalID, "a person must agree first and nobody answered")
 	}
-	return r.Answer(ctx, q, pending.ApprovalID, policy.Reply{Approve: strings.EqualFold(strings.TrimSpace(line), word), StatedNumber: pending.Card.StateNumber, By: operator()})
+	return r.Answer(ctx, q, pending.ApprovalID, approval.Reply{Approve: strings.EqualFold(strings.TrimSpace(line), word), StatedNumber: pending.Card.StateNumber, By: operator()})
 }
 
 func readLine(ctx context.Context, in io.Reader) (string, error) {

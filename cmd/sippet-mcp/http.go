@@ -199,7 +199,7 @@ func (c *authenticator) caller(t ledger.Token) (tools.Caller, error) {
 	who := tools.Caller{Interactive: t.Interactive, Caller: policy.Caller{Actor: ledger.Actor{Name: t.Person, Via: "token " + t.ID}, ID: t.ID, Person: t.Person,
 		Roles: t.Roles, Policy: t.Policy, Credential: t.ID}}
 	if t.Policy != "" {
-		if err := c.book.CheckExtra(t.Policy); err != nil {
+		if err := c.book.Add(t.Policy); err != nil {
 			return who, fmt.Errorf("the policy of token %s of %s: %w", t.ID, t.Person, err)
 		}
 	}

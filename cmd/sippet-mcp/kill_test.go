@@ -280,7 +280,7 @@ func (k *killed) answer(ada *answerer) bool {
 	}
 	answer := "yes"
 	switch x := rand.Float64(); {
-	case strings.Contains(q.Card.Before, "The same was"), x < 0.06:
+	case strings.Contains(q.Card.PreviousRun, "The same call"), x < 0.06:
 		answer = "no"
 	case x < 0.10:
 		answer = "revoke"

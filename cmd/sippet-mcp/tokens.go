@@ -10,16 +10,17 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sippet-ai/sippet-mcp/internal/approval"
+
 	"github.com/spf13/cobra"
 
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
-	"github.com/sippet-ai/sippet-mcp/policy"
 	"github.com/sippet-ai/sippet-mcp/policy/rules"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
 // knownRoles are those that this program gives a meaning; policies may know others.
-var knownRoles = []string{policy.RoleAgent, "operator", policy.RoleApprover, policy.RoleAdmin}
+var knownRoles = []string{approval.RoleAgent, "operator", approval.RoleApprover, approval.RoleAdmin}
 
 const tokenArg = "the id of a token; see `sippet-mcp tokens list`"
 
@@ -184,7 +185,7 @@ func (o *createOptions) token(p *program, log *slog.Logger, person string) (ledg
 			log.Warn("this role is none of the known ones, so it means only what a policy of yours says", "role", role, "known", strings.Join(knownRoles, ", "))
 		}
 	}
-	if slices.Contains(t.Roles, policy.RoleAgent) && (slices.Contains(t.Roles, policy.RoleApprover) || slices.Contains(t.Roles, policy.RoleAdmin)) {
+	if slices.Contains(t.Roles, approval.RoleAgent) && (slices.Contains(t.Roles, approval.RoleApprover) || slices.Contains(t.Roles, approval.RoleAdmin)) {
 		log.Warn("a program's token (role agent) does not let its person into the inbox; give them another one to answer with", "roles", strings.Join(t.Roles, ", "))
 	}
 	if len(t.Roles) == 0 {

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sippet-ai/sippet-mcp/internal/approval"
+
 	"github.com/sippet-ai/sippet-mcp/internal/inbox"
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 	"github.com/sippet-ai/sippet-mcp/policy"
@@ -14,9 +16,9 @@ import (
 
 // newInboxHost makes the inbox of the connection; nothing is served yet.
 func (o *connection) newInboxHost(p *program, store *ledger.SQLite, log *slog.Logger) (*inboxHost, error) {
-	watch := &policy.Watcher{Ledger: store, Log: log}
+	watch := &approval.Watcher{Ledger: store, Log: log}
 	l := &inboxHost{program: p, ledger: store, dir: store.Dir(), log: log, noBrowser: o.noBrowser, same: (&ledgerOptions{o.stateDir, o.sandbox}).same(), needed: make(chan struct{}, 1)}
-	l.inbox = &inbox.Inbox{Approvals: &policy.Approvals{Ledger: store, Watch: watch, Now: time.Now}, Ledger: store, Watch: watch,
+	l.inbox = &inbox.Inbox{Approvals: &approval.Approvals{Ledger: store, Watch: watch, Now: time.Now}, Ledger: store, Watch: watch,
 		Simulated: o.sandbox, LoginCommand: "sippet-mcp inbox login" + l.same, Now: time.Now, Log: log}
 	if !o.noBrowser && canOpen(p.env) {
 		l.inbox.Open = func(path string) error { return openURL(p.env, *l.public.Load()+path) }

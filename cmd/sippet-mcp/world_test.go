@@ -151,12 +151,13 @@ type answerer struct{ base, secret string }
 
 // pending is a question as the API gives it.
 type pending struct {
-	ID, State, Action, By, Status, Detail, Barred, Stamp string
-	Quick                                                bool
-	Expires, Answered                                    time.Time
-	Card                                                 struct {
-		Sentence, Before string
-		Lines            []struct{ Name, Value string }
+	ID, State, Action, Status, Detail, Barred, Stamp string
+	By                                               ledger.Actor
+	Quick                                            bool
+	Expires, Answered                                time.Time
+	Card                                             struct {
+		Sentence, PreviousRun string
+		Lines                 []struct{ Name, Value string }
 	}
 }
 

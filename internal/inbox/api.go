@@ -9,8 +9,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sippet-ai/sippet-mcp/internal/approval"
+
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
-	"github.com/sippet-ai/sippet-mcp/policy"
 )
 
 // The API is the page as JSON, with the same checks by the same code. A program shows an approver's or an admin's token in
@@ -45,7 +46,7 @@ func (i *Inbox) caller(f func(http.ResponseWriter, *http.Request, *visit)) http.
 			writeJSON(w, http.StatusForbidden, problem{Error: notAPersons})
 		default:
 			sum := sha256.Sum256([]byte(secret))
-			f(w, r, &visit{who: policy.Person{Name: t.Person, Roles: t.Roles, Via: "api", Credential: t.ID, Fresh: true}, secret: hex.EncodeToString(sum[:])})
+			f(w, r, &visit{who: approval.Person{Name: t.Person, Roles: t.Roles, Via: "api", Credential: t.ID, Fresh: true}, secret: hex.EncodeToString(sum[:])})
 		}
 	}
 }
@@ -62,10 +63,10 @@ type apiRequest struct {
 	Answered  *time.Time   `json:"answered,omitempty"`
 	By        ledger.Actor `json:"by,omitzero"`
 	// Status says in words what came of it; Quick that it was answered sooner than the card can be read.
-	Status string       `json:"status,omitempty"`
-	Detail string       `json:"detail,omitempty"`
-	Quick  bool         `json:"quick,omitempty"`
-	Card   *policy.Card `json:"card,omitempty"`
+	Status string         `json:"status,omitempty"`
+	Detail string         `json:"detail,omitempty"`
+	Quick  bool           `json:"quick,omitempty"`
+	Card   *approval.Card `json:"card,omitempty"`
 	// Barred is why the caller cannot answer it. Stamp goes with the answer.
 	Barred string `json:"barred,omitempty"`
 	Stamp  string `json:"stamp,omitempty"`
@@ -167,7 +168,7 @@ func (i *Inbox) apiAnswer(w http.ResponseWriter, r *http.Request, v *visit) {
 		writeJSON(w, http.StatusForbidden, problem{Error: "the stamp is not of this question, or too old", Next: "get the question, read its card, and answer with its stamp"})
 		return
 	}
-	all, ok := i.answerAll(r, ids, v, in.Answer, policy.Reply{StatedNumber: in.People, Note: in.Note, Quick: quick})
+	all, ok := i.answerAll(r, ids, v, in.Answer, approval.Reply{StatedNumber: in.People, Note: in.Note, Quick: quick})
 	switch {
 	case !ok:
 		writeJSON(w, http.StatusBadRequest, problem{Error: "answer is none of yes, no and revoke"})

@@ -7,8 +7,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sippet-ai/sippet-mcp/internal/approval"
+
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
-	"github.com/sippet-ai/sippet-mcp/policy"
 	"github.com/sippet-ai/sippet-mcp/rpc/rpctest"
 )
 
@@ -248,8 +249,8 @@ func TestBrowserNumber(t *testing.T) {
 		t.Fatalf("a wrong number changed something: %+v", now)
 	}
 	// Ten at a time need none, and do not get past the other two.
-	who := policy.Person{Name: "bob", Roles: []string{"approver"}, Via: "inbox"}
-	if got := w.approvals.Answer(t.Context(), []string{all[0].ID}, who, policy.Reply{Approve: true}); got[0].Err != nil {
+	who := approval.Person{Name: "bob", Roles: []string{"approver"}, Via: "inbox"}
+	if got := w.approvals.Answer(t.Context(), []string{all[0].ID}, who, approval.Reply{Approve: true}); got[0].Err != nil {
 		t.Error(got[0].Err)
 	}
 	b.until("eleven lines", `document.querySelectorAll("[data-line]").length == 11`)

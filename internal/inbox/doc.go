@@ -14,12 +14,12 @@
 // most 15 minutes old. A token that has the role agent logs nobody in: it is a
 // program's, and programs ask.
 //
-// Who may answer what is policy.Person's to say, in one place for the page, the
+// Who may answer what is approval.Person's to say, in one place for the page, the
 // API and the terminal.
 //
 // # What is shown
 //
-// A card (policy.Card) as it was made when the question was asked. All texts
+// A card (approval.Card) as it was made when the question was asked. All texts
 // that come from a payload have been escaped there, are escaped once more by
 // html/template, and stand isolated, so that none can turn the text around it.
 // Requests of one caller for one action within a minute are one card with a

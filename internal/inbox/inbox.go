@@ -3,12 +3,15 @@ package inbox
 import (
 	"context"
 	"embed"
+	"errors"
 	"io/fs"
 	"log/slog"
 	"net/http"
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/sippet-ai/sippet-mcp/internal/approval"
 
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 	"github.com/sippet-ai/sippet-mcp/policy"
@@ -19,9 +22,9 @@ const Path = "/inbox"
 
 // Inbox serves the page and the API.
 type Inbox struct {
-	Approvals *policy.Approvals
+	Approvals *approval.Approvals
 	Ledger    ledger.Ledger
-	Watch     *policy.Watcher
+	Watch     *approval.Watcher
 	// Gates are the ways to the organisations whose live calls can be seen and ended here; nil where there are none.
 	Gates func() []*policy.Gate
 	// Open opens the browser of the machine on which this runs at an address below Path; nil where nobody sits there.

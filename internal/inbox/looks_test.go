@@ -6,8 +6,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sippet-ai/sippet-mcp/internal/approval"
+
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
-	"github.com/sippet-ai/sippet-mcp/policy"
 	"github.com/sippet-ai/sippet-mcp/rpc/rpctest"
 )
 
@@ -30,8 +31,8 @@ func TestLooks(t *testing.T) {
 	w.call(t, agent, "start_bulk_outbound_call", `{"input":{"contactIds":[`+strings.Join(ids, ",")+`],"concurrency":2},"reason":"Reminder for tomorrow."}`)
 	w.call(t, agent, "end_call", `{"input":{"callUuid":"c-17"}}`)
 	all := w.asked(t, 7)
-	who := policy.Person{Name: "bob", Roles: []string{"approver"}, Via: "inbox", Fresh: true}
-	w.approvals.Answer(t.Context(), []string{all[6].ID}, who, policy.Reply{Note: "The caller is still talking to a nurse.", Quick: true})
+	who := approval.Person{Name: "bob", Roles: []string{"approver"}, Via: "inbox", Fresh: true}
+	w.approvals.Answer(t.Context(), []string{all[6].ID}, who, approval.Reply{Note: "The caller is still talking to a nurse.", Quick: true})
 	w.token(t, "bob", "approver", "admin")
 
 	b.look("light", false)
@@ -56,7 +57,7 @@ func TestLooks(t *testing.T) {
 	b.shot("question-light")
 	b.goTo(w.base + "/inbox/stop")
 	b.shot("stop-light")
-	if err := w.approvals.Stop(t.Context(), policy.Person{Name: "bob", Roles: []string{"admin"}, Via: "inbox"}, "the wrong list is being dialled"); err != nil {
+	if err := w.approvals.Stop(t.Context(), approval.Person{Name: "bob", Roles: []string{"admin"}, Via: "inbox"}, "the wrong list is being dialled"); err != nil {
 		t.Fatal(err)
 	}
 	b.goTo(w.base + "/inbox")

@@ -17,6 +17,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sippet-ai/sippet-mcp/internal/approval"
+
 	"github.com/failsafe-go/failsafe-go"
 	"github.com/failsafe-go/failsafe-go/retrypolicy"
 
@@ -33,7 +35,7 @@ import (
 // times over one to two minutes. What a process has not delivered when it ends is lost: it is a hint, and the inbox is the truth.
 type Notifier struct {
 	Ledger    ledger.Ledger
-	Watch     *policy.Watcher
+	Watch     *approval.Watcher
 	Simulated bool
 	// Inbox is the address of the page, for the reader; it needs a login.
 	Inbox func() string

@@ -17,6 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sippet-ai/sippet-mcp/internal/approval"
+
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sippet-ai/sippet-mcp/internal/inbox"
@@ -130,7 +132,7 @@ func newNotifying(t *testing.T, s *receiver) *notifying {
 	}
 	w := &notifying{Notifier: n, ledger: ledgertest.Open(t, ledger.Options{}), log: &buffer{}}
 	n.Ledger, n.Log, n.Simulated = w.ledger, slog.New(slog.NewTextHandler(w.log, nil)), true
-	n.Watch = &policy.Watcher{Ledger: w.ledger, Log: n.Log}
+	n.Watch = &approval.Watcher{Ledger: w.ledger, Log: n.Log}
 	n.Inbox = func() string { return "https://mcp.example.com/inbox" }
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
@@ -154,8 +156,8 @@ var personal = []string{"Ada", "Lovelace", "442079460123", "bob", "Claude", "inv
 // ask puts a question that says much of persons into the ledger, and tells of it.
 func (w *notifying) ask(t *testing.T, lasts time.Duration) *policy.PendingApproval {
 	t.Helper()
-	card := policy.Card{Action: "start_outbound_call", Class: schemas.Outbound, Needs: "confirm", Sentence: "Ring Ada Lovelace.", Recipients: "+442079460123", To: []string{"Ada +442079460123"},
-		RecipientCount: 12, StateNumber: 12, About: []policy.Line{{Name: "fullName", Value: "Ada"}}, Lines: []policy.Line{{Name: "input.contactId", Value: anID}}, Why: "house.yaml", Requester: "bob, via token 1",
+	card := approval.Card{Action: "start_outbound_call", Class: schemas.Outbound, Needs: "confirm", Sentence: "Ring Ada Lovelace.", Recipients: "+442079460123", To: []string{"Ada +442079460123"},
+		RecipientCount: 12, StateNumber: 12, About: []approval.Line{{Name: "fullName", Value: "Ada"}}, Lines: []approval.Line{{Name: "input.contactId", Value: anID}}, Why: "house.yaml", Requester: "bob, via token 1",
 		Client: "Claude", Reason: "about her invoice", Expires: time.Now().Add(lasts).UTC()}
 	raw, err := json.Marshal(card)
 	if err != nil {
@@ -296,7 +298,7 @@ func TestNoticesThatNobodyTakes(t *testing.T) {
 		t.Errorf("the end took %v", took)
 	}
 	// Nobody sends any more.
-	card := policy.Card{Action: "start_outbound_call", Sentence: "Ring Ada Lovelace."}
+	card := approval.Card{Action: "start_outbound_call", Sentence: "Ring Ada Lovelace."}
 	for range 1001 {
 		w.Requested(&policy.PendingApproval{ApprovalID: ledger.NewID(), Card: card})
 	}

@@ -14,8 +14,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sippet-ai/sippet-mcp/internal/approval"
+
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
-	"github.com/sippet-ai/sippet-mcp/policy"
 )
 
 //go:embed templates/*.html
@@ -109,7 +110,7 @@ func (i *Inbox) pending(w http.ResponseWriter, r *http.Request, v *visit) {
 func (i *Inbox) decided(r *http.Request, s *snapshot, v *visit, n int) (ended, take []endedView, err error) {
 	for k := range s.ended {
 		q := &s.ended[k]
-		takes := i.Approvals.MayTakeHandover(q, v.who)
+		takes := v.who.MayTakeHandover(q)
 		if !v.who.MaySee(q) || len(ended) == n && !takes {
 			continue
 		}
@@ -186,7 +187,7 @@ func (i *Inbox) find(w http.ResponseWriter, r *http.Request, v *visit, id string
 	switch {
 	case err != nil && !errors.Is(err, ledger.ErrRejected):
 		i.fail(w, r, err)
-	case err != nil || !o.Inbox || !v.who.MaySee(&o.ApprovalRequest) && !i.Approvals.MayTakeHandover(&o.ApprovalRequest, v.who):
+	case err != nil || !o.Inbox || !v.who.MaySee(&o.ApprovalRequest) && !v.who.MayTakeHandover(&o.ApprovalRequest):
 		i.errorPage(w, r, http.StatusNotFound, "No such question", "There is no such question, or it is not yours to see.")
 	default:
 		return o, true
@@ -217,7 +218,7 @@ func (i *Inbox) answer(w http.ResponseWriter, r *http.Request, v *visit) {
 		return
 	}
 	people, _ := strconv.Atoi(strings.TrimSpace(r.PostFormValue("people")))
-	all, ok := i.answerAll(r, ids, v, r.PostFormValue("answer"), policy.Reply{StatedNumber: people, Note: r.PostFormValue("note"), Quick: quick})
+	all, ok := i.answerAll(r, ids, v, r.PostFormValue("answer"), approval.Reply{StatedNumber: people, Note: r.PostFormValue("note"), Quick: quick})
 	if !ok {
 		i.errorPage(w, r, http.StatusBadRequest, "That is no answer", "Say yes or no. Nothing was changed.")
 		return
@@ -240,7 +241,7 @@ func (i *Inbox) answer(w http.ResponseWriter, r *http.Request, v *visit) {
 }
 
 // answerAll answers the questions: yes, no, or revoke, which takes a yes back.
-func (i *Inbox) answerAll(r *http.Request, ids []string, v *visit, answer string, reply policy.Reply) ([]answerState, bool) {
+func (i *Inbox) answerAll(r *http.Request, ids []string, v *visit, answer string, reply approval.Reply) ([]answerState, bool) {
 	out := make([]answerState, 0, len(ids))
 	switch answer {
 	case "yes", "no":

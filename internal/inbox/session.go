@@ -12,8 +12,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sippet-ai/sippet-mcp/internal/approval"
+
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
-	"github.com/sippet-ai/sippet-mcp/policy"
 )
 
 const (
@@ -27,7 +28,7 @@ const (
 
 // visit is somebody who is logged in, and how.
 type visit struct {
-	who policy.Person
+	who approval.Person
 	// secret is what they showed, for their stamps.
 	secret string
 }
@@ -67,15 +68,15 @@ func (i *Inbox) visit(r *http.Request) (*visit, error) {
 		return nil, ledger.ErrNoLogin
 	}
 	if l.Credential == "" { // by a link it is the person who came, not one of their programs
-		l.Roles = slices.DeleteFunc(l.Roles, func(r string) bool { return r == policy.RoleAgent })
+		l.Roles = slices.DeleteFunc(l.Roles, func(r string) bool { return r == approval.RoleAgent })
 	}
-	return &visit{who: policy.Person{Name: l.Person, Roles: l.Roles, Local: l.Local, Via: "inbox", Credential: l.Credential, Fresh: i.Now().Sub(l.Created) < freshFor},
+	return &visit{who: approval.Person{Name: l.Person, Roles: l.Roles, Local: l.Local, Via: "inbox", Credential: l.Credential, Fresh: i.Now().Sub(l.Created) < freshFor},
 		secret: c.Value}, nil
 }
 
 // answers reports whether a token is a person's who answers: not one with which a program asks.
 func answers(t *ledger.Token) bool {
-	return !slices.Contains(t.Roles, policy.RoleAgent) && (slices.Contains(t.Roles, policy.RoleApprover) || slices.Contains(t.Roles, policy.RoleAdmin))
+	return !slices.Contains(t.Roles, approval.RoleAgent) && (slices.Contains(t.Roles, approval.RoleApprover) || slices.Contains(t.Roles, approval.RoleAdmin))
 }
 
 const notAPersons = "This token is none of an approver or an admin, or it is a program's (role agent). Ask whoever runs the server for one of your own."

@@ -3,11 +3,13 @@ package inbox
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"sync"
 	"time"
 
+	"github.com/sippet-ai/sippet-mcp/internal/approval"
+
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
-	"github.com/sippet-ai/sippet-mcp/policy"
 )
 
 // snapshot is what waits and what was decided, as it was at one version of the ledger. It is made once for all who look;
@@ -26,7 +28,7 @@ type snapshot struct {
 // openedRequest is a question with its card; card is nil where it is gone with an erased subject.
 type openedRequest struct {
 	ledger.ApprovalRequest
-	card *policy.Card
+	card *approval.Card
 	// ran is how the run ended; empty while it has not, and where nothing ran.
 	ran  *ledger.Intent
 	held time.Time // until when something can be taken
@@ -92,7 +94,7 @@ func openRequest(ctx context.Context, l ledger.Ledger, id string) (*openedReques
 		return nil, err
 	}
 	o := &openedRequest{ApprovalRequest: q}
-	var card policy.Card
+	var card approval.Card
 	if q.Card != nil && json.Unmarshal(q.Card, &card) == nil {
 		o.card = &card
 	}

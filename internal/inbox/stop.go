@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sippet-ai/sippet-mcp/internal/approval"
+
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 	"github.com/sippet-ai/sippet-mcp/policy"
 	"github.com/sippet-ai/sippet-mcp/schemas"
@@ -135,7 +137,7 @@ func (i *Inbox) command(w http.ResponseWriter, r *http.Request, fault *schemas.E
 
 // hangUp begins to end all live outbound calls, unless that is going on. It is a step of its own, after a stop: else what
 // is ended would ring again.
-func (i *Inbox) hangUp(ctx context.Context, who policy.Person) *schemas.Error {
+func (i *Inbox) hangUp(ctx context.Context, who approval.Person) *schemas.Error {
 	refuse := func(why string) *schemas.Error { return &schemas.Error{Outcome: schemas.Denied, Message: why} }
 	if !who.MayStop() {
 		return refuse("only somebody with the role admin ends all calls")
@@ -166,7 +168,7 @@ const endFor = 30 * time.Minute
 // endWatch is how often it is looked whether everything goes on again.
 const endWatch = 250 * time.Millisecond
 
-func (i *Inbox) hangUpAll(who policy.Person) {
+func (i *Inbox) hangUpAll(who approval.Person) {
 	ctx, cancel := context.WithTimeout(context.Background(), endFor)
 	defer cancel()
 	// Whoever lets everything go on, here or elsewhere, wants what is rung from then on to ring.

@@ -7,8 +7,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sippet-ai/sippet-mcp/internal/approval"
+
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
-	"github.com/sippet-ai/sippet-mcp/policy"
 	"github.com/sippet-ai/sippet-mcp/policy/rules"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
@@ -61,7 +62,7 @@ type lineView struct {
 	Stamp string
 	// Gone is true where the card went with somebody who was erased: it can only be refused.
 	Gone bool
-	policy.Card
+	approval.Card
 	More     int // how many more are rung than To names
 	Approved string
 }
@@ -126,7 +127,7 @@ func (i *Inbox) cards(ctx context.Context, s *snapshot, v *visit) (cards []cardV
 func (i *Inbox) card(ctx context.Context, s *snapshot, v *visit, all []*ledger.ApprovalRequest) (*cardView, error) {
 	q := all[0]
 	c := &cardView{ID: q.ID, Approve: q.Needs == rules.Approve.String(), Simulated: i.Simulated, Requester: q.Requester.String(),
-		Asked: q.Requested, Expires: q.Expires, Stale: policy.NeedsFresh(q.Action) && !v.who.Fresh}
+		Asked: q.Requested, Expires: q.Expires, Stale: approval.NeedsFresh(q.Action) && !v.who.Fresh}
 	if why := v.who.CheckAnswer(q); why != nil {
 		c.Barred = why.Message
 	}
@@ -148,7 +149,7 @@ func (i *Inbox) card(ctx context.Context, s *snapshot, v *visit, all []*ledger.A
 		}
 		c.Lines = append(c.Lines, l)
 	}
-	if policy.MustStateNumber(people) {
+	if approval.MustStateNumber(people) {
 		c.People = people
 	}
 	if c.Effect == "" { // a read's is the card's own
@@ -172,7 +173,7 @@ func (i *Inbox) line(v *visit, o *openedRequest) lineView {
 		l.More = n
 	}
 	if o.State == ledger.Approved {
-		l.Approved = policy.PersonName(o.By)
+		l.Approved = approval.PersonName(o.By)
 	}
 	return l
 }
@@ -198,7 +199,7 @@ func (i *Inbox) endedOf(v *visit, o *openedRequest) endedView {
 		e.Sentence = "(gone with somebody whose data was erased)"
 	}
 	e.OutcomeView = DescribeOutcome(&o.ApprovalRequest, o.ran, i.Now())
-	if !o.held.IsZero() && i.Approvals.MayTakeHandover(&o.ApprovalRequest, v.who) {
+	if !o.held.IsZero() && v.who.MayTakeHandover(&o.ApprovalRequest) {
 		e.Take, e.Stale, e.Until, e.Stamp = true, !v.who.Fresh, o.held, i.stamps.make(v.secret, "take-"+o.ID, i.Now())
 	}
 	return e
@@ -215,7 +216,7 @@ type OutcomeView struct {
 
 // DescribeOutcome says what came of a question until now. ran is the intent on which the yes was spent; nil where there is none.
 func DescribeOutcome(o *ledger.ApprovalRequest, ran *ledger.Intent, now time.Time) OutcomeView {
-	who := policy.PersonName(o.By)
+	who := approval.PersonName(o.By)
 	e := OutcomeView{At: o.Answered}
 	switch {
 	case o.Open(now):
@@ -226,7 +227,7 @@ func DescribeOutcome(o *ledger.ApprovalRequest, ran *ledger.Intent, now time.Tim
 	case o.State == ledger.Declined:
 		e.Tone, e.Status, e.Detail = "no", who+" said no", schemas.Escape(o.Note, 500)
 	case o.State == ledger.Revoked && o.Outcome != "" && o.Outcome != schemas.Declined:
-		e.Tone, e.Status, e.Detail = "warn", who+" agreed, and it did not run: "+words(string(o.Outcome)), policy.ErrorMessage(o.Fault)
+		e.Tone, e.Status, e.Detail = "warn", who+" agreed, and it did not run: "+words(string(o.Outcome)), approval.ErrorMessage(o.Fault)
 	case o.State == ledger.Revoked:
 		if e.Tone, e.Status = "quiet", "withdrawn"; o.By != (ledger.Actor{}) {
 			e.Status = "taken back by " + who
@@ -253,7 +254,7 @@ func ranAs(who string, in *ledger.Intent) (tone, status, detail string) {
 	case ledger.Succeeded:
 		return "yes", who + " agreed, and it ran", ""
 	case ledger.Failed:
-		return "warn", who + " agreed, and Sippet refused it", policy.ErrorMessage(in.Fault)
+		return "warn", who + " agreed, and Sippet refused it", approval.ErrorMessage(in.Fault)
 	case ledger.NotSent:
 		return "warn", who + " agreed, and nothing was sent", ""
 	case ledger.Unknown:

@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sippet-ai/sippet-mcp/internal/approval"
+
 	"github.com/sippet-ai/sippet-mcp/internal/inbox"
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 	"github.com/sippet-ai/sippet-mcp/internal/ledger/ledgertest"
@@ -50,7 +52,7 @@ type world struct {
 	ledger    *ledger.SQLite
 	gate      *policy.Gate
 	box       *inbox.Inbox
-	approvals *policy.Approvals
+	approvals *approval.Approvals
 	base      string
 	client    *http.Client
 	log       *buffer
@@ -99,9 +101,9 @@ func newWorld(t testing.TB, s setup) *world {
 	if s.upTo != nil {
 		up = s.upTo(up)
 	}
-	watch := &policy.Watcher{Ledger: w.ledger, Log: log}
+	watch := &approval.Watcher{Ledger: w.ledger, Log: log}
 	w.gate = &policy.Gate{Policy: policy.FixedPolicySet(p), Upstream: up, Ledger: w.ledger, Organisation: "org", Inbox: true, Wait: time.Minute, Now: s.now, Log: log}
-	w.approvals = &policy.Approvals{Ledger: w.ledger, Watch: watch, Now: s.now}
+	w.approvals = &approval.Approvals{Ledger: w.ledger, Watch: watch, Now: s.now}
 	w.box = &inbox.Inbox{Approvals: w.approvals, Ledger: w.ledger, Watch: watch, LoginCommand: "sippet-mcp inbox login", Gates: func() []*policy.Gate { return []*policy.Gate{w.gate} }, Now: s.now, Log: log}
 	runner := &tools.Runner{Gate: w.gate, Inbox: &tools.Inbox{Watch: watch, Wait: s.wait,
 		Link: func(id string) string { return w.base + "/inbox/q/" + id }, Requested: func(policy.Caller, *policy.PendingApproval) {}}}

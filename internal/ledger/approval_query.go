@@ -26,10 +26,10 @@ func (s *SQLite) Approvals(ctx context.Context, f ApprovalFilter) ([]ApprovalReq
 	where, args := []string{"1"}, []any{}
 	now := micros(s.now())
 	if f.Open {
-		where, args = append(where, "state IN ('pending', 'granted') AND expires > ?"), append(args, now)
+		where, args = append(where, "state IN ('pending', 'approved') AND expires > ?"), append(args, now)
 	}
 	if f.Ended {
-		where, args = append(where, "NOT (state IN ('pending', 'granted') AND expires > ?)"), append(args, now)
+		where, args = append(where, "NOT (state IN ('pending', 'approved') AND expires > ?)"), append(args, now)
 	}
 	if f.ID != "" {
 		where, args = append(where, "id = ?"), append(args, f.ID)

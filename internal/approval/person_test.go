@@ -1,0 +1,75 @@
+package approval_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/sippet-ai/sippet-mcp/internal/approval"
+	"github.com/sippet-ai/sippet-mcp/internal/ledger"
+	"github.com/sippet-ai/sippet-mcp/schemas"
+)
+
+// TestWhoMayAnswer is the whole table: who may see, answer and take what.
+func TestWhoMayAnswer(t *testing.T) {
+	who := func(name string, roles ...string) approval.Person {
+		return approval.Person{Name: name, Roles: roles, Via: "inbox", Fresh: true}
+	}
+	const approver, admin, agent = approval.RoleApprover, approval.RoleAdmin, approval.RoleAgent
+	local := who("root")
+	local.Local = true
+	for _, c := range []struct {
+		who    approval.Person
+		person string // the requester; empty if unknown
+		sees   bool
+		// confirm and approve: may they answer a request that needs it; takes: may they take what their approval issued.
+		confirm, approve, takes bool
+	}{
+		{who("ada"), "ada", true, true, false, false},
+		{who("Ada"), "ada", true, true, false, false},
+		{who("ADA", approver), "ada", true, true, false, false}, // with any token
+		{who("ada", approver, admin), "Ada", true, true, false, false},
+		{who("zoë"), "ZOË", true, true, false, false},
+		{who("bob", approver), "ada", true, true, true, true},
+		{who("bob", approver), "", true, true, false, true},
+		{who("bob"), "ada", false, false, false, false},
+		{who("bob", admin), "ada", false, false, false, false},
+		{who("bob", "operator", "Approver"), "ada", false, false, false, false},
+		{who("", approver), "ada", true, true, true, true},
+		{who(""), "", false, false, false, false}, // two unknown persons
+		{who("ad"), "ada", false, false, false, false},
+		{who("ada "), "ada", false, false, false, false},
+		{who("bob", agent), "ada", false, false, false, false},
+		{who("ada", agent), "ada", true, false, false, false},
+		{who("bob", agent, approver), "ada", true, false, false, false},
+		{local, "ada", false, false, false, false}, // the owner of the state directory answers in no other name
+		{local, "root", true, true, false, false},
+	} {
+		for needs, may := range map[string]bool{"confirm": c.confirm, "approve": c.approve, "deny": false, "validate": false, "": false, "Confirm": false} {
+			q := &ledger.ApprovalRequest{Needs: needs, Person: c.person, Inbox: true, State: ledger.Pending}
+			err := c.who.CheckAnswer(q)
+			if (err == nil) != may || err != nil && (err.Outcome != schemas.Denied || err.Message == "") {
+				t.Errorf("%q %v, requested by %q, needs %q: %v", c.who.Name, c.who.Roles, c.person, needs, err)
+			}
+			if got := c.who.MaySee(q); got != c.sees {
+				t.Errorf("%q %v sees the request of %q: %t", c.who.Name, c.who.Roles, c.person, got)
+			}
+		}
+		for by, takes := range map[string]bool{c.who.Name: c.takes, strings.ToUpper(c.who.Name): c.takes, "carol": false} {
+			q := &ledger.ApprovalRequest{Needs: "approve", Person: c.person, Inbox: true, State: ledger.Used, By: ledger.Actor{Name: by}}
+			if got := c.who.MayTakeHandover(q); got != takes {
+				t.Errorf("%q %v takes what %q requested and %q approved: %t", c.who.Name, c.who.Roles, c.person, by, got)
+			}
+			if q.State = ledger.Approved; c.who.MayTakeHandover(q) {
+				t.Errorf("%q takes what was not issued", c.who.Name)
+			}
+		}
+	}
+	for _, c := range []struct {
+		who  approval.Person
+		want bool
+	}{{local, true}, {who("bob", admin), true}, {who("bob", approver), false}, {who("bob"), false}, {who("bob", agent), false}} {
+		if got := c.who.MayStop(); got != c.want {
+			t.Errorf("%+v stops everything: %t", c.who, got)
+		}
+	}
+}
