@@ -17,7 +17,7 @@ import (
 // recorded returns a record of a call that holds its payload.
 func recorded(t *testing.T, phase ledger.Phase, request, action, args string) ledger.Record {
 	p := payload(t, action, args)
-	return ledger.Record{Phase: phase, Time: noon, Request: request, Principal: "ada (stdio)", Action: action, Class: p.Action.Class,
+	return ledger.Record{Phase: phase, Time: noon, Request: request, Caller: ledger.Actor{Name: "ada", Via: "stdio"}, Action: action, Class: p.Action.Class,
 		Sealed: &ledger.Sealed{}, Private: &ledger.Private{Payload: json.RawMessage(p.Body)}}
 }
 
