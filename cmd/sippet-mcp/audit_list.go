@@ -185,7 +185,7 @@ func recordColumns(now time.Time) []column {
 	return []column{
 		{name: "nr", least: 3, most: 12, cell: func(r *ledger.Record) string { return strconv.FormatInt(r.Seq, 10) }},
 		{name: "time", least: 8, most: 16, cell: func(r *ledger.Record) string { return localTime(r.Time, now) }},
-		{name: "phase", least: 8, most: 8, cell: func(r *ledger.Record) string { return or(string(r.Phase), 8) }},
+		{name: "phase", least: 9, most: 9, cell: func(r *ledger.Record) string { return or(string(r.Phase), 9) }},
 		{name: "action", least: 12, most: 36, cell: func(r *ledger.Record) string { return or(r.Action, 60) }},
 		{name: "caller", least: 6, most: 28, drop: 3, cell: func(r *ledger.Record) string { return or(r.Caller.String(), 60) }},
 		{name: "outcome", least: 7, most: 20, cell: func(r *ledger.Record) string { return or(string(r.Outcome), 20) }, colour: outcomeColour},

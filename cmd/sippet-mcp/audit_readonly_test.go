@@ -42,9 +42,9 @@ func TestReadOnlyState(t *testing.T) {
 		code int
 		want string
 	}{
-		{[]string{"audit", "list"}, 0, `"phase":"asked"`},
+		{[]string{"audit", "list"}, 0, `"phase":"requested"`},
 		{[]string{"audit", "verify"}, 0, `"ok":true`},
-		{[]string{"audit", "export"}, 0, `"phase":"asked"`},
+		{[]string{"audit", "export"}, 0, `"phase":"requested"`},
 		{[]string{"audit", "intents"}, 0, `"state":"unknown"`},
 		{[]string{"stop"}, 1, "NOTHING IS STOPPED: the ledger "},
 		{[]string{"resume"}, 1, "cannot be written: give this user the right to write it and its folder\n"},

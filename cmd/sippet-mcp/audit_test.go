@@ -103,13 +103,13 @@ func TestAuditOnATerminal(t *testing.T) {
 		code int
 		want []string // in stdout and stderr
 	}{
-		{[]string{"audit", "list"}, 0, []string{"\x1b[1mnr ", "confirm", ran.ID, "Change the contact\\u{202e}.", "\x1b[33moutcome_unknown", "granted by ada"}},
-		{[]string{"audit", "list", "--phase", "refused", "--limit", "1"}, 0, []string{"delete_contact", "\x1b[31mdenied"}},
+		{[]string{"audit", "list"}, 0, []string{"\x1b[1mnr ", " requested  ", "confirm", ran.ID, "Change the contact\\u{202e}.", "\x1b[33moutcome_unknown", "approved by ada"}},
+		{[]string{"audit", "list", "--phase", "rejected", "--limit", "1"}, 0, []string{"delete_contact", "\x1b[31mdenied"}},
 		{[]string{"audit", "list", "--caller", "nobody"}, 0, []string{"nothing found"}},
-		{[]string{"audit", "show", ran.ID}, 0, []string{"update_contact: succeeded", "answer     granted by ada", "What it replaced", `"fullName": "Ada"`,
-			"What the person was shown", "Nobody notices.", "Written by the AI as its reason: asked\\u{9b}", "What Sippet answered", "asked", "settled"}},
-		{[]string{"audit", "show", ran.ApprovalID}, 0, []string{"update_contact: spent", "What Sippet answered"}},
-		{[]string{"audit", "show", "1"}, 0, []string{"update_contact: spent"}},
+		{[]string{"audit", "show", ran.ID}, 0, []string{"update_contact: succeeded", "answer       approved by ada", "What it replaced", `"fullName": "Ada"`,
+			"What the person was shown", "Nobody notices.", "Written by the AI as its reason: asked\\u{9b}", "What Sippet answered", "requested", "settled"}},
+		{[]string{"audit", "show", ran.ApprovalID}, 0, []string{"update_contact: used", "What Sippet answered"}},
+		{[]string{"audit", "show", "1"}, 0, []string{"update_contact: used"}},
 		{[]string{"audit", "show", unknown.ID}, 0, []string{"create_contact: unknown", "with list_contacts", "audit resolve " + unknown.ID}},
 		{[]string{"audit", "show", "999"}, 1, []string{"there is no record 999"}},
 		{[]string{"audit", "show", evil}, 1, []string{"is no intent, grant or record"}},
@@ -119,10 +119,10 @@ func TestAuditOnATerminal(t *testing.T) {
 		{[]string{"audit", "undo", unknown.ID}, 1, []string{"nobody knows whether intent " + unknown.ID + " ran"}},
 		{[]string{"audit", "intents"}, 0, []string{unknown.ID, "list_contacts", "audit resolve"}},
 		{[]string{"audit", "verify"}, 0, []string{"Everything is as it was written", "kept elsewhere"}},
-		{[]string{"audit", "export"}, 0, []string{`"phase":"asked"`, `\u009b`}},
-		{[]string{"stop", "--note", evil}, 0, []string{"Stopped, by " + me() + " just now", "1 question to a person", "the state directory " + dir, "Resume with: sippet-mcp resume --state-dir"}},
+		{[]string{"audit", "export"}, 0, []string{`"phase":"requested"`, `\u009b`}},
+		{[]string{"stop", "--note", evil}, 0, []string{"Stopped, by " + me(), "1 question to a person", "the state directory " + dir, "Resume with: sippet-mcp resume --state-dir"}},
 		{[]string{"stop"}, 0, []string{"Stopped already, by " + me(), "No question to a person was waiting"}},
-		{[]string{"audit", "list", "--phase", "frozen"}, 0, []string{"everything stopped by " + me() + " (x", "1 question void", "0 questions void"}},
+		{[]string{"audit", "list", "--phase", "stopped"}, 0, []string{"everything stopped by " + me() + ", via terminal (x", "1 question void", "0 questions void"}},
 		{[]string{"resume"}, 0, []string{"Resumed. It was stopped by " + me()}},
 		{[]string{"resume"}, 0, []string{"Nothing was stopped."}},
 	} {
@@ -169,14 +169,14 @@ func TestAuditInAPipe(t *testing.T) {
 	if m["client"] != evil || len(m["records"].([]any)) != 4 || !cmp.Equal(m["people"], []any{somebody}) {
 		t.Errorf("got %v", m)
 	}
-	one("audit", "list", "--phase", "refused")
+	one("audit", "list", "--phase", "rejected")
 	one("audit", "intents", "--unknown")
 	u := one("audit", "undo", ran.ID)
 	if u["action"] != "update_contact" || !strings.HasPrefix(u["command"].(string), "sippet-mcp call update_contact ") {
 		t.Errorf("undo: %v", u)
 	}
 	s := one("stop", "--note", "lunch")
-	if s["stopped"] != true || s["voided"] != 1.0 || s["note"] != "lunch" || s["already"] != nil || s["new"] != nil || s["directory"] != dir {
+	if s["stopped"] != true || s["revoked"] != 1.0 || s["note"] != "lunch" || s["already"] != nil || s["new"] != nil || s["directory"] != dir {
 		t.Errorf("stop: %v", s)
 	}
 	if s = one("stop"); s["already"] != true || s["note"] != "lunch" {
@@ -226,7 +226,7 @@ func TestAuditOfSomebodyErased(t *testing.T) {
 			t.Errorf("it is still there: %s", out)
 		}
 	}
-	if _, out, _ = at(t, t.Context(), &someone{}, dir, "audit", "show", ran.ID); !strings.Contains(out, "erased     somebody whom this concerns was erased") {
+	if _, out, _ = at(t, t.Context(), &someone{}, dir, "audit", "show", ran.ID); !strings.Contains(out, "erased       somebody whom this concerns was erased") {
 		t.Errorf("show says nothing of it:\n%s", out)
 	}
 	if code, _, errs = at(t, t.Context(), nil, dir, "audit", "undo", ran.ID); code != 1 || !strings.Contains(errs, "can no longer be read") {
@@ -265,13 +265,13 @@ func TestFollow(t *testing.T) {
 	var out, errs watched
 	p := &program{in: strings.NewReader(""), out: &out, err: &errs, env: func(string) string { return "" }}
 	ended := make(chan int)
-	go func() { ended <- p.run(ctx, []string{"audit", "list", "-f", "--phase", "frozen", "--state-dir", dir}) }()
+	go func() { ended <- p.run(ctx, []string{"audit", "list", "-f", "--phase", "stopped", "--state-dir", dir}) }()
 	time.Sleep(50 * time.Millisecond)
 	for n := range 2 {
 		if code, _, errs := at(t, t.Context(), nil, dir, "stop"); code != 0 {
 			t.Fatal(errs)
 		}
-		for end := time.Now().Add(10 * time.Second); strings.Count(out.String(), `"phase":"frozen"`) != n+1; time.Sleep(20 * time.Millisecond) {
+		for end := time.Now().Add(10 * time.Second); strings.Count(out.String(), `"phase":"stopped"`) != n+1; time.Sleep(20 * time.Millisecond) {
 			if time.Now().After(end) {
 				t.Fatalf("after %d stops: %s%s", n+1, out.String(), errs.String())
 			}

@@ -76,16 +76,16 @@ func TestAuditOfTheInbox(t *testing.T) {
 		{args: []string{"audit", "list", "--phase", "login"}, want: []string{"logged in to the inbox with token ", "a link that logs in to the inbox once, made by root",
 			"logged in to the inbox with a link", "logged in to the inbox with the browser that was opened"}},
 		{args: []string{"audit", "list", "--phase", "logout"}, want: []string{"ada", "logged out of the inbox"}},
-		{args: []string{"audit", "list", "--phase", "taken"}, want: []string{q["yes"], "what was issued was shown once, to ada (inbox), and destroyed"}},
-		{args: []string{"audit", "list", "--phase", "asked"}, want: []string{"in the inbox: Let somebody in."}},
-		{args: []string{"audit", "list", "--phase", "answered"}, want: []string{"denied by ada (inbox), sooner than the card can be read (she asked us not to", "granted by ada (api)\n",
-			"the yes of ada (api) came to nothing: the budget is empty\\u{202e}", "\x1b[31mlimit_exceeded", "revoked by cyd (inbox)"}},
-		{args: []string{"audit", "show", q["no"]}, want: []string{"issue_operator_media_access: denied", "answer     denied by ada (inbox), sooner than the card can be read (she asked us not to"}, not: "cause"},
-		{args: []string{"audit", "show", q["void"]}, want: []string{"issue_operator_media_access: revoked", "answer     granted by ada (api)\n", "cause      the budget is empty", "outcome    limit_exceeded"}},
-		{args: []string{"audit", "show", q["back"]}, want: []string{"answer     revoked by cyd (inbox)\n", "cause      cyd took it back; nothing ran"}},
-		{args: []string{"audit", "show", q["yes"]}, want: []string{"issue_operator_media_access: spent", "answer     granted by ada (inbox)\n", "outcome    done", "settled", "shown once, to ada (inbox)"}},
-		{args: []string{"audit", "show", q["failed"]}, want: []string{"update_contact: spent", "answer     granted by ada (inbox)\n", "cause      Sippet says no", "outcome    upstream_error"}},
-		{args: []string{"audit", "show", q["unused"]}, want: []string{"issue_operator_media_access: expired", "answer     granted by ada (terminal)\n"}},
+		{args: []string{"audit", "list", "--phase", "taken"}, want: []string{q["yes"], "what was issued was shown once, to ada, via inbox, and destroyed"}},
+		{args: []string{"audit", "list", "--phase", "requested"}, want: []string{"in the inbox: Let somebody in."}},
+		{args: []string{"audit", "list", "--phase", "answered"}, want: []string{"declined by ada, via inbox, sooner than the card can be read (she asked us not to", "approved by ada, via api\n",
+			"the yes of ada, via api came to nothing: the budget is empty\\u{202e}", "\x1b[31mlimit_exceeded", "revoked by cyd, via inbox"}},
+		{args: []string{"audit", "show", q["no"]}, want: []string{"issue_operator_media_access: declined", "answer       declined by ada, via inbox, sooner than the card can be read (she asked us not to"}, not: "cause"},
+		{args: []string{"audit", "show", q["void"]}, want: []string{"issue_operator_media_access: revoked", "answer       approved by ada, via api\n", "cause        the budget is empty", "outcome      limit_exceeded"}},
+		{args: []string{"audit", "show", q["back"]}, want: []string{"answer       revoked by cyd, via inbox\n", "cause        cyd took it back; nothing ran"}},
+		{args: []string{"audit", "show", q["yes"]}, want: []string{"issue_operator_media_access: used", "answer       approved by ada, via inbox\n", "outcome      done", "settled", "shown once, to ada, via inbox"}},
+		{args: []string{"audit", "show", q["failed"]}, want: []string{"update_contact: used", "answer       approved by ada, via inbox\n", "cause        Sippet says no", "outcome      upstream_error"}},
+		{args: []string{"audit", "show", q["unused"]}, want: []string{"issue_operator_media_access: expired", "answer       approved by ada, via terminal\n"}},
 		{args: []string{"audit", "list", "--help"}, want: []string{"login, logout, taken"}},
 		{args: []string{"audit", "verify"}, want: []string{"Everything is as it was written"}},
 		{args: []string{"audit", "export"}, want: []string{`"phase":"taken"`, `"quick":true`, `"phase":"logout"`}},
@@ -123,20 +123,20 @@ func TestAuditOfTheInboxInAPipe(t *testing.T) {
 		}
 		return m
 	}
-	if m := show(q["no"]); m.State != "denied" || m.Answer != "denied" || m.By.String() != "ada, via inbox" || !m.Quick || !strings.HasPrefix(m.Note, "she asked us not to") || m.Cause != "" ||
+	if m := show(q["no"]); m.State != "declined" || m.Answer != "declined" || m.By.String() != "ada, via inbox" || !m.Quick || !strings.HasPrefix(m.Note, "she asked us not to") || m.Cause != "" ||
 		m.Records[0].Person != "bob" || !m.Records[0].Inbox {
 		t.Errorf("%+v", m)
 	}
-	if m := show(q["void"]); m.State != "revoked" || m.Answer != "granted" || m.By.String() != "ada, via api" || m.Quick || m.Outcome != "limit_exceeded" || !strings.HasPrefix(m.Cause, "the budget is empty") {
+	if m := show(q["void"]); m.State != "revoked" || m.Answer != "approved" || m.By.String() != "ada, via api" || m.Quick || m.Outcome != "limit_exceeded" || !strings.HasPrefix(m.Cause, "the budget is empty") {
 		t.Errorf("%+v", m)
 	}
-	if m := show(q["yes"]); m.State != "spent" || m.Answer != "granted" || m.Outcome != "done" || len(m.Records) != 5 {
+	if m := show(q["yes"]); m.State != "used" || m.Answer != "approved" || m.Outcome != "done" || len(m.Records) != 5 {
 		t.Errorf("%+v", m)
 	}
-	if m := show(q["failed"]); m.State != "spent" || m.Answer != "granted" || m.Outcome != "upstream_error" || m.Cause != "Sippet says no" {
+	if m := show(q["failed"]); m.State != "used" || m.Answer != "approved" || m.Outcome != "upstream_error" || m.Cause != "Sippet says no" {
 		t.Errorf("%+v", m)
 	}
-	if m := show(q["unused"]); m.State != "expired" || m.Answer != "granted" || m.By.String() != "ada, via terminal" {
+	if m := show(q["unused"]); m.State != "expired" || m.Answer != "approved" || m.By.String() != "ada, via terminal" {
 		t.Errorf("%+v", m)
 	}
 	code, out, errs := at(t, t.Context(), nil, dir, "audit", "list", "--limit", "0")
@@ -157,10 +157,10 @@ func TestAuditOfTheInboxInAPipe(t *testing.T) {
 	if code, _, errs := at(t, t.Context(), nil, dir, "audit", "erase", strings.TrimPrefix(somebody, "contact:"), "--yes"); code != 0 {
 		t.Fatal(errs)
 	}
-	if m := show(q["no"]); m.Note != "" || m.Answer != "denied" || m.By.String() != "ada, via inbox" || m.Erased == nil {
+	if m := show(q["no"]); m.Note != "" || m.Answer != "declined" || m.By.String() != "ada, via inbox" || m.Erased == nil {
 		t.Errorf("%+v", m)
 	}
-	if code, out, errs := at(t, t.Context(), &someone{}, dir, "audit", "show", q["no"]); code != 0 || strings.Contains(out, "she asked us") || strings.Count(out, "denied by ada (inbox)") != 2 {
+	if code, out, errs := at(t, t.Context(), &someone{}, dir, "audit", "show", q["no"]); code != 0 || strings.Contains(out, "she asked us") || strings.Count(out, "declined by ada, via inbox") != 2 {
 		t.Errorf("%d: %s%s", code, out, errs)
 	}
 	if code, out, _ := at(t, t.Context(), nil, dir, "audit", "verify"); code != 0 || !strings.Contains(out, `"ok":true`) {
