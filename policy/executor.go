@@ -136,7 +136,7 @@ func (e *Executor) runOne(ctx context.Context, id string) bool {
 
 // revoke revokes the approval if it is unused: it was not used, or was returned because nothing was sent.
 func (e *Executor) revoke(ctx context.Context, r ledger.ApprovalRequest, why *schemas.Error) {
-	err := e.Ledger.AnswerApproval(ctx, r, ledger.Reply{State: ledger.Revoked, Outcome: why.Outcome, Fault: approval.EncodeError(why)})
+	err := e.Ledger.AnswerApproval(ctx, r, ledger.Reply{State: ledger.Revoked, Outcome: why.Outcome, Fault: ledger.EncodeError(why)})
 	if err != nil && ledger.IsStoreError(err) {
 		e.Log.ErrorContext(ctx, "an unused approval could not be revoked", "action", r.Action, "approval", r.ID, "cause", err)
 	}

@@ -215,7 +215,7 @@ func (p *attempt) revoke(ctx context.Context, why *schemas.Error) {
 	ctx = context.WithoutCancel(ctx)
 	reply := ledger.Reply{State: ledger.Revoked}
 	if why != nil {
-		reply.Outcome, reply.Fault = why.Outcome, approval.EncodeError(why)
+		reply.Outcome, reply.Fault = why.Outcome, ledger.EncodeError(why)
 	}
 	err := p.loadApproval(ctx)
 	if err == nil {

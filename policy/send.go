@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/sippet-ai/sippet-mcp/internal/approval"
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
@@ -52,7 +51,7 @@ func (p *attempt) send(ctx context.Context, a Result) Result {
 	if end.State == ledger.Succeeded {
 		end.CreatedSubject, end.Erased = p.Payload.Created(a.Data), p.Payload.Erases()
 	} else if p.txn.ApprovalID != "" && a.Err != nil {
-		end.Fault = approval.EncodeError(a.Err)
+		end.Fault = ledger.EncodeError(a.Err)
 	}
 	if a.Err != nil && a.Err.Outcome == schemas.OutcomeUnknown {
 		a.Err = p.unknownOutcome(a.Err, intent.ID)

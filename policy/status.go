@@ -72,7 +72,7 @@ func (g *Gate) ResultOf(ctx context.Context, r ledger.ApprovalRequest) Result {
 		}
 		return fail(e)
 	case r.State == ledger.Revoked && r.Fault != nil:
-		return fail(approval.DecodeError(r.Fault))
+		return fail(ledger.DecodeError(r.Fault))
 	case r.State == ledger.Revoked:
 		return fail(&schemas.Error{Outcome: schemas.Denied, Message: "the approval request was revoked; nothing ran", Next: "call again if it is still wanted, and the person is asked again"})
 	case r.State == ledger.Used:
@@ -129,7 +129,7 @@ func (g *Gate) resultOfRun(ctx context.Context, a Result, action *schemas.Action
 		a.Err, a.Settled = p.conflictError(&in), in.Settled
 	case in.State == ledger.Failed:
 		a.Settled = in.Settled
-		if a.Err = approval.DecodeError(in.Fault); in.Fault == nil {
+		if a.Err = ledger.DecodeError(in.Fault); in.Fault == nil {
 			a.Err = &schemas.Error{Outcome: in.Outcome, Message: action.Name + " was sent, and Sippet rejected it; Sippet's message is not stored", Next: "tell the person"}
 		}
 	default:

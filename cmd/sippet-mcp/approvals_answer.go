@@ -97,7 +97,7 @@ func (o *answererOptions) outcome(ctx context.Context, p *program, l *ledger.SQL
 		case q.State == ledger.Revoked && q.Fault == nil:
 			return errors.New("you agreed, and it did not run: the question was withdrawn, or everything was stopped")
 		case q.State == ledger.Revoked:
-			return fmt.Errorf("you agreed, and it did not run: %s", or(approval.ErrorMessage(q.Fault), 500))
+			return fmt.Errorf("you agreed, and it did not run: %s", or(ledger.ErrorMessage(q.Fault), 500))
 		case q.State == ledger.Approved && approval.IsRead(q.Action):
 			fmt.Fprintln(p.out, "Agreed. The program that asked gets the answer when it comes for it.")
 			return nil
@@ -114,7 +114,7 @@ func (o *answererOptions) outcome(ctx context.Context, p *program, l *ledger.SQL
 				}
 				return nil
 			case ledger.Failed:
-				return fmt.Errorf("you agreed, and Sippet refused it: %s", or(approval.ErrorMessage(in.Fault), 500))
+				return fmt.Errorf("you agreed, and Sippet refused it: %s", or(ledger.ErrorMessage(in.Fault), 500))
 			case ledger.Unknown:
 				return fmt.Errorf("you agreed, and nobody knows whether it ran: look, and close it with `sippet-mcp audit resolve %s%s`", in.ID, o.same())
 			}

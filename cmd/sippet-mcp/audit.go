@@ -11,8 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sippet-ai/sippet-mcp/internal/approval"
-
 	"github.com/spf13/cobra"
 
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
@@ -221,7 +219,7 @@ func answerOf(r *ledger.Record) string {
 	who := schemas.Escape(r.By.String(), 60)
 	switch {
 	case revokedByStop(r) && r.Private != nil && r.Private.Fault != nil:
-		return "the yes of " + who + " came to nothing: " + schemas.Escape(approval.ErrorMessage(r.Private.Fault), 300)
+		return "the yes of " + who + " came to nothing: " + schemas.Escape(ledger.ErrorMessage(r.Private.Fault), 300)
 	case revokedByStop(r):
 		return "the yes of " + who + " came to nothing"
 	case r.By == (ledger.Actor{}):

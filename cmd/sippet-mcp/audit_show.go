@@ -202,7 +202,7 @@ func (m *auditedCall) take(r *ledger.Record) {
 	}
 	if s := r.Private; s != nil {
 		set(&m.Note, s.Note)
-		set(&m.Cause, approval.ErrorMessage(s.Fault))
+		set(&m.Cause, ledger.ErrorMessage(s.Fault))
 		for _, f := range []struct {
 			to   *json.RawMessage
 			from json.RawMessage

@@ -130,7 +130,7 @@ func (s *Approvals) Revoke(ctx context.Context, id string, person Person) *schem
 		return notAllowed("only the requester, or somebody with the role approver, may revoke this request")
 	}
 	why := &schemas.Error{Outcome: schemas.Declined, Message: person.Name + " revoked the request; nothing ran", Next: "do not ask again for the same; ask the person what they want instead"}
-	err = s.Ledger.AnswerApproval(ctx, r, ledger.Reply{State: ledger.Revoked, By: person.Actor(), Outcome: why.Outcome, Fault: EncodeError(why)})
+	err = s.Ledger.AnswerApproval(ctx, r, ledger.Reply{State: ledger.Revoked, By: person.Actor(), Outcome: why.Outcome, Fault: ledger.EncodeError(why)})
 	s.Watch.Poke()
 	if err != nil {
 		return ledgerError(err)

@@ -227,7 +227,7 @@ func DescribeOutcome(o *ledger.ApprovalRequest, ran *ledger.Intent, now time.Tim
 	case o.State == ledger.Declined:
 		e.Tone, e.Status, e.Detail = "no", who+" said no", schemas.Escape(o.Note, 500)
 	case o.State == ledger.Revoked && o.Outcome != "" && o.Outcome != schemas.Declined:
-		e.Tone, e.Status, e.Detail = "warn", who+" agreed, and it did not run: "+words(string(o.Outcome)), approval.ErrorMessage(o.Fault)
+		e.Tone, e.Status, e.Detail = "warn", who+" agreed, and it did not run: "+words(string(o.Outcome)), ledger.ErrorMessage(o.Fault)
 	case o.State == ledger.Revoked:
 		if e.Tone, e.Status = "quiet", "withdrawn"; o.By != (ledger.Actor{}) {
 			e.Status = "taken back by " + who
@@ -254,7 +254,7 @@ func ranAs(who string, in *ledger.Intent) (tone, status, detail string) {
 	case ledger.Succeeded:
 		return "yes", who + " agreed, and it ran", ""
 	case ledger.Failed:
-		return "warn", who + " agreed, and Sippet refused it", approval.ErrorMessage(in.Fault)
+		return "warn", who + " agreed, and Sippet refused it", ledger.ErrorMessage(in.Fault)
 	case ledger.NotSent:
 		return "warn", who + " agreed, and nothing was sent", ""
 	case ledger.Unknown:

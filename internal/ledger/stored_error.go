@@ -1,4 +1,4 @@
-package approval
+package ledger
 
 import (
 	"encoding/json"
@@ -7,7 +7,10 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// storedError is the JSON form in which the ledger keeps an error of a call.
+// maxMessageDetails is how many details of a stored error its message includes.
+const maxMessageDetails = 3
+
+// storedError is the JSON form of an error in [Settlement], [Reply] and [Private].
 type storedError struct {
 	Outcome       schemas.Outcome
 	Message, Next string
@@ -34,14 +37,15 @@ func DecodeError(raw []byte) *schemas.Error {
 	return &schemas.Error{Outcome: s.Outcome, Message: s.Message, Next: s.Next, Details: s.Details, RetryAfter: s.RetryAfter, Intent: s.Intent}
 }
 
-// ErrorMessage returns the message of a stored error for a person; empty without one.
+// ErrorMessage returns the message of a stored error, with its first details, for a person; empty
+// for nil. Whoever shows it on a terminal escapes it.
 func ErrorMessage(raw []byte) string {
 	if raw == nil {
 		return ""
 	}
 	e := DecodeError(raw)
 	s := e.Message
-	for _, d := range e.Details[:min(3, len(e.Details))] {
+	for _, d := range e.Details[:min(maxMessageDetails, len(e.Details))] {
 		s += "; " + schemas.Escape(d.Path+" "+d.Message, 200)
 	}
 	return s
