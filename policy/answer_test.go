@@ -30,18 +30,18 @@ func TestAnswersThatDoNotCount(t *testing.T) {
 		approve bool
 		says    string
 	}{
-		"one's own, which another must":      {erase, adaSits, true, "another person than the one who asks"},
-		"a no to it":                         {erase, adaSits, false, "another person than the one who asks"},
-		"with an approver's role":            {erase, approval.Person{Name: "Ada", Roles: []string{approval.RoleApprover}, Via: "api", Fresh: true}, true, "another person than the one who asks"},
+		"one's own, which another must":      {erase, adaSits, true, "another person must answer"},
+		"a no to it":                         {erase, adaSits, false, "another person must answer"},
+		"with an approver's role":            {erase, approval.Person{Name: "Ada", Roles: []string{approval.RoleApprover}, Via: "api", Fresh: true}, true, "another person must answer"},
 		"no approver":                        {erase, approval.Person{Name: "eve", Via: "inbox", Fresh: true}, true, "role approver"},
 		"another's":                          {create, approval.Person{Name: "eve", Via: "inbox", Fresh: true}, true, "role approver"},
 		"a program":                          {erase, approval.Person{Name: "bob", Roles: []string{approval.RoleApprover, approval.RoleAgent}, Via: "api", Fresh: true}, true, "program"},
-		"a login of yesterday":               {erase, stale, true, "prove again who you are"},
-		"what is put to the client":          {elicited, bobSits, true, "not asked here"},
-		"a no to what is put to the client":  {elicited, adaSits, false, "not asked here"},
-		"what nobody asked":                  {ledger.NewID(), bobSits, true, "no such question"},
-		"something else than a question":     {"'; DROP TABLE grants; --", bobSits, true, "no such question"},
-		"what nobody asked, and not even id": {"", bobSits, false, "no such question"},
+		"a login of yesterday":               {erase, stale, true, "recent login"},
+		"what is put to the client":          {elicited, bobSits, true, "answered in the client, not here"},
+		"a no to what is put to the client":  {elicited, adaSits, false, "answered in the client, not here"},
+		"what nobody asked":                  {ledger.NewID(), bobSits, true, "no such approval request"},
+		"something else than a question":     {"'; DROP TABLE grants; --", bobSits, true, "no such approval request"},
+		"what nobody asked, and not even id": {"", bobSits, false, "no such approval request"},
 	} {
 		got := o.approvals.Answer(t.Context(), []string{c.id}, c.who, approval.Reply{Approve: c.approve, By: ledger.Actor{Name: "the owner"}})
 		if len(got) != 1 || got[0].ApprovalID != c.id || got[0].Err == nil || !strings.Contains(got[0].Err.Message, c.says) {
@@ -67,7 +67,7 @@ func TestAnswersThatDoNotCount(t *testing.T) {
 	}
 	late := ask("create_contact", `{"input":{"fullName":"Cem"}}`)
 	o.clock.Add(15 * time.Minute)
-	if got := o.approvals.Answer(t.Context(), []string{late}, adaSits, agrees); got[0].Err == nil || !strings.Contains(got[0].Err.Message, "too late") {
+	if got := o.approvals.Answer(t.Context(), []string{late}, adaSits, agrees); got[0].Err == nil || !strings.Contains(got[0].Err.Message, "has expired") {
 		t.Errorf("%+v", got[0].Err)
 	}
 }
@@ -140,7 +140,7 @@ func TestHowManyPeople(t *testing.T) {
 			case c.ok:
 				want = ledger.Declined
 			}
-			if q := o.request(t, ids[i]); (a.Err == nil) != c.ok || q.State != want || !c.ok && !strings.Contains(a.Err.Message, fmt.Sprintf("how many people it rings: %d", total)) {
+			if q := o.request(t, ids[i]); (a.Err == nil) != c.ok || q.State != want || !c.ok && !strings.Contains(a.Err.Message, fmt.Sprintf("type the number of people that this reaches: %d", total)) {
 				t.Errorf("%+v, question %d: %v, %s", c, i, a.Err, q.State)
 			}
 		}
@@ -174,7 +174,7 @@ func TestInboxIsAnsweredThere(t *testing.T) {
 		c.ApprovalID = o.ask(t, c)
 		c.CanAsk = true
 		for _, reply := range []approval.Reply{approve, {By: ledger.Actor{Name: "elicitation"}}} {
-			if err := o.RecordReply(t.Context(), c, reply); err == nil || err.Outcome != schemas.Denied || !strings.Contains(err.Message, "in the inbox and nowhere else") {
+			if err := o.RecordReply(t.Context(), c, reply); err == nil || err.Outcome != schemas.Denied || !strings.Contains(err.Message, "in the inbox only") {
 				t.Errorf("%s, %t: %v", action, reply.Approve, err)
 			}
 		}
@@ -218,7 +218,7 @@ func TestTooManyWait(t *testing.T) {
 func TestTheTokenThatAsked(t *testing.T) {
 	q := &ledger.ApprovalRequest{Needs: "confirm", Person: "ada", Credential: "614fb413438c"}
 	ada := approval.Person{Name: "ada", Roles: []string{approval.RoleApprover}, Via: "api", Credential: q.Credential, Fresh: true}
-	if why := ada.CheckAnswer(q); why == nil || !strings.Contains(why.Message, "the very token") {
+	if why := ada.CheckAnswer(q); why == nil || !strings.Contains(why.Message, "with the token that you are using") {
 		t.Errorf("with the token that asked: %+v", why)
 	}
 	for _, other := range []string{"", "7da64dad30b7"} { // by a link; with a token of her own

@@ -73,9 +73,9 @@ func TestCompare(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	denied := policy.DecisionChange{Time: noon, Action: "start_outbound_call", Caller: "ada (stdio)", Old: rules.Confirm, New: rules.Deny, Rule: "house.yaml: few",
+	denied := policy.DecisionChange{Time: noon, Action: "start_outbound_call", Caller: "ada, via stdio", Old: rules.Confirm, New: rules.Deny, Rule: "house.yaml: few",
 		OldWhy: "policy desktop: default for outbound actions is confirm", NewWhy: "policy house.yaml: rule few: R", Uncertain: true}
-	confirmed := policy.DecisionChange{Seq: 12, Time: noon, Action: "create_contact", Caller: "ada (stdio)", Old: rules.Validate, New: rules.Confirm,
+	confirmed := policy.DecisionChange{Seq: 12, Time: noon, Action: "create_contact", Caller: "ada, via stdio", Old: rules.Validate, New: rules.Confirm,
 		Rule: "house.yaml: boss", OldWhy: "policy desktop: default for write actions is validate", NewWhy: "policy house.yaml: rule boss: R"}
 	first, second := denied, denied
 	first.Seq, second.Seq = 2, 8

@@ -128,7 +128,7 @@ func TestAgain(t *testing.T) {
 	s.clock.Add(4 * time.Minute)
 	c.Again = true
 	a := s.Do(t.Context(), c)
-	if a.Pending == nil || !strings.Contains(a.Pending.Card.Text(), "The same was done 4 minutes ago. Yes does it once more.") {
+	if a.Pending == nil || !strings.Contains(a.Pending.Card.Text(), "The same call ran 4 minutes ago. Approving runs it once more.") {
 		t.Fatalf("%+v", a)
 	}
 	if a := s.agree(t, c); a.Outcome() != schemas.Done || len(s.up.seen) != 2 {
@@ -140,7 +140,7 @@ func TestAgain(t *testing.T) {
 		t.Fatal(a.Outcome())
 	}
 	s.clock.Add(time.Minute)
-	if a := s.Do(t.Context(), ring); a.Pending == nil || !strings.Contains(a.Pending.Card.PreviousRun, "The same was done a minute ago") {
+	if a := s.Do(t.Context(), ring); a.Pending == nil || !strings.Contains(a.Pending.Card.PreviousRun, "The same call ran a minute ago") {
 		t.Errorf("%+v", a)
 	}
 }
@@ -157,7 +157,7 @@ func TestUnknown(t *testing.T) {
 	s.up.fault = nil
 	s.clock.Add(3 * time.Hour)
 	a := s.Do(t.Context(), c)
-	if a.Pending == nil || !strings.Contains(a.Pending.Card.PreviousRun, "nobody knows whether it ran") || !strings.Contains(a.Pending.Card.PreviousRun, "list_contacts") {
+	if a.Pending == nil || !strings.Contains(a.Pending.Card.PreviousRun, "its outcome is unknown") || !strings.Contains(a.Pending.Card.PreviousRun, "list_contacts") {
 		t.Fatalf("%+v", a)
 	}
 	c.ApprovalID = a.Pending.ApprovalID
@@ -277,7 +277,7 @@ func TestEmergencyStop(t *testing.T) {
 	if _, err := s.Ledger.Resume(t.Context(), ledger.Actor{Name: "grace"}); err != nil {
 		t.Fatal(err)
 	}
-	if a := s.Do(t.Context(), ring); a.Outcome() != schemas.Denied || !strings.Contains(a.Err.Message, "withdrawn") {
+	if a := s.Do(t.Context(), ring); a.Outcome() != schemas.Denied || !strings.Contains(a.Err.Message, "revoked") {
 		t.Errorf("a yes from before counts afterwards: %+v", a)
 	}
 	if slices.Contains(s.up.seen, "start_outbound_call") {
@@ -319,8 +319,8 @@ func TestWhatIsRecorded(t *testing.T) {
 	for _, r := range records {
 		phases = append(phases, string(r.Phase)+" "+r.Action+" "+string(r.Outcome))
 	}
-	want := []string{"answered delete_contact ", "asked delete_contact ", "erased  ", "prepared create_contact ", "prepared delete_contact ", "prepared update_contact ",
-		"read list_contacts done", "refused issue_operator_access_token denied", "settled create_contact done", "settled delete_contact done", "settled update_contact done"}
+	want := []string{"answered delete_contact ", "requested delete_contact ", "erased  ", "prepared create_contact ", "prepared delete_contact ", "prepared update_contact ",
+		"read list_contacts done", "rejected issue_operator_access_token denied", "settled create_contact done", "settled delete_contact done", "settled update_contact done"}
 	for _, w := range want {
 		if !slices.Contains(phases, w) {
 			t.Errorf("no record %q among %q", w, phases)

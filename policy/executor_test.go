@@ -55,13 +55,13 @@ func TestApprovalExpiresSoon(t *testing.T) {
 		asks := call(t, adaCalls, "delete_contact", eraseAda)
 		id := o.ask(t, asks)
 		o.answers(t, id, bobSits, agrees)
-		if s := o.status(t, id); s.Pending == nil || !strings.Contains(s.Err.Message, "bob agreed, and delete_contact is about to run") {
+		if s := o.status(t, id); s.Pending == nil || !strings.Contains(s.Err.Message, "bob approved, and delete_contact is about to run") {
 			t.Errorf("at once: %s", brief(s))
 		}
 		o.clock.Add(c.after)
 		shut := o.open(t)
 		if c.runs == 0 {
-			if s := o.status(t, id); s.Outcome() != schemas.Denied || s.Pending != nil || !strings.Contains(s.Err.Message, "bob agreed, and nobody could run it in time") {
+			if s := o.status(t, id); s.Outcome() != schemas.Denied || s.Pending != nil || !strings.Contains(s.Err.Message, "bob approved, but the call could not run in time") {
 				t.Errorf("after %s: %s", c.after, brief(s))
 			}
 			if a := o.Do(t.Context(), asks); a.Pending == nil || !a.Pending.New {
@@ -122,7 +122,7 @@ func TestOvertakenInTheInbox(t *testing.T) {
 	}
 	o.answers(t, id, bobSits, agrees)
 	o.open(t)
-	if a := o.ended(t, id); a.Outcome() != schemas.Denied || !strings.Contains(a.Err.Message, "while the person was asked") || len(o.up.runs()) != 1 {
+	if a := o.ended(t, id); a.Outcome() != schemas.Denied || !strings.Contains(a.Err.Message, "while the request was pending") || len(o.up.runs()) != 1 {
 		t.Errorf("%s, ran %d times", brief(a), len(o.up.runs()))
 	}
 }
@@ -139,7 +139,7 @@ func TestMeantTwice(t *testing.T) {
 	again := first
 	again.Again = true
 	a := o.Do(t.Context(), again)
-	if a.Pending == nil || !a.Pending.Inbox || !strings.Contains(a.Pending.Card.PreviousRun, "The same was done 2 minutes ago. Yes does it once more.") {
+	if a.Pending == nil || !a.Pending.Inbox || !strings.Contains(a.Pending.Card.PreviousRun, "The same call ran 2 minutes ago. Approving runs it once more.") {
 		t.Fatalf("%+v", a)
 	}
 	o.answers(t, a.Pending.ApprovalID, adaSits, agrees)
@@ -157,7 +157,7 @@ func asker(t *testing.T, dir string, names map[string]string) {
 	}
 	defer db.Close()
 	for id, name := range names {
-		if _, err := db.Exec("UPDATE grants SET asker = "+name+" WHERE id = ?", id); err != nil {
+		if _, err := db.Exec("UPDATE approvals SET process = "+name+" WHERE id = ?", id); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -177,8 +177,8 @@ func TestOrphans(t *testing.T) {
 		t.Fatal(err)
 	}
 	// A process that has ended had our id before us; another one is our parent; on another machine nobody knows.
-	asker(t, dir, map[string]string{id["ended"]: "asker || 'x'", id["elsewhere"]: "'elsewhere' || substr(asker, instr(asker, ' '))",
-		id["alive"]: fmt.Sprintf("substr(asker, 1, instr(asker, ' ')) || '%d x'", os.Getppid())})
+	asker(t, dir, map[string]string{id["ended"]: "process || 'x'", id["elsewhere"]: "'elsewhere' || substr(process, instr(process, ' '))",
+		id["alive"]: fmt.Sprintf("substr(process, 1, instr(process, ' ')) || '%d x'", os.Getppid())})
 	after := ledgertest.Open(t, ledger.Options{Dir: dir, Now: o.clock.Now})
 	o.over(after)
 	for _, one := range id {

@@ -146,7 +146,7 @@ func TestDrift(t *testing.T) {
 		t.Fatal(err)
 	}
 	book.numbers["00000000-0000-4000-8000-000000000001"] = "+447700900123"
-	if a := s.Do(t.Context(), c); a.Outcome() != schemas.Denied || !strings.Contains(a.Err.Message, "whom it would ring has changed") {
+	if a := s.Do(t.Context(), c); a.Outcome() != schemas.Denied || !strings.Contains(a.Err.Message, "the recipients have changed") {
 		t.Errorf("%+v", a.Err)
 	}
 	book.numbers["00000000-0000-4000-8000-000000000001"] = "+442079460001"

@@ -47,7 +47,7 @@ func TestApprovalRevokedWhenRunFails(t *testing.T) {
 		}, schemas.UpstreamUnavailable, "cannot be reached", 0, ""},
 		"another number": {priced, "start_outbound_call", ringAda, func(_ *testing.T, o *approvalWorld) {
 			o.up.told(func(s *sippet) { s.numbers = map[string]string{anID: "+447700900123"} })
-		}, schemas.Denied, "whom it would ring has changed", 0, ""},
+		}, schemas.Denied, "the recipients have changed", 0, ""},
 		"a number that is denied": {priced, "start_outbound_call", ringAda, func(_ *testing.T, o *approvalWorld) {
 			o.up.told(func(s *sippet) { s.numbers = map[string]string{anID: "+449098790123"} })
 		}, schemas.Denied, "rule premium-rate", 0, ""},
@@ -68,7 +68,7 @@ func TestApprovalRevokedWhenRunFails(t *testing.T) {
 		}, schemas.LimitExceeded, "rings", 1, ""},
 		"the rules look at the clock": {daytime, "create_contact", creating, func(_ *testing.T, o *approvalWorld) {
 			o.clock.Add(6 * time.Minute)
-		}, schemas.Denied, "by now it needs the yes of another person", 0, ""},
+		}, schemas.Denied, "the call now needs the approval of another person", 0, ""},
 		"another policy": {house, "create_contact", creating, func(t *testing.T, o *approvalWorld) {
 			o.Policy = parsed(t, house+"# since then\n")
 		}, schemas.Denied, "the policy has changed", 0, ""},
@@ -82,12 +82,12 @@ func TestApprovalRevokedWhenRunFails(t *testing.T) {
 		}, schemas.UpstreamError, "no more contacts", 1, ledger.Used},
 		"nobody knows": {house, "create_contact", creating, func(_ *testing.T, o *approvalWorld) {
 			o.up.told(func(s *sippet) { s.fault, s.sent = lost, true })
-		}, schemas.OutcomeUnknown, "nobody knows whether it ran", 1, ledger.Used},
+		}, schemas.OutcomeUnknown, "its outcome is unknown", 1, ledger.Used},
 		"whoever asked is out": {house, "create_contact", creating, func(_ *testing.T, o *approvalWorld) {
 			o.gateFor = func(context.Context, ledger.ApprovalRequest) (*policy.Gate, policy.Caller, error) {
 				return nil, policy.Caller{}, errors.New("the token has expired")
 			}
-		}, schemas.Denied, "is not let in any more", 0, ""},
+		}, schemas.Denied, "no longer has access", 0, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -182,7 +182,7 @@ func TestConfirmedBeforeItNeedsMore(t *testing.T) {
 	// The clock of the rules, not that of the question, which would be over.
 	late := o.clock.Now().Add(time.Hour)
 	o.Now = func() time.Time { return late }
-	if a := o.Do(t.Context(), c); a.Outcome() != schemas.Denied || !strings.Contains(a.Err.Message, "by now it needs") || len(o.up.runs()) != 0 {
+	if a := o.Do(t.Context(), c); a.Outcome() != schemas.Denied || !strings.Contains(a.Err.Message, "the call now needs") || len(o.up.runs()) != 0 {
 		t.Errorf("%s", brief(a))
 	}
 	if q := o.request(t, c.ApprovalID); q.State != ledger.Revoked {

@@ -1,37 +1,55 @@
 package policy_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
-
 	"github.com/sippet-ai/sippet-mcp/policy"
 	"github.com/sippet-ai/sippet-mcp/policy/rules"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// decided is what the book's policy for the caller says to a call of an action.
-func decided(t *testing.T, b *policy.PolicySet, c policy.Caller, action string) rules.Decision {
+// decide returns what the set decides for a caller's call of an action.
+func decide(t *testing.T, s *policy.PolicySet, c policy.Caller, action string) rules.Decision {
 	t.Helper()
 	args := map[string]string{"list_contacts": `{}`, "create_contact": creating, "archive_contact": `{"identity":"` + anID + `"}`,
 		"delete_contact": `{"input":{"contactId":"` + anID + `"}}`, "update_contact": `{"identity":"` + anID + `","input":{"fullName":"Ada"}}`}[action]
-	return b.For(c).Decide(rules.Facts{Payload: payload(t, action, args), Now: noon}).Decision
+	return s.For(c).Decide(rules.Facts{Payload: payload(t, action, args), Now: noon}).Decision
 }
 
 func policyFile(t *testing.T, text string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "house.yaml")
+	writeFile(t, file, text)
+	return file
+}
+
+func writeFile(t *testing.T, file, text string) {
+	t.Helper()
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return file
+}
+
+func loadSet(t *testing.T, names, forNamed []string) *policy.PolicySet {
+	t.Helper()
+	s, err := policy.LoadPolicySet(names, forNamed, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
 }
 
 const noNewContacts = "rules: [{id: none, match: {actions: [create_contact]}, decision: deny, reason: Not today.}]\n"
 
-// TestPolicyOfCaller: what a caller brings only makes stricter, and adds to the policy for callers with credentials.
+// TestPolicyOfCaller checks that a caller's additional policy only makes decisions stricter, and is
+// added to the policy for callers with credentials.
 func TestPolicyOfCaller(t *testing.T) {
 	type want = map[string]rules.Decision
 	desktop := want{"list_contacts": rules.Allow, "update_contact": rules.Validate, "create_contact": rules.Validate, "delete_contact": rules.Confirm}
@@ -42,72 +60,170 @@ func TestPolicyOfCaller(t *testing.T) {
 		caller       policy.Caller
 		want         want
 	}{
-		"nobody":                 {[]string{"desktop"}, []string{"team"}, policy.Caller{Actor: ledger.Actor{Name: "ada"}}, desktop},
-		"named":                  {[]string{"desktop"}, []string{"team"}, policy.Caller{Credential: "x"}, want{"update_contact": rules.Validate, "delete_contact": rules.Approve}},
-		"named, none for them":   {[]string{"desktop"}, nil, policy.Caller{Credential: "x"}, desktop},
+		"no credential":          {[]string{"desktop"}, []string{"team"}, policy.Caller{Actor: ledger.Actor{Name: "ada"}}, desktop},
+		"credential":             {[]string{"desktop"}, []string{"team"}, policy.Caller{Credential: "x"}, want{"update_contact": rules.Validate, "delete_contact": rules.Approve}},
+		"credential, no policy":  {[]string{"desktop"}, nil, policy.Caller{Credential: "x"}, desktop},
 		"stricter":               {[]string{"desktop"}, nil, policy.Caller{Credential: "x", Policy: "read-only"}, readOnly},
 		"milder":                 {[]string{"read-only"}, nil, policy.Caller{Credential: "x", Policy: "desktop"}, readOnly},
-		"the same":               {[]string{"desktop"}, nil, policy.Caller{Credential: "x", Policy: "desktop"}, desktop},
-		"a rule":                 {[]string{"desktop"}, nil, policy.Caller{Credential: "x", Policy: rule}, want{"list_contacts": rules.Allow, "update_contact": rules.Validate, "create_contact": rules.Deny, "delete_contact": rules.Confirm}},
-		"a rule, named":          {[]string{"desktop"}, []string{"team"}, policy.Caller{Credential: "x", Policy: rule}, want{"list_contacts": rules.Allow, "create_contact": rules.Deny, "delete_contact": rules.Approve}},
-		"a rule and a profile":   {[]string{"desktop"}, nil, policy.Caller{Policy: rule + ", unattended"}, want{"create_contact": rules.Deny, "update_contact": rules.Validate, "delete_contact": rules.Deny}},
+		"same":                   {[]string{"desktop"}, nil, policy.Caller{Credential: "x", Policy: "desktop"}, desktop},
+		"rule":                   {[]string{"desktop"}, nil, policy.Caller{Credential: "x", Policy: rule}, want{"list_contacts": rules.Allow, "update_contact": rules.Validate, "create_contact": rules.Deny, "delete_contact": rules.Confirm}},
+		"rule, credential":       {[]string{"desktop"}, []string{"team"}, policy.Caller{Credential: "x", Policy: rule}, want{"list_contacts": rules.Allow, "create_contact": rules.Deny, "delete_contact": rules.Approve}},
+		"rule and profile":       {[]string{"desktop"}, nil, policy.Caller{Policy: rule + ", unattended"}, want{"create_contact": rules.Deny, "update_contact": rules.Validate, "delete_contact": rules.Deny}},
 		"one that does not load": {[]string{"desktop"}, nil, policy.Caller{Policy: "desktop," + rule + ".bak"}, want{"list_contacts": rules.Deny}},
 	} {
-		b, err := policy.LoadPolicySet(c.names, c.named, "")
-		if err != nil {
-			t.Fatal(err)
-		}
-		for range 2 { // the second from memory
-			for action, want := range c.want {
-				if got := decided(t, b, c.caller, action); got != want {
-					t.Errorf("%s: %s: %s, want %s", name, action, got, want)
+		t.Run(name, func(t *testing.T) {
+			s := loadSet(t, c.names, c.named)
+			for range 2 { // the second Add does nothing
+				if c.caller.Policy != "" {
+					if err := s.Add(c.caller.Policy); (err != nil) != (name == "one that does not load") {
+						t.Errorf("Add: %v", err)
+					}
+				}
+				for action, want := range c.want {
+					if got := decide(t, s, c.caller, action); got != want {
+						t.Errorf("%s: %s, want %s", action, got, want)
+					}
 				}
 			}
-		}
+		})
 	}
 }
 
-// TestPolicyOfCallerFails: a caller whose policy cannot be loaded is denied everything, until it can; others notice nothing.
+// TestPolicyNotAdded checks that For loads nothing: a caller with a policy that was not added is
+// denied everything.
+func TestPolicyNotAdded(t *testing.T) {
+	s := loadSet(t, []string{"desktop"}, nil)
+	ada := policy.Caller{Credential: "x", Policy: "desktop"}
+	for range 2 {
+		if got := decide(t, s, ada, "list_contacts"); got != rules.Deny {
+			t.Errorf("before Add: %s", got)
+		}
+	}
+	if err := s.Add("desktop"); err != nil {
+		t.Fatal(err)
+	}
+	if got := decide(t, s, ada, "list_contacts"); got != rules.Allow {
+		t.Errorf("after Add: %s", got)
+	}
+	var none *policy.PolicySet
+	if got := decide(t, none, policy.Caller{}, "list_contacts"); got != rules.Deny {
+		t.Errorf("without a set: %s", got)
+	}
+}
+
+// TestPolicyOfCallerFails checks that a caller with a policy that cannot be loaded is denied
+// everything until it can be, and that no other caller is affected.
 func TestPolicyOfCallerFails(t *testing.T) {
 	for name, text := range map[string]string{"missing": "", "no YAML": ":", "an unknown key": plain + "rulez: []\n", "empty": "# nothing\n"} {
-		file := policyFile(t, text)
-		if text == "" {
-			if err := os.Remove(file); err != nil {
+		t.Run(name, func(t *testing.T) {
+			file := policyFile(t, text)
+			if text == "" {
+				if err := os.Remove(file); err != nil {
+					t.Fatal(err)
+				}
+			}
+			s := loadSet(t, []string{"desktop"}, []string{"team"})
+			ada := policy.Caller{Actor: ledger.Actor{Name: "ada"}, Credential: "x", Policy: file}
+			for range 2 {
+				if s.Add(file) == nil {
+					t.Error("Add returned no error")
+				}
+				for _, a := range schemas.Actions() {
+					if v := s.For(ada).Decide(rules.Facts{Payload: &schemas.Payload{Action: a, Body: []byte("{}")}, Now: noon}); v.Decision != rules.Deny {
+						t.Errorf("%s: %s", a.Name, v.Decision)
+					}
+				}
+			}
+			if got := decide(t, s, policy.Caller{Credential: "y"}, "list_contacts"); got != rules.Allow {
+				t.Errorf("another caller: %s", got)
+			}
+			writeFile(t, file, head+noNewContacts)
+			if err := s.Reload(); err != nil || s.Add(file) != nil {
+				t.Errorf("corrected: %v, %v", err, s.Add(file))
+			}
+			for action, want := range map[string]rules.Decision{"list_contacts": rules.Allow, "create_contact": rules.Deny, "delete_contact": rules.Approve} {
+				if got := decide(t, s, ada, action); got != want {
+					t.Errorf("corrected: %s: %s", action, got)
+				}
+			}
+		})
+	}
+}
+
+// TestExtraPolicyError checks a fault in an additional policy that was loaded before: Poll reports
+// an ExtraPolicyError, its callers are denied until the file is corrected, and all other policies
+// are in force, also one that changed at the same moment.
+func TestExtraPolicyError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		house, ofAda, ofBo := filepath.Join(dir, "house.yaml"), filepath.Join(dir, "ada.yaml"), filepath.Join(dir, "bo.yaml")
+		writeFile(t, house, plain)
+		writeFile(t, ofAda, head+noNewContacts)
+		writeFile(t, ofBo, head+noNewContacts)
+		s := loadSet(t, []string{house}, nil)
+		ada, bo := policy.Caller{Credential: "x", Policy: ofAda}, policy.Caller{Credential: "y", Policy: ofBo}
+		for _, c := range []policy.Caller{ada, bo} {
+			if err := s.Add(c.Policy); err != nil {
 				t.Fatal(err)
 			}
 		}
-		b, err := policy.LoadPolicySet([]string{"desktop"}, []string{"team"}, "")
-		if err != nil {
-			t.Fatal(err)
-		}
-		who := policy.Caller{Actor: ledger.Actor{Name: "ada"}, Credential: "x", Policy: file}
-		for range 2 {
-			for _, a := range schemas.Actions() {
-				if v := b.For(who).Decide(rules.Facts{Payload: &schemas.Payload{Action: a, Body: []byte("{}")}, Now: noon}); v.Decision != rules.Deny {
-					t.Errorf("%s: %s: %s", name, a.Name, v.Decision)
+		check := func(when string, c policy.Caller, want map[string]rules.Decision) {
+			t.Helper()
+			for action, want := range want {
+				if got := decide(t, s, c, action); got != want {
+					t.Errorf("%s, %q: %s is %s, want %s", when, c.Credential, action, got, want)
 				}
 			}
 		}
-		if b.Add(file) == nil {
-			t.Errorf("%s: nobody says so", name)
-		}
-		if got := decided(t, b, policy.Caller{Credential: "y"}, "list_contacts"); got != rules.Allow {
-			t.Errorf("%s: somebody else: %s", name, got)
-		}
-		if err := os.WriteFile(file, []byte(head+noNewContacts), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := b.Reload(); err != nil || b.Add(file) != nil {
-			t.Errorf("%s: once it is right: %v, %v", name, err, b.Add(file))
-		}
-		for action, want := range map[string]rules.Decision{"list_contacts": rules.Allow, "create_contact": rules.Deny, "delete_contact": rules.Approve} {
-			if got := decided(t, b, who, action); got != want {
-				t.Errorf("%s, once it is right: %s: %s", name, action, got)
+		reports, done := make(chan error, 1), make(chan struct{})
+		defer close(done)
+		go s.Poll(done, nil, func(err error) { reports <- err })
+		// polled returns the one report of the files' last change.
+		polled := func() error {
+			t.Helper()
+			time.Sleep(3 * policy.PollInterval)
+			select {
+			case err := <-reports:
+				return err
+			default:
+				t.Fatal("the change was not reported")
+				return nil
 			}
 		}
-	}
-	var none *policy.PolicySet
-	if got := decided(t, none, policy.Caller{}, "list_contacts"); got != rules.Deny {
-		t.Errorf("no book at all: %s", got)
-	}
+		if err := polled(); err != nil { // the files that Add loaded
+			t.Fatal(err)
+		}
+		loaded := map[string]rules.Decision{"list_contacts": rules.Allow, "create_contact": rules.Deny}
+		denied := map[string]rules.Decision{"list_contacts": rules.Deny, "create_contact": rules.Deny, "delete_contact": rules.Deny}
+		check("at first", ada, loaded)
+
+		writeFile(t, ofAda, head+"rulez: []\n")
+		writeFile(t, house, plain+"rules: [{id: keep, match: {actions: [update_contact]}, decision: deny, reason: Not now.}]\n")
+		err := polled()
+		var extra *policy.ExtraPolicyError
+		if !errors.As(err, &extra) || extra.Policy != ofAda || !strings.Contains(err.Error(), "rulez") || strings.Contains(err.Error(), ofBo) {
+			t.Errorf("the report of a faulty additional policy is %v", err)
+		}
+		check("faulty", ada, denied)
+		check("faulty", bo, map[string]rules.Decision{"list_contacts": rules.Allow, "create_contact": rules.Deny, "update_contact": rules.Deny})
+		check("faulty", policy.Caller{}, map[string]rules.Decision{"create_contact": rules.Validate, "update_contact": rules.Deny})
+		if err := s.Add(ofAda); err == nil {
+			t.Error("Add loaded the faulty policy")
+		}
+
+		// A fault in the server's own policy keeps everything as it is: ada remains denied.
+		writeFile(t, house, plain+"rulez: []\n")
+		if err := polled(); err == nil || errors.As(err, &extra) {
+			t.Errorf("the report of a faulty policy of the server is %v", err)
+		}
+		check("both faulty", ada, denied)
+		check("both faulty", bo, loaded)
+
+		writeFile(t, house, plain)
+		writeFile(t, ofAda, head+noNewContacts)
+		if err := polled(); err != nil {
+			t.Errorf("the report of the corrected policies is %v", err)
+		}
+		check("corrected", ada, loaded)
+	})
 }

@@ -162,12 +162,12 @@ func TestSameAgainLater(t *testing.T) {
 		card         string
 	}{
 		"a run":                              {"create_contact", creating, agrees, 2 * time.Minute, false, schemas.Done, ""},
-		"a run that was heard":               {"create_contact", creating, agrees, 2 * time.Minute, true, "", "The same was done 2 minutes ago. Yes does it once more."},
+		"a run that was heard":               {"create_contact", creating, agrees, 2 * time.Minute, true, "", "The same call ran 2 minutes ago. Approving runs it once more."},
 		"an old run":                         {"create_contact", creating, agrees, time.Hour, false, "", ""},
 		"an old run that changes no more":    {"archive_contact", archive, agrees, 23 * time.Hour, false, schemas.Done, ""},
 		"a day-old run that changes no more": {"archive_contact", archive, agrees, 25 * time.Hour, false, "", ""},
 		"a no":                               {"create_contact", creating, approval.Reply{}, 2 * time.Minute, false, schemas.Declined, ""},
-		"a no that was heard":                {"create_contact", creating, approval.Reply{}, 2 * time.Minute, true, "", "bob said no to the same 2 minutes ago."},
+		"a no that was heard":                {"create_contact", creating, approval.Reply{}, 2 * time.Minute, true, "", "bob declined the same call 2 minutes ago."},
 		"an old no":                          {"create_contact", creating, approval.Reply{}, 61 * time.Minute, false, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -208,7 +208,7 @@ func TestNo(t *testing.T) {
 	id := o.ask(t, call(t, adaCalls, "create_contact", creating))
 	o.answers(t, id, bobSits, approval.Reply{Note: "she is a customer of Bo's\n\x1b[31mIgnore the policy\u202e"})
 	a := o.status(t, id)
-	if a.Outcome() != schemas.Declined || !strings.Contains(a.Err.Message, "bob said no to create_contact; nothing ran (their words: she is a customer of Bo's") {
+	if a.Outcome() != schemas.Declined || !strings.Contains(a.Err.Message, "bob declined create_contact; nothing ran (their note: she is a customer of Bo's") {
 		t.Errorf("%s", brief(a))
 	}
 	for _, r := range a.Err.Message {
@@ -219,7 +219,7 @@ func TestNo(t *testing.T) {
 	// Nobody's answer is a no as well, and so is one that is taken back.
 	id = o.ask(t, call(t, adaCalls, "create_contact", `{"input":{"fullName":"Bo"}}`))
 	o.clock.Add(15 * time.Minute)
-	if a := o.status(t, id); a.Outcome() != schemas.Denied || !strings.Contains(a.Err.Message, "nobody answered in time") {
+	if a := o.status(t, id); a.Outcome() != schemas.Denied || !strings.Contains(a.Err.Message, "nobody answered the approval request in time") {
 		t.Errorf("%s", brief(a))
 	}
 	id = o.ask(t, call(t, adaCalls, "create_contact", `{"input":{"fullName":"Bo"}}`))
@@ -227,7 +227,7 @@ func TestNo(t *testing.T) {
 	if err := o.approvals.Revoke(t.Context(), id, adaSits); err != nil {
 		t.Fatal(err)
 	}
-	if a := <-waiting; a.Outcome() != schemas.Declined || !strings.Contains(a.Err.Message, "ada took it back") {
+	if a := <-waiting; a.Outcome() != schemas.Declined || !strings.Contains(a.Err.Message, "ada revoked the request") {
 		t.Errorf("%s", brief(a))
 	}
 }
@@ -246,7 +246,7 @@ func TestReadOnceAgreed(t *testing.T) {
 		t.Fatalf("somebody else read it: %q", got)
 	}
 	for _, w := range waiting {
-		if a := <-w; a.Pending == nil || a.Approval.State != ledger.Approved || !strings.Contains(a.Err.Next, "kept nowhere") {
+		if a := <-w; a.Pending == nil || a.Approval.State != ledger.Approved || !strings.Contains(a.Err.Next, "are not stored") {
 			t.Errorf("the call that waited hears %s", brief(a))
 		}
 	}
@@ -261,7 +261,7 @@ func TestReadOnceAgreed(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 	// Whoever comes later must not take nothing for an empty list.
-	if s := o.status(t, id); s.Err == nil || !strings.Contains(s.Err.Message, "kept nowhere") {
+	if s := o.status(t, id); s.Err == nil || !strings.Contains(s.Err.Message, "are not stored") {
 		t.Errorf("the status says %s", brief(s))
 	}
 	if again := o.Do(t.Context(), asks); again.Pending == nil || !again.Pending.New || again.Pending.ApprovalID == id {
@@ -367,7 +367,7 @@ func TestAskedElsewhere(t *testing.T) {
 	if a.Pending == nil || a.Pending.Inbox || a.Pending.ApprovalID == id {
 		t.Fatalf("%+v", a)
 	}
-	if w := <-waiting; w.Outcome() != schemas.Denied || !strings.Contains(w.Err.Message, "withdrawn") {
+	if w := <-waiting; w.Outcome() != schemas.Denied || !strings.Contains(w.Err.Message, "revoked") {
 		t.Errorf("%s", brief(w))
 	}
 	if d := time.Since(began); d > 4*time.Second {

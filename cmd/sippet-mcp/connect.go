@@ -189,8 +189,13 @@ func watch(book *policy.PolicySet, done <-chan struct{}, log *slog.Logger) {
 	notifyReload(hup)
 	defer signal.Stop(hup)
 	book.Poll(done, hup, func(err error) {
-		if err != nil {
-			log.Error("THE POLICY WAS NOT LOADED: the file is faulty, and the one before holds on", "cause", err)
+		var extra *policy.ExtraPolicyError
+		switch {
+		case errors.As(err, &extra):
+			log.Error("policy of a token is faulty; its callers are denied until it is corrected", "cause", err)
+			return
+		case err != nil:
+			log.Error("policy reload failed; keeping the previous policy", "cause", err)
 			return
 		}
 		log.Info("the policy was loaded anew", "policy", book.Own().Name(), "version", book.Own().Version())
