@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 
@@ -59,15 +58,13 @@ func runActions(p *program, o *actionsOptions) error {
 		all = append(all, listed{a.Name, a.Title, a.Class, a.Toolsets, v.Decision, v.Why})
 	}
 	if o.json || !p.outTerminal {
-		e := json.NewEncoder(p.out)
-		e.SetIndent("", "  ")
-		return e.Encode(all)
+		return writeJSONIndented(p.out, all)
 	}
-	t := newTable("action", "class", "toolset", "decision", "what it does")
+	t := newTable(p, columns("action", "class", "toolset", "decision", "what it does")...)
 	for _, a := range all {
 		t.row(a.Name, string(a.Class), string(a.Toolsets[0]), a.Decision.String(), a.Title)
 	}
-	t.write(p.out, p.outTerminal)
+	t.flush()
 	return nil
 }
 

@@ -190,7 +190,7 @@ func runApprovalsList(ctx context.Context, p *program, o *approvalsListOptions) 
 		if err != nil {
 			return err
 		}
-		table := newTable("id", "what", "asked by", "needs", "state", "until")
+		table := newTable(p, columns("id", "what", "asked by", "needs", "state", "until")...)
 		for i := range all {
 			if !who.MaySee(&all[i]) {
 				continue
@@ -209,12 +209,12 @@ func runApprovalsList(ctx context.Context, p *program, o *approvalsListOptions) 
 			if one.Card != nil {
 				what = one.Card.Sentence
 			}
-			table.row(one.ID[:8], or(what, 70), or(one.Requester.String(), 40), one.Needs, one.Status, one.Expires.Local().Format("2 Jan 15:04"))
+			table.row(one.ID[:8], orDash(what, 70), orDash(one.Requester.String(), 40), one.Needs, one.Status, one.Expires.Local().Format("2 Jan 15:04"))
 		}
 		if p.outTerminal && len(table.rows) == 0 {
 			fmt.Fprintln(p.out, "nothing waits")
 		} else if p.outTerminal {
-			table.write(p.out, p.env("NO_COLOR") == "")
+			table.flush()
 		}
 		return nil
 	})
@@ -264,9 +264,9 @@ func showApproval(p *program, q listedApproval) {
 }
 
 func (q *listedApproval) showStatus(p *program) {
-	fmt.Fprint(p.out, or(q.Status, 200))
+	fmt.Fprint(p.out, orDash(q.Status, 200))
 	if q.Detail != "" {
-		fmt.Fprintf(p.out, ": %s", or(q.Detail, 500))
+		fmt.Fprintf(p.out, ": %s", orDash(q.Detail, 500))
 	}
 	fmt.Fprintln(p.out)
 }

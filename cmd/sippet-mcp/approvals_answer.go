@@ -55,7 +55,7 @@ func runApprove(ctx context.Context, p *program, o *answererOptions, id string) 
 		case err != nil:
 			return err
 		case one.State != string(ledger.Pending):
-			return errors.New("it does not wait any more: " + or(one.Status, 200))
+			return errors.New("it does not wait any more: " + orDash(one.Status, 200))
 		case one.Card == nil:
 			return errors.New("what this was about is gone, with somebody whose data was erased; it can only be refused")
 		}
@@ -97,7 +97,7 @@ func (o *answererOptions) outcome(ctx context.Context, p *program, l *ledger.SQL
 		case q.State == ledger.Revoked && q.Fault == nil:
 			return errors.New("you agreed, and it did not run: the question was withdrawn, or everything was stopped")
 		case q.State == ledger.Revoked:
-			return fmt.Errorf("you agreed, and it did not run: %s", or(ledger.ErrorMessage(q.Fault), 500))
+			return fmt.Errorf("you agreed, and it did not run: %s", orDash(ledger.ErrorMessage(q.Fault), 500))
 		case q.State == ledger.Approved && approval.IsRead(q.Action):
 			fmt.Fprintln(p.out, "Agreed. The program that asked gets the answer when it comes for it.")
 			return nil
@@ -114,7 +114,7 @@ func (o *answererOptions) outcome(ctx context.Context, p *program, l *ledger.SQL
 				}
 				return nil
 			case ledger.Failed:
-				return fmt.Errorf("you agreed, and Sippet refused it: %s", or(ledger.ErrorMessage(in.Fault), 500))
+				return fmt.Errorf("you agreed, and Sippet refused it: %s", orDash(ledger.ErrorMessage(in.Fault), 500))
 			case ledger.Unknown:
 				return fmt.Errorf("you agreed, and nobody knows whether it ran: look, and close it with `sippet-mcp audit resolve %s%s`", in.ID, o.same())
 			}

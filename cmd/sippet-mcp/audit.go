@@ -1,11 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"regexp"
 	"strconv"
 	"strings"
@@ -59,36 +57,6 @@ func newEntry(r ledger.Record) entry {
 // erased reports whether a record held something that can no longer be read.
 func erased(r *ledger.Record) bool { return r.Sealed != nil && r.Private == nil && r.Fault == "" }
 
-// writeJSON writes one line, in which nothing is hidden that a terminal at the end of the pipe would obey.
-func writeJSON(w io.Writer, v any) error {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
-		return err
-	}
-	_, err := w.Write(visible(b.Bytes()))
-	return err
-}
-
-// visible writes invisible characters and terminal controls in JSON as escapes; it stays the same document.
-func visible(doc []byte) []byte {
-	var b bytes.Buffer
-	for _, r := range string(doc) {
-		s := string(r)
-		if r >= 0x7f {
-			if _, n := schemas.Clean(s); n > 0 {
-				s = ascii([]byte(s))
-			}
-			if r == 0x7f {
-				s = `\u007f`
-			}
-		}
-		b.WriteString(s)
-	}
-	return b.Bytes()
-}
-
 var days = regexp.MustCompile(`^(\d{1,4})([dw])$`)
 
 // parseTime takes a time in RFC 3339, a day, or an age such as 90m, 2h, 7d or 2w. Empty is no time.
@@ -133,21 +101,6 @@ func (o *period) times(now time.Time) (since, until time.Time, err error) {
 	return
 }
 
-// localTime is short: the day only where it is not today.
-func localTime(t, now time.Time) string {
-	if t.IsZero() {
-		return "-"
-	}
-	t, now = t.Local(), now.Local()
-	switch {
-	case t.Format(time.DateOnly) == now.Format(time.DateOnly):
-		return t.Format(time.TimeOnly)
-	case t.Year() == now.Year():
-		return t.Format("2 Jan 15:04:05")
-	}
-	return t.Format("2006-01-02 15:04")
-}
-
 // what tells in a few words what a record is about; nothing in it can write to the terminal.
 func what(r *ledger.Record) string {
 	const most = 100 // characters
@@ -172,7 +125,7 @@ func what(r *ledger.Record) string {
 		}
 		return schemas.Escape(brief(r.Private), most)
 	case ledger.PhaseAnswered:
-		return answerOf(r) + because(noteOf(r))
+		return answerOf(r) + noteSuffix(noteOf(r))
 	case ledger.PhaseSent:
 		return "on its way to Sippet"
 	case ledger.PhaseSettled:
@@ -189,11 +142,11 @@ func what(r *ledger.Record) string {
 	case ledger.PhaseDropped:
 		return count(r.Count, "event") + " came too fast to be written"
 	case ledger.PhaseStopped:
-		return "everything stopped" + by + because(r.Note) + ", " + count(r.Count, "question") + " void"
+		return "everything stopped" + by + noteSuffix(r.Note) + ", " + count(r.Count, "question") + " void"
 	case ledger.PhaseResumed:
 		return "resumed" + by
 	case ledger.PhaseErased:
-		return fmt.Sprintf("%s of persons destroyed (%s)", count(int64(len(r.Subjects)), "key"), schemas.Escape(r.By.String(), 80))
+		return fmt.Sprintf("%s of persons destroyed (%s)", count(len(r.Subjects), "key"), schemas.Escape(r.By.String(), 80))
 	case ledger.PhasePruned:
 		return fmt.Sprintf("%s, up to %d, older than the retention removed", count(r.Count, "record"), r.Upto)
 	case ledger.PhaseLogin:
@@ -201,15 +154,15 @@ func what(r *ledger.Record) string {
 	case ledger.PhaseLogout:
 		return "logged out of the inbox"
 	case ledger.PhaseTaken:
-		return "what was issued was shown once, to " + or(r.By.String(), 60) + ", and destroyed"
+		return "what was issued was shown once, to " + orDash(r.By.String(), 60) + ", and destroyed"
 	case ledger.PhaseIssued:
-		return fmt.Sprintf("token %s for %s%s%s", schemas.Escape(r.Credential, 20), schemas.Escape(strings.Join(r.Roles, ", "), 80), by, because(r.Note))
+		return fmt.Sprintf("token %s for %s%s%s", schemas.Escape(r.Credential, 20), schemas.Escape(strings.Join(r.Roles, ", "), 80), by, noteSuffix(r.Note))
 	case ledger.PhaseRevoked:
 		return "token " + schemas.Escape(r.Credential, 20) + " revoked" + by
 	case ledger.PhaseRemoved:
 		return "removed" + by + ", " + count(r.Count, "token") + " revoked"
 	case ledger.PhaseResolved:
-		return r.State + by + because(r.Note)
+		return r.State + by + noteSuffix(r.Note)
 	}
 	return schemas.Escape(r.Note, most)
 }
@@ -281,12 +234,4 @@ func latency(micros int64) string {
 		return d.Round(10 * time.Millisecond).String()
 	}
 	return d.Round(100 * time.Microsecond).String()
-}
-
-// or gives a text for a table's cell, or a dash.
-func or(s string, most int) string {
-	if s == "" {
-		return "-"
-	}
-	return schemas.Escape(s, most)
 }

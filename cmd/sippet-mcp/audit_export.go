@@ -89,7 +89,7 @@ func (o *exportOptions) tell(p *program, faults []string) {
 		fmt.Fprintf(p.err, "sippet-mcp: %s\n", f)
 	}
 	if len(faults) > 0 {
-		fmt.Fprintf(p.err, "sippet-mcp: %s not as the ledger wrote them, written as they are; `sippet-mcp audit verify%s` finds all that is wrong\n", count(int64(len(faults)), "record"), o.same())
+		fmt.Fprintf(p.err, "sippet-mcp: %s not as the ledger wrote them, written as they are; `sippet-mcp audit verify%s` finds all that is wrong\n", count(len(faults), "record"), o.same())
 	}
 }
 

@@ -75,16 +75,16 @@ func runIntents(ctx context.Context, p *program, o *intentsOptions) error {
 			fmt.Fprintln(p.out, "nothing is going on, and of every call it is known how it ended")
 			return nil
 		}
-		t, unknown, now := newTable("id", "time", "state", "action", "caller", "see with"), false, time.Now()
+		t, unknown, now := newTable(p, columns("id", "time", "state", "action", "caller", "see with")...), false, time.Now()
 		for _, in := range all {
 			list := ""
 			if a, err := schemas.Find(in.Action); err == nil {
 				list = a.ShownBy()
 			}
 			unknown = unknown || in.State == ledger.Unknown
-			t.row(in.ID, localTime(in.Prepared, now), string(in.State), or(in.Action, 60), or(in.Caller.String(), 60), or(list, 60))
+			t.row(in.ID, shortTime(in.Prepared, now), string(in.State), orDash(in.Action, 60), orDash(in.Caller.String(), 60), orDash(list, 60))
 		}
-		t.write(p.out, p.env("NO_COLOR") == "")
+		t.flush()
 		if unknown {
 			fmt.Fprintln(p.out, "\nAn unknown one may have run. Find out, then: sippet-mcp audit resolve ID --as succeeded|failed --note 'how you know'"+o.same())
 		}

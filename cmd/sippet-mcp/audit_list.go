@@ -177,22 +177,31 @@ func shower(p *program) func([]ledger.Record) error {
 			return nil
 		}
 	}
-	l := &listing{w: p.out, columns: recordColumns(time.Now()), paint: painter(p), screen: width(p.out)}
-	return func(all []ledger.Record) error { l.add(all); return nil }
+	t, now := newTable(p, recordColumns...), time.Now()
+	return func(all []ledger.Record) error {
+		for i := range all {
+			t.row(recordCells(&all[i], now)...)
+		}
+		t.flush()
+		return nil
+	}
 }
 
-func recordColumns(now time.Time) []column {
-	return []column{
-		{name: "nr", least: 3, most: 12, cell: func(r *ledger.Record) string { return strconv.FormatInt(r.Seq, 10) }},
-		{name: "time", least: 8, most: 16, cell: func(r *ledger.Record) string { return localTime(r.Time, now) }},
-		{name: "phase", least: 9, most: 9, cell: func(r *ledger.Record) string { return or(string(r.Phase), 9) }},
-		{name: "action", least: 12, most: 36, cell: func(r *ledger.Record) string { return or(r.Action, 60) }},
-		{name: "caller", least: 6, most: 28, drop: 3, cell: func(r *ledger.Record) string { return or(r.Caller.String(), 60) }},
-		{name: "outcome", least: 7, most: 20, cell: func(r *ledger.Record) string { return or(string(r.Outcome), 20) }, colour: outcomeColour},
-		{name: "decision", least: 8, most: 8, drop: 2, cell: func(r *ledger.Record) string { return or(r.Decision, 20) }},
-		{name: "id", least: 32, most: 32, drop: 1, cell: func(r *ledger.Record) string { return or(idOf(r), 40) }},
-		{name: "what", cell: what},
-	}
+var recordColumns = []column{
+	{name: "nr", least: 3, most: 12},
+	{name: "time", least: 8, most: 16},
+	{name: "phase", least: 9, most: 9},
+	{name: "action", least: 12, most: 36},
+	{name: "caller", least: 6, most: 28, drop: 3},
+	{name: "outcome", least: 7, most: 20, colour: outcomeColour},
+	{name: "decision", least: 8, most: 8, drop: 2},
+	{name: "id", least: 32, most: 32, drop: 1},
+	{name: "what", rest: true},
+}
+
+func recordCells(r *ledger.Record, now time.Time) []string {
+	return []string{strconv.FormatInt(r.Seq, 10), shortTime(r.Time, now), orDash(string(r.Phase), 9), orDash(r.Action, 60), orDash(r.Caller.String(), 60),
+		orDash(string(r.Outcome), 20), orDash(r.Decision, 20), orDash(idOf(r), 40), what(r)}
 }
 
 // idOf is what a record is about: an intent, else a grant.
@@ -203,13 +212,14 @@ func idOf(r *ledger.Record) string {
 	return r.ApprovalID
 }
 
-func outcomeColour(r *ledger.Record) string {
-	switch {
-	case r.Outcome == "":
+// outcomeColour returns the colour of an outcome in a table; none for a dash.
+func outcomeColour(cell string) string {
+	switch outcome := schemas.Outcome(cell); {
+	case !slices.Contains(schemas.Outcomes, outcome):
 		return ""
-	case r.Outcome.Ran():
+	case outcome.Ran():
 		return green
-	case r.Outcome == schemas.OutcomeUnknown:
+	case outcome == schemas.OutcomeUnknown:
 		return yellow
 	}
 	return red

@@ -278,7 +278,7 @@ func (m *auditedCall) show(p *program) {
 		if m.Quick {
 			answer += ", sooner than the card can be read"
 		}
-		line("answer", answer+because(m.Note))
+		line("answer", answer+noteSuffix(m.Note))
 	}
 	line("cause", m.Cause)
 	line("repeats", m.Repeats)
@@ -299,7 +299,7 @@ func (m *auditedCall) show(p *program) {
 		s := what(r)
 		outcome := ""
 		if r.Outcome != "" {
-			outcome = paint(outcomeColour(r), string(r.Outcome)) + "  "
+			outcome = paint(outcomeColour(string(r.Outcome)), string(r.Outcome)) + "  "
 		}
 		fmt.Fprintf(w, "  %5d  %s  %-9s %s%s\n", r.Seq, longTime(r.Time), r.Phase, outcome, s)
 		if r.Fault != "" {
@@ -320,8 +320,6 @@ func where(action string) string {
 	}
 	return ""
 }
-
-func longTime(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05 MST") }
 
 // showCard writes what a person saw when they were asked.
 func (m *auditedCall) showCard(w io.Writer, paint func(code, s string) string) {

@@ -145,7 +145,7 @@ func (e *erasing) show(p *program) error {
 		return writeJSON(p.out, e)
 	}
 	if e.Erased {
-		fmt.Fprintf(p.out, "%s is erased: what %s held of it can never be read again, and the chain still verifies\n", subject, count(int64(e.Records), "record"))
+		fmt.Fprintf(p.out, "%s is erased: what %s held of it can never be read again, and the chain still verifies\n", subject, count(e.Records, "record"))
 	}
 	return nil
 }
@@ -166,7 +166,7 @@ func agreeToErase(ctx context.Context, p *program, all []erasing) error {
 		if e.shared > 0 {
 			others = fmt.Sprintf(", %d of them also about others", e.shared)
 		}
-		fmt.Fprintf(&b, "\n  %s: %s%s", schemas.Escape(e.Subject, 100), count(int64(e.Records), "record"), others)
+		fmt.Fprintf(&b, "\n  %s: %s%s", schemas.Escape(e.Subject, 100), count(e.Records, "record"), others)
 	}
 	fmt.Fprintf(tty, "\nErase what the audit holds of:%s\n\nNobody can read it again, and nobody can undo this. The chain still verifies.\nBackups of the state directory still hold the key. Sippet itself keeps the contact.\n\nType yes to do this: ", b.String())
 	line, err := readLine(ctx, tty)

@@ -301,9 +301,14 @@ func TestTheListFitsTheTerminal(t *testing.T) {
 		{60, []string{"nr", "time", "phase", "action", "outcome", "what"}},
 	} {
 		var b bytes.Buffer
-		l := &listing{w: &b, columns: recordColumns(time.Now()), paint: func(_, s string) string { return s }, screen: c.screen}
-		l.add(records)
-		l.add(records[1:])
+		list := newTable(&program{out: &b}, recordColumns...)
+		list.screen = c.screen
+		for _, some := range [][]ledger.Record{records, records[1:]} {
+			for i := range some {
+				list.row(recordCells(&some[i], time.Now())...)
+			}
+			list.flush()
+		}
 		lines := strings.Split(strings.TrimSpace(b.String()), "\n")
 		if got := strings.Fields(lines[0]); !cmp.Equal(got, c.head) || len(lines) != 4 || lines[2] != lines[3] {
 			t.Errorf("%d: got\n%s", c.screen, b.String())

@@ -157,22 +157,15 @@ func (o *verifyOptions) show(p *program, r ledger.Report) {
 		fmt.Fprintln(p.out, "checkpoints  none")
 	}
 	if r.Pruned > 0 {
-		fmt.Fprintf(p.out, "removed      the records up to %d, older than the retention; %s of them cannot be checked any more\n", r.Pruned, count(int64(r.Unchecked), "checkpoint"))
+		fmt.Fprintf(p.out, "removed      the records up to %d, older than the retention; %s of them cannot be checked any more\n", r.Pruned, count(r.Unchecked, "checkpoint"))
 	}
-	fmt.Fprintf(p.out, "erased       %s of persons\n\n", count(int64(r.Erased), "key"))
+	fmt.Fprintf(p.out, "erased       %s of persons\n\n", count(r.Erased, "key"))
 	if n := len(r.Findings); n > 0 {
-		fmt.Fprintln(p.out, paint(red, count(int64(n), "fault")+": keep a copy of the directory before you do anything else"))
+		fmt.Fprintln(p.out, paint(red, count(n, "fault")+": keep a copy of the directory before you do anything else"))
 	} else {
 		fmt.Fprintln(p.out, paint(green, "Everything is as it was written."))
 	}
 	if o.checkpoint == "" {
 		fmt.Fprintln(p.out, "That somebody who holds the keys cut off the end cannot be seen without a checkpoint kept elsewhere: see --checkpoint.")
 	}
-}
-
-func count(n int64, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }

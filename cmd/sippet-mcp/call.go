@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -162,7 +161,7 @@ func (o *callOptions) show(p *program, r tools.Result) {
 		showError(p.err, r.Err)
 		return
 	}
-	showDone(p.out, r)
+	showDone(p, r)
 }
 
 func showError(w io.Writer, e *schemas.Error) {
@@ -180,7 +179,8 @@ func showError(w io.Writer, e *schemas.Error) {
 }
 
 // showDone writes a list as a table, a record as lines, and the notes beneath.
-func showDone(w io.Writer, r tools.Result) {
+func showDone(p *program, r tools.Result) {
+	w := p.out
 	var a struct {
 		Results   []json.RawMessage `json:"results"`
 		Result    json.RawMessage   `json:"result"`
@@ -209,7 +209,7 @@ func showDone(w io.Writer, r tools.Result) {
 				for _, c := range cs {
 					names = append(names, c.name)
 				}
-				t = newTable(names...)
+				t = newTable(p, columns(names...)...)
 			}
 			var values []string
 			for _, c := range cs {
@@ -217,7 +217,7 @@ func showDone(w io.Writer, r tools.Result) {
 			}
 			t.row(values...)
 		}
-		t.write(w, true)
+		t.flush()
 	}
 	if a.HasMore && a.Next != nil {
 		fmt.Fprintf(w, "there is more: call again with %s\n", quote(ascii(a.Next)))
@@ -259,12 +259,4 @@ func cellText(v []byte) string {
 		return "-"
 	}
 	return schemas.Escape(string(v), 60)
-}
-
-// width is a terminal's, or 0.
-func width(w io.Writer) int {
-	if f, ok := w.(*os.File); ok {
-		return terminalWidth(int(f.Fd()))
-	}
-	return 0
 }

@@ -344,23 +344,6 @@ func quote(s string) string {
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
-// ascii writes JSON with escapes for everything that is not plain.
-func ascii(doc []byte) string {
-	var b strings.Builder
-	for _, r := range string(doc) {
-		switch {
-		case r < 0x7f:
-			b.WriteRune(r)
-		case r > 0xffff:
-			r -= 0x10000
-			fmt.Fprintf(&b, `\u%04x\u%04x`, 0xd800+(r>>10), 0xdc00+(r&0x3ff))
-		default:
-			fmt.Fprintf(&b, `\u%04x`, r)
-		}
-	}
-	return b.String()
-}
-
 // local returns the person at this machine as a caller over the channel via.
 func local(via string) policy.Caller {
 	return policy.Caller{Actor: ledger.Actor{Name: me(), Via: via}, ID: me(), Person: me()}

@@ -136,7 +136,7 @@ func (o *httpOptions) banner(w io.Writer, h *serve.HTTP, ln net.Listener, all []
 	who := "callers: everybody on this machine, until the first token is created"
 	switch same := (&ledgerOptions{o.stateDir, o.sandbox}).same(); {
 	case live > 0:
-		who = fmt.Sprintf("callers: who shows a token; %s in use", count(int64(live), "token"))
+		who = fmt.Sprintf("callers: who shows a token; %s in use", count(live, "token"))
 	case strict:
 		who = "callers: nobody yet, for no token is in use; create one with: sippet-mcp tokens create NAME --roles agent" + same
 	}

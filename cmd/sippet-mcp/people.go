@@ -55,7 +55,7 @@ func runPeopleRemove(ctx context.Context, p *program, o *ledgerOptions, name str
 			}{name, tokens, approvals})
 		}
 		fmt.Fprintf(p.out, "%s is removed: %s revoked, %s or unused yeses void.\n", schemas.Escape(name, 80),
-			count(int64(tokens), "token"), count(int64(approvals), "question"))
+			count(tokens, "token"), count(approvals, "question"))
 		return nil
 	})
 }

@@ -128,15 +128,15 @@ func (d *policyDiff) show(p *program) {
 	paint, w := painter(p), p.out
 	shown := d.Changes[max(0, len(d.Changes)-maxShownChanges):]
 	if len(shown) > 0 {
-		t := newTable("time", "action", "caller", "decision", "rule")
+		t := newTable(p, columns("time", "action", "caller", "decision", "rule")...)
 		for _, m := range shown {
 			mark := ""
 			if m.Uncertain {
 				mark = " *"
 			}
-			t.row(localTime(m.Time, time.Now()), m.Action, or(m.Caller, 60), m.Old.String()+" → "+m.New.String(), or(m.Rule, 100)+mark)
+			t.row(shortTime(m.Time, time.Now()), m.Action, orDash(m.Caller, 60), m.Old.String()+" → "+m.New.String(), orDash(m.Rule, 100)+mark)
 		}
-		t.write(w, p.env("NO_COLOR") == "")
+		t.flush()
 		if more := len(d.Changes) - len(shown); more > 0 {
 			fmt.Fprintf(w, "and %d earlier calls; pipe the output to see all\n", more)
 		}
@@ -145,20 +145,20 @@ func (d *policyDiff) show(p *program) {
 		}
 		fmt.Fprintln(w)
 	}
-	fmt.Fprintf(w, "%s since %s: %s decided differently by %s than by %s", count(int64(d.Calls), "recorded call"), localTime(d.Since, time.Now()),
+	fmt.Fprintf(w, "%s since %s: %s decided differently by %s than by %s", count(d.Calls, "recorded call"), shortTime(d.Since, time.Now()),
 		paint(bold, fmt.Sprint(d.Different)), schemas.Escape(d.New, 200), schemas.Escape(d.Old, 200))
 	if d.Different > 0 {
 		fmt.Fprintf(w, " (%d stricter, %d milder)", d.Stricter, d.Milder)
 	}
 	fmt.Fprintf(w, ", %d the same\n", d.Same)
 	if d.OtherFields > 0 {
-		fmt.Fprintf(w, "%s would return other fields\n", count(int64(d.OtherFields), "call"))
+		fmt.Fprintf(w, "%s would return other fields\n", count(d.OtherFields, "call"))
 	}
 	for _, reason := range sortedNames(d.NotCompared) {
-		fmt.Fprintf(w, "%s %s: %s\n", paint(yellow, "not compared:"), count(int64(d.NotCompared[reason]), "call"), reason)
+		fmt.Fprintf(w, "%s %s: %s\n", paint(yellow, "not compared:"), count(d.NotCompared[reason], "call"), reason)
 	}
 	if d.RolesUnknown > 0 {
-		fmt.Fprintf(w, "%s %s made with a removed token: compared as if the caller had no roles\n", paint(yellow, "note:"), count(int64(d.RolesUnknown), "call"))
+		fmt.Fprintf(w, "%s %s made with a removed token: compared as if the caller had no roles\n", paint(yellow, "note:"), count(d.RolesUnknown, "call"))
 	}
 	if d.Unrecorded > 0 {
 		fmt.Fprintf(w, "%s %s too fast to be recorded, so not compared\n", paint(yellow, "note:"), count(d.Unrecorded, "event"))

@@ -71,9 +71,9 @@ func (l *linted) show(p *program, names []string) {
 	}
 	switch what := strings.Join(names, ", "); {
 	case !l.OK:
-		fmt.Fprintf(p.out, "\n%s, %s\n", paint(red, count(int64(len(l.Errors)), "error")), count(int64(len(l.Notes)), "note"))
+		fmt.Fprintf(p.out, "\n%s, %s\n", paint(red, count(len(l.Errors), "error")), count(len(l.Notes), "note"))
 	case len(l.Notes) > 0:
-		fmt.Fprintf(p.out, "\n%s: no errors, %s\n", schemas.Escape(what, 200), count(int64(len(l.Notes)), "note"))
+		fmt.Fprintf(p.out, "\n%s: no errors, %s\n", schemas.Escape(what, 200), count(len(l.Notes), "note"))
 	default:
 		fmt.Fprintf(p.out, "%s: %s\n", schemas.Escape(what, 200), paint(green, "no errors, no notes"))
 	}

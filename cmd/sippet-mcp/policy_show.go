@@ -59,7 +59,7 @@ func (e *explained) show(p *program) {
 		if b.Left != nil {
 			left = fmt.Sprintf("%d of %d left", *b.Left, b.Holds)
 			if b.Full != nil {
-				left += ", full again " + localTime(*b.Full, time.Now())
+				left += ", full again " + shortTime(*b.Full, time.Now())
 			}
 			if *b.Left < b.Takes {
 				left = paint(red, left+": not enough")
@@ -113,7 +113,7 @@ func (e *explained) showRules(p *program, paint func(code, s string) string) {
 		}
 	}
 	if others := len(e.Rules) - shown; others > 0 {
-		fmt.Fprintf(p.out, "%s about other actions\n", count(int64(others), "rule"))
+		fmt.Fprintf(p.out, "%s about other actions\n", count(others, "rule"))
 	}
 }
 

@@ -98,7 +98,7 @@ func (t *tested) show(p *program) {
 		if f.Failed > 0 {
 			verdict = paint(red, fmt.Sprintf("%d failed", f.Failed)) + fmt.Sprintf(", %d passed", f.Passed)
 		}
-		fmt.Fprintf(p.out, "%s: %s; %d of %s fired\n", name, verdict, f.Rules-len(f.Unfired), count(int64(f.Rules), "rule"))
+		fmt.Fprintf(p.out, "%s: %s; %d of %s fired\n", name, verdict, f.Rules-len(f.Unfired), count(f.Rules, "rule"))
 		if len(f.Unfired) > 0 {
 			fmt.Fprintf(p.out, "    %s %s\n", paint(yellow, "no test fires"), schemas.Escape(strings.Join(f.Unfired, ", "), 1000))
 		}

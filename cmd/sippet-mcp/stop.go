@@ -225,7 +225,7 @@ func (s *stopped) show(p *program, o *stopOptions) {
 	if s.Already {
 		what += " already"
 	}
-	fmt.Fprintf(p.out, "%s, by %s %s%s.\n", what, schemas.Escape(s.By.String(), 80), since(s.Since), because(s.Note))
+	fmt.Fprintf(p.out, "%s, by %s %s%s.\n", what, schemas.Escape(s.By.String(), 80), sinceText(s.Since), noteSuffix(s.Note))
 	fmt.Fprintf(p.out, "Only reads and hanging up go on, in every sippet-mcp with the state directory %s.\n", s.Directory)
 	if s.New {
 		paint := painter(p)
@@ -286,28 +286,8 @@ func runResume(ctx context.Context, p *program, o *ledgerOptions) error {
 		case before == nil:
 			fmt.Fprintln(p.out, "Resumed.")
 		default:
-			fmt.Fprintf(p.out, "Resumed. It was stopped by %s %s%s.\n", schemas.Escape(before.By.String(), 80), since(before.At), because(before.Note))
+			fmt.Fprintf(p.out, "Resumed. It was stopped by %s %s%s.\n", schemas.Escape(before.By.String(), 80), sinceText(before.At), noteSuffix(before.Note))
 		}
 		return nil
 	})
-}
-
-// since says from when on something has held.
-func since(t time.Time) string {
-	ago := time.Since(t)
-	switch {
-	case ago < 5*time.Second:
-		return "just now"
-	case ago < time.Minute:
-		return fmt.Sprintf("%d seconds ago", int(ago.Seconds()))
-	}
-	return "at " + t.Local().Format("2 Jan 2006 15:04:05 MST")
-}
-
-// because adds a person's note to a sentence.
-func because(note string) string {
-	if note == "" {
-		return ""
-	}
-	return fmt.Sprintf(" (%s)", schemas.Escape(note, 500))
 }

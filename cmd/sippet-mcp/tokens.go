@@ -287,7 +287,7 @@ func runTokensList(ctx context.Context, p *program, o *tokensListOptions) error 
 			return err
 		}
 		now, over := time.Now(), 0
-		table := newTable("id", "person", "roles", "state", "until", "behind it", "policy", "key file")
+		table := newTable(p, columns("id", "person", "roles", "state", "until", "behind it", "policy", "key file")...)
 		for _, t := range all {
 			state, until := "live", t.Expires
 			switch {
@@ -313,18 +313,18 @@ func runTokensList(ctx context.Context, p *program, o *tokensListOptions) error 
 			if !until.IsZero() {
 				end = until.Local().Format("2006-01-02 15:04")
 			}
-			table.row(t.ID, or(t.Person, 64), or(strings.Join(t.Roles, ","), 80), state, end, who, or(t.Policy, 80), or(t.KeyFile, 80))
+			table.row(t.ID, orDash(t.Person, 64), orDash(strings.Join(t.Roles, ","), 80), state, end, who, orDash(t.Policy, 80), orDash(t.KeyFile, 80))
 		}
 		if !p.outTerminal {
 			return nil
 		}
 		if len(table.rows) > 0 {
-			table.write(p.out, p.env("NO_COLOR") == "")
+			table.flush()
 		} else {
 			fmt.Fprintln(p.out, "no token is in use; create one with `sippet-mcp tokens create`")
 		}
 		if over > 0 {
-			fmt.Fprintf(p.out, "%s expired or revoked; see them with --all\n", count(int64(over), "token"))
+			fmt.Fprintf(p.out, "%s expired or revoked; see them with --all\n", count(over, "token"))
 		}
 		return nil
 	})
