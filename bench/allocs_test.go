@@ -114,7 +114,7 @@ func allocPaths(t *testing.T) map[string]func() {
 	gate, recorded := testGate(desktop, forgetful{store}), testGate(desktop, store)
 	do := func(g *policy.Gate, p *schemas.Payload, want schemas.Outcome) func() {
 		return func() {
-			if a := g.Do(context.Background(), policy.Call{Caller: policy.Caller{ID: "ada"}, Payload: p}); a.Outcome() != want {
+			if a := g.Do(context.Background(), policy.Call{Caller: benchCaller, Payload: p}); a.Outcome() != want {
 				t.Fatalf("%s ended with %s, want %s", p.Action.Name, a.Outcome(), want)
 			}
 		}
@@ -139,8 +139,9 @@ func allocPaths(t *testing.T) map[string]func() {
 				t.Fatal(err)
 			}
 		},
+		"inbox: the page of a card": cardPage(t, ring),
 		"tools: a read of 25 contacts": func() {
-			q := tools.Request{Caller: policy.Caller{ID: "ada"}, Action: "list_contacts", Args: []byte(readArgs)}
+			q := tools.Request{Caller: benchCaller, Action: "list_contacts", Args: []byte(readArgs)}
 			if r := runner.Call(context.Background(), q); r.Outcome != schemas.Done {
 				t.Fatalf("it ended with %s: %s", r.Outcome, r.Text)
 			}

@@ -9,11 +9,15 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/sippet-ai/sippet-mcp/internal/approval"
+	"github.com/sippet-ai/sippet-mcp/internal/inbox"
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
+	"github.com/sippet-ai/sippet-mcp/internal/ledger/ledgertest"
 	"github.com/sippet-ai/sippet-mcp/policy"
 	"github.com/sippet-ai/sippet-mcp/policy/recipients"
 	"github.com/sippet-ai/sippet-mcp/policy/rules"
@@ -49,6 +53,8 @@ func testGate(p *rules.Policy, l ledger.Ledger) *policy.Gate {
 		Wait: time.Minute, Now: time.Now, Log: slog.New(slog.DiscardHandler)}
 }
 
+var benchCaller = policy.Caller{Actor: ledger.Actor{Name: "ada", Via: "stdio"}, ID: "ada", Person: "ada"}
+
 func load(t *testing.T, profile string) *rules.Policy {
 	t.Helper()
 	p, err := rules.Load(profile)
@@ -77,5 +83,42 @@ func resolve(t *testing.T, p *schemas.Payload) {
 	}
 	if set.Count != 1 {
 		t.Fatalf("%d recipients, want 1", set.Count)
+	}
+}
+
+// cardPage returns the request of a browser for the page of one pending approval request.
+func cardPage(t *testing.T, p *schemas.Payload) func() {
+	t.Helper()
+	log := slog.New(slog.NewTextHandler(t.Output(), nil))
+	store := ledgertest.Open(t)
+	gate := testGate(load(t, "desktop"), store)
+	watch := &approval.Watcher{Ledger: store, Log: log}
+	box := &inbox.Inbox{Approvals: &approval.Approvals{Ledger: store, Watch: watch, Now: time.Now}, Ledger: store, Watch: watch,
+		Gates: func() []*policy.Gate { return nil }, Now: time.Now, Log: log}
+	a := gate.Do(context.Background(), policy.Call{Caller: benchCaller, Payload: p})
+	if a.Pending == nil {
+		t.Fatalf("it ended with %s: %v", a.Outcome(), a.Err)
+	}
+	token, _, err := store.CreateToken(context.Background(), ledger.Token{Person: "grace", Roles: []string{approval.RoleApprover}}, ledger.Actor{Name: "root"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	handler := box.Handler()
+	login := httptest.NewRequest(http.MethodPost, inbox.Path+"/login", strings.NewReader(url.Values{"token": {token}}.Encode()))
+	login.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	w := httptest.NewRecorder()
+	handler.ServeHTTP(w, login)
+	cookies := w.Result().Cookies()
+	if len(cookies) != 1 {
+		t.Fatalf("the login is answered with %d: %s", w.Code, w.Body)
+	}
+	return func() {
+		r := httptest.NewRequest(http.MethodGet, inbox.Path+"/q/"+a.Pending.ApprovalID, nil)
+		r.AddCookie(cookies[0])
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, r)
+		if w.Code != http.StatusOK || !strings.Contains(w.Body.String(), "20 7946 0123") {
+			t.Fatalf("the page is answered with %d: %.300s", w.Code, w.Body)
+		}
 	}
 }
