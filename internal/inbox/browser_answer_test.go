@@ -120,7 +120,7 @@ func TestBrowserLate(t *testing.T) {
 			t.Errorf("%s: once it was told: %s", c.name, again.frame)
 		}
 		b.goTo(again.Approval.Link)
-		b.sees(".warn", "The same was done")
+		b.sees(".warn", "The same call ran")
 		b.click("button[value=no]")
 		b.sees("[data-recent]", "bob said no")
 		if got := w.ran("start_outbound_call"); got != n+1 {
@@ -154,7 +154,7 @@ func TestBrowserDeny(t *testing.T) {
 	b.write("input[name=note]", words)
 	b.click("button[value=no]")
 	a := get(t, call)
-	if a.Outcome != "declined" || !strings.Contains(a.Message, "bob said no") || !strings.Contains(a.Message, words) || a.Ran != false {
+	if a.Outcome != "declined" || !strings.Contains(a.Message, "bob declined start_outbound_call") || !strings.Contains(a.Message, words) || a.Ran != false {
 		t.Errorf("%s", a.frame)
 	}
 	b.cards(0)

@@ -65,7 +65,7 @@ func TestBrowserCredential(t *testing.T) {
 		}
 		for _, by := range []string{"", token} {
 			res, text := v.json("POST", "/questions/"+q.ID+"/take", by, "{}")
-			if res.StatusCode != http.StatusConflict || !strings.Contains(text, "only whoever agreed to it may take it") {
+			if res.StatusCode != http.StatusConflict || !strings.Contains(text, "only the person who approved it may take it") {
 				t.Errorf("%s takes it over the API: HTTP %d: %s", name, res.StatusCode, text)
 			}
 			frames = append(frames, text)

@@ -241,7 +241,7 @@ func TestBrowserNumber(t *testing.T) {
 	form := url.Values{"line": v.stamps(), "answer": {"yes"}}
 	for _, people := range []string{"", "0", "11", "13", "-12", "12a", "12.0", "twelve"} {
 		form.Set("people", people)
-		if res, text := v.post("/inbox/answer", form); res.StatusCode != 409 || !strings.Contains(text, "type how many people it rings: 12") {
+		if res, text := v.post("/inbox/answer", form); res.StatusCode != 409 || !strings.Contains(text, "type the number of people that this reaches: 12") {
 			t.Errorf("with the number %q: HTTP %d: %s", people, res.StatusCode, text)
 		}
 	}

@@ -29,7 +29,7 @@ func TestBrowserRevoke(t *testing.T) {
 	b.login(w, w.token(t, "bob", "approver"))
 	id := asks()
 	b.cards(1)
-	b.sees("#q-"+id, "It only looks, and changes nothing.")
+	b.sees("#q-"+id, "It reads only and changes nothing.")
 	live := b.stays()
 	b.click("button[value=yes]")
 	b.sees("#q-"+id+" .barred", "bob agreed to this. It was not used yet.")
@@ -75,7 +75,7 @@ func TestBrowserExpire(t *testing.T) {
 	b.sees("[data-recent]", "nobody answered in time")
 	b.until("a title without a number", `document.title == "Inbox · Sippet"`)
 	live()
-	if a := get(t, call); a.Outcome != "denied" || !strings.Contains(a.Message, "nobody answered in time") || a.Ran != false {
+	if a := get(t, call); a.Outcome != "denied" || !strings.Contains(a.Message, "nobody answered the approval request in time") || a.Ran != false {
 		t.Errorf("%s", a.frame)
 	}
 	if res, text := late.post("/inbox/answer", form); res.StatusCode != 409 || !strings.Contains(text, "That was not taken") {

@@ -48,7 +48,7 @@ func TestBrowserOwn(t *testing.T) {
 	agent, approver := w.token(t, "bob", "agent"), w.token(t, "bob", "approver")
 	call := w.later(t, agent, "delete_contact", erase)
 	q := w.asked(t, 1)[0]
-	const why = "another person than the one who asks must answer this: you are bob, with whichever token"
+	const why = "another person must answer this request: you are bob, the requester, with any token"
 	enter := map[string]func(){
 		"by a link":  func() { b.goTo(w.enter(t, "bob", false) + "?q=" + q.ID) },
 		"by a token": func() { b.login(w, approver) },
@@ -103,16 +103,16 @@ func TestBrowserFresh(t *testing.T) {
 	clock.add(2 * time.Minute)
 	b.click("button[value=yes]")
 	b.until("the way to log in again", `document.querySelector("a.yes") && !document.querySelector("button[value=yes]")`)
-	b.sees("[data-told]:not([hidden])", "prove again who you are")
+	b.sees("[data-told]:not([hidden])", "a recent login is required")
 	if n := b.count(".card"); n != 1 {
 		t.Errorf("the card is there %d times", n)
 	}
 	w.untouched(t, "with an old login", q)
 	stamp := old.stampsOn("/inbox")[q.ID]
-	if res, text := old.post("/inbox/answer", url.Values{"line": {stamp}, "answer": {"yes"}}); res.StatusCode != 409 || !strings.Contains(text, "prove again who you are") {
+	if res, text := old.post("/inbox/answer", url.Values{"line": {stamp}, "answer": {"yes"}}); res.StatusCode != 409 || !strings.Contains(text, "a recent login is required") {
 		t.Errorf("a forged yes: HTTP %d: %s", res.StatusCode, text)
 	}
-	if res, text := old.json("POST", "/questions/"+q.ID, "", fmt.Sprintf(`{"answer":"yes","stamp":%q}`, stamp)); res.StatusCode != 409 || !strings.Contains(text, "prove again who you are") {
+	if res, text := old.json("POST", "/questions/"+q.ID, "", fmt.Sprintf(`{"answer":"yes","stamp":%q}`, stamp)); res.StatusCode != 409 || !strings.Contains(text, "a recent login is required") {
 		t.Errorf("a forged yes over the API: HTTP %d: %s", res.StatusCode, text)
 	}
 	w.untouched(t, "with an old login", q)

@@ -80,14 +80,14 @@ func TestBrowserStop(t *testing.T) {
 	b.sees("h1", "Everything is stopped")
 	b.sees(".halting", "2 questions or unused yeses became void")
 	b.sees(".halting", "“the wrong <i>list</i>”")
-	other.sees(".strip.stopped", "Everything is stopped by grace (inbox)")
+	other.sees(".strip.stopped", "Everything is stopped by grace, via inbox")
 	other.sees(".strip.stopped", "“the wrong <i>list</i>”")
 	other.cards(0)
 	other.until("a title without a number", `document.title == "Inbox · Sippet"`)
 	if other.count(".strip a") != 0 {
 		t.Error("an approver is led to the red button")
 	}
-	if res, text := admin.json("POST", "/stop", "", `{"note":"once more"}`); res.StatusCode != http.StatusOK || !strings.Contains(text, `"voided":2`) {
+	if res, text := admin.json("POST", "/stop", "", `{"note":"once more"}`); res.StatusCode != http.StatusOK || !strings.Contains(text, `"revoked":2`) {
 		t.Errorf("stopping once more: HTTP %d: %s", res.StatusCode, text)
 	}
 	b.goTo(w.base + "/inbox/stop")
@@ -156,7 +156,7 @@ func TestBrowserNoAdmin(t *testing.T) {
 	stop := func(want bool) {
 		t.Helper()
 		if f, err := w.ledger.CurrentStop(t.Context()); err != nil || (f != nil) != want {
-			t.Fatalf("frozen: %+v, %v", f, err)
+			t.Fatalf("stopped: %+v, %v", f, err)
 		}
 	}
 	refused := func(paths ...string) {

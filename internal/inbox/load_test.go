@@ -170,7 +170,7 @@ func (p *page) approve(t testing.TB, token, id string) {
 		return
 	}
 	var said struct{ State, Error string }
-	if status := p.api(t, token, "POST", "/inbox/api/questions/"+id, `{"answer":"yes","stamp":"`+q.Stamp+`"}`, &said); status != http.StatusOK || said.State != "granted" {
+	if status := p.api(t, token, "POST", "/inbox/api/questions/"+id, `{"answer":"yes","stamp":"`+q.Stamp+`"}`, &said); status != http.StatusOK || said.State != "approved" {
 		t.Errorf("HTTP %d, %+v", status, said)
 	}
 }

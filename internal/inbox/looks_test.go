@@ -62,7 +62,7 @@ func TestLooks(t *testing.T) {
 	}
 	b.goTo(w.base + "/inbox")
 	b.until("the banner", `document.querySelector(".strip.stopped")`)
-	b.shot("frozen-light")
+	b.shot("stopped-light")
 	b.look("dark", true)
 	b.goTo(w.base + "/inbox/stop")
 	b.shot("stopped-dark-phone")

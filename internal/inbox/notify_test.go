@@ -203,7 +203,7 @@ func TestNotices(t *testing.T) {
 		}
 	}
 	w.answer(t, p.ApprovalID, ledger.Reply{State: ledger.Declined, By: ledger.Actor{Name: "ada", Via: "inbox"}, Note: "not Ada Lovelace"})
-	ended(2, p.ApprovalID, "denied")
+	ended(2, p.ApprovalID, "declined")
 	// A yes does not end it before something came of it.
 	p = w.ask(t, time.Hour)
 	s.await(3)
@@ -223,7 +223,7 @@ func TestNotices(t *testing.T) {
 		t.Errorf("%d notices of three questions", n)
 	}
 	for _, body := range s.got() {
-		for _, bad := range append(personal, noticeSecret, "/enter/", "ada (") {
+		for _, bad := range append(personal, noticeSecret, "/enter/", "ada, via") {
 			if strings.Contains(body, bad) {
 				t.Errorf("%q is in %s", bad, body)
 			}

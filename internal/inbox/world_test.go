@@ -36,7 +36,7 @@ defaults:
 budgets:
   rings: {key: caller, rate: 60/h, burst: 20000, cost: recipients.size()}
 rules:
-  - {id: who-they-are, match: {actions: [update_contact]}, when: has(input.phoneE164) || has(input.email), decision: confirm, reason: "These fields decide whom we ring."}
+  - {id: identity-fields, match: {actions: [update_contact]}, when: has(input.phoneE164) || has(input.email), decision: confirm, reason: "These fields decide who we ring."}
   - {id: ring-budget, match: {actions: ["start_*"]}, limit: rings, reason: "So many people an hour."}
   - {id: nobody-zero, match: {actions: [start_outbound_call]}, when: "has(input.phoneNumber) && input.phoneNumber == '+442079460000'", decision: deny, reason: No.}
 `
