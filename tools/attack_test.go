@@ -87,19 +87,19 @@ func TestNobodyElseAnswersTheInbox(t *testing.T) {
 		state                            func(id string) string
 		outcome, says                    string
 	}{
-		"a yes":                          {"", "", "", forms, nil, "denied", "in the inbox and nowhere else"},
+		"a yes":                          {"", "", "", forms, nil, "denied", "in the inbox only"},
 		"a yes without forms":            {"", "", "", noForms, nil, "approval_pending", ""},
 		"a yes by URL only":              {"", "", "", `{"elicitation":{"url":{}}}`, nil, "approval_pending", ""},
-		"with other arguments":           {"", `{"input":{"contactId":"` + anotherID + `"}}`, "", forms, nil, "denied", "in the inbox and nowhere else"},
-		"with another action":            {"archive_contact", `{"identity":"` + anID + `"}`, "", forms, nil, "denied", "in the inbox and nowhere else"},
-		"by another caller":              {"", "", "eve", forms, nil, "denied", "in the inbox and nowhere else"},
-		"with another credential":        {"", "", "ada's other", forms, nil, "denied", "in the inbox and nowhere else"},
-		"of another principal":           {"", "", "ada's principal", forms, nil, "denied", "in the inbox and nowhere else"},
+		"with other arguments":           {"", `{"input":{"contactId":"` + anotherID + `"}}`, "", forms, nil, "denied", "in the inbox only"},
+		"with another action":            {"archive_contact", `{"identity":"` + anID + `"}`, "", forms, nil, "denied", "in the inbox only"},
+		"by another caller":              {"", "", "eve", forms, nil, "denied", "in the inbox only"},
+		"with another credential":        {"", "", "ada's other", forms, nil, "denied", "in the inbox only"},
+		"of another principal":           {"", "", "ada's principal", forms, nil, "denied", "in the inbox only"},
 		"by another caller, no forms":    {"", "", "eve", noForms, nil, "approval_pending", ""},
-		"with a longer id":               {"", "", "", forms, func(id string) string { return id + "0" }, "denied", "no such question"},
-		"with the id in capitals":        {"", "", "", forms, func(id string) string { return "F" + strings.ToUpper(id[1:]) }, "denied", "no such question"},
-		"with a made-up id":              {"", "", "", forms, func(string) string { return strings.Repeat("0", 32) }, "denied", "no such question"},
-		"with SQL":                       {"", "", "", forms, func(id string) string { return id + "' OR '1'='1" }, "denied", "no such question"},
+		"with a longer id":               {"", "", "", forms, func(id string) string { return id + "0" }, "denied", "no such approval request"},
+		"with the id in capitals":        {"", "", "", forms, func(id string) string { return "F" + strings.ToUpper(id[1:]) }, "denied", "no such approval request"},
+		"with a made-up id":              {"", "", "", forms, func(string) string { return strings.Repeat("0", 32) }, "denied", "no such approval request"},
+		"with SQL":                       {"", "", "", forms, func(id string) string { return id + "' OR '1'='1" }, "denied", "no such approval request"},
 		"with arguments that do not fit": {"", `{}`, "", forms, nil, "invalid_arguments", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -226,7 +226,7 @@ func TestRefusedAndOver(t *testing.T) {
 	if r := s.by("ada", noForms).once("approval_status", `{"id":"`+refused+`"}`, ""); r.outcome(t) != "declined" || !strings.Contains(r.text(t, "message"), "she is a customer") {
 		t.Errorf("%s", r.Frame)
 	}
-	if r := s.by("ada", noForms).once("approval_status", `{"id":"`+over+`"}`, ""); r.outcome(t) != "denied" || !strings.Contains(r.text(t, "message"), "nobody answered in time") {
+	if r := s.by("ada", noForms).once("approval_status", `{"id":"`+over+`"}`, ""); r.outcome(t) != "denied" || !strings.Contains(r.text(t, "message"), "nobody answered the approval request in time") {
 		t.Errorf("%s", r.Frame)
 	}
 }

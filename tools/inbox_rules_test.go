@@ -80,7 +80,7 @@ func (l *lottery) check(rt *rapid.T) {
 // intents gives the runs of the round that are no reads, oldest first.
 func (l *lottery) intents(rt *rapid.T) (all []ledger.Intent) {
 	for _, who := range []string{"ada", "bo"} {
-		some, err := l.gate.Ledger.Intents(context.Background(), ledger.IntentFilter{Caller: l.name(who) + " (test)"})
+		some, err := l.gate.Ledger.Intents(context.Background(), ledger.IntentFilter{Caller: l.name(who)})
 		if err != nil {
 			rt.Fatal(err)
 		}

@@ -224,7 +224,7 @@ func (m *matrix) inTheInbox(t *testing.T, r *reply, q *ledger.ApprovalRequest, d
 				t.Errorf("%s: %s", m.kind, a.Frame)
 			}
 		case "declined":
-			if !strings.Contains(a.text(t, "message"), who.Name+" said no") {
+			if !strings.Contains(a.text(t, "message"), who.Name+" declined") {
 				t.Errorf("%s: %s", m.kind, a.Frame)
 			}
 		}
@@ -280,7 +280,7 @@ func (m *matrix) notThere(t *testing.T) {
 			continue
 		}
 		for _, who := range []approval.Person{owner, approver} {
-			if got := m.w.approvals.Answer(t.Context(), []string{q.ID}, who, approval.Reply{Approve: true}); got[0].Err == nil || !strings.Contains(got[0].Err.Message, "not asked here") {
+			if got := m.w.approvals.Answer(t.Context(), []string{q.ID}, who, approval.Reply{Approve: true}); got[0].Err == nil || !strings.Contains(got[0].Err.Message, "answered in the client, not here") {
 				t.Errorf("%s: a question to the client was answered in the inbox: %v", m.kind, got[0].Err)
 			}
 		}

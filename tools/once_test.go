@@ -56,13 +56,13 @@ func TestAnswerCountsOnce(t *testing.T) {
 		}, "denied", "another call", true},
 		"a longer state": {func(p, _ *peer, s string) *reply {
 			return p.retry("delete_contact", deleting, s+"x", accepts)
-		}, "denied", "no such question", true},
+		}, "denied", "no such approval request", true},
 		"a state in capitals": {func(p, _ *peer, s string) *reply {
 			return p.retry("delete_contact", deleting, strings.ToUpper(s)+"0", accepts)
-		}, "denied", "no such question", true},
+		}, "denied", "no such approval request", true},
 		"a made-up state": {func(p, _ *peer, _ string) *reply {
 			return p.retry("delete_contact", deleting, "00000000000000000000000000000000", accepts)
-		}, "denied", "no such question", true},
+		}, "denied", "no such approval request", true},
 		"a no": {func(p, _ *peer, s string) *reply {
 			return p.retry("delete_contact", deleting, s, refuses)
 		}, "declined", "", false},
@@ -178,7 +178,7 @@ func TestAskedAnew(t *testing.T) {
 	p := w.httpPeer(t, true)
 	first := p.once("delete_contact", deleting, "").Result.RequestState
 	second := p.once("delete_contact", deleting, "").Result.RequestState
-	if r := p.retry("delete_contact", deleting, first, accepts); r.outcome(t) != "denied" || !strings.Contains(r.text(t, "message"), "withdrawn") {
+	if r := p.retry("delete_contact", deleting, first, accepts); r.outcome(t) != "denied" || !strings.Contains(r.text(t, "message"), "revoked") {
 		t.Errorf("%s", r.Frame)
 	}
 	if r := p.retry("delete_contact", deleting, second, accepts); r.outcome(t) != "done" {

@@ -220,7 +220,7 @@ func (m *machine) call(rt *rapid.T) {
 			}
 			q := &asked{state: r.Result.RequestState, world: w, who: who, action: action, args: args, expires: m.now().Add(time.Minute)}
 			before := false
-			if q.repeats, before = m.before(who, action, args); before != strings.Contains(string(r.Frame), "The same was done") {
+			if q.repeats, before = m.before(who, action, args); before != strings.Contains(string(r.Frame), "The same call ran") {
 				rt.Fatalf("ran before: %t, and the card: %s", before, r.Frame)
 			} else if !before {
 				q.repeats = ran{}

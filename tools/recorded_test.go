@@ -58,7 +58,7 @@ func TestUnknownIsNotRepeated(t *testing.T) {
 			}
 		}
 		asked(accepts, `{"elicitation":{}}`, "done", 1)
-		if q := p.questions(); !strings.Contains(q[len(q)-1], "nobody knows whether it ran") {
+		if q := p.questions(); !strings.Contains(q[len(q)-1], "its outcome is unknown") {
 			t.Errorf("the card: %s", q[len(q)-1])
 		}
 		if n := runs(w.up.Requests()); n != 2 {

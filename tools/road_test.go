@@ -132,7 +132,7 @@ func drive(t *testing.T, w *world, p *peer, kind clientKind, a *schemas.Action) 
 	if couldAsk != (len(asked) == 1) || len(asked) > 1 {
 		t.Errorf("%s, %s client: %d questions", a.Name, kind.name, len(asked))
 	}
-	if couldAsk && !strings.Contains(asked[0], "Action "+a.Name+", asked by ada.") {
+	if couldAsk && !strings.Contains(asked[0], "Action "+a.Name+", requested by ada.") {
 		t.Errorf("%s: the card does not name the action and the caller: %s", a.Name, asked[0])
 	}
 	if outcome == "done" {
@@ -196,7 +196,7 @@ func TestSilentClientExpires(t *testing.T) {
 	r := p.call("delete_contact", samples["delete_contact"])
 	clock.Add(time.Minute + time.Second)
 	late := p.retry("delete_contact", samples["delete_contact"], r.Result.RequestState, accepts)
-	if late.outcome(t) != "denied" || !strings.Contains(late.text(t, "message"), "too late") {
+	if late.outcome(t) != "denied" || !strings.Contains(late.text(t, "message"), "has expired") {
 		t.Errorf("%s", late.Frame)
 	}
 	if got := lifecycle(w.up.Requests()); len(got) != 2 || runs(w.up.Requests()) != 0 { // validated, and looked at for the card
