@@ -73,17 +73,17 @@ func TestAuditOfTheInbox(t *testing.T) {
 		want []string
 		not  string
 	}{
-		{args: []string{"audit", "list", "--phase", "login"}, want: []string{"logged in to the inbox with token ", "a link that logs in to the inbox once, made by root",
+		{args: []string{"audit", "list", "--phase", "login"}, want: []string{"logged in to the inbox with token ", "one-time login link created by root",
 			"logged in to the inbox with a link", "logged in to the inbox with the browser that was opened"}},
 		{args: []string{"audit", "list", "--phase", "logout"}, want: []string{"ada", "logged out of the inbox"}},
-		{args: []string{"audit", "list", "--phase", "taken"}, want: []string{q["yes"], "what was issued was shown once, to ada, via inbox, and destroyed"}},
+		{args: []string{"audit", "list", "--phase", "taken"}, want: []string{q["yes"], "issued credential shown once to ada, via inbox, then destroyed"}},
 		{args: []string{"audit", "list", "--phase", "requested"}, want: []string{"in the inbox: Let somebody in."}},
-		{args: []string{"audit", "list", "--phase", "answered"}, want: []string{"declined by ada, via inbox, sooner than the card can be read (she asked us not to", "approved by ada, via api\n",
-			"the yes of ada, via api came to nothing: the budget is empty\\u{202e}", "\x1b[31mlimit_exceeded", "revoked by cyd, via inbox"}},
-		{args: []string{"audit", "show", q["no"]}, want: []string{"issue_operator_media_access: declined", "answer       declined by ada, via inbox, sooner than the card can be read (she asked us not to"}, not: "cause"},
+		{args: []string{"audit", "list", "--phase", "answered"}, want: []string{"declined by ada, via inbox (faster than the card can be read): she asked us not to", "approved by ada, via api\n",
+			"approval by ada, via api could not be used: the budget is empty\\u{202e}", "\x1b[31mlimit_exceeded", "revoked by cyd, via inbox"}},
+		{args: []string{"audit", "show", q["no"]}, want: []string{"issue_operator_media_access: declined", "answer       declined by ada, via inbox (faster than the card can be read): she asked us not to"}, not: "cause"},
 		{args: []string{"audit", "show", q["void"]}, want: []string{"issue_operator_media_access: revoked", "answer       approved by ada, via api\n", "cause        the budget is empty", "outcome      limit_exceeded"}},
 		{args: []string{"audit", "show", q["back"]}, want: []string{"answer       revoked by cyd, via inbox\n", "cause        cyd took it back; nothing ran"}},
-		{args: []string{"audit", "show", q["yes"]}, want: []string{"issue_operator_media_access: used", "answer       approved by ada, via inbox\n", "outcome      done", "settled", "shown once, to ada, via inbox"}},
+		{args: []string{"audit", "show", q["yes"]}, want: []string{"issue_operator_media_access: used", "answer       approved by ada, via inbox\n", "outcome      done", "settled", "shown once to ada, via inbox"}},
 		{args: []string{"audit", "show", q["failed"]}, want: []string{"update_contact: used", "answer       approved by ada, via inbox\n", "cause        Sippet says no", "outcome      upstream_error"}},
 		{args: []string{"audit", "show", q["unused"]}, want: []string{"issue_operator_media_access: expired", "answer       approved by ada, via terminal\n"}},
 		{args: []string{"audit", "list", "--help"}, want: []string{"login, logout, taken"}},
@@ -115,7 +115,7 @@ func TestAuditOfTheInbox(t *testing.T) {
 // A pipe gets the same as fields.
 func TestAuditOfTheInboxInAPipe(t *testing.T) {
 	dir, q, secrets := answeredInInbox(t)
-	show := func(id string) (m auditedCall) {
+	show := func(id string) (m ledger.AuditedCall) {
 		t.Helper()
 		code, out, errs := at(t, t.Context(), nil, dir, "audit", "show", id)
 		if err := json.Unmarshal([]byte(out), &m); code != 0 || err != nil {

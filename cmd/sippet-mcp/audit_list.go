@@ -23,10 +23,6 @@ type listOptions struct {
 	follow                         bool
 }
 
-var phases = []ledger.Phase{ledger.PhaseRequested, ledger.PhaseAnswered, ledger.PhasePrepared, ledger.PhaseSent, ledger.PhaseSettled, ledger.PhaseAbandoned,
-	ledger.PhaseResolved, ledger.PhaseRead, ledger.PhaseRejected, ledger.PhaseDropped, ledger.PhaseStopped, ledger.PhaseResumed, ledger.PhaseErased, ledger.PhasePruned,
-	ledger.PhaseLogin, ledger.PhaseLogout, ledger.PhaseTaken, ledger.PhaseIssued, ledger.PhaseRevoked, ledger.PhaseRemoved}
-
 func newAuditList(p *program) *cobra.Command {
 	o := &listOptions{}
 	c := &cobra.Command{
@@ -34,9 +30,9 @@ func newAuditList(p *program) *cobra.Command {
 		Short: "List what happened, the newest last",
 		Long: `List the records, the newest last. A call that a person agreed to leaves four:
 asked, answered, prepared (it is about to be sent), settled. The phases are
-  ` + join(phases[:7]) + `,
-  ` + join(phases[7:14]) + `,
-  ` + join(phases[14:]) + `
+  ` + join(ledger.Phases[:7]) + `,
+  ` + join(ledger.Phases[7:14]) + `,
+  ` + join(ledger.Phases[14:]) + `
 
 The number in front, or the id, is for "audit show". In a pipe each record is
 one JSON object, as in the chain, with the people it concerns in the clear and
@@ -72,8 +68,8 @@ func (o *listOptions) filter(now time.Time) (f ledger.Filter, err error) {
 	switch {
 	case o.limit < 0:
 		return f, errors.New("--limit must not be negative; 0 lists all")
-	case o.phase != "" && !slices.Contains(phases, f.Phase):
-		return f, fmt.Errorf("unknown phase %q, valid: %s", o.phase, join(phases))
+	case o.phase != "" && !slices.Contains(ledger.Phases, f.Phase):
+		return f, fmt.Errorf("unknown phase %q, valid: %s", o.phase, join(ledger.Phases))
 	case o.outcome != "" && !slices.Contains(schemas.Outcomes, f.Outcome):
 		return f, fmt.Errorf("unknown outcome %q, valid: %s", o.outcome, join(schemas.Outcomes))
 	case o.follow && o.until != "":
@@ -170,7 +166,7 @@ func shower(p *program) func([]ledger.Record) error {
 	if !p.outTerminal {
 		return func(all []ledger.Record) error {
 			for _, r := range all {
-				if err := writeJSON(p.out, newEntry(r)); err != nil {
+				if err := writeJSON(p.out, r.View()); err != nil {
 					return err
 				}
 			}
@@ -201,15 +197,7 @@ var recordColumns = []column{
 
 func recordCells(r *ledger.Record, now time.Time) []string {
 	return []string{strconv.FormatInt(r.Seq, 10), shortTime(r.Time, now), orDash(string(r.Phase), 9), orDash(r.Action, 60), orDash(r.Caller.String(), 60),
-		orDash(string(r.Outcome), 20), orDash(r.Decision, 20), orDash(idOf(r), 40), what(r)}
-}
-
-// idOf is what a record is about: an intent, else a grant.
-func idOf(r *ledger.Record) string {
-	if r.Intent != "" {
-		return r.Intent
-	}
-	return r.ApprovalID
+		orDash(string(r.Outcome), 20), orDash(r.Decision, 20), orDash(r.CallID(), 40), r.Summary()}
 }
 
 // outcomeColour returns the colour of an outcome in a table; none for a dash.

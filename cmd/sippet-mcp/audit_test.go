@@ -106,23 +106,23 @@ func TestAuditOnATerminal(t *testing.T) {
 		{[]string{"audit", "list"}, 0, []string{"\x1b[1mnr ", " requested  ", "confirm", ran.ID, "Change the contact\\u{202e}.", "\x1b[33moutcome_unknown", "approved by ada"}},
 		{[]string{"audit", "list", "--phase", "rejected", "--limit", "1"}, 0, []string{"delete_contact", "\x1b[31mdenied"}},
 		{[]string{"audit", "list", "--caller", "nobody"}, 0, []string{"nothing found"}},
-		{[]string{"audit", "show", ran.ID}, 0, []string{"update_contact: succeeded", "answer       approved by ada", "What it replaced", `"fullName": "Ada"`,
-			"What the person was shown", "Nobody notices.", "Written by the AI as its reason: asked\\u{9b}", "What Sippet answered", "requested", "settled"}},
-		{[]string{"audit", "show", ran.ApprovalID}, 0, []string{"update_contact: used", "What Sippet answered"}},
+		{[]string{"audit", "show", ran.ID}, 0, []string{"update_contact: succeeded", "answer       approved by ada", "Replaced", `"fullName": "Ada"`,
+			"Approval card", "Nobody notices.", "Written by the AI as its reason: asked\\u{9b}", "Sippet's answer", "requested", "settled"}},
+		{[]string{"audit", "show", ran.ApprovalID}, 0, []string{"update_contact: used", "Sippet's answer"}},
 		{[]string{"audit", "show", "1"}, 0, []string{"update_contact: used"}},
 		{[]string{"audit", "show", unknown.ID}, 0, []string{"create_contact: unknown", "with list_contacts", "audit resolve " + unknown.ID}},
-		{[]string{"audit", "show", "999"}, 1, []string{"there is no record 999"}},
-		{[]string{"audit", "show", evil}, 1, []string{"is no intent, grant or record"}},
+		{[]string{"audit", "show", "999"}, 1, []string{`no intent, approval request or record "999" is recorded`}},
+		{[]string{"audit", "show", evil}, 1, []string{"no intent, approval request or record"}},
 		{[]string{"audit", "subject", "c0000000-0000-4000-8000-000000000001"}, 0, []string{"update_contact", "create_contact"}},
 		{[]string{"audit", "subject", "+447700900900"}, 0, []string{"nothing is recorded of phone:+447700900900"}},
-		{[]string{"audit", "undo", ran.ID}, 0, []string{`sippet-mcp call update_contact '{"identity":"c0000000-0000-4000-8000-000000000001","input":{"fullName":"Ada"}}'`, "Nothing was run"}},
-		{[]string{"audit", "undo", unknown.ID}, 1, []string{"nobody knows whether intent " + unknown.ID + " ran"}},
+		{[]string{"audit", "undo", ran.ID}, 0, []string{`sippet-mcp call update_contact '{"identity":"c0000000-0000-4000-8000-000000000001","input":{"fullName":"Ada"}}'`, "It has not been run"}},
+		{[]string{"audit", "undo", unknown.ID}, 1, []string{"the outcome of intent " + unknown.ID + " is unknown"}},
 		{[]string{"audit", "intents"}, 0, []string{unknown.ID, "list_contacts", "audit resolve"}},
 		{[]string{"audit", "verify"}, 0, []string{"Everything is as it was written", "kept elsewhere"}},
 		{[]string{"audit", "export"}, 0, []string{`"phase":"requested"`, `\u009b`}},
 		{[]string{"stop", "--note", evil}, 0, []string{"Stopped, by " + me(), "1 question to a person", "the state directory " + dir, "Resume with: sippet-mcp resume --state-dir"}},
 		{[]string{"stop"}, 0, []string{"Stopped already, by " + me(), "No question to a person was waiting"}},
-		{[]string{"audit", "list", "--phase", "stopped"}, 0, []string{"everything stopped by " + me() + ", via terminal (x", "1 question void", "0 questions void"}},
+		{[]string{"audit", "list", "--phase", "stopped"}, 0, []string{"stopped by " + me() + ", via terminal: x", "; 1 approval request revoked", "; 0 approval requests revoked"}},
 		{[]string{"resume"}, 0, []string{"Resumed. It was stopped by " + me()}},
 		{[]string{"resume"}, 0, []string{"Nothing was stopped."}},
 	} {
@@ -218,7 +218,7 @@ func TestAuditOfSomebodyErased(t *testing.T) {
 	}
 	for _, id := range []string{ran.ID, unknown.ID} {
 		_, out, _ = at(t, t.Context(), nil, dir, "audit", "show", id)
-		var m auditedCall
+		var m ledger.AuditedCall
 		if err := json.Unmarshal([]byte(out), &m); err != nil || m.Erased == nil || m.Erased.By.Name != me() || m.Payload != nil {
 			t.Errorf("%v: %s", err, out)
 		}
@@ -226,7 +226,7 @@ func TestAuditOfSomebodyErased(t *testing.T) {
 			t.Errorf("it is still there: %s", out)
 		}
 	}
-	if _, out, _ = at(t, t.Context(), &someone{}, dir, "audit", "show", ran.ID); !strings.Contains(out, "erased       somebody whom this concerns was erased") {
+	if _, out, _ = at(t, t.Context(), &someone{}, dir, "audit", "show", ran.ID); !strings.Contains(out, "erased       a person whom this call concerns was erased") {
 		t.Errorf("show says nothing of it:\n%s", out)
 	}
 	if code, _, errs = at(t, t.Context(), nil, dir, "audit", "undo", ran.ID); code != 1 || !strings.Contains(errs, "can no longer be read") {

@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"regexp"
 	"strings"
@@ -12,7 +10,6 @@ import (
 
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 	"github.com/sippet-ai/sippet-mcp/rpc"
-	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
 func newAuditUndo(p *program) *cobra.Command {
@@ -36,47 +33,41 @@ JSON object with the action, its arguments and the command line.`,
 
 func runUndo(ctx context.Context, p *program, o *ledgerOptions, id string) error {
 	return o.reading(ctx, p, func(l *ledger.SQLite) error {
-		m, err := findMatter(ctx, l, id)
+		call, err := findCall(ctx, l, id)
 		if err != nil {
 			return err
 		}
-		intent, payload, replaced, err := m.change()
+		undo, err := call.Undo()
 		if err != nil {
 			return err
 		}
-		action, args, fault := schemas.Reverse(m.Action, payload, replaced)
-		if fault != nil {
-			return fmt.Errorf("intent %s: %s; %s", intent, fault.Message, fault.Next)
-		}
-		line, err := o.undoing(m.Organisation, action, args)
+		command, err := o.undoCommand(call.Organisation, undo)
 		if err != nil {
-			return fmt.Errorf("intent %s: %w", intent, err)
+			return err
 		}
 		if !p.outTerminal {
 			return writeJSON(p.out, struct {
-				Intent    string          `json:"intent"`
-				Action    string          `json:"action"`
-				Arguments json.RawMessage `json:"arguments"`
-				Command   string          `json:"command"`
-			}{intent, action, args, line})
+				*ledger.Undo
+				Command string `json:"command"`
+			}{undo, command})
 		}
-		fmt.Fprintf(p.out, "This would set it back. Nothing was run; read it, then run it yourself:\n\n  %s\n\n", line)
-		fmt.Fprintln(p.out, "What others changed since then would be set back too.")
+		fmt.Fprintf(p.out, "This command restores what was there before. It has not been run:\n\n  %s\n\n", command)
+		fmt.Fprintln(p.out, "Later changes by others are lost if you run it.")
 		return nil
 	})
 }
 
-// inMemory is how a simulated organisation is named that ended with its process.
-var inMemory = regexp.MustCompile(`^[0-9a-f]{12}$`)
+// endedSandbox matches the name of a sandbox that was kept in memory, which ends with its process.
+var endedSandbox = regexp.MustCompile(`^[0-9a-f]{12}$`)
 
-// undoing is the command line as `call` itself would write it, for the organisation where the change was made.
-func (o *ledgerOptions) undoing(upstream, action string, args []byte) (string, error) {
+// undoCommand returns the `call` command that runs an undo in the organisation of the earlier call.
+func (o *ledgerOptions) undoCommand(organisation string, undo *ledger.Undo) (string, error) {
 	like := connection{sandbox: o.sandbox, stateDir: o.stateDir, upstreamOptions: upstreamOptions{baseURL: rpc.DefaultBaseURL}, policies: []string{"desktop"}, simulated: sandboxOptions{seed: 1, speed: 1}}
-	name, simulated := strings.CutPrefix(upstream, "sandbox ")
-	host, _, _ := strings.Cut(upstream, " ")
+	name, simulated := strings.CutPrefix(organisation, "sandbox ")
+	host, _, _ := strings.Cut(organisation, " ")
 	switch {
-	case simulated && inMemory.MatchString(name):
-		return "", errors.New("it changed a simulated organisation in memory, which is gone")
+	case simulated && endedSandbox.MatchString(name):
+		return "", fmt.Errorf("intent %s changed a sandbox in memory, which no longer exists", undo.Intent)
 	case simulated:
 		like.simulated.db = name
 	case host != "" && !strings.HasSuffix(rpc.DefaultBaseURL, "://"+host):
@@ -85,43 +76,5 @@ func (o *ledgerOptions) undoing(upstream, action string, args []byte) (string, e
 			like.baseURL = "http://" + host
 		}
 	}
-	return like.command(action, args, false), nil
-}
-
-// change gives what an intent that ran sent and replaced, or why it cannot be set back.
-func (m *auditedCall) change() (intent string, payload, replaced json.RawMessage, err error) {
-	state := ""
-	for _, r := range m.Records {
-		switch {
-		case r.Phase == ledger.PhasePrepared && r.Private != nil:
-			intent, payload, replaced = r.Intent, r.Private.Payload, r.Private.Replaced
-		case r.Phase == ledger.PhasePrepared:
-			intent, payload, replaced = r.Intent, nil, nil
-		}
-		if r.Intent != "" && r.Intent == intent && r.State != "" {
-			state = r.State
-		}
-	}
-	switch {
-	case intent == "":
-		err = fmt.Errorf("%s is not about a call that changed something, so there is nothing to set back", m.title())
-	case state == string(ledger.Failed) || state == string(ledger.NotSent):
-		err = fmt.Errorf("intent %s is %s: it changed nothing", intent, state)
-	case state == string(ledger.Unknown):
-		err = fmt.Errorf("nobody knows whether intent %s ran: find out, and say so with `sippet-mcp audit resolve`, first", intent)
-	case state != string(ledger.Succeeded):
-		err = fmt.Errorf("intent %s has not ended yet: it is %s", intent, state)
-	case payload == nil && m.Erased != nil:
-		err = fmt.Errorf("what intent %s changed can no longer be read: somebody whom it concerns was erased", intent)
-	case payload == nil:
-		err = fmt.Errorf("what intent %s sent was not kept", intent)
-	}
-	return
-}
-
-func (m *auditedCall) title() string {
-	if m.Kind == "record" && len(m.Records) > 0 {
-		return fmt.Sprintf("record %d", m.Records[0].Seq)
-	}
-	return m.Kind + " " + m.ID
+	return like.command(undo.Action, undo.Arguments, false), nil
 }

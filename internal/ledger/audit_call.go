@@ -1,0 +1,265 @@
+package ledger
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/sippet-ai/sippet-mcp/schemas"
+)
+
+// ErrNoCall means that an id names no intent, approval request or record.
+var ErrNoCall = newRejection("no such intent, approval request or record")
+
+// CallKind says what an AuditedCall was assembled from.
+type CallKind string
+
+// The kinds, a closed set.
+const (
+	KindIntent   CallKind = "intent"
+	KindApproval CallKind = "approval" // its runs too
+	KindRecord   CallKind = "record"   // one event that is about no call
+)
+
+// AuditedCall is everything that the ledger knows about one call, or about one event that is about
+// no call. It is JSON for a reader.
+type AuditedCall struct {
+	// ID is the intent's or the approval request's; empty for a record.
+	ID   string   `json:"id,omitempty"`
+	Kind CallKind `json:"kind"`
+	// State is the intent's, or the approval request's with `expired` as one more.
+	State        string        `json:"state,omitempty"`
+	Action       string        `json:"action,omitempty"`
+	Class        schemas.Class `json:"class,omitempty"`
+	Caller       Actor         `json:"caller,omitzero"`
+	Client       string        `json:"client,omitempty"`
+	Organisation string        `json:"organisation,omitempty"`
+	Decision     string        `json:"decision,omitempty"`
+	Why          string        `json:"why,omitempty"`
+	Rules        []string      `json:"rules,omitempty"`
+	Policy       string        `json:"policy,omitempty"`
+	ApprovalID   string        `json:"approval,omitempty"`
+	Repeats      string        `json:"repeats,omitempty"`
+	// Answer is the state that the last reply to the request led to. By replied, Note is what they
+	// said, and Quick means that they replied faster than the card can be read.
+	Answer string `json:"answer,omitempty"`
+	By     Actor  `json:"by,omitzero"`
+	Quick  bool   `json:"quick,omitempty"`
+	Note   string `json:"note,omitempty"`
+	// Cause is why an approved call did not run, or why Sippet rejected it.
+	Cause   string          `json:"cause,omitempty"`
+	Outcome schemas.Outcome `json:"outcome,omitempty"`
+	Status  int             `json:"status,omitempty"`
+	People  []string        `json:"people,omitempty"`
+	Erased  *Erasure        `json:"erased,omitempty"`
+	// Card, Payload, Replaced and Result are nil if they were not kept or a person was erased.
+	Card     json.RawMessage `json:"card,omitempty"`
+	Payload  json.RawMessage `json:"payload,omitempty"`
+	Replaced json.RawMessage `json:"replaced,omitempty"`
+	Result   json.RawMessage `json:"result,omitempty"`
+	// Records are all records of the call, oldest first.
+	Records []RecordView `json:"records"`
+}
+
+// Erasure says that a person whom a call concerns was erased. By and At are of the first erasure
+// that is recorded; zero if its record was pruned.
+type Erasure struct {
+	By Actor     `json:"by,omitzero"`
+	At time.Time `json:"at,omitzero"`
+}
+
+// CallReader is what FindCall reads. A [Ledger] is one.
+type CallReader interface {
+	Records(ctx context.Context, f Filter) ([]Record, error)
+	Intent(ctx context.Context, id string) (Intent, error)
+	Approval(ctx context.Context, id string) (ApprovalRequest, error)
+}
+
+// FindCall assembles what is known about the call with an id: that of an intent or of an approval
+// request, or the number of any record. ErrNoCall if there is none.
+func FindCall(ctx context.Context, from CallReader, id string) (*AuditedCall, error) {
+	c := &AuditedCall{ID: id}
+	var records []Record
+	if number, ok := recordNumber(id); ok {
+		found, err := from.Records(ctx, Filter{After: number - 1, Limit: 1})
+		if err != nil {
+			return nil, err
+		}
+		if len(found) == 0 || found[0].Seq != number {
+			return nil, ErrNoCall
+		}
+		c.ID, records = found[0].CallID(), found
+	}
+	if c.ID == "" {
+		c.Kind = KindRecord
+	} else {
+		var err error
+		if records, err = c.read(ctx, from); err != nil {
+			return nil, err
+		}
+	}
+	for i := range records {
+		c.add(&records[i])
+	}
+	return c, c.findErasure(ctx, from, records)
+}
+
+// recordNumber reads the number of a record. Ids are longer.
+func recordNumber(id string) (int64, bool) {
+	n, err := strconv.ParseInt(id, 10, 64)
+	return n, err == nil && len(id) < 16
+}
+
+// read reads the state of the intent or approval request c.ID, and returns its records.
+func (c *AuditedCall) read(ctx context.Context, from CallReader) ([]Record, error) {
+	in, err := from.Intent(ctx, c.ID)
+	if err == nil {
+		c.Kind, c.State, c.Outcome, c.Status, c.ApprovalID = KindIntent, string(in.State), in.Outcome, in.Status, in.ApprovalID
+		return c.intentRecords(ctx, from)
+	}
+	if !errors.Is(err, ErrNoIntent) {
+		return nil, err
+	}
+	request, err := from.Approval(ctx, c.ID)
+	if errors.Is(err, ErrNoApproval) {
+		return nil, ErrNoCall
+	}
+	if err != nil {
+		return nil, err
+	}
+	c.Kind, c.State, c.ApprovalID = KindApproval, string(request.State), c.ID
+	if (request.State == Pending || request.State == Approved) && !request.Open(time.Now()) {
+		c.State = "expired"
+	}
+	return c.approvalRecords(ctx, from)
+}
+
+// intentRecords returns the records of an intent and of its approval request.
+func (c *AuditedCall) intentRecords(ctx context.Context, from CallReader) ([]Record, error) {
+	records, err := from.Records(ctx, Filter{Intent: c.ID})
+	if err != nil || c.ApprovalID == "" {
+		return records, err
+	}
+	more, err := from.Records(ctx, Filter{ApprovalID: c.ApprovalID})
+	if err != nil {
+		return nil, err
+	}
+	// The approval may have been used by another intent before, which sent nothing.
+	more = slices.DeleteFunc(more, func(r Record) bool { return r.Intent != "" && r.Intent != c.ID })
+	return inOrder(append(records, more...)), nil
+}
+
+// approvalRecords returns the records of an approval request and of the intents that used it: more
+// than one if the first sent nothing.
+func (c *AuditedCall) approvalRecords(ctx context.Context, from CallReader) ([]Record, error) {
+	records, err := from.Records(ctx, Filter{ApprovalID: c.ApprovalID})
+	if err != nil {
+		return nil, err
+	}
+	all := slices.Clone(records)
+	for _, r := range records {
+		if r.Phase != PhasePrepared || r.Intent == "" {
+			continue
+		}
+		run, err := from.Records(ctx, Filter{Intent: r.Intent})
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, run...)
+	}
+	return inOrder(all), nil
+}
+
+// inOrder sorts records by their number and drops repeated ones.
+func inOrder(records []Record) []Record {
+	slices.SortFunc(records, func(a, b Record) int { return cmp.Compare(a.Seq, b.Seq) })
+	return slices.CompactFunc(records, func(a, b Record) bool { return a.Seq == b.Seq })
+}
+
+// add adds a record, and what it says about the call. Later records replace what earlier ones said.
+func (c *AuditedCall) add(r *Record) {
+	c.Records = append(c.Records, r.View())
+	update(&c.Action, r.Action)
+	update(&c.Class, r.Class)
+	update(&c.Caller, r.Caller)
+	update(&c.Client, r.Client)
+	update(&c.Organisation, r.Organisation)
+	update(&c.Decision, r.Decision)
+	update(&c.Why, r.Why)
+	update(&c.Policy, r.Policy)
+	update(&c.Repeats, r.Repeats)
+	if len(r.Rules) > 0 {
+		c.Rules = r.Rules
+	}
+	if r.Phase == PhaseAnswered && !r.unusable() { // an approval that could not be used stays the answer
+		c.Answer, c.By, c.Quick = r.State, r.By, r.Quick
+	}
+	if c.Kind != KindIntent {
+		update(&c.Outcome, r.Outcome)
+		update(&c.Status, r.Status)
+	}
+	for _, name := range r.SubjectNames {
+		if !slices.Contains(c.People, name) {
+			c.People = append(c.People, name)
+		}
+	}
+	if r.Private != nil {
+		c.addPrivate(r.Private)
+	}
+}
+
+func (c *AuditedCall) addPrivate(p *Private) {
+	update(&c.Note, p.Note)
+	update(&c.Cause, ErrorMessage(p.Fault))
+	for _, part := range []struct {
+		to   *json.RawMessage
+		from []byte
+	}{{&c.Card, p.Card}, {&c.Payload, p.Payload}, {&c.Replaced, p.Replaced}, {&c.Result, p.Result}} {
+		if part.from != nil {
+			*part.to = part.from
+		}
+	}
+}
+
+// update sets a field unless the value is zero.
+func update[T comparable](field *T, value T) {
+	var zero T
+	if value != zero {
+		*field = value
+	}
+}
+
+// findErasure sets Erased if a sealed part cannot be read any more.
+func (c *AuditedCall) findErasure(ctx context.Context, from CallReader, records []Record) error {
+	var keys []string
+	for i := range records {
+		if records[i].Erased() {
+			keys = append(keys, records[i].Sealed.Keys...)
+		}
+	}
+	if keys == nil {
+		return nil
+	}
+	c.Erased = &Erasure{}
+	erasures, err := from.Records(ctx, Filter{Phase: PhaseErased})
+	for _, r := range erasures {
+		if slices.ContainsFunc(r.Subjects, func(id string) bool { return slices.Contains(keys, id) }) {
+			c.Erased.By, c.Erased.At = r.By, r.Time
+			break
+		}
+	}
+	return err
+}
+
+// AnswerSummary says in a few words who answered the approval request, and what; empty if nobody
+// has. It is as safe to show as Record.Summary.
+func (c *AuditedCall) AnswerSummary() string {
+	if c.Answer == "" {
+		return ""
+	}
+	return answerSummary(c.Answer, c.By, c.Quick, c.Note)
+}
