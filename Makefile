@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run build test race lint fmt fuzz bench docs pictures inspector vuln
+.PHONY: help run build test race lint words fmt fuzz bench docs pictures inspector vuln
 
 help: ## list these targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -24,6 +24,9 @@ lint: ## check formatting, and run vet, staticcheck, golangci-lint and deadcode
 	go tool -modfile=internal/lint/golangci/go.mod golangci-lint run
 	@echo "go tool deadcode -test ./..."; dead=$$(go tool deadcode -test ./...) || exit 1; \
 		test -z "$$dead" || { echo "$$dead"; exit 1; }
+
+words: ## look for retired terms in names and texts
+	go run ./internal/lint/words
 
 fmt: ## format the code
 	gofmt -w .
