@@ -94,7 +94,7 @@ func FindCall(ctx context.Context, from CallReader, id string) (*AuditedCall, er
 		}
 		c.ID, records = found[0].CallID(), found
 	}
-	if c.ID == "" {
+	if len(records) > 0 && c.ID == "" {
 		c.Kind = KindRecord
 	} else {
 		var err error
