@@ -87,7 +87,7 @@ func TestAuditOfTheInbox(t *testing.T) {
 		{args: []string{"audit", "show", q["failed"]}, want: []string{"update_contact: used", "answer       approved by ada, via inbox\n", "cause        Sippet says no", "outcome      upstream_error"}},
 		{args: []string{"audit", "show", q["unused"]}, want: []string{"issue_operator_media_access: expired", "answer       approved by ada, via terminal\n"}},
 		{args: []string{"audit", "list", "--help"}, want: []string{"login, logout, taken"}},
-		{args: []string{"audit", "verify"}, want: []string{"Everything is as it was written"}},
+		{args: []string{"audit", "verify"}, want: []string{"No faults"}},
 		{args: []string{"audit", "export"}, want: []string{`"phase":"taken"`, `"quick":true`, `"phase":"logout"`}},
 	} {
 		t.Run(strings.Join(c.args[:min(4, len(c.args))], " "), func(t *testing.T) {

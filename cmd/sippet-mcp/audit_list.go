@@ -27,31 +27,26 @@ func newAuditList(p *program) *cobra.Command {
 	o := &listOptions{}
 	c := &cobra.Command{
 		Use:   "list",
-		Short: "List what happened, the newest last",
-		Long: `List the records, the newest last. A call that a person agreed to leaves four:
-asked, answered, prepared (it is about to be sent), settled. The phases are
-  ` + join(ledger.Phases[:7]) + `,
-  ` + join(ledger.Phases[7:14]) + `,
-  ` + join(ledger.Phases[14:]) + `
+		Short: "List records, newest last",
+		Long: `List records, newest last. A call that was approved leaves four of them:
+requested, answered, prepared (about to be sent) and settled.
 
-The number in front, or the id, is for "audit show". In a pipe each record is
-one JSON object, as in the chain, with the people it concerns in the clear and
-without what is sealed.`,
-		Example: `  sippet-mcp audit list --since 2h --phase settled
-  sippet-mcp audit list --outcome outcome_unknown --limit 0
-  sippet-mcp audit list -f | jq -r 'select(.phase == "refused") | .why'`,
-		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return runList(c.Context(), p, o) },
+Give the number or the id of a record to "audit show" for the whole call. A pipe
+gets one JSON object per record: its stored fields without the sealed part, and
+the persons it concerns by name.`,
+		Example: "  sippet-mcp audit list --since 2h --caller ada",
+		Args:    cobra.NoArgs,
+		RunE:    func(c *cobra.Command, _ []string) error { return runList(c.Context(), p, o) },
 	}
 	o.ledgerOptions.flags(c)
 	o.period.flags(c)
 	f := c.Flags()
 	f.StringVar(&o.action, "action", "", "only this action, such as start_outbound_call")
-	f.StringVar(&o.caller, "caller", "", "only this caller, written as in the list")
+	f.StringVar(&o.caller, "caller", "", "only calls by the caller with this name, such as ada")
 	f.StringVar(&o.outcome, "outcome", "", "only this outcome, such as denied or outcome_unknown")
-	f.StringVar(&o.phase, "phase", "", "only this phase")
-	f.IntVar(&o.limit, "limit", 50, "the newest so many; 0: all")
-	f.BoolVarP(&o.follow, "follow", "f", false, "go on with what is recorded from now on, until stopped with Ctrl-C")
+	f.StringVar(&o.phase, "phase", "", "only this phase, one of\n"+join(ledger.Phases[:7])+",\n"+join(ledger.Phases[7:14])+",\n"+join(ledger.Phases[14:]))
+	f.IntVar(&o.limit, "limit", 50, "at most this many, the newest; 0 lists all")
+	f.BoolVarP(&o.follow, "follow", "f", false, "keep listing new records until stopped with Ctrl-C")
 	return c
 }
 
@@ -73,7 +68,7 @@ func (o *listOptions) filter(now time.Time) (f ledger.Filter, err error) {
 	case o.outcome != "" && !slices.Contains(schemas.Outcomes, f.Outcome):
 		return f, fmt.Errorf("unknown outcome %q, valid: %s", o.outcome, join(schemas.Outcomes))
 	case o.follow && o.until != "":
-		return f, errors.New("--follow goes on from now, so it cannot be used with --until")
+		return f, errors.New("--follow lists new records, so it cannot be used with --until")
 	}
 	if o.action != "" {
 		if _, fault := schemas.Find(o.action); fault != nil {
@@ -98,13 +93,13 @@ func runList(ctx context.Context, p *program, o *listOptions) error {
 		if err != nil {
 			return err
 		}
-		show := shower(p)
-		if err := show(all); err != nil {
+		write := recordWriter(p)
+		if err := write(all); err != nil {
 			return err
 		}
 		if !o.follow {
 			if len(all) == 0 && p.outTerminal {
-				fmt.Fprintln(p.out, "nothing found")
+				fmt.Fprintln(p.out, "no records found")
 			}
 			return nil
 		}
@@ -112,16 +107,16 @@ func runList(ctx context.Context, p *program, o *listOptions) error {
 		if len(all) > 0 {
 			f.After = max(newest, all[len(all)-1].Seq)
 		}
-		return follow(ctx, l, f, show)
+		return follow(ctx, l, f, write)
 	})
 }
 
-// followEvery is how often the ledger is asked for what is new.
-const followEvery = 500 * time.Millisecond
+// followInterval is how often the ledger is polled for new records.
+const followInterval = 500 * time.Millisecond
 
-// follow shows what comes after f.After until the context ends, which is no error.
-func follow(ctx context.Context, l *ledger.SQLite, f ledger.Filter, show func([]ledger.Record) error) error {
-	tick := time.NewTicker(followEvery)
+// follow writes the records after f.After as they are recorded. It returns nil when the context ends.
+func follow(ctx context.Context, l *ledger.SQLite, f ledger.Filter, write func([]ledger.Record) error) error {
+	tick := time.NewTicker(followInterval)
 	defer tick.Stop()
 	for {
 		select {
@@ -129,7 +124,7 @@ func follow(ctx context.Context, l *ledger.SQLite, f ledger.Filter, show func([]
 			return nil
 		case <-tick.C:
 		}
-		// What was there before the look need not be read again, found or not.
+		// Records that the filter leaves out need not be read again.
 		newest, err := newestAfter(ctx, l, f.After)
 		if err == nil && newest > f.After {
 			var more []ledger.Record
@@ -137,22 +132,22 @@ func follow(ctx context.Context, l *ledger.SQLite, f ledger.Filter, show func([]
 				f.After = newest
 				if len(more) > 0 {
 					f.After = max(newest, more[len(more)-1].Seq)
-					err = show(more)
+					err = write(more)
 				}
 			}
 		}
-		var t *ledger.StoreError
+		var store *ledger.StoreError
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case errors.As(err, &t) && t.Kind == ledger.Locked: // it passes
+		case errors.As(err, &store) && store.Kind == ledger.Locked: // passes by itself
 		case err != nil:
 			return err
 		}
 	}
 }
 
-// newestAfter is the number of the last record, or after where none follows that one.
+// newestAfter returns the number of the last record; after if there is none behind it.
 func newestAfter(ctx context.Context, l *ledger.SQLite, after int64) (int64, error) {
 	last, err := l.Records(ctx, ledger.Filter{After: after, Limit: 1, Last: true})
 	if err != nil || len(last) == 0 {
@@ -161,12 +156,12 @@ func newestAfter(ctx context.Context, l *ledger.SQLite, after int64) (int64, err
 	return last[0].Seq, nil
 }
 
-// shower gives the function that writes records: lines of JSON, or rows of one table.
-func shower(p *program) func([]ledger.Record) error {
+// recordWriter returns the function that writes records: as JSON lines, or as rows of one table.
+func recordWriter(p *program) func([]ledger.Record) error {
 	if !p.outTerminal {
 		return func(all []ledger.Record) error {
-			for _, r := range all {
-				if err := writeJSON(p.out, r.View()); err != nil {
+			for i := range all {
+				if err := writeJSON(p.out, all[i].View()); err != nil {
 					return err
 				}
 			}
@@ -192,7 +187,7 @@ var recordColumns = []column{
 	{name: "outcome", least: 7, most: 20, colour: outcomeColour},
 	{name: "decision", least: 8, most: 8, drop: 2},
 	{name: "id", least: 32, most: 32, drop: 1},
-	{name: "what", rest: true},
+	{name: "summary", rest: true},
 }
 
 func recordCells(r *ledger.Record, now time.Time) []string {

@@ -25,10 +25,8 @@ func newAuditShow(p *program) *cobra.Command {
 		Long: `Show everything recorded about one call: caller, decision, approval, payload,
 what it replaced, Sippet's answer, and all records in order. ID is the id of an
 intent or an approval request, or the number of a record, as "audit list" shows
-them.
-
-In a pipe the output is one JSON object.`,
-		Example: "  sippet-mcp audit show 17",
+them. A pipe gets one JSON object.`,
+		Example: "  sippet-mcp audit show 1",
 		Args:    oneArg("the id of an intent or an approval request, or a record's number; see `sippet-mcp audit list`"),
 		RunE: func(c *cobra.Command, args []string) error {
 			return o.reading(c.Context(), p, func(l *ledger.SQLite) error { return runShow(c.Context(), p, l, args[0]) })

@@ -105,7 +105,8 @@ func TestAuditOnATerminal(t *testing.T) {
 	}{
 		{[]string{"audit", "list"}, 0, []string{"\x1b[1mnr ", " requested  ", "confirm", ran.ID, "Change the contact\\u{202e}.", "\x1b[33moutcome_unknown", "approved by ada"}},
 		{[]string{"audit", "list", "--phase", "rejected", "--limit", "1"}, 0, []string{"delete_contact", "\x1b[31mdenied"}},
-		{[]string{"audit", "list", "--caller", "nobody"}, 0, []string{"nothing found"}},
+		{[]string{"audit", "list", "--caller", "ada", "--phase", "settled"}, 0, []string{"update_contact", "create_contact"}},
+		{[]string{"audit", "list", "--caller", "nobody"}, 0, []string{"no records found"}},
 		{[]string{"audit", "show", ran.ID}, 0, []string{"update_contact: succeeded", "answer       approved by ada", "Replaced", `"fullName": "Ada"`,
 			"Approval card", "Nobody notices.", "Written by the AI as its reason: asked\\u{9b}", "Sippet's answer", "requested", "settled"}},
 		{[]string{"audit", "show", ran.ApprovalID}, 0, []string{"update_contact: used", "Sippet's answer"}},
@@ -114,11 +115,11 @@ func TestAuditOnATerminal(t *testing.T) {
 		{[]string{"audit", "show", "999"}, 1, []string{`no intent, approval request or record "999" is recorded`}},
 		{[]string{"audit", "show", evil}, 1, []string{"no intent, approval request or record"}},
 		{[]string{"audit", "subject", "c0000000-0000-4000-8000-000000000001"}, 0, []string{"update_contact", "create_contact"}},
-		{[]string{"audit", "subject", "+447700900900"}, 0, []string{"nothing is recorded of phone:+447700900900"}},
+		{[]string{"audit", "subject", "+447700900900"}, 0, []string{"nothing is recorded about phone:+447700900900"}},
 		{[]string{"audit", "undo", ran.ID}, 0, []string{`sippet-mcp call update_contact '{"identity":"c0000000-0000-4000-8000-000000000001","input":{"fullName":"Ada"}}'`, "It has not been run"}},
 		{[]string{"audit", "undo", unknown.ID}, 1, []string{"the outcome of intent " + unknown.ID + " is unknown"}},
 		{[]string{"audit", "intents"}, 0, []string{unknown.ID, "list_contacts", "audit resolve"}},
-		{[]string{"audit", "verify"}, 0, []string{"Everything is as it was written", "kept elsewhere"}},
+		{[]string{"audit", "verify"}, 0, []string{"No faults: the audit log is as it was written", "kept elsewhere"}},
 		{[]string{"audit", "export"}, 0, []string{`"phase":"requested"`, `\u009b`}},
 		{[]string{"stop", "--note", evil}, 0, []string{"Stopped, by " + me(), "1 question to a person", "the state directory " + dir, "Resume with: sippet-mcp resume --state-dir"}},
 		{[]string{"stop"}, 0, []string{"Stopped already, by " + me(), "No question to a person was waiting"}},
@@ -170,6 +171,7 @@ func TestAuditInAPipe(t *testing.T) {
 		t.Errorf("got %v", m)
 	}
 	one("audit", "list", "--phase", "rejected")
+	one("audit", "list", "--caller", "ada", "--phase", "settled", "--action", "update_contact")
 	one("audit", "intents", "--unknown")
 	u := one("audit", "undo", ran.ID)
 	if u["action"] != "update_contact" || !strings.HasPrefix(u["command"].(string), "sippet-mcp call update_contact ") {
@@ -205,12 +207,12 @@ func TestAuditOfSomebodyErased(t *testing.T) {
 		t.Errorf("without a terminal: %d, %s", code, errs)
 	}
 	who := &someone{Reader: strings.NewReader("yes\n"), answer: "no\n"}
-	if code, _, errs := at(t, t.Context(), who, dir, "audit", "erase", contact); code != 1 || !strings.Contains(errs, "nothing is erased") {
+	if code, _, errs := at(t, t.Context(), who, dir, "audit", "erase", contact); code != 1 || !strings.Contains(errs, "nothing was erased") {
 		t.Errorf("no: %d, %s", code, errs)
 	}
 	who = &someone{answer: "yes\n"}
 	code, out, errs := at(t, t.Context(), who, dir, "audit", "erase", contact, "+447700900900")
-	if code != 1 || !strings.Contains(out, somebody+" is erased: what") || !strings.Contains(errs, "nothing is recorded of phone:+447700900900") {
+	if code != 1 || !strings.Contains(out, somebody+" is erased: its data in") || !strings.Contains(errs, "nothing is recorded about phone:+447700900900") {
 		t.Errorf("yes: %d, %s%s", code, out, errs)
 	}
 	if q := who.shown.String(); !strings.Contains(q, somebody+": 5 records, 1 of them also about others") || !strings.Contains(q, "phone:+447700900900: 0 records") {
@@ -293,12 +295,12 @@ func TestTheListFitsTheTerminal(t *testing.T) {
 		screen int
 		head   []string
 	}{
-		{0, []string{"nr", "time", "phase", "action", "caller", "outcome", "decision", "id", "what"}},
-		{200, []string{"nr", "time", "phase", "action", "caller", "outcome", "decision", "id", "what"}},
-		{130, []string{"nr", "time", "phase", "action", "caller", "outcome", "decision", "what"}},
-		{110, []string{"nr", "time", "phase", "action", "caller", "outcome", "what"}},
-		{100, []string{"nr", "time", "phase", "action", "outcome", "what"}},
-		{60, []string{"nr", "time", "phase", "action", "outcome", "what"}},
+		{0, []string{"nr", "time", "phase", "action", "caller", "outcome", "decision", "id", "summary"}},
+		{200, []string{"nr", "time", "phase", "action", "caller", "outcome", "decision", "id", "summary"}},
+		{130, []string{"nr", "time", "phase", "action", "caller", "outcome", "decision", "summary"}},
+		{110, []string{"nr", "time", "phase", "action", "caller", "outcome", "summary"}},
+		{100, []string{"nr", "time", "phase", "action", "outcome", "summary"}},
+		{60, []string{"nr", "time", "phase", "action", "outcome", "summary"}},
 	} {
 		var b bytes.Buffer
 		list := newTable(&program{out: &b}, recordColumns...)

@@ -16,15 +16,15 @@ func newAuditUndo(p *program) *cobra.Command {
 	o := &ledgerOptions{}
 	c := &cobra.Command{
 		Use:   "undo ID",
-		Short: "Propose the call that sets a change back; run nothing",
-		Long: `Propose the call that sets a change back to what it replaced, as a command line
-to read and run yourself: it goes through the same gate as any other call.
-Nothing is run. What others changed since then would be set back too.
+		Short: "Print the command that reverses a change; run nothing",
+		Long: `Print the command that restores what a change replaced. Nothing is run: read the
+command, then run it yourself. It goes through policy and approval like any
+other call. Later changes by others are lost if you run it.
 
-ID is an intent's id or the number of one of its records. In a pipe it is one
-JSON object with the action, its arguments and the command line.`,
-		Example: "  sippet-mcp audit undo 17",
-		Args:    oneArg("an intent's id or a record's number; see `sippet-mcp audit list --phase settled`"),
+ID is the id of an intent, or the number of one of its records. A pipe gets one
+JSON object: the intent, the action, its arguments and the command.`,
+		Example: "  sippet-mcp audit undo 1",
+		Args:    oneArg("the id of an intent or a record's number; see `sippet-mcp audit list --phase settled`"),
 		RunE:    func(c *cobra.Command, args []string) error { return runUndo(c.Context(), p, o, args[0]) },
 	}
 	o.flags(c)

@@ -23,26 +23,25 @@ func newAuditVerify(p *program) *cobra.Command {
 	o := &verifyOptions{}
 	c := &cobra.Command{
 		Use:   "verify",
-		Short: "Check that nobody changed, cut or forged the audit",
-		Long: `Read the whole chain of records, hold it against what the program obeys, and say
-what is wrong and where. Exit code:
-  0 everything is as it was written
-  1 something is not
-  2 it could not be checked: no ledger is there, or it cannot be opened or read
+		Short: "Check that the audit log is complete and unchanged",
+		Long: `Read the whole audit log, compare it with the ledger's tables, and report every
+fault with its record. Exit codes:
+  0 no faults
+  1 faults were found
+  2 the log could not be verified: there is no ledger, or it cannot be read
 
-Without a checkpoint from elsewhere nobody can see that somebody who holds the
-directory with its keys cut the end off, wrote another chain, or put an old
-copy back. So copy the files checkpoints and checkpoint.pub to another machine
-from time to time, and give them with --checkpoint. What was recorded after
-the newest of them is covered by the next copy only.`,
-		Example: `  sippet-mcp audit verify
-  sippet-mcp audit verify --checkpoint /mnt/elsewhere/checkpoints`,
-		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return runVerify(c.Context(), p, o) },
+Somebody who holds the state directory with its keys can cut off the end of the
+log, write another log, or restore an old copy. Only a checkpoint that was kept
+elsewhere shows that. So copy the files checkpoints and checkpoint.pub to another
+machine regularly, and pass them with --checkpoint. Each copy covers the records
+up to its newest checkpoint.`,
+		Example: "  sippet-mcp audit verify",
+		Args:    cobra.NoArgs,
+		RunE:    func(c *cobra.Command, _ []string) error { return runVerify(c.Context(), p, o) },
 	}
 	o.flags(c)
-	c.Flags().StringVar(&o.checkpoint, "checkpoint", "", "file of checkpoints that was kept elsewhere")
-	c.Flags().StringVar(&o.key, "checkpoint-key", "", "the checkpoint.pub that was kept with it (default: beside the file, else the ledger's own)")
+	c.Flags().StringVar(&o.checkpoint, "checkpoint", "", "a file of checkpoints that was kept elsewhere")
+	c.Flags().StringVar(&o.key, "checkpoint-key", "", "its checkpoint.pub (default: the one beside it, else the ledger's own)")
 	return c
 }
 
@@ -56,11 +55,11 @@ func runVerify(ctx context.Context, p *program, o *verifyOptions) error {
 		})
 	}
 	if err != nil {
-		fmt.Fprintf(p.err, "sippet-mcp: it could not be checked: %v\n", err)
+		fmt.Fprintf(p.err, "sippet-mcp: the audit log could not be verified: %v\n", err)
 		return exitCode(2)
 	}
 	if p.outTerminal {
-		o.show(p, r)
+		o.print(p, r)
 	} else if err := writeJSON(p.out, o.report(r)); err != nil {
 		return err
 	}
@@ -70,12 +69,12 @@ func runVerify(ctx context.Context, p *program, o *verifyOptions) error {
 	return nil
 }
 
-// outside reads what was kept elsewhere. With the key of the folder itself it still finds much: whoever wrote another
-// chain there with other keys cannot make the old notes fit them.
+// outside reads the checkpoints that were kept elsewhere. Without their key the ledger's own is used,
+// which still detects a log that was written with other keys.
 func (o *verifyOptions) outside() (v ledger.VerifyOptions, err error) {
 	if o.checkpoint == "" {
 		if o.key != "" {
-			return v, errors.New("--checkpoint-key belongs to --checkpoint, which names the file of checkpoints")
+			return v, errors.New("--checkpoint-key needs --checkpoint, the file of checkpoints")
 		}
 		return v, nil
 	}
@@ -104,7 +103,7 @@ type fault struct {
 	Text   string             `json:"text"`
 }
 
-// report is what verify found, as a pipe gets it. The keys are ledger.Report's.
+// report is a ledger.Report as JSON.
 type report struct {
 	OK          bool    `json:"ok"`
 	Records     int64   `json:"records"`
@@ -131,41 +130,41 @@ func (o *verifyOptions) report(r ledger.Report) report {
 		Checkpoints: r.Checkpoints, Signed: r.Signed, Unchecked: r.Unchecked, Pruned: r.Pruned, Outside: o.checkpoint != "", Erased: r.Erased, Faults: all}
 }
 
-func (o *verifyOptions) show(p *program, r ledger.Report) {
+func (o *verifyOptions) print(p *program, r ledger.Report) {
 	paint := painter(p)
 	for _, f := range r.Findings {
-		where := "the whole"
+		about := "audit log"
 		switch {
 		case f.Seq != 0:
-			where = fmt.Sprintf("record %d", f.Seq)
+			about = fmt.Sprintf("record %d", f.Seq)
 		case f.ID != "":
-			where = string(f.Kind) + " " + schemas.Escape(f.ID, 40)
+			about = string(f.Kind) + " " + schemas.Escape(f.ID, 40)
 		}
-		fmt.Fprintf(p.out, "%s %s: %s\n", paint(red, "fault"), where, schemas.Escape(f.Text, 500))
+		fmt.Fprintf(p.out, "%s %s: %s\n", paint(red, "fault"), about, schemas.Escape(f.Text, 500))
 	}
 	if len(r.Findings) > 0 {
 		fmt.Fprintln(p.out)
 	}
-	fmt.Fprintf(p.out, "records      %d, the last has hash %s\n", r.Records, r.Hash)
-	fmt.Fprintf(p.out, "intents      %d: %d in flight, %d of which nobody knows how they ended\n", r.Intents, r.InFlight, r.Unknown)
+	fmt.Fprintf(p.out, "records      %d, the last with hash %s\n", r.Records, r.Hash)
+	fmt.Fprintf(p.out, "intents      %d: %d in flight, %d with an unknown outcome\n", r.Intents, r.InFlight, r.Unknown)
 	if r.Unsettled > 0 {
-		fmt.Fprintf(p.out, "             %d of those in flight nobody will settle: the next sippet-mcp that starts makes them unknown\n", r.Unsettled)
+		fmt.Fprintf(p.out, "             %d in flight belong to ended processes: the next sippet-mcp that starts marks them unknown\n", r.Unsettled)
 	}
 	if r.Checkpoints > 0 {
-		fmt.Fprintf(p.out, "checkpoints  %d agree, the last one covers record %d and all before it\n", r.Checkpoints, r.Signed)
+		fmt.Fprintf(p.out, "checkpoints  %d match, the last one covers the log up to record %d\n", r.Checkpoints, r.Signed)
 	} else {
 		fmt.Fprintln(p.out, "checkpoints  none")
 	}
 	if r.Pruned > 0 {
-		fmt.Fprintf(p.out, "removed      the records up to %d, older than the retention; %s of them cannot be checked any more\n", r.Pruned, count(r.Unchecked, "checkpoint"))
+		fmt.Fprintf(p.out, "pruned       the log up to record %d, older than the retention; %s can no longer be checked\n", r.Pruned, count(r.Unchecked, "checkpoint"))
 	}
-	fmt.Fprintf(p.out, "erased       %s of persons\n\n", count(r.Erased, "key"))
+	fmt.Fprintf(p.out, "erased       %s\n\n", count(r.Erased, "personal key"))
 	if n := len(r.Findings); n > 0 {
-		fmt.Fprintln(p.out, paint(red, count(n, "fault")+": keep a copy of the directory before you do anything else"))
+		fmt.Fprintln(p.out, paint(red, count(n, "fault")+": copy the state directory before you do anything else"))
 	} else {
-		fmt.Fprintln(p.out, paint(green, "Everything is as it was written."))
+		fmt.Fprintln(p.out, paint(green, "No faults: the audit log is as it was written."))
 	}
 	if o.checkpoint == "" {
-		fmt.Fprintln(p.out, "That somebody who holds the keys cut off the end cannot be seen without a checkpoint kept elsewhere: see --checkpoint.")
+		fmt.Fprintln(p.out, "A log that was cut off by somebody with its keys passes too, unless a checkpoint was kept elsewhere: see --checkpoint.")
 	}
 }
