@@ -32,8 +32,8 @@ A terminal gets tables. A pipe gets JSON, one object per line for a list.`,
 // days matches the ages that time.ParseDuration does not read, such as 7d or 2w.
 var days = regexp.MustCompile(`^(\d{1,4})([dw])$`)
 
-// parseTime reads a time in RFC 3339, a local day, or an age such as 90m, 2h, 7d or 2w. The empty text
-// is the zero time.
+// parseTime reads a time in RFC 3339, a local day, or an age such as 90m, 2h, 7d or 2w. The empty
+// text is the zero time.
 func parseTime(flag, s string, now time.Time) (time.Time, error) {
 	if s == "" {
 		return time.Time{}, nil

@@ -95,8 +95,8 @@ func (o *exportOptions) printFaults(p *program, faults []string) {
 // exportPage is how many records are held in memory at once.
 const exportPage = 1000
 
-// export writes the lines of all records that f selects. It returns how many, and what is wrong with
-// the invalid ones. With escape it writes control characters as escapes.
+// export writes the lines of all records that f selects. It returns how many, and what is wrong
+// with the invalid ones. With escape it writes control characters as escapes.
 func export(ctx context.Context, l *ledger.SQLite, f ledger.Filter, to io.Writer, escape bool) (n int, faults []string, err error) {
 	w := bufio.NewWriter(to)
 	for {

@@ -114,7 +114,8 @@ func runList(ctx context.Context, p *program, o *listOptions) error {
 // followInterval is how often the ledger is polled for new records.
 const followInterval = 500 * time.Millisecond
 
-// follow writes the records after f.After as they are recorded. It returns nil when the context ends.
+// follow writes the records after f.After as they are recorded. It returns nil when the context
+// ends.
 func follow(ctx context.Context, l *ledger.SQLite, f ledger.Filter, write func([]ledger.Record) error) error {
 	tick := time.NewTicker(followInterval)
 	defer tick.Stop()

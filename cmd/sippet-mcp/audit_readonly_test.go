@@ -13,9 +13,9 @@ import (
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 )
 
-// A state directory that this user may read only, through the program as it is started.
-func TestReadOnlyState(t *testing.T) {
-	dir, _, _ := filled(t)
+// Reading commands work in a state directory that this user may not write; others say what to do.
+func TestAuditReadOnlyState(t *testing.T) {
+	dir, _, _ := filledLedger(t)
 	must(t, os.Chmod(filepath.Join(dir, ledger.File), 0o444))
 	for _, name := range []string{ledger.MasterKeyFile, ledger.SigningKeyFile, ledger.VerifyKeyFile, ledger.CheckpointFile} {
 		must(t, os.Chmod(filepath.Join(dir, name), 0o444))
@@ -26,7 +26,7 @@ func TestReadOnlyState(t *testing.T) {
 	must(t, err)
 	var as *syscall.SysProcAttr
 	if os.Getuid() == 0 {
-		// Permissions do not bind root: another user tries, with a copy of the program that they can reach.
+		// Permissions do not bind root, so another user runs a copy of the program.
 		for _, p := range []string{filepath.Dir(dir), filepath.Dir(filepath.Dir(dir))} {
 			must(t, os.Chmod(p, 0o755))
 		}

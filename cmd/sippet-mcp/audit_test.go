@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -19,7 +20,7 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// sqlite FILE STATEMENT changes a ledger behind the program's back, for scripts.
+// sqlite is a command for scripts, `sqlite FILE STATEMENT`, that tampers with a ledger.
 func sqlite() {
 	db, err := sql.Open("sqlite", os.Args[1])
 	if err == nil {
@@ -35,41 +36,42 @@ func sqlite() {
 }
 
 const (
-	somebody = "contact:c0000000-0000-4000-8000-000000000001"
-	another  = "contact:c0000000-0000-4000-8000-000000000002"
-	evil     = "x\x1b]0;pwned\x07\x1b[2J\u202e\u009b31m\u2028"
+	personSubject = "contact:c0000000-0000-4000-8000-000000000001"
+	otherSubject  = "contact:c0000000-0000-4000-8000-000000000002"
+	hostile       = "x\x1b]0;pwned\x07\x1b[2J\u202e\u009b31m\u2028"
 )
 
-// filled makes a state directory whose ledger has a call of every kind, with hostile text wherever somebody else chooses
-// it, and gives the intents: one that ran, one of which nobody knows.
-func filled(t *testing.T) (dir string, ran, unknown ledger.Intent) {
+// filledLedger creates a state directory and records calls of every kind, with hostile text in
+// every field that a client or Sippet chooses. It returns an intent that ran and one with an
+// unknown outcome.
+func filledLedger(t *testing.T) (dir string, ran, unknown ledger.Intent) {
 	t.Helper()
 	dir = t.TempDir()
 	l, err := openLedger(t.Context(), dir, false, keeping{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	x := ledger.Txn{Call: ledger.Call{Caller: ledger.Actor{Name: "ada", Via: "stdio"}, Client: evil, Action: "update_contact", Class: schemas.Write, Hash: "1",
-		Decision: "confirm", Why: "because " + evil, Policy: "v1", Subjects: []string{somebody},
+	update := ledger.Txn{Call: ledger.Call{Caller: ledger.Actor{Name: "ada", Via: "stdio"}, Client: hostile, Action: "update_contact", Class: schemas.Write, Hash: "1",
+		Decision: "confirm", Why: "because " + hostile, Policy: "v1", Subjects: []string{personSubject},
 		Payload:  []byte(`{"action":"update_contact","identity":"c0000000-0000-4000-8000-000000000001","input":{"fullName":"Grace` + "\u202e\u009b" + `"}}`),
 		Replaced: []byte(`{"fullName":"Ada"}`), Card: []byte(`{"sentence":"Change the contact` + "\u202e" + `.","effect":"Nobody notices.","reason":"asked` + "\u009b" + `"}`)}}
-	g := ledger.ApprovalRequest{ID: ledger.NewID(), Requester: x.Caller, Action: x.Action, Hash: x.Hash, Policy: x.Policy, Needs: "confirm", Subjects: x.Subjects,
-		Payload: x.Payload, Card: x.Card, Expires: time.Now().Add(time.Minute)}
-	must(t, l.CreateApproval(t.Context(), g))
-	must(t, l.AnswerApproval(t.Context(), g, ledger.Reply{State: ledger.Approved, By: ledger.Actor{Name: "ada" + evil}}))
-	x.ApprovalID = g.ID
-	ran, err = l.Commit(t.Context(), x)
+	request := ledger.ApprovalRequest{ID: ledger.NewID(), Requester: update.Caller, Action: update.Action, Hash: update.Hash, Policy: update.Policy, Needs: "confirm", Subjects: update.Subjects,
+		Payload: update.Payload, Card: update.Card, Expires: time.Now().Add(time.Minute)}
+	must(t, l.CreateApproval(t.Context(), request))
+	must(t, l.AnswerApproval(t.Context(), request, ledger.Reply{State: ledger.Approved, By: ledger.Actor{Name: "ada" + hostile}}))
+	update.ApprovalID = request.ID
+	ran, err = l.Commit(t.Context(), update)
 	must(t, err)
 	must(t, l.Settle(t.Context(), ledger.Settlement{Intent: ran.ID, State: ledger.Succeeded, Sent: true, Status: 200, Outcome: schemas.Done, Latency: time.Millisecond, Result: []byte(`{"id":"1","fullName":"` + "\u202e" + `"}`)}))
-	y := ledger.Txn{Call: ledger.Call{Caller: ledger.Actor{Name: "ada", Via: "stdio"}, Action: "create_contact", Class: schemas.Write, Hash: "2", Decision: "validate", Subjects: []string{somebody, another},
+	create := ledger.Txn{Call: ledger.Call{Caller: ledger.Actor{Name: "ada", Via: "stdio"}, Action: "create_contact", Class: schemas.Write, Hash: "2", Decision: "validate", Subjects: []string{personSubject, otherSubject},
 		Payload: []byte(`{"action":"create_contact","input":{"fullName":"Bob"}}`)}}
-	unknown, err = l.Commit(t.Context(), y)
+	unknown, err = l.Commit(t.Context(), create)
 	must(t, err)
 	must(t, l.Settle(t.Context(), ledger.Settlement{Intent: unknown.ID, State: ledger.Unknown, Sent: true, Outcome: schemas.OutcomeUnknown}))
-	l.RecordEvent(ledger.Event{Call: ledger.Call{Caller: ledger.Actor{Name: evil}, Action: "delete_contact", Class: schemas.Destructive, Decision: "deny", Why: evil}, Outcome: schemas.Denied})
-	// A question that waits, for a stop to void.
-	g.ID, g.Hash, g.Expires = ledger.NewID(), "3", time.Now().Add(time.Hour)
-	must(t, l.CreateApproval(t.Context(), g))
+	l.RecordEvent(ledger.Event{Call: ledger.Call{Caller: ledger.Actor{Name: hostile}, Action: "delete_contact", Class: schemas.Destructive, Decision: "deny", Why: hostile}, Outcome: schemas.Denied})
+	// A pending request, which a stop revokes.
+	request.ID, request.Hash, request.Expires = ledger.NewID(), "3", time.Now().Add(time.Hour)
+	must(t, l.CreateApproval(t.Context(), request))
 	must(t, l.Close())
 	return dir, ran, unknown
 }
@@ -81,10 +83,10 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// at runs the program; on a terminal where who is there, in a pipe where nil.
+// at runs the program: on a terminal if there is someone at it, else in a pipe.
 func at(t *testing.T, ctx context.Context, who *someone, dir string, args ...string) (code int, out, errs string) {
 	t.Helper()
-	var o, e watched // what goes on beside a command logs too
+	var o, e watched // goroutines log too
 	p := &program{in: strings.NewReader(""), out: &o, err: &e, env: func(string) string { return "" }, outTerminal: who != nil, errTerminal: who != nil,
 		terminal: func() (terminal, error) {
 			if who == nil {
@@ -96,8 +98,8 @@ func at(t *testing.T, ctx context.Context, who *someone, dir string, args ...str
 	return code, o.String(), e.String()
 }
 
-func TestAuditOnATerminal(t *testing.T) {
-	dir, ran, unknown := filled(t)
+func TestAuditTerminal(t *testing.T) {
+	dir, ran, unknown := filledLedger(t)
 	for _, c := range []struct {
 		args []string
 		code int
@@ -113,7 +115,7 @@ func TestAuditOnATerminal(t *testing.T) {
 		{[]string{"audit", "show", "1"}, 0, []string{"update_contact: used"}},
 		{[]string{"audit", "show", unknown.ID}, 0, []string{"create_contact: unknown", "with list_contacts", "audit resolve " + unknown.ID}},
 		{[]string{"audit", "show", "999"}, 1, []string{`no intent, approval request or record "999" is recorded`}},
-		{[]string{"audit", "show", evil}, 1, []string{"no intent, approval request or record"}},
+		{[]string{"audit", "show", hostile}, 1, []string{"no intent, approval request or record"}},
 		{[]string{"audit", "subject", "c0000000-0000-4000-8000-000000000001"}, 0, []string{"update_contact", "create_contact"}},
 		{[]string{"audit", "subject", "+447700900900"}, 0, []string{"nothing is recorded about phone:+447700900900"}},
 		{[]string{"audit", "undo", ran.ID}, 0, []string{`sippet-mcp call update_contact '{"identity":"c0000000-0000-4000-8000-000000000001","input":{"fullName":"Ada"}}'`, "It has not been run"}},
@@ -121,7 +123,7 @@ func TestAuditOnATerminal(t *testing.T) {
 		{[]string{"audit", "intents"}, 0, []string{unknown.ID, "list_contacts", "audit resolve"}},
 		{[]string{"audit", "verify"}, 0, []string{"No faults: the audit log is as it was written", "kept elsewhere"}},
 		{[]string{"audit", "export"}, 0, []string{`"phase":"requested"`, `\u009b`}},
-		{[]string{"stop", "--note", evil}, 0, []string{"Stopped, by " + me(), "1 question to a person", "the state directory " + dir, "Resume with: sippet-mcp resume --state-dir"}},
+		{[]string{"stop", "--note", hostile}, 0, []string{"Stopped, by " + me(), "1 question to a person", "the state directory " + dir, "Resume with: sippet-mcp resume --state-dir"}},
 		{[]string{"stop"}, 0, []string{"Stopped already, by " + me(), "No question to a person was waiting"}},
 		{[]string{"audit", "list", "--phase", "stopped"}, 0, []string{"stopped by " + me() + ", via terminal: x", "; 1 approval request revoked", "; 0 approval requests revoked"}},
 		{[]string{"resume"}, 0, []string{"Resumed. It was stopped by " + me()}},
@@ -146,9 +148,9 @@ func TestAuditOnATerminal(t *testing.T) {
 	}
 }
 
-// In a pipe everything is there, and nothing that a terminal at its end would obey.
-func TestAuditInAPipe(t *testing.T) {
-	dir, ran, unknown := filled(t)
+// JSON holds every field, and no character that a terminal at the end of the pipe would obey.
+func TestAuditJSON(t *testing.T) {
+	dir, ran, unknown := filledLedger(t)
 	one := func(args ...string) map[string]any {
 		t.Helper()
 		code, out, errs := at(t, t.Context(), nil, dir, args...)
@@ -165,9 +167,9 @@ func TestAuditInAPipe(t *testing.T) {
 	}
 	m := one("audit", "show", ran.ID)
 	if got := m["payload"].(map[string]any)["input"].(map[string]any)["fullName"]; got != "Grace\u202e\u009b" {
-		t.Errorf("the payload lost something: %q", got)
+		t.Errorf("the payload was changed: %q", got)
 	}
-	if m["client"] != evil || len(m["records"].([]any)) != 4 || !cmp.Equal(m["people"], []any{somebody}) {
+	if m["client"] != hostile || len(m["records"].([]any)) != 4 || !cmp.Equal(m["people"], []any{personSubject}) {
 		t.Errorf("got %v", m)
 	}
 	one("audit", "list", "--phase", "rejected")
@@ -187,9 +189,9 @@ func TestAuditInAPipe(t *testing.T) {
 	if s = one("resume"); s["resumed"] != true || s["note"] != "lunch" {
 		t.Errorf("resume: %v", s)
 	}
-	one("audit", "resolve", unknown.ID, "--as", "failed", "--note", "looked")
+	one("audit", "resolve", unknown.ID, "--as", "failed", "--note", "checked")
 	for _, id := range []string{unknown.ID, "nonsense"} {
-		if code, _, errs := at(t, t.Context(), nil, dir, "audit", "resolve", id, "--as", "failed", "--note", "looked"); code != 1 || !strings.Contains(errs, id) {
+		if code, _, errs := at(t, t.Context(), nil, dir, "audit", "resolve", id, "--as", "failed", "--note", "checked"); code != 1 || !strings.Contains(errs, id) {
 			t.Errorf("resolving %s: %d, %s", id, code, errs)
 		}
 	}
@@ -199,10 +201,10 @@ func TestAuditInAPipe(t *testing.T) {
 	}
 }
 
-// What was sealed is never in a list, and after erasing nowhere; what is left says so.
-func TestAuditOfSomebodyErased(t *testing.T) {
-	dir, ran, unknown := filled(t)
-	contact := strings.TrimPrefix(somebody, "contact:")
+// Erased data is nowhere to be read, and what is left says so.
+func TestAuditErase(t *testing.T) {
+	dir, ran, unknown := filledLedger(t)
+	contact := strings.TrimPrefix(personSubject, "contact:")
 	if code, _, errs := at(t, t.Context(), nil, dir, "audit", "erase", contact); code != 1 || !strings.Contains(errs, "--yes") {
 		t.Errorf("without a terminal: %d, %s", code, errs)
 	}
@@ -212,11 +214,11 @@ func TestAuditOfSomebodyErased(t *testing.T) {
 	}
 	who = &someone{answer: "yes\n"}
 	code, out, errs := at(t, t.Context(), who, dir, "audit", "erase", contact, "+447700900900")
-	if code != 1 || !strings.Contains(out, somebody+" is erased: its data in") || !strings.Contains(errs, "nothing is recorded about phone:+447700900900") {
+	if code != 1 || !strings.Contains(out, personSubject+" is erased: its data in") || !strings.Contains(errs, "nothing is recorded about phone:+447700900900") {
 		t.Errorf("yes: %d, %s%s", code, out, errs)
 	}
-	if q := who.shown.String(); !strings.Contains(q, somebody+": 5 records, 1 of them also about others") || !strings.Contains(q, "phone:+447700900900: 0 records") {
-		t.Errorf("the question was %s", q)
+	if q := who.shown.String(); !strings.Contains(q, personSubject+": 5 records, 1 of them also about others") || !strings.Contains(q, "phone:+447700900900: 0 records") {
+		t.Errorf("the confirmation showed %s", q)
 	}
 	for _, id := range []string{ran.ID, unknown.ID} {
 		_, out, _ = at(t, t.Context(), nil, dir, "audit", "show", id)
@@ -225,24 +227,44 @@ func TestAuditOfSomebodyErased(t *testing.T) {
 			t.Errorf("%v: %s", err, out)
 		}
 		if strings.Contains(out, "Grace") || strings.Contains(out, "Bob") || strings.Contains(out, `"sealed"`) {
-			t.Errorf("it is still there: %s", out)
+			t.Errorf("erased data is in the output: %s", out)
 		}
 	}
 	if _, out, _ = at(t, t.Context(), &someone{}, dir, "audit", "show", ran.ID); !strings.Contains(out, "erased       a person whom this call concerns was erased") {
-		t.Errorf("show says nothing of it:\n%s", out)
+		t.Errorf("show does not mention the erasure:\n%s", out)
 	}
 	if code, _, errs = at(t, t.Context(), nil, dir, "audit", "undo", ran.ID); code != 1 || !strings.Contains(errs, "can no longer be read") {
 		t.Errorf("undo: %d, %s", code, errs)
 	}
 	if _, out, _ = at(t, t.Context(), nil, dir, "audit", "list", "--phase", "prepared", "--action", "update_contact"); !strings.Contains(out, `"erased":true`) {
-		t.Errorf("the list says nothing of it: %s", out)
+		t.Errorf("the list does not mark the record as erased: %s", out)
 	}
 	if code, out, _ = at(t, t.Context(), nil, dir, "audit", "verify"); code != 0 || !strings.Contains(out, `"erased":1`) {
 		t.Errorf("verify: %d, %s", code, out)
 	}
 }
 
-// watched is what a program wrote so far.
+// A tampered record is printed too, and cannot write to the terminal.
+func TestAuditTamperedRecord(t *testing.T) {
+	dir, _, _ := filledLedger(t)
+	db, err := sql.Open("sqlite", filepath.Join(dir, ledger.File))
+	must(t, err)
+	_, err = db.Exec("UPDATE records SET body = replace(body, 'update_contact', 'x' || char(27, 93, 127, 10) || 'y') WHERE seq = 1")
+	must(t, err)
+	must(t, db.Close())
+	for command, want := range map[string]string{"list": "INVALID RECORD", "show": `x\u{1b}]\u{7f}`, "export": `x\u001b]\u007f`} {
+		args := []string{"audit", command}
+		if command == "show" {
+			args = append(args, "1")
+		}
+		code, out, errs := at(t, t.Context(), &someone{}, dir, args...)
+		if code != 0 || !strings.Contains(out, want) || strings.ContainsAny(out+errs, "\x7f") || strings.Contains(out+errs, "\x1b]") {
+			t.Errorf("%s: exit code %d, no %q or something that a terminal obeys in %q", command, code, want, out+errs)
+		}
+	}
+}
+
+// watched collects what a running program writes.
 type watched struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -260,8 +282,8 @@ func (w *watched) String() string {
 	return w.b.String()
 }
 
-func TestFollow(t *testing.T) {
-	dir, _, _ := filled(t)
+func TestAuditListFollow(t *testing.T) {
+	dir, _, _ := filledLedger(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var out, errs watched
@@ -285,7 +307,7 @@ func TestFollow(t *testing.T) {
 	}
 }
 
-func TestTheListFitsTheTerminal(t *testing.T) {
+func TestAuditListFitsTerminal(t *testing.T) {
 	records := []ledger.Record{
 		{Seq: 1, Time: time.Now(), Phase: ledger.PhasePrepared, Intent: strings.Repeat("0", 32), Caller: ledger.Actor{Name: "ada", Via: "stdio"}, Action: "start_bulk_outbound_call", Decision: "confirm",
 			Private: &ledger.Private{Card: []byte(`{"sentence":"Ring four hundred people with the AI agent of the winter campaign."}`)}},
@@ -323,7 +345,7 @@ func TestTheListFitsTheTerminal(t *testing.T) {
 	}
 }
 
-func TestTimes(t *testing.T) {
+func TestParseTime(t *testing.T) {
 	now := time.Date(2026, 3, 10, 12, 0, 0, 0, time.UTC)
 	for in, want := range map[string]time.Time{
 		"": {}, "2h": now.Add(-2 * time.Hour), "1h30m": now.Add(-90 * time.Minute), "7d": now.AddDate(0, 0, -7), "2w": now.AddDate(0, 0, -14),

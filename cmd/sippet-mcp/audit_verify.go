@@ -69,8 +69,8 @@ func runVerify(ctx context.Context, p *program, o *verifyOptions) error {
 	return nil
 }
 
-// outside reads the checkpoints that were kept elsewhere. Without their key the ledger's own is used,
-// which still detects a log that was written with other keys.
+// outside reads the checkpoints that were kept elsewhere. Without their key the ledger's own is
+// used, which still detects a log that was written with other keys.
 func (o *verifyOptions) outside() (v ledger.VerifyOptions, err error) {
 	if o.checkpoint == "" {
 		if o.key != "" {

@@ -42,12 +42,12 @@ func visible(doc []byte) []byte {
 	var b bytes.Buffer
 	for _, r := range string(doc) {
 		s := string(r)
-		if r >= 0x7f {
+		switch {
+		case r < 0x20 && r != '\n', r == 0x7f: // only in a stored line that was tampered with
+			s = fmt.Sprintf(`\u%04x`, r)
+		case r > 0x7f:
 			if _, n := schemas.Clean(s); n > 0 {
 				s = ascii([]byte(s))
-			}
-			if r == 0x7f {
-				s = `\u007f`
 			}
 		}
 		b.WriteString(s)

@@ -73,7 +73,7 @@ func TestStopEndsCalls(t *testing.T) {
 			url, ended := ringing(t, c.stuck)
 			dir := t.TempDir()
 			if c.broken {
-				dir, _, _ = filled(t)
+				dir, _, _ = filledLedger(t)
 				must(t, os.Remove(filepath.Join(dir, ledger.MasterKeyFile)))
 			}
 			env := map[string]string{"SIPPET_BASE_URL": url, "SIPPET_SECRET_KEY": "sk_test_1234567890", "SIPPET_STATE_DIR": dir}

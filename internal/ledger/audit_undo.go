@@ -15,8 +15,8 @@ type Undo struct {
 	Arguments json.RawMessage `json:"arguments"`
 }
 
-// Undo returns the call that restores what c replaced. It runs nothing. If there is no such call, the
-// error says why.
+// Undo returns the call that restores what c replaced. It runs nothing. If there is no such call,
+// the error says why.
 func (c *AuditedCall) Undo() (*Undo, error) {
 	intent, state := "", ""
 	var payload, replaced json.RawMessage

@@ -7,7 +7,8 @@ type RecordView struct {
 	People []string `json:"people,omitempty"`
 	// Erased is Record.Erased.
 	Erased bool `json:"erased,omitempty"`
-	// Fault is Record.Fault. Line is then the record as it is stored, and only Seq can be relied on.
+	// Fault is Record.Fault. Line is then the record as it is stored, and only Seq can be relied
+	// on.
 	Fault string `json:"fault,omitempty"`
 	Line  string `json:"line,omitempty"`
 }
