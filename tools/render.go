@@ -1,256 +1,207 @@
 package tools
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
-	"slices"
-	"strings"
+	"strconv"
+	"time"
 
+	"github.com/sippet-ai/sippet-mcp/internal/approval"
+	"github.com/sippet-ai/sippet-mcp/policy"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// renderer writes an answer twice at once: plain, for programs that read the
-// structured content, and fenced, for the model that reads the text. They
-// differ in strings only: a text that came from outside stands between the
-// marker's tags in the fenced one. Both are cleaned of what nobody sees.
-//
-// Sippet's bytes are walked, not decoded: numbers stay as they came, and an
-// answer costs one pass.
-type renderer struct {
-	plain, fenced []byte
-	// marker is random for every answer, and taken out of every text, so that none can close its own fence.
-	marker []byte
-	// hidden are the fields of the records that the caller must not see.
-	hidden map[string]bool
-	// outside names where text from outside stands, such as results[].fullName; noted are the fields that are in it.
-	outside []string
-	noted   []*schemas.Field
-	// stripped counts characters and sequences that were taken out.
-	stripped int
-	// limit is how long fenced may get while a record is written; 0: no limit.
-	limit int
-	over  bool // the limit was reached
-	// deep is how many objects and arrays are open.
-	deep int
-	// maxText bounds a single text in characters; 0: no bound. cut counts the texts that were longer.
-	maxText, cut int
+// completed is a call that ran: what its answer is rendered from.
+type completed struct {
+	payload *schemas.Payload
+	result  policy.Result
+	list    *listing // nil for an action that is no list
+	notes   []string
+	// command is the line with which a person runs the call once more; empty without one.
+	command string
+	asOf    time.Time
 }
 
-// maxDepth bounds nesting: every level is walked once more, so an answer that
-// somebody nested on purpose would cost its depth times its length.
-const maxDepth = 12
-
-// put writes our own bytes to both.
-func (r *renderer) put(s string) {
-	r.plain = append(r.plain, s...)
-	r.fenced = append(r.fenced, s...)
-}
-
-func (r *renderer) putRaw(b []byte) {
-	r.plain = append(r.plain, b...)
-	r.fenced = append(r.fenced, b...)
-}
-
-// own writes `"name":value` of our own making, after a comma.
-func (r *renderer) own(name string, value any) {
-	r.put(`,"` + name + `":`)
-	r.putRaw(encode(value))
-}
-
-// record writes one of Sippet's records, or whatever stands in its place.
-// base is where it stands, for outside.
-func (r *renderer) record(v []byte, res *schemas.Resource, base string) {
-	if res == nil || v[0] != '{' {
-		r.value(v, nil, base)
-		return
+// completed renders the answer of a call that ran.
+func (w *renderer) completed(c completed) Result {
+	a, notes := c.result, c.notes
+	w.put(`{"outcome":"` + string(a.Outcome()) + `"`)
+	if a.Previous != nil {
+		w.member("intent", a.Previous.ID)
+		w.member("ranAt", a.Previous.Settled.UTC().Format(time.RFC3339))
+		notes = append(notes, recordedNote(a, c.command))
 	}
-	r.put("{")
-	first := true
-	schemas.EachJSON(v, func(key, value []byte) {
-		if r.full(0) {
-			return
+	if a.Approval.ID != "" {
+		w.member("approvedBy", approval.PersonName(a.Approval.By))
+		w.member("ranAt", a.Settled.UTC().Format(time.RFC3339))
+	}
+	if c.payload.Action.Class == schemas.Credential {
+		notes = append(notes, handoverNote(a.HandoverUntil))
+	}
+	if c.list != nil {
+		notes = w.list(c.payload, *c.list, c.asOf, notes)
+	} else {
+		notes = w.single(c.payload, a.Data, notes)
+	}
+	if len(notes) > 0 {
+		w.member("notes", notes)
+	}
+	res := w.end(a.Outcome())
+	fields, _ := c.payload.Args["fields"].([]any)
+	for _, f := range fields {
+		if name, ok := f.(string); ok {
+			res.Fields = append(res.Fields, name)
 		}
-		if r.hides(key) {
-			return // whatever was asked for, and whatever came
-		}
-		f := res.FieldOf(key)
-		if !first {
-			r.put(",")
-		}
-		first = false
-		if f == nil {
-			r.key(key, nil, base)
-			r.value(value, nil, base+".*")
-			return
-		}
-		r.putRaw(key)
-		r.put(":")
-		r.value(value, f, base)
-	})
-	r.put("}")
+	}
+	return res
 }
 
-// hides reports whether a record's member is hidden, in whichever spelling a server gives its name.
-func (r *renderer) hides(key []byte) bool {
-	if len(r.hidden) == 0 {
-		return false
+// recordedNote says that the answer is a previous run's, and how to run the call once more.
+func recordedNote(a policy.Result, command string) string {
+	note := "the same call ran a moment ago, so it was not run again: this is what came of it"
+	if a.Previous.Result == nil {
+		note = "the same call ran a moment ago, so it was not run again; its answer was not kept"
 	}
-	name := strings.ReplaceAll(schemas.DecodeString(key), "_", "")
-	for h := range r.hidden {
-		if strings.EqualFold(h, name) {
+	note += ". If the person really wants it twice"
+	if command != "" {
+		return note + ", they can run it in a terminal, where they are asked: " + command
+	}
+	return note + ", they can do it in Sippet itself"
+}
+
+// handoverNote says who gets a credential that was issued.
+func handoverNote(until time.Time) string {
+	if until.IsZero() {
+		return "issued, handed over: whoever approved it has taken it, or its time is over; it is shown to nobody else"
+	}
+	return fmt.Sprintf("issued, handed over: whoever approved it can take it in the inbox once, until %s; it is shown to nobody else", until.UTC().Format(time.RFC3339))
+}
+
+// single renders one record, or the map of a generic action.
+func (w *renderer) single(p *schemas.Payload, data []byte, notes []string) []string {
+	w.put(`,"result":`)
+	if !w.fit(data, p.Action.Resource, "result") {
+		w.put("null")
+		return append(notes, fmt.Sprintf("the answer has %d bytes, more than fits; ask for fewer fields", len(data)))
+	}
+	return w.noteCut(notes)
+}
+
+// list renders a list in its one shape: results, hasMore, next, asOf, and what was left out.
+func (w *renderer) list(p *schemas.Payload, l listing, asOf time.Time, notes []string) []string {
+	w.put(`,"results":[`)
+	w.rows(l.rows, p.Action.Resource)
+	w.put("]")
+	w.put(`,"hasMore":` + strconv.FormatBool(l.more))
+	next := l.next
+	if next != nil {
+		// It repeats the caller's arguments, which may be long.
+		if raw := encode(next); len(raw) <= max(w.maxBytes/4, 2000) {
+			w.put(`,"next":`)
+			w.putRaw(raw)
+		} else {
+			next = nil
+			notes = append(notes, "there is more, but your arguments are too long to repeat here; page on with a shorter filter")
+		}
+	}
+	if l.count != nil {
+		w.put(`,"count":`)
+		w.putRaw(l.count)
+	}
+	w.member("asOf", asOf.UTC().Format(time.RFC3339))
+	if l.omitted > 0 {
+		w.member("omitted", l.omitted)
+		notes = append(notes, omittedNote(p, l.omitted, l.shown, next != nil))
+	}
+	notes = w.noteCut(notes)
+	if l.excess {
+		notes = append(notes, "the server sent more rows than were asked for, so hasMore may be wrong; go on with next")
+	}
+	if pageLimit(p) == schemas.MaxLimit && l.total < schemas.MaxLimit && !l.hasMore && l.paged {
+		notes = append(notes, "the server may cut pages of this size short without saying so; ask with a smaller limit to be sure")
+	}
+	return notes
+}
+
+// fitting returns how many of the rows an answer holds.
+func (w *renderer) fitting(rows [][]byte, res *schemas.Resource) int {
+	most := len(rows)
+	for _, row := range rows {
+		most += longest(row)
+	}
+	if len(rows) <= w.maxRows && most <= w.maxBytes {
+		return len(rows)
+	}
+	m := w.mark()
+	defer w.reset(m)
+	return w.rows(rows, res)
+}
+
+// rows writes as many rows as both bounds allow, and returns their number.
+func (w *renderer) rows(rows [][]byte, res *schemas.Resource) int {
+	begin, shown := len(w.fenced), 0
+	for _, row := range rows {
+		if shown == w.maxRows {
+			break
+		}
+		m := w.mark()
+		if shown > 0 {
+			w.limit = begin + w.maxBytes
+			w.put(",")
+			w.record(row, res, "results[]")
+			w.limit = 0
+			if w.over || len(w.fenced)-begin > w.maxBytes {
+				w.reset(m)
+				break
+			}
+		} else if !w.fit(row, res, "results[]") {
+			break
+		}
+		shown++
+	}
+	return shown
+}
+
+// textBounds are tried in turn if a single record is too long: its texts become ever shorter.
+var textBounds = []int{0, 8000, 2000, 400, 80}
+
+// fit writes a record if it fits into an answer of its own. It reports whether it did.
+func (w *renderer) fit(v []byte, res *schemas.Resource, base string) bool {
+	m := w.mark()
+	bounds := textBounds
+	if len(v) > 20*w.maxBytes {
+		bounds = bounds[len(bounds)-1:] // the others cannot be enough
+	}
+	defer func() { w.maxText, w.limit, w.deep = 0, 0, 0 }()
+	for _, n := range bounds {
+		w.maxText, w.limit, w.deep = n, m.fenced+w.maxBytes, 0
+		w.record(v, res, base)
+		if len(w.fenced)-m.fenced <= w.maxBytes && !w.over {
 			return true
 		}
+		w.reset(m)
 	}
 	return false
 }
 
-// value writes a value of the field f, or of nothing that is known where f is nil.
-func (r *renderer) value(v []byte, f *schemas.Field, base string) {
-	switch v[0] {
-	case '"':
-		r.text(v, f, base)
-	case '{', '[':
-		open, shut := "{", "}"
-		if v[0] == '[' {
-			open, shut = "[", "]"
-		}
-		if r.deep == maxDepth {
-			r.put(`"(nested too deep to show)"`)
-			return
-		}
-		r.deep++
-		r.put(open)
-		first := true
-		schemas.EachJSON(v, func(key, value []byte) {
-			if r.full(0) || key != nil && r.hides(key) { // at any depth: an answer can have another shape than it should
-				return
-			}
-			if !first {
-				r.put(",")
-			}
-			first = false
-			if key != nil {
-				r.key(key, f, base)
-			}
-			r.value(value, f, base)
-		})
-		r.put(shut)
-		r.deep--
-	default:
-		r.putRaw(v)
+// noteCut adds a note if texts were cut.
+func (w *renderer) noteCut(notes []string) []string {
+	if w.cut == 0 {
+		return notes
 	}
+	return append(notes, fmt.Sprintf("%d long texts were cut so that the answer fits", w.cut))
 }
 
-// key writes the name of a member that Sippet does not define: inside a map
-// that somebody filled it is a text from outside, elsewhere if it is no identifier.
-func (r *renderer) key(key []byte, f *schemas.Field, base string) {
-	if f == nil && identifier.looks(key[1:len(key)-1]) {
-		r.putRaw(key)
-	} else {
-		r.note(f, base)
-		r.outsideText(key)
+// omittedNote says that rows were left out, and how to get them.
+func omittedNote(p *schemas.Payload, omitted, shown int, next bool) string {
+	s := fmt.Sprintf("%d rows were left out because the answer would be too long: ", omitted)
+	switch {
+	case shown == 0:
+		return s + "a single one is longer than an answer may be, so ask for fewer fields"
+	case next:
+		s += "go on with next, or "
 	}
-	r.put(":")
-}
-
-// full reports whether more bytes would go over the limit of the record that
-// is being written. Then nothing more is: it will be taken back.
-func (r *renderer) full(more int) bool {
-	if r.limit > 0 && len(r.fenced)+more > r.limit {
-		r.over = true
+	if p.Action.Paged() {
+		return s + "ask for fewer fields, a narrower filter or a smaller page"
 	}
-	return r.over
-}
-
-func (r *renderer) text(v []byte, f *schemas.Field, base string) {
-	inner := v[1 : len(v)-1]
-	if len(inner) == 0 || shapeOf(f).looks(inner) {
-		r.putRaw(v)
-		return
-	}
-	r.note(f, base)
-	r.outsideText(v)
-}
-
-// note remembers where text from outside stands, once for each place.
-func (r *renderer) note(f *schemas.Field, base string) {
-	if f != nil {
-		if slices.Contains(r.noted, f) {
-			return
-		}
-		r.noted = append(r.noted, f)
-		base += "." + f.Name
-	}
-	if !slices.Contains(r.outside, base) {
-		r.outside = append(r.outside, base)
-	}
-}
-
-func (r *renderer) outsideText(v []byte) {
-	inner := v[1 : len(v)-1]
-	if !simple(inner) || r.maxText > 0 && len(inner) > r.maxText {
-		s, n := schemas.Clean(schemas.DecodeString(v))
-		r.stripped += n
-		if r.maxText > 0 {
-			if cut := schemas.Cut(s, r.maxText); cut != s {
-				s = cut
-				r.cut++
-			}
-		}
-		q := encode(s)
-		inner = q[1 : len(q)-1]
-	}
-	if r.full(len(inner)) {
-		return
-	}
-	for bytes.Contains(inner, r.marker) {
-		// By chance or by guessing: the text would close its own fence. Again, until none is made of what is left.
-		inner = bytes.ReplaceAll(inner, r.marker, nil)
-		r.stripped++
-	}
-	r.plain = append(r.plain, '"')
-	r.plain = append(r.plain, inner...)
-	r.plain = append(r.plain, '"')
-	r.fenced = append(r.fenced, `"[`...)
-	r.fenced = append(r.fenced, r.marker...)
-	r.fenced = append(r.fenced, ']')
-	r.fenced = append(r.fenced, inner...)
-	r.fenced = append(r.fenced, `[/`...)
-	r.fenced = append(r.fenced, r.marker...)
-	r.fenced = append(r.fenced, `]"`...)
-}
-
-// simple reports whether the inside of a JSON string is what it says: printable ASCII without escapes.
-func simple(inner []byte) bool {
-	for _, c := range inner {
-		if c < ' ' || c > '~' || c == '\\' {
-			return false
-		}
-	}
-	return true
-}
-
-// encode writes a value of ours as compact JSON.
-func encode(v any) []byte {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
-		panic(fmt.Sprintf("tools: encoding %T: %v", v, err))
-	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
-}
-
-// mark is where both outputs stand, to go back to.
-type mark struct{ plain, fenced, outside, noted, stripped, cut int }
-
-func (r *renderer) mark() mark {
-	return mark{len(r.plain), len(r.fenced), len(r.outside), len(r.noted), r.stripped, r.cut}
-}
-
-func (r *renderer) back(m mark) {
-	r.plain, r.fenced, r.outside = r.plain[:m.plain], r.fenced[:m.fenced], r.outside[:m.outside]
-	r.noted = r.noted[:m.noted]
-	r.stripped, r.cut, r.over = m.stripped, m.cut, false
+	return s + "filter for a shorter time by " + p.Action.Resource.TimeField + ", or ask for fewer fields"
 }

@@ -9,27 +9,25 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/sippet-ai/sippet-mcp/internal/approval"
-
 	"github.com/sippet-ai/sippet-mcp/policy"
-	"github.com/sippet-ai/sippet-mcp/policy/rules"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// Runner takes the arguments of one call to its result: check, gate, render.
-// It knows nothing of MCP, so that `sippet-mcp call` and the tools are the
-// same thing. It is safe for concurrent use.
+// Runner takes the arguments of a call to its result: check, gate, render. It knows nothing of MCP,
+// so that `sippet-mcp call` and the tools do the same. It is safe for concurrent use.
 type Runner struct {
 	Gate *policy.Gate
 	// Rows and Bytes bound an answer; 0 means DefaultRows and DefaultBytes.
 	Rows, Bytes int
-	// Simulated marks every answer: it comes from the sandbox.
+	// Simulated marks every answer as the sandbox's.
 	Simulated bool
-	// Inbox is where people answer what nobody can be asked at once; nil where there is no such place, as Gate.Inbox says.
+	// Inbox is where people answer approval requests later; nil without an inbox. Gate.Inbox says
+	// the same.
 	Inbox *Inbox
-	// Command gives the command line with which a person can run a call themselves, again where it ran already; nil where there is none.
+	// Command returns the command line with which a person can run a call, once more if again is
+	// true; nil if there is none.
 	Command func(action string, args []byte, again bool) string
 
 	mu sync.Mutex
@@ -49,37 +47,35 @@ type Request struct {
 	// Action is the action's name; Args are its arguments, JSON.
 	Action string
 	Args   []byte
-	// ApprovalID is the id of the question that a person answered; empty on the first pass.
+	// ApprovalID is the id of the request that a person answered; empty on the first attempt.
 	ApprovalID string
-	// Again says that it is meant even where the same ran a moment ago: a person is asked.
+	// Again is true if the call is meant even though the same call ran a moment ago: a person is
+	// asked.
 	Again bool
-	// CanAsk says that whoever calls can put a question to their person at once.
+	// CanAsk is true if the client can ask its person at once.
 	CanAsk bool
-
-	met  rules.Decision // what the policy demanded of it
-	paid bool           // it was charged to a budget
 }
 
-// Result is how a call ended, ready to show.
+// Result is the result of a call, ready to be shown.
 type Result struct {
 	Outcome schemas.Outcome
-	// Structured is a JSON object for programs; Text is the same as compact JSON in which text from outside is fenced by the marker.
+	// Structured is a JSON object for programs. Text is the same as compact JSON, with untrusted
+	// text between the marker's tags.
 	Structured, Text []byte
-	// Marker fences text from outside; Outside says where it stands. Empty where there is none.
-	Marker  string
-	Outside []string
-	// Stripped counts invisible characters and control sequences that were taken out.
-	Stripped int
-	// Pending is set where a person must be asked before the same request, with the grant's id, can run.
+	// Pending is set if a person must answer before the call can run.
 	Pending *policy.PendingApproval
-	// Fields are the fields asked for, in the caller's order; nil where there are none.
+	// Fields are the fields that were asked for, in the caller's order; nil without any.
 	Fields []string
-	// Err is the failure behind Structured; nil where the call ran.
+	// Err is the error in Structured; nil if the call ran.
 	Err *schemas.Error
+
+	marker    string   // fences untrusted text; empty without any
+	untrusted []string // the paths of untrusted texts
+	stripped  int      // how many invisible characters and control sequences were removed
 }
 
-// Call takes a request along the road. Where a person is due it answers at
-// once, with Pending.
+// Call takes a request through the gate. If a person must be asked, it returns at once, with
+// Pending.
 func (r *Runner) Call(ctx context.Context, q Request) Result {
 	action, err := schemas.Find(q.Action)
 	if err != nil {
@@ -97,31 +93,42 @@ func (r *Runner) Call(ctx context.Context, q Request) Result {
 				strings.Join(slices.Sorted(maps.Keys(limits.Without)), ", "))
 		}
 		a := r.Gate.Do(ctx, policy.Call{Caller: q.Caller, Payload: p, ApprovalID: q.ApprovalID, Again: q.Again, CanAsk: q.CanAsk})
-		if a.Err != nil && r.forget(p, a.Err) {
+		if a.Err != nil && r.dropUnknown(p, a.Err) {
 			continue
 		}
-		return r.render(ctx, q, p, a, append(notes, p.Notes...))
+		return r.answer(ctx, q, p, a, append(notes, p.Notes...))
 	}
 }
 
-// render shows how a call ended, or that a person is due.
-func (r *Runner) render(ctx context.Context, q Request, p *schemas.Payload, a policy.Result, notes []string) Result {
-	if ctx.Err() == nil {
+// answer renders the result of a call. What a list needs beyond its page is read before.
+func (r *Runner) answer(ctx context.Context, q Request, p *schemas.Payload, a policy.Result, notes []string) Result {
+	if ctx.Err() == nil { // otherwise the caller receives nothing
 		r.Gate.MarkReported(ctx, a)
 	}
-	if a.Err == nil {
-		return r.done(ctx, q, p, a, notes)
+	if a.Err != nil {
+		var pending *pendingMember
+		if a.Pending != nil && a.Pending.Inbox && r.Inbox != nil {
+			pending = r.Inbox.member(a.Pending)
+		}
+		res := r.newRenderer(0).failure(p.Action.Name, a.Err, pending)
+		res.Pending = a.Pending
+		return res
 	}
-	if a.Pending != nil && a.Pending.Inbox && r.Inbox != nil {
-		return r.renderPending(p.Action.Name, a)
+	w := r.newRenderer(len(a.Data))
+	w.hidden = r.Gate.Hidden(q.Caller, p.Action)
+	c := completed{payload: p, result: a, notes: notes, asOf: r.Gate.Now()}
+	if a.Previous != nil {
+		c.command = r.command(q, true)
 	}
-	res := r.fail(p.Action.Name, a.Err)
-	res.Pending = a.Pending
-	return res
+	if p.Action.List() {
+		l := r.readList(ctx, q, p, a, w)
+		c.list = &l
+	}
+	return w.completed(c)
 }
 
-// call builds what the gate knows the request as, for recording an answer.
-// The arguments have passed Check before, so a failure here is a changed request.
+// call returns the request as the gate takes it, for recording an answer to the approval request
+// id. The arguments were valid before, so an error means that the client changed them.
 func (r *Runner) call(q Request, id string) (policy.Call, *schemas.Error) {
 	action, err := schemas.Find(q.Action)
 	if err != nil {
@@ -134,8 +141,8 @@ func (r *Runner) call(q Request, id string) (policy.Call, *schemas.Error) {
 	return policy.Call{Caller: q.Caller, Payload: p, ApprovalID: id, Again: q.Again, CanAsk: q.CanAsk}, nil
 }
 
-// Answer records what a person said to the question grant, and takes the
-// request along the road again.
+// Answer records the reply of the caller's own person to an approval request, and takes the call
+// through the gate again.
 func (r *Runner) Answer(ctx context.Context, q Request, id string, reply approval.Reply) Result {
 	c, err := r.call(q, id)
 	if err == nil {
@@ -148,7 +155,7 @@ func (r *Runner) Answer(ctx context.Context, q Request, id string, reply approva
 	return r.Call(ctx, q)
 }
 
-// WithdrawUnasked takes a question back that could not be put to anybody, and says so.
+// WithdrawUnasked revokes an approval request that nobody could be asked, and says why.
 func (r *Runner) WithdrawUnasked(ctx context.Context, q Request, id, why string) Result {
 	c, err := r.call(q, id)
 	if err != nil {
@@ -165,11 +172,17 @@ func (r *Runner) WithdrawUnasked(ctx context.Context, q Request, id, why string)
 	return r.fail(q.Action, e)
 }
 
-// maxCommand bounds the command line that a person is given to copy.
+// fail renders an error.
+func (r *Runner) fail(action string, e *schemas.Error) Result {
+	return r.newRenderer(0).failure(action, e, nil)
+}
+
+// maxCommand bounds the command line that a person is told to copy, in bytes.
 const maxCommand = 4000
 
-// command is the line with which the person at this machine runs the call, again where it ran already; empty where it
-// is too long, or where the caller came with a token: then it is another organisation, policy or machine that is theirs.
+// command returns the command line with which the person at this machine runs the call. It is empty
+// if it would be too long, or if the caller has a token: their organisation, policy and machine may
+// be others.
 func (r *Runner) command(q Request, again bool) string {
 	if r.Command == nil || q.Credential != "" {
 		return ""
@@ -210,10 +223,19 @@ func (r *Runner) bytes() int {
 	return DefaultBytes
 }
 
-// forget drops a default field that the server refused, for reads only; false
-// where that is not what went wrong. The published API drifts, and a caller
-// who named no field should not have to know.
-func (r *Runner) forget(p *schemas.Payload, e *schemas.Error) bool {
+// newRenderer returns a renderer for an answer made of about size of Sippet's bytes.
+func (r *Runner) newRenderer(size int) *renderer {
+	var b [3]byte
+	rand.Read(b[:]) // never fails
+	size = min(size, r.bytes()) + 512
+	return &renderer{marker: hex.AppendEncode(nil, b[:]), maxRows: r.rows(), maxBytes: r.bytes(), simulated: r.Simulated,
+		plain: make([]byte, 0, size), fenced: make([]byte, 0, size+size/2)}
+}
+
+// dropUnknown stops asking for a default field that the server does not know. It reports whether
+// the call can be tried again without it: reads only, because the published API may be older or
+// newer than the server, and a caller who named no field need not know.
+func (r *Runner) dropUnknown(p *schemas.Payload, e *schemas.Error) bool {
 	if p.Action.Class != schemas.Read || !p.DefaultFields || e.Outcome != schemas.UpstreamError && e.Outcome != schemas.ValidationFailed {
 		return false
 	}
@@ -235,7 +257,7 @@ func (r *Runner) forget(p *schemas.Payload, e *schemas.Error) bool {
 				if r.unknown == nil {
 					r.unknown = map[string]map[string]bool{}
 				}
-				// A new map: limits has given the old one away.
+				// A new map, because limits hands out the old one.
 				next := map[string]bool{w: true}
 				for k := range r.unknown[p.Action.Name] {
 					next[k] = true
@@ -247,91 +269,3 @@ func (r *Runner) forget(p *schemas.Payload, e *schemas.Error) bool {
 	}
 	return false
 }
-
-// newRenderer begins an answer made of about so many of Sippet's bytes.
-func (r *Runner) newRenderer(size int) *renderer {
-	var b [3]byte
-	rand.Read(b[:]) // never fails
-	size = min(size, r.bytes()) + 512
-	return &renderer{marker: hex.AppendEncode(nil, b[:]), plain: make([]byte, 0, size), fenced: make([]byte, 0, size+size/2)}
-}
-
-// finish closes the object that both outputs hold and makes it a result.
-func (r *Runner) finish(w *renderer, o schemas.Outcome) Result {
-	if r.Simulated {
-		w.put(`,"simulated":true`)
-	}
-	w.put("}")
-	res := Result{Outcome: o, Structured: w.plain, Text: w.fenced, Outside: w.outside, Stripped: w.stripped}
-	if len(w.outside) > 0 {
-		res.Marker = string(w.marker)
-	}
-	return res
-}
-
-// fail shows an error: what went wrong, whether anything ran, what to do next.
-func (r *Runner) fail(action string, e *schemas.Error) Result { return r.failing(action, e, nil) }
-
-// failing is fail with more to show of a question that waits.
-func (r *Runner) failing(action string, e *schemas.Error, approval any) Result {
-	w := r.newRenderer(0)
-	w.put(`{"outcome":"` + string(e.Outcome) + `"`)
-	if _, err := schemas.Find(action); err == nil {
-		w.own("action", action)
-	}
-	w.own("message", e.Message)
-	if e.Outcome == schemas.OutcomeUnknown {
-		w.put(`,"ran":"unknown"`)
-	} else {
-		w.put(`,"ran":false`)
-	}
-	if len(e.Details) > 0 {
-		w.put(`,"details":[`)
-		for i, d := range e.Details {
-			if i > 0 {
-				w.put(",")
-			}
-			w.detail(d)
-		}
-		w.put("]")
-	}
-	if e.RetryAfter > 0 {
-		w.own("retryAfterSeconds", int64((e.RetryAfter+time.Second-1)/time.Second))
-	}
-	if e.Intent != "" {
-		w.own("intent", e.Intent)
-	}
-	if approval != nil {
-		w.own("approval", approval)
-	}
-	if e.Next != "" {
-		w.own("nextStep", e.Next)
-	}
-	res := r.finish(w, e.Outcome)
-	res.Err = e
-	return res
-}
-
-// detail shows one fault; where Sippet worded it, it is text from outside.
-func (r *renderer) detail(d schemas.Detail) {
-	if d.Type == "" {
-		r.putRaw(encode(d))
-		return
-	}
-	path, n := schemas.Clean(d.Path)
-	r.stripped += n
-	r.put("{")
-	if path != "" {
-		r.put(`"path":`)
-		r.value(encode(path), nil, "details[].path")
-		r.put(",")
-	}
-	r.put(`"type":`)
-	r.value(encode(d.Type), typeField, "details[]")
-	r.put(`,"message":`)
-	r.value(encode(d.Message), nil, "details[].message")
-	r.put("}")
-}
-
-// typeField is the shape of Sippet's error types.
-var typeField = &schemas.Field{Name: "type", Kind: schemas.Word}

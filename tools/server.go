@@ -155,11 +155,11 @@ func (s *Server) show(r Result) *mcp.CallToolResult {
 		IsError:           !r.Outcome.Ran(),
 	}
 	meta := map[string]any{}
-	if r.Marker != "" {
-		meta["sippet.ai/untrusted"] = map[string]any{"marker": r.Marker, "paths": r.Outside}
+	if r.marker != "" {
+		meta["sippet.ai/untrusted"] = map[string]any{"marker": r.marker, "paths": r.untrusted}
 	}
-	if r.Stripped > 0 {
-		meta["sippet.ai/stripped"] = r.Stripped
+	if r.stripped > 0 {
+		meta["sippet.ai/stripped"] = r.stripped
 	}
 	if len(meta) > 0 {
 		out.Meta = &mcp.Meta{AdditionalFields: meta}

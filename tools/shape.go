@@ -37,7 +37,7 @@ func shapeOf(f *schemas.Field) shape {
 
 const maxWord = 64
 
-func (s shape) looks(inner []byte) bool {
+func (s shape) matches(inner []byte) bool {
 	switch s {
 	case word:
 		return len(inner) <= maxWord && all(inner, func(c byte) bool {
@@ -58,7 +58,7 @@ func (s shape) looks(inner []byte) bool {
 			return digit(c) || c == '-' || c == '.' || c == '+' || c == 'e' || c == 'E'
 		})
 	case idOrTime:
-		return uuidShape.looks(inner) || timeShape.looks(inner)
+		return uuidShape.matches(inner) || timeShape.matches(inner)
 	}
 	return false
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -50,28 +49,12 @@ func (r *Runner) Await(ctx context.Context, q Request, pending *policy.PendingAp
 		q.ApprovalID = a.Approval.ID // what a read tells is kept nowhere, so the call itself takes it
 		return r.Call(ctx, q)
 	}
-	return r.render(ctx, q, c.Payload, a, nil)
+	return r.answer(ctx, q, c.Payload, a, nil)
 }
 
-// renderPending shows that a question waits in the inbox, and where.
-func (r *Runner) renderPending(action string, a policy.Result) Result {
-	approval := struct {
-		ID      string `json:"id"`
-		Link    string `json:"link,omitempty"`
-		Needs   string `json:"needs"`
-		Expires string `json:"expires"`
-	}{a.Pending.ApprovalID, r.Inbox.Link(a.Pending.ApprovalID), a.Pending.Card.Needs, a.Pending.Card.Expires.UTC().Format(time.RFC3339)}
-	res := r.failing(action, a.Err, approval)
-	res.Pending = a.Pending
-	return res
-}
-
-// handedOver tells a model what became of a credential.
-func handedOver(until time.Time) string {
-	if until.IsZero() {
-		return "issued, handed over: whoever approved it has taken it, or its time is over; it is shown to nobody else"
-	}
-	return fmt.Sprintf("issued, handed over: whoever approved it can take it in the inbox once, until %s; it is shown to nobody else", until.UTC().Format(time.RFC3339))
+// member returns what an answer shows of a pending request.
+func (in *Inbox) member(pending *policy.PendingApproval) *pendingMember {
+	return &pendingMember{pending.ApprovalID, in.Link(pending.ApprovalID), pending.Card.Needs, pending.Card.Expires.UTC().Format(time.RFC3339)}
 }
 
 // Status says what has come of a question of the caller's.
@@ -92,7 +75,7 @@ func (r *Runner) Status(ctx context.Context, c policy.Caller, id string) Result 
 			return r.fail("", none)
 		}
 	}
-	return r.render(ctx, Request{Caller: c, Action: q.Action}, p, a, nil)
+	return r.answer(ctx, Request{Caller: c, Action: q.Action}, p, a, nil)
 }
 
 var statusTool = func() mcp.Tool {

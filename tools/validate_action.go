@@ -53,38 +53,31 @@ func (r *Runner) Explain(ctx context.Context, q Request) Result {
 }
 
 func (r *Runner) explained(action *schemas.Action, e policy.Explanation) Result {
-	fault, verdict := e.Fault, e.Verdict
-	switch {
-	case fault == nil:
-	case fault.Outcome == schemas.InvalidArguments, fault.Outcome == schemas.ValidationFailed, fault.Outcome == schemas.Denied:
-	default:
-		return r.fail(action.Name, fault)
+	if f := e.Fault; f != nil && f.Outcome != schemas.InvalidArguments && f.Outcome != schemas.ValidationFailed && f.Outcome != schemas.Denied {
+		return r.fail(action.Name, f)
 	}
-	w := r.newRenderer(0)
+	return r.newRenderer(0).explanation(action, e, r.meaning(e.Verdict.Decision))
+}
+
+// explanation renders what a call would meet.
+func (w *renderer) explanation(action *schemas.Action, e policy.Explanation, meaning string) Result {
 	w.put(`{"outcome":"done"`)
-	w.own("action", action.Name)
-	// What is denied was not put to Sippet; its arguments fit.
-	w.own("valid", fault == nil || fault.Outcome == schemas.Denied)
-	w.own("decision", verdict.Decision)
-	w.own("why", verdict.Why)
-	w.own("meaning", r.meaning(verdict.Decision))
+	w.member("action", action.Name)
+	// A denied call is not validated by Sippet; its arguments are valid.
+	w.member("valid", e.Fault == nil || e.Fault.Outcome == schemas.Denied)
+	w.member("decision", e.Verdict.Decision)
+	w.member("why", e.Verdict.Why)
+	w.member("meaning", meaning)
 	if e.Recipients != nil {
-		w.own("rings", e.Recipients.Count)
+		w.member("rings", e.Recipients.Count)
 	}
-	if fault != nil {
-		w.own("wouldBe", fault.Outcome)
-		w.own("message", fault.Message)
-		w.put(`,"details":[`)
-		for i, d := range fault.Details {
-			if i > 0 {
-				w.put(",")
-			}
-			w.detail(d)
-		}
-		w.put("]")
+	if e.Fault != nil {
+		w.member("wouldBe", e.Fault.Outcome)
+		w.member("message", e.Fault.Message)
+		w.details(e.Fault.Details)
 	}
 	w.put(`,"ran":false`)
-	return r.finish(w, schemas.Done)
+	return w.end(schemas.Done)
 }
 
 func (r *Runner) meaning(d rules.Decision) string {
