@@ -47,7 +47,7 @@ func TestNobody(t *testing.T) {
 	frame := mustJSON(w.server.MCP.HandleMessage(context.Background(), json.RawMessage(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"`+
 		modernVersion+`","io.modelcontextprotocol/clientCapabilities":{"elicitation":{}}},"name":"delete_contact","arguments":`+deleting+`}}`)))
 	r := &reply{Frame: frame}
-	if err := json.Unmarshal(frame, r); err != nil || r.outcome(t) != "denied" || !strings.Contains(r.text(t, "message"), "none sits behind") {
+	if err := json.Unmarshal(frame, r); err != nil || r.outcome(t) != "denied" || !strings.Contains(r.text(t, "message"), "is not interactive") {
 		t.Errorf("%v %s", err, frame)
 	}
 	noRun(t, w)

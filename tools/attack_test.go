@@ -298,14 +298,14 @@ func TestCredentialOverMCP(t *testing.T) {
 	}
 	for _, r := range []*reply{s.settled(t, id), s.by("ada", noForms).once("approval_status", `{"id":"`+id+`"}`, "")} {
 		notes, _ := json.Marshal(r.field(t, "notes"))
-		if r.outcome(t) != "done" || r.field(t, "result") != nil || !strings.Contains(string(notes), "issued, handed over: whoever approved it can take it in the inbox once") || strings.Contains(string(r.Frame), "op_0123456789") {
+		if r.outcome(t) != "done" || r.field(t, "result") != nil || !strings.Contains(string(notes), "issued, handed over: the approver can take it in the inbox once") || strings.Contains(string(r.Frame), "op_0123456789") {
 			t.Errorf("%s", r.Frame)
 		}
 	}
 	if raw, err := s.approvals.TakeHandover(t.Context(), id, approver); err != nil || string(raw) != `{"token":"op_0123456789"}` {
 		t.Errorf("%s, %v", raw, err)
 	}
-	if r := s.by("ada", noForms).once("approval_status", `{"id":"`+id+`"}`, ""); !strings.Contains(string(r.Frame), "whoever approved it has taken it") {
+	if r := s.by("ada", noForms).once("approval_status", `{"id":"`+id+`"}`, ""); !strings.Contains(string(r.Frame), "the approver has taken it") {
 		t.Errorf("%s", r.Frame)
 	}
 	if strings.Contains(s.log.String(), "op_0123456789") {

@@ -1,31 +1,35 @@
-// Package tools is the MCP surface: one tool for each action of the registry,
-// validate_action and approval_status beside them, and the ways of asking a person over MCP.
+// Package tools serves the actions of Sippet as MCP tools: [NewServer] returns a server with one
+// tool for each action, and with validate_action and approval_status.
 //
-// A [Runner] takes the arguments of a call to a [Result]: it checks them,
-// takes the payload through policy.Gate and renders what came back. It knows
-// nothing of MCP; `sippet-mcp call` uses the same one. [NewServer] puts tools in front of it.
+//	s, err := tools.NewServer(tools.Options{Version: "v1.2.3", Runner: runner, Log: log})
+//	// serve s.MCP over a transport, with the caller of each request in its context: WithCaller
 //
-// # What an answer looks like
+// A [Runner] takes the arguments of a call to a [Result]: it checks them, takes the payload through
+// policy.Gate, and renders the result. It knows nothing of MCP, so `sippet-mcp call` uses it too.
 //
-// The structured content is an object with `outcome`, one of the closed set of
-// the schemas package, first. What ran has `results` (a list: with hasMore,
-// next, asOf) or `result`. What did not run is an error that says so in
-// `message`, whether anything may have happened in `ran`, and what to do in
-// `nextStep`. The text content is the same as compact JSON, except that every
-// text that came from outside (a caller, a contact, an email, a server's
-// message) stands between [marker] and [/marker], where the marker is random
-// for each answer and named in _meta.
+// # Answers
 //
-// # Asking
+// The structured content is an object. Its first member is `outcome`, one of the closed set of
+// package schemas. A call that ran has `result`, or `results` for a list, with `hasMore`, `next` and
+// `asOf`. A call that did not run has `message`, `ran` (false, or "unknown" if it may have run) and
+// `nextStep`.
 //
-// Where the gate answers that a person is due, this package asks: with an
-// elicitation in the modern era (the tool answers input_required, the client
-// calls again) or the legacy one (a request on the open stream). Whether the
-// client can be asked is looked up anew for every request.
+// The text content is the same object as compact JSON, except that each untrusted text (of a caller,
+// a contact, an email, a server's message) stands between [marker] and [/marker]. The marker is
+// random for each answer and named in _meta.
 //
-// Where it cannot, and where another person must approve, the question waits in
-// the [Inbox]. The call waits a while with it, and then answers approval_pending
-// with the question's id and address; approval_status, or the same call again,
-// gives what came of it. Without an inbox the question is withdrawn, and the
-// answer tells the model what to tell the person.
+// A list that does not fit is read again, shorter, before it is rendered: list.go reads, render.go
+// writes and knows neither the gate nor the inbox.
+//
+// # Approval
+//
+// If the gate returns a pending request, this package asks the client's person with an elicitation:
+// in the modern protocol the tool answers input_required and the client calls again, in the legacy
+// one the server sends a request on the open stream. Each request declares anew whether its client
+// can ask.
+//
+// If the client cannot ask, or another person must approve, the request is pending in the [Inbox].
+// The call waits a while for the answer and then answers approval_pending, with the request's id and
+// link. approval_status, or the same call again, returns the outcome. Without an inbox the request
+// is revoked, and the answer says what to tell the person.
 package tools

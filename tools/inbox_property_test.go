@@ -135,11 +135,7 @@ func (l *lottery) send(rt *rapid.T, c drawn, forms bool, state, answer string) {
 		params += fmt.Sprintf(`,"inputResponses":{"approve":%s},"requestState":%q`, answer, state)
 	}
 	who := l.name(c.who)
-	ctx := tools.WithCaller(context.Background(), tools.Caller{Caller: policy.Caller{Actor: ledger.Actor{Name: who, Via: "test"}, ID: who, Person: who}, Interactive: true})
-	r := &reply{Frame: mustJSON(l.server.MCP.HandleMessage(ctx, json.RawMessage(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":`+params+`}}`)))}
-	if err := json.Unmarshal(r.Frame, r); err != nil {
-		rt.Fatal(err)
-	}
+	r := l.handle(rt, who, params+"}")
 	if r.Result.ResultType == "input_required" {
 		c.state = r.Result.RequestState
 		l.elicited = append(l.elicited, c)
@@ -149,6 +145,16 @@ func (l *lottery) send(rt *rapid.T, c drawn, forms bool, state, answer string) {
 	if by := r.text(l.t, "approvedBy"); by != "" && by != "bob" && by != strings.ToUpper(l.name("bo")) && !strings.EqualFold(by, who) {
 		rt.Fatalf("%s hears that %s agreed: %s", who, by, r.Frame)
 	}
+}
+
+// handle makes a tools/call without a transport.
+func (l *lottery) handle(rt *rapid.T, who, params string) *reply {
+	ctx := tools.WithCaller(context.Background(), tools.Caller{Caller: policy.Caller{Actor: ledger.Actor{Name: who, Via: "test"}, ID: who, Person: who}, Interactive: true})
+	r := &reply{Frame: mustJSON(l.server.MCP.HandleMessage(ctx, json.RawMessage(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":`+params+`}`)))}
+	if err := json.Unmarshal(r.Frame, r); err != nil {
+		rt.Fatal(err)
+	}
+	return r
 }
 
 // answer lets somebody answer something in the inbox.
@@ -216,9 +222,9 @@ func (l *lottery) status(rt *rapid.T) {
 	}
 	q := rapid.SampledFrom(all).Draw(rt, "question")
 	who := l.name(rapid.SampledFrom([]string{"ada", "bo"}).Draw(rt, "caller"))
-	res := l.runner.Status(context.Background(), policy.Caller{Actor: ledger.Actor{Name: who, Via: "test"}}, q.ID)
-	if known := q.Inbox && q.Person == who; known != (res.Outcome != schemas.InvalidArguments) {
-		rt.Fatalf("%s asks for a question of %s in the inbox %t: %s", who, q.Person, q.Inbox, res.Structured)
+	r := l.handle(rt, who, `{"_meta":{"io.modelcontextprotocol/protocolVersion":"`+modernVersion+`","io.modelcontextprotocol/clientCapabilities":{}},"name":"approval_status","arguments":{"id":"`+q.ID+`"}}`)
+	if known := q.Inbox && q.Person == who; known != (r.outcome(l.t) != string(schemas.InvalidArguments)) {
+		rt.Fatalf("%s asks for a question of %s in the inbox %t: %s", who, q.Person, q.Inbox, r.Frame)
 	}
 }
 

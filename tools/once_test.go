@@ -228,7 +228,7 @@ func TestNobodyBehindTheCaller(t *testing.T) {
 	for _, modern := range []bool{false, true} {
 		w := newWorld(t, setup{})
 		p := overHTTP(t, w.listen(t, tools.Caller{Caller: policy.Caller{Actor: ledger.Actor{Name: "robot"}}}), modern)
-		if r := p.call("delete_contact", deleting); r.outcome(t) != "denied" || !strings.Contains(r.text(t, "message"), "none sits behind this caller") {
+		if r := p.call("delete_contact", deleting); r.outcome(t) != "denied" || !strings.Contains(r.text(t, "message"), "this caller is not interactive") {
 			t.Errorf("%s", r.Frame)
 		}
 		if modern {

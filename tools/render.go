@@ -57,23 +57,23 @@ func (w *renderer) completed(c completed) Result {
 
 // recordedNote says that the answer is a previous run's, and how to run the call once more.
 func recordedNote(a policy.Result, command string) string {
-	note := "the same call ran a moment ago, so it was not run again: this is what came of it"
+	note := "the same call ran a moment ago and was not run again; this is its result"
 	if a.Previous.Result == nil {
-		note = "the same call ran a moment ago, so it was not run again; its answer was not kept"
+		note = "the same call ran a moment ago and was not run again; its result is not stored"
 	}
-	note += ". If the person really wants it twice"
-	if command != "" {
-		return note + ", they can run it in a terminal, where they are asked: " + command
+	if command == "" {
+		return note + ". If the person wants it twice, they can do it in Sippet itself"
 	}
-	return note + ", they can do it in Sippet itself"
+	return note + ". If the person wants it twice, they can run it in a terminal, which asks them first: " + command
 }
 
 // handoverNote says who gets a credential that was issued.
 func handoverNote(until time.Time) string {
 	if until.IsZero() {
-		return "issued, handed over: whoever approved it has taken it, or its time is over; it is shown to nobody else"
+		return "issued, handed over: the approver has taken it, or it has expired; nobody else can see it"
 	}
-	return fmt.Sprintf("issued, handed over: whoever approved it can take it in the inbox once, until %s; it is shown to nobody else", until.UTC().Format(time.RFC3339))
+	return fmt.Sprintf("issued, handed over: the approver can take it in the inbox once, until %s; nobody else can see it",
+		until.UTC().Format(time.RFC3339))
 }
 
 // single renders one record, or the map of a generic action.
@@ -81,7 +81,7 @@ func (w *renderer) single(p *schemas.Payload, data []byte, notes []string) []str
 	w.put(`,"result":`)
 	if !w.fit(data, p.Action.Resource, "result") {
 		w.put("null")
-		return append(notes, fmt.Sprintf("the answer has %d bytes, more than fits; ask for fewer fields", len(data)))
+		return append(notes, fmt.Sprintf("the result has %d bytes, which is too long for an answer; ask for fewer fields", len(data)))
 	}
 	return w.noteCut(notes)
 }
@@ -100,7 +100,7 @@ func (w *renderer) list(p *schemas.Payload, l listing, asOf time.Time, notes []s
 			w.putRaw(raw)
 		} else {
 			next = nil
-			notes = append(notes, "there is more, but your arguments are too long to repeat here; page on with a shorter filter")
+			notes = append(notes, "there are more rows, but the arguments are too long to repeat in next; use a shorter filter")
 		}
 	}
 	if l.count != nil {
@@ -114,10 +114,10 @@ func (w *renderer) list(p *schemas.Payload, l listing, asOf time.Time, notes []s
 	}
 	notes = w.noteCut(notes)
 	if l.excess {
-		notes = append(notes, "the server sent more rows than were asked for, so hasMore may be wrong; go on with next")
+		notes = append(notes, "Sippet sent more rows than were asked for, so hasMore may be wrong; continue with next")
 	}
 	if pageLimit(p) == schemas.MaxLimit && l.total < schemas.MaxLimit && !l.hasMore && l.paged {
-		notes = append(notes, "the server may cut pages of this size short without saying so; ask with a smaller limit to be sure")
+		notes = append(notes, "Sippet may shorten pages of this size without saying so; use a smaller limit to be sure")
 	}
 	return notes
 }
@@ -196,9 +196,9 @@ func omittedNote(p *schemas.Payload, omitted, shown int, next bool) string {
 	s := fmt.Sprintf("%d rows were left out because the answer would be too long: ", omitted)
 	switch {
 	case shown == 0:
-		return s + "a single one is longer than an answer may be, so ask for fewer fields"
+		return s + "a single row is too long for an answer, so ask for fewer fields"
 	case next:
-		s += "go on with next, or "
+		s += "continue with next, or "
 	}
 	if p.Action.Paged() {
 		return s + "ask for fewer fields, a narrower filter or a smaller page"

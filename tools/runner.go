@@ -167,7 +167,7 @@ func (r *Runner) WithdrawUnasked(ctx context.Context, q Request, id, why string)
 	e := &schemas.Error{Outcome: schemas.Denied, Message: why + ", so " + q.Action + " did not run",
 		Next: "tell the person what you wanted to do and why; they can do it in Sippet itself"}
 	if line := r.command(q, false); line != "" {
-		e.Next = "tell the person what you wanted to do and why; they can run it in a terminal, where they are asked: " + line
+		e.Next = "tell the person what you wanted to do and why; they can run it in a terminal, which asks them first: " + line
 	}
 	return r.fail(q.Action, e)
 }

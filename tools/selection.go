@@ -1,21 +1,23 @@
 package tools
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// Selection narrows which actions are shown as tools. The zero value shows all.
+// Selection chooses which actions are tools. The zero value chooses all.
 type Selection struct {
-	// Toolsets and Tools name what is shown: the union of both; all where both are empty.
+	// Toolsets and Tools are names; both choose, and if both are empty, all actions are chosen.
 	Toolsets, Tools []string
-	// ReadOnly shows reads only.
+	// ReadOnly leaves only reads.
 	ReadOnly bool
 }
 
-// Actions gives what is selected, in the registry's order. Unknown names, and a selection of nothing, are errors.
+// Actions returns the selected actions in the registry's order. It returns an error for an unknown
+// name, and if no action is left.
 func (s Selection) Actions() ([]*schemas.Action, error) {
 	for _, t := range s.Toolsets {
 		if !slices.Contains(schemas.Toolsets, schemas.Toolset(t)) {
@@ -29,17 +31,17 @@ func (s Selection) Actions() ([]*schemas.Action, error) {
 	}
 	var out []*schemas.Action
 	for _, a := range schemas.Actions() {
-		if s.shows(a) {
+		if s.includes(a) {
 			out = append(out, a)
 		}
 	}
 	if len(out) == 0 {
-		return nil, fmt.Errorf("the selection leaves no tool: loosen the toolsets, tools or read-only")
+		return nil, errors.New("the selection leaves no tool: add toolsets or tools, or leave out read-only")
 	}
 	return out, nil
 }
 
-func (s Selection) shows(a *schemas.Action) bool {
+func (s Selection) includes(a *schemas.Action) bool {
 	if s.ReadOnly && a.Class != schemas.Read {
 		return false
 	}

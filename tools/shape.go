@@ -2,19 +2,18 @@ package tools
 
 import "github.com/sippet-ai/sippet-mcp/schemas"
 
-// A trusted field is shown unfenced only while its value has the shape of its
-// kind: a status that holds a sentence is a text from outside, whatever the
-// registry says of statuses.
+// shape is the form that a value must have to be shown without fences. A trusted field is fenced
+// like any other if its value has another form: a status that contains a sentence is untrusted text.
 type shape int
 
 const (
-	none shape = iota // nothing is trusted
-	word              // letters, digits and a few signs, no spaces, short
+	none shape = iota // no value is trusted
+	word              // short, without spaces: letters, digits and a few signs
 	uuidShape
 	timeShape
 	number
-	identifier // a name that a program would give: letters, digits, _, short
-	idOrTime   // where nothing is known of the field
+	identifier // the name of a member in a program: short, letters, digits and _
+	idOrTime   // for unknown fields
 )
 
 func shapeOf(f *schemas.Field) shape {
@@ -35,8 +34,9 @@ func shapeOf(f *schemas.Field) shape {
 	return word
 }
 
-const maxWord = 64
+const maxWord = 64 // bytes
 
+// matches reports whether the inside of a JSON string, or a number, has the shape.
 func (s shape) matches(inner []byte) bool {
 	switch s {
 	case word:

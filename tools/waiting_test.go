@@ -109,7 +109,7 @@ func TestServerEndsWhileItWaits(t *testing.T) {
 		reply := make(chan *reply, 1)
 		go func() { reply <- p.once("create_contact", `{"input":{"fullName":"approve 1"}}`, "") }()
 		id := w.request(t).ID
-		w.server.HangUp()
+		w.server.StopWaiting()
 		select {
 		case r := <-reply:
 			if r.outcome(t) != "approval_pending" {

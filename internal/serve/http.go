@@ -82,7 +82,7 @@ func (h *HTTP) Serve(ctx context.Context, ln net.Listener) error {
 	// Once no more is taken: who listens or waits for a person would hold the shutdown.
 	srv.RegisterOnShutdown(endStreams)
 	if h.Server != nil {
-		srv.RegisterOnShutdown(h.Server.HangUp)
+		srv.RegisterOnShutdown(h.Server.StopWaiting)
 	}
 	failed := make(chan error, 1)
 	go func() {

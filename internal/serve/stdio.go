@@ -31,7 +31,7 @@ const (
 // keeps the client's state in a global, so there is one such server in a process.
 func Stdio(ctx context.Context, s *tools.Server, caller tools.Caller, in io.Reader, out io.Writer, log *slog.Logger) error {
 	w := &lines{out: out}
-	r := &frames{in: bufio.NewReaderSize(in, 64<<10), out: w, ended: s.HangUp, ctx: ctx}
+	r := &frames{in: bufio.NewReaderSize(in, 64<<10), out: w, ended: s.StopWaiting, ctx: ctx}
 	srv := server.NewStdioServer(s.MCP)
 	server.WithWorkerPoolSize(workers)(srv)
 	server.WithQueueSize(queue)(srv)
