@@ -13,7 +13,7 @@ import (
 	"github.com/sippet-ai/sippet-mcp/rpc/rpctest"
 )
 
-// tokenFile keeps a token as people do.
+// tokenFile writes a token to a file.
 func tokenFile(t *testing.T, secret string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "token")
@@ -23,29 +23,30 @@ func tokenFile(t *testing.T, secret string) string {
 
 const bulk = `{"input":{"groupId":"0e6f1a52-4f0e-4a3b-9a87-1b6f0a0c9d11","contactLimit":12},"reason":"the winter campaign"}`
 
-// Somebody at a terminal sees the card and types a yes, or the number of people; what comes of it is said, and the exit code is 0 only where it ran.
+// TestApproveOnATerminal: a person reads the card and types approve, or the number of people. The
+// result is printed, and the exit code is 0 only if the call ran.
 func TestApproveOnATerminal(t *testing.T) {
 	w := newWorld(t)
 	_, bob, ada := w.http(t)
 	token := tokenFile(t, w.ada)
 	for i, c := range []struct {
 		name, tool, args, answer string
-		run, validate            rpctest.Handler // from when it was asked on
+		run, validate            rpctest.Handler // after the request
 		code, runs               int
 		out, errs                string
 	}{
-		{name: "yes", answer: "yes\n", runs: 1, out: "Agreed, and it ran.\n"},
-		{name: "YES", answer: "  YES \n", runs: 1, out: "Agreed, and it ran.\n"},
-		{name: "no", answer: "no\n", code: 1, errs: "you did not agree; it still waits, and `sippet-mcp approvals deny` refuses it"},
-		{name: "y", answer: "y\n", code: 1, errs: "you did not agree; it still waits"},
-		{name: "nothing", answer: "", code: 1, errs: "you did not agree; it still waits"},
-		{name: "a yes without an end", answer: "yes", code: 1, errs: "you did not agree; it still waits"},
-		{name: "twelve people, and a yes", tool: "start_bulk_outbound_call", args: bulk, answer: "yes\n", code: 1, errs: "you did not agree"},
-		{name: "twelve people, and ten", tool: "start_bulk_outbound_call", args: bulk, answer: "10\n", code: 1, errs: "you did not agree"},
-		{name: "twelve people", tool: "start_bulk_outbound_call", args: bulk, answer: "12\n", runs: 1, out: "Agreed, and it ran.\n"},
-		{name: "refused", answer: "yes\n", run: rpctest.Refuse("invalid", "no such thing"), code: 1, runs: 1, errs: "you agreed, and Sippet refused it: "},
-		{name: "unknown", answer: "yes\n", run: rpctest.Reset, code: 1, runs: 1, errs: "you agreed, and nobody knows whether it ran: look, and close it with `sippet-mcp audit resolve "},
-		{name: "not valid any more", answer: "yes\n", validate: rpctest.Refuse("invalid", "it is gone"), code: 1, errs: "you agreed, and it did not run: "},
+		{name: "approve", answer: "approve\n", runs: 1, out: "Approved, and it ran.\n"},
+		{name: "in capitals", answer: "  APPROVE \n", runs: 1, out: "Approved, and it ran.\n"},
+		{name: "no", answer: "no\n", code: 1, errs: "not approved; the request is still pending, and `sippet-mcp approvals decline "},
+		{name: "yes", answer: "yes\n", code: 1, errs: "not approved; the request is still pending"},
+		{name: "nothing", answer: "", code: 1, errs: "not approved; the request is still pending"},
+		{name: "without a line end", answer: "approve", code: 1, errs: "not approved; the request is still pending"},
+		{name: "twelve people, approve", tool: "start_bulk_outbound_call", args: bulk, answer: "approve\n", code: 1, errs: "not approved"},
+		{name: "twelve people, another number", tool: "start_bulk_outbound_call", args: bulk, answer: "10\n", code: 1, errs: "not approved"},
+		{name: "twelve people", tool: "start_bulk_outbound_call", args: bulk, answer: "12\n", runs: 1, out: "Approved, and it ran.\n"},
+		{name: "rejected by Sippet", answer: "approve\n", run: rpctest.Refuse("invalid", "no such thing"), code: 1, runs: 1, errs: "approved, but Sippet rejected it: "},
+		{name: "unknown", answer: "approve\n", run: rpctest.Reset, code: 1, runs: 1, errs: "approved, but it is unknown whether it ran: check in Sippet, then record the outcome with `sippet-mcp audit resolve "},
+		{name: "not valid any more", answer: "approve\n", validate: rpctest.Refuse("invalid", "it is gone"), code: 1, errs: "approved, but it did not run: "},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if c.tool == "" {
@@ -57,7 +58,7 @@ func TestApproveOnATerminal(t *testing.T) {
 			defer w.up.On(rpctest.Run, c.tool, nil)
 			defer w.up.On(rpctest.Validate, c.tool, nil)
 			before := ran(w.up, c.tool)
-			who := &someone{Reader: strings.NewReader("yes\n12\n"), answer: c.answer} // what was typed before it was shown is no answer
+			who := &someone{Reader: strings.NewReader("approve\n12\n"), answer: c.answer} // typed before the card was shown, so it is no answer
 			code, out, errs := at(t, t.Context(), who, w.dir, "approvals", "approve", id[:12], "--token-file", token)
 			if code != c.code || out != c.out || c.errs == "" && errs != "" || !strings.Contains(errs, c.errs) {
 				t.Errorf("exit code %d: %q %q", code, out, errs)
@@ -65,20 +66,20 @@ func TestApproveOnATerminal(t *testing.T) {
 			if n := ran(w.up, c.tool) - before; n != c.runs {
 				t.Errorf("it ran %d times", n)
 			}
-			shown, last := who.shown.String(), "Type yes to agree:"
+			shown, last := who.shown.String(), "Type approve to run this call:"
 			if c.tool != "delete_contact" {
-				last = "Type 12 to agree:"
+				last = "Type 12, the number of people, to run this call:"
 			}
-			if !strings.HasSuffix(strings.TrimSpace(shown), last) || !strings.Contains(shown, "asked by bob (") || c.tool == "delete_contact" && !strings.Contains(shown, "Erase the contact") {
+			if !strings.HasSuffix(strings.TrimSpace(shown), last) || !strings.Contains(shown, "requested by bob, via token ") || c.tool == "delete_contact" && !strings.Contains(shown, "Erase the contact") {
 				t.Errorf("the question was\n%s", shown)
 			}
 			q, err := ada.look(id)
 			switch {
 			case err != nil:
 				t.Error(err)
-			case strings.Contains(c.errs, "did not agree"):
+			case strings.Contains(c.errs, "not approved"):
 				if q.State != "pending" {
-					t.Errorf("it does not wait any more: %+v", q)
+					t.Errorf("it is not pending any more: %+v", q)
 				}
 			case q.By.String() != "ada, via terminal" || !q.Quick: // nobody reads so fast
 				t.Errorf("%+v", q)
@@ -87,8 +88,9 @@ func TestApproveOnATerminal(t *testing.T) {
 	}
 }
 
-// Who may not answer is told why, before anything is shown; who was slower is told who was faster.
-func TestApproveIsNotForEverybody(t *testing.T) {
+// TestWhoMayApprove: a person who may not answer gets the reason before any card. A person who answers
+// too late gets the name of the other.
+func TestWhoMayApprove(t *testing.T) {
 	w := newWorld(t)
 	_, bob, ada := w.http(t)
 	_, mine := w.stdio(t, nil)
@@ -99,17 +101,17 @@ func TestApproveIsNotForEverybody(t *testing.T) {
 		t.Fatal(status, err)
 	}
 	for name, c := range map[string]struct{ id, token, errs string }{
-		"a program":          {theirs, w.bob, "the token is a program's (role agent), and programs do not answer: use one of your own"},
-		"a program, its own": {own, w.bob, "the token is a program's (role agent)"},
-		"who asked":          {own, "", "another person than the one who asks must answer this: you are " + me() + ", with whichever token"},
-		"who sees nothing":   {theirs, w.token(t, "oz", "operator"), "there is no question \"" + theirs + "\" that you may see"},
-		"this machine's":     {theirs, "", "there is no question \"" + theirs + "\" that you may see"},
-		"no token at all":    {theirs, "nonsense", "the token lets nobody in"},
-		"somebody too late":  {answered, w.ada, "it does not wait any more: ada said no"},
-		"of no question":     {"00000000000000000000000000000000", w.ada, "there is no question"},
+		"a program":              {theirs, w.bob, "the token has the role agent, and programs cannot answer approval requests: use a token of your own"},
+		"a program, own request": {own, w.bob, "the token has the role agent"},
+		"the requester":          {own, "", "another person must answer this request: you are " + me() + ", the requester, with any token"},
+		"no approver":            {theirs, w.token(t, "oz", "operator"), "there is no approval request \"" + theirs + "\" that you may see"},
+		"this machine's user":    {theirs, "", "there is no approval request \"" + theirs + "\" that you may see"},
+		"not a token":            {theirs, "nonsense", "the token is unknown, expired or revoked"},
+		"too late":               {answered, w.ada, "the request is not pending any more: ada "},
+		"unknown request":        {"00000000000000000000000000000000", w.ada, "there is no approval request"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			who := &someone{answer: "yes\n"}
+			who := &someone{answer: "approve\n"}
 			args := []string{"approvals", "approve", c.id}
 			if c.token != "" {
 				args = append(args, "--token-file", tokenFile(t, c.token))
@@ -126,8 +128,8 @@ func TestApproveIsNotForEverybody(t *testing.T) {
 			}
 		})
 	}
-	// Another one answers while they read.
-	who := &interrupted{someone: someone{answer: "yes\n"}, by: func() {
+	// Another person answers while they read.
+	who := &interrupted{someone: someone{answer: "approve\n"}, by: func() {
 		if status, _, err := ada.say(theirs, "no"); err != nil || status != 200 {
 			t.Error(status, err)
 		}
@@ -144,7 +146,7 @@ func TestApproveIsNotForEverybody(t *testing.T) {
 	}
 }
 
-// interrupted is somebody at a terminal to whom something happens while they read.
+// interrupted is a person at a terminal; by runs while they read.
 type interrupted struct {
 	someone
 	by func()
@@ -158,8 +160,9 @@ func (i *interrupted) Read(b []byte) (int, error) {
 	return i.someone.Read(b)
 }
 
-// What a program asks that somebody started on this machine, they answer there, without a token.
-func TestApproveOnesOwn(t *testing.T) {
+// TestApproveOwnRequests: the user of this machine answers the requests of their programs without a
+// token.
+func TestApproveOwnRequests(t *testing.T) {
 	w := newWorld(t)
 	w.fix(t)
 	mine := w.mute(t)
@@ -171,26 +174,26 @@ func TestApproveOnesOwn(t *testing.T) {
 		}
 		return out
 	}
-	if out := run(&someone{}, "approvals", "list"); out != "nothing waits\n" {
+	if out := run(&someone{}, "approvals", "list"); out != "no request is pending\n" {
 		t.Errorf("%q", out)
 	}
 	id, _ := mine.tool(t, "delete_contact", erase(1)).waits(t)
 	other, _ := mine.tool(t, "archive_contact", `{"identity":"`+rpctest.ID(2)+`"}`).waits(t)
 	if out := run(&someone{}, "approvals", "list"); !strings.Contains(out, "\x1b[1mid ") || !strings.Contains(out, id[:8]+"  Erase the contact \"Some text 1\" for good.") ||
-		!strings.Contains(out, me()+" (stdio)") || !strings.Contains(out, "confirm") || strings.Count(out, "\n") != 3 || strings.Index(out, id[:8]) > strings.Index(out, other[:8]) {
+		!strings.Contains(out, me()+", via stdio") || !strings.Contains(out, "confirm") || strings.Count(out, "\n") != 3 || strings.Index(out, id[:8]) > strings.Index(out, other[:8]) {
 		t.Errorf("%s", out)
 	}
 	if out := run(&someone{}, "approvals", "show", id[:10]); !strings.HasPrefix(out, "Erase the contact") || !strings.Contains(out, "nobody can restore them") || !strings.Contains(out, id+", until ") || !strings.Contains(out, ": waits for an answer\n") {
 		t.Errorf("%s", out)
 	}
-	who := &someone{answer: "yes\n"}
-	if out := run(who, "approvals", "approve", id); out != "Agreed, and it ran.\n" || w.erased() != 1 {
+	who := &someone{answer: "approve\n"}
+	if out := run(who, "approvals", "approve", id); out != "Approved, and it ran.\n" || w.erased() != 1 {
 		t.Errorf("%q, and it ran %d times", out, w.erased())
 	}
-	if out := run(&someone{}, "approvals", "deny", other, "--note", "not she\x1b[2J"); out != "Refused; nothing runs.\n" {
+	if out := run(&someone{}, "approvals", "decline", other, "--note", "not she\x1b[2J"); out != "Declined; nothing runs.\n" {
 		t.Errorf("%q", out)
 	}
-	if out := run(&someone{}, "approvals", "list"); out != "nothing waits\n" {
+	if out := run(&someone{}, "approvals", "list"); out != "no request is pending\n" {
 		t.Errorf("%q", out)
 	}
 	if out := run(&someone{}, "approvals", "list", "--all"); !strings.Contains(out, " agreed, and it ran") || !strings.Contains(out, " said no") {
@@ -199,18 +202,19 @@ func TestApproveOnesOwn(t *testing.T) {
 	if out := run(&someone{}, "approvals", "show", other); !strings.Contains(out, ": "+me()+" said no: not she") || strings.Contains(out, "\x1b[2J") {
 		t.Errorf("%q", out)
 	}
-	if r := mine.tool(t, "archive_contact", `{"identity":"`+rpctest.ID(2)+`"}`); r.outcome() != "declined" || !strings.Contains(r.Result.StructuredContent.Message, "their words: not she") {
+	if r := mine.tool(t, "archive_contact", `{"identity":"`+rpctest.ID(2)+`"}`); r.outcome() != "declined" || !strings.Contains(r.Result.StructuredContent.Message, "their note: not she") {
 		t.Errorf("%+v", r.Result)
 	}
 	if r := mine.tool(t, "delete_contact", erase(1)); r.outcome() != "done" || r.Result.StructuredContent.ApprovedBy != me() {
 		t.Errorf("%+v", r.Result)
 	}
 	if ran(w.up, "archive_contact") != 0 {
-		t.Error("what was refused ran")
+		t.Error("what was declined ran")
 	}
 }
 
-// Who watches sees each question as it comes, and what came of it; on a terminal with the card and how to answer.
+// TestWatchApprovals: watch shows each request and its result; on a terminal with the card and how to
+// answer.
 func TestWatchApprovals(t *testing.T) {
 	w := newWorld(t)
 	_, bob, ada := w.http(t)
@@ -251,25 +255,25 @@ func TestWatchApprovals(t *testing.T) {
 	}
 }
 
-// What the list says to a pipe is what the card says, whole.
+// TestApprovalsInAPipe: the list in a pipe has the whole card.
 func TestApprovalsInAPipe(t *testing.T) {
 	w := newWorld(t)
 	_, bob, ada := w.http(t)
 	bob.tool(t, "start_bulk_outbound_call", bulk).waits(t)
 	code, out, errs := at(t, t.Context(), nil, w.dir, "approvals", "list", "--token-file", tokenFile(t, w.ada))
-	var q listedApproval
+	var q shownApproval
 	if err := json.Unmarshal([]byte(out), &q); code != 0 || err != nil {
 		t.Fatalf("%d: %v %s", code, err, errs)
 	}
 	if q.State != "pending" || q.Needs != "approve" || q.Card == nil || q.Card.RecipientCount != 12 || q.Card.StateNumber != 12 || q.Card.Reason != "the winter campaign" || q.Requester.Name != "bob" {
 		t.Errorf("%+v", q)
 	}
-	// A yes without the number, or with another one, is none, whichever way it comes.
+	// The API requires the number of people too.
 	one, err := ada.look(q.ID)
 	must(t, err)
 	for _, body := range []string{`{"answer":"yes","stamp":"` + one.Stamp + `"}`, `{"answer":"yes","people":11,"stamp":"` + one.Stamp + `"}`} {
 		var s said
-		if status, err := ada.do("POST", "/api/questions/"+q.ID, body, &s); err != nil || status != 409 || !strings.Contains(s.Error, "type how many people it rings: 12") {
+		if status, err := ada.do("POST", "/api/questions/"+q.ID, body, &s); err != nil || status != 409 || !strings.Contains(s.Error, "type the number of people that this reaches: 12") {
 			t.Errorf("%d %+v %v", status, s, err)
 		}
 	}

@@ -5,10 +5,9 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/sippet-ai/sippet-mcp/internal/approval"
-
 	"github.com/spf13/cobra"
 
+	"github.com/sippet-ai/sippet-mcp/internal/approval"
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 )
 
@@ -16,9 +15,9 @@ func newApprovalsWatch(p *program) *cobra.Command {
 	o := &answererOptions{}
 	c := &cobra.Command{
 		Use:   "watch",
-		Short: "Show each question as it comes, and what came of it",
-		Long: `Show each question that you may see as it comes, and what came of it, until you
-end it with Ctrl-C. A pipe gets a line of JSON for each change.`,
+		Short: "Show approval requests and their results as they happen",
+		Long: `Show each approval request that you may see when it is made, and its result, until
+you end the command with Ctrl-C. A pipe gets a line of JSON for each change.`,
 		Example: "  sippet-mcp approvals watch",
 		Args:    cobra.NoArgs,
 		RunE:    func(c *cobra.Command, _ []string) error { return runApprovalsWatch(c.Context(), p, o) },
@@ -29,18 +28,20 @@ end it with Ctrl-C. A pipe gets a line of JSON for each change.`,
 
 func runApprovalsWatch(ctx context.Context, p *program, o *answererOptions) error {
 	return o.reading(ctx, p, func(l *ledger.SQLite) error {
-		who, err := o.who(ctx, p, l)
+		person, err := o.person(ctx, p, l)
 		if err != nil {
 			return err
 		}
-		seen, version := map[string]string{}, int64(-1)
+		w := &approvalsWatch{answererOptions: o, ledger: l, person: person, states: map[string]ledger.ApprovalState{}}
+		version := int64(-1)
 		for first := true; ctx.Err() == nil; first = false {
 			now, err := l.ApprovalsVersion(ctx)
-			if err == nil && (now != version || len(seen) > 0) {
+			// A request expires without a new version, so those that were shown are read every time.
+			if err == nil && (now != version || len(w.states) > 0) {
 				version = now
-				err = o.changes(ctx, p, l, who, seen, first)
+				err = w.showChanges(ctx, p, first)
 			}
-			if err != nil && ctx.Err() == nil { // else it was ended while it looked
+			if err != nil && ctx.Err() == nil {
 				return err
 			}
 			select {
@@ -52,50 +53,62 @@ func runApprovalsWatch(ctx context.Context, p *program, o *answererOptions) erro
 	})
 }
 
-// changes shows what is new since the last look; at the first only what waits.
-func (o *answererOptions) changes(ctx context.Context, p *program, l *ledger.SQLite, who approval.Person, seen map[string]string, first bool) error {
-	open, err := l.Approvals(ctx, ledger.ApprovalFilter{Open: true, Inbox: true})
+// approvalsWatch holds the state of each request as it was shown last.
+type approvalsWatch struct {
+	*answererOptions
+	ledger *ledger.SQLite
+	person approval.Person
+	states map[string]ledger.ApprovalState
+}
+
+// showChanges shows what has changed since it was called before; at first only what is open.
+func (w *approvalsWatch) showChanges(ctx context.Context, p *program, first bool) error {
+	open, err := w.ledger.Approvals(ctx, ledger.ApprovalFilter{Open: true, Inbox: true})
 	if err != nil {
 		return err
 	}
-	ended, err := l.Approvals(ctx, ledger.ApprovalFilter{Ended: true, Inbox: true, Limit: 50})
+	ended, err := w.ledger.Approvals(ctx, ledger.ApprovalFilter{Ended: true, Inbox: true, Limit: endedApprovals})
 	if err != nil {
 		return err
 	}
 	for _, list := range [][]ledger.ApprovalRequest{ended, open} {
 		for i := range list {
-			q := &list[i]
-			state := stateOf(q, time.Now())
-			if was, known := seen[q.ID]; !who.MaySee(q) || known && was == state {
+			r := &list[i]
+			state := r.StateAt(time.Now())
+			if shown, known := w.states[r.ID]; !w.person.MaySee(r) || known && shown == state {
 				continue
 			}
-			seen[q.ID] = state
-			if first && !q.Open(time.Now()) {
+			w.states[r.ID] = state
+			if first && !r.Open(time.Now()) {
 				continue
 			}
-			one, err := read(ctx, l, q.ID)
+			a, err := readApproval(ctx, w.ledger, r.ID)
 			if err != nil {
 				return err
 			}
-			if one.running {
-				delete(seen, q.ID) // it is told when it has ended
+			if a.running {
+				delete(w.states, r.ID) // it is shown when it has ended
 				continue
 			}
-			if !p.outTerminal {
-				if err := writeJSON(p.out, one); err != nil {
-					return err
-				}
-				continue
+			if err := w.show(p, &a); err != nil {
+				return err
 			}
-			if one.State == string(ledger.Pending) {
-				fmt.Fprintln(p.out)
-				showApproval(p, one)
-				fmt.Fprintf(p.out, "Answer with: sippet-mcp approvals approve %s%s   or deny\n", q.ID[:8], o.same())
-				continue
-			}
-			fmt.Fprintf(p.out, "%s  ", q.ID[:8])
-			one.showStatus(p)
 		}
 	}
+	return nil
+}
+
+func (w *approvalsWatch) show(p *program, a *shownApproval) error {
+	if !p.outTerminal {
+		return writeJSON(p.out, a)
+	}
+	if a.State != ledger.Pending {
+		fmt.Fprintf(p.out, "%s  ", a.ID[:8])
+		a.showStatus(p)
+		return nil
+	}
+	fmt.Fprintln(p.out)
+	a.show(p)
+	fmt.Fprintf(p.out, "Answer with: sippet-mcp approvals approve %s%s   or decline\n", a.ID[:8], w.same())
 	return nil
 }

@@ -63,7 +63,7 @@ func runErase(ctx context.Context, p *program, o *eraseOptions, contacts []strin
 		}
 		all = append(all, erasedSubject{Subject: subject})
 	}
-	return o.with(ctx, p, func(l *ledger.SQLite) error {
+	return o.writing(ctx, p, func(l *ledger.SQLite) error {
 		known := false
 		for i := range all {
 			if err := all[i].countRecords(ctx, l); err != nil {

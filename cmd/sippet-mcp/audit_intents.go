@@ -119,7 +119,7 @@ func runResolve(ctx context.Context, p *program, o *resolveOptions, id string) e
 	case o.note == "":
 		return errors.New("the note is missing: say with --note how you know the outcome")
 	}
-	return o.with(ctx, p, func(l *ledger.SQLite) error {
+	return o.writing(ctx, p, func(l *ledger.SQLite) error {
 		err := l.Resolve(ctx, id, as, o.note, operator())
 		switch {
 		case errors.Is(err, ledger.ErrNoIntent):

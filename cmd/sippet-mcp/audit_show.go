@@ -36,16 +36,6 @@ them. A pipe gets one JSON object.`,
 	return c
 }
 
-// oneArg accepts exactly one argument; its error says which one is needed.
-func oneArg(what string) cobra.PositionalArgs {
-	return func(_ *cobra.Command, args []string) error {
-		if len(args) != 1 {
-			return errors.New("give " + what)
-		}
-		return nil
-	}
-}
-
 func runShow(ctx context.Context, p *program, l *ledger.SQLite, id string) error {
 	call, err := findCall(ctx, l, id)
 	if err != nil {

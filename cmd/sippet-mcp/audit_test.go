@@ -123,11 +123,11 @@ func TestAuditTerminal(t *testing.T) {
 		{[]string{"audit", "intents"}, 0, []string{unknown.ID, "list_contacts", "audit resolve"}},
 		{[]string{"audit", "verify"}, 0, []string{"No faults: the audit log is as it was written", "kept elsewhere"}},
 		{[]string{"audit", "export"}, 0, []string{`"phase":"requested"`, `\u009b`}},
-		{[]string{"stop", "--note", hostile}, 0, []string{"Stopped, by " + me(), "1 question to a person", "the state directory " + dir, "Resume with: sippet-mcp resume --state-dir"}},
-		{[]string{"stop"}, 0, []string{"Stopped already, by " + me(), "No question to a person was waiting"}},
+		{[]string{"stop", "--note", hostile}, 0, []string{"Stopped, by " + me(), "Revoked: 1 approval request.", "the state directory " + dir, "Resume with: sippet-mcp resume --state-dir"}},
+		{[]string{"stop"}, 0, []string{"Stopped already, by " + me(), "Revoked: 0 approval requests."}},
 		{[]string{"audit", "list", "--phase", "stopped"}, 0, []string{"stopped by " + me() + ", via terminal: x", "; 1 approval request revoked", "; 0 approval requests revoked"}},
-		{[]string{"resume"}, 0, []string{"Resumed. It was stopped by " + me()}},
-		{[]string{"resume"}, 0, []string{"Nothing was stopped."}},
+		{[]string{"resume"}, 0, []string{"Resumed. The stop was made by " + me()}},
+		{[]string{"resume"}, 0, []string{"There was no emergency stop."}},
 	} {
 		t.Run(strings.Join(c.args[:min(3, len(c.args))], " "), func(t *testing.T) {
 			code, out, errs := at(t, t.Context(), &someone{}, dir, c.args...)
@@ -180,7 +180,7 @@ func TestAuditJSON(t *testing.T) {
 		t.Errorf("undo: %v", u)
 	}
 	s := one("stop", "--note", "lunch")
-	if s["stopped"] != true || s["revoked"] != 1.0 || s["note"] != "lunch" || s["already"] != nil || s["new"] != nil || s["directory"] != dir {
+	if s["stopped"] != true || s["revoked"] != 1.0 || s["note"] != "lunch" || s["already"] != nil || s["new"] != nil || s["stateDir"] != dir {
 		t.Errorf("stop: %v", s)
 	}
 	if s = one("stop"); s["already"] != true || s["note"] != "lunch" {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -9,19 +8,16 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
-	"strings"
-
-	"github.com/sippet-ai/sippet-mcp/internal/approval"
 
 	"github.com/spf13/cobra"
 
+	"github.com/sippet-ai/sippet-mcp/internal/approval"
 	"github.com/sippet-ai/sippet-mcp/policy"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 	"github.com/sippet-ai/sippet-mcp/tools"
 )
 
-// exitCodes gives each outcome its own, so that a script can tell them apart. 1 is left to the program's own errors.
+// exitCodes are those of the outcomes, one each, for scripts. 1 is for the program's own errors.
 var exitCodes = map[schemas.Outcome]exitCode{
 	schemas.Done: 0, schemas.Recorded: 0,
 	schemas.InvalidArguments: 2, schemas.ValidationFailed: 3, schemas.ApprovalPending: 4, schemas.Declined: 5,
@@ -38,19 +34,18 @@ func newCall(p *program) *cobra.Command {
 	o := &callOptions{}
 	c := &cobra.Command{
 		Use:   "call ACTION [ARGUMENTS]",
-		Short: "Run one action, through the same gate as an AI's call",
-		Long: `Run one action with the arguments that its tool takes, as JSON. The call goes
-through the same gate as an AI's: where the policy wants a person's yes, it is
-asked for on the terminal, and without a terminal nothing runs.
+		Short: "Run one action through the gate",
+		Long: `Run one action with the arguments of its tool, as JSON. The call goes through the
+same gate as an AI's. If the policy requires an approval, you are asked on the
+terminal; without a terminal nothing runs.
 
-A terminal gets a table, a pipe gets JSON. The exit code tells the outcome:
+A terminal gets a table, a pipe gets JSON. The exit code is the outcome:
   0 done or recorded       5 declined         9 upstream_error
   2 invalid_arguments      6 denied          10 upstream_unavailable
   3 validation_failed      7 limit_exceeded  11 unavailable
   4 approval_pending       8 stopped         12 outcome_unknown (do not repeat it)
   1 the command itself could not start`,
-		Example: `  sippet-mcp call list_contacts '{"fields":["id","fullName"],"page":{"limit":5}}' --sandbox
-  sippet-mcp call who_am_i --sandbox`,
+		Example: `  sippet-mcp call list_contacts '{"fields":["id","fullName"],"page":{"limit":5}}' --sandbox`,
 		Args: func(_ *cobra.Command, args []string) error {
 			switch {
 			case len(args) == 0:
@@ -63,11 +58,9 @@ A terminal gets a table, a pipe gets JSON. The exit code tells the outcome:
 		RunE: func(c *cobra.Command, args []string) error { return runCall(c.Context(), p, o, args) },
 	}
 	o.flags(c)
-	c.Flags().BoolVar(&o.again, "again", false, "run it also where the same ran a moment ago; you are asked")
-	c.Flags().BoolVar(&o.json, "json", false, "write JSON, also on a terminal")
-	_ = c.Flags().Set("log-level", "warn")
-	c.Flag("log-level").DefValue = "warn"
-	c.Flag("log-level").Changed = false
+	c.Flags().BoolVar(&o.again, "again", false, "run the call even if the same call ran a moment ago; you must approve it")
+	c.Flags().BoolVar(&o.json, "json", false, "write JSON on a terminal too")
+	setDefault(c, "log-level", "warn")
 	return c
 }
 
@@ -94,12 +87,12 @@ func runCall(ctx context.Context, p *program, o *callOptions, args []string) err
 		res = answerOnTerminal(ctx, p, c.runner, q, res.Pending)
 	case res.Pending != nil:
 		if p.errTerminal {
-			fmt.Fprintf(p.err, "%s\n\nSomebody else must agree to it, in the inbox: %s\nWaiting for up to %s…\n", res.Pending.Card.Text(), c.host.link(res.Pending.ApprovalID), o.approval)
+			fmt.Fprintf(p.err, "%s\n\nAnother person must approve it, in the inbox: %s\nWaiting for up to %s…\n", res.Pending.Card.Text(), c.host.link(res.Pending.ApprovalID), o.approvalWait)
 		}
 		res = c.runner.Await(ctx, q, res.Pending)
 	}
 	if asked && res.Err != nil {
-		// Its next step is written for a model; here the person has just answered.
+		// The next step is for a model; here the person has just answered.
 		res.Err.Next = ""
 	}
 	o.show(p, res)
@@ -109,47 +102,24 @@ func runCall(ctx context.Context, p *program, o *callOptions, args []string) err
 	return nil
 }
 
-// answerOnTerminal puts the question to whoever is at the terminal.
+// answerOnTerminal asks the person at the terminal to approve, and runs the call if they do.
 func answerOnTerminal(ctx context.Context, p *program, r *tools.Runner, q tools.Request, pending *policy.PendingApproval) tools.Result {
 	tty, err := p.terminal()
 	if err != nil {
-		return r.WithdrawUnasked(ctx, q, pending.ApprovalID, "a person must agree first and there is no terminal to ask on")
+		return r.WithdrawUnasked(ctx, q, pending.ApprovalID, "a person must approve first and there is no terminal to ask on")
 	}
 	defer tty.Close()
-	if err := tty.Flush(); err != nil {
-		return r.WithdrawUnasked(ctx, q, pending.ApprovalID, "a person must agree first and what was typed before could not be told from an answer")
-	}
-	word := "yes"
-	if n := pending.Card.StateNumber; n > 0 {
-		word = strconv.Itoa(n)
-	}
-	fmt.Fprintf(tty, "\n%s\n\nType %s to do this: ", pending.Card.Text(), word)
-	ctx, cancel := context.WithDeadline(ctx, pending.Card.Expires)
+	asked, cancel := context.WithDeadline(ctx, pending.Card.Expires)
 	defer cancel()
-	line, err := readLine(ctx, tty)
-	if err != nil {
+	approved, err := askApproval(asked, tty, &pending.Card)
+	switch {
+	case errors.Is(err, errFlush):
+		return r.WithdrawUnasked(ctx, q, pending.ApprovalID, "a person must approve first and what was typed earlier could not be told from an answer")
+	case err != nil:
 		fmt.Fprintln(tty)
-		return r.WithdrawUnasked(ctx, q, pending.ApprovalID, "a person must agree first and nobody answered")
+		return r.WithdrawUnasked(ctx, q, pending.ApprovalID, "a person must approve first and nobody answered")
 	}
-	return r.Answer(ctx, q, pending.ApprovalID, approval.Reply{Approve: strings.EqualFold(strings.TrimSpace(line), word), StatedNumber: pending.Card.StateNumber, By: operator()})
-}
-
-func readLine(ctx context.Context, in io.Reader) (string, error) {
-	type read struct {
-		line string
-		err  error
-	}
-	got := make(chan read, 1)
-	go func() {
-		line, err := bufio.NewReader(io.LimitReader(in, 1000)).ReadString('\n')
-		got <- read{line, err}
-	}()
-	select {
-	case r := <-got:
-		return r.line, r.err
-	case <-ctx.Done():
-		return "", ctx.Err()
-	}
+	return r.Answer(asked, q, pending.ApprovalID, approval.Reply{Approve: approved, StatedNumber: pending.Card.StateNumber, By: operator()})
 }
 
 func (o *callOptions) show(p *program, r tools.Result) {
@@ -195,25 +165,20 @@ func showDone(p *program, r tools.Result) {
 	}
 	switch {
 	case a.Result != nil:
-		for _, c := range cells(a.Result, r.Fields) {
-			fmt.Fprintf(w, "%s: %s\n", c.name, c.value)
+		for _, f := range resultFields(a.Result, r.Fields) {
+			fmt.Fprintf(w, "%s: %s\n", f.name, f.value)
 		}
 	case len(a.Results) == 0:
 		fmt.Fprintln(w, "nothing found")
 	default:
 		var t *table
 		for _, row := range a.Results {
-			cs := cells(row, r.Fields)
-			if t == nil {
-				var names []string
-				for _, c := range cs {
-					names = append(names, c.name)
-				}
-				t = newTable(p, columns(names...)...)
+			var names, values []string
+			for _, f := range resultFields(row, r.Fields) {
+				names, values = append(names, f.name), append(values, f.value)
 			}
-			var values []string
-			for _, c := range cs {
-				values = append(values, c.value)
+			if t == nil {
+				t = newTable(p, columns(names...)...)
 			}
 			t.row(values...)
 		}
@@ -230,28 +195,28 @@ func showDone(p *program, r tools.Result) {
 	}
 }
 
-type cell struct{ name, value string }
+type field struct{ name, value string }
 
-// cells takes a record apart, in the order of the fields asked for; others follow in their own.
-func cells(raw json.RawMessage, fields []string) []cell {
-	var out []cell
+// resultFields returns a record's fields, escaped: first those asked for, in their order, then others.
+func resultFields(raw json.RawMessage, asked []string) []field {
+	var out []field
 	if !bytes.HasPrefix(bytes.TrimSpace(raw), []byte("{")) {
-		return []cell{{"value", cellText(raw)}}
+		return []field{{"value", valueText(raw)}}
 	}
 	schemas.EachJSON(raw, func(k, v []byte) {
-		out = append(out, cell{schemas.Escape(schemas.DecodeString(k), 40), cellText(v)})
+		out = append(out, field{schemas.Escape(schemas.DecodeString(k), 40), valueText(v)})
 	})
-	host := func(c cell) int {
-		if i := slices.Index(fields, c.name); i >= 0 {
+	position := func(f field) int {
+		if i := slices.Index(asked, f.name); i >= 0 {
 			return i
 		}
-		return len(fields)
+		return len(asked)
 	}
-	slices.SortStableFunc(out, func(a, b cell) int { return host(a) - host(b) })
+	slices.SortStableFunc(out, func(a, b field) int { return position(a) - position(b) })
 	return out
 }
 
-func cellText(v []byte) string {
+func valueText(v []byte) string {
 	switch v[0] {
 	case '"':
 		return schemas.Escape(schemas.DecodeString(v), 60)

@@ -39,8 +39,8 @@ func TestLoginOnATerminal(t *testing.T) {
 		want []string
 		not  string
 	}{
-		"at this machine": {nil, "http://" + addr, []string{"This lets " + me() + " in once, until ", "It is for a browser on this machine: a phone needs a server that it can reach, see --url."}, "https:"},
-		"on a phone":      {[]string{"ada", "--url", "https://mcp.example.com"}, "https://mcp.example.com", []string{"This lets ada in once, until "}, "a phone needs"},
+		"at this machine": {nil, "http://" + addr, []string{"This logs " + me() + " in once, until ", "It is for a browser on this machine; for a phone give the address of a server with --url."}, "https:"},
+		"on a phone":      {[]string{"ada", "--url", "https://mcp.example.com"}, "https://mcp.example.com", []string{"This logs ada in once, until "}, "for a phone"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			code, out, errs := at(t, t.Context(), &someone{}, w.dir, append([]string{"inbox", "login"}, c.args...)...)
@@ -68,7 +68,7 @@ func TestRequestOnATerminal(t *testing.T) {
 	code, out, errs := at(t, t.Context(), &someone{}, dir, "call", "delete_contact", erase(1), "--policy", "team", "--approval-wait", "0s", "--no-browser", "--json",
 		"--base-url", up.URL, "--key-file", key, "--log-level", "debug")
 	m := enterLink.FindStringSubmatch(errs)
-	if code != 4 || m == nil || m[3] == "" || !strings.Contains(errs, "A question waits for you: "+m[0]) || !strings.Contains(errs, "Somebody else must agree to it, in the inbox: "+m[1]+"/inbox/q/") ||
+	if code != 4 || m == nil || m[3] == "" || !strings.Contains(errs, "A question waits for you: "+m[0]) || !strings.Contains(errs, "Another person must approve it, in the inbox: "+m[1]+"/inbox/q/") ||
 		!strings.Contains(errs, "Erase the contact") {
 		t.Fatalf("%d: %s%s", code, out, errs)
 	}

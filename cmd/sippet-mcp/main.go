@@ -1,5 +1,11 @@
-// Sippet-mcp lets an AI work in a Sippet organisation without being trusted
-// with it: 52 actions as MCP tools, every call through one gate.
+// Sippet-mcp gives AI assistants controlled access to a Sippet organisation. Start a server for a
+// desktop client, or for HTTP clients:
+//
+//	sippet-mcp stdio --sandbox
+//	sippet-mcp http --sandbox
+//
+// Each subcommand is a file with its options and a run function. They connect the packages and print;
+// what a call means is decided in package policy.
 package main
 
 import (
@@ -15,21 +21,21 @@ import (
 	"golang.org/x/term"
 )
 
-// program is the world as a command sees it; tests make their own.
+// program is the environment of a command; tests make their own.
 type program struct {
 	in       io.Reader
 	out, err io.Writer
 	env      func(string) string
-	// outTerminal and errTerminal say whether a person reads there.
+	// outTerminal and errTerminal are true if out and err are terminals.
 	outTerminal, errTerminal bool
-	// terminal opens the terminal that the program was started from, for a question; an error where there is none.
+	// terminal opens the controlling terminal, to ask a person. An error if there is none.
 	terminal func() (terminal, error)
 }
 
-// terminal is where a person is asked.
+// terminal is used to ask a person.
 type terminal interface {
 	io.ReadWriteCloser
-	// Flush drops what was typed before the question was shown: it cannot be an answer to it.
+	// Flush drops what was typed before the question was shown, because it cannot answer it.
 	Flush() error
 }
 
@@ -38,8 +44,8 @@ func main() {
 	defer stop()
 	// A second Ctrl-C ends the program at once.
 	context.AfterFunc(ctx, stop)
-	// A call leaves little behind and the heap is small: collecting garbage less often costs some ten MiB and saves a
-	// fifth of the processor time of a call.
+	// The heap is small: less frequent garbage collection costs about 10 MiB and saves a fifth of a
+	// call's processor time.
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(400)
 	}
@@ -50,7 +56,7 @@ func main() {
 	os.Exit(p.run(ctx, os.Args[1:]))
 }
 
-// run runs the command line and gives the exit code.
+// run runs a command line and returns its exit code.
 func (p *program) run(ctx context.Context, args []string) int {
 	root := newRoot(p)
 	root.SetArgs(args)
@@ -66,12 +72,12 @@ func (p *program) run(ctx context.Context, args []string) int {
 	return 1
 }
 
-// exitCode ends the program without another word: the command has said why.
+// exitCode ends the program without a message, because the command has printed one.
 type exitCode int
 
 func (c exitCode) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
 
-// version is what `go install` or the build recorded.
+// version returns the version that the build recorded.
 func version() string {
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
 		return info.Main.Version

@@ -81,8 +81,8 @@ func TestApprovalThatNobodyRuns(t *testing.T) {
 	go func() {
 		defer close(said)
 		began := time.Now()
-		code, out, errs := at(t, t.Context(), &someone{answer: "yes\n"}, w.dir, "approvals", "approve", id, "--token-file", token)
-		if code != 1 || out != "" || !strings.Contains(errs, "you agreed, and nobody ran it within a minute, so the yes is void: the program that asked has ended") {
+		code, out, errs := at(t, t.Context(), &someone{answer: "approve\n"}, w.dir, "approvals", "approve", id, "--token-file", token)
+		if code != 1 || out != "" || !strings.Contains(errs, "approved, but it did not run: the program that asked has ended, and the approval has expired") {
 			t.Errorf("%d: %s%s", code, out, errs)
 		}
 		if took := time.Since(began); took < time.Minute || took > 75*time.Second {
@@ -93,7 +93,7 @@ func TestApprovalThatNobodyRuns(t *testing.T) {
 	<-said
 	_, two := w.stdio(t, nil) // which would have run it before
 	r := two.tool(t, "approval_status", `{"id":"`+id+`"}`)
-	if r.outcome() != "denied" || !strings.Contains(r.Result.StructuredContent.Message, "ada agreed, and nobody could run it in time, so the yes is void; nothing ran") {
+	if r.outcome() != "denied" || !strings.Contains(r.Result.StructuredContent.Message, "ada approved, but the call could not run in time, so the approval has expired; nothing ran") {
 		t.Errorf("%+v", r.Result)
 	}
 	again, base := two.tool(t, "delete_contact", erase(1)).waits(t)
@@ -127,14 +127,14 @@ func TestApprovalNotAwaited(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	go w.onceAgreed(t, id, cancel)
-	code, out, errs := at(t, ctx, &someone{answer: "yes\n"}, w.dir, "approvals", "approve", id, "--token-file", token)
-	if code != 1 || out != "" || !strings.Contains(errs, "you agreed, and did not wait for what comes of it; see `sippet-mcp approvals show "+id[:8]+" --state-dir "+w.dir+"`") {
+	code, out, errs := at(t, ctx, &someone{answer: "approve\n"}, w.dir, "approvals", "approve", id, "--token-file", token)
+	if code != 1 || out != "" || !strings.Contains(errs, "approved; its result was not waited for, see `sippet-mcp approvals show "+id[:8]+" --state-dir "+w.dir+"`") {
 		t.Errorf("%d: %s%s", code, out, errs)
 	}
 	// Everything is stopped while they wait.
 	go w.onceAgreed(t, other, func() { _ = command("stop", "--state-dir", w.dir).Run() })
-	code, out, errs = at(t, t.Context(), &someone{answer: "yes\n"}, w.dir, "approvals", "approve", other, "--token-file", token)
-	if code != 1 || out != "" || !strings.Contains(errs, "you agreed, and it did not run: the question was withdrawn, or everything was stopped") {
+	code, out, errs = at(t, t.Context(), &someone{answer: "approve\n"}, w.dir, "approvals", "approve", other, "--token-file", token)
+	if code != 1 || out != "" || !strings.Contains(errs, "approved, but it did not run: the request was withdrawn, or an emergency stop revoked it") {
 		t.Errorf("%d: %s%s", code, out, errs)
 	}
 	if n := w.erased(); n != 0 {
@@ -147,7 +147,7 @@ func (w *world) onceAgreed(t *testing.T, id string, do func()) {
 	for t.Context().Err() == nil {
 		// Not in this process, which has the ledger open.
 		out, _ := command("audit", "list", "--phase", "answered", "--state-dir", w.dir).Output()
-		if bytes.Contains(out, []byte(`"grant":"`+id+`"`)) {
+		if bytes.Contains(out, []byte(`"approval":"`+id+`"`)) {
 			do()
 			return
 		}

@@ -13,10 +13,11 @@ import (
 
 func newPeople(p *program) *cobra.Command {
 	c := &cobra.Command{
-		Use:   "people",
-		Short: "Take everything from a person who leaves",
-		Args:  cobra.NoArgs,
-		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
+		Use:     "people",
+		Short:   "Revoke a person's access",
+		Example: "  sippet-mcp people remove ada",
+		Args:    cobra.NoArgs,
+		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(newPeopleRemove(p))
 	return c
@@ -26,12 +27,12 @@ func newPeopleRemove(p *program) *cobra.Command {
 	o := &ledgerOptions{}
 	c := &cobra.Command{
 		Use:   "remove NAME",
-		Short: "Revoke all tokens of a person, and void what they asked and agreed to",
-		Long: `Revoke all tokens of a person, and void the questions that they asked and the
-yeses that they gave and nobody has used. Within a second no server with this
-state directory lets them in. What they did stays in the audit, under their name.`,
+		Short: "Revoke a person's tokens, requests and unused approvals",
+		Long: `Revoke all tokens of a person, their pending approval requests, and the approvals
+that they gave and that are not used yet. Servers with this state directory reject
+their tokens within a second. The audit log keeps what they did.`,
 		Example: "  sippet-mcp people remove ada",
-		Args:    oneArg("the person's name, written as in `sippet-mcp tokens list`"),
+		Args:    oneArg("the person's name, as in `sippet-mcp tokens list`"),
 		RunE:    func(c *cobra.Command, args []string) error { return runPeopleRemove(c.Context(), p, o, args[0]) },
 	}
 	o.flags(c)
@@ -39,7 +40,7 @@ state directory lets them in. What they did stays in the audit, under their name
 }
 
 func runPeopleRemove(ctx context.Context, p *program, o *ledgerOptions, name string) error {
-	return o.with(ctx, p, func(l *ledger.SQLite) error {
+	return o.writing(ctx, p, func(l *ledger.SQLite) error {
 		tokens, approvals, err := l.RemovePerson(ctx, name, operator())
 		if errors.Is(err, ledger.ErrNoPerson) {
 			return fmt.Errorf("nobody called %q ever had a token here; see `sippet-mcp tokens list --all%s`", schemas.Escape(name, 80), o.same())
@@ -54,8 +55,7 @@ func runPeopleRemove(ctx context.Context, p *program, o *ledgerOptions, name str
 				Approvals int    `json:"approvals"`
 			}{name, tokens, approvals})
 		}
-		fmt.Fprintf(p.out, "%s is removed: %s revoked, %s or unused yeses void.\n", schemas.Escape(name, 80),
-			count(tokens, "token"), count(approvals, "question"))
+		fmt.Fprintf(p.out, "%s is removed: %s and %s revoked.\n", schemas.Escape(name, 80), count(tokens, "token"), count(approvals, "approval request"))
 		return nil
 	})
 }

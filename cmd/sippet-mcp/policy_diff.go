@@ -49,9 +49,7 @@ fields are compared, not what is left of budgets.`,
 	}
 	o.ledgerOptions.flags(c)
 	o.period.flags(c)
-	_ = c.Flags().Set("since", "7d")
-	c.Flag("since").DefValue = "7d"
-	c.Flag("since").Changed = false
+	setDefault(c, "since", "7d")
 	return c
 }
 

@@ -27,7 +27,7 @@ type explainOptions struct {
 }
 
 func newPolicyExplain(p *program) *cobra.Command {
-	o := &explainOptions{connection: connection{wait: 2 * time.Minute, rows: tools.DefaultRows, bytes: tools.DefaultBytes, logLevel: "warn"}}
+	o := &explainOptions{connection: connection{askTimeout: 2 * time.Minute, rows: tools.DefaultRows, bytes: tools.DefaultBytes, logLevel: "warn"}}
 	c := &cobra.Command{
 		Use:   "explain ACTION [ARGUMENTS]",
 		Short: "Explain how policies decide a call",
@@ -62,10 +62,10 @@ read as before a call, and Sippet validates the call.
 	f.StringVar(&o.person, "person", "", "the caller's person (default: you)")
 	f.StringVar(&o.at, "at", "", "time of the call, such as 2026-01-07T23:00:00Z, or 2026-01-07T23:00 in local time (default: now)")
 	f.StringVar(&o.stated, "recipients", "", `recipients: a count, numbers such as +442079460123,+33142685300, or a JSON list such as [{"number":"+442079460123"}]`)
-	f.BoolVar(&o.sandbox, "sandbox", false, "read contacts from the simulated organisation, and budgets from its audit log")
+	sandboxFlag(c, &o.sandbox, "read contacts from the simulated organisation, and budgets from its audit log")
 	o.simulated.flags(c)
 	o.upstreamOptions.flags(c)
-	f.StringVar(&o.stateDir, "state-dir", "", stateDirHelp)
+	stateDirFlag(c, &o.stateDir)
 	f.BoolVar(&o.json, "json", false, "print JSON, also on a terminal")
 	return c
 }

@@ -8,5 +8,5 @@ import (
 	"syscall"
 )
 
-// notifyReload asks for the signal that makes a server load its policies anew.
+// notifyReload sends SIGHUP to c: a request to load the policies again.
 func notifyReload(c chan<- os.Signal) { signal.Notify(c, syscall.SIGHUP) }

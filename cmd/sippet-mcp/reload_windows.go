@@ -2,5 +2,5 @@ package main
 
 import "os"
 
-// notifyReload asks for nothing: this system has no such signal, and a changed file is noticed anyway.
+// notifyReload does nothing: Windows has no such signal, and changed files are noticed anyway.
 func notifyReload(chan<- os.Signal) {}

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 	"github.com/sippet-ai/sippet-mcp/rpc/rpctest"
 )
 
@@ -109,7 +110,7 @@ func TestApprovalWhileStopping(t *testing.T) {
 		before := w.erasedOf(round)
 		p, bob, ada = w.http(t, "--addr", addr)
 		switch {
-		case err == nil && code == http.StatusOK && s.State == "granted":
+		case err == nil && code == http.StatusOK && s.State == string(ledger.Approved):
 			if taken++; before == 0 {
 				adopted++
 			}

@@ -11,20 +11,20 @@ import (
 func newRoot(p *program) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "sippet-mcp",
-		Short: "Let an AI work in a Sippet organisation without trusting it with it",
-		Long: `Sippet-mcp gives an AI the 52 public actions of Sippet's org API as MCP tools.
-Every call goes through one gate: checked, decided by a policy, validated by
-Sippet, and where it reaches people or cannot be undone, confirmed by a person:
-in their client, or on a page of this program's own, the inbox.
+		Short: "Give AI assistants controlled access to Sippet",
+		Long: `Give AI assistants controlled access to a Sippet organisation: calls, contacts,
+campaigns, email. The 52 actions of Sippet's org API are MCP tools. A policy decides
+about each call, people approve what it does not allow alone, and an audit log
+records what happened.
 
-Try it without a key:
+Try it with a simulated organisation, without a key:
 
-  sippet-mcp http --sandbox        serve a simulated organisation on 127.0.0.1:8765
-  sippet-mcp call list_calls --sandbox
+  sippet-mcp http --sandbox
 
-Live, put the organisation's secret key into SIPPET_SECRET_KEY or a file
-(--key-file). A secret is never taken from a flag. Every flag can also be set
-by the environment variable that its help names.`,
+For a live organisation, set SIPPET_SECRET_KEY to its secret key, or name a file that
+holds it with --key-file. No flag takes a secret.
+
+The help of a flag names its environment variable, if it has one. The flag wins.`,
 		SilenceUsage:      true,
 		SilenceErrors:     true,
 		Version:           version(),
@@ -36,49 +36,66 @@ by the environment variable that its help names.`,
 	root.SetIn(p.in)
 	root.AddCommand(newStdio(p), newHTTP(p), newCall(p), newActions(p), newSandbox(p),
 		newStop(p), newResume(p), newInbox(p), newApprovals(p), newAudit(p), newTokens(p), newPeople(p), newPolicy(p))
-	eachCommand(root, nameVariables)
 	return root
 }
 
-func eachCommand(c *cobra.Command, f func(*cobra.Command)) {
-	f(c)
-	for _, sub := range c.Commands() {
-		eachCommand(sub, f)
+// variableAnnotation holds the environment variable that sets a flag.
+const variableAnnotation = "sippet-variable"
+
+// settings gives flags an environment variable: SIPPET_ and the flag's name in capitals. They are
+// the flags that describe an installation. A flag that makes sense for one command line only, such
+// as --note or --yes, has none: set once and forgotten, it would answer for a person.
+func settings(c *cobra.Command, names ...string) {
+	for _, name := range names {
+		settingAs(c, name, "SIPPET_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_")))
 	}
 }
 
-func eachFlag(c *cobra.Command, f func(*pflag.Flag, string)) {
-	c.LocalFlags().VisitAll(func(flag *pflag.Flag) {
-		name := flag.Name
-		// What spares a person a question is not to be set once and forgotten.
-		if name == "help" || name == "version" || name == "yes" || name == "again" {
-			return
-		}
-		// Where the sandbox is served and where MCP is are two things.
-		if c.HasParent() && c.Parent().Name() == "sandbox" && (name == "addr" || name == "fault") {
-			name = "sandbox-" + name
-		}
-		// What a token is like has nothing to do with what a server that runs here is like.
-		if c.HasParent() && c.Parent().Name() == "tokens" && name != "state-dir" && name != "sandbox" && name != "keychain" {
-			name = "token-" + name
-		}
-		f(flag, "SIPPET_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_")))
-	})
+// settingAs gives a flag the environment variable of that name, and adds it to the flag's help.
+func settingAs(c *cobra.Command, name, variable string) {
+	if err := c.Flags().SetAnnotation(name, variableAnnotation, []string{variable}); err != nil {
+		panic(err) // the flag does not exist
+	}
+	c.Flag(name).Usage += " [" + variable + "]"
 }
 
-// nameVariables writes into each flag's help which environment variable sets it.
-func nameVariables(c *cobra.Command) {
-	eachFlag(c, func(f *pflag.Flag, variable string) { f.Usage += " [" + variable + "]" })
+// variableOf returns the environment variable of a flag; empty if it has none.
+func variableOf(f *pflag.Flag) string {
+	if names := f.Annotations[variableAnnotation]; len(names) == 1 {
+		return names[0]
+	}
+	return ""
 }
 
 // fromEnvironment sets the flags that the command line does not.
 func fromEnvironment(c *cobra.Command, env func(string) string) (err error) {
-	eachFlag(c, func(f *pflag.Flag, variable string) {
-		if v := env(variable); v != "" && !f.Changed && err == nil {
+	c.LocalFlags().VisitAll(func(f *pflag.Flag) {
+		variable := variableOf(f)
+		if variable == "" || f.Changed || err != nil {
+			return
+		}
+		if v := env(variable); v != "" {
 			if e := c.Flags().Set(f.Name, v); e != nil {
 				err = fmt.Errorf("environment variable %s: %w", variable, e)
 			}
 		}
 	})
 	return err
+}
+
+// setDefault changes the default of a flag that several commands share.
+func setDefault(c *cobra.Command, name, value string) {
+	f := c.Flag(name)
+	_ = f.Value.Set(value)
+	f.DefValue = value
+}
+
+// oneArg requires exactly one argument; what describes it.
+func oneArg(what string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		if len(args) != 1 {
+			return fmt.Errorf("give %s", what)
+		}
+		return nil
+	}
 }

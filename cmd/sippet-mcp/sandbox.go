@@ -30,6 +30,7 @@ func (o *sandboxOptions) flags(c *cobra.Command) {
 	f.Uint64Var(&o.seed, "sandbox-seed", 1, "number that determines the organisation, the course of events and all ids")
 	f.Float64Var(&o.speed, "sandbox-speed", 1, "speed of the organisation's clock; 60 runs an hour in a minute")
 	f.IntVar(&o.scale, "sandbox-scale", 0, "number of contacts, and of past calls, to add to a new organisation")
+	settings(c, "sandbox-db", "sandbox-seed", "sandbox-speed", "sandbox-scale")
 }
 
 // changed reports whether any flag differs from its default.
@@ -56,7 +57,7 @@ func (o *sandboxOptions) open(stateDir string, faults []sandbox.Fault, log *slog
 	}
 	path := o.db
 	if path != "" && filepath.Base(path) == path {
-		dir, err := makeState(stateDir)
+		dir, err := makeStateDir(stateDir)
 		if err != nil {
 			return nil, err
 		}
@@ -83,10 +84,11 @@ type sandboxServeOptions struct {
 
 func newSandbox(p *program) *cobra.Command {
 	c := &cobra.Command{
-		Use:   "sandbox",
-		Short: "Run a simulated Sippet organisation",
-		Args:  cobra.NoArgs,
-		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
+		Use:     "sandbox",
+		Short:   "Run a simulated Sippet organisation",
+		Example: "  sippet-mcp sandbox serve",
+		Args:    cobra.NoArgs,
+		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	o := &sandboxServeOptions{}
 	kinds := make([]string, 0, len(sandbox.FaultKinds))
@@ -114,9 +116,11 @@ ENDPOINT is run or validate, ACTION an action or *, and KIND one of:
 	f := s.Flags()
 	f.StringVar(&o.addr, "addr", "127.0.0.1:8799", "loopback address to listen on")
 	f.StringArrayVar(&o.faults, "fault", nil, "make requests fail, as above; can be repeated")
+	settingAs(s, "addr", "SIPPET_SANDBOX_ADDR")
+	settingAs(s, "fault", "SIPPET_SANDBOX_FAULT")
 	o.sandboxOptions.flags(s)
-	f.StringVar(&o.stateDir, "state-dir", "", stateDirHelp)
-	f.StringVar(&o.logLevel, "log-level", "info", logLevelHelp)
+	stateDirFlag(s, &o.stateDir)
+	logLevelFlag(s, &o.logLevel)
 	c.AddCommand(s)
 	return c
 }

@@ -16,11 +16,38 @@ import (
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 )
 
-// sandboxState is the subfolder of the state directory for the sandbox's
-// ledger: trying things out never mixes with the audit of what really ran.
+// sandboxState is the folder for the sandbox's ledger in the state directory. The sandbox has its own
+// ledger, so that simulated calls never stand in the audit log of live ones.
 const sandboxState = "sandbox"
 
-// keeping says how a server's ledger is kept.
+// stateDirFlag defines --state-dir.
+func stateDirFlag(c *cobra.Command, dir *string) {
+	c.Flags().StringVar(dir, "state-dir", "", "state directory (default: sippet-mcp in the user's configuration directory)")
+	settings(c, "state-dir")
+}
+
+// sandboxFlag defines --sandbox.
+func sandboxFlag(c *cobra.Command, chosen *bool, help string) {
+	c.Flags().BoolVar(chosen, "sandbox", false, help)
+	settings(c, "sandbox")
+}
+
+// makeStateDir makes the state directory and returns its path; the default one for an empty path.
+func makeStateDir(dir string) (string, error) {
+	if dir == "" {
+		base, err := os.UserConfigDir()
+		if err != nil {
+			return "", fmt.Errorf("no default state directory: %w; name one with --state-dir", err)
+		}
+		dir = filepath.Join(base, "sippet-mcp")
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("making the state directory: %w", err)
+	}
+	return dir, nil
+}
+
+// keeping is how a server keeps its ledger.
 type keeping struct {
 	retention time.Duration
 	keychain  bool
@@ -28,20 +55,21 @@ type keeping struct {
 
 func (k *keeping) flags(c *cobra.Command) {
 	c.Flags().DurationVar(&k.retention, "retention", 0, "remove audit records older than this, such as 9480h for 13 months (0 keeps them)")
-	c.Flags().BoolVar(&k.keychain, "keychain", false, "keep the ledger's master key in the system's keychain, not in a file")
+	c.Flags().BoolVar(&k.keychain, "keychain", false, "keep the ledger's master key in the system's keychain instead of a file")
+	settings(c, "retention", "keychain")
 }
 
-// openLedger opens the ledger of the state directory, or the sandbox's beside
-// it, and makes what is missing.
+// openLedger opens the live ledger of the state directory, or the sandbox's. It makes what is
+// missing.
 func openLedger(ctx context.Context, dir string, sandbox bool, keep keeping, log *slog.Logger) (*ledger.SQLite, error) {
-	dir, err := makeState(dir)
+	dir, err := makeStateDir(dir)
 	if err != nil {
 		return nil, err
 	}
 	return ledger.Open(ctx, ledger.Options{Dir: ledgerDir(dir, sandbox), Retention: keep.retention, Keychain: keep.keychain, Log: log})
 }
 
-// ledgerDir is where in the state directory a ledger is.
+// ledgerDir returns the folder of a ledger in the state directory.
 func ledgerDir(dir string, sandbox bool) string {
 	if sandbox {
 		return filepath.Join(dir, sandboxState)
@@ -49,63 +77,63 @@ func ledgerDir(dir string, sandbox bool) string {
 	return dir
 }
 
-// ledgerOptions say which ledger a command asks.
+// ledgerOptions name an existing ledger.
 type ledgerOptions struct {
 	stateDir string
 	sandbox  bool
 }
 
 func (o *ledgerOptions) flags(c *cobra.Command) {
-	c.Flags().StringVar(&o.stateDir, "state-dir", "", stateDirHelp)
-	c.Flags().BoolVar(&o.sandbox, "sandbox", false, "ask the sandbox's ledger, not that of what really ran")
+	stateDirFlag(c, &o.stateDir)
+	sandboxFlag(c, &o.sandbox, "use the sandbox's ledger instead of the live one")
 }
 
-// with opens a ledger that is there and runs do with it.
-func (o *ledgerOptions) with(ctx context.Context, p *program, do func(*ledger.SQLite) error) error {
-	return o.opened(ctx, p, false, do)
+// writing runs do with the ledger.
+func (o *ledgerOptions) writing(ctx context.Context, p *program, do func(*ledger.SQLite) error) error {
+	return o.run(ctx, p, false, do)
 }
 
-// reading is with for what only looks: it works without the right to write, and leaves evidence as it is.
+// reading runs do with the ledger opened read-only: no permission to write is needed, and a damaged
+// ledger stays as it is.
 func (o *ledgerOptions) reading(ctx context.Context, p *program, do func(*ledger.SQLite) error) error {
-	return o.opened(ctx, p, true, do)
+	return o.run(ctx, p, true, do)
 }
 
-// opened opens a ledger that is there. Where there is none it says so: an empty one made in passing would answer that
-// nothing ran.
-func (o *ledgerOptions) opened(ctx context.Context, p *program, readOnly bool, do func(*ledger.SQLite) error) error {
+// run opens a ledger that exists. It makes none: an empty ledger would report that nothing ran.
+func (o *ledgerOptions) run(ctx context.Context, p *program, readOnly bool, do func(*ledger.SQLite) error) error {
 	log, err := newLogger(p, "warn")
 	if err != nil {
 		return err
 	}
 	dir := o.stateDir
 	if dir == "" {
-		if dir, err = makeState(""); err != nil {
+		if dir, err = makeStateDir(""); err != nil {
 			return err
 		}
 	}
 	if here := ledgerDir(dir, o.sandbox); !hasLedger(here) {
-		way := "with --sandbox"
+		next := "add --sandbox"
 		if o.sandbox {
-			way = "without --sandbox"
+			next = "leave --sandbox out"
 		}
 		if other := ledgerDir(dir, !o.sandbox); hasLedger(other) {
-			return fmt.Errorf("nothing is recorded in %s yet; the other ledger, %s, is asked %s", here, other, way)
+			return fmt.Errorf("nothing is recorded in %s yet, but in %s: %s", here, other, next)
 		}
-		return fmt.Errorf("nothing is recorded in %s yet; another directory is named by --state-dir", here)
+		return fmt.Errorf("nothing is recorded in %s yet; name another state directory with --state-dir", here)
 	}
 	l, err := ledger.Open(ctx, ledger.Options{Dir: ledgerDir(dir, o.sandbox), ReadOnly: readOnly, Log: log})
 	if err != nil {
 		return damaged(err)
 	}
 	err = do(l)
-	// Whatever do wrote is durable by now; closing adds a checkpoint.
+	// What do wrote is durable already; closing only adds a checkpoint.
 	if e := l.Close(); e != nil && err == nil {
-		log.Warn("closing the ledger", "err", e)
+		log.Warn("the ledger could not be closed; what was recorded is safe", "cause", e)
 	}
 	return damaged(err)
 }
 
-// hasLedger reports whether a folder has a ledger, or has lost one: that is for ledger.Open to say.
+// hasLedger reports whether a folder has a ledger, or has lost one. ledger.Open reports the latter.
 func hasLedger(dir string) bool {
 	for _, name := range []string{ledger.File, ledger.CheckpointFile} {
 		if _, err := os.Stat(filepath.Join(dir, name)); !errors.Is(err, fs.ErrNotExist) {
@@ -115,24 +143,14 @@ func hasLedger(dir string) bool {
 	return false
 }
 
-// damaged adds to a damaged ledger's error which record it is, where it is one: its own says what to do only.
+// damaged adds the record to the error of a damaged ledger, unless the error names it already or the
+// database itself is damaged.
 func damaged(err error) error {
-	var t *ledger.StoreError
-	var store interface{ Code() int } // SQLite's own errors know the file only
-	if errors.As(err, &t) && t.Kind == ledger.Corrupt && t.Err != nil && !errors.As(t.Err, &store) && !strings.Contains(t.Error(), t.Err.Error()) {
-		return fmt.Errorf("%w (%w; `sippet-mcp audit verify` finds all that is wrong)", err, t.Err)
+	var store *ledger.StoreError
+	var database interface{ Code() int }
+	if errors.As(err, &store) && store.Kind == ledger.Corrupt && store.Err != nil &&
+		!errors.As(store.Err, &database) && !strings.Contains(store.Error(), store.Err.Error()) {
+		return fmt.Errorf("%w (%w; `sippet-mcp audit verify` lists all faults)", err, store.Err)
 	}
 	return err
-}
-
-// same gives the flags with which another command asks the same ledger.
-func (o *ledgerOptions) same() string {
-	s := ""
-	if o.sandbox {
-		s += " --sandbox"
-	}
-	if o.stateDir != "" {
-		s += " --state-dir " + quote(absolute(o.stateDir))
-	}
-	return s
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/sippet-ai/sippet-mcp/tools"
 )
 
-// serverOptions are what both transports take beside the connection.
+// serverOptions are those of both transports.
 type serverOptions struct {
 	connection
 	toolsets, tools []string
@@ -23,11 +23,12 @@ func (o *serverOptions) flags(c *cobra.Command) {
 	o.keep.flags(c)
 	f := c.Flags()
 	f.StringSliceVar(&o.toolsets, "toolsets", nil, "show only these toolsets, comma-separated: calls, queue, outbound, conversations, contacts, email, operators, agents")
-	f.StringSliceVar(&o.tools, "tools", nil, "show these tools too, comma-separated; alone: only these")
+	f.StringSliceVar(&o.tools, "tools", nil, "also show these tools, comma-separated; without --toolsets only these")
 	f.BoolVar(&o.readOnly, "read-only", false, "show only tools that read")
+	settings(c, "toolsets", "tools", "read-only")
 }
 
-// open makes the MCP server over the connection.
+// open returns an MCP server over the connection.
 func (o *serverOptions) open(ctx context.Context, p *program, log *slog.Logger) (*tools.Server, *connected, error) {
 	c, err := o.connection.open(ctx, p, log)
 	if err != nil {
@@ -39,7 +40,7 @@ func (o *serverOptions) open(ctx context.Context, p *program, log *slog.Logger) 
 		c.close()
 		return nil, nil, err
 	}
-	go watch(c.book, ctx.Done(), log)
+	go reloadPolicies(c.auth.policies, ctx.Done(), log)
 	return s, c, nil
 }
 
@@ -48,17 +49,18 @@ func newStdio(p *program) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "stdio",
 		Short: "Serve a desktop client over stdin and stdout",
-		Long: `Serve one MCP client over stdin and stdout. Desktop clients start it
-themselves; in their configuration:
+		Long: `Serve one MCP client over stdin and stdout. Desktop clients start the command
+themselves. Their configuration:
 
   {"mcpServers": {"sippet": {"command": "sippet-mcp", "args": ["stdio", "--sandbox"]}}}
 
-Live, leave --sandbox out and give SIPPET_SECRET_KEY in "env".
+For a live organisation, leave --sandbox out and set SIPPET_SECRET_KEY in "env".
 
-What a person must agree to opens in the browser where the client cannot ask
-them: see "sippet-mcp inbox".`,
-		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return runStdio(c.Context(), p, o) },
+If a call needs an approval and the client cannot ask its person, the browser opens
+with the card: see "sippet-mcp inbox".`,
+		Example: "  sippet-mcp stdio --sandbox",
+		Args:    cobra.NoArgs,
+		RunE:    func(c *cobra.Command, _ []string) error { return runStdio(c.Context(), p, o) },
 	}
 	o.flags(c)
 	return c

@@ -62,7 +62,7 @@ func TestStopEndsCalls(t *testing.T) {
 		code                           int
 		out, errs                      string
 	}{
-		"all well":      {terminal: true, out: "2 calls were ended."},
+		"all well":      {terminal: true, out: "Ended: 2 calls."},
 		"in a pipe":     {out: `"ended":true`},
 		"no ledger":     {broken: true, code: 1, out: `"ended":true`, errs: "NOTHING IS STOPPED: the key "},
 		"a stuck call":  {stuck: true, code: 1, errs: "calls may still be live: 1 could not be ended"},

@@ -55,16 +55,16 @@ func TestAPersonAnswers(t *testing.T) {
 		code   int
 		ran    string
 	}{
-		{"yes\n", 0, "delete_contact\n"}, {"YES \n", 0, "delete_contact\n"},
-		{"no\n", 5, ""}, {"y\n", 5, ""}, {"\n", 5, ""}, {"yes please\n", 5, ""}, {"", 6, ""}, {"yes", 6, ""},
+		{"approve\n", 0, "delete_contact\n"}, {"APPROVE \n", 0, "delete_contact\n"},
+		{"no\n", 5, ""}, {"y\n", 5, ""}, {"\n", 5, ""}, {"yes\n", 5, ""}, {"approve it\n", 5, ""}, {"", 6, ""}, {"approve", 6, ""},
 	} {
 		t.Run(strings.TrimSpace(c.answer), func(t *testing.T) {
-			who := &someone{Reader: strings.NewReader("yes\nyes\n"), answer: c.answer}
+			who := &someone{Reader: strings.NewReader("approve\napprove\n"), answer: c.answer}
 			code, _, errs, ran := answering(t, who, "call", "delete_contact", `{"input":{"contactId":"c0000000-0000-4000-8000-000000000001"}}`)
 			if code != c.code || ran != c.ran {
 				t.Errorf("exit code %d, ran %q, want %d and %q", code, ran, c.code, c.ran)
 			}
-			if !strings.Contains(who.shown.String(), `Erase the contact "Ada\u{202e} Lovelace" for good.`+"\n") || !strings.HasSuffix(strings.TrimSpace(who.shown.String()), "Type yes to do this:") {
+			if !strings.Contains(who.shown.String(), `Erase the contact "Ada\u{202e} Lovelace" for good.`+"\n") || !strings.HasSuffix(strings.TrimSpace(who.shown.String()), "Type approve to run this call:") {
 				t.Errorf("the question was\n%s", who.shown.String())
 			}
 			if strings.Contains(errs, "next:") {

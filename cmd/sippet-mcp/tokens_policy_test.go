@@ -26,7 +26,7 @@ func (b bearer) RoundTrip(r *http.Request) (*http.Response, error) {
 func tokenOf(t *testing.T, dir string, args ...string) bearer {
 	t.Helper()
 	code, out, errs := at(t, t.Context(), nil, dir, append([]string{"tokens", "create", "--sandbox"}, args...)...)
-	var token newToken
+	var token createdToken
 	if err := json.Unmarshal([]byte(out), &token); code != 0 || err != nil {
 		t.Fatalf("%v: %v %s", args, err, errs)
 	}

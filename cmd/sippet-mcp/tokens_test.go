@@ -19,10 +19,10 @@ func TestTokensOnATerminal(t *testing.T) {
 	}
 	out := run("tokens", "create", "ada", "--roles", "agent", "--expires", "2w")
 	m := regexp.MustCompile(`Authorization: Bearer (smcp_([0-9a-f]{12})_[A-Za-z0-9_-]{43})\n`).FindStringSubmatch(out)
-	if m == nil || strings.Count(out, m[1]) != 3 || !strings.Contains(out, "sippet-mcp tokens revoke "+m[2]+" --state-dir "+dir) || !strings.Contains(out, "It is the first one") {
+	if m == nil || strings.Count(out, m[1]) != 3 || !strings.Contains(out, "sippet-mcp tokens revoke "+m[2]+" --state-dir "+dir) || !strings.Contains(out, "It is the first token") {
 		t.Fatalf("%s", out)
 	}
-	if out := run("tokens", "create", "bob", "--roles", "agent", "--expires", "never"); strings.Contains(out, "first one") || !strings.Contains(out, "good until it is revoked") {
+	if out := run("tokens", "create", "bob", "--roles", "agent", "--expires", "never"); strings.Contains(out, "first token") || !strings.Contains(out, "valid until it is revoked") {
 		t.Errorf("%s", out)
 	}
 	if out := run("tokens", "list"); strings.Contains(out, "smcp_") || !strings.Contains(out, m[2]) || !strings.Contains(out, "bob") {
@@ -34,7 +34,7 @@ func TestTokensOnATerminal(t *testing.T) {
 	if out := run("tokens", "list"); strings.Contains(out, m[2]) || !strings.Contains(out, "1 token expired or revoked") {
 		t.Errorf("%s", out)
 	}
-	if out := run("people", "remove", "bob"); !strings.Contains(out, "bob is removed: 1 token revoked, 0 questions or unused yeses void.") {
+	if out := run("people", "remove", "bob"); !strings.Contains(out, "bob is removed: 1 token and 0 approval requests revoked.") {
 		t.Errorf("%s", out)
 	}
 	out = run("audit", "list")

@@ -4,8 +4,8 @@ package main
 
 import "os"
 
-// openTerminal opens the controlling terminal, whatever stdin and stdout are:
-// an answer that is piped on can still be asked about, and a piped input cannot answer.
+// openTerminal opens the controlling terminal, whatever stdin and stdout are. So a call with output
+// to a pipe can still be asked about, and a pipe cannot answer.
 func openTerminal() (terminal, error) {
 	f, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
 	if err != nil {

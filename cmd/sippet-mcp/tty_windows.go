@@ -21,7 +21,7 @@ func openTerminal() (terminal, error) {
 	return console{in, out}, nil
 }
 
-// console is Windows' terminal, which has a file for each direction.
+// console is the terminal of Windows, which has a file for each direction.
 type console struct{ in, out *os.File }
 
 func (c console) Read(p []byte) (int, error)  { return c.in.Read(p) }

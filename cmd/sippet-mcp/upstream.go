@@ -13,21 +13,21 @@ import (
 	"github.com/sippet-ai/sippet-mcp/rpc"
 )
 
-// upstreamOptions say which live organisation is reached.
+// upstreamOptions name a live organisation.
 type upstreamOptions struct {
 	keyFile string
 	baseURL string
 }
 
 func (o *upstreamOptions) flags(c *cobra.Command) {
-	c.Flags().StringVar(&o.keyFile, "key-file", "", "file that holds the secret key (else SIPPET_SECRET_KEY)")
-	c.Flags().StringVar(&o.baseURL, "base-url", rpc.DefaultBaseURL, "where Sippet's API is")
+	c.Flags().StringVar(&o.keyFile, "key-file", "", "file with the secret key (else SIPPET_SECRET_KEY)")
+	c.Flags().StringVar(&o.baseURL, "base-url", rpc.DefaultBaseURL, "base URL of Sippet's API")
+	settings(c, "key-file", "base-url")
 }
 
-// errUnreachable says both ways on.
-var errUnreachable = errors.New(`no organisation to work in. Either
+var errNoOrganisation = errors.New(`no organisation to work in. Either
   try it:   add --sandbox, a simulated organisation that needs no key
-  go live:  put the organisation's secret key into SIPPET_SECRET_KEY, or into a file named by --key-file`)
+  go live:  set SIPPET_SECRET_KEY to the organisation's secret key, or name its file with --key-file`)
 
 func (o *upstreamOptions) client(p *program, log *slog.Logger) (*rpc.Client, error) {
 	key, err := o.key(p, log)
@@ -42,17 +42,22 @@ func (o *upstreamOptions) key(p *program, log *slog.Logger) (rpc.Key, error) {
 		if k := p.env("SIPPET_SECRET_KEY"); k != "" {
 			return rpc.Key(k), nil
 		}
-		return "", errUnreachable
+		return "", errNoOrganisation
 	}
 	raw, err := os.ReadFile(o.keyFile)
 	if err != nil {
 		return "", fmt.Errorf("reading the key file: %w", err)
 	}
-	if info, err := os.Stat(o.keyFile); err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
-		log.Warn("others on this machine can read the key file; chmod 600 it", "file", o.keyFile)
-	}
+	warnReadable(o.keyFile, log)
 	if len(raw) > 4096 {
-		return "", fmt.Errorf("the key file %s holds %d bytes, which is no key", o.keyFile, len(raw))
+		return "", fmt.Errorf("the key file %s has %d bytes, too many for a key", o.keyFile, len(raw))
 	}
 	return rpc.Key(strings.TrimSpace(string(raw))), nil
+}
+
+// warnReadable logs a warning if other users of this machine can read a file with a secret.
+func warnReadable(file string, log *slog.Logger) {
+	if info, err := os.Stat(file); err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
+		log.Warn("other users of this machine can read a secret; chmod 600 the file", "file", file)
+	}
 }

@@ -41,7 +41,7 @@ func newWorld(t *testing.T) *world {
 // token makes a token and gives its secret.
 func (w *world) token(t *testing.T, person, roles string) string {
 	t.Helper()
-	var made newToken
+	var made createdToken
 	if err := json.Unmarshal(w.run(t, "tokens", "create", person, "--roles", roles), &made); err != nil {
 		t.Fatal(err)
 	}

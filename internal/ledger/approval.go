@@ -69,6 +69,18 @@ func (g *ApprovalRequest) Open(now time.Time) bool {
 	return (g.State == Pending || g.State == Approved) && now.Before(g.Expires)
 }
 
+// Expired is the state that StateAt returns for a request that was pending or approved until its time
+// was over. It is never stored.
+const Expired ApprovalState = "expired"
+
+// StateAt returns the request's state at a time.
+func (g *ApprovalRequest) StateAt(now time.Time) ApprovalState {
+	if (g.State == Pending || g.State == Approved) && !g.Open(now) {
+		return Expired
+	}
+	return g.State
+}
+
 const (
 	// MaxPending is how many questions of one principal may wait for a person at once, well below the workers of stdio:
 	// more than a person can answer with care.

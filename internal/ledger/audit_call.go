@@ -131,10 +131,7 @@ func (c *AuditedCall) read(ctx context.Context, from CallReader) ([]Record, erro
 	if err != nil {
 		return nil, err
 	}
-	c.Kind, c.State, c.ApprovalID = KindApproval, string(request.State), c.ID
-	if (request.State == Pending || request.State == Approved) && !request.Open(time.Now()) {
-		c.State = "expired"
-	}
+	c.Kind, c.State, c.ApprovalID = KindApproval, string(request.StateAt(time.Now())), c.ID
 	return c.approvalRecords(ctx, from)
 }
 

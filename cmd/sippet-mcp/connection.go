@@ -1,0 +1,163 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sippet-ai/sippet-mcp/policy"
+	"github.com/sippet-ai/sippet-mcp/policy/rules"
+	"github.com/sippet-ai/sippet-mcp/rpc"
+	"github.com/sippet-ai/sippet-mcp/tools"
+)
+
+// connection names an organisation, the policies that decide, and how people are asked.
+type connection struct {
+	sandbox   bool
+	simulated sandboxOptions
+	upstreamOptions
+	stateDir string
+	keep     keeping
+	policies []string
+	named    []string // the policies for callers with tokens; empty: policies
+	shadow   string
+	// askTimeout is how long a client or terminal waits for its person, approvalWait how long a call
+	// waits for the inbox.
+	askTimeout, approvalWait time.Duration
+	noBrowser                bool
+	rows, bytes              int
+	logLevel                 string
+}
+
+func (o *connection) flags(c *cobra.Command) {
+	f := c.Flags()
+	sandboxFlag(c, &o.sandbox, "use a simulated organisation in this program, which needs no key")
+	o.simulated.flags(c)
+	o.upstreamOptions.flags(c)
+	stateDirFlag(c, &o.stateDir)
+	policyFlag(c, &o.policies)
+	f.StringVar(&o.shadow, "shadow", "", "policy file that does not decide; the audit log records what it would decide")
+	f.DurationVar(&o.askTimeout, "ask-timeout", 2*time.Minute, "how long a client or terminal waits for its person's answer")
+	f.DurationVar(&o.approvalWait, "approval-wait", tools.DefaultWait, "how long a call waits for an answer in the inbox before it returns approval_pending")
+	f.BoolVar(&o.noBrowser, "no-browser", false, "print the address of an approval request instead of opening the browser")
+	f.IntVar(&o.rows, "max-rows", tools.DefaultRows, "maximum rows of a result")
+	f.IntVar(&o.bytes, "max-bytes", tools.DefaultBytes, "maximum bytes of a result")
+	settings(c, "shadow", "ask-timeout", "approval-wait", "no-browser", "max-rows", "max-bytes")
+	logLevelFlag(c, &o.logLevel)
+}
+
+// policyFlag defines --policy.
+func policyFlag(c *cobra.Command, names *[]string) {
+	c.Flags().StringSliceVar(names, "policy", []string{"desktop"}, "policies, of which the strictest decides: "+strings.Join(rules.Profiles, ", ")+", or files; repeat the flag or use commas")
+	settings(c, "policy")
+}
+
+// check reports what is wrong with the values of the flags.
+func (o *connection) check() error {
+	switch {
+	case o.rows < 1 || o.bytes < 1000:
+		return errors.New("--max-rows must be at least 1 and --max-bytes at least 1000")
+	case o.keep.retention != 0 && o.keep.retention < 24*time.Hour:
+		return errors.New("--retention must be at least 24h, because removed records cannot be restored")
+	case o.askTimeout < time.Second:
+		return errors.New("--ask-timeout must be at least 1s, or nobody can answer")
+	case o.approvalWait < 0 || o.approvalWait > 10*time.Minute:
+		return errors.New("--approval-wait must be at most 10m: clients time out before that")
+	case o.simulated.changed() && !o.sandbox:
+		return errors.New("--sandbox-db, --sandbox-seed, --sandbox-speed and --sandbox-scale need --sandbox")
+	}
+	return nil
+}
+
+// connected is an open connection.
+type connected struct {
+	runner  *tools.Runner // of the program's own organisation
+	runners *runners
+	auth    *authenticator
+	host    *inboxHost
+	log     *slog.Logger
+	close   func()
+}
+
+// open makes the runner over a live organisation or the sandbox.
+func (o *connection) open(ctx context.Context, p *program, log *slog.Logger) (*connected, error) {
+	policies, err := policy.LoadPolicySet(o.policies, o.named, o.shadow)
+	if err != nil {
+		return nil, err
+	}
+	warnExpired(policies, log)
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	closeSandbox := func() {}
+	var client *rpc.Client
+	if o.sandbox {
+		client, closeSandbox, err = o.openSandbox(ctx, log)
+	} else {
+		client, err = o.client(p, log)
+	}
+	if err != nil {
+		return nil, err
+	}
+	closeUpstream := func() {
+		client.Close()
+		closeSandbox()
+	}
+	store, err := openLedger(ctx, o.stateDir, o.sandbox, o.keep, log)
+	if err != nil {
+		closeUpstream()
+		return nil, err
+	}
+	closeAll := func() {
+		closeUpstream()
+		if err := store.Close(); err != nil {
+			log.Warn("the ledger could not be closed; what was recorded is safe", "cause", err)
+		}
+	}
+	host, err := o.newInboxHost(p, store, log)
+	if err != nil {
+		closeAll()
+		return nil, err
+	}
+	organisation := client.Organisation()
+	if o.sandbox {
+		organisation = o.simulated.organisation()
+	}
+	all := &runners{options: o, program: p, log: log, byKeyFile: map[string]*tools.Runner{},
+		make: func(client *rpc.Client, organisation string) *tools.Runner {
+			gate := &policy.Gate{Policy: policies, Upstream: client, Ledger: store, Organisation: organisation,
+				Inbox: true, Wait: o.askTimeout, Now: time.Now, Log: log, Simulated: o.sandbox}
+			return &tools.Runner{Gate: gate, Rows: o.rows, Bytes: o.bytes, Simulated: o.sandbox, Command: o.command,
+				Inbox: &tools.Inbox{Watch: host.inbox.Watch, Wait: o.approvalWait, Link: host.link, Requested: host.requested}}
+		}}
+	all.own = all.make(client, organisation)
+	host.inbox.Gates = all.gates
+	return &connected{runner: all.own, runners: all, host: host, log: log, close: closeAll,
+		auth: &authenticator{ledger: store, policies: policies, runners: all}}, nil
+}
+
+// openSandbox serves the sandbox in this process, and returns a client of it.
+func (o *connection) openSandbox(ctx context.Context, log *slog.Logger) (client *rpc.Client, closeSandbox func(), err error) {
+	s, err := o.simulated.open(o.stateDir, nil, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	// Calls in flight need the sandbox after the signal that stops the program.
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	closeSandbox = func() { cancel(); s.Close() }
+	url, key, err := s.Serve(ctx)
+	if err != nil {
+		closeSandbox()
+		return nil, nil, fmt.Errorf("serve sandbox: %w", err)
+	}
+	if client, err = rpc.New(rpc.Config{BaseURL: url, Key: rpc.Key(key), Log: log}); err != nil {
+		closeSandbox()
+		return nil, nil, err
+	}
+	return client, closeSandbox, nil
+}

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sippet-ai/sippet-mcp/internal/inbox"
+)
+
+type inboxServeOptions struct {
+	connection
+}
+
+func newInboxServe(p *program) *cobra.Command {
+	o := &inboxServeOptions{}
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: "Serve this machine's inbox until you end it",
+		Long: `Serve the inbox of the state directory on its own port of this machine, for a page
+that stays open all day. It needs no key: the program that made a request runs the
+approved call, and must still be running. Live calls cannot be listed or ended from
+this page. The browser opens, logged in, unless --no-browser is given.`,
+		Example: "  sippet-mcp inbox serve",
+		Args:    cobra.NoArgs,
+		RunE:    func(c *cobra.Command, _ []string) error { return runInboxServe(c.Context(), p, o) },
+	}
+	stateDirFlag(c, &o.stateDir)
+	sandboxFlag(c, &o.sandbox, "serve the sandbox's inbox")
+	c.Flags().BoolVar(&o.noBrowser, "no-browser", false, "print the address instead of opening the browser")
+	settings(c, "no-browser")
+	logLevelFlag(c, &o.logLevel)
+	return c
+}
+
+func runInboxServe(ctx context.Context, p *program, o *inboxServeOptions) error {
+	log, err := newLogger(p, o.logLevel)
+	if err != nil {
+		return err
+	}
+	store, err := openLedger(ctx, o.stateDir, o.sandbox, o.keep, log)
+	if err != nil {
+		return damaged(err)
+	}
+	defer store.Close()
+	l, err := o.newInboxHost(p, store, log)
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt)
+	defer stop()
+	l.requestServing()
+	go func() {
+		if l.link("") == "" || ctx.Err() != nil {
+			return
+		}
+		if _, err := l.reachablePages(); err == nil && l.inbox.Open != nil {
+			if err := l.open(inbox.Path+"/enter/", ""); err == nil {
+				return
+			}
+		}
+		fmt.Fprintf(p.out, "The inbox is at %s%s; log in with: sippet-mcp inbox login%s\n", *l.public.Load(), inbox.Path, l.same)
+	}()
+	l.run(ctx)
+	return nil
+}
