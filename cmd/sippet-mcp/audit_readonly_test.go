@@ -47,7 +47,7 @@ func TestAuditReadOnlyState(t *testing.T) {
 		{[]string{"audit", "export"}, 0, `"phase":"requested"`},
 		{[]string{"audit", "intents"}, 0, `"state":"unknown"`},
 		{[]string{"stop"}, 1, "NOTHING IS STOPPED: the ledger "},
-		{[]string{"resume"}, 1, "cannot be written: give this user the right to write it and its folder\n"},
+		{[]string{"resume"}, 1, "cannot be written: allow this user to write it and its directory\n"},
 	} {
 		cmd := exec.Cmd{Path: self, SysProcAttr: as, Env: []string{"HOME=/"}}
 		cmd.Args = append(append([]string{"sippet-mcp"}, c.args...), "--state-dir", dir)
@@ -56,7 +56,7 @@ func TestAuditReadOnlyState(t *testing.T) {
 			t.Fatal(err)
 		}
 		if code := cmd.ProcessState.ExitCode(); code != c.code || !strings.Contains(string(out), c.want) ||
-			c.code != 0 && !strings.Contains(string(out), "cannot be written: give this user the right to write it and its folder\n") {
+			c.code != 0 && !strings.Contains(string(out), "cannot be written: allow this user to write it and its directory\n") {
 			t.Errorf("%v: exit code %d: %s", c.args, code, out)
 		}
 	}

@@ -6,8 +6,8 @@ import "encoding/json"
 type Actor struct {
 	// Name is the person's or program's name, such as `ada`; empty for nobody.
 	Name string `json:"name,omitempty"`
-	// Via is the channel: `stdio`, `http`, `terminal`, `inbox`, `api`, `client` (an elicitation) or `token` and a
-	// token's id; empty where there is none to tell apart.
+	// Via is the channel: `stdio`, `http`, `terminal`, `inbox`, `api`, `client` (an elicitation) or
+	// `token` and a token's id; empty if there is only one.
 	Via string `json:"via,omitempty"`
 }
 
@@ -31,7 +31,8 @@ func (a Actor) column() string {
 	return string(raw)
 }
 
-// parseActor reads what column wrote. Anything else is a changed row, which Verify reports; it names nobody.
+// parseActor reads what column wrote. Anything else is a changed row, which Verify reports; it
+// names nobody.
 func parseActor(text string) (a Actor) {
 	if text != "" && json.Unmarshal([]byte(text), &a) != nil {
 		return Actor{}

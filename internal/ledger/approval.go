@@ -7,66 +7,77 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// ApprovalState is where a grant stands.
+// ApprovalState is the state of an approval request.
 type ApprovalState string
 
-// The states. An expired grant is one that waits, or is granted, and whose time is over.
+// The states. A request expires without a change of state: it is still pending or approved, and its
+// time is over.
 const (
 	Pending  ApprovalState = "pending" // nobody has answered
 	Approved ApprovalState = "approved"
 	Declined ApprovalState = "declined"
 	Used     ApprovalState = "used"
-	Revoked  ApprovalState = "revoked" // withdrawn: nobody could be asked, the same was asked anew, everything was stopped, it was taken back, or the yes came to nothing
+	// Revoked is a request that was withdrawn, replaced by another for the same call, ended by an
+	// emergency stop, or approved for a run that failed its checks.
+	Revoked ApprovalState = "revoked"
 )
 
-// ApprovalRequest is a question to a person, and the answer, bound to what its card showed.
+// ApprovalRequest is a request that a person approves a call, with the answer. It is bound to what
+// its card shows.
 type ApprovalRequest struct {
-	// ID is from NewID: whoever knows it can only use it for what it is bound to.
+	// ID is from NewID. An id is no secret: it allows only what the request is bound to.
 	ID string
-	// The request is bound to the fields from Requester to Policy: who asks, with which credential, of which
-	// organisation, what would run (Hash is schemas.Payload.Hash), and the version of the policy.
+	// The request is bound to the fields from Requester to Policy: the requester and their
+	// credential, the organisation, the action, the payload (Hash is schemas.Payload.Hash) and the
+	// version of the policy.
 	Requester                                      Actor
 	Credential, Organisation, Action, Hash, Policy string
-	// Recipients is as in Call. It is bound like these, but a call whose reach alone differs is no other call: it has drifted.
+	// Recipients is as in Call. The request is bound to it too, but other recipients do not make it
+	// another call: the error is ErrRecipientsChanged.
 	Recipients string
-	// Needs is the decision that demanded it: confirm, or approve by another person. The ledger only keeps it.
+	// Needs is the decision that demanded the request: confirm, or approve for an approval by
+	// another person. The ledger only stores it.
 	Needs string
-	// Person is who asks, by the name by which persons are told apart; empty where nobody knows.
+	// Person is the requester's name among persons; empty if unknown.
 	Person string
-	// Inbox says that it waits in the inbox for whoever may answer it; else whoever asks puts it to their person at once.
+	// Inbox is true for a request that is answered in the inbox, false for one that the client
+	// shows to its person.
 	Inbox bool
-	// Repeats is the id of the earlier intent of the same payload that the card tells of. Only for that one does
-	// Commit let the payload run again.
+	// Repeats is the id of the earlier intent for the same payload that the card shows. Commit lets
+	// the payload run again for this intent only.
 	Repeats string
 	// Request, Client, Why, Rules and Subjects are as in Call.
 	Request, Client, Why string
 	Rules, Subjects      []string
-	// Payload and Card are sealed; both are nil where a subject was erased.
+	// Payload and Card are sealed; both are nil if a subject was erased.
 	Payload, Card []byte
 
 	State ApprovalState
-	// By is who answered, and how. Quick says that they did so sooner than the card can be read.
+	// By is who answered. Quick is true if they answered sooner than the card can be read.
 	By                           Actor
 	Quick                        bool
 	Requested, Answered, Expires time.Time
-	// Intent is the id of the run that spent the yes; empty where none did.
+	// Intent is the id of the run that used the approval; empty if there is none.
 	Intent string
-	// Outcome is why a yes came to nothing, and Fault the same as JSON; empty where it did not.
+	// Outcome is why an approval led to no run, and Fault the same as JSON; both are empty
+	// otherwise.
 	Outcome schemas.Outcome
-	// Note is what the person said to their answer. Note and Fault are sealed like Payload and Card.
+	// Note is the person's message with their answer. Note and Fault are sealed like Payload and
+	// Card.
 	Note  string
 	Fault []byte
-	// Reported says that the caller has heard what came of it.
+	// Reported is true once the requester has received the outcome.
 	Reported bool
-	// OwnProcess says that this process asked; Orphaned, of a yes that is not used, that the process that asked has certainly ended.
+	// OwnProcess is true if this process created the request. Orphaned is true for an unused
+	// approval if the process that created it has ended.
 	OwnProcess, Orphaned bool
 
 	seq int64
 }
 
-// Open reports whether somebody may still answer, or use a yes that was given.
-func (g *ApprovalRequest) Open(now time.Time) bool {
-	return (g.State == Pending || g.State == Approved) && now.Before(g.Expires)
+// Open reports whether the request can still be answered, or its approval still be used.
+func (r *ApprovalRequest) Open(now time.Time) bool {
+	return (r.State == Pending || r.State == Approved) && now.Before(r.Expires)
 }
 
 // Expired is the state that StateAt returns for a request that was pending or approved until its time
@@ -74,23 +85,23 @@ func (g *ApprovalRequest) Open(now time.Time) bool {
 const Expired ApprovalState = "expired"
 
 // StateAt returns the request's state at a time.
-func (g *ApprovalRequest) StateAt(now time.Time) ApprovalState {
-	if (g.State == Pending || g.State == Approved) && !g.Open(now) {
+func (r *ApprovalRequest) StateAt(now time.Time) ApprovalState {
+	if (r.State == Pending || r.State == Approved) && !r.Open(now) {
 		return Expired
 	}
-	return g.State
+	return r.State
 }
 
 const (
-	// MaxPending is how many questions of one principal may wait for a person at once, well below the workers of stdio:
-	// more than a person can answer with care.
+	// MaxPending bounds the pending requests of one requester. It is more than a person can answer
+	// with care, and well below the number of workers on stdio.
 	MaxPending = 50
-	// MaxPendingTotal is how many may wait over all principals: 40 callers can fill it, one cannot, and what the inbox
-	// shows and every new question counts stays small.
-	MaxPendingTotal = 2000
+	// maxPendingTotal bounds the pending requests of all requesters. One requester cannot reach it,
+	// and the inbox and the count for each new request stay small.
+	maxPendingTotal = 2000
 )
 
-// approvalRow is a grant as its table holds it.
+// approvalRow is a row of the table approvals.
 type approvalRow struct {
 	id, requester, credential, organisation, action, fingerprint, policy, recipients, needs, repeats string
 	state                                                                                            ApprovalState
@@ -104,88 +115,88 @@ type approvalRow struct {
 const approvalColumns = `id, requester, credential, organisation, action, fingerprint, policy, recipients, needs, repeats, state, answered_by, requested, answered, expires, seq,
 	person, process, intent, outcome, inbox, quick, reported, answered_seq`
 
-func (g *approvalRow) fields() []any {
-	return []any{&g.id, &g.requester, &g.credential, &g.organisation, &g.action, &g.fingerprint, &g.policy, &g.recipients, &g.needs, &g.repeats,
-		&g.state, &g.answeredBy, &g.requested, &g.answered, &g.expires, &g.seq,
-		&g.person, &g.process, &g.intent, &g.outcome, &g.inbox, &g.quick, &g.reported, &g.answeredSeq}
+func (a *approvalRow) fields() []any {
+	return []any{&a.id, &a.requester, &a.credential, &a.organisation, &a.action, &a.fingerprint, &a.policy, &a.recipients, &a.needs, &a.repeats,
+		&a.state, &a.answeredBy, &a.requested, &a.answered, &a.expires, &a.seq,
+		&a.person, &a.process, &a.intent, &a.outcome, &a.inbox, &a.quick, &a.reported, &a.answeredSeq}
 }
 
-// approval is the row for others to read, without what is sealed.
-func (g *approvalRow) approval() ApprovalRequest {
-	return ApprovalRequest{ID: g.id, Requester: parseActor(g.requester), Credential: g.credential, Organisation: g.organisation, Action: g.action, Policy: g.policy, Recipients: g.recipients,
-		Needs: g.needs, Person: g.person, Inbox: g.inbox, Repeats: g.repeats, State: g.state, By: parseActor(g.answeredBy), Quick: g.quick,
-		Requested: fromMicros(g.requested), Answered: fromMicros(g.answered), Expires: fromMicros(g.expires), Intent: g.intent,
-		Outcome: schemas.Outcome(g.outcome), Reported: g.reported, OwnProcess: g.process == process, Orphaned: g.state == Approved && gone(g.process), seq: g.seq}
+// request returns the row as a request, without its sealed parts.
+func (a *approvalRow) request() ApprovalRequest {
+	return ApprovalRequest{ID: a.id, Requester: parseActor(a.requester), Credential: a.credential, Organisation: a.organisation, Action: a.action, Policy: a.policy, Recipients: a.recipients,
+		Needs: a.needs, Person: a.person, Inbox: a.inbox, Repeats: a.repeats, State: a.state, By: parseActor(a.answeredBy), Quick: a.quick,
+		Requested: fromMicros(a.requested), Answered: fromMicros(a.answered), Expires: fromMicros(a.expires), Intent: a.intent,
+		Outcome: schemas.Outcome(a.outcome), Reported: a.reported, OwnProcess: a.process == process, Orphaned: a.state == Approved && processEnded(a.process), seq: a.seq}
 }
 
-// matches says whether the row is bound to what want is bound to.
-func (g *approvalRow) matches(want *ApprovalRequest, fingerprint string) bool {
-	return g.requester == want.Requester.column() && g.credential == want.Credential && g.action == want.Action && g.fingerprint == fingerprint && g.policy == want.Policy
+// matches reports whether the row has the same binding as want.
+func (a *approvalRow) matches(want *ApprovalRequest, fingerprint string) bool {
+	return a.requester == want.Requester.column() && a.credential == want.Credential && a.action == want.Action && a.fingerprint == fingerprint && a.policy == want.Policy
 }
 
-// checkState says why the grant cannot be spent now; nil where it can.
-func (g *approvalRow) checkState(now time.Time) error {
+// checkState returns why the approval cannot be used now; nil if it can.
+func (a *approvalRow) checkState(now time.Time) error {
 	switch {
-	case g.state == Used:
+	case a.state == Used:
 		return ErrApprovalUsed
-	case g.state == Declined:
+	case a.state == Declined:
 		return ErrApprovalDeclined
-	case g.state == Revoked:
+	case a.state == Revoked:
 		return ErrApprovalRevoked
-	case micros(now) >= g.expires:
+	case micros(now) >= a.expires:
 		return ErrApprovalExpired
-	case g.state == Pending:
+	case a.state == Pending:
 		return ErrApprovalPending
-	case g.state == Approved:
+	case a.state == Approved:
 		return nil
 	}
 	return ErrNoApproval
 }
 
-// check says why the grant cannot be spent by want now, which fits it. A question that was answered with no, or is
-// over, is so whomever the call reaches.
-func (g *approvalRow) check(want *ApprovalRequest, now time.Time) error {
-	wrong := g.checkState(now)
-	if (wrong == nil || wrong == ErrApprovalPending) && g.recipients != want.Recipients {
+// check returns why want cannot use the approval now; nil if it can. A declined, revoked, used or
+// expired request is reported as such even if the recipients differ.
+func (a *approvalRow) check(want *ApprovalRequest, now time.Time) error {
+	err := a.checkState(now)
+	if (err == nil || err == ErrApprovalPending) && a.recipients != want.Recipients {
 		return ErrRecipientsChanged
 	}
-	return wrong
+	return err
 }
 
 // CreateApproval implements Ledger.
-func (s *SQLite) CreateApproval(ctx context.Context, g ApprovalRequest) error {
+func (s *SQLite) CreateApproval(ctx context.Context, request ApprovalRequest) error {
 	return s.write(ctx, func(t *tx) error {
-		if err := t.checkToken(g.Credential, g.Action); err != nil {
+		if err := t.checkToken(request.Credential, request.Action); err != nil {
 			return err
 		}
-		if err := t.checkStopped(g.Action); err != nil {
+		if err := t.checkStopped(request.Action); err != nil {
 			return err
 		}
-		fingerprint := s.seal.fingerprint(g.Organisation, g.Hash)
-		now, requester := micros(t.now), g.Requester.column()
+		fingerprint := s.seal.fingerprint(request.Organisation, request.Hash)
+		now, requester := micros(t.now), request.Requester.column()
 		if _, err := t.exec(`UPDATE approvals SET state = 'revoked', last_seq = ? WHERE state IN ('pending', 'approved') AND expires > ?
 			AND requester = ? AND credential = ? AND action = ? AND fingerprint = ? AND policy = ?`,
-			t.head.seq+1, now, requester, g.Credential, g.Action, fingerprint, g.Policy); err != nil {
+			t.head.seq+1, now, requester, request.Credential, request.Action, fingerprint, request.Policy); err != nil {
 			return err
 		}
-		// Hanging up is counted by itself: nothing else that waits may keep it from being asked.
-		var waiting, own int
+		// Requests to hang up are counted apart: no other requests may prevent them.
+		var pending, ownPending int
 		if _, err := t.row("SELECT count(*), count(iif(requester = ?, 1, NULL)) FROM approvals WHERE state = 'pending' AND expires > ? AND (action = ?) = ?",
-			[]any{requester, now, HangUp, g.Action == HangUp}, &waiting, &own); err != nil {
+			[]any{requester, now, HangUp, request.Action == HangUp}, &pending, &ownPending); err != nil {
 			return err
 		}
-		if own >= MaxPending || waiting >= MaxPendingTotal {
+		if ownPending >= MaxPending || pending >= maxPendingTotal {
 			return ErrTooManyPending
 		}
-		c := Call{Request: g.Request, Caller: g.Requester, Credential: g.Credential, Client: g.Client, Organisation: g.Organisation, Action: g.Action,
-			Decision: g.Needs, Why: g.Why, Rules: g.Rules, Policy: g.Policy, Recipients: g.Recipients}
+		c := Call{Request: request.Request, Caller: request.Requester, Credential: request.Credential, Client: request.Client, Organisation: request.Organisation, Action: request.Action,
+			Decision: request.Needs, Why: request.Why, Rules: request.Rules, Policy: request.Policy, Recipients: request.Recipients}
 		r := c.record(PhaseRequested, fingerprint)
-		r.ApprovalID, r.State, r.Repeats, r.Expires, r.Person, r.Inbox = g.ID, string(Pending), g.Repeats, micros(g.Expires), g.Person, g.Inbox
-		keys, err := t.subjectKeys(g.Subjects)
+		r.ApprovalID, r.State, r.Repeats, r.Expires, r.Person, r.Inbox = request.ID, string(Pending), request.Repeats, micros(request.Expires), request.Person, request.Inbox
+		keys, err := t.subjectKeys(request.Subjects)
 		if err != nil {
 			return err
 		}
-		if r.Sealed, err = sealUnder(keys, Private{Payload: g.Payload, Card: g.Card, Hash: g.Hash}, r.binding()); err != nil {
+		if r.Sealed, err = sealUnder(keys, Private{Payload: request.Payload, Card: request.Card, Hash: request.Hash}, r.binding()); err != nil {
 			return err
 		}
 		if err := t.append(r); err != nil {
@@ -193,39 +204,40 @@ func (s *SQLite) CreateApproval(ctx context.Context, g ApprovalRequest) error {
 		}
 		_, err = t.exec(`INSERT INTO approvals (id, requester, credential, organisation, action, fingerprint, policy, recipients, needs, repeats, state, answered_by, requested, answered,
 			expires, seq, last_seq, person, inbox, process) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending', '{}', ?, 0, ?, ?, ?, ?, ?, ?)`,
-			g.ID, requester, g.Credential, g.Organisation, g.Action, fingerprint, g.Policy, g.Recipients, g.Needs, g.Repeats, now, micros(g.Expires), r.Seq, r.Seq,
-			g.Person, g.Inbox, process)
+			request.ID, requester, request.Credential, request.Organisation, request.Action, fingerprint, request.Policy, request.Recipients, request.Needs, request.Repeats, now, micros(request.Expires), r.Seq, r.Seq,
+			request.Person, request.Inbox, process)
 		return err
 	})
 }
 
-// approval reads the grant that fits want, and why it cannot be spent.
+// approval reads the request that want matches, with the error that check returns for it.
 func (t *tx) approval(want *ApprovalRequest) (*approvalRow, error) {
-	g := new(approvalRow)
-	found, err := t.row("SELECT "+approvalColumns+" FROM approvals WHERE id = ?", []any{want.ID}, g.fields()...)
+	row := new(approvalRow)
+	found, err := t.row("SELECT "+approvalColumns+" FROM approvals WHERE id = ?", []any{want.ID}, row.fields()...)
 	switch {
 	case err != nil:
 		return nil, err
 	case !found:
 		return nil, ErrNoApproval
-	case want.seq != 0 && want.seq == g.seq: // it was read from here, so it is bound to itself; of its payload a key may be gone
-	case !g.matches(want, t.s.seal.fingerprint(want.Organisation, want.Hash)):
+	case want.seq != 0 && want.seq == row.seq: // it was read from the ledger; its payload may be erased
+	case !row.matches(want, t.s.seal.fingerprint(want.Organisation, want.Hash)):
 		return nil, ErrApprovalMismatch
 	}
-	return g, g.check(want, t.now)
+	return row, row.check(want, t.now)
 }
 
-// CheckApproval implements Ledger. It reads only: a grant may be spent by another before Commit comes.
+// CheckApproval implements Ledger. It reserves nothing: another call may use the approval before
+// Commit.
 func (s *SQLite) CheckApproval(ctx context.Context, want ApprovalRequest) error {
-	g := new(approvalRow)
-	found, err := s.row(ctx, "SELECT "+approvalColumns+" FROM approvals WHERE id = ?", []any{want.ID}, g.fields()...)
+	row := new(approvalRow)
+	found, err := s.row(ctx, "SELECT "+approvalColumns+" FROM approvals WHERE id = ?", []any{want.ID}, row.fields()...)
 	switch {
 	case err != nil:
 		return err
 	case !found:
 		return ErrNoApproval
-	case !g.matches(&want, s.seal.fingerprint(want.Organisation, want.Hash)):
+	case !row.matches(&want, s.seal.fingerprint(want.Organisation, want.Hash)):
 		return ErrApprovalMismatch
 	}
-	return g.check(&want, s.now())
+	return row.check(&want, s.now())
 }

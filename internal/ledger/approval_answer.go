@@ -8,19 +8,19 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// Reply is an answer to a question, or what became of one.
+// Reply is a person's answer to an approval request, or the reason for revoking it.
 type Reply struct {
-	// State is Granted, Refused or Revoked.
+	// State is Approved, Declined or Revoked.
 	State ApprovalState
-	// By is who answers, and how, such as `ada (inbox)`. Empty where nobody did; who answered before, and how soon, stays then.
+	// By is who answers. If it is empty, the request keeps the By and Quick of an earlier answer.
 	By Actor
-	// Note is what they say to it, for whoever asked. It is sealed, because it may tell of a person.
+	// Note is their message to the requester. It is sealed, because it may mention persons.
 	Note string
-	// Quick says that the answer came sooner than the card can be read.
+	// Quick is true if the answer came sooner than the card can be read.
 	Quick bool
-	// Until ends a yes sooner than its question would have ended; zero: it does not.
+	// Until is when an approval expires, if that is before the request expires; zero for no change.
 	Until time.Time
-	// Outcome and Fault say why a yes that is revoked came to nothing: the word for it, and JSON that is sealed.
+	// Outcome and Fault are why a revoked approval led to no run. Fault is JSON and is sealed.
 	Outcome schemas.Outcome
 	Fault   []byte
 }
@@ -31,37 +31,37 @@ func (s *SQLite) AnswerApproval(ctx context.Context, want ApprovalRequest, reply
 		return errUsage
 	}
 	return s.write(ctx, func(t *tx) error {
-		g, err := t.approval(&want)
+		row, err := t.approval(&want)
 		switch {
 		case err == ErrApprovalPending:
-		case err == ErrRecipientsChanged && reply.State != Approved: // a no counts whomever it would have reached
+		case err == ErrRecipientsChanged && reply.State != Approved: // other recipients do not matter for a call that will not run
 		case err != nil:
 			return err
-		case reply.State == Approved && reply.By.column() != g.answeredBy:
+		case reply.State == Approved && reply.By.column() != row.answeredBy:
 			return ErrAlreadyAnswered
 		case reply.State == Approved:
-			return nil // said already
+			return nil // the same answer again
 		}
 		if reply.State == Approved {
 			if err := t.checkStopped(want.Action); err != nil {
 				return err
 			}
 		}
-		return t.answer(g, &reply)
+		return t.recordAnswer(row, &reply)
 	})
 }
 
-func (t *tx) answer(g *approvalRow, reply *Reply) error {
+func (t *tx) recordAnswer(row *approvalRow, reply *Reply) error {
 	if reply.By == (Actor{}) {
-		reply.By, reply.Quick = parseActor(g.answeredBy), g.quick
+		reply.By, reply.Quick = parseActor(row.answeredBy), row.quick
 	}
-	r := &Record{Phase: PhaseAnswered, ApprovalID: g.id, Caller: parseActor(g.requester), Credential: g.credential, Organisation: g.organisation, Action: g.action,
-		Fingerprint: g.fingerprint, Policy: g.policy, State: string(reply.State), By: reply.By, Quick: reply.Quick, Outcome: reply.Outcome}
-	expires := g.expires
+	r := &Record{Phase: PhaseAnswered, ApprovalID: row.id, Caller: parseActor(row.requester), Credential: row.credential, Organisation: row.organisation, Action: row.action,
+		Fingerprint: row.fingerprint, Policy: row.policy, State: string(reply.State), By: reply.By, Quick: reply.Quick, Outcome: reply.Outcome}
+	expires := row.expires
 	if until := micros(reply.Until); !reply.Until.IsZero() && until < expires {
 		expires, r.Expires = until, until
 	}
-	keys, err := t.keysOf(g)
+	keys, err := t.requestKeys(row)
 	if err != nil {
 		return err
 	}
@@ -74,20 +74,49 @@ func (t *tx) answer(g *approvalRow, reply *Reply) error {
 		return err
 	}
 	_, err = t.exec("UPDATE approvals SET state = ?, answered_by = ?, answered = ?, expires = ?, outcome = ?, quick = ?, answered_seq = ?, last_seq = ? WHERE id = ?",
-		string(reply.State), reply.By.column(), micros(t.now), expires, string(reply.Outcome), reply.Quick, r.Seq, r.Seq, g.id)
+		string(reply.State), reply.By.column(), micros(t.now), expires, string(reply.Outcome), reply.Quick, r.Seq, r.Seq, row.id)
 	return err
 }
 
-// keysOf gives the keys under which the question is sealed; nil where a subject of it was erased meanwhile.
-func (t *tx) keysOf(g *approvalRow) ([]subjectKey, error) {
+// requestKeys returns the keys that seal the request; nil if a subject was erased since.
+func (t *tx) requestKeys(row *approvalRow) ([]subjectKey, error) {
 	var line []byte
-	found, err := t.row("SELECT body FROM records WHERE seq = ?", []any{g.seq}, &line)
+	found, err := t.row("SELECT body FROM records WHERE seq = ?", []any{row.seq}, &line)
 	if err != nil || !found {
 		return nil, err
 	}
 	r, err := decodeRecord(line)
 	if err != nil || r.Sealed == nil {
-		return nil, nil // a line that cannot be read is Verify's to find
+		return nil, nil // Verify reports a line that cannot be read
 	}
 	return (&keyring{s: t.s, rows: t.rows}).all(r.Sealed.Keys)
+}
+
+// revokeApprovals revokes pending requests and unused approvals, each with a record, and returns
+// their number.
+func (t *tx) revokeApprovals(where string, args []any, by Actor) (int, error) {
+	var rows []*approvalRow
+	err := t.rows("SELECT "+approvalColumns+" FROM approvals WHERE state IN ('pending', 'approved') AND "+where, args, func(scan func(...any) error) error {
+		row := new(approvalRow)
+		if err := scan(row.fields()...); err != nil {
+			return err
+		}
+		if micros(t.now) < row.expires {
+			rows = append(rows, row)
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	for _, row := range rows {
+		if _, err := t.exec("UPDATE approvals SET state = 'revoked', last_seq = ? WHERE id = ?", t.head.seq+1, row.id); err != nil {
+			return 0, err
+		}
+		if err := t.append(&Record{Phase: PhaseAnswered, ApprovalID: row.id, Caller: parseActor(row.requester), Credential: row.credential, Organisation: row.organisation, Action: row.action,
+			Fingerprint: row.fingerprint, Policy: row.policy, State: string(Revoked), By: by}); err != nil {
+			return 0, err
+		}
+	}
+	return len(rows), nil
 }

@@ -8,12 +8,12 @@ import (
 	"time"
 )
 
-// What an action issued and a person may take once is in a table of its own and never in the chain: the chain is for
-// ever, and this must be gone when it was shown. It is sealed under a key of its own, which goes with it.
+// A credential that an action issued is stored in a table of its own, not in the audit log: the log
+// is permanent, and the credential must be gone once it was shown. Its key is deleted with it.
 
-func (t *tx) handOver(in *Intent, data []byte, until time.Time) error {
+func (t *tx) storeHandover(in *Intent, data []byte, until time.Time) error {
 	if in.ApprovalID == "" || until.IsZero() {
-		return fmt.Errorf("%w: what is handed over needs the yes that it was for, and an end", errUsage)
+		return fmt.Errorf("%w: a handover needs an approval and an expiry", errUsage)
 	}
 	key := make([]byte, 32)
 	rand.Read(key) // never fails
@@ -42,12 +42,12 @@ func (s *SQLite) TakeHandover(ctx context.Context, approval string, by Actor) (d
 			data, err = gcm(key).Open(nil, nil, sealed, []byte(approval))
 		}
 		if err != nil {
-			return &StoreError{Corrupt, t.s.path, errors.New("what was to be handed over is not as it was written")}
+			return &StoreError{Corrupt, t.s.path, errors.New("a handover was changed after it was written")}
 		}
 		if _, err := t.exec("DELETE FROM handovers WHERE approval_id = ?", approval); err != nil {
 			return err
 		}
-		t.scrubSoon()
+		t.scrubAfterCommit()
 		return t.append(&Record{Phase: PhaseTaken, ApprovalID: approval, By: by})
 	})
 	if err != nil {
@@ -57,7 +57,7 @@ func (s *SQLite) TakeHandover(ctx context.Context, approval string, by Actor) (d
 }
 
 // HandoverExpires implements Ledger.
-func (s *SQLite) HandoverExpires(ctx context.Context, approval string) (until time.Time, err error) {
+func (s *SQLite) HandoverExpires(ctx context.Context, approval string) (time.Time, error) {
 	var expires int64
 	found, err := s.row(ctx, "SELECT expires FROM handovers WHERE approval_id = ?", []any{approval}, &expires)
 	if err != nil || !found || micros(s.now()) >= expires {
@@ -66,11 +66,11 @@ func (s *SQLite) HandoverExpires(ctx context.Context, approval string) (until ti
 	return fromMicros(expires), nil
 }
 
-// expire removes logins and what was to be handed over, where their time is over.
-func (s *SQLite) expire(ctx context.Context) error {
+// deleteExpired deletes expired logins and handovers.
+func (s *SQLite) deleteExpired(ctx context.Context) error {
 	now := micros(s.now())
-	var over int
-	if _, err := s.row(ctx, "SELECT (SELECT count(*) FROM logins WHERE expires <= ?1) + (SELECT count(*) FROM handovers WHERE expires <= ?1)", []any{now}, &over); err != nil || over == 0 {
+	var expired int
+	if _, err := s.row(ctx, "SELECT (SELECT count(*) FROM logins WHERE expires <= ?1) + (SELECT count(*) FROM handovers WHERE expires <= ?1)", []any{now}, &expired); err != nil || expired == 0 {
 		return err
 	}
 	return s.write(ctx, func(t *tx) error {
@@ -79,7 +79,7 @@ func (s *SQLite) expire(ctx context.Context) error {
 		}
 		n, err := t.exec("DELETE FROM handovers WHERE expires <= ?", now)
 		if n > 0 {
-			t.scrubSoon()
+			t.scrubAfterCommit()
 		}
 		return err
 	})

@@ -5,19 +5,20 @@ import (
 	"strings"
 )
 
-// ApprovalFilter chooses questions; zero fields choose all.
+// ApprovalFilter selects requests; zero fields select all.
 type ApprovalFilter struct {
-	// ID chooses one.
+	// ID selects one request.
 	ID string
-	// Open chooses those that somebody may still answer, and yeses that can still be used; Ended all others.
+	// Open selects pending requests and unused approvals that have not expired, Ended all others.
 	Open, Ended bool
-	// State chooses those in it.
+	// State selects the requests in this state.
 	State ApprovalState
-	// Inbox chooses those that wait, or waited, in the inbox.
+	// Inbox selects requests that are or were answered in the inbox.
 	Inbox bool
-	// Person chooses those of one person.
+	// Person selects the requests of one person.
 	Person string
-	// Limit is the most to give; 0: all. Open ones come oldest first, others with the latest change first.
+	// Limit bounds the result; 0 for all. Open requests are sorted oldest first, others by their
+	// last change, latest first.
 	Limit int
 }
 
@@ -51,50 +52,50 @@ func (s *SQLite) Approvals(ctx context.Context, f ApprovalFilter) ([]ApprovalReq
 		limit = f.Limit
 	}
 	var all []ApprovalRequest
-	err := s.eachApproval(ctx, strings.Join(where, " AND ")+" ORDER BY "+order+" LIMIT ?", append(args, limit), func(g *approvalRow) { all = append(all, g.approval()) })
+	err := s.eachApproval(ctx, strings.Join(where, " AND ")+" ORDER BY "+order+" LIMIT ?", append(args, limit), func(row *approvalRow) { all = append(all, row.request()) })
 	return all, err
 }
 
 func (s *SQLite) eachApproval(ctx context.Context, where string, args []any, each func(*approvalRow)) error {
 	return s.rows(ctx, "SELECT "+approvalColumns+" FROM approvals WHERE "+where, args, func(scan func(...any) error) error {
-		g := new(approvalRow)
-		if err := scan(g.fields()...); err != nil {
+		row := new(approvalRow)
+		if err := scan(row.fields()...); err != nil {
 			return err
 		}
-		each(g)
+		each(row)
 		return nil
 	})
 }
 
 // Approval implements Ledger.
 func (s *SQLite) Approval(ctx context.Context, id string) (ApprovalRequest, error) {
-	return s.oneApproval(ctx, "id = ?", id)
+	return s.readApproval(ctx, "id = ?", id)
 }
 
 // LatestApproval implements Ledger.
 func (s *SQLite) LatestApproval(ctx context.Context, want ApprovalRequest) (ApprovalRequest, error) {
-	return s.oneApproval(ctx, "fingerprint = ? AND requester = ? AND credential = ? AND action = ? ORDER BY seq DESC LIMIT 1",
+	return s.readApproval(ctx, "fingerprint = ? AND requester = ? AND credential = ? AND action = ? ORDER BY seq DESC LIMIT 1",
 		s.seal.fingerprint(want.Organisation, want.Hash), want.Requester.column(), want.Credential, want.Action)
 }
 
-// oneApproval reads one question with what is sealed of it.
-func (s *SQLite) oneApproval(ctx context.Context, where string, args ...any) (ApprovalRequest, error) {
+// readApproval reads one request with its sealed parts.
+func (s *SQLite) readApproval(ctx context.Context, where string, args ...any) (ApprovalRequest, error) {
 	var row *approvalRow
-	if err := s.eachApproval(ctx, where, args, func(g *approvalRow) { row = g }); err != nil {
+	if err := s.eachApproval(ctx, where, args, func(r *approvalRow) { row = r }); err != nil {
 		return ApprovalRequest{}, err
 	}
 	if row == nil {
 		return ApprovalRequest{}, ErrNoApproval
 	}
-	g, ring := row.approval(), s.keyring(ctx)
-	asked, err := s.recordAt(ctx, row.seq, ring)
+	request, ring := row.request(), s.keyring(ctx)
+	requested, err := s.recordAt(ctx, row.seq, ring)
 	if err != nil {
 		return ApprovalRequest{}, err
 	}
-	if asked != nil {
-		g.Request, g.Client, g.Why, g.Rules, g.Subjects = asked.Request, asked.Client, asked.Why, asked.Rules, asked.SubjectNames
-		if p := asked.Private; p != nil {
-			g.Payload, g.Card, g.Hash = p.Payload, p.Card, p.Hash
+	if requested != nil {
+		request.Request, request.Client, request.Why, request.Rules, request.Subjects = requested.Request, requested.Client, requested.Why, requested.Rules, requested.SubjectNames
+		if p := requested.Private; p != nil {
+			request.Payload, request.Card, request.Hash = p.Payload, p.Card, p.Hash
 		}
 	}
 	answered, err := s.recordAt(ctx, row.answeredSeq, ring)
@@ -102,9 +103,9 @@ func (s *SQLite) oneApproval(ctx context.Context, where string, args ...any) (Ap
 		return ApprovalRequest{}, err
 	}
 	if answered != nil && answered.Private != nil {
-		g.Note, g.Fault = answered.Private.Note, answered.Private.Fault
+		request.Note, request.Fault = answered.Private.Note, answered.Private.Fault
 	}
-	return g, nil
+	return request, nil
 }
 
 // MarkReported implements Ledger.

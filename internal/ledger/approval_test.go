@@ -9,156 +9,156 @@ import (
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 )
 
-func TestApprovalIsUsedOnce(t *testing.T) {
+func TestApprovalUsedOnce(t *testing.T) {
 	c := newClock()
 	l := open(t, ledger.Options{Now: c.now})
 	x := call("a")
-	g := ask(t, l, x, c.now().Add(time.Minute))
-	wantErr(t, "check before the answer", l.CheckApproval(t.Context(), g), ledger.ErrApprovalPending)
-	x.ApprovalID = g.ID
+	request := createApproval(t, l, x, c.now().Add(time.Minute))
+	wantErr(t, "check before the answer", l.CheckApproval(t.Context(), request), ledger.ErrApprovalPending)
+	x.ApprovalID = request.ID
 	_, err := l.Commit(t.Context(), x)
 	wantErr(t, "commit before the answer", err, ledger.ErrApprovalPending)
-	answer(t, l, g, ledger.Approved)
-	answer(t, l, g, ledger.Approved) // twice is once
-	if err := l.CheckApproval(t.Context(), g); err != nil {
+	answer(t, l, request, ledger.Approved)
+	answer(t, l, request, ledger.Approved) // the same answer again
+	if err := l.CheckApproval(t.Context(), request); err != nil {
 		t.Fatal(err)
 	}
 	in := commit(t, l, x)
 	settle(t, l, in, ledger.Failed)
 	_, err = l.Commit(t.Context(), x)
 	wantErr(t, "second commit", err, ledger.ErrApprovalUsed)
-	wantErr(t, "check after it", l.CheckApproval(t.Context(), g), ledger.ErrApprovalUsed)
-	got, err := l.Approval(t.Context(), g.ID)
+	wantErr(t, "check after it", l.CheckApproval(t.Context(), request), ledger.ErrApprovalUsed)
+	got, err := l.Approval(t.Context(), request.ID)
 	if err != nil || got.State != ledger.Used || string(got.Payload) != string(x.Payload) || got.Hash != x.Hash || got.By == (ledger.Actor{}) {
-		t.Errorf("the grant reads %+v, %v", got, err)
+		t.Errorf("request: %+v, %v", got, err)
 	}
-	clean(t, l)
+	verifyClean(t, l)
 }
 
 func TestApprovalMismatch(t *testing.T) {
 	c := newClock()
 	l := open(t, ledger.Options{Now: c.now})
 	x := call("a")
-	g := ask(t, l, x, c.now().Add(time.Minute))
-	answer(t, l, g, ledger.Approved)
+	request := createApproval(t, l, x, c.now().Add(time.Minute))
+	answer(t, l, request, ledger.Approved)
 	for name, change := range map[string]func(*ledger.ApprovalRequest){
-		"principal":  func(g *ledger.ApprovalRequest) { g.Requester = ledger.Actor{Name: "eve"} },
-		"credential": func(g *ledger.ApprovalRequest) { g.Credential = "other" },
-		"action":     func(g *ledger.ApprovalRequest) { g.Action = "delete_contact" },
-		"upstream":   func(g *ledger.ApprovalRequest) { g.Organisation = "another" },
-		"hash":       func(g *ledger.ApprovalRequest) { g.Hash = "hash-b" },
-		"policy":     func(g *ledger.ApprovalRequest) { g.Policy = "v2" },
+		"requester":    func(request *ledger.ApprovalRequest) { request.Requester = ledger.Actor{Name: "eve"} },
+		"credential":   func(request *ledger.ApprovalRequest) { request.Credential = "other" },
+		"action":       func(request *ledger.ApprovalRequest) { request.Action = "delete_contact" },
+		"organisation": func(request *ledger.ApprovalRequest) { request.Organisation = "another" },
+		"hash":         func(request *ledger.ApprovalRequest) { request.Hash = "hash-b" },
+		"policy":       func(request *ledger.ApprovalRequest) { request.Policy = "v2" },
 	} {
-		other := g
+		other := request
 		change(&other)
 		wantErr(t, name, l.CheckApproval(t.Context(), other), ledger.ErrApprovalMismatch)
 		y := x
-		y.Caller, y.Credential, y.Organisation, y.Action, y.Hash, y.Policy, y.ApprovalID = other.Requester, other.Credential, other.Organisation, other.Action, other.Hash, other.Policy, g.ID
+		y.Caller, y.Credential, y.Organisation, y.Action, y.Hash, y.Policy, y.ApprovalID = other.Requester, other.Credential, other.Organisation, other.Action, other.Hash, other.Policy, request.ID
 		_, err := l.Commit(t.Context(), y)
 		wantErr(t, name+" at commit", err, ledger.ErrApprovalMismatch)
 		wantErr(t, name+" at answer", l.AnswerApproval(t.Context(), other, ledger.Reply{State: ledger.Declined, By: ledger.Actor{Name: "eve"}}), ledger.ErrApprovalMismatch)
 	}
-	none := g
+	none := request
 	none.ID = ledger.NewID()
 	wantErr(t, "unknown id", l.CheckApproval(t.Context(), none), ledger.ErrNoApproval)
-	c.pass(time.Minute)
-	wantErr(t, "late", l.CheckApproval(t.Context(), g), ledger.ErrApprovalExpired)
+	c.advance(time.Minute)
+	wantErr(t, "late", l.CheckApproval(t.Context(), request), ledger.ErrApprovalExpired)
 
-	g = ask(t, l, x, c.now().Add(time.Minute))
-	answer(t, l, g, ledger.Approved)
-	answer(t, l, g, ledger.Declined) // a no takes back a yes
-	wantErr(t, "taken back", l.CheckApproval(t.Context(), g), ledger.ErrApprovalDeclined)
-	wantErr(t, "yes after no", l.AnswerApproval(t.Context(), g, ledger.Reply{State: ledger.Approved, By: ledger.Actor{Name: "ada"}}), ledger.ErrApprovalDeclined)
+	request = createApproval(t, l, x, c.now().Add(time.Minute))
+	answer(t, l, request, ledger.Approved)
+	answer(t, l, request, ledger.Declined) // withdraws the approval
+	wantErr(t, "withdrawn", l.CheckApproval(t.Context(), request), ledger.ErrApprovalDeclined)
+	wantErr(t, "approved after a decline", l.AnswerApproval(t.Context(), request, ledger.Reply{State: ledger.Approved, By: ledger.Actor{Name: "ada"}}), ledger.ErrApprovalDeclined)
 
-	first := ask(t, l, x, c.now().Add(time.Minute))
-	ask(t, l, x, c.now().Add(time.Minute))
-	wantErr(t, "asked anew", l.CheckApproval(t.Context(), first), ledger.ErrApprovalRevoked)
-	clean(t, l)
+	first := createApproval(t, l, x, c.now().Add(time.Minute))
+	createApproval(t, l, x, c.now().Add(time.Minute))
+	wantErr(t, "replaced", l.CheckApproval(t.Context(), first), ledger.ErrApprovalRevoked)
+	verifyClean(t, l)
 }
 
 func TestTooManyPending(t *testing.T) {
 	c := newClock()
 	l := open(t, ledger.Options{Now: c.now})
 	for i := range ledger.MaxPending {
-		ask(t, l, call(fmt.Sprint(i)), c.now().Add(time.Minute))
+		createApproval(t, l, call(fmt.Sprint(i)), c.now().Add(time.Minute))
 	}
 	wantErr(t, "one more", l.CreateApproval(t.Context(), approvalFor(call("more"), c.now().Add(time.Minute))), ledger.ErrTooManyPending)
-	ask(t, l, call("3"), c.now().Add(time.Minute)) // takes the place of its elder
-	if w, err := l.Approvals(t.Context(), ledger.ApprovalFilter{Open: true}); err != nil || len(w) != ledger.MaxPending {
-		t.Errorf("waiting: %d, %v", len(w), err)
+	createApproval(t, l, call("3"), c.now().Add(time.Minute)) // replaces the earlier request
+	if open, err := l.Approvals(t.Context(), ledger.ApprovalFilter{Open: true}); err != nil || len(open) != ledger.MaxPending {
+		t.Errorf("pending: %d, %v", len(open), err)
 	}
 	x := call("another's")
 	x.Caller = ledger.Actor{Name: "bob"}
-	ask(t, l, x, c.now().Add(time.Minute)) // one caller does not fill the room of all
+	createApproval(t, l, x, c.now().Add(time.Minute)) // the bound of one requester does not affect another
 	y := call("hang up")
 	y.Action = ledger.HangUp
-	ask(t, l, y, c.now().Add(time.Minute)) // nothing keeps a call from being hung up
+	createApproval(t, l, y, c.now().Add(time.Minute)) // hanging up is counted apart
 	if testing.Short() {
-		t.Skip("filling the room of all is not done with -short")
+		t.Skip("creating 2,000 requests takes too long with -short")
 	}
-	c.pass(time.Hour)
-	ask(t, l, call("more"), c.now().Add(time.Minute))
+	c.advance(time.Hour)
+	createApproval(t, l, call("more"), c.now().Add(time.Minute))
 	for i := 1; i < ledger.MaxPendingTotal; i++ {
 		x := call(fmt.Sprint(i))
 		x.Caller = ledger.Actor{Name: fmt.Sprint("caller ", i)}
-		ask(t, l, x, c.now().Add(time.Minute))
+		createApproval(t, l, x, c.now().Add(time.Minute))
 	}
 	wantErr(t, "one more than all", l.CreateApproval(t.Context(), approvalFor(x, c.now().Add(time.Minute))), ledger.ErrTooManyPending)
 }
 
-// A yes counts for those whom the card named and for nobody else.
-func TestDrift(t *testing.T) {
+// TestRecipientsChanged: an approval counts for the recipients on its card only.
+func TestRecipientsChanged(t *testing.T) {
 	c := newClock()
 	l := open(t, ledger.Options{Now: c.now})
 	x := call("a")
 	x.Recipients, x.Exempted, x.Shadow = "two numbers", []string{"night"}, "deny"
-	g := approvalFor(x, c.now().Add(time.Hour))
-	g.Recipients = x.Recipients
-	if err := l.CreateApproval(t.Context(), g); err != nil {
+	request := approvalFor(x, c.now().Add(time.Hour))
+	request.Recipients = x.Recipients
+	if err := l.CreateApproval(t.Context(), request); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := l.Approval(t.Context(), g.ID); err != nil || got.Recipients != g.Recipients {
+	if got, err := l.Approval(t.Context(), request.ID); err != nil || got.Recipients != request.Recipients {
 		t.Errorf("%+v, %v", got, err)
 	}
-	drifted, foreign := g, g
-	drifted.Recipients, foreign.Recipients, foreign.Requester = "three numbers", "three numbers", ledger.Actor{Name: "bob"}
-	wantErr(t, "check", l.CheckApproval(t.Context(), drifted), ledger.ErrRecipientsChanged)
-	wantErr(t, "a yes", l.AnswerApproval(t.Context(), drifted, ledger.Reply{State: ledger.Approved, By: ledger.Actor{Name: "ada"}}), ledger.ErrRecipientsChanged)
-	wantErr(t, "another's", l.CheckApproval(t.Context(), foreign), ledger.ErrApprovalMismatch)
-	answer(t, l, g, ledger.Approved)
-	wantErr(t, "check of a yes", l.CheckApproval(t.Context(), drifted), ledger.ErrRecipientsChanged)
+	changed, foreign := request, request
+	changed.Recipients, foreign.Recipients, foreign.Requester = "three numbers", "three numbers", ledger.Actor{Name: "bob"}
+	wantErr(t, "check", l.CheckApproval(t.Context(), changed), ledger.ErrRecipientsChanged)
+	wantErr(t, "an approval", l.AnswerApproval(t.Context(), changed, ledger.Reply{State: ledger.Approved, By: ledger.Actor{Name: "ada"}}), ledger.ErrRecipientsChanged)
+	wantErr(t, "another requester", l.CheckApproval(t.Context(), foreign), ledger.ErrApprovalMismatch)
+	answer(t, l, request, ledger.Approved)
+	wantErr(t, "check of an approval", l.CheckApproval(t.Context(), changed), ledger.ErrRecipientsChanged)
 	y := x
-	y.ApprovalID, y.Recipients = g.ID, "three numbers"
+	y.ApprovalID, y.Recipients = request.ID, "three numbers"
 	_, err := l.Commit(t.Context(), y)
 	wantErr(t, "commit", err, ledger.ErrRecipientsChanged)
-	if x.ApprovalID = g.ID; err == nil {
+	if x.ApprovalID = request.ID; err == nil {
 		t.Fatal("it ran")
 	}
 	in := commit(t, l, x)
 	if r := records(t, l, ledger.Filter{Intent: in.ID})[0]; r.Recipients != x.Recipients || len(r.Exempted) != 1 || r.Shadow != "deny" {
 		t.Errorf("%+v", r)
 	}
-	// What was known of the payload before is known of it wherever it reaches now.
+	// Other recipients do not change the conflict.
 	if p, err := l.FindConflicting(t.Context(), y); err != nil || p == nil || p.ID != in.ID {
 		t.Errorf("%+v, %v", p, err)
 	}
-	wantErr(t, "spent", l.CheckApproval(t.Context(), drifted), ledger.ErrApprovalUsed)
+	wantErr(t, "used", l.CheckApproval(t.Context(), changed), ledger.ErrApprovalUsed)
 
-	// A no counts even so.
+	// A decline counts for any recipients.
 	z := call("b")
-	h := ask(t, l, z, c.now().Add(time.Hour))
-	h.Recipients = "somebody"
-	answer(t, l, h, ledger.Declined)
-	clean(t, l)
+	declined := createApproval(t, l, z, c.now().Add(time.Hour))
+	declined.Recipients = "somebody"
+	answer(t, l, declined, ledger.Declined)
+	verifyClean(t, l)
 }
 
 func TestNotSentReturnsTheApproval(t *testing.T) {
 	c := newClock()
 	l := open(t, ledger.Options{Now: c.now})
 	x := call("a")
-	g := ask(t, l, x, c.now().Add(time.Minute))
-	answer(t, l, g, ledger.Approved)
-	x.ApprovalID = g.ID
+	request := createApproval(t, l, x, c.now().Add(time.Minute))
+	answer(t, l, request, ledger.Approved)
+	x.ApprovalID = request.ID
 	settle(t, l, commit(t, l, x), ledger.NotSent)
 	settle(t, l, commit(t, l, x), ledger.NotSent)
 	in := commit(t, l, x)
@@ -169,45 +169,45 @@ func TestNotSentReturnsTheApproval(t *testing.T) {
 		t.Fatal(err)
 	}
 	settle(t, l, in, ledger.NotSent)
-	wantErr(t, "after a freeze", l.CheckApproval(t.Context(), g), ledger.ErrApprovalRevoked)
-	clean(t, l)
+	wantErr(t, "after an emergency stop", l.CheckApproval(t.Context(), request), ledger.ErrApprovalRevoked)
+	verifyClean(t, l)
 }
 
 func TestEmergencyStop(t *testing.T) {
 	c := newClock()
 	l := open(t, ledger.Options{Now: c.now})
-	waiting, x := ask(t, l, call("w"), c.now().Add(time.Minute)), call("g")
-	granted := ask(t, l, x, c.now().Add(time.Minute))
-	answer(t, l, granted, ledger.Approved)
-	if f, err := l.CurrentStop(t.Context()); err != nil || f != nil {
-		t.Fatal(f, err)
+	pending, x := createApproval(t, l, call("w"), c.now().Add(time.Minute)), call("g")
+	approved := createApproval(t, l, x, c.now().Add(time.Minute))
+	answer(t, l, approved, ledger.Approved)
+	if s, err := l.CurrentStop(t.Context()); err != nil || s != nil {
+		t.Fatal(s, err)
 	}
 	if err := l.Stop(t.Context(), ledger.Actor{Name: "ada"}, "lunch"); err != nil {
 		t.Fatal(err)
 	}
-	if f, err := l.CurrentStop(t.Context()); err != nil || f == nil || f.By.String() != "ada" || f.Note != "lunch" {
-		t.Fatalf("frozen: %+v, %v", f, err)
+	if s, err := l.CurrentStop(t.Context()); err != nil || s == nil || s.By.String() != "ada" || s.Note != "lunch" {
+		t.Fatalf("stop: %+v, %v", s, err)
 	}
-	wantErr(t, "waiting", l.CheckApproval(t.Context(), waiting), ledger.ErrApprovalRevoked)
-	wantErr(t, "granted", l.CheckApproval(t.Context(), granted), ledger.ErrApprovalRevoked)
+	wantErr(t, "pending", l.CheckApproval(t.Context(), pending), ledger.ErrApprovalRevoked)
+	wantErr(t, "approved", l.CheckApproval(t.Context(), approved), ledger.ErrApprovalRevoked)
 	var stop *ledger.StoppedError
 	if _, err := l.Commit(t.Context(), x); !errors.As(err, &stop) || stop.Note != "lunch" {
-		t.Errorf("commit while frozen: %v", err)
+		t.Errorf("commit during the stop: %v", err)
 	}
 	if err := l.CreateApproval(t.Context(), approvalFor(x, c.now().Add(time.Minute))); !errors.As(err, &stop) {
-		t.Errorf("ask while frozen: %v", err)
+		t.Errorf("create during the stop: %v", err)
 	}
 	up := call("up")
 	up.Action, up.Class = ledger.HangUp, "destructive"
 	commit(t, l, up)
 	commit(t, l, up) // also while the first is in flight
-	if was, err := l.Resume(t.Context(), ledger.Actor{Name: "ada"}); err != nil || !was {
-		t.Fatal(was, err)
+	if stopped, err := l.Resume(t.Context(), ledger.Actor{Name: "ada"}); err != nil || !stopped {
+		t.Fatal(stopped, err)
 	}
-	if was, err := l.Resume(t.Context(), ledger.Actor{Name: "ada"}); err != nil || was {
-		t.Fatal(was, err)
+	if stopped, err := l.Resume(t.Context(), ledger.Actor{Name: "ada"}); err != nil || stopped {
+		t.Fatal(stopped, err)
 	}
-	wantErr(t, "after the freeze", l.CheckApproval(t.Context(), granted), ledger.ErrApprovalRevoked)
+	wantErr(t, "after the stop", l.CheckApproval(t.Context(), approved), ledger.ErrApprovalRevoked)
 	commit(t, l, x)
-	clean(t, l)
+	verifyClean(t, l)
 }

@@ -42,7 +42,7 @@ func phases(c *ledger.AuditedCall) (all []ledger.Phase) {
 func TestFindCall(t *testing.T) {
 	l := open(t, ledger.Options{})
 	x := update("a")
-	request := ask(t, l, x, time.Now().Add(time.Minute))
+	request := createApproval(t, l, x, time.Now().Add(time.Minute))
 	answer(t, l, request, ledger.Approved)
 	x.ApprovalID = request.ID
 	in := commit(t, l, x)
@@ -76,7 +76,7 @@ func TestFindCall(t *testing.T) {
 func TestFindCallWithTwoRuns(t *testing.T) {
 	l := open(t, ledger.Options{})
 	x := update("a")
-	request := ask(t, l, x, time.Now().Add(time.Minute))
+	request := createApproval(t, l, x, time.Now().Add(time.Minute))
 	answer(t, l, request, ledger.Approved)
 	x.ApprovalID = request.ID
 	first := commit(t, l, x)
@@ -92,7 +92,7 @@ func TestFindCallWithTwoRuns(t *testing.T) {
 
 func TestFindCallOfExpiredApproval(t *testing.T) {
 	l := open(t, ledger.Options{})
-	request := ask(t, l, update("a"), time.Now().Add(time.Millisecond))
+	request := createApproval(t, l, update("a"), time.Now().Add(time.Millisecond))
 	time.Sleep(2 * time.Millisecond)
 	if got := find(t, l, request.ID); got.State != "expired" || got.AnswerSummary() != "" {
 		t.Errorf("%+v", got)

@@ -13,33 +13,39 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// Phase says what a record tells of.
+// Phase is what a record is about.
 type Phase string
 
-// The phases, a closed set. A call that a person agreed to leaves asked, answered, prepared and settled.
+// The phases, a closed set. An approved call leaves requested, answered, prepared and settled.
 const (
 	PhaseRequested Phase = "requested"
 	PhaseAnswered  Phase = "answered"
-	PhasePrepared  Phase = "prepared" // an intent: it is about to be sent
+	PhasePrepared  Phase = "prepared" // an intent: the call is about to be sent
 	PhaseSent      Phase = "sent"
 	PhaseSettled   Phase = "settled"
-	PhaseAbandoned Phase = "abandoned" // nobody settled it in time: nobody knows
-	PhaseResolved  Phase = "resolved"  // a person found out how it ended
+	PhaseAbandoned Phase = "abandoned" // nobody settled it in time: the outcome is unknown
+	PhaseResolved  Phase = "resolved"  // a person recorded the outcome
 	PhaseRead      Phase = "read"
 	PhaseRejected  Phase = "rejected" // a call that did not run
-	PhaseDropped   Phase = "dropped"  // Count reads or refusals came too fast to be written
+	PhaseDropped   Phase = "dropped"  // Count events came too fast to be written
 	PhaseStopped   Phase = "stopped"
 	PhaseResumed   Phase = "resumed"
-	PhaseTaken     Phase = "taken"  // what an action issued was shown to a person, and is destroyed here
-	PhaseLogin     Phase = "login"  // Principal logged in to the inbox; Note says how
-	PhaseLogout    Phase = "logout" // Principal logged out of it
-	PhaseErased    Phase = "erased" // the keys in Subjects are destroyed
-	PhasePruned    Phase = "pruned" // Count records up to Upto were removed, because they were older than the retention
+	PhaseTaken     Phase = "taken"  // a handover was shown to a person, and is destroyed
+	PhaseLogin     Phase = "login"  // Caller logged in to the inbox; Note is the method
+	PhaseLogout    Phase = "logout" // Caller logged out of the inbox
+	PhaseErased    Phase = "erased" // the keys in Subjects were destroyed
+	PhasePruned    Phase = "pruned" // the retention removed Count records up to Upto
 )
 
-// Record is one line of the audit chain. Its JSON is canonical: these keys in
-// this order, empty ones left out, one line without a line feed. SHA-256 of
-// the line, hex, is Prev of the next one.
+// Phases are all phases, in the order in which help and errors list them: those of a call first.
+var Phases = []Phase{
+	PhaseRequested, PhaseAnswered, PhasePrepared, PhaseSent, PhaseSettled, PhaseAbandoned, PhaseResolved,
+	PhaseRead, PhaseRejected, PhaseDropped, PhaseStopped, PhaseResumed, PhaseErased, PhasePruned,
+	PhaseLogin, PhaseLogout, PhaseTaken, PhaseIssued, PhaseRevoked, PhaseRemoved,
+}
+
+// Record is one line of the audit log. Its JSON is canonical: these keys in this order, empty ones
+// left out, one line without a line feed. The SHA-256 of the line, in hex, is Prev of the next one.
 type Record struct {
 	Seq   int64     `json:"seq"`
 	Prev  string    `json:"prev"`
@@ -56,30 +62,31 @@ type Record struct {
 	Organisation string        `json:"organisation,omitempty"`
 	Action       string        `json:"action,omitempty"`
 	Class        schemas.Class `json:"class,omitempty"`
-	// Fingerprint is a keyed hash of upstream and payload: equal where both are.
+	// Fingerprint is a keyed hash of organisation and payload: equal calls have equal fingerprints.
 	Fingerprint string   `json:"fingerprint,omitempty"`
 	Decision    string   `json:"decision,omitempty"`
 	Why         string   `json:"why,omitempty"`
 	Rules       []string `json:"rules,omitempty"`
 	Policy      string   `json:"policy,omitempty"`
-	// Exempted are the rules that an exemption took away, Shadow what a policy that is only watched would have decided.
+	// Exempted and Shadow are as in Call.
 	Exempted []string `json:"exempted,omitempty"`
 	Shadow   string   `json:"shadow,omitempty"`
 	// Prefetch is as in Call.
 	Prefetch bool `json:"prefetch,omitempty"`
-	// Recipients is a digest of whom it reaches.
+	// Recipients is a digest of the recipients.
 	Recipients string `json:"recipients,omitempty"`
-	// Repeats is the earlier intent that a person agreed to repeat.
+	// Repeats is the earlier intent that a person approved to repeat.
 	Repeats string `json:"repeats,omitempty"`
-	// Person is who asks, Inbox whether the question waits in the inbox, Quick whether the answer came sooner than the card can be read.
+	// Person is the requester. Inbox is true if the request is answered in the inbox. Quick is true
+	// if the answer came sooner than the card can be read.
 	Person string `json:"person,omitempty"`
 	Inbox  bool   `json:"inbox,omitempty"`
 	Quick  bool   `json:"quick,omitempty"`
-	// State is the grant's or the intent's new state.
+	// State is the new state of the approval request or the intent.
 	State string `json:"state,omitempty"`
-	// Expires is when a question or its answer ends, in microseconds since 1970.
+	// Expires is when a request or its approval ends, in microseconds since 1970.
 	Expires int64 `json:"expires,omitempty"`
-	// By is the person who answered, took, resolved, froze, resumed, logged in or erased.
+	// By is who answered, took, resolved, stopped, resumed, logged in or erased.
 	By      Actor           `json:"by,omitzero"`
 	Note    string          `json:"note,omitempty"`
 	Sent    bool            `json:"sent,omitempty"`
@@ -87,20 +94,23 @@ type Record struct {
 	Status  int             `json:"status,omitempty"`
 	// Latency is in microseconds.
 	Latency int64 `json:"latency,omitempty"`
-	// Budgets are what the call took, or what was given back; of PhasePruned those whose last record was removed.
+	// Budgets are the budgets that the call debited, or that were returned. In PhasePruned they are
+	// the budgets that no remaining record describes.
 	Budgets []Balance `json:"budgets,omitempty"`
-	// Count is how many events were dropped, how many grants a freeze voided, or how many subjects more than MaxSubjects a read had.
+	// Count is the number of dropped events, of approvals that an emergency stop revoked, of tokens
+	// that were revoked with a person, or of subjects beyond the bound of a read.
 	Count int64 `json:"count,omitempty"`
-	// Upto is the last record that was removed, Hash its SHA-256, hex.
+	// Upto is the last removed record, Hash its SHA-256 in hex.
 	Upto int64  `json:"upto,omitempty"`
 	Hash string `json:"hash,omitempty"`
-	// Subjects are the ids of the keys of the persons concerned.
+	// Subjects are the ids of the subjects' keys.
 	Subjects []string `json:"subjects,omitempty"`
 	Sealed   *Sealed  `json:"sealed,omitempty"`
 
-	// Private is what Sealed holds, nil where nothing was sealed or a key is destroyed. People are the
-	// subjects by name, without the erased. Line is the record as it is stored. Fault says what is wrong with the line,
-	// which the ledger would not have written so: of the rest only Seq and Line can be relied on. Only reading sets them.
+	// Private is what Sealed holds; nil if nothing was sealed or a key is destroyed. SubjectNames
+	// are the subjects, without erased ones. Line is the record as it is stored. Fault says what is
+	// wrong with a line that is not in the ledger's format: only Seq and Line are reliable then.
+	// Only reading sets these fields.
 	Private      *Private `json:"-"`
 	SubjectNames []string `json:"-"`
 	Line         []byte   `json:"-"`
@@ -113,13 +123,13 @@ type Balance struct {
 	Key    string `json:"key,omitempty"`
 	Before int64  `json:"before"`
 	After  int64  `json:"after"`
-	// Cost is the time in which what was taken grows back, in nanoseconds; 0 where something was given back.
+	// Cost is the time in which the debited units grow back, in nanoseconds; 0 for returned units.
 	Cost int64 `json:"cost,omitempty"`
 	// Full is when the budget is full again, in nanoseconds since 1970.
 	Full int64 `json:"full"`
 }
 
-// binding names what the record is about, which its sealed part is bound to.
+// binding returns what the record is about. The sealed part opens for this record only.
 func (r *Record) binding() string {
 	id := r.Intent
 	if id == "" {
@@ -128,7 +138,7 @@ func (r *Record) binding() string {
 	return string(r.Phase) + " " + id
 }
 
-// encode gives the record's line.
+// encode returns the record's line.
 func (r *Record) encode() ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -139,7 +149,7 @@ func (r *Record) encode() ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
-// decodeRecord reads a line strictly: what encode would not have written so is an error.
+// decodeRecord reads a line strictly: a line that encode would not have written is an error.
 func decodeRecord(line []byte) (*Record, error) {
 	d := json.NewDecoder(bytes.NewReader(line))
 	d.DisallowUnknownFields()
@@ -147,18 +157,18 @@ func decodeRecord(line []byte) (*Record, error) {
 	if err := d.Decode(r); err != nil {
 		return nil, err
 	}
-	again, err := r.encode()
-	if err == nil && !bytes.Equal(again, line) {
+	canonical, err := r.encode()
+	if err == nil && !bytes.Equal(canonical, line) {
 		err = errors.New("it is not in canonical form")
 	}
 	r.Line = line
 	return r, err
 }
 
-// genesis is Prev of the first record: it ties the chain to its ledger.
+// genesis is Prev of the first record. It ties the log to its ledger.
 func genesis(id string) [sha256.Size]byte { return sha256.Sum256([]byte("sippet-mcp ledger " + id)) }
 
-// loadHead reads the end of the chain. Another process may have written since the last time.
+// loadHead reads the head of the log, which another process may have moved.
 func (t *tx) loadHead() (head, error) {
 	var h head
 	var line []byte
@@ -173,30 +183,30 @@ func (t *tx) loadHead() (head, error) {
 	return h, nil
 }
 
-// errEnd is the cause where the chain does not end as it was left: nothing may be written after it, for what comes next
-// would make it look right again.
-var errEnd = errors.New("the end of its audit chain was changed or cut off, and `sippet-mcp audit verify` shows where")
+// errHeadChanged is the cause if the last record is not the one that was written last. Nothing may
+// be written then: the next record would make the change look right.
+var errHeadChanged = errors.New("the end of its audit log was changed or truncated; `sippet-mcp audit verify` shows where")
 
-// checkEnd holds the end of the chain against the code that was written with it. Where this process wrote it there is
-// nothing to look for: nobody else can have changed it back to what it was.
-func (t *tx) checkEnd() error {
-	if t.head == t.s.last {
+// checkHead compares the head of the log with the code that was written with it. A head that this
+// process wrote needs no check: nobody else can make the same one.
+func (t *tx) checkHead() error {
+	if t.head == t.s.lastHead {
 		return nil
 	}
 	var code string
 	if _, err := t.row("SELECT value FROM meta WHERE name = 'head'", nil, &code); err != nil {
 		return err
 	}
-	if code != t.s.seal.headCode(t.head) || t.head.seq < t.s.last.seq {
-		return &StoreError{Corrupt, t.s.path, errEnd}
+	if code != t.s.seal.headCode(t.head) || t.head.seq < t.s.lastHead.seq {
+		return &StoreError{Corrupt, t.s.path, errHeadChanged}
 	}
-	t.s.last = t.head
+	t.s.lastHead = t.head
 	return nil
 }
 
-// append writes a record at the end of the chain; it sets Seq, Prev and Time.
+// append writes a record at the end of the log; it sets Seq, Prev and Time.
 func (t *tx) append(r *Record) error {
-	r.tidy()
+	r.clipTexts()
 	r.Seq, r.Prev, r.Time = t.head.seq+1, hex.EncodeToString(t.head.hash[:]), t.now
 	line, err := r.encode()
 	if err != nil {
@@ -210,9 +220,8 @@ func (t *tx) append(r *Record) error {
 	return nil
 }
 
-// sealHead marks the end of the chain, once a transaction, with a code that
-// only the master key can make: else its last records could be changed or cut
-// off with nothing after them to show it.
+// sealHead marks the head, once a transaction, with a code that only the master key can make.
+// Without it nothing would show that the last records were changed or truncated.
 func (t *tx) sealHead() error {
 	_, err := t.exec("INSERT OR REPLACE INTO meta (name, value) VALUES ('head', ?)", t.s.seal.headCode(t.head))
 	return err
@@ -222,8 +231,9 @@ func (s *sealer) headCode(h head) string {
 	return hex.EncodeToString(mac(s.head, fmt.Sprintf("%d %x", h.seq, h.hash)))
 }
 
-// tidy bounds the texts of a record and makes them valid UTF-8; else its line would not be canonical.
-func (r *Record) tidy() {
+// clipTexts bounds the texts of a record and makes them valid UTF-8; else its line would not be
+// canonical.
+func (r *Record) clipTexts() {
 	for _, p := range []*string{&r.Intent, &r.ApprovalID, &r.Request, &r.Credential, &r.Client, &r.Organisation, &r.Action, (*string)(&r.Class), &r.Fingerprint,
 		&r.Person, &r.Decision, &r.Why, &r.Policy, &r.Shadow, &r.Recipients, &r.Repeats, &r.State, &r.Note, &r.Hash, (*string)(&r.Outcome)} {
 		*p = clip(*p)
@@ -232,14 +242,14 @@ func (r *Record) tidy() {
 	for _, list := range []*[]string{&r.Rules, &r.Exempted} {
 		for i, rule := range *list {
 			if clip(rule) != rule {
-				*list = slices.Clone(*list) // they are the caller's
+				*list = slices.Clone(*list) // the caller owns the list
 				(*list)[i] = clip(rule)
 			}
 		}
 	}
 }
 
-// record begins the record of a call: the plain fields.
+// record returns a new record with the plain fields of a call.
 func (c *Call) record(phase Phase, fingerprint string) *Record {
 	return &Record{Phase: phase, Request: c.Request, Caller: c.Caller, Credential: c.Credential, Client: c.Client, Organisation: c.Organisation,
 		Action: c.Action, Class: c.Class, Fingerprint: fingerprint, Decision: c.Decision, Why: c.Why, Rules: c.Rules, Policy: c.Policy,

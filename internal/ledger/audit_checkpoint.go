@@ -18,13 +18,13 @@ import (
 	"golang.org/x/mod/sumdb/note"
 )
 
-// A checkpoint is a signed note (https://c2sp.org/signed-note) of four lines:
-// the ledger's name, the number of records, the hash of the last one in base64,
-// the time. The file has one after the other.
+// A checkpoint is a signed note (https://c2sp.org/signed-note) of four lines: the ledger's name,
+// the number of records, the hash of the last one in base64, and the time. The file holds one after
+// the other.
 
 func origin(id string) string { return "sippet-mcp/internal/ledger/" + id }
 
-// openSigner reads the signing key, or makes it where the ledger is fresh, as openSealer does.
+// openSigner reads the signing key, or creates it for a fresh ledger, as openSealer does.
 func openSigner(ctx context.Context, conn *sql.Conn, dir, id string, fresh bool) (note.Signer, error) {
 	path := filepath.Join(dir, SigningKeyFile)
 	raw, err := os.ReadFile(path)
@@ -43,12 +43,13 @@ func openSigner(ctx context.Context, conn *sql.Conn, dir, id string, fresh bool)
 	s, err := note.NewSigner(strings.TrimSpace(string(raw)))
 	if err == nil && s.Name() != origin(id) {
 		if !fresh {
-			return nil, &StoreError{MissingKey, path, errors.New("it is the key of another ledger")}
+			return nil, &StoreError{MissingKey, path, errors.New("it belongs to another ledger")}
 		}
 		if _, e := os.Stat(filepath.Join(dir, CheckpointFile)); e == nil {
-			return nil, &StoreError{Broken, filepath.Join(dir, File), errGone}
+			return nil, &StoreError{Broken, filepath.Join(dir, File), errMissing}
 		}
-		// A crash before the first record left it behind: it has signed nothing and must not sign for this one.
+		// A crash before the first record left the key behind. It has signed nothing, and it is not
+		// this ledger's key.
 		if err = os.Remove(path); err == nil {
 			return openSigner(ctx, conn, dir, id, fresh)
 		}
@@ -59,7 +60,7 @@ func openSigner(ctx context.Context, conn *sql.Conn, dir, id string, fresh bool)
 	return s, nil
 }
 
-// checkpoint signs the end of the chain, unless that was done.
+// checkpoint signs the head of the log, unless that was done.
 func (s *SQLite) checkpoint(ctx context.Context) error {
 	var last int64
 	if _, err := s.row(ctx, "SELECT coalesce(max(seq), 0) FROM records", nil, &last); err != nil {
@@ -71,25 +72,25 @@ func (s *SQLite) checkpoint(ctx context.Context) error {
 	return s.write(ctx, func(t *tx) error { return t.checkpoint() })
 }
 
-// checkpoint signs the chain as it is in this transaction, once that is
-// durable. meta remembers up to where, so that several processes do not sign the same.
+// checkpoint signs the log as it is in this transaction, once that is durable. meta stores the
+// signed record, so that several processes do not sign the same one.
 func (t *tx) checkpoint() error {
-	var known string
-	if _, err := t.row("SELECT value FROM meta WHERE name = 'signed'", nil, &known); err != nil {
+	var signed string
+	if _, err := t.row("SELECT value FROM meta WHERE name = 'signed'", nil, &signed); err != nil {
 		return err
 	}
 	h := t.head
-	if known == strconv.FormatInt(h.seq, 10) || h.seq == 0 {
+	if signed == strconv.FormatInt(h.seq, 10) || h.seq == 0 {
 		t.s.signed.Store(h.seq)
 		return nil
 	}
 	if _, err := t.exec("INSERT OR REPLACE INTO meta (name, value) VALUES ('signed', ?)", strconv.FormatInt(h.seq, 10)); err != nil {
 		return err
 	}
-	t.after = append(t.after, func() {
+	t.afterCommit = append(t.afterCommit, func() {
 		t.s.signed.Store(h.seq)
 		if err := t.s.writeCheckpoint(h, t.now); err != nil {
-			t.s.log.Warn("a checkpoint of the ledger could not be written; the next one covers it", "cause", err)
+			t.s.log.Warn("failed to write a checkpoint of the ledger; the next one covers it", "cause", err)
 		}
 	})
 	return nil
@@ -97,7 +98,7 @@ func (t *tx) checkpoint() error {
 
 func (s *SQLite) writeCheckpoint(h head, now time.Time) error {
 	text := fmt.Sprintf("%s\n%d\n%s\n%s\n", origin(s.id), h.seq, base64.StdEncoding.EncodeToString(h.hash[:]), now.Format(time.RFC3339))
-	msg, err := note.Sign(&note.Note{Text: text}, s.sign)
+	msg, err := note.Sign(&note.Note{Text: text}, s.signer)
 	if err != nil {
 		return err
 	}
@@ -105,24 +106,24 @@ func (s *SQLite) writeCheckpoint(h head, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(append(msg, '\n')) // in one piece: other processes append too
+	_, err = f.Write(append(msg, '\n')) // in one write: other processes append too
 	if e := f.Close(); err == nil {
 		err = e
 	}
 	return err
 }
 
-// Checkpoint is what a signed note says of the chain.
-type Checkpoint struct {
+// checkpoint is what a signed note says about the log.
+type checkpoint struct {
 	Origin string
 	Seq    int64
 	Hash   string // hex
 	Time   time.Time
 }
 
-// readCheckpoints opens all notes of a file; it fails at the first that is not signed by the verifier.
-func readCheckpoints(raw []byte, v note.Verifier) ([]Checkpoint, error) {
-	var all []Checkpoint
+// parseCheckpoints opens all notes of a file. It stops at the first one without a valid signature.
+func parseCheckpoints(raw []byte, v note.Verifier) ([]checkpoint, error) {
+	var all []checkpoint
 	for i, msg := range splitNotes(string(raw)) {
 		n, err := note.Open([]byte(msg), note.VerifierList(v))
 		if err != nil {
@@ -130,9 +131,9 @@ func readCheckpoints(raw []byte, v note.Verifier) ([]Checkpoint, error) {
 		}
 		lines := strings.Split(n.Text, "\n")
 		if len(lines) < 5 {
-			return all, fmt.Errorf("checkpoint %d: it has %d lines instead of 4", i+1, len(lines)-1)
+			return all, fmt.Errorf("checkpoint %d: %d lines instead of 4", i+1, len(lines)-1)
 		}
-		c := Checkpoint{Origin: lines[0]}
+		c := checkpoint{Origin: lines[0]}
 		hash, err := base64.StdEncoding.DecodeString(lines[2])
 		c.Hash = hex.EncodeToString(hash)
 		if err == nil {
@@ -149,7 +150,8 @@ func readCheckpoints(raw []byte, v note.Verifier) ([]Checkpoint, error) {
 	return all, nil
 }
 
-// splitNotes cuts a file into notes: text, an empty line, signatures that begin with a dash, an empty line.
+// splitNotes splits a file into notes: text, an empty line, signatures that begin with a dash, an
+// empty line.
 func splitNotes(raw string) []string {
 	var notes []string
 	var b strings.Builder

@@ -7,30 +7,31 @@ import (
 )
 
 // Erase implements Ledger.
-func (s *SQLite) Erase(ctx context.Context, subject string, by Actor) (was bool, err error) {
-	if subject == allRows {
+func (s *SQLite) Erase(ctx context.Context, subject string, by Actor) (existed bool, err error) {
+	if subject == noSubject {
 		return false, fmt.Errorf("%w: no subject was named", errUsage)
 	}
 	err = s.write(ctx, func(t *tx) error {
-		ids, err := t.destroy([]string{subject})
-		if was = len(ids) > 0; err != nil || !was {
+		ids, err := t.destroyKeys([]string{subject})
+		if existed = len(ids) > 0; err != nil || !existed {
 			return err
 		}
 		return t.append(&Record{Phase: PhaseErased, Subjects: ids, By: by})
 	})
-	if err == nil && was {
+	if err == nil && existed {
 		s.scrub(ctx)
 	}
-	return was, err
+	return existed, err
 }
 
-// destroy empties the keys of the subjects and gives their ids. Whoever calls it appends the record that tells of them.
-func (t *tx) destroy(subjects []string) (ids []string, err error) {
+// destroyKeys destroys the keys of the subjects and returns their ids. The caller appends the
+// record.
+func (t *tx) destroyKeys(subjects []string) (ids []string, err error) {
 	for _, subject := range subjects {
-		if subject == allRows {
+		if subject == noSubject {
 			continue
 		}
-		had := len(ids)
+		before := len(ids)
 		err := t.rows("SELECT id FROM keys WHERE tag = ?", []any{mac(t.s.seal.tag, subject)}, func(scan func(...any) error) error {
 			var id string
 			err := scan(&id)
@@ -40,7 +41,7 @@ func (t *tx) destroy(subjects []string) (ids []string, err error) {
 		if err != nil {
 			return nil, err
 		}
-		for _, id := range ids[had:] {
+		for _, id := range ids[before:] {
 			if _, err := t.exec("UPDATE keys SET tag = NULL, wrapped = NULL, name = NULL, erased = ? WHERE id = ?", micros(t.now), id); err != nil {
 				return nil, err
 			}
@@ -50,26 +51,28 @@ func (t *tx) destroy(subjects []string) (ids []string, err error) {
 	return ids, nil
 }
 
-// scrub empties the write-ahead log, which still holds the pages as they were before a key was destroyed.
-// Where a reader keeps it from being emptied now, the last one to close does so.
+// scrub empties the write-ahead log, which still holds the pages with a destroyed key. If a reader
+// prevents that, the last process to close the ledger does it.
 func (s *SQLite) scrub(ctx context.Context) {
 	if _, err := s.db.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)"); err != nil {
-		s.log.Warn("the key is destroyed, but its bytes stay in the ledger's write-ahead log until all have closed it", "cause", err)
+		s.log.Warn("a destroyed key stays in the ledger's write-ahead log until all processes have closed it", "cause", err)
 	}
 }
 
-// scrubSoon leaves scrub to the upkeep, once the transaction is durable: whoever erases in passing does not wait for it.
-func (t *tx) scrubSoon() {
-	t.after = append(t.after, func() {
+// scrubAfterCommit lets the upkeep scrub once the transaction is durable, so that the caller does
+// not wait.
+func (t *tx) scrubAfterCommit() {
+	t.afterCommit = append(t.afterCommit, func() {
 		select {
-		case t.s.dirty <- struct{}{}:
-		default: // it is to be done already
+		case t.s.scrubRequests <- struct{}{}:
+		default: // it is requested already
 		}
 	})
 }
 
-// adoptSubject gives a settled call's provisional key to the subject that was created, and that of the question before it,
-// so that erasing the subject destroys them too. The names are sealed, so the chain is not concerned.
+// adoptSubject moves the provisional keys of a settled call, and of its approval request, to the
+// created subject, so that erasing the subject destroys them too. Names are sealed, so no record
+// changes.
 func (t *tx) adoptSubject(in *Intent, subject string) error {
 	ids := strings.Split(in.keys, ",")[:1]
 	if in.ApprovalID != "" {
@@ -79,7 +82,7 @@ func (t *tx) adoptSubject(in *Intent, subject string) error {
 			return err
 		}
 		if found {
-			// A line that cannot be read is Verify's to find; the call has happened.
+			// Verify reports a line that cannot be read; the call has run.
 			if r, err := decodeRecord(line); err == nil && r.Sealed != nil {
 				ids = append(ids, r.Sealed.Keys...)
 			}
@@ -91,15 +94,15 @@ func (t *tx) adoptSubject(in *Intent, subject string) error {
 		if err != nil {
 			return err
 		}
-		// A destroyed one has no name, and one that is not provisional is somebody's: it must not become another's.
-		was := ring.names[id]
-		if k == nil || !strings.HasPrefix(was, Provisional) {
+		// A destroyed key has no name. A key that is not provisional belongs to another subject.
+		name := ring.names[id]
+		if k == nil || !strings.HasPrefix(name, Provisional) {
 			continue
 		}
 		if _, err := t.exec("UPDATE keys SET tag = ?, name = ? WHERE id = ?", mac(t.s.seal.tag, subject), sealName(k.key, id, subject), id); err != nil {
 			return err
 		}
-		delete(t.keys, was)
+		delete(t.keys, name)
 	}
 	return nil
 }

@@ -8,71 +8,73 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// What Note holds back before it writes: room for a burst, and how long an event may wait.
+// The bounds of the queue: for a burst of events, for one transaction, and for the delay of a
+// record.
 const (
-	maxNotes  = 4096
-	noteBatch = 256
-	noteDelay = 200 * time.Millisecond
-	// maxErase is how many subjects that are to be erased wait for a store that takes no writes.
-	maxErase = 10_000
+	maxQueuedEvents = 4096
+	eventBatch      = 256
+	eventDelay      = 200 * time.Millisecond
+	// maxUnerased bounds the subjects that wait to be erased while the store cannot be written.
+	maxUnerased = 10_000
 )
 
-// discovered is an event, and what its Find found.
-type discovered struct {
+// namedEvent is an event with the subjects that its FindSubjects found.
+type namedEvent struct {
 	*Event
 	subjects, erased []string
-	// more is how many subjects are left out.
-	more int64
+	// omitted is the number of subjects beyond maxSubjects.
+	omitted int64
 }
 
-// RecordEvent implements Ledger. What comes after Close is lost, like what comes after the end of the process.
+// RecordEvent implements Ledger. Events after Close are lost.
 func (s *SQLite) RecordEvent(e Event) {
 	if s.o.ReadOnly {
 		return
 	}
 	select {
-	case s.notes <- e:
+	case s.events <- e:
 	default:
 		s.dropped.Add(1)
 	}
 }
 
-// runNotes writes events in batches until Close, and then those that wait.
-func (s *SQLite) runNotes() {
-	defer close(s.noted)
-	again := time.NewTicker(probeEvery)
-	defer again.Stop()
+// runEvents writes events in batches until Close, and then the queued ones.
+func (s *SQLite) runEvents() {
+	defer close(s.eventsDone)
+	retry := time.NewTicker(probeEvery)
+	defer retry.Stop()
 	for open := true; open; {
 		var batch []Event
 		select {
-		case e := <-s.notes:
+		case e := <-s.events:
 			batch = append(batch, e)
-		case <-again.C:
-			// A count that could not be written need not wait for the next read.
+		case <-retry.C:
+			// A count that could not be written does not wait for the next event.
 			if s.StoreError() == nil {
-				s.writeNotes(nil)
+				s.writeEvents(nil)
 			}
 			continue
 		case <-s.closing:
 			open = false
 		}
-		batch = s.fill(batch, open)
-		for ; len(batch) == noteBatch; batch = s.fill(nil, open) {
-			s.writeNotes(batch)
+		batch = s.collectEvents(batch, open)
+		for ; len(batch) == eventBatch; batch = s.collectEvents(nil, open) {
+			s.writeEvents(batch)
 		}
-		s.writeNotes(batch)
+		s.writeEvents(batch)
 	}
 }
 
-// fill adds what comes within a moment, or what is there where nothing more is awaited.
-func (s *SQLite) fill(batch []Event, wait bool) []Event {
-	moment := make(<-chan time.Time)
+// collectEvents adds the events of the next moment to the batch; with wait false only the queued
+// ones.
+func (s *SQLite) collectEvents(batch []Event, wait bool) []Event {
+	timeout := make(<-chan time.Time)
 	if wait {
-		moment = time.After(noteDelay)
+		timeout = time.After(eventDelay)
 	}
-	for len(batch) < noteBatch {
+	for len(batch) < eventBatch {
 		select {
-		case e := <-s.notes:
+		case e := <-s.events:
 			batch = append(batch, e)
 			continue
 		default:
@@ -81,9 +83,9 @@ func (s *SQLite) fill(batch []Event, wait bool) []Event {
 			break
 		}
 		select {
-		case e := <-s.notes:
+		case e := <-s.events:
 			batch = append(batch, e)
-		case <-moment:
+		case <-timeout:
 			return batch
 		case <-s.closing:
 			wait = false
@@ -92,25 +94,25 @@ func (s *SQLite) fill(batch []Event, wait bool) []Event {
 	return batch
 }
 
-// writeNotes makes events durable. Events that the store cannot take now are counted as dropped, and so is
-// the count itself until it can be written.
-func (s *SQLite) writeNotes(batch []Event) {
+// writeEvents makes events durable. Events that the store cannot accept are counted as dropped, and
+// the count is kept until it can be written.
+func (s *SQLite) writeEvents(batch []Event) {
 	dropped := s.dropped.Swap(0)
-	if len(batch) == 0 && dropped == 0 && len(s.lateNotes) == 0 {
+	if len(batch) == 0 && dropped == 0 && len(s.unerased) == 0 {
 		return
 	}
-	all := make([]discovered, len(batch))
+	all := make([]namedEvent, len(batch))
 	for i := range batch {
-		all[i] = s.find(&batch[i])
+		all[i] = s.findSubjects(&batch[i])
 	}
-	late := s.lateNotes
+	unerased := s.unerased
 	err := s.write(context.Background(), func(t *tx) error {
 		for i := range all {
-			if err := t.note(&all[i]); err != nil {
+			if err := t.writeEvent(&all[i]); err != nil {
 				return err
 			}
 		}
-		if err := t.foundErased(&Record{}, late); err != nil {
+		if err := t.eraseFound(&Record{}, unerased); err != nil {
 			return err
 		}
 		if dropped == 0 {
@@ -118,65 +120,65 @@ func (s *SQLite) writeNotes(batch []Event) {
 		}
 		return t.append(&Record{Phase: PhaseDropped, Count: dropped})
 	})
-	s.lateNotes = nil
+	s.unerased = nil
 	if err != nil {
-		// The reads are only counted, but what Sippet erased is not forgotten here.
-		for _, f := range all {
-			late = append(late, f.erased...)
+		// The events are only counted, but the erasures must not be lost.
+		for _, named := range all {
+			unerased = append(unerased, named.erased...)
 		}
-		s.lateNotes = late[:min(len(late), maxErase)]
+		s.unerased = unerased[:min(len(unerased), maxUnerased)]
 		s.dropped.Add(dropped + int64(len(batch)))
-		s.log.Warn("reads could not be written to the audit; they are counted", "cause", err, "count", len(batch))
+		s.log.Warn("failed to write events to the audit log; they are counted", "cause", err, "count", len(batch))
 	}
 }
 
-// find asks the event's Find. One that panics found nothing.
-func (s *SQLite) find(e *Event) (f discovered) {
-	f = discovered{Event: e, subjects: e.Subjects}
+// findSubjects calls the event's FindSubjects. If it panics, the event has its own subjects only.
+func (s *SQLite) findSubjects(e *Event) (named namedEvent) {
+	named = namedEvent{Event: e, subjects: e.Subjects}
 	defer func() {
 		if p := recover(); p != nil {
-			s.log.Error("the subjects of a read could not be found; it is recorded without them", "action", e.Action, "cause", p)
+			s.log.Error("failed to find the subjects of a read; it is recorded without them", "action", e.Action, "cause", p)
 		}
-		if n := len(f.subjects) - MaxSubjects; n > 0 {
-			f.subjects, f.more = f.subjects[:MaxSubjects], int64(n)
+		if n := len(named.subjects) - maxSubjects; n > 0 {
+			named.subjects, named.omitted = named.subjects[:maxSubjects], int64(n)
 		}
 	}()
 	if e.FindSubjects == nil {
-		return f
+		return named
 	}
 	subjects, erased := e.FindSubjects()
-	gone := map[string]bool{allRows: true} // what names nobody is left out, too
+	excluded := map[string]bool{noSubject: true} // empty names are left out too
 	for _, name := range erased {
-		if !gone[name] {
-			gone[name] = true
-			f.erased = append(f.erased, name)
+		if !excluded[name] {
+			excluded[name] = true
+			named.erased = append(named.erased, name)
 		}
 	}
-	// An erased subject gets no new key to be named by.
+	// An erased subject must not get a new key.
 	var names []string
 	for _, name := range append(slices.Clone(e.Subjects), subjects...) {
-		if !gone[name] {
-			gone[name] = true
+		if !excluded[name] {
+			excluded[name] = true
 			names = append(names, name)
 		}
 	}
-	f.subjects = names
-	return f
+	named.subjects = names
+	return named
 }
 
-// foundErased destroys the keys of subjects that Sippet erased, and completes and appends the record of it; about is the
-// call that showed it.
-func (t *tx) foundErased(about *Record, subjects []string) error {
-	ids, err := t.destroy(subjects)
+// eraseFound destroys the keys of subjects that Sippet erased, and completes and appends the record
+// r.
+func (t *tx) eraseFound(r *Record, subjects []string) error {
+	ids, err := t.destroyKeys(subjects)
 	if err != nil || len(ids) == 0 {
 		return err
 	}
-	t.scrubSoon()
-	about.Phase, about.Subjects, about.By, about.Note = PhaseErased, ids, Actor{Name: "Sippet"}, "found erased"
-	return t.append(about)
+	t.scrubAfterCommit()
+	r.Phase, r.Subjects, r.By, r.Note = PhaseErased, ids, Actor{Name: "Sippet"}, "found erased"
+	return t.append(r)
 }
 
-func (t *tx) note(e *discovered) error {
+func (t *tx) writeEvent(e *namedEvent) error {
 	phase := PhaseRejected
 	if e.Class == schemas.Read {
 		phase = PhaseRead
@@ -187,7 +189,7 @@ func (t *tx) note(e *discovered) error {
 	}
 	r := e.record(phase, fingerprint)
 	r.Outcome, r.Status, r.Latency = e.Outcome, e.Status, e.Latency.Microseconds()
-	r.Count = e.more
+	r.Count = e.omitted
 	keys, err := t.subjectKeys(e.subjects)
 	if err != nil {
 		return err
@@ -201,5 +203,5 @@ func (t *tx) note(e *discovered) error {
 	if err := t.append(r); err != nil {
 		return err
 	}
-	return t.foundErased(&Record{Request: e.Request, Caller: e.Caller}, e.erased)
+	return t.eraseFound(&Record{Request: e.Request, Caller: e.Caller}, e.erased)
 }

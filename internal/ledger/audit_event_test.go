@@ -10,16 +10,16 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-func TestNotesNeverBlock(t *testing.T) {
+func TestRecordEventNeverBlocks(t *testing.T) {
 	l := open(t, ledger.Options{})
-	release := ledger.HoldNotes(l)
+	release := ledger.HoldWriter(l)
 	const many = 10_000
 	began := time.Now()
 	for range many {
 		l.RecordEvent(event("contact:1"))
 	}
 	if d := time.Since(began); d > 2*time.Second {
-		t.Errorf("noting took %v while the store was busy", d)
+		t.Errorf("RecordEvent took %v while the store was busy", d)
 	}
 	release()
 	l.RecordEvent(event("contact:1"))
@@ -38,7 +38,7 @@ func TestNotesNeverBlock(t *testing.T) {
 	if written+dropped != many+1 || dropped == 0 {
 		t.Errorf("of %d reads %d were written and %d counted as dropped", many+1, written, dropped)
 	}
-	clean(t, l)
+	verifyClean(t, l)
 }
 
 func TestRecords(t *testing.T) {
@@ -46,7 +46,7 @@ func TestRecords(t *testing.T) {
 	l := open(t, ledger.Options{Now: c.now})
 	began := c.now()
 	for i := range 6 {
-		c.pass(time.Second)
+		c.advance(time.Second)
 		settle(t, l, commit(t, l, call(fmt.Sprint(i))), []ledger.IntentState{ledger.Succeeded, ledger.Failed}[i%2])
 	}
 	in := records(t, l, ledger.Filter{Outcome: schemas.UpstreamError})[0].Intent

@@ -3,25 +3,27 @@ package ledger
 import (
 	"context"
 	"crypto/sha256"
-	"database/sql"
 	"encoding/hex"
-	"errors"
+	"fmt"
+	"strings"
 	"time"
 )
 
 const (
-	// pruneEvery is how often old records are removed, at most, over all processes.
+	// pruneEvery is the least time between two prunings, of all processes.
 	pruneEvery = time.Hour
-	// pruneBatch bounds a transaction of it, so that calls do not wait for the whole.
+	// pruneBatch bounds a transaction, so that calls do not wait for the whole pruning.
 	pruneBatch = 1000
 )
 
-// errChain is wrapped where the start of the chain is not as it was written: to remove it would remove the evidence.
-var errChain = newRejection("the oldest records are not as they were written, so they are kept: verify says what is wrong")
+// errOldestChanged is returned if the oldest records were changed: removing them would remove the
+// evidence.
+var errOldestChanged = newRejection("the oldest records were changed, so they are kept: run `sippet-mcp audit verify`")
 
-// runPruning removes what is older than the retention, at once and then every hour, until the ledger closes.
+// runPruning removes records older than the retention, at once and then every hour, until the
+// ledger closes.
 func (s *SQLite) runPruning() {
-	defer close(s.pruned)
+	defer close(s.pruneDone)
 	if s.o.Retention <= 0 {
 		return
 	}
@@ -29,7 +31,7 @@ func (s *SQLite) runPruning() {
 	defer every.Stop()
 	for {
 		if err := s.prune(context.Background()); err != nil {
-			s.log.Warn("old records of the ledger were not removed", "cause", err)
+			s.log.Warn("failed to remove old records of the ledger", "cause", err)
 		}
 		select {
 		case <-every.C:
@@ -45,7 +47,7 @@ func (s *SQLite) prune(ctx context.Context) error {
 	if _, err := s.row(ctx, "SELECT value FROM meta WHERE name = 'pruned'", nil, &last); err != nil {
 		return err
 	}
-	// Another process may have done it; a clock that was set back does not stop it for long.
+	// Another process may have pruned. A clock that was set back must not prevent it for long.
 	if at, err := time.Parse(time.RFC3339, last); err == nil && now.Sub(at).Abs() < pruneEvery {
 		return nil
 	}
@@ -71,11 +73,11 @@ func (s *SQLite) prune(ctx context.Context) error {
 	if removed == 0 {
 		return nil
 	}
-	return s.forgetKeys(ctx, now)
+	return s.deleteUnnamedKeys(ctx, now)
 }
 
-// prune removes a batch of records that are older than before, with the rows of what they tell of, and gives their
-// number; 0 where none is left to remove.
+// prune removes a batch of records older than before, with the rows that they describe. It returns
+// their number; 0 if there are none.
 func (t *tx) prune(before time.Time) (int64, error) {
 	var value string
 	if _, err := t.row(anchorQuery, nil, &value); err != nil {
@@ -83,13 +85,13 @@ func (t *tx) prune(before time.Time) (int64, error) {
 	}
 	at, ok := t.s.openAnchor(value)
 	if !ok {
-		return 0, errChain
+		return 0, errOldestChanged
 	}
-	old, err := t.oldest(at, before)
+	old, err := t.oldestRecords(at, before)
 	if err != nil || len(old) == 0 {
 		return 0, err
 	}
-	last, err := t.removable(old[len(old)-1].seq)
+	last, err := t.lastRemovable(old[len(old)-1].seq)
 	if err != nil {
 		return 0, err
 	}
@@ -98,12 +100,12 @@ func (t *tx) prune(before time.Time) (int64, error) {
 		return 0, nil
 	}
 	old = old[:n]
-	only := true
+	onlyPruned := true
 	for _, r := range old {
-		only = only && r.phase == PhasePruned
+		onlyPruned = onlyPruned && r.phase == PhasePruned
 	}
-	if only {
-		return 0, nil // else an idle ledger would write for ever that it removed that
+	if onlyPruned {
+		return 0, nil // else an idle ledger would append a record of every pruning for ever
 	}
 	for _, query := range []string{"DELETE FROM records WHERE seq <= ?", "DELETE FROM intents WHERE seq <= ?",
 		"DELETE FROM approvals WHERE seq <= ?", "DELETE FROM stops WHERE seq <= ?",
@@ -117,27 +119,27 @@ func (t *tx) prune(before time.Time) (int64, error) {
 		return 0, err
 	}
 	for _, r := range old {
-		// All that named a destroyed key came before the record of its end.
+		// All records that name a destroyed key precede the record of its destruction.
 		for _, id := range r.erased {
 			if _, err := t.exec("DELETE FROM keys WHERE id = ? AND erased IS NOT NULL", id); err != nil {
 				return 0, err
 			}
 		}
 	}
-	to := head{last, old[n-1].hash}
-	if _, err := t.exec("INSERT OR REPLACE INTO meta (name, value) VALUES ('anchor', ?)", t.s.seal.anchor(to)); err != nil {
+	anchor := head{last, old[n-1].hash}
+	if _, err := t.exec("INSERT OR REPLACE INTO meta (name, value) VALUES ('anchor', ?)", t.s.seal.anchor(anchor)); err != nil {
 		return 0, err
 	}
-	if err := t.append(&Record{Phase: PhasePruned, Budgets: carried, Count: n, Upto: to.seq, Hash: hex.EncodeToString(to.hash[:])}); err != nil {
+	if err := t.append(&Record{Phase: PhasePruned, Budgets: carried, Count: n, Upto: anchor.seq, Hash: hex.EncodeToString(anchor.hash[:])}); err != nil {
 		return 0, err
 	}
-	// The checkpoints so far may all be about what is gone.
+	// The earlier checkpoints may all cover removed records.
 	return n, t.checkpoint()
 }
 
-// pruneBudgets forgets the budgets of which only removed records tell. Those that were not full again by then stay as
-// they are: they are given, for the record of the pruning tells of them from now on. It is not enough that one is full
-// now, because a clock that is set back would find it full again.
+// pruneBudgets deletes the budgets that only removed records describe. Budgets that were not full
+// by then are kept and returned: the record of the pruning describes them from now on. That a
+// budget is full now is not enough, because a clock that is set back would find it full again.
 func (t *tx) pruneBudgets(last int64, before time.Time) (carried []Balance, err error) {
 	if _, err := t.exec("DELETE FROM budgets WHERE seq <= ? AND full <= ?", last, before.UnixNano()); err != nil {
 		return nil, err
@@ -158,27 +160,28 @@ func (t *tx) pruneBudgets(last int64, before time.Time) (carried []Balance, err 
 	return carried, err
 }
 
-// oldRecord is what prune needs of a record.
+// oldRecord is what prune needs from a record.
 type oldRecord struct {
 	head
 	phase  Phase
 	erased []string
 }
 
-// oldest reads a batch of records older than before. Those that do not follow each other are not removed.
-func (t *tx) oldest(at head, before time.Time) (old []oldRecord, err error) {
-	young := false
+// oldestRecords reads a batch of records older than before. It returns errOldestChanged if they do
+// not follow each other.
+func (t *tx) oldestRecords(at head, before time.Time) (old []oldRecord, err error) {
+	recent := false
 	err = t.rows("SELECT seq, body FROM records ORDER BY seq LIMIT ?", []any{pruneBatch}, func(scan func(...any) error) error {
 		var seq int64
 		var line []byte
-		if err := scan(&seq, &line); err != nil || young {
+		if err := scan(&seq, &line); err != nil || recent {
 			return err
 		}
 		r, err := decodeRecord(line)
 		if err != nil || seq != at.seq+1 || r.Seq != seq || r.Prev != hex.EncodeToString(at.hash[:]) {
-			return errChain
+			return errOldestChanged
 		}
-		if young = !r.Time.Before(before); young {
+		if recent = !r.Time.Before(before); recent {
 			return nil
 		}
 		at = head{seq, sha256.Sum256(line)}
@@ -192,10 +195,11 @@ func (t *tx) oldest(at head, before time.Time) (old []oldRecord, err error) {
 	return old, err
 }
 
-// needed are the first records of what is not over: an intent that is in flight, or of which nobody knows how it
-// ended, and the question before it; a success that still answers for its payload; a question or an answer that is
-// open; a question whose later records stay; the freeze that holds. A read of which nobody knows how it ended does no harm.
-const needed = `SELECT coalesce(min(seq), ?2 + 1) FROM (
+// firstNeededQuery finds the first record that must be kept: of an intent in flight or unknown, and
+// its approval request; of a success that still conflicts with its payload; of a request that is
+// open, or has later records that are kept; and of the emergency stop in force. A read with an
+// unknown outcome is not kept.
+const firstNeededQuery = `SELECT coalesce(min(seq), ?2 + 1) FROM (
 	SELECT min(seq) AS seq FROM intents WHERE state IN ('prepared', 'sent')
 	UNION ALL SELECT min(seq) FROM intents WHERE state = 'unknown' AND class <> 'read'
 	UNION ALL SELECT min(g.seq) FROM intents i JOIN approvals g ON g.id = i.approval_id WHERE i.state IN ('prepared', 'sent')
@@ -205,27 +209,27 @@ const needed = `SELECT coalesce(min(seq), ?2 + 1) FROM (
 	UNION ALL SELECT min(seq) FROM approvals WHERE seq <= ?2 AND last_seq > ?2
 	UNION ALL SELECT min(seq) FROM stops WHERE resumed IS NULL)`
 
-// removable gives the last record up to last that can go.
-func (t *tx) removable(last int64) (int64, error) {
+// lastRemovable returns the last record up to last that can be removed.
+func (t *tx) lastRemovable(last int64) (int64, error) {
 	for {
 		first := last + 1
-		if _, err := t.row(needed, []any{micros(t.now), last, micros(t.now.Add(-t.s.o.Window))}, &first); err != nil {
+		if _, err := t.row(firstNeededQuery, []any{micros(t.now), last, micros(t.now.Add(-t.s.o.Window))}, &first); err != nil {
 			return 0, err
 		}
 		if first > last {
 			return last, nil
 		}
-		last = first - 1 // which may part another question from its answer
+		last = first - 1 // this may separate another request from its answer
 	}
 }
 
-// forgetKeys destroys the keys that no record names any more. It reads the whole chain, nearly all of it outside of the
-// transaction that changes something.
-func (s *SQLite) forgetKeys(ctx context.Context, now time.Time) error {
-	named, seen := map[string]bool{}, int64(0)
+// deleteUnnamedKeys deletes the keys that no record names. It reads the whole log, nearly all of it
+// before its transaction.
+func (s *SQLite) deleteUnnamedKeys(ctx context.Context, now time.Time) error {
+	named, lastRead := map[string]bool{}, int64(0)
 	each := func(scan func(...any) error) error {
 		var line string
-		if err := scan(&seen, &line); err != nil {
+		if err := scan(&lastRead, &line); err != nil {
 			return err
 		}
 		eachKey(line, func(id string) { named[id] = true })
@@ -236,68 +240,69 @@ func (s *SQLite) forgetKeys(ctx context.Context, now time.Time) error {
 		return err
 	}
 	return s.write(ctx, func(t *tx) error {
-		if err := t.rows(query, []any{seen}, each); err != nil {
+		if err := t.rows(query, []any{lastRead}, each); err != nil {
 			return err
 		}
-		var gone []string
+		var unnamed []string
 		err := t.rows("SELECT id FROM keys WHERE erased IS NULL", nil, func(scan func(...any) error) error {
 			var id string
 			err := scan(&id)
 			if !named[id] {
-				gone = append(gone, id)
+				unnamed = append(unnamed, id)
 			}
 			return err
 		})
 		if err != nil {
 			return err
 		}
-		for _, id := range gone {
+		for _, id := range unnamed {
 			if _, err := t.exec("DELETE FROM keys WHERE id = ?", id); err != nil {
 				return err
 			}
 		}
 		clear(t.keys)
-		t.scrubSoon()
+		t.scrubAfterCommit()
 		_, err = t.exec("INSERT OR REPLACE INTO meta (name, value) VALUES ('pruned', ?)", now.UTC().Format(time.RFC3339))
 		return err
 	})
 }
 
-// anchored reads where the chain begins, and whether the master key says so.
-func (v *verifier) anchored(ctx context.Context, conn *sql.Conn) error {
-	var value string
-	err := conn.QueryRowContext(ctx, anchorQuery).Scan(&value)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return err
+// The anchor is where the log begins after a pruning: number and hash of the last removed record.
+// It is stored in meta with a code that only the master key can make, and the last record of
+// PhasePruned says the same. So nobody else can remove records from the start.
+
+const anchorQuery = "SELECT value FROM meta WHERE name = 'anchor'"
+
+func (s *sealer) anchor(h head) string {
+	return fmt.Sprintf("%d %x %x", h.seq, h.hash, mac(s.head, fmt.Sprintf("anchor %d %x", h.seq, h.hash)))
+}
+
+// openAnchor reads what anchor wrote, and reports whether the code is right. An empty value is the
+// start of a complete log.
+func (s *SQLite) openAnchor(value string) (h head, ok bool) {
+	if value == "" {
+		return head{0, genesis(s.id)}, true
 	}
-	at, ok := v.s.openAnchor(value)
-	if !ok {
-		v.find(WrongGap, at.seq, "", "where the chain begins was changed: records up to %d are gone, and not by the ledger", at.seq)
+	var hash string
+	fmt.Sscanf(value, "%d %s", &h.seq, &hash)
+	raw, err := hex.DecodeString(hash)
+	if err != nil || len(raw) != len(h.hash) {
+		return head{0, genesis(s.id)}, false
 	}
-	v.anchor, v.head = at, at
-	v.report.Pruned = at.seq
-	v.covered(at)
-	for seq, all := range v.signed {
-		if seq < at.seq {
-			v.report.Unchecked += len(all)
+	copy(h.hash[:], raw)
+	return h, s.seal.anchor(h) == value
+}
+
+// eachKey calls f with the ids of the keys that a record's line names. A quote inside a JSON string
+// is escaped, so the lists cannot be found elsewhere. This costs a small part of decoding the line.
+func eachKey(line string, f func(id string)) {
+	for _, list := range []string{`"subjects":["`, `"keys":["`} {
+		if _, rest, ok := strings.Cut(line, list); ok {
+			if ids, _, ok := strings.Cut(rest, `"]`); ok {
+				for id := range strings.SplitSeq(ids, `","`) {
+					f(id)
+				}
+			}
 		}
 	}
-	return nil
-}
-
-// begins holds the anchor against the last record that tells of one.
-func (v *verifier) begins() {
-	if v.pruned != nil && (v.pruned.Upto != v.anchor.seq || v.pruned.Hash != hex.EncodeToString(v.anchor.hash[:])) {
-		v.find(WrongGap, v.pruned.Seq, "", "record %d tells that records up to %d were removed, but the chain begins after %d", v.pruned.Seq, v.pruned.Upto, v.anchor.seq)
-	}
-	if v.pruned == nil && v.anchor.seq > 0 {
-		v.find(WrongGap, v.anchor.seq, "", "records up to %d are gone, and no record tells of it", v.anchor.seq)
-	}
-}
-
-// begun tells of a record whether what it is about began before the chain does now. An intent's id begins with the
-// number of its record.
-func (v *verifier) begun(intent string) bool {
-	seq := idArgs(intent)[0].(int64)
-	return seq > 0 && seq <= v.anchor.seq
 }

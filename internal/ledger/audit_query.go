@@ -11,9 +11,10 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// Filter chooses records; zero fields choose all.
+// Filter selects records; zero fields select all.
 type Filter struct {
-	// After chooses records with a larger Seq: give the last one seen to follow the chain.
+	// After selects records with a larger Seq. To follow the log, set it to the Seq of the last
+	// record.
 	After        int64
 	Since, Until time.Time
 	Phase        Phase
@@ -22,9 +23,9 @@ type Filter struct {
 	Outcome      schemas.Outcome
 	Intent       string
 	ApprovalID   string
-	// Subject chooses what concerns one person: what was read and changed. Of an erased subject nothing is found.
+	// Subject selects the records about one person. There are none for an erased subject.
 	Subject string
-	// Limit is the most records to give, the oldest of those chosen; with Last the newest. 0: all.
+	// Limit bounds the result: the oldest records, or with Last the newest. 0 means all.
 	Limit int
 	Last  bool
 }
@@ -33,8 +34,8 @@ type Filter struct {
 func (s *SQLite) Records(ctx context.Context, f Filter) ([]Record, error) {
 	where, args := []string{"seq > ?"}, []any{f.After}
 	add := func(cond string, v any) { where, args = append(where, cond), append(args, v) }
-	// Times are compared by julianday: RFC 3339 with and without fractions does not sort as text. A line of which the time
-	// cannot be read is of any time: it is what somebody must see.
+	// Times are compared by julianday: RFC 3339 with and without fractions does not sort as text. A
+	// line with an unreadable time is always selected, because a person must see it.
 	if !f.Since.IsZero() {
 		add("CASE WHEN json_valid(body) THEN coalesce(julianday(body->>'time') >= julianday(?), 1) ELSE 1 END", f.Since.UTC().Format(time.RFC3339Nano))
 	}
@@ -48,17 +49,17 @@ func (s *SQLite) Records(ctx context.Context, f Filter) ([]Record, error) {
 		}
 	}
 	if f.Subject != "" {
-		var named []string
+		var conditions []string
 		err := s.rows(ctx, "SELECT id FROM keys WHERE tag = ?", []any{mac(s.seal.tag, f.Subject)}, func(scan func(...any) error) error {
 			var id string
 			err := scan(&id)
-			named, args = append(named, "instr(body, ?) > 0"), append(args, id)
+			conditions, args = append(conditions, "instr(body, ?) > 0"), append(args, id)
 			return err
 		})
-		if err != nil || len(named) == 0 {
+		if err != nil || len(conditions) == 0 {
 			return nil, err
 		}
-		where = append(where, "("+strings.Join(named, " OR ")+")")
+		where = append(where, "("+strings.Join(conditions, " OR ")+")")
 	}
 	order, limit := "", -1
 	if f.Limit > 0 {
@@ -95,8 +96,8 @@ type line struct {
 	body []byte
 }
 
-// lines reads records without opening them: that asks for their keys, and whoever asks while holding one of the few
-// connections waits for another that nobody gives back.
+// lines reads records without opening them. Opening needs their keys, and a reader that holds one
+// of the few connections while it waits for another could wait for ever.
 func (s *SQLite) lines(ctx context.Context, query string, args ...any) (all []line, err error) {
 	return all, s.rows(ctx, query, args, func(scan func(...any) error) error {
 		var l line
@@ -106,7 +107,7 @@ func (s *SQLite) lines(ctx context.Context, query string, args ...any) (all []li
 	})
 }
 
-// recordAt reads one record; nil where it is not there.
+// recordAt reads one record; nil if there is none.
 func (s *SQLite) recordAt(ctx context.Context, seq int64, ring *keyring) (*Record, error) {
 	if seq == 0 {
 		return nil, nil
@@ -116,19 +117,19 @@ func (s *SQLite) recordAt(ctx context.Context, seq int64, ring *keyring) (*Recor
 		return nil, err
 	}
 	r, err := s.decode(found[0], ring)
-	// Whoever only looks sees what is there.
+	// A ledger that is open for reading only shows what is there.
 	if err == nil && r.Fault != "" && !s.o.ReadOnly {
 		err = &StoreError{Corrupt, s.path, fmt.Errorf("record %d: %s", seq, r.Fault)}
 	}
 	return r, err
 }
 
-// decode opens a record. What is wrong with its line is no error, but its Fault.
+// decode opens a record. A faulty line is no error; it is reported in Fault.
 func (s *SQLite) decode(l line, ring *keyring) (*Record, error) {
 	seq, line := l.seq, l.body
 	r, err := decodeRecord(line)
 	if err == nil && r.Seq != seq {
-		err = fmt.Errorf("it says that it is record %d", r.Seq)
+		err = fmt.Errorf("it was written as record %d", r.Seq)
 	}
 	if err == nil {
 		ids := r.Subjects
@@ -140,22 +141,22 @@ func (s *SQLite) decode(l line, ring *keyring) (*Record, error) {
 			if _, e := ring.get(id); e != nil && err == nil {
 				err = e
 			}
-			if name := ring.names[id]; name != allRows && !named[name] {
+			if name := ring.names[id]; name != noSubject && !named[name] {
 				named[name] = true
 				r.SubjectNames = append(r.SubjectNames, name)
 			}
 		}
 	}
 	if err != nil {
-		var t *StoreError
+		var storeErr *StoreError
 		switch {
 		case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-			return nil, err // the reader has gone; the line may be as good as any
-		case errors.As(err, &t):
-			if t.Kind != Corrupt || t.Err == nil {
+			return nil, err // the line may be right
+		case errors.As(err, &storeErr):
+			if storeErr.Kind != Corrupt || storeErr.Err == nil {
 				return nil, err
 			}
-			err = t.Err // of one of its keys, or of what is sealed under them
+			err = storeErr.Err // the error of a key or of a sealed part
 		}
 		if r == nil {
 			r = &Record{}
@@ -165,16 +166,16 @@ func (s *SQLite) decode(l line, ring *keyring) (*Record, error) {
 	return r, nil
 }
 
-// keyring opens what is sealed, for one reading.
+// keyring returns a keyring for one read.
 func (s *SQLite) keyring(ctx context.Context) *keyring {
 	return &keyring{s: s, rows: func(query string, args []any, each func(func(...any) error) error) error {
 		return s.rows(ctx, query, args, each)
 	}}
 }
 
-// row reads one row outside of the writer; it reports whether there was one.
+// row reads one row outside of the writer; it reports whether there is one.
 func (s *SQLite) row(ctx context.Context, query string, args []any, into ...any) (bool, error) {
-	if err := s.readable(); err != nil {
+	if err := s.checkReadable(); err != nil {
 		return false, err
 	}
 	err := s.db.QueryRowContext(ctx, query, args...).Scan(into...)
@@ -186,7 +187,7 @@ func (s *SQLite) row(ctx context.Context, query string, args []any, into ...any)
 
 // rows reads all rows of a query outside of the writer.
 func (s *SQLite) rows(ctx context.Context, query string, args []any, each func(scan func(...any) error) error) error {
-	if err := s.readable(); err != nil {
+	if err := s.checkReadable(); err != nil {
 		return err
 	}
 	r, err := s.db.QueryContext(ctx, query, args...)

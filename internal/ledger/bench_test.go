@@ -14,8 +14,8 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// bare is the measure: one row, one commit, one fsync, as SQLite does it alone.
-func bare(b *testing.B) func() {
+// plainInsert is the baseline: one row, one commit, one fsync, by SQLite alone.
+func plainInsert(b *testing.B) func() {
 	db, err := sql.Open("sqlite", "file:"+filepath.Join(b.TempDir(), "bare.db")+"?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)")
 	if err != nil {
 		b.Fatal(err)
@@ -38,27 +38,27 @@ func bare(b *testing.B) func() {
 	}
 }
 
-func BenchmarkBare(b *testing.B) {
-	insert := bare(b)
+func BenchmarkPlainInsert(b *testing.B) {
+	insert := plainInsert(b)
 	for b.Loop() {
 		insert()
 	}
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "commits/s")
 }
 
-// BenchmarkRatio puts bare commits and ours side by side, round by round, because a disk's speed changes from
-// second to second; it reports the median of the rounds.
+// BenchmarkRatio alternates plain inserts and our commits, because a disk's speed changes from
+// second to second. It reports the median of the rounds.
 func BenchmarkRatio(b *testing.B) {
 	const each = 2048
-	// Before: so many that ended a while ago, half of them well.
+	// full is the number of intents that settled before, half of them as a success.
 	for _, size := range []struct{ n, full int }{{1, 0}, {16, 0}, {64, 0}, {64, 20_000}} {
 		n := size.n
 		b.Run(fmt.Sprintf("%d-callers-%d-before", n, size.full), func(b *testing.B) {
 			dir, c := filepath.Join(b.TempDir(), "state"), newClock()
-			insert, l := bare(b), open(b, ledger.Options{Dir: dir, Now: c.now})
-			fill(b, l, size.full)
+			insert, l := plainInsert(b), open(b, ledger.Options{Dir: dir, Now: c.now})
+			fillIntents(b, l, size.full)
 			l.Close()
-			c.pass(time.Hour)
+			c.advance(time.Hour)
 			l = open(b, ledger.Options{Dir: dir, Now: c.now})
 			var ratios, rates []float64
 			for b.Loop() {
@@ -89,8 +89,8 @@ func BenchmarkRatio(b *testing.B) {
 	}
 }
 
-// fill puts so many ended intents into the file.
-func fill(b *testing.B, l ledger.Ledger, n int) {
+// fillIntents adds n settled intents to the file.
+func fillIntents(b *testing.B, l ledger.Ledger, n int) {
 	b.Helper()
 	var wg sync.WaitGroup
 	for range 64 {
@@ -103,14 +103,14 @@ func fill(b *testing.B, l ledger.Ledger, n int) {
 	wg.Wait()
 }
 
-// BenchmarkCommit is a durable intent, by so many callers at once.
+// BenchmarkCommit measures a durable intent, for several callers at once.
 func BenchmarkCommit(b *testing.B) {
-	callers(b, func(l ledger.Ledger, x ledger.Txn) error { _, err := l.Commit(b.Context(), x); return err })
+	benchmarkCallers(b, func(l ledger.Ledger, x ledger.Txn) error { _, err := l.Commit(b.Context(), x); return err })
 }
 
-// BenchmarkCall is what a mutating call pays: Commit and Settle.
+// BenchmarkCall measures Commit and Settle, the cost of a mutating call.
 func BenchmarkCall(b *testing.B) {
-	callers(b, func(l ledger.Ledger, x ledger.Txn) error {
+	benchmarkCallers(b, func(l ledger.Ledger, x ledger.Txn) error {
 		in, err := l.Commit(b.Context(), x)
 		if err != nil {
 			return err
@@ -119,7 +119,7 @@ func BenchmarkCall(b *testing.B) {
 	})
 }
 
-func callers(b *testing.B, do func(ledger.Ledger, ledger.Txn) error) {
+func benchmarkCallers(b *testing.B, do func(ledger.Ledger, ledger.Txn) error) {
 	for _, n := range []int{1, 16, 64} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			l := open(b, ledger.Options{})
@@ -142,8 +142,8 @@ func callers(b *testing.B, do func(ledger.Ledger, ledger.Txn) error) {
 	}
 }
 
-// BenchmarkNote is what a read pays on its own road; the rest happens in the background.
-func BenchmarkNote(b *testing.B) {
+// BenchmarkRecordEvent measures what a read waits for; the rest happens in the background.
+func BenchmarkRecordEvent(b *testing.B) {
 	l := open(b, ledger.Options{})
 	e := event("contact:1", "contact:2", "contact:3")
 	for b.Loop() {
@@ -151,12 +151,12 @@ func BenchmarkNote(b *testing.B) {
 	}
 }
 
-// BenchmarkNoted is what the background does for a read of 25 contacts, until it is durable: of contacts that it never
-// saw, and of the same again, alone in its transaction or with 255 others.
-func BenchmarkNoted(b *testing.B) {
+// BenchmarkWriteEvents measures the background work for a read of 25 contacts until it is durable:
+// of new contacts and of known ones, alone in the transaction or with 255 others.
+func BenchmarkWriteEvents(b *testing.B) {
 	for _, batch := range []int{1, 256} {
 		for _, again := range []bool{false, true} {
-			b.Run(fmt.Sprintf("%d-at-once-seen-%t", batch, again), func(b *testing.B) {
+			b.Run(fmt.Sprintf("%d-at-once-known-%t", batch, again), func(b *testing.B) {
 				l := open(b, ledger.Options{})
 				contacts, n := make([]string, 25), 0
 				for b.Loop() {
@@ -172,7 +172,7 @@ func BenchmarkNoted(b *testing.B) {
 						e.Payload = []byte(`{"page":1}`)
 						all = append(all, e)
 					}
-					ledger.WriteNotes(l, all)
+					ledger.WriteEvents(l, all)
 				}
 				b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N*batch), "µs/event")
 			})
@@ -180,7 +180,7 @@ func BenchmarkNoted(b *testing.B) {
 	}
 }
 
-// BenchmarkCurrentStop is what every call pays to know that nothing is stopped.
+// BenchmarkCurrentStop measures the check for an emergency stop in every call.
 func BenchmarkCurrentStop(b *testing.B) {
 	l := open(b, ledger.Options{})
 	for b.Loop() {

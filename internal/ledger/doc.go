@@ -1,118 +1,109 @@
-// Package ledger remembers: what was about to be done before it is done, how
-// it ended before anybody is told, who agreed to it, and that a person stopped
-// everything. It decides nothing; package policy does, with what is kept here.
+// Package ledger stores what the program must remember: approvals, intents, budgets, the emergency
+// stop, access tokens and the audit log. It decides nothing; package policy does.
 //
-//	l, err := ledger.Open(ctx, ledger.Options{Dir: stateFolder})
-//	intent, err := l.Commit(ctx, ledger.Txn{Call: call, Grant: id})   // durable, or refused
-//	res, err := upstream.Run(ctx, request)                            // only now
-//	err = l.Settle(ctx, ledger.Settlement{Intent: intent.ID, …})      // durable, then answer
+// To run an action that changes something, commit it first and settle it afterwards:
+//
+//	l, err := ledger.Open(ctx, ledger.Options{Dir: stateDir})
+//	intent, err := l.Commit(ctx, ledger.Txn{Call: call, ApprovalID: id}) // durable, or rejected
+//	res, err := upstream.Run(ctx, request)                               // only now
+//	err = l.Settle(ctx, ledger.Settlement{Intent: intent.ID, …})         // durable; then answer
 //
 // # Intents
 //
-// No action without a durable intent. Commit is the one way to get one: in a
-// single transaction it spends the person's yes, writes the intent and its
-// audit record, or refuses and changes nothing:
+// No action runs without a durable intent, and only Commit creates one. In one transaction it uses
+// the approval, debits the budgets and writes the intent with its audit record. It may also reject
+// the call, which changes nothing:
 //
-//	*StoppedError   a person stopped the program
-//	*ConflictError    the same caller's same payload is in flight, may have run, or
-//	               (where the action is not repeatable) ran within ten minutes
-//	ErrGrant…      the yes does not fit
-//	*LimitError    a budget does not hold what it would take
-//	*Trouble       the store cannot be used; nothing may be sent
+//	*StoppedError    an emergency stop is in force
+//	*ConflictError   the same call is in flight, may have run, or ran within ten minutes
+//	ErrApproval…     the approval does not allow this call
+//	*LimitError      a budget holds too little
+//	*StoreError      the store cannot be used, so nothing may be sent
 //
-// An intent goes prepared → sent → succeeded, failed, not_sent or unknown. Sent
-// may be skipped. What nobody settles, because its process died or it is older
-// than any request lasts, the sweeper makes unknown; it runs in Open and every
-// 15 seconds. A settlement that comes after it still counts. An unknown intent
-// stays in the way of its payload until a person resolves it, or agrees to
-// repeat it: the grant's Repeats names the intent that the card told of, and
-// Commit lets exactly that one be repeated, once.
+// An intent is prepared, then sent, then succeeded, failed, not_sent or unknown; sent may be
+// skipped. An intent is abandoned if its process ended, or if it is older than any request may
+// last. The sweep makes abandoned intents unknown, in Open and every 15 seconds. A late Settle
+// still counts.
 //
-// # Grants
+// An unknown intent conflicts with its payload until a person resolves it, or approves a
+// repetition. [ApprovalRequest].Repeats names the intent that the card showed, and Commit accepts
+// the repetition of that intent once.
 //
-// A grant is a question to a person and the answer, bound to caller,
-// credential, organisation, action, payload and policy: Ask, Answer, Check. Of
-// one binding only the last question counts. It is spent nowhere but in Commit,
-// and given back when nothing was sent. A read that a person had to confirm
-// spends its yes the same way. Whom the call reaches is bound too: where that
-// alone has changed the yes is refused with ErrRecipientsChanged.
+// # Approvals
 //
-// Some questions wait in the inbox (question.go, answer.go). A grant that was
-// read from here answers itself, so whoever answers there needs no more than
-// its id; [SQLite.Version] and [SQLite.Changed] tell all processes that there is news.
+// An approval request is bound to requester, credential, organisation, action, payload and policy.
+// CreateApproval revokes an open request with the same binding. Only Commit uses an approval; a
+// settlement as not_sent returns it. The recipients are bound too: if they alone have changed, the
+// error is ErrRecipientsChanged.
 //
-// # People
+// An answer in the inbox needs the request's id only: an ApprovalRequest that was read from the
+// ledger matches itself. [SQLite.ApprovalsVersion] and [SQLite.ApprovalsChanged] show every process
+// that requests changed.
 //
-// Tokens let programs in (token.go), logins people (login.go): codes that are
-// good once, and sessions. Of all secrets only hashes are kept. What an action
-// issues to a person waits outside of the chain, under a key of its own, until
-// it is taken or its time is over (handover.go).
+// # Tokens, logins and handovers
+//
+// Tokens (token.go) authenticate programs. Logins (login.go) authenticate persons: single-use codes
+// and sessions. Of all secrets only hashes are stored. A credential that an action issued is a
+// handover (approval_handover.go). It is stored outside of the audit log, under a key of its own,
+// until a person takes it or it expires.
 //
 // # Budgets
 //
-// A [Debit] takes from a budget in Commit, all or nothing, and is given back
-// where nothing was sent (budget.go). [SQLite.Left] only looks.
+// Commit applies all [Debit] values of a call or none. A settlement as not_sent returns them
+// (budget.go).
 //
-// # Freeze
+// # Emergency stop
 //
-// Freeze stops everything but reads and [HangUp], on all processes, and voids
-// every open grant. Commit looks in its own transaction and is never late;
-// [SQLite.Frozen], for the rest, is at most FreshFor old.
+// Stop rejects everything but reads and [HangUp], in all processes, and revokes all open approvals.
+// Commit reads the stop in its own transaction, so it never misses one. [SQLite.CurrentStop] is at
+// most [FreshFor] old.
 //
-// # The chain
+// # The audit log
 //
-// Everything leaves a [Record]: one line of JSON with the SHA-256 of the line
-// before. What is said of persons is sealed with AES-256-GCM under a key for
-// each subject, and those keys under the master key; the chain covers the
-// ciphertext. A record that concerns several subjects needs all their keys, so
-// erasing one of them makes it unreadable. Reads do not wait for their record:
-// Note queues it, and what does not fit is counted in a record of its own.
+// Each change appends a [Record]: one line of JSON with the SHA-256 of the line before. Personal
+// data is sealed with AES-256-GCM under a key for each subject. These keys are sealed under the
+// master key, and the hash chain covers the ciphertext. A record about several subjects needs all
+// their keys, so erasing one subject makes it unreadable. Reads do not wait for their record:
+// RecordEvent queues it, and events that do not fit are counted in a record.
 //
-// A subject that is about to be created has a [Provisional] name, and its key
-// goes over to the subject that it becomes: a subject may have several keys,
-// and Erase destroys them all. Who is in an answer is found later, by the
-// event's Find, on the goroutine that writes it down.
+// A subject that an action is about to create has a [Provisional] name. Its key moves to the
+// created subject, so a subject may have several keys; Erase destroys them all. The subjects of an
+// answer are found later, by Event.FindSubjects, on the goroutine that writes the record.
 //
-// With a retention the oldest records are removed, and the chain begins at an
-// anchor (prune.go, anchor.go). What is not over is never removed.
+// With a retention the oldest records are removed, and the log begins at an anchor
+// (audit_prune.go). Records of unfinished calls, and all later records, are kept.
 //
-// [SQLite.Verify] reads all of it and holds the tables against it. Its last
-// record is sealed with a code of the master key, which every transaction looks
-// at before it writes after it, and checkpoints are signed
-// every thousand records or every minute. Who holds the folder with its keys
-// can still write another chain, or put an old copy of the folder back: only a
-// checkpoint that was kept elsewhere shows that.
+// [SQLite.Verify] reads the whole log and compares the tables with it. A code that only the master
+// key can make marks the last record; every transaction checks it before it writes. Checkpoints are
+// signed every thousand records or every minute. Somebody who has the state directory with its keys
+// can write another log, or restore an old copy. Only a checkpoint that was kept elsewhere shows
+// that.
 //
-// Secrets have no place in the chain: what an action issues is held beside it,
-// sealed, until whoever approved it takes it (handover.go), and no field of a
-// [Call] may hold one.
+// The log holds no secrets, and no field of a [Call] may hold one.
 //
-// # The folder
+// # The state directory
 //
-//	ledger.db        SQLite: WAL, synchronous=FULL; any number of processes
-//	master.key       opens what is sealed; without it nothing can be read or written. Or it is in the keychain
+//	ledger.db        SQLite: WAL, synchronous=FULL; for any number of processes
+//	master.key       opens what is sealed; required to open the ledger; may be in the keychain
 //	checkpoint.key   signs checkpoints
 //	checkpoint.pub   verifies them; keep a copy elsewhere
 //	checkpoints      signed notes, one after the other; keep a copy elsewhere
 //	inbox            the address of this ledger's inbox on this machine; written by cmd/sippet-mcp
 //
-// In a process that has the ledger open, nothing else may open and close
-// ledger.db: on POSIX that gives away the locks of the whole process.
+// While a process has the ledger open, nothing else in it may open and close ledger.db: on POSIX
+// that releases all locks of the process.
 //
 // # Writing
 //
-// One goroutine of a process writes (writer.go). Changes that wait together
-// share a transaction and its fsync, each behind its own savepoint, so a
-// refused one takes nothing else with it. What may stand in the way of a
-// payload is known in memory (way.go), so that the file grows at its ends only.
+// One goroutine of a process writes (store_writer.go). Queued changes share a transaction and its
+// fsync. Each has its own savepoint, so that a rejected one undoes itself only. An index in memory
+// finds conflicting intents (intent_conflict.go), so that the file grows at its ends only. With
+// Options.ReadOnly nothing is written (store_readonly.go).
 //
-// With Options.ReadOnly nothing is written at all (readonly.go).
+// # Store errors
 //
-// # Trouble
-//
-// A [Trouble] is one sentence for a person and a [Kind]. A full disk, a lock
-// that another process holds and a file system that is read-only for a while
-// pass by themselves: the next call tries again, and the ledger itself does so
-// every second; [SQLite.Trouble] tells how that went. For the others a person must do
-// something, and the sentence says what.
+// A [StoreError] is one sentence for a person and a [StoreErrorKind]. A full disk, a locked file
+// and a temporary read-only file system pass: the next call tries again, and so does the ledger,
+// every second. [SQLite.StoreError] returns the result of the last attempt. For the other kinds a
+// person must act, and the sentence says how.
 package ledger

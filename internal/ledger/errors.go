@@ -11,7 +11,8 @@ import (
 	"modernc.org/sqlite"
 )
 
-// ErrRejected matches every rejection: an error that says why a request was not accepted, and no failure of the store.
+// ErrRejected matches every rejection: an error that says why a request was not accepted, and no
+// failure of the store.
 //
 //	if errors.Is(err, ledger.ErrRejected) { … }
 var ErrRejected = errors.New("rejected by the ledger")
@@ -52,7 +53,7 @@ var (
 	ErrOutcomeKnown   = newRejection("the intent is in flight or its outcome is known; only an unknown one can be resolved")
 )
 
-// StoppedError refuses a call while a person has stopped the program.
+// StoppedError rejects a call during an emergency stop.
 type StoppedError struct{ EmergencyStop }
 
 // Is makes errors.Is(e, ErrRejected) true.
@@ -66,99 +67,101 @@ func (e *StoppedError) Error() string {
 	return s
 }
 
-// ConflictError refuses a call because the same caller's same payload is in
-// flight, may have run, or ran a moment ago. A grant whose Repeats is Prior.ID lets it run.
+// ConflictError rejects a call because an identical one is in flight, may have run, or ran
+// recently. An approval with Repeats set to Intent.ID lets it run again.
 type ConflictError struct{ Intent Intent }
 
 // Is makes errors.Is(e, ErrRejected) true.
 func (*ConflictError) Is(target error) bool { return target == ErrRejected }
 
 func (e *ConflictError) Error() string {
-	p := e.Intent
-	switch p.State {
+	in := e.Intent
+	switch in.State {
 	case Succeeded:
-		return fmt.Sprintf("the same %s ran at %s (intent %s)", p.Action, p.Settled.Format(time.RFC3339), p.ID)
+		return fmt.Sprintf("an identical %s ran at %s (intent %s)", in.Action, in.Settled.Format(time.RFC3339), in.ID)
 	case Unknown:
-		return fmt.Sprintf("nobody knows whether the same %s of %s ran (intent %s)", p.Action, p.Prepared.Format(time.RFC3339), p.ID)
+		return fmt.Sprintf("the outcome of an identical %s at %s is unknown (intent %s)", in.Action, in.Prepared.Format(time.RFC3339), in.ID)
 	}
-	return fmt.Sprintf("the same %s is still running (intent %s)", p.Action, p.ID)
+	return fmt.Sprintf("an identical %s is still running (intent %s)", in.Action, in.ID)
 }
 
 // StoreErrorKind says what is wrong with the store.
 type StoreErrorKind string
 
-// The kinds of trouble, a closed set.
+// The kinds of store errors, a closed set.
 const (
-	DiskFull   StoreErrorKind = "disk_full"   // passes once there is room
-	Locked     StoreErrorKind = "locked"      // another process holds the file; passes by itself
-	ReadOnly   StoreErrorKind = "read_only"   // the file or the file system takes no writes
+	DiskFull   StoreErrorKind = "disk_full"   // passes when the disk has room
+	Locked     StoreErrorKind = "locked"      // another process has locked the file; passes by itself
+	ReadOnly   StoreErrorKind = "read_only"   // the file or the file system is read-only
 	Corrupt    StoreErrorKind = "corrupt"     // the file is damaged
-	Foreign    StoreErrorKind = "foreign"     // the file is something else
-	Outdated   StoreErrorKind = "outdated"    // an older version of the program wrote it, in a form that this one does not read
-	Newer      StoreErrorKind = "newer"       // a newer version of the program wrote it
-	MissingKey StoreErrorKind = "missing_key" // the master key is not there, or is another one
-	Replaced   StoreErrorKind = "replaced"    // the file was moved away under the running program
+	Foreign    StoreErrorKind = "foreign"     // the file belongs to another program
+	Outdated   StoreErrorKind = "outdated"    // an older version of the program wrote the file
+	Newer      StoreErrorKind = "newer"       // a newer version of the program wrote the file
+	MissingKey StoreErrorKind = "missing_key" // the master key is missing or wrong
+	Replaced   StoreErrorKind = "replaced"    // the file was moved while it was open
 	Closed     StoreErrorKind = "closed"
 	Broken     StoreErrorKind = "broken" // anything else: an I/O error, no permission
 )
 
-// StoreError means that the store cannot be used now. Error is one sentence for a person; Err is the cause.
+// StoreError means that the store cannot be used now. Error returns one sentence for a person; Err
+// is the cause.
 type StoreError struct {
 	Kind StoreErrorKind
-	// Path is the file that it is about.
+	// Path is the file or key that the error is about.
 	Path string
 	Err  error
 }
 
-func (t *StoreError) Unwrap() error { return t.Err }
+func (e *StoreError) Unwrap() error { return e.Err }
 
-func (t *StoreError) Error() string {
-	switch t.Kind {
+func (e *StoreError) Error() string {
+	switch e.Kind {
 	case DiskFull:
-		return fmt.Sprintf("the disk of the ledger %s is full: make room, and it goes on by itself", t.Path)
+		return fmt.Sprintf("the disk of the ledger %s is full: free some space, and the ledger continues by itself", e.Path)
 	case Locked:
-		return fmt.Sprintf("another process holds the ledger %s: try again in a moment, or end the program that keeps it open", t.Path)
+		return fmt.Sprintf("the ledger %s is locked by another process: try again, or end the program that keeps it locked", e.Path)
 	case ReadOnly:
-		if t.Err == errForReading {
-			return fmt.Sprintf("the ledger %s was opened for reading only", t.Path)
+		if e.Err == errReadOnly {
+			return fmt.Sprintf("the ledger %s is open for reading only", e.Path)
 		}
-		return fmt.Sprintf("the ledger %s cannot be written: give this user the right to write it and its folder", t.Path)
+		return fmt.Sprintf("the ledger %s cannot be written: allow this user to write it and its directory", e.Path)
 	case Corrupt:
-		if errors.Is(t.Err, errEnd) {
-			return fmt.Sprintf("the ledger %s takes nothing more: %v; keep a copy of its folder before you do anything else", t.Path, t.Err)
+		if errors.Is(e.Err, errHeadChanged) {
+			return fmt.Sprintf("the ledger %s accepts no more changes: %v; first keep a copy of its directory", e.Path, e.Err)
 		}
-		return fmt.Sprintf("the ledger %s is damaged: stop every sippet-mcp, keep a copy of the file, and put back a backup or begin with an empty folder", t.Path)
+		return fmt.Sprintf("the ledger %s is damaged: stop every sippet-mcp, keep a copy of the file, then restore a backup or start with an empty state directory", e.Path)
 	case Foreign:
-		return fmt.Sprintf("%s is not a ledger of sippet-mcp: choose another state folder", t.Path)
+		return fmt.Sprintf("%s is not a ledger of sippet-mcp: choose another state directory (--state-dir)", e.Path)
 	case Outdated:
-		return fmt.Sprintf("the state directory %s has the form of an older sippet-mcp, which this one does not read: keep it, and start with another one (--state-dir); %v", filepath.Dir(t.Path), t.Err)
+		return fmt.Sprintf("the state directory %s was written by an older sippet-mcp, and this version cannot read it: keep it, and start with another one (--state-dir); %v", filepath.Dir(e.Path), e.Err)
 	case Newer:
-		return fmt.Sprintf("the ledger %s was written by a newer sippet-mcp: update this one", t.Path)
+		return fmt.Sprintf("the ledger %s was written by a newer sippet-mcp: update this one", e.Path)
 	case MissingKey:
-		if errors.Is(t.Err, errNoKeychain) {
-			return fmt.Sprintf("the key of the ledger is to be in the keychain, and %v: unlock it, start sippet-mcp in a session that has one, or keep the key in a file", t.Err)
+		if errors.Is(e.Err, errNoKeychain) {
+			return fmt.Sprintf("the ledger's key cannot be read from the keychain: %v; unlock it, start sippet-mcp in a session with a keychain, or keep the key in a file", e.Err)
 		}
-		if errors.Is(t.Err, errNotInKeychain) {
-			return fmt.Sprintf("the keychain has no key of the ledger (account and service: %s): put it back from a backup, or begin with an empty folder", t.Path)
+		if errors.Is(e.Err, errNotInKeychain) {
+			return fmt.Sprintf("the keychain has no key for the ledger (account and service: %s): restore it from a backup, or start with an empty state directory", e.Path)
 		}
-		return fmt.Sprintf("the key %s of the ledger is missing or is another one: put it back from a backup, or begin with an empty folder", t.Path)
+		return fmt.Sprintf("the ledger's key %s is missing or wrong: restore it from a backup, or start with an empty state directory", e.Path)
 	case Replaced:
-		return fmt.Sprintf("the ledger %s was moved or replaced while in use: restart sippet-mcp", t.Path)
+		return fmt.Sprintf("the ledger %s was moved or replaced while it was open: restart sippet-mcp", e.Path)
 	case Closed:
-		return fmt.Sprintf("the ledger %s is closed", t.Path)
+		return fmt.Sprintf("the ledger %s is closed", e.Path)
 	}
-	return fmt.Sprintf("the ledger %s cannot be used: %v", t.Path, t.Err)
+	return fmt.Sprintf("the ledger %s cannot be used: %v", e.Path, e.Err)
 }
 
 // SQLite's primary result codes, https://sqlite.org/rescode.html.
 var codes = map[int]StoreErrorKind{5: Locked, 6: Locked, 8: ReadOnly, 11: Corrupt, 13: DiskFull, 26: Corrupt}
 
-// asStoreError makes an error of SQLite or of a file a *Trouble, and leaves ours and the context's alone.
+// asStoreError wraps an error of SQLite or of a file in a *StoreError. It returns a *StoreError and
+// the context's errors unchanged.
 func asStoreError(path string, err error) error {
-	var t *StoreError
+	var e *StoreError
 	var q *sqlite.Error
 	switch {
-	case err == nil, errors.As(err, &t), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+	case err == nil, errors.As(err, &e), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return err
 	case errors.As(err, &q):
 		if k, ok := codes[q.Code()&0xff]; ok {
@@ -176,5 +179,5 @@ func IsStoreError(err error) bool {
 	return errors.As(err, &s)
 }
 
-// errUsage is wrapped by refusals of what a caller must not ask for.
-var errUsage = newRejection("wrong use of the ledger")
+// errUsage is wrapped by the errors of a wrong use of this package.
+var errUsage = newRejection("invalid use of the ledger")

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 )
 
-// LimitPages makes the database full at so many pages, as a disk would.
+// LimitPages makes the database full at n pages, as a full disk would.
 func LimitPages(t testing.TB, s *SQLite, n int) {
 	t.Helper()
 	err := s.write(context.Background(), func(t *tx) error {
@@ -23,15 +23,15 @@ func LimitPages(t testing.TB, s *SQLite, n int) {
 	}
 }
 
-// HoldNotes keeps the writer busy until the function it gives is called.
-func HoldNotes(s *SQLite) (release func()) {
+// HoldWriter keeps the writer busy until release is called.
+func HoldWriter(s *SQLite) (release func()) {
 	held, free := make(chan struct{}), make(chan struct{})
 	go s.write(context.Background(), func(*tx) error { close(held); <-free; return nil })
 	<-held
 	return func() { close(free) }
 }
 
-// Prune removes what is older than the retention, unless that was done within the hour.
+// Prune removes records older than the retention, unless that was done within the hour.
 func Prune(t testing.TB, s *SQLite) {
 	t.Helper()
 	if err := s.prune(context.Background()); err != nil {
@@ -39,10 +39,10 @@ func Prune(t testing.TB, s *SQLite) {
 	}
 }
 
-// PruneError is the error of a pruning that is refused.
+// PruneError returns the error of a pruning.
 func PruneError(s *SQLite) error { return s.prune(context.Background()) }
 
-// SignAs signs a checkpoint of the ledger with the key in its folder, as somebody who has it could.
+// SignAs signs a checkpoint of the ledger with the key in its directory.
 func SignAs(t testing.TB, dir, id string, seq int64, hash string) []byte {
 	t.Helper()
 	raw, err := os.ReadFile(filepath.Join(dir, SigningKeyFile))
@@ -60,10 +60,10 @@ func SignAs(t testing.TB, dir, id string, seq int64, hash string) []byte {
 	return msg
 }
 
-// WriteNotes writes events in one transaction, as the background does.
-func WriteNotes(s *SQLite, all []Event) { s.writeNotes(all) }
+// WriteEvents writes events in one transaction, as the background work does.
+func WriteEvents(s *SQLite, all []Event) { s.writeEvents(all) }
 
-// Sweep sweeps now.
+// Sweep sweeps at once.
 func Sweep(t testing.TB, s *SQLite) {
 	t.Helper()
 	if err := s.sweep(context.Background()); err != nil {
@@ -71,12 +71,28 @@ func Sweep(t testing.TB, s *SQLite) {
 	}
 }
 
-// ConflictCount counts the payloads in whose way something may stand.
+// ConflictCount returns the number of payloads in the index of conflicts.
 func ConflictCount(s *SQLite) int {
 	s.conflicts.mu.Lock()
 	defer s.conflicts.mu.Unlock()
 	return len(s.conflicts.seqs)
 }
 
-// ErrUsage is what a caller must not ask for.
+// ErrUsage is wrapped by the errors of a wrong use.
 var ErrUsage = errUsage
+
+// Constants for tests.
+const (
+	KeychainService = keychainService
+	MaxPendingTotal = maxPendingTotal
+	MaxSubjects     = maxSubjects
+)
+
+// CountCompares returns the number of comparisons of secrets while do runs.
+func CountCompares(do func()) (n int) {
+	old := compareSecrets
+	defer func() { compareSecrets = old }()
+	compareSecrets = func(a, b []byte) int { n++; return old(a, b) }
+	do()
+	return n
+}

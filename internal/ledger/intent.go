@@ -15,15 +15,16 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// IntentState is how far an intent has come.
+// IntentState is the state of an intent.
 type IntentState string
 
-// The stages. An intent begins prepared and ends in one of the last four; only unknown can still change.
+// The states. An intent begins prepared and ends in one of the last four. Only unknown can still
+// change.
 const (
-	Prepared  IntentState = "prepared" // durable; whether anything was sent, only its process knows
+	Prepared  IntentState = "prepared" // durable; the process has not reported more
 	Sent      IntentState = "sent"     // the request is on the wire
 	Succeeded IntentState = "succeeded"
-	Failed    IntentState = "failed"   // Sippet refused it
+	Failed    IntentState = "failed"   // Sippet rejected it
 	NotSent   IntentState = "not_sent" // nothing left this machine
 	Unknown   IntentState = "unknown"  // it may have run
 )
@@ -34,31 +35,32 @@ type Intent struct {
 	Caller                           Actor
 	Credential, Organisation, Action string
 	Class                            schemas.Class
-	// ApprovalID is the yes that it spent; empty where none was due.
+	// ApprovalID is the approval that it used; empty if it needed none.
 	ApprovalID string
 	State      IntentState
-	// Sent says whether any byte may have left this machine; meaningful once it has ended.
+	// Sent reports whether any byte may have left this machine. It is set with the outcome.
 	Sent              bool
 	Outcome           schemas.Outcome
 	Status            int
 	Latency           time.Duration
 	Prepared, Settled time.Time
-	// By and Note are from the person who resolved it.
+	// By resolved the intent, with this Note.
 	By   Actor
 	Note string
-	// Payload, Result and Fault are set by Intent and Prior; nil where nothing was kept or a subject was erased.
+	// Only Intent and FindConflicting set Payload, Result and Fault. They are nil if nothing was
+	// kept, or a subject was erased.
 	Payload, Result, Fault []byte
 
 	seq, settledSeq int64
 	keys            string
-	// debited is how many debits could be given back.
+	// debited is the number of debits that could be returned.
 	debited int
 }
 
-// IntentFilter chooses intents; zero fields choose all.
+// IntentFilter selects intents; zero fields select all.
 type IntentFilter struct {
 	State IntentState
-	// Open chooses those that have not ended or are unknown.
+	// Open selects intents that are in flight or unknown.
 	Open   bool
 	Caller string
 	Action string
@@ -82,21 +84,22 @@ func scanIntent(scan func(...any) error) (*Intent, error) {
 	return in, err
 }
 
-// conflictQuery asks whether an intent stands in the way of its payload.
+// conflictQuery finds an intent that conflicts with its payload.
 const conflictQuery = "SELECT " + intentColumns + ` FROM intents WHERE seq = ? AND fingerprint = ? AND caller = ?
 	AND (state IN ('prepared', 'sent', 'unknown') OR state = 'succeeded' AND settled > ? AND NOT ?)`
 
-func (s *SQLite) conflictArgs(seq int64, caller Actor, fingerprint string, repeatable bool, now time.Time) []any {
-	return []any{seq, fingerprint, caller.column(), micros(now.Add(-s.o.Window)), repeatable}
+func (s *SQLite) conflictArgs(seq int64, caller Actor, fingerprint string, idempotent bool, now time.Time) []any {
+	return []any{seq, fingerprint, caller.column(), micros(now.Add(-s.o.Window)), idempotent}
 }
 
-// fingerprintPrefix is what a fingerprint is found by.
-func fingerprintPrefix(fingerprint string) int64 {
+// conflictKey returns the first half of a fingerprint, by which the index of conflicts finds it.
+func conflictKey(fingerprint string) int64 {
 	n, _ := strconv.ParseUint(fingerprint[:16], 16, 64) // a fingerprint is hex
 	return int64(n)
 }
 
-// numberedID gives an id that begins with the number of a record, and 80 random bits. An intent's is found by that.
+// numberedID returns an id that begins with the number of a record, followed by 80 random bits. An
+// intent is found by that number.
 func numberedID(seq int64) string {
 	var b [16]byte
 	binary.BigEndian.PutUint64(b[:], uint64(seq)<<16)
@@ -104,10 +107,10 @@ func numberedID(seq int64) string {
 	return hex.EncodeToString(b[:])
 }
 
-// byID finds the intent of that id.
-const byID = "SELECT " + intentColumns + " FROM intents WHERE seq = ? AND id = ?"
+// intentQuery finds the intent with an id.
+const intentQuery = "SELECT " + intentColumns + " FROM intents WHERE seq = ? AND id = ?"
 
-func idArgs(id string) []any {
+func intentArgs(id string) []any {
 	seq, err := strconv.ParseInt(id[:min(12, len(id))], 16, 64)
 	if err != nil {
 		seq = 0 // there is none
@@ -117,7 +120,7 @@ func idArgs(id string) []any {
 
 // Intent implements Ledger.
 func (s *SQLite) Intent(ctx context.Context, id string) (Intent, error) {
-	in, err := s.oneIntent(ctx, byID, idArgs(id)...)
+	in, err := s.readIntent(ctx, intentQuery, intentArgs(id)...)
 	if err != nil || in == nil {
 		if err == nil {
 			err = ErrNoIntent
@@ -127,7 +130,7 @@ func (s *SQLite) Intent(ctx context.Context, id string) (Intent, error) {
 	return *in, nil
 }
 
-func (s *SQLite) oneIntent(ctx context.Context, query string, args ...any) (in *Intent, err error) {
+func (s *SQLite) readIntent(ctx context.Context, query string, args ...any) (in *Intent, err error) {
 	err = s.rows(ctx, query, args, func(scan func(...any) error) (err error) {
 		in, err = scanIntent(scan)
 		return err
@@ -135,11 +138,11 @@ func (s *SQLite) oneIntent(ctx context.Context, query string, args ...any) (in *
 	if err != nil || in == nil {
 		return nil, err
 	}
-	one := []Intent{*in}
-	if err := s.asSwept(ctx, one); err != nil {
+	single := []Intent{*in}
+	if err := s.markAbandoned(ctx, single); err != nil {
 		return nil, err
 	}
-	in = &one[0]
+	in = &single[0]
 	ring := s.keyring(ctx)
 	for _, seq := range []int64{in.seq, in.settledSeq} {
 		r, err := s.recordAt(ctx, seq, ring)
@@ -195,7 +198,7 @@ func (s *SQLite) Intents(ctx context.Context, f IntentFilter) ([]Intent, error) 
 	if err != nil || !s.o.ReadOnly {
 		return all, err
 	}
-	if err := s.asSwept(ctx, all); err != nil {
+	if err := s.markAbandoned(ctx, all); err != nil {
 		return nil, err
 	}
 	if f.State != "" {
@@ -207,13 +210,13 @@ func (s *SQLite) Intents(ctx context.Context, f IntentFilter) ([]Intent, error) 
 	return all, nil
 }
 
-// asSwept makes the intents what the sweeper would make of them, in a ledger that is only read and so not swept. Else a
-// call whose process died would look as if it were going on.
-func (s *SQLite) asSwept(ctx context.Context, all []Intent) error {
+// markAbandoned makes abandoned intents unknown in the result of a ledger that is only read, where
+// no sweep does so. Else a call would look as if it were still running after its process died.
+func (s *SQLite) markAbandoned(ctx context.Context, all []Intent) error {
 	if !s.o.ReadOnly {
 		return nil
 	}
-	ids, err := s.unsettled(ctx)
+	ids, err := s.abandoned(ctx)
 	for i := range all {
 		if slices.Contains(ids, all[i].ID) {
 			all[i].State, all[i].Sent, all[i].Outcome = Unknown, true, schemas.OutcomeUnknown
@@ -230,11 +233,11 @@ func (s *SQLite) Commit(ctx context.Context, x Txn) (Intent, error) {
 		}
 	}
 	if x.Class == schemas.Read && x.ApprovalID == "" && len(x.Debits) == 0 || x.Class == "" || x.Action == "" || x.Hash == "" {
-		return Intent{}, fmt.Errorf("%w: an intent needs an action that changes something, a grant or a debit, its class and its hash", errUsage)
+		return Intent{}, fmt.Errorf("%w: an intent needs an action, its class and hash, and for a read an approval or a debit", errUsage)
 	}
 	in := Intent{Request: x.Request, Caller: x.Caller, Credential: x.Credential, Organisation: x.Organisation, Action: x.Action, Class: x.Class, ApprovalID: x.ApprovalID, State: Prepared}
 	fingerprint := s.seal.fingerprint(x.Organisation, x.Hash)
-	// Before the queue: in it everybody waits for everybody.
+	// Encode before the change is queued: all changes wait for the one that runs.
 	plain, err := Private{Payload: x.Payload, Card: x.Card, Replaced: x.Replaced, Hash: x.Hash}.plain()
 	if err != nil {
 		return Intent{}, err
@@ -250,25 +253,26 @@ func (t *tx) commitCall(x *Txn, fingerprint string, plain []byte, in *Intent) er
 	if err := t.checkToken(x.Credential, x.Action); err != nil {
 		return err
 	}
-	// What only counts a read is no more than a read, which a freeze lets go on.
+	// An emergency stop lets reads run, and a read with debits only is one.
 	if x.Class != schemas.Read || x.ApprovalID != "" {
 		if err := t.checkStopped(x.Action); err != nil {
 			return err
 		}
 	}
-	var g *approvalRow
-	var wrong error
+	var approval *approvalRow
+	var rejected error
 	if x.ApprovalID != "" {
 		want := &ApprovalRequest{ID: x.ApprovalID, Requester: x.Caller, Credential: x.Credential, Organisation: x.Organisation, Action: x.Action, Hash: x.Hash, Policy: x.Policy, Recipients: x.Recipients}
-		if g, wrong = t.approval(want); wrong != nil && !errors.Is(wrong, ErrRejected) {
-			return wrong
+		if approval, rejected = t.approval(want); rejected != nil && !errors.Is(rejected, ErrRejected) {
+			return rejected
 		}
 	}
 	repeats := ""
-	if g != nil && wrong == nil {
-		repeats = g.repeats
+	if approval != nil && rejected == nil {
+		repeats = approval.repeats
 	}
-	// Before the grant's own fault: who repeats a call with its spent grant wants to hear how the call ended.
+	// Report a conflict before a rejected approval: a caller who repeats a call with its used
+	// approval needs the outcome of the call.
 	if x.Action != HangUp && x.Class != schemas.Read {
 		conflict, err := t.findConflicting(x, fingerprint)
 		if err != nil {
@@ -278,8 +282,8 @@ func (t *tx) commitCall(x *Txn, fingerprint string, plain []byte, in *Intent) er
 			return &ConflictError{*conflict}
 		}
 	}
-	if wrong != nil {
-		return wrong
+	if rejected != nil {
+		return rejected
 	}
 	balances, err := t.debit(x.Debits)
 	if err != nil {
@@ -289,9 +293,9 @@ func (t *tx) commitCall(x *Txn, fingerprint string, plain []byte, in *Intent) er
 	r := x.record(PhasePrepared, fingerprint)
 	r.Intent, r.State, r.Repeats, r.ApprovalID = in.ID, string(Prepared), repeats, x.ApprovalID
 	r.Budgets = balances
-	if g != nil {
-		r.By = parseActor(g.answeredBy)
-		if n, err := t.exec("UPDATE approvals SET state = 'used', intent = ?, last_seq = ? WHERE id = ? AND state = 'approved'", in.ID, t.head.seq+1, g.id); err != nil || n != 1 {
+	if approval != nil {
+		r.By = parseActor(approval.answeredBy)
+		if n, err := t.exec("UPDATE approvals SET state = 'used', intent = ?, last_seq = ? WHERE id = ? AND state = 'approved'", in.ID, t.head.seq+1, approval.id); err != nil || n != 1 {
 			if err == nil {
 				err = ErrApprovalUsed
 			}
@@ -308,17 +312,17 @@ func (t *tx) commitCall(x *Txn, fingerprint string, plain []byte, in *Intent) er
 		return err
 	}
 	in.Prepared, in.seq, in.debited = t.now, r.Seq, len(balances)
-	t.s.conflicts.add(in.seq, fingerprintPrefix(fingerprint))
-	if err := t.keepDebits(in.seq, x.Debits, balances); err != nil {
+	t.s.conflicts.add(in.seq, conflictKey(fingerprint))
+	if err := t.storeDebits(in.seq, x.Debits, balances); err != nil {
 		return err
 	}
 	_, err = t.exec(`INSERT INTO intents (id, request, caller, credential, organisation, action, class, fingerprint, conflict_key, approval_id, process, keys, seq, prepared, debited, state)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'prepared')`, in.ID, clip(x.Request), x.Caller.column(), x.Credential, x.Organisation, x.Action, string(x.Class), fingerprint, fingerprintPrefix(fingerprint), x.ApprovalID,
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'prepared')`, in.ID, clip(x.Request), x.Caller.column(), x.Credential, x.Organisation, x.Action, string(x.Class), fingerprint, conflictKey(fingerprint), x.ApprovalID,
 		process, in.keys, in.seq, micros(in.Prepared), in.debited)
 	return err
 }
 
-// intent reads one intent; nil where there is none.
+// intent reads one intent; nil if there is none.
 func (t *tx) intent(query string, args ...any) (in *Intent, err error) {
 	err = t.rows(query, args, func(scan func(...any) error) (err error) {
 		in, err = scanIntent(scan)

@@ -9,109 +9,113 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// conflictIndex are the intents that may stand in the way of their payload, by what the payload is found by. They are in memory,
-// because an index of it in the file would be written in random places, and cost a commit a third of its time. There may
-// be too many, of which the table then says that they are over, never too few: an intent gets into the way when its row
-// is written and never later, so what other processes added is in the rows after the last one that was read.
+// conflictIndex holds the intents that may conflict with their payload, by conflict key. It is in
+// memory because an index in the file would be written in random places, and would cost a commit a
+// third of its time. It may hold too many intents, which the table then excludes, but never too
+// few. An intent is added when its row is written and never later. So the rows after the last one
+// that was read hold everything that other processes added.
 type conflictIndex struct {
 	mu   sync.Mutex
-	upto int64 // all up to this record are there
-	// purges counts how often it was.
+	upto int64 // all intents up to this record are in the index
+	// purges counts how often the index was emptied.
 	purges int
 	seqs   map[int64]int64
-	more   map[int64][]int64 // of a payload that has several, all but the one in seqs
+	others map[int64][]int64 // further intents of a payload, beside the one in seqs
 
-	retired atomic.Int64 // up to which record the sweeper has seen them retired
-	stale   atomic.Bool  // some of them may go
+	retired atomic.Int64 // the record up to which the sweep has retired intents
+	stale   atomic.Bool  // the index holds retired intents
 }
 
-// conflictIndexQuery reads those that were added since, from an index that grows at its end only.
+// conflictIndexQuery reads the intents that were added since, from an index that grows at its end
+// only.
 const conflictIndexQuery = "SELECT seq, conflict_key FROM intents WHERE conflict_key IS NOT NULL AND seq > ? ORDER BY seq"
 
-type reader func(query string, args []any, each func(scan func(...any) error) error) error
+type rowsFunc func(query string, args []any, each func(scan func(...any) error) error) error
 
-// catchUp reads those after known, and reports whether they are all there now. upto is a record up to which they are all
-// there then, 0 where the caller knows none. The writer must never wait for a reader, so nothing is held while it reads.
-func (w *conflictIndex) catchUp(upto int64, rows reader) (all bool, err error) {
-	w.mu.Lock()
-	known, emptied := w.upto, w.purges
-	w.mu.Unlock()
-	if upto > 0 && upto <= known {
+// update reads the intents that were added since, and reports whether the index is complete. The
+// caller knows that it is complete up to record upto then; 0 if it knows of none. update holds no
+// lock while it reads, because the writer must never wait for a reader.
+func (c *conflictIndex) update(upto int64, rows rowsFunc) (complete bool, err error) {
+	c.mu.Lock()
+	read, purges := c.upto, c.purges
+	c.mu.Unlock()
+	if upto > 0 && upto <= read {
 		return true, nil
 	}
-	var found [][2]int64
-	err = rows(conflictIndexQuery, []any{known}, func(scan func(...any) error) error {
-		var one [2]int64
-		err := scan(&one[0], &one[1])
-		found = append(found, one)
+	var entries [][2]int64
+	err = rows(conflictIndexQuery, []any{read}, func(scan func(...any) error) error {
+		var entry [2]int64
+		err := scan(&entry[0], &entry[1])
+		entries = append(entries, entry)
 		return err
 	})
 	if err != nil {
 		return false, err
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.purges != emptied {
-		return false, nil // those before known are not there any more
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.purges != purges {
+		return false, nil // the index was emptied meanwhile
 	}
-	for _, one := range found {
-		w.put(one[0], one[1])
-		w.upto = max(w.upto, one[0])
+	for _, entry := range entries {
+		c.put(entry[0], entry[1])
+		c.upto = max(c.upto, entry[0])
 	}
-	w.upto = max(w.upto, upto)
+	c.upto = max(c.upto, upto)
 	return true, nil
 }
 
-func (w *conflictIndex) put(seq, same int64) {
-	if w.seqs == nil {
-		w.seqs, w.more = map[int64]int64{}, map[int64][]int64{}
+func (c *conflictIndex) put(seq, key int64) {
+	if c.seqs == nil {
+		c.seqs, c.others = map[int64]int64{}, map[int64][]int64{}
 	}
-	switch one, ok := w.seqs[same]; {
+	switch first, ok := c.seqs[key]; {
 	case !ok:
-		w.seqs[same] = seq
-	case one != seq && !slices.Contains(w.more[same], seq):
-		w.more[same] = append(w.more[same], seq)
+		c.seqs[key] = seq
+	case first != seq && !slices.Contains(c.others[key], seq):
+		c.others[key] = append(c.others[key], seq)
 	}
 }
 
-// add adds one that this process is writing. Should that fail, it is one too many.
-func (w *conflictIndex) add(seq, same int64) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.put(seq, same)
+// add adds an intent that this process is writing. If the write fails, the index holds one too
+// many.
+func (c *conflictIndex) add(seq, key int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.put(seq, key)
 }
 
-// find gives those of the payload, the latest first, and how often it was emptied so far.
-func (w *conflictIndex) find(same int64) (found []int64, emptied int) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	one, ok := w.seqs[same]
+// find returns the intents of a payload, the latest first, and the number of purges so far.
+func (c *conflictIndex) find(key int64) (seqs []int64, purges int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	first, ok := c.seqs[key]
 	if !ok {
-		return nil, w.purges
+		return nil, c.purges
 	}
-	found = append([]int64{one}, w.more[same]...)
-	slices.Sort(found)
-	slices.Reverse(found)
-	return found, w.purges
+	seqs = append([]int64{first}, c.others[key]...)
+	slices.Sort(seqs)
+	slices.Reverse(seqs)
+	return seqs, c.purges
 }
 
-// advance is called once all up to the record are durable.
-func (w *conflictIndex) advance(seq int64) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.upto = max(w.upto, seq)
+// advance is called when all intents up to the record are durable.
+func (c *conflictIndex) advance(seq int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.upto = max(c.upto, seq)
 }
 
-// purge empties it where some are over, so that they go; the others are read again. Only the writer calls it, before
-// it catches up: within a transaction they must all be there.
-func (w *conflictIndex) purge() {
-	if !w.stale.Swap(false) {
+// purge empties the index if it holds retired intents; the others are read again. Only the writer
+// calls it, before update: within a transaction the index must be complete.
+func (c *conflictIndex) purge() {
+	if !c.stale.Swap(false) {
 		return
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.upto, w.seqs, w.more = 0, nil, nil
-	w.purges++
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.upto, c.seqs, c.others = 0, nil, nil
+	c.purges++
 }
 
 // FindConflicting implements Ledger.
@@ -121,31 +125,31 @@ func (s *SQLite) FindConflicting(ctx context.Context, x Txn) (*Intent, error) {
 	}
 	fingerprint := s.seal.fingerprint(x.Organisation, x.Hash)
 	var seqs []int64
-	_, before := s.conflicts.find(fingerprintPrefix(fingerprint))
+	_, before := s.conflicts.find(conflictKey(fingerprint))
 	for {
-		all, err := s.conflicts.catchUp(0, func(query string, args []any, each func(func(...any) error) error) error {
+		complete, err := s.conflicts.update(0, func(query string, args []any, each func(func(...any) error) error) error {
 			return s.rows(ctx, query, args, each)
 		})
 		if err != nil {
 			return nil, err
 		}
-		var emptied int
-		if seqs, emptied = s.conflicts.find(fingerprintPrefix(fingerprint)); all && emptied == before {
+		var purges int
+		if seqs, purges = s.conflicts.find(conflictKey(fingerprint)); complete && purges == before {
 			break
 		}
-		before = emptied
+		before = purges
 	}
 	for _, seq := range seqs {
-		if in, err := s.oneIntent(ctx, conflictQuery, s.conflictArgs(seq, x.Caller, fingerprint, x.Idempotent, s.now())...); err != nil || in != nil {
+		if in, err := s.readIntent(ctx, conflictQuery, s.conflictArgs(seq, x.Caller, fingerprint, x.Idempotent, s.now())...); err != nil || in != nil {
 			return in, err
 		}
 	}
 	return nil, nil
 }
 
-// findConflicting finds the latest run of the same payload that stands in its way.
+// findConflicting returns the latest intent that conflicts with the call.
 func (t *tx) findConflicting(x *Txn, fingerprint string) (*Intent, error) {
-	seqs, _ := t.s.conflicts.find(fingerprintPrefix(fingerprint))
+	seqs, _ := t.s.conflicts.find(conflictKey(fingerprint))
 	for _, seq := range seqs {
 		if in, err := t.intent(conflictQuery, t.s.conflictArgs(seq, x.Caller, fingerprint, x.Idempotent, t.now)...); err != nil || in != nil {
 			return in, err

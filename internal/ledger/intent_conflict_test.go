@@ -1,16 +1,19 @@
 package ledger_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 )
 
-// What one process prepared stands in the way of every other's, and of one that opens later.
-func TestConflictIndexOfOtherProcesses(t *testing.T) {
+// TestConflictsAcrossProcesses: an intent of one process conflicts in every other, also in one that
+// opens later.
+func TestConflictsAcrossProcesses(t *testing.T) {
 	dir, c := t.TempDir(), newClock()
 	o := ledger.Options{Dir: dir, Now: c.now}
 	l, m := open(t, o), open(t, o)
@@ -18,7 +21,7 @@ func TestConflictIndexOfOtherProcesses(t *testing.T) {
 		t.Helper()
 		p, err := l.FindConflicting(t.Context(), x)
 		if err != nil || (p == nil) != (want == "") || p != nil && p.ID != want {
-			t.Errorf("prior: %+v, %v, want %q", p, err, want)
+			t.Errorf("conflict: %+v, %v, want %q", p, err, want)
 		}
 		if want == "" {
 			return
@@ -44,17 +47,17 @@ func TestConflictIndexOfOtherProcesses(t *testing.T) {
 		wantConflict(first, x, in.ID)
 		settle(t, first, in, ledger.Succeeded)
 		wantConflict(second, x, in.ID)
-		c.pass(11 * time.Minute)
+		c.advance(11 * time.Minute)
 		wantConflict(first, x, "")
 		in = commit(t, first, x)
 		wantConflict(second, x, in.ID)
 		settle(t, second, in, ledger.Unknown)
 		wantConflict(open(t, o), x, in.ID)
 	}
-	clean(t, l)
+	verifyClean(t, l)
 }
 
-// Successes that answer for nothing any more go from memory; what nobody knows stays in the way.
+// TestConflictIndexPurge: old successes are removed from memory, unknown intents are not.
 func TestConflictIndexPurge(t *testing.T) {
 	dir, c := t.TempDir(), newClock()
 	l := open(t, ledger.Options{Dir: dir, Now: c.now})
@@ -66,7 +69,7 @@ func TestConflictIndexPurge(t *testing.T) {
 	if n := ledger.ConflictCount(l); n != 301 {
 		t.Errorf("%d", n)
 	}
-	c.pass(time.Hour)
+	c.advance(time.Hour)
 	ledger.Sweep(t, l)
 	commit(t, l, call("0"))
 	if n := ledger.ConflictCount(l); n > 2 {
@@ -75,9 +78,32 @@ func TestConflictIndexPurge(t *testing.T) {
 	if p, err := l.FindConflicting(t.Context(), call("unknown")); err != nil || p == nil || p.ID != unknown.ID {
 		t.Errorf("%+v, %v", p, err)
 	}
-	r := openForReading(t, ledger.Options{Dir: dir, Now: c.now})
+	r := openReadOnly(t, ledger.Options{Dir: dir, Now: c.now})
 	if p, err := r.FindConflicting(t.Context(), call("0")); err != nil || p == nil {
 		t.Errorf("%+v, %v", p, err)
 	}
-	clean(t, l)
+	verifyClean(t, l)
+}
+
+// TestFindConflictingConcurrently: many clients make the same call at once, and each search ends.
+func TestFindConflictingConcurrently(t *testing.T) {
+	l := open(t, ledger.Options{Dir: t.TempDir()})
+	x := call("the same")
+	x.Idempotent = false
+	x.Payload = []byte(`{"a":1}`)
+	settle(t, l, commit(t, l, x), ledger.Succeeded)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	var wg sync.WaitGroup
+	for range 16 {
+		wg.Go(func() {
+			for range 50 { // each takes milliseconds with the race detector
+				if conflict, err := l.FindConflicting(ctx, x); err != nil || conflict == nil {
+					t.Errorf("%v %v", conflict, err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
 }

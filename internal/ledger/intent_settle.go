@@ -9,48 +9,47 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// Settle implements Ledger. What the sweeper called unknown can still be
-// settled: its process was only slow.
-func (s *SQLite) Settle(ctx context.Context, o Settlement) error {
-	switch o.State {
+// Settle implements Ledger. An abandoned intent can still be settled: its process was only slow.
+func (s *SQLite) Settle(ctx context.Context, end Settlement) error {
+	switch end.State {
 	case Sent, Succeeded, Failed, NotSent, Unknown:
 	default:
-		return fmt.Errorf("%w: %q is no way for an intent to end", errUsage, o.State)
+		return fmt.Errorf("%w: %q is not an outcome of an intent", errUsage, end.State)
 	}
-	if o.State == NotSent && o.Sent {
-		return fmt.Errorf("%w: an intent of which something was sent did not end as not_sent", errUsage)
+	if end.State == NotSent && end.Sent {
+		return fmt.Errorf("%w: an intent that was sent cannot end as not_sent", errUsage)
 	}
-	if len(o.Result) > MaxResult || !json.Valid(o.Result) {
-		o.Result = nil
+	if len(end.Result) > maxResult || !json.Valid(end.Result) {
+		end.Result = nil
 	}
-	if len(o.Fault) > MaxResult || !json.Valid(o.Fault) {
-		o.Fault = nil
+	if len(end.Fault) > maxResult || !json.Valid(end.Fault) {
+		end.Fault = nil
 	}
-	if o.Handover != nil && (o.State != Succeeded || o.Result != nil) {
-		return fmt.Errorf("%w: what is handed over is the result of a success, and kept nowhere else", errUsage)
+	if end.Handover != nil && (end.State != Succeeded || end.Result != nil) {
+		return fmt.Errorf("%w: a handover is the result of a success, and the only copy of it", errUsage)
 	}
 	return s.write(ctx, func(t *tx) error {
-		in, err := t.intent(byID, idArgs(o.Intent)...)
+		in, err := t.intent(intentQuery, intentArgs(end.Intent)...)
 		switch {
 		case err != nil:
 			return err
 		case in == nil:
 			return ErrNoIntent
-		case in.State == Sent && o.State == Sent, in.State == Unknown && in.By == (Actor{}) && o.State == Unknown:
-			return nil // said already, the latter by the sweeper
+		case in.State == Sent && end.State == Sent, in.State == Unknown && in.By == (Actor{}) && end.State == Unknown:
+			return nil // no change
 		case in.State == Prepared, in.State == Sent:
-		case in.State == Unknown && in.By == (Actor{}) && o.State != Unknown && o.State != Sent:
+		case in.State == Unknown && in.By == (Actor{}) && end.State != Unknown && end.State != Sent:
 		default:
 			return ErrAlreadySettled
 		}
-		return t.settle(in, &o)
+		return t.settle(in, &end)
 	})
 }
 
-func (t *tx) settle(in *Intent, o *Settlement) error {
+func (t *tx) settle(in *Intent, end *Settlement) error {
 	r := in.record(PhaseSettled)
-	r.State, r.Sent, r.Outcome, r.Status, r.Latency = string(o.State), o.Sent, o.Outcome, o.Status, o.Latency.Microseconds()
-	if o.State == Sent {
+	r.State, r.Sent, r.Outcome, r.Status, r.Latency = string(end.State), end.Sent, end.Outcome, end.Status, end.Latency.Microseconds()
+	if end.State == Sent {
 		r.Phase, r.Sent = PhaseSent, true
 		if err := t.append(r); err != nil {
 			return err
@@ -58,48 +57,48 @@ func (t *tx) settle(in *Intent, o *Settlement) error {
 		_, err := t.exec("UPDATE intents SET state = 'sent', sent = 1 WHERE seq = ?", in.seq)
 		return err
 	}
-	if o.CreatedSubject != allRows {
-		if err := t.adoptSubject(in, o.CreatedSubject); err != nil {
+	if end.CreatedSubject != noSubject {
+		if err := t.adoptSubject(in, end.CreatedSubject); err != nil {
 			return err
 		}
 	}
-	// Before the result, of which nothing is kept under a key that goes.
-	erased, err := t.destroy(o.Erased)
+	// Before the result is sealed: nothing is kept under a destroyed key.
+	erased, err := t.destroyKeys(end.Erased)
 	if err != nil {
 		return err
 	}
 	if in.Class == schemas.Credential {
-		o.Result, o.Fault = nil, nil
+		end.Result, end.Fault = nil, nil
 	}
-	if o.Handover != nil {
-		if err := t.handOver(in, o.Handover, o.HandoverUntil); err != nil {
+	if end.Handover != nil {
+		if err := t.storeHandover(in, end.Handover, end.HandoverUntil); err != nil {
 			return err
 		}
 	}
-	if o.Result != nil || o.Fault != nil {
-		// Of a subject that was erased meanwhile nothing new is kept.
+	if end.Result != nil || end.Fault != nil {
+		// Nothing new is kept about a subject that was erased since.
 		ring := &keyring{s: t.s, rows: t.rows}
 		keys, err := ring.all(strings.Split(in.keys, ","))
 		if err != nil {
 			return err
 		}
 		if keys != nil {
-			if r.Sealed, err = sealUnder(keys, Private{Result: o.Result, Fault: o.Fault}, r.binding()); err != nil {
+			if r.Sealed, err = sealUnder(keys, Private{Result: end.Result, Fault: end.Fault}, r.binding()); err != nil {
 				return err
 			}
 		}
 	}
 	// Unknown ones may still turn out not to have been sent.
-	if in.debited > 0 && o.State == NotSent {
-		if r.Budgets, err = t.restore(in, t.head.seq+1); err != nil {
+	if in.debited > 0 && end.State == NotSent {
+		if r.Budgets, err = t.returnDebits(in, t.head.seq+1); err != nil {
 			return err
 		}
-	} else if in.debited > 0 && o.State != Unknown {
-		if err := t.forgetDebits(in); err != nil {
+	} else if in.debited > 0 && end.State != Unknown {
+		if err := t.deleteDebits(in); err != nil {
 			return err
 		}
 	}
-	if o.State == NotSent && in.ApprovalID != "" {
+	if end.State == NotSent && in.ApprovalID != "" {
 		if err := t.returnApproval(in, r); err != nil {
 			return err
 		}
@@ -117,46 +116,46 @@ func (t *tx) settle(in *Intent, o *Settlement) error {
 		if err := t.append(&Record{Phase: PhaseErased, Intent: in.ID, Subjects: erased, By: Actor{Name: "Sippet", Via: in.Action}}); err != nil {
 			return err
 		}
-		t.scrubSoon()
+		t.scrubAfterCommit()
 	}
 	_, err = t.exec("UPDATE intents SET conflict_key = iif(?1 IN ('failed', 'not_sent'), NULL, conflict_key), state = ?1, sent = ?, outcome = ?, status = ?, latency = ?, settled = ?, settled_seq = ? WHERE seq = ?",
-		string(o.State), o.Sent, string(o.Outcome), o.Status, o.Latency.Microseconds(), micros(t.now), r.Seq, in.seq)
+		string(end.State), end.Sent, string(end.Outcome), end.Status, end.Latency.Microseconds(), micros(t.now), r.Seq, in.seq)
 	return err
 }
 
-// returnApproval makes a spent yes good again: what it was for did not happen. A
-// freeze since then has voided it, and so has the same question asked anew.
+// returnApproval makes a used approval usable again, because its call did not run. It revokes the
+// approval instead if there was an emergency stop since, or a newer request for the same call.
 func (t *tx) returnApproval(in *Intent, r *Record) error {
 	r.ApprovalID = in.ApprovalID
 	var stops int
 	if _, err := t.row("SELECT count(*) FROM stops WHERE at >= ? OR resumed IS NULL", []any{micros(in.Prepared)}, &stops); err != nil {
 		return err
 	}
-	var anew int
+	var later int
 	if _, err := t.row(`SELECT count(*) FROM approvals g JOIN approvals n ON n.requester = g.requester AND n.credential = g.credential
-		AND n.action = g.action AND n.fingerprint = g.fingerprint AND n.policy = g.policy AND n.seq > g.seq WHERE g.id = ?`, []any{in.ApprovalID}, &anew); err != nil {
+		AND n.action = g.action AND n.fingerprint = g.fingerprint AND n.policy = g.policy AND n.seq > g.seq WHERE g.id = ?`, []any{in.ApprovalID}, &later); err != nil {
 		return err
 	}
 	state := Approved
-	if stops > 0 || anew > 0 {
+	if stops > 0 || later > 0 {
 		state = Revoked
 	}
 	_, err := t.exec("UPDATE approvals SET state = ? WHERE id = ? AND state = 'used'", string(state), in.ApprovalID)
 	return err
 }
 
-// record begins a record about the intent.
+// record returns a new record about the intent.
 func (in *Intent) record(phase Phase) *Record {
 	return &Record{Phase: phase, Intent: in.ID, Request: in.Request, Caller: in.Caller, Credential: in.Credential, Organisation: in.Organisation, Action: in.Action, Class: in.Class}
 }
 
 // Resolve implements Ledger.
-func (s *SQLite) Resolve(ctx context.Context, id string, as IntentState, text string, by Actor) error {
+func (s *SQLite) Resolve(ctx context.Context, id string, as IntentState, note string, by Actor) error {
 	if as != Succeeded && as != Failed || by == (Actor{}) {
-		return fmt.Errorf("%w: a person resolves an intent as succeeded or failed, and is named", errUsage)
+		return fmt.Errorf("%w: an intent is resolved as succeeded or failed, by a named person", errUsage)
 	}
 	return s.write(ctx, func(t *tx) error {
-		in, err := t.intent(byID, idArgs(id)...)
+		in, err := t.intent(intentQuery, intentArgs(id)...)
 		switch {
 		case err != nil:
 			return err
@@ -166,17 +165,17 @@ func (s *SQLite) Resolve(ctx context.Context, id string, as IntentState, text st
 			return ErrOutcomeKnown
 		}
 		r := in.record(PhaseResolved)
-		r.State, r.By, r.Note, r.Sent = string(as), by, text, in.Sent
+		r.State, r.By, r.Note, r.Sent = string(as), by, note, in.Sent
 		if err := t.append(r); err != nil {
 			return err
 		}
 		if in.debited > 0 {
-			if err := t.forgetDebits(in); err != nil {
+			if err := t.deleteDebits(in); err != nil {
 				return err
 			}
 		}
 		_, err = t.exec("UPDATE intents SET conflict_key = iif(?1 = 'failed', NULL, conflict_key), state = ?1, resolved_by = ?, note = ?, settled = ?, settled_seq = ? WHERE seq = ?",
-			string(as), by.column(), clip(text), micros(t.now), r.Seq, in.seq)
+			string(as), by.column(), clip(note), micros(t.now), r.Seq, in.seq)
 		return err
 	})
 }

@@ -10,11 +10,11 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-func conflicting(t *testing.T, err error) ledger.Intent {
+func conflictOf(t *testing.T, err error) ledger.Intent {
 	t.Helper()
 	var p *ledger.ConflictError
 	if !errors.As(err, &p) {
-		t.Fatalf("got %v, want a *PriorError", err)
+		t.Fatalf("got %v, want a *ConflictError", err)
 	}
 	return p.Intent
 }
@@ -23,18 +23,18 @@ func TestIdenticalPayload(t *testing.T) {
 	for _, test := range []struct {
 		name       string
 		end        ledger.IntentState
-		repeatable bool
+		idempotent bool
 		after      time.Duration
-		refused    bool
+		rejected   bool
 	}{
 		{"in flight", "", false, 0, true},
-		{"in flight, repeatable", "", true, 0, true},
+		{"in flight, idempotent", "", true, 0, true},
 		{"on the wire", ledger.Sent, true, 0, true},
 		{"unknown", ledger.Unknown, false, time.Hour, true},
-		{"unknown, repeatable", ledger.Unknown, true, time.Hour, true},
+		{"unknown, idempotent", ledger.Unknown, true, time.Hour, true},
 		{"succeeded", ledger.Succeeded, false, 9 * time.Minute, true},
 		{"succeeded long ago", ledger.Succeeded, false, 11 * time.Minute, false},
-		{"succeeded, repeatable", ledger.Succeeded, true, 0, false},
+		{"succeeded, idempotent", ledger.Succeeded, true, 0, false},
 		{"failed", ledger.Failed, false, 0, false},
 		{"not sent", ledger.NotSent, false, 0, false},
 	} {
@@ -42,7 +42,7 @@ func TestIdenticalPayload(t *testing.T) {
 			c := newClock()
 			l := open(t, ledger.Options{Now: c.now, Stale: 24 * time.Hour})
 			x := call("a")
-			x.Idempotent = test.repeatable
+			x.Idempotent = test.idempotent
 			in := commit(t, l, x)
 			if test.end == ledger.Sent {
 				if err := l.Settle(t.Context(), ledger.Settlement{Intent: in.ID, State: ledger.Sent}); err != nil {
@@ -51,67 +51,67 @@ func TestIdenticalPayload(t *testing.T) {
 			} else if test.end != "" {
 				settle(t, l, in, test.end)
 			}
-			c.pass(test.after)
-			known, err := l.FindConflicting(t.Context(), x)
-			if err != nil || (known != nil) != test.refused {
-				t.Fatalf("prior: %+v, %v", known, err)
+			c.advance(test.after)
+			found, err := l.FindConflicting(t.Context(), x)
+			if err != nil || (found != nil) != test.rejected {
+				t.Fatalf("conflict: %+v, %v", found, err)
 			}
 			_, err = l.Commit(t.Context(), x)
-			if !test.refused {
+			if !test.rejected {
 				if err != nil {
 					t.Error(err)
 				}
 				return
 			}
-			if p := conflicting(t, err); p.ID != in.ID || known.ID != in.ID {
-				t.Errorf("prior is %s, want %s", p.ID, in.ID)
+			if p := conflictOf(t, err); p.ID != in.ID || found.ID != in.ID {
+				t.Errorf("conflict with %s, want %s", p.ID, in.ID)
 			}
-			if test.end == ledger.Succeeded && string(known.Result) != `{"id":"r1"}` || string(known.Payload) != string(x.Payload) {
-				t.Errorf("kept: %s, %s", known.Payload, known.Result)
+			if test.end == ledger.Succeeded && string(found.Result) != `{"id":"r1"}` || string(found.Payload) != string(x.Payload) {
+				t.Errorf("stored: %s, %s", found.Payload, found.Result)
 			}
 			other := x
 			other.Caller = ledger.Actor{Name: "bob"}
 			commit(t, l, other)
-			elsewhere := x
-			elsewhere.Organisation = "another"
-			if p, err := l.FindConflicting(t.Context(), elsewhere); err != nil || p != nil {
-				t.Errorf("the same to another organisation: %+v, %v", p, err)
+			otherOrganisation := x
+			otherOrganisation.Organisation = "another"
+			if p, err := l.FindConflicting(t.Context(), otherOrganisation); err != nil || p != nil {
+				t.Errorf("conflict in another organisation: %+v, %v", p, err)
 			}
-			if in := commit(t, l, elsewhere); in.Organisation != "another" {
-				t.Errorf("it went to %q", in.Organisation)
+			if in := commit(t, l, otherOrganisation); in.Organisation != "another" {
+				t.Errorf("organisation: %q", in.Organisation)
 			}
-			// A person who was told of it lets it run again, once.
-			g := approvalFor(x, c.now().Add(time.Minute))
-			g.Repeats = in.ID
-			if err := l.CreateApproval(t.Context(), g); err != nil {
+			// An approval whose card showed the intent lets it run again, once.
+			request := approvalFor(x, c.now().Add(time.Minute))
+			request.Repeats = in.ID
+			if err := l.CreateApproval(t.Context(), request); err != nil {
 				t.Fatal(err)
 			}
-			answer(t, l, g, ledger.Approved)
-			x.ApprovalID = g.ID
+			answer(t, l, request, ledger.Approved)
+			x.ApprovalID = request.ID
 			again := commit(t, l, x)
 			settle(t, l, again, ledger.Unknown)
-			if _, err = l.Commit(t.Context(), x); conflicting(t, err).ID != again.ID {
+			if _, err = l.Commit(t.Context(), x); conflictOf(t, err).ID != again.ID {
 				t.Errorf("the second repeat: %v", err)
 			}
-			clean(t, l)
+			verifyClean(t, l)
 		})
 	}
 }
 
-func TestApprovalWithoutConflict(t *testing.T) {
+func TestConflictKeepsApproval(t *testing.T) {
 	c := newClock()
 	l := open(t, ledger.Options{Now: c.now})
 	x := call("a")
-	g := ask(t, l, x, c.now().Add(time.Minute))
-	answer(t, l, g, ledger.Approved)
-	in := commit(t, l, x) // ran on another road meanwhile
+	request := createApproval(t, l, x, c.now().Add(time.Minute))
+	answer(t, l, request, ledger.Approved)
+	in := commit(t, l, x) // ran without the approval meanwhile
 	settle(t, l, in, ledger.Succeeded)
-	x.ApprovalID = g.ID
-	if _, err := l.Commit(t.Context(), x); conflicting(t, err).ID != in.ID {
+	x.ApprovalID = request.ID
+	if _, err := l.Commit(t.Context(), x); conflictOf(t, err).ID != in.ID {
 		t.Error("ran twice")
 	}
-	if err := l.CheckApproval(t.Context(), g); err != nil {
-		t.Errorf("the refused commit touched the grant: %v", err)
+	if err := l.CheckApproval(t.Context(), request); err != nil {
+		t.Errorf("the rejected commit changed the approval: %v", err)
 	}
 }
 
@@ -123,7 +123,7 @@ func TestSettle(t *testing.T) {
 	wantErr(t, "twice", l.Settle(t.Context(), ledger.Settlement{Intent: in.ID, State: ledger.Failed}), ledger.ErrAlreadySettled)
 	wantErr(t, "known", l.Resolve(t.Context(), in.ID, ledger.Failed, "", ledger.Actor{Name: "ada"}), ledger.ErrOutcomeKnown)
 	if l.Settle(t.Context(), ledger.Settlement{Intent: in.ID, State: "perhaps"}) == nil {
-		t.Error("an unknown state was taken")
+		t.Error("an invalid state was accepted")
 	}
 
 	token := call("token")
@@ -134,7 +134,7 @@ func TestSettle(t *testing.T) {
 	if err != nil || got.Result != nil || got.State != ledger.Succeeded || got.Latency != 5*time.Millisecond {
 		t.Errorf("%+v, %v", got, err)
 	}
-	clean(t, l)
+	verifyClean(t, l)
 }
 
 func TestSweepAndResolve(t *testing.T) {
@@ -146,26 +146,26 @@ func TestSweepAndResolve(t *testing.T) {
 	late := commit(t, l, call("late"))
 	l.Close()
 	if _, err := l.Commit(t.Context(), call("b")); err == nil {
-		t.Error("a closed ledger took a commit")
+		t.Error("a closed ledger accepted a commit")
 	}
 	l = open(t, o)
 	if got, _ := l.Intent(t.Context(), in.ID); got.State != ledger.Prepared {
-		t.Errorf("swept while its process lives and its time runs: %s", got.State)
+		t.Errorf("abandoned too early: %s", got.State)
 	}
 	l.Close()
-	c.pass(2 * time.Minute)
+	c.advance(2 * time.Minute)
 	l = open(t, o)
 	if got, _ := l.Intents(t.Context(), ledger.IntentFilter{State: ledger.Unknown}); len(got) != 2 {
 		t.Errorf("unknown: %+v", got)
 	}
-	settle(t, l, late, ledger.Unknown)   // says nothing new
+	settle(t, l, late, ledger.Unknown)   // no change
 	settle(t, l, late, ledger.Succeeded) // it was only slow
-	if err := l.Resolve(t.Context(), in.ID, ledger.Failed, "looked at the list", ledger.Actor{Name: "ada"}); err != nil {
+	if err := l.Resolve(t.Context(), in.ID, ledger.Failed, "not in the list", ledger.Actor{Name: "ada"}); err != nil {
 		t.Fatal(err)
 	}
 	wantErr(t, "after a person", l.Settle(t.Context(), ledger.Settlement{Intent: in.ID, State: ledger.Succeeded, Sent: true}), ledger.ErrAlreadySettled)
 	commit(t, l, call("a"))
-	clean(t, l)
+	verifyClean(t, l)
 }
 
 func TestHangUpIsAnAction(t *testing.T) {
@@ -174,7 +174,7 @@ func TestHangUpIsAnAction(t *testing.T) {
 	}
 }
 
-func TestMisuse(t *testing.T) {
+func TestCommitMisuse(t *testing.T) {
 	l := open(t, ledger.Options{})
 	for name, change := range map[string]func(*ledger.Txn){
 		"a read":         func(x *ledger.Txn) { x.Class = schemas.Read },
@@ -200,7 +200,7 @@ func TestMisuse(t *testing.T) {
 	x := call("a")
 	x.Client, x.Why, x.Caller = "evil\x00\xff\u202e\n\"", strings.Repeat("é", 1000), ledger.Actor{Name: "ada"}
 	settle(t, l, commit(t, l, x), ledger.Failed)
-	if r := clean(t, l); r.Records != 2 {
+	if r := verifyClean(t, l); r.Records != 2 {
 		t.Errorf("%+v", r)
 	}
 }

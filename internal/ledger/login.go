@@ -12,34 +12,35 @@ import (
 	"time"
 )
 
-// LoginKind is what a login's secret is.
+// LoginKind says what the secret of a login is.
 type LoginKind string
 
 // The kinds, a closed set.
 const (
-	// LinkCode stands in a link that a person is given; they press a button to use it.
+	// LinkCode is a code in a link that a person receives; they press a button to use it.
 	LinkCode LoginKind = "code"
-	// OpenCode stands in a link that this machine's browser is opened with; it is used at once.
+	// OpenCode is a code in a link that opens this machine's browser; it is used at once.
 	OpenCode LoginKind = "open"
-	// Session is what a browser keeps.
+	// Session is the cookie of a browser.
 	Session LoginKind = "session"
 )
 
-// Login is who is logged in to the inbox, or who will be with a code. Its secret is shown once; the ledger keeps only its SHA-256.
+// Login is a session of the inbox, or a code that creates one. Its secret is shown once; the ledger
+// stores its SHA-256 only.
 type Login struct {
 	Kind   LoginKind
 	Person string
-	// Local says that it is the person at this machine, who needs no token.
+	// Local is true for the person at this machine, who needs no token.
 	Local bool
-	// Credential is the id of the token that was shown; empty where a code was.
+	// Credential is the id of the token that they showed; empty after a code.
 	Credential string
-	// Roles are those of that token, or of all that the person has; only reading sets them.
+	// Roles are those of the token, or of all tokens of the person; only reading sets them.
 	Roles []string
-	// Created is when they last proved who they are.
+	// Created is when they last authenticated.
 	Created, Expires time.Time
 }
 
-// loginRow is a login as its table holds it.
+// loginRow is a row of the table logins.
 type loginRow struct {
 	hash                     []byte
 	kind, person, credential string
@@ -54,7 +55,7 @@ func (r *loginRow) fields() []any {
 	return []any{&r.hash, &r.kind, &r.person, &r.credential, &r.local, &r.created, &r.expires, &r.fingerprint}
 }
 
-// seal gives the print of a row, as tokenRow.seal does.
+// seal returns the fingerprint of a row, as tokenRow.seal does.
 func (r *loginRow) seal(s *sealer) string {
 	return hex.EncodeToString(mac(derive(s.fingerprintKey, "login"), strings.Join([]string{hex.EncodeToString(r.hash), r.kind, r.person, r.credential,
 		fmt.Sprint(r.local), fmt.Sprint(r.created), fmt.Sprint(r.expires)}, "\x00")))
@@ -64,8 +65,8 @@ func (r *loginRow) login() Login {
 	return Login{Kind: LoginKind(r.kind), Person: r.person, Local: r.local, Credential: r.credential, Created: fromMicros(r.created), Expires: fromMicros(r.expires)}
 }
 
-// putLogin makes a row and its secret.
-func (t *tx) putLogin(l Login) (secret string, err error) {
+// insertLogin stores a login and returns its new secret.
+func (t *tx) insertLogin(l Login) (secret string, err error) {
 	var random [32]byte
 	rand.Read(random[:]) // never fails
 	secret = base64.RawURLEncoding.EncodeToString(random[:])
@@ -80,11 +81,11 @@ func (t *tx) putLogin(l Login) (secret string, err error) {
 // CreateLogin implements Ledger.
 func (s *SQLite) CreateLogin(ctx context.Context, l Login, by Actor) (secret string, err error) {
 	if l.Kind != LinkCode && l.Kind != OpenCode || l.Person == "" || l.Credential != "" {
-		return "", fmt.Errorf("%w: a code is a person's, and comes without a token", errUsage)
+		return "", fmt.Errorf("%w: a login code needs a person and no token", errUsage)
 	}
 	err = s.write(ctx, func(t *tx) error {
 		l.Created = t.now
-		if secret, err = t.putLogin(l); err != nil || l.Kind == OpenCode {
+		if secret, err = t.insertLogin(l); err != nil || l.Kind == OpenCode {
 			return err
 		}
 		return t.append(&Record{Phase: PhaseLogin, Caller: Actor{Name: l.Person}, State: string(l.Kind), Expires: micros(l.Expires), By: by})
@@ -100,31 +101,31 @@ func (s *SQLite) FindLogin(ctx context.Context, secret string) (Login, error) {
 	switch {
 	case err != nil:
 		return Login{}, err
-	case !found, micros(s.now()) >= r.expires, compare([]byte(r.seal(s.seal)), []byte(r.fingerprint)) != 1:
+	case !found, micros(s.now()) >= r.expires, compareSecrets([]byte(r.seal(s.seal)), []byte(r.fingerprint)) != 1:
 		return Login{}, ErrNoLogin
 	}
 	l := r.login()
 	return l, s.roles(ctx, &l)
 }
 
-// roles fills in what the person may be now. ErrNoLogin where they have no token any more.
+// roles sets the roles that the person has now. It returns ErrNoLogin if they have no valid token.
 func (s *SQLite) roles(ctx context.Context, l *Login) error {
-	seen, err := s.lookTokens(ctx)
+	cached, err := s.loadTokens(ctx)
 	if err != nil {
 		return err
 	}
-	any := false
-	for _, r := range seen.all {
+	hasToken := false
+	for _, r := range cached.all {
 		t := r.token()
 		if r.person != l.Person || l.Credential != "" && r.id != l.Credential || !t.Live(s.now()) {
 			continue
 		}
-		any = true
+		hasToken = true
 		l.Roles = append(l.Roles, t.Roles...)
 	}
 	slices.Sort(l.Roles)
 	l.Roles = slices.Compact(l.Roles)
-	if !any && !l.Local {
+	if !hasToken && !l.Local {
 		return ErrNoLogin
 	}
 	return nil
@@ -138,16 +139,16 @@ func (s *SQLite) RedeemLogin(ctx context.Context, code string, lasts time.Durati
 	if l.Kind == Session {
 		return "", Login{}, ErrNoLogin
 	}
-	how, hash := string(l.Kind), sha256.Sum256([]byte(code))
+	method, hash := string(l.Kind), sha256.Sum256([]byte(code))
 	l.Kind = Session
 	err = s.write(ctx, func(t *tx) error {
 		if n, err := t.exec("DELETE FROM logins WHERE hash = ?", hash[:]); err != nil || n == 0 {
 			if err == nil {
-				err = ErrNoLogin // somebody was faster
+				err = ErrNoLogin // somebody else used it meanwhile
 			}
 			return err
 		}
-		return t.createSession(&l, how, lasts, &secret)
+		return t.createSession(&l, method, lasts, &secret)
 	})
 	return secret, l, err
 }
@@ -164,12 +165,12 @@ func (s *SQLite) CreateSession(ctx context.Context, token Token, lasts time.Dura
 	return secret, l, err
 }
 
-func (t *tx) createSession(l *Login, how string, lasts time.Duration, secret *string) (err error) {
+func (t *tx) createSession(l *Login, method string, lasts time.Duration, secret *string) (err error) {
 	l.Created, l.Expires = t.now, t.now.Add(lasts)
-	if *secret, err = t.putLogin(*l); err != nil {
+	if *secret, err = t.insertLogin(*l); err != nil {
 		return err
 	}
-	return t.append(&Record{Phase: PhaseLogin, Caller: Actor{Name: l.Person}, Credential: l.Credential, State: string(Session), Expires: micros(l.Expires), Note: how})
+	return t.append(&Record{Phase: PhaseLogin, Caller: Actor{Name: l.Person}, Credential: l.Credential, State: string(Session), Expires: micros(l.Expires), Note: method})
 }
 
 // EndSession implements Ledger.
@@ -187,12 +188,3 @@ func (s *SQLite) EndSession(ctx context.Context, secret string) error {
 		return t.append(&Record{Phase: PhaseLogout, Caller: Actor{Name: person}})
 	})
 }
-
-// SharedSecret implements Ledger.
-func (s *SQLite) SharedSecret(purpose string) []byte { return derive(s.seal.more, purpose) }
-
-// Dir is the folder of the ledger.
-func (s *SQLite) Dir() string { return s.o.Dir }
-
-// ID implements Ledger.
-func (s *SQLite) ID() string { return s.id }

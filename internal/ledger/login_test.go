@@ -10,7 +10,7 @@ import (
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 )
 
-func code(t testing.TB, l ledger.Ledger, want ledger.Login) string {
+func createCode(t testing.TB, l ledger.Ledger, want ledger.Login) string {
 	t.Helper()
 	secret, err := l.CreateLogin(t.Context(), want, ledger.Actor{Name: "root"})
 	if err != nil {
@@ -19,13 +19,13 @@ func code(t testing.TB, l ledger.Ledger, want ledger.Login) string {
 	return secret
 }
 
-func TestCodeIsGoodOnce(t *testing.T) {
+func TestLoginCodeUsedOnce(t *testing.T) {
 	c := newClock()
 	l := open(t, ledger.Options{Now: c.now})
-	secret := code(t, l, ledger.Login{Kind: ledger.LinkCode, Person: "root", Local: true, Expires: c.now().Add(10 * time.Minute)})
+	secret := createCode(t, l, ledger.Login{Kind: ledger.LinkCode, Person: "root", Local: true, Expires: c.now().Add(10 * time.Minute)})
 	for range 2 {
 		if got, err := l.FindLogin(t.Context(), secret); err != nil || got.Kind != ledger.LinkCode || got.Person != "root" || !got.Local {
-			t.Errorf("%+v, %v", got, err) // looking takes nothing
+			t.Errorf("%+v, %v", got, err) // FindLogin does not use the code
 		}
 	}
 	session, got, err := l.RedeemLogin(t.Context(), secret, 30*24*time.Hour)
@@ -36,7 +36,7 @@ func TestCodeIsGoodOnce(t *testing.T) {
 	wantErr(t, "a code again", err, ledger.ErrNoLogin)
 	_, _, err = l.RedeemLogin(t.Context(), session, time.Hour)
 	wantErr(t, "a session as a code", err, ledger.ErrNoLogin)
-	c.pass(29 * 24 * time.Hour)
+	c.advance(29 * 24 * time.Hour)
 	if got, err := l.FindLogin(t.Context(), session); err != nil || got.Created.Equal(c.now()) {
 		t.Errorf("%+v, %v", got, err)
 	}
@@ -46,8 +46,8 @@ func TestCodeIsGoodOnce(t *testing.T) {
 	_, err = l.FindLogin(t.Context(), session)
 	wantErr(t, "after logging out", err, ledger.ErrNoLogin)
 
-	late := code(t, l, ledger.Login{Kind: ledger.OpenCode, Person: "root", Local: true, Expires: c.now().Add(time.Minute)})
-	c.pass(time.Minute)
+	late := createCode(t, l, ledger.Login{Kind: ledger.OpenCode, Person: "root", Local: true, Expires: c.now().Add(time.Minute)})
+	c.advance(time.Minute)
 	_, _, err = l.RedeemLogin(t.Context(), late, time.Hour)
 	wantErr(t, "late", err, ledger.ErrNoLogin)
 	for _, none := range []string{"", "x", session} {
@@ -55,28 +55,28 @@ func TestCodeIsGoodOnce(t *testing.T) {
 		wantErr(t, "made up", err, ledger.ErrNoLogin)
 	}
 	if _, err := l.CreateLogin(t.Context(), ledger.Login{Kind: ledger.Session, Person: "eve", Expires: c.now().Add(time.Hour)}, ledger.Actor{Name: "eve"}); err == nil {
-		t.Error("a session was made without a code")
+		t.Error("a session was created without a code")
 	}
-	clean(t, l)
+	verifyClean(t, l)
 }
 
-// Who may do what is looked up each time: a token that goes takes its sessions with it.
-func TestSessionOfAToken(t *testing.T) {
+// TestSessionRoles: roles are read each time, and a session ends with its token.
+func TestSessionRoles(t *testing.T) {
 	c := newClock()
 	l := open(t, ledger.Options{Now: c.now})
-	_, approver := issue(t, l, ledger.Token{Person: "bob", Roles: []string{"approver"}})
-	_, agent := issue(t, l, ledger.Token{Person: "bob", Roles: []string{"agent"}, Expires: c.now().Add(time.Hour)})
+	_, approver := createToken(t, l, ledger.Token{Person: "bob", Roles: []string{"approver"}})
+	_, agent := createToken(t, l, ledger.Token{Person: "bob", Roles: []string{"agent"}, Expires: c.now().Add(time.Hour)})
 	byToken, _, err := l.CreateSession(t.Context(), approver, 24*time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
-	byLink, _, err := l.RedeemLogin(t.Context(), code(t, l, ledger.Login{Kind: ledger.LinkCode, Person: "bob", Expires: c.now().Add(time.Minute)}), 24*time.Hour)
+	byLink, _, err := l.RedeemLogin(t.Context(), createCode(t, l, ledger.Login{Kind: ledger.LinkCode, Person: "bob", Expires: c.now().Add(time.Minute)}), 24*time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
 	roles := func(secret string, want ...string) {
 		t.Helper()
-		stale()
+		waitForCaches()
 		got, err := l.FindLogin(t.Context(), secret)
 		if want == nil {
 			wantErr(t, "without a token", err, ledger.ErrNoLogin)
@@ -86,7 +86,7 @@ func TestSessionOfAToken(t *testing.T) {
 	}
 	roles(byToken, "approver")
 	roles(byLink, "agent", "approver")
-	c.pass(time.Hour)
+	c.advance(time.Hour)
 	roles(byLink, "approver")
 	if err := l.RevokeToken(t.Context(), approver.ID, ledger.Actor{Name: "root"}); err != nil {
 		t.Fatal(err)
@@ -95,22 +95,22 @@ func TestSessionOfAToken(t *testing.T) {
 	roles(byLink)
 	_, _, err = l.CreateSession(t.Context(), approver, time.Hour)
 	wantErr(t, "a revoked token", err, ledger.ErrTokenRevoked)
-	issue(t, l, ledger.Token{Person: "bob", Roles: []string{"admin"}})
+	createToken(t, l, ledger.Token{Person: "bob", Roles: []string{"admin"}})
 	roles(byLink, "admin")
 	if _, _, err := l.RemovePerson(t.Context(), "bob", ledger.Actor{Name: "root"}); err != nil {
 		t.Fatal(err)
 	}
-	issue(t, l, ledger.Token{Person: "bob", Roles: []string{"admin"}})
-	roles(byLink) // a new token does not bring back what was removed
+	createToken(t, l, ledger.Token{Person: "bob", Roles: []string{"admin"}})
+	roles(byLink) // a new token does not restore a removed session
 	_ = agent
-	clean(t, l)
+	verifyClean(t, l)
 }
 
-// A row that somebody wrote by hand logs nobody in.
-func TestForgedLogin(t *testing.T) {
+// TestLoginTampered: a row that was written by hand logs nobody in.
+func TestLoginTampered(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "state")
 	l := open(t, ledger.Options{Dir: dir})
-	secret := code(t, l, ledger.Login{Kind: ledger.LinkCode, Person: "root", Local: true, Expires: time.Now().Add(time.Hour)})
+	secret := createCode(t, l, ledger.Login{Kind: ledger.LinkCode, Person: "root", Local: true, Expires: time.Now().Add(time.Hour)})
 	l.Close()
 	for name, change := range map[string]string{"another person": "UPDATE logins SET person = 'eve'", "for ever": "UPDATE logins SET expires = expires + 1",
 		"a session": "UPDATE logins SET kind = 'session'"} {
@@ -122,13 +122,13 @@ func TestForgedLogin(t *testing.T) {
 	}
 }
 
-func TestSecret(t *testing.T) {
+func TestSharedSecret(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "state")
 	l, other := open(t, ledger.Options{Dir: dir}), open(t, ledger.Options{})
 	a := l.SharedSecret("a")
 	l.Close()
 	l = open(t, ledger.Options{Dir: dir})
 	if !slices.Equal(a, l.SharedSecret("a")) || slices.Equal(a, l.SharedSecret("b")) || slices.Equal(a, other.SharedSecret("a")) || len(a) != 32 || l.ID() == other.ID() {
-		t.Error("a secret is not its ledger's and its purpose's alone")
+		t.Error("a secret is not specific to its ledger and purpose")
 	}
 }

@@ -1,5 +1,6 @@
--- The tables of a ledger in SQLite. Times are microseconds since 1970, UTC. Ids are hex: 128 random bits,
--- or the number of a record in 48 bits and 80 random bits. An actor is JSON, {"name":…,"via":…}; {} is nobody.
+-- The tables of a ledger in SQLite. Times are microseconds since 1970, UTC. Ids are hex: 128 random
+-- bits, or the number of a record in 48 bits and 80 random bits. An actor is JSON,
+-- {"name":…,"via":…}; {} is nobody.
 
 CREATE TABLE meta (
 	name  TEXT PRIMARY KEY,
@@ -12,9 +13,9 @@ CREATE TABLE records (
 	body TEXT NOT NULL
 ) STRICT;
 
--- The keys of subjects. A subject has several rows if it had another name before (Settlement.CreatedSubject).
--- tag finds the row (a keyed hash of the subject), wrapped is the key under the master key, name is the
--- subject under its own key. Erasing a subject empties all three.
+-- The keys of subjects. A subject has several rows if it had another name before
+-- (Settlement.CreatedSubject). tag finds the row (a keyed hash of the subject), wrapped is the key
+-- under the master key, name is the subject under its own key. Erasing a subject empties all three.
 CREATE TABLE keys (
 	id      TEXT PRIMARY KEY,
 	tag     BLOB,
@@ -24,12 +25,13 @@ CREATE TABLE keys (
 ) STRICT;
 CREATE INDEX keys_tag ON keys (tag);
 
--- Approval requests and their answers. fingerprint is a keyed hash of the organisation and the payload's hash.
--- seq is the record with the sealed payload and card, answered_seq the record of the last answer, last_seq the
--- last record about the request. person is the requester's name, process the process that asked (see intents).
--- inbox is 1 for a request that is answered in the inbox. intent is the run that used the approval. outcome says
--- why an approval led to no run. quick is 1 for an answer sooner than the card can be read. reported is 1 once
--- the requester has received the outcome.
+-- Approval requests and their answers. fingerprint is a keyed hash of the organisation and the
+-- payload's hash. seq is the record with the sealed payload and card, answered_seq the record of
+-- the last answer, last_seq the last record about the request. person is the requester's name,
+-- process the process that asked (see intents). inbox is 1 for a request that is answered in the
+-- inbox. intent is the run that used the approval. outcome says why an approval led to no run.
+-- quick is 1 for an answer sooner than the card can be read. reported is 1 once the requester has
+-- received the outcome.
 CREATE TABLE approvals (
 	id           TEXT PRIMARY KEY,
 	requester    TEXT NOT NULL,
@@ -62,12 +64,12 @@ CREATE INDEX approvals_fingerprint ON approvals (fingerprint);
 CREATE INDEX approvals_open ON approvals (expires) WHERE state IN ('pending', 'approved');
 CREATE INDEX approvals_inbox ON approvals (last_seq) WHERE inbox = 1;
 
--- Intents. seq is the record of the intent, settled_seq the record of its outcome. keys are the ids of the keys
--- that seal both, in the order of the subjects. process is the process that made the intent.
--- The id begins with seq, 12 hex digits, so it needs no index of its own. conflict_key is the first half of
--- fingerprint as a number; NULL once the intent no longer conflicts with its payload. Processes keep those that
--- are not NULL in memory and find later ones by the index. Like everything that a commit writes, the index
--- grows at its end only.
+-- Intents. seq is the record of the intent, settled_seq the record of its outcome. keys are the ids
+-- of the keys that seal both, in the order of the subjects. process is the process that made the
+-- intent. The id begins with seq, 12 hex digits, so it needs no index of its own. conflict_key is
+-- the first half of fingerprint as a number; NULL once the intent no longer conflicts with its
+-- payload. Processes keep those that are not NULL in memory and find later ones by the index. Like
+-- everything that a commit writes, the index grows at its end only.
 CREATE TABLE intents (
 	seq          INTEGER PRIMARY KEY,
 	id           TEXT NOT NULL,
@@ -98,8 +100,8 @@ CREATE INDEX intents_conflict ON intents (seq, conflict_key) WHERE conflict_key 
 CREATE INDEX intents_open ON intents (prepared) WHERE state IN ('prepared', 'sent');
 CREATE INDEX intents_unknown ON intents (seq) WHERE state = 'unknown';
 
--- Budgets with debits. full is when the budget is full again, in nanoseconds since 1970; seq is the last record
--- about it.
+-- Budgets with debits. full is when the budget is full again, in nanoseconds since 1970; seq is the
+-- last record about it.
 CREATE TABLE budgets (
 	budget TEXT NOT NULL,
 	key    TEXT NOT NULL,
@@ -108,8 +110,8 @@ CREATE TABLE budgets (
 	PRIMARY KEY (budget, key)
 ) STRICT, WITHOUT ROWID;
 
--- Debits that may still be returned, of the intent with the record seq. cost and interval are in nanoseconds;
--- rest is when the budget would be full with the later debits alone.
+-- Debits that may still be returned, of the intent with the record seq. cost and interval are in
+-- nanoseconds; rest is when the budget would be full with the later debits alone.
 CREATE TABLE debits (
 	id       INTEGER PRIMARY KEY,
 	seq      INTEGER NOT NULL,
@@ -134,9 +136,10 @@ CREATE TABLE stops (
 	seq        INTEGER NOT NULL
 ) STRICT;
 
--- Access tokens. hash is the SHA-256 of the secret, which is stored nowhere. fingerprint is a code of the row
--- that only the master key can make. roles are separated by spaces. expires is 0 for never; revoked and
--- revoked_seq are 0 for a token that was not revoked. seq is the record that issued it.
+-- Access tokens. hash is the SHA-256 of the secret, which is stored nowhere. fingerprint is a code
+-- of the row that only the master key can make. roles are separated by spaces. expires is 0 for
+-- never; revoked and revoked_seq are 0 for a token that was not revoked. seq is the record that
+-- issued it.
 CREATE TABLE tokens (
 	id          TEXT PRIMARY KEY,
 	person      TEXT NOT NULL,
@@ -154,9 +157,10 @@ CREATE TABLE tokens (
 	revoked_seq INTEGER NOT NULL
 ) STRICT;
 
--- Inbox sessions and single-use login codes. hash is the SHA-256 of a secret that is stored nowhere; fingerprint
--- as in tokens. kind is session, code (a link with a button) or open (a link that opens a browser). credential
--- is the token that was shown, or empty; local is 1 for the person at this machine.
+-- Inbox sessions and single-use login codes. hash is the SHA-256 of a secret that is stored
+-- nowhere; fingerprint as in tokens. kind is session, code (a link with a button) or open (a link
+-- that opens a browser). credential is the token that was shown, or empty; local is 1 for the
+-- person at this machine.
 CREATE TABLE logins (
 	hash        BLOB PRIMARY KEY,
 	kind        TEXT    NOT NULL,
@@ -169,8 +173,8 @@ CREATE TABLE logins (
 ) STRICT;
 CREATE INDEX logins_expires ON logins (expires);
 
--- Credentials that an action issued and that a person may take once. data is sealed under a key that is wrapped
--- beside it; taking it deletes the row.
+-- Credentials that an action issued and that a person may take once. data is sealed under a key
+-- that is wrapped beside it; taking it deletes the row.
 CREATE TABLE handovers (
 	approval_id TEXT PRIMARY KEY,
 	wrapped     BLOB    NOT NULL,

@@ -19,49 +19,54 @@ import (
 	"strings"
 )
 
-// Private is what a record says of persons. It is stored sealed.
+// Private is the personal data of a record. It is stored sealed.
 type Private struct {
 	Payload  json.RawMessage `json:"payload,omitempty"`
 	Card     json.RawMessage `json:"card,omitempty"`
 	Replaced json.RawMessage `json:"replaced,omitempty"`
 	Result   json.RawMessage `json:"result,omitempty"`
-	// Note is what a person said to their answer, Fault why a call of theirs came to nothing.
+	// Note is a person's message with their answer. Fault is why an approved call did not run, or
+	// failed.
 	Note  string          `json:"note,omitempty"`
 	Fault json.RawMessage `json:"fault,omitempty"`
-	// Hash is schemas.Payload.Hash. In the clear it would let anybody test a guess of the payload.
+	// Hash is schemas.Payload.Hash. In plain text it would allow anybody to test a guess of the
+	// payload.
 	Hash string `json:"hash,omitempty"`
 }
 
-// Sealed is a Private under the keys of all its subjects: whoever lacks one of them cannot read it.
+// Sealed is a Private under the keys of all its subjects. Without one of the keys it cannot be
+// read.
 type Sealed struct {
-	// Keys are the ids of the keys, sorted. The chain holds no other name of a subject.
+	// Keys are the ids of the keys, sorted. The log holds no other name of a subject.
 	Keys []string `json:"keys"`
 	// Data is nonce, AES-256-GCM ciphertext and tag.
 	Data []byte `json:"data"`
 }
 
-// allRows is the subject of what concerns no person in particular. It cannot be erased.
-const allRows = ""
+// noSubject is the subject of data about no person in particular. It cannot be erased.
+const noSubject = ""
 
-// sealer holds what is derived from the master key.
+// sealer holds the keys that are derived from the master key.
 type sealer struct {
 	wrap                      cipher.AEAD
 	tag, fingerprintKey, head []byte
-	// more is what further keys are derived from.
-	more []byte
+	// secrets derives shared secrets.
+	secrets []byte
 }
 
-// subjectKey is one subject's key, unwrapped.
+// subjectKey is a subject's key, unwrapped.
 type subjectKey struct {
 	id  string
 	key []byte
-	// alone seals what concerns only this subject; made once where it is needed, because making it costs more than sealing.
-	alone cipher.AEAD
+	// recordCipher seals records about this subject only. It is created when needed, because that
+	// costs more than sealing.
+	recordCipher cipher.AEAD
 }
 
-// writeNew writes a file that must not exist, whole or not at all, and makes it durable.
+// writeNew writes a file that must not exist, completely or not at all, and makes it durable.
 func writeNew(path string, data []byte) error {
-	// A crash may have left one half written. Nobody else is here: the ledger's write lock is held.
+	// A crash may have left half a file. No other process is here: this one holds the ledger's
+	// write lock.
 	temp := path + ".new"
 	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -83,7 +88,7 @@ func writeNew(path string, data []byte) error {
 	if err != nil {
 		return err
 	}
-	// Folders cannot be synced everywhere; where they cannot, nothing better is to be had.
+	// Not every system can sync a directory; then there is nothing better.
 	if d, err := os.Open(filepath.Dir(path)); err == nil {
 		_ = d.Sync()
 		d.Close()
@@ -94,7 +99,7 @@ func writeNew(path string, data []byte) error {
 func derive(secret []byte, info string) []byte {
 	k, err := hkdf.Key(sha256.New, secret, nil, "sippet-mcp ledger "+info, 32)
 	if err != nil {
-		panic("ledger: " + err.Error()) // only for lengths that we do not ask for
+		panic("ledger: " + err.Error()) // only for lengths that are not used here
 	}
 	return k
 }
@@ -105,9 +110,9 @@ func mac(key []byte, text string) []byte {
 	return h.Sum(nil)[:16]
 }
 
-// fingerprint stands for a payload's hash, and where it goes, where that is stored in the clear.
-func (s *sealer) fingerprint(upstream, hash string) string {
-	return hex.EncodeToString(mac(s.fingerprintKey, upstream+"\x00"+hash))
+// fingerprint returns a keyed hash of organisation and payload hash, for plain storage.
+func (s *sealer) fingerprint(organisation, hash string) string {
+	return hex.EncodeToString(mac(s.fingerprintKey, organisation+"\x00"+hash))
 }
 
 func gcm(key []byte) cipher.AEAD {
@@ -122,7 +127,7 @@ func gcm(key []byte) cipher.AEAD {
 	return a
 }
 
-// key gives a subject's key, and makes it where there is none.
+// key returns a subject's key, and creates it if there is none.
 func (t *tx) key(subject string) (subjectKey, error) {
 	if k, ok := t.keys[subject]; ok {
 		return k, nil
@@ -141,7 +146,8 @@ func (t *tx) key(subject string) (subjectKey, error) {
 		t.keys[subject] = k
 		return k, nil
 	}
-	// An id that grows is written where the last one was, not all over the index. The record that names it tells as much.
+	// Ids ascend, so that a new key is written beside the last one. They disclose no more than the
+	// record.
 	k.id, k.key = numberedID(t.head.seq+1), make([]byte, 32)
 	rand.Read(k.key) // never fails
 	_, err = t.exec("INSERT INTO keys (id, tag, wrapped, name) VALUES (?, ?, ?, ?)", k.id, tag,
@@ -150,7 +156,7 @@ func (t *tx) key(subject string) (subjectKey, error) {
 	return k, err
 }
 
-// sealName seals a subject's name under its own key.
+// sealName seals a subject's name under the subject's key.
 func sealName(key []byte, id, subject string) []byte {
 	return gcm(derive(key, "name")).Seal(nil, nil, []byte(subject), []byte(id))
 }
@@ -160,7 +166,7 @@ func openName(key []byte, id string, name []byte) (string, error) {
 	return string(plain), err
 }
 
-// keyList names the keys of a call in the order of its subjects, each once.
+// keyList returns the key ids of a call in the order of its subjects, each once.
 func (t *tx) keyList(subjects []string, keys []subjectKey) string {
 	var ids []string
 	named := make(map[string]bool, len(subjects))
@@ -176,10 +182,11 @@ func (t *tx) keyList(subjects []string, keys []subjectKey) string {
 	return strings.Join(ids, ",")
 }
 
-// subjectKeys gives the keys of several subjects, sorted by id; of everybody where none are named.
+// subjectKeys returns the keys of the subjects, sorted by id; the key of noSubject if there are
+// none.
 func (t *tx) subjectKeys(subjects []string) ([]subjectKey, error) {
 	if len(subjects) == 0 {
-		subjects = []string{allRows}
+		subjects = []string{noSubject}
 	}
 	keys := make([]subjectKey, 0, len(subjects))
 	for _, name := range subjects {
@@ -187,8 +194,8 @@ func (t *tx) subjectKeys(subjects []string) ([]subjectKey, error) {
 		if err != nil {
 			return nil, err
 		}
-		if len(subjects) == 1 && k.alone == nil {
-			k.alone = gcm(derive(k.key, "record"))
+		if len(subjects) == 1 && k.recordCipher == nil {
+			k.recordCipher = gcm(derive(k.key, "record"))
 			t.keys[name] = k
 		}
 		keys = append(keys, k)
@@ -197,8 +204,8 @@ func (t *tx) subjectKeys(subjects []string) ([]subjectKey, error) {
 	return slices.CompactFunc(keys, func(a, b subjectKey) bool { return a.id == b.id }), nil
 }
 
-// sealUnder seals what is there of p; nil where nothing is. bound names the
-// place of the blob, so that it opens nowhere else.
+// sealUnder seals p under the keys; nil if p is empty. bound names the record of the blob, so that
+// the blob opens for no other record.
 func sealUnder(keys []subjectKey, p Private, bound string) (*Sealed, error) {
 	plain, err := p.plain()
 	if err != nil {
@@ -207,13 +214,13 @@ func sealUnder(keys []subjectKey, p Private, bound string) (*Sealed, error) {
 	return sealPlain(keys, plain, bound), nil
 }
 
-// plain is what is sealed of p, nil where there is nothing. It takes longer than the sealing, and needs no transaction.
+// plain returns p as JSON, nil if p is empty. It costs more than sealing, and needs no transaction.
 func (p Private) plain() ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false) // what was stored must come back byte for byte
+	e.SetEscapeHTML(false) // reading must return the same bytes
 	if err := e.Encode(p); err != nil {
-		return nil, fmt.Errorf("%w: what is to be sealed is not JSON: %w", errUsage, err)
+		return nil, fmt.Errorf("%w: the personal data is not JSON: %w", errUsage, err)
 	}
 	plain := bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 	if len(plain) <= len("{}") {
@@ -237,10 +244,10 @@ func keyIDs(keys []subjectKey) []string {
 	return ids
 }
 
-// combine gives the cipher that needs all of the keys.
+// combine returns the cipher that needs all of the keys.
 func combine(keys []subjectKey) cipher.AEAD {
-	if len(keys) == 1 && keys[0].alone != nil {
-		return keys[0].alone
+	if len(keys) == 1 && keys[0].recordCipher != nil {
+		return keys[0].recordCipher
 	}
 	var all []byte
 	for _, k := range keys {
@@ -249,42 +256,43 @@ func combine(keys []subjectKey) cipher.AEAD {
 	return gcm(derive(all, "record"))
 }
 
-// keyring reads keys by their ids; of a destroyed one it gives nothing.
+// keyring reads keys by their ids. It has no destroyed keys.
 type keyring struct {
 	s     *SQLite
 	rows  func(query string, args []any, each func(scan func(...any) error) error) error
-	known map[string]*subjectKey
+	keys  map[string]*subjectKey
 	names map[string]string
 }
 
 func (r *keyring) get(id string) (*subjectKey, error) {
 	err := r.load([]string{id})
-	return r.known[id], err
+	return r.keys[id], err
 }
 
-// maxLoad is how many keys one query reads.
+// maxLoad bounds the keys that one query reads.
 const maxLoad = 500
 
-// load reads keys that are not known yet. Of one that cannot be opened the error tells, and it stays unknown.
+// load reads the keys that the ring does not hold yet. It returns an error for a key that cannot be
+// opened.
 func (r *keyring) load(ids []string) error {
-	if r.known == nil {
-		r.known, r.names = map[string]*subjectKey{}, map[string]string{}
+	if r.keys == nil {
+		r.keys, r.names = map[string]*subjectKey{}, map[string]string{}
 	}
 	var missing []any
 	for _, id := range ids {
-		if _, ok := r.known[id]; !ok {
+		if _, ok := r.keys[id]; !ok {
 			missing = append(missing, id)
 		}
 	}
-	for some := range slices.Chunk(missing, maxLoad) {
-		asked := slices.Clone(some)
-		for len(asked) != 1 && len(asked) != 10 && len(asked)%100 != 0 {
-			asked = append(asked, some[0]) // the writer keeps its statements, so there are few lengths of them
+	for chunk := range slices.Chunk(missing, maxLoad) {
+		params := slices.Clone(chunk)
+		for len(params) != 1 && len(params) != 10 && len(params)%100 != 0 {
+			params = append(params, chunk[0]) // few lengths: the writer keeps its statements
 		}
-		var wrong error
+		var keyErr error
 		found := map[string]*subjectKey{}
-		query := "SELECT id, wrapped, name FROM keys WHERE id IN (?" + strings.Repeat(", ?", len(asked)-1) + ") AND erased IS NULL"
-		err := r.rows(query, asked, func(scan func(...any) error) error {
+		query := "SELECT id, wrapped, name FROM keys WHERE id IN (?" + strings.Repeat(", ?", len(params)-1) + ") AND erased IS NULL"
+		err := r.rows(query, params, func(scan func(...any) error) error {
 			k := new(subjectKey)
 			var wrapped, name []byte
 			err := scan(&k.id, &wrapped, &name)
@@ -293,7 +301,7 @@ func (r *keyring) load(ids []string) error {
 			}
 			found[k.id] = nil
 			if k.key, err = r.s.seal.wrap.Open(nil, nil, wrapped, []byte(k.id)); err != nil {
-				wrong = &StoreError{Corrupt, r.s.path, fmt.Errorf("key %s: %w", k.id, err)}
+				keyErr = &StoreError{Corrupt, r.s.path, fmt.Errorf("key %s: %w", k.id, err)}
 				return nil
 			}
 			if subject, err := openName(k.key, k.id, name); err == nil {
@@ -305,19 +313,19 @@ func (r *keyring) load(ids []string) error {
 		if err != nil {
 			return err
 		}
-		for _, id := range some {
-			if k, there := found[id.(string)]; k != nil || !there { // destroyed, or never there
-				r.known[id.(string)] = k
+		for _, id := range chunk {
+			if k, exists := found[id.(string)]; k != nil || !exists { // destroyed or missing
+				r.keys[id.(string)] = k
 			}
 		}
-		if wrong != nil {
-			return wrong
+		if keyErr != nil {
+			return keyErr
 		}
 	}
 	return nil
 }
 
-// all gives the keys of the ids, sorted as they are combined; nil where one of them is destroyed.
+// all returns the keys of the ids in the order in which they are combined; nil if one is destroyed.
 func (r *keyring) all(ids []string) ([]subjectKey, error) {
 	if err := r.load(ids); err != nil {
 		return nil, err
@@ -334,7 +342,7 @@ func (r *keyring) all(ids []string) ([]subjectKey, error) {
 	return keys, nil
 }
 
-// open reads a sealed blob; nil where a key of it is destroyed.
+// open reads a sealed blob; nil if one of its keys is destroyed.
 func (r *keyring) open(s *Sealed, bound string) (*Private, error) {
 	if s == nil {
 		return nil, nil
@@ -349,7 +357,7 @@ func (r *keyring) open(s *Sealed, bound string) (*Private, error) {
 		err = json.Unmarshal(plain, p)
 	}
 	if err != nil {
-		return nil, &StoreError{Corrupt, r.s.path, fmt.Errorf("a sealed part of %s: %w", bound, err)}
+		return nil, &StoreError{Corrupt, r.s.path, fmt.Errorf("the sealed part of %s: %w", bound, err)}
 	}
 	return p, nil
 }

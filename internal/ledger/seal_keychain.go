@@ -16,20 +16,20 @@ import (
 	oskeys "github.com/zalando/go-keyring"
 )
 
-// KeychainService is the name that the master key has in the keychain of the operating system; the account is the ledger's id.
-const KeychainService = "sippet-mcp"
+// keychainService is the service of the master key in the keychain of the operating system; the
+// account is the ledger's id.
+const keychainService = "sippet-mcp"
 
 var (
 	errNoKeychain    = errors.New("the keychain cannot be used")
 	errNotInKeychain = errors.New("the keychain has no such key")
 )
 
-// openSealer reads the master key, or makes it where the ledger is fresh. A
-// fingerprint of it is kept in the ledger, so that another key is noticed
-// before anything is sealed under it.
+// openSealer reads the master key, or creates it for a fresh ledger. meta stores a hash of the key,
+// so that a wrong key is rejected before anything is sealed under it.
 func (s *SQLite) openSealer(ctx context.Context, conn *sql.Conn, fresh bool) error {
-	place, raw, err := s.findMaster(fresh)
-	missing := func(err error) error { return &StoreError{MissingKey, place, err} }
+	location, raw, err := s.readMasterKey(fresh)
+	missing := func(err error) error { return &StoreError{MissingKey, location, err} }
 	if err != nil {
 		return missing(err)
 	}
@@ -43,33 +43,34 @@ func (s *SQLite) openSealer(ctx context.Context, conn *sql.Conn, fresh bool) err
 		_, err = conn.ExecContext(ctx, "INSERT INTO meta (name, value) VALUES ('master', ?)", check)
 		return err
 	}
-	var known string
-	if err := conn.QueryRowContext(ctx, "SELECT value FROM meta WHERE name = 'master'").Scan(&known); err != nil {
+	var stored string
+	if err := conn.QueryRowContext(ctx, "SELECT value FROM meta WHERE name = 'master'").Scan(&stored); err != nil {
 		return err
 	}
-	if known != check {
-		return missing(errors.New("it is not the key that this ledger was written with"))
+	if stored != check {
+		return missing(errors.New("it is not the key of this ledger"))
 	}
 	return nil
 }
 
-// findMaster looks for the master key where the options say, and then in the other place: so a ledger can be moved
-// between file and keychain. place is for a person. A fresh ledger's key is made where the options say and nowhere else.
-func (s *SQLite) findMaster(fresh bool) (place, raw string, err error) {
+// readMasterKey reads the master key from the configured location, else from the other one, so that
+// a ledger can be moved between file and keychain. location is for a person. The key of a fresh
+// ledger is created in the configured location only.
+func (s *SQLite) readMasterKey(fresh bool) (location, raw string, err error) {
 	path := filepath.Join(s.o.Dir, MasterKeyFile)
-	inFile := func() (string, error) {
+	fromFile := func() (string, error) {
 		raw, err := os.ReadFile(path)
 		if fresh && errors.Is(err, fs.ErrNotExist) {
-			raw = []byte(newMaster() + "\n")
+			raw = []byte(newMasterKey() + "\n")
 			err = writeNew(path, raw)
 		}
 		return string(raw), err
 	}
-	inChain := func() (string, error) {
-		raw, err := oskeys.Get(KeychainService, s.id)
+	fromKeychain := func() (string, error) {
+		raw, err := oskeys.Get(keychainService, s.id)
 		if fresh && errors.Is(err, oskeys.ErrNotFound) {
-			raw = newMaster()
-			err = oskeys.Set(KeychainService, s.id, raw)
+			raw = newMasterKey()
+			err = oskeys.Set(keychainService, s.id, raw)
 		}
 		switch {
 		case errors.Is(err, oskeys.ErrNotFound):
@@ -79,24 +80,24 @@ func (s *SQLite) findMaster(fresh bool) (place, raw string, err error) {
 		}
 		return raw, nil
 	}
-	first, second, other := inFile, inChain, "the keychain"
-	place = path
+	first, second, other := fromFile, fromKeychain, "the keychain"
+	location = path
 	if s.o.Keychain {
-		first, second, other, place = inChain, inFile, path, fmt.Sprintf("%s of %s", s.id, KeychainService)
+		first, second, other, location = fromKeychain, fromFile, path, fmt.Sprintf("%s of %s", s.id, keychainService)
 	}
 	raw, err = first()
 	if err == nil || fresh || !s.o.Keychain && !errors.Is(err, fs.ErrNotExist) {
-		return place, raw, err
+		return location, raw, err
 	}
 	if raw, e := second(); e == nil {
-		s.log.Warn("the key of the ledger is not where it is looked for first, but elsewhere; it is used", "expected", place, "found", other)
+		s.log.Warn("the ledger's key is not in the configured location; using another one", "expected", location, "found", other)
 		return other, raw, nil
 	}
-	return place, "", err
+	return location, "", err
 }
 
-// newMaster makes a master key: 32 bytes in base64.
-func newMaster() string {
+// newMasterKey returns a new master key: 32 bytes in base64.
+func newMasterKey() string {
 	key := make([]byte, 32)
 	rand.Read(key) // never fails
 	return base64.StdEncoding.EncodeToString(key)

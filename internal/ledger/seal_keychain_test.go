@@ -31,7 +31,7 @@ func TestKeychain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	readable := func(what string, o ledger.Options, says string) {
+	readable := func(what string, o ledger.Options, wantLog string) {
 		t.Helper()
 		var log bytes.Buffer
 		o.Log = slog.New(slog.NewTextHandler(&log, nil))
@@ -40,27 +40,27 @@ func TestKeychain(t *testing.T) {
 		if got, err := l.Intent(t.Context(), in.ID); err != nil || got.Payload == nil {
 			t.Errorf("%s: %+v, %v", what, got, err)
 		}
-		if (says == "") != (log.Len() == 0) || !strings.Contains(log.String(), says) {
+		if (wantLog == "") != (log.Len() == 0) || !strings.Contains(log.String(), wantLog) {
 			t.Errorf("%s: the log says %q", what, log.String())
 		}
 	}
 	file := ledger.Options{Dir: dir}
 	readable("from the keychain", o, "")
-	readable("looked for in a file", file, "the keychain")
+	readable("configured in a file", file, "the keychain")
 
 	if err := keyring.Delete(ledger.KeychainService, id); err != nil {
 		t.Fatal(err)
 	}
 	_, err = ledger.Open(t.Context(), o)
-	wantStoreError(t, "in neither place", err, ledger.MissingKey)
+	wantStoreError(t, "in neither location", err, ledger.MissingKey)
 	if !strings.Contains(err.Error(), "the keychain has no key") || !strings.Contains(err.Error(), id) {
-		t.Errorf("it says %q", err)
+		t.Errorf("error: %q", err)
 	}
 	if err := os.WriteFile(path, []byte(key+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	readable("moved to a file", file, "")
-	readable("looked for in the keychain", o, ledger.MasterKeyFile)
+	readable("configured in the keychain", o, ledger.MasterKeyFile)
 
 	if err := keyring.Set(ledger.KeychainService, id, "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="); err != nil {
 		t.Fatal(err)
@@ -74,9 +74,9 @@ func TestKeychain(t *testing.T) {
 	_, err = ledger.Open(t.Context(), o)
 	wantStoreError(t, "no keychain", err, ledger.MissingKey)
 	if !strings.Contains(err.Error(), "cannot be used") || !strings.Contains(err.Error(), "no D-Bus here") {
-		t.Errorf("it says %q", err)
+		t.Errorf("error: %q", err)
 	}
-	// A new ledger does not fall back to a file without a word.
+	// A new ledger does not fall back to a file.
 	fresh := filepath.Join(t.TempDir(), "state")
 	_, err = ledger.Open(t.Context(), ledger.Options{Dir: fresh, Keychain: true})
 	wantStoreError(t, "a new one", err, ledger.MissingKey)

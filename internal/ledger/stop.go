@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// EmergencyStop is a freeze that holds: a person stopped the program.
+// EmergencyStop is an emergency stop in force.
 type EmergencyStop struct {
 	At   time.Time
 	By   Actor
 	Note string
 }
 
-// cachedStop is the last look at the freeze, nil where there was none.
+// cachedStop is the last read of the emergency stop; stop is nil if there was none.
 type cachedStop struct {
 	readAt time.Time // the machine's clock, not the ledger's: it measures age
 	stop   *EmergencyStop
@@ -20,48 +20,47 @@ type cachedStop struct {
 
 const stopQuery = "SELECT at, stopped_by, note FROM stops WHERE resumed IS NULL ORDER BY id LIMIT 1"
 
-// currentStop looks once a transaction: only a change in it could give another answer.
+// currentStop reads the stop once a transaction: only a change in the transaction can end it.
 func (t *tx) currentStop() (*EmergencyStop, error) {
 	if t.stopRead {
 		return t.stop, nil
 	}
 	var at int64
 	var by string
-	f := new(EmergencyStop)
-	found, err := t.row(stopQuery, nil, &at, &by, &f.Note)
+	stop := new(EmergencyStop)
+	found, err := t.row(stopQuery, nil, &at, &by, &stop.Note)
 	if err != nil {
 		return nil, err
 	}
-	f.By = parseActor(by)
-	if f.At = fromMicros(at); !found {
-		f = nil
+	stop.By = parseActor(by)
+	if stop.At = fromMicros(at); !found {
+		stop = nil
 	}
-	t.stopRead, t.stop = true, f
-	return f, nil
+	t.stopRead, t.stop = true, stop
+	return stop, nil
 }
 
-// checkStopped refuses what a freeze stops. It looks in the transaction, so a
-// freeze that was committed before is always seen.
+// checkStopped rejects an action during an emergency stop. It reads in the transaction, so it never
+// misses a stop that was committed before.
 func (t *tx) checkStopped(action string) error {
 	if action == HangUp {
 		return nil
 	}
-	f, err := t.currentStop()
-	if err != nil || f == nil {
+	stop, err := t.currentStop()
+	if err != nil || stop == nil {
 		return err
 	}
-	return &StoppedError{*f}
+	return &StoppedError{*stop}
 }
 
-// Stop implements Ledger. A second one while one holds changes nothing but
-// leaves its record.
+// Stop implements Ledger. During a stop it only adds a record.
 func (s *SQLite) Stop(ctx context.Context, by Actor, note string) error {
 	return s.write(ctx, func(t *tx) error {
-		old, err := t.currentStop()
+		current, err := t.currentStop()
 		if err != nil {
 			return err
 		}
-		if old == nil {
+		if current == nil {
 			if _, err := t.exec("INSERT INTO stops (at, stopped_by, note, seq) VALUES (?, ?, ?, ?)", micros(t.now), by.column(), clip(note), t.head.seq+1); err != nil {
 				return err
 			}
@@ -70,48 +69,49 @@ func (s *SQLite) Stop(ctx context.Context, by Actor, note string) error {
 		if err != nil {
 			return err
 		}
-		t.forgetStop()
+		t.invalidateStop()
 		return t.append(&Record{Phase: PhaseStopped, By: by, Note: note, Count: revoked})
 	})
 }
 
 // Resume implements Ledger.
-func (s *SQLite) Resume(ctx context.Context, by Actor) (was bool, err error) {
+func (s *SQLite) Resume(ctx context.Context, by Actor) (stopped bool, err error) {
 	err = s.write(ctx, func(t *tx) error {
 		n, err := t.exec("UPDATE stops SET resumed = ?, resumed_by = ? WHERE resumed IS NULL", micros(t.now), by.column())
 		if err != nil || n == 0 {
 			return err
 		}
-		was = true
-		t.forgetStop()
+		stopped = true
+		t.invalidateStop()
 		return t.append(&Record{Phase: PhaseResumed, By: by})
 	})
-	return was, err
+	return stopped, err
 }
 
-// forgetStop makes this transaction look again, and this process as soon as the change is durable.
-func (t *tx) forgetStop() {
+// invalidateStop makes this transaction read the stop again, and this process once the change is
+// durable.
+func (t *tx) invalidateStop() {
 	t.stopRead = false
-	t.after = append(t.after, func() { t.s.cachedStop.Store(nil) })
+	t.afterCommit = append(t.afterCommit, func() { t.s.cachedStop.Store(nil) })
 }
 
-// CurrentStop implements Ledger. Callers between two looks share the answer.
+// CurrentStop implements Ledger. Calls within FreshFor share the result.
 func (s *SQLite) CurrentStop(ctx context.Context) (*EmergencyStop, error) {
-	if seen := s.cachedStop.Load(); seen != nil && time.Since(seen.readAt) < FreshFor {
-		return seen.stop, nil
+	if cached := s.cachedStop.Load(); cached != nil && time.Since(cached.readAt) < FreshFor {
+		return cached.stop, nil
 	}
-	// The time before the look: what happens while it lasts is not in it.
-	seen := &cachedStop{readAt: time.Now(), stop: new(EmergencyStop)}
+	// Take the time before the read: the result may be older than its end.
+	cached := &cachedStop{readAt: time.Now(), stop: new(EmergencyStop)}
 	var at int64
 	var by string
-	found, err := s.row(ctx, stopQuery, nil, &at, &by, &seen.stop.Note)
+	found, err := s.row(ctx, stopQuery, nil, &at, &by, &cached.stop.Note)
 	if err != nil {
 		return nil, err
 	}
-	seen.stop.By = parseActor(by)
-	if seen.stop.At = fromMicros(at); !found {
-		seen.stop = nil
+	cached.stop.By = parseActor(by)
+	if cached.stop.At = fromMicros(at); !found {
+		cached.stop = nil
 	}
-	s.cachedStop.Store(seen)
-	return seen.stop, nil
+	s.cachedStop.Store(cached)
+	return cached.stop, nil
 }

@@ -18,9 +18,9 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// The files of a ledger, all in its folder and readable by their owner only.
+// The files of a ledger. All are in the state directory and readable by their owner only.
 const (
-	File           = "ledger.db" // with -wal and -shm beside it while in use
+	File           = "ledger.db" // with -wal and -shm while it is open
 	MasterKeyFile  = "master.key"
 	SigningKeyFile = "checkpoint.key"
 	VerifyKeyFile  = "checkpoint.pub"
@@ -30,37 +30,40 @@ const (
 // busyTimeout is how long a write waits for another process to finish its own.
 const busyTimeout = 5 * time.Second
 
-// FreshFor is how old the answer of Frozen may be.
+// FreshFor bounds the age of what CurrentStop and Authenticate return.
 const FreshFor = 250 * time.Millisecond
 
-// Options are how a ledger is opened.
+// Options configure a ledger.
 type Options struct {
-	// Dir is the state folder; it is created where it is missing.
+	// Dir is the state directory. Open creates it if it is missing.
 	Dir string
-	// Now is the clock; nil means time.Now.
+	// Now is the clock; nil for time.Now.
 	Now func() time.Time
-	// Log takes what goes wrong in the background; nil means nowhere.
+	// Log receives errors of the background work; nil discards them.
 	Log *slog.Logger
-	// Window is how long a success answers for the same payload again where the action is not repeatable; 0 means 10 minutes.
+	// Window is how long a success conflicts with the same payload if the action is not idempotent;
+	// 0 for 10 minutes.
 	Window time.Duration
-	// Stale is the age at which an intent that nobody settled becomes unknown; 0 means the longest deadline and 30 seconds.
+	// Stale is the age at which an unsettled intent is abandoned; 0 for the longest deadline and 30
+	// seconds.
 	Stale time.Duration
-	// Records and Age say how often a checkpoint is signed: after so many records, or once so old; 0 means 1000 and a minute.
+	// A checkpoint is signed after Records records, or after Age; 0 for 1000 and a minute.
 	Records int
 	Age     time.Duration
-	// Retention is how long records are kept. Older ones are removed from the start of the chain, every hour; what is not
-	// over keeps its own and all after them, however old. 0 means for ever.
+	// Retention is how long records are kept. Older ones are removed from the start of the log,
+	// every hour. Records of unfinished calls, and all later records, are kept. 0 keeps all.
 	Retention time.Duration
-	// Keychain keeps the master key in the keychain of the operating system instead of MasterKeyFile.
+	// Keychain stores the master key in the keychain of the operating system instead of
+	// MasterKeyFile.
 	Keychain bool
-	// ReadOnly opens what is there for reading, and leaves it as it is: nothing is made, swept, signed or removed, and what
-	// would write gives a Trouble of the kind ReadOnly. It works where this user may only read. Intents that the next sweep
-	// would make unknown are shown as unknown.
+	// ReadOnly opens an existing ledger for reading and changes nothing. A method that writes
+	// returns a *StoreError of the kind ReadOnly. It works for a user who may only read. Abandoned
+	// intents are shown as unknown.
 	ReadOnly bool
 }
 
-// SQLite is the ledger in a file. It is safe for concurrent use, and several
-// processes may have the same folder open.
+// SQLite is the ledger in a file. It is safe for concurrent use, and several processes may open the
+// same state directory.
 type SQLite struct {
 	o    Options
 	now  func() time.Time
@@ -68,52 +71,52 @@ type SQLite struct {
 	path string
 	file fs.FileInfo
 
-	db   *sql.DB // reads
-	seal *sealer
-	id   string // of this ledger: the origin of its checkpoints
-	sign note.Signer
-	// unlogged is set where the file is read as one that nobody writes, see openForReading.
-	unlogged bool
+	db     *sql.DB // reads
+	seal   *sealer
+	id     string // the ledger's id, part of the origin of its checkpoints
+	signer note.Signer
+	// immutable is true if the file is read as one that nobody writes, see openReadOnly.
+	immutable bool
 
-	// The writer's own.
+	// The fields of the writer.
 	conn      *conn
-	shared    bool // another process held the lock when this one last asked for it
+	contended bool // another process held the lock at the last attempt
 	ops       chan *op
-	last      head          // what it committed last
-	conflicts conflictIndex // what may stand in the way of a payload
+	lastHead  head          // the head of its last commit
+	conflicts conflictIndex // the intents that may conflict
 
-	cachedStop atomic.Pointer[cachedStop]
-	tokens     atomic.Pointer[cachedTokens]
-	storeError atomic.Pointer[StoreError] // what the last attempt to write met
-	dirty      chan struct{}              // holds one where the log is to be scrubbed
-	signed     atomic.Int64               // up to which record a checkpoint is known
-	notes      chan Event
-	dropped    atomic.Int64
-	lateNotes  []string // of noting: subjects to erase that the store could not take yet
+	cachedStop    atomic.Pointer[cachedStop]
+	tokens        atomic.Pointer[cachedTokens]
+	storeError    atomic.Pointer[StoreError] // the error of the last attempt to write
+	scrubRequests chan struct{}              // holds one if the write-ahead log must be scrubbed
+	signed        atomic.Int64               // the last record with a checkpoint
+	events        chan Event
+	dropped       atomic.Int64
+	unerased      []string // subjects to erase that the store could not accept yet
 
-	once    sync.Once
-	closing chan struct{} // closed: write what waits
-	stop    chan struct{} // closed: take no more
-	stopped chan struct{} // closed: the writer has ended
-	noted   chan struct{} // closed: the notes are written
-	ticked  chan struct{}
-	pruned  chan struct{} // closed: nothing more is removed
+	once       sync.Once
+	closing    chan struct{} // closed when Close begins
+	closed     chan struct{} // closed when no more changes are accepted
+	writerDone chan struct{} // closed when the writer has ended
+	eventsDone chan struct{} // closed when the events are written
+	upkeepDone chan struct{}
+	pruneDone  chan struct{} // closed when the pruning has ended
 }
 
 var _ Ledger = (*SQLite)(nil)
 
-// Open opens the ledger of a folder, and creates what is missing. Before it
-// returns, the intents that a process left behind have become unknown.
+// Open opens the ledger of a state directory and creates what is missing. Before it returns,
+// abandoned intents have become unknown.
 func Open(ctx context.Context, o Options) (*SQLite, error) {
 	if o.Dir == "" {
-		return nil, errors.New("the ledger needs a state folder")
+		return nil, errors.New("the ledger needs a state directory")
 	}
 	o.defaults()
 	s := &SQLite{o: o, now: o.Now, log: o.Log, path: filepath.Join(o.Dir, File),
-		ops: make(chan *op, maxBatch), notes: make(chan Event, maxNotes), dirty: make(chan struct{}, 1),
-		closing: make(chan struct{}), stop: make(chan struct{}), stopped: make(chan struct{}), noted: make(chan struct{}), ticked: make(chan struct{}), pruned: make(chan struct{})}
+		ops: make(chan *op, maxBatch), events: make(chan Event, maxQueuedEvents), scrubRequests: make(chan struct{}, 1),
+		closing: make(chan struct{}), closed: make(chan struct{}), writerDone: make(chan struct{}), eventsDone: make(chan struct{}), upkeepDone: make(chan struct{}), pruneDone: make(chan struct{})}
 	if o.ReadOnly {
-		if err := s.openForReading(ctx); err != nil {
+		if err := s.openReadOnly(ctx); err != nil {
 			if s.db != nil {
 				s.db.Close()
 			}
@@ -130,17 +133,17 @@ func Open(ctx context.Context, o Options) (*SQLite, error) {
 		}
 		return nil, asStoreError(s.path, err)
 	}
-	go s.writer()
-	// Where the end of the chain was changed nothing is written, but what is there can be read.
-	if err := s.sweep(ctx); err != nil && !errors.Is(err, errEnd) {
-		close(s.stop)
-		<-s.stopped
+	go s.runWriter()
+	// If the head of the log was changed, nothing is written, but the ledger can be read.
+	if err := s.sweep(ctx); err != nil && !errors.Is(err, errHeadChanged) {
+		close(s.closed)
+		<-s.writerDone
 		s.conn.close()
 		s.db.Close()
 		return nil, err
 	}
-	go s.runNotes()
-	go s.tick()
+	go s.runEvents()
+	go s.runUpkeep()
 	go s.runPruning()
 	return s, nil
 }
@@ -173,17 +176,18 @@ func (s *SQLite) open(ctx context.Context) error {
 	if err := os.MkdirAll(s.o.Dir, 0o700); err != nil {
 		return err
 	}
-	if err := vanished(s.o.Dir); err != nil {
+	if err := checkMissing(s.o.Dir); err != nil {
 		return err
 	}
-	if err := create(s.path); err != nil {
+	if err := createFile(s.path); err != nil {
 		return err
 	}
 	var err error
 	if s.file, err = os.Stat(s.path); err != nil {
 		return err
 	}
-	// secure_delete: a destroyed key must not lie on in a free page. wal_autocheckpoint: a page that many commits change is copied once.
+	// secure_delete: a destroyed key must not stay in a free page. wal_autocheckpoint: a page that
+	// many commits change is copied once.
 	dsn := uri(s.path, fmt.Sprintf("_pragma=busy_timeout(%d)&_pragma=synchronous(FULL)&_pragma=secure_delete(ON)&_pragma=wal_autocheckpoint(4000)", busyTimeout.Milliseconds()))
 	if s.db, err = sql.Open("sqlite", dsn); err != nil {
 		return err
@@ -201,15 +205,15 @@ func (s *SQLite) open(ctx context.Context) error {
 	if err := createSchema(ctx, c, s.path, s.initialise); err != nil {
 		return err
 	}
-	// The writer waits for the lock in its own way.
-	s.conn, err = connect(ctx, dsn+"&_pragma=busy_timeout(0)")
+	// The writer waits for the lock itself, see lock.
+	s.conn, err = openConn(ctx, dsn+"&_pragma=busy_timeout(0)")
 	return err
 }
 
-// create makes the empty file before SQLite does, which would let everybody
-// read it; -wal and -shm get the same mode. It never opens a file that others
-// may have open: closing it again would give away the locks of this process.
-func create(path string) error {
+// createFile creates the empty file before SQLite does, which would make it readable by everybody;
+// -wal and -shm inherit the mode. It never opens a file that may be open elsewhere in this process:
+// closing it would release the locks of the process.
+func createFile(path string) error {
 	if _, err := os.Stat(path); err == nil {
 		return nil
 	}
@@ -226,7 +230,7 @@ func create(path string) error {
 	if err == nil || errors.Is(err, fs.ErrExist) {
 		return nil
 	}
-	// A file system without links.
+	// The file system has no links.
 	f, err = os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
 		return nil
@@ -237,8 +241,8 @@ func create(path string) error {
 	return f.Close()
 }
 
-// initialise reads or makes what a ledger has once: its id and its keys. It runs
-// in the transaction that creates the tables, so no other process does the same now.
+// initialise reads or creates what a ledger has once: its id and its keys. It runs in the
+// transaction that creates the tables, so no other process does the same now.
 func (s *SQLite) initialise(ctx context.Context, conn *sql.Conn) error {
 	err := conn.QueryRowContext(ctx, "SELECT value FROM meta WHERE name = 'id'").Scan(&s.id)
 	fresh := errors.Is(err, sql.ErrNoRows)
@@ -254,17 +258,17 @@ func (s *SQLite) initialise(ctx context.Context, conn *sql.Conn) error {
 	if err = s.openSealer(ctx, conn, fresh); err != nil {
 		return err
 	}
-	if s.sign, err = openSigner(ctx, conn, s.o.Dir, s.id, fresh); err != nil || !fresh {
+	if s.signer, err = openSigner(ctx, conn, s.o.Dir, s.id, fresh); err != nil || !fresh {
 		return err
 	}
-	// An empty chain has its code, too, so that no code is never right.
+	// An empty log has a code too, so that a missing code is always wrong.
 	_, err = conn.ExecContext(ctx, "INSERT INTO meta (name, value) VALUES ('head', ?)", s.seal.headCode(head{0, genesis(s.id)}))
 	return err
 }
 
-// tick sweeps and signs in the background, until the ledger closes.
-func (s *SQLite) tick() {
-	defer close(s.ticked)
+// runUpkeep sweeps, signs, probes and scrubs in the background until the ledger closes.
+func (s *SQLite) runUpkeep() {
+	defer close(s.upkeepDone)
 	sweep, sign := time.NewTicker(min(15*time.Second, s.o.Stale)), time.NewTicker(s.o.Age)
 	defer sweep.Stop()
 	defer sign.Stop()
@@ -273,7 +277,7 @@ func (s *SQLite) tick() {
 	for {
 		var err error
 		select {
-		case <-s.stop:
+		case <-s.closed:
 			return
 		case <-sweep.C:
 			err = s.sweep(context.Background())
@@ -281,31 +285,31 @@ func (s *SQLite) tick() {
 			err = s.checkpoint(context.Background())
 		case <-probe.C:
 			s.probe()
-		case <-s.dirty:
+		case <-s.scrubRequests:
 			s.scrub(context.Background())
 		}
 		if err != nil {
-			s.log.Warn("the ledger's upkeep failed, it is tried again", "cause", err)
+			s.log.Warn("the ledger's upkeep failed; it is retried", "cause", err)
 		}
 	}
 }
 
-// Close writes what waits, signs a last checkpoint and closes the file.
+// Close writes what is queued, signs a last checkpoint and closes the file.
 func (s *SQLite) Close() error {
 	var err error
 	s.once.Do(func() {
 		if s.o.ReadOnly {
-			close(s.stop)
+			close(s.closed)
 			err = asStoreError(s.path, s.db.Close())
 			return
 		}
 		close(s.closing)
-		<-s.noted
-		<-s.pruned
+		<-s.eventsDone
+		<-s.pruneDone
 		err = s.checkpoint(context.Background())
-		close(s.stop)
-		<-s.ticked
-		<-s.stopped
+		close(s.closed)
+		<-s.upkeepDone
+		<-s.writerDone
 		s.conn.close()
 		if e := s.db.Close(); err == nil {
 			err = asStoreError(s.path, e)
@@ -313,3 +317,12 @@ func (s *SQLite) Close() error {
 	})
 	return err
 }
+
+// SharedSecret implements Ledger.
+func (s *SQLite) SharedSecret(purpose string) []byte { return derive(s.seal.secrets, purpose) }
+
+// Dir returns the state directory.
+func (s *SQLite) Dir() string { return s.o.Dir }
+
+// ID implements Ledger.
+func (s *SQLite) ID() string { return s.id }

@@ -10,9 +10,9 @@ import (
 	"modernc.org/sqlite"
 )
 
-// conn is the writer's connection. It speaks to the driver without
-// database/sql between, which would cost a commit a fifth of its time: nobody
-// else uses the connection, so there is nothing to pool, lock or cancel.
+// conn is the writer's connection. It uses the driver without database/sql, which would cost a
+// commit a fifth of its time. Nobody else uses the connection, so it needs no pool, lock or
+// cancellation.
 type conn struct {
 	c          driver.Conn
 	statements map[string]statement
@@ -26,7 +26,7 @@ type statement interface {
 	driver.StmtQueryContext
 }
 
-func connect(ctx context.Context, dsn string) (*conn, error) {
+func openConn(ctx context.Context, dsn string) (*conn, error) {
 	connector, err := sqlite.NewConnector(dsn)
 	if err != nil {
 		return nil, err
@@ -38,8 +38,7 @@ func connect(ctx context.Context, dsn string) (*conn, error) {
 	return &conn{c: c, statements: map[string]statement{}}, nil
 }
 
-// close also closes the statements: one left open would keep SQLite from
-// emptying its log into the file.
+// close also closes the statements: an open one keeps SQLite from emptying its log into the file.
 func (c *conn) close() {
 	for _, st := range c.statements {
 		st.Close()
@@ -64,7 +63,7 @@ func (c *conn) prepare(query string) (statement, error) {
 	return s, nil
 }
 
-// exec runs a statement and gives the number of rows it changed.
+// exec runs a statement and returns the number of changed rows.
 func (c *conn) exec(query string, args ...any) (int64, error) {
 	st, err := c.prepare(query)
 	if err != nil {
@@ -103,7 +102,7 @@ func (c *conn) rows(query string, args []any, each func(scan func(...any) error)
 	}
 }
 
-// values makes arguments what drivers take: int64, bool, string and []byte.
+// values converts arguments to what drivers accept: int64, bool, string and []byte.
 func (c *conn) values(args []any) []driver.NamedValue {
 	c.args = c.args[:0]
 	for i, a := range args {
@@ -115,7 +114,7 @@ func (c *conn) values(args []any) []driver.NamedValue {
 	return c.args
 }
 
-// scanRow copies a row's values to where the pointers point.
+// scanRow copies a row's values to the pointers.
 func scanRow(row []driver.Value, into []any) error {
 	if len(row) != len(into) {
 		return fmt.Errorf("a row has %d columns, %d were expected", len(row), len(into))

@@ -29,16 +29,16 @@ func TestNotALedger(t *testing.T) {
 	open(t, ledger.Options{Dir: dir}).Close()
 	tamper(t, dir, func(db *sql.DB) { run(t, db, "PRAGMA user_version = 99") })
 	_, err = ledger.Open(t.Context(), ledger.Options{Dir: dir})
-	wantStoreError(t, "from the future", err, ledger.Newer)
+	wantStoreError(t, "a newer version", err, ledger.Newer)
 	_, err = ledger.Open(t.Context(), ledger.Options{Dir: filepath.Join(path, "below")})
-	wantStoreError(t, "a folder that cannot be", err, ledger.Broken)
+	wantStoreError(t, "an impossible directory", err, ledger.Broken)
 	if _, err = ledger.Open(t.Context(), ledger.Options{}); err == nil {
-		t.Error("no folder was taken")
+		t.Error("Open accepted no directory")
 	}
 }
 
 func TestDamaged(t *testing.T) {
-	dir := thousand(t)
+	dir := thousandRecords(t)
 	path := filepath.Join(dir, ledger.File)
 	raw, err := os.ReadFile(path)
 	if err != nil {
@@ -60,7 +60,7 @@ func TestDamaged(t *testing.T) {
 	wantStoreError(t, "damaged", err, ledger.Corrupt)
 }
 
-func TestLockedByAnother(t *testing.T) {
+func TestLocked(t *testing.T) {
 	if testing.Short() {
 		t.Skip("waits five seconds for a lock")
 	}
@@ -80,12 +80,12 @@ func TestLockedByAnother(t *testing.T) {
 	}
 	run(t, db, "ROLLBACK")
 	commit(t, l, call("a"))
-	clean(t, l)
+	verifyClean(t, l)
 }
 
-func TestGivenUpInTheQueue(t *testing.T) {
+func TestCancelledInQueue(t *testing.T) {
 	l := open(t, ledger.Options{})
-	release := ledger.HoldNotes(l)
+	release := ledger.HoldWriter(l)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() {
@@ -95,13 +95,13 @@ func TestGivenUpInTheQueue(t *testing.T) {
 	time.Sleep(5 * time.Millisecond)
 	cancel()
 	release()
-	wantErr(t, "given up", <-done, context.Canceled)
+	wantErr(t, "cancelled", <-done, context.Canceled)
 	if all, err := l.Intents(t.Context(), ledger.IntentFilter{}); err != nil || len(all) != 0 {
 		t.Errorf("it ran: %+v, %v", all, err)
 	}
 }
 
-func TestMovedAway(t *testing.T) {
+func TestFileMoved(t *testing.T) {
 	dir := t.TempDir()
 	l := open(t, ledger.Options{Dir: dir})
 	commit(t, l, call("a"))
@@ -120,8 +120,8 @@ func move(t *testing.T, from, to string) {
 	}
 }
 
-// A ledger that vanished must not be followed by an empty one without a word.
-func TestVanished(t *testing.T) {
+// TestFileMissing: Open does not replace a missing ledger by an empty one.
+func TestFileMissing(t *testing.T) {
 	dir := t.TempDir()
 	l := open(t, ledger.Options{Dir: dir})
 	l.Close()
@@ -136,10 +136,10 @@ func TestVanished(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := ledger.Open(t.Context(), ledger.Options{Dir: dir})
-	wantStoreError(t, "vanished", err, ledger.Broken)
+	wantStoreError(t, "missing", err, ledger.Broken)
 }
 
-// SQLite's own limit of pages stands for a full disk: it fails in the same place, with the same code.
+// TestFullDisk: SQLite's limit of pages fails like a full disk, with the same code.
 func TestFullDisk(t *testing.T) {
 	dir := t.TempDir()
 	l := open(t, ledger.Options{Dir: dir})
@@ -149,11 +149,43 @@ func TestFullDisk(t *testing.T) {
 	big.Payload = []byte(`"` + strings.Repeat("x", 300<<10) + `"`)
 	_, err := l.Commit(t.Context(), big)
 	wantStoreError(t, "full", err, ledger.DiskFull)
-	// The refused one left nothing, and room makes it go on by itself.
+	// The rejected commit left nothing, and the ledger continues when there is room.
 	if p, err := l.FindConflicting(t.Context(), big); err != nil || p != nil {
-		t.Errorf("prior: %+v, %v", p, err)
+		t.Errorf("conflict: %+v, %v", p, err)
 	}
 	ledger.LimitPages(t, l, 1<<20)
 	commit(t, l, big)
-	clean(t, l)
+	verifyClean(t, l)
+}
+
+func TestStoreErrorRecovers(t *testing.T) {
+	dir := t.TempDir()
+	l := open(t, ledger.Options{Dir: dir})
+	commit(t, l, call("a"))
+	if err := l.StoreError(); err != nil {
+		t.Fatal(err)
+	}
+	ledger.LimitPages(t, l, 1)
+	big := call("big")
+	big.Payload = []byte(`"` + string(bytes.Repeat([]byte("x"), 300<<10)) + `"`)
+	_, err := l.Commit(t.Context(), big)
+	wantStoreError(t, "full", err, ledger.DiskFull)
+	ledger.LimitPages(t, l, 1<<20)
+
+	path := filepath.Join(dir, ledger.File)
+	move(t, path, path+".old")
+	_, err = l.Commit(t.Context(), call("b"))
+	wantStoreError(t, "moved", err, ledger.Replaced)
+	wantStoreError(t, "reported", l.StoreError(), ledger.Replaced)
+	time.Sleep(1500 * time.Millisecond)
+	wantStoreError(t, "after a probe", l.StoreError(), ledger.Replaced)
+	move(t, path+".old", path)
+	within(t, "the ledger recovers", func() bool { return l.StoreError() == nil })
+	// A rejection is no store error.
+	_, err = l.Commit(t.Context(), call("a"))
+	conflictOf(t, err)
+	if err := l.StoreError(); err != nil {
+		t.Error(err)
+	}
+	verifyClean(t, l)
 }

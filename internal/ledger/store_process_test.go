@@ -19,7 +19,7 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// The test binary is also the other process: SIPPET_LEDGER_CHILD says what it does.
+// TestMain runs the other process of a test if SIPPET_LEDGER_CHILD says what it does.
 func TestMain(m *testing.M) {
 	if what := os.Getenv("SIPPET_LEDGER_CHILD"); what != "" {
 		if err := childMain(what, os.Getenv("SIPPET_LEDGER_DIR")); err != nil {
@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func child(t testing.TB, dir, what string) *exec.Cmd {
+func childCommand(t testing.TB, dir, what string) *exec.Cmd {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
@@ -42,10 +42,10 @@ func child(t testing.TB, dir, what string) *exec.Cmd {
 	return c
 }
 
-// start runs a child; lines are what it says, in is its standard input.
-func start(t testing.TB, dir, what string) (c *exec.Cmd, in io.WriteCloser, lines *bufio.Scanner) {
+// startChild starts the other process: lines are its output, in is its standard input.
+func startChild(t testing.TB, dir, what string) (c *exec.Cmd, in io.WriteCloser, lines *bufio.Scanner) {
 	t.Helper()
-	c = child(t, dir, what)
+	c = childCommand(t, dir, what)
 	c.Stderr = t.Output()
 	in, err := c.StdinPipe()
 	if err == nil {
@@ -73,17 +73,18 @@ func childMain(what, dir string) error {
 	case "open":
 		return l.Close()
 	case "race":
-		return race(ctx, l, arg)
+		return raceChild(ctx, l, arg)
 	case "watch":
-		return watch(ctx, l)
+		return watchChild(ctx, l)
 	case "load":
-		return load(ctx, l)
+		return loadChild(ctx, l)
 	}
-	return errors.New("what?")
+	return errors.New("unknown command")
 }
 
-// race spends each grant that stdin names, with eight callers at once, and says how many spent it.
-func race(ctx context.Context, l ledger.Ledger, name string) error {
+// raceChild uses each approval that stdin names, with eight callers at once, and prints the
+// intents.
+func raceChild(ctx context.Context, l ledger.Ledger, name string) error {
 	fmt.Println("ready")
 	in := bufio.NewScanner(os.Stdin)
 	for in.Scan() {
@@ -92,7 +93,7 @@ func race(ctx context.Context, l ledger.Ledger, name string) error {
 		x.ApprovalID = approval
 		var wg sync.WaitGroup
 		var mu sync.Mutex
-		var won []string
+		var committed []string
 		for range 8 {
 			wg.Go(func() {
 				got, err := l.Commit(ctx, x)
@@ -102,42 +103,42 @@ func race(ctx context.Context, l ledger.Ledger, name string) error {
 				}
 				if err == nil {
 					mu.Lock()
-					won = append(won, got.ID)
+					committed = append(committed, got.ID)
 					mu.Unlock()
 				}
 			})
 		}
 		wg.Wait()
-		fmt.Println("won", strings.Join(won, " "))
+		fmt.Println("won", strings.Join(committed, " "))
 	}
 	return l.Close()
 }
 
-// watch says when it sees a freeze, and when it ends.
-func watch(ctx context.Context, l ledger.Ledger) error {
+// watchChild prints when an emergency stop begins and when it ends.
+func watchChild(ctx context.Context, l ledger.Ledger) error {
 	fmt.Println("ready")
-	was := false
+	stopped := false
 	for range 1500 {
-		f, err := l.CurrentStop(ctx)
+		stop, err := l.CurrentStop(ctx)
 		if err != nil {
 			return err
 		}
-		if (f != nil) != was {
-			was = f != nil
-			fmt.Println("frozen", was, time.Now().UnixNano())
-			if !was {
+		if (stop != nil) != stopped {
+			stopped = stop != nil
+			fmt.Println("stopped", stopped, time.Now().UnixNano())
+			if !stopped {
 				return l.Close()
 			}
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
-	return errors.New("no freeze came")
+	return errors.New("no emergency stop began")
 }
 
-// load commits and settles without end, and says so after each.
-func load(ctx context.Context, l ledger.Ledger) error {
+// loadChild commits and settles without end, and prints each.
+func loadChild(ctx context.Context, l ledger.Ledger) error {
 	var out sync.Mutex
-	say := func(s string) {
+	print := func(s string) {
 		out.Lock()
 		defer out.Unlock()
 		fmt.Println(s)
@@ -150,16 +151,16 @@ func load(ctx context.Context, l ledger.Ledger) error {
 				x.Subjects = []string{"contact:" + x.Hash[:8]}
 				in, err := l.Commit(ctx, x)
 				if err != nil {
-					say("error: " + err.Error())
+					print("error: " + err.Error())
 					return
 				}
-				say("prepared " + in.ID)
+				print("prepared " + in.ID)
 				l.RecordEvent(event("contact:1"))
 				if err := l.Settle(ctx, ledger.Settlement{Intent: in.ID, State: ledger.Succeeded, Sent: true, Outcome: schemas.Done, Result: []byte(`{}`)}); err != nil {
-					say("error: " + err.Error())
+					print("error: " + err.Error())
 					return
 				}
-				say("settled " + in.ID)
+				print("settled " + in.ID)
 			}
 		})
 	}
@@ -167,7 +168,7 @@ func load(ctx context.Context, l ledger.Ledger) error {
 	return nil
 }
 
-func TestApprovalRacedOverProcesses(t *testing.T) {
+func TestApprovalUsedOnceAcrossProcesses(t *testing.T) {
 	dir := t.TempDir()
 	l := open(t, ledger.Options{Dir: dir})
 	type peer struct {
@@ -177,7 +178,7 @@ func TestApprovalRacedOverProcesses(t *testing.T) {
 	}
 	var peers []peer
 	for i := range 3 {
-		c, in, lines := start(t, dir, fmt.Sprint("race ", i))
+		c, in, lines := startChild(t, dir, fmt.Sprint("race ", i))
 		if !lines.Scan() || lines.Text() != "ready" {
 			t.Fatal(lines.Text())
 		}
@@ -186,20 +187,20 @@ func TestApprovalRacedOverProcesses(t *testing.T) {
 	for round := range 20 {
 		name := fmt.Sprint("raced", round)
 		x := call(name)
-		g := ask(t, l, x, time.Now().Add(time.Minute))
-		answer(t, l, g, ledger.Approved)
+		request := createApproval(t, l, x, time.Now().Add(time.Minute))
+		answer(t, l, request, ledger.Approved)
 		for _, p := range peers {
-			fmt.Fprintln(p.in, name, g.ID)
+			fmt.Fprintln(p.in, name, request.ID)
 		}
-		var won []string
+		var committed []string
 		for _, p := range peers {
 			if !p.lines.Scan() || !strings.HasPrefix(p.lines.Text(), "won") {
 				t.Fatal(p.lines.Text())
 			}
-			won = append(won, strings.Fields(p.lines.Text())[1:]...)
+			committed = append(committed, strings.Fields(p.lines.Text())[1:]...)
 		}
-		if len(won) != 1 {
-			t.Fatalf("round %d: spent %d times", round, len(won))
+		if len(committed) != 1 {
+			t.Fatalf("round %d: used %d times", round, len(committed))
 		}
 	}
 	for _, p := range peers {
@@ -208,15 +209,15 @@ func TestApprovalRacedOverProcesses(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	clean(t, l)
+	verifyClean(t, l)
 }
 
-func TestStopHoldsInOtherProcesses(t *testing.T) {
+func TestStopAcrossProcesses(t *testing.T) {
 	dir := t.TempDir()
 	l := open(t, ledger.Options{Dir: dir})
 	var all []*bufio.Scanner
 	for range 3 {
-		c, _, lines := start(t, dir, "watch")
+		c, _, lines := startChild(t, dir, "watch")
 		t.Cleanup(func() { c.Process.Kill(); c.Wait() })
 		if !lines.Scan() || lines.Text() != "ready" {
 			t.Fatal(lines.Text())
@@ -241,11 +242,11 @@ func TestStopHoldsInOtherProcesses(t *testing.T) {
 			if !lines.Scan() {
 				t.Fatal("it ended")
 			}
-			if _, err := fmt.Sscanf(lines.Text(), "frozen %t %d", &got, &at); err != nil || got != on {
+			if _, err := fmt.Sscanf(lines.Text(), "stopped %t %d", &got, &at); err != nil || got != on {
 				t.Fatal(lines.Text())
 			}
 			if late := time.Unix(0, at).Sub(began); late > time.Second {
-				t.Errorf("process %d saw it after %v", i, late)
+				t.Errorf("process %d noticed it after %v", i, late)
 			}
 		}
 	}
@@ -256,7 +257,7 @@ func TestConcurrentStart(t *testing.T) {
 		dir := filepath.Join(t.TempDir(), "state")
 		var all []*exec.Cmd
 		for range 6 {
-			c, _, _ := start(t, dir, "open")
+			c, _, _ := startChild(t, dir, "open")
 			all = append(all, c)
 		}
 		var wg sync.WaitGroup
@@ -279,15 +280,15 @@ func TestConcurrentStart(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		if r := clean(t, open(t, ledger.Options{Dir: dir})); r.Intents != 4 {
+		if r := verifyClean(t, open(t, ledger.Options{Dir: dir})); r.Intents != 4 {
 			t.Errorf("%+v", r)
 		}
 	}
 }
 
-// One process is killed at a random moment, again and again, while another stays: nothing that was said to be
-// durable is lost, and the chain verifies.
-func TestKilled(t *testing.T) {
+// TestKilledProcess: one process is killed at a random moment, again and again, while another
+// continues. Nothing that was durable is lost, and the log verifies.
+func TestKilledProcess(t *testing.T) {
 	rounds := 50
 	if testing.Short() {
 		rounds = 8
@@ -296,7 +297,7 @@ func TestKilled(t *testing.T) {
 	l := open(t, ledger.Options{Dir: dir})
 	prepared, settled := map[string]bool{}, map[string]bool{}
 	for round := range rounds {
-		c, _, lines := start(t, dir, "load")
+		c, _, lines := startChild(t, dir, "load")
 		kill := time.AfterFunc(10*time.Millisecond+rand.N(100*time.Millisecond), func() { c.Process.Kill() })
 		for lines.Scan() {
 			word, id, _ := strings.Cut(lines.Text(), " ")
@@ -314,7 +315,7 @@ func TestKilled(t *testing.T) {
 		settle(t, l, commit(t, l, call(fmt.Sprint("mine", round))), ledger.Succeeded)
 	}
 	l.Close()
-	l = open(t, ledger.Options{Dir: dir}) // sweeps what the dead left behind
+	l = open(t, ledger.Options{Dir: dir}) // makes the intents of killed processes unknown
 	all, err := l.Intents(t.Context(), ledger.IntentFilter{})
 	if err != nil {
 		t.Fatal(err)
@@ -328,7 +329,7 @@ func TestKilled(t *testing.T) {
 			unknown++
 		case ledger.Succeeded:
 		default:
-			t.Errorf("intent %s of a dead process is %s", in.ID, in.State)
+			t.Errorf("intent %s of a killed process is %s", in.ID, in.State)
 		}
 	}
 	for id := range prepared {
@@ -341,7 +342,7 @@ func TestKilled(t *testing.T) {
 			t.Errorf("intent %s was settled and is %s", id, got[id])
 		}
 	}
-	r := clean(t, l)
-	t.Logf("%d rounds: %d intents said to be prepared, %d settled; in the ledger %d, %d of them unknown, %d records, %d checkpoints",
+	r := verifyClean(t, l)
+	t.Logf("%d rounds: %d intents printed as prepared, %d as settled; in the ledger %d, %d of them unknown, %d records, %d checkpoints",
 		rounds, len(prepared), len(settled), len(all), unknown, r.Records, r.Checkpoints)
 }

@@ -13,62 +13,62 @@ import (
 	"modernc.org/sqlite"
 )
 
-// errForReading is the cause where something is to be written to a ledger that was opened with Options.ReadOnly.
-var errForReading = errors.New("it was opened for reading only")
+// errReadOnly is the cause if a method must write to a ledger that is open for reading only.
+var errReadOnly = errors.New("it is open for reading only")
 
-// errGone is the cause where the file is missing and its checkpoints are there: an empty one in its place would say that
-// nothing ever happened.
-var errGone = errors.New("it is gone, but its checkpoints are there: put it back from a backup, or begin with an empty folder")
+// errMissing is the cause if the file is missing but its checkpoints exist. A new file would say
+// that nothing ever happened.
+var errMissing = errors.New("it is missing, but its checkpoints exist: restore it from a backup, or start with an empty state directory")
 
-// vanished reports a ledger that is gone.
-func vanished(dir string) error {
+// checkMissing reports a missing ledger.
+func checkMissing(dir string) error {
 	for _, want := range []struct {
-		name string
-		here bool
-	}{{File, false}, {CheckpointFile, true}, {File, false}} { // again, for another process may make both meanwhile
-		if _, err := os.Stat(filepath.Join(dir, want.name)); (err == nil) != want.here {
+		name   string
+		exists bool
+	}{{File, false}, {CheckpointFile, true}, {File, false}} { // twice, because another process may create both meanwhile
+		if _, err := os.Stat(filepath.Join(dir, want.name)); (err == nil) != want.exists {
 			return nil
 		}
 	}
-	return &StoreError{Broken, filepath.Join(dir, File), errGone}
+	return &StoreError{Broken, filepath.Join(dir, File), errMissing}
 }
 
-// uri is the name of the file as SQLite takes it, with parameters behind it.
+// uri returns the path as SQLite accepts it, with parameters.
 func uri(path, parameters string) string {
 	return "file:" + strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23").Replace(path) + "?" + parameters
 }
 
-// openForReading opens what is there, and changes nothing of it.
-func (s *SQLite) openForReading(ctx context.Context) (err error) {
-	if err := vanished(s.o.Dir); err != nil {
+// openReadOnly opens an existing ledger and changes nothing.
+func (s *SQLite) openReadOnly(ctx context.Context) (err error) {
+	if err := checkMissing(s.o.Dir); err != nil {
 		return err
 	}
 	if s.file, err = os.Stat(s.path); err != nil {
 		return err
 	}
 	busy := fmt.Sprintf("&_pragma=busy_timeout(%d)", busyTimeout.Milliseconds())
-	err = s.read(ctx, uri(s.path, "mode=ro"+busy))
-	// A file with a write-ahead log needs -wal and -shm, which SQLite makes even to read. Where it may not make them and
-	// there is no log, nobody is writing, and the file alone is all.
+	err = s.openFile(ctx, uri(s.path, "mode=ro"+busy))
+	// SQLite creates -wal and -shm even to read a file with a write-ahead log. If it may not create
+	// them and there is no log, nobody is writing, and the file alone is complete.
 	var q *sqlite.Error
 	if !errors.As(err, &q) || q.Code()&0xff != 14 && q.Code()&0xff != 8 {
 		return err
 	}
-	if s.logged() {
-		return &StoreError{Broken, s.path, fmt.Errorf("what was written last is in %s-wal, which can be read only where this user may write the folder: make a copy of the folder that they may write (%w)", s.path, err)}
+	if s.hasLog() {
+		return &StoreError{Broken, s.path, fmt.Errorf("the last changes are in %s-wal, which can only be read if this user may write the directory: copy the directory to one that they may write (%w)", s.path, err)}
 	}
-	s.unlogged = true
-	return s.read(ctx, uri(s.path, "mode=ro&immutable=1"+busy))
+	s.immutable = true
+	return s.openFile(ctx, uri(s.path, "mode=ro&immutable=1"+busy))
 }
 
-// logged reports whether there is a write-ahead log with something in it.
-func (s *SQLite) logged() bool {
+// hasLog reports whether there is a write-ahead log that is not empty.
+func (s *SQLite) hasLog() bool {
 	f, err := os.Stat(s.path + "-wal")
 	return err == nil && f.Size() > 0 || err != nil && !errors.Is(err, fs.ErrNotExist)
 }
 
-// read opens the file by that name, and its keys.
-func (s *SQLite) read(ctx context.Context, name string) error {
+// openFile opens the file by this name, and its keys.
+func (s *SQLite) openFile(ctx context.Context, name string) error {
 	if s.db != nil {
 		s.db.Close()
 	}
@@ -88,7 +88,7 @@ func (s *SQLite) read(ctx context.Context, name string) error {
 	}
 	err = c.QueryRowContext(ctx, "SELECT value FROM meta WHERE name = 'id'").Scan(&s.id)
 	if errors.Is(err, sql.ErrNoRows) {
-		return &StoreError{Corrupt, s.path, errors.New("it has no name")}
+		return &StoreError{Corrupt, s.path, errors.New("it has no id")}
 	}
 	if err != nil {
 		return err
@@ -96,10 +96,11 @@ func (s *SQLite) read(ctx context.Context, name string) error {
 	return s.openSealer(ctx, c, false)
 }
 
-// readable refuses to read a file that was opened as one that nobody writes, once somebody does.
-func (s *SQLite) readable() error {
-	if s.unlogged && s.logged() {
-		return &StoreError{Broken, s.path, errors.New("another process has begun to write it since it was opened: run this again")}
+// checkReadable rejects a read if the file was opened as immutable and another process writes it
+// now.
+func (s *SQLite) checkReadable() error {
+	if s.immutable && s.hasLog() {
+		return &StoreError{Broken, s.path, errors.New("another process has begun to write it: run this again")}
 	}
 	return nil
 }

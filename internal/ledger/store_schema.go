@@ -16,12 +16,14 @@ var schemaSQL string
 const (
 	// applicationID marks the file as ours, in SQLite's header: "SPLG".
 	applicationID = 0x53504c47
-	// schemaVersion is the version of schema.sql. Versions 1 and 2 had other names for tables and columns.
+	// schemaVersion is the version of schema.sql. Versions 1 and 2 had other names for tables and
+	// columns.
 	schemaVersion = 3
 )
 
-// createSchema creates the tables in an empty file and runs initialise in the same transaction. If several
-// processes start together, one creates them and the others find them. A file of another version is left alone.
+// createSchema creates the tables in an empty file and runs initialise in the same transaction. If
+// several processes start together, one creates them and the others find them. A file of another
+// version is left alone.
 func createSchema(ctx context.Context, conn *sql.Conn, path string, initialise func(context.Context, *sql.Conn) error) (err error) {
 	if _, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
 		return err
@@ -50,8 +52,8 @@ func createSchema(ctx context.Context, conn *sql.Conn, path string, initialise f
 	return err
 }
 
-// checkSchema reports whether the file is empty. It returns a *StoreError for a file of another program (Foreign),
-// of a newer version (Newer) or of an older one (Outdated).
+// checkSchema reports whether the file is empty. It returns a *StoreError for a file of another
+// program (Foreign), of a newer version (Newer) or of an older one (Outdated).
 func checkSchema(ctx context.Context, conn *sql.Conn, path string) (empty bool, err error) {
 	var id, version, tables int
 	if err := conn.QueryRowContext(ctx, `SELECT (SELECT application_id FROM pragma_application_id), (SELECT user_version FROM pragma_user_version),
@@ -71,12 +73,12 @@ func checkSchema(ctx context.Context, conn *sql.Conn, path string) (empty bool, 
 	return false, nil
 }
 
-// outdatedIntents lists the intents of an older file with an unknown outcome, for the error: nobody may lose sight
-// of a call that may have run. These columns were the same in all versions.
+// outdatedIntents lists the calls with an unknown outcome in an older file, for the error: a person
+// must be able to check whether they ran. These columns were the same in all versions.
 func outdatedIntents(ctx context.Context, conn *sql.Conn) error {
 	rows, err := conn.QueryContext(ctx, "SELECT id, action, prepared FROM intents WHERE state IN ('prepared', 'sent', 'unknown') ORDER BY seq")
 	if err != nil {
-		return fmt.Errorf("its intents cannot be read: %w", err)
+		return fmt.Errorf("its calls cannot be read: %w", err)
 	}
 	var list []string
 	err = eachRow(rows, func(scan func(...any) error) error {
@@ -88,15 +90,15 @@ func outdatedIntents(ctx context.Context, conn *sql.Conn) error {
 	})
 	switch {
 	case err != nil:
-		return fmt.Errorf("its intents cannot be read: %w", err)
+		return fmt.Errorf("its calls cannot be read: %w", err)
 	case len(list) == 0:
-		return errors.New("all its intents have an outcome")
+		return errors.New("all its calls have a known outcome")
 	}
-	return errors.New("look in Sippet whether these calls ran: " + strings.Join(list, "; "))
+	return errors.New("check in Sippet whether these calls ran: " + strings.Join(list, "; "))
 }
 
-// enableWAL switches the file to write-ahead logging. SQLite does not wait for other processes while it switches,
-// so this function does.
+// enableWAL switches the file to write-ahead logging. SQLite does not wait for other processes
+// while it switches, so this function does.
 func enableWAL(ctx context.Context, conn *sql.Conn, path string) error {
 	for end := time.Now().Add(busyTimeout); ; {
 		var mode string
@@ -107,8 +109,8 @@ func enableWAL(ctx context.Context, conn *sql.Conn, path string) error {
 		if err == nil {
 			err = fmt.Errorf("its journal stays in mode %s", mode)
 		}
-		var store *StoreError
-		if err = asStoreError(path, err); !errors.As(err, &store) || store.Kind != Locked || time.Now().After(end) {
+		var storeErr *StoreError
+		if err = asStoreError(path, err); !errors.As(err, &storeErr) || storeErr.Kind != Locked || time.Now().After(end) {
 			return err
 		}
 		select {

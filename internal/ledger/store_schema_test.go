@@ -10,13 +10,14 @@ import (
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 )
 
-// TestOutdated opens a file of an older version: it is refused by name, with its unknown intents, and left as it is.
+// TestOutdated: a file of an older version is rejected by name, with its unknown calls, and not
+// changed.
 func TestOutdated(t *testing.T) {
 	const table = "CREATE TABLE intents (seq INTEGER PRIMARY KEY, id TEXT, action TEXT, prepared INTEGER, state TEXT)"
 	for name, c := range map[string]struct{ insert, want string }{
 		"unknown intents": {"INSERT INTO intents (id, action, prepared, state) VALUES ('aa', 'start_outbound_call', 1, 'unknown'), ('bb', 'delete_contact', 2, 'succeeded'), ('cc', 'end_call', 3, 'sent')",
 			"whether these calls ran: aa start_outbound_call of 1970-01-01T00:00:00Z; cc end_call of "},
-		"settled intents": {"INSERT INTO intents (id, action, prepared, state) VALUES ('bb', 'delete_contact', 2, 'succeeded')", "all its intents have an outcome"},
+		"settled intents": {"INSERT INTO intents (id, action, prepared, state) VALUES ('bb', 'delete_contact', 2, 'succeeded')", "all its calls have a known outcome"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()

@@ -13,7 +13,7 @@ import (
 	"modernc.org/sqlite"
 )
 
-// op is one change to the ledger, waiting for its transaction.
+// op is a queued change.
 type op struct {
 	ctx  context.Context
 	run  func(*tx) error
@@ -21,20 +21,19 @@ type op struct {
 	err  error
 }
 
-// maxBatch bounds a transaction, so that the last of a flood does not delay the first.
+// maxBatch bounds a transaction, so that a flood of changes does not delay its first one.
 const maxBatch = 256
 
-// write runs a change in a transaction and returns when it is durable, or
-// refused. Changes that wait together share one transaction and its one fsync.
-// A context that ends while the change waits its turn takes it back; after
-// that the caller gets the outcome, however late, because it counts.
+// write runs a change in a transaction, and returns when it is durable or rejected. Queued changes
+// share a transaction and its fsync. A context that ends while the change is queued cancels it.
+// After that the caller receives the outcome, however late, because the change counts.
 func (s *SQLite) write(ctx context.Context, run func(*tx) error) error {
 	if s.o.ReadOnly {
-		return &StoreError{ReadOnly, s.path, errForReading}
+		return &StoreError{ReadOnly, s.path, errReadOnly}
 	}
 	o := &op{ctx: ctx, run: run, done: make(chan error, 1)}
 	select {
-	case <-s.stop:
+	case <-s.closed:
 		return &StoreError{Kind: Closed, Path: s.path}
 	case <-ctx.Done():
 		return ctx.Err()
@@ -43,7 +42,7 @@ func (s *SQLite) write(ctx context.Context, run func(*tx) error) error {
 	select {
 	case err := <-o.done:
 		return err
-	case <-s.stopped:
+	case <-s.writerDone:
 		select {
 		case err := <-o.done:
 			return err
@@ -53,9 +52,9 @@ func (s *SQLite) write(ctx context.Context, run func(*tx) error) error {
 	}
 }
 
-// writer drains the queue until the ledger closes; it is the only goroutine that writes.
-func (s *SQLite) writer() {
-	defer close(s.stopped)
+// runWriter drains the queue until the ledger closes. It is the only goroutine that writes.
+func (s *SQLite) runWriter() {
+	defer close(s.writerDone)
 	for {
 		select {
 		case o := <-s.ops:
@@ -66,8 +65,8 @@ func (s *SQLite) writer() {
 		select {
 		case o := <-s.ops:
 			s.batch(o)
-		case <-s.stop:
-			// What was queued before the end still counts.
+		case <-s.closed:
+			// Changes that were queued before still count.
 			for {
 				select {
 				case o := <-s.ops:
@@ -82,7 +81,7 @@ func (s *SQLite) writer() {
 
 func (s *SQLite) batch(first *op) {
 	ops := []*op{first}
-	take := func() {
+	collect := func() {
 		for len(ops) < maxBatch {
 			select {
 			case o := <-s.ops:
@@ -92,26 +91,26 @@ func (s *SQLite) batch(first *op) {
 			}
 		}
 	}
-	take()
+	collect()
 	t, err := s.begin()
 	if err == nil {
 		for i := 0; i < len(ops); i++ {
-			if ops[i].err = t.runOne(ops[i]); t.broken != nil {
+			if ops[i].err = t.runOp(ops[i]); t.failure != nil {
 				break
 			}
 			if i == len(ops)-1 {
-				take()
+				collect()
 			}
 		}
-		if t.broken == nil && t.head.seq-s.signed.Load() >= int64(s.o.Records) {
-			t.broken = t.checkpoint()
+		if t.failure == nil && t.head.seq-s.signed.Load() >= int64(s.o.Records) {
+			t.failure = t.checkpoint()
 		}
 		err = t.commit()
 	}
 	if err != nil {
 		err = asStoreError(s.path, err)
 	}
-	s.classify(err, ops)
+	s.keepStoreError(err, ops)
 	for _, o := range ops {
 		if err != nil {
 			o.done <- err
@@ -120,7 +119,7 @@ func (s *SQLite) batch(first *op) {
 		}
 	}
 	if len(ops) > 1 {
-		// Those who were answered come back at once; they should share the next transaction, not trickle into several.
+		// The callers will queue their next changes at once: let those share the next transaction.
 		runtime.Gosched()
 	}
 }
@@ -129,22 +128,22 @@ func (s *SQLite) batch(first *op) {
 type tx struct {
 	s   *SQLite
 	now time.Time
-	// head is the end of the chain now; began what it was at the beginning.
-	head, began head
-	// keys are the subjects' keys that this transaction has met.
+	// head is the head of the log now, initial the head at the begin.
+	head, initial head
+	// keys are the subjects' keys that this transaction has read.
 	keys map[string]subjectKey
-	// stop is what frozen found, where stopRead.
+	// stop is what currentStop read, if stopRead.
 	stopRead bool
 	stop     *EmergencyStop
-	// approvalsChanged is set where a question, or what became of one, has changed.
+	// approvalsChanged is true if a request, or its outcome, has changed.
 	approvalsChanged bool
-	// broken is set where the transaction itself failed, which fails everything in it.
-	broken error
-	// after run once the transaction is durable.
-	after []func()
+	// failure is why the transaction itself failed, which fails every change in it.
+	failure error
+	// afterCommit runs when the transaction is durable.
+	afterCommit []func()
 }
 
-// head is the end of the chain.
+// head is the last record of the log: its number and hash.
 type head struct {
 	seq  int64
 	hash [sha256.Size]byte
@@ -159,46 +158,47 @@ func (s *SQLite) begin() (*tx, error) {
 	if err != nil {
 		return nil, err
 	}
-	// What was true before the wait may not be any more: a yes can have expired.
+	// The time after the wait: an approval may have expired meanwhile.
 	t.now = s.now().UTC().Truncate(time.Microsecond)
 	if t.head, err = t.loadHead(); err != nil {
 		t.rollback()
 		return nil, err
 	}
-	if err := t.checkEnd(); err != nil {
+	if err := t.checkHead(); err != nil {
 		t.rollback()
 		return nil, err
 	}
 	s.conflicts.purge()
-	if _, err := s.conflicts.catchUp(t.head.seq, t.rows); err != nil {
+	if _, err := s.conflicts.update(t.head.seq, t.rows); err != nil {
 		t.rollback()
 		return nil, err
 	}
-	t.began = t.head
+	t.initial = t.head
 	return t, nil
 }
 
-// lock takes the write lock. SQLite's own waiting sleeps ever longer, and a process that writes without a pause takes
-// the lock again meanwhile: a stop would wait for seconds. So it is asked for again and again, at short and uneven times.
+// lock acquires the write lock. SQLite's own wait sleeps ever longer, and a process that writes
+// without a pause would acquire the lock again meanwhile: an emergency stop would wait for seconds.
+// So lock retries at short and uneven intervals.
 func (t *tx) lock() error {
-	if t.s.shared {
-		// Others want it too: they get a moment in which it is free.
+	if t.s.contended {
+		// Another process waits for it: leave it free for a moment.
 		time.Sleep(time.Millisecond)
 	}
-	t.s.shared = false
+	t.s.contended = false
 	for end := time.Now().Add(busyTimeout); ; {
 		_, err := t.exec("BEGIN IMMEDIATE")
 		var q *sqlite.Error
 		if err == nil || !errors.As(err, &q) || codes[q.Code()&0xff] != Locked || time.Now().After(end) {
 			return err
 		}
-		t.s.shared = true
+		t.s.contended = true
 		time.Sleep(100*time.Microsecond + rand.N(400*time.Microsecond))
 	}
 }
 
-// checkFile says whether the file is still the one that was opened: SQLite would
-// write on to a file that was deleted, and a freeze by others would go unseen.
+// checkFile checks that the file is still the one that was opened. SQLite would continue to write a
+// deleted file, and this process would miss an emergency stop by another.
 func (s *SQLite) checkFile() error {
 	now, err := os.Stat(s.path)
 	if err != nil || !os.SameFile(s.file, now) {
@@ -207,62 +207,63 @@ func (s *SQLite) checkFile() error {
 	return nil
 }
 
-// runOne runs an op between savepoints, so that a refusal undoes its own changes only.
-func (t *tx) runOne(o *op) (err error) {
+// runOp runs a change between savepoints, so that a rejected one undoes itself only.
+func (t *tx) runOp(o *op) (err error) {
 	if o.ctx.Err() != nil {
 		return o.ctx.Err()
 	}
 	if _, err := t.exec("SAVEPOINT op"); err != nil {
-		t.broken = err
+		t.failure = err
 		return err
 	}
-	before, after := t.head, len(t.after)
+	before, after := t.head, len(t.afterCommit)
 	if err = o.run(t); err == nil {
 		_, err = t.exec("RELEASE op")
-		t.broken = err
+		t.failure = err
 		return err
 	}
 	if !errors.Is(err, ErrRejected) {
 		err = asStoreError(t.s.path, err)
 	}
-	t.head, t.after, t.keys = before, t.after[:after], map[string]subjectKey{}
+	t.head, t.afterCommit, t.keys = before, t.afterCommit[:after], map[string]subjectKey{}
 	t.stopRead = false
 	if _, e := t.exec("ROLLBACK TO op"); e != nil {
-		t.broken = err // a full disk has ended the transaction already: report that, not this
+		t.failure = err // report the first error: a full disk has already ended the transaction
 		return err
 	}
 	if _, e := t.exec("RELEASE op"); e != nil {
-		t.broken = e
+		t.failure = e
 	}
 	return err
 }
 
 func (t *tx) commit() error {
-	if t.broken == nil && t.head != t.began {
-		t.broken = t.sealHead()
+	if t.failure == nil && t.head != t.initial {
+		t.failure = t.sealHead()
 	}
-	if t.broken == nil && t.approvalsChanged {
-		_, t.broken = t.exec("INSERT OR REPLACE INTO meta (name, value) VALUES ('approvals', ?)", strconv.FormatInt(t.head.seq, 10))
+	if t.failure == nil && t.approvalsChanged {
+		_, t.failure = t.exec("INSERT OR REPLACE INTO meta (name, value) VALUES ('approvals', ?)", strconv.FormatInt(t.head.seq, 10))
 	}
-	if t.broken == nil {
-		_, t.broken = t.exec("COMMIT")
+	if t.failure == nil {
+		_, t.failure = t.exec("COMMIT")
 	}
-	if t.broken != nil {
+	if t.failure != nil {
 		t.rollback()
-		return t.broken
+		return t.failure
 	}
-	t.s.last = t.head
+	t.s.lastHead = t.head
 	t.s.conflicts.advance(t.head.seq)
-	for _, f := range t.after {
+	for _, f := range t.afterCommit {
 		f()
 	}
 	return nil
 }
 
-// rollback ends the transaction. SQLite has done so itself after some errors, so its error says nothing.
+// rollback ends the transaction. It ignores the error: after some errors SQLite has done so
+// already.
 func (t *tx) rollback() { _, _ = t.exec("ROLLBACK") }
 
-// exec runs a statement and gives the number of rows it changed.
+// exec runs a statement and returns the number of changed rows.
 func (t *tx) exec(query string, args ...any) (int64, error) { return t.s.conn.exec(query, args...) }
 
 // rows reads all rows of a query.
@@ -270,11 +271,52 @@ func (t *tx) rows(query string, args []any, each func(scan func(...any) error) e
 	return t.s.conn.rows(query, args, each)
 }
 
-// row reads one row; it reports whether there was one.
+// row reads one row; it reports whether there is one.
 func (t *tx) row(query string, args []any, into ...any) (found bool, err error) {
 	err = t.s.conn.rows(query, args, func(scan func(...any) error) error {
 		found = true
 		return scan(into...)
 	})
 	return found && err == nil, err
+}
+
+// probeEvery is the interval of attempts after a failed write.
+const probeEvery = time.Second
+
+// StoreError implements Ledger.
+func (s *SQLite) StoreError() error {
+	if s.o.ReadOnly {
+		return &StoreError{ReadOnly, s.path, errReadOnly}
+	}
+	if storeErr := s.storeError.Load(); storeErr != nil {
+		return storeErr
+	}
+	return nil
+}
+
+// keepStoreError stores the result of an attempt to write: the error of the transaction, or of a
+// change that the store could not accept.
+func (s *SQLite) keepStoreError(err error, ops []*op) {
+	var storeErr *StoreError
+	if !errors.As(err, &storeErr) {
+		for _, o := range ops {
+			if errors.As(o.err, &storeErr) {
+				break
+			}
+		}
+	}
+	s.storeError.Store(storeErr)
+}
+
+// probe writes a small value if the last attempt failed. Otherwise only the next call would show
+// that the store works again, and calls may be rejected until it does.
+func (s *SQLite) probe() {
+	if s.storeError.Load() == nil {
+		return
+	}
+	// keepStoreError stores the outcome.
+	_ = s.write(context.Background(), func(t *tx) error {
+		_, err := t.exec("INSERT OR REPLACE INTO meta (name, value) VALUES ('probe', ?)", t.now.Format(time.RFC3339Nano))
+		return err
+	})
 }

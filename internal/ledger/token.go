@@ -13,38 +13,42 @@ import (
 	"time"
 )
 
-// The ways in which a token does not authenticate. A caller from outside must not learn which it was; a log may.
+// The reasons why a token does not authenticate. The log may hold the reason, an answer to the
+// caller may not.
 var (
 	ErrTokenUnknown = newRejection("no such token was issued")
 	ErrTokenExpired = newRejection("the token has expired")
 	ErrTokenRevoked = newRejection("the token was revoked")
-	// ErrNoTokens says that no token was ever issued here, so that none can be asked for.
+	// ErrNoTokens is returned if no token was ever issued, so that none can be required.
 	ErrNoTokens = newRejection("no token was ever issued")
-	// ErrNoPerson says that nobody of that name ever had a token.
+	// ErrNoPerson is returned if nobody of that name ever had a token.
 	ErrNoPerson = newRejection("nobody of that name ever had a token")
 )
 
-// The phases of tokens. Principal is the person's name, Credential the token's id, Roles what it allows, By who did it.
+// The phases of tokens. Caller is the person, Credential the token's id, Roles its roles, and By
+// who did it.
 const (
 	PhaseIssued  Phase = "issued"
 	PhaseRevoked Phase = "revoked"
-	PhaseRemoved Phase = "removed" // a person: Count tokens were revoked, and their questions and unused yeses are void
+	PhaseRemoved Phase = "removed" // a person: Count tokens were revoked, and their requests and unused approvals
 )
 
-// Token lets a person's program in. Its secret is shown once, when it is created; the ledger keeps only its SHA-256.
+// Token authenticates a person's program. Its secret is shown once, when it is created; the ledger
+// stores its SHA-256 only.
 type Token struct {
-	// ID is 12 hex digits, and in the secret too.
+	// ID is 12 hex digits. The secret contains it.
 	ID string
-	// Person is whose it is. Two tokens of the same name are the same person's.
+	// Person is its owner. Tokens with the same name belong to the same person.
 	Person string
-	// Roles are what the person may be, sorted.
+	// Roles are the person's roles, sorted.
 	Roles []string
-	// Interactive says that the person sits behind the program, so that a yes in its window counts.
+	// Interactive is true if the person uses the program, so that an approval in its client counts.
 	Interactive bool
-	// Policy names a policy that decides on its calls beside the server's, KeyFile the file with the key of its organisation; empty: the server's.
+	// Policy names an additional policy for its calls. KeyFile is the file with the key of its
+	// organisation. Both are empty for the server's.
 	Policy, KeyFile string
 	Created         time.Time
-	// Expires is zero where it never does, Revoked where it was not.
+	// Expires is zero if it never expires, Revoked if it was not revoked.
 	Expires, Revoked time.Time
 	// By is who created it.
 	By Actor
@@ -55,7 +59,7 @@ func (t *Token) Live(now time.Time) bool {
 	return t.Revoked.IsZero() && (t.Expires.IsZero() || now.Before(t.Expires))
 }
 
-// rejectToken says what is wrong with a token that is to be created, without more words.
+// rejectToken returns a rejection of a token that cannot be created. Its text is the reason alone.
 func rejectToken(format string, args ...any) error {
 	return rejectedToken(fmt.Sprintf(format, args...))
 }
@@ -67,14 +71,15 @@ func (e rejectedToken) Error() string { return string(e) }
 func (rejectedToken) Unwrap() error { return errUsage }
 
 var (
-	personName = regexp.MustCompile(`^[\p{L}\p{N}](?:[\p{L}\p{M}\p{N} ._@'+-]{0,62}[\p{L}\p{M}\p{N}.])?$`)
-	roleName   = regexp.MustCompile(`^[a-z0-9-]{1,32}$`)
-	secretForm = regexp.MustCompile(`^smcp_([0-9a-f]{12})_[A-Za-z0-9_-]{43}$`)
+	personPattern = regexp.MustCompile(`^[\p{L}\p{N}](?:[\p{L}\p{M}\p{N} ._@'+-]{0,62}[\p{L}\p{M}\p{N}.])?$`)
+	rolePattern   = regexp.MustCompile(`^[a-z0-9-]{1,32}$`)
+	secretPattern = regexp.MustCompile(`^smcp_([0-9a-f]{12})_[A-Za-z0-9_-]{43}$`)
 )
 
-// TokenID gives the id that a secret names, or that an id is; empty where it is neither. It says nothing of whether there is one.
+// TokenID returns the id in a secret, or the id itself; empty if s is neither. The token need not
+// exist.
 func TokenID(s string) string {
-	if m := secretForm.FindStringSubmatch(s); m != nil {
+	if m := secretPattern.FindStringSubmatch(s); m != nil {
 		return m[1]
 	}
 	if len(s) == 12 && strings.Trim(s, "0123456789abcdef") == "" {
@@ -83,7 +88,7 @@ func TokenID(s string) string {
 	return ""
 }
 
-// tokenRow is a token as its table holds it.
+// tokenRow is a row of the table tokens.
 type tokenRow struct {
 	id, person, roles, policy, keyFile, createdBy string
 	interactive                                   bool
@@ -104,14 +109,14 @@ func (r *tokenRow) token() Token {
 		Created: fromMicros(r.created), Expires: fromMicros(r.expires), Revoked: fromMicros(r.revoked), By: parseActor(r.createdBy)}
 }
 
-// seal gives the print of a row: a code that only the master key can make, of all but the revocation. A row that somebody
-// wrote or changed by hand has another one, and authenticates nobody.
+// seal returns the fingerprint of a row: a code of all but the revocation that only the master key
+// can make. A row that was written or changed by hand has a wrong one and authenticates nobody.
 func (r *tokenRow) seal(s *sealer) string {
 	return hex.EncodeToString(mac(derive(s.fingerprintKey, "token"), strings.Join([]string{r.id, hex.EncodeToString(r.hash), r.person, r.roles,
 		fmt.Sprint(r.interactive), r.policy, r.keyFile, r.createdBy, fmt.Sprint(r.created), fmt.Sprint(r.expires), fmt.Sprint(r.seq)}, "\x00")))
 }
 
-// record begins a record about the token. It holds neither the secret nor its hash.
+// record returns a new record about the token. It holds neither the secret nor its hash.
 func (r *tokenRow) record(phase Phase, by Actor) *Record {
 	return &Record{Phase: phase, Caller: Actor{Name: r.person}, Credential: r.id, By: by}
 }
@@ -120,34 +125,34 @@ func (r *tokenRow) record(phase Phase, by Actor) *Record {
 func (s *SQLite) CreateToken(ctx context.Context, want Token, by Actor) (secret string, t Token, err error) {
 	roles := slices.Compact(slices.Sorted(slices.Values(want.Roles)))
 	switch {
-	case !personName.MatchString(want.Person) || strings.Contains(want.Person, "  "):
-		return "", t, rejectToken("%q is no name: up to 64 letters, digits, spaces and . _ @ ' + -, beginning with a letter or digit", clip(want.Person))
+	case !personPattern.MatchString(want.Person) || strings.Contains(want.Person, "  "):
+		return "", t, rejectToken("%q is not a valid name: use up to 64 letters, digits, spaces and . _ @ ' + -, and begin with a letter or digit", clip(want.Person))
 	case len(roles) == 0:
-		return "", t, rejectToken("a token without roles lets nobody do anything")
+		return "", t, rejectToken("a token needs at least one role")
 	case !want.Expires.IsZero() && !want.Expires.After(s.now()):
-		return "", t, rejectToken("the token would have expired before it is created")
+		return "", t, rejectToken("the token's expiry is in the past")
 	}
 	for _, text := range []string{want.Policy, want.KeyFile, by.Name, by.Via} {
 		if clip(text) != text || strings.ContainsRune(text, 0) {
-			return "", t, rejectToken("%q is too long or no text", clip(text))
+			return "", t, rejectToken("%q is too long or not valid text", clip(text))
 		}
 	}
 	for _, role := range roles {
-		if !roleName.MatchString(role) {
-			return "", t, rejectToken("%q is no role: up to 32 lower case letters, digits and hyphens", clip(role))
+		if !rolePattern.MatchString(role) {
+			return "", t, rejectToken("%q is not a valid role: use up to 32 lower case letters, digits and hyphens", clip(role))
 		}
 	}
 	err = s.write(ctx, func(x *tx) error {
-		if err := x.checkSpelling(want.Person); err != nil {
+		if err := x.checkNameCase(want.Person); err != nil {
 			return err
 		}
 		var id [6]byte
 		var random [32]byte
-		for taken := true; taken; {
+		for exists := true; exists; {
 			rand.Read(id[:])
-			var one int
+			var found int
 			var err error
-			if taken, err = x.row("SELECT 1 FROM tokens WHERE id = ?", []any{hex.EncodeToString(id[:])}, &one); err != nil {
+			if exists, err = x.row("SELECT 1 FROM tokens WHERE id = ?", []any{hex.EncodeToString(id[:])}, &found); err != nil {
 				return err
 			}
 		}
@@ -187,15 +192,16 @@ func (r *tokenRow) note() string {
 	return strings.Join(parts, ", ")
 }
 
-// checkSpelling refuses a name that differs from a known one by its case: who may agree depends on whether two are the same person.
-func (t *tx) checkSpelling(person string) (err error) {
+// checkNameCase rejects a name that differs from another by case only: who may approve depends on
+// whether two names are the same person.
+func (t *tx) checkNameCase(person string) (err error) {
 	e := t.rows("SELECT DISTINCT person FROM tokens", nil, func(scan func(...any) error) error {
-		var known string
-		if err := scan(&known); err != nil {
+		var existing string
+		if err := scan(&existing); err != nil {
 			return err
 		}
-		if known != person && strings.EqualFold(known, person) {
-			err = rejectToken("there is a %q already: write the name the same way, or another one", known)
+		if existing != person && strings.EqualFold(existing, person) {
+			err = rejectToken("%q already exists: use the same spelling, or another name", existing)
 		}
 		return nil
 	})
@@ -205,12 +211,12 @@ func (t *tx) checkSpelling(person string) (err error) {
 	return err
 }
 
-// tokensChanged appends the record of a change, and makes every process look again.
+// tokensChanged appends the record of a change, and makes every process read the tokens again.
 func (t *tx) tokensChanged(r *Record) error {
 	if err := t.append(r); err != nil {
 		return err
 	}
-	t.after = append(t.after, func() { t.s.tokens.Store(nil) })
+	t.afterCommit = append(t.afterCommit, func() { t.s.tokens.Store(nil) })
 	_, err := t.exec("INSERT OR REPLACE INTO meta (name, value) VALUES ('tokens', ?)", fmt.Sprint(r.Seq))
 	return err
 }
@@ -248,22 +254,6 @@ func (s *SQLite) RevokeToken(ctx context.Context, id string, by Actor) error {
 	})
 }
 
-// checkToken refuses what comes under a token that was revoked meanwhile: it looks in the transaction, so a call that was
-// let in a moment before, or waited long, is not run. Like a freeze it never keeps a call from being hung up.
-func (t *tx) checkToken(credential, action string) error {
-	if credential == "" || action == HangUp {
-		return nil
-	}
-	var revoked int64
-	if _, err := t.row("SELECT revoked FROM tokens WHERE id = ?", []any{credential}, &revoked); err != nil {
-		return err
-	}
-	if revoked != 0 {
-		return ErrTokenRevoked
-	}
-	return nil
-}
-
 func (t *tx) revokeToken(r *tokenRow, by Actor) error {
 	if _, err := t.exec("UPDATE tokens SET revoked = ?, revoked_seq = ? WHERE id = ?", micros(t.now), t.head.seq+1, r.id); err != nil {
 		return err
@@ -274,19 +264,19 @@ func (t *tx) revokeToken(r *tokenRow, by Actor) error {
 // RemovePerson implements Ledger.
 func (s *SQLite) RemovePerson(ctx context.Context, person string, by Actor) (tokens, approvals int, err error) {
 	err = s.write(ctx, func(t *tx) error {
-		var theirs []*tokenRow
+		var rows []*tokenRow
 		err := t.rows("SELECT "+tokenColumns+" FROM tokens WHERE person = ? ORDER BY seq", []any{person}, func(scan func(...any) error) error {
 			r := new(tokenRow)
-			theirs = append(theirs, r)
+			rows = append(rows, r)
 			return scan(r.fields()...)
 		})
 		if err != nil {
 			return err
 		}
-		if len(theirs) == 0 {
+		if len(rows) == 0 {
 			return ErrNoPerson
 		}
-		for _, r := range theirs {
+		for _, r := range rows {
 			if r.revoked != 0 {
 				continue
 			}
@@ -295,7 +285,7 @@ func (s *SQLite) RemovePerson(ctx context.Context, person string, by Actor) (tok
 			}
 			tokens++
 		}
-		// Their requests, and the approvals that they gave.
+		// Their requests, and the approvals by them.
 		if approvals, err = t.revokeApprovals("(requester->>'name' = ?1 OR answered_by->>'name' = ?1)", []any{person}, by); err != nil {
 			return err
 		}
@@ -308,32 +298,4 @@ func (s *SQLite) RemovePerson(ctx context.Context, person string, by Actor) (tok
 		return 0, 0, err
 	}
 	return tokens, approvals, nil
-}
-
-// revokeApprovals voids open questions and unused yeses, each with a record of its own, and gives their number.
-func (t *tx) revokeApprovals(where string, args []any, by Actor) (int, error) {
-	var open []*approvalRow
-	err := t.rows("SELECT "+approvalColumns+" FROM approvals WHERE state IN ('pending', 'approved') AND "+where, args, func(scan func(...any) error) error {
-		g := new(approvalRow)
-		if err := scan(g.fields()...); err != nil {
-			return err
-		}
-		if micros(t.now) < g.expires {
-			open = append(open, g)
-		}
-		return nil
-	})
-	if err != nil {
-		return 0, err
-	}
-	for _, g := range open {
-		if _, err := t.exec("UPDATE approvals SET state = 'revoked', last_seq = ? WHERE id = ?", t.head.seq+1, g.id); err != nil {
-			return 0, err
-		}
-		if err := t.append(&Record{Phase: PhaseAnswered, ApprovalID: g.id, Caller: parseActor(g.requester), Credential: g.credential, Organisation: g.organisation, Action: g.action,
-			Fingerprint: g.fingerprint, Policy: g.policy, State: string(Revoked), By: by}); err != nil {
-			return 0, err
-		}
-	}
-	return len(open), nil
 }

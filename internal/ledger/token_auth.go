@@ -8,36 +8,36 @@ import (
 	"time"
 )
 
-// cachedTokens is the last look at the tokens.
+// cachedTokens is the last read of the tokens.
 type cachedTokens struct {
 	readAt time.Time // the machine's clock, not the ledger's: it measures age
-	// version changes with every change of the table; empty where there never was one.
+	// version changes with every change of the table; empty if there never was one.
 	version string
 	all     map[string]*tokenRow
 }
 
-// unknownToken is what the secret of an unknown id is compared with: nobody's.
+// unknownToken is compared with the secret of an unknown id.
 var unknownToken = func() *tokenRow {
 	r := &tokenRow{hash: make([]byte, sha256.Size)}
 	rand.Read(r.hash)
 	return r
 }()
 
-// compare is a variable so that a test can count.
-var compare = subtle.ConstantTimeCompare
+// compareSecrets is a variable so that a test can count its calls.
+var compareSecrets = subtle.ConstantTimeCompare
 
-// Authenticate implements Ledger. Whatever is shown costs one hash and one comparison.
+// Authenticate implements Ledger. It costs one hash and one comparison for any secret.
 func (s *SQLite) Authenticate(ctx context.Context, secret string) (Token, error) {
-	seen, err := s.lookTokens(ctx)
+	cached, err := s.loadTokens(ctx)
 	if err != nil {
 		return Token{}, err
 	}
 	r := unknownToken
-	if known := seen.all[TokenID(secret)]; known != nil {
-		r = known
+	if found := cached.all[TokenID(secret)]; found != nil {
+		r = found
 	}
 	hash := sha256.Sum256([]byte(secret))
-	same := compare(hash[:], r.hash) == 1
+	same := compareSecrets(hash[:], r.hash) == 1
 	switch {
 	case same && r.revoked != 0:
 		return r.token(), ErrTokenRevoked
@@ -45,43 +45,60 @@ func (s *SQLite) Authenticate(ctx context.Context, secret string) (Token, error)
 		return r.token(), ErrTokenExpired
 	case same:
 		return r.token(), nil
-	case seen.version == "" && len(seen.all) == 0:
+	case cached.version == "" && len(cached.all) == 0:
 		return Token{}, ErrNoTokens
 	}
 	return Token{}, ErrTokenUnknown
 }
 
-// lookTokens gives the tokens as they were at most FreshFor ago. It reads them anew only where they changed.
-func (s *SQLite) lookTokens(ctx context.Context) (*cachedTokens, error) {
-	old := s.tokens.Load()
-	if old != nil && time.Since(old.readAt) < FreshFor {
-		return old, nil
+// loadTokens returns the tokens as they were at most FreshFor ago. It reads them again only if they
+// changed.
+func (s *SQLite) loadTokens(ctx context.Context) (*cachedTokens, error) {
+	previous := s.tokens.Load()
+	if previous != nil && time.Since(previous.readAt) < FreshFor {
+		return previous, nil
 	}
-	// The time before the look: what happens while it lasts is not in it.
-	seen := &cachedTokens{readAt: time.Now(), all: map[string]*tokenRow{}}
-	// The version first: where the rows are newer than it, the next look reads them again.
-	if _, err := s.row(ctx, "SELECT value FROM meta WHERE name = 'tokens'", nil, &seen.version); err != nil {
+	// Take the time before the read: the result may be older than its end.
+	cached := &cachedTokens{readAt: time.Now(), all: map[string]*tokenRow{}}
+	// Read the version first: if the rows are newer, the next call reads them again.
+	if _, err := s.row(ctx, "SELECT value FROM meta WHERE name = 'tokens'", nil, &cached.version); err != nil {
 		return nil, err
 	}
-	if old != nil && old.version == seen.version {
-		seen.all = old.all
+	if previous != nil && previous.version == cached.version {
+		cached.all = previous.all
 	} else {
 		err := s.rows(ctx, "SELECT "+tokenColumns+" FROM tokens", nil, func(scan func(...any) error) error {
 			r := new(tokenRow)
 			if err := scan(r.fields()...); err != nil {
 				return err
 			}
-			if len(r.hash) != sha256.Size || compare([]byte(r.seal(s.seal)), []byte(r.fingerprint)) != 1 {
-				s.log.Error("a token is not as the ledger wrote it, so it lets nobody in; `sippet-mcp audit verify` finds all that is wrong", "token", clip(r.id))
+			if len(r.hash) != sha256.Size || compareSecrets([]byte(r.seal(s.seal)), []byte(r.fingerprint)) != 1 {
+				s.log.Error("a token was changed outside of the program and is not accepted; run `sippet-mcp audit verify`", "token", clip(r.id))
 				return nil
 			}
-			seen.all[r.id] = r
+			cached.all[r.id] = r
 			return nil
 		})
 		if err != nil {
 			return nil, err
 		}
 	}
-	s.tokens.Store(seen)
-	return seen, nil
+	s.tokens.Store(cached)
+	return cached, nil
+}
+
+// checkToken rejects what a revoked token asks for. It reads in the transaction, so a call that was
+// accepted before, or waited long, does not run. It never prevents hanging up.
+func (t *tx) checkToken(credential, action string) error {
+	if credential == "" || action == HangUp {
+		return nil
+	}
+	var revoked int64
+	if _, err := t.row("SELECT revoked FROM tokens WHERE id = ?", []any{credential}, &revoked); err != nil {
+		return err
+	}
+	if revoked != 0 {
+		return ErrTokenRevoked
+	}
+	return nil
 }

@@ -7,176 +7,176 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// replay follows the chain and knows, from it alone, where each intent and
-// grant must stand. The tables are what the program obeys; the chain is what
-// can be trusted: where they differ, somebody changed a table.
+// replay derives the state of each intent and approval request from the log alone. The program
+// obeys the tables, but only the log is protected. Where the two differ, somebody changed a table.
 type replay struct {
-	intents   map[string]*replayed
-	approvals map[string]*replayed
+	intents   map[string]*replayedIntent
+	approvals map[string]*replayedApproval
 	stopped   bool
 	stops     int
-	budgets   budgets
-	// requested is the last grant of each binding: asking anew voids the one before.
-	requested map[binding]*replayed
+	budgets   budgetReplay
+	// requested is the last request of each binding: it replaces the earlier ones.
+	requested map[binding]*replayedApproval
 	tokens    map[string]*replayedToken
 }
 
-// binding is what a grant is bound to, as its records tell.
+// binding is what an approval request is bound to, as its record says.
 type binding struct {
 	requester                               Actor
 	credential, action, fingerprint, policy string
 }
 
-// replayed is an intent or a grant as the chain tells of it.
-type replayed struct {
-	state                       string
-	caller                      Actor
-	action, fingerprint         string
-	credential                  string // of a grant
-	policy, repeats, recipients string // of a grant
-	needs, person               string // of a grant
-	inbox                       bool   // of a grant
-	expires                     int64  // of a grant
-	approval                    string // that an intent spent
-	process                     string // of an intent, as its row says
-	debited                     []Balance
-	at                          int64
-	seq                         int64
-	stops                       int  // how many there had been
-	finished                    bool // a grant had run out when everything was stopped: older versions revoked it all the same
-	superseded                  bool // a grant with the same binding was asked later
-	seen                        bool
+// replayedApproval is an approval request as the log describes it.
+type replayedApproval struct {
+	state                             string
+	requester                         Actor
+	credential, action, fingerprint   string
+	policy, recipients, needs, person string
+	repeats                           string
+	inbox                             bool
+	expires, seq                      int64
+	superseded                        bool // there is a later request with the same binding
+	inTable                           bool
+}
+
+// replayedIntent is an intent as the log describes it.
+type replayedIntent struct {
+	state               string
+	caller              Actor
+	action, fingerprint string
+	approval            string // the id of the approval that it used
+	process             string // from its row
+	debited             []Balance
+	at, seq             int64
+	stops               int // the number of emergency stops before it
+	inTable             bool
 }
 
 func newReplay() *replay {
-	return &replay{intents: map[string]*replayed{}, approvals: map[string]*replayed{}, requested: map[binding]*replayed{}, budgets: budgets{},
+	return &replay{intents: map[string]*replayedIntent{}, approvals: map[string]*replayedApproval{}, requested: map[binding]*replayedApproval{}, budgets: budgetReplay{},
 		tokens: map[string]*replayedToken{}}
 }
 
-func (p *replay) record(v *verifier, r *Record) {
+func (p *replay) apply(v *verifier, r *Record) {
 	switch r.Phase {
 	case PhaseRequested:
-		of := binding{r.Caller, r.Credential, r.Action, r.Fingerprint, r.Policy}
-		if old := p.requested[of]; old != nil {
+		key := binding{r.Caller, r.Credential, r.Action, r.Fingerprint, r.Policy}
+		if old := p.requested[key]; old != nil {
 			old.superseded = true
 			if (old.state == string(Pending) || old.state == string(Approved)) && old.expires > micros(r.Time) {
 				old.state = string(Revoked)
 			}
 		}
-		g := &replayed{state: string(Pending), caller: r.Caller, credential: r.Credential, action: r.Action, fingerprint: r.Fingerprint,
+		request := &replayedApproval{state: string(Pending), requester: r.Caller, credential: r.Credential, action: r.Action, fingerprint: r.Fingerprint,
 			policy: r.Policy, repeats: r.Repeats, recipients: r.Recipients, expires: r.Expires, seq: r.Seq,
 			needs: r.Decision, person: r.Person, inbox: r.Inbox}
-		p.approvals[r.ApprovalID], p.requested[of] = g, g
+		p.approvals[r.ApprovalID], p.requested[key] = request, request
 	case PhasePruned:
 		v.pruned = r
-		p.budgets.carried(v, r)
+		p.budgets.applyPruned(v, r)
 	case PhaseAnswered:
-		g := p.approvals[r.ApprovalID]
-		if g == nil || g.state != string(Pending) && (g.state != string(Approved) || r.State == string(Approved)) {
-			v.find(WrongApproval, r.Seq, r.ApprovalID, "record %d answers a question that was not open", r.Seq)
+		request := p.approvals[r.ApprovalID]
+		if request == nil || request.state != string(Pending) && (request.state != string(Approved) || r.State == string(Approved)) {
+			v.add(WrongApproval, r.Seq, r.ApprovalID, "record %d answers an approval request that was not open", r.Seq)
 			return
 		}
-		g.state = r.State
+		request.state = r.State
 		if r.Expires != 0 {
-			g.expires = r.Expires
+			request.expires = r.Expires
 		}
 	case PhasePrepared:
-		p.prepared(v, r)
+		p.applyPrepared(v, r)
 	case PhaseSent, PhaseSettled, PhaseAbandoned, PhaseResolved:
-		p.moved(v, r)
+		p.applyOutcome(v, r)
 	case PhaseStopped:
 		if !p.stopped {
 			p.stops++
 		}
 		p.stopped = true
-		for _, g := range p.approvals {
-			switch {
-			case g.state != string(Pending) && g.state != string(Approved):
-			case g.expires > micros(r.Time):
-				g.state = string(Revoked)
-			default:
-				g.finished = true
+		for _, request := range p.approvals {
+			if (request.state == string(Pending) || request.state == string(Approved)) && request.expires > micros(r.Time) {
+				request.state = string(Revoked)
 			}
 		}
 	case PhaseResumed:
 		p.stopped = false
 	case PhaseIssued, PhaseRevoked:
-		p.token(v, r)
+		p.applyToken(v, r)
 	}
 }
 
-func (p *replay) prepared(v *verifier, r *Record) {
+func (p *replay) applyPrepared(v *verifier, r *Record) {
 	v.report.Intents++
-	p.under(v, r)
+	p.checkRevoked(v, r)
 	if p.intents[r.Intent] != nil {
-		v.find(WrongIntent, r.Seq, r.Intent, "intent %s was prepared twice", r.Intent)
+		v.add(WrongIntent, r.Seq, r.Intent, "intent %s was prepared twice", r.Intent)
 	}
 	if p.stopped && r.Action != HangUp && (r.Class != schemas.Read || r.ApprovalID != "") {
-		v.find(WrongStop, r.Seq, r.Intent, "intent %s was prepared while everything was stopped", r.Intent)
+		v.add(WrongStop, r.Seq, r.Intent, "intent %s was prepared during an emergency stop", r.Intent)
 	}
 	if r.ApprovalID != "" {
-		g := p.approvals[r.ApprovalID]
-		if g == nil || g.state != string(Approved) || g.fingerprint != r.Fingerprint || g.recipients != r.Recipients || g.caller != r.Caller || g.action != r.Action {
-			v.find(WrongApproval, r.Seq, r.ApprovalID, "record %d spends a yes that nobody gave to this call", r.Seq)
+		request := p.approvals[r.ApprovalID]
+		if request == nil || request.state != string(Approved) || request.fingerprint != r.Fingerprint || request.recipients != r.Recipients || request.requester != r.Caller || request.action != r.Action {
+			v.add(WrongApproval, r.Seq, r.ApprovalID, "record %d uses an approval that nobody gave for this call", r.Seq)
 		} else {
-			g.state = string(Used)
+			request.state = string(Used)
 		}
 	}
-	p.budgets.taken(v, r)
-	p.intents[r.Intent] = &replayed{debited: r.Budgets, state: r.State, caller: r.Caller, action: r.Action, fingerprint: r.Fingerprint, approval: r.ApprovalID,
+	p.budgets.applyDebits(v, r)
+	p.intents[r.Intent] = &replayedIntent{debited: r.Budgets, state: r.State, caller: r.Caller, action: r.Action, fingerprint: r.Fingerprint, approval: r.ApprovalID,
 		at: micros(r.Time), seq: r.Seq, stops: p.stops}
 }
 
-func (p *replay) moved(v *verifier, r *Record) {
+func (p *replay) applyOutcome(v *verifier, r *Record) {
 	in := p.intents[r.Intent]
-	if in == nil && v.begun(r.Intent) {
+	if in == nil && v.isPruned(r.Intent) {
 		return
 	}
 	open := in != nil && (in.state == string(Prepared) || in.state == string(Sent))
 	unknown := in != nil && in.state == string(Unknown)
 	if !open && !(unknown && (r.Phase == PhaseSettled || r.Phase == PhaseResolved)) {
-		v.find(WrongIntent, r.Seq, r.Intent, "record %d tells how an intent ended that was not open", r.Seq)
+		v.add(WrongIntent, r.Seq, r.Intent, "record %d settles an intent that was not open", r.Seq)
 		return
 	}
 	in.state = r.State
 	if len(in.debited) > 0 || len(r.Budgets) > 0 {
-		p.budgets.ended(v, r, in.debited)
+		p.budgets.applyOutcome(v, r, in.debited)
 	}
-	if g := p.approvals[in.approval]; g != nil && r.Phase == PhaseSettled && r.State == string(NotSent) && g.state == string(Used) {
-		if g.state = string(Approved); p.stopped || p.stops > in.stops || g.superseded {
-			g.state = string(Revoked)
+	if request := p.approvals[in.approval]; request != nil && r.Phase == PhaseSettled && r.State == string(NotSent) && request.state == string(Used) {
+		if request.state = string(Approved); p.stopped || p.stops > in.stops || request.superseded {
+			request.state = string(Revoked)
 		}
 	}
 }
 
-// intents holds the table of intents against the chain.
-func (v *verifier) intents(ctx context.Context, conn *sql.Conn) error {
+// checkIntents compares the table of intents with the log.
+func (v *verifier) checkIntents(ctx context.Context, conn *sql.Conn) error {
 	rows, err := conn.QueryContext(ctx, "SELECT id, seq, caller, action, fingerprint, approval_id, state, prepared, process FROM intents")
 	if err != nil {
 		return err
 	}
 	err = eachRow(rows, func(scan func(...any) error) error {
 		var id, caller string
-		var row replayed
+		var row replayedIntent
 		if err := scan(&id, &row.seq, &caller, &row.action, &row.fingerprint, &row.approval, &row.state, &row.at, &row.process); err != nil {
 			return err
 		}
 		in := v.replay.intents[id]
 		switch {
 		case in == nil:
-			v.find(WrongIntent, 0, id, "intent %s is in no record", id)
+			v.add(WrongIntent, 0, id, "intent %s has no record", id)
 			return nil
 		case in.state != row.state:
-			v.find(WrongIntent, in.seq, id, "intent %s is %s, but its last record says %s", id, row.state, in.state)
+			v.add(WrongIntent, in.seq, id, "intent %s is %s, but its last record says %s", id, row.state, in.state)
 		case in.caller != parseActor(caller) || in.action != clip(row.action) || in.fingerprint != row.fingerprint || in.approval != row.approval || in.at != row.at || in.seq != row.seq:
-			v.find(WrongIntent, in.seq, id, "intent %s is not as its record says", id)
+			v.add(WrongIntent, in.seq, id, "intent %s differs from its record", id)
 		}
-		in.seen, in.process = true, row.process
+		in.inTable, in.process = true, row.process
 		return nil
 	})
 	for id, in := range v.replay.intents {
-		if !in.seen {
-			v.find(WrongIntent, in.seq, id, "intent %s has a record, but is gone", id)
+		if !in.inTable {
+			v.add(WrongIntent, in.seq, id, "intent %s has a record, but is missing from its table", id)
 		}
 		switch IntentState(in.state) {
 		case Unknown:
@@ -184,59 +184,59 @@ func (v *verifier) intents(ctx context.Context, conn *sql.Conn) error {
 		case Prepared, Sent:
 			v.report.InFlight++
 			switch late := v.now-in.at > v.s.o.Stale.Microseconds(); {
-			case v.s.o.ReadOnly && (late || gone(in.process)):
-				v.report.Unsettled++ // perhaps nobody was there to sweep it
+			case v.s.o.ReadOnly && (late || processEnded(in.process)):
+				v.report.Unsettled++ // no process has swept it yet
 			case late:
-				v.find(WrongIntent, in.seq, id, "intent %s has no outcome", id)
+				v.add(WrongIntent, in.seq, id, "intent %s has no outcome", id)
 			}
 		}
 	}
 	return err
 }
 
-// approvals holds the table of grants against the chain.
-func (v *verifier) approvals(ctx context.Context, conn *sql.Conn) error {
+// checkApprovals compares the table of approval requests with the log.
+func (v *verifier) checkApprovals(ctx context.Context, conn *sql.Conn) error {
 	rows, err := conn.QueryContext(ctx, "SELECT id, seq, requester, credential, action, fingerprint, policy, recipients, repeats, expires, state, needs, person, inbox FROM approvals")
 	if err != nil {
 		return err
 	}
 	err = eachRow(rows, func(scan func(...any) error) error {
 		var id, requester string
-		var row replayed
+		var row replayedApproval
 		if err := scan(&id, &row.seq, &requester, &row.credential, &row.action, &row.fingerprint, &row.policy, &row.recipients, &row.repeats, &row.expires, &row.state, &row.needs, &row.person, &row.inbox); err != nil {
 			return err
 		}
-		g := v.replay.approvals[id]
+		request := v.replay.approvals[id]
 		switch {
-		case g == nil:
-			v.find(WrongApproval, 0, id, "grant %s is in no record", id)
+		case request == nil:
+			v.add(WrongApproval, 0, id, "approval request %s has no record", id)
 			return nil
-		case g.state != row.state && !(g.finished && row.state == string(Revoked)):
-			v.find(WrongApproval, g.seq, id, "grant %s is %s, but its last record says %s", id, row.state, g.state)
-		case g.seq != row.seq || g.caller != parseActor(requester) || g.credential != clip(row.credential) || g.action != clip(row.action) || g.fingerprint != row.fingerprint ||
-			g.policy != clip(row.policy) || g.recipients != clip(row.recipients) || g.repeats != clip(row.repeats) || g.expires != row.expires ||
-			g.needs != clip(row.needs) || g.person != clip(row.person) || g.inbox != row.inbox:
-			v.find(WrongApproval, g.seq, id, "grant %s is not as its record says", id)
+		case request.state != row.state:
+			v.add(WrongApproval, request.seq, id, "approval request %s is %s, but its last record says %s", id, row.state, request.state)
+		case request.seq != row.seq || request.requester != parseActor(requester) || request.credential != clip(row.credential) || request.action != clip(row.action) || request.fingerprint != row.fingerprint ||
+			request.policy != clip(row.policy) || request.recipients != clip(row.recipients) || request.repeats != clip(row.repeats) || request.expires != row.expires ||
+			request.needs != clip(row.needs) || request.person != clip(row.person) || request.inbox != row.inbox:
+			v.add(WrongApproval, request.seq, id, "approval request %s differs from its record", id)
 		}
-		g.seen = true
+		request.inTable = true
 		return nil
 	})
-	for id, g := range v.replay.approvals {
-		if !g.seen {
-			v.find(WrongApproval, g.seq, id, "grant %s has a record, but is gone", id)
+	for id, request := range v.replay.approvals {
+		if !request.inTable {
+			v.add(WrongApproval, request.seq, id, "approval request %s has a record, but is missing from its table", id)
 		}
 	}
 	return err
 }
 
-// stops holds the freeze that the program obeys against the chain.
-func (v *verifier) stops(ctx context.Context, conn *sql.Conn) error {
+// checkStops compares the emergency stop in force with the log.
+func (v *verifier) checkStops(ctx context.Context, conn *sql.Conn) error {
 	var stop bool
 	if err := conn.QueryRowContext(ctx, "SELECT count(*) > 0 FROM stops WHERE resumed IS NULL").Scan(&stop); err != nil {
 		return err
 	}
 	if stop != v.replay.stopped {
-		v.find(WrongStop, 0, "", "whether everything is stopped is not as the chain says")
+		v.add(WrongStop, 0, "", "the emergency stop in force differs from the log")
 	}
 	return nil
 }

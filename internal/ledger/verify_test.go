@@ -14,28 +14,28 @@ import (
 	"time"
 
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
-	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// thousand writes a chain of a thousand records of every phase and gives its closed folder.
-func thousand(t *testing.T) string {
+// thousandRecords writes a log of a thousand records of every phase and returns its closed
+// directory.
+func thousandRecords(t *testing.T) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "state")
 	c := newClock()
 	l := open(t, ledger.Options{Dir: dir, Now: c.now, Records: 150})
 	for i := range 40 {
-		c.pass(time.Second)
+		c.advance(time.Second)
 		name := fmt.Sprint(i)
 		x := call(name)
 		x.Subjects = []string{"contact:" + name}
-		g := ask(t, l, x, c.now().Add(time.Minute))
-		answer(t, l, g, ledger.Approved)
-		x.ApprovalID = g.ID
+		request := createApproval(t, l, x, c.now().Add(time.Minute))
+		answer(t, l, request, ledger.Approved)
+		x.ApprovalID = request.ID
 		ends := []ledger.IntentState{ledger.Succeeded, ledger.Failed, ledger.NotSent, ledger.Unknown}
 		in := commit(t, l, x)
 		settle(t, l, in, ends[i%4])
 		if i%8 == 3 {
-			if err := l.Resolve(t.Context(), in.ID, ledger.Succeeded, "seen", ledger.Actor{Name: "ada"}); err != nil {
+			if err := l.Resolve(t.Context(), in.ID, ledger.Succeeded, "found in the list", ledger.Actor{Name: "ada"}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -61,48 +61,7 @@ func thousand(t *testing.T) string {
 	return dir
 }
 
-func event(subjects ...string) ledger.Event {
-	return ledger.Event{Call: ledger.Call{Caller: ledger.Actor{Name: "ada"}, Action: "list_contacts", Class: schemas.Read, Subjects: subjects}, Outcome: schemas.Done}
-}
-
-func records(t *testing.T, l ledger.Ledger, f ledger.Filter) []ledger.Record {
-	t.Helper()
-	all, err := l.Records(t.Context(), f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return all
-}
-
-func copyDir(t *testing.T, from string) string {
-	t.Helper()
-	to := t.TempDir()
-	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
-		t.Fatal(err)
-	}
-	return to
-}
-
-// tamper changes the closed file as somebody without the keys could.
-func tamper(t *testing.T, dir string, change func(db *sql.DB)) {
-	t.Helper()
-	db, err := sql.Open("sqlite", filepath.Join(dir, ledger.File))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	db.SetMaxOpenConns(1)
-	change(db)
-}
-
-func run(t *testing.T, db *sql.DB, query string, args ...any) {
-	t.Helper()
-	if _, err := db.Exec(query, args...); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func line(t *testing.T, db *sql.DB, seq int) string {
+func recordLine(t *testing.T, db *sql.DB, seq int) string {
 	t.Helper()
 	var s string
 	if err := db.QueryRow("SELECT body FROM records WHERE seq = ?", seq).Scan(&s); err != nil {
@@ -111,7 +70,7 @@ func line(t *testing.T, db *sql.DB, seq int) string {
 	return s
 }
 
-// rechain makes the links right again from a record on, as a careful forger would.
+// rechain repairs the links from a record on, as a careful forger would.
 func rechain(t *testing.T, db *sql.DB, from int) {
 	t.Helper()
 	for seq := from; ; seq++ {
@@ -124,7 +83,7 @@ func rechain(t *testing.T, db *sql.DB, from int) {
 			t.Fatal(err)
 		}
 		if seq > 1 {
-			sum := sha256.Sum256([]byte(line(t, db, seq-1)))
+			sum := sha256.Sum256([]byte(recordLine(t, db, seq-1)))
 			body = strings.Replace(body, string(r["prev"]), `"`+hex.EncodeToString(sum[:])+`"`, 1)
 		}
 		body = strings.Replace(body, `"seq":`+string(r["seq"]), fmt.Sprintf(`"seq":%d`, seq), 1)
@@ -148,7 +107,7 @@ func verify(t *testing.T, dir string, o ledger.VerifyOptions) ledger.Report {
 }
 
 func TestTamper(t *testing.T) {
-	dir := thousand(t)
+	dir := thousandRecords(t)
 	whole := verify(t, dir, ledger.VerifyOptions{})
 	if whole.Records != 1000 || len(whole.Findings) > 0 || whole.Intents != 40 || whole.Unknown != 5 || whole.Erased != 1 || whole.Checkpoints < 4 || whole.Signed != 1000 {
 		t.Fatalf("untouched: %+v", whole)
@@ -159,14 +118,14 @@ func TestTamper(t *testing.T) {
 	}
 	kinds := map[string]func(t *testing.T, db *sql.DB, at, other int){
 		"edit": func(t *testing.T, db *sql.DB, at, other int) {
-			s := []byte(line(t, db, at))
+			s := []byte(recordLine(t, db, at))
 			i := 1 + other%(len(s)-2)
 			s[i] ^= 1
 			run(t, db, "UPDATE records SET body = ? WHERE seq = ?", string(s), at)
 		},
 		"edit and rechain": func(t *testing.T, db *sql.DB, at, other int) {
-			run(t, db, "UPDATE records SET body = replace(body, '\"caller\":\"ada\"', '\"caller\":\"bob\"') || '' WHERE seq = ?", at)
-			run(t, db, "UPDATE records SET body = replace(body, '\"phase\":\"frozen\"', '\"phase\":\"resumed\"') WHERE seq = ?", at)
+			run(t, db, "UPDATE records SET body = replace(body, '\"caller\":{\"name\":\"ada\"', '\"caller\":{\"name\":\"bob\"') || '' WHERE seq = ?", at)
+			run(t, db, "UPDATE records SET body = replace(body, '\"phase\":\"stopped\"', '\"phase\":\"resumed\"') WHERE seq = ?", at)
 			rechain(t, db, at)
 		},
 		"delete": func(t *testing.T, db *sql.DB, at, other int) { run(t, db, "DELETE FROM records WHERE seq = ?", at) },
@@ -180,25 +139,25 @@ func TestTamper(t *testing.T) {
 			rechain(t, db, at)
 		},
 		"swap": func(t *testing.T, db *sql.DB, at, other int) {
-			a, b := line(t, db, at), line(t, db, other)
+			a, b := recordLine(t, db, at), recordLine(t, db, other)
 			run(t, db, "UPDATE records SET body = ? WHERE seq = ?", b, at)
 			run(t, db, "UPDATE records SET body = ? WHERE seq = ?", a, other)
 		},
 		"insert": func(t *testing.T, db *sql.DB, at, other int) {
 			shift(t, db, at, 1)
-			run(t, db, "INSERT INTO records (seq, body) VALUES (?, ?)", at, line(t, db, at+1))
+			run(t, db, "INSERT INTO records (seq, body) VALUES (?, ?)", at, recordLine(t, db, at+1))
 		},
 		"insert and rechain": func(t *testing.T, db *sql.DB, at, other int) {
-			s := line(t, db, at)
+			s := recordLine(t, db, at)
 			shift(t, db, at, 1)
 			run(t, db, "INSERT INTO records (seq, body) VALUES (?, ?)", at, s)
 			rechain(t, db, at)
 		},
 		"replay over another": func(t *testing.T, db *sql.DB, at, other int) {
-			run(t, db, "UPDATE records SET body = ? WHERE seq = ?", line(t, db, other), at)
+			run(t, db, "UPDATE records SET body = ? WHERE seq = ?", recordLine(t, db, other), at)
 		},
 		"replay at the end": func(t *testing.T, db *sql.DB, at, other int) {
-			run(t, db, "INSERT INTO records (seq, body) VALUES (1001, ?)", line(t, db, at))
+			run(t, db, "INSERT INTO records (seq, body) VALUES (1001, ?)", recordLine(t, db, at))
 		},
 		"truncate": func(t *testing.T, db *sql.DB, at, other int) { run(t, db, "DELETE FROM records WHERE seq >= ?", at) },
 	}
@@ -223,12 +182,13 @@ func TestTamper(t *testing.T) {
 				tamper(t, copied, func(db *sql.DB) { change(t, db, at, other) })
 				sum := verify(t, copied, ledger.VerifyOptions{})
 				if name == "edit and rechain" && sum.Hash == whole.Hash {
-					continue // there was nothing of the kind in that record
+					continue // the record has no such text
 				}
 				if len(sum.Findings) == 0 {
 					t.Errorf("at %d (and %d): not found", at, other)
 				}
-				// Nothing of what the folder itself says of its end: the links, or the kept checkpoint, must do.
+				// Without the local checkpoints and the code of the head, the links or the kept
+				// checkpoint must show it.
 				if name == "truncate" || strings.Contains(name, "rechain") {
 					kept, err := os.ReadFile(filepath.Join(dir, ledger.CheckpointFile))
 					if err != nil {
@@ -239,10 +199,10 @@ func TestTamper(t *testing.T) {
 					r := verify(t, copied, ledger.VerifyOptions{Checkpoint: kept})
 					found := false
 					for _, f := range r.Findings {
-						found = found || f.Kind == ledger.WrongSigned
+						found = found || f.Kind == ledger.WrongCheckpoint
 					}
-					if !found && !(name == "insert and rechain" && at == 1000) { // that one only adds a record after the signed ones
-						t.Errorf("at %d: the outside checkpoint did not show it: %+v", at, r.Findings)
+					if !found && !(name == "insert and rechain" && at == 1000) { // this adds a record after the signed ones
+						t.Errorf("at %d: the kept checkpoint did not show it: %+v", at, r.Findings)
 					}
 				}
 			}
@@ -251,29 +211,29 @@ func TestTamper(t *testing.T) {
 }
 
 func TestTamperedTables(t *testing.T) {
-	dir := thousand(t)
+	dir := thousandRecords(t)
 	for name, query := range map[string]string{
-		"an unknown that may run again":   "UPDATE intents SET state = 'failed' WHERE id = (SELECT id FROM intents WHERE state = 'unknown' LIMIT 1)",
-		"an intent of somebody else":      "UPDATE intents SET caller = 'bob' WHERE id = (SELECT id FROM intents LIMIT 1)",
-		"an intent that is gone":          "DELETE FROM intents WHERE id = (SELECT id FROM intents LIMIT 1)",
-		"a yes that nobody gave":          "UPDATE approvals SET state = 'approved' WHERE id = (SELECT id FROM approvals WHERE state = 'used' LIMIT 1)",
-		"a yes for longer":                "UPDATE approvals SET expires = expires + 1 WHERE id = (SELECT id FROM approvals LIMIT 1)",
-		"a yes for another payload":       "UPDATE approvals SET fingerprint = 'x' WHERE id = (SELECT id FROM approvals LIMIT 1)",
-		"a yes from nowhere":              "INSERT INTO approvals (id, requester, credential, organisation, action, fingerprint, policy, recipients, needs, repeats, state, answered_by, requested, answered, expires, seq, last_seq, person, process, inbox) SELECT 'new', requester, credential, organisation, action, fingerprint, policy, recipients, needs, repeats, 'approved', answered_by, requested, answered, expires, seq, last_seq, person, process, inbox FROM approvals LIMIT 1",
-		"a freeze from nowhere":           "INSERT INTO stops (at, stopped_by, note, seq) VALUES (1, 'eve', '', 1)",
-		"a key destroyed in silence":      "UPDATE keys SET wrapped = NULL, tag = NULL, name = NULL, erased = 1 WHERE id = (SELECT id FROM keys WHERE erased IS NULL LIMIT 1)",
-		"a key that is gone":              "DELETE FROM keys WHERE id = (SELECT id FROM keys WHERE erased IS NULL LIMIT 1)",
-		"a destroyed key that came back":  "UPDATE keys SET wrapped = x'00', erased = NULL WHERE erased IS NOT NULL",
-		"a key that was changed":          "UPDATE keys SET wrapped = x'00' WHERE id = (SELECT id FROM keys WHERE erased IS NULL LIMIT 1)",
-		"a key that no name finds":        "UPDATE keys SET tag = x'00' WHERE id = (SELECT id FROM keys WHERE erased IS NULL LIMIT 1)",
-		"a yes that was taken away":       "UPDATE approvals SET state = 'revoked' WHERE id = (SELECT id FROM approvals WHERE state = 'approved' LIMIT 1)",
-		"a yes to call somebody else":     "UPDATE approvals SET recipients = 'another'",
-		"a question of somebody else":     "UPDATE approvals SET person = 'eve'",
-		"a question that anybody answers": "UPDATE approvals SET needs = 'validate'",
-		"a question in another place":     "UPDATE approvals SET inbox = 1",
-		"a checkpoint of another ledger":  "UPDATE meta SET value = 'other' WHERE name = 'head'",
-		"an end that nobody has sealed":   "DELETE FROM meta WHERE name = 'head'",
-		"an intent that nobody committed": "INSERT INTO intents (id, request, caller, credential, organisation, action, class, fingerprint, conflict_key, approval_id, process, keys, seq, prepared, state) SELECT 'new', request, caller, credential, organisation, action, class, fingerprint, conflict_key, approval_id, process, keys, seq + 100000, prepared, 'succeeded' FROM intents LIMIT 1",
+		"an unknown intent made failed":        "UPDATE intents SET state = 'failed' WHERE id = (SELECT id FROM intents WHERE state = 'unknown' LIMIT 1)",
+		"an intent of another caller":          "UPDATE intents SET caller = 'bob' WHERE id = (SELECT id FROM intents LIMIT 1)",
+		"a missing intent":                     "DELETE FROM intents WHERE id = (SELECT id FROM intents LIMIT 1)",
+		"an approval that nobody gave":         "UPDATE approvals SET state = 'approved' WHERE id = (SELECT id FROM approvals WHERE state = 'used' LIMIT 1)",
+		"a longer approval":                    "UPDATE approvals SET expires = expires + 1 WHERE id = (SELECT id FROM approvals LIMIT 1)",
+		"an approval of another payload":       "UPDATE approvals SET fingerprint = 'x' WHERE id = (SELECT id FROM approvals LIMIT 1)",
+		"an approval without a record":         "INSERT INTO approvals (id, requester, credential, organisation, action, fingerprint, policy, recipients, needs, repeats, state, answered_by, requested, answered, expires, seq, last_seq, person, process, inbox) SELECT 'new', requester, credential, organisation, action, fingerprint, policy, recipients, needs, repeats, 'approved', answered_by, requested, answered, expires, seq, last_seq, person, process, inbox FROM approvals LIMIT 1",
+		"an emergency stop without a record":   "INSERT INTO stops (at, stopped_by, note, seq) VALUES (1, 'eve', '', 1)",
+		"a key destroyed without a record":     "UPDATE keys SET wrapped = NULL, tag = NULL, name = NULL, erased = 1 WHERE id = (SELECT id FROM keys WHERE erased IS NULL LIMIT 1)",
+		"a missing key":                        "DELETE FROM keys WHERE id = (SELECT id FROM keys WHERE erased IS NULL LIMIT 1)",
+		"a destroyed key restored":             "UPDATE keys SET wrapped = x'00', erased = NULL WHERE erased IS NOT NULL",
+		"a changed key":                        "UPDATE keys SET wrapped = x'00' WHERE id = (SELECT id FROM keys WHERE erased IS NULL LIMIT 1)",
+		"a key with another tag":               "UPDATE keys SET tag = x'00' WHERE id = (SELECT id FROM keys WHERE erased IS NULL LIMIT 1)",
+		"an approval revoked without a record": "UPDATE approvals SET state = 'revoked' WHERE id = (SELECT id FROM approvals WHERE state = 'approved' LIMIT 1)",
+		"an approval of other recipients":      "UPDATE approvals SET recipients = 'another'",
+		"a request of another person":          "UPDATE approvals SET person = 'eve'",
+		"a request that needs less":            "UPDATE approvals SET needs = 'validate'",
+		"a request moved to the inbox":         "UPDATE approvals SET inbox = 1",
+		"a wrong code of the head":             "UPDATE meta SET value = 'other' WHERE name = 'head'",
+		"no code of the head":                  "DELETE FROM meta WHERE name = 'head'",
+		"an intent without a record":           "INSERT INTO intents (id, request, caller, credential, organisation, action, class, fingerprint, conflict_key, approval_id, process, keys, seq, prepared, state) SELECT 'new', request, caller, credential, organisation, action, class, fingerprint, conflict_key, approval_id, process, keys, seq + 100000, prepared, 'succeeded' FROM intents LIMIT 1",
 	} {
 		t.Run(name, func(t *testing.T) {
 			copied := copyDir(t, dir)
@@ -285,8 +245,9 @@ func TestTamperedTables(t *testing.T) {
 	}
 }
 
-// An older copy of the whole folder is in itself right: only a checkpoint that was kept elsewhere shows it.
-func TestRolledBackFolder(t *testing.T) {
+// TestRolledBackDirectory: an older copy of the state directory verifies; only a checkpoint that
+// was kept elsewhere shows it.
+func TestRolledBackDirectory(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "state")
 	l := open(t, ledger.Options{Dir: dir})
 	settle(t, l, commit(t, l, call("a")), ledger.Succeeded)
@@ -306,17 +267,17 @@ func TestRolledBackFolder(t *testing.T) {
 	if r := verify(t, old, ledger.VerifyOptions{}); len(r.Findings) != 0 {
 		t.Fatalf("the copy itself: %+v", r.Findings)
 	}
-	if r := verify(t, old, ledger.VerifyOptions{Checkpoint: kept, Key: string(key)}); len(r.Findings) != 1 || r.Findings[0].Kind != ledger.WrongSigned {
+	if r := verify(t, old, ledger.VerifyOptions{Checkpoint: kept, Key: string(key)}); len(r.Findings) != 1 || r.Findings[0].Kind != ledger.WrongCheckpoint {
 		t.Errorf("rolled back: %+v", r.Findings)
 	}
-	// A fork: the same number of records, other ones.
+	// A fork: the same number of other records.
 	l = open(t, ledger.Options{Dir: old})
 	settle(t, l, commit(t, l, call("c")), ledger.Succeeded)
 	l.Close()
-	if r := verify(t, old, ledger.VerifyOptions{Checkpoint: kept, Key: string(key)}); len(r.Findings) != 1 || r.Findings[0].Kind != ledger.WrongSigned {
+	if r := verify(t, old, ledger.VerifyOptions{Checkpoint: kept, Key: string(key)}); len(r.Findings) != 1 || r.Findings[0].Kind != ledger.WrongCheckpoint {
 		t.Errorf("forked: %+v", r.Findings)
 	}
-	// Signed by somebody else, or by nobody.
+	// Signed by another key, or not signed.
 	other := filepath.Join(t.TempDir(), "state")
 	open(t, ledger.Options{Dir: other}).Close()
 	foreign, err := os.ReadFile(filepath.Join(other, ledger.VerifyKeyFile))
@@ -325,16 +286,16 @@ func TestRolledBackFolder(t *testing.T) {
 	}
 	for _, o := range []ledger.VerifyOptions{{Checkpoint: kept, Key: string(foreign)}, {Checkpoint: []byte("nothing")}, {Checkpoint: []byte{}}} {
 		if r := verify(t, dir, o); len(r.Findings) == 0 {
-			t.Errorf("%.20q was taken for a checkpoint", o.Checkpoint)
+			t.Errorf("%.20q was accepted as a checkpoint", o.Checkpoint)
 		}
 	}
 	l = open(t, ledger.Options{Dir: dir})
 	if _, err := l.Verify(t.Context(), ledger.VerifyOptions{Key: "nonsense"}); err == nil || !strings.Contains(err.Error(), ledger.VerifyKeyFile) {
-		t.Errorf("a key that is none: %v", err)
+		t.Errorf("an invalid key: %v", err)
 	}
 }
 
-// Whoever has the exported lines and a shell can check the chain without this program.
+// TestLinesChain: the exported lines form a hash chain that can be checked without this program.
 func TestLinesChain(t *testing.T) {
 	l := open(t, ledger.Options{})
 	for i := range 5 {

@@ -2,9 +2,11 @@ package ledger_test
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -28,7 +30,7 @@ func (c *clock) now() time.Time {
 	return c.at
 }
 
-func (c *clock) pass(d time.Duration) {
+func (c *clock) advance(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.at = c.at.Add(d)
@@ -50,7 +52,7 @@ func open(t testing.TB, o ledger.Options) *ledger.SQLite {
 	return l
 }
 
-// call is a mutating call whose payload is told apart by n.
+// call returns a mutating call; n makes its payload unique.
 func call(n string) ledger.Txn {
 	body, _ := json.Marshal(map[string]any{"action": "create_contact", "input": map[string]any{"firstName": n}})
 	return ledger.Txn{Call: ledger.Call{Request: "req-" + n, Caller: ledger.Actor{Name: "ada"}, Credential: "cred", Client: "test", Organisation: "acme", Action: "create_contact", Class: schemas.Write,
@@ -79,7 +81,7 @@ func settle(t testing.TB, l ledger.Ledger, in ledger.Intent, state ledger.Intent
 	}
 }
 
-func clean(t testing.TB, l ledger.Ledger) ledger.Report {
+func verifyClean(t testing.TB, l ledger.Ledger) ledger.Report {
 	t.Helper()
 	r, err := l.Verify(t.Context(), ledger.VerifyOptions{})
 	if err != nil {
@@ -98,14 +100,14 @@ func wantErr(t testing.TB, what string, got, want error) {
 	}
 }
 
-// ask opens a question for the call and gives the grant to answer it with.
-func ask(t testing.TB, l ledger.Ledger, x ledger.Txn, expires time.Time) ledger.ApprovalRequest {
+// createApproval stores an approval request for the call and returns it.
+func createApproval(t testing.TB, l ledger.Ledger, x ledger.Txn, expires time.Time) ledger.ApprovalRequest {
 	t.Helper()
-	g := approvalFor(x, expires)
-	if err := l.CreateApproval(t.Context(), g); err != nil {
+	request := approvalFor(x, expires)
+	if err := l.CreateApproval(t.Context(), request); err != nil {
 		t.Fatal(err)
 	}
-	return g
+	return request
 }
 
 func approvalFor(x ledger.Txn, expires time.Time) ledger.ApprovalRequest {
@@ -113,9 +115,69 @@ func approvalFor(x ledger.Txn, expires time.Time) ledger.ApprovalRequest {
 		Needs: "confirm", Payload: x.Payload, Card: []byte(`{"sentence":"Create a contact"}`), Subjects: x.Subjects, Expires: expires}
 }
 
-func answer(t testing.TB, l ledger.Ledger, g ledger.ApprovalRequest, s ledger.ApprovalState) {
+func answer(t testing.TB, l ledger.Ledger, request ledger.ApprovalRequest, s ledger.ApprovalState) {
 	t.Helper()
-	if err := l.AnswerApproval(context.Background(), g, ledger.Reply{State: s, By: ledger.Actor{Name: "ada, in the terminal"}}); err != nil {
+	if err := l.AnswerApproval(context.Background(), request, ledger.Reply{State: s, By: ledger.Actor{Name: "ada, in the terminal"}}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func wantStoreError(t *testing.T, what string, err error, kind ledger.StoreErrorKind) {
+	t.Helper()
+	var storeErr *ledger.StoreError
+	if !errors.As(err, &storeErr) || storeErr.Kind != kind {
+		t.Errorf("%s: got %v, want %s", what, err, kind)
+		return
+	}
+	t.Logf("%s: %v", what, err)
+}
+
+func within(t *testing.T, what string, cond func() bool) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); !cond(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("not in ten seconds: " + what)
+		}
+	}
+}
+
+func event(subjects ...string) ledger.Event {
+	return ledger.Event{Call: ledger.Call{Caller: ledger.Actor{Name: "ada"}, Action: "list_contacts", Class: schemas.Read, Subjects: subjects}, Outcome: schemas.Done}
+}
+
+func records(t *testing.T, l ledger.Ledger, f ledger.Filter) []ledger.Record {
+	t.Helper()
+	all, err := l.Records(t.Context(), f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func copyDir(t *testing.T, from string) string {
+	t.Helper()
+	to := t.TempDir()
+	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+		t.Fatal(err)
+	}
+	return to
+}
+
+// tamper changes the closed file without the keys.
+func tamper(t *testing.T, dir string, change func(db *sql.DB)) {
+	t.Helper()
+	db, err := sql.Open("sqlite", filepath.Join(dir, ledger.File))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	db.SetMaxOpenConns(1)
+	change(db)
+}
+
+func run(t *testing.T, db *sql.DB, query string, args ...any) {
+	t.Helper()
+	if _, err := db.Exec(query, args...); err != nil {
 		t.Fatal(err)
 	}
 }

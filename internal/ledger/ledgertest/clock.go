@@ -5,23 +5,23 @@ import (
 	"time"
 )
 
-// Clock is a clock that a test moves. A ledger also looks at it in the background.
+// Clock is a clock that a test moves. A ledger also reads it in the background.
 type Clock struct {
 	mu  sync.Mutex
 	now time.Time
 }
 
-// NewClock makes a clock that stands at a time.
+// NewClock returns a clock that shows now until Add moves it.
 func NewClock(now time.Time) *Clock { return &Clock{now: now} }
 
-// Now is the time that the clock shows.
+// Now returns the time of the clock.
 func (c *Clock) Now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.now
 }
 
-// Add moves it.
+// Add moves the clock.
 func (c *Clock) Add(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -11,8 +11,9 @@ import (
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 )
 
-// Open opens a ledger in a folder of the test, or in that of the options. When the test ends it is verified, unless the
-// test has closed it, and closed; what Verify finds fails the test. A test that tampers uses ledger.Open.
+// Open opens a ledger in a temporary directory, or in that of the options. When the test ends, Open
+// verifies the ledger, unless the test has closed it, and closes it. Findings fail the test. A test
+// that tampers uses ledger.Open.
 func Open(t testing.TB, o ...ledger.Options) *ledger.SQLite {
 	t.Helper()
 	var with ledger.Options
@@ -31,9 +32,9 @@ func Open(t testing.TB, o ...ledger.Options) *ledger.SQLite {
 	}
 	t.Cleanup(func() {
 		r, err := l.Verify(context.Background(), ledger.VerifyOptions{})
-		var trouble *ledger.StoreError
+		var storeErr *ledger.StoreError
 		switch {
-		case errors.As(err, &trouble) && trouble.Kind == ledger.Closed:
+		case errors.As(err, &storeErr) && storeErr.Kind == ledger.Closed:
 		case err != nil:
 			t.Errorf("the ledger cannot be verified: %v", err)
 		}

@@ -15,7 +15,7 @@ func TestOpen(t *testing.T) {
 	if _, err := l.Commit(t.Context(), x); err != nil {
 		t.Fatal(err)
 	}
-	if err := l.Close(); err != nil { // a test may close it itself, and open it again
+	if err := l.Close(); err != nil { // a test may close the ledger and open it again
 		t.Fatal(err)
 	}
 	if p, err := ledgertest.Open(t, ledger.Options{Dir: dir}).FindConflicting(t.Context(), x); err != nil || p == nil {

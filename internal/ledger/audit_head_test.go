@@ -12,8 +12,9 @@ import (
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 )
 
-// Somebody without the keys cuts off the end, with all that tells of it. One write more would make it look right again.
-func TestEndCutOff(t *testing.T) {
+// TestHeadChanged: somebody without the keys truncates the log. Another record would hide it, so
+// none is written.
+func TestHeadChanged(t *testing.T) {
 	dir := t.TempDir()
 	l := open(t, ledger.Options{Dir: dir})
 	settle(t, l, commit(t, l, call("a")), ledger.Succeeded)
@@ -23,8 +24,8 @@ func TestEndCutOff(t *testing.T) {
 	l.Close()
 	for name, queries := range map[string][]string{
 		"the last records":           {"DELETE FROM records WHERE seq > 2", "DELETE FROM intents WHERE seq > 2"},
-		"and the code":               {"DELETE FROM records WHERE seq > 2", "DELETE FROM intents WHERE seq > 2", "DELETE FROM meta WHERE name = 'head'"},
-		"and an empty code":          {"DELETE FROM records WHERE seq > 2", "DELETE FROM intents WHERE seq > 2", "UPDATE meta SET value = '' WHERE name = 'head'"},
+		"with the code":              {"DELETE FROM records WHERE seq > 2", "DELETE FROM intents WHERE seq > 2", "DELETE FROM meta WHERE name = 'head'"},
+		"with an empty code":         {"DELETE FROM records WHERE seq > 2", "DELETE FROM intents WHERE seq > 2", "UPDATE meta SET value = '' WHERE name = 'head'"},
 		"everything":                 {"DELETE FROM records", "DELETE FROM intents", "DELETE FROM meta WHERE name IN ('head', 'signed')"},
 		"the last record is changed": {"UPDATE records SET body = replace(body, 'succeeded', 'failed') WHERE seq = 4"},
 		"records are added":          {"INSERT INTO records SELECT seq + 1, body FROM records WHERE seq = 4"},
@@ -45,15 +46,15 @@ func TestEndCutOff(t *testing.T) {
 			})
 			l, err := ledger.Open(t.Context(), ledger.Options{Dir: dir})
 			if err != nil {
-				t.Fatalf("what is there cannot be read: %v", err)
+				t.Fatalf("the ledger cannot be opened: %v", err)
 			}
 			_, err = l.Commit(t.Context(), call("c"))
 			wantStoreError(t, "commit", err, ledger.Corrupt)
 			if !strings.Contains(errors.Unwrap(err).Error(), "sippet-mcp audit verify") {
-				t.Errorf("it says %v", errors.Unwrap(err))
+				t.Errorf("got %v", errors.Unwrap(err))
 			}
-			wantStoreError(t, "ask", l.CreateApproval(t.Context(), approvalFor(call("c"), time.Now().Add(time.Hour))), ledger.Corrupt)
-			wantStoreError(t, "known", l.StoreError(), ledger.Corrupt)
+			wantStoreError(t, "create", l.CreateApproval(t.Context(), approvalFor(call("c"), time.Now().Add(time.Hour))), ledger.Corrupt)
+			wantStoreError(t, "reported", l.StoreError(), ledger.Corrupt)
 			if n := len(records(t, l, ledger.Filter{})); n != before {
 				t.Errorf("%d records, there were %d", n, before)
 			}
@@ -66,14 +67,15 @@ func TestEndCutOff(t *testing.T) {
 				found = found || f.Kind == ledger.WrongEnd
 			}
 			if !found {
-				t.Error("nobody sees it")
+				t.Error("Verify did not find it")
 			}
 		})
 	}
 }
 
-// A process that runs on is not fooled either, nor by an older end with its own right code.
-func TestEndCutOffWhileOpen(t *testing.T) {
+// TestHeadChangedWhileOpen: a running process detects it too, even with an earlier head and its
+// valid code.
+func TestHeadChangedWhileOpen(t *testing.T) {
 	dir := t.TempDir()
 	l := open(t, ledger.Options{Dir: dir})
 	settle(t, l, commit(t, l, call("a")), ledger.Succeeded)
@@ -84,31 +86,31 @@ func TestEndCutOffWhileOpen(t *testing.T) {
 	defer db.Close()
 	db.SetMaxOpenConns(1)
 	run(t, db, "ATTACH ? AS l", filepath.Join(dir, ledger.File))
-	var code string
-	if err := db.QueryRow("SELECT value FROM l.meta WHERE name = 'head'").Scan(&code); err != nil {
+	var createCode string
+	if err := db.QueryRow("SELECT value FROM l.meta WHERE name = 'head'").Scan(&createCode); err != nil {
 		t.Fatal(err)
 	}
 	settle(t, l, commit(t, l, call("b")), ledger.Succeeded)
 	run(t, db, "DELETE FROM l.records WHERE seq > 2")
 	run(t, db, "DELETE FROM l.intents WHERE seq > 2")
-	run(t, db, "UPDATE l.meta SET value = ? WHERE name = 'head'", code)
+	run(t, db, "UPDATE l.meta SET value = ? WHERE name = 'head'", createCode)
 	_, err = l.Commit(t.Context(), call("b"))
 	wantStoreError(t, "rolled back", err, ledger.Corrupt)
 	run(t, db, "DETACH l")
 }
 
-// Two processes write in turn, and each finds the end that the other left.
-func TestEndOfAnother(t *testing.T) {
+// TestHeadOfOtherProcess: two processes write in turn, and each accepts the head of the other.
+func TestHeadOfOtherProcess(t *testing.T) {
 	dir := t.TempDir()
 	l, m := open(t, ledger.Options{Dir: dir}), open(t, ledger.Options{Dir: dir})
 	for range 5 {
 		settle(t, m, commit(t, l, call(ledger.NewID())), ledger.Succeeded)
 		settle(t, l, commit(t, m, call(ledger.NewID())), ledger.Succeeded)
 	}
-	clean(t, l)
+	verifyClean(t, l)
 }
 
-func TestNothingLeftBehind(t *testing.T) {
+func TestFilesMissing(t *testing.T) {
 	dir := t.TempDir()
 	l := open(t, ledger.Options{Dir: dir})
 	commit(t, l, call("a"))
@@ -120,7 +122,7 @@ func TestNothingLeftBehind(t *testing.T) {
 	}
 	for _, only := range []bool{false, true} {
 		_, err := ledger.Open(t.Context(), ledger.Options{Dir: dir, ReadOnly: only})
-		wantStoreError(t, "vanished", err, ledger.Broken)
+		wantStoreError(t, "missing", err, ledger.Broken)
 	}
 	left, err := os.ReadDir(dir)
 	if err != nil || len(left) != 2 { // checkpoints and their key

@@ -13,8 +13,8 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// noted closes and opens the ledger: what was noted is written by then.
-func noted(t *testing.T, l *ledger.SQLite, dir string) *ledger.SQLite {
+// reopen closes and opens the ledger, so that all events are written.
+func reopen(t *testing.T, l *ledger.SQLite, dir string) *ledger.SQLite {
 	t.Helper()
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
@@ -22,35 +22,35 @@ func noted(t *testing.T, l *ledger.SQLite, dir string) *ledger.SQLite {
 	return open(t, ledger.Options{Dir: dir})
 }
 
-func TestFind(t *testing.T) {
+func TestFindSubjects(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "state")
 	l := open(t, ledger.Options{Dir: dir})
-	gone := call("gone")
-	gone.Subjects = []string{"contact:gone"}
-	ran := commit(t, l, gone)
+	erasedCall := call("gone")
+	erasedCall.Subjects = []string{"contact:gone"}
+	ran := commit(t, l, erasedCall)
 	settle(t, l, ran, ledger.Succeeded)
 
-	var asked atomic.Int32
+	var calls atomic.Int32
 	e := event("contact:1")
 	e.FindSubjects = func() (subjects, erased []string) {
-		asked.Add(1)
-		return []string{"contact:2", "contact:1", "contact:gone", "contact:3", ""}, []string{"contact:gone", "contact:never seen", "", "contact:gone"}
+		calls.Add(1)
+		return []string{"contact:2", "contact:1", "contact:gone", "contact:3", ""}, []string{"contact:gone", "contact:unknown", "", "contact:gone"}
 	}
 	l.RecordEvent(e)
-	wild := event("contact:4")
-	wild.FindSubjects = func() ([]string, []string) { panic("a shape that nobody thought of") }
-	l.RecordEvent(wild)
-	wide := event()
-	wide.FindSubjects = func() (subjects, erased []string) {
+	panicking := event("contact:4")
+	panicking.FindSubjects = func() ([]string, []string) { panic("an unexpected answer") }
+	l.RecordEvent(panicking)
+	large := event()
+	large.FindSubjects = func() (subjects, erased []string) {
 		for i := range ledger.MaxSubjects + 7 {
 			subjects = append(subjects, fmt.Sprint("wide:", i))
 		}
 		return subjects, nil
 	}
-	l.RecordEvent(wide)
-	l = noted(t, l, dir)
-	if n := asked.Load(); n != 1 {
-		t.Errorf("Find was called %d times", n)
+	l.RecordEvent(large)
+	l = reopen(t, l, dir)
+	if n := calls.Load(); n != 1 {
+		t.Errorf("FindSubjects was called %d times", n)
 	}
 	reads := records(t, l, ledger.Filter{Phase: ledger.PhaseRead})
 	if len(reads) != 3 {
@@ -76,13 +76,13 @@ func TestFind(t *testing.T) {
 	if dropped := records(t, l, ledger.Filter{Phase: ledger.PhaseDropped}); len(dropped) != 0 {
 		t.Errorf("%+v", dropped)
 	}
-	if r := clean(t, l); r.Erased != 1 {
+	if r := verifyClean(t, l); r.Erased != 1 {
 		t.Errorf("%+v", r)
 	}
 }
 
-// What Sippet erased is erased here too, though the store could not take it when it was found.
-func TestFoundWhileTheStoreIsFull(t *testing.T) {
+// TestEraseAfterDiskFull: an erasure that the store cannot accept is done later.
+func TestEraseAfterDiskFull(t *testing.T) {
 	l := open(t, ledger.Options{})
 	x := call("a")
 	x.Subjects = []string{"contact:gone"}
@@ -92,60 +92,51 @@ func TestFoundWhileTheStoreIsFull(t *testing.T) {
 	e.Payload = []byte(`"` + string(bytes.Repeat([]byte("x"), 300<<10)) + `"`)
 	e.FindSubjects = func() (subjects, erased []string) { return nil, []string{"contact:gone"} }
 	l.RecordEvent(e)
-	within(t, "the trouble is noticed", func() bool { return l.StoreError() != nil })
+	within(t, "the store error is reported", func() bool { return l.StoreError() != nil })
 	ledger.LimitPages(t, l, 1<<20)
 	within(t, "the subject is erased", func() bool { return len(records(t, l, ledger.Filter{Phase: ledger.PhaseErased})) == 1 })
 	within(t, "the read is counted", func() bool { return len(records(t, l, ledger.Filter{Phase: ledger.PhaseDropped})) == 1 })
-	clean(t, l)
+	verifyClean(t, l)
 }
 
-func within(t *testing.T, what string, is func() bool) {
-	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !is(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("not in ten seconds: " + what)
-		}
-	}
-}
-
-// TestBecomes: a contact that is created has no id before; erasing it takes along what was sealed until then.
-func TestBecomes(t *testing.T) {
+// TestCreatedSubject: erasing a created contact destroys the keys of its provisional name too.
+func TestCreatedSubject(t *testing.T) {
 	c := newClock()
 	l := open(t, ledger.Options{Now: c.now})
-	known := call("known")
-	known.Subjects = []string{"contact:1"}
-	settle(t, l, commit(t, l, known), ledger.Succeeded)
+	existing := call("known")
+	existing.Subjects = []string{"contact:1"}
+	settle(t, l, commit(t, l, existing), ledger.Succeeded)
 
-	// The question has another request than the call.
+	// The approval request has another id than the call.
 	x := call("new")
-	x.Subjects = []string{"new:question", "campaign:1"}
-	g := ask(t, l, x, c.now().Add(time.Minute))
-	answer(t, l, g, ledger.Approved)
-	x.Subjects, x.ApprovalID = []string{"new:call", "campaign:1"}, g.ID
+	x.Subjects = []string{"new:request", "campaign:1"}
+	request := createApproval(t, l, x, c.now().Add(time.Minute))
+	answer(t, l, request, ledger.Approved)
+	x.Subjects, x.ApprovalID = []string{"new:call", "campaign:1"}, request.ID
 	in := commit(t, l, x)
-	become := ledger.Settlement{Intent: in.ID, State: ledger.Succeeded, Sent: true, Outcome: schemas.Done, Result: []byte(`{"id":"1"}`), CreatedSubject: "contact:1"}
-	if err := l.Settle(t.Context(), become); err != nil {
+	end := ledger.Settlement{Intent: in.ID, State: ledger.Succeeded, Sent: true, Outcome: schemas.Done, Result: []byte(`{"id":"1"}`), CreatedSubject: "contact:1"}
+	if err := l.Settle(t.Context(), end); err != nil {
 		t.Fatal(err)
 	}
-	if n := len(records(t, l, ledger.Filter{Subject: "new:call"})) + len(records(t, l, ledger.Filter{Subject: "new:question"})); n != 0 {
+	if n := len(records(t, l, ledger.Filter{Subject: "new:call"})) + len(records(t, l, ledger.Filter{Subject: "new:request"})); n != 0 {
 		t.Errorf("%d records are still of the provisional subject", n)
 	}
-	// Two of the contact's earlier call, asked, prepared and settled.
+	// Two of the contact's earlier call; then requested, prepared and settled.
 	if all := records(t, l, ledger.Filter{Subject: "contact:1"}); len(all) != 5 || !slices.Contains(all[4].SubjectNames, "contact:1") {
 		t.Errorf("of the contact: %+v", all)
 	}
 	if got, err := l.Intent(t.Context(), in.ID); err != nil || got.Payload == nil || got.Result == nil {
 		t.Errorf("before it is erased: %+v, %v", got, err)
 	}
-	clean(t, l)
+	verifyClean(t, l)
 
-	// Nobody's key becomes another's, and nobody becomes everybody.
-	for name, y := range map[string]ledger.Txn{"somebody's": call("somebody"), "no one's": call("no one")} {
-		if name == "somebody's" {
+	// A key moves neither from another subject nor from noSubject.
+	for name, y := range map[string]ledger.Txn{"another subject": call("another subject"), "no subject": call("no subject")} {
+		if name == "another subject" {
 			y.Subjects = []string{"campaign:1"}
 		}
-		become.Intent = commit(t, l, y).ID
-		if err := l.Settle(t.Context(), become); err != nil {
+		end.Intent = commit(t, l, y).ID
+		if err := l.Settle(t.Context(), end); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -153,22 +144,22 @@ func TestBecomes(t *testing.T) {
 		t.Errorf("%d records are of the contact", n)
 	}
 
-	if was, err := l.Erase(t.Context(), "contact:1", ledger.Actor{Name: "ada"}); err != nil || !was {
-		t.Fatal(was, err)
+	if existed, err := l.Erase(t.Context(), "contact:1", ledger.Actor{Name: "ada"}); err != nil || !existed {
+		t.Fatal(existed, err)
 	}
 	if got, err := l.Intent(t.Context(), in.ID); err != nil || got.Payload != nil || got.Result != nil {
 		t.Errorf("after: %+v, %v", got, err)
 	}
-	if got, err := l.Approval(t.Context(), g.ID); err != nil || got.Payload != nil || got.Card != nil {
-		t.Errorf("the question, after: %+v, %v", got, err)
+	if got, err := l.Approval(t.Context(), request.ID); err != nil || got.Payload != nil || got.Card != nil {
+		t.Errorf("the approval request, after: %+v, %v", got, err)
 	}
-	if r := clean(t, l); r.Erased != 3 {
+	if r := verifyClean(t, l); r.Erased != 3 {
 		t.Errorf("%d keys are destroyed, want three", r.Erased)
 	}
 }
 
-// TestSettleErases: with the contact go its keys, in the same transaction.
-func TestSettleErases(t *testing.T) {
+// TestSettleErasesSubject: Settle destroys the keys of a deleted contact in its transaction.
+func TestSettleErasesSubject(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "state")
 	l := open(t, ledger.Options{Dir: dir})
 	x := call("a")
@@ -190,39 +181,7 @@ func TestSettleErases(t *testing.T) {
 	if all := records(t, l, ledger.Filter{Intent: in.ID}); len(all) != 3 || all[1].Sealed != nil || all[2].Phase != ledger.PhaseErased {
 		t.Errorf("%+v", all)
 	}
-	if r := clean(t, l); r.Erased != 1 {
+	if r := verifyClean(t, l); r.Erased != 1 {
 		t.Errorf("%+v", r)
 	}
-}
-
-func TestStoreErrorIsReportedAndPasses(t *testing.T) {
-	dir := t.TempDir()
-	l := open(t, ledger.Options{Dir: dir})
-	commit(t, l, call("a"))
-	if err := l.StoreError(); err != nil {
-		t.Fatal(err)
-	}
-	ledger.LimitPages(t, l, 1)
-	big := call("big")
-	big.Payload = []byte(`"` + string(bytes.Repeat([]byte("x"), 300<<10)) + `"`)
-	_, err := l.Commit(t.Context(), big)
-	wantStoreError(t, "full", err, ledger.DiskFull)
-	ledger.LimitPages(t, l, 1<<20)
-
-	path := filepath.Join(dir, ledger.File)
-	move(t, path, path+".old")
-	_, err = l.Commit(t.Context(), call("b"))
-	wantStoreError(t, "moved", err, ledger.Replaced)
-	wantStoreError(t, "what is told", l.StoreError(), ledger.Replaced)
-	time.Sleep(1500 * time.Millisecond)
-	wantStoreError(t, "after a try", l.StoreError(), ledger.Replaced)
-	move(t, path+".old", path)
-	within(t, "it goes on by itself", func() bool { return l.StoreError() == nil })
-	// A refusal is no trouble.
-	_, err = l.Commit(t.Context(), call("a"))
-	conflicting(t, err)
-	if err := l.StoreError(); err != nil {
-		t.Error(err)
-	}
-	clean(t, l)
 }
