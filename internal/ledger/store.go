@@ -199,6 +199,11 @@ func (s *SQLite) open(ctx context.Context) error {
 		return err
 	}
 	defer c.Close()
+	// Write-ahead logging changes the file, so another program's or version's is detected before.
+	var unusable *StoreError
+	if _, err := checkSchema(ctx, c, s.path); errors.As(err, &unusable) {
+		return err
+	}
 	if err := enableWAL(ctx, c, s.path); err != nil {
 		return err
 	}
