@@ -123,15 +123,26 @@ func (a *approvalRow) fields() []any {
 
 // request returns the row as a request, without its sealed parts.
 func (a *approvalRow) request() ApprovalRequest {
-	return ApprovalRequest{ID: a.id, Requester: parseActor(a.requester), Credential: a.credential, Organisation: a.organisation, Action: a.action, Policy: a.policy, Recipients: a.recipients,
-		Needs: a.needs, Person: a.person, Inbox: a.inbox, Repeats: a.repeats, State: a.state, By: parseActor(a.answeredBy), Quick: a.quick,
-		Requested: fromMicros(a.requested), Answered: fromMicros(a.answered), Expires: fromMicros(a.expires), Intent: a.intent,
-		Outcome: schemas.Outcome(a.outcome), Reported: a.reported, OwnProcess: a.process == process, Orphaned: a.state == Approved && processEnded(a.process), seq: a.seq}
+	return ApprovalRequest{
+		ID: a.id, Requester: parseActor(a.requester), Credential: a.credential, Organisation: a.organisation, Action: a.action,
+		Policy: a.policy, Recipients: a.recipients, Needs: a.needs, Person: a.person, Inbox: a.inbox, Repeats: a.repeats,
+		State: a.state, By: parseActor(a.answeredBy), Quick: a.quick, Requested: fromMicros(a.requested),
+		Answered: fromMicros(a.answered), Expires: fromMicros(a.expires), Intent: a.intent, Outcome: schemas.Outcome(a.outcome),
+		Reported: a.reported, OwnProcess: a.process == process, Orphaned: a.state == Approved && processEnded(a.process),
+		seq: a.seq,
+	}
+}
+
+// record returns a new record about the request.
+func (a *approvalRow) record(phase Phase) *Record {
+	return &Record{Phase: phase, ApprovalID: a.id, Caller: parseActor(a.requester), Credential: a.credential,
+		Organisation: a.organisation, Action: a.action, Fingerprint: a.fingerprint, Policy: a.policy}
 }
 
 // matches reports whether the row has the same binding as want.
 func (a *approvalRow) matches(want *ApprovalRequest, fingerprint string) bool {
-	return a.requester == want.Requester.column() && a.credential == want.Credential && a.action == want.Action && a.fingerprint == fingerprint && a.policy == want.Policy
+	return a.requester == want.Requester.column() && a.credential == want.Credential && a.action == want.Action &&
+		a.fingerprint == fingerprint && a.policy == want.Policy
 }
 
 // checkState returns why the approval cannot be used now; nil if it can.
@@ -188,10 +199,12 @@ func (s *SQLite) CreateApproval(ctx context.Context, request ApprovalRequest) er
 		if ownPending >= MaxPending || pending >= maxPendingTotal {
 			return ErrTooManyPending
 		}
-		c := Call{Request: request.Request, Caller: request.Requester, Credential: request.Credential, Client: request.Client, Organisation: request.Organisation, Action: request.Action,
-			Decision: request.Needs, Why: request.Why, Rules: request.Rules, Policy: request.Policy, Recipients: request.Recipients}
+		c := Call{Request: request.Request, Caller: request.Requester, Credential: request.Credential, Client: request.Client,
+			Organisation: request.Organisation, Action: request.Action, Decision: request.Needs, Why: request.Why,
+			Rules: request.Rules, Policy: request.Policy, Recipients: request.Recipients}
 		r := c.record(PhaseRequested, fingerprint)
-		r.ApprovalID, r.State, r.Repeats, r.Expires, r.Person, r.Inbox = request.ID, string(Pending), request.Repeats, micros(request.Expires), request.Person, request.Inbox
+		r.ApprovalID, r.State, r.Repeats = request.ID, string(Pending), request.Repeats
+		r.Expires, r.Person, r.Inbox = micros(request.Expires), request.Person, request.Inbox
 		keys, err := t.subjectKeys(request.Subjects)
 		if err != nil {
 			return err

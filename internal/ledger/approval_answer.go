@@ -55,8 +55,8 @@ func (t *tx) recordAnswer(row *approvalRow, reply *Reply) error {
 	if reply.By == (Actor{}) {
 		reply.By, reply.Quick = parseActor(row.answeredBy), row.quick
 	}
-	r := &Record{Phase: PhaseAnswered, ApprovalID: row.id, Caller: parseActor(row.requester), Credential: row.credential, Organisation: row.organisation, Action: row.action,
-		Fingerprint: row.fingerprint, Policy: row.policy, State: string(reply.State), By: reply.By, Quick: reply.Quick, Outcome: reply.Outcome}
+	r := row.record(PhaseAnswered)
+	r.State, r.By, r.Quick, r.Outcome = string(reply.State), reply.By, reply.Quick, reply.Outcome
 	expires := row.expires
 	if until := micros(reply.Until); !reply.Until.IsZero() && until < expires {
 		expires, r.Expires = until, until
@@ -113,8 +113,9 @@ func (t *tx) revokeApprovals(where string, args []any, by Actor) (int, error) {
 		if _, err := t.exec("UPDATE approvals SET state = 'revoked', last_seq = ? WHERE id = ?", t.head.seq+1, row.id); err != nil {
 			return 0, err
 		}
-		if err := t.append(&Record{Phase: PhaseAnswered, ApprovalID: row.id, Caller: parseActor(row.requester), Credential: row.credential, Organisation: row.organisation, Action: row.action,
-			Fingerprint: row.fingerprint, Policy: row.policy, State: string(Revoked), By: by}); err != nil {
+		r := row.record(PhaseAnswered)
+		r.State, r.By = string(Revoked), by
+		if err := t.append(r); err != nil {
 			return 0, err
 		}
 	}

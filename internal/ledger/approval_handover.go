@@ -70,7 +70,9 @@ func (s *SQLite) HandoverExpires(ctx context.Context, approval string) (time.Tim
 func (s *SQLite) deleteExpired(ctx context.Context) error {
 	now := micros(s.now())
 	var expired int
-	if _, err := s.row(ctx, "SELECT (SELECT count(*) FROM logins WHERE expires <= ?1) + (SELECT count(*) FROM handovers WHERE expires <= ?1)", []any{now}, &expired); err != nil || expired == 0 {
+	const query = `SELECT (SELECT count(*) FROM logins WHERE expires <= ?1) +
+		(SELECT count(*) FROM handovers WHERE expires <= ?1)`
+	if _, err := s.row(ctx, query, []any{now}, &expired); err != nil || expired == 0 {
 		return err
 	}
 	return s.write(ctx, func(t *tx) error {

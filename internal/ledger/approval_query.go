@@ -52,7 +52,8 @@ func (s *SQLite) Approvals(ctx context.Context, f ApprovalFilter) ([]ApprovalReq
 		limit = f.Limit
 	}
 	var all []ApprovalRequest
-	err := s.eachApproval(ctx, strings.Join(where, " AND ")+" ORDER BY "+order+" LIMIT ?", append(args, limit), func(row *approvalRow) { all = append(all, row.request()) })
+	query := strings.Join(where, " AND ") + " ORDER BY " + order + " LIMIT ?"
+	err := s.eachApproval(ctx, query, append(args, limit), func(row *approvalRow) { all = append(all, row.request()) })
 	return all, err
 }
 
@@ -93,7 +94,8 @@ func (s *SQLite) readApproval(ctx context.Context, where string, args ...any) (A
 		return ApprovalRequest{}, err
 	}
 	if requested != nil {
-		request.Request, request.Client, request.Why, request.Rules, request.Subjects = requested.Request, requested.Client, requested.Why, requested.Rules, requested.SubjectNames
+		request.Request, request.Client, request.Why = requested.Request, requested.Client, requested.Why
+		request.Rules, request.Subjects = requested.Rules, requested.SubjectNames
 		if p := requested.Private; p != nil {
 			request.Payload, request.Card, request.Hash = p.Payload, p.Card, p.Hash
 		}

@@ -157,7 +157,8 @@ func (t *tx) storeDebits(seq int64, debits []Debit, balances []Balance) error {
 		if _, err := t.exec("UPDATE debits SET rest = max(rest, ?) + ? WHERE budget = ? AND key = ?", t.now.UnixNano(), b.Cost, b.Budget, b.Key); err != nil {
 			return err
 		}
-		if _, err := t.exec("INSERT INTO debits (seq, budget, key, cost, interval, burst, rest) VALUES (?, ?, ?, ?, ?, ?, 0)", seq, b.Budget, b.Key, b.Cost, int64(d.Interval), d.Burst); err != nil {
+		if _, err := t.exec("INSERT INTO debits (seq, budget, key, cost, interval, burst, rest) VALUES (?, ?, ?, ?, ?, ?, 0)",
+			seq, b.Budget, b.Key, b.Cost, int64(d.Interval), d.Burst); err != nil {
 			return err
 		}
 		if _, err := t.exec("INSERT OR REPLACE INTO budgets (budget, key, full, seq) VALUES (?, ?, ?, ?)", b.Budget, b.Key, b.Full, seq); err != nil {

@@ -235,7 +235,8 @@ func (s *SQLite) Commit(ctx context.Context, x Txn) (Intent, error) {
 	if x.Class == schemas.Read && x.ApprovalID == "" && len(x.Debits) == 0 || x.Class == "" || x.Action == "" || x.Hash == "" {
 		return Intent{}, fmt.Errorf("%w: an intent needs an action, its class and hash, and for a read an approval or a debit", errUsage)
 	}
-	in := Intent{Request: x.Request, Caller: x.Caller, Credential: x.Credential, Organisation: x.Organisation, Action: x.Action, Class: x.Class, ApprovalID: x.ApprovalID, State: Prepared}
+	in := Intent{Request: x.Request, Caller: x.Caller, Credential: x.Credential, Organisation: x.Organisation,
+		Action: x.Action, Class: x.Class, ApprovalID: x.ApprovalID, State: Prepared}
 	fingerprint := s.seal.fingerprint(x.Organisation, x.Hash)
 	// Encode before the change is queued: all changes wait for the one that runs.
 	plain, err := Private{Payload: x.Payload, Card: x.Card, Replaced: x.Replaced, Hash: x.Hash}.plain()
@@ -262,7 +263,8 @@ func (t *tx) commitCall(x *Txn, fingerprint string, plain []byte, in *Intent) er
 	var approval *approvalRow
 	var rejected error
 	if x.ApprovalID != "" {
-		want := &ApprovalRequest{ID: x.ApprovalID, Requester: x.Caller, Credential: x.Credential, Organisation: x.Organisation, Action: x.Action, Hash: x.Hash, Policy: x.Policy, Recipients: x.Recipients}
+		want := &ApprovalRequest{ID: x.ApprovalID, Requester: x.Caller, Credential: x.Credential, Organisation: x.Organisation,
+			Action: x.Action, Hash: x.Hash, Policy: x.Policy, Recipients: x.Recipients}
 		if approval, rejected = t.approval(want); rejected != nil && !errors.Is(rejected, ErrRejected) {
 			return rejected
 		}
@@ -295,7 +297,8 @@ func (t *tx) commitCall(x *Txn, fingerprint string, plain []byte, in *Intent) er
 	r.Budgets = balances
 	if approval != nil {
 		r.By = parseActor(approval.answeredBy)
-		if n, err := t.exec("UPDATE approvals SET state = 'used', intent = ?, last_seq = ? WHERE id = ? AND state = 'approved'", in.ID, t.head.seq+1, approval.id); err != nil || n != 1 {
+		const query = "UPDATE approvals SET state = 'used', intent = ?, last_seq = ? WHERE id = ? AND state = 'approved'"
+		if n, err := t.exec(query, in.ID, t.head.seq+1, approval.id); err != nil || n != 1 {
 			if err == nil {
 				err = ErrApprovalUsed
 			}
@@ -316,9 +319,11 @@ func (t *tx) commitCall(x *Txn, fingerprint string, plain []byte, in *Intent) er
 	if err := t.storeDebits(in.seq, x.Debits, balances); err != nil {
 		return err
 	}
-	_, err = t.exec(`INSERT INTO intents (id, request, caller, credential, organisation, action, class, fingerprint, conflict_key, approval_id, process, keys, seq, prepared, debited, state)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'prepared')`, in.ID, clip(x.Request), x.Caller.column(), x.Credential, x.Organisation, x.Action, string(x.Class), fingerprint, conflictKey(fingerprint), x.ApprovalID,
-		process, in.keys, in.seq, micros(in.Prepared), in.debited)
+	_, err = t.exec(`INSERT INTO intents (id, request, caller, credential, organisation, action, class, fingerprint,
+		conflict_key, approval_id, process, keys, seq, prepared, debited, state)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'prepared')`,
+		in.ID, clip(x.Request), x.Caller.column(), x.Credential, x.Organisation, x.Action, string(x.Class), fingerprint,
+		conflictKey(fingerprint), x.ApprovalID, process, in.keys, in.seq, micros(in.Prepared), in.debited)
 	return err
 }
 

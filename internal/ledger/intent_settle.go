@@ -88,7 +88,7 @@ func (t *tx) settle(in *Intent, end *Settlement) error {
 			}
 		}
 	}
-	// Unknown ones may still turn out not to have been sent.
+	// An unknown intent may still settle as not_sent.
 	if in.debited > 0 && end.State == NotSent {
 		if r.Budgets, err = t.returnDebits(in, t.head.seq+1); err != nil {
 			return err
@@ -118,7 +118,8 @@ func (t *tx) settle(in *Intent, end *Settlement) error {
 		}
 		t.scrubAfterCommit()
 	}
-	_, err = t.exec("UPDATE intents SET conflict_key = iif(?1 IN ('failed', 'not_sent'), NULL, conflict_key), state = ?1, sent = ?, outcome = ?, status = ?, latency = ?, settled = ?, settled_seq = ? WHERE seq = ?",
+	_, err = t.exec(`UPDATE intents SET conflict_key = iif(?1 IN ('failed', 'not_sent'), NULL, conflict_key), state = ?1,
+		sent = ?, outcome = ?, status = ?, latency = ?, settled = ?, settled_seq = ? WHERE seq = ?`,
 		string(end.State), end.Sent, string(end.Outcome), end.Status, end.Latency.Microseconds(), micros(t.now), r.Seq, in.seq)
 	return err
 }
@@ -146,7 +147,8 @@ func (t *tx) returnApproval(in *Intent, r *Record) error {
 
 // record returns a new record about the intent.
 func (in *Intent) record(phase Phase) *Record {
-	return &Record{Phase: phase, Intent: in.ID, Request: in.Request, Caller: in.Caller, Credential: in.Credential, Organisation: in.Organisation, Action: in.Action, Class: in.Class}
+	return &Record{Phase: phase, Intent: in.ID, Request: in.Request, Caller: in.Caller, Credential: in.Credential,
+		Organisation: in.Organisation, Action: in.Action, Class: in.Class}
 }
 
 // Resolve implements Ledger.
@@ -174,7 +176,8 @@ func (s *SQLite) Resolve(ctx context.Context, id string, as IntentState, note st
 				return err
 			}
 		}
-		_, err = t.exec("UPDATE intents SET conflict_key = iif(?1 = 'failed', NULL, conflict_key), state = ?1, resolved_by = ?, note = ?, settled = ?, settled_seq = ? WHERE seq = ?",
+		_, err = t.exec(`UPDATE intents SET conflict_key = iif(?1 = 'failed', NULL, conflict_key), state = ?1,
+			resolved_by = ?, note = ?, settled = ?, settled_seq = ? WHERE seq = ?`,
 			string(as), by.column(), clip(note), micros(t.now), r.Seq, in.seq)
 		return err
 	})

@@ -134,7 +134,7 @@ type TokenStore interface {
 	// CreateToken creates a token from t's Person, Roles, Interactive, Policy, KeyFile and Expires.
 	// It returns the secret, which is stored nowhere. A name that differs from a known one by case
 	// only is rejected.
-	CreateToken(ctx context.Context, t Token, by Actor) (secret string, made Token, err error)
+	CreateToken(ctx context.Context, t Token, by Actor) (secret string, created Token, err error)
 	// Tokens lists all tokens, oldest first.
 	Tokens(ctx context.Context) ([]Token, error)
 	// RevokeToken ends a token in every process, within FreshFor, and revokes its pending requests

@@ -170,7 +170,8 @@ func (t *tx) createSession(l *Login, method string, lasts time.Duration, secret 
 	if *secret, err = t.insertLogin(*l); err != nil {
 		return err
 	}
-	return t.append(&Record{Phase: PhaseLogin, Caller: Actor{Name: l.Person}, Credential: l.Credential, State: string(Session), Expires: micros(l.Expires), Note: method})
+	return t.append(&Record{Phase: PhaseLogin, Caller: Actor{Name: l.Person}, Credential: l.Credential, State: string(Session),
+		Expires: micros(l.Expires), Note: method})
 }
 
 // EndSession implements Ledger.

@@ -114,7 +114,8 @@ func Open(ctx context.Context, o Options) (*SQLite, error) {
 	o.defaults()
 	s := &SQLite{o: o, now: o.Now, log: o.Log, path: filepath.Join(o.Dir, File),
 		ops: make(chan *op, maxBatch), events: make(chan Event, maxQueuedEvents), scrubRequests: make(chan struct{}, 1),
-		closing: make(chan struct{}), closed: make(chan struct{}), writerDone: make(chan struct{}), eventsDone: make(chan struct{}), upkeepDone: make(chan struct{}), pruneDone: make(chan struct{})}
+		closing: make(chan struct{}), closed: make(chan struct{}), writerDone: make(chan struct{}),
+		eventsDone: make(chan struct{}), upkeepDone: make(chan struct{}), pruneDone: make(chan struct{})}
 	if o.ReadOnly {
 		if err := s.openReadOnly(ctx); err != nil {
 			if s.db != nil {
@@ -188,7 +189,8 @@ func (s *SQLite) open(ctx context.Context) error {
 	}
 	// secure_delete: a destroyed key must not stay in a free page. wal_autocheckpoint: a page that
 	// many commits change is copied once.
-	dsn := uri(s.path, fmt.Sprintf("_pragma=busy_timeout(%d)&_pragma=synchronous(FULL)&_pragma=secure_delete(ON)&_pragma=wal_autocheckpoint(4000)", busyTimeout.Milliseconds()))
+	dsn := uri(s.path, fmt.Sprintf("_pragma=busy_timeout(%d)&_pragma=synchronous(FULL)&_pragma=secure_delete(ON)"+
+		"&_pragma=wal_autocheckpoint(4000)", busyTimeout.Milliseconds()))
 	if s.db, err = sql.Open("sqlite", dsn); err != nil {
 		return err
 	}

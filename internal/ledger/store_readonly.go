@@ -55,7 +55,8 @@ func (s *SQLite) openReadOnly(ctx context.Context) (err error) {
 		return err
 	}
 	if s.hasLog() {
-		return &StoreError{Broken, s.path, fmt.Errorf("the last changes are in %s-wal, which can only be read if this user may write the directory: copy the directory to one that they may write (%w)", s.path, err)}
+		return &StoreError{Broken, s.path, fmt.Errorf("the last changes are in %s-wal, which can only be read if this user may write "+
+			"the directory: copy the directory to one that they may write (%w)", s.path, err)}
 	}
 	s.immutable = true
 	return s.openFile(ctx, uri(s.path, "mode=ro&immutable=1"+busy))

@@ -101,7 +101,8 @@ type tokenRow struct {
 const tokenColumns = "id, person, roles, interactive, policy, key_file, hash, fingerprint, created_by, created, expires, revoked, seq, revoked_seq"
 
 func (r *tokenRow) fields() []any {
-	return []any{&r.id, &r.person, &r.roles, &r.interactive, &r.policy, &r.keyFile, &r.hash, &r.fingerprint, &r.createdBy, &r.created, &r.expires, &r.revoked, &r.seq, &r.revokedSeq}
+	return []any{&r.id, &r.person, &r.roles, &r.interactive, &r.policy, &r.keyFile, &r.hash, &r.fingerprint, &r.createdBy,
+		&r.created, &r.expires, &r.revoked, &r.seq, &r.revokedSeq}
 }
 
 func (r *tokenRow) token() Token {
@@ -121,29 +122,37 @@ func (r *tokenRow) record(phase Phase, by Actor) *Record {
 	return &Record{Phase: phase, Caller: Actor{Name: r.person}, Credential: r.id, By: by}
 }
 
-// CreateToken implements Ledger.
-func (s *SQLite) CreateToken(ctx context.Context, want Token, by Actor) (secret string, t Token, err error) {
-	roles := slices.Compact(slices.Sorted(slices.Values(want.Roles)))
+// check rejects a token that cannot be created.
+func (t *Token) check(now time.Time) error {
 	switch {
-	case !personPattern.MatchString(want.Person) || strings.Contains(want.Person, "  "):
-		return "", t, rejectToken("%q is not a valid name: use up to 64 letters, digits, spaces and . _ @ ' + -, and begin with a letter or digit", clip(want.Person))
-	case len(roles) == 0:
-		return "", t, rejectToken("a token needs at least one role")
-	case !want.Expires.IsZero() && !want.Expires.After(s.now()):
-		return "", t, rejectToken("the token's expiry is in the past")
+	case !personPattern.MatchString(t.Person) || strings.Contains(t.Person, "  "):
+		return rejectToken("%q is not a valid name: use up to 64 letters, digits, spaces and . _ @ ' + -, and begin with a letter or digit", clip(t.Person))
+	case len(t.Roles) == 0:
+		return rejectToken("a token needs at least one role")
+	case !t.Expires.IsZero() && !t.Expires.After(now):
+		return rejectToken("the token's expiry is in the past")
 	}
-	for _, text := range []string{want.Policy, want.KeyFile, by.Name, by.Via} {
+	for _, text := range []string{t.Policy, t.KeyFile, t.By.Name, t.By.Via} {
 		if clip(text) != text || strings.ContainsRune(text, 0) {
-			return "", t, rejectToken("%q is too long or not valid text", clip(text))
+			return rejectToken("%q is too long or not valid text", clip(text))
 		}
 	}
-	for _, role := range roles {
+	for _, role := range t.Roles {
 		if !rolePattern.MatchString(role) {
-			return "", t, rejectToken("%q is not a valid role: use up to 32 lower case letters, digits and hyphens", clip(role))
+			return rejectToken("%q is not a valid role: use up to 32 lower case letters, digits and hyphens", clip(role))
 		}
 	}
-	err = s.write(ctx, func(x *tx) error {
-		if err := x.checkNameCase(want.Person); err != nil {
+	return nil
+}
+
+// CreateToken implements Ledger.
+func (s *SQLite) CreateToken(ctx context.Context, want Token, by Actor) (secret string, created Token, err error) {
+	want.Roles, want.By = slices.Compact(slices.Sorted(slices.Values(want.Roles))), by
+	if err := want.check(s.now()); err != nil {
+		return "", Token{}, err
+	}
+	err = s.write(ctx, func(t *tx) error {
+		if err := t.checkNameCase(want.Person); err != nil {
 			return err
 		}
 		var id [6]byte
@@ -152,35 +161,36 @@ func (s *SQLite) CreateToken(ctx context.Context, want Token, by Actor) (secret 
 			rand.Read(id[:])
 			var found int
 			var err error
-			if exists, err = x.row("SELECT 1 FROM tokens WHERE id = ?", []any{hex.EncodeToString(id[:])}, &found); err != nil {
+			if exists, err = t.row("SELECT 1 FROM tokens WHERE id = ?", []any{hex.EncodeToString(id[:])}, &found); err != nil {
 				return err
 			}
 		}
 		rand.Read(random[:])
 		secret = "smcp_" + hex.EncodeToString(id[:]) + "_" + base64.RawURLEncoding.EncodeToString(random[:])
 		hash := sha256.Sum256([]byte(secret))
-		r := &tokenRow{id: hex.EncodeToString(id[:]), person: want.Person, roles: strings.Join(roles, " "), interactive: want.Interactive, policy: want.Policy,
-			keyFile: want.KeyFile, hash: hash[:], createdBy: by.column(), created: micros(x.now), seq: x.head.seq + 1}
+		r := &tokenRow{id: hex.EncodeToString(id[:]), person: want.Person, roles: strings.Join(want.Roles, " "),
+			interactive: want.Interactive, policy: want.Policy, keyFile: want.KeyFile, hash: hash[:],
+			createdBy: by.column(), created: micros(t.now), seq: t.head.seq + 1}
 		if !want.Expires.IsZero() {
 			r.expires = micros(want.Expires)
 		}
-		r.fingerprint = r.seal(x.s.seal)
-		if _, err := x.exec("INSERT INTO tokens ("+tokenColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, 0)", r.id, r.person, r.roles, r.interactive,
+		r.fingerprint = r.seal(t.s.seal)
+		if _, err := t.exec("INSERT INTO tokens ("+tokenColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, 0)", r.id, r.person, r.roles, r.interactive,
 			r.policy, r.keyFile, r.hash, r.fingerprint, r.createdBy, r.created, r.expires, r.seq); err != nil {
 			return err
 		}
 		rec := r.record(PhaseIssued, by)
-		rec.Roles, rec.Policy, rec.Expires, rec.Fingerprint, rec.Note = roles, r.policy, r.expires, r.fingerprint, r.note()
-		t = r.token()
-		return x.tokensChanged(rec)
+		rec.Roles, rec.Policy, rec.Expires, rec.Fingerprint, rec.Note = want.Roles, r.policy, r.expires, r.fingerprint, r.note()
+		created = r.token()
+		return t.tokensChanged(rec)
 	})
 	if err != nil {
 		return "", Token{}, err
 	}
-	return secret, t, nil
+	return secret, created, nil
 }
 
-// note says in a record what has no field of its own.
+// note returns what a record of the token has no field for.
 func (r *tokenRow) note() string {
 	var parts []string
 	if r.interactive {

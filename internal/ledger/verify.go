@@ -102,8 +102,10 @@ func (s *SQLite) Verify(ctx context.Context, o VerifyOptions) (Report, error) {
 		return v.report, asStoreError(s.path, err)
 	}
 	defer conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
-	for _, step := range []func(context.Context, *sql.Conn) error{v.readAnchor, v.checkChain, v.checkHead, v.checkIntents, v.checkApprovals, v.checkBudgets, v.checkStops, v.checkKeys, v.checkTokens} {
-		if err := step(ctx, conn); err != nil {
+	for _, check := range []func(context.Context, *sql.Conn) error{
+		v.readAnchor, v.checkChain, v.checkHead, v.checkIntents, v.checkApprovals, v.checkBudgets, v.checkStops, v.checkKeys, v.checkTokens,
+	} {
+		if err := check(ctx, conn); err != nil {
 			return v.report, asStoreError(s.path, err)
 		}
 	}

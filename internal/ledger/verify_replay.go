@@ -53,8 +53,8 @@ type replayedIntent struct {
 }
 
 func newReplay() *replay {
-	return &replay{intents: map[string]*replayedIntent{}, approvals: map[string]*replayedApproval{}, requested: map[binding]*replayedApproval{}, budgets: budgetReplay{},
-		tokens: map[string]*replayedToken{}}
+	return &replay{intents: map[string]*replayedIntent{}, approvals: map[string]*replayedApproval{},
+		requested: map[binding]*replayedApproval{}, budgets: budgetReplay{}, tokens: map[string]*replayedToken{}}
 }
 
 func (p *replay) apply(v *verifier, r *Record) {
@@ -116,7 +116,8 @@ func (p *replay) applyPrepared(v *verifier, r *Record) {
 	}
 	if r.ApprovalID != "" {
 		request := p.approvals[r.ApprovalID]
-		if request == nil || request.state != string(Approved) || request.fingerprint != r.Fingerprint || request.recipients != r.Recipients || request.requester != r.Caller || request.action != r.Action {
+		if request == nil || request.state != string(Approved) || request.fingerprint != r.Fingerprint ||
+			request.recipients != r.Recipients || request.requester != r.Caller || request.action != r.Action {
 			v.add(WrongApproval, r.Seq, r.ApprovalID, "record %d uses an approval that nobody gave for this call", r.Seq)
 		} else {
 			request.state = string(Used)
@@ -168,7 +169,8 @@ func (v *verifier) checkIntents(ctx context.Context, conn *sql.Conn) error {
 			return nil
 		case in.state != row.state:
 			v.add(WrongIntent, in.seq, id, "intent %s is %s, but its last record says %s", id, row.state, in.state)
-		case in.caller != parseActor(caller) || in.action != clip(row.action) || in.fingerprint != row.fingerprint || in.approval != row.approval || in.at != row.at || in.seq != row.seq:
+		case in.caller != parseActor(caller) || in.action != clip(row.action) || in.fingerprint != row.fingerprint ||
+			in.approval != row.approval || in.at != row.at || in.seq != row.seq:
 			v.add(WrongIntent, in.seq, id, "intent %s differs from its record", id)
 		}
 		in.inTable, in.process = true, row.process
@@ -196,14 +198,16 @@ func (v *verifier) checkIntents(ctx context.Context, conn *sql.Conn) error {
 
 // checkApprovals compares the table of approval requests with the log.
 func (v *verifier) checkApprovals(ctx context.Context, conn *sql.Conn) error {
-	rows, err := conn.QueryContext(ctx, "SELECT id, seq, requester, credential, action, fingerprint, policy, recipients, repeats, expires, state, needs, person, inbox FROM approvals")
+	rows, err := conn.QueryContext(ctx, `SELECT id, seq, requester, credential, action, fingerprint, policy, recipients, repeats,
+		expires, state, needs, person, inbox FROM approvals`)
 	if err != nil {
 		return err
 	}
 	err = eachRow(rows, func(scan func(...any) error) error {
 		var id, requester string
 		var row replayedApproval
-		if err := scan(&id, &row.seq, &requester, &row.credential, &row.action, &row.fingerprint, &row.policy, &row.recipients, &row.repeats, &row.expires, &row.state, &row.needs, &row.person, &row.inbox); err != nil {
+		if err := scan(&id, &row.seq, &requester, &row.credential, &row.action, &row.fingerprint, &row.policy, &row.recipients,
+			&row.repeats, &row.expires, &row.state, &row.needs, &row.person, &row.inbox); err != nil {
 			return err
 		}
 		request := v.replay.approvals[id]
@@ -213,8 +217,9 @@ func (v *verifier) checkApprovals(ctx context.Context, conn *sql.Conn) error {
 			return nil
 		case request.state != row.state:
 			v.add(WrongApproval, request.seq, id, "approval request %s is %s, but its last record says %s", id, row.state, request.state)
-		case request.seq != row.seq || request.requester != parseActor(requester) || request.credential != clip(row.credential) || request.action != clip(row.action) || request.fingerprint != row.fingerprint ||
-			request.policy != clip(row.policy) || request.recipients != clip(row.recipients) || request.repeats != clip(row.repeats) || request.expires != row.expires ||
+		case request.seq != row.seq || request.requester != parseActor(requester) || request.credential != clip(row.credential) ||
+			request.action != clip(row.action) || request.fingerprint != row.fingerprint || request.policy != clip(row.policy) ||
+			request.recipients != clip(row.recipients) || request.repeats != clip(row.repeats) || request.expires != row.expires ||
 			request.needs != clip(row.needs) || request.person != clip(row.person) || request.inbox != row.inbox:
 			v.add(WrongApproval, request.seq, id, "approval request %s differs from its record", id)
 		}
