@@ -13,7 +13,8 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// attempt is one time that a call goes through the gate. Its methods are the steps of the call lifecycle.
+// attempt is one time that a call goes through the gate. Its methods are the steps of the call
+// lifecycle.
 type attempt struct {
 	*Gate
 	Call
@@ -31,7 +32,8 @@ func (g *Gate) attempt(c Call) *attempt {
 		Client: c.Client, Organisation: g.Organisation, Action: a.Name, Class: a.Class, Hash: c.Payload.Hash(), Policy: pol.Version(),
 		Subjects: c.Payload.Subjects(), Payload: c.Payload.Body}}
 	if a.CreatesSubject() {
-		// The new subject's id is known after Sippet's answer. Until then the payload's hash names it.
+		// The new subject's id is known after Sippet's answer. Until then the payload's hash names
+		// it.
 		p.txn.Subjects = append([]string{ledger.Provisional + p.txn.Hash}, p.txn.Subjects...)
 	}
 	return p
@@ -76,7 +78,8 @@ func (p *attempt) run(ctx context.Context) Result {
 		a.Err = p.conflictError(previous)
 		return a
 	}
-	// Use up the approval even if none is needed any more; otherwise the executor would run the call again.
+	// Use up the approval even if none is needed any more; otherwise the executor would run the
+	// call again.
 	if p.txn.ApprovalID = p.ApprovalID; need >= rules.Confirm {
 		p.txn.Decision = need.String()
 	}
@@ -97,7 +100,8 @@ func (p *attempt) run(ctx context.Context) Result {
 	return p.send(ctx, a)
 }
 
-// validate asks Sippet whether it would accept the payload. An approval was for this attempt, so a failure revokes it.
+// validate asks Sippet whether it would accept the payload. An approval was for this attempt, so a
+// failure revokes it.
 func (p *attempt) validate(ctx context.Context, need rules.Decision) *schemas.Error {
 	if need == rules.Allow {
 		return nil
@@ -139,8 +143,8 @@ func (p *attempt) decide(ctx context.Context) *schemas.Error {
 	return nil
 }
 
-// evaluateShadow records what the shadow policy decides, if it differs. A call that is denied outright has no resolved
-// recipients, so the shadow policy cannot decide it either.
+// evaluateShadow records what the shadow policy decides, if it differs. A call that is denied
+// outright has no resolved recipients, so the shadow policy cannot decide it either.
 func (p *attempt) evaluateShadow(ctx context.Context, facts rules.Facts) {
 	a, shadow := p.Payload.Action, p.Policy.Shadow()
 	if shadow == nil || p.recipients == nil && recipients.HasRecipients(a) {
@@ -162,7 +166,8 @@ func (p *attempt) hiddenContactFields() map[string]bool {
 	return fieldsOf(contacts, p.policy.HiddenFields(contacts, p.Caller.rules()))
 }
 
-// redact removes details about contacts from an error if the caller must not see all of their fields.
+// redact removes details about contacts from an error if the caller must not see all of their
+// fields.
 func (p *attempt) redact(fault *schemas.Error) *schemas.Error {
 	if len(p.hiddenContactFields()) == 0 || len(fault.Details) == 0 {
 		return fault
@@ -181,8 +186,8 @@ const (
 	recordDeadline     = 5 * time.Second
 )
 
-// prefetch runs a read that the gate itself needs, for a decision or a card. The audit log has it under the caller's
-// name, marked as a prefetch.
+// prefetch runs a read that the gate itself needs, for a decision or a card. The audit log has it
+// under the caller's name, marked as a prefetch.
 func (p *attempt) prefetch(ctx context.Context, read *schemas.Payload, why string) (json.RawMessage, *schemas.Error) {
 	began, deadline := time.Now(), recipientsDeadline
 	if p.recipients != nil || !recipients.HasRecipients(p.Payload.Action) {

@@ -30,15 +30,16 @@ type upstream struct{ validates, runs int }
 
 func (u *upstream) Validate(context.Context, rpc.Request) *schemas.Error { u.validates++; return nil }
 func (u *upstream) Run(_ context.Context, r rpc.Request) (rpc.Result, *schemas.Error) {
-	if found := whoever(r); found != nil {
+	if found := usualRead(r); found != nil {
 		return rpc.Result{Data: found, Sent: true}, nil // a look at whom it would ring
 	}
 	u.runs++
 	return rpc.Result{Data: json.RawMessage(`{}`), Sent: true}, nil
 }
 
-// whoever answers a look at contacts by their ids with ones that can be rung, and a look at one record with Ada's; nil for all else.
-func whoever(r rpc.Request) json.RawMessage {
+// usualRead answers a look at contacts by their ids with ones that can be rung, and a look at one
+// record with Ada's; nil for all else.
+func usualRead(r rpc.Request) json.RawMessage {
 	var one struct {
 		Filter map[string]struct{ Eq string }
 	}
@@ -223,7 +224,8 @@ func TestCardIsShort(t *testing.T) {
 	}
 }
 
-// TestNothingCrowdsOut: what decides whom a call reaches is on the card, however much stands beside it.
+// TestNothingCrowdsOut: what decides whom a call reaches is on the card, however much stands beside
+// it.
 func TestNothingCrowdsOut(t *testing.T) {
 	var keys []string
 	for n := range 60 {
@@ -235,8 +237,8 @@ func TestNothingCrowdsOut(t *testing.T) {
 	}
 }
 
-// TestPayloadCannotWriteTheCard: words of the payload stand in quotes, so that they are not the card's own.
-func TestPayloadCannotWriteTheCard(t *testing.T) {
+// TestPayloadIsQuoted: words of the payload stand in quotes, so that they are not the card's own.
+func TestPayloadIsQuoted(t *testing.T) {
 	c := card(t, "end_call", `{"input":{"callUuid":"c-17 (a test line). No \"caller\" will notice."}}`)
 	if want := `Hang up the live call "c-17 (a test line). No \"caller\" will notice.".`; c.Sentence != want {
 		t.Errorf("%s\nwant %s", c.Sentence, want)

@@ -57,13 +57,13 @@ func TestCompare(t *testing.T) {
 	failedLookUp.Prefetch, failedLookUp.Outcome = true, schemas.UpstreamUnavailable
 	rejected := recorded(t, ledger.PhaseRejected, "3", "start_outbound_call", ring)
 	rejected.Outcome = schemas.UpstreamUnavailable
-	erased := recorded(t, ledger.PhasePrepared, "5", "create_contact", creating)
+	erased := recorded(t, ledger.PhasePrepared, "5", "create_contact", createArgs)
 	erased.Private = nil
 	unkept := recorded(t, ledger.PhaseRead, "6", "list_calls", `{}`)
 	unkept.Private.Payload = nil
-	byToken := recorded(t, ledger.PhasePrepared, "7", "create_contact", creating)
+	byToken := recorded(t, ledger.PhasePrepared, "7", "create_contact", createArgs)
 	byToken.Credential = "t1"
-	byOldToken := recorded(t, ledger.PhasePrepared, "8", "create_contact", creating)
+	byOldToken := recorded(t, ledger.PhasePrepared, "8", "create_contact", createArgs)
 	byOldToken.Credential = "t2"
 
 	got, err := policy.Compare(t.Context(), old, new, []ledger.Token{{ID: "t1", Person: "ada", Roles: []string{"boss"}}},

@@ -12,7 +12,8 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// checkStopped returns why no such call may run now: an emergency stop, or a failure of the ledger. nil if it may.
+// checkStopped returns why no such call may run now: an emergency stop, or a failure of the ledger.
+// nil if it may.
 func (p *attempt) checkStopped(ctx context.Context) *schemas.Error {
 	a := p.Payload.Action
 	if a.Class == schemas.Read {
@@ -75,7 +76,8 @@ func (p *attempt) commitFailed(ctx context.Context, a Result, err error) Result 
 	return a
 }
 
-// revokeOvertaken revokes the approval of a call if the same call was sent meanwhile: the card did not mention that run.
+// revokeOvertaken revokes the approval of a call if the same call was sent meanwhile: the card did
+// not mention that run.
 func (p *attempt) revokeOvertaken(ctx context.Context, previous *ledger.Intent) {
 	if p.ApprovalID != "" && previous.ApprovalID != p.ApprovalID {
 		p.revoke(ctx, &schemas.Error{Outcome: schemas.Denied, Message: "the same " + previous.Action + " was sent while the request was pending, so the approval was not used",

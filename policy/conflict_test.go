@@ -47,52 +47,53 @@ func (s *scripted) Run(ctx context.Context, r rpc.Request) (rpc.Result, *schemas
 	return rpc.Result{Sent: true, Status: 200, Data: json.RawMessage(record)}, nil
 }
 
-// stand is a gate with a clock that a test moves.
-type stand struct {
+// testGate is a gate with a clock that a test moves.
+type testGate struct {
 	*policy.Gate
 	up    *scripted
 	clock *ledgertest.Clock
 }
 
-func newStand(t *testing.T, profile string) *stand {
+func newTestGate(t *testing.T, profile string) *testGate {
 	t.Helper()
 	g, _ := gate(t, profile)
-	s := &stand{Gate: g, up: &scripted{}, clock: ledgertest.NewClock(noon)}
+	s := &testGate{Gate: g, up: &scripted{}, clock: ledgertest.NewClock(noon)}
 	g.Upstream, g.Now = s.up, s.clock.Now
 	g.Ledger = ledgertest.Open(t, ledger.Options{Now: g.Now})
 	return s
 }
 
-func (s *stand) call(t *testing.T, action, args string) policy.Call {
+func (s *testGate) call(t *testing.T, action, args string) policy.Call {
 	t.Helper()
 	return policy.Call{Caller: policy.Caller{Actor: ledger.Actor{Name: "ada"}}, Payload: payload(t, action, args)}
 }
 
-// agree says yes to what is asked and takes the call along the road again.
-func (s *stand) agree(t *testing.T, c policy.Call) policy.Result {
+// approve says yes to what is asked and takes the call along the road again.
+func (s *testGate) approve(t *testing.T, c policy.Call) policy.Result {
 	t.Helper()
 	a := s.Do(t.Context(), c)
 	if a.Pending == nil {
 		t.Fatalf("nobody was asked: %+v", a)
 	}
 	c.ApprovalID = a.Pending.ApprovalID
-	if err := s.RecordReply(t.Context(), c, approve); err != nil {
+	if err := s.RecordReply(t.Context(), c, clientApproves); err != nil {
 		t.Fatal(err)
 	}
 	return s.Do(t.Context(), c)
 }
 
 const (
-	creating = `{"input":{"fullName":"Ada Lovelace"}}`
-	ringing  = `{"input":{"phoneNumber":"+442079460123"}}`
+	createArgs = `{"input":{"fullName":"Ada Lovelace"}}`
+	ringNumber = `{"input":{"phoneNumber":"+442079460123"}}`
 )
 
 var lost = &schemas.Error{Outcome: schemas.OutcomeUnknown, Message: "the connection broke"}
 
-// TestRecorded: what must not happen twice is answered with what came of it, for ten minutes, and for its caller and organisation only.
+// TestRecorded: what must not happen twice is answered with what came of it, for ten minutes, and
+// for its caller and organisation only.
 func TestRecorded(t *testing.T) {
-	s := newStand(t, "desktop")
-	c := s.call(t, "create_contact", creating)
+	s := newTestGate(t, "desktop")
+	c := s.call(t, "create_contact", createArgs)
 	first := s.Do(t.Context(), c)
 	s.clock.Add(4 * time.Minute)
 	again := s.Do(t.Context(), c)
@@ -120,10 +121,10 @@ func TestRecorded(t *testing.T) {
 	}
 }
 
-// TestAgain: a repeat that is meant needs a person, whose card tells of the first.
-func TestAgain(t *testing.T) {
-	s := newStand(t, "desktop")
-	c := s.call(t, "create_contact", creating)
+// TestRunAgain: a repeat that is meant needs a person, whose card tells of the first.
+func TestRunAgain(t *testing.T) {
+	s := newTestGate(t, "desktop")
+	c := s.call(t, "create_contact", createArgs)
 	s.Do(t.Context(), c)
 	s.clock.Add(4 * time.Minute)
 	c.Again = true
@@ -131,12 +132,12 @@ func TestAgain(t *testing.T) {
 	if a.Pending == nil || !strings.Contains(a.Pending.Card.Text(), "The same call ran 4 minutes ago. Approving runs it once more.") {
 		t.Fatalf("%+v", a)
 	}
-	if a := s.agree(t, c); a.Outcome() != schemas.Done || len(s.up.seen) != 2 {
+	if a := s.approve(t, c); a.Outcome() != schemas.Done || len(s.up.seen) != 2 {
 		t.Errorf("%s, %q", a.Outcome(), s.up.seen)
 	}
 	// Where a person is asked anyway the card says it too.
-	ring := s.call(t, "start_outbound_call", ringing)
-	if a := s.agree(t, ring); a.Outcome() != schemas.Done {
+	ring := s.call(t, "start_outbound_call", ringNumber)
+	if a := s.approve(t, ring); a.Outcome() != schemas.Done {
 		t.Fatal(a.Outcome())
 	}
 	s.clock.Add(time.Minute)
@@ -145,9 +146,10 @@ func TestAgain(t *testing.T) {
 	}
 }
 
-// TestUnknown: what may have run is not repeated without a person, whatever the policy demands of a first run.
+// TestUnknown: what may have run is not repeated without a person, whatever the policy demands of a
+// first run.
 func TestUnknown(t *testing.T) {
-	s := newStand(t, "desktop")
+	s := newTestGate(t, "desktop")
 	c := s.call(t, "update_contact", `{"identity":"`+anID+`","input":{"fullName":"Ada"}}`)
 	s.up.fault, s.up.sent = lost, true
 	first := s.Do(t.Context(), c)
@@ -175,7 +177,7 @@ func TestUnknown(t *testing.T) {
 		t.Errorf("a no: %+v", a.Err)
 	}
 	c.ApprovalID = ""
-	if a := s.agree(t, c); a.Outcome() != schemas.Done {
+	if a := s.approve(t, c); a.Outcome() != schemas.Done {
 		t.Errorf("a yes: %+v", a.Err)
 	}
 	runs := 0
@@ -191,8 +193,8 @@ func TestUnknown(t *testing.T) {
 
 // TestResolved: once a person has found out how it ended, the same may run.
 func TestResolved(t *testing.T) {
-	s := newStand(t, "desktop")
-	c := s.call(t, "create_contact", creating)
+	s := newTestGate(t, "desktop")
+	c := s.call(t, "create_contact", createArgs)
 	s.up.fault, s.up.sent = lost, true
 	first := s.Do(t.Context(), c)
 	s.up.fault = nil
@@ -206,9 +208,9 @@ func TestResolved(t *testing.T) {
 
 // TestInFlight: the same call beside one that is running is not sent, and nobody is asked.
 func TestInFlight(t *testing.T) {
-	s := newStand(t, "desktop")
+	s := newTestGate(t, "desktop")
 	s.up.hold = make(chan struct{})
-	c := s.call(t, "create_contact", creating)
+	c := s.call(t, "create_contact", createArgs)
 	done := make(chan policy.Result)
 	go func() { done <- s.Do(t.Context(), c) }()
 	for {
@@ -228,12 +230,12 @@ func TestInFlight(t *testing.T) {
 
 // TestNotSent: a yes that was spent on what never left is good again.
 func TestNotSent(t *testing.T) {
-	s := newStand(t, "desktop")
-	c := s.call(t, "start_outbound_call", ringing)
+	s := newTestGate(t, "desktop")
+	c := s.call(t, "start_outbound_call", ringNumber)
 	s.up.fault, s.up.sent = &schemas.Error{Outcome: schemas.UpstreamUnavailable, Message: "sippet cannot be reached"}, false
 	a := s.Do(t.Context(), c)
 	c.ApprovalID = a.Pending.ApprovalID
-	if err := s.RecordReply(t.Context(), c, approve); err != nil {
+	if err := s.RecordReply(t.Context(), c, clientApproves); err != nil {
 		t.Fatal(err)
 	}
 	if a := s.Do(t.Context(), c); a.Outcome() != schemas.UpstreamUnavailable {
@@ -248,30 +250,31 @@ func TestNotSent(t *testing.T) {
 	}
 }
 
-// TestEmergencyStop: once a person has stopped everything, reads and hanging up go on and nothing else does.
+// TestEmergencyStop: once a person has stopped everything, reads and hanging up go on and nothing
+// else does.
 func TestEmergencyStop(t *testing.T) {
-	s := newStand(t, "desktop")
-	ring := s.call(t, "start_outbound_call", ringing)
+	s := newTestGate(t, "desktop")
+	ring := s.call(t, "start_outbound_call", ringNumber)
 	a := s.Do(t.Context(), ring)
 	ring.ApprovalID = a.Pending.ApprovalID
-	if err := s.RecordReply(t.Context(), ring, approve); err != nil {
+	if err := s.RecordReply(t.Context(), ring, clientApproves); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Ledger.Stop(t.Context(), ledger.Actor{Name: "grace"}, "it rings the wrong people"); err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range []policy.Call{ring, s.call(t, "start_outbound_call", ringing), s.call(t, "create_contact", creating)} {
+	for _, c := range []policy.Call{ring, s.call(t, "start_outbound_call", ringNumber), s.call(t, "create_contact", createArgs)} {
 		if a := s.Do(t.Context(), c); a.Outcome() != schemas.Stopped || !strings.Contains(a.Err.Message, "grace") || !strings.Contains(a.Err.Message, "wrong people") {
 			t.Errorf("%s: %+v", c.Payload.Action.Name, a)
 		}
 	}
-	if e := s.Explain(t.Context(), s.call(t, "create_contact", creating)).Fault; e == nil || e.Outcome != schemas.Stopped {
+	if e := s.Explain(t.Context(), s.call(t, "create_contact", createArgs)).Fault; e == nil || e.Outcome != schemas.Stopped {
 		t.Errorf("explained as %+v", e)
 	}
 	if a := s.Do(t.Context(), s.call(t, "list_contacts", `{}`)); a.Outcome() != schemas.Done {
 		t.Errorf("a read: %+v", a)
 	}
-	if a := s.agree(t, s.call(t, "end_call", `{"input":{"callUuid":"c-1"}}`)); a.Outcome() != schemas.Done {
+	if a := s.approve(t, s.call(t, "end_call", `{"input":{"callUuid":"c-1"}}`)); a.Outcome() != schemas.Done {
 		t.Errorf("hanging up: %+v", a)
 	}
 	if _, err := s.Ledger.Resume(t.Context(), ledger.Actor{Name: "grace"}); err != nil {
@@ -285,22 +288,22 @@ func TestEmergencyStop(t *testing.T) {
 	}
 }
 
-// TestWhatIsRecorded: every call leaves a record, with what it concerned and replaced.
-func TestWhatIsRecorded(t *testing.T) {
-	s := newStand(t, "desktop")
+// TestRecords: every call leaves a record, with what it concerned and replaced.
+func TestRecords(t *testing.T) {
+	s := newTestGate(t, "desktop")
 	dir := filepath.Join(t.TempDir(), "ledger")
 	s.Ledger = ledgertest.Open(t, ledger.Options{Dir: dir, Now: s.Now})
 	update := s.call(t, "update_contact", `{"identity":"`+anID+`","input":{"fullName":"Grace"}}`)
 	store := s.Ledger.(*ledger.SQLite)
-	for _, c := range []policy.Call{s.call(t, "list_contacts", `{}`), update, s.call(t, "create_contact", creating),
+	for _, c := range []policy.Call{s.call(t, "list_contacts", `{}`), update, s.call(t, "create_contact", createArgs),
 		s.call(t, "issue_operator_access_token", `{"input":{"operatorEmail":"o@example.com"}}`)} {
 		s.Do(t.Context(), c)
 	}
-	if old := replacedBy(t, store); len(old) != 1 || old[0] != `{"fullName":"Ada"}` {
+	if old := replacedValues(t, store); len(old) != 1 || old[0] != `{"fullName":"Ada"}` {
 		t.Errorf("what the update replaced: %q", old)
 	}
-	s.agree(t, s.call(t, "delete_contact", `{"input":{"contactId":"`+anID+`"}}`))
-	if old := replacedBy(t, store); len(old) != 0 {
+	s.approve(t, s.call(t, "delete_contact", `{"input":{"contactId":"`+anID+`"}}`))
+	if old := replacedValues(t, store); len(old) != 0 {
 		t.Errorf("after the contact was erased its record can still be read: %q", old)
 	}
 	if err := store.Close(); err != nil { // writes what waits
@@ -328,8 +331,8 @@ func TestWhatIsRecorded(t *testing.T) {
 	}
 }
 
-// replacedBy gives what updates replaced, as far as it can be read.
-func replacedBy(t *testing.T, l *ledger.SQLite) (old []string) {
+// replacedValues gives what updates replaced, as far as it can be read.
+func replacedValues(t *testing.T, l *ledger.SQLite) (old []string) {
 	t.Helper()
 	records, err := l.Records(t.Context(), ledger.Filter{Action: "update_contact"})
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package policy runs calls to Sippet under control: [Gate.Do] takes a call through the whole call lifecycle and returns
-// its outcome, or that a person must approve it first.
+// Package policy runs calls to Sippet under control: [Gate.Do] takes a call through the whole call
+// lifecycle and returns its outcome, or that a person must approve it first.
 //
 //	res := gate.Do(ctx, policy.Call{Caller: caller, Payload: payload})
 //	if res.Pending != nil { … }   // show res.Pending.Card, record the answer, call Do again with ApprovalID
@@ -16,22 +16,25 @@
 //	run         POST /rpc/public/run with the same bytes, at most once
 //	settle      store the outcome before the answer leaves
 //
-// Reads that are allowed go straight to run. Their audit record is written a moment later and delays nothing.
+// Reads that are allowed go straight to run. Their audit record is written a moment later and
+// delays nothing.
 //
 // # Approvals
 //
-// The gate never waits for a person. Whoever asks (an elicitation, the terminal, the inbox) shows the card, records the
-// answer, and the call goes through the gate again with the request's id. So there is one path to Run. A request is bound
-// to the requester, the organisation, the payload's hash, the recipients and the policy's version. It expires, and it is
-// used once.
+// The gate never waits for a person. Whoever asks (an elicitation, the terminal, the inbox) shows
+// the card, records the answer, and the call goes through the gate again with the request's id. So
+// there is one path to Run. A request is bound to the requester, the organisation, the payload's
+// hash, the recipients and the policy's version. It expires, and it is used once.
 //
-// Requests for the inbox are answered with package approval. An [Executor] runs approved calls. The call that asked waits
-// with [Gate.AwaitApproval]; [Gate.ResultOf] returns the outcome later.
+// Requests for the inbox are answered with package approval. An [Executor] runs approved calls. The
+// call that asked waits with [Gate.AwaitApproval]; [Gate.ResultOf] returns the outcome later.
 //
 // # Failing closed
 //
-// No answer, another payload, an unreachable validate, an unknown decision, a ledger that cannot be written: nothing runs.
-// A [PolicySet] replaces all its policies at once when a file changes, and keeps the old ones if a file is faulty.
+// No answer, another payload, an unreachable validate, an unknown decision, a ledger that cannot be
+// written: nothing runs. A [PolicySet] replaces all its policies at once when a file changes, and
+// keeps the old ones if a file is faulty.
 //
-// [Gate.EndCalls] is the one exception, for a person in an emergency: it hangs up live calls without any of these steps.
+// [Gate.EndCalls] is the one exception, for a person in an emergency: it hangs up live calls
+// without any of these steps.
 package policy

@@ -12,14 +12,15 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// Executor runs the calls that people approve in the inbox, each once: it takes the sealed payload through the gate
-// again. The process that asked runs its own, because it has the key and the policies of the request. If that process
-// has ended, another one with the same key and policies runs it. Approved reads are left to the call that asked.
+// Executor runs the calls that people approve in the inbox, each once: it takes the sealed payload
+// through the gate again. The process that asked runs its own, because it has the key and the
+// policies of the request. If that process has ended, another one with the same key and policies
+// runs it. Approved reads are left to the call that asked.
 type Executor struct {
 	Ledger ledger.ApprovalStore
 	Watch  *approval.Watcher
-	// GateFor returns the gate and the caller of a request. Its error wraps ErrElsewhere if another process must run it;
-	// any other error says why the requester may not make the call any more.
+	// GateFor returns the gate and the caller of a request. Its error wraps ErrElsewhere if another
+	// process must run it; any other error says why the requester may not make the call any more.
 	GateFor func(context.Context, ledger.ApprovalRequest) (*Gate, Caller, error)
 	Log     *slog.Logger
 
@@ -28,10 +29,12 @@ type Executor struct {
 	wg   sync.WaitGroup
 }
 
-// ErrElsewhere says that a request belongs to an organisation or a policy that this process does not serve.
+// ErrElsewhere says that a request belongs to an organisation or a policy that this process does
+// not serve.
 var ErrElsewhere = errors.New("another process must run it")
 
-// orphanPoll is how often approvals are read without a signal: nothing signals that the process that asked has ended.
+// orphanPoll is how often approvals are read without a signal: nothing signals that the process
+// that asked has ended.
 const orphanPoll = 5 * time.Second
 
 // Run runs approved calls until ctx ends, then waits for those that have begun.
@@ -91,9 +94,9 @@ func (e *Executor) end(id string) {
 	delete(e.busy, id)
 }
 
-// runOne runs an approved call. If it does not run, the approval is revoked, because an approval applies to immediate
-// execution only, and the requester gets the reason. It returns false for a request of another process, which is not
-// tried again.
+// runOne runs an approved call. If it does not run, the approval is revoked, because an approval
+// applies to immediate execution only, and the requester gets the reason. It returns false for a
+// request of another process, which is not tried again.
 func (e *Executor) runOne(ctx context.Context, id string) bool {
 	r, err := e.Ledger.Approval(ctx, id)
 	if err != nil {
@@ -134,7 +137,8 @@ func (e *Executor) runOne(ctx context.Context, id string) bool {
 	return true
 }
 
-// revoke revokes the approval if it is unused: it was not used, or was returned because nothing was sent.
+// revoke revokes the approval if it is unused: it was not used, or was returned because nothing was
+// sent.
 func (e *Executor) revoke(ctx context.Context, r ledger.ApprovalRequest, why *schemas.Error) {
 	err := e.Ledger.AnswerApproval(ctx, r, ledger.Reply{State: ledger.Revoked, Outcome: why.Outcome, Fault: ledger.EncodeError(why)})
 	if err != nil && ledger.IsStoreError(err) {

@@ -19,13 +19,13 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// looked is a ledger that tells when an executor has seen what people agreed to.
-type looked struct {
+// watchedLedger is a ledger that tells when an executor has seen what people agreed to.
+type watchedLedger struct {
 	ledger.Ledger
 	seen chan struct{}
 }
 
-func (l looked) Approvals(ctx context.Context, f ledger.ApprovalFilter) ([]ledger.ApprovalRequest, error) {
+func (l watchedLedger) Approvals(ctx context.Context, f ledger.ApprovalFilter) ([]ledger.ApprovalRequest, error) {
 	all, err := l.Ledger.Approvals(ctx, f)
 	if f.State == ledger.Approved {
 		select {
@@ -36,30 +36,31 @@ func (l looked) Approvals(ctx context.Context, f ledger.ApprovalFilter) ([]ledge
 	return all, err
 }
 
-// look lets an executor look once at what is agreed to, and run it.
-func (o *approvalWorld) look(t testing.TB) {
+// runOnce lets an executor look once at what is agreed to, and run it.
+func (o *approvalWorld) runOnce(t testing.TB) {
 	t.Helper()
 	seen := make(chan struct{}, 1)
-	shut := o.opened(t, looked{o.Ledger, seen})
+	shut := o.startExecutorOn(t, watchedLedger{o.Ledger, seen})
 	<-seen
 	shut()
 }
 
-// TestApprovalExpiresSoon: a yes that nobody could run within a minute is void, and whoever asked hears it.
+// TestApprovalExpiresSoon: a yes that nobody could run within a minute is void, and whoever asked
+// hears it.
 func TestApprovalExpiresSoon(t *testing.T) {
 	for _, c := range []struct {
 		after time.Duration
 		runs  int
 	}{{approval.ValidFor - time.Second, 1}, {approval.ValidFor, 0}, {time.Hour, 0}} {
 		o := newApprovalWorld(t, house)
-		asks := call(t, adaCalls, "delete_contact", eraseAda)
+		asks := call(t, adaCaller, "delete_contact", eraseContact)
 		id := o.ask(t, asks)
-		o.answers(t, id, bobSits, agrees)
+		o.answer(t, id, bobPerson, approves)
 		if s := o.status(t, id); s.Pending == nil || !strings.Contains(s.Err.Message, "bob approved, and delete_contact is about to run") {
 			t.Errorf("at once: %s", brief(s))
 		}
 		o.clock.Add(c.after)
-		shut := o.open(t)
+		shut := o.startExecutor(t)
 		if c.runs == 0 {
 			if s := o.status(t, id); s.Outcome() != schemas.Denied || s.Pending != nil || !strings.Contains(s.Err.Message, "bob approved, but the call could not run in time") {
 				t.Errorf("after %s: %s", c.after, brief(s))
@@ -67,7 +68,7 @@ func TestApprovalExpiresSoon(t *testing.T) {
 			if a := o.Do(t.Context(), asks); a.Pending == nil || !a.Pending.New {
 				t.Errorf("after %s the same is not asked anew: %s", c.after, brief(a))
 			}
-		} else if a := o.ended(t, id); a.Outcome() != schemas.Done {
+		} else if a := o.outcome(t, id); a.Outcome() != schemas.Done {
 			t.Errorf("after %s: %s", c.after, brief(a))
 		}
 		shut()
@@ -77,27 +78,27 @@ func TestApprovalExpiresSoon(t *testing.T) {
 	}
 }
 
-// TestMilderRules: a yes is spent by the run that it was for also where the rules demand none any more: what is not
-// repeated by itself must not be repeated by the yes.
+// TestMilderRules: a yes is spent by the run that it was for also where the rules demand none any
+// more: what is not repeated by itself must not be repeated by the yes.
 func TestMilderRules(t *testing.T) {
 	morning := house + "rules: [{id: early, match: {actions: [update_contact]}, when: \"!between(now, 'UTC', '12:05', '20:00')\", decision: confirm, reason: It is early.}]\n"
 	morning = strings.Replace(morning, "write: confirm", "write: validate", 1)
 	for _, action := range []string{"update_contact", "create_contact"} {
 		t.Run(action, func(t *testing.T) {
 			o := newApprovalWorld(t, strings.ReplaceAll(morning, "update_contact", action))
-			args := creating
+			args := createArgs
 			if action == "update_contact" {
 				args = `{"identity":"` + anID + `","input":{"metadata":{"vip":true}}}`
 			}
-			asks := call(t, adaCalls, action, args)
+			asks := call(t, adaCaller, action, args)
 			id := o.ask(t, asks)
 			o.clock.Add(6 * time.Minute)
 			if a := o.Explain(t.Context(), asks); a.Verdict.Decision.String() != "validate" {
 				t.Fatalf("by now it needs %s", a.Verdict.Decision)
 			}
-			o.answers(t, id, adaSits, agrees)
+			o.answer(t, id, adaPerson, approves)
 			for range 3 {
-				o.look(t)
+				o.runOnce(t)
 			}
 			if s := o.status(t, id); s.Outcome() != schemas.Done {
 				t.Errorf("%s", brief(s))
@@ -109,29 +110,31 @@ func TestMilderRules(t *testing.T) {
 	}
 }
 
-// TestOvertakenInTheInbox: where the same ran while a person was asked, their yes is void and says so, whatever the rules demand by then.
-func TestOvertakenInTheInbox(t *testing.T) {
+// TestOvertakenInInbox: where the same ran while a person was asked, their yes is void and says so,
+// whatever the rules demand by then.
+func TestOvertakenInInbox(t *testing.T) {
 	evening := strings.Replace(daytime, "write: confirm", "write: validate", 1)
 	evening = strings.Replace(evening, "!between(now, 'UTC', '08:00', '12:05')", "between(now, 'UTC', '08:00', '12:05')", 1)
 	o := newApprovalWorld(t, evening)
-	asks := call(t, adaCalls, "create_contact", creating)
+	asks := call(t, adaCaller, "create_contact", createArgs)
 	id := o.ask(t, asks)
 	o.clock.Add(6 * time.Minute)
 	if a := o.Do(t.Context(), asks); a.Outcome() != schemas.Done {
 		t.Fatal(brief(a))
 	}
-	o.answers(t, id, bobSits, agrees)
-	o.open(t)
-	if a := o.ended(t, id); a.Outcome() != schemas.Denied || !strings.Contains(a.Err.Message, "while the request was pending") || len(o.up.runs()) != 1 {
+	o.answer(t, id, bobPerson, approves)
+	o.startExecutor(t)
+	if a := o.outcome(t, id); a.Outcome() != schemas.Denied || !strings.Contains(a.Err.Message, "while the request was pending") || len(o.up.runs()) != 1 {
 		t.Errorf("%s, ran %d times", brief(a), len(o.up.runs()))
 	}
 }
 
-// TestMeantTwice: what ran a moment ago and is meant again runs once more, with the yes of whoever was told of the first.
-func TestMeantTwice(t *testing.T) {
+// TestRunAgainFromInbox: what ran a moment ago and is meant again runs once more, with the yes of
+// whoever was told of the first.
+func TestRunAgainFromInbox(t *testing.T) {
 	o := newApprovalWorld(t, strings.Replace(house, "write: confirm", "write: validate", 1))
-	o.open(t)
-	first := call(t, adaCalls, "create_contact", creating)
+	o.startExecutor(t)
+	first := call(t, adaCaller, "create_contact", createArgs)
 	if a := o.Do(t.Context(), first); a.Outcome() != schemas.Done {
 		t.Fatal(brief(a))
 	}
@@ -142,14 +145,14 @@ func TestMeantTwice(t *testing.T) {
 	if a.Pending == nil || !a.Pending.Inbox || !strings.Contains(a.Pending.Card.PreviousRun, "The same call ran 2 minutes ago. Approving runs it once more.") {
 		t.Fatalf("%+v", a)
 	}
-	o.answers(t, a.Pending.ApprovalID, adaSits, agrees)
-	if a := o.ended(t, a.Pending.ApprovalID); a.Outcome() != schemas.Done || len(o.up.runs()) != 2 {
+	o.answer(t, a.Pending.ApprovalID, adaPerson, approves)
+	if a := o.outcome(t, a.Pending.ApprovalID); a.Outcome() != schemas.Done || len(o.up.runs()) != 2 {
 		t.Errorf("%s, ran %d times", brief(a), len(o.up.runs()))
 	}
 }
 
-// asker makes all questions of a closed ledger those of another process.
-func asker(t *testing.T, dir string, names map[string]string) {
+// setProcess makes all questions of a closed ledger those of another process.
+func setProcess(t *testing.T, dir string, names map[string]string) {
 	t.Helper()
 	db, err := sql.Open("sqlite", filepath.Join(dir, "ledger.db"))
 	if err != nil {
@@ -163,30 +166,32 @@ func asker(t *testing.T, dir string, names map[string]string) {
 	}
 }
 
-// TestOrphans: an executor runs what its own process asked, and what one asked that has certainly ended; nothing else.
+// TestOrphans: an executor runs what its own process asked, and what one asked that has certainly
+// ended; nothing else.
 func TestOrphans(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "state")
 	o := newApprovalWorld(t, house)
 	before := ledgertest.Open(t, ledger.Options{Dir: dir, Now: o.clock.Now})
-	o.over(before)
+	o.useLedger(before)
 	id := map[string]string{}
 	for _, name := range []string{"ended", "alive", "elsewhere", "mine"} {
-		id[name] = o.ask(t, call(t, adaCalls, "create_contact", fmt.Sprintf(`{"input":{"fullName":%q}}`, name)))
+		id[name] = o.ask(t, call(t, adaCaller, "create_contact", fmt.Sprintf(`{"input":{"fullName":%q}}`, name)))
 	}
 	if err := before.Close(); err != nil {
 		t.Fatal(err)
 	}
-	// A process that has ended had our id before us; another one is our parent; on another machine nobody knows.
-	asker(t, dir, map[string]string{id["ended"]: "process || 'x'", id["elsewhere"]: "'elsewhere' || substr(process, instr(process, ' '))",
+	// A process that has ended had our id before us; another one is our parent; on another machine
+	// nobody knows.
+	setProcess(t, dir, map[string]string{id["ended"]: "process || 'x'", id["elsewhere"]: "'elsewhere' || substr(process, instr(process, ' '))",
 		id["alive"]: fmt.Sprintf("substr(process, 1, instr(process, ' ')) || '%d x'", os.Getppid())})
 	after := ledgertest.Open(t, ledger.Options{Dir: dir, Now: o.clock.Now})
-	o.over(after)
+	o.useLedger(after)
 	for _, one := range id {
-		o.answers(t, one, adaSits, agrees)
+		o.answer(t, one, adaPerson, approves)
 	}
-	shut := o.open(t)
+	shut := o.startExecutor(t)
 	for _, name := range []string{"ended", "mine"} {
-		if a := o.ended(t, id[name]); a.Outcome() != schemas.Done {
+		if a := o.outcome(t, id[name]); a.Outcome() != schemas.Done {
 			t.Errorf("%s: %s", name, brief(a))
 		}
 	}
@@ -201,8 +206,9 @@ func TestOrphans(t *testing.T) {
 	}
 }
 
-// TestNotOurs: what is for another organisation is left alone, and not given up while the ledger cannot say whose it is.
-func TestNotOurs(t *testing.T) {
+// TestRequestOfAnotherProcess: what is for another organisation is left alone, and not given up
+// while the ledger cannot say whose it is.
+func TestRequestOfAnotherProcess(t *testing.T) {
 	o := newApprovalWorld(t, house)
 	var mu sync.Mutex
 	asked := 0
@@ -214,14 +220,14 @@ func TestNotOurs(t *testing.T) {
 		}
 		return nil, policy.Caller{}, fmt.Errorf("another organisation: %w", policy.ErrElsewhere)
 	}
-	id := o.ask(t, call(t, adaCalls, "create_contact", creating))
-	o.answers(t, id, adaSits, agrees)
+	id := o.ask(t, call(t, adaCaller, "create_contact", createArgs))
+	o.answer(t, id, adaPerson, approves)
 	seen := make(chan struct{}, 1)
-	shut := o.opened(t, looked{o.Ledger, seen})
+	shut := o.startExecutorOn(t, watchedLedger{o.Ledger, seen})
 	for n := range 8 { // it is tried again, and then no more
 		<-seen
-		time.Sleep(5 * time.Millisecond)                                                            // while it asks whose it is, it does not look at it again
-		o.ask(t, call(t, boCalls, "create_contact", fmt.Sprintf(`{"input":{"fullName":"%d"}}`, n))) // something changes
+		time.Sleep(5 * time.Millisecond)                                                             // while it asks whose it is, it does not look at it again
+		o.ask(t, call(t, boCaller, "create_contact", fmt.Sprintf(`{"input":{"fullName":"%d"}}`, n))) // something changes
 		o.watch.Poke()
 	}
 	shut()
@@ -232,16 +238,16 @@ func TestNotOurs(t *testing.T) {
 
 // TestTwoExecutors: on one ledger a yes is run by one of them, also where both are past every look.
 func TestTwoExecutors(t *testing.T) {
-	for _, c := range []struct{ action, args string }{{"create_contact", creating}, {"archive_contact", `{"identity":"` + anID + `"}`}} {
+	for _, c := range []struct{ action, args string }{{"create_contact", createArgs}, {"archive_contact", `{"identity":"` + anID + `"}`}} {
 		for range 5 {
 			o := newApprovalWorld(t, house)
-			id := o.ask(t, call(t, adaCalls, c.action, c.args))
-			waiting := o.awaits(t, id)
+			id := o.ask(t, call(t, adaCaller, c.action, c.args))
+			waiting := o.await(t, id)
 			both, in := make(chan struct{}), 0
-			o.up.told(func(s *sippet) {
+			o.up.with(func(s *sippet) {
 				s.onCheck = func() {
 					var last bool
-					s.told(func(*sippet) { in++; last = in == 2 })
+					s.with(func(*sippet) { in++; last = in == 2 })
 					if last {
 						close(both)
 					}
@@ -252,8 +258,8 @@ func TestTwoExecutors(t *testing.T) {
 					}
 				}
 			})
-			o.answers(t, id, bobSits, agrees)
-			one, other := o.open(t), o.open(t)
+			o.answer(t, id, bobPerson, approves)
+			one, other := o.startExecutor(t), o.startExecutor(t)
 			if a := <-waiting; a.Outcome() != schemas.Done {
 				t.Errorf("%s", brief(a))
 			}
@@ -269,14 +275,14 @@ func TestTwoExecutors(t *testing.T) {
 	}
 }
 
-// TestStoppedExecutor: what has begun is brought to its end before the executor is.
-func TestStoppedExecutor(t *testing.T) {
+// TestExecutorStops: what has begun is brought to its end before the executor is.
+func TestExecutorStops(t *testing.T) {
 	o := newApprovalWorld(t, house)
 	begun, hold := make(chan struct{}), make(chan struct{})
-	o.up.told(func(s *sippet) { s.onRun = func() { close(begun); <-hold } })
-	id := o.ask(t, call(t, adaCalls, "create_contact", creating))
-	shut := o.open(t)
-	o.answers(t, id, adaSits, agrees)
+	o.up.with(func(s *sippet) { s.onRun = func() { close(begun); <-hold } })
+	id := o.ask(t, call(t, adaCaller, "create_contact", createArgs))
+	shut := o.startExecutor(t)
+	o.answer(t, id, adaPerson, approves)
 	<-begun
 	if s := o.status(t, id); s.Pending == nil || !strings.Contains(s.Err.Message, "is running") {
 		t.Errorf("while it runs: %s", brief(s))
@@ -295,14 +301,15 @@ func TestStoppedExecutor(t *testing.T) {
 	}
 }
 
-// TestExecutorWithoutItsLedger: what cannot be written does not run, and is tried again while the yes is good.
-func TestExecutorWithoutItsLedger(t *testing.T) {
+// TestExecutorStoreFails: what cannot be written does not run, and is tried again while the yes is
+// good.
+func TestExecutorStoreFails(t *testing.T) {
 	o := newApprovalWorld(t, house)
-	id := o.ask(t, call(t, adaCalls, "create_contact", creating))
+	id := o.ask(t, call(t, adaCaller, "create_contact", createArgs))
 	whole := o.Ledger
-	o.answers(t, id, adaSits, agrees)
-	o.over(brokenStore{brokenStore{whole, "commit"}, "answer"})
-	shut := o.open(t)
+	o.answer(t, id, adaPerson, approves)
+	o.useLedger(brokenStore{brokenStore{whole, "commit"}, "answer"})
+	shut := o.startExecutor(t)
 	for len(o.up.lifecycle()) < 2 { // validated for the question, and for the run
 		time.Sleep(time.Millisecond)
 	}
@@ -310,9 +317,9 @@ func TestExecutorWithoutItsLedger(t *testing.T) {
 	if q := o.request(t, id); q.State != ledger.Approved || len(o.up.runs()) != 0 {
 		t.Errorf("the yes is %s, ran %q", q.State, o.up.runs())
 	}
-	o.over(whole)
-	o.open(t)
-	if a := o.ended(t, id); a.Outcome() != schemas.Done || len(o.up.runs()) != 1 {
+	o.useLedger(whole)
+	o.startExecutor(t)
+	if a := o.outcome(t, id); a.Outcome() != schemas.Done || len(o.up.runs()) != 1 {
 		t.Errorf("%s", brief(a))
 	}
 }

@@ -63,9 +63,11 @@ type Call struct {
 	Payload *schemas.Payload
 	// ApprovalID is the id of the request that a person answered; empty on the first attempt.
 	ApprovalID string
-	// Again is true if the call is meant even though the same call ran a moment ago: a person is asked.
+	// Again is true if the call is meant even though the same call ran a moment ago: a person is
+	// asked.
 	Again bool
-	// CanAsk is true if the client can ask its person at once, so that a confirm need not wait in the inbox.
+	// CanAsk is true if the client can ask its person at once, so that a confirm need not wait in
+	// the inbox.
 	CanAsk bool
 }
 
@@ -84,7 +86,8 @@ type Result struct {
 	Approval ledger.ApprovalRequest
 	// Settled is when the request that led to this result was decided or its run ended.
 	Settled time.Time
-	// HandoverUntil is until when the person who approved can take the credential that the action issued; zero without one.
+	// HandoverUntil is until when the person who approved can take the credential that the action
+	// issued; zero without one.
 	HandoverUntil time.Time
 
 	status int
@@ -95,7 +98,8 @@ type Result struct {
 type PendingApproval struct {
 	ApprovalID string
 	Card       approval.Card
-	// Inbox is true if it is answered in the inbox; else the client asks its person. New is true if this call created it.
+	// Inbox is true if it is answered in the inbox; else the client asks its person. New is true if
+	// this call created it.
 	Inbox, New bool
 }
 
@@ -128,7 +132,8 @@ type Explanation struct {
 	Verdict rules.Verdict
 	// Recipients is whom the call would reach; nil if it reaches nobody.
 	Recipients *recipients.Set
-	// Fault is why the call would not run: the policy, an emergency stop, or what Sippet's validate finds; nil if it would.
+	// Fault is why the call would not run: the policy, an emergency stop, or what Sippet's validate
+	// finds; nil if it would.
 	Fault *schemas.Error
 }
 
@@ -162,7 +167,8 @@ func (g *Gate) MildestDecision(c Caller, a *schemas.Action) rules.Decision {
 // rules returns the caller as rules see it.
 func (c Caller) rules() rules.Caller { return rules.Caller{ID: c.ID, Person: c.Person, Roles: c.Roles} }
 
-// fieldsOf returns the fields of the action's own resource from names such as `Contact.dateOfBirth`.
+// fieldsOf returns the fields of the action's own resource from names such as
+// `Contact.dateOfBirth`.
 func fieldsOf(a *schemas.Action, hidden []string) map[string]bool {
 	if a.Resource == nil || len(hidden) == 0 {
 		return nil

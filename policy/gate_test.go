@@ -78,7 +78,7 @@ func (b brokenStore) StoreError() error {
 	return b.Ledger.StoreError()
 }
 
-var approve = approval.Reply{Approve: true, By: ledger.Actor{Name: "ada"}}
+var clientApproves = approval.Reply{Approve: true, By: ledger.Actor{Name: "ada"}}
 
 // TestStoreFails: without the ledger nothing that changes anything runs, whichever step fails.
 func TestStoreFails(t *testing.T) {
@@ -92,7 +92,7 @@ func TestStoreFails(t *testing.T) {
 				return a.Err
 			}
 			c.ApprovalID = a.Pending.ApprovalID
-			if err := g.RecordReply(t.Context(), c, approve); err != nil {
+			if err := g.RecordReply(t.Context(), c, clientApproves); err != nil {
 				return err
 			}
 			return g.Do(t.Context(), c).Err
@@ -115,7 +115,8 @@ func TestOutcomeUnrecorded(t *testing.T) {
 	}
 }
 
-// TestUnrecordedReads: whether reads go on without a ledger is the policy's word, and no is its silence.
+// TestUnrecordedReads: whether reads go on without a ledger is the policy's word, and no is its
+// silence.
 func TestUnrecordedReads(t *testing.T) {
 	for name, want := range map[string]schemas.Outcome{"desktop": schemas.Done, "team": schemas.Unavailable, "unattended": schemas.Unavailable} {
 		g, u := gate(t, name)
@@ -127,8 +128,9 @@ func TestUnrecordedReads(t *testing.T) {
 	}
 }
 
-// TestApprovalBindsTheCall: the id of a grant does nothing for what is denied or needs somebody else.
-func TestApprovalBindsTheCall(t *testing.T) {
+// TestApprovalOverridesNoDenial: the id of a grant does nothing for what is denied or needs
+// somebody else.
+func TestApprovalOverridesNoDenial(t *testing.T) {
 	for _, name := range []string{"team", "unattended", "read-only"} {
 		g, u := gate(t, name)
 		c := policy.Call{Caller: policy.Caller{Actor: ledger.Actor{Name: "ada"}}, Payload: payload(t, "delete_contact", `{"input":{"contactId":"`+anID+`"}}`), ApprovalID: ledger.NewID()}
@@ -136,7 +138,7 @@ func TestApprovalBindsTheCall(t *testing.T) {
 		if err := g.Ledger.CreateApproval(t.Context(), open); err != nil {
 			t.Fatal(err)
 		}
-		if err := g.RecordReply(t.Context(), c, approve); err != nil {
+		if err := g.RecordReply(t.Context(), c, clientApproves); err != nil {
 			t.Fatal(err)
 		}
 		if a := g.Do(t.Context(), c); a.Outcome() != schemas.Denied || u.runs+u.validates != 0 {

@@ -24,17 +24,20 @@ type EndedCall struct {
 
 const (
 	endPollEvery = time.Second
-	// quietPolls is how many polls in a row must find no live call: a bulk call rings its next person a moment after the last.
-	quietPolls = 5
-	endAtOnce  = 8
-	// endTries bounds the attempts at one call: its record can say that it is live after it has ended.
+	// quietPolls is how many polls in a row must find no live call: a bulk call rings its next
+	// person a moment after the last.
+	quietPolls      = 5
+	endConcurrently = 8
+	// endTries bounds the attempts at one call: its record can say that it is live after it has
+	// ended.
 	endTries = 3
 )
 
-// EndCalls hangs up every live outbound call, and those that follow, until five polls in a row, a second apart, have found
-// none. by is the person who made the emergency stop. No decision, budget, approval or validation can prevent it, and
-// neither can a ledger that fails or is nil: what can be recorded is recorded. It returns an error if Sippet rejects the
-// listing of calls, or if ctx ends first.
+// EndCalls hangs up every live outbound call, and those that follow, until five polls in a row, a
+// second apart, have found none. by is the person who made the emergency stop. No decision, budget,
+// approval or validation can prevent it, and neither can a ledger that fails or is nil: what can be
+// recorded is recorded. It returns an error if Sippet rejects the listing of calls, or if ctx ends
+// first.
 func (g *Gate) EndCalls(ctx context.Context, by ledger.Actor, each func(EndedCall)) error {
 	h := &hangup{Gate: g, by: by, each: each, tries: map[string]int{}}
 	for quiet := 0; quiet < quietPolls; {
@@ -86,11 +89,12 @@ var hangupLists = []struct{ action, args string }{
 	{"list_bulk_outbound_call_entries", `{"fields":["callUuid"],"filter":{"completedAt":{"isNil":true}},"sort":"-insertedAt","page":{"limit":250}}`},
 }
 
-// listLive gives the calls that are live and were not tried too often, and how many people a bulk call has still to ring.
+// listLive gives the calls that are live and were not tried too often, and how many people a bulk
+// call has still to ring.
 func (h *hangup) listLive(ctx context.Context) (live []EndedCall, waiting int, fault *schemas.Error) {
 	seen := map[string]bool{}
 	for _, l := range hangupLists {
-		p, fault := checked(l.action, []byte(l.args))
+		p, fault := checkedPayload(l.action, []byte(l.args))
 		if fault != nil {
 			return nil, 0, fault
 		}
@@ -128,7 +132,7 @@ func rowsOf(data json.RawMessage) (rows []liveCall, ok bool) {
 	return page.Results, err == nil && page.Results != nil
 }
 
-func checked(action string, args []byte) (*schemas.Payload, *schemas.Error) {
+func checkedPayload(action string, args []byte) (*schemas.Payload, *schemas.Error) {
 	a, fault := schemas.Find(action)
 	if fault != nil {
 		return nil, fault
@@ -138,13 +142,13 @@ func checked(action string, args []byte) (*schemas.Payload, *schemas.Error) {
 
 func (h *hangup) end(ctx context.Context, live []EndedCall) {
 	var wg sync.WaitGroup
-	turn := make(chan struct{}, endAtOnce)
+	turn := make(chan struct{}, endConcurrently)
 	for _, e := range live {
 		h.tries[e.CallUUID]++
 		turn <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-turn }()
-			e.Err = h.one(ctx, e.CallUUID)
+			e.Err = h.endOne(ctx, e.CallUUID)
 			h.mu.Lock()
 			defer h.mu.Unlock()
 			h.each(e)
@@ -153,12 +157,12 @@ func (h *hangup) end(ctx context.Context, live []EndedCall) {
 	wg.Wait()
 }
 
-func (h *hangup) one(ctx context.Context, call string) *schemas.Error {
+func (h *hangup) endOne(ctx context.Context, call string) *schemas.Error {
 	args, err := json.Marshal(map[string]any{"input": map[string]any{"callUuid": call}})
 	if err != nil {
 		return unexpected(err)
 	}
-	p, fault := checked(ledger.HangUp, args)
+	p, fault := checkedPayload(ledger.HangUp, args)
 	if fault != nil {
 		return fault
 	}
@@ -167,20 +171,20 @@ func (h *hangup) one(ctx context.Context, call string) *schemas.Error {
 	var intent ledger.Intent
 	if h.Ledger != nil {
 		intent, err = h.Ledger.Commit(ctx, x)
-		h.unrecorded(err)
+		h.warnUnrecorded(err)
 	}
 	began := time.Now()
 	res, fault := h.runUpstream(ctx, p, p.Action.Deadline())
 	if intent.ID != "" {
 		a := Result{Err: fault}
-		h.unrecorded(h.Ledger.Settle(context.WithoutCancel(ctx), ledger.Settlement{Intent: intent.ID, State: intentState(fault, res.Sent), Sent: res.Sent,
+		h.warnUnrecorded(h.Ledger.Settle(context.WithoutCancel(ctx), ledger.Settlement{Intent: intent.ID, State: intentState(fault, res.Sent), Sent: res.Sent,
 			Status: res.Status, Outcome: a.Outcome(), Latency: time.Since(began)}))
 	}
 	return fault
 }
 
-// unrecorded says once that calls are ended without a record.
-func (h *hangup) unrecorded(err error) {
+// warnUnrecorded says once that calls are ended without a record.
+func (h *hangup) warnUnrecorded(err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if err == nil || h.warned {

@@ -17,7 +17,8 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// switchboard has calls that ring until they are ended, and a bulk call that rings one more at every look.
+// switchboard has calls that ring until they are ended, and a bulk call that rings one more at
+// every look.
 type switchboard struct {
 	mu      sync.Mutex
 	live    []string
@@ -77,7 +78,8 @@ func (s *switchboard) Run(_ context.Context, r rpc.Request) (rpc.Result, *schema
 	panic(r.Action + " has no place here")
 }
 
-// TestEndCalls: every live call is ended, also those that come while it looks, without a ledger, past one that fails, and under a policy that denies everything.
+// TestEndCalls: every live call is ended, also those that come while it looks, without a ledger,
+// past one that fails, and under a policy that denies everything.
 func TestEndCalls(t *testing.T) {
 	for _, at := range []string{"none", "commit", "settle"} {
 		t.Run(at, func(t *testing.T) {
@@ -113,10 +115,11 @@ func TestEndCalls(t *testing.T) {
 	}
 }
 
-// TestEndCallsRecorded: with a ledger each call that was hung up has its record, also while everything is frozen.
+// TestEndCallsRecorded: with a ledger each call that was hung up has its record, also while
+// everything is frozen.
 func TestEndCallsRecorded(t *testing.T) {
 	t.Parallel()
-	s := newStand(t, "desktop")
+	s := newTestGate(t, "desktop")
 	up := &switchboard{live: []string{"a", "b"}}
 	s.Upstream = up
 	if err := s.Ledger.Stop(t.Context(), ledger.Actor{Name: "grace"}, ""); err != nil {
@@ -131,7 +134,8 @@ func TestEndCallsRecorded(t *testing.T) {
 	}
 }
 
-// TestEndCallsStops: where Sippet refuses to list calls there is nothing to wait for, and a person can give up.
+// TestEndCallsStops: where Sippet refuses to list calls there is nothing to wait for, and a person
+// can give up.
 func TestEndCallsStops(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g, _ := gate(t, "desktop")

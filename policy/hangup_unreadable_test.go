@@ -14,23 +14,23 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// mumbling answers every list with the same, whatever that is.
-type mumbling struct {
+// fixedAnswer answers every list with the same, whatever that is.
+type fixedAnswer struct {
 	switchboard
 	answer string
 }
 
-func (m *mumbling) Run(context.Context, rpc.Request) (rpc.Result, *schemas.Error) {
+func (m *fixedAnswer) Run(context.Context, rpc.Request) (rpc.Result, *schemas.Error) {
 	return rpc.Result{Data: json.RawMessage(m.answer), Sent: true}, nil
 }
 
-// TestUnreadableIsNotQuiet: an answer that cannot be read does not say that nobody is being rung.
-func TestUnreadableIsNotQuiet(t *testing.T) {
+// TestUnreadableList: an answer that cannot be read does not say that nobody is being rung.
+func TestUnreadableList(t *testing.T) {
 	for answer, quiet := range map[string]bool{`[]`: true, `{"results":[],"hasMore":false}`: true,
 		`null`: false, `{"data":[]}`: false, `{"results":[{"callUuid":123}]}`: false, `{"results":{}}`: false, `"none"`: false} {
 		synctest.Test(t, func(t *testing.T) {
 			g, _ := gate(t, "desktop")
-			g.Ledger, g.Upstream = nil, &mumbling{answer: answer}
+			g.Ledger, g.Upstream = nil, &fixedAnswer{answer: answer}
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 			told := 0

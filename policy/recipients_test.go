@@ -45,10 +45,10 @@ func (b *phonebook) Run(ctx context.Context, r rpc.Request) (rpc.Result, *schema
 	return b.scripted.Run(ctx, r)
 }
 
-// ringers is a gate under a policy of its own, before a phone book of so many contacts.
-func ringers(t *testing.T, policyText string, contacts int) (*stand, *phonebook, string) {
+// newPhonebookGate is a gate under a policy of its own, before a phone book of so many contacts.
+func newPhonebookGate(t *testing.T, policyText string, contacts int) (*testGate, *phonebook, string) {
 	t.Helper()
-	s := newStand(t, "desktop")
+	s := newTestGate(t, "desktop")
 	if policyText != "" {
 		p, err := rules.Parse("house.yaml", []byte(policyText))
 		if err != nil {
@@ -67,9 +67,9 @@ func ringers(t *testing.T, policyText string, contacts int) (*stand, *phonebook,
 	return s, book, `{"input":{"contactIds":[` + strings.Join(ids, ",") + `]}}`
 }
 
-// TestNumbersBehindContacts: a rule about numbers holds for the contact that has one.
-func TestNumbersBehindContacts(t *testing.T) {
-	s, book, _ := ringers(t, "", 0)
+// TestNumbersOfContacts: a rule about numbers holds for the contact that has one.
+func TestNumbersOfContacts(t *testing.T) {
+	s, book, _ := newPhonebookGate(t, "", 0)
 	book.numbers[anID] = "+449098790123"
 	a := s.Do(t.Context(), s.call(t, "start_outbound_call", `{"input":{"contactId":"`+anID+`"}}`))
 	if a.Outcome() != schemas.Denied || !strings.Contains(a.Err.Message, "rule premium-rate") || book.rung != 0 {
@@ -87,9 +87,10 @@ func TestNumbersBehindContacts(t *testing.T) {
 	}
 }
 
-// TestHiddenFromTheCaller: what a caller must not see of contacts is not on the card that goes to their client.
-func TestHiddenFromTheCaller(t *testing.T) {
-	s, book, _ := ringers(t, plain+"rules: [{id: hide, match: {roles: [\"!admin\"]}, redact: [Contact.phoneE164, Contact.fullName], reason: None of theirs.}]\n", 0)
+// TestHiddenFieldsOnCard: what a caller must not see of contacts is not on the card that goes to
+// their client.
+func TestHiddenFieldsOnCard(t *testing.T) {
+	s, book, _ := newPhonebookGate(t, plain+"rules: [{id: hide, match: {roles: [\"!admin\"]}, redact: [Contact.phoneE164, Contact.fullName], reason: None of theirs.}]\n", 0)
 	book.numbers[anID] = "+442079460123"
 	a := s.Do(t.Context(), s.call(t, "start_outbound_call", `{"input":{"contactId":"`+anID+`"}}`))
 	if text := a.Pending.Card.Text(); strings.Contains(text, "7946") || strings.Contains(text, "Ada") || !strings.Contains(text, "contact "+anID+" (GB, fixed line)") {
@@ -101,9 +102,9 @@ func TestHiddenFromTheCaller(t *testing.T) {
 	}
 }
 
-// TestOneSpelling: an id in capitals is the same id, to rules and to what ran before.
-func TestOneSpelling(t *testing.T) {
-	s, _, _ := ringers(t, plain+"lists: {blocked: [\""+anID+"\"]}\nrules: [{id: no, match: {actions: [update_contact]}, when: identity in lists.blocked, decision: deny, reason: Blocked.}]\n", 0)
+// TestSpellingOfIDs: an id in capitals is the same id, to rules and to what ran before.
+func TestSpellingOfIDs(t *testing.T) {
+	s, _, _ := newPhonebookGate(t, plain+"lists: {blocked: [\""+anID+"\"]}\nrules: [{id: no, match: {actions: [update_contact]}, when: identity in lists.blocked, decision: deny, reason: Blocked.}]\n", 0)
 	if a := s.Do(t.Context(), s.call(t, "update_contact", `{"identity":"`+strings.ToUpper(anID)+`","input":{"fullName":"Ada"}}`)); a.Outcome() != schemas.Denied {
 		t.Errorf("%s", a.Outcome())
 	}
@@ -117,14 +118,15 @@ func TestOneSpelling(t *testing.T) {
 	}
 }
 
-// TestReadsAreNotKept: what a read told of others is not in the ledger, also where it spent a yes.
-func TestReadsAreNotKept(t *testing.T) {
-	s, _, _ := ringers(t, head+"defaults: {class: {read: confirm}}\n", 0)
+// TestReadResultsNotStored: what a read told of others is not in the ledger, also where it spent a
+// yes.
+func TestReadResultsNotStored(t *testing.T) {
+	s, _, _ := newPhonebookGate(t, head+"defaults: {class: {read: confirm}}\n", 0)
 	a := s.Do(t.Context(), s.call(t, "list_calls", `{"filter":{"contactId":{"eq":"`+anID+`"}}}`))
 	if text := a.Pending.Card.Text(); !strings.Contains(text, "List calls.") || !strings.Contains(text, anID) {
 		t.Errorf("the card does not say what is read: %s", text)
 	}
-	if a := s.agree(t, s.call(t, "list_calls", `{}`)); a.Outcome() != schemas.Done {
+	if a := s.approve(t, s.call(t, "list_calls", `{}`)); a.Outcome() != schemas.Done {
 		t.Fatalf("%+v", a.Err)
 	}
 	in, err := s.Ledger.Intents(t.Context(), ledger.IntentFilter{})
@@ -136,13 +138,13 @@ func TestReadsAreNotKept(t *testing.T) {
 	}
 }
 
-// TestDrift: a yes to ring somebody is void once their number is another one.
-func TestDrift(t *testing.T) {
-	s, book, args := ringers(t, "", 2)
+// TestRecipientsChanged: a yes to ring somebody is void once their number is another one.
+func TestRecipientsChanged(t *testing.T) {
+	s, book, args := newPhonebookGate(t, "", 2)
 	c := s.call(t, "start_bulk_outbound_call", args)
 	a := s.Do(t.Context(), c)
 	c.ApprovalID = a.Pending.ApprovalID
-	if err := s.RecordReply(t.Context(), c, approve); err != nil {
+	if err := s.RecordReply(t.Context(), c, clientApproves); err != nil {
 		t.Fatal(err)
 	}
 	book.numbers["00000000-0000-4000-8000-000000000001"] = "+447700900123"
@@ -157,13 +159,13 @@ func TestDrift(t *testing.T) {
 
 const plain = head + "defaults: {class: {read: allow, write: validate, outbound: confirm, destructive: confirm, credential: deny}}\n"
 
-// TestManyPeople: a yes for more than ten must state how many, neither fewer nor more.
-func TestManyPeople(t *testing.T) {
+// TestStatedNumber: a yes for more than ten must state how many, neither fewer nor more.
+func TestStatedNumber(t *testing.T) {
 	for _, c := range []struct {
 		contacts, stated int
 		want             schemas.Outcome
 	}{{10, 0, schemas.Done}, {11, 11, schemas.Done}, {11, 0, schemas.Declined}, {11, 10, schemas.Declined}, {11, 12, schemas.Declined}, {400, 4, schemas.Declined}, {400, 4000, schemas.Declined}, {400, 400, schemas.Done}} {
-		s, book, args := ringers(t, plain, c.contacts)
+		s, book, args := newPhonebookGate(t, plain, c.contacts)
 		call := s.call(t, "start_bulk_outbound_call", args)
 		a := s.Do(t.Context(), call)
 		if (a.Pending.Card.StateNumber > 0) != (c.contacts > 10) || !strings.Contains(a.Pending.Card.Text(), fmt.Sprintf("%d people in GB", c.contacts)) {
@@ -188,45 +190,46 @@ func TestManyPeople(t *testing.T) {
 	}
 }
 
-// TestBudget: what is spent is refused until it has grown back, on every process, and what was not sent costs nothing.
+// TestBudget: what is spent is refused until it has grown back, on every process, and what was not
+// sent costs nothing.
 func TestBudget(t *testing.T) {
-	s, book, args := ringers(t, plain+`budgets: {rings: {key: caller, rate: 20/h, burst: 5, cost: "recipients.size()"}}
+	s, book, args := newPhonebookGate(t, plain+`budgets: {rings: {key: caller, rate: 20/h, burst: 5, cost: "recipients.size()"}}
 rules: [{id: ring-budget, match: {actions: ["start_*"]}, limit: rings, reason: Twenty an hour.}]
 `, 4)
-	if a := s.agree(t, s.call(t, "start_bulk_outbound_call", args)); a.Outcome() != schemas.Done {
+	if a := s.approve(t, s.call(t, "start_bulk_outbound_call", args)); a.Outcome() != schemas.Done {
 		t.Fatalf("%+v", a.Err)
 	}
 	one := func(n int) policy.Call {
 		return s.call(t, "start_outbound_call", fmt.Sprintf(`{"input":{"phoneNumber":"+44207946%04d"}}`, n))
 	}
 	book.fault = &schemas.Error{Outcome: schemas.UpstreamUnavailable, Message: "sippet cannot be reached"}
-	if a := s.agree(t, one(1)); a.Outcome() != schemas.UpstreamUnavailable {
+	if a := s.approve(t, one(1)); a.Outcome() != schemas.UpstreamUnavailable {
 		t.Fatalf("%+v", a)
 	}
 	book.fault = nil
-	if a := s.agree(t, one(2)); a.Outcome() != schemas.Done {
+	if a := s.approve(t, one(2)); a.Outcome() != schemas.Done {
 		t.Fatalf("what was not sent was paid for: %+v", a.Err)
 	}
 	c := one(3)
-	a := s.agree(t, c)
+	a := s.approve(t, c)
 	if a.Outcome() != schemas.LimitExceeded || !strings.Contains(a.Err.Message, "rings") || a.Err.RetryAfter <= 0 || a.Err.RetryAfter > 3*time.Minute {
 		t.Errorf("%+v", a.Err)
 	}
 	s.clock.Add(a.Err.RetryAfter)
-	if a := s.agree(t, c); a.Outcome() != schemas.Done {
+	if a := s.approve(t, c); a.Outcome() != schemas.Done {
 		t.Errorf("after it has grown back: %+v", a.Err)
 	}
-	big, _, many := ringers(t, plain+`budgets: {rings: {key: organisation, rate: 20/h, burst: 5, cost: "recipients.size()"}}
+	big, _, many := newPhonebookGate(t, plain+`budgets: {rings: {key: organisation, rate: 20/h, burst: 5, cost: "recipients.size()"}}
 rules: [{id: ring-budget, match: {actions: ["start_*"]}, limit: rings, reason: Twenty an hour.}]
 `, 9)
-	if a := big.agree(t, big.call(t, "start_bulk_outbound_call", many)); a.Outcome() != schemas.LimitExceeded || a.Err.RetryAfter != 0 {
+	if a := big.approve(t, big.call(t, "start_bulk_outbound_call", many)); a.Outcome() != schemas.LimitExceeded || a.Err.RetryAfter != 0 {
 		t.Errorf("more than it ever holds: %+v", a.Err)
 	}
 }
 
 // TestBudgetOfReads: a budget holds for reads as for all else.
 func TestBudgetOfReads(t *testing.T) {
-	s, _, _ := ringers(t, plain+`budgets: {looks: {key: caller, rate: 1/h, burst: 2}}
+	s, _, _ := newPhonebookGate(t, plain+`budgets: {looks: {key: caller, rate: 1/h, burst: 2}}
 rules: [{id: few-looks, match: {classes: [read]}, limit: looks, reason: Two an hour.}]
 `, 0)
 	for n, want := range []schemas.Outcome{schemas.Done, schemas.Done, schemas.LimitExceeded} {
@@ -236,20 +239,21 @@ rules: [{id: few-looks, match: {classes: [read]}, limit: looks, reason: Two an h
 	}
 }
 
-// TestShadow: a policy that is only watched changes nothing, and what it would have done is on record.
+// TestShadow: a policy that is only watched changes nothing, and what it would have done is on
+// record.
 func TestShadow(t *testing.T) {
 	dir := t.TempDir()
 	shadow := filepath.Join(dir, "strict.yaml")
 	if err := os.WriteFile(shadow, []byte(head+"defaults: {class: {read: allow, write: deny}}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := newStand(t, "desktop")
+	s := newTestGate(t, "desktop")
 	var err error
 	if s.Policy, err = policy.LoadPolicySet([]string{"desktop"}, nil, shadow); err != nil {
 		t.Fatal(err)
 	}
 	s.Ledger = ledgertest.Open(t, ledger.Options{Dir: filepath.Join(dir, "ledger"), Now: s.Now})
-	if a := s.Do(t.Context(), s.call(t, "create_contact", creating)); a.Outcome() != schemas.Done || a.Verdict.Decision != rules.Validate {
+	if a := s.Do(t.Context(), s.call(t, "create_contact", createArgs)); a.Outcome() != schemas.Done || a.Verdict.Decision != rules.Validate {
 		t.Errorf("%+v", a)
 	}
 	records, err := s.Ledger.Records(t.Context(), ledger.Filter{Action: "create_contact", Phase: ledger.PhasePrepared})
@@ -258,8 +262,8 @@ func TestShadow(t *testing.T) {
 	}
 }
 
-// TestBareShadow: a file that is meant to be added is watched as if it were.
-func TestBareShadow(t *testing.T) {
+// TestShadowWithoutDefaults: a file that is meant to be added is watched as if it were.
+func TestShadowWithoutDefaults(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "more.yaml")
 	if err := os.WriteFile(file, []byte(head+"rules: [{id: none, match: {actions: [create_contact]}, decision: deny, reason: Not today.}]\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -269,14 +273,15 @@ func TestBareShadow(t *testing.T) {
 		t.Fatal(err)
 	}
 	for action, want := range map[string]rules.Decision{"create_contact": rules.Deny, "list_contacts": rules.Allow} {
-		p := payload(t, action, map[string]string{"create_contact": creating, "list_contacts": "{}"}[action])
+		p := payload(t, action, map[string]string{"create_contact": createArgs, "list_contacts": "{}"}[action])
 		if v := book.Shadow().Decide(rules.Facts{Payload: p, Now: noon}); v.Decision != want {
 			t.Errorf("%s: %+v", action, v)
 		}
 	}
 }
 
-// TestReload: a changed file holds from then on, a faulty one does not, and questions from before are void.
+// TestReload: a changed file holds from then on, a faulty one does not, and questions from before
+// are void.
 func TestReload(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "house.yaml")
 	write := func(text string) {
@@ -285,7 +290,7 @@ func TestReload(t *testing.T) {
 		}
 	}
 	write(plain)
-	s := newStand(t, "desktop")
+	s := newTestGate(t, "desktop")
 	book, err := policy.LoadPolicySet([]string{file}, nil, "")
 	if err != nil {
 		t.Fatal(err)
@@ -295,17 +300,17 @@ func TestReload(t *testing.T) {
 	defer close(done)
 	hup := make(chan os.Signal)
 	go book.Poll(done, hup, func(err error) { told <- err })
-	ring := s.call(t, "start_outbound_call", ringing)
+	ring := s.call(t, "start_outbound_call", ringNumber)
 	a := s.Do(t.Context(), ring)
 	ring.ApprovalID = a.Pending.ApprovalID
-	if err := s.RecordReply(t.Context(), ring, approve); err != nil {
+	if err := s.RecordReply(t.Context(), ring, clientApproves); err != nil {
 		t.Fatal(err)
 	}
 	write(plain + "rulez: []\n")
 	if err := <-told; err == nil || !strings.Contains(err.Error(), "rulez") {
 		t.Errorf("a faulty file: %v", err)
 	}
-	if a := s.Do(t.Context(), s.call(t, "create_contact", creating)); a.Outcome() != schemas.Done {
+	if a := s.Do(t.Context(), s.call(t, "create_contact", createArgs)); a.Outcome() != schemas.Done {
 		t.Errorf("the policy before it does not hold on: %+v", a)
 	}
 	write(plain + "rules: [{id: none, match: {actions: [create_contact]}, decision: deny, reason: Not today.}]\n")
@@ -321,12 +326,13 @@ func TestReload(t *testing.T) {
 	}
 }
 
-// TestOvertakenApproval: a yes that was given before the same call ran elsewhere is withdrawn, not kept for later.
+// TestOvertakenApproval: a yes that was given before the same call ran elsewhere is withdrawn, not
+// kept for later.
 func TestOvertakenApproval(t *testing.T) {
-	s, book, _ := ringers(t, "", 0)
-	c := s.call(t, "start_outbound_call", ringing)
+	s, book, _ := newPhonebookGate(t, "", 0)
+	c := s.call(t, "start_outbound_call", ringNumber)
 	c.ApprovalID = s.Do(t.Context(), c).Pending.ApprovalID
-	if err := s.RecordReply(t.Context(), c, approve); err != nil {
+	if err := s.RecordReply(t.Context(), c, clientApproves); err != nil {
 		t.Fatal(err)
 	}
 	mine := s.Policy
@@ -335,7 +341,7 @@ func TestOvertakenApproval(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Policy = policy.FixedPolicySet(p) // asked under another policy, the question of the first stays open
-	if a := s.agree(t, s.call(t, "start_outbound_call", ringing)); a.Outcome() != schemas.Done {
+	if a := s.approve(t, s.call(t, "start_outbound_call", ringNumber)); a.Outcome() != schemas.Done {
 		t.Fatalf("%+v", a.Err)
 	}
 	s.Policy = mine

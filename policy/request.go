@@ -28,8 +28,9 @@ func (p *attempt) checkAllowed() *schemas.Error {
 // minRemaining is the time that a pending request must have left to serve a repeated call.
 const minRemaining = 10 * time.Second
 
-// ask stores an approval request and returns its card. previous is an earlier run of the same call that the card must
-// mention; nil without one. A repeated call gets the request that is already pending.
+// ask stores an approval request and returns its card. previous is an earlier run of the same call
+// that the card must mention; nil without one. A repeated call gets the request that is already
+// pending.
 func (p *attempt) ask(ctx context.Context, a Result, need rules.Decision, previous *ledger.Intent) Result {
 	r := p.binding()
 	r.Inbox = p.Inbox && (need == rules.Approve || !p.CanAsk)
@@ -74,7 +75,8 @@ func (p *attempt) ask(ctx context.Context, a Result, need rules.Decision, previo
 	return a.pending(p.Payload.Action, &PendingApproval{ApprovalID: r.ID, Card: card, Inbox: r.Inbox, New: true})
 }
 
-// findPending returns the card of a request that is open in the inbox, if r would be the very same request.
+// findPending returns the card of a request that is open in the inbox, if r would be the very same
+// request.
 func (p *attempt) findPending(open, r *ledger.ApprovalRequest) (card approval.Card, ok bool) {
 	if !r.Inbox || !open.Inbox || p.Again || !open.Open(p.Now().Add(minRemaining)) || open.Policy != r.Policy || open.Recipients != r.Recipients ||
 		open.Repeats != r.Repeats || open.Needs != r.Needs {
@@ -99,8 +101,8 @@ func (a Result) pending(action *schemas.Action, q *PendingApproval) Result {
 	return a
 }
 
-// visibleRecipients returns the recipients as far as the caller may see them, because a card can go to the caller's own
-// client; nil if the call reaches nobody.
+// visibleRecipients returns the recipients as far as the caller may see them, because a card can go
+// to the caller's own client; nil if the call reaches nobody.
 func (p *attempt) visibleRecipients() *recipients.Set {
 	hidden := p.hiddenContactFields()
 	if p.recipients == nil || len(hidden) == 0 {
@@ -123,8 +125,8 @@ func (p *attempt) visibleRecipients() *recipients.Set {
 	return &visible
 }
 
-// budgetLines returns what the call takes from each budget, for the card. A budget that cannot be read now has no line:
-// the commit checks it.
+// budgetLines returns what the call takes from each budget, for the card. A budget that cannot be
+// read now has no line: the commit checks it.
 func (p *attempt) budgetLines(ctx context.Context) (out []string) {
 	for _, d := range p.txn.Debits {
 		left, _, err := p.Ledger.BudgetLeft(ctx, d)
@@ -153,8 +155,9 @@ func (p *attempt) readRecord(ctx context.Context) *approval.Record {
 	return &approval.Record{Named: p.Payload.Named(data), Replaced: p.Payload.Replaced(data), Hidden: p.Gate.Hidden(p.Caller, read.Action)}
 }
 
-// RecordReply stores the answer that the caller's own person gave to the request c.ApprovalID. The error says why the
-// answer does not count. A wrong stated number revokes the request: the person has not read the card.
+// RecordReply stores the answer that the caller's own person gave to the request c.ApprovalID. The
+// error says why the answer does not count. A wrong stated number revokes the request: the person
+// has not read the card.
 func (g *Gate) RecordReply(ctx context.Context, c Call, reply approval.Reply) *schemas.Error {
 	p := g.attempt(c)
 	if err := p.loadApproval(ctx); err != nil {
@@ -177,8 +180,8 @@ func (g *Gate) RecordReply(ctx context.Context, c Call, reply approval.Reply) *s
 	return g.ledgerError(ctx, err)
 }
 
-// checkStatedNumber returns an error, and revokes the request, if the person stated another number than the card's. A
-// request that is not pending, or of another call, is the ledger's to reject.
+// checkStatedNumber returns an error, and revokes the request, if the person stated another number
+// than the card's. A request that is not pending, or of another call, is the ledger's to reject.
 func (p *attempt) checkStatedNumber(ctx context.Context, number int) *schemas.Error {
 	if !recipients.HasRecipients(p.Payload.Action) || p.approval.Action != p.txn.Action || p.approval.State != ledger.Pending {
 		return nil
@@ -197,8 +200,9 @@ func (p *attempt) checkStatedNumber(ctx context.Context, number int) *schemas.Er
 	return fault
 }
 
-// Withdraw revokes a request that could not be shown to anybody, or that nobody answered. It returns an error if the
-// caller must hear that instead: an earlier run of the same call has an unknown outcome.
+// Withdraw revokes a request that could not be shown to anybody, or that nobody answered. It
+// returns an error if the caller must hear that instead: an earlier run of the same call has an
+// unknown outcome.
 func (g *Gate) Withdraw(ctx context.Context, c Call) *schemas.Error {
 	ctx = context.WithoutCancel(ctx)
 	p := g.attempt(c)
@@ -242,8 +246,8 @@ func (p *attempt) loadApproval(ctx context.Context) (err error) {
 	return err
 }
 
-// boundApproval returns the binding of the loaded request. Recipients are not resolved for an answer; they are compared
-// before the call runs. Until then the request's own digest counts.
+// boundApproval returns the binding of the loaded request. Recipients are not resolved for an
+// answer; they are compared before the call runs. Until then the request's own digest counts.
 func (p *attempt) boundApproval() ledger.ApprovalRequest {
 	r := p.binding()
 	r.ID = p.ApprovalID

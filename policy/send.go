@@ -10,11 +10,12 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// HandoverValidFor is how long a credential that an action issued waits for the person who approved it.
+// HandoverValidFor is how long a credential that an action issued waits for the person who approved
+// it.
 const HandoverValidFor = 15 * time.Minute
 
-// send commits the call, runs it, and settles its outcome. A read that nobody had to approve, and that no budget counts,
-// needs no intent.
+// send commits the call, runs it, and settles its outcome. A read that nobody had to approve, and
+// that no budget counts, needs no intent.
 func (p *attempt) send(ctx context.Context, a Result) Result {
 	action := p.Payload.Action
 	if action.Class == schemas.Read && p.txn.ApprovalID == "" && len(p.txn.Debits) == 0 {
@@ -22,7 +23,8 @@ func (p *attempt) send(ctx context.Context, a Result) Result {
 		a.Data, a.Err, a.status = res.Data, fault, res.Status
 		return a
 	}
-	// A client that disconnects must not leave a write with an unknown outcome behind. Package rpc has its own deadline.
+	// A client that disconnects must not leave a write with an unknown outcome behind. Package rpc
+	// has its own deadline.
 	ctx = context.WithoutCancel(ctx)
 	p.txn.Replaced = p.readReplaced(ctx)
 	intent, err := p.Ledger.Commit(ctx, p.txn)
@@ -37,7 +39,8 @@ func (p *attempt) send(ctx context.Context, a Result) Result {
 		Outcome: a.Outcome(), Latency: time.Since(began)}
 	switch {
 	case action.Class == schemas.Read:
-		// The result of a read is not stored: it is not sealed under the keys of the people in it, and never repeated.
+		// The result of a read is not stored: it is not sealed under the keys of the people in it,
+		// and never repeated.
 	case action.Class != schemas.Credential:
 		end.Result = a.Data
 	case end.State == ledger.Succeeded:
@@ -59,7 +62,8 @@ func (p *attempt) send(ctx context.Context, a Result) Result {
 	return p.settle(ctx, a, end)
 }
 
-// settle stores the outcome. If it cannot be stored, the caller gets outcome_unknown: the next process would say the same.
+// settle stores the outcome. If it cannot be stored, the caller gets outcome_unknown: the next
+// process would say the same.
 func (p *attempt) settle(ctx context.Context, a Result, end ledger.Settlement) Result {
 	err := p.Ledger.Settle(ctx, end)
 	if err == nil {
@@ -89,8 +93,8 @@ func intentState(e *schemas.Error, sent bool) ledger.IntentState {
 	return ledger.Unknown
 }
 
-// readReplaced reads what an update is about to overwrite, so that it can be undone. It returns nil if nothing is
-// overwritten or the read fails: the update is allowed all the same.
+// readReplaced reads what an update is about to overwrite, so that it can be undone. It returns nil
+// if nothing is overwritten or the read fails: the update is allowed all the same.
 func (p *attempt) readReplaced(ctx context.Context) json.RawMessage {
 	before := p.Payload.BeforeRead()
 	if before == nil {
@@ -111,8 +115,8 @@ const (
 	maxScanLater    = 16 << 10 // of an answer; a longer one is scanned for subjects at once
 )
 
-// recordEvent records a call without an intent: a read, or a call that did not run. A call with a record of its own, or
-// the outcome of an earlier call, gets none.
+// recordEvent records a call without an intent: a read, or a call that did not run. A call with a
+// record of its own, or the outcome of an earlier call, gets none.
 func (p *attempt) recordEvent(a Result, took time.Duration) {
 	if a.Pending != nil && p.txn.Shadow == "" || a.intent && p.txn.Class != schemas.Read || a.Approval.ID != "" {
 		return

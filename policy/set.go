@@ -15,8 +15,8 @@ import (
 	"github.com/sippet-ai/sippet-mcp/policy/rules"
 )
 
-// PolicySet holds the policies of a server and replaces them all at once when their files change. It is safe for
-// concurrent use.
+// PolicySet holds the policies of a server and replaces them all at once when their files change.
+// It is safe for concurrent use.
 type PolicySet struct {
 	names    []string // the server's own policies
 	forNamed []string // the policies for callers with a credential, instead of names
@@ -36,8 +36,8 @@ type snapshot struct {
 	extra  map[string]*rules.Policy // by Caller.Policy
 }
 
-// LoadPolicySet loads the named policies, composed; the policies for callers with a credential, if there are any, else
-// the same; and the shadow policy, if it is named.
+// LoadPolicySet loads the named policies, composed; the policies for callers with a credential, if
+// there are any, else the same; and the shadow policy, if it is named.
 func LoadPolicySet(names, forNamed []string, shadow string) (*PolicySet, error) {
 	if len(forNamed) == 0 {
 		forNamed = names
@@ -56,8 +56,8 @@ func FixedPolicySet(p *rules.Policy) *PolicySet {
 // denyAll is the policy for callers with a policy that was not added.
 var denyAll = &rules.Policy{}
 
-// For returns the policy for a caller: the server's own, and the caller's additional one if Add was called for it; else
-// everything is denied.
+// For returns the policy for a caller: the server's own, and the caller's additional one if Add was
+// called for it; else everything is denied.
 func (s *PolicySet) For(c Caller) *rules.Policy {
 	if s == nil {
 		return denyAll
@@ -75,8 +75,8 @@ func (s *PolicySet) For(c Caller) *rules.Policy {
 	return now.own
 }
 
-// Add loads a policy that a caller brings, comma-separated names, in addition to the server's. It does nothing if the
-// policy was added before. After an error the caller is denied everything.
+// Add loads a policy that a caller brings, comma-separated names, in addition to the server's. It
+// does nothing if the policy was added before. After an error the caller is denied everything.
 func (s *PolicySet) Add(extra string) error {
 	if s.current.Load().extra[extra] != nil {
 		return nil
@@ -117,11 +117,12 @@ func (s *PolicySet) namesWith(extra string) []string {
 // Own returns the server's own policy.
 func (s *PolicySet) Own() *rules.Policy { return s.current.Load().own }
 
-// Shadow returns the policy that is evaluated beside the one in force and decides nothing; nil without one.
+// Shadow returns the policy that is evaluated beside the one in force and decides nothing; nil
+// without one.
 func (s *PolicySet) Shadow() *rules.Policy { return s.current.Load().shadow }
 
-// ExtraPolicyError means that the additional policy of a caller is faulty. The caller is denied everything until it is
-// corrected; all other policies are in force.
+// ExtraPolicyError means that the additional policy of a caller is faulty. The caller is denied
+// everything until it is corrected; all other policies are in force.
 type ExtraPolicyError struct {
 	// Policy is the caller's policy, as Add got it.
 	Policy string
@@ -132,8 +133,9 @@ func (e *ExtraPolicyError) Error() string { return "policy " + e.Policy + ": " +
 
 func (e *ExtraPolicyError) Unwrap() error { return e.Err }
 
-// Reload loads all files again. If one of the server's files is faulty, it returns why and keeps all previous policies.
-// If only additional policies are faulty, it returns an *ExtraPolicyError for each, joined, and the others are in force.
+// Reload loads all files again. If one of the server's files is faulty, it returns why and keeps
+// all previous policies. If only additional policies are faulty, it returns an *ExtraPolicyError
+// for each, joined, and the others are in force.
 func (s *PolicySet) Reload() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -172,9 +174,9 @@ func (s *PolicySet) Reload() error {
 // PollInterval is how often Poll reads the files. docs/policy.md states it.
 const PollInterval = time.Second
 
-// Poll reloads when the content of a file has changed, and when hup fires, until done is closed; report gets the result of
-// each reload. A change counts once two polls have read the same content, because half of a file may be valid. Comparing
-// content works with every editor and every mount.
+// Poll reloads when the content of a file has changed, and when hup fires, until done is closed;
+// report gets the result of each reload. A change counts once two polls have read the same content,
+// because half of a file may be valid. Comparing content works with every editor and every mount.
 func (s *PolicySet) Poll(done <-chan struct{}, hup <-chan os.Signal, report func(error)) {
 	t := time.NewTicker(PollInterval)
 	defer t.Stop()
@@ -198,7 +200,8 @@ func (s *PolicySet) Poll(done <-chan struct{}, hup <-chan os.Signal, report func
 	}
 }
 
-// digestFiles returns a digest of the files' content. Built-in profiles have no file. The caller holds mu.
+// digestFiles returns a digest of the files' content. Built-in profiles have no file. The caller
+// holds mu.
 func (s *PolicySet) digestFiles() string {
 	h := sha256.New()
 	names := slices.Concat(s.names, s.forNamed, []string{s.shadow})

@@ -18,7 +18,7 @@ import (
 // decide returns what the set decides for a caller's call of an action.
 func decide(t *testing.T, s *policy.PolicySet, c policy.Caller, action string) rules.Decision {
 	t.Helper()
-	args := map[string]string{"list_contacts": `{}`, "create_contact": creating, "archive_contact": `{"identity":"` + anID + `"}`,
+	args := map[string]string{"list_contacts": `{}`, "create_contact": createArgs, "archive_contact": `{"identity":"` + anID + `"}`,
 		"delete_contact": `{"input":{"contactId":"` + anID + `"}}`, "update_contact": `{"identity":"` + anID + `","input":{"fullName":"Ada"}}`}[action]
 	return s.For(c).Decide(rules.Facts{Payload: payload(t, action, args), Now: noon}).Decision
 }

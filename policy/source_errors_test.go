@@ -10,8 +10,8 @@ import (
 )
 
 // TestNoTypedNilErrors: a nil *schemas.Error in a variable of type error is not nil. So a
-// *schemas.Error becomes an error only where it is known not to be nil: as a literal, as the receiver
-// of a chain that a check precedes (`if fault != nil`), or as an argument of type any.
+// *schemas.Error becomes an error only where it is known not to be nil: as a literal, as the
+// receiver of a chain that a check precedes (`if fault != nil`), or as an argument of type any.
 func TestNoTypedNilErrors(t *testing.T) {
 	for _, p := range load(t) {
 		for _, at := range typedNils(p) {
@@ -148,7 +148,8 @@ func isFault(t types.Type) bool {
 	return ok && n.Obj().Name() == "Error" && n.Obj().Pkg() != nil && n.Obj().Pkg().Path() == module+"/schemas"
 }
 
-// knownNotNil reports whether a value is a literal, or is compared with nil by an `if` or `case` around it.
+// knownNotNil reports whether a value is a literal, or is compared with nil by an `if` or `case`
+// around it.
 func knownNotNil(value ast.Expr, path []ast.Node) bool {
 	if value == nil {
 		return false

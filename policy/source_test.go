@@ -57,8 +57,8 @@ func has(t *types.Tuple, name string) bool {
 	return false
 }
 
-// TestOnlyTheGateRuns: no code but the methods of policy.Gate, in gate.go, calls
-// or takes hold of what runs a payload, be it (*rpc.Client).Run, Upstream.Run or an interface made up elsewhere.
+// TestOnlyTheGateRuns: no code but the methods of policy.Gate, in gate.go, calls or takes hold of
+// what runs a payload, be it (*rpc.Client).Run, Upstream.Run or an interface made up elsewhere.
 func TestOnlyTheGateRuns(t *testing.T) {
 	found := 0
 	for _, p := range load(t) {

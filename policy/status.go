@@ -13,8 +13,8 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// How long the outcome of a request answers a repeated call that has not received it yet; longer if the action is
-// idempotent.
+// How long the outcome of a request answers a repeated call that has not received it yet; longer if
+// the action is idempotent.
 const (
 	reportWithin           = 10 * time.Minute
 	idempotentReportWithin = 24 * time.Hour
@@ -23,8 +23,8 @@ const (
 // maxNote is how much of a person's note is shown, in characters.
 const maxNote = 500
 
-// unreported returns the outcome of an identical request that was decided in the inbox and not yet reported to the
-// caller.
+// unreported returns the outcome of an identical request that was decided in the inbox and not yet
+// reported to the caller.
 func (p *attempt) unreported(ctx context.Context) (Result, bool) {
 	if !p.Inbox || p.Again || p.txn.Class == schemas.Read {
 		return Result{}, false
@@ -50,8 +50,8 @@ func (p *attempt) unreported(ctx context.Context) (Result, bool) {
 	return a, age < reportWithin || p.Payload.Action.Idempotent && age < idempotentReportWithin
 }
 
-// ResultOf returns the result that a request has led to so far: Pending while it is open or runs. An approved read is
-// Pending too, until its call is repeated.
+// ResultOf returns the result that a request has led to so far: Pending while it is open or runs.
+// An approved read is Pending too, until its call is repeated.
 func (g *Gate) ResultOf(ctx context.Context, r ledger.ApprovalRequest) Result {
 	a := Result{Approval: r, Settled: r.Answered}
 	fail := func(e *schemas.Error) Result {
@@ -142,7 +142,8 @@ func (g *Gate) resultOfRun(ctx context.Context, a Result, action *schemas.Action
 // pollOutcome is how often AwaitApproval reads the outcome without a signal.
 const pollOutcome = 5 * time.Second
 
-// AwaitApproval waits until the request has an outcome, or is an approved read. If ctx ends first the result is Pending.
+// AwaitApproval waits until the request has an outcome, or is an approved read. If ctx ends first
+// the result is Pending.
 func (g *Gate) AwaitApproval(ctx context.Context, w *approval.Watcher, id string) Result {
 	changed, stop := w.SubscribeTo(id)
 	defer stop()
@@ -176,8 +177,8 @@ func (g *Gate) AwaitApproval(ctx context.Context, w *approval.Watcher, id string
 	}
 }
 
-// replacement returns the request that replaced a revoked one; empty without one. Identical calls at the same moment each
-// ask, and the last request stands.
+// replacement returns the request that replaced a revoked one; empty without one. Identical calls
+// at the same moment each ask, and the last request stands.
 func (g *Gate) replacement(ctx context.Context, r *ledger.ApprovalRequest) string {
 	if r.State != ledger.Revoked || r.Outcome != "" {
 		return ""

@@ -34,7 +34,7 @@ type sippet struct {
 	seen    []string
 }
 
-func (s *sippet) told(f func(*sippet)) {
+func (s *sippet) with(f func(*sippet)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f(s)
@@ -130,13 +130,13 @@ const house = head + `defaults:
 const daytime = house + "rules: [{id: late, match: {actions: [create_contact]}, when: \"!between(now, 'UTC', '08:00', '12:05')\", decision: approve, reason: It is late.}]\n"
 
 var (
-	adaCalls = policy.Caller{Actor: ledger.Actor{Name: "ada", Via: "http"}, ID: "ada", Person: "ada", Client: "test 1"}
-	boCalls  = policy.Caller{Actor: ledger.Actor{Name: "bo", Via: "http"}, ID: "bo", Person: "bo"}
-	adaSits  = approval.Person{Name: "ada", Via: "inbox", Fresh: true}
-	bobSits  = approval.Person{Name: "bob", Roles: []string{approval.RoleApprover}, Via: "inbox", Fresh: true}
+	adaCaller = policy.Caller{Actor: ledger.Actor{Name: "ada", Via: "http"}, ID: "ada", Person: "ada", Client: "test 1"}
+	boCaller  = policy.Caller{Actor: ledger.Actor{Name: "bo", Via: "http"}, ID: "bo", Person: "bo"}
+	adaPerson = approval.Person{Name: "ada", Via: "inbox", Fresh: true}
+	bobPerson = approval.Person{Name: "bob", Roles: []string{approval.RoleApprover}, Via: "inbox", Fresh: true}
 )
 
-func parsed(t testing.TB, text string) *policy.PolicySet {
+func parsePolicy(t testing.TB, text string) *policy.PolicySet {
 	t.Helper()
 	p, err := rules.Parse("house.yaml", []byte(text))
 	if err != nil {
@@ -149,23 +149,25 @@ func parsed(t testing.TB, text string) *policy.PolicySet {
 func newApprovalWorld(t testing.TB, text string) *approvalWorld {
 	t.Helper()
 	o := &approvalWorld{up: &sippet{numbers: map[string]string{anID: "+442079460123"}}, clock: ledgertest.NewClock(noon)}
-	o.Gate = &policy.Gate{Policy: parsed(t, text), Upstream: o.up, Organisation: "here", Inbox: true, Wait: time.Minute, Now: o.clock.Now,
+	o.Gate = &policy.Gate{Policy: parsePolicy(t, text), Upstream: o.up, Organisation: "here", Inbox: true, Wait: time.Minute, Now: o.clock.Now,
 		Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
-	o.over(ledgertest.Open(t, ledger.Options{Now: o.clock.Now}))
+	o.useLedger(ledgertest.Open(t, ledger.Options{Now: o.clock.Now}))
 	return o
 }
 
-// over puts the office over a ledger.
-func (o *approvalWorld) over(l ledger.Ledger) {
+// useLedger puts the office over a ledger.
+func (o *approvalWorld) useLedger(l ledger.Ledger) {
 	o.Ledger, o.watch = l, &approval.Watcher{Ledger: l, Log: o.Log}
 	o.approvals = &approval.Approvals{Ledger: l, Watch: o.watch, Now: o.clock.Now}
 }
 
-// open lets an executor run what is agreed to, until the function that it gives is called.
-func (o *approvalWorld) open(t testing.TB) (shut func()) { return o.opened(t, o.Ledger) }
+// startExecutor lets an executor run what is agreed to, until the function that it gives is called.
+func (o *approvalWorld) startExecutor(t testing.TB) (shut func()) {
+	return o.startExecutorOn(t, o.Ledger)
+}
 
-// opened is open with an executor that sees another ledger.
-func (o *approvalWorld) opened(t testing.TB, l ledger.Ledger) (shut func()) {
+// startExecutorOn is open with an executor that sees another ledger.
+func (o *approvalWorld) startExecutorOn(t testing.TB, l ledger.Ledger) (shut func()) {
 	t.Helper()
 	e := &policy.Executor{Ledger: l, Watch: o.watch, Log: o.Log, GateFor: o.gateFor}
 	if e.GateFor == nil {
@@ -204,8 +206,8 @@ func (o *approvalWorld) ask(t testing.TB, c policy.Call) string {
 	return a.Pending.ApprovalID
 }
 
-// awaits waits for what comes of a question, as a call does that asked it.
-func (o *approvalWorld) awaits(t testing.TB, id string) <-chan policy.Result {
+// await waits for what comes of a question, as a call does that asked it.
+func (o *approvalWorld) await(t testing.TB, id string) <-chan policy.Result {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	out := make(chan policy.Result, 1)
@@ -216,15 +218,15 @@ func (o *approvalWorld) awaits(t testing.TB, id string) <-chan policy.Result {
 	return out
 }
 
-// answers gives a person's answer to one question, which must count.
-func (o *approvalWorld) answers(t testing.TB, id string, who approval.Person, r approval.Reply) {
+// answer gives a person's answer to one question, which must count.
+func (o *approvalWorld) answer(t testing.TB, id string, who approval.Person, r approval.Reply) {
 	t.Helper()
 	if got := o.approvals.Answer(t.Context(), []string{id}, who, r); got[0].Err != nil {
 		t.Fatalf("%s's answer: %v", who.Name, got[0].Err)
 	}
 }
 
-var agrees = approval.Reply{Approve: true}
+var approves = approval.Reply{Approve: true}
 
 func (o *approvalWorld) request(t testing.TB, id string) ledger.ApprovalRequest {
 	t.Helper()
@@ -241,10 +243,10 @@ func (o *approvalWorld) status(t testing.TB, id string) policy.Result {
 	return o.ResultOf(t.Context(), o.request(t, id))
 }
 
-// ended waits until a question is in none of the states in which it can still change.
-func (o *approvalWorld) ended(t testing.TB, id string) policy.Result {
+// outcome waits until a question is in none of the states in which it can still change.
+func (o *approvalWorld) outcome(t testing.TB, id string) policy.Result {
 	t.Helper()
-	a := <-o.awaits(t, id)
+	a := <-o.await(t, id)
 	if a.Pending != nil {
 		t.Fatalf("nothing came of it: %+v", a.Err)
 	}

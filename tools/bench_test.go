@@ -19,15 +19,15 @@ import (
 	"github.com/sippet-ai/sippet-mcp/tools"
 )
 
-// still is an upstream that answers at once, so that what is measured is ours.
-type still struct{ data json.RawMessage }
+// fixedUpstream answers at once, so that only this program is measured.
+type fixedUpstream struct{ data json.RawMessage }
 
-func (s still) Validate(context.Context, rpc.Request) *schemas.Error { return nil }
-func (s still) Run(context.Context, rpc.Request) (rpc.Result, *schemas.Error) {
+func (s fixedUpstream) Validate(context.Context, rpc.Request) *schemas.Error { return nil }
+func (s fixedUpstream) Run(context.Context, rpc.Request) (rpc.Result, *schemas.Error) {
 	return rpc.Result{Data: s.data, Sent: true, Status: 200, Attempts: 1}, nil
 }
 
-// BenchmarkCall is a read of 25 contacts through check, gate and rendering.
+// BenchmarkCall measures a read of 25 contacts through check, gate and rendering.
 func BenchmarkCall(b *testing.B) {
 	rows := make([]string, 25)
 	for i := range rows {
@@ -38,7 +38,7 @@ func BenchmarkCall(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	r := &tools.Runner{Gate: &policy.Gate{Policy: policy.FixedPolicySet(pol), Upstream: still{json.RawMessage(data)}, Ledger: ledgertest.Open(b),
+	r := &tools.Runner{Gate: &policy.Gate{Policy: policy.FixedPolicySet(pol), Upstream: fixedUpstream{json.RawMessage(data)}, Ledger: ledgertest.Open(b),
 		Wait: time.Minute, Now: time.Now, Log: slog.New(slog.DiscardHandler)}}
 	q := tools.Request{Caller: policy.Caller{Actor: ledger.Actor{Name: "ada"}}, Action: "list_contacts",
 		Args: []byte(`{"fields":["id","fullName","email","phoneE164","defaultLanguage","deletedAt","erasedAt"],"page":{"limit":25}}`)}

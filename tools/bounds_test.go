@@ -20,7 +20,7 @@ func TestBounds(t *testing.T) {
 		t.Errorf("the text has %d bytes", n)
 	}
 	a := list(t, p, "list_contacts", `{"page":{"limit":30}}`)
-	if len(a.Results) == 0 || a.Omitted != 30-len(a.Results) || !a.noted(fmt.Sprintf("%d rows were left out", a.Omitted)) {
+	if len(a.Results) == 0 || a.Omitted != 30-len(a.Results) || !a.hasNote(fmt.Sprintf("%d rows were left out", a.Omitted)) {
 		t.Errorf("%d rows, omitted %d, %q", len(a.Results), a.Omitted, a.Notes)
 	}
 	if a.Results[0]["fullName"] != long {
@@ -28,8 +28,9 @@ func TestBounds(t *testing.T) {
 	}
 }
 
-// TestGiant: a single row that is too long has its texts cut; one that even so is too long is left out.
-func TestGiant(t *testing.T) {
+// TestLongRow checks that the texts of a single row are cut if it is too long, and that it is left
+// out if that is not enough.
+func TestLongRow(t *testing.T) {
 	giant := strings.Repeat("word ", 100_000)
 	w := newWorld(t, setup{})
 	p := w.httpPeer(t, true)
@@ -37,10 +38,10 @@ func TestGiant(t *testing.T) {
 	r := p.call("list_contacts", `{}`)
 	a := list(t, p, "list_contacts", `{}`)
 	name, _ := a.Results[0]["fullName"].(string)
-	if len(r.Frame) > 120_000 || len(name) < 1000 || len(name) > 50_000 || !strings.Contains(name, "cut, 500000 characters in all") || !a.noted("long texts were cut") {
+	if len(r.Frame) > 120_000 || len(name) < 1000 || len(name) > 50_000 || !strings.Contains(name, "cut, 500000 characters in all") || !a.hasNote("long texts were cut") {
 		t.Errorf("%d bytes, name of %d, %q", len(r.Frame), len(name), a.Notes)
 	}
-	// Nothing is lost: next leads to the others.
+	// next continues with the other rows.
 	if d := cmp.Diff(ids(0, 3), flat(follow(t, p, "list_contacts", `{}`))); d != "" {
 		t.Error(d)
 	}
@@ -48,7 +49,7 @@ func TestGiant(t *testing.T) {
 	numbers := "[" + strings.Repeat("1234567890,", 20_000) + "0]"
 	w.up.On("run", "list_contacts", rpctest.OK(`{"results":[{"id":"x","metadata":{"n":`+numbers+`}}],"hasMore":false,"limit":25,"type":"keyset","nextPage":"c"}`))
 	a = list(t, p, "list_contacts", `{"fields":["id","metadata"]}`)
-	if len(a.Results) != 0 || a.Omitted != 1 || !a.HasMore || !a.noted("ask for fewer fields") {
+	if len(a.Results) != 0 || a.Omitted != 1 || !a.HasMore || !a.hasNote("ask for fewer fields") {
 		t.Errorf("%+v", a)
 	}
 	w.up.On("run", "get_campaign", rpctest.OK(`{"id":"x","status":`+numbers+`}`))
@@ -63,7 +64,7 @@ func TestGiant(t *testing.T) {
 	}
 }
 
-// TestShapesOfLists: whatever Sippet chose to send, the answer has one shape.
+// TestShapesOfLists checks that all of Sippet's shapes of a list become one.
 func TestShapesOfLists(t *testing.T) {
 	row := `{"id":"` + rpctest.ID(1) + `"}`
 	for name, c := range map[string]struct {
@@ -85,7 +86,7 @@ func TestShapesOfLists(t *testing.T) {
 		w := newWorld(t, setup{})
 		w.up.On("run", "", rpctest.OK(c.data))
 		a := list(t, w.httpPeer(t, true), "list_contacts", `{}`)
-		if len(a.Results) != c.rows || a.HasMore != c.more || c.note != "" && !a.noted(c.note) {
+		if len(a.Results) != c.rows || a.HasMore != c.more || c.note != "" && !a.hasNote(c.note) {
 			t.Errorf("%s: %+v", name, a)
 		}
 	}

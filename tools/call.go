@@ -26,7 +26,8 @@ func (s *Server) handleAction(name string) server.ToolHandlerFunc {
 		caller := callerFrom(ctx)
 		c := &call{Server: s, runner: s.runnerOf(caller), caller: caller, mcp: r,
 			request: Request{Caller: caller.Caller, Action: name, Args: r.Params.RawArguments, CanAsk: caller.Interactive && canElicit(ctx)}}
-		// A client that cannot ask has no person's response. With an inbox its call is like any other.
+		// A client that cannot ask has no person's response. With an inbox its call is like any
+		// other.
 		if r.Params.RequestState != "" && (c.request.CanAsk || c.runner.Inbox == nil) {
 			return c.answer(ctx), nil
 		}

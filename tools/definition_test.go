@@ -19,14 +19,14 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files in testdata")
 
-// The budgets: what the tools of all actions may cost a model before it has said a word.
+// The budgets of what a model gets before its first call.
 const (
 	maxAllTools = 52_000 // bytes of compact JSON, validate_action not counted
 	maxOneTool  = 2_600
 	maxIntro    = 2_048
 )
 
-// listed gives the tools of a server as tools/list has them, in order.
+// listed returns the tools of a server as tools/list has them, in order.
 func listed(t *testing.T, s tools.Selection, modern bool) (names []string, raw map[string]json.RawMessage) {
 	t.Helper()
 	p := newWorld(t, setup{selection: s}).httpPeer(t, modern)
@@ -53,7 +53,7 @@ func listed(t *testing.T, s tools.Selection, modern bool) (names []string, raw m
 	return names, raw
 }
 
-// TestDefinitions compares every tool with its golden file; both eras must get the same.
+// TestDefinitions compares every tool with its golden file. Both protocols must get the same.
 func TestDefinitions(t *testing.T) {
 	names, raw := listed(t, tools.Selection{}, false)
 	if len(names) != len(schemas.Actions())+1 {
@@ -61,12 +61,12 @@ func TestDefinitions(t *testing.T) {
 	}
 	modernNames, modernRaw := listed(t, tools.Selection{}, true)
 	if d := cmp.Diff(names, modernNames); d != "" {
-		t.Errorf("the eras list other tools: %s", d)
+		t.Errorf("the protocols list different tools: %s", d)
 	}
 	dir := filepath.Join("testdata", "tools")
 	for _, name := range names {
 		if string(raw[name]) != string(modernRaw[name]) {
-			t.Errorf("%s differs between the eras", name)
+			t.Errorf("%s differs between the protocols", name)
 		}
 		var b bytes.Buffer
 		if err := json.Indent(&b, raw[name], "", "  "); err != nil {
@@ -81,12 +81,12 @@ func TestDefinitions(t *testing.T) {
 	}
 	for _, f := range files {
 		if _, ok := raw[strings.TrimSuffix(f.Name(), ".json")]; !ok {
-			t.Errorf("%s is the golden file of no tool", f.Name())
+			t.Errorf("%s is a golden file without a tool", f.Name())
 		}
 	}
 }
 
-// golden compares with a file, or rewrites it with -update.
+// golden compares got with a file; -update rewrites the file.
 func golden(t *testing.T, path string, got []byte) {
 	t.Helper()
 	want, err := os.ReadFile(path)
@@ -107,7 +107,7 @@ func golden(t *testing.T, path string, got []byte) {
 	}
 }
 
-// TestToolsets compares which tools each toolset shows with the golden file.
+// TestToolsets compares the tools of each toolset with the golden file.
 func TestToolsets(t *testing.T) {
 	a := &txtar.Archive{Comment: []byte("The tools that each selection shows, in the order of tools/list.\n")}
 	add := func(name string, s tools.Selection) {
@@ -139,7 +139,7 @@ func TestSelectionErrors(t *testing.T) {
 	}
 }
 
-// TestBudget: the tools stay small enough for a model's context.
+// TestBudget checks the sizes of the tools and of the instructions.
 func TestBudget(t *testing.T) {
 	names, raw := listed(t, tools.Selection{}, true)
 	all := 0
@@ -176,7 +176,7 @@ func TestBudget(t *testing.T) {
 	}
 }
 
-// TestHints: all four are set on every tool, and agree with what the action can do.
+// TestHints checks that all four hints are set on every tool and agree with the action.
 func TestHints(t *testing.T) {
 	names, raw := listed(t, tools.Selection{}, true)
 	for _, n := range names {
@@ -205,7 +205,7 @@ func TestHints(t *testing.T) {
 		if err != nil {
 			continue // validate_action
 		}
-		// What a description says is lost is destructive by the letter of the protocol, whatever a policy makes of it.
+		// By the protocol, what a description calls lost is destructive.
 		loses := strings.HasPrefix(n, "update_") || strings.HasPrefix(n, "clear_")
 		if *h.ReadOnlyHint != (a.Class == schemas.Read) || *h.OpenWorldHint != (a.Class == schemas.Outbound || n == "end_call") ||
 			*h.DestructiveHint != (loses || slices.Contains([]schemas.Class{schemas.Outbound, schemas.Destructive}, a.Class)) ||

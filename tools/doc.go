@@ -10,13 +10,13 @@
 // # Answers
 //
 // The structured content is an object. Its first member is `outcome`, one of the closed set of
-// package schemas. A call that ran has `result`, or `results` for a list, with `hasMore`, `next` and
-// `asOf`. A call that did not run has `message`, `ran` (false, or "unknown" if it may have run) and
-// `nextStep`.
+// package schemas. A call that ran has `result`, or `results` for a list, with `hasMore`, `next`
+// and `asOf`. A call that did not run has `message`, `ran` (false, or "unknown" if it may have run)
+// and `nextStep`.
 //
-// The text content is the same object as compact JSON, except that each untrusted text (of a caller,
-// a contact, an email, a server's message) stands between [marker] and [/marker]. The marker is
-// random for each answer and named in _meta.
+// The text content is the same object as compact JSON, except that each untrusted text (of a
+// caller, a contact, an email, a server's message) stands between [marker] and [/marker]. The
+// marker is random for each answer and named in _meta.
 //
 // A list that does not fit is read again, shorter, before it is rendered: list.go reads, render.go
 // writes and knows neither the gate nor the inbox.
@@ -25,11 +25,11 @@
 //
 // If the gate returns a pending request, this package asks the client's person with an elicitation:
 // in the modern protocol the tool answers input_required and the client calls again, in the legacy
-// one the server sends a request on the open stream. Each request declares anew whether its client
+// one the server sends a request on the open stream. Each request declares whether its client
 // can ask.
 //
 // If the client cannot ask, or another person must approve, the request is pending in the [Inbox].
-// The call waits a while for the answer and then answers approval_pending, with the request's id and
-// link. approval_status, or the same call again, returns the outcome. Without an inbox the request
-// is revoked, and the answer says what to tell the person.
+// The call waits a while for the answer and then answers approval_pending, with the request's id
+// and link. approval_status, or the same call again, returns the outcome. Without an inbox the
+// request is revoked, and the answer says what to tell the person.
 package tools

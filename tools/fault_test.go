@@ -20,13 +20,13 @@ import (
 	"github.com/sippet-ai/sippet-mcp/tools"
 )
 
-// validateFaults are the ways in which validate does not pass.
+// validateFaults are the faults of validate.
 var validateFaults = map[string]struct {
 	handler rpctest.Handler
 	outcome string
 	slow    bool
 }{
-	"refused":     {rpctest.Refuse("invalid_attribute", "is invalid"), "validation_failed", false},
+	"rejected":    {rpctest.Refuse("invalid_attribute", "is invalid"), "validation_failed", false},
 	"forbidden":   {rpctest.Faults(), "validation_failed", false},
 	"401":         {rpctest.Status(401, "no"), "upstream_error", false},
 	"403":         {rpctest.Status(403, ""), "upstream_error", false},
@@ -47,13 +47,14 @@ type fault struct {
 	// read and write are the outcomes of a read and of a confirmed write.
 	read, write string
 	retryAfter  int
-	// attempts are the requests of the read.
+	// attempts is how often the read is tried.
 	attempts int
 }
 
-// runFaults are the ways in which run fails. A read changes nothing, so that it is never unknown how it ended.
+// runFaults are the faults of run. The outcome of a read is never unknown, because it changes
+// nothing.
 var runFaults = []fault{
-	{"refused", rpctest.Refuse("not_found", "record not found"), "upstream_error", "upstream_error", 0, 1},
+	{"rejected", rpctest.Refuse("not_found", "record not found"), "upstream_error", "upstream_error", 0, 1},
 	{"forbidden", rpctest.Faults(), "upstream_error", "upstream_error", 0, 1},
 	{"400", rpctest.Status(400, `{"errors":{"detail":"Bad Request"}}`), "upstream_error", "upstream_error", 0, 1},
 	{"401", rpctest.Status(401, "no"), "upstream_error", "upstream_error", 0, 1},
@@ -71,8 +72,8 @@ var runFaults = []fault{
 	{"reset after reading", rpctest.Reset, "upstream_unavailable", "outcome_unknown", 0, 3},
 }
 
-// foreign is what an answer must never repeat: a proxy's page, an address, a stack, the key.
-var foreign = regexp.MustCompile(`(?i)<html|127\.0\.0\.1|goroutine|sk_test`)
+// leaks matches what no answer may contain: a proxy's page, an address, a stack, the key.
+var leaks = regexp.MustCompile(`(?i)<html|127\.0\.0\.1|goroutine|sk_test`)
 
 func TestUpstreamFaults(t *testing.T) {
 	for _, f := range runFaults {
@@ -93,11 +94,11 @@ func TestUpstreamFaults(t *testing.T) {
 			}
 
 			w.up.Forget()
-			body := w.canonical(t, "delete_contact", deleting)
-			r = p.call("delete_contact", deleting)
+			body := w.canonical(t, "delete_contact", deleteArgs)
+			r = p.call("delete_contact", deleteArgs)
 			wait := f.retryAfter
 			if f.write == "outcome_unknown" {
-				wait = 0 // it would invite to a repeat
+				wait = 0 // it would suggest a repeat
 				if s := r.text(t, "nextStep"); !strings.Contains(s, "do not repeat") || !strings.Contains(s, "list_contacts") {
 					t.Errorf("next step: %s", s)
 				}
@@ -108,7 +109,7 @@ func TestUpstreamFaults(t *testing.T) {
 				t.Errorf("a write is sent once: %s", d)
 			}
 
-			// An unconfirmed write fares the same.
+			// An unconfirmed write has the same outcome.
 			w.up.Forget()
 			r = p.call("update_contact", samples["update_contact"])
 			if r.outcome(t) != f.write || runs(w.up.Requests()) != 1 {
@@ -116,7 +117,7 @@ func TestUpstreamFaults(t *testing.T) {
 			}
 
 			w.up.On("run", "", nil)
-			goesOn(t, w, p)
+			checkWorks(t, w, p)
 		})
 	}
 }
@@ -142,23 +143,23 @@ func checkFault(t *testing.T, r *reply, outcome string, retryAfter int) {
 	if got := r.field(t, "retryAfterSeconds"); got != after {
 		t.Errorf("retryAfterSeconds is %v, want %v", got, after)
 	}
-	if found := foreign.Find(r.Frame); found != nil {
+	if found := leaks.Find(r.Frame); found != nil {
 		t.Errorf("%q is in the answer: %s", found, r.Frame)
 	}
 }
 
-// TestResetBefore: where the connection is refused, nothing was sent, and that is what the answer says: for a read,
-// for validate, and for the run of a write whose validate still passed.
-func TestResetBefore(t *testing.T) {
+// TestConnectionRefused checks that a call over a refused connection answers that nothing was sent:
+// a read, a validate, and the run of a write after a validate that passed.
+func TestConnectionRefused(t *testing.T) {
 	t.Run("read and validate", func(t *testing.T) {
 		w := newWorld(t, setup{})
 		p := w.httpPeer(t, true)
 		w.up.Down()
-		for _, c := range [][2]string{{"list_contacts", "{}"}, {"delete_contact", deleting}, {"update_contact", samples["update_contact"]}} {
+		for _, c := range [][2]string{{"list_contacts", "{}"}, {"delete_contact", deleteArgs}, {"update_contact", samples["update_contact"]}} {
 			r := p.call(c[0], c[1])
 			checkFault(t, r, "upstream_unavailable", 0)
 		}
-		if len(w.up.Requests()) != 0 || len(p.questions()) != 0 {
+		if len(w.up.Requests()) != 0 || len(p.elicitations()) != 0 {
 			t.Error("something was sent or asked")
 		}
 	})
@@ -169,28 +170,28 @@ func TestResetBefore(t *testing.T) {
 			w.up.Down()
 			return rpctest.Closing(r)
 		}))
-		r := p.call("delete_contact", deleting)
+		r := p.call("delete_contact", deleteArgs)
 		checkFault(t, r, "upstream_unavailable", 0)
-		noRun(t, w)
+		checkNothingRan(t, w)
 		if n := len(w.up.Requests()); n != 3 {
-			t.Errorf("%d requests, want two validates and a look for the card", n)
+			t.Errorf("%d requests, want two validates and a read for the card", n)
 		}
 	})
-	t.Run("the answer was spent all the same", func(t *testing.T) {
+	t.Run("the approval was used", func(t *testing.T) {
 		w := newWorld(t, setup{})
 		p := w.httpPeer(t, true)
 		w.up.On("run", "", rpctest.Reset)
-		state := p.once("delete_contact", deleting, "").Result.RequestState
-		if r := p.retry("delete_contact", deleting, state, accepts); r.outcome(t) != "outcome_unknown" {
+		state := p.callOnce("delete_contact", deleteArgs, "").Result.RequestState
+		if r := p.retry("delete_contact", deleteArgs, state, accepts); r.outcome(t) != "outcome_unknown" {
 			t.Errorf("%s", r.Frame)
 		}
-		if r := p.retry("delete_contact", deleting, state, accepts); r.outcome(t) != "outcome_unknown" || runs(w.up.Requests()) != 1 {
-			t.Errorf("the same answer ran it twice: %s", r.Frame)
+		if r := p.retry("delete_contact", deleteArgs, state, accepts); r.outcome(t) != "outcome_unknown" || runs(w.up.Requests()) != 1 {
+			t.Errorf("one approval ran it twice: %s", r.Frame)
 		}
 	})
 }
 
-// TestClientLeaves: a write that is under way is seen to its end although its client has gone.
+// TestClientLeaves checks that a running write is completed after its client has left.
 func TestClientLeaves(t *testing.T) {
 	w := newWorld(t, setup{})
 	hold := make(chan struct{})

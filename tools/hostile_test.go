@@ -7,7 +7,7 @@ import (
 	"github.com/sippet-ai/sippet-mcp/rpc/rpctest"
 )
 
-// TestHostileEnvelope: what surrounds the rows comes from outside too, and is bounded as they are.
+// TestHostileEnvelope checks that what Sippet sends around the rows is untrusted and bounded too.
 func TestHostileEnvelope(t *testing.T) {
 	for name, c := range map[string]struct {
 		data    string
@@ -46,7 +46,7 @@ func TestHostileEnvelope(t *testing.T) {
 	}
 }
 
-// TestLongArgumentsAreNotRepeated: next repeats the caller's arguments, within the bound of an answer.
+// TestLongArgumentsAreNotRepeated checks that next does not repeat arguments that are too long.
 func TestLongArgumentsAreNotRepeated(t *testing.T) {
 	w := newWorld(t, setup{})
 	p := w.httpPeer(t, false)
@@ -58,9 +58,9 @@ func TestLongArgumentsAreNotRepeated(t *testing.T) {
 	}
 }
 
-// TestValidateActionNamesItsFaults: its own arguments are checked as strictly as those of other tools, and a policy's
-// no is told without asking Sippet.
-func TestValidateActionNamesItsFaults(t *testing.T) {
+// TestValidateActionArguments checks that the arguments of validate_action are checked like those
+// of other tools, and that a denial needs no request to Sippet.
+func TestValidateActionArguments(t *testing.T) {
 	w := newWorld(t, setup{policy: "read-only"})
 	p := w.httpPeer(t, false)
 	for args, want := range map[string]string{

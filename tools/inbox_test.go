@@ -17,7 +17,7 @@ import (
 	"github.com/sippet-ai/sippet-mcp/tools"
 )
 
-// byName demands of a new contact what its name begins with.
+// byName decides about a new contact by the beginning of its name.
 const byName = `apiVersion: sippet.policy/v1
 defaults:
   class: {read: allow, write: validate, outbound: confirm, destructive: approve, credential: approve}
@@ -29,93 +29,93 @@ rules:
 `
 
 var (
-	owner    = approval.Person{Name: "ada", Via: "inbox", Fresh: true}
-	approver = approval.Person{Name: "bob", Roles: []string{approval.RoleApprover}, Via: "inbox", Fresh: true}
+	requester = approval.Person{Name: "ada", Via: "inbox", Fresh: true}
+	approver  = approval.Person{Name: "bob", Roles: []string{approval.RoleApprover}, Via: "inbox", Fresh: true}
 )
 
-// adaAsks is a caller with a person's name, who sits behind it or does not.
-func adaAsks(interactive bool) tools.Caller {
+// adaCaller returns a caller with a person's name.
+func adaCaller(interactive bool) tools.Caller {
 	return tools.Caller{Caller: policy.Caller{Actor: ledger.Actor{Name: "ada", Via: "test"}, ID: "ada", Person: "ada"}, Interactive: interactive}
 }
 
-// Where a question is put.
+// Who is asked.
 const (
-	nowhere = ""
-	client  = "client"
-	inInbox = "inbox"
+	asksNobody = ""
+	asksClient = "client"
+	asksInbox  = "inbox"
 )
 
-// askings are the kinds of clients: where a confirmation is put where somebody sits behind the caller (else it is the
-// inbox), and what the model gets of one that is put to the client, in both eras.
-var askings = []struct{ name, declares, answers, put, legacy, modern string }{
-	{"forms, as before there were others", `{"elicitation":{}}`, accepts, client, "done", "done"},
-	{"forms and URLs", `{"elicitation":{"form":{},"url":{}}}`, accepts, client, "done", "done"},
-	{"URLs only", `{"elicitation":{"url":{}}}`, accepts, inInbox, "", ""},
-	{"none", `{}`, accepts, inInbox, "", ""},
-	{"forms, declined by itself", `{"elicitation":{"form":{}}}`, refuses, client, "declined", "declined"},
-	{"forms, never answered", `{"elicitation":{"form":{}}}`, "", client, "denied", "input_required"},
-	{"forms, cancelled", `{"elicitation":{"form":{}}}`, cancels, client, "declined", "declined"},
+// replyingClients are the kinds of clients: who is asked for a confirm if the caller is interactive
+// (otherwise the inbox), and the outcome of a request to the client in both protocols.
+var replyingClients = []struct{ name, declares, answers, asks, legacy, modern string }{
+	{"forms, undeclared", `{"elicitation":{}}`, accepts, asksClient, "done", "done"},
+	{"forms and URLs", `{"elicitation":{"form":{},"url":{}}}`, accepts, asksClient, "done", "done"},
+	{"URLs only", `{"elicitation":{"url":{}}}`, accepts, asksInbox, "", ""},
+	{"none", `{}`, accepts, asksInbox, "", ""},
+	{"forms, declined by itself", `{"elicitation":{"form":{}}}`, declines, asksClient, "declined", "declined"},
+	{"forms, never answered", `{"elicitation":{"form":{}}}`, "", asksClient, "denied", "input_required"},
+	{"forms, cancelled", `{"elicitation":{"form":{}}}`, cancels, asksClient, "declined", "declined"},
 }
 
-// inboxAnswers is what the model gets of a question in the inbox, by what it needs and who answers.
-var inboxAnswers = []struct {
+// inboxReplies are the outcomes of a request in the inbox, by its need and who answers.
+var inboxReplies = []struct {
 	name                 string
-	who                  *approval.Person
+	by                   *approval.Person
 	approves             bool
 	onConfirm, onApprove string
 }{
 	{"nobody", nil, false, "approval_pending", "approval_pending"},
-	{"the owner says yes", &owner, true, "done", "approval_pending"},
-	{"the owner says no", &owner, false, "declined", "approval_pending"},
-	{"another person says yes", &approver, true, "done", "done"},
+	{"the requester approves", &requester, true, "done", "approval_pending"},
+	{"the requester declines", &requester, false, "declined", "approval_pending"},
+	{"another person approves", &approver, true, "done", "done"},
 }
 
-// TestWhereRequestsGo is the whole table, over both transports and eras.
+// TestWhereRequestsGo checks the whole table over both transports and protocols.
 func TestWhereRequestsGo(t *testing.T) {
 	for _, interactive := range []bool{true, false} {
 		for _, modern := range []bool{false, true} {
 			for _, transport := range []string{"stdio", "http"} {
 				t.Run(fmt.Sprintf("%s modern=%t interactive=%t", transport, modern, interactive), func(t *testing.T) {
 					if transport == "http" {
-						t.Parallel() // of the other there can be one at a time
+						t.Parallel() // a process has one stdio transport
 					}
 					w := newWorld(t, setup{policy: byName, inbox: time.Minute})
 					var p *peer
-					if who := adaAsks(interactive); transport == "http" {
-						p = overHTTP(t, w.listen(t, who), modern)
+					if caller := adaCaller(interactive); transport == "http" {
+						p = overHTTP(t, w.listen(t, caller), modern)
 					} else {
-						p = w.overStdio(t, who, modern)
+						p = w.overStdio(t, caller, modern)
 					}
-					m := &matrix{w: w, p: p, known: map[string]bool{}}
-					for _, a := range askings {
+					m := &requestTable{w: w, p: p, known: map[string]bool{}}
+					for _, a := range replyingClients {
 						p.capabilities, w.gate.Wait = a.declares, time.Minute
 						if a.answers == "" {
 							w.gate.Wait = 400 * time.Millisecond
 						}
-						p.anew()
+						p.newSession()
 						for _, decision := range []string{"allow", "validate", "confirm", "approve", "deny"} {
 							m.kind, m.answers = a.name+", "+decision, a.answers
-							put, outcome := nowhere, map[string]string{"allow": "done", "validate": "done", "deny": "denied"}[decision]
+							asks, outcome := asksNobody, map[string]string{"allow": "done", "validate": "done", "deny": "denied"}[decision]
 							switch {
-							case decision == "confirm" && interactive && a.put == client:
-								put, outcome = client, a.legacy
+							case decision == "confirm" && interactive && a.asks == asksClient:
+								asks, outcome = asksClient, a.legacy
 								if modern {
 									outcome = a.modern
 								}
 							case decision == "confirm", decision == "approve":
-								put = inInbox
+								asks = asksInbox
 							}
-							if put != inInbox {
-								m.one(t, decision, put, outcome, nil, false)
+							if asks != asksInbox {
+								m.check(t, decision, asks, outcome, nil, false)
 								continue
 							}
-							for _, by := range inboxAnswers {
-								m.kind = a.name + ", " + decision + ", " + by.name
-								outcome := by.onConfirm
+							for _, reply := range inboxReplies {
+								m.kind = a.name + ", " + decision + ", " + reply.name
+								outcome := reply.onConfirm
 								if decision == "approve" {
-									outcome = by.onApprove
+									outcome = reply.onApprove
 								}
-								m.one(t, decision, put, outcome, by.who, by.approves)
+								m.check(t, decision, asks, outcome, reply.by, reply.approves)
 							}
 						}
 					}
@@ -125,23 +125,23 @@ func TestWhereRequestsGo(t *testing.T) {
 	}
 }
 
-// matrix is one world of the table.
-type matrix struct {
+// requestTable checks the table in one world.
+type requestTable struct {
 	w       *world
 	p       *peer
 	kind    string
 	answers string // of the client
 	n       int
-	known   map[string]bool // questions of earlier calls
+	known   map[string]bool // requests of earlier calls
 }
 
-// one makes a call and looks at all that came of it. who answers in the inbox; nil: nobody.
-func (m *matrix) one(t *testing.T, decision, put, outcome string, who *approval.Person, yes bool) {
+// check makes a call and checks its effects. by answers in the inbox; nil: nobody.
+func (m *requestTable) check(t *testing.T, decision, asks, outcome string, by *approval.Person, approves bool) {
 	t.Helper()
 	m.n++
 	action, args := "create_contact", fmt.Sprintf(`{"input":{"fullName":"%s %d"},"reason":"as asked"}`, decision, m.n)
 	if decision == "allow" {
-		action, args = "list_operator_statuses", `{}` // of whose answer nobody is known to be erased
+		action, args = "list_operator_statuses", `{}` // its rows have no erased persons
 	}
 	body := m.w.canonical(t, action, args)
 	m.w.up.Forget()
@@ -149,32 +149,32 @@ func (m *matrix) one(t *testing.T, decision, put, outcome string, who *approval.
 	if outcome == "approval_pending" {
 		m.w.runner.Inbox.Wait = 20 * time.Millisecond
 	}
-	asked := len(m.p.questions())
+	before := len(m.p.elicitations())
 	m.p.answer = func(string) string {
-		m.notThere(t) // what is put to the client is answered nowhere else
+		m.checkClientOnly(t)
 		return m.answers
 	}
-	over, answered := make(chan struct{}), make(chan struct{})
+	done, answered := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(answered)
-		if who != nil {
-			m.answer(t, *who, yes, outcome != "approval_pending", over)
+		if by != nil {
+			m.answer(t, *by, approves, outcome != "approval_pending", done)
 		}
 	}()
 	r := m.p.call(action, args)
-	close(over)
+	close(done)
 	<-answered
 
 	validate, run := "validate "+body, "run "+body
-	lifecycle1 := map[string][]string{"allow": {run}, "validate": {validate, run}, "deny": {}}[decision]
+	want := map[string][]string{"allow": {run}, "validate": {validate, run}, "deny": {}}[decision]
 	switch {
-	case put == nowhere:
+	case asks == asksNobody:
 	case outcome == "done":
-		lifecycle1 = []string{validate, validate, run} // for the question, and again after the wait
+		want = []string{validate, validate, run} // for the request, and again after the wait
 	default:
-		lifecycle1 = []string{validate}
+		want = []string{validate}
 	}
-	if diff := cmp.Diff(lifecycle1, lifecycle(m.w.up.Requests())); diff != "" {
+	if diff := cmp.Diff(want, lifecycle(m.w.up.Requests())); diff != "" {
 		t.Errorf("%s: what reached upstream (-want +got):\n%s", m.kind, diff)
 	}
 	got := r.Result.ResultType
@@ -183,31 +183,31 @@ func (m *matrix) one(t *testing.T, decision, put, outcome string, who *approval.
 		checkShape(t, r)
 	}
 	if got != outcome {
-		t.Errorf("%s: the model gets %s, want %s: %s", m.kind, got, outcome, r.Frame)
+		t.Errorf("%s: the outcome is %s, want %s: %s", m.kind, got, outcome, r.Frame)
 	}
-	if n := len(m.p.questions()) - asked; n != map[string]int{client: 1}[put] {
+	if n := len(m.p.elicitations()) - before; n != map[string]int{asksClient: 1}[asks] {
 		t.Errorf("%s: the client was asked %d times", m.kind, n)
 	}
-	since := newIn(t, m.w, m.known)
-	if len(since) != map[string]int{inInbox: 1}[put] {
-		t.Errorf("%s: %d questions came to the inbox", m.kind, len(since))
+	since := newRequests(t, m.w, m.known)
+	if len(since) != map[string]int{asksInbox: 1}[asks] {
+		t.Errorf("%s: %d new requests in the inbox", m.kind, len(since))
 	}
 	for _, q := range since {
 		m.known[q.ID] = true
 	}
-	if put == inInbox && len(since) == 1 {
-		m.inTheInbox(t, r, &since[0], decision, outcome, who)
+	if asks == asksInbox && len(since) == 1 {
+		m.checkRequest(t, r, &since[0], decision, outcome, by)
 	}
 }
 
-// inTheInbox looks at the question, and at what the model is told of it.
-func (m *matrix) inTheInbox(t *testing.T, r *reply, q *ledger.ApprovalRequest, decision, outcome string, who *approval.Person) {
+// checkRequest checks the request in the inbox and the answers about it.
+func (m *requestTable) checkRequest(t *testing.T, r *reply, q *ledger.ApprovalRequest, decision, outcome string, by *approval.Person) {
 	t.Helper()
 	state := map[string]ledger.ApprovalState{"done": ledger.Used, "declined": ledger.Declined, "approval_pending": ledger.Pending}[outcome]
 	if q.Needs != decision || q.Person != "ada" || q.State != state || q.Reported != (outcome != "approval_pending") {
-		t.Errorf("%s: the question %+v", m.kind, q)
+		t.Errorf("%s: the request %+v", m.kind, q)
 	}
-	status := m.p.once("approval_status", `{"id":"`+q.ID+`"}`, "")
+	status := m.p.callOnce("approval_status", `{"id":"`+q.ID+`"}`, "")
 	checkShape(t, status)
 	if status.outcome(t) != outcome {
 		t.Errorf("%s: the status is %s", m.kind, status.Frame)
@@ -220,19 +220,19 @@ func (m *matrix) inTheInbox(t *testing.T, r *reply, q *ledger.ApprovalRequest, d
 				t.Errorf("%s: %s", m.kind, a.Frame)
 			}
 		case "done":
-			if a.text(t, "approvedBy") != who.Name || a.field(t, "result") == nil {
+			if a.text(t, "approvedBy") != by.Name || a.field(t, "result") == nil {
 				t.Errorf("%s: %s", m.kind, a.Frame)
 			}
 		case "declined":
-			if !strings.Contains(a.text(t, "message"), who.Name+" declined") {
+			if !strings.Contains(a.text(t, "message"), by.Name+" declined") {
 				t.Errorf("%s: %s", m.kind, a.Frame)
 			}
 		}
 	}
 }
 
-// newIn gives the questions that came to the inbox and are not among the known ones.
-func newIn(t testing.TB, w *world, known map[string]bool) (all []ledger.ApprovalRequest) {
+// newRequests returns the requests in the inbox that are not among the known ones.
+func newRequests(t testing.TB, w *world, known map[string]bool) (all []ledger.ApprovalRequest) {
 	t.Helper()
 	every, err := w.gate.Ledger.Approvals(context.Background(), ledger.ApprovalFilter{Inbox: true})
 	if err != nil {
@@ -246,31 +246,32 @@ func newIn(t testing.TB, w *world, known map[string]bool) (all []ledger.Approval
 	return all
 }
 
-// answer waits for a new question in the inbox and answers it; counts says whether that answer must be taken.
-func (m *matrix) answer(t *testing.T, who approval.Person, yes, counts bool, over <-chan struct{}) {
+// answer waits for a new request in the inbox and answers it. counts says whether the answer must
+// count.
+func (m *requestTable) answer(t *testing.T, by approval.Person, approves, counts bool, done <-chan struct{}) {
 	for last := false; ; {
-		if all := newIn(t, m.w, m.known); len(all) > 0 {
+		if all := newRequests(t, m.w, m.known); len(all) > 0 {
 			q := all[0]
-			err := m.w.approvals.Answer(t.Context(), []string{q.ID}, who, approval.Reply{Approve: yes})[0].Err
+			err := m.w.approvals.Answer(t.Context(), []string{q.ID}, by, approval.Reply{Approve: approves})[0].Err
 			if (err == nil) != counts || err != nil && err.Outcome != schemas.Denied {
 				t.Errorf("%s: the answer in the inbox: %v", m.kind, err)
 			}
 			return
 		}
 		if last {
-			t.Errorf("%s: nothing waits in the inbox", m.kind)
+			t.Errorf("%s: no request in the inbox", m.kind)
 			return
 		}
 		select {
-		case <-over:
+		case <-done:
 			last = true
 		case <-time.After(3 * time.Millisecond):
 		}
 	}
 }
 
-// notThere tries to answer in the inbox what is put to the client.
-func (m *matrix) notThere(t *testing.T) {
+// checkClientOnly checks that a request to the client cannot be answered in the inbox.
+func (m *requestTable) checkClientOnly(t *testing.T) {
 	open, err := m.w.gate.Ledger.Approvals(t.Context(), ledger.ApprovalFilter{Open: true, State: ledger.Pending})
 	if err != nil {
 		t.Error(err)
@@ -279,9 +280,9 @@ func (m *matrix) notThere(t *testing.T) {
 		if q.Inbox {
 			continue
 		}
-		for _, who := range []approval.Person{owner, approver} {
-			if got := m.w.approvals.Answer(t.Context(), []string{q.ID}, who, approval.Reply{Approve: true}); got[0].Err == nil || !strings.Contains(got[0].Err.Message, "answered in the client, not here") {
-				t.Errorf("%s: a question to the client was answered in the inbox: %v", m.kind, got[0].Err)
+		for _, person := range []approval.Person{requester, approver} {
+			if got := m.w.approvals.Answer(t.Context(), []string{q.ID}, person, approval.Reply{Approve: true}); got[0].Err == nil || !strings.Contains(got[0].Err.Message, "answered in the client, not here") {
+				t.Errorf("%s: a request to the client was answered in the inbox: %v", m.kind, got[0].Err)
 			}
 		}
 	}

@@ -13,7 +13,7 @@ func deepFilter(n int) string {
 	return `{"filter":` + strings.Repeat(`{"and":[`, n) + `{"id":{"eq":"` + anID + `"}}` + strings.Repeat(`]}`, n) + `}`
 }
 
-// badArguments are refused by this program, each for the reason that is named.
+// badArguments are rejected by this program, each with an error that says why.
 var badArguments = map[string]struct{ tool, args, says string }{
 	"an unknown argument":          {"list_contacts", `{"filters":{}}`, `did you mean filter?`},
 	"an argument of another tool":  {"list_calls", `{"page":{"limit":5}}`, `unknown name`},
@@ -88,19 +88,19 @@ func TestBadArguments(t *testing.T) {
 				t.Fatalf("%s: reached upstream: %.300q", name, got)
 			}
 		}
-		goesOn(t, w, p)
-		if n := len(p.questions()); n != 0 {
-			t.Errorf("%d questions", n)
+		checkWorks(t, w, p)
+		if n := len(p.elicitations()); n != 0 {
+			t.Errorf("the client was asked %d times", n)
 		}
 	})
 }
 
-// goesOn: a good call works still.
-func goesOn(t *testing.T, w *world, p *peer) {
+// checkWorks checks that a valid call still works.
+func checkWorks(t *testing.T, w *world, p *peer) {
 	t.Helper()
 	w.up.Forget()
 	if r := p.call("list_contacts", `{}`); r.outcome(t) != "done" || len(w.up.Requests()) != 1 {
-		t.Errorf("the server does not go on: %s", r.Frame)
+		t.Errorf("the server does not work any more: %s", r.Frame)
 	}
 	w.up.Forget()
 }
@@ -116,19 +116,20 @@ func TestUnknownTool(t *testing.T) {
 		if n := len(w.up.Requests()); n != 0 {
 			t.Errorf("%d requests", n)
 		}
-		goesOn(t, w, p)
+		checkWorks(t, w, p)
 	})
 }
 
-// TestHiddenTools: what the selection leaves out cannot be called nor tried.
-func TestHiddenTools(t *testing.T) {
+// TestUnselectedTools checks that a tool outside of the selection can be neither called nor
+// validated.
+func TestUnselectedTools(t *testing.T) {
 	w := newWorld(t, setup{})
 	w2 := newWorld(t, setup{up: w.up, selection: selectReads})
 	p := w2.httpPeer(t, true)
-	if r := p.call("delete_contact", deleting); r.Error == nil {
+	if r := p.call("delete_contact", deleteArgs); r.Error == nil {
 		t.Errorf("%s", r.Frame)
 	}
-	if r := p.call("validate_action", `{"action":"delete_contact","payload":`+deleting+`}`); r.outcome(t) != "denied" {
+	if r := p.call("validate_action", `{"action":"delete_contact","payload":`+deleteArgs+`}`); r.outcome(t) != "denied" {
 		t.Errorf("%s", r.Frame)
 	}
 	if n := len(w.up.Requests()); n != 0 {
@@ -136,7 +137,8 @@ func TestHiddenTools(t *testing.T) {
 	}
 }
 
-// TestLongMessage: 9 MiB are refused before they are read whole, and the server goes on.
+// TestLongMessage checks that a message of 9 MiB is rejected before all of it is read, and that the
+// server still works.
 func TestLongMessage(t *testing.T) {
 	long := `{"jsonrpc":"2.0","id":77,"method":"tools/call","params":{"name":"create_contact","arguments":{"input":{"fullName":"` + strings.Repeat("x", 9<<20) + `"}}}}`
 	t.Run("http", func(t *testing.T) {
@@ -149,8 +151,8 @@ func TestLongMessage(t *testing.T) {
 		if res.StatusCode != http.StatusRequestEntityTooLarge || !bytes.Contains(body, []byte("8 MiB")) {
 			t.Errorf("%d %s", res.StatusCode, body)
 		}
-		noRun(t, w)
-		goesOn(t, w, p)
+		checkNothingRan(t, w)
+		checkWorks(t, w, p)
 	})
 	t.Run("stdio", func(t *testing.T) {
 		w := newWorld(t, setup{})
@@ -160,19 +162,20 @@ func TestLongMessage(t *testing.T) {
 		if got := stray(t, p); !strings.Contains(got, "8 MiB") || !strings.Contains(got, `"id":null`) {
 			t.Errorf("%s", got)
 		}
-		noRun(t, w)
-		goesOn(t, w, p)
+		checkNothingRan(t, w)
+		checkWorks(t, w, p)
 	})
 	t.Run("just below", func(t *testing.T) {
-		// 8 MiB of arguments and a little are refused by the checker, in words that a model gets.
+		// A little more than 8 MiB of arguments is rejected by the checker, with an error for the
+		// model.
 		w := newWorld(t, setup{})
 		p := w.httpPeer(t, true)
 		r := p.call("create_contact", `{"input":{"fullName":"`+strings.Repeat("x", 8<<20)+`"}}`)
 		if r.outcome(t) != "invalid_arguments" {
 			t.Errorf("%.300s", r.Frame)
 		}
-		noRun(t, w)
-		goesOn(t, w, p)
+		checkNothingRan(t, w)
+		checkWorks(t, w, p)
 	})
 }
 
@@ -218,7 +221,7 @@ func TestBrokenFrames(t *testing.T) {
 			body, _ := io.ReadAll(res.Body)
 			res.Body.Close()
 			if name == "no method" && res.StatusCode == http.StatusAccepted {
-				continue // taken for an answer to a question that nobody asked
+				continue // a response to no request
 			}
 			if res.StatusCode < 400 && !bytes.Contains(body, []byte(`"error"`)) {
 				t.Errorf("%s: HTTP %d %q", name, res.StatusCode, body)
@@ -230,7 +233,7 @@ func TestBrokenFrames(t *testing.T) {
 		if n := len(w.up.Requests()); n != 0 {
 			t.Errorf("%d requests", n)
 		}
-		goesOn(t, w, p)
+		checkWorks(t, w, p)
 	})
 	t.Run("stdio", func(t *testing.T) {
 		w := newWorld(t, setup{})
@@ -253,6 +256,6 @@ func TestBrokenFrames(t *testing.T) {
 		if n := len(w.up.Requests()); n != 0 {
 			t.Errorf("%d requests", n)
 		}
-		goesOn(t, w, p)
+		checkWorks(t, w, p)
 	})
 }

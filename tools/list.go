@@ -71,8 +71,8 @@ func parsePage(data []byte, keep int) (pg page) {
 // maxCursor is more than a cursor over any sort needs.
 const maxCursor = 4 << 10
 
-// parseCursor returns an opaque cursor; empty if it is invalid. The answer repeats it outside of the
-// fences, in next, so it must be one word of printable ASCII.
+// parseCursor returns an opaque cursor; empty if it is invalid. The answer repeats it outside of
+// the fences, in next, so it must be one word of printable ASCII.
 func parseCursor(v []byte) string {
 	s := schemas.DecodeString(v)
 	if len(s) > maxCursor || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' || r == '<' || r == '[' }) {
@@ -105,8 +105,8 @@ func (r *Runner) readList(ctx context.Context, q Request, p *schemas.Payload, a 
 		return r.readShorter(ctx, q, p, l.shown, keep)
 	}
 	back := backwards(p)
-	// The last rows of a page before a cursor are the next ones to the cursor. If they were left out
-	// no later page would have them.
+	// The last rows of a page before a cursor are the next ones to the cursor. If they were left
+	// out no later page would have them.
 	for back && l.paged && l.shown > 0 && l.shown < l.total {
 		short, ok := shorter()
 		if !ok || short.total >= l.total {

@@ -11,8 +11,8 @@ import (
 	"github.com/sippet-ai/sippet-mcp/rpc/rpctest"
 )
 
-// answered is a list's structured content.
-type answered struct {
+// listAnswer is a list's structured content.
+type listAnswer struct {
 	Outcome string
 	Results []map[string]any
 	HasMore bool
@@ -23,11 +23,11 @@ type answered struct {
 	Notes   []string
 }
 
-func list(t *testing.T, p *peer, tool, args string) answered {
+func list(t *testing.T, p *peer, tool, args string) listAnswer {
 	t.Helper()
 	r := p.call(tool, args)
 	checkShape(t, r)
-	var a answered
+	var a listAnswer
 	if err := json.Unmarshal(r.Result.Structured, &a); err != nil || a.Outcome != "done" || a.Results == nil {
 		t.Fatalf("%s %s: %v: %.1000s", tool, args, err, r.Frame)
 	}
@@ -40,16 +40,16 @@ func list(t *testing.T, p *peer, tool, args string) answered {
 	return a
 }
 
-func (a answered) noted(words string) bool {
+func (a listAnswer) hasNote(text string) bool {
 	for _, n := range a.Notes {
-		if strings.Contains(n, words) {
+		if strings.Contains(n, text) {
 			return true
 		}
 	}
 	return false
 }
 
-// follow goes by next until there is none, and gives the ids of each answer.
+// follow calls next until there is none, and returns the ids of each answer.
 func follow(t *testing.T, p *peer, tool, args string) (pages [][]string) {
 	t.Helper()
 	for {
@@ -79,7 +79,7 @@ func flat(pages [][]string) (all []string) {
 	return all
 }
 
-// table makes n rows, newest last, each a second after the other unless together of them share one; text is in each.
+// table returns n rows, newest last. together rows share a second. text is in each row.
 func table(field string, n, together int, text string) *rpctest.Table {
 	var rows []map[string]any
 	for i := range n {
@@ -99,7 +99,8 @@ func ids(from, to int) (out []string) {
 	return out
 }
 
-// TestDefaultPage: a list without a page gets one of 25, and fields without links to recordings.
+// TestDefaultPage checks that a list gets a page of 25 rows, and fields without links to
+// recordings.
 func TestDefaultPage(t *testing.T) {
 	w := newWorld(t, setup{})
 	p := w.httpPeer(t, true)
@@ -109,7 +110,7 @@ func TestDefaultPage(t *testing.T) {
 		t.Error(d)
 	}
 	w.up.Forget()
-	if a := list(t, p, "list_contacts", `{"page":{"limit":200},"fields":["id"]}`); !a.noted("lowered from 200 to 100") {
+	if a := list(t, p, "list_contacts", `{"page":{"limit":200},"fields":["id"]}`); !a.hasNote("lowered from 200 to 100") {
 		t.Errorf("%q", a.Notes)
 	}
 	if got := lifecycle(w.up.Requests()); !strings.Contains(got[0], `"page":{"limit":100}`) {
@@ -117,21 +118,21 @@ func TestDefaultPage(t *testing.T) {
 	}
 }
 
-// TestWindow: a list that has no pages gets the last 24 hours, newest first, and says so.
+// TestWindow checks that a list without pages returns the last 24 hours, newest first, with a note.
 func TestWindow(t *testing.T) {
 	w := newWorld(t, setup{now: func() time.Time { return noon }})
 	p := w.httpPeer(t, true)
 	for tool, field := range map[string]string{"list_calls": "startedAt", "list_call_classifications": "insertedAt",
 		"list_email_classifications": "insertedAt", "list_conversation_events": "occurredAt", "list_call_ai_audit_events": "occurredAt"} {
 		w.up.Forget()
-		if a := list(t, p, tool, `{"fields":["id"]}`); !a.noted("last 24 hours by " + field) {
+		if a := list(t, p, tool, `{"fields":["id"]}`); !a.hasNote("last 24 hours by " + field) {
 			t.Errorf("%s: %q", tool, a.Notes)
 		}
 		want := `run {"action":"` + tool + `","fields":["id"],"filter":{"` + field + `":{"greaterThanOrEqual":"2026-01-30T12:00:00.000000Z"}},"sort":"-` + field + `"}`
 		if d := cmp.Diff([]string{want}, lifecycle(w.up.Requests())); d != "" {
 			t.Errorf("%s: %s", tool, d)
 		}
-		// With a filter it is the caller's.
+		// A caller's own filter remains as it is.
 		w.up.Forget()
 		filter := `{"` + field + `":{"lessThan":"2026-01-01T00:00:00Z"}}`
 		if a := list(t, p, tool, `{"fields":["id"],"filter":`+filter+`}`); len(a.Notes) > 0 {
@@ -143,7 +144,7 @@ func TestWindow(t *testing.T) {
 	}
 }
 
-// TestFollowNext reads lists to their end by next alone: every row comes once, in order.
+// TestFollowNext reads lists to their end with next: every row is there once, in order.
 func TestFollowNext(t *testing.T) {
 	long := strings.Repeat("a long name ", 30)
 	for name, c := range map[string]struct {
@@ -195,7 +196,8 @@ func TestFollowNext(t *testing.T) {
 	}
 }
 
-// TestFollowBackwards: before a cursor, next leads to the rows before.
+// TestFollowBackwards checks that next continues to the rows before, if the page is before a
+// cursor.
 func TestFollowBackwards(t *testing.T) {
 	long := strings.Repeat("a long name ", 30)
 	for name, c := range map[string]struct {
@@ -212,25 +214,25 @@ func TestFollowBackwards(t *testing.T) {
 				got = append(append([]string(nil), page...), got...)
 			}
 			if d := cmp.Diff(ids(0, 40), got); d != "" {
-				t.Errorf("in their order, from the last answer to the first: %s", d)
+				t.Errorf("the rows, from the last answer to the first: %s", d)
 			}
 		})
 	}
 }
 
-// TestCutConfirmedRead: where a person is asked for each read, nobody is asked for a cursor.
+// TestCutConfirmedRead checks that a page is not read again if a person must approve each read.
 func TestCutConfirmedRead(t *testing.T) {
 	w := newWorld(t, setup{policy: confirmAll, bytes: 2000})
 	p := w.httpPeer(t, true)
 	w.up.On("run", "list_contacts", table("insertedAt", 50, 1, strings.Repeat("a long name ", 30)).Answer)
 	a := list(t, p, "list_contacts", `{"page":{"limit":20}}`)
-	if len(p.questions()) != 1 || len(w.up.Requests()) != 3 || !a.HasMore || a.Omitted == 0 || !a.noted("a smaller page") {
-		t.Errorf("%d questions, %d requests, %+v", len(p.questions()), len(w.up.Requests()), a)
+	if len(p.elicitations()) != 1 || len(w.up.Requests()) != 3 || !a.HasMore || a.Omitted == 0 || !a.hasNote("a smaller page") {
+		t.Errorf("asked %d times, %d requests, %+v", len(p.elicitations()), len(w.up.Requests()), a)
 	}
 }
 
-// TestFollowNextInTime: a list without pages goes on by time. The rows that
-// share the time of the last one come again, so that none is lost.
+// TestFollowNextInTime checks that a list without pages continues by time. The rows that share the
+// time of the last row are repeated, so that none is missed.
 func TestFollowNextInTime(t *testing.T) {
 	long := strings.Repeat("a long summary ", 30)
 	for name, c := range map[string]struct {
@@ -260,21 +262,21 @@ func TestFollowNextInTime(t *testing.T) {
 			var got []string
 			seen := map[string]bool{}
 			for n, page := range pages {
-				again := 0
+				repeated := 0
 				for _, id := range page {
 					if seen[id] {
-						again++
+						repeated++
 						continue
 					}
 					seen[id] = true
 					got = append(got, id)
 				}
-				if most := c.together; again > most || n > 0 && again == 0 {
-					t.Errorf("answer %d repeats %d rows of the ones before", n, again)
+				if repeated > c.together || n > 0 && repeated == 0 {
+					t.Errorf("answer %d repeats %d rows of those before", n, repeated)
 				}
 			}
 			if c.together > 1 {
-				// Within one time any order is right.
+				// Rows of one time have no order.
 				if len(got) != 237 {
 					t.Errorf("%d rows of 237", len(got))
 				}
@@ -283,19 +285,19 @@ func TestFollowNextInTime(t *testing.T) {
 			}
 			for _, r := range w.up.Requests() {
 				if n := strings.Count(string(r.Body), `"and"`); n > 2 {
-					t.Errorf("next nests filters ever deeper: %s", r.Body)
+					t.Errorf("next nests filters deeper: %s", r.Body)
 				}
 			}
 		})
 	}
 }
 
-// TestOneTimeForAll: where all rows shown have one time there is no way on by time, and the answer says what to do.
-func TestOneTimeForAll(t *testing.T) {
+// TestRowsOfOneTime checks the note if all rows shown have one time, so that next cannot continue.
+func TestRowsOfOneTime(t *testing.T) {
 	w := newWorld(t, setup{now: func() time.Time { return noon }, rows: 5})
 	w.up.On("run", "list_calls", table("startedAt", 20, 20, "x").Answer)
 	a := list(t, w.httpPeer(t, true), "list_calls", `{"fields":["id","startedAt"]}`)
-	if !a.HasMore || a.Next != nil || a.Omitted != 15 || !a.noted("filter for a shorter time by startedAt") {
+	if !a.HasMore || a.Next != nil || a.Omitted != 15 || !a.hasNote("filter for a shorter time by startedAt") {
 		t.Errorf("%+v", a)
 	}
 }
@@ -312,7 +314,8 @@ func TestCount(t *testing.T) {
 	}
 }
 
-// TestUnknownDefaultField: what the live server does not know is left out once, remembered and mentioned; for reads, and defaults, only.
+// TestUnknownDefaultField checks that a default field that the server does not know is left out of
+// all later reads, with a note.
 func TestUnknownDefaultField(t *testing.T) {
 	w := newWorld(t, setup{})
 	p := w.httpPeer(t, true)
@@ -327,24 +330,24 @@ func TestUnknownDefaultField(t *testing.T) {
 	}
 	w.up.On("run", "", unknown)
 	a := list(t, p, "list_contacts", `{}`)
-	if !a.noted("left out: defaultLanguage, erasedAt") || len(w.up.Requests()) != 3 || a.Results[0]["id"] == nil || a.Results[0]["erasedAt"] != nil {
+	if !a.hasNote("left out: defaultLanguage, erasedAt") || len(w.up.Requests()) != 3 || a.Results[0]["id"] == nil || a.Results[0]["erasedAt"] != nil {
 		t.Errorf("%d requests, %+v", len(w.up.Requests()), a)
 	}
 	w.up.Forget()
-	if a := list(t, p, "list_contacts", `{}`); len(w.up.Requests()) != 1 || strings.Contains(string(w.up.Requests()[0].Body), "erasedAt") || !a.noted("left out: defaultLanguage, erasedAt") {
-		t.Errorf("not remembered: %q, %q", lifecycle(w.up.Requests()), a.Notes)
+	if a := list(t, p, "list_contacts", `{}`); len(w.up.Requests()) != 1 || strings.Contains(string(w.up.Requests()[0].Body), "erasedAt") || !a.hasNote("left out: defaultLanguage, erasedAt") {
+		t.Errorf("asked for again: %q, %q", lifecycle(w.up.Requests()), a.Notes)
 	}
-	// Named by the caller it is the caller's mistake.
+	// A field that the caller names remains in the call.
 	w.up.Forget()
 	if r := p.call("list_contacts", `{"fields":["id","erasedAt"]}`); r.outcome(t) != "upstream_error" || len(w.up.Requests()) != 1 {
 		t.Errorf("%s", r.Frame)
 	}
-	// A write is never sent again.
+	// A write is not sent a second time.
 	w.up.Forget()
 	if r := p.call("update_contact", samples["update_contact"]); r.outcome(t) != "upstream_error" || runs(w.up.Requests()) != 1 {
 		t.Errorf("%d runs, %s", runs(w.up.Requests()), r.Frame)
 	}
-	// A server that knows none of them does not make a loop.
+	// A server that knows no field causes no loop.
 	w.up.Forget()
 	w.up.On("run", "list_ai_agents", func(r rpctest.Request) rpctest.Answer {
 		var b struct{ Fields []string }

@@ -13,23 +13,23 @@ import (
 	"time"
 )
 
-// peer is an MCP client written by hand, so that what is tested is the wire.
+// peer is an MCP client that writes its own frames, so that the wire is tested.
 type peer struct {
 	t            testing.TB
 	modern       bool
 	capabilities string
 	wire         wire
-	// answer gives the result of an elicitation, JSON; "" stays silent. nil accepts.
+	// answer returns the response to an elicitation, JSON; empty for no response. nil accepts.
 	answer func(message string) string
 
 	mu          sync.Mutex
 	ids         int
 	initialized bool
-	asked       []string
+	forms       []string
 }
 
-// wire carries frames. exchange sends a request and gives the response with the
-// same id; what the server asks meanwhile goes to ask, whose answer is sent back.
+// wire sends and receives frames. exchange sends a request and returns the response with its id. It
+// passes the server's elicitations to ask and sends back what that returns.
 type wire interface {
 	exchange(t testing.TB, frame []byte, headers http.Header, id string, ask func(json.RawMessage) string) []byte
 	notify(t testing.TB, frame []byte, headers http.Header)
@@ -41,10 +41,10 @@ const (
 )
 
 const (
-	accepts = `{"action":"accept","content":{"approve":true}}`
-	unticks = `{"action":"accept","content":{"approve":false}}`
-	refuses = `{"action":"decline"}`
-	cancels = `{"action":"cancel"}`
+	accepts  = `{"action":"accept","content":{"approve":true}}`
+	unticks  = `{"action":"accept","content":{"approve":false}}`
+	declines = `{"action":"decline"}`
+	cancels  = `{"action":"cancel"}`
 )
 
 func always(s string) func(string) string { return func(string) string { return s } }
@@ -131,7 +131,7 @@ func (p *peer) meta() string {
 	return `"_meta":{"io.modelcontextprotocol/protocolVersion":"` + modernVersion + `","io.modelcontextprotocol/clientCapabilities":` + p.capabilities + `}`
 }
 
-// send makes one request with params as they are; in the modern era _meta is added.
+// send makes one request with params as they are. In the modern protocol it adds _meta.
 func (p *peer) send(method, params, name string) []byte {
 	p.t.Helper()
 	id := p.id()
@@ -150,7 +150,7 @@ func (p *peer) elicited(params json.RawMessage) string {
 	var in struct{ Message string }
 	_ = json.Unmarshal(params, &in)
 	p.mu.Lock()
-	p.asked = append(p.asked, in.Message)
+	p.forms = append(p.forms, in.Message)
 	p.mu.Unlock()
 	if p.answer == nil {
 		return accepts
@@ -158,14 +158,14 @@ func (p *peer) elicited(params json.RawMessage) string {
 	return p.answer(in.Message)
 }
 
-func (p *peer) questions() []string {
+func (p *peer) elicitations() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return append([]string(nil), p.asked...)
+	return append([]string(nil), p.forms...)
 }
 
-// once calls a tool in one round; rest are further members of params.
-func (p *peer) once(tool, args, rest string) *reply {
+// callOnce makes one tools/call. rest are further members of params.
+func (p *peer) callOnce(tool, args, rest string) *reply {
 	p.t.Helper()
 	p.begin()
 	params := `{"name":"` + tool + `"`
@@ -184,16 +184,16 @@ func (p *peer) parse(frame []byte) *reply {
 	return r
 }
 
-// retry brings the answer to a modern question.
+// retry makes the second call of a modern client, with the response.
 func (p *peer) retry(tool, args, state, answer string) *reply {
 	p.t.Helper()
-	return p.once(tool, args, `,"inputResponses":{"approve":`+answer+`},"requestState":`+string(mustJSON(state)))
+	return p.callOnce(tool, args, `,"inputResponses":{"approve":`+answer+`},"requestState":`+string(mustJSON(state)))
 }
 
-// call calls a tool and answers what is asked: in the modern era with a second call.
+// call calls a tool and responds to its elicitation, in the modern protocol with a second call.
 func (p *peer) call(tool, args string) *reply {
 	p.t.Helper()
-	r := p.once(tool, args, "")
+	r := p.callOnce(tool, args, "")
 	if r.Result.ResultType != "input_required" {
 		return r
 	}
@@ -212,7 +212,7 @@ func mustJSON(v any) []byte {
 	return b
 }
 
-// httpWire is streamable HTTP: an answer is JSON, or a stream on which the server also asks.
+// httpWire is streamable HTTP: a response is JSON, or a stream with elicitations.
 type httpWire struct {
 	url     string
 	client  *http.Client
@@ -274,7 +274,7 @@ func (h *httpWire) exchange(t testing.TB, frame []byte, headers http.Header, id 
 	}
 }
 
-// answerTo gives the response to a server's question, nil where frame is none or stays unanswered.
+// answerTo returns the response to an elicitation; nil if frame is none, or for no response.
 func answerTo(frame []byte, ask func(json.RawMessage) string) []byte {
 	var m struct {
 		ID     json.RawMessage
@@ -302,13 +302,13 @@ func idOf(frame []byte) string {
 	return string(m.ID)
 }
 
-// stdioWire is one frame a line.
+// stdioWire is stdio: one frame a line.
 type stdioWire struct {
 	mu      sync.Mutex
 	in      io.Writer
 	waiting map[string]chan []byte
 	ask     func(json.RawMessage) string
-	// strays are answers to nobody: errors without an id.
+	// strays are responses to no request: errors without an id.
 	strays chan []byte
 }
 
@@ -370,8 +370,8 @@ func (s *stdioWire) exchange(t testing.TB, frame []byte, _ http.Header, id strin
 	}
 }
 
-// anew begins another session, with the capabilities that the peer has now.
-func (p *peer) anew() {
+// newSession makes the next request begin another session, with the peer's present capabilities.
+func (p *peer) newSession() {
 	p.initialized = false
 	if h, ok := p.wire.(*httpWire); ok {
 		h.session = ""

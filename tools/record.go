@@ -14,7 +14,8 @@ import (
 // and fenced, for the model that reads the text. They differ in strings only: untrusted text stands
 // between the marker's tags in the fenced one. Both lack invisible characters.
 //
-// Sippet's bytes are copied, not decoded: numbers keep their spelling, and an answer costs one pass.
+// Sippet's bytes are copied, not decoded: numbers keep their spelling, and an answer costs one
+// pass.
 type renderer struct {
 	plain, fenced []byte
 	// marker is random for each answer, and removed from every text, so that no text can close its
@@ -38,7 +39,8 @@ type renderer struct {
 	over  bool
 	// deep is how many objects and arrays are open.
 	deep int
-	// maxText bounds a single text in characters; 0: no bound. cut counts the texts that were longer.
+	// maxText bounds a single text in characters; 0: no bound. cut counts the texts that were
+	// longer.
 	maxText, cut int
 }
 
@@ -118,14 +120,15 @@ func (w *renderer) value(v []byte, f *schemas.Field, base string) {
 			open, shut = "[", "]"
 		}
 		if w.deep == maxDepth {
-			w.put(tooDeep)
+			w.put(deepNote)
 			return
 		}
 		w.deep++
 		w.put(open)
 		first := true
 		schemas.EachJSON(v, func(key, value []byte) {
-			// Hidden fields are left out at any depth, because an answer can have an unexpected shape.
+			// Hidden fields are left out at any depth, because an answer can have an unexpected
+			// shape.
 			if w.full(0) || key != nil && w.hides(key) {
 				return
 			}
@@ -145,7 +148,7 @@ func (w *renderer) value(v []byte, f *schemas.Field, base string) {
 	}
 }
 
-const tooDeep = `"(nested too deep to show)"`
+const deepNote = `"(nested too deep to show)"`
 
 // key writes the name of a member that Sippet does not define. In a field that is a map it is
 // untrusted text, elsewhere only if it is no identifier.
@@ -241,7 +244,7 @@ func simple(inner []byte) bool {
 // three, a string gets two tags, and a value that is nested too deep becomes a note.
 func longest(v []byte) int {
 	const tags = len("[xxxxxx][/xxxxxx]")
-	return 3*len(v) + tags*bytes.Count(v, []byte{'"'})/2 + len(tooDeep)*(bytes.Count(v, []byte{'{'})+bytes.Count(v, []byte{'['}))
+	return 3*len(v) + tags*bytes.Count(v, []byte{'"'})/2 + len(deepNote)*(bytes.Count(v, []byte{'{'})+bytes.Count(v, []byte{'['}))
 }
 
 // encode returns a value of our own as compact JSON.

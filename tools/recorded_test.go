@@ -12,53 +12,55 @@ import (
 	"github.com/sippet-ai/sippet-mcp/rpc/rpctest"
 )
 
-const making = `{"input":{"fullName":"Ada Lovelace","phoneE164":"+442079460123"}}`
+const createArgs = `{"input":{"fullName":"Ada Lovelace","phoneE164":"+442079460123"}}`
 
-// TestRecorded: a client that repeats itself gets the first answer, and the line with which a person repeats it.
+// TestRecorded checks that a repeated call gets the first result, and the command line with which a
+// person runs it once more.
 func TestRecorded(t *testing.T) {
 	transports(t, func() setup { return setup{} }, func(t *testing.T, w *world, p *peer) {
-		first, second := p.call("create_contact", making), p.call("create_contact", making)
+		first, second := p.call("create_contact", createArgs), p.call("create_contact", createArgs)
 		if first.outcome(t) != "done" || second.outcome(t) != "recorded" || second.Result.IsError {
 			t.Fatalf("%s then %s", first.Frame, second.Frame)
 		}
 		checkShape(t, second)
 		if a, b := mustJSON(first.field(t, "result")), mustJSON(second.field(t, "result")); !bytes.Equal(a, b) {
-			t.Errorf("another answer: %s then %s", a, b)
+			t.Errorf("the results differ: %s then %s", a, b)
 		}
 		notes := string(mustJSON(second.field(t, "notes")))
 		if !strings.Contains(notes, "was not run again") || !strings.Contains(notes, "sippet-mcp call create_contact") || second.text(t, "intent") == "" {
 			t.Errorf("%s", second.Frame)
 		}
-		if n := runs(w.up.Requests()); n != 1 || len(p.questions()) != 0 {
-			t.Errorf("%d runs, %d questions", n, len(p.questions()))
+		if n := runs(w.up.Requests()); n != 1 || len(p.elicitations()) != 0 {
+			t.Errorf("%d runs, asked %d times", n, len(p.elicitations()))
 		}
 	})
 }
 
-// TestUnknownIsNotRepeated: what may have run is put to a person before it is sent again, by those who can be asked.
+// TestUnknownIsNotRepeated checks that a call with an unknown outcome is sent again only with an
+// approval.
 func TestUnknownIsNotRepeated(t *testing.T) {
 	transports(t, func() setup { return setup{} }, func(t *testing.T, w *world, p *peer) {
 		w.up.On("run", "", rpctest.Reset)
-		intent := p.call("create_contact", making).text(t, "intent")
+		intent := p.call("create_contact", createArgs).text(t, "intent")
 		w.up.On("run", "", nil)
-		asked := func(answer, capabilities, outcome string, questions int) *reply {
+		callAgain := func(answer, capabilities, outcome string, asked int) *reply {
 			t.Helper()
 			p.answer, p.capabilities = always(answer), capabilities
-			p.anew()
-			before := len(p.questions())
-			r := p.call("create_contact", making)
-			if r.outcome(t) != outcome || len(p.questions())-before != questions {
-				t.Errorf("%d questions, %s", len(p.questions())-before, r.Frame)
+			p.newSession()
+			before := len(p.elicitations())
+			r := p.call("create_contact", createArgs)
+			if r.outcome(t) != outcome || len(p.elicitations())-before != asked {
+				t.Errorf("asked %d times, %s", len(p.elicitations())-before, r.Frame)
 			}
 			return r
 		}
-		for _, r := range []*reply{asked(accepts, `{}`, "outcome_unknown", 0), asked(refuses, `{"elicitation":{}}`, "outcome_unknown", 1)} {
+		for _, r := range []*reply{callAgain(accepts, `{}`, "outcome_unknown", 0), callAgain(declines, `{"elicitation":{}}`, "outcome_unknown", 1)} {
 			if r.text(t, "intent") != intent || r.field(t, "ran") != "unknown" || !strings.Contains(r.text(t, "nextStep"), "list_contacts") {
 				t.Errorf("%s", r.Frame)
 			}
 		}
-		asked(accepts, `{"elicitation":{}}`, "done", 1)
-		if q := p.questions(); !strings.Contains(q[len(q)-1], "its outcome is unknown") {
+		callAgain(accepts, `{"elicitation":{}}`, "done", 1)
+		if q := p.elicitations(); !strings.Contains(q[len(q)-1], "its outcome is unknown") {
 			t.Errorf("the card: %s", q[len(q)-1])
 		}
 		if n := runs(w.up.Requests()); n != 2 {
@@ -67,7 +69,8 @@ func TestUnknownIsNotRepeated(t *testing.T) {
 	})
 }
 
-// TestEmergencyStop: a stop is obeyed on every transport, and the answer says who stopped it.
+// TestEmergencyStop checks that a stop holds on every transport, and that the answer names who made
+// it.
 func TestEmergencyStop(t *testing.T) {
 	transports(t, func() setup { return setup{} }, func(t *testing.T, w *world, p *peer) {
 		if err := w.gate.Ledger.Stop(t.Context(), ledger.Actor{Name: "grace"}, "<b>enough</b>"); err != nil {
@@ -89,9 +92,9 @@ func TestEmergencyStop(t *testing.T) {
 	})
 }
 
-// TestNoSecretIsKept: neither the key nor anything that a credential action answers is in any file of the ledger or in
-// the log, and what is said of persons is in none of them in the clear.
-func TestNoSecretIsKept(t *testing.T) {
+// TestNoSecretIsStored checks that no file of the ledger and no log has the key, a credential that
+// an action issued, or a person's data in the clear.
+func TestNoSecretIsStored(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "ledger")
 	w := newWorld(t, setup{policy: confirmAll, ledger: ledgertest.Open(t, ledger.Options{Dir: dir})})
 	w.up.On("run", "", rpctest.OK(`{"id":"`+anID+`","fullName":"Zebedee Quux","token":"tok_ThisIsAToken","email":"zebedee@quux.example"}`))
@@ -121,7 +124,7 @@ func TestNoSecretIsKept(t *testing.T) {
 		}
 	}
 	if read < 10_000 {
-		t.Errorf("only %d bytes were looked through", read)
+		t.Errorf("only %d bytes were searched", read)
 	}
 	if log := w.log.String(); strings.Contains(log, string(rpctest.Key)) || strings.Contains(log, "Zebedee") || len(log) < 1000 {
 		t.Errorf("the log: %.3000s", log)

@@ -65,9 +65,9 @@ func TestSamplesFitTheirActions(t *testing.T) {
 			t.Errorf("%s: %v", a.Name, err)
 			continue
 		}
-		// What is sealed for the inbox comes back as the very same bytes.
+		// A sealed payload is restored to the very same bytes.
 		if back, err := schemas.Restore(p.Body); err != nil || string(back.Body) != string(p.Body) || back.Hash() != p.Hash() {
-			t.Errorf("%s does not come back: %v", p.Body, err)
+			t.Errorf("%s is not restored: %v", p.Body, err)
 		}
 	}
 }

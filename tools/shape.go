@@ -3,7 +3,8 @@ package tools
 import "github.com/sippet-ai/sippet-mcp/schemas"
 
 // shape is the form that a value must have to be shown without fences. A trusted field is fenced
-// like any other if its value has another form: a status that contains a sentence is untrusted text.
+// like any other if its value has another form: a status that contains a sentence is untrusted
+// text.
 type shape int
 
 const (

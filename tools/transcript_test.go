@@ -18,11 +18,11 @@ import (
 	"github.com/sippet-ai/sippet-mcp/internal/serve"
 )
 
-// TestTranscripts plays the client's frames of each transcript over stdio and
-// compares what the server said and what reached upstream. In the files, and
-// only there, random values are called GRANT, QUESTION, MARKER and NOW, and the
-// instructions, which have their own file, INSTRUCTIONS; a client's frame may say GRANT and QUESTION
-// and gets the values of this run. With -update all but the client's part is rewritten.
+// TestTranscripts sends the client's frames of each transcript over stdio, and compares the
+// server's frames and what reached upstream. In the files, random values have the names APPROVAL,
+// ELICITATION, MARKER and NOW, and the instructions, which have their own file, INSTRUCTIONS. In a
+// client's frame APPROVAL and ELICITATION become the values of this run. -update rewrites all but
+// the client's part.
 func TestTranscripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/transcripts/*.txtar")
 	if err != nil || len(files) == 0 {
@@ -34,24 +34,24 @@ func TestTranscripts(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			golden(t, file, play(t, a))
+			golden(t, file, playTranscript(t, a))
 		})
 	}
 }
 
-// names replace what is random, in this order.
+// names replace random values, in this order.
 var names = []struct {
 	pattern *regexp.Regexp
 	name    string
 }{
-	{regexp.MustCompile(`("requestState": ")[0-9a-f]{32}"`), `${1}GRANT"`},
+	{regexp.MustCompile(`("requestState": ")[0-9a-f]{32}"`), `${1}APPROVAL"`},
 	{regexp.MustCompile(`("instructions": ")(?:[^"\\]|\\.)*"`), `${1}INSTRUCTIONS"`},
 	{regexp.MustCompile(`("asOf": ")[^"]*"`), `${1}NOW"`},
 	{regexp.MustCompile(`(\\"asOf\\":\\")[^"]*\\"`), `${1}NOW\"`},
-	{regexp.MustCompile(`("id": )[0-9]+(,\s+"method": "elicitation/create")`), `${1}"QUESTION"${2}`},
+	{regexp.MustCompile(`("id": )[0-9]+(,\s+"method": "elicitation/create")`), `${1}"ELICITATION"${2}`},
 }
 
-func play(t *testing.T, script *txtar.Archive) []byte {
+func playTranscript(t *testing.T, script *txtar.Archive) []byte {
 	t.Helper()
 	w := newWorld(t, setup{})
 	inR, in := io.Pipe()
@@ -86,7 +86,7 @@ func play(t *testing.T, script *txtar.Archive) []byte {
 		}
 		got.Files = append(got.Files, f)
 		var frame bytes.Buffer
-		sent := strings.NewReplacer("GRANT", id, `"QUESTION"`, request).Replace(string(f.Data))
+		sent := strings.NewReplacer("APPROVAL", id, `"ELICITATION"`, request).Replace(string(f.Data))
 		if err := json.Compact(&frame, []byte(sent)); err != nil {
 			t.Fatalf("%v: %s", err, sent)
 		}
@@ -108,7 +108,7 @@ func play(t *testing.T, script *txtar.Archive) []byte {
 			t.Fatalf("no answer to %s", frame.Bytes())
 		}
 		upstream()
-		got.Files = append(got.Files, txtar.File{Name: "server", Data: spell(t, line)})
+		got.Files = append(got.Files, txtar.File{Name: "server", Data: normalise(t, line)})
 		r := &reply{}
 		if json.Unmarshal(line, r) == nil && r.Result.RequestState != "" {
 			id = r.Result.RequestState
@@ -122,20 +122,20 @@ func play(t *testing.T, script *txtar.Archive) []byte {
 		t.Error(err)
 	}
 	for line := range lines {
-		t.Errorf("said more: %s", line)
+		t.Errorf("one more frame: %s", line)
 	}
 	return txtar.Format(got)
 }
 
-// spell indents a frame and gives random values their names.
-func spell(t *testing.T, frame []byte) []byte {
+// normalise indents a frame and replaces random values by names.
+func normalise(t *testing.T, frame []byte) []byte {
 	t.Helper()
 	marker := ""
 	r := &reply{}
 	if json.Unmarshal(frame, r) == nil && r.Result.Meta.Untrusted != nil {
 		marker = r.Result.Meta.Untrusted.Marker
 	}
-	// Angle brackets read better than their escapes, and say the same.
+	// Angle brackets are easier to read than their escapes.
 	frame = []byte(strings.NewReplacer(`\u003c`, "<", `\u003e`, ">", `\u0026`, "&").Replace(string(frame)))
 	var b bytes.Buffer
 	if err := json.Indent(&b, frame, "", "  "); err != nil {

@@ -28,7 +28,7 @@ import (
 	"github.com/sippet-ai/sippet-mcp/tools"
 )
 
-// world is the whole program but its command line, before a recording upstream.
+// world is the whole program without its command line, over an upstream that records requests.
 type world struct {
 	up        *rpctest.Server
 	client    *rpc.Client
@@ -36,41 +36,41 @@ type world struct {
 	runner    *tools.Runner
 	server    *tools.Server
 	log       *lockedBuffer
-	watch     *approval.Watcher // nil where there is no inbox, like desk
+	watch     *approval.Watcher // nil without an inbox, like approvals
 	approvals *approval.Approvals
 }
 
-// setup says how a world differs from the usual one. Zero values mean the program's defaults.
+// setup are the options of a world. Zero values mean the program's defaults.
 type setup struct {
 	policy      string           // a profile's name, or a whole file
-	shadow      string           // a whole file that is only watched
-	wait        time.Duration    // of a question
+	shadow      string           // the text of a shadow policy
+	wait        time.Duration    // of a request to the client
 	deadline    time.Duration    // of one call to upstream; 0: the action's own
-	now         func() time.Time // legacy questions also end by the real clock
+	now         func() time.Time // legacy elicitations also expire by the real clock
 	rows, bytes int
 	selection   tools.Selection
 	simulated   bool
 	ledger      ledger.Ledger // nil: a new one
-	window      time.Duration // within which the same call is not repeated; 0: the ledger's own
+	window      time.Duration // in which a run conflicts with the same call; 0: the ledger's own
 	up          *rpctest.Server
-	inbox       time.Duration // how long a call waits for the inbox; 0: there is none
-	idle        bool          // nothing runs what is agreed to there
+	inbox       time.Duration // how long a call waits for the inbox; 0: no inbox
+	idle        bool          // no executor
 }
 
 var noon = time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
 
-// hurried is the real client with a shorter deadline than actions have.
-type hurried struct {
+// withDeadline is the real client with a shorter deadline than that of actions.
+type withDeadline struct {
 	*rpc.Client
 	deadline time.Duration
 }
 
-func (h hurried) Run(ctx context.Context, r rpc.Request) (rpc.Result, *schemas.Error) {
+func (h withDeadline) Run(ctx context.Context, r rpc.Request) (rpc.Result, *schemas.Error) {
 	r.Deadline = h.deadline
 	return h.Client.Run(ctx, r)
 }
 
-func (h hurried) Validate(ctx context.Context, r rpc.Request) *schemas.Error {
+func (h withDeadline) Validate(ctx context.Context, r rpc.Request) *schemas.Error {
 	r.Deadline = h.deadline
 	return h.Client.Validate(ctx, r)
 }
@@ -98,7 +98,7 @@ func newWorld(t testing.TB, s setup) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	book := policy.FixedPolicySet(p)
+	set := policy.FixedPolicySet(p)
 	if s.shadow != "" {
 		dir := t.TempDir()
 		name, file := s.policy, filepath.Join(dir, "shadow.yaml")
@@ -107,7 +107,7 @@ func newWorld(t testing.TB, s setup) *world {
 			writeFile(t, name, s.policy)
 		}
 		writeFile(t, file, s.shadow)
-		if book, err = policy.LoadPolicySet([]string{name}, nil, file); err != nil {
+		if set, err = policy.LoadPolicySet([]string{name}, nil, file); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -122,10 +122,10 @@ func newWorld(t testing.TB, s setup) *world {
 	}
 	var up policy.Upstream = w.client
 	if s.deadline > 0 {
-		up = hurried{w.client, s.deadline}
+		up = withDeadline{w.client, s.deadline}
 	}
 	log := slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	w.gate = &policy.Gate{Policy: book, Upstream: up, Ledger: s.ledger, Wait: s.wait, Now: s.now, Log: log}
+	w.gate = &policy.Gate{Policy: set, Upstream: up, Ledger: s.ledger, Wait: s.wait, Now: s.now, Log: log}
 	w.runner = &tools.Runner{Gate: w.gate, Rows: s.rows, Bytes: s.bytes, Simulated: s.simulated,
 		Command: func(action string, args []byte, _ bool) string {
 			return "sippet-mcp call " + action + " '" + string(args) + "'"
@@ -139,7 +139,7 @@ func newWorld(t testing.TB, s setup) *world {
 	return w
 }
 
-// withInbox gives the world an inbox, and an executor of what is agreed to there.
+// withInbox adds an inbox and an executor.
 func (w *world) withInbox(t testing.TB, s setup) {
 	w.watch = &approval.Watcher{Ledger: s.ledger, Log: w.gate.Log}
 	w.approvals = &approval.Approvals{Ledger: s.ledger, Watch: w.watch, Now: s.now}
@@ -156,7 +156,7 @@ func (w *world) withInbox(t testing.TB, s setup) {
 	t.Cleanup(func() { cancel(); done.Wait() })
 }
 
-// gateFor is the gate and the caller of a question: they are what they said they are.
+// gateFor returns the gate and the requester of a request.
 func (w *world) gateFor(_ context.Context, q ledger.ApprovalRequest) (*policy.Gate, policy.Caller, error) {
 	return w.gate, policy.Caller{Actor: q.Requester, Credential: q.Credential, ID: q.Person, Person: q.Person, Client: q.Client}, nil
 }
@@ -168,7 +168,7 @@ func writeFile(t testing.TB, path, text string) {
 	}
 }
 
-// listen serves the world over HTTP to one caller, and gives the URL.
+// listen serves the world over HTTP to one caller, and returns the URL.
 func (w *world) listen(t testing.TB, c tools.Caller) string {
 	t.Helper()
 	ln, err := serve.Listen("127.0.0.1:0")
@@ -203,7 +203,7 @@ func overHTTP(t testing.TB, url string, modern bool) *peer {
 	return &peer{t: t, modern: modern, capabilities: `{"elicitation":{}}`, wire: &httpWire{url: url, client: &http.Client{Transport: tr}}}
 }
 
-// stdioPeer is an MCP client over pipes. There can be one at a time in a process.
+// stdioPeer is an MCP client over pipes. A process has one at a time.
 func (w *world) stdioPeer(t testing.TB, modern bool) *peer {
 	t.Helper()
 	return w.overStdio(t, ada, modern)
@@ -229,23 +229,35 @@ func (w *world) overStdio(t testing.TB, c tools.Caller, modern bool) *peer {
 	return &peer{t: t, modern: modern, capabilities: `{"elicitation":{}}`, wire: wire}
 }
 
-// transports runs a test over both transports, in both eras.
+// transports runs a test over both transports and protocols.
 func transports(t *testing.T, s func() setup, f func(t *testing.T, w *world, p *peer)) {
 	t.Helper()
 	for _, modern := range []bool{false, true} {
-		era := "legacy"
+		protocol := "legacy"
 		if modern {
-			era = "modern"
+			protocol = "modern"
 		}
-		t.Run("http "+era, func(t *testing.T) {
+		t.Run("http "+protocol, func(t *testing.T) {
 			w := newWorld(t, s())
 			f(t, w, w.httpPeer(t, modern))
 		})
-		t.Run("stdio "+era, func(t *testing.T) {
+		t.Run("stdio "+protocol, func(t *testing.T) {
 			w := newWorld(t, s())
 			f(t, w, w.stdioPeer(t, modern))
 		})
 	}
+}
+
+// waitFor waits until ok returns true.
+func waitFor(t testing.TB, ok func() bool) {
+	t.Helper()
+	for range 5000 {
+		if ok() {
+			return
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+	t.Fatal("waited 10 seconds")
 }
 
 type lockedBuffer struct {
@@ -265,23 +277,24 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
-// canonical is the payload that the arguments should become.
+// canonical returns the payload that the arguments should become.
 func (w *world) canonical(t testing.TB, action, args string) string {
 	t.Helper()
 	return string(w.payload(t, action, args).Body)
 }
 
-// met is what the policy demands of the arguments, and the looks at whom they would ring that come first.
-func (w *world) met(t testing.TB, c policy.Caller, action, args string) (v rules.Verdict, looks []string) {
+// decide returns what the policy decides about the arguments, and the reads that resolve
+// recipients.
+func (w *world) decide(t testing.TB, c policy.Caller, action, args string) (v rules.Verdict, reads []string) {
 	t.Helper()
 	p, own := w.payload(t, action, args), w.gate.Policy.Own()
 	f := rules.Facts{Payload: p, Caller: rules.Caller{ID: c.ID, Person: c.Person, Roles: c.Roles}, Now: w.gate.Now()}
 	if recipients.HasRecipients(p.Action) && own.Mildest(p.Action, f.Caller).Decision < rules.Deny {
 		var fault *schemas.Error
-		f.Recipients, fault = recipients.Resolve(t.Context(), p, func(_ context.Context, look *schemas.Payload) (json.RawMessage, *schemas.Error) {
-			looks = append(looks, "run "+string(look.Body))
+		f.Recipients, fault = recipients.Resolve(t.Context(), p, func(_ context.Context, read *schemas.Payload) (json.RawMessage, *schemas.Error) {
+			reads = append(reads, "run "+string(read.Body))
 			var answer struct{ Data json.RawMessage }
-			if err := json.Unmarshal([]byte(rpctest.UsualAnswer(rpctest.Run, look)), &answer); err != nil {
+			if err := json.Unmarshal([]byte(rpctest.UsualAnswer(rpctest.Run, read)), &answer); err != nil {
 				t.Fatal(err)
 			}
 			return answer.Data, nil
@@ -290,7 +303,7 @@ func (w *world) met(t testing.TB, c policy.Caller, action, args string) (v rules
 			t.Fatal(fault)
 		}
 	}
-	return own.Decide(f), looks
+	return own.Decide(f), reads
 }
 
 func (w *world) payload(t testing.TB, action, args string) *schemas.Payload {
@@ -306,7 +319,7 @@ func (w *world) payload(t testing.TB, action, args string) *schemas.Payload {
 	return p
 }
 
-// lifecycle writes down what reached upstream, one line a request.
+// lifecycle returns what reached upstream, one line a request.
 func lifecycle(rs []rpctest.Request) []string {
 	out := []string{}
 	for _, r := range rs {

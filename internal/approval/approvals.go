@@ -13,7 +13,8 @@ import (
 )
 
 const (
-	// ValidFor is how long an approval may wait for its run: an approval applies to immediate execution only.
+	// ValidFor is how long an approval may wait for its run: an approval applies to immediate
+	// execution only.
 	ValidFor = time.Minute
 	// stateNumberAbove is how many people an approval may reach without stating their number.
 	stateNumberAbove = 10
@@ -29,8 +30,8 @@ type Store interface {
 	ledger.HandoverStore
 }
 
-// Approvals records people's answers to the requests in the inbox. An executor (package policy), of this process or of
-// the one that asked, runs what they approve.
+// Approvals records people's answers to the requests in the inbox. An executor (package policy), of
+// this process or of the one that asked, runs what they approve.
 type Approvals struct {
 	Ledger Store
 	Watch  *Watcher
@@ -40,7 +41,8 @@ type Approvals struct {
 // Reply is a person's answer to a card.
 type Reply struct {
 	Approve bool
-	// StatedNumber is the number of people that they typed. It must be the card's if the card asks for it.
+	// StatedNumber is the number of people that they typed. It must be the card's if the card asks
+	// for it.
 	StatedNumber int
 	// By is who answered.
 	By ledger.Actor
@@ -57,9 +59,9 @@ type AnswerResult struct {
 	Err *schemas.Error
 }
 
-// Answer records a person's answer to the requests that they saw together, each by itself. If the approved calls reach
-// more than ten people in all, reply.StatedNumber must be their number; a wrong number changes nothing. Answer sets
-// reply.By.
+// Answer records a person's answer to the requests that they saw together, each by itself. If the
+// approved calls reach more than ten people in all, reply.StatedNumber must be their number; a
+// wrong number changes nothing. Answer sets reply.By.
 func (s *Approvals) Answer(ctx context.Context, ids []string, person Person, reply Reply) []AnswerResult {
 	reply.By = person.Actor()
 	out, all, people := make([]AnswerResult, len(ids)), make([]ledger.ApprovalRequest, len(ids)), 0

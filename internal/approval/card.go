@@ -23,11 +23,12 @@ type Card struct {
 	Undo     string `json:"undo,omitempty"`
 	// PreviousRun describes an earlier run of the same call; empty without one.
 	PreviousRun string `json:"previousRun,omitempty"`
-	// Recipients summarises whom the call reaches, To lists the first of them; empty if it reaches nobody.
+	// Recipients summarises whom the call reaches, To lists the first of them; empty if it reaches
+	// nobody.
 	Recipients string   `json:"recipients,omitempty"`
 	To         []string `json:"to,omitempty"`
-	// RecipientCount is the most people that the call reaches. StateNumber is the number that an approval must state;
-	// 0 if it need not.
+	// RecipientCount is the most people that the call reaches. StateNumber is the number that an
+	// approval must state; 0 if it need not.
 	RecipientCount int `json:"recipientCount,omitempty"`
 	StateNumber    int `json:"stateNumber,omitempty"`
 	// About identifies the record that the call changes, in a person's terms; empty without one.
@@ -51,7 +52,8 @@ type Card struct {
 	Expires time.Time `json:"expires"`
 }
 
-// Change is one value that the call overwrites. New is empty if the call does not name the new value.
+// Change is one value that the call overwrites. New is empty if the call does not name the new
+// value.
 type Change struct {
 	Name string `json:"name"`
 	Old  string `json:"old"`
@@ -85,7 +87,8 @@ type Call struct {
 	Client     string
 	Simulated  bool
 	Expires    time.Time
-	// Recipients is whom the call reaches, as far as the requester may see them; nil if it reaches nobody.
+	// Recipients is whom the call reaches, as far as the requester may see them; nil if it reaches
+	// nobody.
 	Recipients *recipients.Set
 	// Record is the record that the call is about; nil if it is about none.
 	Record *Record
@@ -95,8 +98,8 @@ type Call struct {
 
 // Record is the record that a call is about, as it was read for the card.
 type Record struct {
-	// Named holds the fields by which a person knows it, Replaced the fields that the call overwrites, JSON objects.
-	// Both are nil if the record was not found.
+	// Named holds the fields by which a person knows it, Replaced the fields that the call
+	// overwrites, JSON objects. Both are nil if the record was not found.
 	Named, Replaced json.RawMessage
 	// Unreadable is true if the record could not be read.
 	Unreadable bool
@@ -116,7 +119,8 @@ func NewCard(in Call) Card {
 		if name = c.Recipients; len(c.To) == 1 && len(set.List) == 1 {
 			name = c.To[0]
 		}
-		// The API does not say how it applies a limit to named contacts, so all of them may be rung.
+		// The API does not say how it applies a limit to named contacts, so all of them may be
+		// rung.
 		c.RecipientCount = max(set.Count, len(set.List))
 		if MustStateNumber(c.RecipientCount) {
 			c.StateNumber = c.RecipientCount
@@ -130,8 +134,8 @@ func NewCard(in Call) Card {
 	return c
 }
 
-// addRecord adds the record that the call is about and what the call overwrites. It returns the record's name for the
-// sentence; empty if there is none but the id.
+// addRecord adds the record that the call is about and what the call overwrites. It returns the
+// record's name for the sentence; empty if there is none but the id.
 func (c *Card) addRecord(r *Record, p *schemas.Payload) (name string) {
 	switch {
 	case r == nil:
@@ -168,8 +172,8 @@ func (c *Card) addRecord(r *Record, p *schemas.Payload) (name string) {
 	return name
 }
 
-// addLines lists the payload level by level: the action's own names come before what a caller can add inside a map, so
-// that the latter cannot crowd out the former.
+// addLines lists the payload level by level: the action's own names come before what a caller can
+// add inside a map, so that the latter cannot crowd out the former.
 func (c *Card) addLines(args map[string]any, read bool) {
 	type entry struct {
 		name  string

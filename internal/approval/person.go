@@ -21,7 +21,8 @@ type Person struct {
 	// Name identifies the person: two tokens with one name belong to one person.
 	Name  string
 	Roles []string
-	// Local is true for the person at this machine, who may do what the owner of the state directory can.
+	// Local is true for the person at this machine, who may do what the owner of the state
+	// directory can.
 	Local bool
 	// Via is the channel, such as `inbox`.
 	Via string
@@ -77,8 +78,8 @@ func notAllowed(why string) *schemas.Error {
 	return &schemas.Error{Outcome: schemas.Denied, Message: why}
 }
 
-// NeedsFresh reports whether approving the action requires a recent login: for what cannot be undone. Hanging up is
-// exempt; it is the safe direction.
+// NeedsFresh reports whether approving the action requires a recent login: for what cannot be
+// undone. Hanging up is exempt; it is the safe direction.
 func NeedsFresh(action string) bool {
 	if action == ledger.HangUp {
 		return false

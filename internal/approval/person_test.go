@@ -21,7 +21,8 @@ func TestWhoMayAnswer(t *testing.T) {
 		who    approval.Person
 		person string // the requester; empty if unknown
 		sees   bool
-		// confirm and approve: may they answer a request that needs it; takes: may they take what their approval issued.
+		// confirm and approve: may they answer a request that needs it; takes: may they take what
+		// their approval issued.
 		confirm, approve, takes bool
 	}{
 		{who("ada"), "ada", true, true, false, false},

@@ -13,7 +13,8 @@ import (
 // plainWord is a text that needs no quotes.
 var plainWord = regexp.MustCompile(`^[A-Za-z0-9_.:+@/-]{1,64}$`)
 
-// formatText returns a text for a card: as it is if it is one plain word, else escaped and in quotes.
+// formatText returns a text for a card: as it is if it is one plain word, else escaped and in
+// quotes.
 func formatText(s string, max int) string {
 	if plainWord.MatchString(s) {
 		return s
@@ -69,8 +70,9 @@ func eachValue(raw json.RawMessage, visit func(name string, v any)) {
 
 var placeholder = regexp.MustCompile(`\{([^}]+)\}`)
 
-// fillSentence replaces the placeholders of an action's sentence by values of the payload; {input.a|input.b} takes the
-// first that is given. name, if not empty, replaces the value of the first placeholder, which then stands in the lines.
+// fillSentence replaces the placeholders of an action's sentence by values of the payload;
+// {input.a|input.b} takes the first that is given. name, if not empty, replaces the value of the
+// first placeholder, which then stands in the lines.
 func fillSentence(sentence string, args map[string]any, name string) string {
 	return placeholder.ReplaceAllStringFunc(sentence, func(m string) string {
 		for path := range strings.SplitSeq(m[1:len(m)-1], "|") {

@@ -9,8 +9,8 @@ import (
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 )
 
-// Watcher signals changes of approval requests and of the runs that they led to, in any process. It polls the ledger's
-// version. A process needs one.
+// Watcher signals changes of approval requests and of the runs that they led to, in any process. It
+// polls the ledger's version. A process needs one.
 type Watcher struct {
 	Ledger ledger.ApprovalStore
 	Log    *slog.Logger
@@ -21,7 +21,8 @@ type Watcher struct {
 }
 
 const (
-	// pollEvery is the interval while a call waits for an answer; pollIdle while only the executor listens.
+	// pollEvery is the interval while a call waits for an answer; pollIdle while only the executor
+	// listens.
 	pollEvery = 150 * time.Millisecond
 	pollIdle  = time.Second
 )
@@ -29,7 +30,8 @@ const (
 // Subscribe returns a channel that holds a signal after each change, until stop is called.
 func (w *Watcher) Subscribe() (changed <-chan struct{}, stop func()) { return w.subscribe("") }
 
-// SubscribeTo is Subscribe for the changes of one request. Thousands of calls may wait, each for its own.
+// SubscribeTo is Subscribe for the changes of one request. Thousands of calls may wait, each for
+// its own.
 func (w *Watcher) SubscribeTo(id string) (changed <-chan struct{}, stop func()) {
 	return w.subscribe(id)
 }
@@ -111,7 +113,8 @@ func (w *Watcher) poll(poke <-chan struct{}) {
 	}
 }
 
-// notify signals the subscribers of the changed requests and of all requests; everybody if the changes are unknown.
+// notify signals the subscribers of the changed requests and of all requests; everybody if the
+// changes are unknown.
 func (w *Watcher) notify(ids []string, unknown bool) {
 	changed := make(map[string]bool, len(ids))
 	for _, id := range ids {

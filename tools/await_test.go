@@ -17,24 +17,23 @@ import (
 	"github.com/sippet-ai/sippet-mcp/tools"
 )
 
-// request waits for the first question in the inbox.
+// request waits for the first request in the inbox and returns it.
 func (w *world) request(t testing.TB) ledger.ApprovalRequest {
 	t.Helper()
-	for range 5000 {
-		if all := newIn(t, w, nil); len(all) > 0 {
-			return all[0]
-		}
-		time.Sleep(time.Millisecond)
-	}
-	t.Fatal("nothing came to the inbox")
-	return ledger.ApprovalRequest{}
+	var all []ledger.ApprovalRequest
+	waitFor(t, func() bool {
+		all = newRequests(t, w, nil)
+		return len(all) > 0
+	})
+	return all[0]
 }
 
-// TestClientGoesAwayWhileItWaits: what comes of its question then is the answer to the same call, once; it does not run again.
-func TestClientGoesAwayWhileItWaits(t *testing.T) {
+// TestClientLeavesWhileWaiting checks a client that disconnects while its call is pending: the
+// repeated call gets the outcome, once, and does not run again.
+func TestClientLeavesWhileWaiting(t *testing.T) {
 	w := newWorld(t, setup{policy: byName, inbox: 20 * time.Second})
-	p := overHTTP(t, w.listen(t, adaAsks(true)), true)
-	p.capabilities = noForms
+	p := overHTTP(t, w.listen(t, adaCaller(true)), true)
+	p.capabilities = withoutForms
 	const args = `{"input":{"fullName":"approve 1"}}`
 	ctx, cancel := context.WithCancel(t.Context())
 	r, err := http.NewRequestWithContext(ctx, "POST", p.wire.(*httpWire).url, bytes.NewReader([]byte(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{`+p.meta()+`,"name":"create_contact","arguments":`+args+`}}`)))
@@ -42,9 +41,9 @@ func TestClientGoesAwayWhileItWaits(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.Header = p.headers("tools/call", "create_contact")
-	gone := make(chan struct{})
+	left := make(chan struct{})
 	go func() {
-		defer close(gone)
+		defer close(left)
 		res, err := p.wire.(*httpWire).client.Do(r)
 		if err == nil {
 			io.Copy(io.Discard, res.Body)
@@ -53,61 +52,61 @@ func TestClientGoesAwayWhileItWaits(t *testing.T) {
 	}()
 	id := w.request(t).ID
 	cancel()
-	<-gone
+	<-left
 	if got := w.approvals.Answer(t.Context(), []string{id}, approver, approval.Reply{Approve: true}); got[0].Err != nil {
 		t.Fatal(got[0].Err)
 	}
-	for {
-		if q, err := w.gate.Ledger.Approval(t.Context(), id); err != nil || q.State == ledger.Used {
-			break
-		}
-		time.Sleep(time.Millisecond)
-	}
-	again := p.once("create_contact", args, "")
+	waitFor(t, func() bool {
+		q, err := w.gate.Ledger.Approval(t.Context(), id)
+		return err != nil || q.State == ledger.Used
+	})
+	again := p.callOnce("create_contact", args, "")
 	if again.outcome(t) != "done" || again.text(t, "approvedBy") != "bob" || again.field(t, "result") == nil || runs(w.up.Requests()) != 1 {
 		t.Errorf("%s, %d runs", again.Frame, runs(w.up.Requests()))
 	}
 	w.runner.Inbox.Wait = time.Millisecond
-	if third := p.once("create_contact", args, ""); third.outcome(t) != "approval_pending" || runs(w.up.Requests()) != 1 {
+	if third := p.callOnce("create_contact", args, ""); third.outcome(t) != "approval_pending" || runs(w.up.Requests()) != 1 {
 		t.Errorf("%s, %d runs", third.Frame, runs(w.up.Requests()))
 	}
-	all := newIn(t, w, map[string]bool{id: true})
+	all := newRequests(t, w, map[string]bool{id: true})
 	if len(all) != 1 || all[0].Repeats == "" {
-		t.Errorf("asked anew: %+v", all)
+		t.Errorf("the new request is %+v", all)
 	}
 }
 
-// TestToldIsWhatSomebodyHears: an answer that comes when the client has gone away was not heard.
-func TestToldIsWhatSomebodyHears(t *testing.T) {
+// TestReportedOnlyIfReceived checks that an outcome does not count as reported if the client left
+// before.
+func TestReportedOnlyIfReceived(t *testing.T) {
 	w := newWorld(t, setup{policy: byName, inbox: time.Millisecond})
-	q := tools.Request{Caller: adaAsks(false).Caller, Action: "create_contact", Args: []byte(`{"input":{"fullName":"approve 1"}}`)}
+	q := tools.Request{Caller: adaCaller(false).Caller, Action: "create_contact", Args: []byte(`{"input":{"fullName":"approve 1"}}`)}
 	pending := w.runner.Call(t.Context(), q).Pending
 	if got := w.approvals.Answer(t.Context(), []string{pending.ApprovalID}, approver, approval.Reply{}); got[0].Err != nil {
 		t.Fatal(got[0].Err)
 	}
-	gone, cancel := context.WithCancel(t.Context())
+	left, cancel := context.WithCancel(t.Context())
 	cancel()
 	for _, c := range []struct {
-		ctx  context.Context
-		told bool
-	}{{gone, false}, {t.Context(), true}} {
+		ctx      context.Context
+		reported bool
+	}{{left, false}, {t.Context(), true}} {
 		if res := w.runner.Await(c.ctx, q, pending); res.Outcome != "declined" {
 			t.Errorf("%s", res.Structured)
 		}
-		if g, err := w.gate.Ledger.Approval(t.Context(), pending.ApprovalID); err != nil || g.Reported != c.told {
-			t.Errorf("told is %t, want %t, %v", g.Reported, c.told, err)
+		if g, err := w.gate.Ledger.Approval(t.Context(), pending.ApprovalID); err != nil || g.Reported != c.reported {
+			t.Errorf("reported is %t, want %t, %v", g.Reported, c.reported, err)
 		}
 	}
 }
 
-// TestServerEndsWhileItWaits: the call hears at once that it is pending, and the question stays.
-func TestServerEndsWhileItWaits(t *testing.T) {
+// TestServerStopsWhileWaiting checks that a waiting call answers approval_pending at once, and that
+// its request remains pending.
+func TestServerStopsWhileWaiting(t *testing.T) {
 	for _, modern := range []bool{false, true} {
 		w := newWorld(t, setup{policy: byName, inbox: time.Minute})
-		p := w.overStdio(t, adaAsks(true), modern)
-		p.capabilities = noForms
+		p := w.overStdio(t, adaCaller(true), modern)
+		p.capabilities = withoutForms
 		reply := make(chan *reply, 1)
-		go func() { reply <- p.once("create_contact", `{"input":{"fullName":"approve 1"}}`, "") }()
+		go func() { reply <- p.callOnce("create_contact", `{"input":{"fullName":"approve 1"}}`, "") }()
 		id := w.request(t).ID
 		w.server.StopWaiting()
 		select {
@@ -116,7 +115,7 @@ func TestServerEndsWhileItWaits(t *testing.T) {
 				t.Errorf("%s", r.Frame)
 			}
 		case <-time.After(10 * time.Second):
-			t.Fatal("it waits on")
+			t.Fatal("the call still waits")
 		}
 		if q, err := w.gate.Ledger.Approval(t.Context(), id); err != nil || q.State != ledger.Pending || q.Reported {
 			t.Errorf("%+v, %v", q, err)
@@ -124,23 +123,24 @@ func TestServerEndsWhileItWaits(t *testing.T) {
 	}
 }
 
-// TestWhoIsNotified: of each new one, once; not of a call that waits for one that was there.
-func TestWhoIsNotified(t *testing.T) {
+// TestNotifications checks that Requested is called once for each new request, and not for a
+// repeated call.
+func TestNotifications(t *testing.T) {
 	w := newWorld(t, setup{policy: byName, inbox: time.Millisecond})
 	var mu sync.Mutex
-	var told []string
+	var requested []string
 	w.runner.Inbox.Requested = func(c policy.Caller, q *policy.PendingApproval) {
 		mu.Lock()
 		defer mu.Unlock()
-		told = append(told, c.Person+" "+q.Card.Needs)
+		requested = append(requested, c.Person+" "+q.Card.Needs)
 	}
-	p := overHTTP(t, w.listen(t, adaAsks(false)), true)
+	p := overHTTP(t, w.listen(t, adaCaller(false)), true)
 	for _, name := range []string{"approve 1", "approve 1", "confirm 1", "approve 1", "validate 1"} {
-		p.once("create_contact", `{"input":{"fullName":"`+name+`"}}`, "")
+		p.callOnce("create_contact", `{"input":{"fullName":"`+name+`"}}`, "")
 	}
 	mu.Lock()
 	defer mu.Unlock()
-	if !slices.Equal(told, []string{"ada approve", "ada confirm"}) {
-		t.Errorf("%q", told)
+	if !slices.Equal(requested, []string{"ada approve", "ada confirm"}) {
+		t.Errorf("%q", requested)
 	}
 }

@@ -16,9 +16,9 @@ import (
 )
 
 const (
-	ringAda  = `{"input":{"contactId":"` + anID + `"}}`
-	eraseAda = `{"input":{"contactId":"` + anID + `"}}`
-	priced   = house + `budgets: {rings: {key: caller, rate: 1/h, burst: 1, cost: recipients.size()}}
+	ringContact  = `{"input":{"contactId":"` + anID + `"}}`
+	eraseContact = `{"input":{"contactId":"` + anID + `"}}`
+	budgeted     = house + `budgets: {rings: {key: caller, rate: 1/h, burst: 1, cost: recipients.size()}}
 rules:
   - {id: premium-rate, match: {actions: ["start_*"]}, when: "recipients.exists(r, has(r.kind) && r.kind == 'premium_rate')", decision: deny, reason: It charges whoever rings it.}
   - {id: few, match: {actions: ["start_*"]}, limit: rings, reason: One an hour.}
@@ -27,7 +27,8 @@ rules:
 
 var unreachable = &schemas.Error{Outcome: schemas.UpstreamUnavailable, Message: "sippet cannot be reached", Next: "try again later"}
 
-// TestApprovalRevokedWhenRunFails: what stands in the way when somebody has agreed voids their yes, and whoever asked hears why on every way.
+// TestApprovalRevokedWhenRunFails: what stands in the way when somebody has agreed voids their yes,
+// and whoever asked hears why on every way.
 func TestApprovalRevokedWhenRunFails(t *testing.T) {
 	for name, c := range map[string]struct {
 		policy, action, args string
@@ -37,53 +38,53 @@ func TestApprovalRevokedWhenRunFails(t *testing.T) {
 		runs                 int
 		state                ledger.ApprovalState // of the yes; revoked where it is not said
 	}{
-		"validate refuses": {house, "create_contact", creating, func(_ *testing.T, o *approvalWorld) {
-			o.up.told(func(s *sippet) {
+		"validate refuses": {house, "create_contact", createArgs, func(_ *testing.T, o *approvalWorld) {
+			o.up.with(func(s *sippet) {
 				s.invalid = &schemas.Error{Outcome: schemas.ValidationFailed, Message: "the name is taken", Next: "choose another"}
 			})
 		}, schemas.ValidationFailed, "the name is taken", 0, ""},
-		"validate cannot be reached": {house, "create_contact", creating, func(_ *testing.T, o *approvalWorld) {
-			o.up.told(func(s *sippet) { s.invalid = unreachable })
+		"validate cannot be reached": {house, "create_contact", createArgs, func(_ *testing.T, o *approvalWorld) {
+			o.up.with(func(s *sippet) { s.invalid = unreachable })
 		}, schemas.UpstreamUnavailable, "cannot be reached", 0, ""},
-		"another number": {priced, "start_outbound_call", ringAda, func(_ *testing.T, o *approvalWorld) {
-			o.up.told(func(s *sippet) { s.numbers = map[string]string{anID: "+447700900123"} })
+		"another number": {budgeted, "start_outbound_call", ringContact, func(_ *testing.T, o *approvalWorld) {
+			o.up.with(func(s *sippet) { s.numbers = map[string]string{anID: "+447700900123"} })
 		}, schemas.Denied, "the recipients have changed", 0, ""},
-		"a number that is denied": {priced, "start_outbound_call", ringAda, func(_ *testing.T, o *approvalWorld) {
-			o.up.told(func(s *sippet) { s.numbers = map[string]string{anID: "+449098790123"} })
+		"a number that is denied": {budgeted, "start_outbound_call", ringContact, func(_ *testing.T, o *approvalWorld) {
+			o.up.with(func(s *sippet) { s.numbers = map[string]string{anID: "+449098790123"} })
 		}, schemas.Denied, "rule premium-rate", 0, ""},
-		"nobody to ring any more": {priced, "start_outbound_call", ringAda, func(_ *testing.T, o *approvalWorld) {
-			o.up.told(func(s *sippet) { s.numbers = nil })
+		"nobody to ring any more": {budgeted, "start_outbound_call", ringContact, func(_ *testing.T, o *approvalWorld) {
+			o.up.with(func(s *sippet) { s.numbers = nil })
 		}, schemas.InvalidArguments, "", 0, ""},
-		"the budget is spent": {priced, "start_outbound_call", ringAda, func(t *testing.T, o *approvalWorld) {
+		"the budget is spent": {budgeted, "start_outbound_call", ringContact, func(t *testing.T, o *approvalWorld) {
 			// By another call of theirs, to which their own client said yes.
-			c := call(t, adaCalls, "start_outbound_call", ringing)
+			c := call(t, adaCaller, "start_outbound_call", ringNumber)
 			c.CanAsk = true
 			c.ApprovalID = o.Do(t.Context(), c).Pending.ApprovalID
-			if err := o.RecordReply(t.Context(), c, approve); err != nil {
+			if err := o.RecordReply(t.Context(), c, clientApproves); err != nil {
 				t.Fatal(err)
 			}
 			if a := o.Do(t.Context(), c); a.Outcome() != schemas.Done {
 				t.Fatal(a.Err)
 			}
 		}, schemas.LimitExceeded, "rings", 1, ""},
-		"the rules look at the clock": {daytime, "create_contact", creating, func(_ *testing.T, o *approvalWorld) {
+		"the rules look at the clock": {daytime, "create_contact", createArgs, func(_ *testing.T, o *approvalWorld) {
 			o.clock.Add(6 * time.Minute)
 		}, schemas.Denied, "the call now needs the approval of another person", 0, ""},
-		"another policy": {house, "create_contact", creating, func(t *testing.T, o *approvalWorld) {
-			o.Policy = parsed(t, house+"# since then\n")
+		"another policy": {house, "create_contact", createArgs, func(t *testing.T, o *approvalWorld) {
+			o.Policy = parsePolicy(t, house+"# since then\n")
 		}, schemas.Denied, "the policy has changed", 0, ""},
-		"nothing leaves": {house, "create_contact", creating, func(_ *testing.T, o *approvalWorld) {
-			o.up.told(func(s *sippet) { s.fault = unreachable })
+		"nothing leaves": {house, "create_contact", createArgs, func(_ *testing.T, o *approvalWorld) {
+			o.up.with(func(s *sippet) { s.fault = unreachable })
 		}, schemas.UpstreamUnavailable, "cannot be reached", 1, ""},
-		"Sippet refuses": {house, "create_contact", creating, func(_ *testing.T, o *approvalWorld) {
-			o.up.told(func(s *sippet) {
+		"Sippet refuses": {house, "create_contact", createArgs, func(_ *testing.T, o *approvalWorld) {
+			o.up.with(func(s *sippet) {
 				s.fault, s.sent = &schemas.Error{Outcome: schemas.UpstreamError, Message: "no more contacts", Next: "tell the person"}, true
 			})
 		}, schemas.UpstreamError, "no more contacts", 1, ledger.Used},
-		"nobody knows": {house, "create_contact", creating, func(_ *testing.T, o *approvalWorld) {
-			o.up.told(func(s *sippet) { s.fault, s.sent = lost, true })
+		"nobody knows": {house, "create_contact", createArgs, func(_ *testing.T, o *approvalWorld) {
+			o.up.with(func(s *sippet) { s.fault, s.sent = lost, true })
 		}, schemas.OutcomeUnknown, "its outcome is unknown", 1, ledger.Used},
-		"whoever asked is out": {house, "create_contact", creating, func(_ *testing.T, o *approvalWorld) {
+		"whoever asked is out": {house, "create_contact", createArgs, func(_ *testing.T, o *approvalWorld) {
 			o.gateFor = func(context.Context, ledger.ApprovalRequest) (*policy.Gate, policy.Caller, error) {
 				return nil, policy.Caller{}, errors.New("the token has expired")
 			}
@@ -92,12 +93,12 @@ func TestApprovalRevokedWhenRunFails(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			o := newApprovalWorld(t, c.policy)
-			ask := call(t, adaCalls, c.action, c.args)
+			ask := call(t, adaCaller, c.action, c.args)
 			id := o.ask(t, ask)
-			waiting := o.awaits(t, id)
+			waiting := o.await(t, id)
 			c.since(t, o)
-			o.open(t)
-			o.answers(t, id, bobSits, agrees)
+			o.startExecutor(t)
+			o.answer(t, id, bobPerson, approves)
 			w := <-waiting
 			if w.Outcome() != c.outcome || w.Err == nil || !strings.Contains(w.Err.Message, c.says) || w.Err.Next == "" {
 				t.Errorf("the call that waited hears %s", brief(w))
@@ -120,7 +121,7 @@ func TestApprovalRevokedWhenRunFails(t *testing.T) {
 				t.Errorf("it ran %q", got)
 			}
 			// Once it was heard the same is a new call, to which the old yes means nothing.
-			o.up.told(func(s *sippet) { s.invalid, s.fault = nil, nil; s.numbers = map[string]string{anID: "+442079460123"} })
+			o.up.with(func(s *sippet) { s.invalid, s.fault = nil, nil; s.numbers = map[string]string{anID: "+442079460123"} })
 			o.MarkReported(t.Context(), r)
 			if again := o.Do(t.Context(), ask); again.Pending == nil || !again.Pending.New || again.Pending.ApprovalID == id || len(o.up.runs()) != c.runs {
 				t.Errorf("after that: %s, %d runs", brief(again), len(o.up.runs()))
@@ -129,7 +130,8 @@ func TestApprovalRevokedWhenRunFails(t *testing.T) {
 	}
 }
 
-// TestPolicyReloaded: a yes to a question from before the file changed is void, whether it was given before or after.
+// TestPolicyReloaded: a yes to a question from before the file changed is void, whether it was
+// given before or after.
 func TestPolicyReloaded(t *testing.T) {
 	for _, first := range []string{"the yes", "the change"} {
 		t.Run(first, func(t *testing.T) {
@@ -139,10 +141,10 @@ func TestPolicyReloaded(t *testing.T) {
 			if o.Policy, err = policy.LoadPolicySet([]string{file}, nil, ""); err != nil {
 				t.Fatal(err)
 			}
-			id := o.ask(t, call(t, adaCalls, "delete_contact", eraseAda))
-			waiting := o.awaits(t, id)
+			id := o.ask(t, call(t, adaCaller, "delete_contact", eraseContact))
+			waiting := o.await(t, id)
 			if first == "the yes" {
-				o.answers(t, id, bobSits, agrees)
+				o.answer(t, id, bobPerson, approves)
 			}
 			if err := os.WriteFile(file, []byte(house+noNewContacts), 0o600); err != nil {
 				t.Fatal(err)
@@ -151,9 +153,9 @@ func TestPolicyReloaded(t *testing.T) {
 				t.Fatal(err)
 			}
 			if first == "the change" {
-				o.answers(t, id, bobSits, agrees)
+				o.answer(t, id, bobPerson, approves)
 			}
-			o.open(t)
+			o.startExecutor(t)
 			if a := <-waiting; a.Outcome() != schemas.Denied || !strings.Contains(a.Err.Message, "the policy has changed") || len(o.up.runs()) != 0 {
 				t.Errorf("%s, ran %q", brief(a), o.up.runs())
 			}
@@ -164,11 +166,12 @@ func TestPolicyReloaded(t *testing.T) {
 	}
 }
 
-// TestConfirmedBeforeItNeedsMore: what the person's own client agreed to is not enough either, once the rules want somebody else.
-func TestConfirmedBeforeItNeedsMore(t *testing.T) {
+// TestConfirmedThenNeedsApprove: what the person's own client agreed to is not enough either, once
+// the rules want somebody else.
+func TestConfirmedThenNeedsApprove(t *testing.T) {
 	o := newApprovalWorld(t, daytime)
-	o.open(t)
-	c := call(t, adaCalls, "create_contact", creating)
+	o.startExecutor(t)
+	c := call(t, adaCaller, "create_contact", createArgs)
 	c.CanAsk = true
 	a := o.Do(t.Context(), c)
 	if a.Pending == nil || a.Pending.Inbox {
@@ -176,7 +179,7 @@ func TestConfirmedBeforeItNeedsMore(t *testing.T) {
 	}
 	c.ApprovalID = a.Pending.ApprovalID
 	o.clock.Add(30 * time.Second)
-	if err := o.RecordReply(t.Context(), c, approve); err != nil {
+	if err := o.RecordReply(t.Context(), c, clientApproves); err != nil {
 		t.Fatal(err)
 	}
 	// The clock of the rules, not that of the question, which would be over.
@@ -195,7 +198,8 @@ func TestConfirmedBeforeItNeedsMore(t *testing.T) {
 	}
 }
 
-// TestTokenRevoked: with the token of whoever asked goes all that was asked with it, agreed to or not.
+// TestTokenRevoked: with the token of whoever asked goes all that was asked with it, agreed to or
+// not.
 func TestTokenRevoked(t *testing.T) {
 	for _, when := range []string{"before the yes", "after the yes", "while it is validated"} {
 		t.Run(when, func(t *testing.T) {
@@ -209,25 +213,25 @@ func TestTokenRevoked(t *testing.T) {
 					t.Error(err)
 				}
 			}
-			who := adaCalls
+			who := adaCaller
 			who.Credential = token.ID
-			id := o.ask(t, call(t, who, "delete_contact", eraseAda))
-			waiting := o.awaits(t, id)
+			id := o.ask(t, call(t, who, "delete_contact", eraseContact))
+			waiting := o.await(t, id)
 			if when == "before the yes" {
 				revoke()
-				if got := o.approvals.Answer(t.Context(), []string{id}, bobSits, agrees); got[0].Err == nil {
+				if got := o.approvals.Answer(t.Context(), []string{id}, bobPerson, approves); got[0].Err == nil {
 					t.Error("the answer was taken")
 				}
 			} else {
 				if when == "while it is validated" {
-					o.up.told(func(s *sippet) { s.onCheck = revoke })
+					o.up.with(func(s *sippet) { s.onCheck = revoke })
 				}
-				o.answers(t, id, bobSits, agrees)
+				o.answer(t, id, bobPerson, approves)
 				if when == "after the yes" {
 					revoke()
 				}
 			}
-			shut := o.open(t)
+			shut := o.startExecutor(t)
 			if a := <-waiting; a.Outcome() != schemas.Denied || a.Pending != nil {
 				t.Errorf("%s", brief(a))
 			}
@@ -239,7 +243,8 @@ func TestTokenRevoked(t *testing.T) {
 	}
 }
 
-// TestStopAfterApproval: a stop between yes and run voids the yes for good; only hanging up goes on.
+// TestStopAfterApproval: a stop between yes and run voids the yes for good; only hanging up goes
+// on.
 func TestStopAfterApproval(t *testing.T) {
 	for _, when := range []string{"before it is looked at", "while it is validated"} {
 		t.Run(when, func(t *testing.T) {
@@ -250,26 +255,26 @@ func TestStopAfterApproval(t *testing.T) {
 					t.Error(err)
 				}
 			}
-			id := o.ask(t, call(t, adaCalls, "create_contact", creating))
-			waiting := o.awaits(t, id)
+			id := o.ask(t, call(t, adaCaller, "create_contact", createArgs))
+			waiting := o.await(t, id)
 			if when == "while it is validated" {
-				o.up.told(func(s *sippet) { s.onCheck = stop })
+				o.up.with(func(s *sippet) { s.onCheck = stop })
 			}
-			o.answers(t, id, adaSits, agrees)
+			o.answer(t, id, adaPerson, approves)
 			if when == "before it is looked at" {
 				stop()
 			}
-			shut := o.open(t)
+			shut := o.startExecutor(t)
 			if a := <-waiting; a.Err == nil || a.Pending != nil {
 				t.Errorf("%s", brief(a))
 			}
-			o.up.told(func(s *sippet) { s.onCheck = nil })
-			if a := o.Do(t.Context(), call(t, adaCalls, "create_contact", creating)); a.Outcome() != schemas.Stopped {
+			o.up.with(func(s *sippet) { s.onCheck = nil })
+			if a := o.Do(t.Context(), call(t, adaCaller, "create_contact", createArgs)); a.Outcome() != schemas.Stopped {
 				t.Errorf("while it is stopped: %s", brief(a))
 			}
-			hang := o.ask(t, call(t, adaCalls, "end_call", `{"input":{"callUuid":"c-1"}}`))
-			o.answers(t, hang, adaSits, agrees)
-			if a := o.ended(t, hang); a.Outcome() != schemas.Done {
+			hang := o.ask(t, call(t, adaCaller, "end_call", `{"input":{"callUuid":"c-1"}}`))
+			o.answer(t, hang, adaPerson, approves)
+			if a := o.outcome(t, hang); a.Outcome() != schemas.Done {
 				t.Errorf("hanging up: %s", brief(a))
 			}
 			if was, err := o.approvals.Resume(t.Context(), admin); !was || err != nil {
@@ -287,14 +292,15 @@ func TestStopAfterApproval(t *testing.T) {
 	}
 }
 
-// TestSealedPayloadIsWhatRuns: what was agreed to is what was asked, byte by byte, and nothing runs where it cannot be read.
+// TestSealedPayloadIsWhatRuns: what was agreed to is what was asked, byte by byte, and nothing runs
+// where it cannot be read.
 func TestSealedPayloadIsWhatRuns(t *testing.T) {
 	o := newApprovalWorld(t, house)
-	c := call(t, adaCalls, "create_contact", `{"input":{"fullName":"Zoë <b>Ω</b>","metadata":{"n":9007199254740993,"d":1.10}},"reason":"because"}`)
+	c := call(t, adaCaller, "create_contact", `{"input":{"fullName":"Zoë <b>Ω</b>","metadata":{"n":9007199254740993,"d":1.10}},"reason":"because"}`)
 	id := o.ask(t, c)
-	o.open(t)
-	o.answers(t, id, adaSits, agrees)
-	o.ended(t, id)
+	o.startExecutor(t)
+	o.answer(t, id, adaPerson, approves)
+	o.outcome(t, id)
 	body := string(c.Payload.Body)
 	if got := o.up.lifecycle(); len(got) != 3 || got[0] != "validate "+body || got[1] != got[0] || got[2] != "run "+body {
 		t.Errorf("%q", got)
@@ -302,42 +308,43 @@ func TestSealedPayloadIsWhatRuns(t *testing.T) {
 	for name, spoil := range map[string][]byte{"none": nil, "another action's": []byte(`{"action":"delete_contact"}`), "spelt otherwise": []byte(" " + body), "cut": []byte(body[:20])} {
 		o := newApprovalWorld(t, house)
 		id := o.ask(t, c)
-		o.over(spoilt{o.Ledger, spoil})
-		o.answers(t, id, adaSits, agrees)
-		o.open(t)
-		if a := o.ended(t, id); a.Outcome() != schemas.Denied || len(o.up.runs()) != 0 {
+		o.useLedger(corruptLedger{o.Ledger, spoil})
+		o.answer(t, id, adaPerson, approves)
+		o.startExecutor(t)
+		if a := o.outcome(t, id); a.Outcome() != schemas.Denied || len(o.up.runs()) != 0 {
 			t.Errorf("%s: %s, ran %q", name, brief(a), o.up.runs())
 		}
 	}
 }
 
-// spoilt is a ledger whose sealed payloads are others than were put in.
-type spoilt struct {
+// corruptLedger is a ledger whose sealed payloads are others than were put in.
+type corruptLedger struct {
 	ledger.Ledger
 	payload []byte
 }
 
-func (s spoilt) Approval(ctx context.Context, id string) (ledger.ApprovalRequest, error) {
+func (s corruptLedger) Approval(ctx context.Context, id string) (ledger.ApprovalRequest, error) {
 	g, err := s.Ledger.Approval(ctx, id)
 	g.Payload = s.payload
 	return g, err
 }
 
-// TestErasedWhileItWaits: a question about somebody who is erased meanwhile can be refused, and not agreed to.
-func TestErasedWhileItWaits(t *testing.T) {
+// TestErasedWhilePending: a question about somebody who is erased meanwhile can be refused, and not
+// agreed to.
+func TestErasedWhilePending(t *testing.T) {
 	o := newApprovalWorld(t, house)
-	o.open(t)
-	id := o.ask(t, call(t, adaCalls, "archive_contact", `{"identity":"`+anID+`"}`))
+	o.startExecutor(t)
+	id := o.ask(t, call(t, adaCaller, "archive_contact", `{"identity":"`+anID+`"}`))
 	if known, err := o.Ledger.Erase(t.Context(), "contact:"+anID, ledger.Actor{Name: "root"}); !known || err != nil {
 		t.Fatal(known, err)
 	}
-	if got := o.approvals.Answer(t.Context(), []string{id}, bobSits, agrees); got[0].Err == nil || !strings.Contains(got[0].Err.Message, "erased") {
+	if got := o.approvals.Answer(t.Context(), []string{id}, bobPerson, approves); got[0].Err == nil || !strings.Contains(got[0].Err.Message, "erased") {
 		t.Errorf("%+v", got)
 	}
 	if s := o.status(t, id); s.Pending == nil {
 		t.Errorf("%s", brief(s))
 	}
-	o.answers(t, id, bobSits, approval.Reply{Note: "she is gone"})
+	o.answer(t, id, bobPerson, approval.Reply{Note: "she is gone"})
 	if s := o.status(t, id); s.Outcome() != schemas.Declined || len(o.up.runs()) != 0 {
 		t.Errorf("%s", brief(s))
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/sippet-ai/sippet-mcp/tools"
 )
 
-// house is a policy with something for agents and something for everybody.
+// house is a policy with rules for agents and a rule for everybody.
 const house = `apiVersion: sippet.policy/v1
 defaults:
   class: {read: allow, write: validate, outbound: confirm, destructive: confirm, credential: deny}
@@ -25,7 +25,7 @@ rules:
 
 var agent = tools.Caller{Caller: policy.Caller{Actor: ledger.Actor{Name: "bo", Via: "t1"}, ID: "t1", Person: "bo", Roles: []string{"agent"}, Credential: "t1"}, Interactive: true}
 
-func shownTo(t *testing.T, p *peer) (out []string) {
+func toolsFor(t *testing.T, p *peer) (out []string) {
 	t.Helper()
 	if !p.modern {
 		p.begin()
@@ -42,12 +42,13 @@ func shownTo(t *testing.T, p *peer) (out []string) {
 	return out
 }
 
-// TestNamedCallersSeeWhatTheyMay: a caller with a name is shown what the policy could ever let them do, the person at this machine all.
-func TestNamedCallersSeeWhatTheyMay(t *testing.T) {
+// TestToolsOfCallersWithTokens checks that a caller with a token gets the tools that the policy
+// could allow, and the person at this machine all.
+func TestToolsOfCallersWithTokens(t *testing.T) {
 	for _, modern := range []bool{false, true} {
 		w := newWorld(t, setup{policy: house})
-		mine := shownTo(t, overHTTP(t, w.listen(t, agent), modern))
-		all := shownTo(t, overHTTP(t, w.listen(t, ada), modern))
+		mine := toolsFor(t, overHTTP(t, w.listen(t, agent), modern))
+		all := toolsFor(t, overHTTP(t, w.listen(t, ada), modern))
 		if len(all) != 53 || len(mine) != 53-6-2 {
 			t.Errorf("%d of %d tools", len(mine), len(all))
 		}
@@ -56,14 +57,15 @@ func TestNamedCallersSeeWhatTheyMay(t *testing.T) {
 				t.Errorf("%s is listed: %t", name, !want)
 			}
 		}
-		// What is not listed is no less denied.
-		if r := overHTTP(t, w.listen(t, agent), modern).call("delete_contact", deleting); r.outcome(t) != "denied" || !strings.Contains(r.text(t, "message"), "Agents delete nothing") {
+		// A tool that is not listed is denied.
+		if r := overHTTP(t, w.listen(t, agent), modern).call("delete_contact", deleteArgs); r.outcome(t) != "denied" || !strings.Contains(r.text(t, "message"), "Agents delete nothing") {
 			t.Errorf("%s", r.Frame)
 		}
 	}
 }
 
-// TestHiddenFields: what a caller must not see is in no answer, and cannot be asked for, filtered or sorted by.
+// TestHiddenFields checks that a hidden field is in no answer, and that a caller can neither ask
+// for it nor filter or sort by it.
 func TestHiddenFields(t *testing.T) {
 	w := newWorld(t, setup{policy: house})
 	w.up.On("run", "list_contacts", rpctest.OK(`[{"id":"`+anID+`","fullName":"Ada","dateOfBirth":"1815-12-10","date_of_birth":"1815-12-10","email":"ada@example.com"}]`))
@@ -75,7 +77,7 @@ func TestHiddenFields(t *testing.T) {
 			t.Errorf("%s", r.Frame)
 		}
 	}
-	// Whatever shape it comes in.
+	// Nor in an answer of an unexpected shape.
 	for _, odd := range []string{`{"data":[{"email":"ada@example.com"}]}`, `[[{"email":"ada@example.com"}]]`, `{"results":{"email":"ada@example.com"}}`, `[{"contact":{"email":"ada@example.com"}}]`} {
 		w.up.On("run", "list_contacts", rpctest.OK(odd))
 		if r := p.call("list_contacts", `{"fields":["id"]}`); strings.Contains(string(r.Frame), "ada@example.com") {
@@ -95,13 +97,13 @@ func TestHiddenFields(t *testing.T) {
 			t.Errorf("%s: %s", args, r.Frame)
 		}
 	}
-	// Others see them.
+	// Other callers see them.
 	if r := overHTTP(t, w.listen(t, ada), true).call("list_contacts", `{"fields":["id","dateOfBirth"]}`); !strings.Contains(string(r.Frame), "1815") {
 		t.Errorf("%s", r.Frame)
 	}
 }
 
-// TestNoCommandForTokens: the line for the terminal of this machine is not given to who comes from another.
+// TestNoCommandForTokens checks that a caller with a token gets no command line for this machine.
 func TestNoCommandForTokens(t *testing.T) {
 	w := newWorld(t, setup{policy: house})
 	for caller, want := range map[*tools.Caller]bool{&agent: false, &ada: true} {
@@ -113,7 +115,7 @@ func TestNoCommandForTokens(t *testing.T) {
 	}
 }
 
-// TestOwnOrganisation: a caller with a key of their own works in that organisation, and meets nothing of the other.
+// TestOwnOrganisation checks that a caller with a runner of their own uses that organisation only.
 func TestOwnOrganisation(t *testing.T) {
 	here, there := newWorld(t, setup{}), newWorld(t, setup{})
 	there.gate.Organisation, there.gate.Ledger = "there", here.gate.Ledger
@@ -121,22 +123,23 @@ func TestOwnOrganisation(t *testing.T) {
 	other.Runner = there.runner
 	p, q := overHTTP(t, here.listen(t, agent), true), overHTTP(t, here.listen(t, other), true)
 	for _, c := range []*peer{p, q} {
-		if r := c.call("create_contact", making); r.outcome(t) != "done" {
+		if r := c.call("create_contact", createArgs); r.outcome(t) != "done" {
 			t.Errorf("%s", r.Frame)
 		}
 	}
 	if a, b := runs(here.up.Requests()), runs(there.up.Requests()); a != 1 || b != 1 {
 		t.Errorf("%d runs here, %d there", a, b)
 	}
-	// A yes that was given for one does not count in the other.
-	state := p.once("delete_contact", deleting, "").Result.RequestState
-	if r := q.retry("delete_contact", deleting, state, accepts); r.outcome(t) != "denied" || !strings.Contains(r.text(t, "message"), "another call") {
+	// An approval for one organisation does not count in the other.
+	state := p.callOnce("delete_contact", deleteArgs, "").Result.RequestState
+	if r := q.retry("delete_contact", deleteArgs, state, accepts); r.outcome(t) != "denied" || !strings.Contains(r.text(t, "message"), "another call") {
 		t.Errorf("%s", r.Frame)
 	}
 }
 
-// TestManyPeopleAreStated: through an elicitation, a yes for more than ten people counts with their number only.
-func TestManyPeopleAreStated(t *testing.T) {
+// TestStatedNumber checks that an approval of calls to more than ten people counts only if it
+// states their number.
+func TestStatedNumber(t *testing.T) {
 	var ids []string
 	for n := range 12 {
 		ids = append(ids, `"`+rpctest.ID(n)+`"`)

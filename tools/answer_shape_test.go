@@ -20,7 +20,7 @@ func encodeJSON(v any) string {
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-// checkShape holds for every answer of every tool, whatever happened.
+// checkShape checks what every answer of every tool has in common.
 func checkShape(t testing.TB, r *reply) {
 	t.Helper()
 	if r.Error != nil {
@@ -44,7 +44,7 @@ func checkShape(t testing.TB, r *reply) {
 		t.Errorf("content: %s", r.Frame)
 		return
 	}
-	// The text is the same JSON, compact, once the fences are taken out.
+	// Without the fences, the text is the same JSON.
 	text := r.Result.Content[0].Text
 	if u := r.Result.Meta.Untrusted; u != nil {
 		if len(u.Marker) != 6 || len(u.Paths) == 0 {
@@ -73,6 +73,6 @@ func checkShape(t testing.TB, r *reply) {
 	d.UseNumber()
 	_ = d.Decode(&fromStructured)
 	if encodeJSON(fromText) != encodeJSON(fromStructured) {
-		t.Errorf("the text says something else than the structured content:\n%s\n%s", text, r.Result.Structured)
+		t.Errorf("the text differs from the structured content:\n%s\n%s", text, r.Result.Structured)
 	}
 }

@@ -17,9 +17,9 @@ import (
 
 var selectReads = tools.Selection{ReadOnly: true}
 
-const deleting = `{"input":{"contactId":"` + anID + `"}}`
+const deleteArgs = `{"input":{"contactId":"` + anID + `"}}`
 
-// runs counts what reached Run and is no read.
+// runs counts the requests to run, without reads.
 func runs(rs []rpctest.Request) (n int) {
 	for _, r := range rs {
 		if a, err := schemas.Find(r.Action); r.Endpoint == "run" && (err != nil || a.Class != schemas.Read) {
@@ -29,14 +29,16 @@ func runs(rs []rpctest.Request) (n int) {
 	return n
 }
 
-// TestAnswerCountsOnce: a yes is good for the call it was given to, and for one of them.
-func TestAnswerCountsOnce(t *testing.T) {
+// TestReplyCountsOnce checks that a client's approval is for the call of its request only, and
+// counts once.
+func TestReplyCountsOnce(t *testing.T) {
 	for name, c := range map[string]struct {
-		// second is made with the state of an open question about delete_contact; it must not run.
+		// second makes a call with the state of a pending request of delete_contact; it must not
+		// run.
 		second  func(p, other *peer, state string) *reply
 		outcome string
 		says    string
-		// still says that the person's answer to the true call counts afterwards.
+		// still is true if an approval with the request's own call counts afterwards.
 		still bool
 	}{
 		"other arguments": {func(p, _ *peer, s string) *reply {
@@ -49,40 +51,40 @@ func TestAnswerCountsOnce(t *testing.T) {
 			return p.retry("archive_contact", samples["archive_contact"], s, accepts)
 		}, "denied", "another call", true},
 		"another caller": {func(_, o *peer, s string) *reply {
-			return o.retry("delete_contact", deleting, s, accepts)
+			return o.retry("delete_contact", deleteArgs, s, accepts)
 		}, "denied", "another call", true},
-		"another caller says no": {func(_, o *peer, s string) *reply {
-			return o.retry("delete_contact", deleting, s, refuses)
+		"another caller declines": {func(_, o *peer, s string) *reply {
+			return o.retry("delete_contact", deleteArgs, s, declines)
 		}, "denied", "another call", true},
 		"a longer state": {func(p, _ *peer, s string) *reply {
-			return p.retry("delete_contact", deleting, s+"x", accepts)
+			return p.retry("delete_contact", deleteArgs, s+"x", accepts)
 		}, "denied", "no such approval request", true},
 		"a state in capitals": {func(p, _ *peer, s string) *reply {
-			return p.retry("delete_contact", deleting, strings.ToUpper(s)+"0", accepts)
+			return p.retry("delete_contact", deleteArgs, strings.ToUpper(s)+"0", accepts)
 		}, "denied", "no such approval request", true},
 		"a made-up state": {func(p, _ *peer, _ string) *reply {
-			return p.retry("delete_contact", deleting, "00000000000000000000000000000000", accepts)
+			return p.retry("delete_contact", deleteArgs, "00000000000000000000000000000000", accepts)
 		}, "denied", "no such approval request", true},
-		"a no": {func(p, _ *peer, s string) *reply {
-			return p.retry("delete_contact", deleting, s, refuses)
+		"declined": {func(p, _ *peer, s string) *reply {
+			return p.retry("delete_contact", deleteArgs, s, declines)
 		}, "declined", "", false},
-		"a yes without the box": {func(p, _ *peer, s string) *reply {
-			return p.retry("delete_contact", deleting, s, `{"action":"accept"}`)
+		"accepted without the box": {func(p, _ *peer, s string) *reply {
+			return p.retry("delete_contact", deleteArgs, s, `{"action":"accept"}`)
 		}, "declined", "", false},
-		"a yes in words": {func(p, _ *peer, s string) *reply {
-			return p.retry("delete_contact", deleting, s, `{"action":"accept","content":{"approve":"true"}}`)
+		"accepted with a text": {func(p, _ *peer, s string) *reply {
+			return p.retry("delete_contact", deleteArgs, s, `{"action":"accept","content":{"approve":"true"}}`)
 		}, "declined", "", false},
-		"a yes to another question": {func(p, _ *peer, s string) *reply {
-			return p.once("delete_contact", deleting, `,"inputResponses":{"other":`+accepts+`},"requestState":"`+s+`"`)
+		"accepted under another key": {func(p, _ *peer, s string) *reply {
+			return p.callOnce("delete_contact", deleteArgs, `,"inputResponses":{"other":`+accepts+`},"requestState":"`+s+`"`)
 		}, "declined", "", false},
-		"no answer at all": {func(p, _ *peer, s string) *reply {
-			return p.once("delete_contact", deleting, `,"requestState":"`+s+`"`)
+		"no response": {func(p, _ *peer, s string) *reply {
+			return p.callOnce("delete_contact", deleteArgs, `,"requestState":"`+s+`"`)
 		}, "declined", "", false},
 		"the client lost its capability": {func(p, _ *peer, s string) *reply {
 			was := p.capabilities
 			p.capabilities = `{}`
 			defer func() { p.capabilities = was }()
-			return p.retry("delete_contact", deleting, s, accepts)
+			return p.retry("delete_contact", deleteArgs, s, accepts)
 		}, "denied", "declares no elicitation", false},
 		"bad arguments": {func(p, _ *peer, s string) *reply {
 			return p.retry("delete_contact", `{}`, s, accepts)
@@ -93,7 +95,7 @@ func TestAnswerCountsOnce(t *testing.T) {
 			w := newWorld(t, setup{})
 			p := w.httpPeer(t, true)
 			other := overHTTP(t, w.listen(t, tools.Caller{Caller: policy.Caller{Actor: ledger.Actor{Name: "eve"}}, Interactive: true}), true)
-			q := p.once("delete_contact", deleting, "")
+			q := p.callOnce("delete_contact", deleteArgs, "")
 			state := q.Result.RequestState
 			if state == "" {
 				t.Fatalf("not asked: %s", q.Frame)
@@ -103,12 +105,12 @@ func TestAnswerCountsOnce(t *testing.T) {
 				t.Errorf("%s", r.Frame)
 			}
 			checkShape(t, r)
-			noRun(t, w)
-			after := p.retry("delete_contact", deleting, state, accepts)
+			checkNothingRan(t, w)
+			after := p.retry("delete_contact", deleteArgs, state, accepts)
 			if got, want := after.outcome(t) == "done", c.still; got != want {
-				t.Errorf("afterwards the true answer counted: %t, want %t: %s", got, want, after.Frame)
+				t.Errorf("afterwards the approval counted: %t, want %t: %s", got, want, after.Frame)
 			}
-			again := p.retry("delete_contact", deleting, state, accepts)
+			again := p.retry("delete_contact", deleteArgs, state, accepts)
 			if again.outcome(t) != "denied" && again.outcome(t) != "declined" {
 				t.Errorf("replay: %s", again.Frame)
 			}
@@ -127,7 +129,7 @@ func TestStateIsLongAndRandom(t *testing.T) {
 	p := newWorld(t, setup{}).httpPeer(t, true)
 	seen := map[string]bool{}
 	for n := range 10 {
-		s := p.once("delete_contact", fmt.Sprintf(`{"input":{"contactId":%q}}`, rpctest.ID(n)), "").Result.RequestState
+		s := p.callOnce("delete_contact", fmt.Sprintf(`{"input":{"contactId":%q}}`, rpctest.ID(n)), "").Result.RequestState
 		if len(s) < 22 || seen[s] || strings.Contains(s, rpctest.ID(n)) {
 			t.Errorf("state %q", s)
 		}
@@ -135,14 +137,14 @@ func TestStateIsLongAndRandom(t *testing.T) {
 	}
 }
 
-// TestConcurrentRetries: many retries with one answer at the same moment spend it once.
+// TestConcurrentRetries checks that of two calls with one approval at the same moment one runs.
 func TestConcurrentRetries(t *testing.T) {
 	for range 10 {
 		w := newWorld(t, setup{})
 		url := w.listen(t, ada)
 		p := overHTTP(t, url, true)
-		state := p.once("delete_contact", deleting, "").Result.RequestState
-		// Both are past the first check and in validate at once.
+		state := p.callOnce("delete_contact", deleteArgs, "").Result.RequestState
+		// Both are in validate at once, after their first checks.
 		const n = 2
 		all := make(chan struct{})
 		var mu sync.Mutex
@@ -159,11 +161,12 @@ func TestConcurrentRetries(t *testing.T) {
 		var done sync.WaitGroup
 		for i := range n {
 			done.Go(func() {
-				outcomes[i] = overHTTP(t, url, true).retry("delete_contact", deleting, state, accepts).outcome(t)
+				outcomes[i] = overHTTP(t, url, true).retry("delete_contact", deleteArgs, state, accepts).outcome(t)
 			})
 		}
 		done.Wait()
-		// The other hears that it is running, how it ended, or that the answer was used, by when it comes.
+		// Depending on the moment, the other learns that it runs, its result, or that the approval
+		// was used.
 		slices.Sort(outcomes[:])
 		if n := runs(w.up.Requests()); n != 1 ||
 			!slices.Contains([]string{"done outcome_unknown", "denied done", "done recorded"}, outcomes[0]+" "+outcomes[1]) {
@@ -172,16 +175,17 @@ func TestConcurrentRetries(t *testing.T) {
 	}
 }
 
-// TestAskedAnew: the same call asked again withdraws the first question, so that two cards cannot both run it.
-func TestAskedAnew(t *testing.T) {
+// TestNewRequestRevokesOld checks that a repeated call replaces its pending request, so that two
+// cards cannot run it twice.
+func TestNewRequestRevokesOld(t *testing.T) {
 	w := newWorld(t, setup{})
 	p := w.httpPeer(t, true)
-	first := p.once("delete_contact", deleting, "").Result.RequestState
-	second := p.once("delete_contact", deleting, "").Result.RequestState
-	if r := p.retry("delete_contact", deleting, first, accepts); r.outcome(t) != "denied" || !strings.Contains(r.text(t, "message"), "revoked") {
+	first := p.callOnce("delete_contact", deleteArgs, "").Result.RequestState
+	second := p.callOnce("delete_contact", deleteArgs, "").Result.RequestState
+	if r := p.retry("delete_contact", deleteArgs, first, accepts); r.outcome(t) != "denied" || !strings.Contains(r.text(t, "message"), "revoked") {
 		t.Errorf("%s", r.Frame)
 	}
-	if r := p.retry("delete_contact", deleting, second, accepts); r.outcome(t) != "done" {
+	if r := p.retry("delete_contact", deleteArgs, second, accepts); r.outcome(t) != "done" {
 		t.Errorf("%s", r.Frame)
 	}
 	if n := runs(w.up.Requests()); n != 1 {
@@ -189,13 +193,13 @@ func TestAskedAnew(t *testing.T) {
 	}
 }
 
-// TestPolicyChange: an answer that was given under another version of the policy does not count.
+// TestPolicyChange checks that an approval under another version of the policy does not count.
 func TestPolicyChange(t *testing.T) {
 	up, store := rpctest.New(t), ledgertest.Open(t)
 	p := newWorld(t, setup{up: up, ledger: store}).httpPeer(t, true)
-	state := p.once("delete_contact", deleting, "").Result.RequestState
+	state := p.callOnce("delete_contact", deleteArgs, "").Result.RequestState
 	q := newWorld(t, setup{up: up, ledger: store, policy: confirmAll}).httpPeer(t, true)
-	if r := q.retry("delete_contact", deleting, state, accepts); r.outcome(t) != "denied" || !strings.Contains(r.text(t, "message"), "another call") {
+	if r := q.retry("delete_contact", deleteArgs, state, accepts); r.outcome(t) != "denied" || !strings.Contains(r.text(t, "message"), "another call") {
 		t.Errorf("%s", r.Frame)
 	}
 	if n := runs(up.Requests()); n != 0 {
@@ -203,13 +207,13 @@ func TestPolicyChange(t *testing.T) {
 	}
 }
 
-// confirmAll asks for everything, reads too.
+// confirmAll confirms everything, reads too.
 const confirmAll = `apiVersion: sippet.policy/v1
 defaults:
   class: {read: confirm, write: confirm, outbound: confirm, destructive: confirm, credential: deny}
 `
 
-// TestConfirmedRead: a read that the policy confirms is asked for like all else.
+// TestConfirmedRead checks that a read that needs confirm is validated and approved like any call.
 func TestConfirmedRead(t *testing.T) {
 	transports(t, func() setup { return setup{policy: confirmAll} }, func(t *testing.T, w *world, p *peer) {
 		body := w.canonical(t, "list_contacts", "{}")
@@ -223,45 +227,46 @@ func TestConfirmedRead(t *testing.T) {
 	})
 }
 
-// TestNobodyBehindTheCaller: for a caller that is not interactive no answer of its client counts.
-func TestNobodyBehindTheCaller(t *testing.T) {
+// TestCallerNotInteractive checks that no response of a client counts if its caller is not
+// interactive.
+func TestCallerNotInteractive(t *testing.T) {
 	for _, modern := range []bool{false, true} {
 		w := newWorld(t, setup{})
 		p := overHTTP(t, w.listen(t, tools.Caller{Caller: policy.Caller{Actor: ledger.Actor{Name: "robot"}}}), modern)
-		if r := p.call("delete_contact", deleting); r.outcome(t) != "denied" || !strings.Contains(r.text(t, "message"), "this caller is not interactive") {
+		if r := p.call("delete_contact", deleteArgs); r.outcome(t) != "denied" || !strings.Contains(r.text(t, "message"), "this caller is not interactive") {
 			t.Errorf("%s", r.Frame)
 		}
 		if modern {
-			// Nor one that it brings for a question which the same caller was asked where a person sits.
+			// Nor does one to a request that the same caller made interactively.
 			asked := overHTTP(t, w.listen(t, tools.Caller{Caller: policy.Caller{Actor: ledger.Actor{Name: "robot"}}, Interactive: true}), true)
-			state := asked.once("delete_contact", deleting, "").Result.RequestState
-			if r := p.retry("delete_contact", deleting, state, accepts); r.outcome(t) != "denied" {
+			state := asked.callOnce("delete_contact", deleteArgs, "").Result.RequestState
+			if r := p.retry("delete_contact", deleteArgs, state, accepts); r.outcome(t) != "denied" {
 				t.Errorf("%s", r.Frame)
 			}
 		}
-		noRun(t, w)
-		if len(p.questions()) != 0 {
-			t.Error("asked")
+		checkNothingRan(t, w)
+		if len(p.elicitations()) != 0 {
+			t.Error("the client was asked")
 		}
 	}
 }
 
-// TestManyRequests: at most 16 wait for a person at once.
-func TestManyRequests(t *testing.T) {
+// TestTooManyPending checks that a caller has at most MaxPending pending requests.
+func TestTooManyPending(t *testing.T) {
 	w := newWorld(t, setup{})
 	p := w.httpPeer(t, true)
 	args := func(n int) string { return fmt.Sprintf(`{"input":{"contactId":%q}}`, rpctest.ID(n)) }
 	first := ""
 	for n := range ledger.MaxPending {
-		r := p.once("delete_contact", args(n), "")
+		r := p.callOnce("delete_contact", args(n), "")
 		if r.Result.ResultType != "input_required" {
-			t.Fatalf("question %d: %s", n, r.Frame)
+			t.Fatalf("request %d: %s", n, r.Frame)
 		}
 		if n == 0 {
 			first = r.Result.RequestState
 		}
 	}
-	r := p.once("delete_contact", args(99), "")
+	r := p.callOnce("delete_contact", args(99), "")
 	if r.outcome(t) != "unavailable" || r.field(t, "ran") != false || !r.Result.IsError {
 		t.Errorf("%s", r.Frame)
 	}
@@ -269,6 +274,6 @@ func TestManyRequests(t *testing.T) {
 		t.Errorf("%s", r.Frame)
 	}
 	if r := p.call("delete_contact", args(99)); r.outcome(t) != "done" {
-		t.Errorf("room was made and not taken: %s", r.Frame)
+		t.Errorf("after one was answered: %s", r.Frame)
 	}
 }

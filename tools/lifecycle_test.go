@@ -13,7 +13,7 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// clientKind is one way in which a client treats a question.
+// clientKind is a kind of client: how it answers an elicitation.
 type clientKind struct {
 	name         string
 	answer       func(string) string
@@ -23,7 +23,7 @@ type clientKind struct {
 var clientKinds = []clientKind{
 	{"accepting", always(accepts), `{"elicitation":{}}`},
 	{"accepting forms", always(accepts), `{"elicitation":{"form":{},"url":{}}}`},
-	{"declining", always(refuses), `{"elicitation":{}}`},
+	{"declining", always(declines), `{"elicitation":{}}`},
 	{"unticking", always(unticks), `{"elicitation":{}}`},
 	{"cancelling", always(cancels), `{"elicitation":{}}`},
 	{"silent", always(""), `{"elicitation":{}}`},
@@ -31,17 +31,17 @@ var clientKinds = []clientKind{
 	{"capable of URLs only", always(accepts), `{"elicitation":{"url":{}}}`},
 }
 
-// wanted is what must reach upstream, and the outcome, where a client of this
-// kind calls the action under a policy that demands the decision.
-func wanted(d rules.Decision, p *schemas.Payload, looks []string, kind string, modern bool) (lifecycle []string, outcome string) {
+// expected returns what must reach upstream, and the outcome, if a client of this kind calls the
+// action under a policy with the decision. reads are the reads that resolve its recipients.
+func expected(d rules.Decision, p *schemas.Payload, reads []string, kind string, modern bool) (lifecycle []string, outcome string) {
 	validate, run := []string{"validate " + string(p.Body)}, []string{"run " + string(p.Body)}
-	validate = slices.Concat(looks, validate) // on each pass anew
+	validate = slices.Concat(reads, validate) // on each attempt
 	ask := validate
 	if about := p.AboutRead(); about != nil {
 		ask = append(slices.Clone(ask), "run "+string(about.Body)) // for the card
 	}
 	if before := p.BeforeRead(); before != nil {
-		// What it replaces is looked at first, for the record.
+		// The values that it replaces are read first, for the audit log.
 		run = []string{"run " + string(before.Body), run[0]}
 	}
 	switch d {
@@ -62,11 +62,11 @@ func wanted(d rules.Decision, p *schemas.Payload, looks []string, kind string, m
 		}
 		return ask, "denied"
 	}
-	return append([]string{}, looks...), "denied"
+	return append([]string{}, reads...), "denied"
 }
 
-// TestLifecycleOfEveryAction drives all actions with every kind of client over both
-// transports and eras, and compares what reached upstream byte by byte.
+// TestLifecycleOfEveryAction calls all actions with every kind of client over both transports and
+// protocols, and compares what reached upstream byte by byte.
 func TestLifecycleOfEveryAction(t *testing.T) {
 	for _, profile := range rules.Profiles {
 		kinds := clientKinds
@@ -77,7 +77,8 @@ func TestLifecycleOfEveryAction(t *testing.T) {
 			transports(t, func() setup {
 				return setup{policy: profile, window: time.Nanosecond}
 			}, func(t *testing.T, w *world, p *peer) {
-				// A clock that stands still within a call makes windows comparable; the ledger's runs.
+				// The clock stands still within a call, so that filters by time are comparable. The
+				// ledger's clock runs.
 				now := time.Now()
 				w.gate.Now = func() time.Time { return now }
 				for _, kind := range kinds {
@@ -86,7 +87,7 @@ func TestLifecycleOfEveryAction(t *testing.T) {
 					if kind.name == "silent" {
 						w.gate.Wait = 8 * time.Millisecond
 					}
-					p.anew()
+					p.newSession()
 					for _, a := range schemas.Actions() {
 						now = time.Now()
 						drive(t, w, p, kind, a)
@@ -102,12 +103,12 @@ func drive(t *testing.T, w *world, p *peer, kind clientKind, a *schemas.Action) 
 	args := sample(a)
 	body := w.canonical(t, a.Name, args)
 	w.up.Forget()
-	before := len(p.questions())
+	before := len(p.elicitations())
 	r := p.call(a.Name, args)
-	v, looks := w.met(t, ada.Caller, a.Name, args)
+	v, reads := w.decide(t, ada.Caller, a.Name, args)
 	d := v.Decision
-	lifecycle1, outcome := wanted(d, w.payload(t, a.Name, args), looks, kind.name, p.modern)
-	if diff := cmp.Diff(lifecycle1, lifecycle(w.up.Requests())); diff != "" {
+	want, outcome := expected(d, w.payload(t, a.Name, args), reads, kind.name, p.modern)
+	if diff := cmp.Diff(want, lifecycle(w.up.Requests())); diff != "" {
 		t.Errorf("%s, %s client: what reached upstream (-want +got):\n%s", a.Name, kind.name, diff)
 	}
 	if outcome == "input_required" {
@@ -124,13 +125,13 @@ func drive(t *testing.T, w *world, p *peer, kind clientKind, a *schemas.Action) 
 	if (outcome != "done") != r.Result.IsError {
 		t.Errorf("%s, %s client: isError %t with %s", a.Name, kind.name, r.Result.IsError, outcome)
 	}
-	asked := p.questions()[before:]
+	asked := p.elicitations()[before:]
 	couldAsk := d == rules.Confirm && !strings.Contains(kind.name, "capable")
 	if kind.name == "silent" && len(asked) == 0 {
-		couldAsk = false // on a busy machine its short wait can be over before the question is written
+		couldAsk = false // on a busy machine its short wait can end before the elicitation is sent
 	}
 	if couldAsk != (len(asked) == 1) || len(asked) > 1 {
-		t.Errorf("%s, %s client: %d questions", a.Name, kind.name, len(asked))
+		t.Errorf("%s, %s client: asked %d times", a.Name, kind.name, len(asked))
 	}
 	if couldAsk && !strings.Contains(asked[0], "Action "+a.Name+", requested by ada.") {
 		t.Errorf("%s: the card does not name the action and the caller: %s", a.Name, asked[0])
@@ -154,7 +155,8 @@ func drive(t *testing.T, w *world, p *peer, kind clientKind, a *schemas.Action) 
 	}
 }
 
-// checkCommand: the step names the very command that runs the same payload, without the model's reason.
+// checkCommand checks that the next step has the command that runs the same payload, without the
+// model's reason.
 func checkCommand(t *testing.T, w *world, a *schemas.Action, next, body string) {
 	t.Helper()
 	_, args, ok := strings.Cut(next, ": sippet-mcp call "+a.Name+" '")
@@ -171,7 +173,7 @@ func checkCommand(t *testing.T, w *world, a *schemas.Action, next, body string) 
 	}
 }
 
-// TestCredentialIsNeverRun holds for every profile and client: nothing reaches upstream at all.
+// TestCredentialIsNeverRun checks that no profile lets a credential action reach upstream.
 func TestCredentialIsNeverRun(t *testing.T) {
 	for _, profile := range rules.Profiles {
 		w := newWorld(t, setup{policy: profile})
@@ -181,13 +183,13 @@ func TestCredentialIsNeverRun(t *testing.T) {
 				t.Errorf("%s %s: %s", profile, name, r.Frame)
 			}
 		}
-		if got := w.up.Requests(); len(got) != 0 || len(p.questions()) != 0 {
-			t.Errorf("%s: %d requests, %d questions", profile, len(got), len(p.questions()))
+		if got := w.up.Requests(); len(got) != 0 || len(p.elicitations()) != 0 {
+			t.Errorf("%s: %d requests, asked %d times", profile, len(got), len(p.elicitations()))
 		}
 	}
 }
 
-// TestSilentClientExpires: the modern client's late answer, and the legacy one's, count for nothing.
+// TestSilentClientExpires checks that a late approval of a client does not count.
 func TestSilentClientExpires(t *testing.T) {
 	clock := ledgertest.NewClock(noon)
 	w := newWorld(t, setup{now: clock.Now})
@@ -199,12 +201,13 @@ func TestSilentClientExpires(t *testing.T) {
 	if late.outcome(t) != "denied" || !strings.Contains(late.text(t, "message"), "has expired") {
 		t.Errorf("%s", late.Frame)
 	}
-	if got := lifecycle(w.up.Requests()); len(got) != 2 || runs(w.up.Requests()) != 0 { // validated, and looked at for the card
+	if got := lifecycle(w.up.Requests()); len(got) != 2 || runs(w.up.Requests()) != 0 { // a validate, and a read for the card
 		t.Errorf("%q", got)
 	}
 }
 
-// TestValidateMustPass: what Sippet's validate refuses or cannot answer is neither asked nor run, on either pass.
+// TestValidateMustPass checks that nobody is asked for a call, and that it does not run, if
+// validate fails on either attempt.
 func TestValidateMustPass(t *testing.T) {
 	for name, c := range validateFaults {
 		t.Run(name, func(t *testing.T) {
@@ -216,7 +219,7 @@ func TestValidateMustPass(t *testing.T) {
 			p := w.httpPeer(t, true)
 			w.up.On("validate", "", c.handler)
 			for _, a := range schemas.Actions() {
-				v, _ := w.met(t, ada.Caller, a.Name, sample(a))
+				v, _ := w.decide(t, ada.Caller, a.Name, sample(a))
 				d := v.Decision
 				if d != rules.Validate && d != rules.Confirm || c.slow && a.Name != "delete_contact" {
 					continue
@@ -225,22 +228,22 @@ func TestValidateMustPass(t *testing.T) {
 					t.Errorf("%s: %s", a.Name, r.Frame)
 				}
 			}
-			if n := len(p.questions()); n != 0 {
-				t.Errorf("%d questions were asked for what cannot pass", n)
+			if n := len(p.elicitations()); n != 0 {
+				t.Errorf("asked %d times for calls that cannot run", n)
 			}
-			noRun(t, w)
-			// It passes, the person agrees, and then it does not pass any more.
+			checkNothingRan(t, w)
+			// The first validate passes, the person approves, and the second validate fails.
 			w.up.On("validate", "", nil)
 			p.answer = func(string) string { w.up.On("validate", "", c.handler); return accepts }
 			if r := p.call("delete_contact", samples["delete_contact"]); r.outcome(t) != c.outcome {
-				t.Errorf("second pass: %s", r.Frame)
+				t.Errorf("second attempt: %s", r.Frame)
 			}
-			noRun(t, w)
+			checkNothingRan(t, w)
 		})
 	}
 }
 
-func noRun(t *testing.T, w *world) {
+func checkNothingRan(t *testing.T, w *world) {
 	t.Helper()
 	for _, r := range w.up.Requests() {
 		if a, err := schemas.Find(r.Action); r.Endpoint != "validate" && (err != nil || a.Class != schemas.Read) {

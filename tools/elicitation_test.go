@@ -12,8 +12,8 @@ import (
 	"github.com/sippet-ai/sippet-mcp/tools"
 )
 
-// TestClientFailsToAsk: an error instead of an answer, or an answer of no known kind, is no yes.
-func TestClientFailsToAsk(t *testing.T) {
+// TestInvalidReply checks that an error or an invalid response of a client approves nothing.
+func TestInvalidReply(t *testing.T) {
 	for name, c := range map[string]struct{ answer, outcome string }{
 		"another action":        {`{"action":"ok","content":{"approve":true}}`, "declined"},
 		"an action in capitals": {`{"action":"ACCEPT","content":{"approve":true}}`, "declined"},
@@ -26,13 +26,13 @@ func TestClientFailsToAsk(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			transports(t, func() setup { return setup{} }, func(t *testing.T, w *world, p *peer) {
 				p.answer = always(c.answer)
-				r := p.call("delete_contact", deleting)
-				noRun(t, w)
+				r := p.call("delete_contact", deleteArgs)
+				checkNothingRan(t, w)
 				if r.Error != nil {
-					return // the SDK found it unreadable
+					return // the SDK rejected it
 				}
 				checkShape(t, r)
-				// The eras differ in what they make of an answer that cannot be read.
+				// In the legacy protocol the SDK drops an unreadable response.
 				if got := r.outcome(t); got != c.outcome && !(c.outcome == "denied" && got == "declined") {
 					t.Errorf("%s", r.Frame)
 				}
@@ -41,20 +41,20 @@ func TestClientFailsToAsk(t *testing.T) {
 	}
 }
 
-// TestNobody: a request without a caller is nobody's, and nobody is asked.
+// TestNobody checks that nobody is asked for a request without a caller.
 func TestNobody(t *testing.T) {
 	w := newWorld(t, setup{})
 	frame := mustJSON(w.server.MCP.HandleMessage(context.Background(), json.RawMessage(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"`+
-		modernVersion+`","io.modelcontextprotocol/clientCapabilities":{"elicitation":{}}},"name":"delete_contact","arguments":`+deleting+`}}`)))
+		modernVersion+`","io.modelcontextprotocol/clientCapabilities":{"elicitation":{}}},"name":"delete_contact","arguments":`+deleteArgs+`}}`)))
 	r := &reply{Frame: frame}
 	if err := json.Unmarshal(frame, r); err != nil || r.outcome(t) != "denied" || !strings.Contains(r.text(t, "message"), "is not interactive") {
 		t.Errorf("%v %s", err, frame)
 	}
-	noRun(t, w)
+	checkNothingRan(t, w)
 }
 
-// TestNoCommandToGive: without a command line, or with one too long to copy, the person is sent to Sippet itself.
-func TestNoCommandToGive(t *testing.T) {
+// TestNoCommand checks the next step without a command line, or with one that is too long to copy.
+func TestNoCommand(t *testing.T) {
 	w := newWorld(t, setup{})
 	p := w.httpPeer(t, true)
 	p.capabilities = `{}`
@@ -63,14 +63,15 @@ func TestNoCommandToGive(t *testing.T) {
 		t.Errorf("%.600s", r.Frame)
 	}
 	w.runner.Command = nil
-	if r := p.call("delete_contact", deleting); !strings.Contains(r.text(t, "nextStep"), "in Sippet itself") {
+	if r := p.call("delete_contact", deleteArgs); !strings.Contains(r.text(t, "nextStep"), "in Sippet itself") {
 		t.Errorf("%s", r.Frame)
 	}
-	noRun(t, w)
+	checkNothingRan(t, w)
 }
 
-// TestDeclinedRequestMakesRoom: what could not be asked holds no place among the questions that wait.
-func TestDeclinedRequestMakesRoom(t *testing.T) {
+// TestWithdrawnRequestsDoNotCount checks that requests that nobody could be asked do not count as
+// pending.
+func TestWithdrawnRequestsDoNotCount(t *testing.T) {
 	w := newWorld(t, setup{})
 	p := overHTTP(t, w.listen(t, tools.Caller{Caller: policy.Caller{Actor: ledger.Actor{Name: "robot"}}}), true)
 	for i := range 40 {
@@ -79,5 +80,5 @@ func TestDeclinedRequestMakesRoom(t *testing.T) {
 			t.Fatalf("call %d: %s", i, r.Frame)
 		}
 	}
-	noRun(t, w)
+	checkNothingRan(t, w)
 }

@@ -14,15 +14,15 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// TestAnswersThatDoNotCount: at the desk, and each for itself.
-func TestAnswersThatDoNotCount(t *testing.T) {
+// TestAnswerRejected: at the desk, and each for itself.
+func TestAnswerRejected(t *testing.T) {
 	o := newApprovalWorld(t, house)
-	ask := func(action, args string) string { return o.ask(t, call(t, adaCalls, action, args)) }
-	erase, create := ask("delete_contact", eraseAda), ask("create_contact", creating)
-	direct := call(t, adaCalls, "create_contact", `{"input":{"fullName":"Bo"}}`)
+	ask := func(action, args string) string { return o.ask(t, call(t, adaCaller, action, args)) }
+	erase, create := ask("delete_contact", eraseContact), ask("create_contact", createArgs)
+	direct := call(t, adaCaller, "create_contact", `{"input":{"fullName":"Bo"}}`)
 	direct.CanAsk = true
 	elicited := o.Do(t.Context(), direct).Pending.ApprovalID
-	stale := bobSits
+	stale := bobPerson
 	stale.Fresh = false
 	for name, c := range map[string]struct {
 		id      string
@@ -30,18 +30,18 @@ func TestAnswersThatDoNotCount(t *testing.T) {
 		approve bool
 		says    string
 	}{
-		"one's own, which another must":      {erase, adaSits, true, "another person must answer"},
-		"a no to it":                         {erase, adaSits, false, "another person must answer"},
+		"one's own, which another must":      {erase, adaPerson, true, "another person must answer"},
+		"a no to it":                         {erase, adaPerson, false, "another person must answer"},
 		"with an approver's role":            {erase, approval.Person{Name: "Ada", Roles: []string{approval.RoleApprover}, Via: "api", Fresh: true}, true, "another person must answer"},
 		"no approver":                        {erase, approval.Person{Name: "eve", Via: "inbox", Fresh: true}, true, "role approver"},
 		"another's":                          {create, approval.Person{Name: "eve", Via: "inbox", Fresh: true}, true, "role approver"},
 		"a program":                          {erase, approval.Person{Name: "bob", Roles: []string{approval.RoleApprover, approval.RoleAgent}, Via: "api", Fresh: true}, true, "program"},
 		"a login of yesterday":               {erase, stale, true, "recent login"},
-		"what is put to the client":          {elicited, bobSits, true, "answered in the client, not here"},
-		"a no to what is put to the client":  {elicited, adaSits, false, "answered in the client, not here"},
-		"what nobody asked":                  {ledger.NewID(), bobSits, true, "no such approval request"},
-		"something else than a question":     {"'; DROP TABLE grants; --", bobSits, true, "no such approval request"},
-		"what nobody asked, and not even id": {"", bobSits, false, "no such approval request"},
+		"what is put to the client":          {elicited, bobPerson, true, "answered in the client, not here"},
+		"a no to what is put to the client":  {elicited, adaPerson, false, "answered in the client, not here"},
+		"what nobody asked":                  {ledger.NewID(), bobPerson, true, "no such approval request"},
+		"something else than a question":     {"'; DROP TABLE grants; --", bobPerson, true, "no such approval request"},
+		"what nobody asked, and not even id": {"", bobPerson, false, "no such approval request"},
 	} {
 		got := o.approvals.Answer(t.Context(), []string{c.id}, c.who, approval.Reply{Approve: c.approve, By: ledger.Actor{Name: "the owner"}})
 		if len(got) != 1 || got[0].ApprovalID != c.id || got[0].Err == nil || !strings.Contains(got[0].Err.Message, c.says) {
@@ -62,28 +62,28 @@ func TestAnswersThatDoNotCount(t *testing.T) {
 		t.Errorf("%s by %q", q.State, q.By)
 	}
 	o.clock.Add(2 * time.Minute)
-	if got := o.approvals.Answer(t.Context(), []string{create}, adaSits, agrees); got[0].Err == nil || got[0].Err.Message != "bob answered this already, 2 minutes ago" {
+	if got := o.approvals.Answer(t.Context(), []string{create}, adaPerson, approves); got[0].Err == nil || got[0].Err.Message != "bob answered this already, 2 minutes ago" {
 		t.Errorf("%+v", got[0].Err)
 	}
 	late := ask("create_contact", `{"input":{"fullName":"Cem"}}`)
 	o.clock.Add(15 * time.Minute)
-	if got := o.approvals.Answer(t.Context(), []string{late}, adaSits, agrees); got[0].Err == nil || !strings.Contains(got[0].Err.Message, "has expired") {
+	if got := o.approvals.Answer(t.Context(), []string{late}, adaPerson, approves); got[0].Err == nil || !strings.Contains(got[0].Err.Message, "has expired") {
 		t.Errorf("%+v", got[0].Err)
 	}
 }
 
-// TestFasterAnswers: of several who answer at once one counts, and the others hear whose.
-func TestFasterAnswers(t *testing.T) {
+// TestConcurrentAnswers: of several who answer at once one counts, and the others hear whose.
+func TestConcurrentAnswers(t *testing.T) {
 	o := newApprovalWorld(t, house)
-	o.open(t)
-	id := o.ask(t, call(t, adaCalls, "delete_contact", eraseAda))
+	o.startExecutor(t)
+	id := o.ask(t, call(t, adaCaller, "delete_contact", eraseContact))
 	const n = 8
 	var took [n]*schemas.Error
 	var wg sync.WaitGroup
 	for i := range n {
 		wg.Go(func() {
 			who := approval.Person{Name: fmt.Sprint("approver ", i), Roles: []string{approval.RoleApprover}, Via: "inbox", Fresh: true}
-			took[i] = o.approvals.Answer(t.Context(), []string{id}, who, agrees)[0].Err
+			took[i] = o.approvals.Answer(t.Context(), []string{id}, who, approves)[0].Err
 		})
 	}
 	wg.Wait()
@@ -98,13 +98,14 @@ func TestFasterAnswers(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 	}
-	if a := o.ended(t, id); counted != 1 || a.Outcome() != schemas.Done || len(o.up.runs()) != 1 {
+	if a := o.outcome(t, id); counted != 1 || a.Outcome() != schemas.Done || len(o.up.runs()) != 1 {
 		t.Errorf("%d answers counted, %s, ran %d times", counted, brief(a), len(o.up.runs()))
 	}
 }
 
-// TestHowManyPeople: a yes that rings more than ten in all, over several questions, must state how many.
-func TestHowManyPeople(t *testing.T) {
+// TestStatedNumberInInbox: a yes that rings more than ten in all, over several questions, must
+// state how many.
+func TestStatedNumberInInbox(t *testing.T) {
 	for _, c := range []struct {
 		rings   []int
 		approve bool
@@ -127,12 +128,12 @@ func TestHowManyPeople(t *testing.T) {
 				contacts = append(contacts, `"`+id+`"`)
 				total++
 			}
-			ids = append(ids, o.ask(t, call(t, adaCalls, "start_bulk_outbound_call", `{"input":{"contactIds":[`+strings.Join(contacts, ",")+`]}}`)))
+			ids = append(ids, o.ask(t, call(t, adaCaller, "start_bulk_outbound_call", `{"input":{"contactIds":[`+strings.Join(contacts, ",")+`]}}`)))
 		}
 		if approval.MustStateNumber(total) != (total > 10) {
 			t.Errorf("%d people: %t", total, approval.MustStateNumber(total))
 		}
-		for i, a := range o.approvals.Answer(t.Context(), ids, bobSits, approval.Reply{Approve: c.approve, StatedNumber: c.state}) {
+		for i, a := range o.approvals.Answer(t.Context(), ids, bobPerson, approval.Reply{Approve: c.approve, StatedNumber: c.state}) {
 			want := ledger.Pending
 			switch {
 			case c.ok && c.approve:
@@ -147,7 +148,8 @@ func TestHowManyPeople(t *testing.T) {
 	}
 }
 
-// TestNeedsFresh: what cannot be undone or issues a credential, but for hanging up; and what nobody knows.
+// TestNeedsFresh: what cannot be undone or issues a credential, but for hanging up; and what nobody
+// knows.
 func TestNeedsFresh(t *testing.T) {
 	var fresh []string
 	for _, a := range schemas.Actions() {
@@ -165,15 +167,16 @@ func TestNeedsFresh(t *testing.T) {
 	}
 }
 
-// TestInboxIsAnsweredThere: what waits in the inbox is not answered by whoever calls, with yes or no.
-func TestInboxIsAnsweredThere(t *testing.T) {
+// TestClientCannotAnswerInbox: what waits in the inbox is not answered by whoever calls, with yes
+// or no.
+func TestClientCannotAnswerInbox(t *testing.T) {
 	for _, action := range []string{"create_contact", "delete_contact"} {
 		o := newApprovalWorld(t, house)
-		o.open(t)
-		c := call(t, adaCalls, action, map[string]string{"create_contact": creating, "delete_contact": eraseAda}[action])
+		o.startExecutor(t)
+		c := call(t, adaCaller, action, map[string]string{"create_contact": createArgs, "delete_contact": eraseContact}[action])
 		c.ApprovalID = o.ask(t, c)
 		c.CanAsk = true
-		for _, reply := range []approval.Reply{approve, {By: ledger.Actor{Name: "elicitation"}}} {
+		for _, reply := range []approval.Reply{clientApproves, {By: ledger.Actor{Name: "elicitation"}}} {
 			if err := o.RecordReply(t.Context(), c, reply); err == nil || err.Outcome != schemas.Denied || !strings.Contains(err.Message, "in the inbox only") {
 				t.Errorf("%s, %t: %v", action, reply.Approve, err)
 			}
@@ -187,12 +190,13 @@ func TestInboxIsAnsweredThere(t *testing.T) {
 	}
 }
 
-// TestTooManyWait: fifty questions of one caller wait at once, in the inbox and before clients together.
-func TestTooManyWait(t *testing.T) {
+// TestTooManyPending: fifty questions of one caller wait at once, in the inbox and before clients
+// together.
+func TestTooManyPending(t *testing.T) {
 	o := newApprovalWorld(t, house)
 	first := ""
 	for n := range ledger.MaxPending {
-		c := call(t, adaCalls, "create_contact", fmt.Sprintf(`{"input":{"fullName":"%d"}}`, n))
+		c := call(t, adaCaller, "create_contact", fmt.Sprintf(`{"input":{"fullName":"%d"}}`, n))
 		c.CanAsk = n%2 == 1
 		a := o.Do(t.Context(), c)
 		if a.Pending == nil {
@@ -202,20 +206,21 @@ func TestTooManyWait(t *testing.T) {
 			first = a.Pending.ApprovalID
 		}
 	}
-	more := call(t, adaCalls, "create_contact", `{"input":{"fullName":"one more"}}`)
+	more := call(t, adaCaller, "create_contact", `{"input":{"fullName":"one more"}}`)
 	if a := o.Do(t.Context(), more); a.Outcome() != schemas.Unavailable || a.Pending != nil || a.Err.Next == "" {
 		t.Errorf("one more: %s", brief(a))
 	}
-	if a := o.Do(t.Context(), call(t, adaCalls, "create_contact", `{"input":{"fullName":"0"}}`)); a.Pending == nil || a.Pending.ApprovalID != first {
+	if a := o.Do(t.Context(), call(t, adaCaller, "create_contact", `{"input":{"fullName":"0"}}`)); a.Pending == nil || a.Pending.ApprovalID != first {
 		t.Errorf("what waits already: %s", brief(a))
 	}
-	o.ask(t, call(t, boCalls, "create_contact", `{"input":{"fullName":"one more"}}`))
-	o.answers(t, first, adaSits, agrees) // agreed to, it waits for nobody
+	o.ask(t, call(t, boCaller, "create_contact", `{"input":{"fullName":"one more"}}`))
+	o.answer(t, first, adaPerson, approves) // agreed to, it waits for nobody
 	o.ask(t, more)
 }
 
-// A token with which a program asked answers nothing that it asked, whatever its roles: the program has it.
-func TestTheTokenThatAsked(t *testing.T) {
+// A token with which a program asked answers nothing that it asked, whatever its roles: the program
+// has it.
+func TestTokenOfRequester(t *testing.T) {
 	q := &ledger.ApprovalRequest{Needs: "confirm", Person: "ada", Credential: "614fb413438c"}
 	ada := approval.Person{Name: "ada", Roles: []string{approval.RoleApprover}, Via: "api", Credential: q.Credential, Fresh: true}
 	if why := ada.CheckAnswer(q); why == nil || !strings.Contains(why.Message, "with the token that you are using") {

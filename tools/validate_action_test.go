@@ -12,7 +12,8 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// TestValidateAction: it tells for every action what a run would meet, sends at most a validate, and asks nobody.
+// TestValidateAction checks the decision for every action and profile. It sends at most a validate
+// and reads of recipients, and asks nobody.
 func TestValidateAction(t *testing.T) {
 	for _, profile := range rules.Profiles {
 		w := newWorld(t, setup{policy: profile})
@@ -29,12 +30,12 @@ func TestValidateAction(t *testing.T) {
 			if err := json.Unmarshal(r.Result.Structured, &got); err != nil {
 				t.Fatal(err)
 			}
-			v, looks := w.met(t, ada.Caller, a.Name, args)
+			v, reads := w.decide(t, ada.Caller, a.Name, args)
 			if got.Outcome != "done" || got.Action != a.Name || !got.Valid || got.Ran || got.Decision != v.Decision.String() || got.Why != v.Why || got.Meaning == "" {
 				t.Errorf("%s %s: %s", profile, a.Name, r.Frame)
 			}
 			for _, q := range w.up.Requests() {
-				if q.Endpoint != rpctest.Validate && !slices.Contains(looks, "run "+string(q.Body)) {
+				if q.Endpoint != rpctest.Validate && !slices.Contains(reads, "run "+string(q.Body)) {
 					t.Errorf("%s %s: reached %s", profile, a.Name, q.Endpoint)
 				}
 				if q.Endpoint == rpctest.Validate && (a.Resource == nil || !a.List()) {
@@ -44,8 +45,8 @@ func TestValidateAction(t *testing.T) {
 				}
 			}
 		}
-		if n := len(p.questions()); n != 0 {
-			t.Errorf("%d questions", n)
+		if n := len(p.elicitations()); n != 0 {
+			t.Errorf("asked %d times", n)
 		}
 	}
 }
@@ -58,13 +59,13 @@ func TestValidateActionFindsFaults(t *testing.T) {
 		t.Errorf("%s", r.Frame)
 	}
 	w.up.On("validate", "", rpctest.Refuse("not_found", "record not found"))
-	r = p.call("validate_action", `{"action":"delete_contact","payload":`+deleting+`}`)
+	r = p.call("validate_action", `{"action":"delete_contact","payload":`+deleteArgs+`}`)
 	if r.Result.IsError || r.field(t, "valid") != false || r.field(t, "wouldBe") != "validation_failed" || r.field(t, "decision") != "confirm" {
 		t.Errorf("%s", r.Frame)
 	}
 	w.up.On("validate", "", rpctest.Status(503, ""))
-	if r := p.call("validate_action", `{"action":"delete_contact","payload":`+deleting+`}`); !r.Result.IsError || r.outcome(t) != "upstream_unavailable" {
+	if r := p.call("validate_action", `{"action":"delete_contact","payload":`+deleteArgs+`}`); !r.Result.IsError || r.outcome(t) != "upstream_unavailable" {
 		t.Errorf("%s", r.Frame)
 	}
-	noRun(t, w)
+	checkNothingRan(t, w)
 }

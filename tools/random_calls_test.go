@@ -1,0 +1,369 @@
+package tools_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/sippet-ai/sippet-mcp/internal/ledger"
+	"github.com/sippet-ai/sippet-mcp/internal/ledger/ledgertest"
+	"github.com/sippet-ai/sippet-mcp/policy"
+	"github.com/sippet-ai/sippet-mcp/policy/rules"
+	"github.com/sippet-ai/sippet-mcp/rpc/rpctest"
+	"github.com/sippet-ai/sippet-mcp/schemas"
+	"github.com/sippet-ai/sippet-mcp/tools"
+)
+
+// model makes random calls, answers and replays by several callers, under several policies over one
+// ledger. It predicts which of them run, from the promises and not from the code.
+type model struct {
+	t      *testing.T
+	up     *rpctest.Server
+	worlds []*world
+	clock  *ledgertest.Clock
+	broken bool // validate rejects everything
+
+	requests []*modelRequest
+	// ran is the latest run of each call that must not be repeated by accident.
+	ran     map[string]modelRun
+	used    int
+	checked int // how many requests were checked
+}
+
+// modelRun is a run that succeeded: when, and which approval it used.
+type modelRun struct {
+	at       time.Time
+	approval string
+}
+
+// window is how long a run conflicts with the same call.
+const window = 10 * time.Minute
+
+// previous returns the latest run of the same call by the same caller, if it still conflicts.
+func (m *model) previous(who, action, args string) (modelRun, bool) {
+	r, ok := m.ran[who+action+args]
+	return r, ok && r.at.After(m.now().Add(-window))
+}
+
+func (m *model) addRun(who, action, args, state string) {
+	if a, err := schemas.Find(action); err == nil && a.Class != schemas.Read && !a.Idempotent {
+		m.ran[who+action+args] = modelRun{m.now(), state}
+	}
+	if action == "delete_contact" {
+		for _, q := range m.requests {
+			// Its card was sealed under the contact's key too, which is erased with the contact.
+			q.erased = q.erased || q.action == "start_bulk_outbound_call"
+		}
+	}
+}
+
+// lifecycle returns what a run sends. Updates first read the values that they replace.
+func (m *model) lifecycle(action string) []string {
+	if action == "update_contact" {
+		return []string{"validate", "run", "run"}
+	}
+	return []string{"validate", "run"}
+}
+
+func (m *model) now() time.Time { return m.clock.Now() }
+
+// modelRequest is an approval request as the model predicts it.
+type modelRequest struct {
+	id                   string
+	world                int
+	caller, action, args string
+	expires              time.Time
+	// repeats is the run that its card mentions.
+	repeats modelRun
+	// state is empty for pending, else declined, used or revoked.
+	state string
+	// erased is true if its card was erased together with a contact.
+	erased bool
+}
+
+var (
+	propertyPolicies = []string{plainDesktop, plainTeam, "unattended", "read-only", confirmAll}
+	propertyActions  = []string{"list_contacts", "update_contact", "create_contact", "delete_contact", "end_call", "start_outbound_call", "start_bulk_outbound_call", "issue_operator_access_token"}
+	propertyCallers  = []string{"ada", "bo", "eve"}
+	propertyAnswers  = []string{accepts, accepts, accepts, unticks, declines, cancels, `{"action":"accept"}`}
+)
+
+// Two profiles without their budgets, which a long run would use up.
+const (
+	plainDesktop = `apiVersion: sippet.policy/v1
+defaults:
+  class: {read: allow, write: validate, outbound: confirm, destructive: confirm, credential: deny}
+`
+	plainTeam = `apiVersion: sippet.policy/v1
+defaults:
+  class: {read: allow, write: validate, outbound: confirm, destructive: approve, credential: deny}
+  action: {start_bulk_outbound_call: approve, end_call: confirm}
+`
+)
+
+// failing is a policy with a rule that fails for every call that rings somebody.
+const failing = plainDesktop + `rules: [{id: fails, match: {actions: ["start_*"]}, when: "recipients[99].number == ''", decision: confirm, reason: It cannot be decided.}]
+`
+
+// argsOf returns one of two payloads for each action, without a reason, which is not part of it.
+func argsOf(action string, second bool) string {
+	s := strings.NewReplacer(`,"reason":"asked to be forgotten"`, "", `,"reason":"abuse"`, "").Replace(samples[action])
+	if s == "" {
+		s = `{"fields":["id"]}`
+	}
+	if second {
+		s = strings.NewReplacer(anID, anotherID, anotherID, anID, "c-1", "c-2", "0123", "0124", `["id"]`, `["id","email"]`, "a@example", "b@example").Replace(s)
+	}
+	return s
+}
+
+func TestRandomCalls(t *testing.T) {
+	m := &model{t: t, up: rpctest.New(t)}
+	store := &swappedLedger{}
+	for i, p := range propertyPolicies {
+		// A shadow policy must not change anything, be it stricter, milder or one that always
+		// fails.
+		shadow := propertyPolicies[(i+2)%len(propertyPolicies)]
+		if !strings.Contains(shadow, "\n") {
+			shadow = failing
+		}
+		w := newWorld(t, setup{policy: p, shadow: shadow, up: m.up, ledger: store, now: func() time.Time { return m.now() }})
+		m.worlds = append(m.worlds, w)
+	}
+	m.up.On("validate", "", func(rpctest.Request) rpctest.Answer {
+		if m.broken {
+			return rpctest.Refuse("invalid_attribute", "is invalid")(rpctest.Request{})
+		}
+		return rpctest.Answer{Usual: true}
+	})
+	rapid.Check(t, func(rt *rapid.T) {
+		m.clock, m.broken, m.requests, m.ran, m.used, m.checked = ledgertest.NewClock(noon), false, nil, map[string]modelRun{}, 0, 0
+		l, err := ledger.Open(t.Context(), ledger.Options{Dir: t.TempDir(), Now: m.now})
+		if err != nil {
+			rt.Fatal(err)
+		}
+		defer l.Close()
+		store.Ledger = l
+		m.up.Forget()
+		rt.Repeat(map[string]func(*rapid.T){
+			"call":   m.call,
+			"answer": m.answer,
+			"replay": m.replay,
+			"time": func(rt *rapid.T) {
+				m.clock.Add(time.Duration(rapid.SampledFrom([]int{1, 7, 30, 40, 300, 601}).Draw(rt, "seconds")) * time.Second)
+			},
+			"validate": func(rt *rapid.T) { m.broken = rapid.Bool().Draw(rt, "broken") },
+			"":         m.check,
+		})
+	})
+}
+
+// swappedLedger is a ledger that can be replaced, so that every run of the property has a new one.
+type swappedLedger struct{ ledger.Ledger }
+
+func (m *model) call(rt *rapid.T) {
+	w := rapid.IntRange(0, len(m.worlds)-1).Draw(rt, "policy")
+	who := rapid.SampledFrom(propertyCallers).Draw(rt, "caller")
+	action := rapid.SampledFrom(propertyActions).Draw(rt, "action")
+	args := argsOf(action, rapid.Bool().Draw(rt, "second"))
+	sent := args
+	if action != "list_contacts" && rapid.Bool().Draw(rt, "reason") {
+		sent = strings.TrimSuffix(args, "}") + `,"reason":"because"}`
+	}
+	r := m.send(rt, w, who, action, sent, "", "")
+	expect := func(outcome string, endpoints ...string) {
+		rt.Helper()
+		m.expect(rt, r, outcome, slices.Concat(m.reads(w, action), endpoints)...)
+	}
+	switch m.decision(w, action) {
+	case rules.Allow:
+		expect("done", "run")
+	case rules.Validate:
+		_, before := m.previous(who, action, args)
+		switch {
+		case before:
+			expect("recorded")
+		case m.broken:
+			expect("validation_failed", "validate")
+		default:
+			m.addRun(who, action, args, "")
+			expect("done", m.lifecycle(action)...)
+		}
+	case rules.Confirm:
+		pending := 0
+		for _, q := range m.requests {
+			if m.open(q) && !(q.world == w && q.caller == who && q.action == action && q.args == args) {
+				pending++
+			}
+		}
+		switch {
+		case m.broken:
+			expect("validation_failed", "validate")
+		case pending >= ledger.MaxPending:
+			expect("unavailable", "validate")
+		default:
+			asks := []string{"validate"}
+			if m.worlds[w].payload(m.t, action, args).AboutRead() != nil {
+				asks = append(asks, "run") // the record that it is about, for the card
+			}
+			expect("input_required", asks...)
+			for _, q := range m.requests {
+				if m.open(q) && q.world == w && q.caller == who && q.action == action && q.args == args {
+					q.state = "revoked"
+				}
+			}
+			q := &modelRequest{id: r.Result.RequestState, world: w, caller: who, action: action, args: args, expires: m.now().Add(time.Minute)}
+			before := false
+			if q.repeats, before = m.previous(who, action, args); before != strings.Contains(string(r.Frame), "The same call ran") {
+				rt.Fatalf("there is a previous run: %t, and the card: %s", before, r.Frame)
+			} else if !before {
+				q.repeats = modelRun{}
+			}
+			m.requests = append(m.requests, q)
+		}
+	default:
+		expect("denied")
+	}
+}
+
+func (m *model) open(q *modelRequest) bool { return q.state == "" && m.now().Before(q.expires) }
+
+func (m *model) decision(w int, action string) rules.Decision {
+	v, _ := m.worlds[w].decide(m.t, policy.Caller{}, action, argsOf(action, false))
+	return v.Decision
+}
+
+// reads returns what the gate reads before it decides.
+func (m *model) reads(w int, action string) []string {
+	_, reads := m.worlds[w].decide(m.t, policy.Caller{}, action, argsOf(action, false))
+	return slices.Repeat([]string{"run"}, len(reads))
+}
+
+// answer sends a client's response with the very call of the request.
+func (m *model) answer(rt *rapid.T) {
+	if len(m.requests) == 0 {
+		rt.Skip()
+	}
+	q := rapid.SampledFrom(m.requests).Draw(rt, "request")
+	m.reply(rt, q, q.world, q.caller, q.action, q.args, rapid.SampledFrom(propertyAnswers).Draw(rt, "answer"), q.id)
+}
+
+// replay sends a response with any part of the call changed.
+func (m *model) replay(rt *rapid.T) {
+	if len(m.requests) == 0 {
+		rt.Skip()
+	}
+	q := rapid.SampledFrom(m.requests).Draw(rt, "request")
+	action := rapid.SampledFrom([]string{q.action, rapid.SampledFrom(propertyActions).Draw(rt, "other action")}).Draw(rt, "action")
+	args := rapid.SampledFrom([]string{argsOf(action, false), argsOf(action, true)}).Draw(rt, "args")
+	state := rapid.SampledFrom([]string{q.id, q.id, q.id, q.id + "0", "0123456789abcdef0123456789abcdef"}).Draw(rt, "state")
+	m.reply(rt, q, rapid.IntRange(0, len(m.worlds)-1).Draw(rt, "policy"), rapid.SampledFrom(propertyCallers).Draw(rt, "caller"),
+		action, args, rapid.SampledFrom(propertyAnswers).Draw(rt, "answer"), state)
+}
+
+func (m *model) reply(rt *rapid.T, q *modelRequest, w int, who, action, args, answer, state string) {
+	r := m.send(rt, w, who, action, args, state, answer)
+	fits := state == q.id && w == q.world && who == q.caller && action == q.action && args == q.args
+	latest, before := m.previous(q.caller, q.action, q.args)
+	reads := m.reads(q.world, q.action)
+	switch {
+	case fits && q.state == "used" && answer == accepts && before && latest.approval == q.id:
+		// The call of a used approval is repeated: it gets the recorded result.
+		m.expect(rt, r, "recorded")
+	case !fits, q.state == "used", q.state == "revoked", q.state == "" && !m.now().Before(q.expires):
+		// No response has an effect, and none reaches Sippet.
+		m.expect(rt, r, "denied")
+	case q.state == "declined":
+		m.expect(rt, r, "declined")
+	case q.erased && answer == accepts:
+		m.expect(rt, r, "denied") // its card cannot be read
+	case answer != accepts:
+		q.state = "declined"
+		m.expect(rt, r, "declined")
+	case m.broken:
+		q.state = "revoked" // an approval is for one attempt
+		m.expect(rt, r, "validation_failed", append(reads, "validate")...)
+	case before && latest != q.repeats:
+		// The same call ran after the card was shown, so the card did not mention it.
+		q.state = "revoked"
+		m.expect(rt, r, "recorded", append(reads, "validate")...)
+	default:
+		q.state = "used"
+		m.used++
+		m.addRun(who, action, args, state)
+		m.expect(rt, r, "done", append(reads, m.lifecycle(action)...)...)
+	}
+}
+
+// expect compares the outcome, and what reached upstream since the last check.
+func (m *model) expect(rt *rapid.T, r *reply, outcome string, endpoints ...string) {
+	rt.Helper()
+	got := r.Result.ResultType
+	if got != "input_required" {
+		got = r.outcome(m.t)
+		checkShape(m.t, r)
+	}
+	var endpointsOfRun []string
+	for _, q := range m.up.Requests()[m.checked:] {
+		endpointsOfRun = append(endpointsOfRun, q.Endpoint)
+	}
+	if got != outcome || !slices.Equal(endpointsOfRun, endpoints) {
+		rt.Fatalf("outcome %s and %v upstream, want %s and %v: %s", got, endpointsOfRun, outcome, endpoints, r.Frame)
+	}
+	all := m.up.Requests()
+	for _, first := range all[m.checked:] {
+		if last := all[len(all)-1]; first.Endpoint == "validate" && last.Action == first.Action && string(first.Body) != string(last.Body) {
+			rt.Fatalf("run and validate of one attempt differ:\n%s\n%s", first.Body, last.Body)
+		}
+	}
+	m.checked = len(all)
+}
+
+// check checks all that reached upstream, without the model.
+func (m *model) check(rt *rapid.T) {
+	all := m.up.Requests()
+	confirmed := 0
+	for i, r := range all {
+		a, err := schemas.Find(r.Action)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		if a.Class == schemas.Credential {
+			rt.Fatalf("a credential reached %s", r.Endpoint)
+		}
+		if r.Endpoint != "run" {
+			continue
+		}
+		validated := i - len(m.lifecycle(r.Action)) + 1 // the validate is the first of them
+		if a.Class != schemas.Read && (validated < 0 || all[validated].Endpoint != "validate" || string(all[validated].Body) != string(r.Body)) {
+			rt.Fatalf("run without validate of the same bytes before it: %s", r.Body)
+		}
+		if a.Class == schemas.Outbound || a.Class == schemas.Destructive {
+			confirmed++
+		}
+	}
+	if confirmed > m.used {
+		rt.Fatalf("%d actions ran that need an approval under every policy here, and %d approvals were used", confirmed, m.used)
+	}
+}
+
+// send makes a modern tools/call without a transport.
+func (m *model) send(rt *rapid.T, w int, who, action, args, state, answer string) *reply {
+	params := `{"_meta":{"io.modelcontextprotocol/protocolVersion":"` + modernVersion + `","io.modelcontextprotocol/clientCapabilities":{"elicitation":{}}},"name":"` + action + `","arguments":` + args
+	if state != "" {
+		params += fmt.Sprintf(`,"inputResponses":{"approve":%s},"requestState":%q`, answer, state)
+	}
+	ctx := tools.WithCaller(context.Background(), tools.Caller{Caller: policy.Caller{Actor: ledger.Actor{Name: who}}, Interactive: true})
+	res := m.worlds[w].server.MCP.HandleMessage(ctx, json.RawMessage(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":`+params+`}}`))
+	r := &reply{Frame: mustJSON(res)}
+	if err := json.Unmarshal(r.Frame, r); err != nil {
+		rt.Fatal(err)
+	}
+	return r
+}
