@@ -80,8 +80,8 @@ func (r *ApprovalRequest) Open(now time.Time) bool {
 	return (r.State == Pending || r.State == Approved) && now.Before(r.Expires)
 }
 
-// Expired is the state that StateAt returns for a request that was pending or approved until its time
-// was over. It is never stored.
+// Expired is the state that StateAt returns for a request that was pending or approved until its
+// time was over. It is never stored.
 const Expired ApprovalState = "expired"
 
 // StateAt returns the request's state at a time.
