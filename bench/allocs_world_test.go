@@ -113,7 +113,7 @@ func cardPage(t *testing.T, p *schemas.Payload) func() {
 		t.Fatalf("the login is answered with %d: %s", w.Code, w.Body)
 	}
 	return func() {
-		r := httptest.NewRequest(http.MethodGet, inbox.Path+"/q/"+a.Pending.ApprovalID, nil)
+		r := httptest.NewRequest(http.MethodGet, inbox.Path+"/approvals/"+a.Pending.ApprovalID, nil)
 		r.AddCookie(cookies[0])
 		w := httptest.NewRecorder()
 		handler.ServeHTTP(w, r)

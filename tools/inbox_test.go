@@ -216,7 +216,7 @@ func (m *requestTable) checkRequest(t *testing.T, r *reply, q *ledger.ApprovalRe
 		switch outcome {
 		case "approval_pending":
 			approval, _ := a.field(t, "approval").(map[string]any)
-			if approval["id"] != q.ID || approval["needs"] != decision || approval["link"] != "http://127.0.0.1/inbox/q/"+q.ID || a.field(t, "ran") != false {
+			if approval["id"] != q.ID || approval["needs"] != decision || approval["link"] != "http://127.0.0.1/inbox/approvals/"+q.ID || a.field(t, "ran") != false {
 				t.Errorf("%s: %s", m.kind, a.Frame)
 			}
 		case "done":

@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sippet-ai/sippet-mcp/internal/approval"
-	"github.com/sippet-ai/sippet-mcp/internal/inbox"
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
@@ -147,7 +146,7 @@ func readApproval(ctx context.Context, l *ledger.SQLite, id string) (shownApprov
 		}
 	}
 	now := time.Now()
-	outcome := inbox.DescribeOutcome(&r, run, now)
+	outcome := approval.DescribeOutcome(&r, run, now)
 	out := shownApproval{ID: r.ID, State: r.StateAt(now), Action: r.Action, Needs: r.Needs, Requester: r.Requester,
 		Requested: r.Requested, Expires: r.Expires, By: r.By, Note: r.Note, Quick: r.Quick,
 		Status: outcome.Status, Detail: outcome.Detail, running: outcome.Running}

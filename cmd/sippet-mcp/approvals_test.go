@@ -97,7 +97,7 @@ func TestWhoMayApprove(t *testing.T) {
 	theirs, _ := bob.tool(t, "delete_contact", erase(1)).waits(t)
 	own, _ := mine.tool(t, "delete_contact", erase(2)).waits(t)
 	answered, _ := bob.tool(t, "delete_contact", erase(3)).waits(t)
-	if status, _, err := ada.say(answered, "no"); err != nil || status != 200 {
+	if status, _, err := ada.say(answered, "decline"); err != nil || status != 200 {
 		t.Fatal(status, err)
 	}
 	for name, c := range map[string]struct{ id, token, errs string }{
@@ -130,7 +130,7 @@ func TestWhoMayApprove(t *testing.T) {
 	}
 	// Another person answers while they read.
 	who := &interrupted{someone: someone{answer: "approve\n"}, by: func() {
-		if status, _, err := ada.say(theirs, "no"); err != nil || status != 200 {
+		if status, _, err := ada.say(theirs, "decline"); err != nil || status != 200 {
 			t.Error(status, err)
 		}
 	}}
@@ -183,7 +183,7 @@ func TestApproveOwnRequests(t *testing.T) {
 		!strings.Contains(out, me()+", via stdio") || !strings.Contains(out, "confirm") || strings.Count(out, "\n") != 3 || strings.Index(out, id[:8]) > strings.Index(out, other[:8]) {
 		t.Errorf("%s", out)
 	}
-	if out := run(&someone{}, "approvals", "show", id[:10]); !strings.HasPrefix(out, "Erase the contact") || !strings.Contains(out, "nobody can restore them") || !strings.Contains(out, id+", until ") || !strings.Contains(out, ": waits for an answer\n") {
+	if out := run(&someone{}, "approvals", "show", id[:10]); !strings.HasPrefix(out, "Erase the contact") || !strings.Contains(out, "nobody can restore them") || !strings.Contains(out, id+", until ") || !strings.Contains(out, ": pending\n") {
 		t.Errorf("%s", out)
 	}
 	who := &someone{answer: "approve\n"}
@@ -196,10 +196,10 @@ func TestApproveOwnRequests(t *testing.T) {
 	if out := run(&someone{}, "approvals", "list"); out != "no request is pending\n" {
 		t.Errorf("%q", out)
 	}
-	if out := run(&someone{}, "approvals", "list", "--all"); !strings.Contains(out, " agreed, and it ran") || !strings.Contains(out, " said no") {
+	if out := run(&someone{}, "approvals", "list", "--all"); !strings.Contains(out, " approved, and it ran") || !strings.Contains(out, " declined") {
 		t.Errorf("%s", out)
 	}
-	if out := run(&someone{}, "approvals", "show", other); !strings.Contains(out, ": "+me()+" said no: not she") || strings.Contains(out, "\x1b[2J") {
+	if out := run(&someone{}, "approvals", "show", other); !strings.Contains(out, ": "+me()+" declined: not she") || strings.Contains(out, "\x1b[2J") {
 		t.Errorf("%q", out)
 	}
 	if r := mine.tool(t, "archive_contact", `{"identity":"`+rpctest.ID(2)+`"}`); r.outcome() != "declined" || !strings.Contains(r.Result.StructuredContent.Message, "their note: not she") {
@@ -220,7 +220,7 @@ func TestWatchApprovals(t *testing.T) {
 	_, bob, ada := w.http(t)
 	before, _ := bob.tool(t, "delete_contact", erase(1)).waits(t)
 	old, _ := bob.tool(t, "delete_contact", erase(2)).waits(t)
-	if status, _, err := ada.say(old, "no"); err != nil || status != 200 {
+	if status, _, err := ada.say(old, "decline"); err != nil || status != 200 {
 		t.Fatal(status, err)
 	}
 	var out, errs watched
@@ -244,11 +244,11 @@ func TestWatchApprovals(t *testing.T) {
 	next, _ := bob.tool(t, "delete_contact", erase(3)).waits(t)
 	see("approvals approve " + next[:8])
 	ada.agree(t, next)
-	see(next[:8] + "  ada agreed, and it ran")
-	if status, _, err := ada.say(before, "no"); err != nil || status != 200 {
+	see(next[:8] + "  ada approved, and it ran")
+	if status, _, err := ada.say(before, "decline"); err != nil || status != 200 {
 		t.Fatal(status, err)
 	}
-	see(before[:8] + "  ada said no")
+	see(before[:8] + "  ada declined")
 	cancel()
 	if code := <-ended; code != 0 || errs.String() != "" || strings.Contains(out.String(), w.ada) {
 		t.Errorf("%d: %s", code, errs.String())
@@ -271,9 +271,9 @@ func TestApprovalsInAPipe(t *testing.T) {
 	// The API requires the number of people too.
 	one, err := ada.look(q.ID)
 	must(t, err)
-	for _, body := range []string{`{"answer":"yes","stamp":"` + one.Stamp + `"}`, `{"answer":"yes","people":11,"stamp":"` + one.Stamp + `"}`} {
+	for _, body := range []string{`{"answer":"approve","stamp":"` + one.Stamp + `"}`, `{"answer":"approve","people":11,"stamp":"` + one.Stamp + `"}`} {
 		var s said
-		if status, err := ada.do("POST", "/api/questions/"+q.ID, body, &s); err != nil || status != 409 || !strings.Contains(s.Error, "type the number of people that this reaches: 12") {
+		if status, err := ada.do("POST", "/api/approvals/"+q.ID, body, &s); err != nil || status != 409 || !strings.Contains(s.Error, "type the number of people that this reaches: 12") {
 			t.Errorf("%d %+v %v", status, s, err)
 		}
 	}

@@ -87,7 +87,7 @@ func runCall(ctx context.Context, p *program, o *callOptions, args []string) err
 		res = answerOnTerminal(ctx, p, c.runner, q, res.Pending)
 	case res.Pending != nil:
 		if p.errTerminal {
-			fmt.Fprintf(p.err, "%s\n\nAnother person must approve it, in the inbox: %s\nWaiting for up to %s…\n", res.Pending.Card.Text(), c.host.link(res.Pending.ApprovalID), o.approvalWait)
+			fmt.Fprintf(p.err, "%s\n\nAnother person must approve it, in the inbox: %s\nWaiting for up to %s…\n", res.Pending.Card.Text(), c.host.Link(res.Pending.ApprovalID), o.approvalWait)
 		}
 		res = c.runner.Await(ctx, q, res.Pending)
 	}

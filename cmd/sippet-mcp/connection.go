@@ -133,7 +133,7 @@ func (o *connection) open(ctx context.Context, p *program, log *slog.Logger) (*c
 			gate := &policy.Gate{Policy: policies, Upstream: client, Ledger: store, Organisation: organisation,
 				Inbox: true, Wait: o.askTimeout, Now: time.Now, Log: log, Simulated: o.sandbox}
 			return &tools.Runner{Gate: gate, Rows: o.rows, Bytes: o.bytes, Simulated: o.sandbox, Command: o.command,
-				Inbox: &tools.Inbox{Watch: host.inbox.Watch, Wait: o.approvalWait, Link: host.link, Requested: host.requested}}
+				Inbox: &tools.Inbox{Watch: host.inbox.Watch, Wait: o.approvalWait, Link: host.Link, Requested: host.Requested}}
 		}}
 	all.own = all.make(client, organisation)
 	host.inbox.Gates = all.gates

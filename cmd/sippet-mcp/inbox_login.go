@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -92,13 +90,12 @@ func (o *inboxLoginOptions) base(ctx context.Context, l *ledger.SQLite) (string,
 	if o.url != "" {
 		return parseServerURL(o.url)
 	}
-	address, err := os.ReadFile(filepath.Join(l.Dir(), addressFile))
+	base, err := inbox.LocalURL(l.Dir())
 	if err != nil {
 		return "", errors.New("this machine has not served an inbox yet: `sippet-mcp inbox serve" + o.same() + "` serves it; for the inbox of a server give its address with --url")
 	}
-	base := "http://" + strings.TrimSpace(string(address))
-	switch _, err := checkOwner(ctx, l, base); {
-	case errors.Is(err, errNotOurs):
+	switch _, err := inbox.CheckOwner(ctx, l, base); {
+	case errors.Is(err, inbox.ErrNotOwner):
 		return "", fmt.Errorf("another program is at %s now, and must not get a login code: `sippet-mcp inbox serve%s` serves the inbox elsewhere", base, o.same())
 	case err != nil:
 		// The next program on that port would get the code.

@@ -7,8 +7,6 @@ import (
 	"os/signal"
 
 	"github.com/spf13/cobra"
-
-	"github.com/sippet-ai/sippet-mcp/internal/inbox"
 )
 
 type inboxServeOptions struct {
@@ -46,24 +44,19 @@ func runInboxServe(ctx context.Context, p *program, o *inboxServeOptions) error 
 		return damaged(err)
 	}
 	defer store.Close()
-	l, err := o.newInboxHost(p, store, log)
+	host, err := o.newInboxHost(p, store, log)
 	if err != nil {
 		return err
 	}
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt)
 	defer stop()
-	l.requestServing()
+	host.Need()
 	go func() {
-		if l.link("") == "" || ctx.Err() != nil {
+		if host.Link("") == "" || ctx.Err() != nil || host.OpenPage() == nil {
 			return
 		}
-		if _, err := l.reachablePages(); err == nil && l.inbox.Open != nil {
-			if err := l.open(inbox.Path+"/enter/", ""); err == nil {
-				return
-			}
-		}
-		fmt.Fprintf(p.out, "The inbox is at %s%s; log in with: sippet-mcp inbox login%s\n", *l.public.Load(), inbox.Path, l.same)
+		fmt.Fprintf(p.out, "The inbox is at %s; log in with: %s\n", host.URL(), host.inbox.LoginCommand)
 	}()
-	l.run(ctx)
+	host.Run(ctx)
 	return nil
 }

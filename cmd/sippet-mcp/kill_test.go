@@ -278,17 +278,17 @@ func (k *killed) answer(ada *answerer) bool {
 	if err != nil || q.State != "pending" {
 		return err == nil
 	}
-	answer := "yes"
+	answer := "approve"
 	switch x := rand.Float64(); {
 	case strings.Contains(q.Card.PreviousRun, "The same call"), x < 0.06:
-		answer = "no"
+		answer = "decline"
 	case x < 0.10:
 		answer = "revoke"
 	}
 	k.mu.Lock()
 	n := len(k.said[q.ID])
 	k.said[q.ID] = append(k.said[q.ID], heard{answer: answer})
-	if p := k.payloads[tokens.FindString(fmt.Sprint(q.Card.Lines))]; p != nil && answer == "yes" {
+	if p := k.payloads[tokens.FindString(fmt.Sprint(q.Card.Lines))]; p != nil && answer == "approve" {
 		p.approved++
 	}
 	k.counts["said "+answer]++
@@ -303,7 +303,7 @@ func (k *killed) answer(ada *answerer) bool {
 		k.counts["answers not taken"]++
 	}
 	k.mu.Unlock()
-	if answer == "yes" && status == http.StatusOK {
+	if answer == "approve" && status == http.StatusOK {
 		k.lane.edge("yes")
 	}
 	if chance(0.05) { // and takes it back, if it is not too late

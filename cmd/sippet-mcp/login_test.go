@@ -12,7 +12,7 @@ import (
 	"github.com/sippet-ai/sippet-mcp/rpc/rpctest"
 )
 
-var enterLink = regexp.MustCompile(`(https?://[^/\s]+)/inbox/enter/([A-Za-z0-9_-]{43})(\?q=[0-9a-f]{32})?`)
+var enterLink = regexp.MustCompile(`(https?://[^/\s]+)/inbox/enter/([A-Za-z0-9_-]{43})(\?approval=[0-9a-f]{32})?`)
 
 // A terminal gets the link as a code for a phone too, and a word where a phone cannot reach it.
 func TestLoginOnATerminal(t *testing.T) {
@@ -68,7 +68,7 @@ func TestRequestOnATerminal(t *testing.T) {
 	code, out, errs := at(t, t.Context(), &someone{}, dir, "call", "delete_contact", erase(1), "--policy", "team", "--approval-wait", "0s", "--no-browser", "--json",
 		"--base-url", up.URL, "--key-file", key, "--log-level", "debug")
 	m := enterLink.FindStringSubmatch(errs)
-	if code != 4 || m == nil || m[3] == "" || !strings.Contains(errs, "A question waits for you: "+m[0]) || !strings.Contains(errs, "Another person must approve it, in the inbox: "+m[1]+"/inbox/q/") ||
+	if code != 4 || m == nil || m[3] == "" || !strings.Contains(errs, "A request waits for you: "+m[0]) || !strings.Contains(errs, "Another person must approve it, in the inbox: "+m[1]+"/inbox/approvals/") ||
 		!strings.Contains(errs, "Erase the contact") {
 		t.Fatalf("%d: %s%s", code, out, errs)
 	}

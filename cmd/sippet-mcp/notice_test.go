@@ -67,20 +67,20 @@ func TestNotices(t *testing.T) {
 				_, c := w.stdio(t, env)
 				id, base = c.tool(t, "delete_contact", erase(1)).waits(t)
 			}
-			type notice struct{ Event, ID, Action, Class, Needs, State, Inbox string }
+			type notice struct{ Event, Approval, Action, Class, Needs, State, Inbox string }
 			next := func(n int) (got notice) {
 				t.Helper()
 				until(t, 20*time.Second, func() bool { return len(h.bodies()) >= n }, func() string { return "no notice came" })
 				must(t, json.Unmarshal([]byte(h.bodies()[n-1]), &got))
 				return got
 			}
-			asked := notice{Event: "question.asked", ID: id, Action: "delete_contact", Class: "destructive", Needs: "approve", Inbox: base + "/inbox"}
+			asked := notice{Event: "approval.requested", Approval: id, Action: "delete_contact", Class: "destructive", Needs: "approve", Inbox: base + "/inbox"}
 			if first, again := next(1), next(2); first != asked || again != asked {
 				t.Errorf("%+v\n%+v, want\n%+v", first, again, asked)
 			}
 			ada := &answerer{base, w.ada}
 			ada.agree(t, id)
-			if got, want := next(3), (notice{Event: "question.ended", ID: id, State: "spent", Inbox: base + "/inbox"}); got != want {
+			if got, want := next(3), (notice{Event: "approval.ended", Approval: id, State: "used", Inbox: base + "/inbox"}); got != want {
 				t.Errorf("%+v, want %+v", got, want)
 			}
 			ada.becomes(t, id, "it ran")

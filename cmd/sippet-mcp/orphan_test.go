@@ -40,7 +40,7 @@ func TestOrphans(t *testing.T) {
 			if c.others {
 				time.Sleep(6 * time.Second) // each has looked
 				q, err := ada.look(id)
-				if err != nil || q.State != string(ledger.Approved) || q.Status != "ada agreed; it is about to run" || q.Expires.Sub(q.Answered) > time.Minute {
+				if err != nil || q.State != string(ledger.Approved) || q.Status != "ada approved, and it is about to run" || q.Expires.Sub(q.Answered) > time.Minute {
 					t.Errorf("a yes that nobody here can use: %+v %v", q, err)
 				}
 				if n := w.erased(); n != 0 {
@@ -48,7 +48,7 @@ func TestOrphans(t *testing.T) {
 				}
 				w.heirs(t, c.heirs)
 			}
-			ada.becomes(t, id, "ada agreed, and it ran")
+			ada.becomes(t, id, "ada approved, and it ran")
 			time.Sleep(time.Second)
 			if n := w.erased(); n != 1 {
 				t.Errorf("it ran %d times", n)
@@ -101,14 +101,14 @@ func TestApprovalThatNobodyRuns(t *testing.T) {
 		t.Error("the void question is taken for the new one")
 	}
 	ada := &answerer{base, w.ada}
-	if q, err := ada.look(id); err != nil || q.State != "expired" || q.Status != "ada agreed, and nobody ran it in time" {
+	if q, err := ada.look(id); err != nil || q.State != "expired" || q.Status != "ada approved, but it did not run in time" {
 		t.Errorf("%+v %v", q, err)
 	}
 	if n := w.erased(); n != 0 {
 		t.Errorf("it ran %d times", n)
 	}
 	ada.agree(t, again)
-	ada.becomes(t, again, "ada agreed, and it ran")
+	ada.becomes(t, again, "ada approved, and it ran")
 	if n := w.erased(); n != 1 {
 		t.Errorf("it ran %d times", n)
 	}

@@ -19,7 +19,7 @@ import (
 // open are the questions that wait, oldest first.
 func (a *answerer) open() (all []pending, err error) {
 	var list struct{ Open []pending }
-	status, err := a.do("GET", "/api/questions", "", &list)
+	status, err := a.do("GET", "/api/approvals", "", &list)
 	if err == nil && status != http.StatusOK {
 		err = fmt.Errorf("HTTP %d", status)
 	}
@@ -75,7 +75,7 @@ func TestRestartWhilePending(t *testing.T) {
 				t.Errorf("before anybody answered: %s, and it ran %d times", got, w.erased())
 			}
 			ada.agree(t, id)
-			ada.becomes(t, id, "ada agreed, and it ran")
+			ada.becomes(t, id, "ada approved, and it ran")
 			for what, r := range map[string]*reply{"the same call again": bob.tool(t, "delete_contact", erase(1)), "approval_status": status()} {
 				if r.outcome() != "done" || r.Result.StructuredContent.ApprovedBy != "ada" {
 					t.Errorf("%s: %+v", what, r.Result)
@@ -105,7 +105,7 @@ func TestApprovalWhileStopping(t *testing.T) {
 		// From well before the answer to well after it.
 		time.AfterFunc(time.Duration(round)*step, func() { _ = p.cmd.Process.Signal(syscall.SIGTERM) })
 		time.Sleep(rounds / 3 * step)
-		code, s, err := ada.answer(&q, "yes")
+		code, s, err := ada.answer(&q, "approve")
 		<-p.ended
 		before := w.erasedOf(round)
 		p, bob, ada = w.http(t, "--addr", addr)
@@ -114,7 +114,7 @@ func TestApprovalWhileStopping(t *testing.T) {
 			if taken++; before == 0 {
 				adopted++
 			}
-			ada.becomes(t, id, "ada agreed, and it ran")
+			ada.becomes(t, id, "ada approved, and it ran")
 		case err != nil: // nobody told them anything
 			lost++
 			if q, err = ada.look(id); err != nil {
@@ -128,7 +128,7 @@ func TestApprovalWhileStopping(t *testing.T) {
 				}
 				continue
 			}
-			ada.becomes(t, id, "ada agreed, and it ran")
+			ada.becomes(t, id, "ada approved, and it ran")
 		default:
 			t.Errorf("round %d: %d %+v", round, code, s)
 		}

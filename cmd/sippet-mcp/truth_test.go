@@ -55,7 +55,7 @@ func (k *killed) checkSaid() {
 	for _, r := range records {
 		switch {
 		case r.Phase == ledger.PhaseAnswered && r.State == string(ledger.Approved):
-			if r.By.String() != "ada, via api" || !slices.ContainsFunc(k.said[r.ApprovalID], func(h heard) bool { return h.answer == "yes" }) {
+			if r.By.String() != "ada, via api" || !slices.ContainsFunc(k.said[r.ApprovalID], func(h heard) bool { return h.answer == "approve" }) {
 				t.Errorf("record %d: %s agreed to %s, and nobody said so", r.Seq, r.By, r.ApprovalID)
 			}
 			agreed[r.ApprovalID] = r.Seq
@@ -76,9 +76,9 @@ func (k *killed) checkSaid() {
 			case err != nil:
 				t.Errorf("question %s: %v", id, err)
 			case h.status != http.StatusOK:
-			case h.answer == "yes" && agreed[id] == 0:
+			case h.answer == "approve" && agreed[id] == 0:
 				t.Errorf("ada was told that her yes to %s was taken, and it is nowhere", id)
-			case h.answer == "no" && (q.State != ledger.Declined || spent[id]):
+			case h.answer == "decline" && (q.State != ledger.Declined || spent[id]):
 				t.Errorf("ada was told that her no to %s was taken, and it is %s", id, q.State)
 			case h.answer == "revoke" && (q.State != ledger.Revoked || spent[id]):
 				t.Errorf("ada was told that %s is taken back, and it is %s", id, q.State)

@@ -3,41 +3,72 @@ package main
 import (
 	"context"
 	"log/slog"
+	"net"
+	"net/http"
 	"sync"
 	"time"
 
 	"github.com/sippet-ai/sippet-mcp/internal/approval"
 	"github.com/sippet-ai/sippet-mcp/internal/inbox"
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
+	"github.com/sippet-ai/sippet-mcp/internal/serve"
 	"github.com/sippet-ai/sippet-mcp/policy"
 )
 
-// newInboxHost returns the inbox of the connection, which is not served yet.
+// newInboxHost returns the inbox of the connection and its host. Nothing is served yet.
 func (o *connection) newInboxHost(p *program, store *ledger.SQLite, log *slog.Logger) (*inboxHost, error) {
 	watch := &approval.Watcher{Ledger: store, Log: log}
-	l := &inboxHost{program: p, ledger: store, dir: store.Dir(), log: log, noBrowser: o.noBrowser, same: (&ledgerOptions{o.stateDir, o.sandbox}).same(), needed: make(chan struct{}, 1)}
-	l.inbox = &inbox.Inbox{Approvals: &approval.Approvals{Ledger: store, Watch: watch, Now: time.Now}, Ledger: store, Watch: watch,
-		Simulated: o.sandbox, LoginCommand: "sippet-mcp inbox login" + l.same, Now: time.Now, Log: log}
-	if !o.noBrowser && canOpen(p.env) {
-		l.inbox.Open = func(path string) error { return openURL(p.env, *l.public.Load()+path) }
+	login := "sippet-mcp inbox login" + (&ledgerOptions{o.stateDir, o.sandbox}).same()
+	box := &inbox.Inbox{Approvals: &approval.Approvals{Ledger: store, Watch: watch, Now: time.Now}, Ledger: store, Watch: watch,
+		Simulated: o.sandbox, LoginCommand: login, Now: time.Now, Log: log}
+	notifier, err := o.newNotifier(p, store, watch, log)
+	if err != nil {
+		return nil, err
 	}
+	options := inbox.HostOptions{Ledger: store, Inbox: box, Notifier: notifier, Listen: serve.Listen,
+		Serve: func(ctx context.Context, ln net.Listener, h http.Handler) error {
+			return (&serve.HTTP{Inbox: h, Log: log}).Serve(ctx, ln)
+		},
+		Person: me(), Operator: operator(), LoginCommand: login, Log: log}
+	if !o.noBrowser {
+		options.OpenURL = inbox.Browser(p.env)
+	}
+	if p.errTerminal {
+		options.Terminal = p.err
+	}
+	return &inboxHost{inbox.NewHost(options), box, notifier}, nil
+}
+
+// inboxHost is a host with its parts.
+type inboxHost struct {
+	*inbox.Host
+	inbox    *inbox.Inbox
+	notifier *inbox.Notifier // nil without SIPPET_NOTIFY_URL
+}
+
+// serveOn serves the inbox on a server's own address.
+func (h *inboxHost) serveOn(s *serve.HTTP, ln net.Listener) {
+	base := baseOf(s, ln)
+	h.SetURL(base)
+	h.inbox.LoginCommand = "sippet-mcp inbox login --url " + base
+	if h.inbox.Simulated {
+		h.inbox.LoginCommand += " --sandbox"
+	}
+	h.inbox.Secure = s.Certificate != nil || len(s.Proxies) > 0
+	s.Inbox = h.inbox.Handler()
+}
+
+func (o *connection) newNotifier(p *program, store *ledger.SQLite, watch *approval.Watcher, log *slog.Logger) (*inbox.Notifier, error) {
 	address := p.env("SIPPET_NOTIFY_URL")
 	if address == "" {
-		return l, nil
+		return nil, nil
 	}
 	n, err := inbox.NewNotifier(address, p.env("SIPPET_NOTIFY_SECRET"))
 	if err != nil {
 		return nil, err
 	}
 	n.Ledger, n.Watch, n.Simulated, n.Log = store, watch, o.sandbox, log
-	n.Inbox = func() string {
-		if base := l.public.Load(); base != nil {
-			return *base + inbox.Path
-		}
-		return ""
-	}
-	l.notify = n
-	return l, nil
+	return n, nil
 }
 
 // work starts what runs beside the calls: the executor of approved requests, the webhook's notices,
@@ -48,10 +79,10 @@ func (c *connected) work(inboxServed bool) (stop func()) {
 	executor := &policy.Executor{Ledger: c.auth.ledger, Watch: c.host.inbox.Watch, Log: c.log, GateFor: c.auth.gateFor}
 	wg.Go(func() { executor.Run(ctx) })
 	if !inboxServed {
-		wg.Go(func() { c.host.run(ctx) })
+		wg.Go(func() { c.host.Run(ctx) })
 	}
-	if c.host.notify != nil {
-		wg.Go(func() { c.host.notify.Run(ctx) })
+	if c.host.notifier != nil {
+		wg.Go(func() { c.host.notifier.Run(ctx) })
 	}
 	return func() {
 		cancel()

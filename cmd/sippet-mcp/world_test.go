@@ -136,7 +136,7 @@ func (m *modern) tool(t *testing.T, name, args string) *reply {
 func (r *reply) waits(t *testing.T) (id, base string) {
 	t.Helper()
 	a := r.Result.StructuredContent.Approval
-	base, _, found := strings.Cut(a.Link, "/inbox/q/")
+	base, _, found := strings.Cut(a.Link, "/inbox/approvals/")
 	if r.outcome() != "approval_pending" || a.ID == "" || !found {
 		t.Fatalf("it does not wait in an inbox: %+v", r.Result)
 	}
@@ -190,7 +190,7 @@ func (a *answerer) do(method, path, body string, into any) (status int, err erro
 
 // look fetches one question.
 func (a *answerer) look(id string) (q pending, err error) {
-	status, err := a.do("GET", "/api/questions/"+id, "", &q)
+	status, err := a.do("GET", "/api/approvals/"+id, "", &q)
 	if err == nil && status != http.StatusOK {
 		err = fmt.Errorf("HTTP %d", status)
 	}
@@ -211,14 +211,14 @@ func (a *answerer) say(id, answer string) (status int, s said, err error) {
 
 // answer answers a question whose card was read.
 func (a *answerer) answer(q *pending, answer string) (status int, s said, err error) {
-	status, err = a.do("POST", "/api/questions/"+q.ID, fmt.Sprintf(`{"answer":%q,"stamp":%q}`, answer, q.Stamp), &s)
+	status, err = a.do("POST", "/api/approvals/"+q.ID, fmt.Sprintf(`{"answer":%q,"stamp":%q}`, answer, q.Stamp), &s)
 	return status, s, err
 }
 
 // agree says yes, which must be taken.
 func (a *answerer) agree(t *testing.T, id string) {
 	t.Helper()
-	if status, s, err := a.say(id, "yes"); err != nil || status != http.StatusOK || s.State != string(ledger.Approved) {
+	if status, s, err := a.say(id, "approve"); err != nil || status != http.StatusOK || s.State != string(ledger.Approved) {
 		t.Fatalf("the yes was not taken: %d %+v %v", status, s, err)
 	}
 }
@@ -286,7 +286,7 @@ func (w *world) fix(t *testing.T) string {
 	t.Helper()
 	addr, err := freeAddress()
 	if err == nil {
-		err = os.WriteFile(filepath.Join(w.dir, addressFile), []byte(addr+"\n"), 0o600)
+		err = os.WriteFile(filepath.Join(w.dir, inbox.AddressFile), []byte(addr+"\n"), 0o600)
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -10,25 +10,24 @@ import (
 	"time"
 
 	"github.com/sippet-ai/sippet-mcp/internal/approval"
-
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 )
 
-// The API is the page as JSON, with the same checks by the same code. A program shows an approver's or an admin's token in
-// Authorization: Bearer; the page's cookie does as well.
+// The API offers what the page offers, as JSON, with the same checks by the same code. A program sends the token of an
+// approver or admin in Authorization: Bearer. The session cookie of the page works as well.
 
 func (i *Inbox) api(mux *http.ServeMux) {
-	mux.HandleFunc("GET "+Path+"/api/questions", i.caller(i.apiList))
-	mux.HandleFunc("GET "+Path+"/api/questions/{id}", i.caller(i.apiOne))
-	mux.HandleFunc("POST "+Path+"/api/questions/{id}", i.caller(i.apiAnswer))
-	mux.HandleFunc("POST "+Path+"/api/questions/{id}/take", i.caller(i.apiTake))
-	mux.HandleFunc("GET "+Path+"/api/stop", i.caller(i.apiState))
-	mux.HandleFunc("POST "+Path+"/api/stop", i.caller(i.apiStop))
-	mux.HandleFunc("POST "+Path+"/api/resume", i.caller(i.apiResume))
+	mux.HandleFunc("GET "+Path+"/api/approvals", i.authenticated(i.apiList))
+	mux.HandleFunc("GET "+Path+"/api/approvals/{id}", i.authenticated(i.apiOne))
+	mux.HandleFunc("POST "+Path+"/api/approvals/{id}", i.authenticated(i.apiAnswer))
+	mux.HandleFunc("POST "+Path+"/api/approvals/{id}/take", i.authenticated(i.apiTake))
+	mux.HandleFunc("GET "+Path+"/api/stop", i.authenticated(i.apiState))
+	mux.HandleFunc("POST "+Path+"/api/stop", i.authenticated(i.apiStop))
+	mux.HandleFunc("POST "+Path+"/api/resume", i.authenticated(i.apiResume))
 }
 
-// caller gives a handler of whoever shows a token or is logged in.
-func (i *Inbox) caller(f func(http.ResponseWriter, *http.Request, *visit)) http.HandlerFunc {
+// authenticated returns a handler that calls f for a person with a token or a session.
+func (i *Inbox) authenticated(f func(http.ResponseWriter, *http.Request, *visit)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		scheme, secret, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 		if !strings.EqualFold(scheme, "Bearer") {
@@ -38,36 +37,37 @@ func (i *Inbox) caller(f func(http.ResponseWriter, *http.Request, *visit)) http.
 		secret = strings.TrimSpace(secret)
 		t, err := i.Ledger.Authenticate(r.Context(), secret)
 		switch {
-		case err != nil && !errors.Is(err, ledger.ErrRejected) && !errors.Is(err, ledger.ErrTokenExpired) && !errors.Is(err, ledger.ErrNoTokens):
+		case isTokenStoreError(err):
 			i.fail(w, r, err)
 		case err != nil:
-			writeJSON(w, http.StatusUnauthorized, problem{Error: "this token lets nobody in"})
-		case !answers(&t):
-			writeJSON(w, http.StatusForbidden, problem{Error: notAPersons})
+			writeJSON(w, http.StatusUnauthorized, problem{Error: badToken})
+		case !mayLogIn(&t):
+			writeJSON(w, http.StatusForbidden, problem{Error: wrongRole, Next: askForToken})
 		default:
 			sum := sha256.Sum256([]byte(secret))
-			f(w, r, &visit{who: approval.Person{Name: t.Person, Roles: t.Roles, Via: "api", Credential: t.ID, Fresh: true}, secret: hex.EncodeToString(sum[:])})
+			f(w, r, &visit{person: approval.Person{Name: t.Person, Roles: t.Roles, Via: "api", Credential: t.ID, Fresh: true}, secret: hex.EncodeToString(sum[:])})
 		}
 	}
 }
 
-// apiRequest is a question as the API gives it.
+// apiRequest is an approval request in the API.
 type apiRequest struct {
 	ID        string       `json:"id"`
 	State     string       `json:"state"`
 	Action    string       `json:"action"`
 	Needs     string       `json:"needs"`
 	Requester ledger.Actor `json:"requester"`
-	Asked     time.Time    `json:"requested"`
+	Requested time.Time    `json:"requested"`
 	Expires   time.Time    `json:"expires"`
 	Answered  *time.Time   `json:"answered,omitempty"`
 	By        ledger.Actor `json:"by,omitzero"`
-	// Status says in words what came of it; Quick that it was answered sooner than the card can be read.
-	Status string         `json:"status,omitempty"`
-	Detail string         `json:"detail,omitempty"`
-	Quick  bool           `json:"quick,omitempty"`
-	Card   *approval.Card `json:"card,omitempty"`
-	// Barred is why the caller cannot answer it. Stamp goes with the answer.
+	// Status and Detail say in words what the state is, or how the call ended.
+	Status string `json:"status,omitempty"`
+	Detail string `json:"detail,omitempty"`
+	// Quick is true if the answer was faster than anybody can read the card.
+	Quick bool           `json:"quick,omitempty"`
+	Card  *approval.Card `json:"card,omitempty"`
+	// Barred is why the caller cannot answer; empty if they can. Stamp must be sent with the answer.
 	Barred string `json:"barred,omitempty"`
 	Stamp  string `json:"stamp,omitempty"`
 	// Take is until when the caller can take what was issued.
@@ -75,28 +75,28 @@ type apiRequest struct {
 }
 
 func (i *Inbox) apiOf(v *visit, o *openedRequest) apiRequest {
-	q := apiRequest{ID: o.ID, State: string(o.State), Action: o.Action, Needs: o.Needs, Requester: o.Requester, Asked: o.Requested, Expires: o.Expires,
+	out := apiRequest{ID: o.ID, State: string(o.State), Action: o.Action, Needs: o.Needs, Requester: o.Requester, Requested: o.Requested, Expires: o.Expires,
 		By: o.By, Quick: o.Quick, Card: o.card}
 	if !o.Answered.IsZero() {
-		q.Answered = &o.Answered
+		out.Answered = &o.Answered
 	}
 	e := i.endedOf(v, o)
-	q.Status, q.Detail = e.Status, e.Detail
+	out.Status, out.Detail = e.Status, e.Detail
 	switch {
 	case !o.Open(i.Now()):
 		if o.State == ledger.Pending || o.State == ledger.Approved {
-			q.State = "expired"
+			out.State = "expired"
 		}
 	default:
-		q.Stamp = i.stamps.make(v.secret, o.ID, i.Now())
-		if why := v.who.CheckAnswer(&o.ApprovalRequest); why != nil {
-			q.Barred = why.Message
+		out.Stamp = i.stamps.make(v.secret, o.ID, i.Now())
+		if why := v.person.CheckAnswer(&o.ApprovalRequest); why != nil {
+			out.Barred = why.Message
 		}
 	}
 	if e.Take {
-		q.Take = &e.Until
+		out.Take = &e.Until
 	}
-	return q
+	return out
 }
 
 func (i *Inbox) apiList(w http.ResponseWriter, r *http.Request, v *visit) {
@@ -115,10 +115,10 @@ func (i *Inbox) apiList(w http.ResponseWriter, r *http.Request, v *visit) {
 		i.fail(w, r, err)
 		return
 	}
-	add := func(to *[]apiRequest, q *ledger.ApprovalRequest) bool {
-		o, err := s.card(r.Context(), q.ID)
+	add := func(to *[]apiRequest, req *ledger.ApprovalRequest) bool {
+		o, err := s.card(r.Context(), req.ID)
 		if errors.Is(err, ledger.ErrNoApproval) {
-			return true // forgotten since the snapshot
+			return true // pruned after the snapshot
 		}
 		if err != nil {
 			i.fail(w, r, err)
@@ -128,23 +128,23 @@ func (i *Inbox) apiList(w http.ResponseWriter, r *http.Request, v *visit) {
 		return true
 	}
 	for k := range s.open {
-		switch q := &s.open[k]; {
-		case !q.Open(i.Now()) || !v.who.MaySee(q):
+		switch req := &s.open[k]; {
+		case !req.Open(i.Now()) || !v.person.MaySee(req):
 		case len(out.Open) == maxAPI:
 			out.More++
-		case !add(&out.Open, q):
+		case !add(&out.Open, req):
 			return
 		}
 	}
 	for k := range s.ended {
-		if q := &s.ended[k]; v.who.MaySee(q) && !add(&out.Ended, q) {
+		if req := &s.ended[k]; v.person.MaySee(req) && !add(&out.Ended, req) {
 			return
 		}
 	}
 	writeJSON(w, http.StatusOK, out)
 }
 
-// maxAPI is how many open questions a list gives; those behind them are counted.
+// maxAPI is how many open requests a list has. More are counted.
 const maxAPI = 200
 
 func (i *Inbox) apiOne(w http.ResponseWriter, r *http.Request, v *visit) {
@@ -165,13 +165,13 @@ func (i *Inbox) apiAnswer(w http.ResponseWriter, r *http.Request, v *visit) {
 	}
 	ids, quick, ok := i.lines(v, []string{in.Stamp})
 	if !ok || ids[0] != r.PathValue("id") {
-		writeJSON(w, http.StatusForbidden, problem{Error: "the stamp is not of this question, or too old", Next: "get the question, read its card, and answer with its stamp"})
+		writeJSON(w, http.StatusForbidden, problem{Error: "the stamp is missing, too old, or that of another request or token", Next: "get the request, read its card, and answer with its stamp"})
 		return
 	}
 	all, ok := i.answerAll(r, ids, v, in.Answer, approval.Reply{StatedNumber: in.People, Note: in.Note, Quick: quick})
 	switch {
 	case !ok:
-		writeJSON(w, http.StatusBadRequest, problem{Error: "answer is none of yes, no and revoke"})
+		writeJSON(w, http.StatusBadRequest, problem{Error: "answer must be approve, decline or revoke"})
 	case all[0].Error != "":
 		writeJSON(w, http.StatusConflict, all[0])
 	default:
@@ -179,13 +179,13 @@ func (i *Inbox) apiAnswer(w http.ResponseWriter, r *http.Request, v *visit) {
 	}
 }
 
-// read decodes a request's body, which must be JSON: no form of another page can send that.
+// read decodes the body of a request. It accepts only JSON, which a form of another page cannot send.
 func (i *Inbox) read(w http.ResponseWriter, r *http.Request, into any) bool {
 	kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
 	d := json.NewDecoder(r.Body)
 	d.DisallowUnknownFields()
 	if strings.TrimSpace(kind) != "application/json" || d.Decode(into) != nil {
-		writeJSON(w, http.StatusBadRequest, problem{Error: "the body is not the JSON that is taken here", Next: "send Content-Type: application/json and the documented names"})
+		writeJSON(w, http.StatusBadRequest, problem{Error: "the body is not the JSON of this request", Next: "send Content-Type: application/json and only the documented keys"})
 		return false
 	}
 	return true
@@ -195,7 +195,7 @@ func (i *Inbox) apiTake(w http.ResponseWriter, r *http.Request, v *visit) {
 	if !i.read(w, r, &struct{}{}) {
 		return
 	}
-	data, fault := i.Approvals.TakeHandover(background(r), r.PathValue("id"), v.who)
+	data, fault := i.Approvals.TakeHandover(background(r), r.PathValue("id"), v.person)
 	if fault != nil {
 		writeJSON(w, http.StatusConflict, problem{fault.Message, fault.Next})
 		return
@@ -206,7 +206,7 @@ func (i *Inbox) apiTake(w http.ResponseWriter, r *http.Request, v *visit) {
 	}{r.PathValue("id"), data})
 }
 
-// stopView is a stop that holds.
+// stopView is the current emergency stop.
 type stopView struct {
 	By      ledger.Actor `json:"by"`
 	Since   time.Time    `json:"since"`
@@ -215,16 +215,16 @@ type stopView struct {
 }
 
 func (i *Inbox) emergencyStop(r *http.Request) (*stopView, error) {
-	f, err := i.Ledger.CurrentStop(r.Context())
-	if err != nil || f == nil {
+	s, err := i.Ledger.CurrentStop(r.Context())
+	if err != nil || s == nil {
 		return nil, err
 	}
-	n, err := i.revokedByStop(r.Context(), f)
-	return &stopView{By: f.By, Since: f.At, Note: f.Note, Revoked: n}, err
+	n, err := i.revokedByStop(r.Context(), s)
+	return &stopView{By: s.By, Since: s.At, Note: s.Note, Revoked: n}, err
 }
 
 func (i *Inbox) apiState(w http.ResponseWriter, r *http.Request, _ *visit) {
-	f, err := i.emergencyStop(r)
+	s, err := i.emergencyStop(r)
 	if err != nil {
 		i.fail(w, r, err)
 		return
@@ -232,7 +232,7 @@ func (i *Inbox) apiState(w http.ResponseWriter, r *http.Request, _ *visit) {
 	writeJSON(w, http.StatusOK, struct {
 		Stop   *stopView  `json:"stop"`
 		Ending endingView `json:"ending"`
-	}{f, i.ending.view()})
+	}{s, i.ending.view()})
 }
 
 func (i *Inbox) apiStop(w http.ResponseWriter, r *http.Request, v *visit) {
@@ -243,9 +243,9 @@ func (i *Inbox) apiStop(w http.ResponseWriter, r *http.Request, v *visit) {
 	if !i.read(w, r, &in) {
 		return
 	}
-	fault := i.Approvals.Stop(background(r), v.who, in.Note)
+	fault := i.Approvals.Stop(background(r), v.person, in.Note)
 	if fault == nil && in.EndCalls {
-		fault = i.hangUp(background(r), v.who)
+		fault = i.hangUp(background(r), v.person)
 	}
 	if fault != nil {
 		writeJSON(w, http.StatusConflict, problem{fault.Message, fault.Next})
@@ -258,7 +258,7 @@ func (i *Inbox) apiResume(w http.ResponseWriter, r *http.Request, v *visit) {
 	if !i.read(w, r, &struct{}{}) {
 		return
 	}
-	if _, fault := i.Approvals.Resume(background(r), v.who); fault != nil {
+	if _, fault := i.Approvals.Resume(background(r), v.person); fault != nil {
 		writeJSON(w, http.StatusConflict, problem{fault.Message, fault.Next})
 		return
 	}

@@ -112,7 +112,7 @@ func TestForged(t *testing.T) {
 		t.Fatalf("stamps %q and %q", mine, theirs)
 	}
 	parts := strings.Split(mine[0], ".")
-	form := func(stamp string) url.Values { return url.Values{"line": {stamp}, "answer": {"yes"}} }
+	form := func(stamp string) url.Values { return url.Values{"line": {stamp}, "answer": {"approve"}} }
 	later := fmt.Sprint(time.Now().Add(time.Hour).UnixMilli())
 	for name, stamp := range map[string]string{
 		"nothing": "", "another session's": theirs[0], "an id alone": q.ID, "another question's code": all[1].ID + "." + parts[1] + "." + parts[2],
@@ -175,7 +175,7 @@ func TestOtherOrigins(t *testing.T) {
 	q := w.asked(t, 1)[0]
 	v := w.loggedIn(t, bob)
 	stamp := v.stamps()[0]
-	form := url.Values{"line": {stamp}, "answer": {"yes"}}
+	form := url.Values{"line": {stamp}, "answer": {"approve"}}
 	for _, from := range [][]string{
 		{"Origin", "https://evil.example"}, {"Origin", "null"}, {"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Site", "same-site"},
 		{"Origin", "http://127.0.0.1:1"}, {"Host", "evil.example"}, {"Host", "evil.example:80"},
@@ -197,7 +197,7 @@ func TestOtherOrigins(t *testing.T) {
 	if f, err := w.ledger.CurrentStop(t.Context()); err != nil || f != nil {
 		t.Errorf("it was stopped: %v, %v", f, err)
 	}
-	for _, path := range []string{"/inbox", "/inbox/login?again", "/inbox/history", "/inbox/q/" + q.ID, "/inbox/stop", "/inbox/nothing", "/inbox/api/questions", "/inbox/assets/inbox.js"} {
+	for _, path := range []string{"/inbox", "/inbox/login?again", "/inbox/history", "/inbox/approvals/" + q.ID, "/inbox/stop", "/inbox/nothing", "/inbox/api/approvals", "/inbox/assets/inbox.js"} {
 		res, body := v.get(path)
 		csp := res.Header.Get("Content-Security-Policy")
 		for _, want := range []string{"default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'self'"} {
@@ -239,11 +239,11 @@ func TestGuessing(t *testing.T) {
 		if res, body := w.visitor(t).post("/inbox/login", url.Values{"token": {no}}); res.StatusCode != http.StatusTooManyRequests && res.StatusCode != http.StatusUnauthorized || strings.Contains(body, "data-live") {
 			t.Errorf("a program's token logs in: HTTP %d", res.StatusCode)
 		}
-		if res, _ := v.do("GET", "/inbox/api/questions", "", "Authorization", "Bearer "+no); res.StatusCode != http.StatusForbidden {
+		if res, _ := v.do("GET", "/inbox/api/approvals", "", "Authorization", "Bearer "+no); res.StatusCode != http.StatusForbidden {
 			t.Errorf("a program's token reads the API: HTTP %d", res.StatusCode)
 		}
 	}
-	if res, _ := v.do("GET", "/inbox/api/questions", "", "Authorization", "Bearer nonsense"); res.StatusCode != http.StatusTooManyRequests {
+	if res, _ := v.do("GET", "/inbox/api/approvals", "", "Authorization", "Bearer nonsense"); res.StatusCode != http.StatusTooManyRequests {
 		t.Errorf("the API is not limited: HTTP %d", res.StatusCode)
 	}
 	w.loggedIn(t, bob) // from the same address
@@ -253,7 +253,7 @@ func TestGuessing(t *testing.T) {
 	// A code leads nowhere but here.
 	for _, to := range []string{"//evil.example", "https://evil.example", "../../mcp", strings.Repeat("a", 31) + "/"} {
 		link := strings.TrimPrefix(w.enter(t, "bob", false), w.base)
-		res, _ := w.visitor(t).get(link + "?q=" + url.QueryEscape(to))
+		res, _ := w.visitor(t).get(link + "?approval=" + url.QueryEscape(to))
 		if at := res.Header.Get("Location"); res.StatusCode != http.StatusSeeOther || at != "/inbox" {
 			t.Errorf("after %q one is sent to %q (HTTP %d)", to, at, res.StatusCode)
 		}

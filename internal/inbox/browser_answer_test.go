@@ -27,7 +27,7 @@ func TestBrowserApprove(t *testing.T) {
 	b := newBrowser(t).strict(w)
 	agent := w.token(t, "ada", "agent")
 	b.login(w, w.token(t, "bob", "approver"))
-	b.sees("[data-empty]", "Nothing waits for you")
+	b.sees("[data-list=empty]", "Nothing waits for you")
 	live := b.stays()
 	call := w.later(t, agent, "start_outbound_call", ring)
 	b.cards(1)
@@ -35,11 +35,11 @@ func TestBrowserApprove(t *testing.T) {
 	if title, badge := eval[string](b, `document.title`), b.text("[data-count]"); title != "(1) Inbox · Sippet" || badge != "1" {
 		t.Errorf("title %q, badge %q", title, badge)
 	}
-	if got := b.text("[data-empty]"); got != "" {
+	if got := b.text("[data-list=empty]"); got != "" {
 		t.Errorf("beside the card it says %q", got)
 	}
-	card := b.text("#q-" + q.ID)
-	for _, want := range []string{"REACHES PEOPLE", "+44 20 7946 0000", "Asked by ada", "Claude Desktop 1.9", "cannot be undone", "She asked to be rung back about her invoice."} {
+	card := b.text("#approval-" + q.ID)
+	for _, want := range []string{"REACHES PEOPLE", "+44 20 7946 0000", "Requested by ada", "Claude Desktop 1.9", "cannot be undone", "She asked to be rung back about her invoice."} {
 		if !strings.Contains(strings.ToUpper(card), strings.ToUpper(want)) {
 			t.Errorf("the card does not say %q:\n%s", want, card)
 		}
@@ -47,13 +47,13 @@ func TestBrowserApprove(t *testing.T) {
 	if n := w.ran("start_outbound_call"); n != 0 {
 		t.Fatalf("it ran %d times before anybody agreed", n)
 	}
-	b.click("#q-" + q.ID + " button[value=yes]")
+	b.click("#approval-" + q.ID + " button[value=approve]")
 	if a := get(t, call); a.Outcome != "done" || a.ApprovedBy != "bob" {
 		t.Errorf("%s", a.frame)
 	}
 	b.cards(0)
-	b.sees("[data-recent]", "bob agreed, and it ran")
-	b.sees("[data-empty]", "Nothing waits for you")
+	b.sees("[data-list=decided]", "bob approved, and it ran")
+	b.sees("[data-list=empty]", "Nothing waits for you")
 	b.until("a title without a number", `document.title == "Inbox · Sippet" && document.querySelector("[data-count]").hidden`)
 	live()
 	const payload = `{"action":"start_outbound_call","input":{"contactId":"` + anID + `"}}`
@@ -84,7 +84,7 @@ func TestBrowserLate(t *testing.T) {
 	} {
 		first := w.call(t, agent, "start_outbound_call", c.args)
 		id := first.Approval.ID
-		if first.Outcome != "approval_pending" || first.Approval.Link != w.base+"/inbox/q/"+id || first.Approval.Needs != "confirm" || first.Ran != false {
+		if first.Outcome != "approval_pending" || first.Approval.Link != w.base+"/inbox/approvals/"+id || first.Approval.Needs != "confirm" || first.Ran != false {
 			t.Fatalf("%s: %s", c.name, first.frame)
 		}
 		status := func() answer { t.Helper(); return w.call(t, agent, "approval_status", `{"id":"`+id+`"}`) }
@@ -96,8 +96,8 @@ func TestBrowserLate(t *testing.T) {
 		}
 		b.goTo(first.Approval.Link)
 		live := b.stays()
-		b.click("#q-" + id + " button[value=yes]")
-		b.sees("[data-recent]", "bob agreed, and it ran")
+		b.click("#approval-" + id + " button[value=approve]")
+		b.sees("[data-list=decided]", "bob approved, and it ran")
 		b.cards(0)
 		live()
 		if c.ask {
@@ -121,8 +121,8 @@ func TestBrowserLate(t *testing.T) {
 		}
 		b.goTo(again.Approval.Link)
 		b.sees(".warn", "The same call ran")
-		b.click("button[value=no]")
-		b.sees("[data-recent]", "bob said no")
+		b.click("button[value=decline]")
+		b.sees("[data-list=decided]", "bob declined")
 		if got := w.ran("start_outbound_call"); got != n+1 {
 			t.Errorf("%s: it ran %d times", c.name, got-n)
 		}
@@ -152,14 +152,14 @@ func TestBrowserDeny(t *testing.T) {
 	b.cards(1)
 	const words = `No: she moved to "Bristol" <b>last week</b>, ask Grace`
 	b.write("input[name=note]", words)
-	b.click("button[value=no]")
+	b.click("button[value=decline]")
 	a := get(t, call)
 	if a.Outcome != "declined" || !strings.Contains(a.Message, "bob declined start_outbound_call") || !strings.Contains(a.Message, words) || a.Ran != false {
 		t.Errorf("%s", a.frame)
 	}
 	b.cards(0)
-	b.sees("[data-recent]", "bob said no")
-	b.sees("[data-recent]", words)
+	b.sees("[data-list=decided]", "bob declined")
+	b.sees("[data-list=decided]", words)
 	if n := w.ran("start_outbound_call"); n != 0 {
 		t.Errorf("it ran %d times", n)
 	}

@@ -33,19 +33,19 @@ func TestBrowserCredential(t *testing.T) {
 	other.login(w, carol)
 	b.cards(1)
 	live := b.stays()
-	b.click("button[value=yes]")
+	b.click("button[value=approve]")
 	a := get(t, call)
 	if a.Outcome != "done" || a.ApprovedBy != "bob" || string(a.Result) != "null" || len(a.Notes) == 0 || !strings.Contains(a.Notes[0], "issued, handed over") {
 		t.Errorf("%s", a.frame)
 	}
 	frames := []string{a.frame, w.call(t, agent, "approval_status", `{"id":"`+q.ID+`"}`).frame}
 	b.cards(0)
-	b.sees("[data-takes]", "yours to take once")
+	b.sees("[data-list=handovers]", "you can take it once")
 	live()
 
 	// Nobody else takes it, by page or API.
-	other.sees("[data-recent]", "bob agreed, and it ran")
-	if n := other.count(".take"); n != 0 {
+	other.sees("[data-list=decided]", "bob approved, and it ran")
+	if n := other.count(".handover"); n != 0 {
 		t.Errorf("another approver is offered to take it")
 	}
 	if got := eval[string](b, `document.documentElement.outerHTML`) + eval[string](other, `document.documentElement.outerHTML`); strings.Contains(got, "recognisable") {
@@ -64,24 +64,24 @@ func TestBrowserCredential(t *testing.T) {
 			}
 		}
 		for _, by := range []string{"", token} {
-			res, text := v.json("POST", "/questions/"+q.ID+"/take", by, "{}")
+			res, text := v.json("POST", "/approvals/"+q.ID+"/take", by, "{}")
 			if res.StatusCode != http.StatusConflict || !strings.Contains(text, "only the person who approved it may take it") {
 				t.Errorf("%s takes it over the API: HTTP %d: %s", name, res.StatusCode, text)
 			}
 			frames = append(frames, text)
 		}
-		_, text := v.json("GET", "/questions/"+q.ID, token, "")
+		_, text := v.json("GET", "/approvals/"+q.ID, token, "")
 		frames = append(frames, text)
 	}
-	if res, text := w.visitor(t).json("POST", "/questions/"+q.ID+"/take", agent, "{}"); res.StatusCode != http.StatusForbidden {
+	if res, text := w.visitor(t).json("POST", "/approvals/"+q.ID+"/take", agent, "{}"); res.StatusCode != http.StatusForbidden {
 		t.Errorf("the program takes it: HTTP %d: %s", res.StatusCode, text)
 	}
 	if found := holding(t, dir, "recognisable"); len(found) > 0 {
 		t.Errorf("it lies open in %q while it waits to be taken", found)
 	}
 
-	b.click(".take button")
-	b.sees("h1", "Yours, once")
+	b.click(".handover button")
+	b.sees("h1", "What was issued")
 	shown := eval[[]string](b, `[...document.querySelectorAll(".secret code")].map(c => c.innerText)`)
 	if len(shown) != 3 || shown[2] != secret || shown[0] != "3600" {
 		t.Errorf("shown %q", shown)
@@ -90,18 +90,18 @@ func TestBrowserCredential(t *testing.T) {
 		t.Error("what was issued became markup")
 	}
 	b.click(`a[href="/inbox"].button`)
-	b.until("the inbox", `location.pathname == "/inbox" && document.querySelector("[data-recent]")`)
-	if b.count(".take") != 0 {
+	b.until("the inbox", `location.pathname == "/inbox" && document.querySelector("[data-list=decided]")`)
+	if b.count(".handover") != 0 {
 		t.Error("it is offered again")
 	}
-	if res, text := own.post("/inbox/take", url.Values{"id": {q.ID}, "stamp": {good}}); res.StatusCode != http.StatusConflict || !strings.Contains(text, "That cannot be taken") {
+	if res, text := own.post("/inbox/take", url.Values{"id": {q.ID}, "stamp": {good}}); res.StatusCode != http.StatusConflict || !strings.Contains(text, "It cannot be shown") {
 		t.Errorf("a second time: HTTP %d: %s", res.StatusCode, text)
 	}
-	if res, text := own.json("POST", "/questions/"+q.ID+"/take", bob, "{}"); res.StatusCode != http.StatusConflict {
+	if res, text := own.json("POST", "/approvals/"+q.ID+"/take", bob, "{}"); res.StatusCode != http.StatusConflict {
 		t.Errorf("a second time over the API: HTTP %d: %s", res.StatusCode, text)
 	}
-	b.goTo(w.base + "/inbox/q/" + q.ID)
-	b.sees("[data-recent]", "bob agreed, and it ran")
+	b.goTo(w.base + "/inbox/approvals/" + q.ID)
+	b.sees("[data-list=decided]", "bob approved, and it ran")
 	frames = append(frames, b.text("body"))
 
 	again := w.call(t, agent, "approval_status", `{"id":"`+q.ID+`"}`)

@@ -16,8 +16,8 @@ import (
 var hostile = []struct{ name, text, shown string }{
 	{"script", `MARK<script>alert(1)</script>`, ``},
 	{"image", `MARK<img src=x onerror=alert(1)><svg/onload=alert(1)>`, ``},
-	{"end of the form", `MARK</bdi></h2></form></article><form action="https://evil.example"><button name=answer value=yes>Approve</button>`,
-		`MARK</bdi></h2></form></article><form action=\"https://evil.example\"><button name=answer value=yes>Approve</button>`},
+	{"end of the form", `MARK</bdi></h2></form></article><form action="https://evil.example"><button name=answer value=approve>Approve</button>`,
+		`MARK</bdi></h2></form></article><form action=\"https://evil.example\"><button name=answer value=approve>Approve</button>`},
 	{"attribute", `MARK" autofocus onfocus="alert(1)" x='`, `MARK\" autofocus onfocus=\"alert(1)\" x='`},
 	{"links", `MARK https://evil.example/yes www.evil.example mailto:a@evil.example javascript:alert(1) tel:+15005550006 [x](https://evil.example)`, ``},
 	{"bidi controls", "MARK\u202egnp.exe\u2066x\u2069\u200f", `MARK\u{202e}gnp.exe\u{2066}x\u{2069}\u{200f}`},
@@ -139,7 +139,7 @@ func TestBrowserHostile(t *testing.T) {
 		}
 		b.goTo(ask(c.text).Approval.Link)
 		b.sees("h2", `Change the contact "`+c.shown+`".`)
-		for _, selector := range []string{"h2", ".known dd", ".replaces td:nth-child(2)", ".replaces td:nth-child(3)"} {
+		for _, selector := range []string{"h2", ".record dd", ".replaces td:nth-child(2)", ".replaces td:nth-child(3)"} {
 			if got := b.text(selector); !strings.Contains(got, `"`+c.shown+`"`) {
 				t.Errorf("%s: %s says %s", c.name, selector, got)
 			}
@@ -176,9 +176,9 @@ func TestBrowserHostile(t *testing.T) {
 		}
 	}
 	b.write("[data-card] input[name=note]", hostile[2].text)
-	b.click("[data-card] button[value=no]")
+	b.click("[data-card] button[value=decline]")
 	b.cards(1)
-	b.sees("[data-recent]", hostile[2].text)
+	b.sees("[data-list=decided]", hostile[2].text)
 	b.harmless("what is over", nil)
 	live()
 	b.goTo(w.base + "/inbox/history")
@@ -245,9 +245,9 @@ func TestBrowserHuge(t *testing.T) {
 		t.Fatalf("%.500s", a.frame)
 	}
 	b.cards(2)
-	card := "#q-" + w.asked(t, 2)[1].ID
+	card := "#approval-" + w.asked(t, 2)[1].ID
 	b.sees(card+" h2", fmt.Sprintf("Ring many people: %d people in GB.", people))
-	if lines := eval[[]string](b, `[...document.querySelectorAll("`+card+` .reach li")].map(l => l.innerText)`); len(lines) != 6 || lines[5] != fmt.Sprintf("and %d more", people-5) || !strings.Contains(lines[0], "+44 20 7946 0000") {
+	if lines := eval[[]string](b, `[...document.querySelectorAll("`+card+` .recipients li")].map(l => l.innerText)`); len(lines) != 6 || lines[5] != fmt.Sprintf("and %d more", people-5) || !strings.Contains(lines[0], "+44 20 7946 0000") {
 		t.Errorf("%q", lines)
 	}
 	for _, phone := range []bool{false, true} {
@@ -258,14 +258,14 @@ func TestBrowserHuge(t *testing.T) {
 	}
 	b.look("light", false)
 	b.sees(card+" .people", fmt.Sprintf("Type %d to approve", people))
-	yes := card + " button[value=yes]"
+	yes := card + " button[value=approve]"
 	b.write(card+" input[name=people]", fmt.Sprint(people/10))
 	if !eval[bool](b, `document.querySelector("`+yes+`").disabled`) {
 		t.Error("a tenth of the number is enough")
 	}
 	b.write(card+" input[name=people]", "0")
 	b.click(yes)
-	b.sees("[data-recent]", "bob agreed, and it ran")
+	b.sees("[data-list=decided]", "bob approved, and it ran")
 	got := w.sent(rpctest.Run, "start_bulk_outbound_call")
 	if len(got) != 1 || got[0] != `{"action":"start_bulk_outbound_call",`+bulk[1:] {
 		t.Errorf("%d ran, %.200s", len(got), got)

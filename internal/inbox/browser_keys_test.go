@@ -34,7 +34,7 @@ func TestBrowserKeys(t *testing.T) {
 			t.Fatalf("the focus is not at %s but at %s", selector, eval[string](b, `document.activeElement.outerHTML.slice(0, 200)`))
 		}
 	}
-	first, second := "#q-"+all[0].ID, "#q-"+all[1].ID
+	first, second := "#approval-"+all[0].ID, "#approval-"+all[1].ID
 	b.press("j")
 	at(first)
 	b.press("j")
@@ -45,30 +45,30 @@ func TestBrowserKeys(t *testing.T) {
 	at(first)
 	b.press("k")
 	at(first)
-	for _, key := range []string{"y", "y", "n", "y"} {
+	for _, key := range []string{"a", "a", "d", "a"} {
 		b.press(key)
-		at(first + map[string]string{"y": " button[value=yes]", "n": " button[value=no]"}[key])
+		at(first + map[string]string{"a": " button[value=approve]", "d": " button[value=decline]"}[key])
 	}
-	b.press("jy")
-	at(second + " button[value=yes]")
+	b.press("ja")
+	at(second + " button[value=approve]")
 	unanswered("keys without Enter")
 
 	// What is typed is typed, and Enter behind it presses nothing.
-	b.write(first+" input[name=note]", "yynj no\r")
+	b.write(first+" input[name=note]", "aadj no\r")
 	at(first + " input[name=note]")
-	if got := eval[string](b, `document.activeElement.value`); got != "yynj no" {
+	if got := eval[string](b, `document.activeElement.value`); got != "aadj no" {
 		t.Errorf("typed %q", got)
 	}
 	unanswered("Enter behind a reason for a no")
 
 	eval[bool](b, `document.activeElement.blur() || true`)
-	b.press("jjkjy\r")
+	b.press("jjkja\r")
 	b.until("that the second is gone", `!document.querySelector(`+quoted(second)+`)`)
 	if q, err := w.ledger.Approval(t.Context(), all[1].ID); err != nil || q.State != ledger.Approved && q.State != ledger.Used || q.By.String() != "bob, via inbox" {
 		t.Errorf("%+v, %v", q, err)
 	}
-	b.until("that the first can be answered", `!document.querySelector(`+quoted(first+" button[value=no]")+`).disabled`)
-	b.press("jn\r")
+	b.until("that the first can be answered", `!document.querySelector(`+quoted(first+" button[value=decline]")+`).disabled`)
+	b.press("jd\r")
 	b.cards(0)
 	if q, err := w.ledger.Approval(t.Context(), all[0].ID); err != nil || q.State != ledger.Declined {
 		t.Errorf("%+v, %v", q, err)
@@ -92,15 +92,15 @@ func TestBrowserQuick(t *testing.T) {
 		answer string
 		after  time.Duration
 		quick  bool
-	}{{"yes", 0, true}, {"no", 1999 * time.Millisecond, true}, {"yes", 2 * time.Second, false}, {"no", time.Minute, false}} {
+	}{{"approve", 0, true}, {"decline", 1999 * time.Millisecond, true}, {"approve", 2 * time.Second, false}, {"decline", time.Minute, false}} {
 		w.call(t, agent, "start_outbound_call", ringing(n))
 		b.cards(1)
 		q := w.asked(t, 1)[0]
 		clock.Add(c.after)
 		b.click("[data-card] button[value=" + c.answer + "]")
 		b.cards(0)
-		b.sees("[data-recent] li:first-child", map[string]string{"yes": "bob agreed, and it ran", "no": "bob said no"}[c.answer])
-		if got := strings.Contains(b.text("[data-recent] li:first-child"), mark); got != c.quick {
+		b.sees("[data-list=decided] li:first-child", map[string]string{"approve": "bob approved, and it ran", "decline": "bob declined"}[c.answer])
+		if got := strings.Contains(b.text("[data-list=decided] li:first-child"), mark); got != c.quick {
 			t.Errorf("%s after %v is marked: %t", c.answer, c.after, got)
 		}
 		if now, err := w.ledger.Approval(t.Context(), q.ID); err != nil || now.Quick != c.quick {
@@ -115,10 +115,10 @@ func TestBrowserQuick(t *testing.T) {
 	clock.Add(5 * time.Second)
 	w.call(t, agent, "start_outbound_call", ringing(11))
 	b.until("the second line", `document.querySelectorAll("[data-line]").length == 2`)
-	b.click("[data-card] button[value=no]") // only the first is ticked
+	b.click("[data-card] button[value=decline]") // only the first is ticked
 	b.until("the second alone", `document.querySelectorAll("[data-line]").length == 1`)
 	second := w.asked(t, 1)[0].ID
-	b.click("[data-card] button[value=no]")
+	b.click("[data-card] button[value=decline]")
 	b.cards(0)
 	for id, want := range map[string]bool{first: false, second: true} {
 		if q, err := w.ledger.Approval(t.Context(), id); err != nil || q.Quick != want || q.State != ledger.Declined {

@@ -36,14 +36,14 @@ func TestBrowserToken(t *testing.T) {
 	b := newBrowser(t).strict(w)
 	bob := w.token(t, "bob", "approver")
 	w.call(t, w.token(t, "ada", "agent"), "start_outbound_call", ring)
-	b.goTo(w.base + "/inbox/q/" + w.asked(t, 1)[0].ID)
+	b.goTo(w.base + "/inbox/approvals/" + w.asked(t, 1)[0].ID)
 	b.until("the login", `location.pathname == "/inbox/login" && document.querySelector("input[name=token]")`)
 	for _, c := range []struct{ token, says string }{
 		{w.token(t, "ada", "agent"), "role agent"},
 		{w.token(t, "eve", "agent", "approver"), "role agent"},
-		{w.token(t, "oz", "operator"), "none of an approver or an admin"},
-		{"smcp_0123456789ab_" + strings.Repeat("x", 43), "lets nobody in"},
-		{"nonsense", "lets nobody in"},
+		{w.token(t, "oz", "operator"), "does not have the approver or admin role"},
+		{"smcp_0123456789ab_" + strings.Repeat("x", 43), "invalid, expired or revoked"},
+		{"nonsense", "invalid, expired or revoked"},
 	} {
 		b.show(c.token)
 		b.sees("[role=alert]", c.says)
@@ -58,7 +58,7 @@ func TestBrowserToken(t *testing.T) {
 	}
 	b.login(w, bob)
 	b.cards(1)
-	b.sees("footer", "You are bob")
+	b.sees("footer", "Logged in as bob")
 	if got := eval[string](b, `document.cookie`); got != "" {
 		t.Errorf("a script of the page can read %q", got)
 	}
@@ -89,12 +89,12 @@ func TestBrowserLink(t *testing.T) {
 	w.token(t, "bob", "approver")
 	w.call(t, w.token(t, "ada", "agent"), "start_outbound_call", ring)
 	q := w.asked(t, 1)[0].ID
-	link := w.enter(t, "bob", false) + "?q=" + q
+	link := w.enter(t, "bob", false) + "?approval=" + q
 	b.goTo(link)
-	b.until("the question", `location.pathname + location.hash == "/inbox#q-`+q+`" && document.querySelector("#q-`+q+` button[value=yes]")`)
-	b.sees("footer", "You are bob")
+	b.until("the question", `location.pathname + location.hash == "/inbox#approval-`+q+`" && document.querySelector("#approval-`+q+` button[value=approve]")`)
+	b.sees("footer", "Logged in as bob")
 	b.goTo(link) // the same browser comes back to it, as it does from its history
-	b.until("the question", `location.pathname + location.hash == "/inbox#q-`+q+`"`)
+	b.until("the question", `location.pathname + location.hash == "/inbox#approval-`+q+`"`)
 	other := newBrowser(t).strict(w)
 	other.goTo(link)
 	other.sees("[role=alert]", "This link was used")
@@ -110,24 +110,24 @@ func TestBrowserLink(t *testing.T) {
 		t.Fatalf("looking at a link: HTTP %d, %v", res.StatusCode, res.Cookies())
 	}
 	phone := newBrowser(t).strict(w)
-	phone.goTo(link + "?q=" + q)
+	phone.goTo(link + "?approval=" + q)
 	phone.sees("h1", "Welcome, bob")
 	if c := phone.session(w); c != "" {
 		t.Errorf("looking at the link logs in: %s", c)
 	}
 	phone.click("main form button")
-	phone.until("the question", `location.pathname + location.hash == "/inbox#q-`+q+`"`)
-	phone.sees("footer", "You are bob")
+	phone.until("the question", `location.pathname + location.hash == "/inbox#approval-`+q+`"`)
+	phone.sees("footer", "Logged in as bob")
 	other.goTo(link)
 	other.sees("[role=alert]", "This link was used")
 	if res, _ := w.visitor(t).post("/inbox/enter/"+code, nil); res.StatusCode != 401 || len(res.Cookies()) != 0 {
 		t.Errorf("using a link again by hand: HTTP %d, %v", res.StatusCode, res.Cookies())
 	}
 	other.goTo(w.base + "/inbox/enter/" + strings.Repeat("x", 43))
-	other.sees("[role=alert]", "This link was used, or its time is over")
+	other.sees("[role=alert]", "This link was used already, or it has expired")
 
 	// Who has none but a program's token is let in by a link all the same, and answers what that program asks.
-	other.goTo(w.enter(t, "ada", false) + "?q=" + q)
-	other.click("#q-" + q + " button[value=yes]")
-	other.sees("[data-recent]", "ada agreed, and it ran")
+	other.goTo(w.enter(t, "ada", false) + "?approval=" + q)
+	other.click("#approval-" + q + " button[value=approve]")
+	other.sees("[data-list=decided]", "ada approved, and it ran")
 }

@@ -28,7 +28,7 @@ func rung(payload string) string {
 // ticked, and whether it can be approved.
 const watchCard = `(() => {
 	const note = () => {
-		const card = document.querySelector("[data-card]"), yes = card && card.querySelector("button[value=yes]");
+		const card = document.querySelector("[data-card]"), yes = card && card.querySelector("button[value=approve]");
 		if (!yes) return;
 		const now = {at: performance.now(), lines: card.querySelectorAll("[data-line]").length, ticked: card.querySelectorAll("input[name=line]:checked").length, shut: yes.disabled};
 		const last = seen[seen.length - 1];
@@ -63,7 +63,7 @@ func TestBrowserMany(t *testing.T) {
 	w.asked(t, 5)
 	b.login(w, w.token(t, "bob", "approver"))
 	b.cards(2)
-	card := "#q-" + all[0].ID
+	card := "#approval-" + all[0].ID
 	b.sees(card+" h2", "4 requests: Start an outbound call")
 	if lines, ticked := b.count(card+" [data-line]"), b.count(card+" input[type=checkbox]:checked"); lines != 4 || ticked != 4 {
 		t.Fatalf("%d lines, %d ticked", lines, ticked)
@@ -87,7 +87,7 @@ func TestBrowserMany(t *testing.T) {
 		b.click(`[data-line="` + q.ID + `"] input[type=checkbox]`)
 	}
 	eval[bool](b, watchCard)
-	b.click(card + " button[value=yes]")
+	b.click(card + " button[value=approve]")
 	for _, to := range want {
 		if a := get(t, calls[to]); a.Outcome != "done" || a.ApprovedBy != "bob" {
 			t.Errorf("%s: %s", to, a.frame)
@@ -126,7 +126,7 @@ func TestBrowserMany(t *testing.T) {
 	for range 2 {
 		b.click("input[type=checkbox]:not(:checked)")
 	}
-	b.click("[data-card] button[value=no]")
+	b.click("[data-card] button[value=decline]")
 	for _, to := range left {
 		if a := get(t, calls[to]); a.Outcome != "declined" {
 			t.Errorf("%s: %s", to, a.frame)
@@ -134,7 +134,7 @@ func TestBrowserMany(t *testing.T) {
 	}
 	b.cards(1)
 	live()
-	b.click("button[value=no]")
+	b.click("button[value=decline]")
 	if a := get(t, eve); a.Outcome != "declined" || w.ran("start_outbound_call") != 2 {
 		t.Errorf("%s, and it ran %d times", a.frame, w.ran("start_outbound_call"))
 	}
@@ -158,7 +158,7 @@ func TestBrowserJoin(t *testing.T) {
 	eval[bool](b, watchCard)
 	eval[bool](b, `(() => {
 		window.below = [];
-		const no = document.querySelectorAll("[data-card]")[1].querySelector("button[value=no]");
+		const no = document.querySelectorAll("[data-card]")[1].querySelector("button[value=decline]");
 		new MutationObserver(() => below.push(no.disabled)).observe(no, {attributes: true});
 		return true;
 	})()`)
@@ -166,7 +166,7 @@ func TestBrowserJoin(t *testing.T) {
 	b.until("the third line", `document.querySelector("[data-card]").querySelectorAll("[data-line]").length == 3`)
 	// Typing does not open what is held.
 	eval[bool](b, `document.querySelector("input[name=note]").dispatchEvent(new Event("input", {bubbles: true}))`)
-	b.until("that it can be approved", `!document.querySelector("[data-card] button[value=yes]").disabled`)
+	b.until("that it can be approved", `!document.querySelector("[data-card] button[value=approve]").disabled`)
 	seen := eval[[]look](b, `seen`)
 	at := slices.IndexFunc(seen, func(s look) bool { return s.Lines == 3 })
 	open := slices.IndexFunc(seen, func(s look) bool { return s.Lines == 3 && !s.Shut })
@@ -186,7 +186,7 @@ func TestBrowserJoin(t *testing.T) {
 		t.Errorf("of what was typed %q is left", got)
 	}
 	// A yes answers the two that were ticked.
-	b.click("[data-card] button[value=yes]")
+	b.click("[data-card] button[value=approve]")
 	b.until("one line less", `document.querySelector("[data-card]").querySelectorAll("[data-line]").length == 1`)
 	if all := w.asked(t, 2); w.ran("start_outbound_call") != 2 {
 		t.Errorf("%d wait, %d ran", len(all), w.ran("start_outbound_call"))
@@ -208,7 +208,7 @@ func TestBrowserNumber(t *testing.T) {
 	b.login(w, bob)
 	b.cards(1)
 	b.sees(".people", "Type 12 to approve")
-	const shut = `document.querySelector("button[value=yes]").disabled`
+	const shut = `document.querySelector("button[value=approve]").disabled`
 	typed := func(s string, want bool) {
 		t.Helper()
 		eval[string](b, `document.querySelector("input[name=people]").value = ""`)
@@ -218,7 +218,7 @@ func TestBrowserNumber(t *testing.T) {
 		}
 	}
 	// The page's script may begin to work a moment after the card is there.
-	b.until("that it cannot be approved without a number, but denied", shut+` && !document.querySelector("button[value=no]").disabled`)
+	b.until("that it cannot be approved without a number, but denied", shut+` && !document.querySelector("button[value=decline]").disabled`)
 	typed("11", true)
 	typed("12 ", false)
 	typed("120", true)
@@ -237,10 +237,10 @@ func TestBrowserNumber(t *testing.T) {
 	typed("11", false)
 
 	v := w.loggedIn(t, bob)
-	form := url.Values{"line": v.stamps(), "answer": {"yes"}}
+	form := url.Values{"line": v.stamps(), "answer": {"approve"}}
 	for _, people := range []string{"", "0", "11", "13", "-12", "12a", "12.0", "twelve"} {
 		form.Set("people", people)
-		if res, text := v.post("/inbox/answer", form); res.StatusCode != 409 || !strings.Contains(text, "type the number of people that this reaches: 12") {
+		if res, text := v.post("/inbox/answer", form); res.StatusCode != 409 || !strings.Contains(strings.ToLower(text), "type the number of people that this reaches: 12") {
 			t.Errorf("with the number %q: HTTP %d: %s", people, res.StatusCode, text)
 		}
 	}
@@ -255,7 +255,7 @@ func TestBrowserNumber(t *testing.T) {
 	b.until("eleven lines", `document.querySelectorAll("[data-line]").length == 11`)
 	b.sees(".people", "10") // of the eleven that were ticked one has gone
 	b.until("that it can be approved", `!`+shut)
-	b.click("button[value=yes]")
+	b.click("button[value=approve]")
 	b.until("the one that is left", `document.querySelectorAll("[data-line]").length == 1`)
 	if left := w.asked(t, 1); left[0].ID != all[4].ID || w.ran("start_outbound_call") != 11 {
 		t.Errorf("%s is left, %d ran", left[0].ID, w.ran("start_outbound_call"))

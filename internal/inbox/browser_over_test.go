@@ -29,28 +29,28 @@ func TestBrowserRevoke(t *testing.T) {
 	b.login(w, w.token(t, "bob", "approver"))
 	id := asks()
 	b.cards(1)
-	b.sees("#q-"+id, "It reads only and changes nothing.")
+	b.sees("#approval-"+id, "It reads only and changes nothing.")
 	live := b.stays()
-	b.click("button[value=yes]")
-	b.sees("#q-"+id+" .barred", "bob agreed to this. It was not used yet.")
-	if n := b.count("button[value=yes], button[value=no]"); n != 0 {
+	b.click("button[value=approve]")
+	b.sees("#approval-"+id+" .barred", "bob approved this. The approval is not used yet.")
+	if n := b.count("button[value=approve], button[value=decline]"); n != 0 {
 		t.Errorf("%d buttons to answer again", n)
 	}
-	b.click("#q-" + id + " button[value=revoke]")
+	b.click("#approval-" + id + " button[value=revoke]")
 	b.cards(0)
-	b.sees("[data-recent]", "taken back by bob")
+	b.sees("[data-list=decided]", "revoked by bob")
 	next := asks()
 	if next == id || w.ran("get_campaign") != 0 {
 		t.Fatalf("after it was taken back: question %s, it ran %d times", next, w.ran("get_campaign"))
 	}
 	b.cards(1)
-	b.click("#q-" + next + " button[value=yes]")
-	b.sees("#q-"+next, "It was not used yet")
+	b.click("#approval-" + next + " button[value=approve]")
+	b.sees("#approval-"+next, "not used yet")
 	if a := w.call(t, agent, "get_campaign", read); a.Outcome != "done" || w.ran("get_campaign") != 1 {
 		t.Errorf("with a yes that stands: %s", a.frame)
 	}
 	b.cards(0)
-	b.sees("[data-recent] li:first-child", "bob agreed, and it ran")
+	b.sees("[data-list=decided] li:first-child", "bob approved, and it ran")
 	live()
 }
 
@@ -67,22 +67,22 @@ func TestBrowserExpire(t *testing.T) {
 	call := w.later(t, w.token(t, "ada", "agent"), "start_outbound_call", ring)
 	b.cards(1)
 	q := w.asked(t, 1)[0]
-	live, form := b.stays(), url.Values{"line": {late.stampsOn("/inbox")[q.ID]}, "answer": {"yes"}}
+	live, form := b.stays(), url.Values{"line": {late.stampsOn("/inbox")[q.ID]}, "answer": {"approve"}}
 	clock.add(q.Expires.Sub(clock.now()) - 10*time.Second)
 	b.never(1500*time.Millisecond, "a card that left too early", `document.querySelectorAll("[data-card]").length == 0`)
 	clock.add(10 * time.Second)
 	b.cards(0)
-	b.sees("[data-recent]", "nobody answered in time")
+	b.sees("[data-list=decided]", "expired without an answer")
 	b.until("a title without a number", `document.title == "Inbox · Sippet"`)
 	live()
 	if a := get(t, call); a.Outcome != "denied" || !strings.Contains(a.Message, "nobody answered the approval request in time") || a.Ran != false {
 		t.Errorf("%s", a.frame)
 	}
-	if res, text := late.post("/inbox/answer", form); res.StatusCode != 409 || !strings.Contains(text, "That was not taken") {
+	if res, text := late.post("/inbox/answer", form); res.StatusCode != 409 || !strings.Contains(text, "Your answer was not recorded") {
 		t.Errorf("a yes that came too late: HTTP %d: %s", res.StatusCode, text)
 	}
-	b.goTo(w.base + "/inbox/q/" + q.ID)
-	b.sees("[data-recent]", "nobody answered in time")
+	b.goTo(w.base + "/inbox/approvals/" + q.ID)
+	b.sees("[data-list=decided]", "expired without an answer")
 	if b.count("button[name=answer]") != 0 {
 		t.Error("what is over can be answered")
 	}
@@ -105,26 +105,26 @@ func TestBrowserUnderway(t *testing.T) {
 		t.Helper()
 		call := w.later(t, agent, "start_outbound_call", `{"input":{"phoneNumber":"`+number+`"}}`)
 		b.cards(1)
-		b.click("button[value=yes]")
+		b.click("button[value=approve]")
 		return call
 	}
 	call := yes("+442079460123")
 	b.cards(0)
-	b.sees("[data-recent] li:first-child", "bob agreed, and it is running")
+	b.sees("[data-list=decided] li:first-child", "bob approved, and it is running")
 	close(hold)
-	b.sees("[data-recent] li:first-child", "bob agreed, and it ran")
+	b.sees("[data-list=decided] li:first-child", "bob approved, and it ran")
 	if a := get(t, call); a.Outcome != "done" {
 		t.Errorf("%s", a.frame)
 	}
 	call = yes("+442079460124")
-	b.sees("[data-recent] li:first-child", "bob agreed, and Sippet refused it")
-	b.sees("[data-recent] li:first-child", "the number <b>rings</b> nowhere")
+	b.sees("[data-list=decided] li:first-child", "bob approved, but Sippet rejected it")
+	b.sees("[data-list=decided] li:first-child", "the number <b>rings</b> nowhere")
 	if a := get(t, call); a.Outcome != "upstream_error" {
 		t.Errorf("%s", a.frame)
 	}
 	call = yes("+442079460125")
-	b.sees("[data-recent] li:first-child", "nobody knows whether it ran")
-	b.sees("[data-recent] li:first-child", "sippet-mcp audit resolve ")
+	b.sees("[data-list=decided] li:first-child", "whether it ran is unknown")
+	b.sees("[data-list=decided] li:first-child", "sippet-mcp audit resolve ")
 	if a := get(t, call); a.Outcome != "outcome_unknown" {
 		t.Errorf("%s", a.frame)
 	}

@@ -90,6 +90,7 @@ func (b *browser) show(token string) {
 // paste puts a text into the first element that fits at once, as from the clipboard.
 func (b *browser) paste(selector, text string) {
 	b.t.Helper()
+	b.until("that "+selector+" is there", loaded+` && document.querySelector(`+quoted(selector)+`)`)
 	b.do(chromedp.Focus(chromedp.CSS(selector)), chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
 		_, err := cdp.Call(ctx, t, input.InsertText, input.InsertTextParams{Text: text})
 		return err

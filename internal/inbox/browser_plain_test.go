@@ -28,8 +28,8 @@ func TestBrowserPlain(t *testing.T) {
 	agent := w.token(t, "ada", "agent")
 	b.goTo(w.base + "/inbox")
 	b.show(w.token(t, "bob", "approver", "admin"))
-	b.sees("[data-empty]", "Nothing waits for you")
-	b.sees("noscript", "Look again")
+	b.sees("[data-list=empty]", "Nothing waits for you")
+	b.sees("noscript", "Reload")
 	again := func(cards int) {
 		t.Helper()
 		b.click("noscript a")
@@ -40,22 +40,22 @@ func TestBrowserPlain(t *testing.T) {
 	b.never(time.Second, "without scripts the page changed by itself, so they are on", `document.querySelector("[data-card]")`)
 	again(1)
 	b.write("input[name=note]", "typed, and Enter\r")
-	b.click("button[value=yes]")
-	b.until("the question's page", `location.pathname.startsWith("/inbox/q/")`)
+	b.click("button[value=approve]")
+	b.until("the question's page", `location.pathname.startsWith("/inbox/approvals/")`)
 	if a := get(t, yes); a.Outcome != "done" || a.ApprovedBy != "bob" {
 		t.Errorf("%s", a.frame)
 	}
 	b.click("noscript a")
-	b.sees("[data-recent]", "bob agreed, and it ran")
+	b.sees("[data-list=decided]", "bob approved, and it ran")
 	b.click(`.center a[href="/inbox"]`)
 
 	no := w.later(t, agent, "start_outbound_call", ringing(1))
 	w.asked(t, 1)
 	again(1)
 	b.write("input[name=note]", "Not today.")
-	b.click("button[value=no]")
-	b.sees("[data-recent]", "bob said no")
-	b.sees("[data-recent]", "Not today.")
+	b.click("button[value=decline]")
+	b.sees("[data-list=decided]", "bob declined")
+	b.sees("[data-list=decided]", "Not today.")
 	if a := get(t, no); a.Outcome != "declined" {
 		t.Errorf("%s", a.frame)
 	}
@@ -67,7 +67,7 @@ func TestBrowserPlain(t *testing.T) {
 	w.asked(t, 2)
 	again(1)
 	b.click(`[data-line="` + left + `"] input[type=checkbox]`)
-	b.click("button[value=yes]")
+	b.click("button[value=approve]")
 	if a := get(t, in); a.Outcome != "done" || w.ran("start_outbound_call") != 2 {
 		t.Errorf("%s", a.frame)
 	}
@@ -78,22 +78,22 @@ func TestBrowserPlain(t *testing.T) {
 	b.click(`.center a[href="/inbox"]`)
 	b.cards(1)
 	carol := w.loggedIn(t, w.token(t, "carol", "approver"))
-	if res, _ := carol.post("/inbox/answer", map[string][]string{"answer": {"yes"}}); res.StatusCode != 400 {
+	if res, _ := carol.post("/inbox/answer", map[string][]string{"answer": {"approve"}}); res.StatusCode != 400 {
 		t.Errorf("nothing ticked: HTTP %d", res.StatusCode)
 	}
-	if res, _ := carol.post("/inbox/answer", map[string][]string{"line": carol.stamps(), "answer": {"no"}}); res.StatusCode != 303 {
+	if res, _ := carol.post("/inbox/answer", map[string][]string{"line": carol.stamps(), "answer": {"decline"}}); res.StatusCode != 303 {
 		t.Fatalf("HTTP %d", res.StatusCode)
 	}
 	if a := get(t, out); a.Outcome != "declined" {
 		t.Errorf("%s", a.frame)
 	}
-	b.click("button[value=yes]")
-	b.sees("main", "That was not taken")
+	b.click("button[value=approve]")
+	b.sees("main", "Your answer was not recorded")
 	b.sees("main", "carol answered this already")
 	b.click("main a.button")
 
 	b.click(`a[href="/inbox/stop"]`)
-	b.click("button.red")
+	b.click("button.danger")
 	b.sees("h1", "Everything is stopped")
 	b.click(`form[action="/inbox/resume"] button`)
 	b.sees("h1", "Stop everything")

@@ -35,7 +35,7 @@ func TestBrowserRace(t *testing.T) {
 		b.login(w, w.token(t, name, "approver"))
 	}
 	won := map[string]int{}
-	for round, press := range []string{"yes", "yes", "yes", "no"} {
+	for round, press := range []string{"approve", "approve", "approve", "decline"} {
 		call := w.later(t, agent, "start_outbound_call", ringing(round))
 		q := w.asked(t, 1)[0]
 		for _, b := range people {
@@ -43,12 +43,12 @@ func TestBrowserRace(t *testing.T) {
 			b.cards(1)
 		}
 		// The last time one says yes and the other no.
-		buttons := map[string]string{"bob": "yes", "carol": press}
+		buttons := map[string]string{"bob": "approve", "carol": press}
 		var wg sync.WaitGroup
 		errs := make(chan error, len(people))
 		for name, b := range people {
 			wg.Go(func() {
-				_, err := run(b, chromedp.Click(chromedp.CSS("#q-"+q.ID+" button[value="+buttons[name]+"]")))
+				_, err := run(b, chromedp.Click(chromedp.CSS("#approval-"+q.ID+" button[value="+buttons[name]+"]")))
 				errs <- err
 			})
 		}
@@ -70,28 +70,28 @@ func TestBrowserRace(t *testing.T) {
 		}
 		won[winner]++
 		switch {
-		case buttons[winner] == "yes" && (a.Outcome != "done" || a.ApprovedBy != winner || now.State != ledger.Used):
+		case buttons[winner] == "approve" && (a.Outcome != "done" || a.ApprovedBy != winner || now.State != ledger.Used):
 			t.Errorf("round %d: %s said yes: %s, %+v", round, winner, a.frame, now)
-		case buttons[winner] == "no" && (a.Outcome != "declined" || now.State != ledger.Declined):
-			t.Errorf("round %d: %s said no: %s, %+v", round, winner, a.frame, now)
+		case buttons[winner] == "decline" && (a.Outcome != "declined" || now.State != ledger.Declined):
+			t.Errorf("round %d: %s declined: %s, %+v", round, winner, a.frame, now)
 		}
 		const over = `(hear(), document.querySelectorAll("[data-card]").length == 0)`
-		if press == "no" {
+		if press == "decline" {
 			// A no takes back a yes that was not used yet, so both answers may have been taken.
 			for _, b := range people {
 				b.until("that nothing waits", over)
-				b.sees("[data-recent] li:first-child", winner+map[string]string{"yes": " agreed, and it ran", "no": " said no"}[buttons[winner]])
+				b.sees("[data-list=decided] li:first-child", winner+map[string]string{"approve": " approved, and it ran", "decline": " declined"}[buttons[winner]])
 			}
 			continue
 		}
 		people[winner].until("that nothing waits", over)
-		if said := people[winner].count("[data-told]:not([hidden])"); said != 0 {
+		if said := people[winner].count("[data-result]:not([hidden])"); said != 0 {
 			t.Errorf("round %d: %s is told that it was not taken", round, winner)
 		}
 		// It stays to be read when the card is over, with nothing on it to press.
-		loser.sees("[data-told]:not([hidden])", winner+" answered this already")
+		loser.sees("[data-result]:not([hidden])", winner+" answered this already")
 		loser.until("that nothing waits", over)
-		loser.sees("[data-told]:not([hidden])", winner+" answered this already")
+		loser.sees("[data-result]:not([hidden])", winner+" answered this already")
 		if n := loser.count(".card"); n != 1 {
 			t.Errorf("round %d: it is there %d times", round, n)
 		}
@@ -130,17 +130,17 @@ func TestBrowserSlow(t *testing.T) {
 		};
 		return true;
 	})()`)
-	b.click("#q-" + q.ID + " button[value=yes]")
+	b.click("#approval-" + q.ID + " button[value=approve]")
 	b.until("that the answer is on its way", `window.go`)
 	carol := w.loggedIn(t, w.token(t, "carol", "approver"))
 	before := eval[int](b, `window.told`)
-	if res, _ := carol.post("/inbox/answer", map[string][]string{"line": carol.stamps(), "answer": {"no"}}); res.StatusCode != 303 {
+	if res, _ := carol.post("/inbox/answer", map[string][]string{"line": carol.stamps(), "answer": {"decline"}}); res.StatusCode != 303 {
 		t.Fatalf("HTTP %d", res.StatusCode)
 	}
 	b.until("that the page was told", fmt.Sprintf(`window.told > %d`, before))
-	b.sees("[data-recent]", "carol said no")
+	b.sees("[data-list=decided]", "carol declined")
 	eval[bool](b, `window.go() || true`)
-	b.sees("[data-told]:not([hidden])", "carol answered this already")
+	b.sees("[data-result]:not([hidden])", "carol answered this already")
 	b.cards(0)
 	if n := w.ran("start_outbound_call"); n != 0 {
 		t.Errorf("it ran %d times", n)

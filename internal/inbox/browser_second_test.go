@@ -17,23 +17,23 @@ const erase = `{"input":{"contactId":"` + anID + `"}}`
 // by a token. Each must be refused for the reason, and change nothing.
 func (v *visitor) forges(q ledger.ApprovalRequest, answer, token, why string) {
 	v.t.Helper()
-	stamp := v.stampsOn("/inbox/q/" + q.ID)[q.ID]
+	stamp := v.stampsOn("/inbox/approvals/" + q.ID)[q.ID]
 	if stamp == "" {
 		v.t.Fatal("there is no stamp to forge an answer with")
 	}
 	res, text := v.post("/inbox/answer", url.Values{"line": {stamp}, "answer": {answer}})
-	if res.StatusCode != 409 || !strings.Contains(text, why) {
+	if res.StatusCode != 409 || !strings.Contains(strings.ToLower(text), why) {
 		v.t.Errorf("a forged %s: HTTP %d: %s", answer, res.StatusCode, text)
 	}
 	v.w.untouched(v.t, "a forged "+answer, q)
 	for _, by := range []string{"", token}[:1+min(1, len(token))] {
 		var got struct{ Stamp, Barred string }
-		res, text := v.json("GET", "/questions/"+q.ID, by, "")
+		res, text := v.json("GET", "/approvals/"+q.ID, by, "")
 		if err := json.Unmarshal([]byte(text), &got); err != nil || res.StatusCode != 200 || got.Stamp == "" {
 			v.t.Fatalf("the question over the API: HTTP %d: %s", res.StatusCode, text)
 		}
-		res, text = v.json("POST", "/questions/"+q.ID, by, fmt.Sprintf(`{"answer":%q,"stamp":%q}`, answer, got.Stamp))
-		if res.StatusCode != 409 || !strings.Contains(text, why) {
+		res, text = v.json("POST", "/approvals/"+q.ID, by, fmt.Sprintf(`{"answer":%q,"stamp":%q}`, answer, got.Stamp))
+		if res.StatusCode != 409 || !strings.Contains(strings.ToLower(text), why) {
 			v.t.Errorf("a forged %s over the API: HTTP %d: %s", answer, res.StatusCode, text)
 		}
 		v.w.untouched(v.t, "a forged "+answer+" over the API", q)
@@ -50,7 +50,7 @@ func TestBrowserOwn(t *testing.T) {
 	q := w.asked(t, 1)[0]
 	const why = "another person must answer this request: you are bob, the requester, with any token"
 	enter := map[string]func(){
-		"by a link":  func() { b.goTo(w.enter(t, "bob", false) + "?q=" + q.ID) },
+		"by a link":  func() { b.goTo(w.enter(t, "bob", false) + "?approval=" + q.ID) },
 		"by a token": func() { b.login(w, approver) },
 	}
 	for _, how := range []string{"by a link", "by a token"} {
@@ -61,25 +61,25 @@ func TestBrowserOwn(t *testing.T) {
 		if n := b.count("[data-card] button:not([hidden]), [data-card] input:not([type=hidden])"); n != 0 {
 			t.Errorf("%s: %d things to answer with", how, n)
 		}
-		b.press("jy\r")
+		b.press("ja\r")
 		b.click(`form[action="/inbox/logout"] button`)
 		b.until("the login", `location.pathname == "/inbox/login"`)
 		w.untouched(t, how, q)
 	}
-	w.loggedIn(t, approver).forges(q, "yes", approver, why)
-	w.loggedIn(t, approver).forges(q, "no", approver, why)
+	w.loggedIn(t, approver).forges(q, "approve", approver, why)
+	w.loggedIn(t, approver).forges(q, "decline", approver, why)
 	linked := w.visitor(t)
 	linked.get(strings.TrimPrefix(w.enter(t, "bob", false), w.base))
-	linked.forges(q, "yes", "", why)
+	linked.forges(q, "approve", "", why)
 	// An admin is no approver.
 	grace := w.loggedIn(t, w.token(t, "grace", "admin"))
-	if res, _ := grace.get("/inbox/q/" + q.ID); res.StatusCode != 404 {
+	if res, _ := grace.get("/inbox/approvals/" + q.ID); res.StatusCode != 404 {
 		t.Errorf("an admin sees it: HTTP %d", res.StatusCode)
 	}
 
 	b.login(w, w.token(t, "carol", "approver"))
 	b.cards(1)
-	b.click("button[value=yes]")
+	b.click("button[value=approve]")
 	if a := get(t, call); a.Outcome != "done" || a.ApprovedBy != "carol" || w.ran("delete_contact") != 1 {
 		t.Errorf("%s", a.frame)
 	}
@@ -98,25 +98,25 @@ func TestBrowserFresh(t *testing.T) {
 	first := w.later(t, agent, "delete_contact", erase)
 	q := w.asked(t, 1)[0]
 	b.cards(1)
-	b.until("the button, while the login is fresh", `document.querySelector("button[value=yes]")`)
+	b.until("the button, while the login is fresh", `document.querySelector("button[value=approve]")`)
 	// The page lies open until the login is not fresh any more. The button does nothing then, and becomes a way to log in.
 	clock.add(2 * time.Minute)
-	b.click("button[value=yes]")
-	b.until("the way to log in again", `document.querySelector("a.yes") && !document.querySelector("button[value=yes]")`)
-	b.sees("[data-told]:not([hidden])", "a recent login is required")
+	b.click("button[value=approve]")
+	b.until("the way to log in again", `document.querySelector("a.primary") && !document.querySelector("button[value=approve]")`)
+	b.sees("[data-result]:not([hidden])", "a recent login is required")
 	if n := b.count(".card"); n != 1 {
 		t.Errorf("the card is there %d times", n)
 	}
 	w.untouched(t, "with an old login", q)
 	stamp := old.stampsOn("/inbox")[q.ID]
-	if res, text := old.post("/inbox/answer", url.Values{"line": {stamp}, "answer": {"yes"}}); res.StatusCode != 409 || !strings.Contains(text, "a recent login is required") {
+	if res, text := old.post("/inbox/answer", url.Values{"line": {stamp}, "answer": {"approve"}}); res.StatusCode != 409 || !strings.Contains(strings.ToLower(text), "a recent login is required") {
 		t.Errorf("a forged yes: HTTP %d: %s", res.StatusCode, text)
 	}
-	if res, text := old.json("POST", "/questions/"+q.ID, "", fmt.Sprintf(`{"answer":"yes","stamp":%q}`, stamp)); res.StatusCode != 409 || !strings.Contains(text, "a recent login is required") {
+	if res, text := old.json("POST", "/approvals/"+q.ID, "", fmt.Sprintf(`{"answer":"approve","stamp":%q}`, stamp)); res.StatusCode != 409 || !strings.Contains(strings.ToLower(text), "a recent login is required") {
 		t.Errorf("a forged yes over the API: HTTP %d: %s", res.StatusCode, text)
 	}
 	w.untouched(t, "with an old login", q)
-	b.click("button[value=no]")
+	b.click("button[value=decline]")
 	if a := get(t, first); a.Outcome != "declined" {
 		t.Errorf("a no with an old login: %s", a.frame)
 	}
@@ -124,20 +124,20 @@ func TestBrowserFresh(t *testing.T) {
 	// What can be undone, and hanging up, do not ask for it.
 	hang := w.later(t, agent, "end_call", `{"input":{"callUuid":"c-17"}}`)
 	b.cards(1)
-	b.click("button[value=yes]")
+	b.click("button[value=approve]")
 	if a := get(t, hang); a.Outcome != "done" {
 		t.Errorf("hanging up with an old login: %s", a.frame)
 	}
 
 	second := w.later(t, agent, "archive_contact", `{"identity":"`+anID+`"}`)
 	b.cards(1)
-	b.click("a.yes")
+	b.click("a.primary")
 	b.sees("h1", "Log in again")
-	b.sees("main", "What cannot be undone asks who you are once more.")
+	b.sees("main", "This needs a recent login, because it cannot be undone.")
 	b.show(carol)
 	b.until("the inbox", `location.pathname == "/inbox"`)
 	b.cards(1)
-	b.click("button[value=yes]")
+	b.click("button[value=approve]")
 	if a := get(t, second); a.Outcome != "done" || a.ApprovedBy != "carol" || w.ran("archive_contact") != 1 || w.ran("delete_contact") != 0 {
 		t.Errorf("%s", a.frame)
 	}

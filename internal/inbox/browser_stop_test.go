@@ -65,21 +65,21 @@ func TestBrowserStop(t *testing.T) {
 	if got := eval[[]string](b, `[...document.querySelectorAll(".live li")].map(l => l.innerText)`); !slices.Equal(got, []string{"+442079460120", "+442079460121"}) {
 		t.Errorf("live calls %q", got)
 	}
-	b.sees("main", "They can be ended here once everything is stopped.")
+	b.sees("main", "You can end them here after you stop everything.")
 	if b.count(`form[action="/inbox/end-calls"]`) != 0 {
 		t.Error("they can be ended before")
 	}
 	admin := w.loggedIn(t, grace)
 	command := admin.stampsOn("/inbox/stop")["command"]
-	if res, text := admin.post("/inbox/end-calls", url.Values{"stamp": {command}}); res.StatusCode != http.StatusConflict || !strings.Contains(text, "stop everything first") {
+	if res, text := admin.post("/inbox/end-calls", url.Values{"stamp": {command}}); res.StatusCode != http.StatusConflict || !strings.Contains(text, "Stop everything first") {
 		t.Errorf("ending calls without a stop: HTTP %d: %s", res.StatusCode, text)
 	}
 
 	b.write("input[name=note]", "the wrong <i>list</i>")
-	b.click("button.red")
+	b.click("button.danger")
 	b.sees("h1", "Everything is stopped")
-	b.sees(".halting", "2 questions or unused yeses became void")
-	b.sees(".halting", "“the wrong <i>list</i>”")
+	b.sees(".panel.stop", "Pending requests and unused approvals that were revoked: 2")
+	b.sees(".panel.stop", "“the wrong <i>list</i>”")
 	other.sees(".strip.stopped", "Everything is stopped by grace, via inbox")
 	other.sees(".strip.stopped", "“the wrong <i>list</i>”")
 	other.cards(0)
@@ -91,7 +91,7 @@ func TestBrowserStop(t *testing.T) {
 		t.Errorf("stopping once more: HTTP %d: %s", res.StatusCode, text)
 	}
 	b.goTo(w.base + "/inbox/stop")
-	b.sees(".halting", "2 questions or unused yeses became void")
+	b.sees(".panel.stop", "Pending requests and unused approvals that were revoked: 2")
 	for _, call := range []<-chan answer{waits, hangs} {
 		if a := get(t, call); a.Outcome != "denied" && a.Outcome != "stopped" || a.Ran != false {
 			t.Errorf("what waited: %s", a.frame)
@@ -105,8 +105,8 @@ func TestBrowserStop(t *testing.T) {
 	}
 
 	b.click(`form[action="/inbox/end-calls"] button`)
-	b.sees("main", "Being ended since grace said so")
-	ended := `[...document.querySelectorAll(".live li .good")].length == 2 && !document.querySelector("main").innerText.includes("Being ended")`
+	b.sees("main", "Ending calls, requested by grace, via inbox")
+	ended := `[...document.querySelectorAll(".live li .good")].length == 2 && !document.querySelector("main").innerText.includes("Ending calls")`
 	for end := time.Now().Add(30 * time.Second); !eval[bool](b, ended); time.Sleep(100 * time.Millisecond) {
 		b.goTo(w.base + "/inbox/stop")
 		if time.Now().After(end) {
@@ -127,7 +127,7 @@ func TestBrowserStop(t *testing.T) {
 	other.cards(0) // what became void stays so
 	again := w.later(t, agent, "start_outbound_call", ringing(1))
 	other.cards(1)
-	other.click("button[value=yes]")
+	other.click("button[value=approve]")
 	if a := get(t, again); a.Outcome != "done" {
 		t.Errorf("after resuming: %s", a.frame)
 	}
@@ -143,11 +143,11 @@ func TestBrowserNoAdmin(t *testing.T) {
 	w.call(t, w.token(t, "ada", "agent"), "start_outbound_call", ring)
 	b.login(w, bob)
 	b.cards(1)
-	if n := b.count(`a[href="/inbox/stop"], .halt, .red`); n != 0 {
+	if n := b.count(`a[href="/inbox/stop"], .stop, .danger`); n != 0 {
 		t.Errorf("%d ways to the red button", n)
 	}
 	b.goTo(w.base + "/inbox/stop")
-	b.sees("h1", "Not yours to stop")
+	b.sees("h1", "You may not stop everything")
 	if b.count("main form") != 0 {
 		t.Error("there is a form")
 	}

@@ -147,16 +147,21 @@ func eval[T any](b *browser, expression string) T {
 	return v
 }
 
+// loaded holds once a page is complete. Before, what was found in it may be lost: Chromium forgets the ids of all nodes
+// when the document has been parsed, and things move when the style arrives.
+const loaded = `document.readyState == "complete"`
+
 // click presses the first element that fits, as a person would: it must be there, and enabled.
 func (b *browser) click(selector string) {
 	b.t.Helper()
-	b.until("that "+selector+" can be pressed", `(e => e && !e.disabled && e.offsetParent)(document.querySelector(`+quoted(selector)+`))`)
+	b.until("that "+selector+" can be pressed", loaded+` && (e => e && !e.disabled && e.offsetParent)(document.querySelector(`+quoted(selector)+`))`)
 	b.do(chromedp.Click(chromedp.CSS(selector)))
 }
 
 // write types into the first element that fits.
 func (b *browser) write(selector, text string) {
 	b.t.Helper()
+	b.until("that "+selector+" is there", loaded+` && document.querySelector(`+quoted(selector)+`)`)
 	b.do(chromedp.SendKeys(chromedp.CSS(selector), text))
 }
 

@@ -1,40 +1,42 @@
-// Package inbox is the page on which people answer what an AI asks, and the
-// same as JSON. It knows nothing of MCP: questions come from the ledger, answers
-// go to a policy.Desk, and what is agreed to is run by a policy.Executor, in
-// this process or in the one that asked.
+// Package inbox serves the page on which people approve or decline requests, and the same as a JSON API.
 //
-//	h := (&inbox.Inbox{Desk: desk, …}).Handler()   // serves /inbox and what is below it
+//	box := &inbox.Inbox{Approvals: approvals, Ledger: store, …}
+//	host := inbox.NewHost(inbox.HostOptions{Inbox: box, …})   // the fixed port of this machine
+//	h.Inbox = box.Handler()                                   // or: part of a server of its own
 //
-// # Who is there
+// It knows nothing of MCP. Requests come from the ledger, answers go to [approval.Approvals], and a policy.Executor of
+// this process or of the one that asked runs what was approved.
 //
-// Nobody sees anything without logging in (session.go): with the token of an
-// approver or an admin, or with a code that `sippet-mcp inbox login` printed, or
-// with which this machine's browser was opened. A code is good once. A session
-// is a cookie for 30 days; what cannot be undone asks for a login that is at
-// most 15 minutes old. A token that has the role agent logs nobody in: it is a
-// program's, and programs ask.
+// # Login
 //
-// Who may answer what is approval.Person's to say, in one place for the page, the
-// API and the terminal.
+// Nothing is shown without a login (session.go): with the token of an approver or admin, with a code that
+// `sippet-mcp inbox login` printed, or with a code in the URL with which this machine's browser was opened. A code works
+// once. A session is a cookie for 30 days. An approval of what cannot be undone needs a login within the last 15
+// minutes. A token with the role agent cannot log in: it is a program's.
 //
-// # What is shown
+// [approval.Person] decides who may answer, for the page, the API and the terminal.
 //
-// A card (approval.Card) as it was made when the question was asked. All texts
-// that come from a payload have been escaped there, are escaped once more by
-// html/template, and stand isolated, so that none can turn the text around it.
-// Requests of one caller for one action within a minute are one card with a
-// line each (view.go).
+// # Cards
 //
-// # What comes back
+// A page shows the card (approval.Card) that was built with the request. All texts from a payload were escaped then.
+// html/template escapes them again, and each stands isolated, so that it cannot change the direction of its surroundings.
+// Requests of one caller for one action within a minute share a card, with a line each (view.go).
 //
-// Every line of a card carries a stamp (stamp.go): a code of the session, of the
-// question and of the time at which it was shown. An answer without one is not
-// taken, so no other page can send it, and an answer that came sooner than the
-// card can be read is marked. Beside it, requests of other origins are refused.
+// # Answers
 //
-// # Live
+// Each line of a card has a stamp (stamp.go): a code of the session, of the request and of the time at which the line
+// was shown. An answer without a stamp is rejected, so no other page can send one. An answer that was faster than
+// anybody can read is marked. Requests of other origins are rejected as well.
 //
-// A snapshot of what waits is made once for each change, for all who look
-// (snapshot.go). Browsers are told that something changed and fetch the part of
-// the page that did; without JavaScript everything works with reloading.
+// # Live pages
+//
+// One snapshot for each change serves all readers (snapshot.go). Browsers get an event for each change and then fetch
+// the changed part of the page. Without JavaScript the same works by reloading.
+//
+// # Host
+//
+// Beside a client on stdio there is no server. There a [Host] serves the inbox on a port of this machine that stays the
+// same for a state directory. It is served by one of the processes that use the directory. If that process ends, another
+// one continues. A process sends a login code to the port only after the listener proved that it has the directory's
+// secret (owner.go).
 package inbox

@@ -7,15 +7,15 @@ import (
 )
 
 const (
-	// tellEvery is how often a browser is told at most that something changed, beatEvery how often that the stream lives.
-	tellEvery = 400 * time.Millisecond
-	beatEvery = 15 * time.Second
+	// eventEvery is the least time between two events, beatEvery the time after which a silent stream sends a comment.
+	eventEvery = 400 * time.Millisecond
+	beatEvery  = 15 * time.Second
 )
 
-// events tells a browser each time that something changed; it fetches what by itself. The stream ends with the login.
+// events sends an event for each change. The browser then fetches the page's part. The stream ends with the login.
 func (i *Inbox) events(w http.ResponseWriter, r *http.Request, _ *visit) {
 	w.Header().Set("Content-Type", "text/event-stream")
-	w.Header().Set("X-Accel-Buffering", "no") // proxies must not hold it back
+	w.Header().Set("X-Accel-Buffering", "no") // proxies must not buffer it
 	if r.URL.Query().Get("seen") == "1" {
 		i.pages.Add(1)
 		defer i.pages.Add(-1)
@@ -23,13 +23,13 @@ func (i *Inbox) events(w http.ResponseWriter, r *http.Request, _ *visit) {
 	out := http.NewResponseController(w)
 	changed, stop := i.Watch.Subscribe()
 	defer stop()
-	// What runs out changes no version, and a stop by another process is seen a moment later.
+	// An expiry changes no version, and a stop by another process is visible a moment later.
 	second, last, beat := time.NewTicker(time.Second), "", time.Now()
 	defer second.Stop()
 	for {
 		now, err := i.signature(r)
 		if err != nil {
-			return // the browser comes again, and is told what is wrong
+			return // the browser reconnects, and then gets the error
 		}
 		switch {
 		case now != last:
@@ -49,7 +49,7 @@ func (i *Inbox) events(w http.ResponseWriter, r *http.Request, _ *visit) {
 		select {
 		case <-r.Context().Done():
 			return
-		case <-time.After(tellEvery):
+		case <-time.After(eventEvery):
 		}
 		select {
 		case <-r.Context().Done():
@@ -60,11 +60,11 @@ func (i *Inbox) events(w http.ResponseWriter, r *http.Request, _ *visit) {
 	}
 }
 
-// Pages is how many pages of what waits are open before somebody's eyes; one behind another window, or one about a single
-// question, does not show them what is new.
+// Pages returns how many visible pages show all pending requests. A page in a hidden window does not count, nor does the
+// page of a single request: they do not show a new one.
 func (i *Inbox) Pages() int { return int(i.pages.Load()) }
 
-// signature is another one whenever a page would look otherwise.
+// signature returns a text that differs if a page would differ.
 func (i *Inbox) signature(r *http.Request) (string, error) {
 	if _, err := i.visit(r); err != nil {
 		return "", err

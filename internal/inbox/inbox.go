@@ -12,12 +12,11 @@ import (
 	"time"
 
 	"github.com/sippet-ai/sippet-mcp/internal/approval"
-
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 	"github.com/sippet-ai/sippet-mcp/policy"
 )
 
-// Path is where the inbox is; everything of it is below.
+// Path is the path of the inbox. All its pages are below it.
 const Path = "/inbox"
 
 // Inbox serves the page and the API.
@@ -25,15 +24,15 @@ type Inbox struct {
 	Approvals *approval.Approvals
 	Ledger    ledger.Ledger
 	Watch     *approval.Watcher
-	// Gates are the ways to the organisations whose live calls can be seen and ended here; nil where there are none.
+	// Gates returns the gates of the organisations with calls that can be listed and ended here; nil if there are none.
 	Gates func() []*policy.Gate
-	// Open opens the browser of the machine on which this runs at an address below Path; nil where nobody sits there.
+	// Open opens the browser of this machine at a path of the inbox; nil if nobody sits there.
 	Open func(path string) error
-	// LoginCommand is what its reader types to get a link; anybody may read it.
+	// LoginCommand is the command that prints a login link. It is shown to everybody.
 	LoginCommand string
-	// Simulated says so on every page: nothing real happens.
+	// Simulated is true in the sandbox. Every page then says that nothing real happens.
 	Simulated bool
-	// Secure says that browsers come by TLS, so that their cookies never travel without it.
+	// Secure is true if browsers connect by TLS. Their cookies then need it.
 	Secure bool
 	Now    func() time.Time
 	Log    *slog.Logger
@@ -47,7 +46,7 @@ type Inbox struct {
 //go:embed assets
 var assets embed.FS
 
-// Handler gives the handler of Path and all that is below it.
+// Handler returns the handler of Path and of everything below it.
 func (i *Inbox) Handler() http.Handler {
 	i.stamps.key = i.Ledger.SharedSecret("inbox stamps")
 	files, err := fs.Sub(assets, "assets")
@@ -56,16 +55,16 @@ func (i *Inbox) Handler() http.Handler {
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET "+Path+"/assets/", http.StripPrefix(Path+"/assets/", http.FileServerFS(files)))
-	mux.HandleFunc("GET "+Path+"/whose", i.proveOwner)
+	mux.HandleFunc("GET "+ownerPath, i.proveOwner)
 	mux.HandleFunc("GET "+Path+"/login", i.loginPage)
 	mux.HandleFunc("POST "+Path+"/login", i.login)
-	mux.HandleFunc("GET "+Path+"/enter/{code}", i.enterPage)
-	mux.HandleFunc("POST "+Path+"/enter/{code}", i.enter)
+	mux.HandleFunc("GET "+enterPath+"{code}", i.enterPage)
+	mux.HandleFunc("POST "+enterPath+"{code}", i.enter)
 
 	mux.Handle("GET "+Path+"/{$}", http.RedirectHandler(Path, http.StatusMovedPermanently))
 	mux.HandleFunc("GET "+Path, i.page(i.pending))
 	mux.HandleFunc("GET "+Path+"/history", i.page(i.history))
-	mux.HandleFunc("GET "+Path+"/q/{id}", i.page(i.request))
+	mux.HandleFunc("GET "+requestPath+"{id}", i.page(i.request))
 	mux.HandleFunc("GET "+Path+"/stop", i.page(i.stopPage))
 	mux.HandleFunc("GET "+Path+"/events", i.page(i.events))
 	mux.HandleFunc("POST "+Path+"/answer", i.page(i.answer))
@@ -79,14 +78,19 @@ func (i *Inbox) Handler() http.Handler {
 	return i.headers(http.NewCrossOriginProtection().Handler(mux))
 }
 
-// headers keep the page to itself: nothing of others is loaded, nothing frames it, nothing keeps it.
+const (
+	enterPath   = Path + "/enter/"     // with a login code
+	requestPath = Path + "/approvals/" // with the id of a request
+)
+
+// headers isolates the pages: they load nothing from other sites, cannot be framed, and are not cached.
 func (i *Inbox) headers(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
 		h.Set("X-Frame-Options", "DENY")
 		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Referrer-Policy", "same-origin") // with no-referrer forms would come from the origin null
+		h.Set("Referrer-Policy", "same-origin") // with no-referrer, forms would have the origin null
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
@@ -101,10 +105,10 @@ func (i *Inbox) headers(next http.Handler) http.Handler {
 	})
 }
 
-// maxBody is more than any form or request here has.
+// maxBody is larger than any form or API request.
 const maxBody = 256 << 10
 
-// page gives a handler of somebody who is logged in.
+// page returns a handler that calls f for a visitor with a login, and sends everybody else to the login page.
 func (i *Inbox) page(f func(http.ResponseWriter, *http.Request, *visit)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		v, err := i.visit(r)
@@ -116,20 +120,20 @@ func (i *Inbox) page(f func(http.ResponseWriter, *http.Request, *visit)) http.Ha
 		case r.Method == http.MethodGet && r.URL.Path != Path+"/events" && !wantsJSON(r):
 			http.Redirect(w, r, Path+"/login", http.StatusSeeOther)
 		default:
-			i.errorPage(w, r, http.StatusUnauthorized, "Log in first", "You are not logged in, or not any more. Nothing was changed.")
+			i.errorPage(w, r, http.StatusUnauthorized, "Log in first", "You are not logged in, or your login has expired. Nothing was changed.")
 		}
 	}
 }
 
-// fail answers that the ledger cannot be read. Nothing is shown that might not be true any more.
+// fail reports that the ledger cannot be read. It shows nothing that may be out of date.
 func (i *Inbox) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if r.Context().Err() != nil {
 		return
 	}
 	i.Log.LogAttrs(r.Context(), slog.LevelError, "the inbox cannot be shown", slog.String("cause", err.Error()))
 	w.Header().Set("Retry-After", "5")
-	i.errorPage(w, r, http.StatusServiceUnavailable, "The inbox cannot be shown", "The ledger cannot be used now, so nothing can be agreed to and nothing runs. The server's log says what to do.")
+	i.errorPage(w, r, http.StatusServiceUnavailable, "The inbox cannot be shown", "The ledger cannot be used now, so nothing can be approved and nothing runs. Read the server's log, which says what to do.")
 }
 
-// background is for what must go on when whoever asked for it has gone.
+// background returns a context for what must be completed even if the client disconnects.
 func background(r *http.Request) context.Context { return context.WithoutCancel(r.Context()) }

@@ -165,12 +165,12 @@ func (p *page) load(ctx context.Context, path string) (time.Duration, error) {
 // approve answers over the API.
 func (p *page) approve(t testing.TB, token, id string) {
 	var q struct{ Stamp string }
-	if status := p.api(t, token, "GET", "/inbox/api/questions/"+id, "", &q); status != http.StatusOK || q.Stamp == "" {
+	if status := p.api(t, token, "GET", "/inbox/api/approvals/"+id, "", &q); status != http.StatusOK || q.Stamp == "" {
 		t.Errorf("HTTP %d, stamp %q", status, q.Stamp)
 		return
 	}
 	var said struct{ State, Error string }
-	if status := p.api(t, token, "POST", "/inbox/api/questions/"+id, `{"answer":"yes","stamp":"`+q.Stamp+`"}`, &said); status != http.StatusOK || said.State != "approved" {
+	if status := p.api(t, token, "POST", "/inbox/api/approvals/"+id, `{"answer":"approve","stamp":"`+q.Stamp+`"}`, &said); status != http.StatusOK || said.State != "approved" {
 		t.Errorf("HTTP %d, %+v", status, said)
 	}
 }

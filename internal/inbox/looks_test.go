@@ -53,7 +53,7 @@ func TestLooks(t *testing.T) {
 		}
 	}
 	b.look("light", false)
-	b.goTo(w.base + "/inbox/q/" + all[3].ID)
+	b.goTo(w.base + "/inbox/approvals/" + all[3].ID)
 	b.shot("question-light")
 	b.goTo(w.base + "/inbox/stop")
 	b.shot("stop-light")

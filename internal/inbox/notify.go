@@ -17,27 +17,26 @@ import (
 	"sync"
 	"time"
 
-	"github.com/sippet-ai/sippet-mcp/internal/approval"
-
 	"github.com/failsafe-go/failsafe-go"
 	"github.com/failsafe-go/failsafe-go/retrypolicy"
 
+	"github.com/sippet-ai/sippet-mcp/internal/approval"
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 	"github.com/sippet-ai/sippet-mcp/policy"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// Notifier tells a program of yours, by a POST to one address, that a question waits and that it ended. What it says
-// names no person, and nothing in it lets anybody agree to anything.
+// Notifier sends a webhook, a POST to one URL, for each new approval request and when it ends. A notice names no person,
+// and nobody can approve with it.
 //
-// The body is signed: Sippet-Signature is `t=<seconds since 1970>,v1=<hex>`, where v1 is the HMAC-SHA256, under the
-// secret that both know, of the seconds, a full stop and the body. An answer of 2xx ends it; else it is tried again, six
-// times over one to two minutes. What a process has not delivered when it ends is lost: it is a hint, and the inbox is the truth.
+// The body is signed. The header is Sippet-Signature: t=<seconds since 1970>,v1=<hex>. v1 is the HMAC-SHA256, under the
+// shared secret, of the seconds, a full stop and the body. Any status but 2xx is retried, six times over one to two
+// minutes. Notices that a process has not delivered when it ends are lost: they are hints, and the inbox has the state.
 type Notifier struct {
 	Ledger    ledger.Ledger
 	Watch     *approval.Watcher
 	Simulated bool
-	// Inbox is the address of the page, for the reader; it needs a login.
+	// Inbox returns the URL of the page; empty while it is unknown.
 	Inbox func() string
 	Log   *slog.Logger
 
@@ -51,11 +50,10 @@ type Notifier struct {
 	open map[string]bool
 }
 
-// notice is what is sent.
+// notice is the body of a webhook.
 type notice struct {
-	// Event is question.asked or question.ended.
-	Event     string        `json:"event"`
-	ID        string        `json:"id"`
+	Event     string        `json:"event"` // eventRequested or eventEnded
+	Approval  string        `json:"approval"`
 	Action    string        `json:"action,omitempty"`
 	Class     schemas.Class `json:"class,omitempty"`
 	Needs     string        `json:"needs,omitempty"`
@@ -68,22 +66,25 @@ type notice struct {
 }
 
 const (
-	// maxNotices is how many wait to be sent; more are dropped, with a line in the log.
+	eventRequested = "approval.requested"
+	eventEnded     = "approval.ended"
+
+	// maxNotices is the capacity of the queue. More are dropped, and logged.
 	maxNotices = 1000
-	// senders is how many are sent at once: one that is tried again must not hold up the others.
+	// senders is how many notices are sent at once, so that one that is retried does not delay the others.
 	senders = 4
 )
 
-// NewNotifier checks the address and the secret. Neither may stand in an error: the address can hold a secret too.
+// NewNotifier returns a notifier for a URL and a secret. Its errors contain neither: the URL can hold a secret too.
 func NewNotifier(address, secret string) (*Notifier, error) {
 	u, err := url.Parse(address)
 	switch {
 	case err != nil || u.Host == "":
-		return nil, errors.New("SIPPET_NOTIFY_URL is no address: give one such as https://hooks.example.com/sippet")
+		return nil, errors.New("SIPPET_NOTIFY_URL is not a URL; set it to one such as https://hooks.example.com/sippet")
 	case u.Scheme != "https" && !(u.Scheme == "http" && loopback(u.Hostname())):
-		return nil, errors.New("SIPPET_NOTIFY_URL must be https, or http on this machine: others could read and forge what is sent")
+		return nil, errors.New("SIPPET_NOTIFY_URL must be https, or http on this machine; others could read or forge the notices")
 	case len(secret) < 16:
-		return nil, errors.New("SIPPET_NOTIFY_SECRET must have at least 16 characters: the receiver tells by it that a notice is from here")
+		return nil, errors.New("SIPPET_NOTIFY_SECRET must have at least 16 characters; the receiver verifies notices with it")
 	}
 	n := &Notifier{url: address, host: u.Host, secret: []byte(secret), queue: make(chan notice, maxNotices), open: map[string]bool{},
 		client: &http.Client{Timeout: 10 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
@@ -93,12 +94,12 @@ func NewNotifier(address, secret string) (*Notifier, error) {
 
 func loopback(host string) bool { return host == "localhost" || host == "127.0.0.1" || host == "::1" }
 
-// Requested tells of a new question.
-func (n *Notifier) Requested(q *policy.PendingApproval) {
+// Requested queues the notice of a new request.
+func (n *Notifier) Requested(p *policy.PendingApproval) {
 	n.mu.Lock()
-	n.open[q.ApprovalID] = true
+	n.open[p.ApprovalID] = true
 	n.mu.Unlock()
-	n.put(notice{Event: "question.asked", ID: q.ApprovalID, Action: q.Card.Action, Class: q.Card.Class, Needs: q.Card.Needs, People: q.Card.RecipientCount, Expires: &q.Card.Expires})
+	n.put(notice{Event: eventRequested, Approval: p.ApprovalID, Action: p.Card.Action, Class: p.Card.Class, Needs: p.Card.Needs, People: p.Card.RecipientCount, Expires: &p.Card.Expires})
 }
 
 func (n *Notifier) put(s notice) {
@@ -106,11 +107,11 @@ func (n *Notifier) put(s notice) {
 	select {
 	case n.queue <- s:
 	default:
-		n.Log.Warn("a notice was dropped: too many wait to be sent", "event", s.Event, "host", n.host)
+		n.Log.Warn("a notice was dropped, because too many are queued", "event", s.Event, "host", n.host)
 	}
 }
 
-// Run sends until ctx ends.
+// Run sends notices until ctx ends.
 func (n *Notifier) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	for range senders {
@@ -131,7 +132,7 @@ func (n *Notifier) Run(ctx context.Context) {
 	wg.Wait()
 }
 
-// follow tells that questions ended which this process asked.
+// follow queues a notice when a request of this process has ended.
 func (n *Notifier) follow(ctx context.Context) {
 	changed, stop := n.Watch.Subscribe()
 	defer stop()
@@ -151,18 +152,18 @@ func (n *Notifier) follow(ctx context.Context) {
 		}
 		n.mu.Unlock()
 		for _, id := range ids {
-			q, err := n.Ledger.Approvals(ctx, ledger.ApprovalFilter{ID: id})
-			if err != nil || len(q) == 1 && q[0].Open(time.Now()) {
+			found, err := n.Ledger.Approvals(ctx, ledger.ApprovalFilter{ID: id})
+			if err != nil || len(found) == 1 && found[0].Open(time.Now()) {
 				continue
 			}
 			state := "expired"
-			if len(q) == 1 && q[0].State != ledger.Pending && q[0].State != ledger.Approved {
-				state = string(q[0].State)
+			if len(found) == 1 && found[0].State != ledger.Pending && found[0].State != ledger.Approved {
+				state = string(found[0].State)
 			}
 			n.mu.Lock()
 			delete(n.open, id)
 			n.mu.Unlock()
-			n.put(notice{Event: "question.ended", ID: id, State: state})
+			n.put(notice{Event: eventEnded, Approval: id, State: state})
 		}
 	}
 }
@@ -178,7 +179,7 @@ func (n *Notifier) send(ctx context.Context, s notice) error {
 	m.Write(body)
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, n.url, bytes.NewReader(body))
 	if err != nil {
-		return errors.New("the request could not be made")
+		return errors.New("the request could not be built")
 	}
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("Sippet-Signature", "t="+at+",v1="+hex.EncodeToString(m.Sum(nil)))
@@ -186,7 +187,7 @@ func (n *Notifier) send(ctx context.Context, s notice) error {
 	if err != nil {
 		var u *url.Error
 		if errors.As(err, &u) {
-			err = u.Err // its text holds the address
+			err = u.Err // the text of u contains the URL
 		}
 		return err
 	}

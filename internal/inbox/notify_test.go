@@ -33,7 +33,7 @@ const noticeSecret = "a secret that both know"
 // notice is what a receiver may rely on.
 type notice struct {
 	Event     string     `json:"event"`
-	ID        string     `json:"id"`
+	Approval  string     `json:"approval"`
 	Action    string     `json:"action"`
 	Class     string     `json:"class"`
 	Needs     string     `json:"needs"`
@@ -191,14 +191,14 @@ func TestNotices(t *testing.T) {
 	w := newNotifying(t, s)
 	p := w.ask(t, time.Hour)
 	got := noticeOf(t, s.await(1)[0])
-	if d := cmp.Diff(notice{Event: "question.asked", ID: p.ApprovalID, Action: "start_outbound_call", Class: "outbound", Needs: "confirm", People: 12, Expires: &p.Card.Expires,
+	if d := cmp.Diff(notice{Event: "approval.requested", Approval: p.ApprovalID, Action: "start_outbound_call", Class: "outbound", Needs: "confirm", People: 12, Expires: &p.Card.Expires,
 		Simulated: true, Inbox: "https://mcp.example.com/inbox"}, got); d != "" {
 		t.Error(d)
 	}
 	ended := func(n int, id, state string) {
 		t.Helper()
 		got := noticeOf(t, s.await(n)[n-1])
-		if d := cmp.Diff(notice{Event: "question.ended", ID: id, State: state, Simulated: true, Inbox: "https://mcp.example.com/inbox"}, got); d != "" {
+		if d := cmp.Diff(notice{Event: "approval.ended", Approval: id, State: state, Simulated: true, Inbox: "https://mcp.example.com/inbox"}, got); d != "" {
 			t.Error(d)
 		}
 	}
@@ -303,7 +303,7 @@ func TestNoticesThatNobodyTakes(t *testing.T) {
 		w.Requested(&policy.PendingApproval{ApprovalID: ledger.NewID(), Card: card})
 	}
 	log := w.log.String()
-	if !strings.Contains(log, "a notice was dropped: too many wait to be sent") || !strings.Contains(log, "host=127.0.0.1:") {
+	if !strings.Contains(log, "a notice was dropped, because too many are queued") || !strings.Contains(log, "host=127.0.0.1:") {
 		t.Errorf("the log: %s", log)
 	}
 	for _, bad := range append(personal, noticeSecret, "/hook", "k=1") {
@@ -327,10 +327,10 @@ func TestNotifierConfiguration(t *testing.T) {
 		{"http://127.0.0.1.example.com/p4th", secret, "must be https"},
 		{"http://10.0.0.1/p4th", secret, "must be https"},
 		{"ftp://hooks.example.com/p4th", secret, "must be https"},
-		{"hooks.example.com/p4th", secret, "is no address"},
-		{"https:///p4th", secret, "is no address"},
-		{"https://us3r:pa55@hooks.example.com:p4th/", secret, "is no address"},
-		{"p4th\x7f", secret, "is no address"},
+		{"hooks.example.com/p4th", secret, "is not a URL"},
+		{"https:///p4th", secret, "is not a URL"},
+		{"https://us3r:pa55@hooks.example.com:p4th/", secret, "is not a URL"},
+		{"p4th\x7f", secret, "is not a URL"},
 		{"https://hooks.example.com/p4th", secret[1:], "at least 16 characters"},
 		{"https://hooks.example.com/p4th", "", "at least 16 characters"},
 	} {

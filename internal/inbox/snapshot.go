@@ -8,16 +8,15 @@ import (
 	"time"
 
 	"github.com/sippet-ai/sippet-mcp/internal/approval"
-
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 )
 
-// snapshot is what waits and what was decided, as it was at one version of the ledger. It is made once for all who look;
-// cards are opened when somebody first looks at them, and forgotten with it, so that nothing outlives an erasure.
+// snapshot is the list of requests at one version of the ledger. All readers share it. A card is decoded when somebody
+// first reads it, and is dropped with the snapshot, so that no card outlives an erasure.
 type snapshot struct {
 	version     int64
 	open, ended []ledger.ApprovalRequest
-	// until is when the next question runs out, which changes no version.
+	// until is the next expiry, which changes no version; zero if nothing is pending.
 	until time.Time
 
 	ledger ledger.Ledger
@@ -25,16 +24,16 @@ type snapshot struct {
 	opened map[string]*openedRequest
 }
 
-// openedRequest is a question with its card; card is nil where it is gone with an erased subject.
+// openedRequest is a request with its card.
 type openedRequest struct {
 	ledger.ApprovalRequest
-	card *approval.Card
-	// ran is how the run ended; empty while it has not, and where nothing ran.
-	ran  *ledger.Intent
-	held time.Time // until when something can be taken
+	card *approval.Card // nil if it was erased with a person's data
+	ran  *ledger.Intent // the run of the approved call; nil without one
+	// heldUntil is until when what was issued can be taken; zero if there is nothing to take.
+	heldUntil time.Time
 }
 
-// maxEnded is how many decided questions are shown.
+// maxEnded is how many decided requests are shown.
 const maxEnded = 60
 
 type snapshots struct {
@@ -42,7 +41,7 @@ type snapshots struct {
 	last *snapshot
 }
 
-// snapshot gives what is there now.
+// snapshot returns the current snapshot.
 func (i *Inbox) snapshot(ctx context.Context) (*snapshot, error) {
 	version, err := i.Ledger.ApprovalsVersion(ctx)
 	if err != nil {
@@ -61,16 +60,16 @@ func (i *Inbox) snapshot(ctx context.Context) (*snapshot, error) {
 	if s.ended, err = i.Ledger.Approvals(ctx, ledger.ApprovalFilter{Ended: true, Inbox: true, Limit: maxEnded}); err != nil {
 		return nil, err
 	}
-	for _, q := range s.open {
-		if s.until.IsZero() || q.Expires.Before(s.until) {
-			s.until = q.Expires
+	for _, req := range s.open {
+		if s.until.IsZero() || req.Expires.Before(s.until) {
+			s.until = req.Expires
 		}
 	}
 	i.snapshots.last = s
 	return s, nil
 }
 
-// card opens a question, once.
+// card returns a request with its card. It reads each request once.
 func (s *snapshot) card(ctx context.Context, id string) (*openedRequest, error) {
 	s.mu.Lock()
 	o := s.opened[id]
@@ -89,18 +88,18 @@ func (s *snapshot) card(ctx context.Context, id string) (*openedRequest, error) 
 }
 
 func openRequest(ctx context.Context, l ledger.Ledger, id string) (*openedRequest, error) {
-	q, err := l.Approval(ctx, id)
+	req, err := l.Approval(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	o := &openedRequest{ApprovalRequest: q}
+	o := &openedRequest{ApprovalRequest: req}
 	var card approval.Card
-	if q.Card != nil && json.Unmarshal(q.Card, &card) == nil {
+	if req.Card != nil && json.Unmarshal(req.Card, &card) == nil {
 		o.card = &card
 	}
-	o.Payload = nil // of no use here, and it may be large
-	if q.State == ledger.Used {
-		in, err := l.Intent(ctx, q.Intent)
+	o.Payload = nil // pages do not show it, and it may be large
+	if req.State == ledger.Used {
+		in, err := l.Intent(ctx, req.Intent)
 		if err != nil && !errors.Is(err, ledger.ErrRejected) {
 			return nil, err
 		}
@@ -108,7 +107,7 @@ func openRequest(ctx context.Context, l ledger.Ledger, id string) (*openedReques
 			in.Payload, in.Result = nil, nil
 			o.ran = &in
 		}
-		if o.held, err = l.HandoverExpires(ctx, id); err != nil {
+		if o.heldUntil, err = l.HandoverExpires(ctx, id); err != nil {
 			return nil, err
 		}
 	}

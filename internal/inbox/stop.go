@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/sippet-ai/sippet-mcp/internal/approval"
-
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 	"github.com/sippet-ai/sippet-mcp/policy"
 	"github.com/sippet-ai/sippet-mcp/schemas"
@@ -18,23 +17,23 @@ import (
 type ending struct {
 	mu      sync.Mutex
 	running bool
-	by      string
+	by      ledger.Actor
 	calls   []endedCall
 	fault   string
 }
 
-// endedCall is a call that was ended, or could not be.
+// endedCall is a call that was ended, or that could not be.
 type endedCall struct {
 	To    string `json:"to,omitempty"`
 	Error string `json:"error,omitempty"`
 }
 
-// endingView is how far it has come.
+// endingView is the progress of an attempt.
 type endingView struct {
-	Running bool        `json:"running"`
-	By      string      `json:"by,omitempty"`
-	Calls   []endedCall `json:"calls,omitempty"`
-	Fault   string      `json:"fault,omitempty"`
+	Running bool         `json:"running"`
+	By      ledger.Actor `json:"by,omitzero"`
+	Calls   []endedCall  `json:"calls,omitempty"`
+	Fault   string       `json:"fault,omitempty"`
 }
 
 func (e *ending) view() endingView {
@@ -45,25 +44,25 @@ func (e *ending) view() endingView {
 
 type stopPageView struct {
 	frame
-	// Revoked is how many questions and unused yeses the stop took back.
+	// Revoked is how many pending requests and unused approvals the stop revoked.
 	Revoked int64
 	Live    []endedCall
-	// LiveFault says why live calls are not known; CanEnd that they can be ended here.
-	LiveFault string
-	CanEnd    bool
-	Ending    endingView
-	Do        string // the stamp
+	// LiveFault is why the live calls are unknown; empty if they are known. CanEnd is true if they can be ended here.
+	LiveFault    string
+	CanEnd       bool
+	Ending       endingView
+	CommandStamp string
 }
 
-// liveWithin is how long the page waits to hear which calls are live.
+// liveWithin bounds how long the page waits for the list of live calls.
 const liveWithin = 8 * time.Second
 
 func (i *Inbox) stopPage(w http.ResponseWriter, r *http.Request, v *visit) {
-	if !v.who.MayStop() {
-		i.errorPage(w, r, http.StatusForbidden, "Not yours to stop", "Only somebody with the role admin stops everything. Tell one, or whoever runs the server.")
+	if !v.person.MayStop() {
+		i.errorPage(w, r, http.StatusForbidden, "You may not stop everything", "This needs the role admin. Tell an admin, or the person who runs the server.")
 		return
 	}
-	view := stopPageView{frame: i.frame(v, "Stop everything"), Ending: i.ending.view(), Do: i.stamps.make(v.secret, "command", i.Now())}
+	view := stopPageView{frame: i.frame(v, "Stop everything"), Ending: i.ending.view(), CommandStamp: i.stamps.make(v.secret, "command", i.Now())}
 	var err error
 	if view.Stop, err = i.Ledger.CurrentStop(r.Context()); err == nil && view.Stop != nil {
 		view.Revoked, err = i.revokedByStop(r.Context(), view.Stop)
@@ -79,9 +78,9 @@ func (i *Inbox) stopPage(w http.ResponseWriter, r *http.Request, v *visit) {
 	i.render(w, r, http.StatusOK, "stop", view)
 }
 
-// revokedByStop is how many questions and yeses the stop that holds took back. Whoever stops once more takes back nothing.
-func (i *Inbox) revokedByStop(ctx context.Context, f *ledger.EmergencyStop) (n int64, err error) {
-	stops, err := i.Ledger.Records(ctx, ledger.Filter{Phase: ledger.PhaseStopped, Since: f.At})
+// revokedByStop returns how many requests and approvals the current stop revoked. A repeated stop revokes none.
+func (i *Inbox) revokedByStop(ctx context.Context, current *ledger.EmergencyStop) (n int64, err error) {
+	stops, err := i.Ledger.Records(ctx, ledger.Filter{Phase: ledger.PhaseStopped, Since: current.At})
 	for _, s := range stops {
 		n += s.Count
 	}
@@ -109,14 +108,14 @@ func (i *Inbox) stop(w http.ResponseWriter, r *http.Request, v *visit) {
 	if !i.stamped(w, r, v, "command") {
 		return
 	}
-	i.command(w, r, i.Approvals.Stop(background(r), v.who, r.PostFormValue("note")))
+	i.command(w, r, i.Approvals.Stop(background(r), v.person, r.PostFormValue("note")))
 }
 
 func (i *Inbox) resume(w http.ResponseWriter, r *http.Request, v *visit) {
 	if !i.stamped(w, r, v, "command") {
 		return
 	}
-	_, fault := i.Approvals.Resume(background(r), v.who)
+	_, fault := i.Approvals.Resume(background(r), v.person)
 	i.command(w, r, fault)
 }
 
@@ -124,32 +123,34 @@ func (i *Inbox) endCalls(w http.ResponseWriter, r *http.Request, v *visit) {
 	if !i.stamped(w, r, v, "command") {
 		return
 	}
-	i.command(w, r, i.hangUp(background(r), v.who))
+	i.command(w, r, i.hangUp(background(r), v.person))
 }
 
 func (i *Inbox) command(w http.ResponseWriter, r *http.Request, fault *schemas.Error) {
 	if fault != nil {
-		i.errorPage(w, r, http.StatusConflict, "That was not done", fault.Message+". "+fault.Next)
+		i.errorPage(w, r, http.StatusConflict, "That was not done", sentences(fault.Message, fault.Next))
 		return
 	}
 	http.Redirect(w, r, Path+"/stop", http.StatusSeeOther)
 }
 
-// hangUp begins to end all live outbound calls, unless that is going on. It is a step of its own, after a stop: else what
-// is ended would ring again.
-func (i *Inbox) hangUp(ctx context.Context, who approval.Person) *schemas.Error {
-	refuse := func(why string) *schemas.Error { return &schemas.Error{Outcome: schemas.Denied, Message: why} }
-	if !who.MayStop() {
-		return refuse("only somebody with the role admin ends all calls")
+// hangUp starts an attempt to end all live outbound calls, unless one is running. It needs a stop first: otherwise
+// programs could ring the same people again.
+func (i *Inbox) hangUp(ctx context.Context, person approval.Person) *schemas.Error {
+	fault := func(message, next string) *schemas.Error {
+		return &schemas.Error{Outcome: schemas.Denied, Message: message, Next: next}
+	}
+	if !person.MayStop() {
+		return fault("only somebody with the role admin may end all calls", "")
 	}
 	if i.Gates == nil || len(i.Gates()) == 0 {
-		return refuse("this program has no way to Sippet; use `sippet-mcp stop --end-calls`")
+		return fault("this program has no connection to Sippet", "use `sippet-mcp stop --end-calls`")
 	}
-	switch f, err := i.Ledger.CurrentStop(ctx); {
+	switch stop, err := i.Ledger.CurrentStop(ctx); {
 	case err != nil:
-		return refuse("the ledger cannot be used; use `sippet-mcp stop --end-calls`")
-	case f == nil:
-		return refuse("stop everything first, or what is ended rings again")
+		return fault("the ledger cannot be used now", "use `sippet-mcp stop --end-calls`")
+	case stop == nil:
+		return fault("calls can be ended only after an emergency stop, or programs may ring again", "stop everything first")
 	}
 	e := &i.ending
 	e.mu.Lock()
@@ -157,36 +158,37 @@ func (i *Inbox) hangUp(ctx context.Context, who approval.Person) *schemas.Error 
 	if e.running {
 		return nil
 	}
-	e.running, e.by, e.calls, e.fault = true, who.Name, nil, ""
-	go i.hangUpAll(who)
+	e.running, e.by, e.calls, e.fault = true, person.Actor(), nil, ""
+	go i.hangUpAll(person)
 	return nil
 }
 
-// endFor bounds an attempt: a bulk call rings its people one after the other.
-const endFor = 30 * time.Minute
+const (
+	// endFor bounds an attempt. A bulk call rings its people one after the other, so it can take long.
+	endFor = 30 * time.Minute
+	// endPollEvery is how often an attempt checks whether somebody resumed.
+	endPollEvery = 250 * time.Millisecond
+)
 
-// endWatch is how often it is looked whether everything goes on again.
-const endWatch = 250 * time.Millisecond
-
-func (i *Inbox) hangUpAll(who approval.Person) {
+func (i *Inbox) hangUpAll(person approval.Person) {
 	ctx, cancel := context.WithTimeout(context.Background(), endFor)
 	defer cancel()
-	// Whoever lets everything go on, here or elsewhere, wants what is rung from then on to ring.
+	// After somebody resumed, here or in another process, new calls are meant to ring.
 	go func() {
 		for ctx.Err() == nil {
-			if f, err := i.Ledger.CurrentStop(ctx); err == nil && f == nil {
+			if stop, err := i.Ledger.CurrentStop(ctx); err == nil && stop == nil {
 				cancel()
 			}
 			select {
 			case <-ctx.Done():
-			case <-time.After(endWatch):
+			case <-time.After(endPollEvery):
 			}
 		}
 	}()
 	var wg sync.WaitGroup
 	for _, g := range i.Gates() {
 		wg.Go(func() {
-			err := g.EndCalls(ctx, ledger.Actor{Name: who.Name, Via: who.Via}, func(c policy.EndedCall) {
+			err := g.EndCalls(ctx, person.Actor(), func(c policy.EndedCall) {
 				one := endedCall{To: schemas.Escape(c.Number, 40)}
 				if c.Err != nil {
 					one.Error = c.Err.Message
@@ -197,9 +199,9 @@ func (i *Inbox) hangUpAll(who approval.Person) {
 			})
 			if err != nil {
 				i.ending.mu.Lock()
-				i.ending.fault = "Calls may still be live: " + err.Error()
+				i.ending.fault = "Calls may still be live: " + err.Error() + "."
 				if errors.Is(err, context.Canceled) {
-					i.ending.fault = "Ending calls was left off, because everything goes on again"
+					i.ending.fault = "Ending calls was cancelled, because somebody resumed."
 				}
 				i.ending.mu.Unlock()
 			}

@@ -22,7 +22,7 @@ func TestTakeWithAnOldLogin(t *testing.T) {
 	clock.add(14 * time.Minute)
 	call := w.later(t, agent, "issue_operator_access_token", `{"input":{"operatorEmail":"o@example.org"}}`)
 	q := w.asked(t, 1)[0]
-	if res, text := old.post("/inbox/answer", url.Values{"line": {old.stampsOn("/inbox")[q.ID]}, "answer": {"yes"}}); res.StatusCode != http.StatusSeeOther {
+	if res, text := old.post("/inbox/answer", url.Values{"line": {old.stampsOn("/inbox")[q.ID]}, "answer": {"approve"}}); res.StatusCode != http.StatusSeeOther {
 		t.Fatalf("HTTP %d: %s", res.StatusCode, text)
 	}
 	if a := get(t, call); a.Outcome != "done" {
@@ -62,11 +62,11 @@ func TestBrowserLooksOn(t *testing.T) {
 	}
 	b.login(w, bob)
 	pages(1)
-	b.goTo(w.base + "/inbox/q/" + q.ID)
+	b.goTo(w.base + "/inbox/approvals/" + q.ID)
 	pages(0)
 	b.cards(1)
-	b.click("button[value=no]")
-	b.sees("[data-recent]", "bob said no")
+	b.click("button[value=decline]")
+	b.sees("[data-list=decided]", "bob declined")
 	pages(0)
 }
 
@@ -83,7 +83,7 @@ func TestUrgentIsShown(t *testing.T) {
 	w.call(t, w.token(t, "ada", "agent"), "start_outbound_call", ring)
 	asked := w.asked(t, 63)
 	_, page := bob.get("/inbox")
-	if last := asked[62].ID; !strings.Contains(page, `data-line="`+last+`"`) || !strings.Contains(page, "3 more wait behind these") {
+	if last := asked[62].ID; !strings.Contains(page, `data-line="`+last+`"`) || !strings.Contains(page, "3 more are pending") {
 		t.Errorf("what has to be answered soon is not on the page, or more is: %v", strings.Count(page, "data-line="))
 	}
 }

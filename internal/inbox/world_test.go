@@ -106,7 +106,7 @@ func newWorld(t testing.TB, s setup) *world {
 	w.approvals = &approval.Approvals{Ledger: w.ledger, Watch: watch, Now: s.now}
 	w.box = &inbox.Inbox{Approvals: w.approvals, Ledger: w.ledger, Watch: watch, LoginCommand: "sippet-mcp inbox login", Gates: func() []*policy.Gate { return []*policy.Gate{w.gate} }, Now: s.now, Log: log}
 	runner := &tools.Runner{Gate: w.gate, Inbox: &tools.Inbox{Watch: watch, Wait: s.wait,
-		Link: func(id string) string { return w.base + "/inbox/q/" + id }, Requested: func(policy.Caller, *policy.PendingApproval) {}}}
+		Link: func(id string) string { return w.base + "/inbox/approvals/" + id }, Requested: func(policy.Caller, *policy.PendingApproval) {}}}
 	server, err := tools.NewServer(tools.Options{Version: "v0", Runner: runner, Log: log})
 	if err != nil {
 		t.Fatal(err)

@@ -1,132 +1,185 @@
-// What the page does by itself: it fetches what changed, counts down, and sends answers without leaving. Without it
-// everything works with reloading.
+// This script updates the page, counts down, and sends answers without leaving the page. Without it the same works by
+// reloading.
 (() => {
   "use strict";
   const live = document.querySelector("[data-live]");
-  const all = (root, what) => Array.from(root.querySelectorAll(what));
+  const all = (root, selector) => Array.from(root.querySelectorAll(selector));
 
-  // Times are shown in the reader's own zone.
+  // Times are in the reader's own zone.
   const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
   const day = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
   const span = (s) => s < 60 ? s + " s" : s < 3600 ? Math.floor(s / 60) + " min" : Math.floor(s / 3600) + " h";
-  function times() {
+  const setText = (e, text) => { if (e.textContent !== text) e.textContent = text; };
+  function renderTimes() {
     for (const t of all(document, "time[data-until]")) {
       const left = Math.round((new Date(t.dateTime) - Date.now()) / 1000);
-      t.textContent = clock.format(new Date(t.dateTime)) + (left > 0 ? ", " + (left < 120 ? left + " s" : span(left)) + " left" : ", over");
+      setText(t, clock.format(new Date(t.dateTime)) + (left > 0 ? ", " + (left < 120 ? left + " s" : span(left)) + " left" : ", expired"));
       t.classList.toggle("soon", left < 60);
     }
     for (const t of all(document, "time[data-ago]")) {
       const ago = Math.round((Date.now() - new Date(t.dateTime)) / 1000);
-      t.textContent = ago < 10 ? "just now" : ago < 7200 ? span(ago) + " ago" : day.format(new Date(t.dateTime));
+      setText(t, ago < 10 ? "just now" : ago < 7200 ? span(ago) + " ago" : day.format(new Date(t.dateTime)));
       t.title = new Date(t.dateTime).toLocaleString();
     }
   }
 
-  // A card that changed or moved under somebody's eyes cannot be answered for a moment.
-  const shut = new WeakMap(), sending = new WeakSet(); // until when, by performance.now(); whose answer is on its way
+  // heldUntil is when a card can be answered again, by performance.now(). sending are the cards with an answer in flight.
+  const heldUntil = new WeakMap(), sending = new WeakSet();
+
+  // hold disables the buttons of a card for a moment. It is used after the card changed or moved while somebody reads it.
   function hold(card) {
-    shut.set(card, Math.max(shut.get(card) || 0, performance.now() + 1200));
-    count(card);
-    setTimeout(count, 1210, card);
+    heldUntil.set(card, Math.max(heldUntil.get(card) || 0, performance.now() + 1200));
+    updateButtons(card);
+    setTimeout(updateButtons, 1210, card);
   }
 
-  // count keeps the number that must be typed to what is ticked, and the buttons shut until they may be pressed.
-  function count(card) {
+  // updateButtons computes the number of people from the ticked lines, and disables the buttons that must not be pressed.
+  function updateButtons(card) {
     const ticked = all(card, "input[name=line]").filter((i) => i.type === "hidden" || i.checked);
-    const rings = ticked.reduce((n, i) => n + Number(i.dataset.rings || 0), 0);
-    const ask = card.querySelector(".people"), typed = card.querySelector("input[name=people]");
-    if (ask) {
-      ask.hidden = rings <= 10;
-      ask.querySelector("[data-people]").textContent = rings;
+    const recipients = ticked.reduce((n, i) => n + Number(i.dataset.recipients || 0), 0);
+    const people = card.querySelector(".people"), typed = card.querySelector("input[name=people]");
+    if (people) {
+      people.hidden = recipients <= 10;
+      setText(people.querySelector("[data-people]"), String(recipients));
     }
-    const wait = ticked.length === 0 || shut.get(card) > performance.now();
-    const unstated = ask && rings > 10 && typed.value.trim() !== String(rings);
-    for (const b of all(card, "[data-act] button")) b.disabled = wait || b.value === "yes" && unstated;
+    const held = ticked.length === 0 || heldUntil.get(card) > performance.now();
+    const unstated = people && recipients > 10 && typed.value.trim() !== String(recipients);
+    for (const b of all(card, "[data-actions] button")) b.disabled = held || b.value === "approve" && unstated;
   }
 
-  const lines = (card) => all(card, "[data-line]").map((l) => l.dataset.line);
-  const shape = (card) => lines(card) + all(card, "[data-act] button, [data-act] a").map((b) => b.value || b.className);
-  const lineOf = (card, id) => card.querySelector(`[data-line="${id}"] input[name=line]`);
+  const linesOf = (card) => all(card, "[data-line]").map((l) => l.dataset.line);
+  const shapeOf = (card) => linesOf(card) + all(card, "[data-actions] button, [data-actions] a").map((b) => b.value || b.className);
+  const inputOf = (card, id) => card.querySelector(`[data-line="${id}"] input[name=line]`);
 
-  // merge takes a new list of cards over. What is there stays as it is; what changed is taken over with what was ticked and typed.
-  function merge(from) {
+  // mergeCards adds new cards and removes ended ones. A card that did not change stays the same element. A card that
+  // changed is replaced, and keeps what was ticked and typed.
+  function mergeCards(from) {
     const cards = live.querySelector("[data-cards]"), next = from.querySelector("[data-cards]");
     if (!cards || !next) return;
-    const there = all(cards, "[data-card]"), places = new Map(), stay = new Set(), passed = new Set();
-    for (const c of there) for (const id of lines(c)) places.set(id, c);
-    for (const now of all(next, "[data-card]")) {
-      // A card whose first line was answered goes on under the name of another.
-      const old = there.find((c) => c.id === now.id) || places.get(lines(now).find((id) => places.has(id)));
+    const before = all(cards, "[data-card]"), cardOfLine = new Map(), kept = new Set(), replaced = new Set();
+    for (const c of before) for (const id of linesOf(c)) cardOfLine.set(id, c);
+    for (const card of all(next, "[data-card]")) {
+      // A card has the id of its first line. If that line was answered, the card continues with the id of another.
+      const old = before.find((c) => c.id === card.id) || cardOfLine.get(linesOf(card).find((id) => cardOfLine.has(id)));
       if (sending.has(old)) {
-        stay.add(old); // what came of it must be told first
-      } else if (!old) { // in the order of the list: the newest last, so that nothing moves under a finger
-        now.classList.add("fresh");
-        cards.append(now);
-        count(now);
-      } else if (old.id === now.id && shape(old) === shape(now)) {
-        stay.add(old);
+        kept.add(old); // its result must be shown first
+      } else if (!old) { // the newest card is the last, so that no other card moves
+        card.classList.add("fresh");
+        cards.append(card);
+        updateButtons(card);
+      } else if (old.id === card.id && shapeOf(old) === shapeOf(card)) {
+        kept.add(old);
       } else {
-        takeOver(old, now, places);
-        old.before(now);
-        passed.add(old);
-        hold(now);
+        carryOver(old, card, cardOfLine);
+        old.before(card);
+        carryFocus(old, card);
+        replaced.add(old);
+        hold(card);
       }
     }
-    for (const c of there) {
-      if (passed.has(c)) c.remove();
-      else if (!stay.has(c) && !sending.has(c)) leave(c);
+    for (const c of before) {
+      if (replaced.has(c)) c.remove();
+      else if (!kept.has(c) && !sending.has(c)) removeCard(c);
     }
   }
 
-  // takeOver carries over when each line was shown, and what was ticked, typed and told. A line that joins is not ticked.
-  function takeOver(old, now, places) {
-    for (const l of all(now, "[data-line]")) {
-      const was = places.get(l.dataset.line), had = was && lineOf(was, l.dataset.line), input = lineOf(now, l.dataset.line);
+  // carryOver copies what was ticked, typed, opened and shown, and the stamps, because they say when each line was shown. A line
+  // that joins the card is not ticked.
+  function carryOver(old, card, cardOfLine) {
+    for (const l of all(card, "[data-line]")) {
+      const from = cardOfLine.get(l.dataset.line), before = from && inputOf(from, l.dataset.line), input = inputOf(card, l.dataset.line);
       if (!input) continue;
-      if (had) input.value = had.value;
-      input.checked = Boolean(had) && was === old && (had.type === "hidden" || had.checked);
-      l.classList.toggle("new", was !== old);
+      if (before) input.value = before.value;
+      input.checked = Boolean(before) && from === old && (before.type === "hidden" || before.checked);
+      l.classList.toggle("new", from !== old);
+      const open = from && from.querySelector(`[data-line="${l.dataset.line}"] details[open]`), details = l.querySelector("details");
+      if (open && details) details.open = true;
     }
     for (const name of ["note", "people"]) {
-      const had = old.querySelector(`input[name=${name}]`), input = now.querySelector(`input[name=${name}]`);
-      if (had && input) input.value = had.value;
+      const before = old.querySelector(`input[name=${name}]`), input = card.querySelector(`input[name=${name}]`);
+      if (before && input) input.value = before.value;
     }
-    const said = old.querySelector("[data-told]:not([hidden])"), told = now.querySelector("[data-told]");
-    if (said && told) {
-      told.textContent = said.textContent;
-      told.hidden = false;
+    const shown = old.querySelector("[data-result]:not([hidden])"), result = card.querySelector("[data-result]");
+    if (shown && result) {
+      result.textContent = shown.textContent;
+      result.hidden = false;
     }
   }
 
-  // leave takes a card away. Where its answer was not taken it stays to say so, and nothing can be pressed on it.
-  function leave(card) {
-    if (!card.querySelector("[data-told]:not([hidden])")) {
+  // carryFocus moves the focus and the cursor from a replaced card to the new one. If they were lost, the next keys would
+  // be commands of the page. A button does not get the focus back: the card must be read again.
+  function carryFocus(old, card) {
+    const focused = document.activeElement;
+    if (!focused || !old.contains(focused)) return;
+    const line = focused.closest("[data-line]"), root = line ? card.querySelector(`[data-line="${line.dataset.line}"]`) : card;
+    const twin = focused.tagName !== "BUTTON" && root && all(root, focused.tagName).find((e) => e.name === focused.name);
+    (twin || card).focus({ preventScroll: true });
+    if (twin && typeof focused.selectionStart === "number") twin.setSelectionRange(focused.selectionStart, focused.selectionEnd);
+  }
+
+  // removeCard removes a card. If it shows why an answer was rejected, it stays without controls.
+  function removeCard(card) {
+    if (!card.querySelector("[data-result]:not([hidden])")) {
       card.remove();
       return;
     }
     card.removeAttribute("data-card");
-    for (const e of all(card, ".left, input, [data-act] > :not([data-told])")) e.remove();
+    for (const e of all(card, ".left, input, [data-actions] > :not([data-result])")) e.remove();
   }
 
-  function take(html) {
-    const from = new DOMParser().parseFromString(html, "text/html");
-    const top = (c) => c.getBoundingClientRect().top, tops = new Map(all(live, "[data-card]").map((c) => [c, top(c)]));
-    merge(from);
-    for (const part of ["takes", "empty", "recent"]) {
-      const now = from.querySelector(`[data-${part}]`), old = live.querySelector(`[data-${part}]`);
-      if (now && old && now.innerHTML !== old.innerHTML) old.replaceWith(now);
+  // sourceOf returns the HTML of an entry as the server sent it, without stamps: those differ in each rendering, and the
+  // one on the page stays valid. It must be called before renderTimes changes the entry.
+  const sources = new WeakMap();
+  function sourceOf(entry) {
+    if (!sources.has(entry)) {
+      const copy = entry.cloneNode(true);
+      for (const i of all(copy, "input[name=stamp]")) i.setAttribute("value", "");
+      sources.set(entry, copy.outerHTML);
     }
-    const waiting = from.querySelector("[data-waiting]");
-    if (waiting) {
-      const n = Number(waiting.dataset.waiting), badge = document.querySelector("[data-count]");
-      badge.textContent = n;
+    return sources.get(entry);
+  }
+
+  // updateList replaces the entries that changed. All others stay the same elements, so that a click, the focus or a
+  // selection on them is not lost.
+  function updateList(list, next) {
+    const before = new Map(Array.from(list.children, (e) => [e.dataset.key, e]));
+    const entries = Array.from(next.children, (entry) => {
+      const old = before.get(entry.dataset.key);
+      if (old && "list" in old.dataset) {
+        updateList(old, entry);
+        return old;
+      }
+      return old && sourceOf(old) === sourceOf(entry) ? old : entry;
+    });
+    for (const e of before.values()) if (!entries.includes(e)) e.remove();
+    let at = list.firstElementChild;
+    for (const e of entries) {
+      if (e === at) at = at.nextElementSibling;
+      else list.insertBefore(e, at);
+    }
+  }
+
+  // update applies a new rendering of the live part.
+  function update(html) {
+    const from = new DOMParser().parseFromString(html, "text/html");
+    for (const e of all(from, "[data-key]")) sourceOf(e);
+    const top = (c) => c.getBoundingClientRect().top, tops = new Map(all(live, "[data-card]").map((c) => [c, top(c)]));
+    mergeCards(from);
+    for (const next of all(from, '[data-list]:not([data-list=""])')) {
+      const list = live.querySelector(`[data-list="${next.dataset.list}"]`);
+      if (list) updateList(list, next);
+    }
+    const pending = from.querySelector("[data-pending]");
+    if (pending) {
+      const n = Number(pending.dataset.pending), badge = document.querySelector("[data-count]");
+      setText(badge, String(n));
       badge.hidden = n === 0;
       document.title = document.title.replace(/^(\(\d+\) )?/, n ? `(${n}) ` : "");
-      const old = document.querySelector("body > [data-stopped]"), now = waiting.querySelector("[data-stopped]");
-      if (old && now && old.innerHTML !== now.innerHTML) old.replaceWith(now);
+      const old = document.querySelector("body > [data-stopped]"), next = pending.querySelector("[data-stopped]");
+      if (old && next && old.innerHTML !== next.innerHTML) old.replaceWith(next);
     }
-    times();
-    for (const [c, was] of tops) if (c.isConnected && Math.abs(top(c) - was) > 4) hold(c);
+    renderTimes();
+    for (const [c, before] of tops) if (c.isConnected && Math.abs(top(c) - before) > 4) hold(c);
   }
 
   let fetching = false, again = false;
@@ -137,23 +190,23 @@
     try {
       const r = await fetch(live.dataset.live, { headers: { Accept: "text/html" }, redirect: "manual" });
       if (r.type === "opaqueredirect" || r.status === 401) { location.reload(); return; }
-      if (r.ok) take(await r.text());
-    } catch { /* the stream tells when it is back */ }
+      if (r.ok) update(await r.text());
+    } catch { /* the stream of events calls refresh after it is back */ }
     fetching = false;
     if (again) { again = false; refresh(); }
   }
 
   function listen() {
-    const lost = document.querySelector("[data-lost]"), seen = document.visibilityState === "visible" && live.dataset.live === "/inbox?part";
+    const offline = document.querySelector("[data-offline]"), seen = document.visibilityState === "visible" && live.dataset.live === "/inbox?part";
     const events = new EventSource("/inbox/events?seen=" + Number(seen));
     let timer = 0;
-    // The server opens the browser where nobody looks at what waits, so it is told whether somebody does.
+    // The server opens the browser if no page of pending requests is visible. So it must know whether this one is.
     document.addEventListener("visibilitychange", () => { clearTimeout(timer); events.close(); listen(); }, { once: true });
     events.addEventListener("change", refresh);
-    events.onopen = () => { clearTimeout(timer); lost.hidden = true; };
+    events.onopen = () => { clearTimeout(timer); offline.hidden = true; };
     events.onerror = () => {
       clearTimeout(timer);
-      timer = setTimeout(() => { lost.hidden = false; }, 1500);
+      timer = setTimeout(() => { offline.hidden = false; }, 1500);
       if (events.readyState === EventSource.CLOSED) setTimeout(() => refresh().then(() => document.dispatchEvent(new Event("visibilitychange"))), 3000);
     };
   }
@@ -162,27 +215,27 @@
     const form = e.target;
     if (!form.closest("[data-card]") || !e.submitter) return;
     e.preventDefault();
-    const card = form.closest("[data-card]"), told = form.querySelector("[data-told]");
+    const card = form.closest("[data-card]"), result = form.querySelector("[data-result]");
     const data = new URLSearchParams(new FormData(form, e.submitter));
-    shut.set(card, Infinity);
+    heldUntil.set(card, Infinity);
     sending.add(card);
-    count(card);
-    told.hidden = true;
+    updateButtons(card);
+    result.hidden = true;
     let fault = "";
     try {
       const r = await fetch(form.action, { method: "POST", body: data, headers: { Accept: "application/json" }, redirect: "error" });
       if (r.status === 401) { location.reload(); return; }
-      const said = await r.json();
-      fault = said.error || (Array.isArray(said) ? said.map((s) => s.error).filter(Boolean).join("; ") : "");
+      const body = await r.json();
+      fault = body.error || (Array.isArray(body) ? body.map((s) => s.error).filter(Boolean).join("; ") : "");
     } catch {
-      fault = "the server did not answer; look again before you do it once more";
+      fault = "the server did not answer; reload the page before you answer again";
     }
     sending.delete(card);
     if (fault) {
-      told.textContent = fault;
-      told.hidden = false;
-      shut.delete(card);
-      count(card);
+      result.textContent = fault;
+      result.hidden = false;
+      heldUntil.delete(card);
+      updateButtons(card);
     } else {
       card.classList.add("going");
     }
@@ -190,27 +243,28 @@
   });
   document.addEventListener("input", (e) => {
     const card = e.target.closest("[data-card]");
-    if (card) count(card);
+    if (card) updateButtons(card);
   });
 
-  // J and K go from card to card, Y and N to its buttons; only Enter presses one.
+  // J and K move between cards, A and D move to a card's buttons. Only Enter presses a button.
   document.addEventListener("keydown", (e) => {
     if (e.ctrlKey || e.metaKey || e.altKey || /^(INPUT|TEXTAREA|SELECT)$/.test(e.target.tagName) && e.target.type !== "checkbox") return;
     const cards = all(document, "[data-card]"), at = cards.findIndex((c) => c.contains(document.activeElement));
-    const go = (c) => { c.focus(); c.scrollIntoView({ block: "nearest" }); };
+    const select = (c) => { c.focus(); c.scrollIntoView({ block: "nearest" }); };
     switch (e.key.toLowerCase()) {
-      case "j": if (cards.length) go(cards[Math.min(at + 1, cards.length - 1)]); break;
-      case "k": if (cards.length) go(cards[Math.max(at - 1, 0)]); break;
-      case "y": case "n": {
+      case "j": if (cards.length) select(cards[Math.min(at + 1, cards.length - 1)]); break;
+      case "k": if (cards.length) select(cards[Math.max(at - 1, 0)]); break;
+      case "a": case "d": {
         const card = cards[Math.max(at, 0)];
-        const button = card && card.querySelector(e.key.toLowerCase() === "y" ? "button.yes, a.yes" : "button.no");
+        const button = card && card.querySelector(`[data-actions] .${e.key.toLowerCase() === "a" ? "primary" : "decline"}`);
         if (button) { button.focus(); e.preventDefault(); }
       }
     }
   });
 
-  for (const c of all(document, "[data-card]")) count(c);
-  times();
-  setInterval(times, 1000);
+  for (const e of all(document, "[data-key]")) sourceOf(e);
+  for (const c of all(document, "[data-card]")) updateButtons(c);
+  renderTimes();
+  setInterval(renderTimes, 1000);
   if (live) listen();
 })();

@@ -1,0 +1,388 @@
+package inbox_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sippet-ai/sippet-mcp/internal/approval"
+	"github.com/sippet-ai/sippet-mcp/internal/inbox"
+	"github.com/sippet-ai/sippet-mcp/internal/ledger"
+	"github.com/sippet-ai/sippet-mcp/internal/ledger/ledgertest"
+	"github.com/sippet-ai/sippet-mcp/internal/serve"
+	"github.com/sippet-ai/sippet-mcp/policy"
+	"github.com/sippet-ai/sippet-mcp/schemas"
+)
+
+// member is one of the processes that use a state directory, as far as the inbox is concerned.
+type member struct {
+	*inbox.Host
+	t      *testing.T
+	ledger *ledger.SQLite
+	log    *buffer
+	opened *urls
+	stop   func()
+}
+
+// urls are those with which the browser was opened.
+type urls struct {
+	mu  sync.Mutex
+	all []string
+}
+
+func (u *urls) open(url string) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.all = append(u.all, url)
+	return nil
+}
+
+func (u *urls) list() []string {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return append([]string(nil), u.all...)
+}
+
+// stateDir returns a state directory and the address that its inbox is to have.
+func stateDir(t *testing.T) (dir, addr string) {
+	t.Helper()
+	dir = t.TempDir()
+	for range 100 {
+		addr = fmt.Sprintf("127.0.0.1:%d", 10_000+rand.N(20_000))
+		ln, err := net.Listen("tcp", addr)
+		if err != nil {
+			continue
+		}
+		ln.Close()
+		if err := os.WriteFile(filepath.Join(dir, inbox.AddressFile), []byte(addr+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return dir, addr
+	}
+	t.Fatal("no port is free")
+	return "", ""
+}
+
+// newMember returns a process of the state directory, which runs. change, if not nil, changes its options.
+func newMember(t *testing.T, dir string, change func(*inbox.HostOptions)) *member {
+	t.Helper()
+	m := &member{t: t, ledger: ledgertest.Open(t, ledger.Options{Dir: dir}), log: &buffer{}, opened: &urls{}}
+	log := slog.New(slog.NewTextHandler(m.log, nil))
+	watch := &approval.Watcher{Ledger: m.ledger, Log: log}
+	box := &inbox.Inbox{Approvals: &approval.Approvals{Ledger: m.ledger, Watch: watch, Now: time.Now}, Ledger: m.ledger, Watch: watch,
+		LoginCommand: "sippet-mcp inbox login", Now: time.Now, Log: log}
+	o := inbox.HostOptions{Ledger: m.ledger, Inbox: box, OpenURL: m.opened.open, Listen: serve.Listen,
+		Serve: func(ctx context.Context, ln net.Listener, h http.Handler) error {
+			return (&serve.HTTP{Inbox: h, Log: log}).Serve(ctx, ln)
+		},
+		Person: "ada", Operator: ledger.Actor{Name: "ada", Via: "stdio"}, LoginCommand: "sippet-mcp inbox login", Log: log}
+	if change != nil {
+		change(&o)
+	}
+	m.Host = inbox.NewHost(o)
+	m.run()
+	return m
+}
+
+// run runs the member until stop.
+func (m *member) run() {
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() { m.Run(ctx); close(ended) }()
+	var once sync.Once
+	m.stop = func() { once.Do(func() { cancel(); <-ended }) }
+	m.t.Cleanup(func() { m.stop() })
+}
+
+// request makes a request of a program of the member, and returns its id.
+func (m *member) request() string {
+	m.t.Helper()
+	card := approval.Card{Action: "delete_contact", Class: schemas.Destructive, Needs: "confirm", Sentence: "Erase the contact.", Expires: time.Now().Add(time.Hour)}
+	raw, err := json.Marshal(card)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	r := ledger.ApprovalRequest{ID: ledger.NewID(), Requester: ledger.Actor{Name: "ada", Via: "stdio"}, Person: "ada", Inbox: true, Action: card.Action, Hash: ledger.NewID(),
+		Policy: "v1", Needs: card.Needs, Payload: []byte(`{"action":"delete_contact"}`), Card: raw, Expires: card.Expires}
+	if err := m.ledger.CreateApproval(m.t.Context(), r); err != nil {
+		m.t.Fatal(err)
+	}
+	m.Requested(policy.Caller{Actor: r.Requester, Person: "ada"}, &policy.PendingApproval{ApprovalID: r.ID, Card: card, Inbox: true, New: true})
+	return r.ID
+}
+
+// base returns the base URL of the page of a request.
+func (m *member) base(id string) string {
+	m.t.Helper()
+	link := m.Link(id)
+	base, found := strings.CutSuffix(link, "/inbox/approvals/"+id)
+	if !found {
+		m.t.Fatalf("the link of %s is %q", id, link)
+	}
+	return base
+}
+
+// codeOf returns the login code of a URL.
+func codeOf(t *testing.T, url string) string {
+	t.Helper()
+	_, rest, found := strings.Cut(url, inbox.Path+"/enter/")
+	code, _, _ := strings.Cut(rest, "?")
+	if !found || len(code) < 40 {
+		t.Fatalf("%q has no code", url)
+	}
+	return code
+}
+
+// otherProgram is another program at an address. It answers everything, and records what it gets.
+type otherProgram struct {
+	mu   sync.Mutex
+	seen bytes.Buffer
+	// forward, if not nil, answers instead.
+	forward http.Handler
+}
+
+func (f *otherProgram) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	fmt.Fprintln(&f.seen, r.Method, r.URL)
+	_ = r.Header.Write(&f.seen)
+	_, _ = f.seen.ReadFrom(r.Body)
+	if f.forward != nil {
+		f.forward.ServeHTTP(w, r)
+		return
+	}
+	fmt.Fprint(w, `{"proof":"0000","pages":0}`)
+}
+
+func (f *otherProgram) requests() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.seen.String()
+}
+
+// listen makes it listen at the address, which must be free.
+func (f *otherProgram) listen(t *testing.T, addr string) {
+	t.Helper()
+	ln, err := net.Listen("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := httptest.NewUnstartedServer(f)
+	s.Listener.Close()
+	s.Listener = ln
+	s.Start()
+	t.Cleanup(s.Close)
+}
+
+// TestHostTakeOver: of two processes one serves the inbox. When it ends, the other one serves it at the same address.
+func TestHostTakeOver(t *testing.T) {
+	t.Parallel()
+	dir, addr := stateDir(t)
+	first, second := newMember(t, dir, nil), newMember(t, dir, nil)
+	if c, err := net.Dial("tcp", addr); err == nil {
+		c.Close()
+		t.Fatal("an inbox is served without a request")
+	}
+	id := first.request()
+	if base := first.base(id); base != "http://"+addr {
+		t.Fatalf("the inbox is at %s, want %s", base, addr)
+	}
+	if base := second.base(id); base != "http://"+addr || strings.Contains(second.log.String(), "serving the inbox") {
+		t.Errorf("the second process has the inbox at %s; its log: %s", base, second.log)
+	}
+	first.stop()
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		if _, err := inbox.CheckOwner(t.Context(), second.ledger, "http://"+addr); err == nil {
+			break
+		} else if time.Now().After(end) {
+			t.Fatalf("the second process does not take over: %v; its log: %s", err, second.log)
+		}
+	}
+	if url := second.URL(); url != "http://"+addr+"/inbox" {
+		t.Errorf("the inbox is at %s", url)
+	}
+}
+
+// TestHostPortInUse: another program uses the port. The inbox gets another one, and the other program gets no code.
+func TestHostPortInUse(t *testing.T) {
+	t.Parallel()
+	dir, addr := stateDir(t)
+	f := &otherProgram{}
+	f.listen(t, addr)
+	m := newMember(t, dir, nil)
+	id := m.request()
+	base := m.base(id)
+	fixed, err := os.ReadFile(filepath.Join(dir, inbox.AddressFile))
+	if err != nil || base == "http://"+addr || base != "http://"+strings.TrimSpace(string(fixed)) {
+		t.Errorf("the inbox is at %s, and the file has %s (%v)", base, fixed, err)
+	}
+	if local, err := inbox.LocalURL(dir); err != nil || local != base {
+		t.Errorf("the local URL is %s, %v", local, err)
+	}
+	if !strings.Contains(m.log.String(), "another program uses the port of the inbox") {
+		t.Errorf("the log: %s", m.log)
+	}
+	all := m.opened.list()
+	if len(all) != 1 || !strings.HasPrefix(all[0], base+"/inbox/enter/") || !strings.HasSuffix(all[0], "?approval="+id) {
+		t.Fatalf("the browser was opened with %q", all)
+	}
+	code := codeOf(t, all[0])
+	m.stop()
+	if strings.Contains(m.log.String(), code) {
+		t.Error("the code is in the log")
+	}
+	if found := holding(t, dir, code); len(found) > 0 {
+		t.Errorf("the code is in %q", found)
+	}
+	got := f.requests()
+	if n := strings.Count(got, "GET "); n == 0 || n != strings.Count(got, "GET /inbox/owner?nonce=") || strings.Contains(got, "POST") || strings.Contains(got, code) || strings.Contains(got, id) {
+		t.Errorf("the other program got: %s", got)
+	}
+}
+
+// TestHostPortTaken: another program takes the port between two processes of ours. It gets no code.
+func TestHostPortTaken(t *testing.T) {
+	t.Parallel()
+	dir, addr := stateDir(t)
+	first, second := newMember(t, dir, nil), newMember(t, dir, nil)
+	first.request()
+	leave := first.visible(t)
+	// The second process learns the address. It opens no browser, because a page is open.
+	id := second.request()
+	if base := second.base(id); base != "http://"+addr {
+		t.Fatalf("the inbox is at %s", base)
+	}
+	if all := second.opened.list(); len(all) > 0 {
+		t.Errorf("the browser was opened although a page is open: %q", all)
+	}
+	leave()
+	second.stop() // so that it does not take over
+	first.stop()
+	f := &otherProgram{}
+	f.listen(t, addr)
+	second.run()
+	id = second.request()
+	base := second.base(id)
+	if base == "http://"+addr {
+		t.Errorf("the link leads to the other program: %s", base)
+	}
+	if all := second.opened.list(); len(all) != 1 || !strings.HasPrefix(all[0], base+"/") {
+		t.Errorf("the browser was opened with %q, and the inbox is at %s", all, base)
+	}
+	if got := f.requests(); strings.Contains(got, "/enter/") {
+		t.Errorf("the other program got a code: %s", got)
+	}
+}
+
+// visible opens the page of pending requests, until the returned function is called.
+func (m *member) visible(t *testing.T) (leave func()) {
+	t.Helper()
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	all := m.opened.list()
+	if len(all) != 1 {
+		t.Fatalf("the browser was opened with %q", all)
+	}
+	entered, err := client.Get(all[0])
+	if err != nil || len(entered.Cookies()) != 1 {
+		t.Fatalf("no login: %v %+v", err, entered)
+	}
+	entered.Body.Close()
+	r, err := http.NewRequest("GET", m.URL()+"/events?seen=1", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.AddCookie(entered.Cookies()[0])
+	stream, err := client.Do(r)
+	if err != nil || stream.StatusCode != http.StatusOK {
+		t.Fatalf("no stream: %v %+v", err, stream)
+	}
+	return func() { stream.Body.Close() }
+}
+
+// TestOwnerProofForwarded: a program that forwards the nonce to the real inbox does not pass for it, because the proof
+// depends on the address.
+func TestOwnerProofForwarded(t *testing.T) {
+	t.Parallel()
+	dir, addr := stateDir(t)
+	m := newMember(t, dir, nil)
+	m.base(m.request())
+	if _, err := inbox.CheckOwner(t.Context(), m.ledger, "http://"+addr); err != nil {
+		t.Fatal(err)
+	}
+	f := &otherProgram{forward: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		res, err := http.Get("http://" + addr + r.URL.RequestURI())
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer res.Body.Close()
+		_, _ = io.Copy(w, res.Body)
+	})}
+	s := httptest.NewServer(f)
+	defer s.Close()
+	if _, err := inbox.CheckOwner(t.Context(), m.ledger, s.URL); !errors.Is(err, inbox.ErrNotOwner) {
+		t.Errorf("the forwarded proof: %v", err)
+	}
+	if got := f.requests(); !strings.Contains(got, "GET /inbox/owner?nonce=") {
+		t.Errorf("it was not asked for a proof: %s", got)
+	}
+	// An inbox of another state directory has another secret.
+	otherDir, other := stateDir(t)
+	o := newMember(t, otherDir, nil)
+	o.base(o.request())
+	if _, err := inbox.CheckOwner(t.Context(), m.ledger, "http://"+other); !errors.Is(err, inbox.ErrNotOwner) {
+		t.Errorf("the inbox of another state directory: %v", err)
+	}
+}
+
+// TestHostLink: without a browser the link is printed. It has a login code on a terminal only.
+func TestHostLink(t *testing.T) {
+	t.Parallel()
+	for _, onTerminal := range []bool{true, false} {
+		t.Run(fmt.Sprintf("terminal=%t", onTerminal), func(t *testing.T) {
+			t.Parallel()
+			dir, addr := stateDir(t)
+			terminal := &buffer{}
+			m := newMember(t, dir, func(o *inbox.HostOptions) {
+				o.OpenURL = nil
+				if onTerminal {
+					o.Terminal = terminal
+				}
+			})
+			id := m.request()
+			if err := m.OpenPage(); err == nil {
+				t.Error("a browser was opened")
+			}
+			printed, log := terminal.String(), m.log.String()
+			if onTerminal {
+				codeOf(t, printed)
+				if !strings.HasPrefix(printed, "A request waits for you: http://"+addr+"/inbox/enter/") || !strings.HasSuffix(printed, "?approval="+id+"\n") {
+					t.Errorf("printed: %s", printed)
+				}
+			}
+			if strings.Contains(log, "/enter/") || !onTerminal && (printed != "" || !strings.Contains(log, "http://"+addr+"/inbox/approvals/"+id) || !strings.Contains(log, "sippet-mcp inbox login")) {
+				t.Errorf("printed: %s; the log: %s", printed, log)
+			}
+			// A caller with a token is another person than the one at this machine.
+			before := len(m.log.String()) + len(terminal.String())
+			m.Requested(policy.Caller{Person: "bob", Credential: "t1"}, &policy.PendingApproval{ApprovalID: ledger.NewID()})
+			if after := len(m.log.String()) + len(terminal.String()); after != before {
+				t.Errorf("printed: %s; the log: %s", terminal, m.log)
+			}
+		})
+	}
+}
