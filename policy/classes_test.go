@@ -7,8 +7,8 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// TestClasses states which actions reach people, cannot be undone or issue credentials, apart from
-// the registry.
+// TestClasses lists once more which actions reach people, cannot be undone or issue credentials: a
+// person should review a change of the registry.
 func TestClasses(t *testing.T) {
 	want := map[schemas.Class][]string{
 		schemas.Outbound: {"accept_call_queue_entry", "barge_call", "import_inbound_email", "leave_call", "resume_ai_call", "start_bulk_outbound_call",

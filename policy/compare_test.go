@@ -32,7 +32,7 @@ func all(records ...ledger.Record) iter.Seq2[ledger.Record, error] {
 	}
 }
 
-// TestCompare: a call counts once, whatever the gate read for it and however it went on.
+// TestCompare checks that a call counts once, whatever the gate read for it and however it ended.
 func TestCompare(t *testing.T) {
 	old, err := rules.Load("desktop")
 	if err != nil {

@@ -1,96 +1,22 @@
 package policy_test
 
 import (
-	"context"
-	"encoding/json"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/sippet-ai/sippet-mcp/internal/approval"
-
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 	"github.com/sippet-ai/sippet-mcp/internal/ledger/ledgertest"
 	"github.com/sippet-ai/sippet-mcp/policy"
-	"github.com/sippet-ai/sippet-mcp/rpc"
+	"github.com/sippet-ai/sippet-mcp/policy/rules"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// scripted runs as it is told and keeps what it was sent.
-type scripted struct {
-	upstream
-	fault *schemas.Error
-	sent  bool
-	hold  chan struct{} // Run waits for it to close; nil: it does not
-
-	mu   sync.Mutex
-	seen []string
-}
-
-func (s *scripted) Run(ctx context.Context, r rpc.Request) (rpc.Result, *schemas.Error) {
-	s.mu.Lock()
-	s.seen = append(s.seen, r.Action)
-	s.mu.Unlock()
-	if s.hold != nil && !r.Read {
-		<-s.hold
-	}
-	if s.fault != nil {
-		return rpc.Result{Sent: s.sent}, s.fault
-	}
-	record := `{"id":"` + anID + `","fullName":"Ada"}`
-	if r.Read {
-		record = "[" + record + "]"
-	}
-	return rpc.Result{Sent: true, Status: 200, Data: json.RawMessage(record)}, nil
-}
-
-// testGate is a gate with a clock that a test moves.
-type testGate struct {
-	*policy.Gate
-	up    *scripted
-	clock *ledgertest.Clock
-}
-
-func newTestGate(t *testing.T, profile string) *testGate {
-	t.Helper()
-	g, _ := gate(t, profile)
-	s := &testGate{Gate: g, up: &scripted{}, clock: ledgertest.NewClock(noon)}
-	g.Upstream, g.Now = s.up, s.clock.Now
-	g.Ledger = ledgertest.Open(t, ledger.Options{Now: g.Now})
-	return s
-}
-
-func (s *testGate) call(t *testing.T, action, args string) policy.Call {
-	t.Helper()
-	return policy.Call{Caller: policy.Caller{Actor: ledger.Actor{Name: "ada"}}, Payload: payload(t, action, args)}
-}
-
-// approve says yes to what is asked and takes the call along the road again.
-func (s *testGate) approve(t *testing.T, c policy.Call) policy.Result {
-	t.Helper()
-	a := s.Do(t.Context(), c)
-	if a.Pending == nil {
-		t.Fatalf("nobody was asked: %+v", a)
-	}
-	c.ApprovalID = a.Pending.ApprovalID
-	if err := s.RecordReply(t.Context(), c, clientApproves); err != nil {
-		t.Fatal(err)
-	}
-	return s.Do(t.Context(), c)
-}
-
-const (
-	createArgs = `{"input":{"fullName":"Ada Lovelace"}}`
-	ringNumber = `{"input":{"phoneNumber":"+442079460123"}}`
-)
-
-var lost = &schemas.Error{Outcome: schemas.OutcomeUnknown, Message: "the connection broke"}
-
-// TestRecorded: what must not happen twice is answered with what came of it, for ten minutes, and
-// for its caller and organisation only.
+// TestRecorded checks that a repeated call gets the recorded result for ten minutes, and only for
+// the same caller and organisation.
 func TestRecorded(t *testing.T) {
 	s := newTestGate(t, "desktop")
 	c := s.call(t, "create_contact", createArgs)
@@ -116,12 +42,13 @@ func TestRecorded(t *testing.T) {
 	}
 	for range 2 {
 		if a := s.Do(t.Context(), s.call(t, "update_contact", `{"identity":"`+anID+`","input":{"fullName":"Ada"}}`)); a.Outcome() != schemas.Done {
-			t.Errorf("what may be repeated: %s", a.Outcome())
+			t.Errorf("an idempotent call: %s", a.Outcome())
 		}
 	}
 }
 
-// TestRunAgain: a repeat that is meant needs a person, whose card tells of the first.
+// TestRunAgain checks that a call that is meant again needs a person, and that the card mentions
+// the first run.
 func TestRunAgain(t *testing.T) {
 	s := newTestGate(t, "desktop")
 	c := s.call(t, "create_contact", createArgs)
@@ -135,7 +62,7 @@ func TestRunAgain(t *testing.T) {
 	if a := s.approve(t, c); a.Outcome() != schemas.Done || len(s.up.seen) != 2 {
 		t.Errorf("%s, %q", a.Outcome(), s.up.seen)
 	}
-	// Where a person is asked anyway the card says it too.
+	// The card of a call that needs confirm anyway mentions it too.
 	ring := s.call(t, "start_outbound_call", ringNumber)
 	if a := s.approve(t, ring); a.Outcome() != schemas.Done {
 		t.Fatal(a.Outcome())
@@ -146,8 +73,8 @@ func TestRunAgain(t *testing.T) {
 	}
 }
 
-// TestUnknown: what may have run is not repeated without a person, whatever the policy demands of a
-// first run.
+// TestUnknown checks that a call with an unknown outcome does not run again without a person,
+// whatever the policy needs.
 func TestUnknown(t *testing.T) {
 	s := newTestGate(t, "desktop")
 	c := s.call(t, "update_contact", `{"identity":"`+anID+`","input":{"fullName":"Ada"}}`)
@@ -163,9 +90,9 @@ func TestUnknown(t *testing.T) {
 		t.Fatalf("%+v", a)
 	}
 	c.ApprovalID = a.Pending.ApprovalID
-	// Nobody can be asked, or says no: what is recorded is the answer.
+	// If nobody can be asked, or somebody declines, the outcome is still unknown.
 	if e := s.Withdraw(t.Context(), c); e == nil || e.Outcome != schemas.OutcomeUnknown || e.Intent != first.Err.Intent {
-		t.Errorf("nobody to ask: %+v", e)
+		t.Errorf("withdrawn: %+v", e)
 	}
 	c.ApprovalID = ""
 	a = s.Do(t.Context(), c)
@@ -174,11 +101,11 @@ func TestUnknown(t *testing.T) {
 		t.Fatal(e)
 	}
 	if a := s.Do(t.Context(), c); a.Outcome() != schemas.OutcomeUnknown || a.Err.Intent != first.Err.Intent {
-		t.Errorf("a no: %+v", a.Err)
+		t.Errorf("declined: %+v", a.Err)
 	}
 	c.ApprovalID = ""
 	if a := s.approve(t, c); a.Outcome() != schemas.Done {
-		t.Errorf("a yes: %+v", a.Err)
+		t.Errorf("approved: %+v", a.Err)
 	}
 	runs := 0
 	for _, name := range s.up.seen {
@@ -191,7 +118,7 @@ func TestUnknown(t *testing.T) {
 	}
 }
 
-// TestResolved: once a person has found out how it ended, the same may run.
+// TestResolved checks that a call may run again once a person has recorded its outcome.
 func TestResolved(t *testing.T) {
 	s := newTestGate(t, "desktop")
 	c := s.call(t, "create_contact", createArgs)
@@ -206,19 +133,18 @@ func TestResolved(t *testing.T) {
 	}
 }
 
-// TestInFlight: the same call beside one that is running is not sent, and nobody is asked.
+// TestInFlight checks that the same call is not sent while one is running, and that nobody is
+// asked.
 func TestInFlight(t *testing.T) {
 	s := newTestGate(t, "desktop")
 	s.up.hold = make(chan struct{})
 	c := s.call(t, "create_contact", createArgs)
 	done := make(chan policy.Result)
 	go func() { done <- s.Do(t.Context(), c) }()
-	for {
-		if in, err := s.Ledger.Intents(t.Context(), ledger.IntentFilter{Open: true}); err != nil || len(in) == 1 {
-			break
-		}
-		time.Sleep(time.Millisecond)
-	}
+	waitFor(t, func() bool {
+		in, err := s.Ledger.Intents(t.Context(), ledger.IntentFilter{Open: true})
+		return err != nil || len(in) == 1
+	})
 	if a := s.Do(t.Context(), c); a.Outcome() != schemas.OutcomeUnknown || !strings.Contains(a.Err.Message, "still running") || a.Pending != nil {
 		t.Errorf("%+v", a)
 	}
@@ -228,7 +154,7 @@ func TestInFlight(t *testing.T) {
 	}
 }
 
-// TestNotSent: a yes that was spent on what never left is good again.
+// TestNotSent checks that an approval is returned if nothing was sent.
 func TestNotSent(t *testing.T) {
 	s := newTestGate(t, "desktop")
 	c := s.call(t, "start_outbound_call", ringNumber)
@@ -250,8 +176,7 @@ func TestNotSent(t *testing.T) {
 	}
 }
 
-// TestEmergencyStop: once a person has stopped everything, reads and hanging up go on and nothing
-// else does.
+// TestEmergencyStop checks that only reads and hanging up run during a stop.
 func TestEmergencyStop(t *testing.T) {
 	s := newTestGate(t, "desktop")
 	ring := s.call(t, "start_outbound_call", ringNumber)
@@ -281,14 +206,14 @@ func TestEmergencyStop(t *testing.T) {
 		t.Fatal(err)
 	}
 	if a := s.Do(t.Context(), ring); a.Outcome() != schemas.Denied || !strings.Contains(a.Err.Message, "revoked") {
-		t.Errorf("a yes from before counts afterwards: %+v", a)
+		t.Errorf("an approval from before the stop: %+v", a)
 	}
 	if slices.Contains(s.up.seen, "start_outbound_call") {
 		t.Error("it rang")
 	}
 }
 
-// TestRecords: every call leaves a record, with what it concerned and replaced.
+// TestRecords checks that every call leaves a record, with what it was about and what it replaced.
 func TestRecords(t *testing.T) {
 	s := newTestGate(t, "desktop")
 	dir := filepath.Join(t.TempDir(), "ledger")
@@ -306,7 +231,7 @@ func TestRecords(t *testing.T) {
 	if old := replacedValues(t, store); len(old) != 0 {
 		t.Errorf("after the contact was erased its record can still be read: %q", old)
 	}
-	if err := store.Close(); err != nil { // writes what waits
+	if err := store.Close(); err != nil { // writes pending events
 		t.Fatal(err)
 	}
 	again, err := ledger.Open(t.Context(), ledger.Options{Dir: dir})
@@ -331,7 +256,7 @@ func TestRecords(t *testing.T) {
 	}
 }
 
-// replacedValues gives what updates replaced, as far as it can be read.
+// replacedValues returns what updates replaced, as far as it can be read.
 func replacedValues(t *testing.T, l *ledger.SQLite) (old []string) {
 	t.Helper()
 	records, err := l.Records(t.Context(), ledger.Filter{Action: "update_contact"})
@@ -344,4 +269,30 @@ func replacedValues(t *testing.T, l *ledger.SQLite) (old []string) {
 		}
 	}
 	return old
+}
+
+// TestOvertakenApproval checks that an approval is revoked if the same call ran after it was given.
+func TestOvertakenApproval(t *testing.T) {
+	s, book, _ := newPhonebookGate(t, "", 0)
+	c := s.call(t, "start_outbound_call", ringNumber)
+	c.ApprovalID = s.Do(t.Context(), c).Pending.ApprovalID
+	if err := s.RecordReply(t.Context(), c, clientApproves); err != nil {
+		t.Fatal(err)
+	}
+	first := s.Policy
+	p, err := rules.Parse("other.yaml", []byte(plain))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Policy = policy.FixedPolicySet(p) // under another policy it has a request of its own
+	if a := s.approve(t, s.call(t, "start_outbound_call", ringNumber)); a.Outcome() != schemas.Done {
+		t.Fatalf("%+v", a.Err)
+	}
+	s.Policy = first
+	if a := s.Do(t.Context(), c); a.Outcome() != schemas.Recorded || book.rung != 1 {
+		t.Errorf("%s, rung %d", a.Outcome(), book.rung)
+	}
+	if g, err := s.Ledger.Approval(t.Context(), c.ApprovalID); err != nil || g.State != ledger.Revoked {
+		t.Errorf("the approval is %s, %v", g.State, err)
+	}
 }

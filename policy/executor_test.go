@@ -12,14 +12,13 @@ import (
 	"time"
 
 	"github.com/sippet-ai/sippet-mcp/internal/approval"
-
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 	"github.com/sippet-ai/sippet-mcp/internal/ledger/ledgertest"
 	"github.com/sippet-ai/sippet-mcp/policy"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// watchedLedger is a ledger that tells when an executor has seen what people agreed to.
+// watchedLedger signals when an executor has read the approved requests.
 type watchedLedger struct {
 	ledger.Ledger
 	seen chan struct{}
@@ -36,17 +35,17 @@ func (l watchedLedger) Approvals(ctx context.Context, f ledger.ApprovalFilter) (
 	return all, err
 }
 
-// runOnce lets an executor look once at what is agreed to, and run it.
+// runOnce lets an executor read the approved requests once, and run them.
 func (o *approvalWorld) runOnce(t testing.TB) {
 	t.Helper()
 	seen := make(chan struct{}, 1)
-	shut := o.startExecutorOn(t, watchedLedger{o.Ledger, seen})
+	stop := o.startExecutorOn(t, watchedLedger{o.Ledger, seen})
 	<-seen
-	shut()
+	stop()
 }
 
-// TestApprovalExpiresSoon: a yes that nobody could run within a minute is void, and whoever asked
-// hears it.
+// TestApprovalExpiresSoon checks that an approval that could not run within a minute expires, and
+// that the requester gets that.
 func TestApprovalExpiresSoon(t *testing.T) {
 	for _, c := range []struct {
 		after time.Duration
@@ -60,26 +59,26 @@ func TestApprovalExpiresSoon(t *testing.T) {
 			t.Errorf("at once: %s", brief(s))
 		}
 		o.clock.Add(c.after)
-		shut := o.startExecutor(t)
+		stop := o.startExecutor(t)
 		if c.runs == 0 {
 			if s := o.status(t, id); s.Outcome() != schemas.Denied || s.Pending != nil || !strings.Contains(s.Err.Message, "bob approved, but the call could not run in time") {
 				t.Errorf("after %s: %s", c.after, brief(s))
 			}
 			if a := o.Do(t.Context(), asks); a.Pending == nil || !a.Pending.New {
-				t.Errorf("after %s the same is not asked anew: %s", c.after, brief(a))
+				t.Errorf("after %s there is no new request: %s", c.after, brief(a))
 			}
 		} else if a := o.outcome(t, id); a.Outcome() != schemas.Done {
 			t.Errorf("after %s: %s", c.after, brief(a))
 		}
-		shut()
+		stop()
 		if got := o.up.runs(); len(got) != c.runs {
 			t.Errorf("after %s it ran %q", c.after, got)
 		}
 	}
 }
 
-// TestMilderRules: a yes is spent by the run that it was for also where the rules demand none any
-// more: what is not repeated by itself must not be repeated by the yes.
+// TestMilderRules checks that a run uses up its approval even if the rules need none any more;
+// otherwise the executor would run the call again.
 func TestMilderRules(t *testing.T) {
 	morning := house + "rules: [{id: early, match: {actions: [update_contact]}, when: \"!between(now, 'UTC', '12:05', '20:00')\", decision: confirm, reason: It is early.}]\n"
 	morning = strings.Replace(morning, "write: confirm", "write: validate", 1)
@@ -94,7 +93,7 @@ func TestMilderRules(t *testing.T) {
 			id := o.ask(t, asks)
 			o.clock.Add(6 * time.Minute)
 			if a := o.Explain(t.Context(), asks); a.Verdict.Decision.String() != "validate" {
-				t.Fatalf("by now it needs %s", a.Verdict.Decision)
+				t.Fatalf("now it needs %s", a.Verdict.Decision)
 			}
 			o.answer(t, id, adaPerson, approves)
 			for range 3 {
@@ -104,14 +103,14 @@ func TestMilderRules(t *testing.T) {
 				t.Errorf("%s", brief(s))
 			}
 			if q := o.request(t, id); q.State != ledger.Used || len(o.up.runs()) != 1 {
-				t.Errorf("the yes is %s, and it ran %d times", q.State, len(o.up.runs()))
+				t.Errorf("the approval is %s, and it ran %d times", q.State, len(o.up.runs()))
 			}
 		})
 	}
 }
 
-// TestOvertakenInInbox: where the same ran while a person was asked, their yes is void and says so,
-// whatever the rules demand by then.
+// TestOvertakenInInbox checks that an approval is revoked if the same call ran while the request
+// was pending, whatever the rules need by then.
 func TestOvertakenInInbox(t *testing.T) {
 	evening := strings.Replace(daytime, "write: confirm", "write: validate", 1)
 	evening = strings.Replace(evening, "!between(now, 'UTC', '08:00', '12:05')", "between(now, 'UTC', '08:00', '12:05')", 1)
@@ -129,8 +128,8 @@ func TestOvertakenInInbox(t *testing.T) {
 	}
 }
 
-// TestRunAgainFromInbox: what ran a moment ago and is meant again runs once more, with the yes of
-// whoever was told of the first.
+// TestRunAgainFromInbox checks that a call that ran a moment ago runs again if it is meant and a
+// person approves it with a card that mentions the first run.
 func TestRunAgainFromInbox(t *testing.T) {
 	o := newApprovalWorld(t, strings.Replace(house, "write: confirm", "write: validate", 1))
 	o.startExecutor(t)
@@ -151,7 +150,7 @@ func TestRunAgainFromInbox(t *testing.T) {
 	}
 }
 
-// setProcess makes all questions of a closed ledger those of another process.
+// setProcess changes the process of requests in a closed ledger.
 func setProcess(t *testing.T, dir string, names map[string]string) {
 	t.Helper()
 	db, err := sql.Open("sqlite", filepath.Join(dir, "ledger.db"))
@@ -166,8 +165,8 @@ func setProcess(t *testing.T, dir string, names map[string]string) {
 	}
 }
 
-// TestOrphans: an executor runs what its own process asked, and what one asked that has certainly
-// ended; nothing else.
+// TestOrphans checks that an executor runs the requests of its own process, and of a process that
+// has certainly ended; no others.
 func TestOrphans(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "state")
 	o := newApprovalWorld(t, house)
@@ -180,8 +179,8 @@ func TestOrphans(t *testing.T) {
 	if err := before.Close(); err != nil {
 		t.Fatal(err)
 	}
-	// A process that has ended had our id before us; another one is our parent; on another machine
-	// nobody knows.
+	// An earlier process with our id has ended, our parent is alive, and a process of another
+	// machine is unknown.
 	setProcess(t, dir, map[string]string{id["ended"]: "process || 'x'", id["elsewhere"]: "'elsewhere' || substr(process, instr(process, ' '))",
 		id["alive"]: fmt.Sprintf("substr(process, 1, instr(process, ' ')) || '%d x'", os.Getppid())})
 	after := ledgertest.Open(t, ledger.Options{Dir: dir, Now: o.clock.Now})
@@ -189,13 +188,13 @@ func TestOrphans(t *testing.T) {
 	for _, one := range id {
 		o.answer(t, one, adaPerson, approves)
 	}
-	shut := o.startExecutor(t)
+	stop := o.startExecutor(t)
 	for _, name := range []string{"ended", "mine"} {
 		if a := o.outcome(t, id[name]); a.Outcome() != schemas.Done {
 			t.Errorf("%s: %s", name, brief(a))
 		}
 	}
-	shut()
+	stop()
 	if got := o.up.runs(); len(got) != 2 {
 		t.Errorf("it ran %q", got)
 	}
@@ -206,8 +205,8 @@ func TestOrphans(t *testing.T) {
 	}
 }
 
-// TestRequestOfAnotherProcess: what is for another organisation is left alone, and not given up
-// while the ledger cannot say whose it is.
+// TestRequestOfAnotherProcess checks that a request of another organisation is left alone, and that
+// a store error does not count as one.
 func TestRequestOfAnotherProcess(t *testing.T) {
 	o := newApprovalWorld(t, house)
 	var mu sync.Mutex
@@ -216,27 +215,28 @@ func TestRequestOfAnotherProcess(t *testing.T) {
 		mu.Lock()
 		defer mu.Unlock()
 		if asked++; asked == 1 {
-			return nil, policy.Caller{}, fmt.Errorf("looking for the token: %w", errDisk)
+			return nil, policy.Caller{}, fmt.Errorf("reading the token: %w", errDisk)
 		}
 		return nil, policy.Caller{}, fmt.Errorf("another organisation: %w", policy.ErrElsewhere)
 	}
 	id := o.ask(t, call(t, adaCaller, "create_contact", createArgs))
 	o.answer(t, id, adaPerson, approves)
 	seen := make(chan struct{}, 1)
-	shut := o.startExecutorOn(t, watchedLedger{o.Ledger, seen})
-	for n := range 8 { // it is tried again, and then no more
+	stop := o.startExecutorOn(t, watchedLedger{o.Ledger, seen})
+	for n := range 8 { // tried again after the store error, and not after ErrElsewhere
 		<-seen
-		time.Sleep(5 * time.Millisecond)                                                             // while it asks whose it is, it does not look at it again
-		o.ask(t, call(t, boCaller, "create_contact", fmt.Sprintf(`{"input":{"fullName":"%d"}}`, n))) // something changes
+		time.Sleep(5 * time.Millisecond)                                                             // while GateFor runs, the request is not tried again
+		o.ask(t, call(t, boCaller, "create_contact", fmt.Sprintf(`{"input":{"fullName":"%d"}}`, n))) // a change
 		o.watch.Poke()
 	}
-	shut()
+	stop()
 	if q := o.request(t, id); q.State != ledger.Approved || asked != 2 || len(o.up.runs()) != 0 {
-		t.Errorf("the yes is %s after %d questions whose it is", q.State, asked)
+		t.Errorf("the approval is %s after %d calls of GateFor", q.State, asked)
 	}
 }
 
-// TestTwoExecutors: on one ledger a yes is run by one of them, also where both are past every look.
+// TestTwoExecutors checks that one of two executors of a ledger runs an approved call, even if both
+// have passed all checks before the commit.
 func TestTwoExecutors(t *testing.T) {
 	for _, c := range []struct{ action, args string }{{"create_contact", createArgs}, {"archive_contact", `{"identity":"` + anID + `"}`}} {
 		for range 5 {
@@ -254,7 +254,7 @@ func TestTwoExecutors(t *testing.T) {
 					select {
 					case <-both:
 					case <-time.After(10 * time.Second):
-						t.Error("the other did not come")
+						t.Error("the other executor did not run it")
 					}
 				}
 			})
@@ -275,23 +275,23 @@ func TestTwoExecutors(t *testing.T) {
 	}
 }
 
-// TestExecutorStops: what has begun is brought to its end before the executor is.
+// TestExecutorStops checks that an executor completes the calls that it has begun.
 func TestExecutorStops(t *testing.T) {
 	o := newApprovalWorld(t, house)
 	begun, hold := make(chan struct{}), make(chan struct{})
 	o.up.with(func(s *sippet) { s.onRun = func() { close(begun); <-hold } })
 	id := o.ask(t, call(t, adaCaller, "create_contact", createArgs))
-	shut := o.startExecutor(t)
+	stop := o.startExecutor(t)
 	o.answer(t, id, adaPerson, approves)
 	<-begun
 	if s := o.status(t, id); s.Pending == nil || !strings.Contains(s.Err.Message, "is running") {
 		t.Errorf("while it runs: %s", brief(s))
 	}
 	down := make(chan struct{})
-	go func() { shut(); close(down) }()
+	go func() { stop(); close(down) }()
 	select {
 	case <-down:
-		t.Error("it left a run alone")
+		t.Error("it ended before the run")
 	case <-time.After(50 * time.Millisecond):
 	}
 	close(hold)
@@ -301,21 +301,19 @@ func TestExecutorStops(t *testing.T) {
 	}
 }
 
-// TestExecutorStoreFails: what cannot be written does not run, and is tried again while the yes is
-// good.
+// TestExecutorStoreFails checks that a call does not run while the ledger cannot be written, and
+// that it is tried again while the approval is valid.
 func TestExecutorStoreFails(t *testing.T) {
 	o := newApprovalWorld(t, house)
 	id := o.ask(t, call(t, adaCaller, "create_contact", createArgs))
 	whole := o.Ledger
 	o.answer(t, id, adaPerson, approves)
 	o.useLedger(brokenStore{brokenStore{whole, "commit"}, "answer"})
-	shut := o.startExecutor(t)
-	for len(o.up.lifecycle()) < 2 { // validated for the question, and for the run
-		time.Sleep(time.Millisecond)
-	}
-	shut()
+	stop := o.startExecutor(t)
+	waitFor(t, func() bool { return len(o.up.lifecycle()) >= 2 }) // a validate for the request, and one for the run
+	stop()
 	if q := o.request(t, id); q.State != ledger.Approved || len(o.up.runs()) != 0 {
-		t.Errorf("the yes is %s, ran %q", q.State, o.up.runs())
+		t.Errorf("the approval is %s, ran %q", q.State, o.up.runs())
 	}
 	o.useLedger(whole)
 	o.startExecutor(t)

@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/sippet-ai/sippet-mcp/internal/approval"
-
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 	"github.com/sippet-ai/sippet-mcp/policy"
 	"github.com/sippet-ai/sippet-mcp/policy/rules"
@@ -23,21 +22,21 @@ type brokenStore struct {
 var errDisk = &ledger.StoreError{Kind: ledger.DiskFull, Path: "/var/lib/ledger.db", Err: errors.New("no space")}
 
 func (b brokenStore) CurrentStop(ctx context.Context) (*ledger.EmergencyStop, error) {
-	if b.at == "frozen" {
+	if b.at == "stop" {
 		return nil, errDisk
 	}
 	return b.Ledger.CurrentStop(ctx)
 }
 
 func (b brokenStore) FindConflicting(ctx context.Context, x ledger.Txn) (*ledger.Intent, error) {
-	if b.at == "prior" {
+	if b.at == "conflict" {
 		return nil, errDisk
 	}
 	return b.Ledger.FindConflicting(ctx, x)
 }
 
 func (b brokenStore) CreateApproval(ctx context.Context, g ledger.ApprovalRequest) error {
-	if b.at == "ask" {
+	if b.at == "create" {
 		return errDisk
 	}
 	return b.Ledger.CreateApproval(ctx, g)
@@ -72,7 +71,7 @@ func (b brokenStore) Settle(ctx context.Context, s ledger.Settlement) error {
 }
 
 func (b brokenStore) StoreError() error {
-	if b.at == "trouble" {
+	if b.at == "store" {
 		return errDisk
 	}
 	return b.Ledger.StoreError()
@@ -80,9 +79,10 @@ func (b brokenStore) StoreError() error {
 
 var clientApproves = approval.Reply{Approve: true, By: ledger.Actor{Name: "ada"}}
 
-// TestStoreFails: without the ledger nothing that changes anything runs, whichever step fails.
+// TestStoreFails checks that nothing runs that changes anything while the ledger fails, at
+// whichever step.
 func TestStoreFails(t *testing.T) {
-	for _, at := range []string{"frozen", "prior", "ask", "answer", "check", "commit"} {
+	for _, at := range []string{"stop", "conflict", "create", "answer", "check", "commit"} {
 		g, u := gate(t, "desktop")
 		g.Ledger = brokenStore{g.Ledger, at}
 		c := policy.Call{Caller: policy.Caller{Actor: ledger.Actor{Name: "ada"}}, Payload: payload(t, "delete_contact", `{"input":{"contactId":"`+anID+`"}}`)}
@@ -105,7 +105,8 @@ func TestStoreFails(t *testing.T) {
 	}
 }
 
-// TestOutcomeUnrecorded: what ran and could not be recorded is not called done.
+// TestOutcomeUnrecorded checks that a call does not count as done if its outcome could not be
+// recorded.
 func TestOutcomeUnrecorded(t *testing.T) {
 	g, u := gate(t, "desktop")
 	g.Ledger = brokenStore{g.Ledger, "settle"}
@@ -115,12 +116,11 @@ func TestOutcomeUnrecorded(t *testing.T) {
 	}
 }
 
-// TestUnrecordedReads: whether reads go on without a ledger is the policy's word, and no is its
-// silence.
+// TestUnrecordedReads checks that reads run without a ledger only if the policy says so.
 func TestUnrecordedReads(t *testing.T) {
 	for name, want := range map[string]schemas.Outcome{"desktop": schemas.Done, "team": schemas.Unavailable, "unattended": schemas.Unavailable} {
 		g, u := gate(t, name)
-		g.Ledger = brokenStore{g.Ledger, "trouble"}
+		g.Ledger = brokenStore{g.Ledger, "store"}
 		a := g.Do(t.Context(), policy.Call{Payload: payload(t, "list_contacts", `{}`)})
 		if a.Outcome() != want || (u.runs == 1) != (want == schemas.Done) {
 			t.Errorf("%s: %s, %d runs", name, a.Outcome(), u.runs)
@@ -128,8 +128,8 @@ func TestUnrecordedReads(t *testing.T) {
 	}
 }
 
-// TestApprovalOverridesNoDenial: the id of a grant does nothing for what is denied or needs
-// somebody else.
+// TestApprovalOverridesNoDenial checks that an approval has no effect on a call that the policy
+// denies, or that needs another person.
 func TestApprovalOverridesNoDenial(t *testing.T) {
 	for _, name := range []string{"team", "unattended", "read-only"} {
 		g, u := gate(t, name)
@@ -147,7 +147,7 @@ func TestApprovalOverridesNoDenial(t *testing.T) {
 	}
 }
 
-// TestNoPolicy: the zero policy denies everything.
+// TestNoPolicy checks that the zero policy denies everything.
 func TestNoPolicy(t *testing.T) {
 	g, u := gate(t, "desktop")
 	g.Policy = policy.FixedPolicySet(&rules.Policy{})
@@ -158,5 +158,41 @@ func TestNoPolicy(t *testing.T) {
 	}
 	if u.runs+u.validates != 0 {
 		t.Errorf("%d validates, %d runs", u.validates, u.runs)
+	}
+}
+
+// TestReadResultsNotStored checks that the result of a read is not in the ledger, even if it used
+// an approval.
+func TestReadResultsNotStored(t *testing.T) {
+	s, _, _ := newPhonebookGate(t, head+"defaults: {class: {read: confirm}}\n", 0)
+	a := s.Do(t.Context(), s.call(t, "list_calls", `{"filter":{"contactId":{"eq":"`+anID+`"}}}`))
+	if text := a.Pending.Card.Text(); !strings.Contains(text, "List calls.") || !strings.Contains(text, anID) {
+		t.Errorf("the card does not say what is read: %s", text)
+	}
+	if a := s.approve(t, s.call(t, "list_calls", `{}`)); a.Outcome() != schemas.Done {
+		t.Fatalf("%+v", a.Err)
+	}
+	in, err := s.Ledger.Intents(t.Context(), ledger.IntentFilter{})
+	if err != nil || len(in) != 1 {
+		t.Fatalf("%d intents, %v", len(in), err)
+	}
+	if one, err := s.Ledger.Intent(t.Context(), in[0].ID); err != nil || one.Result != nil {
+		t.Errorf("%s, %v", one.Result, err)
+	}
+}
+
+// TestSpellingOfIDs checks that an id in capitals is the same id, for rules and for previous runs.
+func TestSpellingOfIDs(t *testing.T) {
+	s, _, _ := newPhonebookGate(t, plain+"lists: {blocked: [\""+anID+"\"]}\nrules: [{id: no, match: {actions: [update_contact]}, when: identity in lists.blocked, decision: deny, reason: Blocked.}]\n", 0)
+	if a := s.Do(t.Context(), s.call(t, "update_contact", `{"identity":"`+strings.ToUpper(anID)+`","input":{"fullName":"Ada"}}`)); a.Outcome() != schemas.Denied {
+		t.Errorf("%s", a.Outcome())
+	}
+	for _, pair := range [][2]string{
+		{`{"input":{"contactId":"` + anID + `"}}`, "start_outbound_call"}, {`{"input":{"contactIds":["` + anID + `"]}}`, "start_bulk_outbound_call"},
+		{`{"fields":["id"],"filter":{"not":[{"or":[{"id":{"in":["` + anID + `"]}}]}]}}`, "list_contacts"},
+	} {
+		if payload(t, pair[1], pair[0]).Hash() != payload(t, pair[1], strings.ReplaceAll(pair[0], anID, strings.ToUpper(anID))).Hash() {
+			t.Errorf("%s in capitals is another call", pair[0])
+		}
 	}
 }

@@ -17,21 +17,21 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// switchboard has calls that ring until they are ended, and a bulk call that rings one more at
-// every look.
+// switchboard is an upstream with calls that are live until they are ended, and a bulk call that
+// starts one more with each read.
 type switchboard struct {
 	mu      sync.Mutex
 	live    []string
-	entries []string // of a bulk call: a callUuid, or empty where it has not begun
-	toCome  int
+	entries []string // of a bulk call: a callUuid, or empty if it has not begun
+	waiting int      // calls that the bulk call has not begun
 	ended   []string
-	refuse  map[string]bool // these cannot be ended
-	down    int             // so many lists fail first
+	stuck   map[string]bool // calls that cannot be ended
+	down    int             // how many lists fail first
 	noKey   bool
 }
 
 func (s *switchboard) Validate(context.Context, rpc.Request) *schemas.Error {
-	panic("hanging up waits for no validation")
+	panic("hanging up needs no validation")
 }
 
 func (s *switchboard) Run(_ context.Context, r rpc.Request) (rpc.Result, *schemas.Error) {
@@ -55,10 +55,10 @@ func (s *switchboard) Run(_ context.Context, r rpc.Request) (rpc.Result, *schema
 		for _, c := range s.entries {
 			rows = append(rows, fmt.Sprintf(`{"callUuid":%q}`, c))
 		}
-		if s.toCome > 0 {
-			s.toCome--
+		if s.waiting > 0 {
+			s.waiting--
 			rows = append(rows, `{"callUuid":null}`)
-			s.entries = append(s.entries, fmt.Sprint("bulk-", s.toCome))
+			s.entries = append(s.entries, fmt.Sprint("bulk-", s.waiting))
 		}
 		return rpc.Result{Data: json.RawMessage(`{"results":[` + strings.Join(rows, ",") + `],"hasMore":false,"type":"keyset"}`), Sent: true}, nil
 	case "end_call":
@@ -68,55 +68,54 @@ func (s *switchboard) Run(_ context.Context, r rpc.Request) (rpc.Result, *schema
 		}
 		c := body.Input.CallUUID
 		s.ended = append(s.ended, c)
-		if s.refuse[c] {
+		if s.stuck[c] {
 			return rpc.Result{Sent: true, Status: 200}, &schemas.Error{Outcome: schemas.UpstreamError, Message: "not found"}
 		}
 		gone := func(e string) bool { return e == c }
 		s.live, s.entries = slices.DeleteFunc(s.live, gone), slices.DeleteFunc(s.entries, gone)
 		return rpc.Result{Sent: true, Status: 200, Data: json.RawMessage(`{}`)}, nil
 	}
-	panic(r.Action + " has no place here")
+	panic(r.Action + " was not expected")
 }
 
-// TestEndCalls: every live call is ended, also those that come while it looks, without a ledger,
-// past one that fails, and under a policy that denies everything.
+// TestEndCalls checks that every live call is ended, also one that starts meanwhile: without a
+// ledger, after one that cannot be ended, and under a policy that denies everything.
 func TestEndCalls(t *testing.T) {
 	for _, at := range []string{"none", "commit", "settle"} {
 		t.Run(at, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				g, _ := gate(t, "read-only")
-				up := &switchboard{live: []string{"a", "b", `c"\u00e9`}, toCome: 12, refuse: map[string]bool{"b": true}, down: 2}
+				up := &switchboard{live: []string{"a", "b", `c"\u00e9`}, waiting: 12, stuck: map[string]bool{"b": true}, down: 2}
 				g.Upstream = up
 				if at == "none" {
 					g.Ledger = nil
 				} else {
 					g.Ledger = brokenStore{g.Ledger, at}
 				}
-				var told []policy.EndedCall
+				var ended []policy.EndedCall
 				began := time.Now()
-				if err := g.EndCalls(t.Context(), ledger.Actor{Name: "grace"}, func(e policy.EndedCall) { told = append(told, e) }); err != nil {
+				if err := g.EndCalls(t.Context(), ledger.Actor{Name: "grace"}, func(e policy.EndedCall) { ended = append(ended, e) }); err != nil {
 					t.Fatal(err)
 				}
 				if took := time.Since(began); took < 4*time.Second || took > 30*time.Second {
-					t.Errorf("it looked for %s", took)
+					t.Errorf("it took %s", took)
 				}
 				failed := 0
-				for _, e := range told {
+				for _, e := range ended {
 					if e.Err != nil {
 						failed++
 					}
 				}
-				// Two looks fail, and the call that cannot be ended is tried three times.
-				if len(up.ended) != 2+12+3 || !slices.Equal(up.live, []string{"b"}) || failed != 2+3 || len(told) != 2+12+2+3 {
-					t.Errorf("ended %q, live %q, told %+v", up.ended, up.live, told)
+				// Two lists fail, and the call that cannot be ended is tried three times.
+				if len(up.ended) != 2+12+3 || !slices.Equal(up.live, []string{"b"}) || failed != 2+3 || len(ended) != 2+12+2+3 {
+					t.Errorf("ended %q, live %q, reported %+v", up.ended, up.live, ended)
 				}
 			})
 		})
 	}
 }
 
-// TestEndCallsRecorded: with a ledger each call that was hung up has its record, also while
-// everything is frozen.
+// TestEndCallsRecorded checks that each ended call has a record, also during an emergency stop.
 func TestEndCallsRecorded(t *testing.T) {
 	t.Parallel()
 	s := newTestGate(t, "desktop")
@@ -134,8 +133,8 @@ func TestEndCallsRecorded(t *testing.T) {
 	}
 }
 
-// TestEndCallsStops: where Sippet refuses to list calls there is nothing to wait for, and a person
-// can give up.
+// TestEndCallsStops checks that EndCalls returns if Sippet rejects the list of calls, and if its
+// context ends.
 func TestEndCallsStops(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g, _ := gate(t, "desktop")
@@ -145,9 +144,36 @@ func TestEndCallsStops(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
-		g.Upstream = &switchboard{toCome: 1000}
+		g.Upstream = &switchboard{waiting: 1000}
 		if err := g.EndCalls(ctx, ledger.Actor{Name: "grace"}, func(policy.EndedCall) {}); err != context.DeadlineExceeded {
 			t.Errorf("%v", err)
 		}
 	})
+}
+
+// fixedAnswer is an upstream that answers every list the same.
+type fixedAnswer struct {
+	switchboard
+	answer string
+}
+
+func (m *fixedAnswer) Run(context.Context, rpc.Request) (rpc.Result, *schemas.Error) {
+	return rpc.Result{Data: json.RawMessage(m.answer), Sent: true}, nil
+}
+
+// TestUnreadableList checks that an unreadable answer does not count as a list without live calls.
+func TestUnreadableList(t *testing.T) {
+	for answer, quiet := range map[string]bool{`[]`: true, `{"results":[],"hasMore":false}`: true,
+		`null`: false, `{"data":[]}`: false, `{"results":[{"callUuid":123}]}`: false, `{"results":{}}`: false, `"none"`: false} {
+		synctest.Test(t, func(t *testing.T) {
+			g, _ := gate(t, "desktop")
+			g.Ledger, g.Upstream = nil, &fixedAnswer{answer: answer}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			reported := 0
+			if err := g.EndCalls(ctx, ledger.Actor{Name: "grace"}, func(policy.EndedCall) { reported++ }); (err == nil) != quiet || (reported == 0) != quiet {
+				t.Errorf("%s: %v, reported %d", answer, err, reported)
+			}
+		})
+	}
 }

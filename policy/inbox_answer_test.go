@@ -9,12 +9,11 @@ import (
 	"time"
 
 	"github.com/sippet-ai/sippet-mcp/internal/approval"
-
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// TestAnswerRejected: at the desk, and each for itself.
+// TestAnswerRejected checks which answers in the inbox do not count. Each is rejected by itself.
 func TestAnswerRejected(t *testing.T) {
 	o := newApprovalWorld(t, house)
 	ask := func(action, args string) string { return o.ask(t, call(t, adaCaller, action, args)) }
@@ -30,18 +29,18 @@ func TestAnswerRejected(t *testing.T) {
 		approve bool
 		says    string
 	}{
-		"one's own, which another must":      {erase, adaPerson, true, "another person must answer"},
-		"a no to it":                         {erase, adaPerson, false, "another person must answer"},
-		"with an approver's role":            {erase, approval.Person{Name: "Ada", Roles: []string{approval.RoleApprover}, Via: "api", Fresh: true}, true, "another person must answer"},
-		"no approver":                        {erase, approval.Person{Name: "eve", Via: "inbox", Fresh: true}, true, "role approver"},
-		"another's":                          {create, approval.Person{Name: "eve", Via: "inbox", Fresh: true}, true, "role approver"},
-		"a program":                          {erase, approval.Person{Name: "bob", Roles: []string{approval.RoleApprover, approval.RoleAgent}, Via: "api", Fresh: true}, true, "program"},
-		"a login of yesterday":               {erase, stale, true, "recent login"},
-		"what is put to the client":          {elicited, bobPerson, true, "answered in the client, not here"},
-		"a no to what is put to the client":  {elicited, adaPerson, false, "answered in the client, not here"},
-		"what nobody asked":                  {ledger.NewID(), bobPerson, true, "no such approval request"},
-		"something else than a question":     {"'; DROP TABLE grants; --", bobPerson, true, "no such approval request"},
-		"what nobody asked, and not even id": {"", bobPerson, false, "no such approval request"},
+		"own request that needs approve":  {erase, adaPerson, true, "another person must answer"},
+		"own request, declined":           {erase, adaPerson, false, "another person must answer"},
+		"own request, as an approver":     {erase, approval.Person{Name: "Ada", Roles: []string{approval.RoleApprover}, Via: "api", Fresh: true}, true, "another person must answer"},
+		"no approver":                     {erase, approval.Person{Name: "eve", Via: "inbox", Fresh: true}, true, "role approver"},
+		"request of another person":       {create, approval.Person{Name: "eve", Via: "inbox", Fresh: true}, true, "role approver"},
+		"a program":                       {erase, approval.Person{Name: "bob", Roles: []string{approval.RoleApprover, approval.RoleAgent}, Via: "api", Fresh: true}, true, "program"},
+		"no recent login":                 {erase, stale, true, "recent login"},
+		"request to the client":           {elicited, bobPerson, true, "answered in the client, not here"},
+		"request to the client, declined": {elicited, adaPerson, false, "answered in the client, not here"},
+		"unknown id":                      {ledger.NewID(), bobPerson, true, "no such approval request"},
+		"SQL":                             {"'; DROP TABLE approvals; --", bobPerson, true, "no such approval request"},
+		"no id":                           {"", bobPerson, false, "no such approval request"},
 	} {
 		got := o.approvals.Answer(t.Context(), []string{c.id}, c.who, approval.Reply{Approve: c.approve, By: ledger.Actor{Name: "the owner"}})
 		if len(got) != 1 || got[0].ApprovalID != c.id || got[0].Err == nil || !strings.Contains(got[0].Err.Message, c.says) {
@@ -53,7 +52,7 @@ func TestAnswerRejected(t *testing.T) {
 			t.Errorf("%s is %s by %q", q.Action, q.State, q.By)
 		}
 	}
-	// A no needs no proof; who says it stays said, and the reply's own name is not taken.
+	// Declining needs no recent login. The name is the person's, not the reply's.
 	got := o.approvals.Answer(t.Context(), []string{erase, "x", create}, stale, approval.Reply{By: ledger.Actor{Name: "the owner"}})
 	if got[0].Err != nil || got[1].Err == nil || got[2].Err != nil {
 		t.Errorf("%+v", got)
@@ -72,27 +71,28 @@ func TestAnswerRejected(t *testing.T) {
 	}
 }
 
-// TestConcurrentAnswers: of several who answer at once one counts, and the others hear whose.
+// TestConcurrentAnswers checks that of several answers at once one counts, and that the others name
+// who was faster.
 func TestConcurrentAnswers(t *testing.T) {
 	o := newApprovalWorld(t, house)
 	o.startExecutor(t)
 	id := o.ask(t, call(t, adaCaller, "delete_contact", eraseContact))
 	const n = 8
-	var took [n]*schemas.Error
+	var errs [n]*schemas.Error
 	var wg sync.WaitGroup
 	for i := range n {
 		wg.Go(func() {
 			who := approval.Person{Name: fmt.Sprint("approver ", i), Roles: []string{approval.RoleApprover}, Via: "inbox", Fresh: true}
-			took[i] = o.approvals.Answer(t.Context(), []string{id}, who, approves)[0].Err
+			errs[i] = o.approvals.Answer(t.Context(), []string{id}, who, approves)[0].Err
 		})
 	}
 	wg.Wait()
 	counted := 0
-	for i, err := range took {
+	for i, err := range errs {
 		if err == nil {
 			counted++
 			if q := o.request(t, id); approval.PersonName(q.By) != fmt.Sprint("approver ", i) {
-				t.Errorf("%q answered, and the question says %q", fmt.Sprint("approver ", i), q.By)
+				t.Errorf("%q answered, and the request says %q", fmt.Sprint("approver ", i), q.By)
 			}
 		} else if !strings.Contains(err.Message, "answered this already") {
 			t.Errorf("%v", err)
@@ -103,8 +103,8 @@ func TestConcurrentAnswers(t *testing.T) {
 	}
 }
 
-// TestStatedNumberInInbox: a yes that rings more than ten in all, over several questions, must
-// state how many.
+// TestStatedNumberInInbox checks that an approval of calls to more than ten people in all, over
+// several requests, must state their number.
 func TestStatedNumberInInbox(t *testing.T) {
 	for _, c := range []struct {
 		rings   []int
@@ -142,14 +142,14 @@ func TestStatedNumberInInbox(t *testing.T) {
 				want = ledger.Declined
 			}
 			if q := o.request(t, ids[i]); (a.Err == nil) != c.ok || q.State != want || !c.ok && !strings.Contains(a.Err.Message, fmt.Sprintf("type the number of people that this reaches: %d", total)) {
-				t.Errorf("%+v, question %d: %v, %s", c, i, a.Err, q.State)
+				t.Errorf("%+v, request %d: %v, %s", c, i, a.Err, q.State)
 			}
 		}
 	}
 }
 
-// TestNeedsFresh: what cannot be undone or issues a credential, but for hanging up; and what nobody
-// knows.
+// TestNeedsFresh lists the actions that need a recent login: those that cannot be undone or that
+// issue a credential, without hanging up. An unknown action needs one too.
 func TestNeedsFresh(t *testing.T) {
 	var fresh []string
 	for _, a := range schemas.Actions() {
@@ -163,12 +163,12 @@ func TestNeedsFresh(t *testing.T) {
 		t.Errorf("%s\nwant %s", got, want)
 	}
 	if !approval.NeedsFresh("no_such_action") {
-		t.Error("what is not known needs no proof")
+		t.Error("an unknown action needs no recent login")
 	}
 }
 
-// TestClientCannotAnswerInbox: what waits in the inbox is not answered by whoever calls, with yes
-// or no.
+// TestClientCannotAnswerInbox checks that a client can neither approve nor decline a request in the
+// inbox.
 func TestClientCannotAnswerInbox(t *testing.T) {
 	for _, action := range []string{"create_contact", "delete_contact"} {
 		o := newApprovalWorld(t, house)
@@ -190,8 +190,8 @@ func TestClientCannotAnswerInbox(t *testing.T) {
 	}
 }
 
-// TestTooManyPending: fifty questions of one caller wait at once, in the inbox and before clients
-// together.
+// TestTooManyPending checks that a caller has at most MaxPending pending requests, to the client
+// and in the inbox together.
 func TestTooManyPending(t *testing.T) {
 	o := newApprovalWorld(t, house)
 	first := ""
@@ -200,7 +200,7 @@ func TestTooManyPending(t *testing.T) {
 		c.CanAsk = n%2 == 1
 		a := o.Do(t.Context(), c)
 		if a.Pending == nil {
-			t.Fatalf("question %d: %s", n, brief(a))
+			t.Fatalf("request %d: %s", n, brief(a))
 		}
 		if n == 0 {
 			first = a.Pending.ApprovalID
@@ -211,22 +211,22 @@ func TestTooManyPending(t *testing.T) {
 		t.Errorf("one more: %s", brief(a))
 	}
 	if a := o.Do(t.Context(), call(t, adaCaller, "create_contact", `{"input":{"fullName":"0"}}`)); a.Pending == nil || a.Pending.ApprovalID != first {
-		t.Errorf("what waits already: %s", brief(a))
+		t.Errorf("repeated: %s", brief(a))
 	}
 	o.ask(t, call(t, boCaller, "create_contact", `{"input":{"fullName":"one more"}}`))
-	o.answer(t, first, adaPerson, approves) // agreed to, it waits for nobody
+	o.answer(t, first, adaPerson, approves) // an approved request is not pending
 	o.ask(t, more)
 }
 
-// A token with which a program asked answers nothing that it asked, whatever its roles: the program
-// has it.
+// TestTokenOfRequester checks that a token answers no request that was made with it, whatever its
+// roles: a program has it.
 func TestTokenOfRequester(t *testing.T) {
 	q := &ledger.ApprovalRequest{Needs: "confirm", Person: "ada", Credential: "614fb413438c"}
 	ada := approval.Person{Name: "ada", Roles: []string{approval.RoleApprover}, Via: "api", Credential: q.Credential, Fresh: true}
 	if why := ada.CheckAnswer(q); why == nil || !strings.Contains(why.Message, "with the token that you are using") {
 		t.Errorf("with the token that asked: %+v", why)
 	}
-	for _, other := range []string{"", "7da64dad30b7"} { // by a link; with a token of her own
+	for _, other := range []string{"", "7da64dad30b7"} { // logged in by a link; with another token
 		if ada.Credential = other; ada.CheckAnswer(q) != nil {
 			t.Errorf("with %q: %+v", other, ada.CheckAnswer(q))
 		}

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/sippet-ai/sippet-mcp/internal/approval"
-
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 	"github.com/sippet-ai/sippet-mcp/policy"
 	"github.com/sippet-ai/sippet-mcp/schemas"
@@ -20,25 +19,26 @@ const (
 	eraseContact = `{"input":{"contactId":"` + anID + `"}}`
 	budgeted     = house + `budgets: {rings: {key: caller, rate: 1/h, burst: 1, cost: recipients.size()}}
 rules:
-  - {id: premium-rate, match: {actions: ["start_*"]}, when: "recipients.exists(r, has(r.kind) && r.kind == 'premium_rate')", decision: deny, reason: It charges whoever rings it.}
+  - {id: premium-rate, match: {actions: ["start_*"]}, when: "recipients.exists(r, has(r.kind) && r.kind == 'premium_rate')", decision: deny, reason: It charges its callers.}
   - {id: few, match: {actions: ["start_*"]}, limit: rings, reason: One an hour.}
 `
 )
 
 var unreachable = &schemas.Error{Outcome: schemas.UpstreamUnavailable, Message: "sippet cannot be reached", Next: "try again later"}
 
-// TestApprovalRevokedWhenRunFails: what stands in the way when somebody has agreed voids their yes,
-// and whoever asked hears why on every way.
+// TestApprovalRevokedWhenRunFails checks calls that cannot run after they were approved: the
+// approval is revoked, and the requester gets the reason from the waiting call, from the status and
+// from a repeated call.
 func TestApprovalRevokedWhenRunFails(t *testing.T) {
 	for name, c := range map[string]struct {
 		policy, action, args string
-		since                func(t *testing.T, o *approvalWorld) // between the question and the yes
+		since                func(t *testing.T, o *approvalWorld) // between the request and the approval
 		outcome              schemas.Outcome
 		says                 string
 		runs                 int
-		state                ledger.ApprovalState // of the yes; revoked where it is not said
+		state                ledger.ApprovalState // of the approval; empty means revoked
 	}{
-		"validate refuses": {house, "create_contact", createArgs, func(_ *testing.T, o *approvalWorld) {
+		"validate rejects": {house, "create_contact", createArgs, func(_ *testing.T, o *approvalWorld) {
 			o.up.with(func(s *sippet) {
 				s.invalid = &schemas.Error{Outcome: schemas.ValidationFailed, Message: "the name is taken", Next: "choose another"}
 			})
@@ -52,11 +52,11 @@ func TestApprovalRevokedWhenRunFails(t *testing.T) {
 		"a number that is denied": {budgeted, "start_outbound_call", ringContact, func(_ *testing.T, o *approvalWorld) {
 			o.up.with(func(s *sippet) { s.numbers = map[string]string{anID: "+449098790123"} })
 		}, schemas.Denied, "rule premium-rate", 0, ""},
-		"nobody to ring any more": {budgeted, "start_outbound_call", ringContact, func(_ *testing.T, o *approvalWorld) {
+		"no recipient any more": {budgeted, "start_outbound_call", ringContact, func(_ *testing.T, o *approvalWorld) {
 			o.up.with(func(s *sippet) { s.numbers = nil })
 		}, schemas.InvalidArguments, "", 0, ""},
-		"the budget is spent": {budgeted, "start_outbound_call", ringContact, func(t *testing.T, o *approvalWorld) {
-			// By another call of theirs, to which their own client said yes.
+		"the budget is used up": {budgeted, "start_outbound_call", ringContact, func(t *testing.T, o *approvalWorld) {
+			// By another call of the requester, which their own client approved.
 			c := call(t, adaCaller, "start_outbound_call", ringNumber)
 			c.CanAsk = true
 			c.ApprovalID = o.Do(t.Context(), c).Pending.ApprovalID
@@ -67,7 +67,7 @@ func TestApprovalRevokedWhenRunFails(t *testing.T) {
 				t.Fatal(a.Err)
 			}
 		}, schemas.LimitExceeded, "rings", 1, ""},
-		"the rules look at the clock": {daytime, "create_contact", createArgs, func(_ *testing.T, o *approvalWorld) {
+		"rules about the time": {daytime, "create_contact", createArgs, func(_ *testing.T, o *approvalWorld) {
 			o.clock.Add(6 * time.Minute)
 		}, schemas.Denied, "the call now needs the approval of another person", 0, ""},
 		"another policy": {house, "create_contact", createArgs, func(t *testing.T, o *approvalWorld) {
@@ -76,15 +76,15 @@ func TestApprovalRevokedWhenRunFails(t *testing.T) {
 		"nothing leaves": {house, "create_contact", createArgs, func(_ *testing.T, o *approvalWorld) {
 			o.up.with(func(s *sippet) { s.fault = unreachable })
 		}, schemas.UpstreamUnavailable, "cannot be reached", 1, ""},
-		"Sippet refuses": {house, "create_contact", createArgs, func(_ *testing.T, o *approvalWorld) {
+		"Sippet rejects": {house, "create_contact", createArgs, func(_ *testing.T, o *approvalWorld) {
 			o.up.with(func(s *sippet) {
 				s.fault, s.sent = &schemas.Error{Outcome: schemas.UpstreamError, Message: "no more contacts", Next: "tell the person"}, true
 			})
 		}, schemas.UpstreamError, "no more contacts", 1, ledger.Used},
-		"nobody knows": {house, "create_contact", createArgs, func(_ *testing.T, o *approvalWorld) {
+		"unknown outcome": {house, "create_contact", createArgs, func(_ *testing.T, o *approvalWorld) {
 			o.up.with(func(s *sippet) { s.fault, s.sent = lost, true })
 		}, schemas.OutcomeUnknown, "its outcome is unknown", 1, ledger.Used},
-		"whoever asked is out": {house, "create_contact", createArgs, func(_ *testing.T, o *approvalWorld) {
+		"the requester has no access": {house, "create_contact", createArgs, func(_ *testing.T, o *approvalWorld) {
 			o.gateFor = func(context.Context, ledger.ApprovalRequest) (*policy.Gate, policy.Caller, error) {
 				return nil, policy.Caller{}, errors.New("the token has expired")
 			}
@@ -101,26 +101,26 @@ func TestApprovalRevokedWhenRunFails(t *testing.T) {
 			o.answer(t, id, bobPerson, approves)
 			w := <-waiting
 			if w.Outcome() != c.outcome || w.Err == nil || !strings.Contains(w.Err.Message, c.says) || w.Err.Next == "" {
-				t.Errorf("the call that waited hears %s", brief(w))
+				t.Errorf("the waiting call gets %s", brief(w))
 			}
 			want := c.state
 			if want == "" {
 				want = ledger.Revoked
 			}
 			if q := o.request(t, id); q.State != want || want == ledger.Revoked && q.Outcome != c.outcome || q.By.String() != "bob, via inbox" {
-				t.Errorf("the yes is %s by %s with outcome %q", q.State, q.By, q.Outcome)
+				t.Errorf("the approval is %s by %s with outcome %q", q.State, q.By, q.Outcome)
 			}
 			if s := o.status(t, id); brief(s) != brief(w) {
-				t.Errorf("the status says %s, and the call %s", brief(s), brief(w))
+				t.Errorf("the status is %s, and the waiting call gets %s", brief(s), brief(w))
 			}
 			r := o.Do(t.Context(), ask)
 			if brief(r) != brief(w) || r.Approval.ID != id {
-				t.Errorf("the repeated call hears %s, and the first %s", brief(r), brief(w))
+				t.Errorf("the repeated call gets %s, and the waiting call %s", brief(r), brief(w))
 			}
 			if got := o.up.runs(); len(got) != c.runs {
 				t.Errorf("it ran %q", got)
 			}
-			// Once it was heard the same is a new call, to which the old yes means nothing.
+			// Once that is reported, the same call makes a new request.
 			o.up.with(func(s *sippet) { s.invalid, s.fault = nil, nil; s.numbers = map[string]string{anID: "+442079460123"} })
 			o.MarkReported(t.Context(), r)
 			if again := o.Do(t.Context(), ask); again.Pending == nil || !again.Pending.New || again.Pending.ApprovalID == id || len(o.up.runs()) != c.runs {
@@ -130,10 +130,10 @@ func TestApprovalRevokedWhenRunFails(t *testing.T) {
 	}
 }
 
-// TestPolicyReloaded: a yes to a question from before the file changed is void, whether it was
-// given before or after.
+// TestPolicyReloaded checks that an approval of a request from before a change of the policy does
+// not count, whether it was given before or after the change.
 func TestPolicyReloaded(t *testing.T) {
-	for _, first := range []string{"the yes", "the change"} {
+	for _, first := range []string{"the approval", "the change"} {
 		t.Run(first, func(t *testing.T) {
 			file := policyFile(t, house)
 			o := newApprovalWorld(t, house)
@@ -143,7 +143,7 @@ func TestPolicyReloaded(t *testing.T) {
 			}
 			id := o.ask(t, call(t, adaCaller, "delete_contact", eraseContact))
 			waiting := o.await(t, id)
-			if first == "the yes" {
+			if first == "the approval" {
 				o.answer(t, id, bobPerson, approves)
 			}
 			if err := os.WriteFile(file, []byte(house+noNewContacts), 0o600); err != nil {
@@ -160,14 +160,14 @@ func TestPolicyReloaded(t *testing.T) {
 				t.Errorf("%s, ran %q", brief(a), o.up.runs())
 			}
 			if q := o.request(t, id); q.State != ledger.Revoked {
-				t.Errorf("the yes is %s", q.State)
+				t.Errorf("the approval is %s", q.State)
 			}
 		})
 	}
 }
 
-// TestConfirmedThenNeedsApprove: what the person's own client agreed to is not enough either, once
-// the rules want somebody else.
+// TestConfirmedThenNeedsApprove checks that an approval by the requester's client does not count
+// once the rules need another person.
 func TestConfirmedThenNeedsApprove(t *testing.T) {
 	o := newApprovalWorld(t, daytime)
 	o.startExecutor(t)
@@ -182,26 +182,26 @@ func TestConfirmedThenNeedsApprove(t *testing.T) {
 	if err := o.RecordReply(t.Context(), c, clientApproves); err != nil {
 		t.Fatal(err)
 	}
-	// The clock of the rules, not that of the question, which would be over.
+	// Only the clock of the rules: by the ledger's the request would have expired.
 	late := o.clock.Now().Add(time.Hour)
 	o.Now = func() time.Time { return late }
 	if a := o.Do(t.Context(), c); a.Outcome() != schemas.Denied || !strings.Contains(a.Err.Message, "the call now needs") || len(o.up.runs()) != 0 {
 		t.Errorf("%s", brief(a))
 	}
 	if q := o.request(t, c.ApprovalID); q.State != ledger.Revoked {
-		t.Errorf("the yes is %s", q.State)
+		t.Errorf("the approval is %s", q.State)
 	}
 	c.ApprovalID = ""
 	id := o.ask(t, c)
 	if q := o.request(t, id); q.Needs != "approve" {
-		t.Errorf("asked anew for %s", q.Needs)
+		t.Errorf("the new request needs %s", q.Needs)
 	}
 }
 
-// TestTokenRevoked: with the token of whoever asked goes all that was asked with it, agreed to or
-// not.
+// TestTokenRevoked checks that the requests of a token, approved or not, are revoked together with
+// it.
 func TestTokenRevoked(t *testing.T) {
-	for _, when := range []string{"before the yes", "after the yes", "while it is validated"} {
+	for _, when := range []string{"before the approval", "after the approval", "during validate"} {
 		t.Run(when, func(t *testing.T) {
 			o := newApprovalWorld(t, house)
 			_, token, err := o.Ledger.CreateToken(t.Context(), ledger.Token{Person: "ada", Roles: []string{"agent"}}, ledger.Actor{Name: "root"})
@@ -217,25 +217,25 @@ func TestTokenRevoked(t *testing.T) {
 			who.Credential = token.ID
 			id := o.ask(t, call(t, who, "delete_contact", eraseContact))
 			waiting := o.await(t, id)
-			if when == "before the yes" {
+			if when == "before the approval" {
 				revoke()
 				if got := o.approvals.Answer(t.Context(), []string{id}, bobPerson, approves); got[0].Err == nil {
-					t.Error("the answer was taken")
+					t.Error("the answer counted")
 				}
 			} else {
-				if when == "while it is validated" {
+				if when == "during validate" {
 					o.up.with(func(s *sippet) { s.onCheck = revoke })
 				}
 				o.answer(t, id, bobPerson, approves)
-				if when == "after the yes" {
+				if when == "after the approval" {
 					revoke()
 				}
 			}
-			shut := o.startExecutor(t)
+			stop := o.startExecutor(t)
 			if a := <-waiting; a.Outcome() != schemas.Denied || a.Pending != nil {
 				t.Errorf("%s", brief(a))
 			}
-			shut()
+			stop()
 			if got := o.up.runs(); len(got) != 0 {
 				t.Errorf("it ran: %q", got)
 			}
@@ -243,34 +243,34 @@ func TestTokenRevoked(t *testing.T) {
 	}
 }
 
-// TestStopAfterApproval: a stop between yes and run voids the yes for good; only hanging up goes
-// on.
+// TestStopAfterApproval checks that an emergency stop revokes unused approvals for good, and that
+// hanging up continues.
 func TestStopAfterApproval(t *testing.T) {
-	for _, when := range []string{"before it is looked at", "while it is validated"} {
+	for _, when := range []string{"before the executor runs", "during validate"} {
 		t.Run(when, func(t *testing.T) {
 			o := newApprovalWorld(t, house)
 			admin := approval.Person{Name: "root", Roles: []string{approval.RoleAdmin}, Via: "inbox"}
-			stop := func() {
+			emergency := func() {
 				if err := o.approvals.Stop(t.Context(), admin, "wrong list"); err != nil {
 					t.Error(err)
 				}
 			}
 			id := o.ask(t, call(t, adaCaller, "create_contact", createArgs))
 			waiting := o.await(t, id)
-			if when == "while it is validated" {
-				o.up.with(func(s *sippet) { s.onCheck = stop })
+			if when == "during validate" {
+				o.up.with(func(s *sippet) { s.onCheck = emergency })
 			}
 			o.answer(t, id, adaPerson, approves)
-			if when == "before it is looked at" {
-				stop()
+			if when == "before the executor runs" {
+				emergency()
 			}
-			shut := o.startExecutor(t)
+			stop := o.startExecutor(t)
 			if a := <-waiting; a.Err == nil || a.Pending != nil {
 				t.Errorf("%s", brief(a))
 			}
 			o.up.with(func(s *sippet) { s.onCheck = nil })
 			if a := o.Do(t.Context(), call(t, adaCaller, "create_contact", createArgs)); a.Outcome() != schemas.Stopped {
-				t.Errorf("while it is stopped: %s", brief(a))
+				t.Errorf("during the stop: %s", brief(a))
 			}
 			hang := o.ask(t, call(t, adaCaller, "end_call", `{"input":{"callUuid":"c-1"}}`))
 			o.answer(t, hang, adaPerson, approves)
@@ -281,19 +281,19 @@ func TestStopAfterApproval(t *testing.T) {
 				t.Errorf("%t, %v", was, err)
 			}
 			o.watch.Poke()
-			shut()
+			stop()
 			if got := o.up.runs(); len(got) != 1 || !strings.Contains(got[0], "end_call") {
 				t.Errorf("it ran: %q", got)
 			}
 			if q := o.request(t, id); q.State != ledger.Revoked {
-				t.Errorf("the yes is %s after the stop", q.State)
+				t.Errorf("the approval is %s after the stop", q.State)
 			}
 		})
 	}
 }
 
-// TestSealedPayloadIsWhatRuns: what was agreed to is what was asked, byte by byte, and nothing runs
-// where it cannot be read.
+// TestSealedPayloadIsWhatRuns checks that the approved bytes run, and that nothing runs if they
+// cannot be read.
 func TestSealedPayloadIsWhatRuns(t *testing.T) {
 	o := newApprovalWorld(t, house)
 	c := call(t, adaCaller, "create_contact", `{"input":{"fullName":"Zoë <b>Ω</b>","metadata":{"n":9007199254740993,"d":1.10}},"reason":"because"}`)
@@ -305,7 +305,7 @@ func TestSealedPayloadIsWhatRuns(t *testing.T) {
 	if got := o.up.lifecycle(); len(got) != 3 || got[0] != "validate "+body || got[1] != got[0] || got[2] != "run "+body {
 		t.Errorf("%q", got)
 	}
-	for name, spoil := range map[string][]byte{"none": nil, "another action's": []byte(`{"action":"delete_contact"}`), "spelt otherwise": []byte(" " + body), "cut": []byte(body[:20])} {
+	for name, spoil := range map[string][]byte{"none": nil, "another action's": []byte(`{"action":"delete_contact"}`), "with a space": []byte(" " + body), "cut": []byte(body[:20])} {
 		o := newApprovalWorld(t, house)
 		id := o.ask(t, c)
 		o.useLedger(corruptLedger{o.Ledger, spoil})
@@ -317,7 +317,7 @@ func TestSealedPayloadIsWhatRuns(t *testing.T) {
 	}
 }
 
-// corruptLedger is a ledger whose sealed payloads are others than were put in.
+// corruptLedger is a ledger that returns other payloads than it stored.
 type corruptLedger struct {
 	ledger.Ledger
 	payload []byte
@@ -329,8 +329,8 @@ func (s corruptLedger) Approval(ctx context.Context, id string) (ledger.Approval
 	return g, err
 }
 
-// TestErasedWhilePending: a question about somebody who is erased meanwhile can be refused, and not
-// agreed to.
+// TestErasedWhilePending checks that a request with an erased card can be declined and not
+// approved.
 func TestErasedWhilePending(t *testing.T) {
 	o := newApprovalWorld(t, house)
 	o.startExecutor(t)

@@ -227,3 +227,49 @@ func TestExtraPolicyError(t *testing.T) {
 		check("corrected", ada, loaded)
 	})
 }
+
+// TestReload checks that a changed file applies from then on, that a faulty one does not, and that
+// approvals from before do not count.
+func TestReload(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "house.yaml")
+	write := func(text string) {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(plain)
+	s := newTestGate(t, "desktop")
+	set, err := policy.LoadPolicySet([]string{file}, nil, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Policy = set
+	reports, done := make(chan error), make(chan struct{})
+	defer close(done)
+	hup := make(chan os.Signal)
+	go set.Poll(done, hup, func(err error) { reports <- err })
+	ring := s.call(t, "start_outbound_call", ringNumber)
+	a := s.Do(t.Context(), ring)
+	ring.ApprovalID = a.Pending.ApprovalID
+	if err := s.RecordReply(t.Context(), ring, clientApproves); err != nil {
+		t.Fatal(err)
+	}
+	write(plain + "rulez: []\n")
+	if err := <-reports; err == nil || !strings.Contains(err.Error(), "rulez") {
+		t.Errorf("a faulty file: %v", err)
+	}
+	if a := s.Do(t.Context(), s.call(t, "create_contact", createArgs)); a.Outcome() != schemas.Done {
+		t.Errorf("the previous policy does not apply: %+v", a)
+	}
+	write(plain + "rules: [{id: none, match: {actions: [create_contact]}, decision: deny, reason: Not today.}]\n")
+	hup <- os.Interrupt
+	if err := <-reports; err != nil {
+		t.Fatal(err)
+	}
+	if a := s.Do(t.Context(), s.call(t, "create_contact", `{"input":{"fullName":"Bo"}}`)); a.Outcome() != schemas.Denied || !strings.Contains(a.Err.Message, "rule none: Not today") {
+		t.Errorf("the new policy does not apply: %+v", a)
+	}
+	if a := s.Do(t.Context(), ring); a.Outcome() != schemas.Denied || !strings.Contains(a.Err.Message, "policy differ") {
+		t.Errorf("an approval under the previous policy: %+v", a.Err)
+	}
+}

@@ -9,9 +9,9 @@ import (
 	"golang.org/x/tools/go/packages"
 )
 
-// TestNoTypedNilErrors: a nil *schemas.Error in a variable of type error is not nil. So a
-// *schemas.Error becomes an error only where it is known not to be nil: as a literal, as the
-// receiver of a chain that a check precedes (`if fault != nil`), or as an argument of type any.
+// TestNoTypedNilErrors checks that no nil *schemas.Error becomes an error, which would not be nil.
+// A *schemas.Error may become an error only if it is a literal, if a comparison with nil is around
+// it (`if fault != nil`), or as an argument of type any.
 func TestNoTypedNilErrors(t *testing.T) {
 	for _, p := range load(t) {
 		for _, at := range typedNils(p) {
@@ -103,7 +103,7 @@ func conversions(info *types.Info, n ast.Node, path []ast.Node) (out []conversio
 	return out
 }
 
-// resultsOf returns the result types of the function that is around a return.
+// resultsOf returns the result types of the function around a return.
 func resultsOf(info *types.Info, path []ast.Node) (out []types.Type) {
 	for i := len(path) - 1; i >= 0; i-- {
 		var t types.Type

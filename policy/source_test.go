@@ -37,8 +37,8 @@ func load(t *testing.T) []*packages.Package {
 	return all
 }
 
-// runs reports whether a function sends a payload to be run: it takes an
-// rpc.Request and gives an rpc.Result, whichever type or interface it belongs to.
+// runs reports whether a function runs payloads: it has an rpc.Request among its parameters and an
+// rpc.Result among its results, in any type or interface.
 func runs(f *types.Func) bool {
 	s, ok := f.Type().(*types.Signature)
 	return ok && has(s.Params(), "Request") && has(s.Results(), "Result")
@@ -57,8 +57,8 @@ func has(t *types.Tuple, name string) bool {
 	return false
 }
 
-// TestOnlyTheGateRuns: no code but the methods of policy.Gate, in gate.go, calls or takes hold of
-// what runs a payload, be it (*rpc.Client).Run, Upstream.Run or an interface made up elsewhere.
+// TestOnlyTheGateRuns checks that only methods of policy.Gate, in gate.go, call or refer to a
+// function that runs payloads: (*rpc.Client).Run, Upstream.Run or a method of any other interface.
 func TestOnlyTheGateRuns(t *testing.T) {
 	found := 0
 	for _, p := range load(t) {

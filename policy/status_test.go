@@ -9,20 +9,19 @@ import (
 	"time"
 
 	"github.com/sippet-ai/sippet-mcp/internal/approval"
-
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 	"github.com/sippet-ai/sippet-mcp/policy"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// TestOneRequestForTheSameCall: the same call asked again while its question is open waits for that
-// one, and all that wait get the one outcome.
+// TestOneRequestForTheSameCall checks that a call that is repeated while its request is pending
+// waits for that request, and that all get the one outcome.
 func TestOneRequestForTheSameCall(t *testing.T) {
 	for name, c := range map[string]struct {
 		reply   approval.Reply
 		outcome schemas.Outcome
 		runs    int
-	}{"yes": {approves, schemas.Done, 1}, "no": {approval.Reply{Note: "not today"}, schemas.Declined, 0}} {
+	}{"approved": {approves, schemas.Done, 1}, "declined": {approval.Reply{Note: "not today"}, schemas.Declined, 0}} {
 		t.Run(name, func(t *testing.T) {
 			o := newApprovalWorld(t, house)
 			o.startExecutor(t)
@@ -30,8 +29,7 @@ func TestOneRequestForTheSameCall(t *testing.T) {
 			id := o.ask(t, asks)
 			waiting := []<-chan policy.Result{o.await(t, id)}
 			for range 7 {
-				// With another reason, and from another program of theirs: neither is part of what
-				// would run.
+				// Another reason and another program are not part of what a request is bound to.
 				same := call(t, adaCaller, "create_contact", strings.TrimSuffix(createArgs, "}")+`,"reason":"once more"}`)
 				same.Client = "another"
 				a := o.Do(t.Context(), same)
@@ -47,28 +45,28 @@ func TestOneRequestForTheSameCall(t *testing.T) {
 			}
 			for _, w := range waiting[1:] {
 				if a := <-w; brief(a) != brief(first) || a.Approval.ID != id {
-					t.Errorf("one hears %s, another %s", brief(first), brief(a))
+					t.Errorf("one gets %s, another %s", brief(first), brief(a))
 				}
 			}
 			if got := o.up.runs(); len(got) != c.runs {
 				t.Errorf("it ran %d times", len(got))
 			}
 			if all, err := o.Ledger.Approvals(t.Context(), ledger.ApprovalFilter{}); err != nil || len(all) != 1 {
-				t.Errorf("%d questions, %v", len(all), err)
+				t.Errorf("%d requests, %v", len(all), err)
 			}
 		})
 	}
 }
 
-// TestConcurrentCalls: of the same calls that come at once each asks, and all hear what comes of
-// the question that stands.
+// TestConcurrentCalls checks identical calls at the same moment: each makes a request, and all get
+// the outcome of the last one.
 func TestConcurrentCalls(t *testing.T) {
 	o := newApprovalWorld(t, house)
 	o.startExecutor(t)
 	const n = 6
 	all, in := make(chan struct{}), 0
 	o.up.with(func(s *sippet) {
-		s.onCheck = func() { // all are past every look for a question
+		s.onCheck = func() { // none has found a pending request
 			s.with(func(s *sippet) {
 				if in++; in == n {
 					close(all)
@@ -95,7 +93,7 @@ func TestConcurrentCalls(t *testing.T) {
 	asked.Wait()
 	open, err := o.Ledger.Approvals(t.Context(), ledger.ApprovalFilter{Open: true, Inbox: true})
 	if err != nil || len(open) != 1 {
-		t.Fatalf("%d questions, %v", len(open), err)
+		t.Fatalf("%d requests, %v", len(open), err)
 	}
 	o.answer(t, open[0].ID, adaPerson, approves)
 	for range n {
@@ -108,8 +106,8 @@ func TestConcurrentCalls(t *testing.T) {
 	}
 }
 
-// TestApprovalOfAnotherCall: what differs in anything that a yes is bound to is a question of its
-// own.
+// TestApprovalOfAnotherCall checks that a call gets a request of its own if it differs in anything
+// that a request is bound to.
 func TestApprovalOfAnotherCall(t *testing.T) {
 	token := adaCaller
 	token.Credential = "0123456789ab"
@@ -117,15 +115,15 @@ func TestApprovalOfAnotherCall(t *testing.T) {
 		since func(*approvalWorld)
 		call  policy.Call
 	}{
-		"another caller":      {nil, call(t, boCaller, "start_outbound_call", ringContact)},
-		"another credential":  {nil, call(t, token, "start_outbound_call", ringContact)},
-		"another call":        {nil, call(t, adaCaller, "start_outbound_call", ringNumber)},
-		"another number":      {func(o *approvalWorld) { o.up.numbers = map[string]string{anID: "+447700900123"} }, call(t, adaCaller, "start_outbound_call", ringContact)},
-		"another policy":      {func(o *approvalWorld) { o.Policy = parsePolicy(t, house+"# since then\n") }, call(t, adaCaller, "start_outbound_call", ringContact)},
-		"another upstream":    {func(o *approvalWorld) { o.Organisation = "there" }, call(t, adaCaller, "start_outbound_call", ringContact)},
-		"one that ends soon":  {func(o *approvalWorld) { o.clock.Add(15*time.Minute - 9*time.Second) }, call(t, adaCaller, "start_outbound_call", ringContact)},
-		"one that has ended":  {func(o *approvalWorld) { o.clock.Add(15 * time.Minute) }, call(t, adaCaller, "start_outbound_call", ringContact)},
-		"one that is refused": {func(o *approvalWorld) { o.declineAll(t) }, call(t, adaCaller, "start_outbound_call", ringContact)},
+		"another caller":        {nil, call(t, boCaller, "start_outbound_call", ringContact)},
+		"another credential":    {nil, call(t, token, "start_outbound_call", ringContact)},
+		"another call":          {nil, call(t, adaCaller, "start_outbound_call", ringNumber)},
+		"another number":        {func(o *approvalWorld) { o.up.numbers = map[string]string{anID: "+447700900123"} }, call(t, adaCaller, "start_outbound_call", ringContact)},
+		"another policy":        {func(o *approvalWorld) { o.Policy = parsePolicy(t, house+"# since then\n") }, call(t, adaCaller, "start_outbound_call", ringContact)},
+		"another upstream":      {func(o *approvalWorld) { o.Organisation = "there" }, call(t, adaCaller, "start_outbound_call", ringContact)},
+		"one that expires soon": {func(o *approvalWorld) { o.clock.Add(15*time.Minute - 9*time.Second) }, call(t, adaCaller, "start_outbound_call", ringContact)},
+		"one that has expired":  {func(o *approvalWorld) { o.clock.Add(15 * time.Minute) }, call(t, adaCaller, "start_outbound_call", ringContact)},
+		"one that was declined": {func(o *approvalWorld) { o.declineAll(t) }, call(t, adaCaller, "start_outbound_call", ringContact)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := newApprovalWorld(t, house)
@@ -134,13 +132,13 @@ func TestApprovalOfAnotherCall(t *testing.T) {
 				c.since(o)
 			}
 			if second := o.ask(t, c.call); second == first {
-				t.Error("it waits for the first")
+				t.Error("it got the first request")
 			}
 		})
 	}
 }
 
-// declineAll says no to all that waits, and lets the callers hear it.
+// declineAll declines all pending requests and marks that as reported.
 func (o *approvalWorld) declineAll(t testing.TB) {
 	t.Helper()
 	all, err := o.Ledger.Approvals(t.Context(), ledger.ApprovalFilter{Open: true, Inbox: true})
@@ -153,26 +151,27 @@ func (o *approvalWorld) declineAll(t testing.TB) {
 	}
 }
 
-// TestRepeatedCallLater: what came of a question is the answer to the same call until it was heard,
-// and not for ever. Then the person is asked anew, and told what was before.
+// TestRepeatedCallLater checks for how long the outcome of a request answers the same call: until
+// it is reported, and not for ever. Then there is a new request, and its card mentions what was
+// before.
 func TestRepeatedCallLater(t *testing.T) {
 	archive := `{"identity":"` + anID + `"}`
 	for name, c := range map[string]struct {
 		action, args string
 		reply        approval.Reply
 		after        time.Duration
-		heard        bool
-		news         schemas.Outcome // what the same call hears; empty: somebody is asked
+		reported     bool
+		outcome      schemas.Outcome // of the repeated call; empty: it makes a new request
 		card         string
 	}{
-		"a run":                              {"create_contact", createArgs, approves, 2 * time.Minute, false, schemas.Done, ""},
-		"a run that was heard":               {"create_contact", createArgs, approves, 2 * time.Minute, true, "", "The same call ran 2 minutes ago. Approving runs it once more."},
-		"an old run":                         {"create_contact", createArgs, approves, time.Hour, false, "", ""},
-		"an old run that changes no more":    {"archive_contact", archive, approves, 23 * time.Hour, false, schemas.Done, ""},
-		"a day-old run that changes no more": {"archive_contact", archive, approves, 25 * time.Hour, false, "", ""},
-		"a no":                               {"create_contact", createArgs, approval.Reply{}, 2 * time.Minute, false, schemas.Declined, ""},
-		"a no that was heard":                {"create_contact", createArgs, approval.Reply{}, 2 * time.Minute, true, "", "bob declined the same call 2 minutes ago."},
-		"an old no":                          {"create_contact", createArgs, approval.Reply{}, 61 * time.Minute, false, "", ""},
+		"a run":                    {"create_contact", createArgs, approves, 2 * time.Minute, false, schemas.Done, ""},
+		"a reported run":           {"create_contact", createArgs, approves, 2 * time.Minute, true, "", "The same call ran 2 minutes ago. Approving runs it once more."},
+		"an old run":               {"create_contact", createArgs, approves, time.Hour, false, "", ""},
+		"an old idempotent run":    {"archive_contact", archive, approves, 23 * time.Hour, false, schemas.Done, ""},
+		"a day-old idempotent run": {"archive_contact", archive, approves, 25 * time.Hour, false, "", ""},
+		"declined":                 {"create_contact", createArgs, approval.Reply{}, 2 * time.Minute, false, schemas.Declined, ""},
+		"declined and reported":    {"create_contact", createArgs, approval.Reply{}, 2 * time.Minute, true, "", "bob declined the same call 2 minutes ago."},
+		"declined long ago":        {"create_contact", createArgs, approval.Reply{}, 61 * time.Minute, false, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -181,33 +180,33 @@ func TestRepeatedCallLater(t *testing.T) {
 			asks := call(t, adaCaller, c.action, c.args)
 			id := o.ask(t, asks)
 			o.answer(t, id, bobPerson, c.reply)
-			came := o.outcome(t, id)
-			if c.heard {
-				o.MarkReported(t.Context(), came)
+			first := o.outcome(t, id)
+			if c.reported {
+				o.MarkReported(t.Context(), first)
 			}
 			o.clock.Add(c.after)
 			before := len(o.up.runs())
 			a := o.Do(t.Context(), asks)
 			switch {
-			case c.news != "":
-				if a.Outcome() != c.news || a.Approval.ID != id || brief(a) != brief(came) {
-					t.Errorf("it hears %s", brief(a))
+			case c.outcome != "":
+				if a.Outcome() != c.outcome || a.Approval.ID != id || brief(a) != brief(first) {
+					t.Errorf("it gets %s", brief(a))
 				}
 				if a.Outcome() == schemas.Done && a.Previous != nil {
-					t.Error("the first that hears of a run is told of an earlier one")
+					t.Error("the first report of a run says that it is repeated")
 				}
 			case a.Pending == nil || !a.Pending.New || a.Pending.Card.PreviousRun != c.card:
 				t.Errorf("%s, card: %q", brief(a), a.Pending.Card.PreviousRun)
 			}
 			if len(o.up.runs()) != before {
-				t.Error("asking ran it")
+				t.Error("it ran again")
 			}
 		})
 	}
 }
 
-// TestDeclinedExpiredRevoked: whoever asked hears who said no, and their words, which cannot pass
-// for the server's.
+// TestDeclinedExpiredRevoked checks what the requester gets of a request that led to no approval. A
+// note of the person is escaped.
 func TestDeclinedExpiredRevoked(t *testing.T) {
 	o := newApprovalWorld(t, house)
 	id := o.ask(t, call(t, adaCaller, "create_contact", createArgs))
@@ -221,7 +220,7 @@ func TestDeclinedExpiredRevoked(t *testing.T) {
 			t.Errorf("U+%04X is in %q", r, a.Err.Message)
 		}
 	}
-	// Nobody's answer is a no as well, and so is one that is taken back.
+	// A request also ends without an approval if it expires or is revoked.
 	id = o.ask(t, call(t, adaCaller, "create_contact", `{"input":{"fullName":"Bo"}}`))
 	o.clock.Add(15 * time.Minute)
 	if a := o.status(t, id); a.Outcome() != schemas.Denied || !strings.Contains(a.Err.Message, "nobody answered the approval request in time") {
@@ -239,8 +238,8 @@ func TestDeclinedExpiredRevoked(t *testing.T) {
 
 const listCallArgs = `{"fields":["id","contactFullName"],"filter":{"callUuid":{"eq":"c-1"}}}`
 
-// TestApprovedRead: the call itself takes what somebody agreed that it reads; no executor does, and
-// it is kept nowhere.
+// TestApprovedRead checks that an approved read is run by the call itself and by no executor, and
+// that its result is not stored.
 func TestApprovedRead(t *testing.T) {
 	o := newApprovalWorld(t, house)
 	asks := call(t, adaCaller, "list_calls", listCallArgs)
@@ -249,11 +248,11 @@ func TestApprovedRead(t *testing.T) {
 	o.answer(t, id, adaPerson, approves)
 	o.runOnce(t)
 	if got := o.up.lifecycle(); len(got) != 1 {
-		t.Fatalf("somebody else read it: %q", got)
+		t.Fatalf("an executor ran it: %q", got)
 	}
 	for _, w := range waiting {
 		if a := <-w; a.Pending == nil || a.Approval.State != ledger.Approved || !strings.Contains(a.Err.Next, "are not stored") {
-			t.Errorf("the call that waited hears %s", brief(a))
+			t.Errorf("the waiting call gets %s", brief(a))
 		}
 	}
 	a := o.Do(t.Context(), asks)
@@ -261,17 +260,17 @@ func TestApprovedRead(t *testing.T) {
 		t.Fatalf("%s", brief(a))
 	}
 	if q := o.request(t, id); q.State != ledger.Used {
-		t.Errorf("the yes is %s", q.State)
+		t.Errorf("the approval is %s", q.State)
 	}
 	if got := o.up.lifecycle(); len(got) != 3 || got[1] != got[0] || !strings.HasPrefix(got[2], "run ") {
 		t.Errorf("%q", got)
 	}
-	// Whoever comes later must not take nothing for an empty list.
+	// A later status must not look like an empty list.
 	if s := o.status(t, id); s.Err == nil || !strings.Contains(s.Err.Message, "are not stored") {
-		t.Errorf("the status says %s", brief(s))
+		t.Errorf("the status is %s", brief(s))
 	}
 	if again := o.Do(t.Context(), asks); again.Pending == nil || !again.Pending.New || again.Pending.ApprovalID == id {
-		t.Errorf("the same again: %s", brief(again))
+		t.Errorf("repeated: %s", brief(again))
 	}
 	in, err := o.Ledger.Intent(t.Context(), o.request(t, id).Intent)
 	if err != nil || in.Result != nil || in.ApprovalID != id {
@@ -283,13 +282,13 @@ func TestApprovedRead(t *testing.T) {
 	}
 	for _, r := range records {
 		if strings.Contains(fmt.Sprintf("%s %+v", r.Line, r.Private), "the caller's secret") {
-			t.Errorf("what was read is in the record %d", r.Seq)
+			t.Errorf("the result is in the record %d", r.Seq)
 		}
 	}
 }
 
-// TestCredentialHandover: who asked gets nothing of what was issued but that it was; who agreed
-// takes it once.
+// TestCredentialHandover checks that the requester of a credential learns only that it was issued,
+// and that the approver takes it once.
 func TestCredentialHandover(t *testing.T) {
 	const secret = "op_4f9a0c1d2e3b"
 	o := newApprovalWorld(t, house)
@@ -324,7 +323,7 @@ func TestCredentialHandover(t *testing.T) {
 		t.Errorf("taken twice: %s", got)
 	}
 	if a := o.status(t, id); a.Outcome() != schemas.Done || !a.HandoverUntil.IsZero() {
-		t.Errorf("once it was taken: %s until %s", brief(a), a.HandoverUntil)
+		t.Errorf("after it was taken: %s until %s", brief(a), a.HandoverUntil)
 	}
 	records, err := o.Ledger.Records(t.Context(), ledger.Filter{})
 	if err != nil {
@@ -337,8 +336,8 @@ func TestCredentialHandover(t *testing.T) {
 	}
 }
 
-// TestAwaitEnds: a call that is given up, or waits too long, hears that it is pending, and the
-// question stays.
+// TestAwaitEnds checks that a call that is cancelled, or waits too long, gets a pending result, and
+// that its request remains.
 func TestAwaitEnds(t *testing.T) {
 	o := newApprovalWorld(t, house)
 	id := o.ask(t, call(t, adaCaller, "create_contact", createArgs))
@@ -351,25 +350,25 @@ func TestAwaitEnds(t *testing.T) {
 		t.Errorf("%+v", q)
 	}
 	if a := o.AwaitApproval(t.Context(), o.watch, ledger.NewID()); a.Err == nil || a.Pending != nil {
-		t.Errorf("of no question: %+v", a)
+		t.Errorf("an unknown request: %+v", a)
 	}
-	// What nobody hears of is not said to have been heard.
+	// A pending result does not count as reported.
 	if a := o.status(t, id); a.Pending != nil {
 		o.MarkReported(t.Context(), a)
 	}
 	if o.request(t, id).Reported {
-		t.Error("that it is pending ended it")
+		t.Error("a pending result was marked as reported")
 	}
 }
 
-// TestRequestReplaced: a call that waits in the inbox hears it when its own client is asked
+// TestRequestReplaced checks that a call that waits for the inbox ends if its own client is asked
 // instead.
 func TestRequestReplaced(t *testing.T) {
 	o := newApprovalWorld(t, house)
 	asks := call(t, adaCaller, "create_contact", createArgs)
 	id := o.ask(t, asks)
 	waiting := o.await(t, id)
-	time.Sleep(20 * time.Millisecond) // until it looked, so that it must be told
+	time.Sleep(20 * time.Millisecond) // until it has read the request once
 	began := time.Now()
 	asks.CanAsk = true
 	a := o.Do(t.Context(), asks)
@@ -380,6 +379,6 @@ func TestRequestReplaced(t *testing.T) {
 		t.Errorf("%s", brief(w))
 	}
 	if d := time.Since(began); d > 4*time.Second {
-		t.Errorf("it heard of it after %s", d)
+		t.Errorf("it ended after %s", d)
 	}
 }

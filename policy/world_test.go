@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/sippet-ai/sippet-mcp/internal/approval"
-
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 	"github.com/sippet-ai/sippet-mcp/internal/ledger/ledgertest"
 	"github.com/sippet-ai/sippet-mcp/policy"
@@ -21,16 +20,17 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// sippet is an upstream for several goroutines. It does as it is told and keeps what it was sent.
+// sippet is an upstream for several goroutines. It answers as a test sets it, and keeps what it was
+// sent.
 type sippet struct {
 	mu      sync.Mutex
-	invalid *schemas.Error    // what validate says
-	fault   *schemas.Error    // what run says to all but reads
-	sent    bool              // beside fault
-	numbers map[string]string // by contact; a contact without one is not there
-	secret  string            // what a credential's answer holds
-	onRun   func()            // before a run of all but reads is answered
-	onCheck func()            // before a validate is
+	invalid *schemas.Error    // the result of validate
+	fault   *schemas.Error    // the result of runs, without reads
+	sent    bool              // with fault
+	numbers map[string]string // by contact; a contact without one does not exist
+	secret  string            // in the answer of a credential action
+	onRun   func()            // called before a run returns, without reads
+	onCheck func()            // called before a validate returns
 	seen    []string
 }
 
@@ -91,14 +91,14 @@ func contactsOf(r rpc.Request, numbers map[string]string) json.RawMessage {
 	return raw
 }
 
-// lifecycle is all that it was sent; with the same bytes, in its order.
+// lifecycle returns all requests, in their order, with their bytes.
 func (s *sippet) lifecycle() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.seen)
 }
 
-// runs are the bodies that ran and are no reads.
+// runs returns the bodies that ran, without reads.
 func (s *sippet) runs() (out []string) {
 	for _, line := range s.lifecycle() {
 		body, ok := strings.CutPrefix(line, "run ")
@@ -110,14 +110,14 @@ func (s *sippet) runs() (out []string) {
 	return out
 }
 
-// approvalWorld is a gate with an inbox, and the desk at which it is answered.
+// approvalWorld is a gate with an inbox, in which requests are answered.
 type approvalWorld struct {
 	*policy.Gate
 	up        *sippet
 	clock     *ledgertest.Clock
 	watch     *approval.Watcher
 	approvals *approval.Approvals
-	// gateFor is what an executor hears of a question; nil: the gate, and who asked.
+	// gateFor is the executor's GateFor; nil: it returns the gate and the requester.
 	gateFor func(context.Context, ledger.ApprovalRequest) (*policy.Gate, policy.Caller, error)
 }
 
@@ -126,7 +126,7 @@ const house = head + `defaults:
   action: {start_bulk_outbound_call: approve, list_calls: confirm, end_call: confirm}
 `
 
-// daytime is a house where rules look at the clock; it is noon when a test begins.
+// daytime is house with a rule about the time. Tests begin at noon.
 const daytime = house + "rules: [{id: late, match: {actions: [create_contact]}, when: \"!between(now, 'UTC', '08:00', '12:05')\", decision: approve, reason: It is late.}]\n"
 
 var (
@@ -145,7 +145,7 @@ func parsePolicy(t testing.TB, text string) *policy.PolicySet {
 	return policy.FixedPolicySet(p)
 }
 
-// newApprovalWorld makes an office by a policy. Nothing that is agreed to runs before open.
+// newApprovalWorld returns a world with a policy. Approved calls run only after startExecutor.
 func newApprovalWorld(t testing.TB, text string) *approvalWorld {
 	t.Helper()
 	o := &approvalWorld{up: &sippet{numbers: map[string]string{anID: "+442079460123"}}, clock: ledgertest.NewClock(noon)}
@@ -155,19 +155,19 @@ func newApprovalWorld(t testing.TB, text string) *approvalWorld {
 	return o
 }
 
-// useLedger puts the office over a ledger.
+// useLedger replaces the ledger.
 func (o *approvalWorld) useLedger(l ledger.Ledger) {
 	o.Ledger, o.watch = l, &approval.Watcher{Ledger: l, Log: o.Log}
 	o.approvals = &approval.Approvals{Ledger: l, Watch: o.watch, Now: o.clock.Now}
 }
 
-// startExecutor lets an executor run what is agreed to, until the function that it gives is called.
-func (o *approvalWorld) startExecutor(t testing.TB) (shut func()) {
+// startExecutor runs approved calls until the test ends or stop is called.
+func (o *approvalWorld) startExecutor(t testing.TB) (stop func()) {
 	return o.startExecutorOn(t, o.Ledger)
 }
 
-// startExecutorOn is open with an executor that sees another ledger.
-func (o *approvalWorld) startExecutorOn(t testing.TB, l ledger.Ledger) (shut func()) {
+// startExecutorOn is startExecutor with another view of the ledger.
+func (o *approvalWorld) startExecutorOn(t testing.TB, l ledger.Ledger) (stop func()) {
 	t.Helper()
 	e := &policy.Executor{Ledger: l, Watch: o.watch, Log: o.Log, GateFor: o.gateFor}
 	if e.GateFor == nil {
@@ -178,9 +178,9 @@ func (o *approvalWorld) startExecutorOn(t testing.TB, l ledger.Ledger) (shut fun
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() { e.Run(ctx) })
-	shut = func() { cancel(); wg.Wait() }
-	t.Cleanup(shut)
-	return shut
+	stop = func() { cancel(); wg.Wait() }
+	t.Cleanup(stop)
+	return stop
 }
 
 func call(t testing.TB, who policy.Caller, action, args string) policy.Call {
@@ -196,17 +196,18 @@ func call(t testing.TB, who policy.Caller, action, args string) policy.Call {
 	return policy.Call{Caller: who, Payload: p}
 }
 
-// ask takes a call along the road to the inbox, and gives the question's id.
+// ask takes a call through the gate, which must make a new request in the inbox, and returns the
+// request's id.
 func (o *approvalWorld) ask(t testing.TB, c policy.Call) string {
 	t.Helper()
 	a := o.Do(t.Context(), c)
 	if a.Pending == nil || !a.Pending.Inbox || !a.Pending.New || a.Outcome() != schemas.ApprovalPending {
-		t.Fatalf("%s does not wait in the inbox as a new question: %+v, %v", c.Payload.Action.Name, a, a.Err)
+		t.Fatalf("%s made no new request in the inbox: %+v, %v", c.Payload.Action.Name, a, a.Err)
 	}
 	return a.Pending.ApprovalID
 }
 
-// await waits for what comes of a question, as a call does that asked it.
+// await waits for the outcome of a request, as the call that made it does.
 func (o *approvalWorld) await(t testing.TB, id string) <-chan policy.Result {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -218,7 +219,7 @@ func (o *approvalWorld) await(t testing.TB, id string) <-chan policy.Result {
 	return out
 }
 
-// answer gives a person's answer to one question, which must count.
+// answer records a person's answer to a request. It must count.
 func (o *approvalWorld) answer(t testing.TB, id string, who approval.Person, r approval.Reply) {
 	t.Helper()
 	if got := o.approvals.Answer(t.Context(), []string{id}, who, r); got[0].Err != nil {
@@ -237,26 +238,38 @@ func (o *approvalWorld) request(t testing.TB, id string) ledger.ApprovalRequest 
 	return q
 }
 
-// status is what approval_status would say.
+// status returns the result that approval_status shows.
 func (o *approvalWorld) status(t testing.TB, id string) policy.Result {
 	t.Helper()
 	return o.ResultOf(t.Context(), o.request(t, id))
 }
 
-// outcome waits until a question is in none of the states in which it can still change.
+// outcome waits until a request has an outcome, and returns it.
 func (o *approvalWorld) outcome(t testing.TB, id string) policy.Result {
 	t.Helper()
 	a := <-o.await(t, id)
 	if a.Pending != nil {
-		t.Fatalf("nothing came of it: %+v", a.Err)
+		t.Fatalf("no outcome: %+v", a.Err)
 	}
 	return a
 }
 
-// brief is an answer in short, to be compared.
+// brief returns a result in short, for comparisons.
 func brief(a policy.Result) string {
 	if a.Err != nil {
 		return fmt.Sprintf("%s: %s | %s", a.Err.Outcome, a.Err.Message, a.Err.Next)
 	}
 	return fmt.Sprintf("%s: %s", a.Outcome(), a.Data)
+}
+
+// waitFor waits until ok returns true.
+func waitFor(t testing.TB, ok func() bool) {
+	t.Helper()
+	for range 5000 {
+		if ok() {
+			return
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+	t.Fatal("waited 10 seconds")
 }

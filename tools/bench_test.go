@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
-
 	"github.com/sippet-ai/sippet-mcp/internal/ledger/ledgertest"
 	"github.com/sippet-ai/sippet-mcp/policy"
 	"github.com/sippet-ai/sippet-mcp/policy/rules"

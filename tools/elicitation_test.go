@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
-
 	"github.com/sippet-ai/sippet-mcp/policy"
 	"github.com/sippet-ai/sippet-mcp/tools"
 )

@@ -10,10 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sippet-ai/sippet-mcp/internal/ledger"
-
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 	"github.com/sippet-ai/sippet-mcp/policy"
 	"github.com/sippet-ai/sippet-mcp/rpc/rpctest"
 	"github.com/sippet-ai/sippet-mcp/schemas"

@@ -6,10 +6,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sippet-ai/sippet-mcp/internal/approval"
-
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/sippet-ai/sippet-mcp/internal/approval"
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 	"github.com/sippet-ai/sippet-mcp/internal/ledger/ledgertest"
 	"github.com/sippet-ai/sippet-mcp/policy"

@@ -6,10 +6,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sippet-ai/sippet-mcp/internal/approval"
-
 	"pgregory.net/rapid"
 
+	"github.com/sippet-ai/sippet-mcp/internal/approval"
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 	"github.com/sippet-ai/sippet-mcp/rpc/rpctest"
 	"github.com/sippet-ai/sippet-mcp/schemas"

@@ -10,10 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sippet-ai/sippet-mcp/internal/approval"
-
 	"pgregory.net/rapid"
 
+	"github.com/sippet-ai/sippet-mcp/internal/approval"
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 	"github.com/sippet-ai/sippet-mcp/internal/ledger/ledgertest"
 	"github.com/sippet-ai/sippet-mcp/policy"
