@@ -58,7 +58,7 @@ func TestApproveOnATerminal(t *testing.T) {
 			defer w.up.On(rpctest.Run, c.tool, nil)
 			defer w.up.On(rpctest.Validate, c.tool, nil)
 			before := ran(w.up, c.tool)
-			who := &someone{Reader: strings.NewReader("approve\n12\n"), answer: c.answer} // typed before the card was shown, so it is no answer
+			who := &person{Reader: strings.NewReader("approve\n12\n"), answer: c.answer} // typed before the card was shown, so it is no answer
 			code, out, errs := at(t, t.Context(), who, w.dir, "approvals", "approve", id[:12], "--token-file", token)
 			if code != c.code || out != c.out || c.errs == "" && errs != "" || !strings.Contains(errs, c.errs) {
 				t.Errorf("exit code %d: %q %q", code, out, errs)
@@ -111,7 +111,7 @@ func TestWhoMayApprove(t *testing.T) {
 		"unknown request":        {"00000000000000000000000000000000", w.ada, "there is no approval request"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			who := &someone{answer: "approve\n"}
+			who := &person{answer: "approve\n"}
 			args := []string{"approvals", "approve", c.id}
 			if c.token != "" {
 				args = append(args, "--token-file", tokenFile(t, c.token))
@@ -129,7 +129,7 @@ func TestWhoMayApprove(t *testing.T) {
 		})
 	}
 	// Another person answers while they read.
-	who := &interrupted{someone: someone{answer: "approve\n"}, by: func() {
+	who := &interrupted{person: person{answer: "approve\n"}, by: func() {
 		if status, _, err := ada.say(theirs, "decline"); err != nil || status != 200 {
 			t.Error(status, err)
 		}
@@ -148,7 +148,7 @@ func TestWhoMayApprove(t *testing.T) {
 
 // interrupted is a person at a terminal; by runs while they read.
 type interrupted struct {
-	someone
+	person
 	by func()
 }
 
@@ -157,7 +157,7 @@ func (i *interrupted) Read(b []byte) (int, error) {
 		i.by()
 		i.by = nil
 	}
-	return i.someone.Read(b)
+	return i.person.Read(b)
 }
 
 // TestApproveOwnRequests: the user of this machine answers the requests of their programs without a
@@ -166,7 +166,7 @@ func TestApproveOwnRequests(t *testing.T) {
 	w := newWorld(t)
 	w.fix(t)
 	mine := w.mute(t)
-	run := func(who *someone, args ...string) string {
+	run := func(who *person, args ...string) string {
 		t.Helper()
 		code, out, errs := at(t, t.Context(), who, w.dir, args...)
 		if code != 0 {
@@ -174,32 +174,32 @@ func TestApproveOwnRequests(t *testing.T) {
 		}
 		return out
 	}
-	if out := run(&someone{}, "approvals", "list"); out != "no request is pending\n" {
+	if out := run(&person{}, "approvals", "list"); out != "no request is pending\n" {
 		t.Errorf("%q", out)
 	}
 	id, _ := mine.tool(t, "delete_contact", erase(1)).waits(t)
 	other, _ := mine.tool(t, "archive_contact", `{"identity":"`+rpctest.ID(2)+`"}`).waits(t)
-	if out := run(&someone{}, "approvals", "list"); !strings.Contains(out, "\x1b[1mid ") || !strings.Contains(out, id[:8]+"  Erase the contact \"Some text 1\" for good.") ||
+	if out := run(&person{}, "approvals", "list"); !strings.Contains(out, "\x1b[1mid ") || !strings.Contains(out, id[:8]+"  Erase the contact \"Some text 1\" for good.") ||
 		!strings.Contains(out, me()+", via stdio") || !strings.Contains(out, "confirm") || strings.Count(out, "\n") != 3 || strings.Index(out, id[:8]) > strings.Index(out, other[:8]) {
 		t.Errorf("%s", out)
 	}
-	if out := run(&someone{}, "approvals", "show", id[:10]); !strings.HasPrefix(out, "Erase the contact") || !strings.Contains(out, "nobody can restore them") || !strings.Contains(out, id+", until ") || !strings.Contains(out, ": pending\n") {
+	if out := run(&person{}, "approvals", "show", id[:10]); !strings.HasPrefix(out, "Erase the contact") || !strings.Contains(out, "nobody can restore them") || !strings.Contains(out, id+", until ") || !strings.Contains(out, ": pending\n") {
 		t.Errorf("%s", out)
 	}
-	who := &someone{answer: "approve\n"}
+	who := &person{answer: "approve\n"}
 	if out := run(who, "approvals", "approve", id); out != "Approved, and it ran.\n" || w.erased() != 1 {
 		t.Errorf("%q, and it ran %d times", out, w.erased())
 	}
-	if out := run(&someone{}, "approvals", "decline", other, "--note", "not she\x1b[2J"); out != "Declined; nothing runs.\n" {
+	if out := run(&person{}, "approvals", "decline", other, "--note", "not she\x1b[2J"); out != "Declined; nothing runs.\n" {
 		t.Errorf("%q", out)
 	}
-	if out := run(&someone{}, "approvals", "list"); out != "no request is pending\n" {
+	if out := run(&person{}, "approvals", "list"); out != "no request is pending\n" {
 		t.Errorf("%q", out)
 	}
-	if out := run(&someone{}, "approvals", "list", "--all"); !strings.Contains(out, " approved, and it ran") || !strings.Contains(out, " declined") {
+	if out := run(&person{}, "approvals", "list", "--all"); !strings.Contains(out, " approved, and it ran") || !strings.Contains(out, " declined") {
 		t.Errorf("%s", out)
 	}
-	if out := run(&someone{}, "approvals", "show", other); !strings.Contains(out, ": "+me()+" declined: not she") || strings.Contains(out, "\x1b[2J") {
+	if out := run(&person{}, "approvals", "show", other); !strings.Contains(out, ": "+me()+" declined: not she") || strings.Contains(out, "\x1b[2J") {
 		t.Errorf("%q", out)
 	}
 	if r := mine.tool(t, "archive_contact", `{"identity":"`+rpctest.ID(2)+`"}`); r.outcome() != "declined" || !strings.Contains(r.Result.StructuredContent.Message, "their note: not she") {
@@ -243,7 +243,7 @@ func TestWatchApprovals(t *testing.T) {
 	}
 	next, _ := bob.tool(t, "delete_contact", erase(3)).waits(t)
 	see("approvals approve " + next[:8])
-	ada.agree(t, next)
+	ada.approve(t, next)
 	see(next[:8] + "  ada approved, and it ran")
 	if status, _, err := ada.say(before, "decline"); err != nil || status != 200 {
 		t.Fatal(status, err)
@@ -272,7 +272,7 @@ func TestApprovalsInAPipe(t *testing.T) {
 	one, err := ada.look(q.ID)
 	must(t, err)
 	for _, body := range []string{`{"answer":"approve","stamp":"` + one.Stamp + `"}`, `{"answer":"approve","people":11,"stamp":"` + one.Stamp + `"}`} {
-		var s said
+		var s apiReply
 		if status, err := ada.do("POST", "/api/approvals/"+q.ID, body, &s); err != nil || status != 409 || !strings.Contains(s.Error, "type the number of people that this reaches: 12") {
 			t.Errorf("%d %+v %v", status, s, err)
 		}

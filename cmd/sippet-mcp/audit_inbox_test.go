@@ -92,7 +92,7 @@ func TestAuditOfInbox(t *testing.T) {
 		{args: []string{"audit", "export"}, want: []string{`"phase":"taken"`, `"quick":true`, `"phase":"logout"`}},
 	} {
 		t.Run(strings.Join(c.args[:min(4, len(c.args))], " "), func(t *testing.T) {
-			code, out, errs := at(t, t.Context(), &someone{}, dir, c.args...)
+			code, out, errs := at(t, t.Context(), &person{}, dir, c.args...)
 			if code != 0 {
 				t.Errorf("exit code %d: %s", code, errs)
 			}
@@ -161,7 +161,7 @@ func TestAuditOfInboxJSON(t *testing.T) {
 	if m := show(ids["declined"]); m.Note != "" || m.Answer != "declined" || m.By.String() != "ada, via inbox" || m.Erased == nil {
 		t.Errorf("%+v", m)
 	}
-	if code, out, errs := at(t, t.Context(), &someone{}, dir, "audit", "show", ids["declined"]); code != 0 || strings.Contains(out, "she asked us") || strings.Count(out, "declined by ada, via inbox") != 2 {
+	if code, out, errs := at(t, t.Context(), &person{}, dir, "audit", "show", ids["declined"]); code != 0 || strings.Contains(out, "she asked us") || strings.Count(out, "declined by ada, via inbox") != 2 {
 		t.Errorf("%d: %s%s", code, out, errs)
 	}
 	if code, out, _ := at(t, t.Context(), nil, dir, "audit", "verify"); code != 0 || !strings.Contains(out, `"ok":true`) {

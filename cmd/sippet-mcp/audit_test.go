@@ -84,7 +84,7 @@ func must(t *testing.T, err error) {
 }
 
 // at runs the program: on a terminal if there is someone at it, else in a pipe.
-func at(t *testing.T, ctx context.Context, who *someone, dir string, args ...string) (code int, out, errs string) {
+func at(t *testing.T, ctx context.Context, who *person, dir string, args ...string) (code int, out, errs string) {
 	t.Helper()
 	var o, e watched // goroutines log too
 	p := &program{in: strings.NewReader(""), out: &o, err: &e, env: func(string) string { return "" }, outTerminal: who != nil, errTerminal: who != nil,
@@ -130,7 +130,7 @@ func TestAuditTerminal(t *testing.T) {
 		{[]string{"resume"}, 0, []string{"There was no emergency stop."}},
 	} {
 		t.Run(strings.Join(c.args[:min(3, len(c.args))], " "), func(t *testing.T) {
-			code, out, errs := at(t, t.Context(), &someone{}, dir, c.args...)
+			code, out, errs := at(t, t.Context(), &person{}, dir, c.args...)
 			if code != c.code {
 				t.Errorf("exit code %d, want %d", code, c.code)
 			}
@@ -208,11 +208,11 @@ func TestAuditErase(t *testing.T) {
 	if code, _, errs := at(t, t.Context(), nil, dir, "audit", "erase", contact); code != 1 || !strings.Contains(errs, "--yes") {
 		t.Errorf("without a terminal: %d, %s", code, errs)
 	}
-	who := &someone{Reader: strings.NewReader("yes\n"), answer: "no\n"}
+	who := &person{Reader: strings.NewReader("yes\n"), answer: "no\n"}
 	if code, _, errs := at(t, t.Context(), who, dir, "audit", "erase", contact); code != 1 || !strings.Contains(errs, "nothing was erased") {
 		t.Errorf("no: %d, %s", code, errs)
 	}
-	who = &someone{answer: "yes\n"}
+	who = &person{answer: "yes\n"}
 	code, out, errs := at(t, t.Context(), who, dir, "audit", "erase", contact, "+447700900900")
 	if code != 1 || !strings.Contains(out, personSubject+" is erased: its data in") || !strings.Contains(errs, "nothing is recorded about phone:+447700900900") {
 		t.Errorf("yes: %d, %s%s", code, out, errs)
@@ -230,7 +230,7 @@ func TestAuditErase(t *testing.T) {
 			t.Errorf("erased data is in the output: %s", out)
 		}
 	}
-	if _, out, _ = at(t, t.Context(), &someone{}, dir, "audit", "show", ran.ID); !strings.Contains(out, "erased       a person whom this call concerns was erased") {
+	if _, out, _ = at(t, t.Context(), &person{}, dir, "audit", "show", ran.ID); !strings.Contains(out, "erased       a person whom this call concerns was erased") {
 		t.Errorf("show does not mention the erasure:\n%s", out)
 	}
 	if code, _, errs = at(t, t.Context(), nil, dir, "audit", "undo", ran.ID); code != 1 || !strings.Contains(errs, "can no longer be read") {
@@ -257,7 +257,7 @@ func TestAuditTamperedRecord(t *testing.T) {
 		if command == "show" {
 			args = append(args, "1")
 		}
-		code, out, errs := at(t, t.Context(), &someone{}, dir, args...)
+		code, out, errs := at(t, t.Context(), &person{}, dir, args...)
 		if code != 0 || !strings.Contains(out, want) || strings.ContainsAny(out+errs, "\x7f") || strings.Contains(out+errs, "\x1b]") {
 			t.Errorf("%s: exit code %d, no %q or something that a terminal obeys in %q", command, code, want, out+errs)
 		}

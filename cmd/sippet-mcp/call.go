@@ -74,7 +74,7 @@ func runCall(ctx context.Context, p *program, o *callOptions, args []string) err
 		return err
 	}
 	defer c.close()
-	defer c.work(false)()
+	defer c.background(false)()
 	q := tools.Request{Caller: local("terminal"), Action: args[0], Again: o.again, CanAsk: true}
 	q.Client = "sippet-mcp " + version()
 	if len(args) > 1 {

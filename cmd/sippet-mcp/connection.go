@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -160,4 +161,23 @@ func (o *connection) openSandbox(ctx context.Context, log *slog.Logger) (client 
 		return nil, nil, err
 	}
 	return client, closeSandbox, nil
+}
+
+// background starts what runs beside the calls: the executor of approved requests, the webhook's notices,
+// and the inbox unless the server serves it. It returns the function that stops all of it.
+func (c *connected) background(inboxServed bool) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	executor := &policy.Executor{Ledger: c.auth.ledger, Watch: c.host.inbox.Watch, Log: c.log, GateFor: c.auth.gateFor}
+	wg.Go(func() { executor.Run(ctx) })
+	if !inboxServed {
+		wg.Go(func() { c.host.Run(ctx) })
+	}
+	if c.host.notifier != nil {
+		wg.Go(func() { c.host.notifier.Run(ctx) })
+	}
+	return func() {
+		cancel()
+		wg.Wait()
+	}
 }

@@ -15,14 +15,15 @@ import (
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 )
 
-// check holds what the upstream saw and the clients were told against the ledger, once no server lives.
+// check compares what the upstream saw, and the outcomes that clients got, with the ledger. No server
+// may be running.
 func (w *crashWorld) check(outside string) {
 	t := w.t
 	if err := w.l.Close(); err != nil {
 		t.Error(err)
 	}
 	w.verifyCommand(outside)
-	w.l = openState(t, w.dir) // sweeps what the last ones left
+	w.l = openState(t, w.dir) // abandons the open intents of dead servers
 	report := verified(t, w.l, ledger.VerifyOptions{})
 	var o ledger.VerifyOptions
 	var key []byte
@@ -36,7 +37,7 @@ func (w *crashWorld) check(outside string) {
 	}
 	verified(t, w.l, o)
 	if report.InFlight != 0 {
-		t.Errorf("%d intents are in flight, and nobody is alive", report.InFlight)
+		t.Errorf("%d intents are in flight, and no server is running", report.InFlight)
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -45,10 +46,10 @@ func (w *crashWorld) check(outside string) {
 	for _, p := range w.payloads {
 		checkRuns(t, p, intents)
 	}
-	w.checkTold(intents)
+	w.checkResults(intents)
 }
 
-// verifyCommand is what a person does after a crash.
+// verifyCommand runs audit verify, as a person would after a crash.
 func (w *crashWorld) verifyCommand(outside string) {
 	var errs bytes.Buffer
 	c := exec.Command("sippet-mcp", "audit", "verify", "--state-dir", w.dir, "--checkpoint", outside)
@@ -58,14 +59,15 @@ func (w *crashWorld) verifyCommand(outside string) {
 	}
 }
 
-// kept is an intent and the payload that it is of.
-type kept struct {
+// keptIntent is an intent of the ledger and its payload.
+type keptIntent struct {
 	ledger.Intent
 	p *payload
 }
 
-// checkIntents reads the chain: every intent is of one of our payloads and has ended, and no yes was spent twice.
-func (w *crashWorld) checkIntents() map[string]kept {
+// checkIntents checks in the audit log that each intent has a payload and an outcome, and that no
+// approval was used twice.
+func (w *crashWorld) checkIntents() map[string]keptIntent {
 	t := w.t
 	records, err := w.l.Records(t.Context(), ledger.Filter{})
 	if err != nil {
@@ -75,35 +77,35 @@ func (w *crashWorld) checkIntents() map[string]kept {
 	if err != nil {
 		t.Fatal(err)
 	}
-	of := w.payloadsByPrint(records)
-	prints, spent := map[string]string{}, map[string]int{}
+	byFingerprint := w.payloadsByFingerprint(records)
+	fingerprints, uses := map[string]string{}, map[string]int{}
 	for _, r := range records {
 		switch {
 		case r.Phase == ledger.PhasePrepared:
-			prints[r.Intent] = r.Fingerprint
+			fingerprints[r.Intent] = r.Fingerprint
 			if r.ApprovalID != "" {
-				spent[r.ApprovalID]++
+				uses[r.ApprovalID]++
 			}
 		case r.Phase == ledger.PhaseAbandoned:
-			w.counts["swept"]++
+			w.counts["abandoned"]++
 		case r.Phase == ledger.PhaseSettled && r.State == string(ledger.NotSent) && r.ApprovalID != "":
-			spent[r.ApprovalID]-- // given back: nothing had left the machine
+			uses[r.ApprovalID]-- // returned: nothing was sent
 		}
 	}
-	for id, n := range spent {
+	for id, n := range uses {
 		if n > 1 {
-			t.Errorf("the yes %s was spent %d times", id, n)
+			t.Errorf("approval %s was used %d times", id, n)
 		}
 	}
-	all := map[string]kept{}
+	all := map[string]keptIntent{}
 	for _, in := range intents {
 		w.counts["intents "+string(in.State)]++
-		all[in.ID] = kept{in, of[prints[in.ID]]}
+		all[in.ID] = keptIntent{in, byFingerprint[fingerprints[in.ID]]}
 		switch {
 		case all[in.ID].p == nil:
-			t.Errorf("intent %s is of no payload: %+v", in.ID, in)
+			t.Errorf("intent %s has no payload: %+v", in.ID, in)
 		case in.Caller != all[in.ID].p.txn.Caller || in.Action != all[in.ID].p.action.Name:
-			t.Errorf("intent %s is of another call: %+v", in.ID, in)
+			t.Errorf("intent %s belongs to another call: %+v", in.ID, in)
 		case in.State == ledger.Prepared || in.State == ledger.Sent:
 			t.Errorf("intent %s has no outcome", in.ID)
 		}
@@ -111,9 +113,9 @@ func (w *crashWorld) checkIntents() map[string]kept {
 	return all
 }
 
-// payloadsByPrint says which payload a print is of: by a sealed copy that can be read, or, where the subject was
-// erased since, by what was durable when it ran.
-func (w *crashWorld) payloadsByPrint(records []ledger.Record) map[string]*payload {
+// payloadsByFingerprint returns the payload of each fingerprint: from the sealed copy, or, if the
+// subject was erased since, from the intent that was in the ledger when it ran.
+func (w *crashWorld) payloadsByFingerprint(records []ledger.Record) map[string]*payload {
 	bodies, ran, of := map[string]*payload{}, map[string]*payload{}, map[string]*payload{}
 	for _, p := range w.payloads {
 		bodies[p.body] = p
@@ -131,70 +133,71 @@ func (w *crashWorld) payloadsByPrint(records []ledger.Record) map[string]*payloa
 	return of
 }
 
-// checkRuns: each run had an intent of its own and, where one was due, a yes of its own; and it was followed by
-// another only where it was known how it had ended.
-func checkRuns(t *testing.T, p *payload, intents map[string]kept) {
-	seen, yeses := map[string]bool{}, map[string]bool{}
+// checkRuns checks that each run had its own intent and, if required, its own approval, and that a
+// repeat followed only a known outcome.
+func checkRuns(t *testing.T, p *payload, intents map[string]keptIntent) {
+	seen, approvals := map[string]bool{}, map[string]bool{}
 	for i, r := range p.runs {
 		in := intents[r.intent.ID]
 		switch {
 		case in.p != p:
-			t.Errorf("%s ran, and its intent %q is lost", p.body, r.intent.ID)
+			t.Errorf("%s ran, and its intent %q is missing", p.body, r.intent.ID)
 			continue
 		case seen[in.ID]:
-			t.Errorf("%s ran twice by the one intent %s", p.body, in.ID)
-		case p.confirmed() && (in.ApprovalID == "" || yeses[in.ApprovalID]):
-			t.Errorf("%s ran without a yes of its own (%q)", p.body, in.ApprovalID)
-		case !slices.Contains(mayBecome[r.end], in.State):
+			t.Errorf("%s ran twice with the intent %s", p.body, in.ID)
+		case p.confirmed() && (in.ApprovalID == "" || approvals[in.ApprovalID]):
+			t.Errorf("%s ran without its own approval (%q)", p.body, in.ApprovalID)
+		case !slices.Contains(possibleStates[r.end], in.State):
 			t.Errorf("%s was %s, and its intent is %s", p.body, r.end, in.State)
 		case in.Prepared.After(r.at.Add(time.Millisecond)):
 			t.Errorf("%s ran at %v, before its intent of %v", p.body, r.at, in.Prepared)
 		}
-		seen[in.ID], yeses[in.ApprovalID] = true, true
+		seen[in.ID], approvals[in.ApprovalID] = true, true
 		if i+1 < len(p.runs) {
 			checkRepeat(t, p, in, p.runs[i+1])
 		}
 	}
 	if p.confirmed() && len(p.runs) > p.approved {
-		t.Errorf("%s ran %d times after %d yeses", p.body, len(p.runs), p.approved)
+		t.Errorf("%s ran %d times after %d approvals", p.body, len(p.runs), p.approved)
 	}
 }
 
-// checkRepeat: nobody agrees to a repeat here, so one may only follow where nothing ran, or where running again is no harm.
-func checkRepeat(t *testing.T, p *payload, first kept, second *run) {
+// checkRepeat checks that a repeat followed a failed run, or a run of an idempotent action. Nobody
+// approves other repeats in this test.
+func checkRepeat(t *testing.T, p *payload, first keptIntent, second *run) {
 	known := first.State == ledger.Failed || first.State == ledger.Succeeded && p.action.Idempotent
 	if !known || first.Settled.After(second.intent.Prepared) {
-		t.Errorf("%s ran again at %v, when the run before was %s (settled %v)", p.body, second.at, first.State, first.Settled)
+		t.Errorf("%s ran again at %v, when the previous run was %s (settled %v)", p.body, second.at, first.State, first.Settled)
 	}
 }
 
-// checkTold holds each answer against the ledger.
-func (w *crashWorld) checkTold(intents map[string]kept) {
+// checkResults compares each outcome that a client got with the ledger.
+func (w *crashWorld) checkResults(intents map[string]keptIntent) {
 	t := w.t
 	succeeded := map[*payload]int{}
 	for _, in := range intents {
 		if in.State == ledger.Succeeded {
 			succeeded[in.p]++
-			if !slices.ContainsFunc(in.p.runs, func(r *run) bool { return r.intent.ID == in.ID && r.end == answered }) {
+			if !slices.ContainsFunc(in.p.runs, func(r *run) bool { return r.intent.ID == in.ID && r.end == answeredRun }) {
 				t.Errorf("intent %s succeeded, and the upstream did not run it: %s", in.ID, in.p.body)
 			}
 		}
 	}
 	for _, p := range w.payloads {
 		if p.done > succeeded[p] {
-			t.Errorf("clients were told %d times that %s ran; in the ledger it did %d times", p.done, p.body, succeeded[p])
+			t.Errorf("clients got done %d times for %s; the ledger has %d runs", p.done, p.body, succeeded[p])
 		}
 	}
-	for _, a := range w.told {
+	for _, a := range w.results {
 		in := intents[a.intent]
 		switch a.outcome {
 		case "recorded":
 			if in.p != a.p || in.State != ledger.Succeeded {
-				t.Errorf("an answer came from the record, and that says: %+v", in)
+				t.Errorf("recorded was answered, and the intent is %+v", in)
 			}
 		case "outcome_unknown":
 			if in.p != a.p {
-				t.Errorf("nobody knows how %s ended, and its intent %q is lost", a.p.body, a.intent)
+				t.Errorf("%s has an unknown outcome, and its intent %q is missing", a.p.body, a.intent)
 			}
 		case "done", "crashed", "declined", "denied", "upstream_error", "upstream_unavailable":
 		default:
@@ -203,7 +206,7 @@ func (w *crashWorld) checkTold(intents map[string]kept) {
 	}
 }
 
-func (w *crashWorld) figures() string {
+func (w *crashWorld) summary() string {
 	var parts []string
 	for _, k := range slices.Sorted(maps.Keys(w.counts)) {
 		parts = append(parts, fmt.Sprintf("%d %s", w.counts[k], k))

@@ -18,31 +18,32 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// lane is one server after the other on one transport, and what its clients have called so far. A payload stays in its
-// lane: to the ledger the caller of another transport is another caller.
+// lane is a series of servers on one transport, and the payloads that their clients have called. A
+// payload stays in its lane, because each transport is another caller for the ledger.
 type lane struct {
 	w         *crashWorld
 	transport string
-	// sharp hears of each validate, and of each arrival and answer of a run, and may kill the server that runs now.
-	sharp atomic.Pointer[func(edge string)]
+	// trigger is called for each validation, and for each arrival and answer of a run. It may kill the
+	// server.
+	trigger atomic.Pointer[func(event string)]
 
 	// Guarded by the world.
-	ended map[string][]*payload // by how their last call ended
+	ended map[string][]*payload // by the outcome of their last call
 }
 
 func newLane(w *crashWorld, transport string) *lane {
 	return &lane{w: w, transport: transport, ended: map[string][]*payload{}}
 }
 
-func (l *lane) edge(name string) {
-	if f := l.sharp.Load(); f != nil {
+func (l *lane) event(name string) {
+	if f := l.trigger.Load(); f != nil {
 		(*f)(name)
 	}
 }
 
 // round starts a server, loads it, and kills it.
 func (l *lane) round() {
-	// The questions of the dead wait on, and there is a limit to how many may.
+	// Requests of dead servers stay pending, and their number is limited.
 	p, err := launch(l.transport, l.w.dir, l.w.url, l.w.policy, time.Second)
 	if err != nil {
 		l.w.fail("%v", err)
@@ -54,7 +55,7 @@ func (l *lane) round() {
 			p.kill()
 		}
 	}
-	if chance(0.1) { // while it starts, and opens and sweeps the ledger
+	if chance(0.1) { // while it starts and opens the ledger
 		time.AfterFunc(rand.N(200*time.Millisecond), kill)
 	}
 	c, err := l.connect(p)
@@ -68,7 +69,7 @@ func (l *lane) round() {
 			})
 		}
 		wg.Wait()
-		l.sharp.Store(nil)
+		l.trigger.Store(nil)
 		c.close()
 	} else if !killed.Load() {
 		l.w.fail("the %s server does not start: %v", l.transport, err)
@@ -76,12 +77,12 @@ func (l *lane) round() {
 	kill()
 	<-p.ended
 	if s := p.faults(); s != "" {
-		l.w.fail("the %s server complained: %s", l.transport, s)
+		l.w.fail("the %s server logged an error: %s", l.transport, s)
 	}
 	l.w.count("kills")
 }
 
-// aim chooses the moment: any, or that at which a run has arrived, or at which its answer has left.
+// aim chooses when to kill: at a random moment, or when a run has arrived or its answer has left.
 func (l *lane) aim(kill func()) {
 	time.AfterFunc(10*time.Millisecond+rand.N(300*time.Millisecond), kill)
 	if chance(0.6) {
@@ -90,52 +91,53 @@ func (l *lane) aim(kill func()) {
 	want := []string{"arrival", "answer"}[rand.N(2)]
 	left := atomic.Int32{}
 	left.Store(1 + rand.Int32N(6))
-	at := func(edge string) {
-		if edge == want && left.Add(-1) == 0 {
+	at := func(event string) {
+		if event == want && left.Add(-1) == 0 {
 			kill()
 		}
 	}
-	l.sharp.Store(&at)
+	l.trigger.Store(&at)
 }
 
-// wire is a client of one server.
-type wire interface {
-	// call makes a call; asked decides what a person says to a question. state is the question's, where the client is told.
+// client calls one server.
+type client interface {
+	// call makes a call; asked decides for the person. state is the request state, if the client gets
+	// one.
 	call(p *payload, asked func(p *payload, state, request string) bool) (*reply, error)
-	// again brings a yes that was brought before.
-	again(p *payload, state string) (*reply, error)
+	// repeat sends an approval for the second time.
+	repeat(p *payload, state string) (*reply, error)
 	close()
 }
 
-func (l *lane) connect(p *process) (wire, error) {
+func (l *lane) connect(p *process) (client, error) {
 	if l.transport == "stdio" {
 		return newLegacy(p, l.w)
 	}
 	err := p.listening()
-	return modernWire{newModern(p.url)}, err
+	return modernClient{newModern(p.url)}, err
 }
 
-type modernWire struct{ *modern }
+type modernClient struct{ *modern }
 
-func (m modernWire) close() { m.http.CloseIdleConnections() }
+func (m modernClient) close() { m.http.CloseIdleConnections() }
 
-func (m modernWire) again(p *payload, state string) (*reply, error) {
+func (m modernClient) repeat(p *payload, state string) (*reply, error) {
 	return m.answer(p.action.Name, p.args, state, approves)
 }
 
-func (m modernWire) call(p *payload, asked func(*payload, string, string) bool) (*reply, error) {
+func (m modernClient) call(p *payload, asked func(*payload, string, string) bool) (*reply, error) {
 	r, err := m.modern.call(p.action.Name, p.args, "")
 	if err != nil || r.Result.RequestState == "" {
 		return r, err
 	}
-	said := saysNo
+	answer := declines
 	if asked(p, r.Result.RequestState, r.request()) {
-		said = approves
+		answer = approves
 	}
-	return m.answer(p.action.Name, p.args, r.Result.RequestState, said)
+	return m.answer(p.action.Name, p.args, r.Result.RequestState, answer)
 }
 
-// legacy is a client of the era with sessions, over stdio: the server asks while a call waits.
+// legacy is a client of the protocol with sessions, over stdio: the server asks during a call.
 type legacy struct {
 	w  *crashWorld
 	mu sync.Mutex
@@ -160,7 +162,7 @@ func (c *legacy) close() {}
 func (c *legacy) write(frame string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	_, _ = io.WriteString(c.in, frame+"\n") // where it is dead, the reader says so
+	_, _ = io.WriteString(c.in, frame+"\n") // read reports a dead server
 }
 
 func (c *legacy) request(method, params string) (*reply, error) {
@@ -197,7 +199,7 @@ func (c *legacy) read(out *bufio.Reader) {
 			reply
 		}
 		if err := json.Unmarshal(line, &m); err != nil {
-			c.w.fail("no message: %s", line)
+			c.w.fail("not a message: %s", line)
 			continue
 		}
 		if m.Method == "elicitation/create" {
@@ -221,32 +223,32 @@ func (c *legacy) read(out *bufio.Reader) {
 }
 
 func (c *legacy) elicited(id, request string) {
-	said := saysNo
+	answer := declines
 	if p := c.w.find(request); p == nil {
-		c.w.fail("a question about nothing: %s", request)
-	} else if c.w.person(p, "", request) {
-		said = approves
+		c.w.fail("a request without a payload: %s", request)
+	} else if c.w.decide(p, "", request) {
+		answer = approves
 	}
-	c.write(`{"jsonrpc":"2.0","id":` + id + `,"result":` + said + `}`)
+	c.write(`{"jsonrpc":"2.0","id":` + id + `,"result":` + answer + `}`)
 }
 
 func (c *legacy) call(p *payload, _ func(*payload, string, string) bool) (*reply, error) {
 	return c.request("tools/call", `{"name":"`+p.action.Name+`","arguments":`+p.args+`}`)
 }
 
-func (c *legacy) again(p *payload, _ string) (*reply, error) { return c.call(p, nil) }
+func (c *legacy) repeat(p *payload, _ string) (*reply, error) { return c.call(p, nil) }
 
-// person answers a question: no to what may have run before, and now and then to what did not.
-func (w *crashWorld) person(p *payload, state, request string) bool {
+// decide answers a request: it declines repeats, and some other calls.
+func (w *crashWorld) decide(p *payload, state, request string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.counts["questions"]++
-	if strings.Contains(request, "The same was") {
-		w.counts["questions of a repeat, refused"]++
+	w.counts["requests"]++
+	if strings.Contains(request, "The same call ") {
+		w.counts["requests for a repeat, declined"]++
 		return false
 	}
 	if !p.confirmed() {
-		w.fail("a person was asked without need: %s", request)
+		w.fail("a person was asked needlessly: %s", request)
 	}
 	if chance(0.05) {
 		return false
@@ -256,20 +258,20 @@ func (w *crashWorld) person(p *payload, state, request string) bool {
 	return true
 }
 
-// call makes one call, new or known, and reports whether the server lives on.
-func (l *lane) call(c wire) bool {
+// call makes one call, new or known, and reports whether the server is still running.
+func (l *lane) call(c client) bool {
 	w := l.w
 	p, state := l.pick()
 	var r *reply
 	var err error
 	if state != "" {
-		r, err = c.again(p, state)
+		r, err = c.repeat(p, state)
 	} else {
-		r, err = c.call(p, w.person)
+		r, err = c.call(p, w.decide)
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	got := told{p: p, outcome: "crashed"}
+	got := clientResult{p: p, outcome: "crashed"}
 	if err == nil {
 		got.outcome, got.intent = r.outcome(), r.Result.StructuredContent.Intent
 		if r.Error != nil || got.outcome == "" {
@@ -279,15 +281,15 @@ func (l *lane) call(c wire) bool {
 	if got.outcome == "done" {
 		p.done++
 	}
-	w.told = append(w.told, got)
+	w.results = append(w.results, got)
 	w.counts["calls"]++
-	w.counts["told "+got.outcome]++
+	w.counts["got "+got.outcome]++
 	l.ended[got.outcome] = append(l.ended[got.outcome], p)
 	return err == nil
 }
 
-// pick gives a new payload, or a known one: it ran, is in flight, may have run, or its server died; now and then with
-// the yes that it had before.
+// pick returns a new payload, or a known one after any outcome, sometimes with the request state of its
+// last approval.
 func (l *lane) pick() (p *payload, state string) {
 	w := l.w
 	w.mu.Lock()
@@ -295,7 +297,7 @@ func (l *lane) pick() (p *payload, state string) {
 	after := []string{"done", "begun", "outcome_unknown", "crashed", "declined", "upstream_error"}[rand.N(6)]
 	known := l.ended[after]
 	if chance(0.6) || len(known) == 0 {
-		p = l.invent()
+		p = l.newPayload()
 		l.ended["begun"] = append(l.ended["begun"], p)
 		return p, ""
 	}
@@ -308,7 +310,7 @@ func (l *lane) pick() (p *payload, state string) {
 	return p, state
 }
 
-// templates are the arguments of what is called; %s is the token.
+// templates are the arguments of the actions that are called; %s is the token.
 var templates = map[string]string{
 	"create_contact":       `{"input":{"fullName":"Ada %s"}}`,
 	"create_call":          `{"input":{"callUuid":"%s","direction":"inbound","fromNumber":"+442079460123","toNumber":"+442079460124"}}`,
@@ -322,12 +324,12 @@ var templates = map[string]string{
 
 var templateNames = slices.Sorted(maps.Keys(templates))
 
-func (l *lane) invent() *payload {
-	return l.w.invent(l, me()+" ("+l.transport+")", templateNames)
+func (l *lane) newPayload() *payload {
+	return l.w.newPayload(l, local(l.transport).Actor, templateNames)
 }
 
-// invent makes a payload of one of the actions that nobody has called.
-func (w *crashWorld) invent(l *lane, principal string, names []string) *payload {
+// newPayload returns a call of one of the actions that was not made before.
+func (w *crashWorld) newPayload(l *lane, caller ledger.Actor, names []string) *payload {
 	token := fmt.Sprintf("%08x-0000-4000-8000-%012d", rand.Uint32(), len(w.payloads))
 	name := names[rand.N(len(names))]
 	a, err := schemas.Find(name)
@@ -340,9 +342,7 @@ func (w *crashWorld) invent(l *lane, principal string, names []string) *payload 
 		panic(err)
 	}
 	p := &payload{action: a, args: args, body: string(checked.Body), lane: l, txn: ledger.Txn{Idempotent: a.Idempotent,
-		Call: ledger.Call{Caller: ledger.Actor{Name: principal}, Organisation: w.organisation, Action: name, Class: a.Class, Hash: checked.Hash()}}}
+		Call: ledger.Call{Caller: caller, Organisation: w.organisation, Action: name, Class: a.Class, Hash: checked.Hash()}}}
 	w.payloads[token] = p
 	return p
 }
-
-// What must hold.

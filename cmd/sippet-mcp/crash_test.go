@@ -33,7 +33,7 @@ defaults:
   class: {read: allow, write: validate, outbound: confirm, destructive: confirm, credential: deny}
 `
 
-// payload is one call that is made, once or again and again, by the clients of one transport.
+// payload is one call that the clients of one transport make, once or several times.
 type payload struct {
 	action *schemas.Action
 	args   string
@@ -43,42 +43,43 @@ type payload struct {
 
 	// Guarded by the world.
 	validated, approved int
-	state               string // of the last question that was answered yes, where the client was told one
+	state               string // request state of the last approval, if the client got one
 	runs                []*run
 	done                int
 }
 
 func (p *payload) confirmed() bool { return p.action.Class != schemas.Write }
 
-// ending is what the upstream did with a run request, and so what may become of its intent.
+// ending is what the upstream did with a run request.
 type ending string
 
 const (
-	answered ending = "answered" // it ran
-	turned   ending = "refused"  // it did not, and the caller was told
-	broken   ending = "broken"   // it may have: no answer, half of one, or HTTP 500
+	answeredRun ending = "answered" // it ran
+	rejectedRun ending = "rejected" // it did not run, and the caller was told
+	brokenRun   ending = "broken"   // it may have run: no answer, half of one, or HTTP 500
 )
 
-var mayBecome = map[ending][]ledger.IntentState{
-	answered: {ledger.Succeeded, ledger.Unknown}, // unknown: the server died before the answer
-	turned:   {ledger.Failed, ledger.Unknown},
-	broken:   {ledger.Unknown},
+// possibleStates are the states of the intent after each ending.
+var possibleStates = map[ending][]ledger.IntentState{
+	answeredRun: {ledger.Succeeded, ledger.Unknown}, // unknown if the server died before the answer
+	rejectedRun: {ledger.Failed, ledger.Unknown},
+	brokenRun:   {ledger.Unknown},
 }
 
-// run is a run request, and what the ledger held at the moment when it arrived.
+// run is a run request, and the intent in the ledger when it arrived.
 type run struct {
 	at     time.Time
 	intent ledger.Intent
 	end    ending
 }
 
-// told is an answer that a client got.
-type told struct {
+// clientResult is the outcome that a client got; crashed if its server died.
+type clientResult struct {
 	p               *payload
 	outcome, intent string
 }
 
-// crashWorld is everything beside the servers: upstream, clients and the ledger as the test reads it.
+// crashWorld is everything except the servers: the upstream, the clients and the ledger.
 type crashWorld struct {
 	t            *testing.T
 	dir, policy  string
@@ -86,15 +87,15 @@ type crashWorld struct {
 	organisation string
 	l            *ledger.SQLite
 	closing      chan struct{}
-	looking      sync.Mutex
+	reading      sync.Mutex
 
 	mu       sync.Mutex
 	payloads map[string]*payload // by their token
-	told     []told
+	results  []clientResult
 	counts   map[string]int
 }
 
-// fail is for goroutines: the world is checked only when all have ended.
+// fail records an error from any goroutine.
 func (w *crashWorld) fail(format string, args ...any) {
 	w.t.Helper()
 	w.t.Errorf(format, args...)
@@ -106,10 +107,10 @@ func (w *crashWorld) count(what string) {
 	w.counts[what]++
 }
 
-// A server is killed, again and again, at random moments and at the worst ones, while clients call and the upstream
-// fails: nothing runs twice, nothing runs unrecorded, nothing that was recorded or said is lost.
+// TestCrashes kills servers at random and at critical moments, while clients call and the upstream
+// fails. Nothing runs twice, nothing runs without a record, and no record or reported outcome is lost.
 func TestCrashes(t *testing.T) {
-	t.Parallel() // with what mostly waits
+	t.Parallel() // with other tests that mostly wait
 	began := time.Now()
 	w := newCrashWorld(t)
 	up := httptest.NewServer(w)
@@ -140,9 +141,9 @@ func TestCrashes(t *testing.T) {
 		}
 	}
 	close(w.closing)
-	up.Close() // and whatever is still in it
+	up.Close()
 	w.check(outside)
-	t.Logf("%d rounds in %v: %s", n, time.Since(began).Round(time.Millisecond), w.figures())
+	t.Logf("%d rounds in %v: %s", n, time.Since(began).Round(time.Millisecond), w.summary())
 }
 
 func newCrashWorld(t *testing.T) *crashWorld {
@@ -152,12 +153,13 @@ func newCrashWorld(t *testing.T) *crashWorld {
 	if err := os.WriteFile(w.policy, []byte(crashPolicy), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	// Opened once: while it is, nothing else in this process may open and close the file. It also signs, five times a second.
+	// Opened once, because closing a second handle of this process would drop its file locks. It also
+	// signs, five times a second.
 	w.l = openState(t, w.dir)
 	return w
 }
 
-// copyCheckpoints keeps what is signed so far where the servers cannot reach it, and gives the file.
+// copyCheckpoints copies the checkpoints to where servers cannot write, and returns the file.
 func (w *crashWorld) copyCheckpoints() string {
 	elsewhere := w.t.TempDir()
 	for _, name := range []string{ledger.CheckpointFile, ledger.VerifyKeyFile} {
@@ -172,33 +174,31 @@ func (w *crashWorld) copyCheckpoints() string {
 	return filepath.Join(elsewhere, ledger.CheckpointFile)
 }
 
-// The upstream.
-
 var tokens = regexp.MustCompile(`[0-9a-f]{8}-0000-4000-8000-[0-9]{12}`)
 
-// find gives the payload that a text is about.
+// find returns the payload with the token in a text.
 func (w *crashWorld) find(text string) *payload {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.payloads[tokens.FindString(text)]
 }
 
-// ServeHTTP is Sippet: it validates, answers, and fails in every way.
+// ServeHTTP is Sippet: it validates and answers, and fails in several ways.
 func (w *crashWorld) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	validating := strings.HasSuffix(r.URL.Path, "/validate")
-	if chance(0.02) && !(validating && chance(0.8)) { // validating is tried again, which takes time
+	if chance(0.02) && !(validating && chance(0.8)) { // validation is retried, which takes time
 		w.count("reset unread")
-		cut(rw)
+		resetConnection(rw)
 		return
 	}
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
-		return // it died within its request, of which nothing can have run
+		return // the server died while it sent, so nothing can have run
 	}
 	p := w.find(string(body))
 	switch {
 	case p == nil:
-		w.fail("the upstream got what nobody asked for: %s", body)
+		w.fail("the upstream got an unknown request: %s", body)
 	case strings.HasPrefix(string(body), `{"action":"list_`):
 		fmt.Fprintf(rw, `{"success":true,"data":{"results":[{"id":"%s","fullName":"Ada","phoneE164":"+442079460123","erasedAt":null,"deletedAt":null}],"hasMore":false}}`, tokens.FindString(string(body)))
 	case string(body) != p.body:
@@ -207,22 +207,22 @@ func (w *crashWorld) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		w.mu.Lock()
 		p.validated++
 		w.mu.Unlock()
-		p.lane.edge("validate")
+		p.lane.event("validate")
 		io.WriteString(rw, `{"success":true}`)
 	default:
 		w.run(rw, r, p)
 	}
 }
 
-// run writes a run request down, and first of all looks whether its intent is durable.
+// run records a run request, and checks that its intent was durable before.
 func (w *crashWorld) run(rw http.ResponseWriter, r *http.Request, p *payload) {
-	intent, err := w.look(p)
-	run := &run{at: time.Now(), end: answered}
+	intent, err := w.conflicting(p)
+	run := &run{at: time.Now(), end: answeredRun}
 	switch x := rand.Float64(); {
 	case x < 0.10:
-		run.end = broken
+		run.end = brokenRun
 	case x < 0.14:
-		run.end = turned
+		run.end = rejectedRun
 	}
 	switch {
 	case err != nil:
@@ -239,31 +239,31 @@ func (w *crashWorld) run(rw http.ResponseWriter, r *http.Request, p *payload) {
 		w.fail("%s ran and was not validated", p.body)
 	}
 	w.mu.Unlock()
-	p.lane.edge("arrival")
+	p.lane.event("arrival")
 	time.Sleep(rand.N(15 * time.Millisecond))
 	switch run.end {
-	case answered:
+	case answeredRun:
 		fmt.Fprintf(rw, `{"success":true,"data":{"id":"%s"}}`, tokens.FindString(p.body))
 		_ = http.NewResponseController(rw).Flush()
-	case turned:
+	case rejectedRun:
 		io.WriteString(rw, `{"success":false,"errors":[{"type":"invalid","message":"no","shortMessage":"no","vars":{},"fields":[],"path":[]}]}`)
 	default:
-		w.breakOff(rw, r)
+		w.breakAnswer(rw, r)
 	}
-	p.lane.edge("answer")
+	p.lane.event("answer")
 }
 
-// look finds what stands in the way of a payload: its latest intent, unless that has failed. One look at a time.
-func (w *crashWorld) look(p *payload) (*ledger.Intent, error) {
-	w.looking.Lock()
-	defer w.looking.Unlock()
+// conflicting returns the latest intent of a payload unless it failed; one read at a time.
+func (w *crashWorld) conflicting(p *payload) (*ledger.Intent, error) {
+	w.reading.Lock()
+	defer w.reading.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	return w.l.FindConflicting(ctx, p.txn)
 }
 
-// breakOff leaves the caller without a usable answer.
-func (w *crashWorld) breakOff(rw http.ResponseWriter, r *http.Request) {
+// breakAnswer gives the caller no usable answer.
+func (w *crashWorld) breakAnswer(rw http.ResponseWriter, r *http.Request) {
 	switch rand.N(4) {
 	case 0: // until the server dies
 		select {
@@ -275,14 +275,13 @@ func (w *crashWorld) breakOff(rw http.ResponseWriter, r *http.Request) {
 	case 2:
 		io.WriteString(rw, `{"success":true,"da`)
 		_ = http.NewResponseController(rw).Flush()
-		cut(rw)
+		resetConnection(rw)
 	default:
-		cut(rw)
+		resetConnection(rw)
 	}
 }
 
-// cut resets the connection.
-func cut(rw http.ResponseWriter) {
+func resetConnection(rw http.ResponseWriter) {
 	conn, _, err := rw.(http.Hijacker).Hijack()
 	if err != nil {
 		return
@@ -294,5 +293,3 @@ func cut(rw http.ResponseWriter) {
 }
 
 func chance(p float64) bool { return rand.Float64() < p }
-
-// The load.

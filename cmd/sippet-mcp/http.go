@@ -104,7 +104,7 @@ func runHTTP(ctx context.Context, p *program, o *httpOptions) error {
 	defer c.close()
 	h.Server = s
 	c.host.serveOn(h, ln)
-	defer c.work(true)()
+	defer c.background(true)()
 	all, err := c.auth.ledger.Tokens(ctx)
 	if err != nil {
 		return err

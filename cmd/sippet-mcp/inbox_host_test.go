@@ -10,17 +10,17 @@ import (
 	"time"
 )
 
-// Two programs of one state directory have one inbox, which outlives whichever of them serves it.
+// TestOneInbox: two programs of one state directory have one inbox. It goes on if one of them ends.
 func TestOneInbox(t *testing.T) {
 	for name, c := range map[string]struct {
 		end func(*process)
-		// both says that the other one has asked something too; else it was never in need of an inbox.
+		// both is true if the other program has made a request too.
 		both bool
 	}{
-		"killed":                 {end: (*process).kill},
-		"killed, both had asked": {end: (*process).kill, both: true},
-		"stopped":                {end: func(p *process) { _ = p.cmd.Process.Signal(syscall.SIGTERM) }},
-		"left by its client":     {end: func(p *process) { _ = p.in.Close() }, both: true},
+		"killed":                     {end: (*process).kill},
+		"killed, both made requests": {end: (*process).kill, both: true},
+		"stopped":                    {end: func(p *process) { _ = p.cmd.Process.Signal(syscall.SIGTERM) }},
+		"left by its client":         {end: func(p *process) { _ = p.in.Close() }, both: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -30,20 +30,20 @@ func TestOneInbox(t *testing.T) {
 			_, two := w.stdio(t, nil)
 			if c, err := net.Dial("tcp", addr); err == nil {
 				c.Close()
-				t.Fatal("an inbox is served that nobody needs")
+				t.Fatal("an inbox is served without a request")
 			}
 			id, base := one.tool(t, "delete_contact", erase(1)).waits(t)
 			if base != "http://"+addr {
-				t.Fatalf("the inbox is at %s, and was to be at %s", base, addr)
+				t.Fatalf("the inbox is at %s, want %s", base, addr)
 			}
 			var other string
 			if c.both {
 				var there string
 				if other, there = two.tool(t, "delete_contact", erase(2)).waits(t); there != base {
-					t.Errorf("the other's inbox is at %s, not at %s", there, base)
+					t.Errorf("the other inbox is at %s, want %s", there, base)
 				}
 			} else {
-				time.Sleep(2500 * time.Millisecond) // so that it has looked, and has seen that the inbox is served
+				time.Sleep(2500 * time.Millisecond) // until it has seen that the inbox is served
 			}
 			ada := &answerer{base, w.ada}
 			if q, err := ada.look(id); err != nil || q.State != "pending" {
@@ -54,23 +54,23 @@ func TestOneInbox(t *testing.T) {
 			began := time.Now()
 			var q pending
 			var err error
-			until(t, 6*time.Second, func() bool { q, err = ada.look(id); return err == nil }, func() string { return "nobody serves the inbox any more: " + err.Error() })
-			t.Logf("the other one serves it after %v", time.Since(began).Round(time.Millisecond))
+			until(t, 6*time.Second, func() bool { q, err = ada.look(id); return err == nil }, func() string { return "no process serves the inbox: " + err.Error() })
+			t.Logf("the other process serves it after %v", time.Since(began).Round(time.Millisecond))
 			if q.State != "pending" || !strings.Contains(q.Card.Sentence, "Erase the contact") {
-				t.Errorf("what waited there does not any more: %+v", q)
+				t.Errorf("the request is not pending any more: %+v", q)
 			}
-			// Nobody else than the other process is there to run it.
-			ada.agree(t, id)
-			ada.becomes(t, id, "ada approved, and it ran")
+			// Only the other process can run it.
+			ada.approve(t, id)
+			ada.awaitStatus(t, id, "ada approved, and it ran")
 			if r := two.tool(t, "delete_contact", erase(1)); r.outcome() != "done" || r.Result.StructuredContent.ApprovedBy != "ada" {
 				t.Errorf("the same call again: %+v", r.Result)
 			}
 			if c.both {
-				ada.agree(t, other)
-				ada.becomes(t, other, "ada approved, and it ran")
+				ada.approve(t, other)
+				ada.awaitStatus(t, other, "ada approved, and it ran")
 			}
 			if again, there := two.tool(t, "delete_contact", erase(3)).waits(t); there != base || again == id {
-				t.Errorf("what is asked now waits at %s", there)
+				t.Errorf("the next request is at %s", there)
 			}
 			if n := w.erased(); n != 1 && !c.both || n != 2 && c.both {
 				t.Errorf("it ran %d times", n)

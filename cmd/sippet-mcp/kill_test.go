@@ -22,49 +22,50 @@ import (
 const (
 	killRounds = 32
 	killShort  = 8 // with -short
-	askers     = 4 // programs with tokens of their own
-	answerers  = 2 // what people answer with, at once
+	requesters = 4 // programs with their own tokens
+	approvers  = 2 // that answer at the same time
 )
 
-// killed is a crashWorld in which people answer in the inbox, and not at the client.
-type killed struct {
+// killWorld is a crashWorld in which people answer in the inbox instead of the client.
+type killWorld struct {
 	*crashWorld
-	lane   *lane
-	ada    string
-	askers []*asker
+	lane       *lane
+	ada        string
+	requesters []*requester
 
 	// Guarded by the world.
-	said map[string][]heard // of each question, what ada said and what she was told
+	replies map[string][]sentReply // by request
 }
 
-// asker is a program with a token, and what it has called.
-type asker struct {
-	secret, caller, id string
-	client             *modern
+// requester is a program with a token, and its calls.
+type requester struct {
+	secret, id string
+	caller     ledger.Actor
+	client     *modern
 
 	// Guarded by the world.
-	mine        []*payload
-	approvalIDs map[string]*payload // the questions that it was told of
-	told        []toldOf
+	payloads    []*payload
+	approvalIDs map[string]*payload // the requests that it knows
+	results     []requesterResult
 }
 
-// toldOf is an answer that a program got.
-type toldOf struct {
+// requesterResult is an outcome that a program got.
+type requesterResult struct {
 	p               *payload
 	outcome, intent string
 }
 
-// heard is an answer to a question, and what the API said to it: 0 where the server died.
-type heard struct {
+// sentReply is a reply of ada, and the status of the API; 0 if the server died.
+type sentReply struct {
 	answer string
 	status int
 }
 
-// Programs ask in the inbox, people answer there, and the server is killed at random moments and at the worst ones, most
-// of all between a yes and its run: each yes is run at most once, nothing runs without one, and whoever asked and whoever
-// answered are told what is true.
+// TestKilledBetweenApprovalAndRun kills the server at random and at critical moments, mostly between an
+// approval and its run. Each approval runs at most once, nothing runs without one, and programs and
+// approvers get the right outcome.
 func TestKilledBetweenApprovalAndRun(t *testing.T) {
-	t.Parallel() // with what mostly waits
+	t.Parallel() // with other tests that mostly wait
 	began := time.Now()
 	k := newKilled(t)
 	up := httptest.NewServer(k)
@@ -88,20 +89,20 @@ func TestKilledBetweenApprovalAndRun(t *testing.T) {
 	close(k.closing)
 	up.Close()
 	k.check(outside)
-	k.checkSaid()
-	k.checkAskers()
-	t.Logf("%d rounds in %v: %s", n, time.Since(began).Round(time.Millisecond), k.figures())
+	k.checkReplies()
+	k.checkRequesters()
+	t.Logf("%d rounds in %v: %s", n, time.Since(began).Round(time.Millisecond), k.summary())
 }
 
-func newKilled(t *testing.T) *killed {
+func newKilled(t *testing.T) *killWorld {
 	temp := t.TempDir()
 	w := &world{dir: filepath.Join(temp, "state")}
-	k := &killed{said: map[string][]heard{}, ada: w.token(t, "ada", "approver")}
-	for i := range askers {
-		a := &asker{secret: w.token(t, fmt.Sprint("bob", i), "agent"), approvalIDs: map[string]*payload{}}
+	k := &killWorld{replies: map[string][]sentReply{}, ada: w.token(t, "ada", "approver")}
+	for i := range requesters {
+		a := &requester{secret: w.token(t, fmt.Sprint("bob", i), "agent"), approvalIDs: map[string]*payload{}}
 		a.id = a.secret[len("smcp_") : len("smcp_")+12]
-		a.caller = fmt.Sprintf("bob%d (%s)", i, a.id)
-		k.askers = append(k.askers, a)
+		a.caller = ledger.Actor{Name: fmt.Sprint("bob", i), Via: "token " + a.id}
+		k.requesters = append(k.requesters, a)
 	}
 	k.crashWorld = &crashWorld{t: t, dir: w.dir, policy: filepath.Join(temp, "policy.yaml"), closing: make(chan struct{}),
 		payloads: map[string]*payload{}, counts: map[string]int{}}
@@ -111,8 +112,8 @@ func newKilled(t *testing.T) *killed {
 	return k
 }
 
-// serve starts a server; whether it comes to serve is another matter.
-func (k *killed) serve() *process {
+// serve starts a server. It may be killed before it listens.
+func (k *killWorld) serve() *process {
 	p, err := spawn([]string{"http", "--addr", "127.0.0.1:0", "--base-url", k.url, "--state-dir", k.dir, "--policy", k.policy,
 		"--approval-wait", "300ms", "--log-level", "error"})
 	if err != nil {
@@ -121,8 +122,8 @@ func (k *killed) serve() *process {
 	return p
 }
 
-// round starts a server, lets programs ask and people answer, and kills it.
-func (k *killed) round() {
+// round starts a server, makes requests and answers them, and kills the server.
+func (k *killWorld) round() {
 	p := k.serve()
 	var dead, serves atomic.Bool
 	kill := func() {
@@ -131,12 +132,12 @@ func (k *killed) round() {
 		}
 		if serves.Load() && chance(0.15) && p.cmd.Process.Signal(syscall.SIGTERM) == nil {
 			k.count("stopped")
-			time.AfterFunc(200*time.Millisecond, p.kill) // what is under way may end by itself
+			time.AfterFunc(200*time.Millisecond, p.kill) // to let calls in progress end
 			return
 		}
 		p.kill()
 	}
-	if chance(0.1) { // while it starts, and opens and sweeps the ledger, and looks for yeses
+	if chance(0.1) { // while it starts, opens the ledger, and runs approvals that are left
 		time.AfterFunc(rand.N(200*time.Millisecond), kill)
 	}
 	if err := p.listening(); err == nil {
@@ -149,7 +150,7 @@ func (k *killed) round() {
 	kill()
 	<-p.ended
 	if s := p.faults(); s != "" {
-		k.fail("the server complained: %s", s)
+		k.fail("the server logged an error: %s", s)
 	}
 	k.count("kills")
 	left, err := k.l.Approvals(k.t.Context(), ledger.ApprovalFilter{Open: true, State: ledger.Approved})
@@ -157,31 +158,32 @@ func (k *killed) round() {
 		k.fail("%v", err)
 	}
 	for range left {
-		k.count("yeses without a run at a kill")
+		k.count("approvals without a run at a kill")
 	}
 }
 
-// aim chooses the moment: any, or that of a yes, of the validation that follows it, of the run or of its answer.
-func (k *killed) aim(kill func()) {
+// aim chooses when to kill: at a random moment, or at an approval, the validation after it, the run or
+// its answer.
+func (k *killWorld) aim(kill func()) {
 	time.AfterFunc(20*time.Millisecond+rand.N(1500*time.Millisecond), kill)
 	if chance(0.2) {
 		return
 	}
-	want := []string{"yes", "yes", "validate", "arrival", "answer"}[rand.N(5)]
+	want := []string{"approval", "approval", "validate", "arrival", "answer"}[rand.N(5)]
 	var left atomic.Int32
 	left.Store(1 + rand.Int32N(10))
-	at := func(edge string) {
-		if edge == want && left.Add(-1) == 0 {
+	at := func(event string) {
+		if event == want && left.Add(-1) == 0 {
 			kill()
 		}
 	}
-	k.lane.sharp.Store(&at)
+	k.lane.trigger.Store(&at)
 }
 
-// load lets all ask and answer until the server is dead.
-func (k *killed) load(p *process, dead *atomic.Bool) {
+// load makes requests and answers them until the server is dead.
+func (k *killWorld) load(p *process, dead *atomic.Bool) {
 	var wg sync.WaitGroup
-	for _, a := range k.askers {
+	for _, a := range k.requesters {
 		a.client = &modern{p.url, &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 20 * time.Second}}
 		wg.Go(func() {
 			for !dead.Load() && k.ask(a) {
@@ -189,30 +191,31 @@ func (k *killed) load(p *process, dead *atomic.Bool) {
 		})
 	}
 	ada := &answerer{strings.TrimSuffix(p.url, "/mcp"), k.ada}
-	for range answerers {
+	for range approvers {
 		wg.Go(func() {
 			for !dead.Load() && k.answer(ada) {
 			}
 		})
 	}
 	wg.Wait()
-	k.lane.sharp.Store(nil)
+	k.lane.trigger.Store(nil)
 }
 
-// names are the actions for which a person is needed.
-var names = []string{"start_outbound_call", "archive_contact", "delete_contact"}
+// approvedActions need a person's approval.
+var approvedActions = []string{"start_outbound_call", "archive_contact", "delete_contact"}
 
-// ask makes a call, new or known, or asks what became of a question, and reports whether the server lives on.
-func (k *killed) ask(a *asker) bool {
+// ask makes a call, new or known, or asks for the status of a request. It reports whether the server is
+// still running.
+func (k *killWorld) ask(a *requester) bool {
 	k.mu.Lock()
 	var p *payload
 	var id string
 	switch {
-	case chance(0.4) || len(a.mine) == 0:
-		p = k.invent(k.lane, a.caller, names)
-		a.mine = append(a.mine, p)
+	case chance(0.4) || len(a.payloads) == 0:
+		p = k.newPayload(k.lane, a.caller, approvedActions)
+		a.payloads = append(a.payloads, p)
 	default:
-		recent := a.mine[max(0, len(a.mine)-8):]
+		recent := a.payloads[max(0, len(a.payloads)-8):]
 		p = recent[rand.N(len(recent))]
 		for known, of := range a.approvalIDs {
 			if of == p && chance(0.5) {
@@ -230,27 +233,27 @@ func (k *killed) ask(a *asker) bool {
 		r, err = a.call(p.action.Name, p.args)
 	}
 	if err != nil {
-		k.count("told nothing")
+		k.count("got nothing")
 		return false
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	s := &r.Result.StructuredContent
-	k.counts["told "+s.Outcome]++
+	k.counts["got "+s.Outcome]++
 	if s.Approval.ID != "" {
 		a.approvalIDs[s.Approval.ID] = p
 	}
-	a.told = append(a.told, toldOf{p, s.Outcome, s.Intent})
+	a.results = append(a.results, requesterResult{p, s.Outcome, s.Intent})
 	return true
 }
 
-func (a *asker) call(tool, args string) (*reply, error) {
+func (a *requester) call(tool, args string) (*reply, error) {
 	m := *a.client
 	m.http = &http.Client{Transport: bearerBy{a.secret, a.client.http.Transport}, Timeout: a.client.http.Timeout}
 	return m.call(tool, args, "")
 }
 
-// bearerBy shows a token with every request, by another transport than the usual one.
+// bearerBy sends a token with every request, through another transport.
 type bearerBy struct {
 	secret string
 	by     http.RoundTripper
@@ -262,9 +265,9 @@ func (b bearerBy) RoundTrip(r *http.Request) (*http.Response, error) {
 	return b.by.RoundTrip(r)
 }
 
-// answer answers one of the questions that wait, if any does, and reports whether the server lives on. Which those are it
-// reads from the ledger: a list with all their cards is made anew for each change, and here everything changes.
-func (k *killed) answer(ada *answerer) bool {
+// answer answers one pending request, if there is any, and reports whether the server is still running.
+// It lists requests from the ledger, because the API renders all cards again after each change.
+func (k *killWorld) answer(ada *answerer) bool {
 	open, err := k.l.Approvals(k.t.Context(), ledger.ApprovalFilter{Open: true, Inbox: true, State: ledger.Pending})
 	if err != nil {
 		k.fail("%v", err)
@@ -286,47 +289,47 @@ func (k *killed) answer(ada *answerer) bool {
 		answer = "revoke"
 	}
 	k.mu.Lock()
-	n := len(k.said[q.ID])
-	k.said[q.ID] = append(k.said[q.ID], heard{answer: answer})
+	n := len(k.replies[q.ID])
+	k.replies[q.ID] = append(k.replies[q.ID], sentReply{answer: answer})
 	if p := k.payloads[tokens.FindString(fmt.Sprint(q.Card.Lines))]; p != nil && answer == "approve" {
 		p.approved++
 	}
-	k.counts["said "+answer]++
+	k.counts["replied "+answer]++
 	k.mu.Unlock()
 	status, _, err := ada.answer(&q, answer)
 	if err != nil {
 		return false
 	}
 	k.mu.Lock()
-	k.said[q.ID][n].status = status
+	k.replies[q.ID][n].status = status
 	if status != http.StatusOK {
-		k.counts["answers not taken"]++
+		k.counts["replies rejected"]++
 	}
 	k.mu.Unlock()
 	if answer == "approve" && status == http.StatusOK {
-		k.lane.edge("yes")
+		k.lane.event("approval")
 	}
-	if chance(0.05) { // and takes it back, if it is not too late
+	if chance(0.05) { // and revokes it, if it is not too late
 		status, _, err = ada.answer(&q, "revoke")
 		k.mu.Lock()
-		k.said[q.ID] = append(k.said[q.ID], heard{"revoke", status})
+		k.replies[q.ID] = append(k.replies[q.ID], sentReply{"revoke", status})
 		k.mu.Unlock()
 	}
 	return err == nil
 }
 
-// last lets one more server finish what was agreed to, and asks what became of every question.
-func (k *killed) last() {
+// last starts one more server to finish the approved calls, and asks for the status of every request.
+func (k *killWorld) last() {
 	p := k.serve()
 	must(k.t, p.listening())
 	defer func() { p.kill(); <-p.ended }()
 	until(k.t, 20*time.Second, func() bool {
-		agreed, err := k.l.Approvals(k.t.Context(), ledger.ApprovalFilter{Open: true, State: ledger.Approved})
-		return err == nil && len(agreed) == 0
-	}, func() string { return "a yes waits, and nobody runs it" })
+		approved, err := k.l.Approvals(k.t.Context(), ledger.ApprovalFilter{Open: true, State: ledger.Approved})
+		return err == nil && len(approved) == 0
+	}, func() string { return "an approved call is not run" })
 	all, err := k.l.Approvals(k.t.Context(), ledger.ApprovalFilter{Inbox: true})
 	must(k.t, err)
-	for _, a := range k.askers {
+	for _, a := range k.requesters {
 		a.client = newModern(p.url)
 		for i := range all {
 			if q := &all[i]; q.Credential == a.id {

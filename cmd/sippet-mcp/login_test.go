@@ -14,7 +14,7 @@ import (
 
 var enterLink = regexp.MustCompile(`(https?://[^/\s]+)/inbox/enter/([A-Za-z0-9_-]{43})(\?approval=[0-9a-f]{32})?`)
 
-// A terminal gets the link as a code for a phone too, and a word where a phone cannot reach it.
+// TestLoginOnATerminal: a terminal also gets a QR code, and a hint if a phone cannot use it.
 func TestLoginOnATerminal(t *testing.T) {
 	w := newWorld(t)
 	addr := w.fix(t)
@@ -22,7 +22,7 @@ func TestLoginOnATerminal(t *testing.T) {
 	served := make(chan bool)
 	go func() {
 		defer close(served)
-		at(t, ctx, &someone{}, w.dir, "inbox", "serve", "--no-browser")
+		at(t, ctx, &person{}, w.dir, "inbox", "serve", "--no-browser")
 	}()
 	defer func() { end(); <-served }()
 	for start := time.Now(); ; time.Sleep(20 * time.Millisecond) {
@@ -43,12 +43,12 @@ func TestLoginOnATerminal(t *testing.T) {
 		"on a phone":      {[]string{"ada", "--url", "https://mcp.example.com"}, "https://mcp.example.com", []string{"This logs ada in once, until "}, "for a phone"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			code, out, errs := at(t, t.Context(), &someone{}, w.dir, append([]string{"inbox", "login"}, c.args...)...)
+			code, out, errs := at(t, t.Context(), &person{}, w.dir, append([]string{"inbox", "login"}, c.args...)...)
 			m := enterLink.FindStringSubmatch(out)
 			if code != 0 || m == nil || m[1] != c.base {
 				t.Fatalf("%d: %s%s", code, out, errs)
 			}
-			for _, want := range append(c.want, "▀", "█") { // the code
+			for _, want := range append(c.want, "▀", "█") { // the QR code
 				if !strings.Contains(out, want) {
 					t.Errorf("no %q in\n%s", want, out)
 				}
@@ -60,12 +60,12 @@ func TestLoginOnATerminal(t *testing.T) {
 	}
 }
 
-// A call on a terminal that waits for somebody else says so, and where its own person can follow it: with a link that lets
-// them in, which stands nowhere else.
+// TestRequestOnATerminal: a call that another person must approve prints the card, and a login link for
+// its own person. The code of the link is nowhere else.
 func TestRequestOnATerminal(t *testing.T) {
 	dir, up := t.TempDir(), rpctest.New(t)
 	key := tokenFile(t, rpctest.Key)
-	code, out, errs := at(t, t.Context(), &someone{}, dir, "call", "delete_contact", erase(1), "--policy", "team", "--approval-wait", "0s", "--no-browser", "--json",
+	code, out, errs := at(t, t.Context(), &person{}, dir, "call", "delete_contact", erase(1), "--policy", "team", "--approval-wait", "0s", "--no-browser", "--json",
 		"--base-url", up.URL, "--key-file", key, "--log-level", "debug")
 	m := enterLink.FindStringSubmatch(errs)
 	if code != 4 || m == nil || m[3] == "" || !strings.Contains(errs, "A request waits for you: "+m[0]) || !strings.Contains(errs, "Another person must approve it, in the inbox: "+m[1]+"/inbox/approvals/") ||
@@ -73,7 +73,7 @@ func TestRequestOnATerminal(t *testing.T) {
 		t.Fatalf("%d: %s%s", code, out, errs)
 	}
 	if strings.Contains(out, m[2]) || strings.Count(errs, m[2]) != 1 {
-		t.Errorf("the code is in the answer, or twice: %s%s", out, errs)
+		t.Errorf("the code is in the output, or twice: %s%s", out, errs)
 	}
 	nowhere(t, dir, m[2])
 	l := openState(t, dir)

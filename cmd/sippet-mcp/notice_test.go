@@ -12,9 +12,11 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 )
 
-// hook is a receiver of notices.
+// hook receives notices.
 type hook struct {
 	t      *testing.T
 	secret string
@@ -47,7 +49,8 @@ func (h *hook) bodies() []string {
 	return append([]string(nil), h.got...)
 }
 
-// A program of somebody's is told what is asked, where, and that it has ended, by both transports; and nothing that is worth anything.
+// TestNotices: with both transports a webhook gets a notice of each request and of its end. It holds no
+// name and no secret.
 func TestNotices(t *testing.T) {
 	for _, transport := range []string{"http", "stdio"} {
 		t.Run(transport, func(t *testing.T) {
@@ -70,7 +73,7 @@ func TestNotices(t *testing.T) {
 			type notice struct{ Event, Approval, Action, Class, Needs, State, Inbox string }
 			next := func(n int) (got notice) {
 				t.Helper()
-				until(t, 20*time.Second, func() bool { return len(h.bodies()) >= n }, func() string { return "no notice came" })
+				until(t, 20*time.Second, func() bool { return len(h.bodies()) >= n }, func() string { return "no notice arrived" })
 				must(t, json.Unmarshal([]byte(h.bodies()[n-1]), &got))
 				return got
 			}
@@ -79,11 +82,11 @@ func TestNotices(t *testing.T) {
 				t.Errorf("%+v\n%+v, want\n%+v", first, again, asked)
 			}
 			ada := &answerer{base, w.ada}
-			ada.agree(t, id)
-			if got, want := next(3), (notice{Event: "approval.ended", Approval: id, State: "used", Inbox: base + "/inbox"}); got != want {
+			ada.approve(t, id)
+			if got, want := next(3), (notice{Event: "approval.ended", Approval: id, State: string(ledger.Used), Inbox: base + "/inbox"}); got != want {
 				t.Errorf("%+v, want %+v", got, want)
 			}
-			ada.becomes(t, id, "it ran")
+			ada.awaitStatus(t, id, "it ran")
 			all := strings.Join(h.bodies(), "\n")
 			for _, bad := range []string{"bob", `"ada`, "ada (", "(stdio)", "(http)", w.bob, w.ada, h.secret, "sk_test", "/enter/", "stamp", "Some text"} {
 				if strings.Contains(all, bad) {

@@ -10,11 +10,11 @@ import (
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 )
 
-// What somebody agrees to when the process that asked has ended is run by another one that has the same key and policy,
-// once, and by no other.
+// TestOrphans approves a request after its process has ended. A process with the same key and policy runs
+// it, once; no other process does.
 func TestOrphans(t *testing.T) {
 	for name, c := range map[string]struct {
-		others bool // with another key, and with another policy: they come first
+		others bool // start processes with another key or policy first
 		heirs  int
 	}{
 		"several heirs":           {heirs: 3},
@@ -35,20 +35,20 @@ func TestOrphans(t *testing.T) {
 			first.kill()
 			<-first.ended
 			ada := &answerer{base, w.ada}
-			until(t, 6*time.Second, func() bool { _, err := ada.look(id); return err == nil }, func() string { return "nobody serves the inbox" })
-			ada.agree(t, id)
+			until(t, 6*time.Second, func() bool { _, err := ada.look(id); return err == nil }, func() string { return "no process serves the inbox" })
+			ada.approve(t, id)
 			if c.others {
-				time.Sleep(6 * time.Second) // each has looked
+				time.Sleep(6 * time.Second) // each has checked it
 				q, err := ada.look(id)
 				if err != nil || q.State != string(ledger.Approved) || q.Status != "ada approved, and it is about to run" || q.Expires.Sub(q.Answered) > time.Minute {
-					t.Errorf("a yes that nobody here can use: %+v %v", q, err)
+					t.Errorf("an approval that no process can use: %+v %v", q, err)
 				}
 				if n := w.erased(); n != 0 {
 					t.Errorf("it ran %d times", n)
 				}
 				w.heirs(t, c.heirs)
 			}
-			ada.becomes(t, id, "ada approved, and it ran")
+			ada.awaitStatus(t, id, "ada approved, and it ran")
 			time.Sleep(time.Second)
 			if n := w.erased(); n != 1 {
 				t.Errorf("it ran %d times", n)
@@ -65,7 +65,8 @@ func (w *world) heirs(t *testing.T, n int) {
 	}
 }
 
-// A yes that nobody could use within a minute is void: whoever gave it, and whoever asked, hear so, and it is not run later.
+// TestApprovalThatNobodyRuns: an approval that no process uses expires after a minute. Approver and
+// requester are told, and it does not run later.
 func TestApprovalThatNobodyRuns(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes a minute")
@@ -77,11 +78,11 @@ func TestApprovalThatNobodyRuns(t *testing.T) {
 	first.kill()
 	<-first.ended
 	token := tokenFile(t, w.ada)
-	said := make(chan bool)
+	answered := make(chan bool)
 	go func() {
-		defer close(said)
+		defer close(answered)
 		began := time.Now()
-		code, out, errs := at(t, t.Context(), &someone{answer: "approve\n"}, w.dir, "approvals", "approve", id, "--token-file", token)
+		code, out, errs := at(t, t.Context(), &person{answer: "approve\n"}, w.dir, "approvals", "approve", id, "--token-file", token)
 		if code != 1 || out != "" || !strings.Contains(errs, "approved, but it did not run: the program that asked has ended, and the approval has expired") {
 			t.Errorf("%d: %s%s", code, out, errs)
 		}
@@ -90,15 +91,15 @@ func TestApprovalThatNobodyRuns(t *testing.T) {
 		}
 	}()
 	t.Parallel() // the minute passes while others run
-	<-said
-	_, two := w.stdio(t, nil) // which would have run it before
+	<-answered
+	_, two := w.stdio(t, nil) // it could have run it earlier
 	r := two.tool(t, "approval_status", `{"id":"`+id+`"}`)
 	if r.outcome() != "denied" || !strings.Contains(r.Result.StructuredContent.Message, "ada approved, but the call could not run in time, so the approval has expired; nothing ran") {
 		t.Errorf("%+v", r.Result)
 	}
 	again, base := two.tool(t, "delete_contact", erase(1)).waits(t)
 	if again == id {
-		t.Error("the void question is taken for the new one")
+		t.Error("the expired request is used for the new call")
 	}
 	ada := &answerer{base, w.ada}
 	if q, err := ada.look(id); err != nil || q.State != "expired" || q.Status != "ada approved, but it did not run in time" {
@@ -107,14 +108,14 @@ func TestApprovalThatNobodyRuns(t *testing.T) {
 	if n := w.erased(); n != 0 {
 		t.Errorf("it ran %d times", n)
 	}
-	ada.agree(t, again)
-	ada.becomes(t, again, "ada approved, and it ran")
+	ada.approve(t, again)
+	ada.awaitStatus(t, again, "ada approved, and it ran")
 	if n := w.erased(); n != 1 {
 		t.Errorf("it ran %d times", n)
 	}
 }
 
-// Whoever does not wait for what comes of their yes is not told that nothing did.
+// TestApprovalNotAwaited: an approver who does not wait is not told that it did not run.
 func TestApprovalNotAwaited(t *testing.T) {
 	w := newWorld(t)
 	w.fix(t)
@@ -126,14 +127,14 @@ func TestApprovalNotAwaited(t *testing.T) {
 	token := tokenFile(t, w.ada)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	go w.onceAgreed(t, id, cancel)
-	code, out, errs := at(t, ctx, &someone{answer: "approve\n"}, w.dir, "approvals", "approve", id, "--token-file", token)
+	go w.onceApproved(t, id, cancel)
+	code, out, errs := at(t, ctx, &person{answer: "approve\n"}, w.dir, "approvals", "approve", id, "--token-file", token)
 	if code != 1 || out != "" || !strings.Contains(errs, "approved; its result was not waited for, see `sippet-mcp approvals show "+id[:8]+" --state-dir "+w.dir+"`") {
 		t.Errorf("%d: %s%s", code, out, errs)
 	}
-	// Everything is stopped while they wait.
-	go w.onceAgreed(t, other, func() { _ = command("stop", "--state-dir", w.dir).Run() })
-	code, out, errs = at(t, t.Context(), &someone{answer: "approve\n"}, w.dir, "approvals", "approve", other, "--token-file", token)
+	// An emergency stop while they wait.
+	go w.onceApproved(t, other, func() { _ = command("stop", "--state-dir", w.dir).Run() })
+	code, out, errs = at(t, t.Context(), &person{answer: "approve\n"}, w.dir, "approvals", "approve", other, "--token-file", token)
 	if code != 1 || out != "" || !strings.Contains(errs, "approved, but it did not run: the request was withdrawn, or an emergency stop revoked it") {
 		t.Errorf("%d: %s%s", code, out, errs)
 	}
@@ -142,10 +143,10 @@ func TestApprovalNotAwaited(t *testing.T) {
 	}
 }
 
-// onceAgreed does something as soon as somebody has agreed to the question.
-func (w *world) onceAgreed(t *testing.T, id string, do func()) {
+// onceApproved calls do when the request has an answer.
+func (w *world) onceApproved(t *testing.T, id string, do func()) {
 	for t.Context().Err() == nil {
-		// Not in this process, which has the ledger open.
+		// In another process, because this one has the ledger open.
 		out, _ := command("audit", "list", "--phase", "answered", "--state-dir", w.dir).Output()
 		if bytes.Contains(out, []byte(`"approval":"`+id+`"`)) {
 			do()

@@ -38,7 +38,7 @@ func TestPoliciesOnATerminal(t *testing.T) {
 		{[]string{"diff", "desktop", "team", "--since", "2h"}, 1, []string{"nothing is recorded in "}},
 	} {
 		t.Run(strings.Join(c.args[:2], " "), func(t *testing.T) {
-			code, out, errs := person(t, append([]string{"policy"}, c.args...)...)
+			code, out, errs := runTerminal(t, append([]string{"policy"}, c.args...)...)
 			if code != c.code {
 				t.Errorf("exit code %d, want %d: %s", code, c.code, errs)
 			}

@@ -23,18 +23,19 @@ import (
 	"github.com/sippet-ai/sippet-mcp/rpc/rpctest"
 )
 
-// process is the program serving MCP in a process of its own, on either transport.
+// process is the program in its own process, serving MCP on one of the transports.
 type process struct {
-	cmd   *exec.Cmd
-	out   *bufio.Reader
-	in    io.WriteCloser // of stdio
-	url   string         // of http
-	told  sync.Mutex     // guards wrong
-	wrong bytes.Buffer   // what it wrote to stderr; it logs errors only
-	ended chan struct{}
+	cmd    *exec.Cmd
+	out    *bufio.Reader
+	in     io.WriteCloser // of stdio
+	url    string         // of http
+	mu     sync.Mutex     // guards errors
+	errors bytes.Buffer   // stderr; the log level is error
+	ended  chan struct{}
 }
 
-// launch starts the program. It is reaped as soon as it ends: to the ledger a dead process that nobody waited for is alive.
+// launch starts the program. It waits for its end in the background, because the ledger takes a dead
+// process that was not waited for as alive.
 func launch(transport, dir, upstream, policy string, wait time.Duration) (*process, error) {
 	args := []string{transport, "--base-url", upstream, "--state-dir", dir, "--policy", policy, "--ask-timeout", wait.String(), "--log-level", "error"}
 	if transport == "http" {
@@ -43,12 +44,12 @@ func launch(transport, dir, upstream, policy string, wait time.Duration) (*proce
 	return spawn(args)
 }
 
-// spawn starts the program with any arguments, and with more in its environment.
+// spawn starts the program with any arguments and further environment variables.
 func spawn(args []string, env ...string) (*process, error) {
 	p := &process{cmd: exec.Command("sippet-mcp", args...), ended: make(chan struct{})}
 	p.cmd.Env = append(append(os.Environ(), "GORACE=atexit_sleep_ms=0", "SIPPET_SECRET_KEY="+rpctest.Key), env...)
 	p.cmd.Stderr = p
-	// A pipe of our own: what it said before it died is still read.
+	// With its own pipe the output before a kill can still be read.
 	r, w, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -69,24 +70,24 @@ func spawn(args []string, env ...string) (*process, error) {
 	return p, nil
 }
 
-// Write takes what the program writes to stderr.
+// Write collects the standard error.
 func (p *process) Write(b []byte) (int, error) {
-	p.told.Lock()
-	defer p.told.Unlock()
-	return p.wrong.Write(b)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.errors.Write(b)
 }
 
 func (p *process) faults() string {
-	p.told.Lock()
-	defer p.told.Unlock()
-	return p.wrong.String()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.errors.String()
 }
 
 func (p *process) kill() { _ = p.cmd.Process.Kill() }
 
 var atMCP = regexp.MustCompile(`http://\S+/mcp`)
 
-// listening waits until the program serves HTTP, and remembers where.
+// listening waits until the program serves HTTP, and stores the URL.
 func (p *process) listening() error {
 	for {
 		line, err := p.out.ReadString('\n')
@@ -117,10 +118,11 @@ func (r *reply) request() string { return r.Result.InputRequests["approve"].Para
 
 const (
 	approves = `{"action":"accept","content":{"approve":true}}`
-	saysNo   = `{"action":"decline"}`
+	declines = `{"action":"decline"}`
 )
 
-// modern is a client of the era without sessions: a question is an answer, and the call comes again with the person's.
+// modern is a client of the protocol without sessions: a result may ask for input, and the call is
+// repeated with the person's reply.
 type modern struct {
 	url  string
 	http *http.Client
@@ -130,7 +132,7 @@ func newModern(url string) *modern {
 	return &modern{url, &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}, Timeout: 20 * time.Second}}
 }
 
-// call is one tools/call; rest are more of its params.
+// call sends one tools/call; rest holds further params.
 func (m *modern) call(tool, args, rest string) (*reply, error) {
 	const version = "2026-07-28"
 	body := `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"` + tool + `","arguments":` + args + rest +
@@ -157,18 +159,18 @@ func (m *modern) call(tool, args, rest string) (*reply, error) {
 	}
 	r := new(reply)
 	if err := json.NewDecoder(bytes.NewReader(raw)).Decode(r); err != nil {
-		return nil, fmt.Errorf("HTTP %d is no answer: %s", res.StatusCode, raw)
+		return nil, fmt.Errorf("HTTP %d has no JSON: %s", res.StatusCode, raw)
 	}
 	return r, nil
 }
 
-// answer calls again with what a person said to the question.
-func (m *modern) answer(tool, args, state, said string) (*reply, error) {
-	return m.call(tool, args, `,"inputResponses":{"approve":`+said+`},"requestState":"`+state+`"`)
+// answer repeats a call with a person's reply.
+func (m *modern) answer(tool, args, state, answer string) (*reply, error) {
+	return m.call(tool, args, `,"inputResponses":{"approve":`+answer+`},"requestState":"`+state+`"`)
 }
 
-// serverFor is an HTTP server that ends with the test, and a client of it.
-func serverFor(t *testing.T, dir, upstream string) (*process, *modern) {
+// startServer starts an HTTP server that ends with the test, and returns a client.
+func startServer(t *testing.T, dir, upstream string) (*process, *modern) {
 	t.Helper()
 	p, err := launch("http", dir, upstream, "desktop", time.Minute)
 	if err == nil {
@@ -183,17 +185,17 @@ func serverFor(t *testing.T, dir, upstream string) (*process, *modern) {
 		p.kill()
 		<-p.ended
 		if s := p.faults(); s != "" {
-			t.Errorf("a server complained: %s", s)
+			t.Errorf("a server logged an error: %s", s)
 		}
 	})
 	return p, m
 }
 
-// servers are some of them on one state directory.
-func servers(t *testing.T, n int, dir, upstream string) (all []*process, clients []*modern) {
+// startServers starts HTTP servers on one state directory.
+func startServers(t *testing.T, n int, dir, upstream string) (all []*process, clients []*modern) {
 	t.Helper()
 	for range n {
-		p, m := serverFor(t, dir, upstream)
+		p, m := startServer(t, dir, upstream)
 		all, clients = append(all, p), append(clients, m)
 	}
 	return all, clients
@@ -230,89 +232,89 @@ func ran(up *rpctest.Server, action string) (n int) {
 	return n
 }
 
-// One yes, brought to three servers by many at once, is spent once.
+// TestApprovalRacedOverServers sends one approval to three servers many times at once. It is used once.
 func TestApprovalRacedOverServers(t *testing.T) {
 	const races, each = 12, 6
 	dir, up := filepath.Join(t.TempDir(), "state"), rpctest.New(t)
 	up.On(rpctest.Run, "", rpctest.Always(rpctest.Answer{Usual: true, Delay: 10 * time.Millisecond}))
-	_, clients := servers(t, 3, dir, up.URL)
+	_, clients := startServers(t, 3, dir, up.URL)
 	outcomes := map[string]int{}
 	for race := range races {
-		// The first is answered from the record when it comes again, the second may be repeated.
+		// A repeat of the first is recorded; the second is idempotent and may run again.
 		tool, args := "start_outbound_call", fmt.Sprintf(`{"input":{"phoneNumber":"+4420794%05d"}}`, race)
 		if race%2 == 1 {
 			tool, args = "archive_contact", fmt.Sprintf(`{"identity":"%s"}`, rpctest.ID(race))
 		}
 		up.Forget()
-		asked, err := clients[race%3].call(tool, args, "")
-		if err != nil || asked.Result.RequestState == "" {
-			t.Fatalf("no question: %v %+v", err, asked)
+		requested, err := clients[race%3].call(tool, args, "")
+		if err != nil || requested.Result.RequestState == "" {
+			t.Fatalf("no request for input: %v %+v", err, requested)
 		}
 		done := 0
 		if t.Failed() {
-			return // a server that hangs would hold up every race
+			return // a server that hangs would delay every race
 		}
-		for _, o := range raceApproval(t, clients, each, tool, args, asked.Result.RequestState) {
+		for _, o := range raceApproval(t, clients, each, tool, args, requested.Result.RequestState) {
 			outcomes[o]++
 			if o == "done" {
 				done++
 			}
 		}
 		if n := ran(up, tool); n != 1 || done != 1 {
-			t.Errorf("%s: one yes ran %d times, and %d callers were told that it was theirs", tool, n, done)
+			t.Errorf("%s: one approval ran %d times, and %d callers got done", tool, n, done)
 		}
 	}
 	l := openState(t, dir)
-	spent := map[string]int{}
+	uses := map[string]int{}
 	intents, err := l.Intents(t.Context(), ledger.IntentFilter{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, in := range intents {
-		spent[in.ApprovalID]++
+		uses[in.ApprovalID]++
 	}
-	if len(intents) != races || len(spent) != races {
-		t.Errorf("%d yeses were spent %d times", len(spent), len(intents))
+	if len(intents) != races || len(uses) != races {
+		t.Errorf("%d approvals were used %d times", len(uses), len(intents))
 	}
 	verified(t, l, ledger.VerifyOptions{})
-	t.Logf("%d yeses, each brought %d times to three servers: %v", races, 3*each, outcomes)
+	t.Logf("%d approvals, each sent %d times to three servers: %v", races, 3*each, outcomes)
 }
 
-// raceApproval brings the yes to all servers, several times at once, and gives how that ended.
+// raceApproval sends an approval to all servers, several times at once, and returns the outcomes.
 func raceApproval(t *testing.T, clients []*modern, each int, tool, args, state string) []string {
 	var wg sync.WaitGroup
 	got := make([]string, each*len(clients))
-	gun := make(chan struct{})
+	start := make(chan struct{})
 	for i := range got {
 		wg.Go(func() {
-			<-gun
+			<-start
 			r, err := clients[i%len(clients)].answer(tool, args, state, approves)
 			if err != nil {
 				t.Error(err)
 				return
 			}
 			switch got[i] = r.outcome(); got[i] {
-			case "done", "recorded", "outcome_unknown", "denied": // the last two: it is running, or the yes is spent
+			case "done", "recorded", "outcome_unknown", "denied": // the last two: it is running, or the approval was used
 			default:
 				t.Errorf("%s: %+v", tool, r)
 			}
 		})
 	}
-	close(gun)
+	close(start)
 	wg.Wait()
 	return got
 }
 
-// seen is what a client met, and when it had asked.
-type seen struct {
+// outcomeSpan is an outcome that a client got, with the times of the first call that got it.
+type outcomeSpan struct {
 	began, ended time.Time
 	outcome      string
 }
 
-// watcher calls one server again and again, each time something new, and keeps the answers that differed from the one before.
+// watcher makes new calls to one server, and stores each outcome that differs from the previous one.
 type watcher struct {
 	mu      sync.Mutex
-	changes []seen
+	changes []outcomeSpan
 }
 
 func (w *watcher) watch(t *testing.T, m *modern, name string, stop <-chan struct{}) {
@@ -320,7 +322,7 @@ func (w *watcher) watch(t *testing.T, m *modern, name string, stop <-chan struct
 		select {
 		case <-stop:
 			return
-		case <-time.After(10 * time.Millisecond): // an AI thinks longer
+		case <-time.After(10 * time.Millisecond): // an AI takes longer
 		}
 		began := time.Now()
 		r, err := m.call("create_contact", fmt.Sprintf(`{"input":{"fullName":"%s %d"}}`, name, i), "")
@@ -330,18 +332,19 @@ func (w *watcher) watch(t *testing.T, m *modern, name string, stop <-chan struct
 		}
 		w.mu.Lock()
 		if n := len(w.changes); n == 0 || w.changes[n-1].outcome != r.outcome() {
-			w.changes = append(w.changes, seen{began, time.Now(), r.outcome()})
+			w.changes = append(w.changes, outcomeSpan{began, time.Now(), r.outcome()})
 		}
 		w.mu.Unlock()
 	}
 }
 
-// await waits until the server answers so, no earlier than then, and gives when the first call that met it was made.
+// await waits until the server answers with an outcome, after a time. It returns when the first call
+// with that outcome was made.
 func (w *watcher) await(t *testing.T, then time.Time, outcome string) time.Time {
 	t.Helper()
 	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		w.mu.Lock()
-		last := seen{}
+		last := outcomeSpan{}
 		if n := len(w.changes); n > 0 {
 			last = w.changes[n-1]
 		}
@@ -354,18 +357,19 @@ func (w *watcher) await(t *testing.T, then time.Time, outcome string) time.Time 
 	return time.Time{}
 }
 
-// A freeze that one process makes, here or by the command, is obeyed by all others within a second, and so is its end.
+// TestStopHoldsOnServers makes and ends emergency stops, through the ledger and by the command. All
+// servers obey within a second.
 func TestStopHoldsOnServers(t *testing.T) {
 	dir, up := filepath.Join(t.TempDir(), "state"), rpctest.New(t)
 	l := openState(t, dir)
-	_, clients := servers(t, 3, dir, up.URL)
+	_, clients := startServers(t, 3, dir, up.URL)
 	var wg sync.WaitGroup
 	stop := make(chan struct{})
 	watchers := make([]watcher, len(clients))
 	for i, m := range clients {
 		wg.Go(func() { watchers[i].watch(t, m, fmt.Sprint("server ", i), stop) })
 	}
-	// Once only, and also where the test ends early.
+	// Once, also if the test ends early.
 	end := sync.OnceFunc(func() { close(stop); wg.Wait() })
 	defer end()
 	began := time.Now()
@@ -375,18 +379,18 @@ func TestStopHoldsOnServers(t *testing.T) {
 	var slowest, making [2]time.Duration
 	for round := range 6 {
 		byCommand := round%2 == 1
-		froze := time.Now()
+		stopping := time.Now()
 		stopServers(t, l, dir, byCommand)
 		durable, runs := time.Now(), ran(up, "create_contact")
-		making[0] = max(making[0], durable.Sub(froze))
-		slowest[0] = max(slowest[0], obeyed(t, watchers, froze, durable, "stopped"))
-		// What was committed before the freeze may still arrive; nothing else.
+		making[0] = max(making[0], durable.Sub(stopping))
+		slowest[0] = max(slowest[0], timeToObey(t, watchers, stopping, durable, "stopped"))
+		// Only calls that were committed before the stop may still arrive.
 		if more := ran(up, "create_contact") - runs; more > len(clients) {
-			t.Errorf("round %d: %d writes arrived after the freeze", round, more)
+			t.Errorf("round %d: %d writes arrived after the stop", round, more)
 		}
 		for i, m := range clients {
 			if r, err := m.call("list_contacts", `{}`, ""); err != nil || r.outcome() != "done" {
-				t.Errorf("server %d does not read while all is stopped: %v %+v", i, err, r)
+				t.Errorf("server %d does not read during the stop: %v %+v", i, err, r)
 			}
 			r, err := m.call("start_outbound_call", `{"input":{"phoneNumber":"+442079460123"}}`, "")
 			if err != nil || r.outcome() != "stopped" {
@@ -394,23 +398,23 @@ func TestStopHoldsOnServers(t *testing.T) {
 			}
 		}
 		if r, err := hangUp(clients[round%3], round); err != nil || r.outcome() != "done" {
-			t.Errorf("hanging up while all is stopped: %v %+v", err, r)
+			t.Errorf("hanging up during the stop: %v %+v", err, r)
 		}
 		for _, in := range preparedSince(t, l, durable) {
-			t.Errorf("round %d: %s was prepared during the freeze", round, in)
+			t.Errorf("round %d: %s was prepared during the stop", round, in)
 		}
 		began := time.Now()
 		resume(t, l, dir, byCommand)
 		resumed := time.Now()
 		making[1] = max(making[1], resumed.Sub(began))
-		slowest[1] = max(slowest[1], obeyed(t, watchers, began, resumed, "done"))
+		slowest[1] = max(slowest[1], timeToObey(t, watchers, began, resumed, "done"))
 	}
 	end()
 	verified(t, l, ledger.VerifyOptions{})
-	t.Logf("at most: %v to freeze, %v more until all obeyed; %v to resume, %v more until all went on", making[0], slowest[0], making[1], slowest[1])
+	t.Logf("at most: %v to stop, %v more until all obeyed; %v to resume, %v more until all obeyed", making[0], slowest[0], making[1], slowest[1])
 }
 
-// command is the program for a person. The race detector would have it linger for a second at its end.
+// command returns a command of the program, without the pause of the race detector at its end.
 func command(args ...string) *exec.Cmd {
 	c := exec.Command("sippet-mcp", args...)
 	c.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0")
@@ -443,8 +447,8 @@ func resume(t *testing.T, l *ledger.SQLite, dir string, byCommand bool) {
 	}
 }
 
-// obeyed gives how long after the change was made the slowest server answered so.
-func obeyed(t *testing.T, watchers []watcher, began, made time.Time, outcome string) (slowest time.Duration) {
+// timeToObey returns how long after a change the slowest server answered with the outcome.
+func timeToObey(t *testing.T, watchers []watcher, began, made time.Time, outcome string) (slowest time.Duration) {
 	t.Helper()
 	for i := range watchers {
 		took := watchers[i].await(t, began, outcome).Sub(made)
@@ -479,9 +483,10 @@ func preparedSince(t *testing.T, l *ledger.SQLite, since time.Time) (actions []s
 	return actions
 }
 
-// The death of one process neither hinders the others nor leaves an intent open: they find out by themselves.
+// TestOthersGoOn kills one of three servers. The others go on, and give its open intents an unknown
+// outcome.
 func TestOthersGoOn(t *testing.T) {
-	t.Parallel() // nearly all of it is waiting
+	t.Parallel() // it mostly waits
 	dir, up := filepath.Join(t.TempDir(), "state"), rpctest.New(t)
 	arrived := make(chan struct{})
 	up.On(rpctest.Run, "", func(r rpctest.Request) rpctest.Answer {
@@ -493,11 +498,11 @@ func TestOthersGoOn(t *testing.T) {
 		}
 		return rpctest.Answer{Usual: true, Delay: 200 * time.Millisecond}
 	})
-	all, clients := servers(t, 3, dir, up.URL)
+	all, clients := startServers(t, 3, dir, up.URL)
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	calls := map[string]int{}
-	lost := map[string]bool{} // calls that the dead process never answered
+	lost := map[string]bool{} // calls without an answer
 	stop := make(chan struct{})
 	var killed atomic.Bool
 	for i := range 12 {
@@ -526,7 +531,7 @@ func TestOthersGoOn(t *testing.T) {
 		})
 	}
 	time.Sleep(500 * time.Millisecond)
-	<-arrived // of the first server's calls one at least is in flight
+	<-arrived // at least one call of the first server is in flight
 	killed.Store(true)
 	all[0].kill()
 	<-all[0].ended
@@ -535,11 +540,11 @@ func TestOthersGoOn(t *testing.T) {
 	close(stop)
 	wg.Wait()
 	if calls["done"] < 10 || len(calls) != 1 || len(lost) == 0 {
-		t.Errorf("beside the death of one: %v, and %d calls lost", calls, len(lost))
+		t.Errorf("after a kill: %v, and %d calls lost", calls, len(lost))
 	}
 	unknown := 0
 	for args := range maps.Keys(lost) {
-		known, err := learned(clients[1], args, death)
+		known, err := awaitUnknown(clients[1], args, death)
 		if err != nil {
 			t.Error(err)
 		}
@@ -548,7 +553,7 @@ func TestOthersGoOn(t *testing.T) {
 		}
 	}
 	if unknown == 0 {
-		t.Error("the dead process left nothing behind, so nothing was shown")
+		t.Error("the dead process left no open intent, so the test shows nothing")
 	}
 	took := time.Since(death)
 	l := openState(t, dir)
@@ -556,12 +561,12 @@ func TestOthersGoOn(t *testing.T) {
 	if r.InFlight != 0 || r.Unknown != unknown {
 		t.Errorf("%+v, want %d unknown", r, unknown)
 	}
-	t.Logf("%v on the others; %d calls of the dead one lost, all %d intents in flight were unknown after %v", calls, len(lost), unknown, took)
+	t.Logf("%v on the others; %d calls of the dead server lost; all %d open intents were unknown after %v", calls, len(lost), unknown, took)
 }
 
-// learned repeats a lost call at another server until that one knows that nobody knows how it ended, and says no.
-// false: the call had not come as far as its intent, and ran now.
-func learned(m *modern, args string, death time.Time) (bool, error) {
+// awaitUnknown repeats a lost call on another server until its outcome is unknown, and declines the
+// repeat. It returns false if the call had no intent yet, and ran now.
+func awaitUnknown(m *modern, args string, death time.Time) (bool, error) {
 	for time.Since(death) < 30*time.Second {
 		r, err := m.call("create_contact", args, "")
 		switch {
@@ -569,13 +574,13 @@ func learned(m *modern, args string, death time.Time) (bool, error) {
 			return false, err
 		case r.outcome() == "done" || r.outcome() == "recorded":
 			return false, nil
-		case strings.Contains(r.request(), "nobody knows whether it ran"):
-			_, err = m.answer("create_contact", args, r.Result.RequestState, saysNo)
+		case strings.Contains(r.request(), "its outcome is unknown"):
+			_, err = m.answer("create_contact", args, r.Result.RequestState, declines)
 			return true, err
-		case r.outcome() != "outcome_unknown": // it is said to be running
+		case r.outcome() != "outcome_unknown": // the outcome of a running call
 			return false, fmt.Errorf("%+v", r)
 		}
 		time.Sleep(200 * time.Millisecond)
 	}
-	return false, errors.New("half a minute later a dead process's call is still said to be running")
+	return false, errors.New("half a minute later the call of a dead process is still running")
 }

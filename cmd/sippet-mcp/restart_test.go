@@ -16,7 +16,7 @@ import (
 	"github.com/sippet-ai/sippet-mcp/rpc/rpctest"
 )
 
-// open are the questions that wait, oldest first.
+// open returns the open requests, oldest first.
 func (a *answerer) open() (all []pending, err error) {
 	var list struct{ Open []pending }
 	status, err := a.do("GET", "/api/approvals", "", &list)
@@ -26,7 +26,8 @@ func (a *answerer) open() (all []pending, err error) {
 	return list.Open, err
 }
 
-// A server that is restarted while somebody is asked forgets nothing, and whoever asked gets the answer afterwards.
+// TestRestartWhilePending restarts a server while a request is pending. The request stays, and the
+// requester gets the result afterwards.
 func TestRestartWhilePending(t *testing.T) {
 	for name, signal := range map[string]os.Signal{"stopped": syscall.SIGTERM, "killed": syscall.SIGKILL} {
 		t.Run(name, func(t *testing.T) {
@@ -45,37 +46,37 @@ func TestRestartWhilePending(t *testing.T) {
 				calls <- ended{r, err}
 			}()
 			var all []pending
-			until(t, 10*time.Second, func() bool { all, err = ada.open(); return len(all) == 1 }, func() string { return fmt.Sprint("nothing waits: ", err) })
+			until(t, 10*time.Second, func() bool { all, err = ada.open(); return len(all) == 1 }, func() string { return fmt.Sprint("no request is open: ", err) })
 			id, began := all[0].ID, time.Now()
 			must(t, p.cmd.Process.Signal(signal))
 			<-p.ended
 			if took := time.Since(began); took > 8*time.Second {
-				t.Errorf("a call that waits held up the end for %v", took)
+				t.Errorf("a waiting call delayed the end for %v", took)
 			}
 			switch call := <-calls; {
 			case signal == syscall.SIGKILL && call.err == nil:
 				t.Errorf("a dead server answered: %+v", call.r)
 			case signal == syscall.SIGKILL:
 			case call.err != nil:
-				t.Errorf("the call that waited got no answer: %v", call.err)
+				t.Errorf("the waiting call got no answer: %v", call.err)
 			default:
 				if got, _ := call.r.waits(t); got != id {
-					t.Errorf("the call is told of %s, and %s waits", got, id)
+					t.Errorf("the call got request %s, and %s is pending", got, id)
 				}
 			}
 			_, bob, ada = w.http(t, "--addr", addr)
 			if q, err := ada.look(id); err != nil || q.State != "pending" || !strings.HasPrefix(q.Card.Sentence, "Erase the contact") {
-				t.Errorf("what waited is not there: %+v %v", q, err)
+				t.Errorf("the request is missing: %+v %v", q, err)
 			}
 			if again, _ := bob.tool(t, "delete_contact", erase(1)).waits(t); again != id {
-				t.Error("the same call again is asked anew")
+				t.Error("the same call again made another request")
 			}
 			status := func() *reply { return bob.tool(t, "approval_status", `{"id":"`+id+`"}`) }
 			if got, _ := status().waits(t); got != id || w.erased() != 0 {
-				t.Errorf("before anybody answered: %s, and it ran %d times", got, w.erased())
+				t.Errorf("before the answer: %s, and it ran %d times", got, w.erased())
 			}
-			ada.agree(t, id)
-			ada.becomes(t, id, "ada approved, and it ran")
+			ada.approve(t, id)
+			ada.awaitStatus(t, id, "ada approved, and it ran")
 			for what, r := range map[string]*reply{"the same call again": bob.tool(t, "delete_contact", erase(1)), "approval_status": status()} {
 				if r.outcome() != "done" || r.Result.StructuredContent.ApprovedBy != "ada" {
 					t.Errorf("%s: %+v", what, r.Result)
@@ -88,8 +89,8 @@ func TestRestartWhilePending(t *testing.T) {
 	}
 }
 
-// Somebody says yes while the server stops: it runs once where they were told that it was taken, and at most once where
-// they were told nothing.
+// TestApprovalWhileStopping approves while the server ends. The call runs once if the approval was
+// accepted, and at most once if the approver got no answer.
 func TestApprovalWhileStopping(t *testing.T) {
 	const rounds, step = 16, time.Millisecond
 	w := newWorld(t)
@@ -97,12 +98,12 @@ func TestApprovalWhileStopping(t *testing.T) {
 	addr, err := freeAddress()
 	must(t, err)
 	p, bob, ada := w.http(t, "--addr", addr)
-	taken, adopted, lost, waits := 0, 0, 0, 0
+	accepted, adopted, lost, waits := 0, 0, 0, 0
 	for round := range rounds {
 		id, _ := bob.tool(t, "delete_contact", erase(round)).waits(t)
 		q, err := ada.look(id)
 		must(t, err)
-		// From well before the answer to well after it.
+		// At moments before, during and after the answer.
 		time.AfterFunc(time.Duration(round)*step, func() { _ = p.cmd.Process.Signal(syscall.SIGTERM) })
 		time.Sleep(rounds / 3 * step)
 		code, s, err := ada.answer(&q, "approve")
@@ -111,11 +112,11 @@ func TestApprovalWhileStopping(t *testing.T) {
 		p, bob, ada = w.http(t, "--addr", addr)
 		switch {
 		case err == nil && code == http.StatusOK && s.State == string(ledger.Approved):
-			if taken++; before == 0 {
+			if accepted++; before == 0 {
 				adopted++
 			}
-			ada.becomes(t, id, "ada approved, and it ran")
-		case err != nil: // nobody told them anything
+			ada.awaitStatus(t, id, "ada approved, and it ran")
+		case err != nil: // the approver got no answer
 			lost++
 			if q, err = ada.look(id); err != nil {
 				t.Fatal(err)
@@ -124,11 +125,11 @@ func TestApprovalWhileStopping(t *testing.T) {
 				waits++
 				time.Sleep(100 * time.Millisecond)
 				if n := w.erasedOf(round); n != 0 {
-					t.Errorf("round %d: nobody's yes is recorded, and it ran %d times", round, n)
+					t.Errorf("round %d: no approval is recorded, and it ran %d times", round, n)
 				}
 				continue
 			}
-			ada.becomes(t, id, "ada approved, and it ran")
+			ada.awaitStatus(t, id, "ada approved, and it ran")
 		default:
 			t.Errorf("round %d: %d %+v", round, code, s)
 		}
@@ -136,13 +137,13 @@ func TestApprovalWhileStopping(t *testing.T) {
 			t.Errorf("round %d: it ran %d times", round, n)
 		}
 		if r := bob.tool(t, "approval_status", `{"id":"`+id+`"}`); r.outcome() != "done" {
-			t.Errorf("round %d: whoever asked is told %+v", round, r.Result)
+			t.Errorf("round %d: the requester gets %+v", round, r.Result)
 		}
 	}
-	t.Logf("%d yeses were taken while the server stopped, %d of them run by the next one; of %d nobody heard, and %d of those still wait", taken, adopted, lost, waits)
+	t.Logf("%d approvals were accepted while the server ended, %d of them run by the next one; %d got no answer, and %d of those are pending", accepted, adopted, lost, waits)
 }
 
-// erasedOf is how often the upstream erased the n-th contact.
+// erasedOf returns how often the upstream erased the n-th contact.
 func (w *world) erasedOf(n int) (times int) {
 	for _, r := range w.up.Requests() {
 		if r.Endpoint == rpctest.Run && r.Action == "delete_contact" && bytes.Contains(r.Body, []byte(rpctest.ID(n))) {

@@ -17,10 +17,9 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"sippet-mcp": main, "sqlite": sqlite})
 }
 
-// The program's behaviour, as a person at a shell sees it. $LIVE is a stand-in
-// for Sippet that answers every action with one row and writes down the
-// actions that it ran in $WORK/ran. The file free holds an address at which nobody listens, and
-// until.sh waits for what a program in the background writes.
+// TestScripts runs the scripts in testdata/script, which show the program at a shell. $LIVE is the URL of
+// a stand-in for Sippet that answers every action with one row, and appends the action to $WORK/ran. The
+// file free holds an unused address. until.sh waits for the output of a program in the background.
 func TestScripts(t *testing.T) {
 	if testing.Short() {
 		t.Skip("the scripts are not run with -short")
@@ -47,8 +46,8 @@ func TestScripts(t *testing.T) {
 					return err
 				}
 			}
-			e.Setenv("GORACE", "atexit_sleep_ms=0") // the race detector would have each command linger for a second
-			e.Setenv("SIPPET_NO_BROWSER", "true")   // or it would open one on the machine of whoever runs this
+			e.Setenv("GORACE", "atexit_sleep_ms=0") // or the race detector delays the end of each command
+			e.Setenv("SIPPET_NO_BROWSER", "true")   // or it opens one on the developer's machine
 			e.Setenv("PAGE", page)
 			e.Setenv("HOME", e.WorkDir)
 			e.Setenv("XDG_CONFIG_HOME", filepath.Join(e.WorkDir, "config"))

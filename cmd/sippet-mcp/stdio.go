@@ -76,7 +76,7 @@ func runStdio(ctx context.Context, p *program, o *serverOptions) error {
 		return err
 	}
 	defer c.close()
-	defer c.work(false)()
+	defer c.background(false)()
 	log.Info("serving on stdio", "sandbox", o.sandbox, "policy", strings.Join(o.policies, ","), "version", version())
 	return serve.Stdio(ctx, s, tools.Caller{Caller: local("stdio"), Interactive: true}, p.in, p.out, log)
 }

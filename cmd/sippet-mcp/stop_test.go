@@ -16,7 +16,7 @@ import (
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 )
 
-// ringing stands in for Sippet with two live calls until they are ended, and one that cannot be.
+// ringing is a stand-in for Sippet with two live calls, and a third that cannot be ended if stuck.
 func ringing(t *testing.T, stuck bool) (url string, ended func() []string) {
 	t.Helper()
 	var mu sync.Mutex
@@ -55,7 +55,8 @@ func ringing(t *testing.T, stuck bool) (url string, ended func() []string) {
 	return s.URL, func() []string { mu.Lock(); defer mu.Unlock(); return over }
 }
 
-// TestStopEndsCalls: with a ledger, without one, and whatever else goes wrong, what rings is ended, and the exit code says whether all is stopped.
+// TestStopEndsCalls: live calls are ended with a ledger and without one. The exit code is 1 if nothing is
+// stopped, or a call may still be live.
 func TestStopEndsCalls(t *testing.T) {
 	for name, c := range map[string]struct {
 		broken, stuck, noKey, terminal bool
@@ -64,7 +65,7 @@ func TestStopEndsCalls(t *testing.T) {
 	}{
 		"all well":      {terminal: true, out: "Ended: 2 calls."},
 		"in a pipe":     {out: `"ended":true`},
-		"no ledger":     {broken: true, code: 1, out: `"ended":true`, errs: "NOTHING IS STOPPED: the key "},
+		"no ledger":     {broken: true, code: 1, out: `"ended":true`, errs: "NOTHING IS STOPPED: the ledger's key "},
 		"a stuck call":  {stuck: true, code: 1, errs: "calls may still be live: 1 could not be ended"},
 		"no secret key": {noKey: true, code: 1, errs: "calls may still be live: no organisation to work in"},
 	} {

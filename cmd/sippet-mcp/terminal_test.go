@@ -10,31 +10,31 @@ import (
 	"testing"
 )
 
-// someone is at the terminal: what was typed ahead is dropped by Flush, then comes the answer.
-type someone struct {
+// person is at the terminal. Flush drops what they typed ahead; then they type the answer.
+type person struct {
 	*strings.Reader
 	shown  strings.Builder
 	answer string
 }
 
-func (s *someone) Write(p []byte) (int, error) { return s.shown.Write(p) }
-func (s *someone) Flush() error                { s.Reader = strings.NewReader(s.answer); return nil }
-func (s *someone) Close() error                { return nil }
+func (s *person) Write(p []byte) (int, error) { return s.shown.Write(p) }
+func (s *person) Flush() error                { s.Reader = strings.NewReader(s.answer); return nil }
+func (s *person) Close() error                { return nil }
 
-// person is the program with somebody at the terminal, who reads colour and tables.
-func person(t *testing.T, args ...string) (code int, out, errs string) {
+// runTerminal runs the program on a terminal, where it prints colours and tables.
+func runTerminal(t *testing.T, args ...string) (code int, out, errs string) {
 	t.Helper()
-	code, out, errs, _ = answering(t, nil, args...)
+	code, out, errs, _ = runTerminalWith(t, nil, args...)
 	return code, out, errs
 }
 
-// answering is the program with somebody who answers; ran are the actions that reached Sippet.
-func answering(t *testing.T, who *someone, args ...string) (code int, out, errs, ran string) {
+// runTerminalWith runs the program with a person who answers. ran are the actions that reached Sippet.
+func runTerminalWith(t *testing.T, who *person, args ...string) (code int, out, errs, ran string) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "ran")
 	live := httptest.NewServer(standIn(file))
 	defer live.Close()
-	var o, e watched // what goes on beside a command logs too
+	var o, e watched // background work logs too
 	env := map[string]string{"SIPPET_BASE_URL": live.URL, "SIPPET_SECRET_KEY": "sk_test_1234567890", "SIPPET_STATE_DIR": t.TempDir()}
 	p := &program{in: strings.NewReader(""), out: &o, err: &e, env: func(k string) string { return env[k] },
 		outTerminal: true, errTerminal: true,
@@ -46,10 +46,11 @@ func answering(t *testing.T, who *someone, args ...string) (code int, out, errs,
 		}}
 	code = p.run(context.Background(), args)
 	raw, _ := os.ReadFile(file)
-	return code, o.String(), e.String(), strings.ReplaceAll(string(raw), "list_contacts\n", "") // what it is about is looked at, for the card
+	return code, o.String(), e.String(), strings.ReplaceAll(string(raw), "list_contacts\n", "") // the card reads the contact
 }
 
-func TestAPersonAnswers(t *testing.T) {
+// TestAnswerOnTerminal: only the word approve runs the call; nothing that was typed before counts.
+func TestAnswerOnTerminal(t *testing.T) {
 	for _, c := range []struct {
 		answer string
 		code   int
@@ -59,23 +60,23 @@ func TestAPersonAnswers(t *testing.T) {
 		{"no\n", 5, ""}, {"y\n", 5, ""}, {"\n", 5, ""}, {"yes\n", 5, ""}, {"approve it\n", 5, ""}, {"", 6, ""}, {"approve", 6, ""},
 	} {
 		t.Run(strings.TrimSpace(c.answer), func(t *testing.T) {
-			who := &someone{Reader: strings.NewReader("approve\napprove\n"), answer: c.answer}
-			code, _, errs, ran := answering(t, who, "call", "delete_contact", `{"input":{"contactId":"c0000000-0000-4000-8000-000000000001"}}`)
+			who := &person{Reader: strings.NewReader("approve\napprove\n"), answer: c.answer}
+			code, _, errs, ran := runTerminalWith(t, who, "call", "delete_contact", `{"input":{"contactId":"c0000000-0000-4000-8000-000000000001"}}`)
 			if code != c.code || ran != c.ran {
 				t.Errorf("exit code %d, ran %q, want %d and %q", code, ran, c.code, c.ran)
 			}
 			if !strings.Contains(who.shown.String(), `Erase the contact "Ada\u{202e} Lovelace" for good.`+"\n") || !strings.HasSuffix(strings.TrimSpace(who.shown.String()), "Type approve to run this call:") {
-				t.Errorf("the question was\n%s", who.shown.String())
+				t.Errorf("the prompt was\n%s", who.shown.String())
 			}
 			if strings.Contains(errs, "next:") {
-				t.Errorf("a person is told what a model should do: %s", errs)
+				t.Errorf("the person gets the next step of a model: %s", errs)
 			}
 		})
 	}
 }
 
-// A log line on the terminal quotes what came from outside, and must not be obeyed.
-func TestLogIsHarmless(t *testing.T) {
+// TestLogIsEscaped: a log line on a terminal quotes untrusted text, escaped.
+func TestLogIsEscaped(t *testing.T) {
 	var b strings.Builder
 	log, err := newLogger(&program{err: &b, errTerminal: true}, "info")
 	if err != nil {
@@ -90,7 +91,7 @@ func TestLogIsHarmless(t *testing.T) {
 	}
 }
 
-func TestATerminalGetsTables(t *testing.T) {
+func TestTablesOnTerminal(t *testing.T) {
 	for _, c := range []struct {
 		args []string
 		code int
@@ -106,7 +107,7 @@ func TestATerminalGetsTables(t *testing.T) {
 		{[]string{"call", "who_am_i", "--json"}, 0, []string{`{"outcome":"done","result":{`}},
 	} {
 		t.Run(strings.Join(c.args, " "), func(t *testing.T) {
-			code, out, errs := person(t, c.args...)
+			code, out, errs := runTerminal(t, c.args...)
 			if code != c.code {
 				t.Errorf("exit code %d, want %d: %s", code, c.code, errs)
 			}

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// bearer shows a token with every request.
+// bearer sends a token with every request.
 type bearer string
 
 func (b bearer) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -22,7 +22,7 @@ func (b bearer) RoundTrip(r *http.Request) (*http.Response, error) {
 	return http.DefaultTransport.RoundTrip(r)
 }
 
-// tokenOf creates a token and gives its secret.
+// tokenOf creates a token and returns its secret.
 func tokenOf(t *testing.T, dir string, args ...string) bearer {
 	t.Helper()
 	code, out, errs := at(t, t.Context(), nil, dir, append([]string{"tokens", "create", "--sandbox"}, args...)...)
@@ -33,7 +33,7 @@ func tokenOf(t *testing.T, dir string, args ...string) bearer {
 	return bearer(token.Secret)
 }
 
-// sandboxed serves the sandbox until the test ends, and gives its address and what it says of its policy.
+// sandboxed serves the sandbox until the test ends. It returns the address and the policy in the banner.
 func sandboxed(t *testing.T, dir, inEnvironment string, args ...string) (url, policy string) {
 	t.Helper()
 	r, w := io.Pipe()
@@ -70,7 +70,8 @@ func sandboxed(t *testing.T, dir, inEnvironment string, args ...string) (url, po
 	return url, policy
 }
 
-// TestPolicyOfTokens: callers with names are under team unless the server was told another policy, and a token's own makes that stricter only.
+// TestPolicyOfTokens: callers with tokens are under the policy team unless the server names another one.
+// A token's own policy can only be stricter.
 func TestPolicyOfTokens(t *testing.T) {
 	const person = `{"input":{"contactId":"0e6f1a52-4f0e-4a3b-9a87-1b6f0a0c9d11"}}`
 	const group = `{"input":{"groupId":"0e6f1a52-4f0e-4a3b-9a87-1b6f0a0c9d11","contactLimit":5}}`
@@ -80,9 +81,9 @@ func TestPolicyOfTokens(t *testing.T) {
 		says        string
 		team        bool
 	}{
-		"nothing said":       {"", nil, "team", true},
-		"said":               {"", []string{"--policy", "desktop"}, "desktop", false},
-		"in the environment": {"desktop", nil, "desktop", false},
+		"default":  {"", nil, "team", true},
+		"flag":     {"", []string{"--policy", "desktop"}, "desktop", false},
+		"variable": {"desktop", nil, "desktop", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -92,7 +93,7 @@ func TestPolicyOfTokens(t *testing.T) {
 			cyd := tokenOf(t, dir, "cyd", "--roles", "agent", "--interactive", "--policy", "desktop")
 			url, says := sandboxed(t, dir, c.environment, append(c.args, "--approval-wait", "100ms")...)
 			if says != c.says {
-				t.Errorf("the banner says policy %q", says)
+				t.Errorf("the banner has policy %q", says)
 			}
 			call := func(who bearer, tool, args string) *reply {
 				t.Helper()
@@ -105,7 +106,7 @@ func TestPolicyOfTokens(t *testing.T) {
 			for _, who := range []bearer{ada, cyd} {
 				for tool, args := range map[string]string{"delete_contact": person, "start_bulk_outbound_call": group} {
 					r := call(who, tool, args)
-					waits := r.outcome() == "approval_pending" && strings.Contains(r.Result.StructuredContent.Message, "another person than the one who asks must agree")
+					waits := r.outcome() == "approval_pending" && strings.Contains(r.Result.StructuredContent.Message, "another person than the requester must approve")
 					if waits != c.team {
 						t.Errorf("%s: %+v", tool, r.Result)
 					}

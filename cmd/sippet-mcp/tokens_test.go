@@ -11,7 +11,7 @@ func TestTokensOnATerminal(t *testing.T) {
 	dir := t.TempDir()
 	run := func(args ...string) string {
 		t.Helper()
-		code, out, errs := at(t, t.Context(), &someone{}, dir, args...)
+		code, out, errs := at(t, t.Context(), &person{}, dir, args...)
 		if code != 0 {
 			t.Fatalf("%v: %s", args, errs)
 		}
@@ -38,7 +38,7 @@ func TestTokensOnATerminal(t *testing.T) {
 		t.Errorf("%s", out)
 	}
 	out = run("audit", "list")
-	for _, want := range []string{"token " + m[2] + " for agent by", "token " + m[2] + " revoked by", "removed by", "1 token revoked"} {
+	for _, want := range []string{"token " + m[2] + " (agent) issued by", "token " + m[2] + " revoked by", "removed by", "1 token revoked"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is missing in %s", want, out)
 		}

@@ -22,12 +22,12 @@ import (
 	"github.com/sippet-ai/sippet-mcp/rpc/rpctest"
 )
 
-// world is a state directory with people who have tokens, before a recording upstream. Its programs run in processes of
-// their own, also those that only look: this process would give away their locks.
+// world is a state directory with two tokens, and a recording upstream. Every program runs in its own
+// process, because closing the ledger in this one would drop their locks.
 type world struct {
 	dir string
 	up  *rpctest.Server
-	// bob's program asks, ada answers.
+	// The tokens of bob's program, which makes calls, and of ada, who approves.
 	bob, ada string
 }
 
@@ -38,7 +38,7 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// token makes a token and gives its secret.
+// token creates a token and returns its secret.
 func (w *world) token(t *testing.T, person, roles string) string {
 	t.Helper()
 	var made createdToken
@@ -48,7 +48,7 @@ func (w *world) token(t *testing.T, person, roles string) string {
 	return made.Secret
 }
 
-// run is the program for a person, in a pipe.
+// run runs a command in a pipe and returns its output.
 func (w *world) run(t *testing.T, args ...string) []byte {
 	t.Helper()
 	c := command(append(args, "--state-dir", w.dir)...)
@@ -61,7 +61,7 @@ func (w *world) run(t *testing.T, args ...string) []byte {
 	return out
 }
 
-// start starts the program with the world's upstream, until the test ends. It must not complain.
+// start starts the program with the world's upstream until the test ends. It must log no error.
 func (w *world) start(t *testing.T, env []string, args ...string) *process {
 	t.Helper()
 	args = append(args, "--base-url", w.up.URL, "--state-dir", w.dir, "--log-level", "error")
@@ -73,13 +73,13 @@ func (w *world) start(t *testing.T, env []string, args ...string) *process {
 		p.kill()
 		<-p.ended
 		if s := p.faults(); s != "" {
-			t.Errorf("%v complained: %s", args, s)
+			t.Errorf("%v logged an error: %s", args, s)
 		}
 	})
 	return p
 }
 
-// http starts a server that answers calls at once, and gives a client of bob's and ada's way to its inbox.
+// http starts a server that answers calls at once. It returns bob's client and ada's client of the inbox.
 func (w *world) http(t *testing.T, args ...string) (*process, *modern, *answerer) {
 	t.Helper()
 	p := w.start(t, nil, append([]string{"http", "--addr", "127.0.0.1:0", "--approval-wait", "0s"}, args...)...)
@@ -89,14 +89,15 @@ func (w *world) http(t *testing.T, args ...string) (*process, *modern, *answerer
 	return p, w.caller(t, p.url), &answerer{strings.TrimSuffix(p.url, "/mcp"), w.ada}
 }
 
-// caller is bob's program at that address.
+// caller returns bob's client of a server.
 func (w *world) caller(t *testing.T, url string) *modern {
 	m := &modern{url, &http.Client{Transport: bearer(w.bob), Timeout: 30 * time.Second}}
 	t.Cleanup(m.http.CloseIdleConnections)
 	return m
 }
 
-// stdio starts a server for one client, that of this machine's user, and gives the client. What it asks to erase somebody waits for another person.
+// stdio starts a server on stdio and returns its client. Erasing a contact needs another person's
+// approval.
 func (w *world) stdio(t *testing.T, env []string, args ...string) (*process, *legacy) {
 	t.Helper()
 	p := w.start(t, env, append([]string{"stdio", "--policy", "team", "--approval-wait", "0s"}, args...)...)
@@ -107,7 +108,7 @@ func (w *world) stdio(t *testing.T, env []string, args ...string) (*process, *le
 	return p, c
 }
 
-// erase asks to erase the n-th contact.
+// erase returns the arguments that erase the n-th contact.
 func erase(n int) string {
 	return fmt.Sprintf(`{"input":{"contactId":"%s"}}`, rpctest.ID(n))
 }
@@ -132,24 +133,25 @@ func (m *modern) tool(t *testing.T, name, args string) *reply {
 	return r
 }
 
-// waits fails the test where the call does not wait in an inbox, and gives the question and the inbox's address.
+// waits fails the test unless the call is pending in an inbox. It returns the id of the request and the
+// address of the inbox.
 func (r *reply) waits(t *testing.T) (id, base string) {
 	t.Helper()
 	a := r.Result.StructuredContent.Approval
 	base, _, found := strings.Cut(a.Link, "/inbox/approvals/")
 	if r.outcome() != "approval_pending" || a.ID == "" || !found {
-		t.Fatalf("it does not wait in an inbox: %+v", r.Result)
+		t.Fatalf("it is not pending in an inbox: %+v", r.Result)
 	}
 	return a.ID, base
 }
 
-// erased is how often the upstream erased somebody.
+// erased returns how often the upstream erased a contact.
 func (w *world) erased() int { return ran(w.up, "delete_contact") }
 
-// answerer is somebody's program at the inbox's API.
+// answerer is a client of the inbox's API.
 type answerer struct{ base, secret string }
 
-// pending is a question as the API gives it.
+// pending is a request as the API returns it.
 type pending struct {
 	ID, State, Action, Status, Detail, Barred, Stamp string
 	By                                               ledger.Actor
@@ -161,7 +163,7 @@ type pending struct {
 	}
 }
 
-// outlet never keeps a connection: a server that is killed must not be met again in a pool.
+// outlet keeps no connection, because a killed server must not stay in a pool.
 var outlet = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 20 * time.Second,
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 
@@ -182,13 +184,13 @@ func (a *answerer) do(method, path, body string, into any) (status int, err erro
 	raw, err := io.ReadAll(res.Body)
 	if err == nil {
 		if err = json.Unmarshal(raw, into); err != nil {
-			err = fmt.Errorf("HTTP %d is no answer: %s", res.StatusCode, raw)
+			err = fmt.Errorf("HTTP %d has no JSON: %s", res.StatusCode, raw)
 		}
 	}
 	return res.StatusCode, err
 }
 
-// look fetches one question.
+// look returns one request.
 func (a *answerer) look(id string) (q pending, err error) {
 	status, err := a.do("GET", "/api/approvals/"+id, "", &q)
 	if err == nil && status != http.StatusOK {
@@ -197,11 +199,11 @@ func (a *answerer) look(id string) (q pending, err error) {
 	return q, err
 }
 
-// said is what the API says to an answer.
-type said struct{ ID, State, Error, Next string }
+// apiReply is what the API returns for an answer.
+type apiReply struct{ ID, State, Error, Next string }
 
-// say reads a question's card and answers it.
-func (a *answerer) say(id, answer string) (status int, s said, err error) {
+// say reads the card of a request and answers it.
+func (a *answerer) say(id, answer string) (status int, s apiReply, err error) {
 	q, err := a.look(id)
 	if err != nil {
 		return 0, s, err
@@ -209,33 +211,33 @@ func (a *answerer) say(id, answer string) (status int, s said, err error) {
 	return a.answer(&q, answer)
 }
 
-// answer answers a question whose card was read.
-func (a *answerer) answer(q *pending, answer string) (status int, s said, err error) {
+// answer answers a request with the stamp of its card.
+func (a *answerer) answer(q *pending, answer string) (status int, s apiReply, err error) {
 	status, err = a.do("POST", "/api/approvals/"+q.ID, fmt.Sprintf(`{"answer":%q,"stamp":%q}`, answer, q.Stamp), &s)
 	return status, s, err
 }
 
-// agree says yes, which must be taken.
-func (a *answerer) agree(t *testing.T, id string) {
+// approve approves a request, which must succeed.
+func (a *answerer) approve(t *testing.T, id string) {
 	t.Helper()
 	if status, s, err := a.say(id, "approve"); err != nil || status != http.StatusOK || s.State != string(ledger.Approved) {
-		t.Fatalf("the yes was not taken: %d %+v %v", status, s, err)
+		t.Fatalf("the approval was rejected: %d %+v %v", status, s, err)
 	}
 }
 
-// becomes waits until the question's status holds the words.
-func (a *answerer) becomes(t *testing.T, id, words string) pending {
+// awaitStatus waits until the status of a request contains the words.
+func (a *answerer) awaitStatus(t *testing.T, id, words string) pending {
 	t.Helper()
 	var q pending
 	var err error
 	until(t, 20*time.Second, func() bool {
 		q, err = a.look(id)
 		return err == nil && strings.Contains(q.Status, words)
-	}, func() string { return fmt.Sprintf("the question never came to %q: %+v %v", words, q, err) })
+	}, func() string { return fmt.Sprintf("the status never was %q: %+v %v", words, q, err) })
 	return q
 }
 
-// until waits for a condition; else the test ends with what otherwise says.
+// until waits for a condition. The test ends with the text of otherwise if it takes too long.
 func until(t *testing.T, within time.Duration, holds func() bool, otherwise func() string) {
 	t.Helper()
 	for end := time.Now().Add(within); !holds(); time.Sleep(20 * time.Millisecond) {
@@ -245,7 +247,7 @@ func until(t *testing.T, within time.Duration, holds func() bool, otherwise func
 	}
 }
 
-// nowhere fails the test where a file of a state directory holds the secret.
+// nowhere fails the test if a file of a state directory contains the secret.
 func nowhere(t *testing.T, dir, secret string) {
 	t.Helper()
 	must(t, filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
@@ -255,17 +257,17 @@ func nowhere(t *testing.T, dir, secret string) {
 				t.Errorf("a secret is in %s", path)
 			}
 		}
-		if errors.Is(err, fs.ErrNotExist) { // it was put in place of another file a moment ago
+		if errors.Is(err, fs.ErrNotExist) { // it has just replaced another file
 			return nil
 		}
 		return err
 	}))
 }
 
-// given are the ports that freeAddress gave.
+// given are the ports that freeAddress returned.
 var given sync.Map
 
-// freeAddress gives an address of this machine at which nobody listens and which the system hands to nobody by itself.
+// freeAddress returns a free address of this machine, outside of the ports that the system assigns.
 func freeAddress() (string, error) {
 	for range 100 {
 		addr := fmt.Sprintf("127.0.0.1:%d", 10_000+rand.N(20_000))
@@ -281,7 +283,7 @@ func freeAddress() (string, error) {
 	return "", errors.New("no port is free")
 }
 
-// fix chooses the address of the world's inbox.
+// fix sets the address of the world's inbox.
 func (w *world) fix(t *testing.T) string {
 	t.Helper()
 	addr, err := freeAddress()
@@ -294,7 +296,7 @@ func (w *world) fix(t *testing.T) string {
 	return addr
 }
 
-// mute is a client over stdio that can ask its person nothing.
+// mute starts a server on stdio, and returns a client that cannot ask its person.
 func (w *world) mute(t *testing.T, args ...string) *legacy {
 	t.Helper()
 	p := w.start(t, nil, append([]string{"stdio", "--approval-wait", "0s"}, args...)...)

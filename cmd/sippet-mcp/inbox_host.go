@@ -5,14 +5,12 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/sippet-ai/sippet-mcp/internal/approval"
 	"github.com/sippet-ai/sippet-mcp/internal/inbox"
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 	"github.com/sippet-ai/sippet-mcp/internal/serve"
-	"github.com/sippet-ai/sippet-mcp/policy"
 )
 
 // newInboxHost returns the inbox of the connection and its host. Nothing is served yet.
@@ -69,23 +67,4 @@ func (o *connection) newNotifier(p *program, store *ledger.SQLite, watch *approv
 	}
 	n.Ledger, n.Watch, n.Simulated, n.Log = store, watch, o.sandbox, log
 	return n, nil
-}
-
-// work starts what runs beside the calls: the executor of approved requests, the webhook's notices,
-// and the inbox unless the server serves it. It returns the function that stops all of it.
-func (c *connected) work(inboxServed bool) (stop func()) {
-	ctx, cancel := context.WithCancel(context.Background())
-	var wg sync.WaitGroup
-	executor := &policy.Executor{Ledger: c.auth.ledger, Watch: c.host.inbox.Watch, Log: c.log, GateFor: c.auth.gateFor}
-	wg.Go(func() { executor.Run(ctx) })
-	if !inboxServed {
-		wg.Go(func() { c.host.Run(ctx) })
-	}
-	if c.host.notifier != nil {
-		wg.Go(func() { c.host.notifier.Run(ctx) })
-	}
-	return func() {
-		cancel()
-		wg.Wait()
-	}
 }
