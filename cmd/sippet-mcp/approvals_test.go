@@ -88,8 +88,8 @@ func TestApproveOnATerminal(t *testing.T) {
 	}
 }
 
-// TestWhoMayApprove: a person who may not answer gets the reason before any card. A person who answers
-// too late gets the name of the other.
+// TestWhoMayApprove: a person who may not answer gets the reason before any card. A person who
+// answers too late gets the name of the other.
 func TestWhoMayApprove(t *testing.T) {
 	w := newWorld(t)
 	_, bob, ada := w.http(t)
@@ -213,8 +213,8 @@ func TestApproveOwnRequests(t *testing.T) {
 	}
 }
 
-// TestWatchApprovals: watch shows each request and its result; on a terminal with the card and how to
-// answer.
+// TestWatchApprovals: watch shows each request and its result; on a terminal with the card and how
+// to answer.
 func TestWatchApprovals(t *testing.T) {
 	w := newWorld(t)
 	_, bob, ada := w.http(t)

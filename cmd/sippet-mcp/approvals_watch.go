@@ -36,7 +36,8 @@ func runApprovalsWatch(ctx context.Context, p *program, o *answererOptions) erro
 		version := int64(-1)
 		for first := true; ctx.Err() == nil; first = false {
 			now, err := l.ApprovalsVersion(ctx)
-			// A request expires without a new version, so those that were shown are read every time.
+			// A request expires without a new version, so those that were shown are read every
+			// time.
 			if err == nil && (now != version || len(w.states) > 0) {
 				version = now
 				err = w.showChanges(ctx, p, first)

@@ -19,7 +19,8 @@ type authenticator struct {
 	runners  *runners
 }
 
-// authenticate returns the caller of a secret. Its error is for the log, and never holds the secret.
+// authenticate returns the caller of a secret. Its error is for the log, and never holds the
+// secret.
 func (a *authenticator) authenticate(ctx context.Context, secret string) (tools.Caller, error) {
 	t, err := a.ledger.Authenticate(ctx, secret)
 	switch {
@@ -55,8 +56,9 @@ func (a *authenticator) caller(t ledger.Token) (tools.Caller, error) {
 	return caller, nil
 }
 
-// gateFor returns the gate and the caller for an approved request. The token's roles, policy and key
-// file are those of now, not those of the request. policy.ErrElsewhere if another process must run it.
+// gateFor returns the gate and the caller for an approved request. The token's roles, policy and
+// key file are those of now, not those of the request. policy.ErrElsewhere if another process must
+// run it.
 func (a *authenticator) gateFor(ctx context.Context, r ledger.ApprovalRequest) (*policy.Gate, policy.Caller, error) {
 	gate, caller := a.runners.own.Gate, policy.Caller{Actor: r.Requester, ID: r.Person, Person: r.Person, Client: r.Client}
 	if r.Credential != "" {
@@ -74,7 +76,8 @@ func (a *authenticator) gateFor(ctx context.Context, r ledger.ApprovalRequest) (
 		now.Client, now.Actor = r.Client, r.Requester
 		caller = now.Caller
 	}
-	// A process with another policy must not use up an approval that one with the same policy can run.
+	// A process with another policy must not use up an approval that one with the same policy can
+	// run.
 	if gate.Organisation != r.Organisation || r.Orphaned && gate.Policy.For(caller).Version() != r.Policy {
 		return nil, caller, policy.ErrElsewhere
 	}

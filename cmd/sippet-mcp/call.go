@@ -197,7 +197,8 @@ func showDone(p *program, r tools.Result) {
 
 type field struct{ name, value string }
 
-// resultFields returns a record's fields, escaped: first those asked for, in their order, then others.
+// resultFields returns a record's fields, escaped: first those asked for, in their order, then
+// others.
 func resultFields(raw json.RawMessage, asked []string) []field {
 	var out []field
 	if !bytes.HasPrefix(bytes.TrimSpace(raw), []byte("{")) {

@@ -10,8 +10,8 @@ import (
 	"github.com/sippet-ai/sippet-mcp/rpc"
 )
 
-// command returns the command line of a call, for a person to run as this process would run it. It is
-// plain ASCII, so that nothing in it can hide.
+// command returns the command line of a call, for a person to run as this process would run it. It
+// is plain ASCII, so that nothing in it can hide.
 func (o *connection) command(action string, args []byte, again bool) string {
 	line := []string{"sippet-mcp", "call", action, quote(ascii(args))}
 	if again {

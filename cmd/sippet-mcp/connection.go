@@ -27,8 +27,8 @@ type connection struct {
 	policies []string
 	named    []string // the policies for callers with tokens; empty: policies
 	shadow   string
-	// askTimeout is how long a client or terminal waits for its person, approvalWait how long a call
-	// waits for the inbox.
+	// askTimeout is how long a client or terminal waits for its person, approvalWait how long a
+	// call waits for the inbox.
 	askTimeout, approvalWait time.Duration
 	noBrowser                bool
 	rows, bytes              int
@@ -163,8 +163,8 @@ func (o *connection) openSandbox(ctx context.Context, log *slog.Logger) (client 
 	return client, closeSandbox, nil
 }
 
-// background starts what runs beside the calls: the executor of approved requests, the webhook's notices,
-// and the inbox unless the server serves it. It returns the function that stops all of it.
+// background starts what runs beside the calls: the executor of approved requests, the webhook's
+// notices, and the inbox unless the server serves it. It returns the function that stops all of it.
 func (c *connected) background(inboxServed bool) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup

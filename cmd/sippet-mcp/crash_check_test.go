@@ -15,8 +15,8 @@ import (
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 )
 
-// check compares what the upstream saw, and the outcomes that clients got, with the ledger. No server
-// may be running.
+// check compares what the upstream saw, and the outcomes that clients got, with the ledger. No
+// server may be running.
 func (w *crashWorld) check(outside string) {
 	t := w.t
 	if err := w.l.Close(); err != nil {

@@ -23,8 +23,8 @@ import (
 type lane struct {
 	w         *crashWorld
 	transport string
-	// trigger is called for each validation, and for each arrival and answer of a run. It may kill the
-	// server.
+	// trigger is called for each validation, and for each arrival and answer of a run. It may kill
+	// the server.
 	trigger atomic.Pointer[func(event string)]
 
 	// Guarded by the world.
@@ -101,8 +101,8 @@ func (l *lane) aim(kill func()) {
 
 // client calls one server.
 type client interface {
-	// call makes a call; asked decides for the person. state is the request state, if the client gets
-	// one.
+	// call makes a call; asked decides for the person. state is the request state, if the client
+	// gets one.
 	call(p *payload, asked func(p *payload, state, request string) bool) (*reply, error)
 	// repeat sends an approval for the second time.
 	repeat(p *payload, state string) (*reply, error)
@@ -288,8 +288,8 @@ func (l *lane) call(c client) bool {
 	return err == nil
 }
 
-// pick returns a new payload, or a known one after any outcome, sometimes with the request state of its
-// last approval.
+// pick returns a new payload, or a known one after any outcome, sometimes with the request state of
+// its last approval.
 func (l *lane) pick() (p *payload, state string) {
 	w := l.w
 	w.mu.Lock()

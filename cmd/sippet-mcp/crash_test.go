@@ -108,7 +108,8 @@ func (w *crashWorld) count(what string) {
 }
 
 // TestCrashes kills servers at random and at critical moments, while clients call and the upstream
-// fails. Nothing runs twice, nothing runs without a record, and no record or reported outcome is lost.
+// fails. Nothing runs twice, nothing runs without a record, and no record or reported outcome is
+// lost.
 func TestCrashes(t *testing.T) {
 	t.Parallel() // with other tests that mostly wait
 	began := time.Now()
@@ -153,8 +154,8 @@ func newCrashWorld(t *testing.T) *crashWorld {
 	if err := os.WriteFile(w.policy, []byte(crashPolicy), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	// Opened once, because closing a second handle of this process would drop its file locks. It also
-	// signs, five times a second.
+	// Opened once, because closing a second handle of this process would drop its file locks. It
+	// also signs, five times a second.
 	w.l = openState(t, w.dir)
 	return w
 }

@@ -33,8 +33,8 @@ var variableInText = regexp.MustCompile(`\bSIPPET_[A-Z_]*[A-Z]\b`)
 // otherVariables are those that no flag has.
 var otherVariables = []string{"SIPPET_SECRET_KEY", "SIPPET_APPROVER_TOKEN", "SIPPET_NOTIFY_URL", "SIPPET_NOTIFY_SECRET"}
 
-// TestVariables checks that the help of a flag names its environment variable and no other, and that
-// no other variable sets it.
+// TestVariables checks that the help of a flag names its environment variable and no other, and
+// that no other variable sets it.
 func TestVariables(t *testing.T) {
 	values := map[string]string{"bool": "true", "string": "x", "stringSlice": "x", "stringArray": "x", "duration": "7m", "int": "7", "uint64": "7", "float64": "7"}
 	eachCommand(testRoot(nil), func(c *cobra.Command) {

@@ -61,9 +61,9 @@ type sentReply struct {
 	status int
 }
 
-// TestKilledBetweenApprovalAndRun kills the server at random and at critical moments, mostly between an
-// approval and its run. Each approval runs at most once, nothing runs without one, and programs and
-// approvers get the right outcome.
+// TestKilledBetweenApprovalAndRun kills the server at random and at critical moments, mostly
+// between an approval and its run. Each approval runs at most once, nothing runs without one, and
+// programs and approvers get the right outcome.
 func TestKilledBetweenApprovalAndRun(t *testing.T) {
 	t.Parallel() // with other tests that mostly wait
 	began := time.Now()
@@ -162,8 +162,8 @@ func (k *killWorld) round() {
 	}
 }
 
-// aim chooses when to kill: at a random moment, or at an approval, the validation after it, the run or
-// its answer.
+// aim chooses when to kill: at a random moment, or at an approval, the validation after it, the run
+// or its answer.
 func (k *killWorld) aim(kill func()) {
 	time.AfterFunc(20*time.Millisecond+rand.N(1500*time.Millisecond), kill)
 	if chance(0.2) {
@@ -204,8 +204,8 @@ func (k *killWorld) load(p *process, dead *atomic.Bool) {
 // approvedActions need a person's approval.
 var approvedActions = []string{"start_outbound_call", "archive_contact", "delete_contact"}
 
-// ask makes a call, new or known, or asks for the status of a request. It reports whether the server is
-// still running.
+// ask makes a call, new or known, or asks for the status of a request. It reports whether the
+// server is still running.
 func (k *killWorld) ask(a *requester) bool {
 	k.mu.Lock()
 	var p *payload
@@ -265,8 +265,9 @@ func (b bearerBy) RoundTrip(r *http.Request) (*http.Response, error) {
 	return b.by.RoundTrip(r)
 }
 
-// answer answers one pending request, if there is any, and reports whether the server is still running.
-// It lists requests from the ledger, because the API renders all cards again after each change.
+// answer answers one pending request, if there is any, and reports whether the server is still
+// running. It lists requests from the ledger, because the API renders all cards again after each
+// change.
 func (k *killWorld) answer(ada *answerer) bool {
 	open, err := k.l.Approvals(k.t.Context(), ledger.ApprovalFilter{Open: true, Inbox: true, State: ledger.Pending})
 	if err != nil {
@@ -318,7 +319,8 @@ func (k *killWorld) answer(ada *answerer) bool {
 	return err == nil
 }
 
-// last starts one more server to finish the approved calls, and asks for the status of every request.
+// last starts one more server to finish the approved calls, and asks for the status of every
+// request.
 func (k *killWorld) last() {
 	p := k.serve()
 	must(k.t, p.listening())

@@ -60,8 +60,8 @@ func TestLoginOnATerminal(t *testing.T) {
 	}
 }
 
-// TestRequestOnATerminal: a call that another person must approve prints the card, and a login link for
-// its own person. The code of the link is nowhere else.
+// TestRequestOnATerminal: a call that another person must approve prints the card, and a login link
+// for its own person. The code of the link is nowhere else.
 func TestRequestOnATerminal(t *testing.T) {
 	dir, up := t.TempDir(), rpctest.New(t)
 	key := tokenFile(t, rpctest.Key)

@@ -4,8 +4,8 @@
 //	sippet-mcp stdio --sandbox
 //	sippet-mcp http --sandbox
 //
-// Each subcommand is a file with its options and a run function. They connect the packages and print;
-// what a call means is decided in package policy.
+// Each subcommand is a file with its options and a run function. They connect the packages and
+// print; what a call means is decided in package policy.
 package main
 
 import (

@@ -49,8 +49,8 @@ func (h *hook) bodies() []string {
 	return append([]string(nil), h.got...)
 }
 
-// TestNotices: with both transports a webhook gets a notice of each request and of its end. It holds no
-// name and no secret.
+// TestNotices: with both transports a webhook gets a notice of each request and of its end. It
+// holds no name and no secret.
 func TestNotices(t *testing.T) {
 	for _, transport := range []string{"http", "stdio"} {
 		t.Run(transport, func(t *testing.T) {

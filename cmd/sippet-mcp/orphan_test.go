@@ -10,8 +10,8 @@ import (
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 )
 
-// TestOrphans approves a request after its process has ended. A process with the same key and policy runs
-// it, once; no other process does.
+// TestOrphans approves a request after its process has ended. A process with the same key and
+// policy runs it, once; no other process does.
 func TestOrphans(t *testing.T) {
 	for name, c := range map[string]struct {
 		others bool // start processes with another key or policy first

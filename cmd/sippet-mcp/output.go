@@ -90,7 +90,8 @@ func painter(p *program) func(code, s string) string {
 	return func(code, s string) string { return "\x1b[" + code + "m" + s + "\x1b[0m" }
 }
 
-// terminalWidth returns how many characters fit a line of the terminal behind w; 0 if there is none.
+// terminalWidth returns how many characters fit a line of the terminal behind w; 0 if there is
+// none.
 func terminalWidth(w io.Writer) int {
 	if f, ok := w.(*os.File); ok {
 		if n, _, err := term.GetSize(int(f.Fd())); err == nil {
@@ -108,8 +109,8 @@ func count[T ~int | ~int64](n T, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// orDash returns a text for a table's cell, escaped and at most so many characters, or a dash for an
-// empty one.
+// orDash returns a text for a table's cell, escaped and at most so many characters, or a dash for
+// an empty one.
 func orDash(s string, most int) string {
 	if s == "" {
 		return "-"

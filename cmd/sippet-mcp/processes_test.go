@@ -34,8 +34,8 @@ type process struct {
 	ended  chan struct{}
 }
 
-// launch starts the program. It waits for its end in the background, because the ledger takes a dead
-// process that was not waited for as alive.
+// launch starts the program. It waits for its end in the background, because the ledger takes a
+// dead process that was not waited for as alive.
 func launch(transport, dir, upstream, policy string, wait time.Duration) (*process, error) {
 	args := []string{transport, "--base-url", upstream, "--state-dir", dir, "--policy", policy, "--ask-timeout", wait.String(), "--log-level", "error"}
 	if transport == "http" {
@@ -232,7 +232,8 @@ func ran(up *rpctest.Server, action string) (n int) {
 	return n
 }
 
-// TestApprovalRacedOverServers sends one approval to three servers many times at once. It is used once.
+// TestApprovalRacedOverServers sends one approval to three servers many times at once. It is used
+// once.
 func TestApprovalRacedOverServers(t *testing.T) {
 	const races, each = 12, 6
 	dir, up := filepath.Join(t.TempDir(), "state"), rpctest.New(t)
@@ -311,7 +312,8 @@ type outcomeSpan struct {
 	outcome      string
 }
 
-// watcher makes new calls to one server, and stores each outcome that differs from the previous one.
+// watcher makes new calls to one server, and stores each outcome that differs from the previous
+// one.
 type watcher struct {
 	mu      sync.Mutex
 	changes []outcomeSpan
@@ -338,8 +340,8 @@ func (w *watcher) watch(t *testing.T, m *modern, name string, stop <-chan struct
 	}
 }
 
-// await waits until the server answers with an outcome, after a time. It returns when the first call
-// with that outcome was made.
+// await waits until the server answers with an outcome, after a time. It returns when the first
+// call with that outcome was made.
 func (w *watcher) await(t *testing.T, then time.Time, outcome string) time.Time {
 	t.Helper()
 	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {

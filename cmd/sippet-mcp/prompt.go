@@ -15,8 +15,8 @@ import (
 // errFlush is for a terminal on which earlier typing cannot be told from an answer.
 var errFlush = errors.New("what was typed earlier could not be dropped")
 
-// askApproval shows a card on the terminal and reports whether the person approved. For more than ten
-// people they must type their number. The error is errFlush, or why there is no answer.
+// askApproval shows a card on the terminal and reports whether the person approved. For more than
+// ten people they must type their number. The error is errFlush, or why there is no answer.
 func askApproval(ctx context.Context, tty terminal, card *approval.Card) (approved bool, err error) {
 	if err := tty.Flush(); err != nil {
 		return false, errFlush

@@ -17,9 +17,10 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"sippet-mcp": main, "sqlite": sqlite})
 }
 
-// TestScripts runs the scripts in testdata/script, which show the program at a shell. $LIVE is the URL of
-// a stand-in for Sippet that answers every action with one row, and appends the action to $WORK/ran. The
-// file free holds an unused address. until.sh waits for the output of a program in the background.
+// TestScripts runs the scripts in testdata/script, which show the program at a shell. $LIVE is the
+// URL of a stand-in for Sippet that answers every action with one row, and appends the action to
+// $WORK/ran. The file free holds an unused address. until.sh waits for the output of a program in
+// the background.
 func TestScripts(t *testing.T) {
 	if testing.Short() {
 		t.Skip("the scripts are not run with -short")

@@ -16,8 +16,8 @@ import (
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 )
 
-// sandboxState is the folder for the sandbox's ledger in the state directory. The sandbox has its own
-// ledger, so that simulated calls never stand in the audit log of live ones.
+// sandboxState is the folder for the sandbox's ledger in the state directory. The sandbox has its
+// own ledger, so that simulated calls never stand in the audit log of live ones.
 const sandboxState = "sandbox"
 
 // stateDirFlag defines --state-dir.
@@ -143,8 +143,8 @@ func hasLedger(dir string) bool {
 	return false
 }
 
-// damaged adds the record to the error of a damaged ledger, unless the error names it already or the
-// database itself is damaged.
+// damaged adds the record to the error of a damaged ledger, unless the error names it already or
+// the database itself is damaged.
 func damaged(err error) error {
 	var store *ledger.StoreError
 	var database interface{ Code() int }

@@ -55,8 +55,8 @@ func ringing(t *testing.T, stuck bool) (url string, ended func() []string) {
 	return s.URL, func() []string { mu.Lock(); defer mu.Unlock(); return over }
 }
 
-// TestStopEndsCalls: live calls are ended with a ledger and without one. The exit code is 1 if nothing is
-// stopped, or a call may still be live.
+// TestStopEndsCalls: live calls are ended with a ledger and without one. The exit code is 1 if
+// nothing is stopped, or a call may still be live.
 func TestStopEndsCalls(t *testing.T) {
 	for name, c := range map[string]struct {
 		broken, stuck, noKey, terminal bool

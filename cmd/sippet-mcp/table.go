@@ -30,10 +30,10 @@ func columns(names ...string) []column {
 	return all
 }
 
-// table lines up rows for a terminal. Rows can be added after a flush: the widths are those that the
-// first flush chose. Where lines do not fit the terminal, columns are left out as far as they allow
-// it; if that is not enough, each row is a block of lines, because a table that wraps or is cut
-// cannot be read.
+// table lines up rows for a terminal. Rows can be added after a flush: the widths are those that
+// the first flush chose. Where lines do not fit the terminal, columns are left out as far as they
+// allow it; if that is not enough, each row is a block of lines, because a table that wraps or is
+// cut cannot be read.
 type table struct {
 	w       io.Writer
 	paint   func(code, s string) string

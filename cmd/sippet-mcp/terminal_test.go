@@ -28,7 +28,8 @@ func runTerminal(t *testing.T, args ...string) (code int, out, errs string) {
 	return code, out, errs
 }
 
-// runTerminalWith runs the program with a person who answers. ran are the actions that reached Sippet.
+// runTerminalWith runs the program with a person who answers. ran are the actions that reached
+// Sippet.
 func runTerminalWith(t *testing.T, who *person, args ...string) (code int, out, errs, ran string) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "ran")

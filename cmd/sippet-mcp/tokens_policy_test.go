@@ -33,7 +33,8 @@ func tokenOf(t *testing.T, dir string, args ...string) bearer {
 	return bearer(token.Secret)
 }
 
-// sandboxed serves the sandbox until the test ends. It returns the address and the policy in the banner.
+// sandboxed serves the sandbox until the test ends. It returns the address and the policy in the
+// banner.
 func sandboxed(t *testing.T, dir, inEnvironment string, args ...string) (url, policy string) {
 	t.Helper()
 	r, w := io.Pipe()
@@ -70,8 +71,8 @@ func sandboxed(t *testing.T, dir, inEnvironment string, args ...string) (url, po
 	return url, policy
 }
 
-// TestPolicyOfTokens: callers with tokens are under the policy team unless the server names another one.
-// A token's own policy can only be stricter.
+// TestPolicyOfTokens: callers with tokens are under the policy team unless the server names another
+// one. A token's own policy can only be stricter.
 func TestPolicyOfTokens(t *testing.T) {
 	const person = `{"input":{"contactId":"0e6f1a52-4f0e-4a3b-9a87-1b6f0a0c9d11"}}`
 	const group = `{"input":{"groupId":"0e6f1a52-4f0e-4a3b-9a87-1b6f0a0c9d11","contactLimit":5}}`

@@ -22,8 +22,8 @@ import (
 	"github.com/sippet-ai/sippet-mcp/rpc/rpctest"
 )
 
-// world is a state directory with two tokens, and a recording upstream. Every program runs in its own
-// process, because closing the ledger in this one would drop their locks.
+// world is a state directory with two tokens, and a recording upstream. Every program runs in its
+// own process, because closing the ledger in this one would drop their locks.
 type world struct {
 	dir string
 	up  *rpctest.Server
@@ -79,7 +79,8 @@ func (w *world) start(t *testing.T, env []string, args ...string) *process {
 	return p
 }
 
-// http starts a server that answers calls at once. It returns bob's client and ada's client of the inbox.
+// http starts a server that answers calls at once. It returns bob's client and ada's client of the
+// inbox.
 func (w *world) http(t *testing.T, args ...string) (*process, *modern, *answerer) {
 	t.Helper()
 	p := w.start(t, nil, append([]string{"http", "--addr", "127.0.0.1:0", "--approval-wait", "0s"}, args...)...)
@@ -133,8 +134,8 @@ func (m *modern) tool(t *testing.T, name, args string) *reply {
 	return r
 }
 
-// waits fails the test unless the call is pending in an inbox. It returns the id of the request and the
-// address of the inbox.
+// waits fails the test unless the call is pending in an inbox. It returns the id of the request and
+// the address of the inbox.
 func (r *reply) waits(t *testing.T) (id, base string) {
 	t.Helper()
 	a := r.Result.StructuredContent.Approval
