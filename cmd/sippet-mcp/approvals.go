@@ -48,7 +48,7 @@ type answererOptions struct {
 func (o *answererOptions) flags(c *cobra.Command) {
 	o.ledgerOptions.flags(c)
 	c.Flags().StringVar(&o.tokenFile, "token-file", "", "file with your token as an approver (else SIPPET_APPROVER_TOKEN; without either you are this machine's user)")
-	settings(c, "token-file")
+	bindVariables(c, "token-file")
 }
 
 // person returns the owner of the token, or this machine's user without one.

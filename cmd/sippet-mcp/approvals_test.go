@@ -71,7 +71,7 @@ func TestApproveOnATerminal(t *testing.T) {
 				last = "Type 12, the number of people, to run this call:"
 			}
 			if !strings.HasSuffix(strings.TrimSpace(shown), last) || !strings.Contains(shown, "requested by bob, via token ") || c.tool == "delete_contact" && !strings.Contains(shown, "Erase the contact") {
-				t.Errorf("the question was\n%s", shown)
+				t.Errorf("the prompt was\n%s", shown)
 			}
 			q, err := ada.look(id)
 			switch {
@@ -81,7 +81,7 @@ func TestApproveOnATerminal(t *testing.T) {
 				if q.State != "pending" {
 					t.Errorf("it is not pending any more: %+v", q)
 				}
-			case q.By.String() != "ada, via terminal" || !q.Quick: // nobody reads so fast
+			case q.By.String() != "ada, via terminal" || !q.Quick: // faster than reading
 				t.Errorf("%+v", q)
 			}
 		})

@@ -42,7 +42,7 @@ up to its newest checkpoint.`,
 	o.flags(c)
 	c.Flags().StringVar(&o.checkpoint, "checkpoint", "", "a file of checkpoints that was kept elsewhere")
 	c.Flags().StringVar(&o.key, "checkpoint-key", "", "its checkpoint.pub (default: the one beside it, else the ledger's own)")
-	settings(c, "checkpoint", "checkpoint-key")
+	bindVariables(c, "checkpoint", "checkpoint-key")
 	return c
 }
 

@@ -48,14 +48,14 @@ func (o *connection) flags(c *cobra.Command) {
 	f.BoolVar(&o.noBrowser, "no-browser", false, "print the address of an approval request instead of opening the browser")
 	f.IntVar(&o.rows, "max-rows", tools.DefaultRows, "maximum rows of a result")
 	f.IntVar(&o.bytes, "max-bytes", tools.DefaultBytes, "maximum bytes of a result")
-	settings(c, "shadow", "ask-timeout", "approval-wait", "no-browser", "max-rows", "max-bytes")
+	bindVariables(c, "shadow", "ask-timeout", "approval-wait", "no-browser", "max-rows", "max-bytes")
 	logLevelFlag(c, &o.logLevel)
 }
 
 // policyFlag defines --policy.
 func policyFlag(c *cobra.Command, names *[]string) {
 	c.Flags().StringSliceVar(names, "policy", []string{"desktop"}, "policies, of which the strictest decides: "+strings.Join(rules.Profiles, ", ")+", or files; repeat the flag or use commas")
-	settings(c, "policy")
+	bindVariables(c, "policy")
 }
 
 // check reports what is wrong with the values of the flags.

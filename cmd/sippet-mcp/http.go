@@ -41,8 +41,8 @@ func newHTTP(p *program) *cobra.Command {
 Callers. As soon as the state directory has a token (see "sippet-mcp tokens"), every
 request to /mcp needs a valid one, from this machine too. That also applies to a
 server that is already running. Before the first token, the server answers this
-machine only, and whoever can connect to the port can use the key; --auth required
-prevents that. A state directory that had a token always requires one.
+machine only, and every program here can use the key; --auth required prevents that.
+A state directory that had a token always requires one.
 
 Other machines. The server listens beyond loopback only with one of
   --tls-cert FILE --tls-key FILE   TLS 1.2 or later; the files may be replaced while
@@ -53,8 +53,8 @@ Other machines. The server listens beyond loopback only with one of
 Name the server's host names with --host; requests for others are rejected, because
 a web page could have made them up.
 
-After ten invalid tokens a minute from one address, more of them get status 429. A
-valid token is never delayed.`,
+After ten invalid tokens in a minute from one address, further ones get status 429.
+A valid token is never delayed.`,
 		Example: `  sippet-mcp http --sandbox`,
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -66,7 +66,7 @@ valid token is never delayed.`,
 	o.tlsOptions.flags(c)
 	c.Flags().StringVar(&o.addr, "addr", "127.0.0.1:8765", "address to listen on")
 	c.Flags().StringVar(&o.auth, "auth", authAuto, "auto: tokens are required beyond this machine, and once there is one; required: always")
-	settings(c, "addr", "auth")
+	bindVariables(c, "addr", "auth")
 	return c
 }
 

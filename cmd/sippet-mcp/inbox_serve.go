@@ -29,7 +29,7 @@ this page. The browser opens, logged in, unless --no-browser is given.`,
 	stateDirFlag(c, &o.stateDir)
 	sandboxFlag(c, &o.sandbox, "serve the sandbox's inbox")
 	c.Flags().BoolVar(&o.noBrowser, "no-browser", false, "print the address instead of opening the browser")
-	settings(c, "no-browser")
+	bindVariables(c, "no-browser")
 	logLevelFlag(c, &o.logLevel)
 	return c
 }

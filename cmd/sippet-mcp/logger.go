@@ -14,7 +14,7 @@ import (
 // logLevelFlag defines --log-level.
 func logLevelFlag(c *cobra.Command, level *string) {
 	c.Flags().StringVar(level, "log-level", "info", "debug, info, warn or error")
-	settings(c, "log-level")
+	bindVariables(c, "log-level")
 }
 
 // newLogger returns a log on stderr: coloured lines on a terminal, else JSON.

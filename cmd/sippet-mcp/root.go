@@ -42,17 +42,17 @@ The help of a flag names its environment variable, if it has one. The flag wins.
 // variableAnnotation holds the environment variable that sets a flag.
 const variableAnnotation = "sippet-variable"
 
-// settings gives flags an environment variable: SIPPET_ and the flag's name in capitals. They are
-// the flags that describe an installation. A flag that makes sense for one command line only, such
-// as --note or --yes, has none: set once and forgotten, it would answer for a person.
-func settings(c *cobra.Command, names ...string) {
+// bindVariables gives flags an environment variable: SIPPET_ and the flag's name in capitals. They
+// are the flags that describe an installation. A flag that makes sense for one command line only,
+// such as --note or --yes, has none: set once and forgotten, it would answer for a person.
+func bindVariables(c *cobra.Command, names ...string) {
 	for _, name := range names {
-		settingAs(c, name, "SIPPET_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_")))
+		bindVariable(c, name, "SIPPET_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_")))
 	}
 }
 
-// settingAs gives a flag the environment variable of that name, and adds it to the flag's help.
-func settingAs(c *cobra.Command, name, variable string) {
+// bindVariable gives a flag the environment variable of that name, and adds it to the flag's help.
+func bindVariable(c *cobra.Command, name, variable string) {
 	if err := c.Flags().SetAnnotation(name, variableAnnotation, []string{variable}); err != nil {
 		panic(err) // the flag does not exist
 	}

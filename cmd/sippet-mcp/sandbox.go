@@ -30,7 +30,7 @@ func (o *sandboxOptions) flags(c *cobra.Command) {
 	f.Uint64Var(&o.seed, "sandbox-seed", 1, "number that determines the organisation, the course of events and all ids")
 	f.Float64Var(&o.speed, "sandbox-speed", 1, "speed of the organisation's clock; 60 runs an hour in a minute")
 	f.IntVar(&o.scale, "sandbox-scale", 0, "number of contacts, and of past calls, to add to a new organisation")
-	settings(c, "sandbox-db", "sandbox-seed", "sandbox-speed", "sandbox-scale")
+	bindVariables(c, "sandbox-db", "sandbox-seed", "sandbox-speed", "sandbox-scale")
 }
 
 // changed reports whether any flag differs from its default.
@@ -116,8 +116,8 @@ ENDPOINT is run or validate, ACTION an action or *, and KIND one of:
 	f := s.Flags()
 	f.StringVar(&o.addr, "addr", "127.0.0.1:8799", "loopback address to listen on")
 	f.StringArrayVar(&o.faults, "fault", nil, "make requests fail, as above; can be repeated")
-	settingAs(s, "addr", "SIPPET_SANDBOX_ADDR")
-	settingAs(s, "fault", "SIPPET_SANDBOX_FAULT")
+	bindVariable(s, "addr", "SIPPET_SANDBOX_ADDR")
+	bindVariable(s, "fault", "SIPPET_SANDBOX_FAULT")
 	o.sandboxOptions.flags(s)
 	stateDirFlag(s, &o.stateDir)
 	logLevelFlag(s, &o.logLevel)

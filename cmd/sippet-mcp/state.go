@@ -23,13 +23,13 @@ const sandboxState = "sandbox"
 // stateDirFlag defines --state-dir.
 func stateDirFlag(c *cobra.Command, dir *string) {
 	c.Flags().StringVar(dir, "state-dir", "", "state directory (default: sippet-mcp in the user's configuration directory)")
-	settings(c, "state-dir")
+	bindVariables(c, "state-dir")
 }
 
 // sandboxFlag defines --sandbox.
 func sandboxFlag(c *cobra.Command, chosen *bool, help string) {
 	c.Flags().BoolVar(chosen, "sandbox", false, help)
-	settings(c, "sandbox")
+	bindVariables(c, "sandbox")
 }
 
 // makeStateDir makes the state directory and returns its path; the default one for an empty path.
@@ -56,7 +56,7 @@ type keeping struct {
 func (k *keeping) flags(c *cobra.Command) {
 	c.Flags().DurationVar(&k.retention, "retention", 0, "remove audit records older than this, such as 9480h for 13 months (0 keeps them)")
 	c.Flags().BoolVar(&k.keychain, "keychain", false, "keep the ledger's master key in the system's keychain instead of a file")
-	settings(c, "retention", "keychain")
+	bindVariables(c, "retention", "keychain")
 }
 
 // openLedger opens the live ledger of the state directory, or the sandbox's. It makes what is

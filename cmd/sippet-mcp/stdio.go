@@ -25,7 +25,7 @@ func (o *serverOptions) flags(c *cobra.Command) {
 	f.StringSliceVar(&o.toolsets, "toolsets", nil, "show only these toolsets, comma-separated: calls, queue, outbound, conversations, contacts, email, operators, agents")
 	f.StringSliceVar(&o.tools, "tools", nil, "also show these tools, comma-separated; without --toolsets only these")
 	f.BoolVar(&o.readOnly, "read-only", false, "show only tools that read")
-	settings(c, "toolsets", "tools", "read-only")
+	bindVariables(c, "toolsets", "tools", "read-only")
 }
 
 // open returns an MCP server over the connection.

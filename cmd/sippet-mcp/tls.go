@@ -26,7 +26,7 @@ func (o *tlsOptions) flags(c *cobra.Command) {
 	f.StringVar(&o.key, "tls-key", "", "PEM file with the certificate's key")
 	f.StringSliceVar(&o.proxies, "trusted-proxy", nil, "addresses of the proxy that ends TLS, such as 10.0.0.5 or 10.0.0.0/28, comma-separated; only it may connect")
 	f.StringSliceVar(&o.hosts, "host", nil, "host names of the server, such as mcp.example.com, comma-separated")
-	settings(c, "tls-cert", "tls-key", "trusted-proxy", "host")
+	bindVariables(c, "tls-cert", "tls-key", "trusted-proxy", "host")
 }
 
 // apply configures the server.

@@ -59,7 +59,7 @@ Leave it out for programs that run unattended.`,
 	f.StringVar(&o.keyFile, "key-file", "", "file with the secret key of its organisation (default: the server's organisation)")
 	f.StringVar(&o.expires, "expires", "90d", "until when it is valid: an age such as 90d or 12h, the last day such as 2027-01-31, or never")
 	f.BoolVar(&o.keep.keychain, "keychain", false, "if this creates the ledger: keep its master key in the system's keychain, as the server must too")
-	settings(c, "keychain")
+	bindVariables(c, "keychain")
 	return c
 }
 

@@ -22,7 +22,7 @@ type upstreamOptions struct {
 func (o *upstreamOptions) flags(c *cobra.Command) {
 	c.Flags().StringVar(&o.keyFile, "key-file", "", "file with the secret key (else SIPPET_SECRET_KEY)")
 	c.Flags().StringVar(&o.baseURL, "base-url", rpc.DefaultBaseURL, "base URL of Sippet's API")
-	settings(c, "key-file", "base-url")
+	bindVariables(c, "key-file", "base-url")
 }
 
 var errNoOrganisation = errors.New(`no organisation to work in. Either
