@@ -13,8 +13,8 @@ type Outcome struct {
 	// At is the time of the state: of the request, of the answer, or of the expiry.
 	At   time.Time
 	Tone Tone
-	// Status is a short text, such as `bob approved, and it ran`. Detail is the note, the error or what to do; empty
-	// without one.
+	// Status is a short text, such as `bob approved, and it ran`. Detail is the note, the error or
+	// what to do; empty without one.
 	Status, Detail string
 	// Running is true while the approved call runs: its result is not known yet.
 	Running bool
@@ -30,7 +30,8 @@ const (
 	ToneWarn     Tone = "warn" // approved, but the call did not succeed
 )
 
-// DescribeOutcome returns the outcome of a request at a time. intent is the run of the approved call; nil without one.
+// DescribeOutcome returns the outcome of a request at a time. intent is the run of the approved
+// call; nil without one.
 func DescribeOutcome(r *ledger.ApprovalRequest, intent *ledger.Intent, now time.Time) Outcome {
 	who := PersonName(r.By)
 	o := Outcome{At: r.Answered, Tone: ToneQuiet}

@@ -57,7 +57,8 @@ func (i *Inbox) answer(w http.ResponseWriter, r *http.Request, v *visit) {
 	}
 }
 
-// answerAll records one answer to all requests: approve, decline or revoke. It returns false for any other.
+// answerAll records one answer to all requests: approve, decline or revoke. It returns false for
+// any other.
 func (i *Inbox) answerAll(r *http.Request, ids []string, v *visit, answer string, reply approval.Reply) ([]answerState, bool) {
 	out := make([]answerState, 0, len(ids))
 	switch answer {
@@ -87,7 +88,8 @@ func (i *Inbox) answerAll(r *http.Request, ids []string, v *visit, answer string
 	return out, true
 }
 
-// lines reads the stamps of the ticked lines. quick is true if one of them was shown too short a time ago to be read.
+// lines reads the stamps of the ticked lines. quick is true if one of them was shown too short a
+// time ago to be read.
 func (i *Inbox) lines(v *visit, stamps []string) (ids []string, quick, ok bool) {
 	for _, s := range stamps {
 		id, at, good := i.stamps.read(v.secret, s, i.Now())

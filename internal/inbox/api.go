@@ -13,8 +13,9 @@ import (
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 )
 
-// The API offers what the page offers, as JSON, with the same checks by the same code. A program sends the token of an
-// approver or admin in Authorization: Bearer. The session cookie of the page works as well.
+// The API offers what the page offers, as JSON, with the same checks by the same code. A program
+// sends the token of an approver or admin in Authorization: Bearer. The session cookie of the page
+// works as well.
 
 func (i *Inbox) api(mux *http.ServeMux) {
 	mux.HandleFunc("GET "+Path+"/api/approvals", i.authenticated(i.apiList))
@@ -67,7 +68,8 @@ type apiRequest struct {
 	// Quick is true if the answer was faster than anybody can read the card.
 	Quick bool           `json:"quick,omitempty"`
 	Card  *approval.Card `json:"card,omitempty"`
-	// Barred is why the caller cannot answer; empty if they can. Stamp must be sent with the answer.
+	// Barred is why the caller cannot answer; empty if they can. Stamp must be sent with the
+	// answer.
 	Barred string `json:"barred,omitempty"`
 	Stamp  string `json:"stamp,omitempty"`
 	// Take is until when the caller can take what was issued.
@@ -179,7 +181,8 @@ func (i *Inbox) apiAnswer(w http.ResponseWriter, r *http.Request, v *visit) {
 	}
 }
 
-// read decodes the body of a request. It accepts only JSON, which a form of another page cannot send.
+// read decodes the body of a request. It accepts only JSON, which a form of another page cannot
+// send.
 func (i *Inbox) read(w http.ResponseWriter, r *http.Request, into any) bool {
 	kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
 	d := json.NewDecoder(r.Body)

@@ -14,7 +14,7 @@ import (
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 )
 
-// visitor is a browser without a screen: it keeps cookies and follows no redirect.
+// visitor is a browser without scripts. It keeps cookies and does not follow redirects.
 type visitor struct {
 	t      *testing.T
 	w      *world
@@ -32,7 +32,7 @@ func (w *world) visitor(t *testing.T) *visitor {
 	return &visitor{t, w, c}
 }
 
-// loggedIn is a visitor with a session of a token's.
+// loggedIn returns a visitor who logged in with a token.
 func (w *world) loggedIn(t *testing.T, token string) *visitor {
 	t.Helper()
 	v := w.visitor(t)
@@ -78,7 +78,7 @@ func (v *visitor) post(path string, form url.Values, headers ...string) (*http.R
 
 var stampPattern = regexp.MustCompile(`name="line" value="([0-9a-f]{32}\.[0-9]+\.[A-Za-z0-9_-]+)"`)
 
-// stamps are those of the page, in order.
+// stamps returns the stamps of the lines on the page, in order.
 func (v *visitor) stamps() (all []string) {
 	v.t.Helper()
 	_, page := v.get("/inbox")
@@ -88,24 +88,25 @@ func (v *visitor) stamps() (all []string) {
 	return all
 }
 
-// answered fails the test where anything but a yes by the page itself ran.
-func (w *world) untouched(t *testing.T, what string, q ledger.ApprovalRequest) {
+// untouched fails the test unless the request is still pending and nothing ran.
+func (w *world) untouched(t *testing.T, what string, req ledger.ApprovalRequest) {
 	t.Helper()
-	now, err := w.ledger.Approval(t.Context(), q.ID)
-	if err != nil || now.State != ledger.Pending || w.ran(q.Action) != 0 {
-		t.Fatalf("%s: the question is %s, it ran %d times, %v", what, now.State, w.ran(q.Action), err)
+	now, err := w.ledger.Approval(t.Context(), req.ID)
+	if err != nil || now.State != ledger.Pending || w.ran(req.Action) != 0 {
+		t.Fatalf("%s: the request is %s, it ran %d times, %v", what, now.State, w.ran(req.Action), err)
 	}
 }
 
-// TestForged: an answer counts only from the session that was shown the question, and only for what it was shown.
+// TestForged: an answer counts only from the session that was shown the request, and only for that
+// request.
 func TestForged(t *testing.T) {
 	w := newWorld(t, setup{wait: 1})
 	bob, cem := w.token(t, "bob", "approver"), w.token(t, "cem", "approver")
 	agent := w.token(t, "ada", "agent")
 	w.call(t, agent, "start_outbound_call", ring)
 	w.call(t, agent, "archive_contact", `{"identity":"`+anID+`"}`)
-	all := w.asked(t, 2)
-	q := all[0]
+	all := w.pending(t, 2)
+	req := all[0]
 	v, other, nobody := w.loggedIn(t, bob), w.loggedIn(t, cem), w.visitor(t)
 	mine, theirs := v.stamps(), other.stamps()
 	if len(mine) != 2 || len(theirs) != 2 || mine[0] == theirs[0] {
@@ -115,16 +116,17 @@ func TestForged(t *testing.T) {
 	form := func(stamp string) url.Values { return url.Values{"line": {stamp}, "answer": {"approve"}} }
 	later := fmt.Sprint(time.Now().Add(time.Hour).UnixMilli())
 	for name, stamp := range map[string]string{
-		"nothing": "", "another session's": theirs[0], "an id alone": q.ID, "another question's code": all[1].ID + "." + parts[1] + "." + parts[2],
+		"nothing": "", "another session's": theirs[0], "an id alone": req.ID, "another request's code": all[1].ID + "." + parts[1] + "." + parts[2],
 		"another time": parts[0] + "." + later + "." + parts[2], "a cut code": strings.TrimSuffix(mine[0], mine[0][len(mine[0])-1:]),
 		"no code": parts[0] + "." + parts[1] + ".", "more parts": mine[0] + ".x",
 	} {
 		if res, body := v.post("/inbox/answer", form(stamp)); res.StatusCode < 400 {
 			t.Errorf("%s: HTTP %d: %s", name, res.StatusCode, body)
 		}
-		w.untouched(t, name, q)
+		w.untouched(t, name, req)
 	}
-	// A good stamp without the session, or with one that was made up, cut or is a code of another kind.
+	// A valid stamp without a session, or with a cookie that is invented, cut or a code of another
+	// kind.
 	code, err := w.ledger.CreateLogin(t.Context(), ledger.Login{Kind: ledger.LinkCode, Person: "bob", Expires: time.Now().Add(time.Hour)}, ledger.Actor{Name: "root"})
 	if err != nil {
 		t.Fatal(err)
@@ -137,15 +139,15 @@ func TestForged(t *testing.T) {
 		if res, _ := nobody.get("/inbox", "Cookie", cookie); res.StatusCode != http.StatusSeeOther {
 			t.Errorf("the cookie %.30q opens the page: HTTP %d", cookie, res.StatusCode)
 		}
-		w.untouched(t, "without a session", q)
+		w.untouched(t, "without a session", req)
 	}
-	// Other commands need their own stamps: one for an answer does not stop or log out.
+	// Other commands need their own stamps. The stamp of an answer does not stop or log out.
 	for _, path := range []string{"/inbox/stop", "/inbox/resume", "/inbox/end-calls", "/inbox/logout", "/inbox/again", "/inbox/take"} {
-		if res, _ := v.post(path, url.Values{"stamp": {mine[0]}, "id": {q.ID}}); res.StatusCode != http.StatusForbidden {
+		if res, _ := v.post(path, url.Values{"stamp": {mine[0]}, "id": {req.ID}}); res.StatusCode != http.StatusForbidden {
 			t.Errorf("%s with another stamp: HTTP %d", path, res.StatusCode)
 		}
 	}
-	// After logging out the session is nobody's, whoever kept the cookie.
+	// After logging out the session is invalid for everybody who kept the cookie.
 	u, _ := url.Parse(w.base + "/inbox")
 	kept := v.client.Jar.Cookies(u)
 	_, page := v.get("/inbox")
@@ -156,23 +158,24 @@ func TestForged(t *testing.T) {
 	if res, _ := nobody.post("/inbox/answer", form(mine[0]), "Cookie", kept[0].String()); res.StatusCode != http.StatusUnauthorized {
 		t.Errorf("after logging out: HTTP %d", res.StatusCode)
 	}
-	w.untouched(t, "after logging out", q)
-	// And so it is with the token that began it.
+	w.untouched(t, "after logging out", req)
+	// The same holds after the token was revoked.
 	if err := w.ledger.RevokeToken(t.Context(), ledger.TokenID(cem), ledger.Actor{Name: "root"}); err != nil {
 		t.Fatal(err)
 	}
 	if res, _ := other.post("/inbox/answer", form(theirs[0])); res.StatusCode != http.StatusUnauthorized {
 		t.Errorf("with a revoked token's session: HTTP %d", res.StatusCode)
 	}
-	w.untouched(t, "with a revoked token's session", q)
+	w.untouched(t, "with a revoked token's session", req)
 }
 
-// TestOtherOrigins: no other page can send an answer, frame the inbox or have it loaded under another name.
+// TestOtherOrigins: another page cannot send an answer, frame the inbox, or load it under another
+// host name.
 func TestOtherOrigins(t *testing.T) {
 	w := newWorld(t, setup{wait: 1})
 	bob := w.token(t, "bob", "approver", "admin")
 	w.call(t, w.token(t, "ada", "agent"), "start_outbound_call", ring)
-	q := w.asked(t, 1)[0]
+	req := w.pending(t, 1)[0]
 	v := w.loggedIn(t, bob)
 	stamp := v.stamps()[0]
 	form := url.Values{"line": {stamp}, "answer": {"approve"}}
@@ -186,9 +189,9 @@ func TestOtherOrigins(t *testing.T) {
 		if res, _ := v.post("/inbox/login", url.Values{"token": {bob}}, from...); res.StatusCode != http.StatusForbidden {
 			t.Errorf("logging in by %v: HTTP %d", from, res.StatusCode)
 		}
-		w.untouched(t, from[0]+from[1], q)
+		w.untouched(t, from[0]+from[1], req)
 	}
-	// The API takes no form of another page either, with the cookie.
+	// The API rejects forms of other pages, also with the cookie.
 	for _, kind := range []string{"application/x-www-form-urlencoded", "text/plain", "multipart/form-data", ""} {
 		if res, _ := v.do("POST", "/inbox/api/stop", `{"note":"x"}`, "Content-Type", kind); res.StatusCode != http.StatusBadRequest {
 			t.Errorf("the API takes %q: HTTP %d", kind, res.StatusCode)
@@ -197,7 +200,7 @@ func TestOtherOrigins(t *testing.T) {
 	if f, err := w.ledger.CurrentStop(t.Context()); err != nil || f != nil {
 		t.Errorf("it was stopped: %v, %v", f, err)
 	}
-	for _, path := range []string{"/inbox", "/inbox/login?again", "/inbox/history", "/inbox/approvals/" + q.ID, "/inbox/stop", "/inbox/nothing", "/inbox/api/approvals", "/inbox/assets/inbox.js"} {
+	for _, path := range []string{"/inbox", "/inbox/login?again", "/inbox/history", "/inbox/approvals/" + req.ID, "/inbox/stop", "/inbox/nothing", "/inbox/api/approvals", "/inbox/assets/inbox.js"} {
 		res, body := v.get(path)
 		csp := res.Header.Get("Content-Security-Policy")
 		for _, want := range []string{"default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'self'"} {
@@ -217,7 +220,8 @@ func TestOtherOrigins(t *testing.T) {
 	}
 }
 
-// TestGuessing: wrong tokens are told to wait after a few, a good one never is, and what was shown is in no log.
+// TestGuessing: wrong tokens are limited after a few attempts, a valid one never is, and no secret
+// is in the log.
 func TestGuessing(t *testing.T) {
 	w := newWorld(t, setup{})
 	bob := w.token(t, "bob", "approver")
@@ -235,11 +239,11 @@ func TestGuessing(t *testing.T) {
 	if seen[http.StatusUnauthorized] == 0 || seen[http.StatusTooManyRequests] < 5 {
 		t.Errorf("%v", seen)
 	}
-	for _, no := range []string{agent, both} {
-		if res, body := w.visitor(t).post("/inbox/login", url.Values{"token": {no}}); res.StatusCode != http.StatusTooManyRequests && res.StatusCode != http.StatusUnauthorized || strings.Contains(body, "data-live") {
+	for _, rejected := range []string{agent, both} {
+		if res, body := w.visitor(t).post("/inbox/login", url.Values{"token": {rejected}}); res.StatusCode != http.StatusTooManyRequests && res.StatusCode != http.StatusUnauthorized || strings.Contains(body, "data-live") {
 			t.Errorf("a program's token logs in: HTTP %d", res.StatusCode)
 		}
-		if res, _ := v.do("GET", "/inbox/api/approvals", "", "Authorization", "Bearer "+no); res.StatusCode != http.StatusForbidden {
+		if res, _ := v.do("GET", "/inbox/api/approvals", "", "Authorization", "Bearer "+rejected); res.StatusCode != http.StatusForbidden {
 			t.Errorf("a program's token reads the API: HTTP %d", res.StatusCode)
 		}
 	}
@@ -250,9 +254,9 @@ func TestGuessing(t *testing.T) {
 	if res, _ := w.visitor(t).get("/inbox/login?token=" + bob); res.StatusCode != http.StatusBadRequest {
 		t.Errorf("a token in the address: HTTP %d", res.StatusCode)
 	}
-	// A code leads nowhere but here.
+	// After a login the redirect stays within the inbox.
 	for _, to := range []string{"//evil.example", "https://evil.example", "../../mcp", strings.Repeat("a", 31) + "/"} {
-		link := strings.TrimPrefix(w.enter(t, "bob", false), w.base)
+		link := strings.TrimPrefix(w.loginLink(t, "bob", false), w.base)
 		res, _ := w.visitor(t).get(link + "?approval=" + url.QueryEscape(to))
 		if at := res.Header.Get("Location"); res.StatusCode != http.StatusSeeOther || at != "/inbox" {
 			t.Errorf("after %q one is sent to %q (HTTP %d)", to, at, res.StatusCode)
@@ -263,7 +267,7 @@ func TestGuessing(t *testing.T) {
 	}
 }
 
-// TestSessionCookie: it is for this page alone, and ends.
+// TestSessionCookie: the cookie is for the inbox only, and expires.
 func TestSessionCookie(t *testing.T) {
 	w := newWorld(t, setup{})
 	bob := w.token(t, "bob", "approver")

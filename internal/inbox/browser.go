@@ -13,8 +13,8 @@ import (
 // Set once: a browser that was opened before may still be running when the next one is.
 func init() { browser.Stdout, browser.Stderr = io.Discard, io.Discard }
 
-// Browser returns a function that opens a URL in the person's browser; nil if there is none. env returns environment
-// variables. BROWSER is a command with %s for the URL, or without it.
+// Browser returns a function that opens a URL in the person's browser; nil if there is none. env
+// returns environment variables. BROWSER is a command with %s for the URL, or without it.
 //
 // What the browser prints is dropped: with MCP on stdio it would be read as messages.
 func Browser(env func(string) string) func(url string) error {
@@ -29,7 +29,8 @@ func Browser(env func(string) string) func(url string) error {
 	return openDefault
 }
 
-// openDefault opens the default browser. The opener may run as long as the browser does, but it fails at once.
+// openDefault opens the default browser. The opener may run as long as the browser does, but it
+// fails at once.
 func openDefault(url string) error {
 	failed := make(chan error, 1)
 	go func() { failed <- browser.OpenURL(url) }()

@@ -9,7 +9,7 @@ import (
 	"github.com/sippet-ai/sippet-mcp/rpc/rpctest"
 )
 
-// sent are the payloads of an action that reached an endpoint, in order.
+// sent returns the payloads of an action that reached an endpoint, in order.
 func (w *world) sent(endpoint, action string) (all []string) {
 	for _, r := range w.up.Requests() {
 		if r.Endpoint == endpoint && r.Action == action {
@@ -19,8 +19,8 @@ func (w *world) sent(endpoint, action string) (all []string) {
 	return all
 }
 
-// TestBrowserApprove: a question appears on the open page by itself, a yes runs exactly what was asked, once, and the
-// call that waits gets the answer.
+// TestBrowserApprove: a request appears on the open page. Approving runs exactly the requested
+// payload, once, and the call that waits gets the result.
 func TestBrowserApprove(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
@@ -31,23 +31,23 @@ func TestBrowserApprove(t *testing.T) {
 	live := b.stays()
 	call := w.later(t, agent, "start_outbound_call", ring)
 	b.cards(1)
-	q := w.asked(t, 1)[0]
+	req := w.pending(t, 1)[0]
 	if title, badge := eval[string](b, `document.title`), b.text("[data-count]"); title != "(1) Inbox · Sippet" || badge != "1" {
 		t.Errorf("title %q, badge %q", title, badge)
 	}
 	if got := b.text("[data-list=empty]"); got != "" {
 		t.Errorf("beside the card it says %q", got)
 	}
-	card := b.text("#approval-" + q.ID)
+	card := b.text("#approval-" + req.ID)
 	for _, want := range []string{"REACHES PEOPLE", "+44 20 7946 0000", "Requested by ada", "Claude Desktop 1.9", "cannot be undone", "She asked to be rung back about her invoice."} {
 		if !strings.Contains(strings.ToUpper(card), strings.ToUpper(want)) {
 			t.Errorf("the card does not say %q:\n%s", want, card)
 		}
 	}
 	if n := w.ran("start_outbound_call"); n != 0 {
-		t.Fatalf("it ran %d times before anybody agreed", n)
+		t.Fatalf("it ran %d times before anybody approved", n)
 	}
-	b.click("#approval-" + q.ID + " button[value=approve]")
+	b.click("#approval-" + req.ID + " button[value=approve]")
 	if a := get(t, call); a.Outcome != "done" || a.ApprovedBy != "bob" {
 		t.Errorf("%s", a.frame)
 	}
@@ -67,8 +67,9 @@ func TestBrowserApprove(t *testing.T) {
 	}
 }
 
-// TestBrowserLate: the call has given up waiting. Its link leads to the question, a yes there runs it, and whoever asked
-// hears of it once: by approval_status, or by the same call again, which runs nothing. Only then it is a new question.
+// TestBrowserLate: the call has stopped waiting. Its link shows the request, and approving there
+// runs it. The requester gets the result once: with approval_status, or by the same call again,
+// which runs nothing. After that the same call is a new request.
 func TestBrowserLate(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{wait: 100 * time.Millisecond})
@@ -77,7 +78,7 @@ func TestBrowserLate(t *testing.T) {
 	b.login(w, w.token(t, "bob", "approver"))
 	for n, c := range []struct {
 		name, args string
-		ask        bool // for the status, before it is called again
+		ask        bool // for the status, before the same call
 	}{
 		{"the status first", `{"input":{"phoneNumber":"+442079460123"}}`, true},
 		{"the same call", `{"input":{"phoneNumber":"+442079460124"}}`, false},
@@ -108,7 +109,7 @@ func TestBrowserLate(t *testing.T) {
 			if a := w.call(t, agent, "start_outbound_call", c.args); a.Outcome != "done" || a.ApprovedBy != "bob" || len(a.Result) == 0 {
 				t.Errorf("%s: %s", c.name, a.frame)
 			}
-			if a := status(); a.Outcome != "done" || a.ApprovedBy != "bob" { // it may be asked again
+			if a := status(); a.Outcome != "done" || a.ApprovedBy != "bob" { // a status may be read again
 				t.Errorf("%s: %s", c.name, a.frame)
 			}
 		}
@@ -117,7 +118,7 @@ func TestBrowserLate(t *testing.T) {
 		}
 		again := w.call(t, agent, "start_outbound_call", c.args)
 		if again.Outcome != "approval_pending" || again.Approval.ID == id {
-			t.Errorf("%s: once it was told: %s", c.name, again.frame)
+			t.Errorf("%s: after it got the result: %s", c.name, again.frame)
 		}
 		b.goTo(again.Approval.Link)
 		b.sees(".warn", "The same call ran")
@@ -128,22 +129,22 @@ func TestBrowserLate(t *testing.T) {
 		}
 	}
 	if a := w.call(t, w.token(t, "eve", "agent"), "approval_status", `{"id":"`+w.ended(t)[0].ID+`"}`); a.Outcome != "invalid_arguments" {
-		t.Errorf("somebody else's question: %s", a.frame)
+		t.Errorf("the request of another caller: %s", a.frame)
 	}
 }
 
-// ended are the questions that are over, the last first.
+// ended returns the decided requests, the last one first.
 func (w *world) ended(t *testing.T) []ledger.ApprovalRequest {
 	t.Helper()
 	all, err := w.ledger.Approvals(t.Context(), ledger.ApprovalFilter{Ended: true, Inbox: true})
 	if err != nil || len(all) == 0 {
-		t.Fatalf("%d questions have ended, %v", len(all), err)
+		t.Fatalf("%d requests have ended, %v", len(all), err)
 	}
 	return all
 }
 
-// TestBrowserDeny: a no reaches the caller with the person's own words, and nothing runs.
-func TestBrowserDeny(t *testing.T) {
+// TestBrowserDecline: the caller gets the note of the person who declined, and nothing runs.
+func TestBrowserDecline(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
 	b := newBrowser(t).strict(w)
@@ -163,7 +164,7 @@ func TestBrowserDeny(t *testing.T) {
 	if n := w.ran("start_outbound_call"); n != 0 {
 		t.Errorf("it ran %d times", n)
 	}
-	if q := w.ended(t)[0]; q.State != ledger.Declined || q.By.String() != "bob, via inbox" {
-		t.Errorf("%+v", q)
+	if req := w.ended(t)[0]; req.State != ledger.Declined || req.By.String() != "bob, via inbox" {
+		t.Errorf("%+v", req)
 	}
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/sippet-ai/sippet-mcp/rpc/rpctest"
 )
 
-// TestBrowserCredential: what an action issued is shown once, to the person who agreed, on a page of its own, and is
-// nowhere else: not in an answer to the AI, not in a log, not in the ledger.
+// TestBrowserCredential: what an action issued is shown once, to the person who approved, on a page
+// of its own. It is not in the result for the AI, in a log or in the ledger.
 func TestBrowserCredential(t *testing.T) {
 	t.Parallel()
 	const secret = "opr_Zx81-<b>recognisable</b>&amp;0042"
@@ -27,7 +27,7 @@ func TestBrowserCredential(t *testing.T) {
 	bob, carol := w.token(t, "bob", "approver"), w.token(t, "carol", "approver")
 	const args = `{"input":{"operatorEmail":"o@example.org"}}`
 	call := w.later(t, agent, "issue_operator_access_token", args)
-	q := w.asked(t, 1)[0]
+	req := w.pending(t, 1)[0]
 	b.login(w, bob)
 	other := newBrowser(t).strict(w)
 	other.login(w, carol)
@@ -38,12 +38,12 @@ func TestBrowserCredential(t *testing.T) {
 	if a.Outcome != "done" || a.ApprovedBy != "bob" || string(a.Result) != "null" || len(a.Notes) == 0 || !strings.Contains(a.Notes[0], "issued, handed over") {
 		t.Errorf("%s", a.frame)
 	}
-	frames := []string{a.frame, w.call(t, agent, "approval_status", `{"id":"`+q.ID+`"}`).frame}
+	frames := []string{a.frame, w.call(t, agent, "approval_status", `{"id":"`+req.ID+`"}`).frame}
 	b.cards(0)
 	b.sees("[data-list=handovers]", "you can take it once")
 	live()
 
-	// Nobody else takes it, by page or API.
+	// Nobody else can take it, on a page or with the API.
 	other.sees("[data-list=decided]", "bob approved, and it ran")
 	if n := other.count(".handover"); n != 0 {
 		t.Errorf("another approver is offered to take it")
@@ -52,32 +52,32 @@ func TestBrowserCredential(t *testing.T) {
 		t.Error("it is on a page before it was taken")
 	}
 	own := w.loggedIn(t, bob)
-	good := own.stampsOn("/inbox")["take-"+q.ID]
+	good := own.stampsOn("/inbox")["take-"+req.ID]
 	for name, token := range map[string]string{"carol": carol, "ada": asker} {
 		v := w.loggedIn(t, token)
-		if stamps := v.stampsOn("/inbox"); stamps["take-"+q.ID] != "" {
+		if stamps := v.stampsOn("/inbox"); stamps["take-"+req.ID] != "" {
 			t.Errorf("%s has a stamp to take it", name)
 		}
 		for _, stamp := range []string{good, ""} {
-			if res, text := v.post("/inbox/take", url.Values{"id": {q.ID}, "stamp": {stamp}}); res.StatusCode != http.StatusForbidden || strings.Contains(text, "recognisable") {
+			if res, text := v.post("/inbox/take", url.Values{"id": {req.ID}, "stamp": {stamp}}); res.StatusCode != http.StatusForbidden || strings.Contains(text, "recognisable") {
 				t.Errorf("%s takes it: HTTP %d: %s", name, res.StatusCode, text)
 			}
 		}
 		for _, by := range []string{"", token} {
-			res, text := v.json("POST", "/approvals/"+q.ID+"/take", by, "{}")
+			res, text := v.json("POST", "/approvals/"+req.ID+"/take", by, "{}")
 			if res.StatusCode != http.StatusConflict || !strings.Contains(text, "only the person who approved it may take it") {
 				t.Errorf("%s takes it over the API: HTTP %d: %s", name, res.StatusCode, text)
 			}
 			frames = append(frames, text)
 		}
-		_, text := v.json("GET", "/approvals/"+q.ID, token, "")
+		_, text := v.json("GET", "/approvals/"+req.ID, token, "")
 		frames = append(frames, text)
 	}
-	if res, text := w.visitor(t).json("POST", "/approvals/"+q.ID+"/take", agent, "{}"); res.StatusCode != http.StatusForbidden {
+	if res, text := w.visitor(t).json("POST", "/approvals/"+req.ID+"/take", agent, "{}"); res.StatusCode != http.StatusForbidden {
 		t.Errorf("the program takes it: HTTP %d: %s", res.StatusCode, text)
 	}
 	if found := holding(t, dir, "recognisable"); len(found) > 0 {
-		t.Errorf("it lies open in %q while it waits to be taken", found)
+		t.Errorf("it is stored unencrypted in %q", found)
 	}
 
 	b.click(".handover button")
@@ -87,24 +87,24 @@ func TestBrowserCredential(t *testing.T) {
 		t.Errorf("shown %q", shown)
 	}
 	if n := b.count(".secret code b"); n != 0 {
-		t.Error("what was issued became markup")
+		t.Error("what was issued was rendered as markup")
 	}
 	b.click(`a[href="/inbox"].button`)
 	b.until("the inbox", `location.pathname == "/inbox" && document.querySelector("[data-list=decided]")`)
 	if b.count(".handover") != 0 {
-		t.Error("it is offered again")
+		t.Error("it is offered a second time")
 	}
-	if res, text := own.post("/inbox/take", url.Values{"id": {q.ID}, "stamp": {good}}); res.StatusCode != http.StatusConflict || !strings.Contains(text, "It cannot be shown") {
+	if res, text := own.post("/inbox/take", url.Values{"id": {req.ID}, "stamp": {good}}); res.StatusCode != http.StatusConflict || !strings.Contains(text, "It cannot be shown") {
 		t.Errorf("a second time: HTTP %d: %s", res.StatusCode, text)
 	}
-	if res, text := own.json("POST", "/approvals/"+q.ID+"/take", bob, "{}"); res.StatusCode != http.StatusConflict {
+	if res, text := own.json("POST", "/approvals/"+req.ID+"/take", bob, "{}"); res.StatusCode != http.StatusConflict {
 		t.Errorf("a second time over the API: HTTP %d: %s", res.StatusCode, text)
 	}
-	b.goTo(w.base + "/inbox/approvals/" + q.ID)
+	b.goTo(w.base + "/inbox/approvals/" + req.ID)
 	b.sees("[data-list=decided]", "bob approved, and it ran")
 	frames = append(frames, b.text("body"))
 
-	again := w.call(t, agent, "approval_status", `{"id":"`+q.ID+`"}`)
+	again := w.call(t, agent, "approval_status", `{"id":"`+req.ID+`"}`)
 	if !strings.Contains(again.frame, "issued, handed over") {
 		t.Errorf("%s", again.frame)
 	}
@@ -114,7 +114,7 @@ func TestBrowserCredential(t *testing.T) {
 	}
 	taken := 0
 	for _, r := range records {
-		if r.Phase == ledger.PhaseTaken && r.ApprovalID == q.ID && r.By.String() == "bob, via inbox" {
+		if r.Phase == ledger.PhaseTaken && r.ApprovalID == req.ID && r.By.String() == "bob, via inbox" {
 			taken++
 		}
 		if p := r.Private; p != nil {
@@ -136,12 +136,12 @@ func TestBrowserCredential(t *testing.T) {
 	if found := holding(t, dir, "recognisable"); len(found) > 0 {
 		t.Errorf("the secret is in %q", found)
 	}
-	if found := holding(t, dir, q.ID); len(found) == 0 {
-		t.Error("these are not the files of the ledger")
+	if found := holding(t, dir, req.ID); len(found) == 0 {
+		t.Error("the files are not those of the ledger")
 	}
 }
 
-// holding are the files of a folder that hold the text.
+// holding returns the files of a directory that contain the text.
 func holding(t *testing.T, dir, text string) (found []string) {
 	t.Helper()
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {

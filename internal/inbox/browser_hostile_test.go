@@ -11,8 +11,8 @@ import (
 	"github.com/sippet-ai/sippet-mcp/rpc/rpctest"
 )
 
-// hostile are texts that somebody could write into a payload, a record or a reason, and how a card shows them; empty: as
-// they are. All begin with MARK, so that they are found wherever they are shown.
+// hostile are texts of an attacker in a payload, a record or a reason, and how a card shows them;
+// empty means unchanged. All begin with MARK, so that a test finds them everywhere.
 var hostile = []struct{ name, text, shown string }{
 	{"script", `MARK<script>alert(1)</script>`, ``},
 	{"image", `MARK<img src=x onerror=alert(1)><svg/onload=alert(1)>`, ``},
@@ -31,51 +31,52 @@ var hostile = []struct{ name, text, shown string }{
 	{"right to left", "MARK \u05e9\u05dc\u05d5\u05dd \u0645\u0631\u062d\u0628\u0627", ``},
 }
 
-// elements counts what a page is made of, by tag.
+// elements counts the elements of the page by tag.
 func (b *browser) elements() map[string]int {
 	b.t.Helper()
 	return eval[map[string]int](b, `[...document.querySelectorAll("*")].reduce((m, e) => (m[e.tagName] = (m[e.tagName] || 0) + 1, m), {})`)
 }
 
-// foreign are attributes that run something or lead elsewhere.
+// foreign are attributes that run something or lead to another site.
 const foreign = `[...document.querySelectorAll("*")].flatMap(e => [...e.attributes].filter(a =>
 	a.name.startsWith("on") || a.name == "style" || a.name == "autofocus" || /^\s*javascript:/i.test(a.value) ||
 	["href", "src", "action", "formaction", "srcset", "ping"].includes(a.name) && !/^(\/inbox($|[\/?])|\?|#)/.test(a.value)).map(a => e.tagName + " " + a.name + "=" + a.value))`
 
-// unseen finds characters that are not seen, or change how others are.
+// unseen finds invisible characters, and those that change the direction of others.
 const unseen = `/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u115f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff]|[\u{e0000}-\u{e007f}]/u.test(document.documentElement.textContent)`
 
-// loose are hostile texts that do not stand isolated from the text around them.
-const loose = `(() => {
+// notIsolated are hostile texts that are not isolated from the text around them.
+const notIsolated = `(() => {
 	const out = [], walk = document.createTreeWalker(document, NodeFilter.SHOW_TEXT);
 	while (walk.nextNode()) if (walk.currentNode.data.includes("MARK") && !walk.currentNode.parentElement.closest("bdi")) out.push(walk.currentNode.data);
 	return out;
 })()`
 
-// harmless fails where the page has other elements than want, or anything of a hostile text is more than text.
+// harmless fails the test if the page has other elements than want, or if a hostile text is more
+// than text.
 func (b *browser) harmless(name string, want map[string]int) {
 	b.t.Helper()
 	if got := b.elements(); want != nil && !maps.Equal(got, want) {
-		b.t.Errorf("%s: the page is made of %v, want %v", name, got, want)
+		b.t.Errorf("%s: the elements are %v, want %v", name, got, want)
 	}
 	if got := eval[[]string](b, foreign); len(got) > 0 {
 		b.t.Errorf("%s: %q", name, got)
 	}
 	if eval[bool](b, unseen) {
-		b.t.Errorf("%s: something that nobody sees is in the page: %q", name, b.text("main"))
+		b.t.Errorf("%s: invisible characters are in the page: %q", name, b.text("main"))
 	}
-	if got := eval[[]string](b, loose); len(got) > 0 {
+	if got := eval[[]string](b, notIsolated); len(got) > 0 {
 		b.t.Errorf("%s: not isolated: %q", name, got)
 	}
 }
 
-// contacts answers list_contacts with contacts of one name, which the test sets.
+// contacts answers list_contacts with one contact. The test sets its name.
 type contacts struct {
 	mu   sync.Mutex
 	name string
 }
 
-func (c *contacts) call(name string) {
+func (c *contacts) setName(name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.name = name
@@ -89,7 +90,7 @@ func (c *contacts) answer(r rpctest.Request) rpctest.Answer {
 	return rpctest.Answer{Body: string(raw)}
 }
 
-// callBy is a call by a program that calls itself something.
+// callBy makes a call of a program with a client name.
 func (w *world) callBy(t *testing.T, secret, client, tool string, args any) answer {
 	t.Helper()
 	raw, err := json.Marshal(args)
@@ -113,18 +114,18 @@ func (w *world) callBy(t *testing.T, secret, client, tool string, args any) answ
 	return m.Result.StructuredContent
 }
 
-// TestBrowserHostile: whatever stands in a payload, in the record that it is about, in the name of the program and in the
-// reason is text on the card: shown, escaped, isolated, and nothing else. The same goes for what is over.
+// TestBrowserHostile: every text in a payload, a record, the name of a program or a reason is shown
+// as isolated, escaped text. The same holds after the request ended.
 func TestBrowserHostile(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, setup{wait: 1, policy: strings.Replace(house, "write: validate", "write: confirm", 1)})
+	w := newWorld(t, setup{wait: 1, policy: strings.Replace(testPolicy, "write: validate", "write: confirm", 1)})
 	b := newBrowser(t).strict(w)
 	var known contacts
 	w.up.On(rpctest.Run, "list_contacts", known.answer)
 	agent := w.token(t, "ada", "agent")
 	ask := func(text string) answer {
 		t.Helper()
-		known.call(text)
+		known.setName(text)
 		return w.callBy(t, agent, text, "update_contact", map[string]any{"identity": anID, "reason": text,
 			"input": map[string]any{"fullName": text, "metadata": map[string]any{text: text, "list": []any{text, 1}}}})
 	}
@@ -132,7 +133,7 @@ func TestBrowserHostile(t *testing.T) {
 	b.goTo(ask("a harmless name").Approval.Link)
 	b.sees("h2", `Change the contact "a harmless name".`)
 	usual := b.elements()
-	b.harmless("nothing hostile", nil)
+	b.harmless("no hostile text", nil)
 	for _, c := range hostile {
 		if c.shown == "" {
 			c.shown = c.text
@@ -144,7 +145,7 @@ func TestBrowserHostile(t *testing.T) {
 				t.Errorf("%s: %s says %s", c.name, selector, got)
 			}
 		}
-		plain := strings.ReplaceAll(c.shown, `\"`, `"`) // these have a frame, and no quotes
+		plain := strings.ReplaceAll(c.shown, `\"`, `"`) // these are not in quotes
 		if got := b.text(".reason blockquote"); got != plain {
 			t.Errorf("%s: the reason says %s", c.name, got)
 		}
@@ -159,14 +160,14 @@ func TestBrowserHostile(t *testing.T) {
 		b.harmless(c.name, usual)
 	}
 	if got := b.text(".reason figcaption"); got != "Written by the AI as its reason. Nobody has checked it." {
-		t.Errorf("the reason stands under %q", got)
+		t.Errorf("the caption of the reason is %q", got)
 	}
 
-	// All on one page, live, with words of the person that are hostile too; then in the history.
+	// All on one page, live, with a hostile note of the person; then in the history.
 	b.goTo(w.base + "/inbox")
 	b.cards(1)
 	live := b.stays()
-	known.call(hostile[0].text)
+	known.setName(hostile[0].text)
 	w.callBy(t, agent, hostile[0].text, "create_contact", map[string]any{"input": map[string]any{"fullName": hostile[0].text}})
 	b.cards(2)
 	b.harmless("all", nil)
@@ -179,20 +180,21 @@ func TestBrowserHostile(t *testing.T) {
 	b.click("[data-card] button[value=decline]")
 	b.cards(1)
 	b.sees("[data-list=decided]", hostile[2].text)
-	b.harmless("what is over", nil)
+	b.harmless("a decided request", nil)
 	live()
 	b.goTo(w.base + "/inbox/history")
 	b.sees(".recent", hostile[2].text)
 	b.harmless("the history", nil)
 }
 
-// TestBrowserRightToLeft: behind a name in Hebrew the number is read as it is dialled, and the sentence goes on to its right.
+// TestBrowserRightToLeft: after a Hebrew name the number is still read from left to right, and so
+// is the rest of the sentence.
 func TestBrowserRightToLeft(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{wait: 1})
 	b := newBrowser(t).strict(w)
 	var known contacts
-	known.call("\u05e9\u05dc\u05d5\u05dd 12 \u05e2\u05d5\u05dc\u05dd")
+	known.setName("\u05e9\u05dc\u05d5\u05dd 12 \u05e2\u05d5\u05dc\u05dd")
 	w.up.On(rpctest.Run, "list_contacts", known.answer)
 	a := w.call(t, w.token(t, "ada", "agent"), "start_outbound_call", ring)
 	b.login(w, w.token(t, "bob", "approver"))
@@ -208,13 +210,13 @@ func TestBrowserRightToLeft(t *testing.T) {
 	})`)
 	for n := 1; n < len(x); n++ {
 		if x[n] <= x[n-1] || x[0] < 0 {
-			t.Fatalf("the parts of %q stand at %v", b.text("h2"), x)
+			t.Fatalf("the positions of the parts of %q: %v", b.text("h2"), x)
 		}
 	}
 }
 
-// TestBrowserHuge: a reason of a megabyte and a call to ten thousand people are a card like others: the beginning is
-// shown, how much there is is said, and the number must be typed.
+// TestBrowserHuge: the card of a reason of one megabyte, or of a call to ten thousand people, shows
+// the beginning and the total. The number of people must be typed.
 func TestBrowserHuge(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{wait: 1})
@@ -230,11 +232,11 @@ func TestBrowserHuge(t *testing.T) {
 		t.Errorf("of the reason %d characters are shown: %.600s", len(got), got)
 	}
 	if got := b.text(".reason figcaption"); got != "Written by the AI as its reason. Nobody has checked it." {
-		t.Errorf("it stands under %q", got)
+		t.Errorf("its caption is %q", got)
 	}
 	people := 10_000
 	if racing {
-		people = 400 // each is a key in the ledger, and the race detector makes that ten times slower
+		people = 400 // the race detector makes each ten times slower
 	}
 	ids := make([]string, people)
 	for n := range ids {
@@ -245,7 +247,7 @@ func TestBrowserHuge(t *testing.T) {
 		t.Fatalf("%.500s", a.frame)
 	}
 	b.cards(2)
-	card := "#approval-" + w.asked(t, 2)[1].ID
+	card := "#approval-" + w.pending(t, 2)[1].ID
 	b.sees(card+" h2", fmt.Sprintf("Ring many people: %d people in GB.", people))
 	if lines := eval[[]string](b, `[...document.querySelectorAll("`+card+` .recipients li")].map(l => l.innerText)`); len(lines) != 6 || lines[5] != fmt.Sprintf("and %d more", people-5) || !strings.Contains(lines[0], "+44 20 7946 0000") {
 		t.Errorf("%q", lines)
@@ -258,13 +260,13 @@ func TestBrowserHuge(t *testing.T) {
 	}
 	b.look("light", false)
 	b.sees(card+" .people", fmt.Sprintf("Type %d to approve", people))
-	yes := card + " button[value=approve]"
+	approve := card + " button[value=approve]"
 	b.write(card+" input[name=people]", fmt.Sprint(people/10))
-	if !eval[bool](b, `document.querySelector("`+yes+`").disabled`) {
-		t.Error("a tenth of the number is enough")
+	if !eval[bool](b, `document.querySelector("`+approve+`").disabled`) {
+		t.Error("a wrong number enables the button")
 	}
 	b.write(card+" input[name=people]", "0")
-	b.click(yes)
+	b.click(approve)
 	b.sees("[data-list=decided]", "bob approved, and it ran")
 	got := w.sent(rpctest.Run, "start_bulk_outbound_call")
 	if len(got) != 1 || got[0] != `{"action":"start_bulk_outbound_call",`+bulk[1:] {

@@ -9,7 +9,7 @@ import (
 	"github.com/sippet-ai/sippet-mcp/internal/ledger/ledgertest"
 )
 
-// TestBrowserKeys: with the keyboard alone somebody goes from card to card; only Enter on a button answers.
+// TestBrowserKeys: keys move between cards and buttons. Only Enter on a button answers.
 func TestBrowserKeys(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{wait: 1})
@@ -17,7 +17,7 @@ func TestBrowserKeys(t *testing.T) {
 	agent, bob := w.token(t, "ada", "agent"), w.token(t, "bob", "approver")
 	w.call(t, agent, "start_outbound_call", ring)
 	w.call(t, agent, "end_call", `{"input":{"callUuid":"c-17"}}`)
-	all := w.asked(t, 2)
+	all := w.pending(t, 2)
 	b.login(w, bob)
 	b.cards(2)
 	eval[int](b, `(addEventListener("submit", () => window.sent++, true), window.sent = 0)`)
@@ -26,7 +26,7 @@ func TestBrowserKeys(t *testing.T) {
 		if eval[int](b, `window.sent`) != 0 {
 			t.Fatalf("%s sent an answer", after)
 		}
-		w.asked(t, 2)
+		w.pending(t, 2)
 	}
 	at := func(selector string) {
 		t.Helper()
@@ -53,33 +53,33 @@ func TestBrowserKeys(t *testing.T) {
 	at(second + " button[value=approve]")
 	unanswered("keys without Enter")
 
-	// What is typed is typed, and Enter behind it presses nothing.
+	// In a field, keys are text, and Enter presses no button.
 	b.write(first+" input[name=note]", "aadj no\r")
 	at(first + " input[name=note]")
 	if got := eval[string](b, `document.activeElement.value`); got != "aadj no" {
 		t.Errorf("typed %q", got)
 	}
-	unanswered("Enter behind a reason for a no")
+	unanswered("Enter in the note")
 
 	eval[bool](b, `document.activeElement.blur() || true`)
 	b.press("jjkja\r")
-	b.until("that the second is gone", `!document.querySelector(`+quoted(second)+`)`)
-	if q, err := w.ledger.Approval(t.Context(), all[1].ID); err != nil || q.State != ledger.Approved && q.State != ledger.Used || q.By.String() != "bob, via inbox" {
-		t.Errorf("%+v, %v", q, err)
+	b.until("that the second card is removed", `!document.querySelector(`+quoted(second)+`)`)
+	if req, err := w.ledger.Approval(t.Context(), all[1].ID); err != nil || req.State != ledger.Approved && req.State != ledger.Used || req.By.String() != "bob, via inbox" {
+		t.Errorf("%+v, %v", req, err)
 	}
-	b.until("that the first can be answered", `!document.querySelector(`+quoted(first+" button[value=decline]")+`).disabled`)
+	b.until("that the first card can be answered", `!document.querySelector(`+quoted(first+" button[value=decline]")+`).disabled`)
 	b.press("jd\r")
 	b.cards(0)
-	if q, err := w.ledger.Approval(t.Context(), all[0].ID); err != nil || q.State != ledger.Declined {
-		t.Errorf("%+v, %v", q, err)
+	if req, err := w.ledger.Approval(t.Context(), all[0].ID); err != nil || req.State != ledger.Declined {
+		t.Errorf("%+v, %v", req, err)
 	}
 	if n := w.ran("start_outbound_call"); n != 0 {
 		t.Errorf("it ran %d times", n)
 	}
 }
 
-// TestBrowserQuick: who answers sooner than two seconds after they were shown it is marked, in the history and in the
-// ledger; also where others joined the card meanwhile.
+// TestBrowserQuick: an answer within two seconds is marked, in the history and in the ledger. The
+// time counts from when each line was shown.
 func TestBrowserQuick(t *testing.T) {
 	t.Parallel()
 	clock := ledgertest.NewClock(time.Now())
@@ -93,9 +93,9 @@ func TestBrowserQuick(t *testing.T) {
 		after  time.Duration
 		quick  bool
 	}{{"approve", 0, true}, {"decline", 1999 * time.Millisecond, true}, {"approve", 2 * time.Second, false}, {"decline", time.Minute, false}} {
-		w.call(t, agent, "start_outbound_call", ringing(n))
+		w.call(t, agent, "start_outbound_call", ringArgs(n))
 		b.cards(1)
-		q := w.asked(t, 1)[0]
+		req := w.pending(t, 1)[0]
 		clock.Add(c.after)
 		b.click("[data-card] button[value=" + c.answer + "]")
 		b.cards(0)
@@ -103,26 +103,26 @@ func TestBrowserQuick(t *testing.T) {
 		if got := strings.Contains(b.text("[data-list=decided] li:first-child"), mark); got != c.quick {
 			t.Errorf("%s after %v is marked: %t", c.answer, c.after, got)
 		}
-		if now, err := w.ledger.Approval(t.Context(), q.ID); err != nil || now.Quick != c.quick {
+		if now, err := w.ledger.Approval(t.Context(), req.ID); err != nil || now.Quick != c.quick {
 			t.Errorf("%s after %v is quick in the ledger: %t, %v", c.answer, c.after, now.Quick, err)
 		}
-		clock.Add(2 * time.Minute) // the next is on a card of its own
+		clock.Add(2 * time.Minute) // the next request is on another card
 	}
-	// Each line was shown when it was shown, however often the card changed since.
-	w.call(t, agent, "start_outbound_call", ringing(10))
+	// Each line keeps the time at which it was shown, also if the card changes.
+	w.call(t, agent, "start_outbound_call", ringArgs(10))
 	b.cards(1)
-	first := w.asked(t, 1)[0].ID
+	first := w.pending(t, 1)[0].ID
 	clock.Add(5 * time.Second)
-	w.call(t, agent, "start_outbound_call", ringing(11))
+	w.call(t, agent, "start_outbound_call", ringArgs(11))
 	b.until("the second line", `document.querySelectorAll("[data-line]").length == 2`)
 	b.click("[data-card] button[value=decline]") // only the first is ticked
 	b.until("the second alone", `document.querySelectorAll("[data-line]").length == 1`)
-	second := w.asked(t, 1)[0].ID
+	second := w.pending(t, 1)[0].ID
 	b.click("[data-card] button[value=decline]")
 	b.cards(0)
 	for id, want := range map[string]bool{first: false, second: true} {
-		if q, err := w.ledger.Approval(t.Context(), id); err != nil || q.Quick != want || q.State != ledger.Declined {
-			t.Errorf("%s is quick: %t, want %t; %s, %v", id, q.Quick, want, q.State, err)
+		if req, err := w.ledger.Approval(t.Context(), id); err != nil || req.Quick != want || req.State != ledger.Declined {
+			t.Errorf("%s is quick: %t, want %t; %s, %v", id, req.Quick, want, req.State, err)
 		}
 	}
 	b.goTo(w.base + "/inbox/history")

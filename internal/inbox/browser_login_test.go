@@ -13,7 +13,7 @@ import (
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 )
 
-// session is the cookie that the browser keeps; empty where it keeps none.
+// session returns the session cookie of the browser; empty without one.
 func (b *browser) session(w *world) string {
 	b.t.Helper()
 	c, err := run(b, chromedp.Action[string](func(ctx context.Context, t *chromedp.Target) (string, error) {
@@ -29,14 +29,15 @@ func (b *browser) session(w *world) string {
 	return c
 }
 
-// TestBrowserToken: the token of an approver or admin lets a person in, no other does, and the page says so.
+// TestBrowserToken: the token of an approver or admin logs in. Any other is rejected with the
+// reason.
 func TestBrowserToken(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{wait: 1})
 	b := newBrowser(t).strict(w)
 	bob := w.token(t, "bob", "approver")
 	w.call(t, w.token(t, "ada", "agent"), "start_outbound_call", ring)
-	b.goTo(w.base + "/inbox/approvals/" + w.asked(t, 1)[0].ID)
+	b.goTo(w.base + "/inbox/approvals/" + w.pending(t, 1)[0].ID)
 	b.until("the login", `location.pathname == "/inbox/login" && document.querySelector("input[name=token]")`)
 	for _, c := range []struct{ token, says string }{
 		{w.token(t, "ada", "agent"), "role agent"},
@@ -51,7 +52,7 @@ func TestBrowserToken(t *testing.T) {
 			t.Errorf("the page repeats the token: %s", got)
 		}
 		if c := b.session(w); c != "" {
-			t.Errorf("a refused login leaves the cookie %s", c)
+			t.Errorf("a rejected login sets the cookie %s", c)
 		}
 		b.goTo(w.base + "/inbox")
 		b.until("the login again", `location.pathname == "/inbox/login" && document.querySelector("input[name=token]")`)
@@ -63,10 +64,10 @@ func TestBrowserToken(t *testing.T) {
 		t.Errorf("a script of the page can read %q", got)
 	}
 	if b.count(`a[href="/inbox/stop"]`) != 0 {
-		t.Error("an approver sees the way to the red button")
+		t.Error("an approver sees the link to the emergency stop")
 	}
 
-	// Logging out ends it for every window and for whoever kept the cookie.
+	// Logging out ends the session in every window, and for everybody who kept the cookie.
 	kept, other := b.session(w), b.tab().strict(w)
 	other.goTo(w.base + "/inbox")
 	other.cards(1)
@@ -76,25 +77,25 @@ func TestBrowserToken(t *testing.T) {
 	b.goTo(w.base + "/inbox/history")
 	b.until("the login", `location.pathname == "/inbox/login"`)
 	if res, _ := w.visitor(t).get("/inbox", "Cookie", kept); res.Header.Get("Location") != "/inbox/login" {
-		t.Errorf("the cookie is good after logging out: HTTP %d to %q", res.StatusCode, res.Header.Get("Location"))
+		t.Errorf("the cookie is valid after logging out: HTTP %d to %q", res.StatusCode, res.Header.Get("Location"))
 	}
 }
 
-// TestBrowserLink: a link lets in once: the one that this machine's browser is opened with at once, the one for people
-// by a button, so that a program which looks at links does not use it up.
+// TestBrowserLink: a link logs in once. The link for this machine's browser does so at once. The
+// link for a person needs a button, so that a program that previews links does not use it up.
 func TestBrowserLink(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{wait: 1})
 	b := newBrowser(t).strict(w)
 	w.token(t, "bob", "approver")
 	w.call(t, w.token(t, "ada", "agent"), "start_outbound_call", ring)
-	q := w.asked(t, 1)[0].ID
-	link := w.enter(t, "bob", false) + "?approval=" + q
+	req := w.pending(t, 1)[0].ID
+	link := w.loginLink(t, "bob", false) + "?approval=" + req
 	b.goTo(link)
-	b.until("the question", `location.pathname + location.hash == "/inbox#approval-`+q+`" && document.querySelector("#approval-`+q+` button[value=approve]")`)
+	b.until("the request", `location.pathname + location.hash == "/inbox#approval-`+req+`" && document.querySelector("#approval-`+req+` button[value=approve]")`)
 	b.sees("footer", "Logged in as bob")
-	b.goTo(link) // the same browser comes back to it, as it does from its history
-	b.until("the question", `location.pathname + location.hash == "/inbox#approval-`+q+`"`)
+	b.goTo(link) // the same browser, from its history
+	b.until("the request", `location.pathname + location.hash == "/inbox#approval-`+req+`"`)
 	other := newBrowser(t).strict(w)
 	other.goTo(link)
 	other.sees("[role=alert]", "This link was used")
@@ -107,27 +108,28 @@ func TestBrowserLink(t *testing.T) {
 	}
 	link = w.base + "/inbox/enter/" + code
 	if res, text := w.visitor(t).get("/inbox/enter/" + code); res.StatusCode != 200 || len(res.Cookies()) != 0 || !strings.Contains(text, "Welcome") {
-		t.Fatalf("looking at a link: HTTP %d, %v", res.StatusCode, res.Cookies())
+		t.Fatalf("previewing a link: HTTP %d, %v", res.StatusCode, res.Cookies())
 	}
 	phone := newBrowser(t).strict(w)
-	phone.goTo(link + "?approval=" + q)
+	phone.goTo(link + "?approval=" + req)
 	phone.sees("h1", "Welcome, bob")
 	if c := phone.session(w); c != "" {
-		t.Errorf("looking at the link logs in: %s", c)
+		t.Errorf("previewing the link logs in: %s", c)
 	}
 	phone.click("main form button")
-	phone.until("the question", `location.pathname + location.hash == "/inbox#approval-`+q+`"`)
+	phone.until("the request", `location.pathname + location.hash == "/inbox#approval-`+req+`"`)
 	phone.sees("footer", "Logged in as bob")
 	other.goTo(link)
 	other.sees("[role=alert]", "This link was used")
 	if res, _ := w.visitor(t).post("/inbox/enter/"+code, nil); res.StatusCode != 401 || len(res.Cookies()) != 0 {
-		t.Errorf("using a link again by hand: HTTP %d, %v", res.StatusCode, res.Cookies())
+		t.Errorf("using a link again: HTTP %d, %v", res.StatusCode, res.Cookies())
 	}
 	other.goTo(w.base + "/inbox/enter/" + strings.Repeat("x", 43))
 	other.sees("[role=alert]", "This link was used already, or it has expired")
 
-	// Who has none but a program's token is let in by a link all the same, and answers what that program asks.
-	other.goTo(w.enter(t, "ada", false) + "?approval=" + q)
-	other.click("#approval-" + q + " button[value=approve]")
+	// A person who has only a program's token can log in with a link, and answer that program's
+	// requests.
+	other.goTo(w.loginLink(t, "ada", false) + "?approval=" + req)
+	other.click("#approval-" + req + " button[value=approve]")
 	other.sees("[data-list=decided]", "ada approved, and it ran")
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/sippet-ai/sippet-mcp/rpc/rpctest"
 )
 
-// TestBrowserRevoke: a yes that was not used can be taken back. Only a read's yes waits to be used: the call has given up,
-// and must come again for what it tells.
+// TestBrowserRevoke: an unused approval can be revoked. Only the approval of a read stays unused:
+// the call has stopped waiting, and must be made again to get the data.
 func TestBrowserRevoke(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{wait: 100 * time.Millisecond})
@@ -41,24 +41,24 @@ func TestBrowserRevoke(t *testing.T) {
 	b.sees("[data-list=decided]", "revoked by bob")
 	next := asks()
 	if next == id || w.ran("get_campaign") != 0 {
-		t.Fatalf("after it was taken back: question %s, it ran %d times", next, w.ran("get_campaign"))
+		t.Fatalf("after it was revoked: request %s, it ran %d times", next, w.ran("get_campaign"))
 	}
 	b.cards(1)
 	b.click("#approval-" + next + " button[value=approve]")
 	b.sees("#approval-"+next, "not used yet")
 	if a := w.call(t, agent, "get_campaign", read); a.Outcome != "done" || w.ran("get_campaign") != 1 {
-		t.Errorf("with a yes that stands: %s", a.frame)
+		t.Errorf("with an unused approval: %s", a.frame)
 	}
 	b.cards(0)
 	b.sees("[data-list=decided] li:first-child", "bob approved, and it ran")
 	live()
 }
 
-// TestBrowserExpire: nobody answers in time, which is a no: the card leaves by itself, the call hears it, and an answer
-// that comes too late counts for nothing.
+// TestBrowserExpire: a request that nobody answers expires. Its card is removed, the call gets the
+// outcome, and a late answer is rejected.
 func TestBrowserExpire(t *testing.T) {
 	t.Parallel()
-	clock := &ahead{}
+	clock := &offsetClock{}
 	w := newWorld(t, setup{now: clock.now, wait: time.Minute})
 	b := newBrowser(t).strict(w)
 	bob := w.token(t, "bob", "approver")
@@ -66,10 +66,10 @@ func TestBrowserExpire(t *testing.T) {
 	late := w.loggedIn(t, bob)
 	call := w.later(t, w.token(t, "ada", "agent"), "start_outbound_call", ring)
 	b.cards(1)
-	q := w.asked(t, 1)[0]
-	live, form := b.stays(), url.Values{"line": {late.stampsOn("/inbox")[q.ID]}, "answer": {"approve"}}
-	clock.add(q.Expires.Sub(clock.now()) - 10*time.Second)
-	b.never(1500*time.Millisecond, "a card that left too early", `document.querySelectorAll("[data-card]").length == 0`)
+	req := w.pending(t, 1)[0]
+	live, form := b.stays(), url.Values{"line": {late.stampsOn("/inbox")[req.ID]}, "answer": {"approve"}}
+	clock.add(req.Expires.Sub(clock.now()) - 10*time.Second)
+	b.never(1500*time.Millisecond, "the card was removed too early", `document.querySelectorAll("[data-card]").length == 0`)
 	clock.add(10 * time.Second)
 	b.cards(0)
 	b.sees("[data-list=decided]", "expired without an answer")
@@ -79,20 +79,21 @@ func TestBrowserExpire(t *testing.T) {
 		t.Errorf("%s", a.frame)
 	}
 	if res, text := late.post("/inbox/answer", form); res.StatusCode != 409 || !strings.Contains(text, "Your answer was not recorded") {
-		t.Errorf("a yes that came too late: HTTP %d: %s", res.StatusCode, text)
+		t.Errorf("a late approval: HTTP %d: %s", res.StatusCode, text)
 	}
-	b.goTo(w.base + "/inbox/approvals/" + q.ID)
+	b.goTo(w.base + "/inbox/approvals/" + req.ID)
 	b.sees("[data-list=decided]", "expired without an answer")
 	if b.count("button[name=answer]") != 0 {
-		t.Error("what is over can be answered")
+		t.Error("an expired request can be answered")
 	}
-	if now, err := w.ledger.Approval(t.Context(), q.ID); err != nil || now.State != ledger.Pending || w.ran("start_outbound_call") != 0 {
-		t.Errorf("the question is %s, it ran %d times, %v", now.State, w.ran("start_outbound_call"), err)
+	if now, err := w.ledger.Approval(t.Context(), req.ID); err != nil || now.State != ledger.Pending || w.ran("start_outbound_call") != 0 {
+		t.Errorf("the request is %s, it ran %d times, %v", now.State, w.ran("start_outbound_call"), err)
 	}
 }
 
-// TestBrowserUnderway: while it runs the page says so, and a refusal by Sippet is shown with Sippet's words.
-func TestBrowserUnderway(t *testing.T) {
+// TestBrowserRunning: the page shows that a call is running. If Sippet rejects the call, the page
+// shows its message.
+func TestBrowserRunning(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
 	b := newBrowser(t).strict(w)
@@ -101,14 +102,14 @@ func TestBrowserUnderway(t *testing.T) {
 		rpctest.Refuse("invalid", "the number <b>rings</b> nowhere"), rpctest.HTML))
 	agent := w.token(t, "ada", "agent")
 	b.login(w, w.token(t, "bob", "approver"))
-	yes := func(number string) <-chan answer {
+	approve := func(number string) <-chan answer {
 		t.Helper()
 		call := w.later(t, agent, "start_outbound_call", `{"input":{"phoneNumber":"`+number+`"}}`)
 		b.cards(1)
 		b.click("button[value=approve]")
 		return call
 	}
-	call := yes("+442079460123")
+	call := approve("+442079460123")
 	b.cards(0)
 	b.sees("[data-list=decided] li:first-child", "bob approved, and it is running")
 	close(hold)
@@ -116,13 +117,13 @@ func TestBrowserUnderway(t *testing.T) {
 	if a := get(t, call); a.Outcome != "done" {
 		t.Errorf("%s", a.frame)
 	}
-	call = yes("+442079460124")
+	call = approve("+442079460124")
 	b.sees("[data-list=decided] li:first-child", "bob approved, but Sippet rejected it")
 	b.sees("[data-list=decided] li:first-child", "the number <b>rings</b> nowhere")
 	if a := get(t, call); a.Outcome != "upstream_error" {
 		t.Errorf("%s", a.frame)
 	}
-	call = yes("+442079460125")
+	call = approve("+442079460125")
 	b.sees("[data-list=decided] li:first-child", "whether it ran is unknown")
 	b.sees("[data-list=decided] li:first-child", "sippet-mcp audit resolve ")
 	if a := get(t, call); a.Outcome != "outcome_unknown" {

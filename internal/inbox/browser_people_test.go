@@ -19,8 +19,8 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// strict fails the test where a page does what none of ours may: a script of it fails, a dialog opens, something is asked
-// of another server, or the browser itself had to stop something.
+// strict fails the test if a page does what none may do: a script fails, a dialog opens, another
+// server gets a request, or the browser blocks something.
 func (b *browser) strict(w *world) *browser {
 	b.t.Helper()
 	var mu sync.Mutex
@@ -37,12 +37,12 @@ func (b *browser) strict(w *world) *browser {
 		case *runtime.EventExceptionThrown:
 			what = "a script failed: " + fmt.Sprintf("%+v", e.ExceptionDetails)
 		case *cdplog.EventEntryAdded:
-			if e.Entry.Source != cdplog.EntrySourceNetwork { // that a request was refused is for the test to say
+			if e.Entry.Source != cdplog.EntrySourceNetwork { // tests check rejected requests themselves
 				what = fmt.Sprint("the browser says: ", e.Entry.Text)
 			}
 		case *network.EventRequestWillBeSent:
 			if u := e.Request.URL; !strings.HasPrefix(u, w.base+"/") && u != "about:blank" {
-				what = "something was asked of " + u
+				what = "a request to " + u
 			}
 		}
 		if what != "" {
@@ -64,7 +64,7 @@ func (b *browser) strict(w *world) *browser {
 	return b
 }
 
-// tab is one more window of the same browser.
+// tab opens another window of the same browser.
 func (b *browser) tab() *browser {
 	b.t.Helper()
 	ctx, cancel := chromedp.NewContext(b.ctx)
@@ -72,22 +72,22 @@ func (b *browser) tab() *browser {
 	return (&browser{b.t, ctx}).opened()
 }
 
-// login shows a token on the login page, and ends on the page of what waits.
+// login logs in with a token, and ends on the page of pending requests.
 func (b *browser) login(w *world, token string) {
 	b.t.Helper()
 	b.goTo(w.base + "/inbox/login")
 	b.show(token)
-	b.until("that the login was taken", `location.pathname == "/inbox" && document.querySelector("[data-live]")`)
+	b.until("that the login succeeded", `location.pathname == "/inbox" && document.querySelector("[data-live]")`)
 }
 
-// show types a token on the login page and sends it.
+// show enters a token on the login page and submits it.
 func (b *browser) show(token string) {
 	b.t.Helper()
 	b.paste("input[name=token]", token)
 	b.click(`form[action="/inbox/login"] button`)
 }
 
-// paste puts a text into the first element that fits at once, as from the clipboard.
+// paste inserts a text into the first matching element, as from the clipboard.
 func (b *browser) paste(selector, text string) {
 	b.t.Helper()
 	b.until("that "+selector+" is there", loaded+` && document.querySelector(`+quoted(selector)+`)`)
@@ -97,20 +97,20 @@ func (b *browser) paste(selector, text string) {
 	}))
 }
 
-// sees waits until the text stands in the first element that fits, as a reader sees it. Browsers differ in
-// whether innerText has the letters that the style makes large, so case does not count.
+// sees waits until the first matching element contains the text. Case does not count: browsers
+// differ in whether innerText applies text-transform.
 func (b *browser) sees(selector, text string) {
 	b.t.Helper()
 	b.until(fmt.Sprintf("that %s says %q", selector, text), `((document.querySelector(`+quoted(selector)+`)||{}).innerText||"").toLowerCase().includes(`+quoted(strings.ToLower(text))+`)`)
 }
 
-// cards waits until so many cards are there.
+// cards waits until the page has n cards.
 func (b *browser) cards(n int) {
 	b.t.Helper()
 	b.until(fmt.Sprintf("%d cards", n), fmt.Sprintf(`document.querySelectorAll("[data-card]").length == %d`, n))
 }
 
-// never watches for a while that something does not come, because that is a rule of time.
+// never fails the test if the expression becomes true within d.
 func (b *browser) never(d time.Duration, what, expression string) {
 	b.t.Helper()
 	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(40 * time.Millisecond) {
@@ -121,33 +121,33 @@ func (b *browser) never(d time.Duration, what, expression string) {
 	}
 }
 
-// stays marks the page, and gives a func that fails where it was loaded anew since.
+// stays marks the page, and returns a function that fails the test if the page was reloaded since.
 func (b *browser) stays() func() {
 	b.t.Helper()
 	eval[bool](b, `window.stayed = true`)
 	return func() {
 		b.t.Helper()
 		if !eval[bool](b, `window.stayed === true`) {
-			b.t.Error("the page was loaded anew, so nothing of this was live")
+			b.t.Error("the page was reloaded instead of updated")
 		}
 	}
 }
 
-// press sends keys to whatever has the focus.
+// press sends keys to the focused element.
 func (b *browser) press(keys string) {
 	b.t.Helper()
 	b.do(chromedp.KeyEvent(keys))
 }
 
-// ahead is a clock that runs, and can be put forward.
-type ahead struct{ by atomic.Int64 }
+// offsetClock is a running clock that can be set forward.
+type offsetClock struct{ by atomic.Int64 }
 
-func (a *ahead) now() time.Time      { return time.Now().Add(time.Duration(a.by.Load())) }
-func (a *ahead) add(d time.Duration) { a.by.Add(int64(d)) }
+func (a *offsetClock) now() time.Time      { return time.Now().Add(time.Duration(a.by.Load())) }
+func (a *offsetClock) add(d time.Duration) { a.by.Add(int64(d)) }
 
 var anyStamp = regexp.MustCompile(`name="(?:line|stamp)" value="(([0-9a-z-]+)\.[0-9]+\.[A-Za-z0-9_-]+)"`)
 
-// stampsOn are the stamps of a page by what they are for, as a program would take them from it.
+// stampsOn returns the stamps of a page by subject.
 func (v *visitor) stampsOn(path string) map[string]string {
 	v.t.Helper()
 	res, text := v.get(path)
@@ -161,7 +161,7 @@ func (v *visitor) stampsOn(path string) map[string]string {
 	return all
 }
 
-// json sends JSON to the API, with a token where one is given, else with the cookie.
+// json sends JSON to the API with a token; without one it uses the cookie.
 func (v *visitor) json(method, path, token, body string) (*http.Response, string) {
 	v.t.Helper()
 	headers := []string{"Content-Type", "application/json"}

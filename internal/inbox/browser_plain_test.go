@@ -10,8 +10,8 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// plain turns scripts of pages off.
-func (b *browser) plain() *browser {
+// withoutScripts disables the scripts of pages.
+func (b *browser) withoutScripts() *browser {
 	b.t.Helper()
 	b.do(chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
 		_, err := cdp.Call(ctx, t, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
@@ -20,11 +20,12 @@ func (b *browser) plain() *browser {
 	return b
 }
 
-// TestBrowserPlain: without scripts people log in, approve, deny, leave lines out, take a yes back, stop and log out all the same.
+// TestBrowserPlain: everything works without scripts: login, approving, declining, unticking,
+// revoking, the emergency stop and logging out.
 func TestBrowserPlain(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
-	b := newBrowser(t).strict(w).plain()
+	b := newBrowser(t).strict(w).withoutScripts()
 	agent := w.token(t, "ada", "agent")
 	b.goTo(w.base + "/inbox")
 	b.show(w.token(t, "bob", "approver", "admin"))
@@ -35,46 +36,46 @@ func TestBrowserPlain(t *testing.T) {
 		b.click("noscript a")
 		b.cards(cards)
 	}
-	yes := w.later(t, agent, "start_outbound_call", ring)
-	w.asked(t, 1)
-	b.never(time.Second, "without scripts the page changed by itself, so they are on", `document.querySelector("[data-card]")`)
+	approved := w.later(t, agent, "start_outbound_call", ring)
+	w.pending(t, 1)
+	b.never(time.Second, "the page was updated, so scripts are enabled", `document.querySelector("[data-card]")`)
 	again(1)
 	b.write("input[name=note]", "typed, and Enter\r")
 	b.click("button[value=approve]")
-	b.until("the question's page", `location.pathname.startsWith("/inbox/approvals/")`)
-	if a := get(t, yes); a.Outcome != "done" || a.ApprovedBy != "bob" {
+	b.until("the page of the request", `location.pathname.startsWith("/inbox/approvals/")`)
+	if a := get(t, approved); a.Outcome != "done" || a.ApprovedBy != "bob" {
 		t.Errorf("%s", a.frame)
 	}
 	b.click("noscript a")
 	b.sees("[data-list=decided]", "bob approved, and it ran")
 	b.click(`.center a[href="/inbox"]`)
 
-	no := w.later(t, agent, "start_outbound_call", ringing(1))
-	w.asked(t, 1)
+	declined := w.later(t, agent, "start_outbound_call", ringArgs(1))
+	w.pending(t, 1)
 	again(1)
 	b.write("input[name=note]", "Not today.")
 	b.click("button[value=decline]")
 	b.sees("[data-list=decided]", "bob declined")
 	b.sees("[data-list=decided]", "Not today.")
-	if a := get(t, no); a.Outcome != "declined" {
+	if a := get(t, declined); a.Outcome != "declined" {
 		t.Errorf("%s", a.frame)
 	}
 	b.click(`.center a[href="/inbox"]`)
 
-	out := w.later(t, agent, "start_outbound_call", ringing(2))
-	left := w.asked(t, 1)[0].ID
-	in := w.later(t, agent, "start_outbound_call", ringing(3))
-	w.asked(t, 2)
+	out := w.later(t, agent, "start_outbound_call", ringArgs(2))
+	left := w.pending(t, 1)[0].ID
+	in := w.later(t, agent, "start_outbound_call", ringArgs(3))
+	w.pending(t, 2)
 	again(1)
 	b.click(`[data-line="` + left + `"] input[type=checkbox]`)
 	b.click("button[value=approve]")
 	if a := get(t, in); a.Outcome != "done" || w.ran("start_outbound_call") != 2 {
 		t.Errorf("%s", a.frame)
 	}
-	if q := w.asked(t, 1)[0]; q.ID != left {
-		t.Errorf("%s waits, want %s", q.ID, left)
+	if req := w.pending(t, 1)[0]; req.ID != left {
+		t.Errorf("%s is pending, want %s", req.ID, left)
 	}
-	// Nothing ticked, an answer that somebody else gave first: it says so.
+	// Errors: nothing is ticked, or another person answered first.
 	b.click(`.center a[href="/inbox"]`)
 	b.cards(1)
 	carol := w.loggedIn(t, w.token(t, "carol", "approver"))

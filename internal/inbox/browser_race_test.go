@@ -13,17 +13,19 @@ import (
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 )
 
-// deaf makes pages from now on hear of a change only when hear is called in them, as where the connection is slow.
-func (b *browser) deaf() {
+// withoutEvents makes new pages process no event, as over a slow connection. A test calls changed
+// in the page to deliver one.
+func (b *browser) withoutEvents() {
 	b.t.Helper()
 	b.do(chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
 		_, err := cdp.Call(ctx, t, cdppage.AddScriptToEvaluateOnNewDocument, cdppage.AddScriptToEvaluateOnNewDocumentParams{
-			Source: `window.EventSource = class { addEventListener(_, f) { window.hear = f } close() {} }`})
+			Source: `window.EventSource = class { addEventListener(_, f) { window.changed = f } close() {} }`})
 		return err
 	}))
 }
 
-// TestBrowserRace: two approvers press at the same moment. One is taken, it runs once, and the other is told who was faster.
+// TestBrowserRace: two approvers click at the same moment. One answer counts, the call runs once,
+// and the other person sees who was faster.
 func TestBrowserRace(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
@@ -31,24 +33,24 @@ func TestBrowserRace(t *testing.T) {
 	people["carol"] = newBrowser(t).strict(w)
 	agent := w.token(t, "ada", "agent")
 	for name, b := range people {
-		b.deaf()
+		b.withoutEvents()
 		b.login(w, w.token(t, name, "approver"))
 	}
 	won := map[string]int{}
 	for round, press := range []string{"approve", "approve", "approve", "decline"} {
-		call := w.later(t, agent, "start_outbound_call", ringing(round))
-		q := w.asked(t, 1)[0]
+		call := w.later(t, agent, "start_outbound_call", ringArgs(round))
+		req := w.pending(t, 1)[0]
 		for _, b := range people {
 			b.goTo(w.base + "/inbox")
 			b.cards(1)
 		}
-		// The last time one says yes and the other no.
+		// In the last round one approves and the other declines.
 		buttons := map[string]string{"bob": "approve", "carol": press}
 		var wg sync.WaitGroup
 		errs := make(chan error, len(people))
 		for name, b := range people {
 			wg.Go(func() {
-				_, err := run(b, chromedp.Click(chromedp.CSS("#approval-"+q.ID+" button[value="+buttons[name]+"]")))
+				_, err := run(b, chromedp.Click(chromedp.CSS("#approval-"+req.ID+" button[value="+buttons[name]+"]")))
 				errs <- err
 			})
 		}
@@ -59,7 +61,7 @@ func TestBrowserRace(t *testing.T) {
 			}
 		}
 		a := get(t, call)
-		now, err := w.ledger.Approval(t.Context(), q.ID)
+		now, err := w.ledger.Approval(t.Context(), req.ID)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -71,36 +73,36 @@ func TestBrowserRace(t *testing.T) {
 		won[winner]++
 		switch {
 		case buttons[winner] == "approve" && (a.Outcome != "done" || a.ApprovedBy != winner || now.State != ledger.Used):
-			t.Errorf("round %d: %s said yes: %s, %+v", round, winner, a.frame, now)
+			t.Errorf("round %d: %s approved: %s, %+v", round, winner, a.frame, now)
 		case buttons[winner] == "decline" && (a.Outcome != "declined" || now.State != ledger.Declined):
 			t.Errorf("round %d: %s declined: %s, %+v", round, winner, a.frame, now)
 		}
-		const over = `(hear(), document.querySelectorAll("[data-card]").length == 0)`
+		const over = `(changed(), document.querySelectorAll("[data-card]").length == 0)`
 		if press == "decline" {
-			// A no takes back a yes that was not used yet, so both answers may have been taken.
+			// Declining also ends an approval that is not used yet, so both answers may count.
 			for _, b := range people {
-				b.until("that nothing waits", over)
+				b.until("that nothing is pending", over)
 				b.sees("[data-list=decided] li:first-child", winner+map[string]string{"approve": " approved, and it ran", "decline": " declined"}[buttons[winner]])
 			}
 			continue
 		}
-		people[winner].until("that nothing waits", over)
+		people[winner].until("that nothing is pending", over)
 		if said := people[winner].count("[data-result]:not([hidden])"); said != 0 {
-			t.Errorf("round %d: %s is told that it was not taken", round, winner)
+			t.Errorf("round %d: %s sees a rejection", round, winner)
 		}
-		// It stays to be read when the card is over, with nothing on it to press.
+		// The rejection stays visible after the card ended, without controls.
 		loser.sees("[data-result]:not([hidden])", winner+" answered this already")
-		loser.until("that nothing waits", over)
+		loser.until("that nothing is pending", over)
 		loser.sees("[data-result]:not([hidden])", winner+" answered this already")
 		if n := loser.count(".card"); n != 1 {
-			t.Errorf("round %d: it is there %d times", round, n)
+			t.Errorf("round %d: %d cards", round, n)
 		}
 		if n := loser.count(".card button:not([disabled]), .card input, .card a"); n != 0 {
-			t.Errorf("round %d: %d things to press on what is over", round, n)
+			t.Errorf("round %d: %d controls on an ended card", round, n)
 		}
 	}
 	runs := 3
-	if q := w.ended(t)[0]; q.State == ledger.Used {
+	if req := w.ended(t)[0]; req.State == ledger.Used {
 		runs = 4
 	}
 	if n := w.ran("start_outbound_call"); n != runs {
@@ -109,35 +111,36 @@ func TestBrowserRace(t *testing.T) {
 	t.Log("who was faster:", won)
 }
 
-// TestBrowserSlow: the other one's answer arrives while mine is on its way. What came of mine is told all the same.
+// TestBrowserSlow: another person's answer arrives while mine is being sent. The page still shows
+// the result of mine.
 func TestBrowserSlow(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{wait: 1})
 	b := newBrowser(t).strict(w)
 	w.call(t, w.token(t, "ada", "agent"), "start_outbound_call", ring)
-	q := w.asked(t, 1)[0]
+	req := w.pending(t, 1)[0]
 	b.login(w, w.token(t, "bob", "approver"))
 	b.cards(1)
-	// The answer leaves only once the page has been told of carol's.
+	// The answer is sent after the page has processed the answer of carol.
 	eval[bool](b, `(() => {
-		const really = window.fetch;
-		window.told = 0;
+		const original = window.fetch;
+		window.updates = 0;
 		window.fetch = async (url, o) => {
 			if (o && o.method == "POST") await new Promise(r => window.go = r);
-			const got = await really(url, o);
-			if (String(url).includes("part")) window.told++;
+			const got = await original(url, o);
+			if (String(url).includes("part")) window.updates++;
 			return got;
 		};
 		return true;
 	})()`)
-	b.click("#approval-" + q.ID + " button[value=approve]")
-	b.until("that the answer is on its way", `window.go`)
+	b.click("#approval-" + req.ID + " button[value=approve]")
+	b.until("that the answer is being sent", `window.go`)
 	carol := w.loggedIn(t, w.token(t, "carol", "approver"))
-	before := eval[int](b, `window.told`)
+	before := eval[int](b, `window.updates`)
 	if res, _ := carol.post("/inbox/answer", map[string][]string{"line": carol.stamps(), "answer": {"decline"}}); res.StatusCode != 303 {
 		t.Fatalf("HTTP %d", res.StatusCode)
 	}
-	b.until("that the page was told", fmt.Sprintf(`window.told > %d`, before))
+	b.until("that the page was updated", fmt.Sprintf(`window.updates > %d`, before))
 	b.sees("[data-list=decided]", "carol declined")
 	eval[bool](b, `window.go() || true`)
 	b.sees("[data-result]:not([hidden])", "carol answered this already")

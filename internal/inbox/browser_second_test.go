@@ -13,44 +13,44 @@ import (
 
 const erase = `{"input":{"contactId":"` + anID + `"}}`
 
-// forges sends an answer to a question past the page: as its form, and to the API by the cookie and, where one is given,
-// by a token. Each must be refused for the reason, and change nothing.
-func (v *visitor) forges(q ledger.ApprovalRequest, answer, token, why string) {
+// forgeAnswer sends an answer without the page: as its form, and to the API with the cookie and with a
+// token, if one is given. Each must be rejected for the reason, and change nothing.
+func (v *visitor) forgeAnswer(req ledger.ApprovalRequest, answer, token, why string) {
 	v.t.Helper()
-	stamp := v.stampsOn("/inbox/approvals/" + q.ID)[q.ID]
+	stamp := v.stampsOn("/inbox/approvals/" + req.ID)[req.ID]
 	if stamp == "" {
-		v.t.Fatal("there is no stamp to forge an answer with")
+		v.t.Fatal("the page has no stamp")
 	}
 	res, text := v.post("/inbox/answer", url.Values{"line": {stamp}, "answer": {answer}})
 	if res.StatusCode != 409 || !strings.Contains(strings.ToLower(text), why) {
 		v.t.Errorf("a forged %s: HTTP %d: %s", answer, res.StatusCode, text)
 	}
-	v.w.untouched(v.t, "a forged "+answer, q)
+	v.w.untouched(v.t, "a forged "+answer, req)
 	for _, by := range []string{"", token}[:1+min(1, len(token))] {
 		var got struct{ Stamp, Barred string }
-		res, text := v.json("GET", "/approvals/"+q.ID, by, "")
+		res, text := v.json("GET", "/approvals/"+req.ID, by, "")
 		if err := json.Unmarshal([]byte(text), &got); err != nil || res.StatusCode != 200 || got.Stamp == "" {
-			v.t.Fatalf("the question over the API: HTTP %d: %s", res.StatusCode, text)
+			v.t.Fatalf("the request over the API: HTTP %d: %s", res.StatusCode, text)
 		}
-		res, text = v.json("POST", "/approvals/"+q.ID, by, fmt.Sprintf(`{"answer":%q,"stamp":%q}`, answer, got.Stamp))
+		res, text = v.json("POST", "/approvals/"+req.ID, by, fmt.Sprintf(`{"answer":%q,"stamp":%q}`, answer, got.Stamp))
 		if res.StatusCode != 409 || !strings.Contains(strings.ToLower(text), why) {
 			v.t.Errorf("a forged %s over the API: HTTP %d: %s", answer, res.StatusCode, text)
 		}
-		v.w.untouched(v.t, "a forged "+answer+" over the API", q)
+		v.w.untouched(v.t, "a forged "+answer+" over the API", req)
 	}
 }
 
-// TestBrowserOwn: what needs another person is answered by none of the requester's tokens and logins, whichever way.
+// TestBrowserOwn: if another person must approve, no token or login of the requester can.
 func TestBrowserOwn(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{})
 	b := newBrowser(t).strict(w)
 	agent, approver := w.token(t, "bob", "agent"), w.token(t, "bob", "approver")
 	call := w.later(t, agent, "delete_contact", erase)
-	q := w.asked(t, 1)[0]
+	req := w.pending(t, 1)[0]
 	const why = "another person must answer this request: you are bob, the requester, with any token"
 	enter := map[string]func(){
-		"by a link":  func() { b.goTo(w.enter(t, "bob", false) + "?approval=" + q.ID) },
+		"by a link":  func() { b.goTo(w.loginLink(t, "bob", false) + "?approval=" + req.ID) },
 		"by a token": func() { b.login(w, approver) },
 	}
 	for _, how := range []string{"by a link", "by a token"} {
@@ -59,21 +59,21 @@ func TestBrowserOwn(t *testing.T) {
 		b.sees(".barred", why)
 		b.sees("[data-card]", "Needs a second person")
 		if n := b.count("[data-card] button:not([hidden]), [data-card] input:not([type=hidden])"); n != 0 {
-			t.Errorf("%s: %d things to answer with", how, n)
+			t.Errorf("%s: %d controls", how, n)
 		}
 		b.press("ja\r")
 		b.click(`form[action="/inbox/logout"] button`)
 		b.until("the login", `location.pathname == "/inbox/login"`)
-		w.untouched(t, how, q)
+		w.untouched(t, how, req)
 	}
-	w.loggedIn(t, approver).forges(q, "approve", approver, why)
-	w.loggedIn(t, approver).forges(q, "decline", approver, why)
+	w.loggedIn(t, approver).forgeAnswer(req, "approve", approver, why)
+	w.loggedIn(t, approver).forgeAnswer(req, "decline", approver, why)
 	linked := w.visitor(t)
-	linked.get(strings.TrimPrefix(w.enter(t, "bob", false), w.base))
-	linked.forges(q, "approve", "", why)
-	// An admin is no approver.
+	linked.get(strings.TrimPrefix(w.loginLink(t, "bob", false), w.base))
+	linked.forgeAnswer(req, "approve", "", why)
+	// An admin is not an approver.
 	grace := w.loggedIn(t, w.token(t, "grace", "admin"))
-	if res, _ := grace.get("/inbox/approvals/" + q.ID); res.StatusCode != 404 {
+	if res, _ := grace.get("/inbox/approvals/" + req.ID); res.StatusCode != 404 {
 		t.Errorf("an admin sees it: HTTP %d", res.StatusCode)
 	}
 
@@ -85,10 +85,11 @@ func TestBrowserOwn(t *testing.T) {
 	}
 }
 
-// TestBrowserFresh: whoever approves what cannot be undone must have logged in within a quarter of an hour; a no never needs that.
+// TestBrowserFresh: approving what cannot be undone needs a login within the last 15 minutes.
+// Declining does not.
 func TestBrowserFresh(t *testing.T) {
 	t.Parallel()
-	clock := &ahead{}
+	clock := &offsetClock{}
 	w := newWorld(t, setup{now: clock.now, wait: time.Minute})
 	b := newBrowser(t).strict(w)
 	agent, carol := w.token(t, "bob", "agent"), w.token(t, "carol", "approver")
@@ -96,32 +97,33 @@ func TestBrowserFresh(t *testing.T) {
 	b.login(w, carol)
 	clock.add(14 * time.Minute)
 	first := w.later(t, agent, "delete_contact", erase)
-	q := w.asked(t, 1)[0]
+	req := w.pending(t, 1)[0]
 	b.cards(1)
-	b.until("the button, while the login is fresh", `document.querySelector("button[value=approve]")`)
-	// The page lies open until the login is not fresh any more. The button does nothing then, and becomes a way to log in.
+	b.until("the button, while the login is recent", `document.querySelector("button[value=approve]")`)
+	// The login gets too old while the page is open. The button then has no effect, and becomes a
+	// link to log in.
 	clock.add(2 * time.Minute)
 	b.click("button[value=approve]")
-	b.until("the way to log in again", `document.querySelector("a.primary") && !document.querySelector("button[value=approve]")`)
+	b.until("the link to log in again", `document.querySelector("a.primary") && !document.querySelector("button[value=approve]")`)
 	b.sees("[data-result]:not([hidden])", "a recent login is required")
 	if n := b.count(".card"); n != 1 {
-		t.Errorf("the card is there %d times", n)
+		t.Errorf("%d cards", n)
 	}
-	w.untouched(t, "with an old login", q)
-	stamp := old.stampsOn("/inbox")[q.ID]
+	w.untouched(t, "with an old login", req)
+	stamp := old.stampsOn("/inbox")[req.ID]
 	if res, text := old.post("/inbox/answer", url.Values{"line": {stamp}, "answer": {"approve"}}); res.StatusCode != 409 || !strings.Contains(strings.ToLower(text), "a recent login is required") {
-		t.Errorf("a forged yes: HTTP %d: %s", res.StatusCode, text)
+		t.Errorf("a forged approval: HTTP %d: %s", res.StatusCode, text)
 	}
-	if res, text := old.json("POST", "/approvals/"+q.ID, "", fmt.Sprintf(`{"answer":"approve","stamp":%q}`, stamp)); res.StatusCode != 409 || !strings.Contains(strings.ToLower(text), "a recent login is required") {
-		t.Errorf("a forged yes over the API: HTTP %d: %s", res.StatusCode, text)
+	if res, text := old.json("POST", "/approvals/"+req.ID, "", fmt.Sprintf(`{"answer":"approve","stamp":%q}`, stamp)); res.StatusCode != 409 || !strings.Contains(strings.ToLower(text), "a recent login is required") {
+		t.Errorf("a forged approval over the API: HTTP %d: %s", res.StatusCode, text)
 	}
-	w.untouched(t, "with an old login", q)
+	w.untouched(t, "with an old login", req)
 	b.click("button[value=decline]")
 	if a := get(t, first); a.Outcome != "declined" {
-		t.Errorf("a no with an old login: %s", a.frame)
+		t.Errorf("declining with an old login: %s", a.frame)
 	}
 
-	// What can be undone, and hanging up, do not ask for it.
+	// Hanging up, and what can be undone, do not need it.
 	hang := w.later(t, agent, "end_call", `{"input":{"callUuid":"c-17"}}`)
 	b.cards(1)
 	b.click("button[value=approve]")

@@ -14,7 +14,7 @@ import (
 	"github.com/sippet-ai/sippet-mcp/rpc/rpctest"
 )
 
-// switchboard has live calls upstream, until they are ended.
+// switchboard simulates live calls upstream.
 type switchboard struct {
 	mu    sync.Mutex
 	live  []string
@@ -43,8 +43,9 @@ func (s *switchboard) connect(up *rpctest.Server) {
 	})
 }
 
-// TestBrowserStop: an admin stops everything in the browser. Other pages show it by themselves, what waited is void and
-// counted, calls are refused; then the live calls are ended; then it goes on.
+// TestBrowserStop: an admin stops everything. Other pages show it live, pending requests are
+// revoked and counted, and calls are rejected. Then the live calls are ended, and everything
+// resumes.
 func TestBrowserStop(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{wait: time.Minute})
@@ -53,9 +54,9 @@ func TestBrowserStop(t *testing.T) {
 	b := newBrowser(t).strict(w)
 	other := newBrowser(t).strict(w)
 	agent, bob, grace := w.token(t, "ada", "agent"), w.token(t, "bob", "approver"), w.token(t, "grace", "admin")
-	waits := w.later(t, agent, "start_outbound_call", ringing(1))
+	waits := w.later(t, agent, "start_outbound_call", ringArgs(1))
 	hangs := w.later(t, agent, "end_call", `{"input":{"callUuid":"call-9"}}`)
-	w.asked(t, 2)
+	w.pending(t, 2)
 	other.login(w, bob)
 	other.cards(2)
 	live := other.stays()
@@ -67,7 +68,7 @@ func TestBrowserStop(t *testing.T) {
 	}
 	b.sees("main", "You can end them here after you stop everything.")
 	if b.count(`form[action="/inbox/end-calls"]`) != 0 {
-		t.Error("they can be ended before")
+		t.Error("calls can be ended without a stop")
 	}
 	admin := w.loggedIn(t, grace)
 	command := admin.stampsOn("/inbox/stop")["command"]
@@ -85,7 +86,7 @@ func TestBrowserStop(t *testing.T) {
 	other.cards(0)
 	other.until("a title without a number", `document.title == "Inbox · Sippet"`)
 	if other.count(".strip a") != 0 {
-		t.Error("an approver is led to the red button")
+		t.Error("an approver sees the link to the emergency stop")
 	}
 	if res, text := admin.json("POST", "/stop", "", `{"note":"once more"}`); res.StatusCode != http.StatusOK || !strings.Contains(text, `"revoked":2`) {
 		t.Errorf("stopping once more: HTTP %d: %s", res.StatusCode, text)
@@ -94,14 +95,14 @@ func TestBrowserStop(t *testing.T) {
 	b.sees(".panel.stop", "Pending requests and unused approvals that were revoked: 2")
 	for _, call := range []<-chan answer{waits, hangs} {
 		if a := get(t, call); a.Outcome != "denied" && a.Outcome != "stopped" || a.Ran != false {
-			t.Errorf("what waited: %s", a.frame)
+			t.Errorf("a pending call: %s", a.frame)
 		}
 	}
-	if a := w.call(t, agent, "start_outbound_call", ringing(2)); a.Outcome != "stopped" || !strings.Contains(a.frame, "grace") {
+	if a := w.call(t, agent, "start_outbound_call", ringArgs(2)); a.Outcome != "stopped" || !strings.Contains(a.frame, "grace") {
 		t.Errorf("%s", a.frame)
 	}
 	if a := w.call(t, agent, "list_contacts", `{}`); a.Outcome != "done" {
-		t.Errorf("reading goes on: %s", a.frame)
+		t.Errorf("a read: %s", a.frame)
 	}
 
 	b.click(`form[action="/inbox/end-calls"] button`)
@@ -123,9 +124,9 @@ func TestBrowserStop(t *testing.T) {
 
 	b.click(`form[action="/inbox/resume"] button`)
 	b.sees("h1", "Stop everything")
-	other.until("that the banner goes", `!document.querySelector(".strip.stopped")`)
-	other.cards(0) // what became void stays so
-	again := w.later(t, agent, "start_outbound_call", ringing(1))
+	other.until("that the banner is removed", `!document.querySelector(".strip.stopped")`)
+	other.cards(0) // revoked requests stay revoked
+	again := w.later(t, agent, "start_outbound_call", ringArgs(1))
 	other.cards(1)
 	other.click("button[value=approve]")
 	if a := get(t, again); a.Outcome != "done" {
@@ -134,7 +135,7 @@ func TestBrowserStop(t *testing.T) {
 	live()
 }
 
-// TestBrowserNoAdmin: whoever is no admin has no red button, and cannot press it past the page.
+// TestBrowserNoAdmin: without the role admin there is no stop button, and the command is rejected.
 func TestBrowserNoAdmin(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{wait: 1})
@@ -144,7 +145,7 @@ func TestBrowserNoAdmin(t *testing.T) {
 	b.login(w, bob)
 	b.cards(1)
 	if n := b.count(`a[href="/inbox/stop"], .stop, .danger`); n != 0 {
-		t.Errorf("%d ways to the red button", n)
+		t.Errorf("%d links to the emergency stop", n)
 	}
 	b.goTo(w.base + "/inbox/stop")
 	b.sees("h1", "You may not stop everything")
@@ -159,7 +160,7 @@ func TestBrowserNoAdmin(t *testing.T) {
 			t.Fatalf("stopped: %+v, %v", f, err)
 		}
 	}
-	refused := func(paths ...string) {
+	rejected := func(paths ...string) {
 		t.Helper()
 		for _, path := range paths {
 			for _, stamp := range []string{"", theirs, v.stampsOn("/inbox")["logout"]} {
@@ -177,7 +178,7 @@ func TestBrowserNoAdmin(t *testing.T) {
 			}
 		}
 	}
-	refused("stop", "resume", "end-calls")
+	rejected("stop", "resume", "end-calls")
 	if res, text := v.json("POST", "/stop", bob, `{"endCalls":true}`); res.StatusCode != http.StatusConflict {
 		t.Errorf("HTTP %d: %s", res.StatusCode, text)
 	}
@@ -186,7 +187,7 @@ func TestBrowserNoAdmin(t *testing.T) {
 		t.Fatalf("the admin's own: HTTP %d", res.StatusCode)
 	}
 	stop(true)
-	refused("stop", "resume", "end-calls")
+	rejected("stop", "resume", "end-calls")
 	stop(true)
 	if n := w.ran("end_call"); n != 0 {
 		t.Errorf("%d calls were ended", n)

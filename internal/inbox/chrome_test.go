@@ -15,7 +15,7 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// chromium gives the path of a browser. Where there is none the test is skipped, and in CI it fails.
+// chromium returns the path of a browser. Without one the test is skipped; in CI it fails.
 func chromium(t testing.TB) string {
 	t.Helper()
 	if testing.Short() {
@@ -27,13 +27,13 @@ func chromium(t testing.TB) string {
 		}
 	}
 	if os.Getenv("CI") != "" {
-		t.Fatal("there is no Chromium, and in CI what people see must be tested")
+		t.Fatal("Chromium is missing; in CI the pages must be tested")
 	}
-	t.Skip("there is no Chromium here, so what people see is not tested; install it to do so")
+	t.Skip("the pages are not tested, because Chromium is missing; install it")
 	return ""
 }
 
-// chrome is the one headless Chromium of all tests, started by the first that needs it.
+// chrome is the headless Chromium of all tests. The first test that needs it starts it.
 var chrome struct {
 	once sync.Once
 	ctx  context.Context
@@ -49,7 +49,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// browser is somebody's: it has cookies of its own, as a private window has.
+// browser is the browser of one person. It has its own cookies, like a private window.
 type browser struct {
 	t   testing.TB
 	ctx context.Context
@@ -64,7 +64,7 @@ func newBrowser(t testing.TB) *browser {
 		alloc, stop := chromedp.NewExecAllocator(context.Background(), o...)
 		ctx, cancel := chromedp.NewContext(alloc)
 		chrome.ctx, chrome.end = ctx, func() { cancel(); stop() }
-		// The first run starts the browser, so no deadline may end it.
+		// The first run starts the browser, so it must not have a deadline.
 		chrome.err = chromedp.Do(ctx, chromedp.Navigate("about:blank"))
 	})
 	if chrome.err != nil {
@@ -75,7 +75,7 @@ func newBrowser(t testing.TB) *browser {
 	return (&browser{t, ctx}).opened()
 }
 
-// opened is the browser once its window is there.
+// opened returns the browser after its window is open.
 func (b *browser) opened() *browser {
 	b.t.Helper()
 	if err := chromedp.Do(b.ctx, chromedp.EmulateViewport(1100, 900), chromedp.Navigate("about:blank")); err != nil {
@@ -84,7 +84,7 @@ func (b *browser) opened() *browser {
 	return b
 }
 
-// run runs an action within half a minute.
+// run runs an action within 30 seconds.
 func run[T any](b *browser, a chromedp.Action[T]) (T, error) {
 	ctx, cancel := context.WithTimeout(b.ctx, 30*time.Second)
 	defer cancel()
@@ -100,7 +100,7 @@ func (b *browser) do(actions ...chromedp.Action[chromedp.Void]) {
 	}
 }
 
-// shot keeps a picture of the whole page, where `go test -artifacts` wants them.
+// shot saves a picture of the whole page with `go test -artifacts`.
 func (b *browser) shot(name string) {
 	b.t.Helper()
 	png, err := run(b, chromedp.FullScreenshot(100))
@@ -117,7 +117,7 @@ func (b *browser) shot(name string) {
 	}
 }
 
-// look sets what kind of screen it is.
+// look sets the colour scheme and the size of the screen.
 func (b *browser) look(scheme string, phone bool) {
 	b.t.Helper()
 	screen := chromedp.EmulateViewport(1000, 800)
@@ -136,7 +136,7 @@ func (b *browser) goTo(url string) {
 	b.do(chromedp.Navigate(url))
 }
 
-// eval gives what an expression is in the page.
+// eval returns the value of an expression in the page.
 func eval[T any](b *browser, expression string) T {
 	b.t.Helper()
 	v, err := run(b, chromedp.Evaluate[T](expression))
@@ -147,25 +147,25 @@ func eval[T any](b *browser, expression string) T {
 	return v
 }
 
-// loaded holds once a page is complete. Before, what was found in it may be lost: Chromium forgets the ids of all nodes
-// when the document has been parsed, and things move when the style arrives.
+// loaded is true after a page was loaded. Before that, Chromium discards the ids of all nodes when
+// the document has been parsed, and the layout changes when the style is loaded.
 const loaded = `document.readyState == "complete"`
 
-// click presses the first element that fits, as a person would: it must be there, and enabled.
+// click clicks the first matching element. It waits until the element is visible and enabled.
 func (b *browser) click(selector string) {
 	b.t.Helper()
 	b.until("that "+selector+" can be pressed", loaded+` && (e => e && !e.disabled && e.offsetParent)(document.querySelector(`+quoted(selector)+`))`)
 	b.do(chromedp.Click(chromedp.CSS(selector)))
 }
 
-// write types into the first element that fits.
+// write types into the first matching element.
 func (b *browser) write(selector, text string) {
 	b.t.Helper()
 	b.until("that "+selector+" is there", loaded+` && document.querySelector(`+quoted(selector)+`)`)
 	b.do(chromedp.SendKeys(chromedp.CSS(selector), text))
 }
 
-// text gives what a reader sees of the first element that fits, empty where there is none.
+// text returns the visible text of the first matching element; empty without one.
 func (b *browser) text(selector string) string {
 	b.t.Helper()
 	return eval[string](b, `(document.querySelector(`+quoted(selector)+`)||{}).innerText||""`)
@@ -176,7 +176,7 @@ func (b *browser) count(selector string) int {
 	return eval[int](b, `document.querySelectorAll(`+quoted(selector)+`).length`)
 }
 
-// until waits until the expression holds in the page.
+// until waits until the expression is true in the page.
 func (b *browser) until(what, expression string) {
 	b.t.Helper()
 	var last error
@@ -188,14 +188,14 @@ func (b *browser) until(what, expression string) {
 	}
 	b.shot("failed")
 	page, _ := run(b, chromedp.Evaluate[string](`document.body.innerText`))
-	b.t.Fatalf("%s: it did not come to that (%v); the page:\n%s", what, last, page)
+	b.t.Fatalf("%s: not within 30 seconds (%v); the page:\n%s", what, last, page)
 }
 
-// quoted is a text as JavaScript has it.
+// quoted returns a string as a JavaScript literal.
 func quoted(s string) string {
 	raw, err := json.Marshal(s)
 	if err != nil {
-		panic(err) // a text can be written
+		panic(err) // strings always marshal
 	}
 	return string(raw)
 }

@@ -7,12 +7,14 @@ import (
 )
 
 const (
-	// eventEvery is the least time between two events, beatEvery the time after which a silent stream sends a comment.
+	// eventEvery is the least time between two events, beatEvery the time after which a silent
+	// stream sends a comment.
 	eventEvery = 400 * time.Millisecond
 	beatEvery  = 15 * time.Second
 )
 
-// events sends an event for each change. The browser then fetches the page's part. The stream ends with the login.
+// events sends an event for each change. The browser then fetches the page's part. The stream ends
+// with the login.
 func (i *Inbox) events(w http.ResponseWriter, r *http.Request, _ *visit) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no") // proxies must not buffer it
@@ -60,8 +62,8 @@ func (i *Inbox) events(w http.ResponseWriter, r *http.Request, _ *visit) {
 	}
 }
 
-// Pages returns how many visible pages show all pending requests. A page in a hidden window does not count, nor does the
-// page of a single request: they do not show a new one.
+// Pages returns how many visible pages show all pending requests. A page in a hidden window does
+// not count, nor does the page of a single request: they do not show a new one.
 func (i *Inbox) Pages() int { return int(i.pages.Load()) }
 
 // signature returns a text that differs if a page would differ.

@@ -16,9 +16,10 @@ import (
 	"github.com/sippet-ai/sippet-mcp/policy"
 )
 
-// Host makes the inbox reachable for the people of this process, and shows the person at this machine each new request.
-// A server of HTTP serves the inbox at its own URL: see [Host.SetURL]. Any other process serves it on the fixed port of
-// the state directory: see [Host.Run]. Of the processes of a state directory one serves it at a time.
+// Host makes the inbox reachable for the people of this process, and shows the person at this
+// machine each new request. A server of HTTP serves the inbox at its own URL: see [Host.SetURL].
+// Any other process serves it on the fixed port of the state directory: see [Host.Run]. Of the
+// processes of a state directory one serves it at a time.
 type Host struct {
 	o HostOptions
 
@@ -36,16 +37,18 @@ type HostOptions struct {
 	Inbox  *Inbox
 	// Notifier, if not nil, sends a notice for each new request.
 	Notifier *Notifier
-	// OpenURL opens the browser of the person at this machine; nil if it must not be opened. See Browser.
+	// OpenURL opens the browser of the person at this machine; nil if it must not be opened. See
+	// Browser.
 	OpenURL func(url string) error
-	// Listen listens on an address of this machine, and on no other. Serve serves the handler until ctx ends.
+	// Listen listens on an address of this machine, and on no other. Serve serves the handler until
+	// ctx ends.
 	Listen func(addr string) (net.Listener, error)
 	Serve  func(ctx context.Context, ln net.Listener, h http.Handler) error
 	// Person is the name of the person at this machine, Operator how records name them.
 	Person   string
 	Operator ledger.Actor
-	// Terminal, if not nil, is a terminal that the person reads. Links with a login code are printed there. Any other
-	// output may end up in a log, which must not contain one.
+	// Terminal, if not nil, is a terminal that the person reads. Links with a login code are
+	// printed there. Any other output may end up in a log, which must not contain one.
 	Terminal io.Writer
 	// LoginCommand is the command that prints a login link, for the log.
 	LoginCommand string
@@ -67,7 +70,8 @@ func NewHost(o HostOptions) *Host {
 const (
 	// openEvery is the least time between two openings of the browser, while no page is open.
 	openEvery = 15 * time.Second
-	// needPollEvery is how often a process that does not serve the inbox checks whether one is needed.
+	// needPollEvery is how often a process that does not serve the inbox checks whether one is
+	// needed.
 	needPollEvery = time.Second
 	// servedWithin is how long a new request waits for the inbox to be served.
 	servedWithin = 3 * time.Second
@@ -83,7 +87,8 @@ func (h *Host) URL() string {
 	return ""
 }
 
-// SetURL is for a server that serves the inbox itself. base is its URL, such as https://mcp.example.com.
+// SetURL is for a server that serves the inbox itself. base is its URL, such as
+// https://mcp.example.com.
 func (h *Host) SetURL(base string) {
 	h.base.Store(&base)
 	h.serving.Store(true)
@@ -97,8 +102,8 @@ func (h *Host) Need() {
 	}
 }
 
-// Link returns the address of a request's page; empty if the inbox is not served within a few seconds. It holds no secret;
-// its reader must log in.
+// Link returns the address of a request's page; empty if the inbox is not served within a few
+// seconds. It holds no secret; its reader must log in.
 func (h *Host) Link(id string) string {
 	if !h.awaitURL() {
 		return ""
@@ -120,8 +125,8 @@ func (h *Host) awaitURL() bool {
 	return false
 }
 
-// Requested shows a new request to the person at this machine, unless a page is open or a token identifies the caller. It
-// opens the browser, or else prints a link.
+// Requested shows a new request to the person at this machine, unless a page is open or a token
+// identifies the caller. It opens the browser, or else prints a link.
 func (h *Host) Requested(c policy.Caller, p *policy.PendingApproval) {
 	known := h.awaitURL() // before the notice, which contains the address
 	if h.o.Notifier != nil {
@@ -169,8 +174,9 @@ func (h *Host) OpenPage() error {
 
 var errNotServed = errors.New("the inbox is not served")
 
-// ownPages returns how many pages are open, after it made sure that the ledger's own inbox is served at the address. The
-// process that served it may have ended a moment ago, and another program that took the port must not get a login code.
+// ownPages returns how many pages are open, after it made sure that the ledger's own inbox is
+// served at the address. The process that served it may have ended a moment ago, and another
+// program that took the port must not get a login code.
 func (h *Host) ownPages() (pages int, err error) {
 	for end := time.Now().Add(servedWithin); ; time.Sleep(servedPollEvery) {
 		if pages, err = h.pages(); err == nil || time.Now().After(end) {
@@ -197,7 +203,8 @@ func (h *Host) open(id string) error {
 	return h.o.OpenURL(h.enterURL(code, id))
 }
 
-// enterURL returns the address that logs in with a code and then shows the request with the id, if there is one.
+// enterURL returns the address that logs in with a code and then shows the request with the id, if
+// there is one.
 func (h *Host) enterURL(code, id string) string {
 	url := *h.base.Load() + enterPath + code
 	if id != "" {
@@ -210,8 +217,8 @@ func (h *Host) code(kind ledger.LoginKind, lasts time.Duration) (string, error) 
 	return h.o.Ledger.CreateLogin(context.Background(), ledger.Login{Kind: kind, Person: h.o.Person, Local: true, Expires: time.Now().Add(lasts)}, h.o.Operator)
 }
 
-// printLink prints where a request is pending. On a terminal the link has a login code, if the inbox at the address is
-// known to be the ledger's own.
+// printLink prints where a request is pending. On a terminal the link has a login code, if the
+// inbox at the address is known to be the ledger's own.
 func (h *Host) printLink(id string, own bool) {
 	if h.o.Terminal != nil && own {
 		if code, err := h.code(ledger.LinkCode, LinkFor); err == nil {
@@ -222,8 +229,8 @@ func (h *Host) printLink(id string, own bool) {
 	h.o.Log.Warn("a request waits for a person", "link", h.Link(id), "login", h.o.LoginCommand)
 }
 
-// Run serves the inbox on the fixed port as soon as a request is pending, or after Need, until ctx ends. While another
-// process serves it, Run waits for that process to end.
+// Run serves the inbox on the fixed port as soon as a request is pending, or after Need, until ctx
+// ends. While another process serves it, Run waits for that process to end.
 func (h *Host) Run(ctx context.Context) {
 	needed, seen := false, int64(-1)
 	poll := time.NewTicker(needPollEvery)
@@ -251,7 +258,8 @@ func (h *Host) Run(ctx context.Context) {
 				seen = version
 				continue
 			}
-			// While a request is pending, every poll checks: no version changes when the process that serves it ends.
+			// While a request is pending, every poll checks: no version changes when the process
+			// that serves it ends.
 		}
 		ln, err := h.listen(ctx)
 		if err != nil {

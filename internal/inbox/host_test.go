@@ -77,7 +77,8 @@ func stateDir(t *testing.T) (dir, addr string) {
 	return "", ""
 }
 
-// newMember returns a process of the state directory, which runs. change, if not nil, changes its options.
+// newMember returns a process of the state directory, which runs. change, if not nil, changes its
+// options.
 func newMember(t *testing.T, dir string, change func(*inbox.HostOptions)) *member {
 	t.Helper()
 	m := &member{t: t, ledger: ledgertest.Open(t, ledger.Options{Dir: dir}), log: &buffer{}, opened: &urls{}}
@@ -188,7 +189,8 @@ func (f *otherProgram) listen(t *testing.T, addr string) {
 	t.Cleanup(s.Close)
 }
 
-// TestHostTakeOver: of two processes one serves the inbox. When it ends, the other one serves it at the same address.
+// TestHostTakeOver: of two processes one serves the inbox. When it ends, the other one serves it at
+// the same address.
 func TestHostTakeOver(t *testing.T) {
 	t.Parallel()
 	dir, addr := stateDir(t)
@@ -217,7 +219,8 @@ func TestHostTakeOver(t *testing.T) {
 	}
 }
 
-// TestHostPortInUse: another program uses the port. The inbox gets another one, and the other program gets no code.
+// TestHostPortInUse: another program uses the port. The inbox gets another one, and the other
+// program gets no code.
 func TestHostPortInUse(t *testing.T) {
 	t.Parallel()
 	dir, addr := stateDir(t)
@@ -313,8 +316,8 @@ func (m *member) visible(t *testing.T) (leave func()) {
 	return func() { stream.Body.Close() }
 }
 
-// TestOwnerProofForwarded: a program that forwards the nonce to the real inbox does not pass for it, because the proof
-// depends on the address.
+// TestOwnerProofForwarded: a program that forwards the nonce to the real inbox does not pass for
+// it, because the proof depends on the address.
 func TestOwnerProofForwarded(t *testing.T) {
 	t.Parallel()
 	dir, addr := stateDir(t)

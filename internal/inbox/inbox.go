@@ -24,7 +24,8 @@ type Inbox struct {
 	Approvals *approval.Approvals
 	Ledger    ledger.Ledger
 	Watch     *approval.Watcher
-	// Gates returns the gates of the organisations with calls that can be listed and ended here; nil if there are none.
+	// Gates returns the gates of the organisations with calls that can be listed and ended here;
+	// nil if there are none.
 	Gates func() []*policy.Gate
 	// Open opens the browser of this machine at a path of the inbox; nil if nobody sits there.
 	Open func(path string) error
@@ -83,7 +84,8 @@ const (
 	requestPath = Path + "/approvals/" // with the id of a request
 )
 
-// headers isolates the pages: they load nothing from other sites, cannot be framed, and are not cached.
+// headers isolates the pages: they load nothing from other sites, cannot be framed, and are not
+// cached.
 func (i *Inbox) headers(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
@@ -108,7 +110,8 @@ func (i *Inbox) headers(next http.Handler) http.Handler {
 // maxBody is larger than any form or API request.
 const maxBody = 256 << 10
 
-// page returns a handler that calls f for a visitor with a login, and sends everybody else to the login page.
+// page returns a handler that calls f for a visitor with a login, and sends everybody else to the
+// login page.
 func (i *Inbox) page(f func(http.ResponseWriter, *http.Request, *visit)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		v, err := i.visit(r)

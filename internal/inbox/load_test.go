@@ -17,13 +17,13 @@ import (
 	"time"
 )
 
-// TestLoad: a thousand calls wait and twenty pages are open. A page's first byte comes within a tenth of a second; where
-// all are loaded at the same moment, and while all calls are being answered, that of most pages. Every call hears what
-// came of it.
+// TestLoad: a thousand calls wait and twenty pages are open. The first byte of a page arrives
+// within 100 ms. If all pages load at the same moment, and while all calls are answered, that holds
+// for most pages. Every call gets its result.
 func TestLoad(t *testing.T) {
 	callers, each, pages := 20, 50, 20
 	if racing || testing.Short() {
-		callers, pages = 5, 5 // the same, at what the race detector leaves of the machine
+		callers, pages = 5, 5 // the race detector is slow
 	}
 	all := callers * each
 	w := newWorld(t, setup{wait: 5 * time.Minute})
@@ -43,8 +43,8 @@ func TestLoad(t *testing.T) {
 			}()
 		}
 	}
-	w.asked(t, all)
-	t.Logf("%d questions in %v", all, time.Since(begin).Round(time.Millisecond))
+	w.pending(t, all)
+	t.Logf("%d requests in %v", all, time.Since(begin).Round(time.Millisecond))
 
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
@@ -55,18 +55,18 @@ func TestLoad(t *testing.T) {
 		open = append(open, p)
 	}
 	one, idle := first(t, open[:1], 100), first(t, open, 5)
-	t.Logf("%d waiting, %d open pages: first byte of one p50 %v, p99 %v; of all loaded at the same moment p50 %v, p99 %v",
+	t.Logf("%d pending, %d open pages: first byte of one page p50 %v, p99 %v; of all at the same moment p50 %v, p99 %v",
 		all, pages, at(one, 50), at(one, 99), at(idle, 50), at(idle, 99))
 
 	begin = time.Now()
-	ids := w.asked(t, all)
+	ids := w.pending(t, all)
 	var wg sync.WaitGroup
 	turn := make(chan struct{}, 8)
-	for _, q := range ids {
+	for _, req := range ids {
 		turn <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-turn }()
-			open[0].approve(t, bob, q.ID)
+			open[0].approve(t, bob, req.ID)
 		})
 	}
 	busy := first(t, open, 5)
@@ -78,33 +78,33 @@ func TestLoad(t *testing.T) {
 				t.Errorf("a call ended with %s %s", a.Outcome, a.Message)
 			}
 		case <-time.After(60 * time.Second):
-			t.Fatalf("calls are lost; the log ends:\n%s", tail(w.log.String(), 4000))
+			t.Fatalf("calls are lost; the end of the log:\n%s", tail(w.log.String(), 4000))
 		}
 	}
-	t.Logf("all were approved, ran and were answered in %v; meanwhile first byte p50 %v, p99 %v, and the pages were told %d times",
-		time.Since(begin).Round(time.Millisecond), at(busy, 50), at(busy, 99), told(open))
-	if told(open) == 0 {
-		t.Error("no page was told of anything")
+	t.Logf("all were approved, ran and returned in %v; meanwhile first byte p50 %v, p99 %v, and the pages got %d events",
+		time.Since(begin).Round(time.Millisecond), at(busy, 50), at(busy, 99), events(open))
+	if events(open) == 0 {
+		t.Error("no page got an event")
 	}
 	if !racing {
 		if p := at(one, 99); p > 100*time.Millisecond {
 			t.Errorf("the first byte of a page took %v", p)
 		}
 		if p := at(idle, 50); p > 100*time.Millisecond {
-			t.Errorf("where all are loaded at the same moment the first byte of a page took %v", p)
+			t.Errorf("the first byte of a page, all loaded at the same moment, took %v", p)
 		}
 		if p := at(busy, 50); p > 100*time.Millisecond {
-			t.Errorf("while all are answered the first byte of a page took %v", p)
+			t.Errorf("the first byte of a page, while all are answered, took %v", p)
 		}
 	}
 	stop()
 }
 
-// page is somebody with the inbox open, without a browser.
+// page is an open page of the inbox, without a browser.
 type page struct {
 	w      *world
 	client *http.Client
-	told   atomic.Int64
+	events atomic.Int64
 }
 
 func newPage(t testing.TB, w *world, token string) *page {
@@ -126,7 +126,7 @@ func newPage(t testing.TB, w *world, token string) *page {
 	return p
 }
 
-// listen is what the page's script does: it hears that something changed, and fetches it.
+// listen does what the script of the page does: it fetches the live part after each event.
 func (p *page) listen(ctx context.Context) {
 	r, _ := http.NewRequestWithContext(ctx, "GET", p.w.base+"/inbox/events", nil)
 	res, err := p.client.Do(r)
@@ -136,13 +136,13 @@ func (p *page) listen(ctx context.Context) {
 	defer res.Body.Close()
 	for lines := bufio.NewScanner(res.Body); lines.Scan(); {
 		if strings.HasPrefix(lines.Text(), "event: change") {
-			p.told.Add(1)
+			p.events.Add(1)
 			_, _ = p.load(ctx, "/inbox?part")
 		}
 	}
 }
 
-// load fetches a page and gives the time until its first byte.
+// load fetches a page and returns the time until its first byte.
 func (p *page) load(ctx context.Context, path string) (time.Duration, error) {
 	var first time.Duration
 	begin := time.Now()
@@ -162,15 +162,15 @@ func (p *page) load(ctx context.Context, path string) (time.Duration, error) {
 	return first, nil
 }
 
-// approve answers over the API.
+// approve approves over the API.
 func (p *page) approve(t testing.TB, token, id string) {
-	var q struct{ Stamp string }
-	if status := p.api(t, token, "GET", "/inbox/api/approvals/"+id, "", &q); status != http.StatusOK || q.Stamp == "" {
-		t.Errorf("HTTP %d, stamp %q", status, q.Stamp)
+	var req struct{ Stamp string }
+	if status := p.api(t, token, "GET", "/inbox/api/approvals/"+id, "", &req); status != http.StatusOK || req.Stamp == "" {
+		t.Errorf("HTTP %d, stamp %q", status, req.Stamp)
 		return
 	}
 	var said struct{ State, Error string }
-	if status := p.api(t, token, "POST", "/inbox/api/approvals/"+id, `{"answer":"approve","stamp":"`+q.Stamp+`"}`, &said); status != http.StatusOK || said.State != "approved" {
+	if status := p.api(t, token, "POST", "/inbox/api/approvals/"+id, `{"answer":"approve","stamp":"`+req.Stamp+`"}`, &said); status != http.StatusOK || said.State != "approved" {
 		t.Errorf("HTTP %d, %+v", status, said)
 	}
 }
@@ -195,7 +195,7 @@ func (p *page) api(t testing.TB, token, method, path, body string, into any) int
 	return res.StatusCode
 }
 
-// first loads all pages at once, several times, and gives the times until the first byte, sorted.
+// first loads all pages at once, several times, and returns the times until the first byte, sorted.
 func first(t testing.TB, open []*page, rounds int) []time.Duration {
 	t.Helper()
 	var mu sync.Mutex
@@ -223,9 +223,9 @@ func at(sorted []time.Duration, percent int) time.Duration {
 	return sorted[min(len(sorted)-1, len(sorted)*percent/100)].Round(100 * time.Microsecond)
 }
 
-func told(open []*page) (n int64) {
+func events(open []*page) (n int64) {
 	for _, p := range open {
-		n += p.told.Load()
+		n += p.events.Load()
 	}
 	return n
 }

@@ -7,12 +7,12 @@ import (
 	"testing"
 
 	"github.com/sippet-ai/sippet-mcp/internal/approval"
-
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 	"github.com/sippet-ai/sippet-mcp/rpc/rpctest"
 )
 
-// TestLooks keeps pictures of what people see: with `go test -artifacts`, light and dark, wide and on a phone.
+// TestLooks saves pictures of the pages with `go test -artifacts`: light and dark, wide and on a
+// phone.
 func TestLooks(t *testing.T) {
 	b := newBrowser(t)
 	w := newWorld(t, setup{wait: 1})
@@ -30,14 +30,14 @@ func TestLooks(t *testing.T) {
 	}
 	w.call(t, agent, "start_bulk_outbound_call", `{"input":{"contactIds":[`+strings.Join(ids, ",")+`],"concurrency":2},"reason":"Reminder for tomorrow."}`)
 	w.call(t, agent, "end_call", `{"input":{"callUuid":"c-17"}}`)
-	all := w.asked(t, 7)
+	all := w.pending(t, 7)
 	who := approval.Person{Name: "bob", Roles: []string{"approver"}, Via: "inbox", Fresh: true}
 	w.approvals.Answer(t.Context(), []string{all[6].ID}, who, approval.Reply{Note: "The caller is still talking to a nurse.", Quick: true})
 	w.token(t, "bob", "approver", "admin")
 
 	b.look("light", false)
 	b.goTo(w.base + "/inbox")
-	b.until("the login", `document.querySelector("input[name=token]")`)
+	b.until("the login", loaded+` && document.querySelector("input[name=token]")`)
 	b.shot("login-light")
 	b.write("input[name=token]", bob)
 	b.click(`form[action="/inbox/login"] button`)
@@ -54,7 +54,7 @@ func TestLooks(t *testing.T) {
 	}
 	b.look("light", false)
 	b.goTo(w.base + "/inbox/approvals/" + all[3].ID)
-	b.shot("question-light")
+	b.shot("request-light")
 	b.goTo(w.base + "/inbox/stop")
 	b.shot("stop-light")
 	if err := w.approvals.Stop(t.Context(), approval.Person{Name: "bob", Roles: []string{"admin"}, Via: "inbox"}, "the wrong list is being dialled"); err != nil {
@@ -79,7 +79,7 @@ func TestLooks(t *testing.T) {
 
 var patients = []string{"Ada Lovelace", "Grace Hopper", "Katherine Johnson", "Mary Jackson", "Dorothy Vaughan", "Annie Easley"}
 
-// clinic answers looks at contacts with people who have names.
+// clinic answers list_contacts with names of people.
 func clinic(r rpctest.Request) rpctest.Answer {
 	var body struct {
 		Filter struct {

@@ -26,12 +26,13 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// Notifier sends a webhook, a POST to one URL, for each new approval request and when it ends. A notice names no person,
-// and nobody can approve with it.
+// Notifier sends a webhook, a POST to one URL, for each new approval request and when it ends. A
+// notice names no person, and nobody can approve with it.
 //
-// The body is signed. The header is Sippet-Signature: t=<seconds since 1970>,v1=<hex>. v1 is the HMAC-SHA256, under the
-// shared secret, of the seconds, a full stop and the body. Any status but 2xx is retried, six times over one to two
-// minutes. Notices that a process has not delivered when it ends are lost: they are hints, and the inbox has the state.
+// The body is signed. The header is Sippet-Signature: t=<seconds since 1970>,v1=<hex>. v1 is the
+// HMAC-SHA256, under the shared secret, of the seconds, a full stop and the body. Any status but
+// 2xx is retried, six times over one to two minutes. Notices that a process has not delivered when
+// it ends are lost: they are hints, and the inbox has the state.
 type Notifier struct {
 	Ledger    ledger.Ledger
 	Watch     *approval.Watcher
@@ -71,11 +72,13 @@ const (
 
 	// maxNotices is the capacity of the queue. More are dropped, and logged.
 	maxNotices = 1000
-	// senders is how many notices are sent at once, so that one that is retried does not delay the others.
+	// senders is how many notices are sent at once, so that one that is retried does not delay the
+	// others.
 	senders = 4
 )
 
-// NewNotifier returns a notifier for a URL and a secret. Its errors contain neither: the URL can hold a secret too.
+// NewNotifier returns a notifier for a URL and a secret. Its errors contain neither: the URL can
+// hold a secret too.
 func NewNotifier(address, secret string) (*Notifier, error) {
 	u, err := url.Parse(address)
 	switch {

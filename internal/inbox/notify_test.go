@@ -17,10 +17,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sippet-ai/sippet-mcp/internal/approval"
-
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/sippet-ai/sippet-mcp/internal/approval"
 	"github.com/sippet-ai/sippet-mcp/internal/inbox"
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 	"github.com/sippet-ai/sippet-mcp/internal/ledger/ledgertest"
@@ -30,7 +29,7 @@ import (
 
 const noticeSecret = "a secret that both know"
 
-// notice is what a receiver may rely on.
+// notice is the documented form of a notice.
 type notice struct {
 	Event     string     `json:"event"`
 	Approval  string     `json:"approval"`
@@ -45,17 +44,17 @@ type notice struct {
 	At        time.Time  `json:"at"`
 }
 
-// receiver is somebody's program to which notices are sent.
+// receiver is a program that receives notices.
 type receiver struct {
 	t *testing.T
-	// answer says how the n-th request, from 0 on, is answered; nil: well.
+	// answer answers the n-th request, from 0 on; nil means 200.
 	answer func(n int, w http.ResponseWriter, r *http.Request)
 
 	mu     sync.Mutex
 	bodies []string
 }
 
-// ServeHTTP checks the signature as the documentation tells it.
+// ServeHTTP checks the signature as documented.
 func (s *receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -88,18 +87,18 @@ func (s *receiver) got() []string {
 	return append([]string(nil), s.bodies...)
 }
 
-// await waits until n requests have come.
+// await waits until n requests have arrived.
 func (s *receiver) await(n int) []string {
 	s.t.Helper()
 	for end := time.Now().Add(20 * time.Second); len(s.got()) < n; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
-			s.t.Fatalf("%d requests came, want %d: %q", len(s.got()), n, s.got())
+			s.t.Fatalf("%d requests arrived, want %d: %q", len(s.got()), n, s.got())
 		}
 	}
 	return s.got()
 }
 
-// noticeOf decodes a body, in which nothing may be that a receiver does not know.
+// noticeOf decodes a body that must have the documented keys only.
 func noticeOf(t *testing.T, body string) (n notice) {
 	t.Helper()
 	d := json.NewDecoder(strings.NewReader(body))
@@ -108,13 +107,13 @@ func noticeOf(t *testing.T, body string) (n notice) {
 		t.Fatalf("%v: %s", err, body)
 	}
 	if time.Since(n.At) > 30*time.Second {
-		t.Errorf("it is of %v", n.At)
+		t.Errorf("its time is %v", n.At)
 	}
 	n.At = time.Time{}
 	return n
 }
 
-// notifying is a notifier that runs until the test ends, before a receiver.
+// notifying is a running notifier with a receiver.
 type notifying struct {
 	*inbox.Notifier
 	ledger *ledger.SQLite
@@ -150,41 +149,42 @@ func newNotifying(t *testing.T, s *receiver) *notifying {
 	return w
 }
 
-// personal is what a question holds and no notice may.
-var personal = []string{"Ada", "Lovelace", "442079460123", "bob", "Claude", "invoice", anID, "house.yaml", "Ring"}
+// personal are texts of a request that no notice may contain.
+var personal = []string{"Ada", "Lovelace", "442079460123", "bob", "Claude", "invoice", anID, "test.yaml", "Ring"}
 
-// ask puts a question that says much of persons into the ledger, and tells of it.
+// ask stores a request with personal data, and notifies.
 func (w *notifying) ask(t *testing.T, lasts time.Duration) *policy.PendingApproval {
 	t.Helper()
 	card := approval.Card{Action: "start_outbound_call", Class: schemas.Outbound, Needs: "confirm", Sentence: "Ring Ada Lovelace.", Recipients: "+442079460123", To: []string{"Ada +442079460123"},
-		RecipientCount: 12, StateNumber: 12, About: []approval.Line{{Name: "fullName", Value: "Ada"}}, Lines: []approval.Line{{Name: "input.contactId", Value: anID}}, Why: "house.yaml", Requester: "bob, via token 1",
+		RecipientCount: 12, StateNumber: 12, About: []approval.Line{{Name: "fullName", Value: "Ada"}}, Lines: []approval.Line{{Name: "input.contactId", Value: anID}}, Why: "test.yaml", Requester: "bob, via token 1",
 		Client: "Claude", Reason: "about her invoice", Expires: time.Now().Add(lasts).UTC()}
 	raw, err := json.Marshal(card)
 	if err != nil {
 		t.Fatal(err)
 	}
-	q := ledger.ApprovalRequest{ID: ledger.NewID(), Requester: ledger.Actor{Name: "bob", Via: "1"}, Person: "bob", Inbox: true, Action: card.Action, Hash: ledger.NewID(), Policy: "v1", Needs: card.Needs,
+	req := ledger.ApprovalRequest{ID: ledger.NewID(), Requester: ledger.Actor{Name: "bob", Via: "1"}, Person: "bob", Inbox: true, Action: card.Action, Hash: ledger.NewID(), Policy: "v1", Needs: card.Needs,
 		Payload: []byte(`{"action":"start_outbound_call"}`), Card: raw, Expires: card.Expires}
-	if err := w.ledger.CreateApproval(t.Context(), q); err != nil {
+	if err := w.ledger.CreateApproval(t.Context(), req); err != nil {
 		t.Fatal(err)
 	}
-	p := &policy.PendingApproval{ApprovalID: q.ID, Card: card, Inbox: true, New: true}
+	p := &policy.PendingApproval{ApprovalID: req.ID, Card: card, Inbox: true, New: true}
 	w.Requested(p)
 	return p
 }
 
 func (w *notifying) answer(t *testing.T, id string, r ledger.Reply) {
 	t.Helper()
-	q, err := w.ledger.Approval(t.Context(), id)
+	req, err := w.ledger.Approval(t.Context(), id)
 	if err == nil {
-		err = w.ledger.AnswerApproval(t.Context(), q, r)
+		err = w.ledger.AnswerApproval(t.Context(), req, r)
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
 }
 
-// A receiver is told that something is asked and that it has ended, signed, and nothing of anybody.
+// TestNotices: the receiver gets a signed notice of each request and of its end, without personal
+// data.
 func TestNotices(t *testing.T) {
 	t.Parallel()
 	s := &receiver{}
@@ -204,23 +204,23 @@ func TestNotices(t *testing.T) {
 	}
 	w.answer(t, p.ApprovalID, ledger.Reply{State: ledger.Declined, By: ledger.Actor{Name: "ada", Via: "inbox"}, Note: "not Ada Lovelace"})
 	ended(2, p.ApprovalID, "declined")
-	// A yes does not end it before something came of it.
+	// An approval does not end the request before it is used or expired.
 	p = w.ask(t, time.Hour)
 	s.await(3)
 	w.answer(t, p.ApprovalID, ledger.Reply{State: ledger.Approved, By: ledger.Actor{Name: "ada", Via: "inbox"}})
-	time.Sleep(1500 * time.Millisecond) // longer than anybody takes to look
+	time.Sleep(1500 * time.Millisecond) // longer than the poll interval
 	if n := len(s.got()); n != 3 {
-		t.Errorf("a yes that nobody used yet was told: %s", s.got()[n-1])
+		t.Errorf("a notice of an unused approval: %s", s.got()[n-1])
 	}
 	w.answer(t, p.ApprovalID, ledger.Reply{State: ledger.Revoked, Outcome: schemas.LimitExceeded, Fault: []byte(`{"Outcome":"limit_exceeded"}`)})
 	ended(4, p.ApprovalID, "revoked")
-	// Time ends it too.
+	// An expiry ends it too.
 	p = w.ask(t, 300*time.Millisecond)
 	s.await(5)
 	ended(6, p.ApprovalID, "expired")
 	time.Sleep(200 * time.Millisecond)
 	if n := len(s.got()); n != 6 {
-		t.Errorf("%d notices of three questions", n)
+		t.Errorf("%d notices of three requests", n)
 	}
 	for _, body := range s.got() {
 		for _, bad := range append(personal, noticeSecret, "/enter/", "ada, via") {
@@ -234,8 +234,9 @@ func TestNotices(t *testing.T) {
 	}
 }
 
-// What is not taken is sent again, the very same, until it is; nothing is sent to where an answer leads.
-func TestNoticesAreTriedAgain(t *testing.T) {
+// TestNoticesRetry: a rejected notice is sent again unchanged until it is accepted. Redirects are
+// not followed.
+func TestNoticesRetry(t *testing.T) {
 	t.Parallel()
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("a redirect was followed") }))
 	defer elsewhere.Close()
@@ -254,22 +255,23 @@ func TestNoticesAreTriedAgain(t *testing.T) {
 	w.ask(t, time.Hour)
 	all := s.await(3)
 	if all[1] != all[0] || all[2] != all[0] {
-		t.Errorf("it is not the same: %q", all)
+		t.Errorf("the notices differ: %q", all)
 	}
 	if took := time.Since(began); took < 2*time.Second {
-		t.Errorf("three tries within %v", took)
+		t.Errorf("three attempts within %v", took)
 	}
-	time.Sleep(5 * time.Second) // when a fourth would have come
+	time.Sleep(5 * time.Second) // a fourth would have been sent
 	if n := len(s.got()); n != 3 {
-		t.Errorf("it was sent %d times, and taken at the third", n)
+		t.Errorf("it was sent %d times, and accepted at the third", n)
 	}
 	if log := w.log.String(); log != "" {
 		t.Errorf("the log: %s", log)
 	}
 }
 
-// A receiver that does not answer holds up neither the others nor the end of the program, and the log names its host only.
-func TestNoticesThatNobodyTakes(t *testing.T) {
+// TestNoticesStuck: a receiver that does not answer delays neither other notices nor the end of the
+// program. The log names its host only.
+func TestNoticesStuck(t *testing.T) {
 	t.Parallel()
 	stuck := make(chan struct{})
 	defer close(stuck)
@@ -297,7 +299,7 @@ func TestNoticesThatNobodyTakes(t *testing.T) {
 	if took := time.Since(began); took > 3*time.Second {
 		t.Errorf("the end took %v", took)
 	}
-	// Nobody sends any more.
+	// Nothing is sent any more.
 	card := approval.Card{Action: "start_outbound_call", Sentence: "Ring Ada Lovelace."}
 	for range 1001 {
 		w.Requested(&policy.PendingApproval{ApprovalID: ledger.NewID(), Card: card})
@@ -313,7 +315,7 @@ func TestNoticesThatNobodyTakes(t *testing.T) {
 	}
 }
 
-// What is wrong with the address or the secret is said without showing either.
+// TestNotifierConfiguration: errors about the URL and the secret contain neither.
 func TestNotifierConfiguration(t *testing.T) {
 	const secret = "0123456789abcdef"
 	for _, c := range []struct{ address, secret, want string }{

@@ -17,8 +17,8 @@ import (
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 )
 
-// ownerPath is where an inbox proves that it belongs to a state directory. Before a process sends a login code to an
-// address, it checks the proof: another program may have taken the port.
+// ownerPath is where an inbox proves that it belongs to a state directory. Before a process sends a
+// login code to an address, it checks the proof: another program may have taken the port.
 const ownerPath = Path + "/owner"
 
 // ownerProof is the answer at ownerPath.
@@ -47,8 +47,9 @@ func (i *Inbox) proveOwner(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, ownerProof{proofOf(i.Ledger, local.String(), nonce), i.Pages()})
 }
 
-// proofOf returns the proof of the ledger's inbox that listens at the address. It depends on the address: a program that
-// listens elsewhere cannot pass the nonce on and use the proof of the real inbox.
+// proofOf returns the proof of the ledger's inbox that listens at the address. It depends on the
+// address: a program that listens elsewhere cannot pass the nonce on and use the proof of the real
+// inbox.
 func proofOf(l ledger.Ledger, address, nonce string) string {
 	m := hmac.New(sha256.New, l.SharedSecret("inbox proof"))
 	m.Write([]byte(address + "\x00" + nonce))
@@ -61,8 +62,9 @@ var ErrNotOwner = errors.New("the program at this address is not the inbox of th
 // checkWithin bounds CheckOwner.
 const checkWithin = 2 * time.Second
 
-// CheckOwner checks that the ledger's own inbox listens at a base URL, such as http://127.0.0.1:8766, and returns how
-// many pages are open there. Its error is ErrNotOwner if another program answers.
+// CheckOwner checks that the ledger's own inbox listens at a base URL, such as
+// http://127.0.0.1:8766, and returns how many pages are open there. Its error is ErrNotOwner if
+// another program answers.
 func CheckOwner(ctx context.Context, l ledger.Ledger, base string) (pages int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, checkWithin)
 	defer cancel()

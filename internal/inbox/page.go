@@ -69,14 +69,16 @@ type pendingView struct {
 	Cards []cardView
 	// More is how many requests are pending beside those on the cards.
 	More int
-	// Ended are the last decided requests, Handovers those with something that the visitor can take.
+	// Ended are the last decided requests, Handovers those with something that the visitor can
+	// take.
 	Ended, Handovers []endedView
 }
 
 // maxRecent is how many decided requests are below the pending ones.
 const maxRecent = 8
 
-// pending shows the pending requests and the last decided ones. With ?part it returns the live part only, for the script.
+// pending shows the pending requests and the last decided ones. With ?part it returns the live part
+// only, for the script.
 func (i *Inbox) pending(w http.ResponseWriter, r *http.Request, v *visit) {
 	s, err := i.snapshot(r.Context())
 	if err != nil {
@@ -105,7 +107,8 @@ func livePart(r *http.Request, name string) string {
 	return name
 }
 
-// decided returns the last n decided requests that the visitor may see, and of all those with something to take.
+// decided returns the last n decided requests that the visitor may see, and of all those with
+// something to take.
 func (i *Inbox) decided(r *http.Request, s *snapshot, v *visit, n int) (ended, handovers []endedView, err error) {
 	for k := range s.ended {
 		req := &s.ended[k]
@@ -176,8 +179,8 @@ func (i *Inbox) request(w http.ResponseWriter, r *http.Request, v *visit) {
 	i.render(w, r, http.StatusOK, livePart(r, "request"), view)
 }
 
-// find returns a request that the visitor may see. For one that they may not see it writes the error of one that does
-// not exist.
+// find returns a request that the visitor may see. For one that they may not see it writes the
+// error of one that does not exist.
 func (i *Inbox) find(w http.ResponseWriter, r *http.Request, v *visit, id string) (*openedRequest, bool) {
 	o, err := openRequest(r.Context(), i.Ledger, id)
 	switch {

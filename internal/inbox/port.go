@@ -14,8 +14,8 @@ import (
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 )
 
-// AddressFile is the file of a state directory with the address of its inbox on this machine, such as 127.0.0.1:8766.
-// The address stays the same unless another program takes the port.
+// AddressFile is the file of a state directory with the address of its inbox on this machine, such
+// as 127.0.0.1:8766. The address stays the same unless another program takes the port.
 const AddressFile = "inbox"
 
 const (
@@ -23,8 +23,8 @@ const (
 	portCount = 200 // how many are tried
 )
 
-// LocalURL returns the base URL of the inbox that a state directory has on this machine. Its error is fs.ErrNotExist if it
-// had none yet.
+// LocalURL returns the base URL of the inbox that a state directory has on this machine. Its error
+// is fs.ErrNotExist if it had none yet.
 func LocalURL(dir string) (string, error) {
 	addr, err := os.ReadFile(filepath.Join(dir, AddressFile))
 	if err != nil {
@@ -33,8 +33,8 @@ func LocalURL(dir string) (string, error) {
 	return "http://" + strings.TrimSpace(string(addr)), nil
 }
 
-// listen listens on the fixed port. It returns neither a listener nor an error if another process of the ledger serves the
-// inbox there. If another program has the port, it chooses a new one.
+// listen listens on the fixed port. It returns neither a listener nor an error if another process
+// of the ledger serves the inbox there. If another program has the port, it chooses a new one.
 func (h *Host) listen(ctx context.Context) (net.Listener, error) {
 	fixed, err := os.ReadFile(filepath.Join(h.o.Ledger.Dir(), AddressFile))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -46,7 +46,7 @@ func (h *Host) listen(ctx context.Context) (net.Listener, error) {
 			h.setAddress(addr)
 			return ln, nil
 		}
-		if _, notOurs := CheckOwner(ctx, h.o.Ledger, "http://"+addr); notOurs == nil {
+		if _, checkErr := CheckOwner(ctx, h.o.Ledger, "http://"+addr); checkErr == nil {
 			h.setAddress(addr)
 			return nil, nil
 		}
@@ -68,7 +68,8 @@ func (h *Host) listen(ctx context.Context) (net.Listener, error) {
 	return nil, fmt.Errorf("no port from %d to %d is free", firstPort, firstPort+portCount-1)
 }
 
-// writeAddress stores the address. It returns an error if another process stored the first one meanwhile.
+// writeAddress stores the address. It returns an error if another process stored the first one
+// meanwhile.
 func (h *Host) writeAddress(addr, before string) error {
 	path := filepath.Join(h.o.Ledger.Dir(), AddressFile)
 	temp := path + "." + ledger.NewID()

@@ -2,5 +2,5 @@
 
 package inbox_test
 
-// racing says that the race detector is on.
+// racing is true if the race detector is on.
 const racing = false

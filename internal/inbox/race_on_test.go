@@ -2,5 +2,5 @@
 
 package inbox_test
 
-// racing says that the race detector is on, which makes all some ten times slower.
+// racing is true if the race detector is on, which makes everything about ten times slower.
 const racing = true

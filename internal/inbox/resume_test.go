@@ -8,12 +8,13 @@ import (
 	"github.com/sippet-ai/sippet-mcp/rpc/rpctest"
 )
 
-// Whoever lets everything go on also ends the ending of calls: what is rung from then on was agreed to.
+// TestResumeLeavesCallsAlone: resuming also cancels the ending of calls, because new calls are
+// approved.
 func TestResumeLeavesCallsAlone(t *testing.T) {
 	w := newWorld(t, setup{})
 	board := &switchboard{live: []string{"call-1"}}
 	board.connect(w.up)
-	w.up.On(rpctest.Run, "list_bulk_outbound_call_entries", rpctest.OK(`{"results":[{"id":"00000000-0000-4000-8000-000000000001","status":"pending"}],"hasMore":false,"type":"keyset"}`)) // so it is never quiet
+	w.up.On(rpctest.Run, "list_bulk_outbound_call_entries", rpctest.OK(`{"results":[{"id":"00000000-0000-4000-8000-000000000001","status":"pending"}],"hasMore":false,"type":"keyset"}`)) // so the attempt does not finish
 	token := w.token(t, "grace", "admin")
 	grace := w.visitor(t)
 	running := func() bool {
@@ -37,9 +38,9 @@ func TestResumeLeavesCallsAlone(t *testing.T) {
 			t.Fatal("nothing was ended")
 		}
 	}
-	time.Sleep(6 * time.Second) // longer than it looks for quiet
+	time.Sleep(6 * time.Second) // longer than it waits without live calls
 	if !running() {
-		t.Fatal("it ended by itself, so this tests nothing")
+		t.Fatal("the attempt finished by itself, so this tests nothing")
 	}
 	if res, text := grace.json("POST", "/resume", token, `{}`); res.StatusCode != 200 {
 		t.Fatalf("HTTP %d: %s", res.StatusCode, text)

@@ -15,11 +15,12 @@ import (
 )
 
 const (
-	// sessionFor is how long a browser stays logged in, freshFor how long a login is recent enough for what cannot be
-	// undone.
+	// sessionFor is how long a browser stays logged in, freshFor how long a login is recent enough
+	// for what cannot be undone.
 	sessionFor = 30 * 24 * time.Hour
 	freshFor   = 15 * time.Minute
-	// LinkFor is how long the code in a link is valid, OpenFor one with which this machine's browser is opened.
+	// LinkFor is how long the code in a link is valid, OpenFor one with which this machine's
+	// browser is opened.
 	LinkFor = 10 * time.Minute
 	OpenFor = time.Minute
 )
@@ -31,8 +32,8 @@ type visit struct {
 	secret string
 }
 
-// cookie returns the name of the session cookie. Cookies do not distinguish ports, so it contains the ledger's id. With
-// TLS the prefix makes the browser check that no other page set it.
+// cookie returns the name of the session cookie. Cookies do not distinguish ports, so it contains
+// the ledger's id. With TLS the prefix makes the browser check that no other page set it.
 func (i *Inbox) cookie() string {
 	name := "sippet-inbox-" + i.Ledger.ID()[:8]
 	if i.Secure {
@@ -52,7 +53,8 @@ func (i *Inbox) setCookie(w http.ResponseWriter, value string, age time.Duration
 	http.SetCookie(w, c)
 }
 
-// visit returns the person who sends a request. Its error is ledger.ErrNoLogin if nobody is logged in.
+// visit returns the person who sends a request. Its error is ledger.ErrNoLogin if nobody is logged
+// in.
 func (i *Inbox) visit(r *http.Request) (*visit, error) {
 	c, err := r.Cookie(i.cookie())
 	if err != nil || c.Value == "" {
@@ -77,7 +79,8 @@ func mayLogIn(t *ledger.Token) bool {
 	return !slices.Contains(t.Roles, approval.RoleAgent) && (slices.Contains(t.Roles, approval.RoleApprover) || slices.Contains(t.Roles, approval.RoleAdmin))
 }
 
-// isTokenStoreError reports whether a token could not be checked. Other errors say that it is not valid.
+// isTokenStoreError reports whether a token could not be checked. Other errors say that it is not
+// valid.
 func isTokenStoreError(err error) bool {
 	return err != nil && !errors.Is(err, ledger.ErrRejected) && !errors.Is(err, ledger.ErrTokenExpired) && !errors.Is(err, ledger.ErrNoTokens)
 }
@@ -160,8 +163,8 @@ func (i *Inbox) reject(w http.ResponseWriter, r *http.Request, cause error, why 
 	i.render(w, r, http.StatusUnauthorized, "login", loginView{frame: i.frame(nil, "Log in"), Login: i.LoginCommand, Error: sentences(why...)})
 }
 
-// enterPage logs in at once with a code with which this machine's browser was opened. The code of a link needs the button:
-// programs that preview links follow them too.
+// enterPage logs in at once with a code with which this machine's browser was opened. The code of a
+// link needs the button: programs that preview links follow them too.
 func (i *Inbox) enterPage(w http.ResponseWriter, r *http.Request) {
 	l, err := i.Ledger.FindLogin(r.Context(), r.PathValue("code"))
 	switch {
@@ -196,8 +199,8 @@ func (i *Inbox) enter(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// afterLogin returns the path to show after a login: the request that the URL names, among all others, because later
-// ones appear there too.
+// afterLogin returns the path to show after a login: the request that the URL names, among all
+// others, because later ones appear there too.
 func afterLogin(r *http.Request) string {
 	if id := r.URL.Query().Get("approval"); len(id) == 32 && strings.Trim(id, "0123456789abcdef") == "" {
 		return Path + "#approval-" + id
@@ -217,7 +220,8 @@ func (i *Inbox) logout(w http.ResponseWriter, r *http.Request, v *visit) {
 	http.Redirect(w, r, Path+"/login", http.StatusSeeOther)
 }
 
-// renewLogin opens this machine's browser with a new code. The person proves by it that they sit there.
+// renewLogin opens this machine's browser with a new code. The person proves by it that they sit
+// there.
 func (i *Inbox) renewLogin(w http.ResponseWriter, r *http.Request, v *visit) {
 	if !i.stamped(w, r, v, "again") {
 		return

@@ -11,8 +11,9 @@ import (
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 )
 
-// snapshot is the list of requests at one version of the ledger. All readers share it. A card is decoded when somebody
-// first reads it, and is dropped with the snapshot, so that no card outlives an erasure.
+// snapshot is the list of requests at one version of the ledger. All readers share it. A card is
+// decoded when somebody first reads it, and is dropped with the snapshot, so that no card outlives
+// an erasure.
 type snapshot struct {
 	version     int64
 	open, ended []ledger.ApprovalRequest
@@ -28,7 +29,7 @@ type snapshot struct {
 type openedRequest struct {
 	ledger.ApprovalRequest
 	card *approval.Card // nil if it was erased with a person's data
-	ran  *ledger.Intent // the run of the approved call; nil without one
+	run  *ledger.Intent // the run of the approved call; nil without one
 	// heldUntil is until when what was issued can be taken; zero if there is nothing to take.
 	heldUntil time.Time
 }
@@ -105,7 +106,7 @@ func openRequest(ctx context.Context, l ledger.Ledger, id string) (*openedReques
 		}
 		if err == nil {
 			in.Payload, in.Result = nil, nil
-			o.ran = &in
+			o.run = &in
 		}
 		if o.heldUntil, err = l.HandoverExpires(ctx, id); err != nil {
 			return nil, err

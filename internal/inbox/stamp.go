@@ -10,8 +10,9 @@ import (
 	"time"
 )
 
-// stamps prove that a form was shown to the session that sends it, and when. A stamp consists of its subject, the time
-// in milliseconds since 1970, and a code of both and of the session's secret. Only processes of this ledger can make one.
+// stamps prove that a form was shown to the session that sends it, and when. A stamp consists of
+// its subject, the time in milliseconds since 1970, and a code of both and of the session's secret.
+// Only processes of this ledger can make one.
 type stamps struct{ key []byte }
 
 // stampFor is how long the forms of an open page stay valid.
@@ -33,7 +34,8 @@ func (s *stamps) code(secret, subject, at string) string {
 	return base64.RawURLEncoding.EncodeToString(m.Sum(nil)[:18])
 }
 
-// read returns a stamp's subject and time; ok is false if it belongs to another session or is too old.
+// read returns a stamp's subject and time; ok is false if it belongs to another session or is too
+// old.
 func (s *stamps) read(secret, stamp string, now time.Time) (subject string, at time.Time, ok bool) {
 	parts := strings.Split(stamp, ".")
 	if len(parts) != 3 {

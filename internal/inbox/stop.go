@@ -47,7 +47,8 @@ type stopPageView struct {
 	// Revoked is how many pending requests and unused approvals the stop revoked.
 	Revoked int64
 	Live    []endedCall
-	// LiveFault is why the live calls are unknown; empty if they are known. CanEnd is true if they can be ended here.
+	// LiveFault is why the live calls are unknown; empty if they are known. CanEnd is true if they
+	// can be ended here.
 	LiveFault    string
 	CanEnd       bool
 	Ending       endingView
@@ -73,12 +74,13 @@ func (i *Inbox) stopPage(w http.ResponseWriter, r *http.Request, v *visit) {
 	}
 	view.CanEnd = i.Gates != nil && len(i.Gates()) > 0
 	if view.CanEnd {
-		view.Live, view.LiveFault = i.live(r.Context())
+		view.Live, view.LiveFault = i.liveCalls(r.Context())
 	}
 	i.render(w, r, http.StatusOK, "stop", view)
 }
 
-// revokedByStop returns how many requests and approvals the current stop revoked. A repeated stop revokes none.
+// revokedByStop returns how many requests and approvals the current stop revoked. A repeated stop
+// revokes none.
 func (i *Inbox) revokedByStop(ctx context.Context, current *ledger.EmergencyStop) (n int64, err error) {
 	stops, err := i.Ledger.Records(ctx, ledger.Filter{Phase: ledger.PhaseStopped, Since: current.At})
 	for _, s := range stops {
@@ -87,8 +89,8 @@ func (i *Inbox) revokedByStop(ctx context.Context, current *ledger.EmergencyStop
 	return n, err
 }
 
-// live lists the live outbound calls of all organisations.
-func (i *Inbox) live(ctx context.Context) (all []endedCall, fault string) {
+// liveCalls lists the live outbound calls of all organisations.
+func (i *Inbox) liveCalls(ctx context.Context) (all []endedCall, fault string) {
 	ctx, cancel := context.WithTimeout(ctx, liveWithin)
 	defer cancel()
 	for _, g := range i.Gates() {
@@ -134,8 +136,8 @@ func (i *Inbox) command(w http.ResponseWriter, r *http.Request, fault *schemas.E
 	http.Redirect(w, r, Path+"/stop", http.StatusSeeOther)
 }
 
-// hangUp starts an attempt to end all live outbound calls, unless one is running. It needs a stop first: otherwise
-// programs could ring the same people again.
+// hangUp starts an attempt to end all live outbound calls, unless one is running. It needs a stop
+// first: otherwise programs could ring the same people again.
 func (i *Inbox) hangUp(ctx context.Context, person approval.Person) *schemas.Error {
 	fault := func(message, next string) *schemas.Error {
 		return &schemas.Error{Outcome: schemas.Denied, Message: message, Next: next}
@@ -164,7 +166,8 @@ func (i *Inbox) hangUp(ctx context.Context, person approval.Person) *schemas.Err
 }
 
 const (
-	// endFor bounds an attempt. A bulk call rings its people one after the other, so it can take long.
+	// endFor bounds an attempt. A bulk call rings its people one after the other, so it can take
+	// long.
 	endFor = 30 * time.Minute
 	// endPollEvery is how often an attempt checks whether somebody resumed.
 	endPollEvery = 250 * time.Millisecond

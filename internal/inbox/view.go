@@ -32,7 +32,8 @@ func (i *Inbox) frame(v *visit, title string) frame {
 	return f
 }
 
-// cardView is a card as a page shows it: of one request, or of several that one caller made within a minute.
+// cardView is a card as a page shows it: of one request, or of several that one caller made within
+// a minute.
 type cardView struct {
 	ID    string // of the first line
 	Lines []lineView
@@ -59,7 +60,8 @@ type cardView struct {
 type lineView struct {
 	ID    string
 	Stamp string
-	// Erased is true if the card was erased with a person's data. Such a request can only be declined.
+	// Erased is true if the card was erased with a person's data. Such a request can only be
+	// declined.
 	Erased bool
 	approval.Card
 	More       int    // how many recipients are not in To
@@ -72,13 +74,15 @@ func (c *cardView) Many() bool { return len(c.Lines) > 1 }
 const (
 	// maxShown is how many requests a page shows: more than a person can answer with care.
 	maxShown = 60
-	// maxTogether is how many requests share a card, and together the longest time between the first and the last.
+	// maxTogether is how many requests share a card, and together the longest time between the
+	// first and the last.
 	maxTogether = 20
 	together    = time.Minute
 )
 
-// cards returns the cards of the requests that are pending for the visitor, the oldest first, and the number of those
-// requests. more is how many of them are not on a card: those with the most time left.
+// cards returns the cards of the requests that are pending for the visitor, the oldest first, and
+// the number of those requests. more is how many of them are not on a card: those with the most
+// time left.
 func (i *Inbox) cards(ctx context.Context, s *snapshot, v *visit) (cards []cardView, count, more int, err error) {
 	type key struct{ requester, credential, organisation, action, needs, policy string }
 	type group struct {
@@ -184,7 +188,8 @@ type endedView struct {
 	Requester string
 	approval.Outcome
 	Quick bool
-	// Take is true if the visitor can take what was issued, until Until. Stale is true if they must log in again first.
+	// Take is true if the visitor can take what was issued, until Until. Stale is true if they must
+	// log in again first.
 	Take, Stale bool
 	Until       time.Time
 	Stamp       string // for taking
@@ -195,7 +200,7 @@ func (i *Inbox) endedOf(v *visit, o *openedRequest) endedView {
 	if o.card != nil {
 		e.Sentence = o.card.Sentence
 	}
-	e.Outcome = approval.DescribeOutcome(&o.ApprovalRequest, o.ran, i.Now())
+	e.Outcome = approval.DescribeOutcome(&o.ApprovalRequest, o.run, i.Now())
 	if !o.heldUntil.IsZero() && v.person.MayTakeHandover(&o.ApprovalRequest) {
 		e.Take, e.Stale, e.Until, e.Stamp = true, !v.person.Fresh, o.heldUntil, i.stamps.make(v.secret, "take-"+o.ID, i.Now())
 	}

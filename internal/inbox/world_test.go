@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/sippet-ai/sippet-mcp/internal/approval"
-
 	"github.com/sippet-ai/sippet-mcp/internal/inbox"
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 	"github.com/sippet-ai/sippet-mcp/internal/ledger/ledgertest"
@@ -28,8 +27,9 @@ import (
 	"github.com/sippet-ai/sippet-mcp/tools"
 )
 
-// house is what these tests decide by: as `team`, with room for many and credentials that somebody may approve.
-const house = `apiVersion: sippet.policy/v1
+// testPolicy is the profile team, with larger budgets, and with credentials that an approver may
+// issue.
+const testPolicy = `apiVersion: sippet.policy/v1
 defaults:
   class: {read: allow, write: validate, outbound: confirm, destructive: approve, credential: approve}
   action: {start_bulk_outbound_call: approve, end_call: confirm, get_campaign: confirm}
@@ -46,7 +46,7 @@ const (
 	ring = `{"input":{"contactId":"` + anID + `"},"reason":"She asked to be rung back about her invoice."}`
 )
 
-// world is a server with an inbox, before a recording upstream.
+// world is a server with an inbox, and with an upstream that records requests.
 type world struct {
 	up        *rpctest.Server
 	ledger    *ledger.SQLite
@@ -68,7 +68,7 @@ type setup struct {
 	now    func() time.Time
 	addr   string
 	upTo   func(policy.Upstream) policy.Upstream
-	// idle leaves what is agreed to unrun.
+	// idle is true if no executor runs what is approved.
 	idle bool
 }
 
@@ -83,9 +83,9 @@ func newWorld(t testing.TB, s setup) *world {
 		t.Fatal(err)
 	}
 	if s.policy == "" {
-		s.policy = house
+		s.policy = testPolicy
 	}
-	p, err := rules.Parse("house.yaml", []byte(s.policy))
+	p, err := rules.Parse("test.yaml", []byte(s.policy))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +145,7 @@ func newWorld(t testing.TB, s setup) *world {
 	return w
 }
 
-// local is who calls without a token.
+// local is the caller without a token.
 var local = policy.Caller{Actor: ledger.Actor{Name: "root", Via: "http"}, ID: "root", Person: "root"}
 
 func (w *world) authenticate(ctx context.Context, secret string) (tools.Caller, error) {
@@ -163,8 +163,8 @@ func callerOf(t ledger.Token) policy.Caller {
 	return policy.Caller{Actor: ledger.Actor{Name: t.Person, Via: "token " + t.ID}, ID: t.ID, Person: t.Person, Roles: t.Roles, Credential: t.ID}
 }
 
-func (w *world) gateFor(ctx context.Context, q ledger.ApprovalRequest) (*policy.Gate, policy.Caller, error) {
-	if q.Credential == "" {
+func (w *world) gateFor(ctx context.Context, req ledger.ApprovalRequest) (*policy.Gate, policy.Caller, error) {
+	if req.Credential == "" {
 		return w.gate, local, nil
 	}
 	all, err := w.ledger.Tokens(ctx)
@@ -172,14 +172,14 @@ func (w *world) gateFor(ctx context.Context, q ledger.ApprovalRequest) (*policy.
 		return nil, policy.Caller{}, err
 	}
 	for _, t := range all {
-		if t.ID == q.Credential && t.Live(time.Now()) {
+		if t.ID == req.Credential && t.Live(time.Now()) {
 			return w.gate, callerOf(t), nil
 		}
 	}
 	return nil, policy.Caller{}, errors.New("no such token")
 }
 
-// token makes a token and gives its secret, once for each person and roles.
+// token returns the secret of a token with a person and roles. It creates each once.
 func (w *world) token(t testing.TB, person string, roles ...string) string {
 	t.Helper()
 	name := person + " " + strings.Join(roles, ",")
@@ -194,7 +194,7 @@ func (w *world) token(t testing.TB, person string, roles ...string) string {
 	return secret
 }
 
-// answer is what came of a call over MCP.
+// answer is the result of a call over MCP.
 type answer struct {
 	Outcome, Message, NextStep, ApprovedBy string
 	Ran                                    any
@@ -206,7 +206,8 @@ type answer struct {
 
 const modern = `"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"Claude Desktop","version":"1.9"},"io.modelcontextprotocol/clientCapabilities":{}}`
 
-// call is one tools/call by a program that can ask nobody; secret is empty for a caller without a token.
+// call makes a tools/call of a client without elicitation. secret is empty for a caller without a
+// token.
 func (w *world) call(t testing.TB, secret, tool, args string) answer {
 	t.Helper()
 	a, err := w.try(secret, tool, args)
@@ -265,8 +266,8 @@ func (w *world) later(t testing.TB, secret, tool, args string) <-chan answer {
 	return c
 }
 
-// asked waits until so many questions are open, and gives them, oldest first.
-func (w *world) asked(t testing.TB, n int) []ledger.ApprovalRequest {
+// pending waits until n requests are open, and returns them, the oldest first.
+func (w *world) pending(t testing.TB, n int) []ledger.ApprovalRequest {
 	t.Helper()
 	for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		all, err := w.ledger.Approvals(t.Context(), ledger.ApprovalFilter{Open: true, Inbox: true})
@@ -277,7 +278,7 @@ func (w *world) asked(t testing.TB, n int) []ledger.ApprovalRequest {
 			return all
 		}
 		if time.Now().After(end) {
-			t.Fatalf("%d questions are open, want %d; the log ends:\n%s", len(all), n, tail(w.log.String(), 4000))
+			t.Fatalf("%d requests are open, want %d; the end of the log:\n%s", len(all), n, tail(w.log.String(), 4000))
 		}
 	}
 }
@@ -288,12 +289,12 @@ func get(t testing.TB, c <-chan answer) answer {
 	case a := <-c:
 		return a
 	case <-time.After(30 * time.Second):
-		t.Fatal("the call did not come back")
+		t.Fatal("the call did not return")
 	}
 	return answer{}
 }
 
-// ran is how often the action was run upstream.
+// ran returns how often the action ran upstream.
 func (w *world) ran(action string) (n int) {
 	for _, r := range w.up.Requests() {
 		if r.Endpoint == rpctest.Run && r.Action == action {
@@ -303,8 +304,8 @@ func (w *world) ran(action string) (n int) {
 	return n
 }
 
-// enter gives a link that logs somebody in once.
-func (w *world) enter(t testing.TB, person string, isLocal bool) string {
+// loginLink returns a link that logs a person in once.
+func (w *world) loginLink(t testing.TB, person string, isLocal bool) string {
 	t.Helper()
 	code, err := w.ledger.CreateLogin(t.Context(), ledger.Login{Kind: ledger.OpenCode, Person: person, Local: isLocal, Expires: time.Now().Add(time.Minute)}, ledger.Actor{Name: "root"})
 	if err != nil {

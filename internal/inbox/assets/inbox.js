@@ -1,5 +1,5 @@
-// This script updates the page, counts down, and sends answers without leaving the page. Without it the same works by
-// reloading.
+// This script updates the page, counts down, and sends answers without leaving the page. Without it
+// the same works by reloading.
 (() => {
   "use strict";
   const live = document.querySelector("[data-live]");
@@ -23,17 +23,20 @@
     }
   }
 
-  // heldUntil is when a card can be answered again, by performance.now(). sending are the cards with an answer in flight.
+  // heldUntil is when a card can be answered again, by performance.now(). sending are the cards
+  // with an answer in flight.
   const heldUntil = new WeakMap(), sending = new WeakSet();
 
-  // hold disables the buttons of a card for a moment. It is used after the card changed or moved while somebody reads it.
+  // hold disables the buttons of a card for a moment. It is used after the card changed or moved
+  // while somebody reads it.
   function hold(card) {
     heldUntil.set(card, Math.max(heldUntil.get(card) || 0, performance.now() + 1200));
     updateButtons(card);
     setTimeout(updateButtons, 1210, card);
   }
 
-  // updateButtons computes the number of people from the ticked lines, and disables the buttons that must not be pressed.
+  // updateButtons computes the number of people from the ticked lines, and disables the buttons
+  // that must not be pressed.
   function updateButtons(card) {
     const ticked = all(card, "input[name=line]").filter((i) => i.type === "hidden" || i.checked);
     const recipients = ticked.reduce((n, i) => n + Number(i.dataset.recipients || 0), 0);
@@ -51,15 +54,16 @@
   const shapeOf = (card) => linesOf(card) + all(card, "[data-actions] button, [data-actions] a").map((b) => b.value || b.className);
   const inputOf = (card, id) => card.querySelector(`[data-line="${id}"] input[name=line]`);
 
-  // mergeCards adds new cards and removes ended ones. A card that did not change stays the same element. A card that
-  // changed is replaced, and keeps what was ticked and typed.
+  // mergeCards adds new cards and removes ended ones. A card that did not change stays the same
+  // element. A card that changed is replaced, and keeps what was ticked and typed.
   function mergeCards(from) {
     const cards = live.querySelector("[data-cards]"), next = from.querySelector("[data-cards]");
     if (!cards || !next) return;
     const before = all(cards, "[data-card]"), cardOfLine = new Map(), kept = new Set(), replaced = new Set();
     for (const c of before) for (const id of linesOf(c)) cardOfLine.set(id, c);
     for (const card of all(next, "[data-card]")) {
-      // A card has the id of its first line. If that line was answered, the card continues with the id of another.
+      // A card has the id of its first line. If that line was answered, the card continues with the
+      // id of another.
       const old = before.find((c) => c.id === card.id) || cardOfLine.get(linesOf(card).find((id) => cardOfLine.has(id)));
       if (sending.has(old)) {
         kept.add(old); // its result must be shown first
@@ -83,8 +87,8 @@
     }
   }
 
-  // carryOver copies what was ticked, typed, opened and shown, and the stamps, because they say when each line was shown. A line
-  // that joins the card is not ticked.
+  // carryOver copies what was ticked, typed, opened and shown, and the stamps, because they say
+  // when each line was shown. A line that joins the card is not ticked.
   function carryOver(old, card, cardOfLine) {
     for (const l of all(card, "[data-line]")) {
       const from = cardOfLine.get(l.dataset.line), before = from && inputOf(from, l.dataset.line), input = inputOf(card, l.dataset.line);
@@ -106,8 +110,9 @@
     }
   }
 
-  // carryFocus moves the focus and the cursor from a replaced card to the new one. If they were lost, the next keys would
-  // be commands of the page. A button does not get the focus back: the card must be read again.
+  // carryFocus moves the focus and the cursor from a replaced card to the new one. If they were
+  // lost, the next keys would be commands of the page. A button does not get the focus back: the
+  // card must be read again.
   function carryFocus(old, card) {
     const focused = document.activeElement;
     if (!focused || !old.contains(focused)) return;
@@ -127,8 +132,9 @@
     for (const e of all(card, ".left, input, [data-actions] > :not([data-result])")) e.remove();
   }
 
-  // sourceOf returns the HTML of an entry as the server sent it, without stamps: those differ in each rendering, and the
-  // one on the page stays valid. It must be called before renderTimes changes the entry.
+  // sourceOf returns the HTML of an entry as the server sent it, without stamps: those differ in
+  // each rendering, and the one on the page stays valid. It must be called before renderTimes
+  // changes the entry.
   const sources = new WeakMap();
   function sourceOf(entry) {
     if (!sources.has(entry)) {
@@ -139,8 +145,8 @@
     return sources.get(entry);
   }
 
-  // updateList replaces the entries that changed. All others stay the same elements, so that a click, the focus or a
-  // selection on them is not lost.
+  // updateList replaces the entries that changed. All others stay the same elements, so that a
+  // click, the focus or a selection on them is not lost.
   function updateList(list, next) {
     const before = new Map(Array.from(list.children, (e) => [e.dataset.key, e]));
     const entries = Array.from(next.children, (entry) => {
@@ -200,7 +206,8 @@
     const offline = document.querySelector("[data-offline]"), seen = document.visibilityState === "visible" && live.dataset.live === "/inbox?part";
     const events = new EventSource("/inbox/events?seen=" + Number(seen));
     let timer = 0;
-    // The server opens the browser if no page of pending requests is visible. So it must know whether this one is.
+    // The server opens the browser if no page of pending requests is visible. So it must know
+    // whether this one is.
     document.addEventListener("visibilitychange", () => { clearTimeout(timer); events.close(); listen(); }, { once: true });
     events.addEventListener("change", refresh);
     events.onopen = () => { clearTimeout(timer); offline.hidden = true; };
