@@ -41,7 +41,7 @@ func TestLooks(t *testing.T) {
 	b.shot("login-light")
 	b.write("input[name=token]", bob)
 	b.click(`form[action="/inbox/login"] button`)
-	b.until("the cards", `document.querySelectorAll("[data-card]").length == 4`)
+	b.until("the cards", loaded+` && document.querySelectorAll("[data-card]").length == 4`)
 	for _, scheme := range []string{"light", "dark"} {
 		for _, phone := range []bool{false, true} {
 			name := scheme
