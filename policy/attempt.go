@@ -26,150 +26,149 @@ type attempt struct {
 }
 
 func (g *Gate) attempt(c Call) *attempt {
-	pol, a := g.Policy.For(c.Caller), c.Payload.Action
-	p := &attempt{Gate: g, Call: c, policy: pol}
-	p.txn = ledger.Txn{Idempotent: a.Idempotent, Call: ledger.Call{Request: c.Request, Caller: c.Actor, Credential: c.Credential,
-		Client: c.Client, Organisation: g.Organisation, Action: a.Name, Class: a.Class, Hash: c.Payload.Hash(), Policy: pol.Version(),
+	pol, action := g.Policy.For(c.Caller), c.Payload.Action
+	at := &attempt{Gate: g, Call: c, policy: pol}
+	at.txn = ledger.Txn{Idempotent: action.Idempotent, Call: ledger.Call{Request: c.Request, Caller: c.Actor, Credential: c.Credential,
+		Client: c.Client, Organisation: g.Organisation, Action: action.Name, Class: action.Class, Hash: c.Payload.Hash(), Policy: pol.Version(),
 		Subjects: c.Payload.Subjects(), Payload: c.Payload.Body}}
-	if a.CreatesSubject() {
-		// The new subject's id is known after Sippet's answer. Until then the payload's hash names
-		// it.
-		p.txn.Subjects = append([]string{ledger.Provisional + p.txn.Hash}, p.txn.Subjects...)
+	if action.CreatesSubject() {
+		// Sippet's answer has the new subject's id. Until then the payload's hash names it.
+		at.txn.Subjects = append([]string{ledger.Provisional + at.txn.Hash}, at.txn.Subjects...)
 	}
-	return p
+	return at
 }
 
 // run takes the call through the lifecycle, as the package comment shows it.
-func (p *attempt) run(ctx context.Context) Result {
-	if fault := p.checkStopped(ctx); fault != nil {
+func (at *attempt) run(ctx context.Context) Result {
+	if fault := at.checkStopped(ctx); fault != nil {
 		return Result{Err: fault}
 	}
-	previous, err := p.findConflicting(ctx)
+	previous, err := at.findConflicting(ctx)
 	if err != nil {
-		return Result{Err: p.ledgerError(ctx, err)}
+		return Result{Err: at.ledgerError(ctx, err)}
 	}
-	if p.ApprovalID != "" {
+	if at.ApprovalID != "" {
 		// Before resolving and validating, so that a wrong approval costs Sippet nothing.
-		if err := p.loadApproval(ctx); err != nil {
-			return Result{Err: p.ledgerError(ctx, err)}
+		if err := at.loadApproval(ctx); err != nil {
+			return Result{Err: at.ledgerError(ctx, err)}
 		}
-		if err := p.Ledger.CheckApproval(ctx, p.boundApproval()); err != nil {
-			return p.approvalRejected(ctx, previous, err)
+		if err := at.Ledger.CheckApproval(ctx, at.boundApproval()); err != nil {
+			return at.approvalRejected(ctx, previous, err)
 		}
-	} else if a, ok := p.unreported(ctx); ok {
-		return a
+	} else if res, ok := at.unreported(ctx); ok {
+		return res
 	}
-	if fault := p.decide(ctx); fault != nil {
-		return Result{Verdict: p.verdict, Err: fault}
+	if fault := at.decide(ctx); fault != nil {
+		return Result{Verdict: at.verdict, Err: fault}
 	}
-	a := Result{Verdict: p.verdict}
-	if a.Err = p.checkAllowed(); a.Err != nil {
-		return a
+	res := Result{Verdict: at.verdict}
+	if res.Err = at.checkAllowed(); res.Err != nil {
+		return res
 	}
-	need := p.verdict.Decision
+	need := at.verdict.Decision
 	switch {
 	case previous == nil:
-	case previous.State == ledger.Succeeded && !p.Again && need < rules.Confirm && (p.ApprovalID == "" || p.approval.Repeats != previous.ID):
-		p.revokeOvertaken(ctx, previous)
-		return a.recorded(previous)
+	case previous.State == ledger.Succeeded && !at.Again && need < rules.Confirm && (at.ApprovalID == "" || at.approval.Repeats != previous.ID):
+		at.revokeOvertaken(ctx, previous)
+		return res.recorded(previous)
 	case previous.State == ledger.Succeeded, previous.State == ledger.Unknown:
 		need = max(need, rules.Confirm)
 	default:
-		a.Err = p.conflictError(previous)
-		return a
+		res.Err = at.conflictError(previous)
+		return res
 	}
 	// Use up the approval even if none is needed any more; otherwise the executor would run the
 	// call again.
-	if p.txn.ApprovalID = p.ApprovalID; need >= rules.Confirm {
-		p.txn.Decision = need.String()
+	if at.txn.ApprovalID = at.ApprovalID; need >= rules.Confirm {
+		at.txn.Decision = need.String()
 	}
-	if p.ApprovalID != "" && need > rules.Confirm && p.approval.Needs != need.String() {
+	if at.ApprovalID != "" && need > rules.Confirm && at.approval.Needs != need.String() {
 		// Rules about the time may decide differently now than at the request.
-		a.Err = &schemas.Error{Outcome: schemas.Denied, Message: "the call now needs the approval of another person; nothing ran",
+		res.Err = &schemas.Error{Outcome: schemas.Denied, Message: "the call now needs the approval of another person; nothing ran",
 			Next: "call again, and another person is asked"}
-		p.revoke(ctx, a.Err)
-		return a
+		at.revoke(ctx, res.Err)
+		return res
 	}
-	if fault := p.validate(ctx, need); fault != nil {
-		a.Err = fault
-		return a
+	if fault := at.validate(ctx, need); fault != nil {
+		res.Err = fault
+		return res
 	}
-	if need >= rules.Confirm && p.txn.ApprovalID == "" {
-		return p.ask(ctx, a, need, previous)
+	if need >= rules.Confirm && at.txn.ApprovalID == "" {
+		return at.ask(ctx, res, need, previous)
 	}
-	return p.send(ctx, a)
+	return at.send(ctx, res)
 }
 
 // validate asks Sippet whether it would accept the payload. An approval was for this attempt, so a
 // failure revokes it.
-func (p *attempt) validate(ctx context.Context, need rules.Decision) *schemas.Error {
+func (at *attempt) validate(ctx context.Context, need rules.Decision) *schemas.Error {
 	if need == rules.Allow {
 		return nil
 	}
-	fault := p.Upstream.Validate(ctx, request(p.Payload))
-	if fault != nil && p.ApprovalID != "" {
-		p.revoke(ctx, fault)
+	fault := at.Upstream.Validate(ctx, request(at.Payload))
+	if fault != nil && at.ApprovalID != "" {
+		at.revoke(ctx, fault)
 	}
 	return fault
 }
 
 // decide resolves the recipients and evaluates the policy.
-func (p *attempt) decide(ctx context.Context) *schemas.Error {
-	facts := rules.Facts{Payload: p.Payload, Caller: p.Caller.rules(), Now: p.Now()}
-	a := p.Payload.Action
-	if recipients.HasRecipients(a) && p.policy.Mildest(a, facts.Caller).Decision < rules.Deny {
+func (at *attempt) decide(ctx context.Context) *schemas.Error {
+	facts := rules.Facts{Payload: at.Payload, Caller: at.Caller.rules(), Now: at.Now()}
+	action := at.Payload.Action
+	if recipients.HasRecipients(action) && at.policy.Mildest(action, facts.Caller).Decision < rules.Deny {
 		var fault *schemas.Error
-		if p.recipients, fault = recipients.Resolve(ctx, p.Payload, func(ctx context.Context, read *schemas.Payload) (json.RawMessage, *schemas.Error) {
-			return p.prefetch(ctx, read, "recipients of "+a.Name)
+		if at.recipients, fault = recipients.Resolve(ctx, at.Payload, func(ctx context.Context, read *schemas.Payload) (json.RawMessage, *schemas.Error) {
+			return at.prefetch(ctx, read, "recipients of "+action.Name)
 		}); fault != nil {
-			return p.redact(fault)
+			return at.redact(fault)
 		}
-		facts.Recipients, p.txn.Recipients = p.recipients, p.recipients.Digest
+		facts.Recipients, at.txn.Recipients = at.recipients, at.recipients.Digest
 	}
-	p.verdict = p.policy.Decide(facts)
-	if recipients.HasRecipients(a) && p.recipients == nil {
-		p.verdict.Decision = rules.Deny // without recipients nothing else counts
+	at.verdict = at.policy.Decide(facts)
+	if recipients.HasRecipients(action) && at.recipients == nil {
+		at.verdict.Decision = rules.Deny // without recipients nothing else counts
 	}
-	p.txn.Decision, p.txn.Why, p.txn.Rules = p.verdict.Decision.String(), p.verdict.Why, p.verdict.Rules
-	for _, e := range p.verdict.Exempted {
-		p.txn.Exempted = append(p.txn.Exempted, e.Rule+": "+e.Reason)
+	at.txn.Decision, at.txn.Why, at.txn.Rules = at.verdict.Decision.String(), at.verdict.Why, at.verdict.Rules
+	for _, e := range at.verdict.Exempted {
+		at.txn.Exempted = append(at.txn.Exempted, e.Rule+": "+e.Reason)
 	}
-	if a.Name != ledger.HangUp { // no budget may keep a call from ending
-		for _, d := range p.verdict.Debits {
-			p.txn.Debits = append(p.txn.Debits, ledger.Debit(d))
+	if action.Name != ledger.HangUp { // no budget may keep action call from ending
+		for _, d := range at.verdict.Debits {
+			at.txn.Debits = append(at.txn.Debits, ledger.Debit(d))
 		}
 	}
-	p.evaluateShadow(ctx, facts)
+	at.evaluateShadow(ctx, facts)
 	return nil
 }
 
-// evaluateShadow records what the shadow policy decides, if it differs. A call that is denied
+// evaluateShadow records what the shadow policy decides, if that differs. A call that is denied
 // outright has no resolved recipients, so the shadow policy cannot decide it either.
-func (p *attempt) evaluateShadow(ctx context.Context, facts rules.Facts) {
-	a, shadow := p.Payload.Action, p.Policy.Shadow()
-	if shadow == nil || p.recipients == nil && recipients.HasRecipients(a) {
+func (at *attempt) evaluateShadow(ctx context.Context, facts rules.Facts) {
+	action, shadow := at.Payload.Action, at.Policy.Shadow()
+	if shadow == nil || at.recipients == nil && recipients.HasRecipients(action) {
 		return
 	}
-	if v := shadow.Decide(facts); v.Decision != p.verdict.Decision {
-		p.txn.Shadow = v.Decision.String() + ": " + v.Why
-		p.Log.LogAttrs(ctx, slog.LevelInfo, "the shadow policy decides differently", slog.String("action", a.Name),
-			slog.String("decision", p.txn.Decision), slog.String("shadow", p.txn.Shadow))
+	if v := shadow.Decide(facts); v.Decision != at.verdict.Decision {
+		at.txn.Shadow = v.Decision.String() + ": " + v.Why
+		at.Log.LogAttrs(ctx, slog.LevelInfo, "the shadow policy decides differently", slog.String("action", action.Name),
+			slog.String("decision", at.txn.Decision), slog.String("shadow", at.txn.Shadow))
 	}
 }
 
 // hiddenContactFields returns the fields of contacts that the caller must not see.
-func (p *attempt) hiddenContactFields() map[string]bool {
+func (at *attempt) hiddenContactFields() map[string]bool {
 	contacts, fault := schemas.Find(recipients.ContactList)
 	if fault != nil {
 		return nil
 	}
-	return fieldsOf(contacts, p.policy.HiddenFields(contacts, p.Caller.rules()))
+	return fieldsOf(contacts, at.policy.HiddenFields(contacts, at.Caller.rules()))
 }
 
 // redact removes details about contacts from an error if the caller must not see all of their
 // fields.
-func (p *attempt) redact(fault *schemas.Error) *schemas.Error {
-	if len(p.hiddenContactFields()) == 0 || len(fault.Details) == 0 {
+func (at *attempt) redact(fault *schemas.Error) *schemas.Error {
+	if len(at.hiddenContactFields()) == 0 || len(fault.Details) == 0 {
 		return fault
 	}
 	out := *fault
@@ -188,20 +187,20 @@ const (
 
 // prefetch runs a read that the gate itself needs, for a decision or a card. The audit log has it
 // under the caller's name, marked as a prefetch.
-func (p *attempt) prefetch(ctx context.Context, read *schemas.Payload, why string) (json.RawMessage, *schemas.Error) {
+func (at *attempt) prefetch(ctx context.Context, read *schemas.Payload, why string) (json.RawMessage, *schemas.Error) {
 	began, deadline := time.Now(), recipientsDeadline
-	if p.recipients != nil || !recipients.HasRecipients(p.Payload.Action) {
+	if at.recipients != nil || !recipients.HasRecipients(at.Payload.Action) {
 		deadline = recordDeadline
 	}
-	res, fault := p.runUpstream(ctx, read, deadline)
-	q := p.Gate.attempt(Call{Caller: p.Caller, Request: p.Request, Payload: read})
+	res, fault := at.runUpstream(ctx, read, deadline)
+	q := at.Gate.attempt(Call{Caller: at.Caller, Request: at.Request, Payload: read})
 	q.txn.Decision, q.txn.Why, q.txn.Prefetch = rules.Allow.String(), why, true
 	q.recordEvent(Result{Data: res.Data, Err: fault, status: res.Status}, time.Since(began))
 	return res.Data, fault
 }
 
-// card builds the card of the call as it stands, for a request.
-func (p *attempt) card(ctx context.Context, needs string, expires time.Time) approval.Card {
-	return approval.NewCard(approval.Call{Payload: p.Payload, Needs: needs, Why: p.verdict.Why, Rules: p.verdict.Rules, Requester: p.Actor, Client: p.Client,
-		Simulated: p.Simulated, Expires: expires, Record: p.readRecord(ctx), Recipients: p.visibleRecipients(), Budgets: p.budgetLines(ctx)})
+// card builds the card for a request.
+func (at *attempt) card(ctx context.Context, needs string, expires time.Time) approval.Card {
+	return approval.NewCard(approval.Call{Payload: at.Payload, Needs: needs, Why: at.verdict.Why, Rules: at.verdict.Rules, Requester: at.Actor, Client: at.Client,
+		Simulated: at.Simulated, Expires: expires, Record: at.readRecord(ctx), Recipients: at.visibleRecipients(), Budgets: at.budgetLines(ctx)})
 }

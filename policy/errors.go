@@ -64,13 +64,13 @@ func (g *Gate) ledgerError(ctx context.Context, err error) *schemas.Error {
 }
 
 // deniedError is the error for a call that the policy does not let run.
-func deniedError(a *schemas.Action, v rules.Verdict) *schemas.Error {
-	e := &schemas.Error{Outcome: schemas.Denied, Message: fmt.Sprintf("%s is not allowed here; nothing ran", a.Name)}
+func deniedError(action *schemas.Action, v rules.Verdict) *schemas.Error {
+	e := &schemas.Error{Outcome: schemas.Denied, Message: fmt.Sprintf("%s is not allowed here; nothing ran", action.Name)}
 	switch {
 	case v.Decision == rules.Approve:
-		e.Message = fmt.Sprintf("%s needs the approval of another person, and this program has no inbox for it; nothing ran", a.Name)
+		e.Message = fmt.Sprintf("%s needs the approval of another person, and this program has no inbox for it; nothing ran", action.Name)
 		e.Next = "tell the person, who can do this in Sippet itself"
-	case a.Class == schemas.Credential:
+	case action.Class == schemas.Credential:
 		e.Next = "tell the person to do this in Sippet itself: a credential must not pass through an AI"
 	default:
 		e.Next = "do not try again; tell the person, who decides with the server's --policy what it may do"

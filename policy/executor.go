@@ -13,9 +13,9 @@ import (
 )
 
 // Executor runs the calls that people approve in the inbox, each once: it takes the sealed payload
-// through the gate again. The process that asked runs its own, because it has the key and the
-// policies of the request. If that process has ended, another one with the same key and policies
-// runs it. Approved reads are left to the call that asked.
+// through the gate again. A request is run by the process that made it, which has its key and its
+// policies. If that process has ended, another one with the same key and policies runs it. Approved
+// reads are run by the repeated call.
 type Executor struct {
 	Ledger ledger.ApprovalStore
 	Watch  *approval.Watcher
@@ -33,8 +33,8 @@ type Executor struct {
 // not serve.
 var ErrElsewhere = errors.New("another process must run it")
 
-// orphanPoll is how often approvals are read without a signal: nothing signals that the process
-// that asked has ended.
+// orphanPoll is how often approvals are read without a signal: nothing signals that the process of
+// a request has ended.
 const orphanPoll = 5 * time.Second
 
 // Run runs approved calls until ctx ends, then waits for those that have begun.

@@ -15,7 +15,7 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// Upstream is Sippet, as *rpc.Client speaks to it.
+// Upstream validates and runs payloads at Sippet, as *rpc.Client does.
 type Upstream interface {
 	Validate(context.Context, rpc.Request) *schemas.Error
 	Run(context.Context, rpc.Request) (rpc.Result, *schemas.Error)
@@ -98,17 +98,17 @@ type Result struct {
 type PendingApproval struct {
 	ApprovalID string
 	Card       approval.Card
-	// Inbox is true if it is answered in the inbox; else the client asks its person. New is true if
-	// this call created it.
+	// Inbox is true if it is answered in the inbox; otherwise the client asks its person. New is
+	// true if this call created it.
 	Inbox, New bool
 }
 
-// Outcome returns the outcome's word.
-func (a Result) Outcome() schemas.Outcome {
+// Outcome returns the outcome.
+func (r Result) Outcome() schemas.Outcome {
 	switch {
-	case a.Err != nil:
-		return a.Err.Outcome
-	case a.Previous != nil:
+	case r.Err != nil:
+		return r.Err.Outcome
+	case r.Previous != nil:
 		return schemas.Recorded
 	}
 	return schemas.Done
@@ -120,17 +120,17 @@ func (g *Gate) Do(ctx context.Context, c Call) Result {
 	if c.Request == "" {
 		c.Request = ledger.NewID()
 	}
-	p := g.attempt(c)
-	a := p.run(ctx)
-	p.recordEvent(a, time.Since(began))
-	p.log(ctx, a)
-	return a
+	at := g.attempt(c)
+	res := at.run(ctx)
+	at.recordEvent(res, time.Since(began))
+	at.log(ctx, res)
+	return res
 }
 
 // Explanation is what Do would decide for a call.
 type Explanation struct {
 	Verdict rules.Verdict
-	// Recipients is whom the call would reach; nil if it reaches nobody.
+	// Recipients are the people whom the call would reach; nil if it reaches nobody.
 	Recipients *recipients.Set
 	// Fault is why the call would not run: the policy, an emergency stop, or what Sippet's validate
 	// finds; nil if it would.
@@ -139,29 +139,29 @@ type Explanation struct {
 
 // Explain returns what Do would decide, and runs nothing but validate and prefetches.
 func (g *Gate) Explain(ctx context.Context, c Call) (e Explanation) {
-	p := g.attempt(c)
-	if e.Fault = p.checkStopped(ctx); e.Fault == nil {
-		e.Fault = p.decide(ctx)
+	at := g.attempt(c)
+	if e.Fault = at.checkStopped(ctx); e.Fault == nil {
+		e.Fault = at.decide(ctx)
 	}
-	e.Verdict, e.Recipients = p.verdict, p.recipients
+	e.Verdict, e.Recipients = at.verdict, at.recipients
 	if e.Fault == nil {
-		if e.Fault = p.checkAllowed(); e.Fault == nil {
+		if e.Fault = at.checkAllowed(); e.Fault == nil {
 			e.Fault = g.Upstream.Validate(ctx, request(c.Payload))
 		}
 	}
-	g.Log.LogAttrs(ctx, slog.LevelInfo, "validated only", slog.String("action", c.Payload.Action.Name),
+	g.Log.LogAttrs(ctx, slog.LevelInfo, "call explained", slog.String("action", c.Payload.Action.Name),
 		slog.String("decision", e.Verdict.Decision.String()), slog.Bool("passed", e.Fault == nil), slog.String("caller", c.Actor.String()))
 	return e
 }
 
 // Hidden returns the fields of the action's records that the caller must not see.
-func (g *Gate) Hidden(c Caller, a *schemas.Action) map[string]bool {
-	return fieldsOf(a, g.Policy.For(c).HiddenFields(a, c.rules()))
+func (g *Gate) Hidden(c Caller, action *schemas.Action) map[string]bool {
+	return fieldsOf(action, g.Policy.For(c).HiddenFields(action, c.rules()))
 }
 
 // MildestDecision returns the mildest decision that any call of the action could get.
-func (g *Gate) MildestDecision(c Caller, a *schemas.Action) rules.Decision {
-	return g.Policy.For(c).Mildest(a, c.rules()).Decision
+func (g *Gate) MildestDecision(c Caller, action *schemas.Action) rules.Decision {
+	return g.Policy.For(c).Mildest(action, c.rules()).Decision
 }
 
 // rules returns the caller as rules see it.

@@ -16,9 +16,9 @@ import (
 type EndedCall struct {
 	// CallUUID is its callUuid; empty if live calls could not be listed.
 	CallUUID string
-	// Number is the number that was rung, as Sippet gives it.
+	// Number is the number that was rung, as Sippet sends it.
 	Number string
-	// Err is why it may still be going on; nil if it was ended.
+	// Err is why it may still be live; nil if it was ended.
 	Err *schemas.Error
 }
 
@@ -34,10 +34,10 @@ const (
 )
 
 // EndCalls hangs up every live outbound call, and those that follow, until five polls in a row, a
-// second apart, have found none. by is the person who made the emergency stop. No decision, budget,
-// approval or validation can prevent it, and neither can a ledger that fails or is nil: what can be
-// recorded is recorded. It returns an error if Sippet rejects the listing of calls, or if ctx ends
-// first.
+// second apart, have found none. by is the person who made the emergency stop; each gets every call
+// that was ended or tried. No decision, budget, approval, validate or store error can prevent it,
+// and Ledger may be nil: calls are recorded if that is possible. It returns an error if Sippet
+// rejects the listing of calls, or if ctx ends first.
 func (g *Gate) EndCalls(ctx context.Context, by ledger.Actor, each func(EndedCall)) error {
 	h := &hangup{Gate: g, by: by, each: each, tries: map[string]int{}}
 	for quiet := 0; quiet < quietPolls; {
@@ -80,17 +80,17 @@ type hangup struct {
 
 	mu     sync.Mutex
 	tries  map[string]int // by callUuid
-	warned bool           // that the ledger fails
+	warned bool           // whether a failure of the ledger was logged
 }
 
-// Live outbound calls, and the entries of bulk calls that are not over.
+// hangupLists are the reads of live outbound calls, and of the unfinished entries of bulk calls.
 var hangupLists = []struct{ action, args string }{
 	{"list_calls", `{"fields":["callUuid","toNumber"],"filter":{"direction":{"eq":"outbound"},"status":{"in":["initiated","ringing","answered"]}}}`},
 	{"list_bulk_outbound_call_entries", `{"fields":["callUuid"],"filter":{"completedAt":{"isNil":true}},"sort":"-insertedAt","page":{"limit":250}}`},
 }
 
-// listLive gives the calls that are live and were not tried too often, and how many people a bulk
-// call has still to ring.
+// listLive returns the calls that are live and were not tried too often, and how many people a bulk
+// call has not rung yet.
 func (h *hangup) listLive(ctx context.Context) (live []EndedCall, waiting int, fault *schemas.Error) {
 	seen := map[string]bool{}
 	for _, l := range hangupLists {
@@ -104,7 +104,7 @@ func (h *hangup) listLive(ctx context.Context) (live []EndedCall, waiting int, f
 		}
 		rows, ok := rowsOf(res.Data)
 		if !ok {
-			return nil, 0, &schemas.Error{Outcome: schemas.UpstreamUnavailable, Message: "sippet's answer to " + l.action + " cannot be read, so nobody knows which calls are live"}
+			return nil, 0, &schemas.Error{Outcome: schemas.UpstreamUnavailable, Message: "sippet's answer to " + l.action + " cannot be read, so the live calls are unknown"}
 		}
 		for _, row := range rows {
 			switch {
@@ -122,7 +122,7 @@ func (h *hangup) listLive(ctx context.Context) (live []EndedCall, waiting int, f
 
 type liveCall struct{ CallUUID, ToNumber string }
 
-// rowsOf reads a list's answer, paged or not; false where it is neither.
+// rowsOf parses a list's answer, paged or not. ok is false if it is neither.
 func rowsOf(data json.RawMessage) (rows []liveCall, ok bool) {
 	if json.Unmarshal(data, &rows) == nil {
 		return rows, rows != nil
@@ -132,6 +132,7 @@ func rowsOf(data json.RawMessage) (rows []liveCall, ok bool) {
 	return page.Results, err == nil && page.Results != nil
 }
 
+// checkedPayload returns the payload of a call of the program itself.
 func checkedPayload(action string, args []byte) (*schemas.Payload, *schemas.Error) {
 	a, fault := schemas.Find(action)
 	if fault != nil {
@@ -142,12 +143,12 @@ func checkedPayload(action string, args []byte) (*schemas.Payload, *schemas.Erro
 
 func (h *hangup) end(ctx context.Context, live []EndedCall) {
 	var wg sync.WaitGroup
-	turn := make(chan struct{}, endConcurrently)
+	slots := make(chan struct{}, endConcurrently)
 	for _, e := range live {
 		h.tries[e.CallUUID]++
-		turn <- struct{}{}
+		slots <- struct{}{}
 		wg.Go(func() {
-			defer func() { <-turn }()
+			defer func() { <-slots }()
 			e.Err = h.endOne(ctx, e.CallUUID)
 			h.mu.Lock()
 			defer h.mu.Unlock()
@@ -157,6 +158,7 @@ func (h *hangup) end(ctx context.Context, live []EndedCall) {
 	wg.Wait()
 }
 
+// endOne hangs up one call, with a record if the ledger can be written.
 func (h *hangup) endOne(ctx context.Context, call string) *schemas.Error {
 	args, err := json.Marshal(map[string]any{"input": map[string]any{"callUuid": call}})
 	if err != nil {
@@ -166,24 +168,24 @@ func (h *hangup) endOne(ctx context.Context, call string) *schemas.Error {
 	if fault != nil {
 		return fault
 	}
-	x := h.attempt(Call{Caller: Caller{Actor: h.by}, Request: ledger.NewID(), Payload: p}).txn
-	x.Decision, x.Why = rules.Allow.String(), "everything was stopped, live calls too"
+	txn := h.attempt(Call{Caller: Caller{Actor: h.by}, Request: ledger.NewID(), Payload: p}).txn
+	txn.Decision, txn.Why = rules.Allow.String(), "emergency stop that ends live calls"
 	var intent ledger.Intent
 	if h.Ledger != nil {
-		intent, err = h.Ledger.Commit(ctx, x)
+		intent, err = h.Ledger.Commit(ctx, txn)
 		h.warnUnrecorded(err)
 	}
 	began := time.Now()
-	res, fault := h.runUpstream(ctx, p, p.Action.Deadline())
+	answer, fault := h.runUpstream(ctx, p, p.Action.Deadline())
 	if intent.ID != "" {
-		a := Result{Err: fault}
-		h.warnUnrecorded(h.Ledger.Settle(context.WithoutCancel(ctx), ledger.Settlement{Intent: intent.ID, State: intentState(fault, res.Sent), Sent: res.Sent,
-			Status: res.Status, Outcome: a.Outcome(), Latency: time.Since(began)}))
+		res := Result{Err: fault}
+		h.warnUnrecorded(h.Ledger.Settle(context.WithoutCancel(ctx), ledger.Settlement{Intent: intent.ID, State: intentState(fault, answer.Sent), Sent: answer.Sent,
+			Status: answer.Status, Outcome: res.Outcome(), Latency: time.Since(began)}))
 	}
 	return fault
 }
 
-// warnUnrecorded says once that calls are ended without a record.
+// warnUnrecorded logs, once, that calls are ended without a record.
 func (h *hangup) warnUnrecorded(err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

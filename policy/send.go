@@ -16,66 +16,66 @@ const HandoverValidFor = 15 * time.Minute
 
 // send commits the call, runs it, and settles its outcome. A read that nobody had to approve, and
 // that no budget counts, needs no intent.
-func (p *attempt) send(ctx context.Context, a Result) Result {
-	action := p.Payload.Action
-	if action.Class == schemas.Read && p.txn.ApprovalID == "" && len(p.txn.Debits) == 0 {
-		res, fault := p.runUpstream(ctx, p.Payload, action.Deadline())
-		a.Data, a.Err, a.status = res.Data, fault, res.Status
-		return a
+func (at *attempt) send(ctx context.Context, res Result) Result {
+	action := at.Payload.Action
+	if action.Class == schemas.Read && at.txn.ApprovalID == "" && len(at.txn.Debits) == 0 {
+		answer, fault := at.runUpstream(ctx, at.Payload, action.Deadline())
+		res.Data, res.Err, res.status = answer.Data, fault, answer.Status
+		return res
 	}
 	// A client that disconnects must not leave a write with an unknown outcome behind. Package rpc
 	// has its own deadline.
 	ctx = context.WithoutCancel(ctx)
-	p.txn.Replaced = p.readReplaced(ctx)
-	intent, err := p.Ledger.Commit(ctx, p.txn)
+	at.txn.Replaced = at.readReplaced(ctx)
+	intent, err := at.Ledger.Commit(ctx, at.txn)
 	if err != nil {
-		return p.commitFailed(ctx, a, err)
+		return at.commitFailed(ctx, res, err)
 	}
-	a.intent = true
+	res.intent = true
 	began := time.Now()
-	res, fault := p.runUpstream(ctx, p.Payload, action.Deadline())
-	a.Data, a.Err, a.status = res.Data, fault, res.Status
-	end := ledger.Settlement{Intent: intent.ID, State: intentState(a.Err, res.Sent), Sent: res.Sent, Status: res.Status,
-		Outcome: a.Outcome(), Latency: time.Since(began)}
+	answer, fault := at.runUpstream(ctx, at.Payload, action.Deadline())
+	res.Data, res.Err, res.status = answer.Data, fault, answer.Status
+	end := ledger.Settlement{Intent: intent.ID, State: intentState(res.Err, answer.Sent), Sent: answer.Sent, Status: answer.Status,
+		Outcome: res.Outcome(), Latency: time.Since(began)}
 	switch {
 	case action.Class == schemas.Read:
 		// The result of a read is not stored: it is not sealed under the keys of the people in it,
 		// and never repeated.
 	case action.Class != schemas.Credential:
-		end.Result = a.Data
+		end.Result = res.Data
 	case end.State == ledger.Succeeded:
 		// The credential goes to the person who approved it, and nowhere else.
-		end.Handover, end.HandoverUntil = a.Data, p.Now().Add(HandoverValidFor)
-		a.HandoverUntil = end.HandoverUntil
+		end.Handover, end.HandoverUntil = res.Data, at.Now().Add(HandoverValidFor)
+		res.HandoverUntil = end.HandoverUntil
 	}
 	if action.Class == schemas.Credential {
-		a.Data = json.RawMessage("null")
+		res.Data = json.RawMessage("null")
 	}
 	if end.State == ledger.Succeeded {
-		end.CreatedSubject, end.Erased = p.Payload.Created(a.Data), p.Payload.Erases()
-	} else if p.txn.ApprovalID != "" && a.Err != nil {
-		end.Fault = ledger.EncodeError(a.Err)
+		end.CreatedSubject, end.Erased = at.Payload.Created(res.Data), at.Payload.Erases()
+	} else if at.txn.ApprovalID != "" && res.Err != nil {
+		end.Fault = ledger.EncodeError(res.Err)
 	}
-	if a.Err != nil && a.Err.Outcome == schemas.OutcomeUnknown {
-		a.Err = p.unknownOutcome(a.Err, intent.ID)
+	if res.Err != nil && res.Err.Outcome == schemas.OutcomeUnknown {
+		res.Err = at.unknownOutcome(res.Err, intent.ID)
 	}
-	return p.settle(ctx, a, end)
+	return at.settle(ctx, res, end)
 }
 
 // settle stores the outcome. If it cannot be stored, the caller gets outcome_unknown: the next
 // process would say the same.
-func (p *attempt) settle(ctx context.Context, a Result, end ledger.Settlement) Result {
-	err := p.Ledger.Settle(ctx, end)
+func (at *attempt) settle(ctx context.Context, res Result, end ledger.Settlement) Result {
+	err := at.Ledger.Settle(ctx, end)
 	if err == nil {
-		return a
+		return res
 	}
-	p.Log.LogAttrs(ctx, slog.LevelError, "the outcome of a call could not be recorded", slog.String("action", p.Payload.Action.Name),
+	at.Log.LogAttrs(ctx, slog.LevelError, "the outcome of a call could not be recorded", slog.String("action", at.Payload.Action.Name),
 		slog.String("intent", end.Intent), slog.String("outcome", string(end.Outcome)), slog.String("cause", err.Error()))
-	if a.Err == nil || a.Err.Outcome != schemas.OutcomeUnknown {
-		a.Data, a.Err = nil, p.unknownOutcome(&schemas.Error{Outcome: schemas.OutcomeUnknown,
-			Message: p.Payload.Action.Name + " was sent, but its outcome could not be recorded", Err: err}, end.Intent)
+	if res.Err == nil || res.Err.Outcome != schemas.OutcomeUnknown {
+		res.Data, res.Err = nil, at.unknownOutcome(&schemas.Error{Outcome: schemas.OutcomeUnknown,
+			Message: at.Payload.Action.Name + " was sent, but its outcome could not be recorded", Err: err}, end.Intent)
 	}
-	return a
+	return res
 }
 
 // intentState derives an intent's state from what the transport knows.
@@ -95,18 +95,18 @@ func intentState(e *schemas.Error, sent bool) ledger.IntentState {
 
 // readReplaced reads what an update is about to overwrite, so that it can be undone. It returns nil
 // if nothing is overwritten or the read fails: the update is allowed all the same.
-func (p *attempt) readReplaced(ctx context.Context) json.RawMessage {
-	before := p.Payload.BeforeRead()
+func (at *attempt) readReplaced(ctx context.Context) json.RawMessage {
+	before := at.Payload.BeforeRead()
 	if before == nil {
 		return nil
 	}
-	res, fault := p.runUpstream(ctx, before, recordDeadline)
+	res, fault := at.runUpstream(ctx, before, recordDeadline)
 	if fault != nil {
-		p.Log.LogAttrs(ctx, slog.LevelWarn, "the values that an update replaces could not be read, so it cannot be undone",
-			slog.String("action", p.Payload.Action.Name), slog.String("cause", fault.Error()))
+		at.Log.LogAttrs(ctx, slog.LevelWarn, "the values that an update replaces could not be read, so it cannot be undone",
+			slog.String("action", at.Payload.Action.Name), slog.String("cause", fault.Error()))
 		return nil
 	}
-	return p.Payload.Replaced(res.Data)
+	return at.Payload.Replaced(res.Data)
 }
 
 // What an event may keep in memory until it is written, in bytes.
@@ -117,39 +117,39 @@ const (
 
 // recordEvent records a call without an intent: a read, or a call that did not run. A call with a
 // record of its own, or the outcome of an earlier call, gets none.
-func (p *attempt) recordEvent(a Result, took time.Duration) {
-	if a.Pending != nil && p.txn.Shadow == "" || a.intent && p.txn.Class != schemas.Read || a.Approval.ID != "" {
+func (at *attempt) recordEvent(res Result, took time.Duration) {
+	if res.Pending != nil && at.txn.Shadow == "" || res.intent && at.txn.Class != schemas.Read || res.Approval.ID != "" {
 		return
 	}
-	e := ledger.Event{Call: p.txn.Call, Outcome: a.Outcome(), Status: a.status, Latency: took}
+	e := ledger.Event{Call: at.txn.Call, Outcome: res.Outcome(), Status: res.status, Latency: took}
 	if len(e.Payload) > maxEventPayload {
 		e.Payload = nil
 	}
-	if payload, data := p.Payload, a.Data; a.Err == nil && p.txn.Class == schemas.Read {
+	if payload, data := at.Payload, res.Data; res.Err == nil && at.txn.Class == schemas.Read {
 		e.FindSubjects = func() ([]string, []string) { return payload.Returned(data) }
 		if len(data) > maxScanLater {
 			subjects, erased := payload.Returned(data)
 			e.FindSubjects = func() ([]string, []string) { return subjects, erased }
 		}
 	}
-	p.Ledger.RecordEvent(e)
+	at.Ledger.RecordEvent(e)
 }
 
-func (p *attempt) log(ctx context.Context, a Result) {
+func (at *attempt) log(ctx context.Context, res Result) {
 	level := slog.LevelInfo
 	switch {
-	case a.Outcome() == schemas.Unavailable:
+	case res.Outcome() == schemas.Unavailable:
 		level = slog.LevelError
-	case p.Payload.Action.Class == schemas.Read && a.Err == nil:
+	case at.Payload.Action.Class == schemas.Read && res.Err == nil:
 		level = slog.LevelDebug
 	}
-	if !p.Log.Enabled(ctx, level) {
+	if !at.Log.Enabled(ctx, level) {
 		return
 	}
-	attrs := []slog.Attr{slog.String("action", p.Payload.Action.Name), slog.String("outcome", string(a.Outcome())),
-		slog.String("decision", a.Verdict.Decision.String()), slog.String("caller", p.Actor.String()), slog.String("request", p.Request)}
-	if a.Err != nil && a.Err.Err != nil {
-		attrs = append(attrs, slog.String("cause", a.Err.Err.Error()))
+	attrs := []slog.Attr{slog.String("action", at.Payload.Action.Name), slog.String("outcome", string(res.Outcome())),
+		slog.String("decision", res.Verdict.Decision.String()), slog.String("caller", at.Actor.String()), slog.String("request", at.Request)}
+	if res.Err != nil && res.Err.Err != nil {
+		attrs = append(attrs, slog.String("cause", res.Err.Err.Error()))
 	}
-	p.Log.LogAttrs(ctx, level, "call", attrs...)
+	at.Log.LogAttrs(ctx, level, "call", attrs...)
 }

@@ -30,14 +30,14 @@ type upstream struct{ validates, runs int }
 func (u *upstream) Validate(context.Context, rpc.Request) *schemas.Error { u.validates++; return nil }
 func (u *upstream) Run(_ context.Context, r rpc.Request) (rpc.Result, *schemas.Error) {
 	if found := usualRead(r); found != nil {
-		return rpc.Result{Data: found, Sent: true}, nil // a look at whom it would ring
+		return rpc.Result{Data: found, Sent: true}, nil // a read of recipients or of a record
 	}
 	u.runs++
 	return rpc.Result{Data: json.RawMessage(`{}`), Sent: true}, nil
 }
 
-// usualRead answers a look at contacts by their ids with ones that can be rung, and a look at one
-// record with Ada's; nil for all else.
+// usualRead answers a read of contacts by their ids with contacts that can be rung, and a read of
+// one record with Ada's. It returns nil for all else.
 func usualRead(r rpc.Request) json.RawMessage {
 	var one struct {
 		Filter map[string]struct{ Eq string }

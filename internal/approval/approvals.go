@@ -30,8 +30,8 @@ type Store interface {
 	ledger.HandoverStore
 }
 
-// Approvals records people's answers to the requests in the inbox. An executor (package policy), of
-// this process or of the one that asked, runs what they approve.
+// Approvals records people's answers to the requests in the inbox. An executor (package policy)
+// runs what they approve, in this process or in the one that made the request.
 type Approvals struct {
 	Ledger Store
 	Watch  *Watcher
@@ -115,14 +115,14 @@ func (s *Approvals) answer(ctx context.Context, r ledger.ApprovalRequest, reply 
 	if err == nil {
 		return nil
 	}
-	// Somebody else was faster: name them.
+	// If somebody else was faster, the error names them.
 	if now, e := s.Ledger.Approval(ctx, r.ID); e == nil && now.By != (ledger.Actor{}) && !ledger.IsStoreError(err) {
 		return &schemas.Error{Outcome: schemas.Denied, Message: fmt.Sprintf("%s answered this already, %s", PersonName(now.By), Ago(now.Answered, s.Now())), Err: err}
 	}
 	return ledgerError(err)
 }
 
-// Revoke withdraws a pending request or an unused approval.
+// Revoke revokes a pending request or an unused approval.
 func (s *Approvals) Revoke(ctx context.Context, id string, person Person) *schemas.Error {
 	r, err := s.Ledger.Approval(ctx, id)
 	if err != nil {
@@ -163,7 +163,7 @@ func (p Person) MayTakeHandover(r *ledger.ApprovalRequest) bool {
 	return r.State == ledger.Used && p.HasRole(RoleApprover) && !p.HasRole(RoleAgent) && !p.isRequester(r) && strings.EqualFold(r.By.Name, p.Name)
 }
 
-// Stop makes the emergency stop: reads and hanging up go on, nothing else, until Resume.
+// Stop makes the emergency stop: only reads and hanging up run, until Resume.
 func (s *Approvals) Stop(ctx context.Context, person Person, note string) *schemas.Error {
 	if !person.MayStop() {
 		return notAllowed("only somebody with the role admin may stop everything")
@@ -188,7 +188,7 @@ func (s *Approvals) Resume(ctx context.Context, person Person) (bool, *schemas.E
 	return was, nil
 }
 
-// ledgerError explains the ledger's error to a person.
+// ledgerError returns the ledger's error as a person reads it.
 func ledgerError(err error) *schemas.Error {
 	e := &schemas.Error{Outcome: schemas.Denied, Message: err.Error(), Err: err}
 	var stopped *ledger.StoppedError

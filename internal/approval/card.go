@@ -23,8 +23,8 @@ type Card struct {
 	Undo     string `json:"undo,omitempty"`
 	// PreviousRun describes an earlier run of the same call; empty without one.
 	PreviousRun string `json:"previousRun,omitempty"`
-	// Recipients summarises whom the call reaches, To lists the first of them; empty if it reaches
-	// nobody.
+	// Recipients summarises the people whom the call reaches, To lists the first of them. Both are
+	// empty if it reaches nobody.
 	Recipients string   `json:"recipients,omitempty"`
 	To         []string `json:"to,omitempty"`
 	// RecipientCount is the most people that the call reaches. StateNumber is the number that an
@@ -39,7 +39,7 @@ type Card struct {
 	Lines []Line `json:"lines"`
 	// Budgets says what the call takes from each budget and what remains.
 	Budgets []string `json:"budgets,omitempty"`
-	// Why is the policy's line that requires the approval, Rules the rules that matched.
+	// Why is the policy's line that requires the approval, Rules are the rules that matched.
 	Why   string   `json:"why"`
 	Rules []string `json:"rules,omitempty"`
 	// Requester is who asks. Client is what their program calls itself: its own claim.
@@ -64,7 +64,7 @@ type Change struct {
 type Line struct {
 	Name  string `json:"name"`
 	Value string `json:"value"`
-	// Full is more of a text that Value cuts, for where there is room.
+	// Full is more of a text that Value cuts, for a display with room.
 	Full string `json:"full,omitempty"`
 }
 
@@ -87,8 +87,8 @@ type Call struct {
 	Client     string
 	Simulated  bool
 	Expires    time.Time
-	// Recipients is whom the call reaches, as far as the requester may see them; nil if it reaches
-	// nobody.
+	// Recipients are the people whom the call reaches, as far as the requester may see them; nil if
+	// it reaches nobody.
 	Recipients *recipients.Set
 	// Record is the record that the call is about; nil if it is about none.
 	Record *Record
@@ -135,7 +135,7 @@ func NewCard(in Call) Card {
 }
 
 // addRecord adds the record that the call is about and what the call overwrites. It returns the
-// record's name for the sentence; empty if there is none but the id.
+// record's name for the sentence; empty if only its id is known.
 func (c *Card) addRecord(r *Record, p *schemas.Payload) (name string) {
 	switch {
 	case r == nil:

@@ -13,6 +13,7 @@ import (
 
 	"github.com/sippet-ai/sippet-mcp/internal/approval"
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
+	"github.com/sippet-ai/sippet-mcp/policy/recipients"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
@@ -243,5 +244,25 @@ func TestUnreadableRecord(t *testing.T) {
 		if !strings.Contains(c.Text(), "About this record:\n  record: "+want) || !strings.Contains(c.Sentence, anID) {
 			t.Errorf("%s: %s", want, c.Text())
 		}
+	}
+}
+
+// TestRecipients checks that a card summarises the recipients, lists the first five, and asks for
+// their number if there are more than ten.
+func TestRecipients(t *testing.T) {
+	for n, want := range map[int]int{1: 0, 10: 0, 11: 11, 400: 400} {
+		set := &recipients.Set{Count: n}
+		for i := range n {
+			set.List = append(set.List, recipients.Recipient{Number: fmt.Sprintf("+442079460%03d", i), Country: "GB", Kind: recipients.FixedLine})
+		}
+		c := newCard(t, "start_outbound_call", `{"input":{"phoneNumber":"+442079460000"}}`, func(c *approval.Call) { c.Recipients = set })
+		if c.RecipientCount != n || c.StateNumber != want || len(c.To) != min(n, 5) || !strings.Contains(c.Recipients, "GB") {
+			t.Errorf("%d people: %+v", n, c)
+		}
+	}
+	// Without a list, the count is known.
+	c := newCard(t, "start_outbound_call", `{"input":{"phoneNumber":"+442079460000"}}`, func(c *approval.Call) { c.Recipients = &recipients.Set{Count: 30} })
+	if c.StateNumber != 30 || len(c.To) != 0 {
+		t.Errorf("%+v", c)
 	}
 }

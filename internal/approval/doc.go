@@ -1,25 +1,25 @@
 // Package approval holds what a person needs to answer an approval request: the card that they
 // read, the rule who may answer, and the record of their answer.
 //
-//	card := approval.NewCard(approval.Call{Payload: p, Needs: "confirm", …})   // what a person sees
+//	card := approval.NewCard(approval.Call{Payload: p, Needs: "confirm", …})   // what a person reads
 //	results := approvals.Answer(ctx, ids, person, approval.Reply{Approve: true})
 //
 // # Requests
 //
-// A request is a [ledger.ApprovalRequest]: pending until a person approves or declines it, it is
-// revoked or it expires. An approval is used once, by the commit of its call. Package policy
-// creates requests and runs approved calls; this package never runs anything.
+// A request is a [ledger.ApprovalRequest]: it is pending until a person approves or declines it, it
+// is revoked or it expires. An approval is used once, by the commit of its call. Package policy
+// creates requests and runs approved calls; this package runs nothing.
 //
 // # Cards
 //
 // A [Card] is data. [NewCard] builds it from the registry, the payload, the recipients and the
-// ledger. The model's reason comes last and is marked. Every value on it is escaped, so that no
-// text can imitate another part of the card.
+// ledger. The model's reason comes last and is marked. Every value is escaped, so that no text can
+// imitate another part of the card.
 //
 // # Persons
 //
 // [Person.CheckAnswer] is the one rule who may answer: a confirm is answered by the requester or an
 // approver, an approve by another person with the role approver. Programs (role agent) and the
-// token that asked answer nothing. [Approvals] applies the rule to answers from the inbox, its API
-// and the terminal.
+// token of the request answer nothing. [Approvals] applies the rule to answers from the inbox, its
+// API and the terminal.
 package approval

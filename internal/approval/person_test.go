@@ -9,7 +9,8 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// TestWhoMayAnswer is the whole table: who may see, answer and take what.
+// TestWhoMayAnswer checks the whole table of who may see and answer a request, take what its
+// approval issued, and stop everything.
 func TestWhoMayAnswer(t *testing.T) {
 	who := func(name string, roles ...string) approval.Person {
 		return approval.Person{Name: name, Roles: roles, Via: "inbox", Fresh: true}

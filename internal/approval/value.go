@@ -72,7 +72,7 @@ var placeholder = regexp.MustCompile(`\{([^}]+)\}`)
 
 // fillSentence replaces the placeholders of an action's sentence by values of the payload;
 // {input.a|input.b} takes the first that is given. name, if not empty, replaces the value of the
-// first placeholder, which then stands in the lines.
+// first placeholder: the lines have the value.
 func fillSentence(sentence string, args map[string]any, name string) string {
 	return placeholder.ReplaceAllStringFunc(sentence, func(m string) string {
 		for path := range strings.SplitSeq(m[1:len(m)-1], "|") {
