@@ -47,7 +47,8 @@ type answererOptions struct {
 
 func (o *answererOptions) flags(c *cobra.Command) {
 	o.ledgerOptions.flags(c)
-	c.Flags().StringVar(&o.tokenFile, "token-file", "", "file with your token as an approver (else SIPPET_APPROVER_TOKEN; without either you are this machine's user)")
+	c.Flags().StringVar(&o.tokenFile, "token-file", "",
+		"file with your token as an approver (else SIPPET_APPROVER_TOKEN; without either you are this machine's user)")
 	bindVariables(c, "token-file")
 }
 
@@ -66,7 +67,8 @@ func (o *answererOptions) person(ctx context.Context, p *program, l *ledger.SQLi
 	}
 	t, err := l.Authenticate(ctx, secret)
 	switch {
-	case errors.Is(err, ledger.ErrTokenUnknown), errors.Is(err, ledger.ErrTokenExpired), errors.Is(err, ledger.ErrTokenRevoked), errors.Is(err, ledger.ErrNoTokens):
+	case errors.Is(err, ledger.ErrTokenUnknown), errors.Is(err, ledger.ErrTokenExpired),
+		errors.Is(err, ledger.ErrTokenRevoked), errors.Is(err, ledger.ErrNoTokens):
 		return approval.Person{}, errors.New("the token is unknown, expired or revoked; see `sippet-mcp tokens list --all" + o.same() + "`")
 	case err != nil:
 		return approval.Person{}, err
@@ -93,7 +95,8 @@ func (o *answererOptions) find(ctx context.Context, l *ledger.SQLite, person app
 	}
 	switch len(found) {
 	case 0:
-		return ledger.ApprovalRequest{}, fmt.Errorf("there is no approval request %q that you may see; see `sippet-mcp approvals list%s`", schemas.Escape(prefix, 40), o.same())
+		return ledger.ApprovalRequest{}, fmt.Errorf("there is no approval request %q that you may see; see `sippet-mcp approvals list%s`",
+			schemas.Escape(prefix, 40), o.same())
 	case 1:
 		return l.Approval(ctx, found[0])
 	}

@@ -110,7 +110,8 @@ func (o *answererOptions) waitForRun(ctx context.Context, p *program, l *ledger.
 			case ledger.Failed:
 				return fmt.Errorf("approved, but Sippet rejected it: %s", orDash(ledger.ErrorMessage(in.Fault), 500))
 			case ledger.Unknown:
-				return fmt.Errorf("approved, but it is unknown whether it ran: check in Sippet, then record the outcome with `sippet-mcp audit resolve %s%s`", in.ID, o.same())
+				return fmt.Errorf("approved, but it is unknown whether it ran: check in Sippet, "+
+					"then record the outcome with `sippet-mcp audit resolve %s%s`", in.ID, o.same())
 			}
 		}
 		if ctx.Err() != nil {

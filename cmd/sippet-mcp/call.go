@@ -87,7 +87,8 @@ func runCall(ctx context.Context, p *program, o *callOptions, args []string) err
 		res = answerOnTerminal(ctx, p, c.runner, q, res.Pending)
 	case res.Pending != nil:
 		if p.errTerminal {
-			fmt.Fprintf(p.err, "%s\n\nAnother person must approve it, in the inbox: %s\nWaiting for up to %s…\n", res.Pending.Card.Text(), c.host.Link(res.Pending.ApprovalID), o.approvalWait)
+			fmt.Fprintf(p.err, "%s\n\nAnother person must approve it, in the inbox: %s\nWaiting for up to %s…\n",
+				res.Pending.Card.Text(), c.host.Link(res.Pending.ApprovalID), o.approvalWait)
 		}
 		res = c.runner.Await(ctx, q, res.Pending)
 	}
@@ -119,7 +120,8 @@ func answerOnTerminal(ctx context.Context, p *program, r *tools.Runner, q tools.
 		fmt.Fprintln(tty)
 		return r.WithdrawUnasked(ctx, q, pending.ApprovalID, "a person must approve first and nobody answered")
 	}
-	return r.Answer(asked, q, pending.ApprovalID, approval.Reply{Approve: approved, StatedNumber: pending.Card.StateNumber, By: operator()})
+	reply := approval.Reply{Approve: approved, StatedNumber: pending.Card.StateNumber, By: operator()}
+	return r.Answer(asked, q, pending.ApprovalID, reply)
 }
 
 func (o *callOptions) show(p *program, r tools.Result) {

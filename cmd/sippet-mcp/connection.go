@@ -44,7 +44,8 @@ func (o *connection) flags(c *cobra.Command) {
 	policyFlag(c, &o.policies)
 	f.StringVar(&o.shadow, "shadow", "", "policy file that does not decide; the audit log records what it would decide")
 	f.DurationVar(&o.askTimeout, "ask-timeout", 2*time.Minute, "how long a client or terminal waits for its person's answer")
-	f.DurationVar(&o.approvalWait, "approval-wait", tools.DefaultWait, "how long a call waits for an answer in the inbox before it returns approval_pending")
+	f.DurationVar(&o.approvalWait, "approval-wait", tools.DefaultWait,
+		"how long a call waits for an answer in the inbox before it returns approval_pending")
 	f.BoolVar(&o.noBrowser, "no-browser", false, "print the address of an approval request instead of opening the browser")
 	f.IntVar(&o.rows, "max-rows", tools.DefaultRows, "maximum rows of a result")
 	f.IntVar(&o.bytes, "max-bytes", tools.DefaultBytes, "maximum bytes of a result")
@@ -54,7 +55,8 @@ func (o *connection) flags(c *cobra.Command) {
 
 // policyFlag defines --policy.
 func policyFlag(c *cobra.Command, names *[]string) {
-	c.Flags().StringSliceVar(names, "policy", []string{"desktop"}, "policies, of which the strictest decides: "+strings.Join(rules.Profiles, ", ")+", or files; repeat the flag or use commas")
+	c.Flags().StringSliceVar(names, "policy", []string{"desktop"},
+		"policies, of which the strictest decides: "+strings.Join(rules.Profiles, ", ")+", or files; repeat the flag or use commas")
 	bindVariables(c, "policy")
 }
 

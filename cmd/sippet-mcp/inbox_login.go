@@ -92,11 +92,13 @@ func (o *inboxLoginOptions) base(ctx context.Context, l *ledger.SQLite) (string,
 	}
 	base, err := inbox.LocalURL(l.Dir())
 	if err != nil {
-		return "", errors.New("this machine has not served an inbox yet: `sippet-mcp inbox serve" + o.same() + "` serves it; for the inbox of a server give its address with --url")
+		return "", fmt.Errorf("this machine has not served an inbox yet: `sippet-mcp inbox serve%s` serves it; "+
+			"for the inbox of a server give its address with --url", o.same())
 	}
 	switch _, err := inbox.CheckOwner(ctx, l, base); {
 	case errors.Is(err, inbox.ErrNotOwner):
-		return "", fmt.Errorf("another program is at %s now, and must not get a login code: `sippet-mcp inbox serve%s` serves the inbox elsewhere", base, o.same())
+		return "", fmt.Errorf("another program is at %s now, and must not get a login code: "+
+			"`sippet-mcp inbox serve%s` serves the inbox elsewhere", base, o.same())
 	case err != nil:
 		// The next program on that port would get the code.
 		return "", fmt.Errorf("the inbox is not served at %s now: `sippet-mcp inbox serve%s` serves it", base, o.same())
@@ -108,7 +110,8 @@ func (o *inboxLoginOptions) base(ctx context.Context, l *ledger.SQLite) (string,
 // machine, because others could read the code.
 func parseServerURL(s string) (string, error) {
 	u, err := url.Parse(strings.TrimSuffix(strings.TrimSuffix(s, "/"), inbox.Path))
-	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || u.User != nil || u.Path != "" && u.Path != "/" || u.RawQuery+u.Fragment != "" {
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" ||
+		u.User != nil || u.Path != "" && u.Path != "/" || u.RawQuery+u.Fragment != "" {
 		return "", fmt.Errorf("--url: %q is not the address of a server: give one such as https://mcp.example.com", schemas.Escape(s, 80))
 	}
 	if u.Scheme == "http" && !onThisMachine(u.Hostname()) {

@@ -22,7 +22,8 @@ func (o *serverOptions) flags(c *cobra.Command) {
 	o.connection.flags(c)
 	o.keep.flags(c)
 	f := c.Flags()
-	f.StringSliceVar(&o.toolsets, "toolsets", nil, "show only these toolsets, comma-separated: calls, queue, outbound, conversations, contacts, email, operators, agents")
+	f.StringSliceVar(&o.toolsets, "toolsets", nil,
+		"show only these toolsets, comma-separated: calls, queue, outbound, conversations, contacts, email, operators, agents")
 	f.StringSliceVar(&o.tools, "tools", nil, "also show these tools, comma-separated; without --toolsets only these")
 	f.BoolVar(&o.readOnly, "read-only", false, "show only tools that read")
 	bindVariables(c, "toolsets", "tools", "read-only")

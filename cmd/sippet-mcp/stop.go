@@ -172,7 +172,8 @@ func (s *stopped) show(p *program, o *stopOptions) {
 	fmt.Fprintf(p.out, "%s, by %s %s%s.\n", what, schemas.Escape(s.By.String(), 80), sinceText(s.Since), noteSuffix(s.Note))
 	fmt.Fprintf(p.out, "Only reads and hanging up go on, in every sippet-mcp with the state directory %s.\n", s.StateDir)
 	if s.New {
-		fmt.Fprintln(p.out, painter(p)(yellow, "No program had used that state directory before. If yours use another one, they are not stopped: name it with --state-dir."))
+		fmt.Fprintln(p.out, painter(p)(yellow, "No program had used that state directory before. "+
+			"If yours use another one, they are not stopped: name it with --state-dir."))
 	}
 	fmt.Fprintf(p.out, "Revoked: %s.\n", count(s.Revoked, "approval request"))
 	fmt.Fprintf(p.out, "Resume with: %s\n", s.Resume)
@@ -181,7 +182,8 @@ func (s *stopped) show(p *program, o *stopOptions) {
 // hangUp ends live outbound calls. Without a ledger it records nothing.
 func (o *stopOptions) hangUp(ctx context.Context, p *program, log *slog.Logger, l ledger.Ledger) error {
 	if o.sandbox {
-		return errors.New("simulated calls exist only in the program that simulates them; for those of `sippet-mcp sandbox serve` use --base-url instead of --sandbox")
+		return errors.New("simulated calls exist only in the program that simulates them; " +
+			"for those of `sippet-mcp sandbox serve` use --base-url instead of --sandbox")
 	}
 	client, err := o.client(p, log)
 	if err != nil {

@@ -24,7 +24,8 @@ func (o *tlsOptions) flags(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&o.cert, "tls-cert", "", "PEM file with the TLS certificate and its chain; it may be replaced while the server runs")
 	f.StringVar(&o.key, "tls-key", "", "PEM file with the certificate's key")
-	f.StringSliceVar(&o.proxies, "trusted-proxy", nil, "addresses of the proxy that ends TLS, such as 10.0.0.5 or 10.0.0.0/28, comma-separated; only it may connect")
+	f.StringSliceVar(&o.proxies, "trusted-proxy", nil,
+		"addresses of the proxy that ends TLS, such as 10.0.0.5 or 10.0.0.0/28, comma-separated; only it may connect")
 	f.StringSliceVar(&o.hosts, "host", nil, "host names of the server, such as mcp.example.com, comma-separated")
 	bindVariables(c, "tls-cert", "tls-key", "trusted-proxy", "host")
 }

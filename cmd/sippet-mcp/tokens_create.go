@@ -127,7 +127,8 @@ func (o *tokensCreateOptions) token(p *program, log *slog.Logger, person string)
 			log.Warn("unknown role: it has a meaning only if a policy of yours names it", "role", role, "known", strings.Join(knownRoles, ", "))
 		}
 	}
-	if slices.Contains(t.Roles, approval.RoleAgent) && (slices.Contains(t.Roles, approval.RoleApprover) || slices.Contains(t.Roles, approval.RoleAdmin)) {
+	answers := slices.Contains(t.Roles, approval.RoleApprover) || slices.Contains(t.Roles, approval.RoleAdmin)
+	if answers && slices.Contains(t.Roles, approval.RoleAgent) {
 		log.Warn("a token with the role agent does not log in to the inbox; create another token to answer with", "roles", strings.Join(t.Roles, ", "))
 	}
 	if len(t.Roles) == 0 {

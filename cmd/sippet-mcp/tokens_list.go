@@ -85,7 +85,8 @@ func runTokensList(ctx context.Context, p *program, o *tokensListOptions) error 
 			if !end.IsZero() {
 				until = end.Local().Format("2006-01-02 15:04")
 			}
-			table.row(t.ID, orDash(t.Person, 64), orDash(strings.Join(t.Roles, ","), 80), string(state), until, user, orDash(t.Policy, 80), orDash(t.KeyFile, 80))
+			table.row(t.ID, orDash(t.Person, 64), orDash(strings.Join(t.Roles, ","), 80), string(state), until, user,
+				orDash(t.Policy, 80), orDash(t.KeyFile, 80))
 		}
 		if !p.outTerminal {
 			return nil
