@@ -145,7 +145,7 @@ func (at *attempt) decide(ctx context.Context) *schemas.Error {
 // evaluateShadow records what the shadow policy decides, if that differs. A call that is denied
 // outright has no resolved recipients, so the shadow policy cannot decide it either.
 func (at *attempt) evaluateShadow(ctx context.Context, facts rules.Facts) {
-	action, shadow := at.Payload.Action, at.Policy.Shadow()
+	action, shadow := at.Payload.Action, at.Policy.shadowPolicy()
 	if shadow == nil || at.recipients == nil && recipients.HasRecipients(action) {
 		return
 	}

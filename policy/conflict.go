@@ -80,8 +80,9 @@ func (at *attempt) commitFailed(ctx context.Context, res Result, err error) Resu
 // not mention that run.
 func (at *attempt) revokeOvertaken(ctx context.Context, previous *ledger.Intent) {
 	if at.ApprovalID != "" && previous.ApprovalID != at.ApprovalID {
-		at.revoke(ctx, &schemas.Error{Outcome: schemas.Denied, Message: "the same " + previous.Action + " was sent while the request was pending, so the approval was not used",
-			Next: "call again to run it a second time; the new card mentions the first run"})
+		at.revoke(ctx, &schemas.Error{Outcome: schemas.Denied,
+			Message: "the same " + previous.Action + " was sent while the request was pending, so the approval was not used",
+			Next:    "call again to run it a second time; the new card mentions the first run"})
 	}
 }
 

@@ -2,7 +2,7 @@
 // lifecycle, and returns its result or that a person must approve it first.
 //
 //	res := gate.Do(ctx, policy.Call{Caller: caller, Payload: payload})
-//	if res.Pending != nil { … }   // show res.Pending.Card, record the answer, call Do with ApprovalID
+//	if res.Pending != nil { … } // show its Card, record the answer, call Do with its ApprovalID
 //
 // # The call lifecycle
 //

@@ -15,13 +15,15 @@ import (
 // unexpected is the error for a failure that cannot happen. Nothing is known about it, so the call
 // counts as unknown.
 func unexpected(err error) *schemas.Error {
-	return &schemas.Error{Outcome: schemas.OutcomeUnknown, Message: "an unexpected error", Next: "do not repeat it; see the server's log", Err: err}
+	return &schemas.Error{Outcome: schemas.OutcomeUnknown, Message: "an unexpected error",
+		Next: "do not repeat it; see the server's log", Err: err}
 }
 
 // ledgerError explains the ledger's error to the caller. The text of a store error names files; it
 // goes to the log only.
 func (g *Gate) ledgerError(ctx context.Context, err error) *schemas.Error {
-	e := &schemas.Error{Outcome: schemas.Denied, Message: err.Error() + "; nothing ran", Next: "call again without requestState, and the person is asked again", Err: err}
+	e := &schemas.Error{Outcome: schemas.Denied, Message: err.Error() + "; nothing ran",
+		Next: "call again without requestState, and the person is asked again", Err: err}
 	var stopped *ledger.StoppedError
 	var limit *ledger.LimitError
 	switch {

@@ -117,16 +117,19 @@ func (e *Executor) runOne(ctx context.Context, id string) bool {
 		return true
 	default:
 		e.Log.WarnContext(ctx, "an approved call belongs to a caller without access", "action", r.Action, "approval", id, "cause", err)
-		e.revoke(ctx, r, &schemas.Error{Outcome: schemas.Denied, Message: "the requester no longer has access; nothing ran", Next: "tell the person"})
+		e.revoke(ctx, r, &schemas.Error{Outcome: schemas.Denied, Message: "the requester no longer has access; nothing ran",
+			Next: "tell the person"})
 		return true
 	}
 	payload, fault := schemas.Restore(r.Payload)
 	if fault != nil || r.Payload == nil {
-		e.revoke(ctx, r, &schemas.Error{Outcome: schemas.Denied, Message: "the approved call can no longer be read; nothing ran", Next: "call again, and the person is asked again"})
+		e.revoke(ctx, r, &schemas.Error{Outcome: schemas.Denied, Message: "the approved call can no longer be read; nothing ran",
+			Next: "call again, and the person is asked again"})
 		return true
 	}
 	if gate.Policy.For(caller).Version() != r.Policy {
-		e.revoke(ctx, r, &schemas.Error{Outcome: schemas.Denied, Message: "the policy has changed since the request; nothing ran", Next: "call again, and the current policy decides"})
+		e.revoke(ctx, r, &schemas.Error{Outcome: schemas.Denied, Message: "the policy has changed since the request; nothing ran",
+			Next: "call again, and the current policy decides"})
 		return true
 	}
 	a := gate.Do(ctx, Call{Caller: caller, Request: r.Request, Payload: payload, ApprovalID: id})

@@ -104,7 +104,8 @@ func (h *hangup) listLive(ctx context.Context) (live []EndedCall, waiting int, f
 		}
 		rows, ok := rowsOf(res.Data)
 		if !ok {
-			return nil, 0, &schemas.Error{Outcome: schemas.UpstreamUnavailable, Message: "sippet's answer to " + l.action + " cannot be read, so the live calls are unknown"}
+			return nil, 0, &schemas.Error{Outcome: schemas.UpstreamUnavailable,
+				Message: "sippet's answer to " + l.action + " cannot be read, so the live calls are unknown"}
 		}
 		for _, row := range rows {
 			switch {

@@ -164,7 +164,8 @@ func (g *Gate) RecordReply(ctx context.Context, c Call, reply approval.Reply) *s
 		return g.ledgerError(ctx, err)
 	}
 	if at.approval.Inbox {
-		return &schemas.Error{Outcome: schemas.Denied, Message: "this request can be answered in the inbox only; nothing ran", Next: "tell the person to answer it there"}
+		return &schemas.Error{Outcome: schemas.Denied, Message: "this request can be answered in the inbox only; nothing ran",
+			Next: "tell the person to answer it there"}
 	}
 	state := ledger.Declined
 	if reply.Approve {

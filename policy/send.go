@@ -10,9 +10,9 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// HandoverValidFor is how long a credential that an action issued waits for the person who approved
+// handoverValidFor is how long a credential that an action issued waits for the person who approved
 // it.
-const HandoverValidFor = 15 * time.Minute
+const handoverValidFor = 15 * time.Minute
 
 // send commits the call, runs it, and settles its outcome. A read that nobody had to approve, and
 // that no budget counts, needs no intent.
@@ -45,7 +45,7 @@ func (at *attempt) send(ctx context.Context, res Result) Result {
 		end.Result = res.Data
 	case end.State == ledger.Succeeded:
 		// The credential goes to the person who approved it, and nowhere else.
-		end.Handover, end.HandoverUntil = res.Data, at.Now().Add(HandoverValidFor)
+		end.Handover, end.HandoverUntil = res.Data, at.Now().Add(handoverValidFor)
 		res.HandoverUntil = end.HandoverUntil
 	}
 	if action.Class == schemas.Credential {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -75,8 +76,9 @@ func (s *PolicySet) For(c Caller) *rules.Policy {
 	return now.own
 }
 
-// Add loads a policy that a caller brings, comma-separated names, in addition to the server's. It
-// does nothing if the policy was added before. After an error the caller is denied everything.
+// Add loads the additional policy of a caller: comma-separated names of policies that apply
+// together with the server's. It does nothing if the policy was added before. After an error the
+// caller is denied everything.
 func (s *PolicySet) Add(extra string) error {
 	if s.current.Load().extra[extra] != nil {
 		return nil
@@ -117,9 +119,9 @@ func (s *PolicySet) namesWith(extra string) []string {
 // Own returns the server's own policy.
 func (s *PolicySet) Own() *rules.Policy { return s.current.Load().own }
 
-// Shadow returns the policy that is evaluated beside the one in force and decides nothing; nil
-// without one.
-func (s *PolicySet) Shadow() *rules.Policy { return s.current.Load().shadow }
+// shadowPolicy returns the policy that is evaluated beside the one in force and decides nothing;
+// nil without one.
+func (s *PolicySet) shadowPolicy() *rules.Policy { return s.current.Load().shadow }
 
 // ExtraPolicyError means that the additional policy of a caller is faulty. The caller is denied
 // everything until it is corrected; all other policies are in force.
@@ -149,7 +151,7 @@ func (s *PolicySet) Reload() error {
 		return err
 	}
 	var faulty []error
-	for extra := range s.extra {
+	for _, extra := range slices.Sorted(maps.Keys(s.extra)) {
 		p, err := rules.Load(s.namesWith(extra)...)
 		if err != nil {
 			faulty = append(faulty, &ExtraPolicyError{extra, err})

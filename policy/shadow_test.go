@@ -42,14 +42,19 @@ func TestShadowWithoutDefaults(t *testing.T) {
 	if err := os.WriteFile(file, []byte(head+"rules: [{id: none, match: {actions: [create_contact]}, decision: deny, reason: Not today.}]\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	set, err := policy.LoadPolicySet([]string{"desktop"}, nil, file)
-	if err != nil {
+	s := newTestGate(t, "desktop")
+	var err error
+	if s.Policy, err = policy.LoadPolicySet([]string{"desktop"}, nil, file); err != nil {
 		t.Fatal(err)
 	}
-	for action, want := range map[string]rules.Decision{"create_contact": rules.Deny, "list_contacts": rules.Allow} {
-		p := payload(t, action, map[string]string{"create_contact": createArgs, "list_contacts": "{}"}[action])
-		if v := set.Shadow().Decide(rules.Facts{Payload: p, Now: noon}); v.Decision != want {
-			t.Errorf("%s: %+v", action, v)
+	for action, want := range map[string]string{"create_contact": "deny: policy more.yaml: rule none: Not today", "update_contact": ""} {
+		args := map[string]string{"create_contact": createArgs, "update_contact": `{"identity":"` + anID + `","input":{"fullName":"Ada"}}`}[action]
+		if a := s.Do(t.Context(), s.call(t, action, args)); a.Outcome() != schemas.Done {
+			t.Errorf("%s: %+v", action, a.Err)
+		}
+		records, err := s.Ledger.Records(t.Context(), ledger.Filter{Action: action, Phase: ledger.PhasePrepared})
+		if err != nil || len(records) != 1 || records[0].Shadow != want {
+			t.Errorf("%s: %d records, %v", action, len(records), err)
 		}
 	}
 }

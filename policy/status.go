@@ -74,13 +74,16 @@ func (g *Gate) ResultOf(ctx context.Context, r ledger.ApprovalRequest) Result {
 	case r.State == ledger.Revoked && r.Fault != nil:
 		return fail(ledger.DecodeError(r.Fault))
 	case r.State == ledger.Revoked:
-		return fail(&schemas.Error{Outcome: schemas.Denied, Message: "the approval request was revoked; nothing ran", Next: "call again if it is still wanted, and the person is asked again"})
+		return fail(&schemas.Error{Outcome: schemas.Denied, Message: "the approval request was revoked; nothing ran",
+			Next: "call again if it is still wanted, and the person is asked again"})
 	case r.State == ledger.Used:
 		return g.resultOfRun(ctx, res, action)
 	case !r.Open(g.Now()) && r.State == ledger.Approved:
-		return fail(&schemas.Error{Outcome: schemas.Denied, Message: name + " approved, but the call could not run in time, so the approval has expired; nothing ran", Next: "call again if it is still wanted, and the person is asked again"})
+		return fail(&schemas.Error{Outcome: schemas.Denied, Message: name + " approved, but the call could not run in time, so the approval has expired; nothing ran",
+			Next: "call again if it is still wanted, and the person is asked again"})
 	case !r.Open(g.Now()):
-		return fail(&schemas.Error{Outcome: schemas.Denied, Message: "nobody answered the approval request in time; nothing ran", Next: "tell the person; call again if it is still wanted, and they are asked again"})
+		return fail(&schemas.Error{Outcome: schemas.Denied, Message: "nobody answered the approval request in time; nothing ran",
+			Next: "tell the person; call again if it is still wanted, and they are asked again"})
 	}
 	card := approval.Card{Needs: r.Needs, Expires: r.Expires}
 	if r.Card != nil && json.Unmarshal(r.Card, &card) != nil {
@@ -101,7 +104,8 @@ func (g *Gate) ResultOf(ctx context.Context, r ledger.ApprovalRequest) Result {
 func (g *Gate) resultOfRun(ctx context.Context, res Result, action *schemas.Action) Result {
 	in, err := g.Ledger.Intent(ctx, res.Approval.Intent)
 	if errors.Is(err, ledger.ErrNoIntent) {
-		res.Err = &schemas.Error{Outcome: schemas.OutcomeUnknown, Message: "the call ran, and its outcome is no longer stored", Next: "do not repeat it; check whether it took effect"}
+		res.Err = &schemas.Error{Outcome: schemas.OutcomeUnknown, Message: "the call ran, and its outcome is no longer stored",
+			Next: "do not repeat it; check whether it took effect"}
 		return res
 	}
 	if err != nil {
@@ -113,8 +117,9 @@ func (g *Gate) resultOfRun(ctx context.Context, res Result, action *schemas.Acti
 	switch {
 	case in.State == ledger.Succeeded && action.Class == schemas.Read:
 		// An empty result would look like an empty list.
-		res.Err = &schemas.Error{Outcome: schemas.Denied, Message: fmt.Sprintf("%s approved, and the read was answered to the repeated call; results of reads are not stored", name),
-			Next: "call it again if it is still needed, and the person is asked again"}
+		res.Err = &schemas.Error{Outcome: schemas.Denied,
+			Message: fmt.Sprintf("%s approved, and the read was answered to the repeated call; results of reads are not stored", name),
+			Next:    "call it again if it is still needed, and the person is asked again"}
 	case in.State == ledger.Succeeded:
 		res = res.recorded(&in)
 		res.Previous = nil // this is the first report to the caller
@@ -130,7 +135,8 @@ func (g *Gate) resultOfRun(ctx context.Context, res Result, action *schemas.Acti
 	case in.State == ledger.Failed:
 		res.Settled = in.Settled
 		if res.Err = ledger.DecodeError(in.Fault); in.Fault == nil {
-			res.Err = &schemas.Error{Outcome: in.Outcome, Message: action.Name + " was sent, and Sippet rejected it; Sippet's message is not stored", Next: "tell the person"}
+			res.Err = &schemas.Error{Outcome: in.Outcome, Message: action.Name + " was sent, and Sippet rejected it; Sippet's message is not stored",
+				Next: "tell the person"}
 		}
 	default:
 		res = res.pending(action, &PendingApproval{ApprovalID: res.Approval.ID, Card: approval.Card{Needs: res.Approval.Needs, Expires: res.Approval.Expires}, Inbox: true})

@@ -60,13 +60,15 @@ func (r *Runner) Await(ctx context.Context, q Request, pending *policy.PendingAp
 // status returns the outcome of one of the caller's own requests. For any other id the result is
 // the same, so that nobody learns which requests exist.
 func (r *Runner) status(ctx context.Context, c policy.Caller, id string) Result {
-	none := &schemas.Error{Outcome: schemas.InvalidArguments, Message: "this caller has no approval request with that id", Next: "use the approval.id of the approval_pending answer"}
+	none := &schemas.Error{Outcome: schemas.InvalidArguments, Message: "this caller has no approval request with that id",
+		Next: "use the approval.id of the approval_pending answer"}
 	q, err := r.Gate.Ledger.Approval(ctx, id)
 	if err != nil || !q.Inbox || q.Requester != c.Actor || q.Credential != c.Credential {
 		if err == nil || errors.Is(err, ledger.ErrRejected) {
 			return r.fail("", none)
 		}
-		return r.fail("", &schemas.Error{Outcome: schemas.Unavailable, Message: "this server's ledger cannot be used", Next: "try again later", Err: err})
+		return r.fail("", &schemas.Error{Outcome: schemas.Unavailable, Message: "this server's ledger cannot be used",
+			Next: "try again later", Err: err})
 	}
 	a := r.Gate.ResultOf(ctx, q)
 	p, fault := schemas.Restore(q.Payload)

@@ -16,9 +16,9 @@ type Selection struct {
 	ReadOnly bool
 }
 
-// Actions returns the selected actions in the registry's order. It returns an error for an unknown
+// actions returns the selected actions in the registry's order. It returns an error for an unknown
 // name, and if no action is left.
-func (s Selection) Actions() ([]*schemas.Action, error) {
+func (s Selection) actions() ([]*schemas.Action, error) {
 	for _, t := range s.Toolsets {
 		if !slices.Contains(schemas.Toolsets, schemas.Toolset(t)) {
 			return nil, fmt.Errorf("unknown toolset %q, valid: %v", t, schemas.Toolsets)

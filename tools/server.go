@@ -36,7 +36,7 @@ type Server struct {
 // NewServer returns a server with the selected tools. It returns an error if the selection has an
 // unknown name, or leaves no tool.
 func NewServer(o Options) (*Server, error) {
-	actions, err := o.Select.Actions()
+	actions, err := o.Select.actions()
 	if err != nil {
 		return nil, err
 	}

@@ -16,12 +16,12 @@ const (
 	// ValidFor is how long an approval may wait for its run: an approval applies to immediate
 	// execution only.
 	ValidFor = time.Minute
-	// stateNumberAbove is how many people an approval may reach without stating their number.
-	stateNumberAbove = 10
+	// maxUnstated is how many people an approval may reach without stating their number.
+	maxUnstated = 10
 )
 
 // MustStateNumber reports whether an approval of calls to n people must state the number.
-func MustStateNumber(n int) bool { return n > stateNumberAbove }
+func MustStateNumber(n int) bool { return n > maxUnstated }
 
 // Store is what this package needs of the ledger.
 type Store interface {
@@ -83,14 +83,16 @@ func (s *Approvals) Answer(ctx context.Context, ids []string, person Person, rep
 			out[i].Err = person.CheckAnswer(&r)
 		}
 		if out[i].Err == nil && reply.Approve && NeedsFresh(r.Action) && !person.Fresh {
-			out[i].Err = &schemas.Error{Outcome: schemas.Denied, Message: "a recent login is required, because this cannot be undone", Next: "log in again, then approve"}
+			out[i].Err = &schemas.Error{Outcome: schemas.Denied, Message: "a recent login is required, because this cannot be undone",
+				Next: "log in again, then approve"}
 		}
 		people += card.RecipientCount
 	}
 	if reply.Approve && MustStateNumber(people) && reply.StatedNumber != people {
 		for i := range out {
 			if out[i].Err == nil {
-				out[i].Err = &schemas.Error{Outcome: schemas.Denied, Message: fmt.Sprintf("type the number of people that this reaches: %d", people), Next: "nothing was changed; read the card, then answer again"}
+				out[i].Err = &schemas.Error{Outcome: schemas.Denied, Message: fmt.Sprintf("type the number of people that this reaches: %d", people),
+					Next: "nothing was changed; read the card, then answer again"}
 			}
 		}
 	}
@@ -117,7 +119,8 @@ func (s *Approvals) answer(ctx context.Context, r ledger.ApprovalRequest, reply 
 	}
 	// If somebody else was faster, the error names them.
 	if now, e := s.Ledger.Approval(ctx, r.ID); e == nil && now.By != (ledger.Actor{}) && !ledger.IsStoreError(err) {
-		return &schemas.Error{Outcome: schemas.Denied, Message: fmt.Sprintf("%s answered this already, %s", PersonName(now.By), Ago(now.Answered, s.Now())), Err: err}
+		return &schemas.Error{Outcome: schemas.Denied,
+			Message: fmt.Sprintf("%s answered this already, %s", PersonName(now.By), Ago(now.Answered, s.Now())), Err: err}
 	}
 	return ledgerError(err)
 }
@@ -131,7 +134,8 @@ func (s *Approvals) Revoke(ctx context.Context, id string, person Person) *schem
 	if !person.MaySee(&r) {
 		return notAllowed("only the requester, or somebody with the role approver, may revoke this request")
 	}
-	why := &schemas.Error{Outcome: schemas.Declined, Message: person.Name + " revoked the request; nothing ran", Next: "do not ask again for the same; ask the person what they want instead"}
+	why := &schemas.Error{Outcome: schemas.Declined, Message: person.Name + " revoked the request; nothing ran",
+		Next: "do not ask again for the same; ask the person what they want instead"}
 	err = s.Ledger.AnswerApproval(ctx, r, ledger.Reply{State: ledger.Revoked, By: person.Actor(), Outcome: why.Outcome, Fault: ledger.EncodeError(why)})
 	s.Watch.Poke()
 	if err != nil {
@@ -149,7 +153,8 @@ func (s *Approvals) TakeHandover(ctx context.Context, id string, person Person) 
 	case !person.MayTakeHandover(&r):
 		return nil, notAllowed("only the person who approved it may take it")
 	case !person.Fresh:
-		return nil, &schemas.Error{Outcome: schemas.Denied, Message: "a recent login is required, because anybody with this credential can act with it", Next: "log in again, then take it"}
+		return nil, &schemas.Error{Outcome: schemas.Denied, Message: "a recent login is required, because anybody with this credential can act with it",
+			Next: "log in again, then take it"}
 	}
 	data, err := s.Ledger.TakeHandover(ctx, id, person.Actor())
 	if err != nil {
@@ -204,8 +209,9 @@ func ledgerError(err error) *schemas.Error {
 
 // CardErased is the error for a request with an erased card.
 func CardErased() *schemas.Error {
-	return &schemas.Error{Outcome: schemas.Denied, Message: "the card of this request was erased together with a person's data; nothing ran",
-		Next: "call again, and the person is asked again"}
+	return &schemas.Error{Outcome: schemas.Denied,
+		Message: "the card of this request was erased together with a person's data; nothing ran",
+		Next:    "call again, and the person is asked again"}
 }
 
 // IsRead reports whether the action of that name only reads.

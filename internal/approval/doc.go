@@ -1,7 +1,7 @@
 // Package approval holds what a person needs to answer an approval request: the card that they
 // read, the rule who may answer, and the record of their answer.
 //
-//	card := approval.NewCard(approval.Call{Payload: p, Needs: "confirm", …})   // what a person reads
+//	card := approval.NewCard(approval.Call{Payload: p, Needs: "confirm", …}) // shown to a person
 //	results := approvals.Answer(ctx, ids, person, approval.Reply{Approve: true})
 //
 // # Requests
