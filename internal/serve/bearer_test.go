@@ -23,10 +23,10 @@ import (
 	"github.com/sippet-ai/sippet-mcp/tools"
 )
 
-// door is a stand-in for the ledger's tokens.
-type door struct {
+// fakeTokens is a fake of the ledger's tokens.
+type fakeTokens struct {
 	mu     sync.Mutex
-	good   map[string]string // secret to name
+	valid  map[string]string // secret to name
 	asked  int
 	broken error
 	empty  bool
@@ -34,13 +34,15 @@ type door struct {
 
 const adas, bobs = "smcp_aaaaaaaaaaaa_secret-of-ada", "smcp_bbbbbbbbbbbb_secret-of-bob"
 
-func newDoor() *door { return &door{good: map[string]string{adas: "ada", bobs: "bob"}} }
+func newFakeTokens() *fakeTokens {
+	return &fakeTokens{valid: map[string]string{adas: "ada", bobs: "bob"}}
+}
 
-func (d *door) authenticate(_ context.Context, secret string) (tools.Caller, error) {
+func (d *fakeTokens) authenticate(_ context.Context, secret string) (tools.Caller, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.asked++
-	switch name := d.good[secret]; {
+	switch name := d.valid[secret]; {
 	case d.broken != nil:
 		return tools.Caller{}, d.broken
 	case d.empty:
@@ -53,9 +55,9 @@ func (d *door) authenticate(_ context.Context, secret string) (tools.Caller, err
 	return tools.Caller{}, fmt.Errorf("%w: unknown", serve.ErrUnauthorized)
 }
 
-func (d *door) set(f func(*door)) { d.mu.Lock(); f(d); d.mu.Unlock() }
+func (d *fakeTokens) set(f func(*fakeTokens)) { d.mu.Lock(); f(d); d.mu.Unlock() }
 
-// clock is a clock that tests move.
+// clock is a clock that a test moves.
 type clock struct {
 	mu sync.Mutex
 	at time.Time
@@ -65,18 +67,18 @@ func (c *clock) now() time.Time { c.mu.Lock(); defer c.mu.Unlock(); return c.at 
 
 func (c *clock) pass(d time.Duration) { c.mu.Lock(); c.at = c.at.Add(d); c.mu.Unlock() }
 
-// guarded is a world whose callers show tokens.
+// guarded is a server with callers who send tokens.
 type guarded struct {
 	*served
-	door  *door
-	clock *clock
+	tokens *fakeTokens
+	clock  *clock
 }
 
 func listenWith(t *testing.T, change func(*serve.HTTP)) *guarded {
 	t.Helper()
 	w := newWorld(t, nil)
-	g := &guarded{door: newDoor(), clock: &clock{at: time.Now()}}
-	h := &serve.HTTP{Server: w.server, Caller: ada, Authenticate: g.door.authenticate, Health: map[string]any{"version": "v0"}, Log: w.logger(), Now: g.clock.now}
+	g := &guarded{tokens: newFakeTokens(), clock: &clock{at: time.Now()}}
+	h := &serve.HTTP{Server: w.server, Caller: ada, Authenticate: g.tokens.authenticate, Health: map[string]any{"version": "v0"}, Log: w.logger(), Now: g.clock.now}
 	if change != nil {
 		change(h)
 	}
@@ -103,7 +105,7 @@ func as(secret string, more ...string) []string {
 	return append([]string{"Authorization", "Bearer " + secret}, more...)
 }
 
-// try is a harmless call: its status, and what else the answer says.
+// try makes a harmless call, and returns the status, the headers and the body.
 func (s *served) try(t *testing.T, headers ...string) (int, http.Header, string) {
 	t.Helper()
 	res := s.request(t, "POST", "/mcp", call("1", "list_contacts", "{}", modern),
@@ -129,16 +131,16 @@ func TestBearer(t *testing.T) {
 		"another scheme":     {[]string{"Authorization", "Basic " + adas}, 401, `Bearer realm="sippet-mcp"`},
 		"no token in it":     {[]string{"Authorization", "Bearer"}, 401, `Bearer realm="sippet-mcp"`},
 		"bare":               {[]string{"Authorization", adas}, 401, `Bearer realm="sippet-mcp"`},
-		"wrong":              {as(adas + "x"), 401, `Bearer realm="sippet-mcp", error="invalid_token", error_description="the token lets nobody in"`},
-		"expired":            {as("smcp_expired"), 401, `Bearer realm="sippet-mcp", error="invalid_token", error_description="the token lets nobody in"`},
-		"two in one":         {as(adas + ", Bearer " + bobs), 401, `Bearer realm="sippet-mcp", error="invalid_token", error_description="the token lets nobody in"`},
+		"wrong":              {as(adas + "x"), 401, `Bearer realm="sippet-mcp", error="invalid_token", error_description="the token is invalid, expired or revoked"`},
+		"expired":            {as("smcp_expired"), 401, `Bearer realm="sippet-mcp", error="invalid_token", error_description="the token is invalid, expired or revoked"`},
+		"two in one":         {as(adas + ", Bearer " + bobs), 401, `Bearer realm="sippet-mcp", error="invalid_token", error_description="the token is invalid, expired or revoked"`},
 	} {
 		code, head, body := g.try(t, c.headers...)
 		if code != c.code || head.Get("WWW-Authenticate") != c.challenge || strings.Contains(body, "jsonrpc") != (code == 200) {
 			t.Errorf("%s: HTTP %d %q %s", name, code, head.Get("WWW-Authenticate"), body)
 		}
 	}
-	// Wrong and expired are one answer, to the byte.
+	// The answers to a wrong and to an expired token are equal, byte by byte.
 	_, wrong, one := g.try(t, as(adas+"x")...)
 	_, expired, two := g.try(t, as("smcp_expired")...)
 	wrong.Del("Date")
@@ -184,10 +186,11 @@ func TestTokenInTheAddress(t *testing.T) {
 	}
 }
 
-// TestOpen: while no tokens are in use this machine may come without one, unless told otherwise; from then on nobody may.
+// TestOpen: while no tokens are in use, this machine needs none, unless Strict is set. After that
+// everybody needs one.
 func TestOpen(t *testing.T) {
 	g := listenWith(t, nil)
-	g.door.set(func(d *door) { d.empty = true })
+	g.tokens.set(func(d *fakeTokens) { d.empty = true })
 	id := g.session(t)
 	stream := g.request(t, "GET", "/mcp", "", "Mcp-Session-Id", id)
 	defer stream.Body.Close()
@@ -195,18 +198,18 @@ func TestOpen(t *testing.T) {
 		t.Errorf("HTTP %d", code)
 	}
 	if code, _, _ := g.try(t, as(adas)...); code != 401 {
-		t.Errorf("a token that nobody knows: HTTP %d", code)
+		t.Errorf("an unknown token: HTTP %d", code)
 	}
-	g.door.set(func(d *door) { d.empty = false })
+	g.tokens.set(func(d *fakeTokens) { d.empty = false })
 	if code, _, _ := g.try(t); code != 401 {
 		t.Errorf("HTTP %d", code)
 	}
 	frame := call("1", "list_contacts", "{}", "")
 	if code, body := g.post(t, frame, "Mcp-Session-Id", id); code != 401 {
-		t.Errorf("the session goes on: HTTP %d %s", code, body)
+		t.Errorf("the session continues: HTTP %d %s", code, body)
 	}
 	if code, body := g.post(t, frame, as(adas, "Mcp-Session-Id", id)...); code != 404 {
-		t.Errorf("the session is taken over: HTTP %d %s", code, body)
+		t.Errorf("another caller uses the session: HTTP %d %s", code, body)
 	}
 	ends(t, stream.Body)
 
@@ -216,14 +219,14 @@ func TestOpen(t *testing.T) {
 		"through proxy": func(h *serve.HTTP) { h.Proxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} },
 	} {
 		g := listenWith(t, change)
-		g.door.set(func(d *door) { d.empty = true })
+		g.tokens.set(func(d *fakeTokens) { d.empty = true })
 		if code, _, _ := g.try(t); code != 401 {
 			t.Errorf("%s: HTTP %d", name, code)
 		}
 	}
 }
 
-// ends fails unless the stream ends soon.
+// ends fails the test unless the stream ends soon.
 func ends(t *testing.T, body io.Reader) {
 	t.Helper()
 	over := make(chan struct{})
@@ -231,13 +234,13 @@ func ends(t *testing.T, body io.Reader) {
 	select {
 	case <-over:
 	case <-time.After(5 * time.Second):
-		t.Error("the stream goes on")
+		t.Error("the stream continues")
 	}
 }
 
 func TestStoreFails(t *testing.T) {
 	g := listenWith(t, nil)
-	g.door.set(func(d *door) { d.broken = errors.New("the disk is gone") })
+	g.tokens.set(func(d *fakeTokens) { d.broken = errors.New("the disk is gone") })
 	code, head, body := g.try(t, as(adas)...)
 	if code != 503 || head.Get("Retry-After") == "" || strings.Contains(body, "disk") || len(g.up.Requests()) != 0 {
 		t.Errorf("HTTP %d %s", code, body)
@@ -261,15 +264,15 @@ func TestTooManyFailures(t *testing.T) {
 	if code, _, _ := g.try(t); code != 429 {
 		t.Errorf("HTTP %d", code)
 	}
-	// Who shows a good one is not held up.
+	// A valid token is not limited.
 	if code, _, _ := g.try(t, as(bobs)...); code != 200 {
 		t.Errorf("HTTP %d", code)
 	}
-	if n := strings.Count(g.log.String(), "without a good token"); n != 10 {
+	if n := strings.Count(g.log.String(), "without a valid token"); n != 10 {
 		t.Errorf("%d lines in the log", n)
 	}
-	if !strings.Contains(g.log.String(), "more from this address") {
-		t.Error("the log does not say that more comes")
+	if !strings.Contains(g.log.String(), "further ones from this address") {
+		t.Error("the log does not say that further ones are not logged")
 	}
 	g.clock.pass(6 * time.Second)
 	if code, _, _ := g.try(t, as("guess")...); code != 401 {
@@ -284,7 +287,7 @@ func TestTooManyFailures(t *testing.T) {
 	}
 }
 
-// TestFlood: however many wrong tokens come, from however many addresses, memory stays and so does the log.
+// TestFlood: wrong tokens from many addresses cost neither memory nor lines in the log.
 func TestFlood(t *testing.T) {
 	g := listenWith(t, func(h *serve.HTTP) { h.Proxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")} })
 	n := 6000
@@ -316,8 +319,8 @@ func TestFlood(t *testing.T) {
 	}
 }
 
-// TestSessionIsItsOwners: in either era nobody goes on with what another began.
-func TestSessionIsItsOwners(t *testing.T) {
+// TestSessionOwner: in neither protocol can a caller use the session of another.
+func TestSessionOwner(t *testing.T) {
 	g := listenWith(t, nil)
 	begin := func(secret string) string {
 		res := g.request(t, "POST", "/mcp", initialize, as(secret)...)
@@ -331,7 +334,7 @@ func TestSessionIsItsOwners(t *testing.T) {
 	id := begin(adas)
 	frame := call("1", "list_contacts", "{}", "")
 
-	// A question to ada's person waits in her session.
+	// A request for ada's person is pending in her session.
 	res := g.request(t, "POST", "/mcp", call("2", "end_call", `{"input":{"callUuid":"c"}}`, ""), as(adas, "Mcp-Session-Id", id)...)
 	defer res.Body.Close()
 	answers := bufio.NewScanner(res.Body)
@@ -351,30 +354,30 @@ func TestSessionIsItsOwners(t *testing.T) {
 	}
 	qid := q[strings.Index(q, `"id":`)+5:]
 	qid = qid[:strings.IndexAny(qid, ",}")]
-	yes := `{"jsonrpc":"2.0","id":` + qid + `,"result":{"action":"accept","content":{"approve":true}}}`
+	accept := `{"jsonrpc":"2.0","id":` + qid + `,"result":{"action":"accept","content":{"approve":true}}}`
 
 	for name, c := range map[string]struct{ method, frame string }{
-		"call": {"POST", frame}, "answer": {"POST", yes}, "ping's answer": {"POST", `{"jsonrpc":"2.0","id":1,"result":{}}`}, "listen": {"GET", ""}, "end": {"DELETE", ""}, "head": {"HEAD", ""},
+		"call": {"POST", frame}, "answer": {"POST", accept}, "ping's answer": {"POST", `{"jsonrpc":"2.0","id":1,"result":{}}`}, "listen": {"GET", ""}, "end": {"DELETE", ""}, "head": {"HEAD", ""},
 		"cancel":     {"POST", `{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":2}}`},
 		"initialize": {"POST", initialize},
 	} {
 		if res := g.request(t, c.method, "/mcp", c.frame, as(bobs, "Mcp-Session-Id", id)...); res.StatusCode != 404 {
-			t.Errorf("%s by another: HTTP %d", name, res.StatusCode)
+			t.Errorf("%s by another caller: HTTP %d", name, res.StatusCode)
 			res.Body.Close()
 		} else {
 			res.Body.Close()
 		}
 		if res := g.request(t, c.method, "/mcp", c.frame, "Mcp-Session-Id", id); res.StatusCode != 401 && res.StatusCode != 429 {
-			t.Errorf("%s by nobody: HTTP %d", name, res.StatusCode)
+			t.Errorf("%s without a token: HTTP %d", name, res.StatusCode)
 			res.Body.Close()
 		} else {
 			res.Body.Close()
 		}
 	}
-	if n := strings.Count(g.log.String(), "somebody else than who began it"); n != 8 {
+	if n := strings.Count(g.log.String(), "another token than the one that began it"); n != 8 {
 		t.Errorf("%d lines in the log", n)
 	}
-	// A stolen id and one that was made up are the same to who asks.
+	// A stolen id and an invented one get the same answer.
 	_, stolen := g.post(t, frame, as(bobs, "Mcp-Session-Id", id)...)
 	_, madeUp := g.post(t, frame, as(bobs, "Mcp-Session-Id", "mcp-session-0")...)
 	if stolen != madeUp {
@@ -384,13 +387,13 @@ func TestSessionIsItsOwners(t *testing.T) {
 		res := g.request(t, method, "/mcp", "", as(bobs, "Mcp-Session-Id", "mcp-session-0")...)
 		res.Body.Close()
 		if res.StatusCode != 404 {
-			t.Errorf("%s of a made up session: HTTP %d", method, res.StatusCode)
+			t.Errorf("%s of an invented session: HTTP %d", method, res.StatusCode)
 		}
 	}
 	if runs(g.up) != 0 {
 		t.Errorf("%d runs", runs(g.up))
 	}
-	if code, _ := g.post(t, yes, as(adas, "Mcp-Session-Id", id)...); code != 202 {
+	if code, _ := g.post(t, accept, as(adas, "Mcp-Session-Id", id)...); code != 202 {
 		t.Errorf("HTTP %d", code)
 	}
 	if a := next(); outcomeOf(t, a) != "done" {
@@ -400,7 +403,7 @@ func TestSessionIsItsOwners(t *testing.T) {
 		t.Errorf("HTTP %d %s", code, body)
 	}
 
-	// The modern era has no sessions; what is carried over is the state of a question.
+	// The modern protocol has no sessions, but a call can carry the state of a request.
 	head := []string{"Mcp-Protocol-Version", "2026-07-28", "Mcp-Method", "tools/call", "Mcp-Name", "end_call"}
 	meta := strings.Replace(modern, `clientCapabilities":{}`, `clientCapabilities":{"elicitation":{}}`, 1)
 	_, body := g.post(t, call("3", "end_call", `{"input":{"callUuid":"d"}}`, meta), as(adas, head...)...)
@@ -411,7 +414,7 @@ func TestSessionIsItsOwners(t *testing.T) {
 	state = state[:strings.Index(state, `"`)]
 	again := call("4", "end_call", `{"input":{"callUuid":"d"}}`, `"requestState":"`+state+`","inputResponses":{"approve":{"action":"accept","content":{"approve":true}}},`+meta)
 	if code, body := g.post(t, again, as(bobs, head...)...); code == 200 && outcomeOf(t, body) == "done" {
-		t.Errorf("bob's yes counts: HTTP %d %s", code, body)
+		t.Errorf("bob's reply counts: HTTP %d %s", code, body)
 	}
 	if code, body := g.post(t, again, as(adas, head...)...); code != 200 || outcomeOf(t, body) != "done" {
 		t.Errorf("HTTP %d %s", code, body)
@@ -421,7 +424,7 @@ func TestSessionIsItsOwners(t *testing.T) {
 	}
 }
 
-// TestRevokedStream: who listens is cut off within a second of their token's end.
+// TestRevokedStream: a stream ends within a second after its token was revoked.
 func TestRevokedStream(t *testing.T) {
 	g := listenWith(t, nil)
 	res := g.request(t, "POST", "/mcp", initialize, as(adas)...)
@@ -432,7 +435,7 @@ func TestRevokedStream(t *testing.T) {
 	if stream.StatusCode != 200 {
 		t.Fatalf("HTTP %d", stream.StatusCode)
 	}
-	g.door.set(func(d *door) { delete(d.good, adas) })
+	g.tokens.set(func(d *fakeTokens) { delete(d.valid, adas) })
 	begun := time.Now()
 	ends(t, stream.Body)
 	if d := time.Since(begun); d > time.Second {
@@ -443,7 +446,8 @@ func TestRevokedStream(t *testing.T) {
 	}
 }
 
-// TestCallInFlightIsFinished: a call that was let in is not cut off half way, where nobody would know how it ended.
+// TestCallInFlightIsFinished: an accepted call is not cut off, because then its outcome would be
+// unknown.
 func TestCallInFlightIsFinished(t *testing.T) {
 	g := listenWith(t, nil)
 	hold := make(chan struct{})
@@ -454,15 +458,15 @@ func TestCallInFlightIsFinished(t *testing.T) {
 		answer <- body
 	}()
 	g.up.Await(t, 1)
-	g.door.set(func(d *door) { delete(d.good, adas) })
-	time.Sleep(1200 * time.Millisecond) // longer than a stream would live
+	g.tokens.set(func(d *fakeTokens) { delete(d.valid, adas) })
+	time.Sleep(1200 * time.Millisecond) // longer than a stream would stay open
 	close(hold)
 	if body := <-answer; outcomeOf(t, body) != "done" {
 		t.Error(body)
 	}
 }
 
-// endless is a body that says how much of it was read.
+// endless is a body that counts how much of it was read.
 type endless struct {
 	mu   sync.Mutex
 	read int
@@ -478,8 +482,8 @@ func (e *endless) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// TestBodyBeforeTheDoor: of who is not let in, no body is read; of who is, none that is too long.
-func TestBodyBeforeTheDoor(t *testing.T) {
+// TestBodyBeforeAuthentication: no body of an unknown caller is read, and none that is too long.
+func TestBodyBeforeAuthentication(t *testing.T) {
 	g := listenWith(t, nil)
 	for secret, want := range map[string]int{"wrong": 401, adas: 413} {
 		body := &endless{}

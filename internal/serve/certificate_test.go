@@ -22,7 +22,7 @@ import (
 	"github.com/sippet-ai/sippet-mcp/internal/serve"
 )
 
-// writePair writes a certificate that nobody but its name vouches for, and its key.
+// writePair writes a self-signed certificate and its key.
 func writePair(t *testing.T, dir, name string) (certFile, keyFile string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -91,7 +91,7 @@ func TestTLS(t *testing.T) {
 		t.Errorf("HTTP %d", code)
 	}
 	if _, err := tls.Dial("tcp", strings.TrimPrefix(plain, "http://"), &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}); err == nil {
-		t.Error("TLS 1.1 is spoken")
+		t.Error("TLS 1.1 is accepted")
 	}
 	res, err := http.Get(plain + "/healthz")
 	if err == nil {
@@ -114,7 +114,7 @@ func TestTLS(t *testing.T) {
 	stream.Body.Close()
 	g.client = old
 
-	// Half of a new pair is not used, nor is what is no certificate, nor does a file that is gone end anything.
+	// Half of a new pair is not used, nor an invalid certificate. A missing file ends nothing.
 	other := t.TempDir()
 	newCert, newKey := writePair(t, other, "second")
 	put := func(from, to string) {

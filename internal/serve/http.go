@@ -24,38 +24,42 @@ import (
 )
 
 const (
-	// sessionIdle ends sessions that clients left without a word.
+	// sessionIdle is how long a session without requests is kept.
 	sessionIdle = 10 * time.Minute
-	// grace is how long calls in flight may go on when the server is told to stop: a validate, a run, and a little.
+	// grace is how long calls in flight may continue after the server is told to stop: one
+	// validation, one run, and a little more.
 	grace = 2*rpc.DefaultDeadline + 5*time.Second
 )
 
 // HTTP serves streamable HTTP at /mcp, the inbox at /inbox, and health at /healthz.
 type HTTP struct {
-	// Server is nil where there is only an inbox.
+	// Server is nil if there is only an inbox.
 	Server *tools.Server
-	// Inbox answers /inbox and all below it, and knows by itself who is there; nil where there is none.
+	// Inbox serves /inbox and everything below it, and authenticates people by itself; nil without
+	// one.
 	Inbox http.Handler
-	// Caller is everybody, where callers have no names: on this machine, while no tokens are in use.
+	// Caller is the caller of requests without a name: on this machine, while no tokens are in use.
 	Caller tools.Caller
-	// Authenticate says who shows a secret, which is empty where a request shows none. Its error wraps ErrUnauthorized
-	// where it lets nobody in, and is ErrNoTokens where tokens are not in use; any other says that it cannot be known
-	// now. It is called for every request, and twice a second for one that listens. nil: only this machine may come, and
-	// everybody on it is Caller.
+	// Authenticate returns the caller with a secret, which is empty if a request has none. Its
+	// error wraps ErrUnauthorized if the secret is not valid, and is ErrNoTokens while no tokens
+	// are in use. Any other error means that it is unknown now. It is called for every request, and
+	// twice a second for an open stream. If nil, only this machine may connect, and everybody is
+	// Caller.
 	Authenticate func(ctx context.Context, secret string) (tools.Caller, error)
-	// Strict lets nobody in without a token even on this machine, and while none are in use. Whoever can be reached from
-	// elsewhere is strict without it.
+	// Strict requires a token even on this machine, and while none are in use. A server that is
+	// available beyond this machine is strict anyway.
 	Strict bool
-	// Hosts are the names beyond this machine's by which the server is called, in lower case.
+	// Hosts are the names of the server beyond this machine, in lower case.
 	Hosts []string
-	// Certificate makes it speak TLS; nil: plain HTTP.
+	// Certificate is for TLS; nil means plain HTTP.
 	Certificate *Certificate
-	// Proxies are the addresses of the proxies that stand before it. Where there are any, nobody else may connect.
+	// Proxies are the addresses of the proxies before the server. If there are any, nobody else may
+	// connect.
 	Proxies []netip.Prefix
-	// Health is what /healthz answers beside its status, to anybody.
+	// Health is what /healthz returns beside its status, to everybody.
 	Health map[string]any
 	Log    *slog.Logger
-	// Now is the clock of the limit on failures; nil means time.Now.
+	// Now is the clock for the limit of failures; nil means time.Now.
 	Now func() time.Time
 
 	strict   bool
@@ -63,7 +67,8 @@ type HTTP struct {
 	failures *failures
 }
 
-// Serve serves until ctx ends; then it takes no more and finishes the calls in flight. It is called once.
+// Serve serves until ctx ends. Then it accepts no more requests and finishes the calls in flight.
+// It is called once.
 func (h *HTTP) Serve(ctx context.Context, ln net.Listener) error {
 	if err := h.mayListen(hostOf(ln)); err != nil {
 		return err
@@ -77,9 +82,9 @@ func (h *HTTP) Serve(ctx context.Context, ln net.Listener) error {
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          slog.NewLogLogger(h.Log.Handler(), slog.LevelWarn),
-		// No WriteTimeout: a call may wait for a person, a stream stays open.
+		// No WriteTimeout: a call may wait for a person, and a stream stays open.
 	}
-	// Once no more is taken: who listens or waits for a person would hold the shutdown.
+	// Open streams, and calls that wait for a person, would delay the shutdown.
 	srv.RegisterOnShutdown(endStreams)
 	if h.Server != nil {
 		srv.RegisterOnShutdown(h.Server.StopWaiting)
@@ -101,7 +106,7 @@ func (h *HTTP) Serve(ctx context.Context, ln net.Listener) error {
 	stop, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
 	if err := srv.Shutdown(stop); err != nil {
-		return fmt.Errorf("calls in flight did not end within %s; see the log for how they ended", grace)
+		return fmt.Errorf("calls in flight did not finish within %s; read the log for their outcome", grace)
 	}
 	return nil
 }
@@ -126,7 +131,7 @@ func (h *HTTP) handler(streams context.Context) http.Handler {
 		sdk := server.NewStreamableHTTPServer(h.Server.MCP,
 			server.WithSessionIdManagerResolver(h.sessions),
 			server.WithSessionIdleTTL(sessionIdle),
-			// guard does more, and knows of names that a proxy on this machine passes on.
+			// guard checks more, and accepts names that a proxy on this machine passes on.
 			server.WithDisableLocalhostProtection(true),
 			server.WithStreamableHTTPLogger(h.Log))
 		mux.Handle("/mcp", h.authenticate(h.own(h.front(sdk, streams))))
@@ -137,12 +142,12 @@ func (h *HTTP) handler(streams context.Context) http.Handler {
 	return h.guard(mux)
 }
 
-// people stands before the inbox: an address from which too many failed to log in is told to wait, and streams end with
-// the server. Who shows a good session, code or token is never held up: many people share an address.
+// people wraps the inbox. An address with too many failed logins must wait, and streams end with
+// the server. A valid session, code or token is never limited: many people share an address.
 func (h *HTTP) people(next http.Handler, streams context.Context) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if secretInURL(r) {
-			http.Error(w, "a token in the address is never taken, and is known to others by now: revoke it", http.StatusBadRequest)
+			http.Error(w, "a token in the URL is rejected, and may be known to others: revoke it", http.StatusBadRequest)
 			return
 		}
 		if r.Method == http.MethodGet {
@@ -155,7 +160,7 @@ func (h *HTTP) people(next http.Handler, streams context.Context) http.Handler {
 	})
 }
 
-// limited answers with 429 what would be a 401, where there were too many.
+// limited writes 429 instead of 401 after too many failures.
 type limited struct {
 	http.ResponseWriter
 	h *HTTP
@@ -170,7 +175,7 @@ func (l *limited) WriteHeader(code int) {
 			code = http.StatusTooManyRequests
 			l.Header().Set("Retry-After", strconv.Itoa(int((wait+time.Second-1)/time.Second)))
 		default:
-			l.h.Log.LogAttrs(l.r.Context(), slog.LevelWarn, "somebody was not let into the inbox", slog.String("from", from.String()), slog.Bool("last", last))
+			l.h.Log.LogAttrs(l.r.Context(), slog.LevelWarn, "a login to the inbox failed", slog.String("from", from.String()), slog.Bool("last", last))
 		}
 	}
 	l.ResponseWriter.WriteHeader(code)
@@ -188,9 +193,9 @@ func (h *HTTP) health(w http.ResponseWriter, _ *http.Request) {
 	_ = json.NewEncoder(w).Encode(body)
 }
 
-// front stands before the SDK's handler: it bounds bodies before they are
-// read, drops cancellations that could hit somebody else's call, and ends
-// listening streams when the server stops or their caller's token is no good any more.
+// front wraps the SDK's handler. It bounds bodies before they are read, drops cancellations that
+// could end the call of another client, and ends open streams when the server stops or when their
+// caller's token is not valid any more.
 func (h *HTTP) front(next http.Handler, streams context.Context) http.Handler {
 	listen := func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithCancel(r.Context())
@@ -217,7 +222,7 @@ func (h *HTTP) front(next http.Handler, streams context.Context) http.Handler {
 			return
 		}
 		method := methodOf(body)
-		if straysCancel(r, method) {
+		if isStrayCancel(r, method) {
 			w.WriteHeader(http.StatusAccepted)
 			return
 		}
@@ -237,7 +242,8 @@ func problem(w http.ResponseWriter, status int, message string) {
 		"error": map[string]any{"code": mcp.INVALID_REQUEST, "message": message}})
 }
 
-// methodOf gives a message's method as the SDK reads it: any case, the last one counts.
+// methodOf returns the method of a message as the SDK reads it: in any case, and the last one
+// counts.
 func methodOf(body []byte) (method string) {
 	schemas.EachJSON(body, func(k, v []byte) {
 		if strings.EqualFold(schemas.DecodeString(k), "method") && v[0] == '"' {
@@ -247,11 +253,11 @@ func methodOf(body []byte) (method string) {
 	return method
 }
 
-// straysCancel reports whether a message cancels a call by its bare number.
-// The SDK finds calls by session and number, and requests of the modern era
-// have no session: their numbers are shared by everybody.
-func straysCancel(r *http.Request, method string) bool {
-	// A message that is modern by its body alone is refused by the SDK.
+// isStrayCancel reports whether a message cancels a call by its bare number. The SDK finds calls by
+// session and number, and requests of the modern protocol have no session: all clients share their
+// numbers.
+func isStrayCancel(r *http.Request, method string) bool {
+	// The SDK rejects a message that is modern by its body alone.
 	return method == string(mcp.MethodNotificationCancelled) &&
 		(r.Header.Get(server.HeaderKeySessionID) == "" || mcp.IsModernProtocol(r.Header.Get(mcp.HeaderProtocolVersion)))
 }

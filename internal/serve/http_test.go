@@ -22,7 +22,7 @@ func TestListenOnThisMachineOnly(t *testing.T) {
 		ln, err := serve.Listen(addr)
 		if err == nil {
 			if want != "" {
-				t.Errorf("%q was taken", addr)
+				t.Errorf("%q was accepted", addr)
 			}
 			if ip := ln.Addr().(*net.TCPAddr).IP; !ip.IsLoopback() {
 				t.Errorf("%q listens on %s", addr, ip)
@@ -93,7 +93,7 @@ func TestBodyLimit(t *testing.T) {
 	if code, body := s.post(t, long); code != http.StatusRequestEntityTooLarge || !strings.Contains(body, `"error"`) || !strings.Contains(body, "8 MiB") {
 		t.Errorf("HTTP %d %s", code, body)
 	}
-	// The length need not be told beforehand.
+	// The length may be unknown beforehand.
 	r, _ := http.NewRequest("POST", s.base+"/mcp", io.MultiReader(strings.NewReader(long)))
 	res, err := s.client.Do(r)
 	if err == nil {
@@ -143,14 +143,14 @@ func TestSessionEnds(t *testing.T) {
 		t.Errorf("after the end: HTTP %d %s", code, body)
 	}
 	if code, body := s.post(t, frame, "Mcp-Session-Id", "mcp-session-00000000-0000-4000-8000-000000000000"); code != 404 {
-		t.Errorf("made up: HTTP %d %s", code, body)
+		t.Errorf("invented: HTTP %d %s", code, body)
 	}
 	if n := len(s.up.Requests()); n != 1 {
 		t.Errorf("%d requests", n)
 	}
 }
 
-// TestCancel: a call is cancelled from within its own session, and from nowhere else.
+// TestCancel: a call can be cancelled only from its own session.
 func TestCancel(t *testing.T) {
 	modernHead := []string{"Mcp-Protocol-Version", "2026-07-28", "Mcp-Method", "tools/call", "Mcp-Name", "list_contacts"}
 	cancelHead := []string{"Mcp-Protocol-Version", "2026-07-28", "Mcp-Method", "notifications/cancelled"}
@@ -168,7 +168,8 @@ func TestCancel(t *testing.T) {
 		"modern by header":     {false, cancel, func(_, _ string) []string { return cancelHead }, false},
 		"modern by _meta":      {false, strings.Replace(cancel, `"requestId":7`, `"requestId":7,`+modern, 1), func(_, _ string) []string { return cancelHead }, false},
 		"modern by a session":  {false, cancel, func(s, _ string) []string { return []string{"Mcp-Session-Id", s} }, false},
-		// The SDK ignores the session of a modern message, so a good one must not let its cancellation through.
+		// The SDK ignores the session of a modern message, so a valid one must not pass its
+		// cancellation.
 		"modern with a session": {false, strings.Replace(cancel, `"requestId":7`, `"requestId":7,`+modern, 1),
 			func(s, _ string) []string { return append([]string{"Mcp-Session-Id", s}, cancelHead...) }, false},
 		"modern by odd writing": {false, strings.NewReplacer(`"method"`, `"METHOD"`, "cancelled", `cancelle\u0064`).Replace(cancel), func(_, _ string) []string { return nil }, false},
@@ -195,7 +196,7 @@ func TestCancel(t *testing.T) {
 				t.Errorf("HTTP %d %s", code, body)
 			}
 			if c.honoured {
-				// It ends although upstream never answers.
+				// It ends although the upstream never answers.
 				if body := <-answer; strings.Contains(body, `"outcome":"done"`) {
 					t.Errorf("not cancelled: %s", body)
 				}
@@ -213,7 +214,7 @@ func TestCancel(t *testing.T) {
 	}
 }
 
-// TestShutdown: a call in flight is finished, its answer arrives, and listening streams end.
+// TestShutdown: a call in flight is finished and answered, and open streams end.
 func TestShutdown(t *testing.T) {
 	s := listen(t, newWorld(t, nil))
 	id := s.session(t)
@@ -238,7 +239,7 @@ func TestShutdown(t *testing.T) {
 	}
 	if c, err := net.DialTimeout("tcp", strings.TrimPrefix(s.base, "http://"), time.Second); err == nil {
 		c.Close()
-		t.Error("new connections are taken")
+		t.Error("new connections are accepted")
 	}
 	close(hold)
 	if body := <-answer; outcomeOf(t, body) != "done" {
@@ -249,7 +250,7 @@ func TestShutdown(t *testing.T) {
 	}
 }
 
-// TestShutdownCancelsRequests: nobody is waited for, and nothing runs.
+// TestShutdownCancelsRequests: the shutdown does not wait for a person, and nothing runs.
 func TestShutdownCancelsRequests(t *testing.T) {
 	s := listen(t, newWorld(t, nil))
 	id := s.session(t)
@@ -274,6 +275,6 @@ func TestShutdownCancelsRequests(t *testing.T) {
 			t.Error(err)
 		}
 	case <-time.After(10 * time.Second):
-		t.Error("waits for a person")
+		t.Error("the shutdown waits for a person")
 	}
 }

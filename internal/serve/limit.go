@@ -8,21 +8,22 @@ import (
 )
 
 const (
-	// failuresAtOnce may come from an address at once, and one more every failureEvery.
+	// failuresAtOnce is how many failures of an address are answered at once. After that it is one
+	// every failureEvery.
 	failuresAtOnce = 10
 	failureEvery   = time.Minute / failuresAtOnce
-	// failureSlots is how many addresses are told apart, roughly: two that share a slot share their failures. So a flood
-	// from everywhere costs no memory, and who shows a good token notices nothing.
+	// failureSlots is how many addresses are distinguished. Two that share a slot share their
+	// failures. So a flood from many addresses costs no memory. A valid token is never limited.
 	failureSlots = 4096
 )
 
-// failures limits how often an address is told that its token is no good. It does not keep a good token out: guessing
-// one of 256 random bits needs no limit, but logs do, and programs that never stop.
+// failures limits how many invalid tokens of an address are answered. Guessing one of 256 random
+// bits needs no limit, but logs do, and so do programs that never stop.
 type failures struct {
 	now  func() time.Time
 	seed maphash.Seed
 	mu   sync.Mutex
-	// full is when a slot's failures are forgotten, in nanoseconds since 1970.
+	// full is when the failures of a slot are forgotten, in nanoseconds since 1970.
 	full [failureSlots]int64
 }
 
@@ -30,10 +31,11 @@ func newFailures(now func() time.Time) *failures {
 	return &failures{now: now, seed: maphash.MakeSeed()}
 }
 
-// add counts a failure. Where there were too many it gives how long to wait; last is true for the last one before that.
+// add counts a failure. If there were too many it returns how long to wait. last is true for the
+// last failure that is answered.
 func (f *failures) add(from netip.Addr) (wait time.Duration, last bool) {
 	if from.Is6() {
-		// Whoever has an IPv6 address has a /64.
+		// The owner of an IPv6 address usually has its /64.
 		if p, err := from.Prefix(64); err == nil {
 			from = p.Addr()
 		}

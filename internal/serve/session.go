@@ -11,11 +11,13 @@ import (
 	"github.com/mark3labs/mcp-go/server"
 )
 
-// sessions knows the sessions of the legacy era and whose they are. The SDK takes a session's id from anybody who knows
-// it; here it is good only with the token that began it.
+// sessions holds the sessions of the legacy protocol and the credentials that own them. The SDK
+// accepts a session id from everybody who knows it; here it is valid only with the token that began
+// it.
 type sessions struct {
 	mu sync.Mutex
-	// owners are the ids of credentials by that of the session; empty for the one caller who needs none.
+	// owners holds the id of the owner's credential by session id; empty for a caller without a
+	// token.
 	owners map[string]string
 }
 
@@ -26,7 +28,8 @@ func (s *sessions) owner(id string) (string, bool) {
 	return owner, known
 }
 
-// ResolveSessionIdManager implements server.SessionIdManagerResolver. Without a request it is the SDK's sweeper that asks.
+// ResolveSessionIdManager implements server.SessionIdManagerResolver. It has no request if the SDK
+// removes idle sessions.
 func (s *sessions) ResolveSessionIdManager(r *http.Request) server.SessionIdManager {
 	if r == nil {
 		return ownSessions{s, "", true}
@@ -34,7 +37,7 @@ func (s *sessions) ResolveSessionIdManager(r *http.Request) server.SessionIdMana
 	return ownSessions{s, visitorOf(r.Context()).caller.Credential, false}
 }
 
-// ownSessions are the sessions of one credential, or all of them.
+// ownSessions are the sessions of one credential, or all.
 type ownSessions struct {
 	*sessions
 	owner string
@@ -70,8 +73,8 @@ func (s ownSessions) Terminate(id string) (notAllowed bool, err error) {
 	return false, nil
 }
 
-// own lets a session's id through only with the token that began it. The SDK looks at ids in some requests only: not in
-// those that listen or end a session, nor in answers to its questions.
+// own accepts a session id only with the token that began the session. The SDK checks ids in some
+// requests only: not in those that listen or end a session, nor in replies to its elicitations.
 func (h *HTTP) own(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if id := r.Header.Get(server.HeaderKeySessionID); id != "" {
@@ -79,10 +82,10 @@ func (h *HTTP) own(next http.Handler) http.Handler {
 			owner, known := h.sessions.owner(id)
 			stolen := known && owner != v.caller.Credential
 			if stolen {
-				h.Log.LogAttrs(r.Context(), slog.LevelWarn, "a session was asked for by somebody else than who began it",
+				h.Log.LogAttrs(r.Context(), slog.LevelWarn, "a session id was used with another token than the one that began it",
 					slog.String("caller", v.caller.Actor.String()), slog.String("owner", owner), slog.String("from", h.remote(r).String()))
 			}
-			// Of a message that is posted the SDK says so itself, unless it is of the era that knows no sessions.
+			// For a POST the SDK answers the same, except in the protocol without sessions.
 			if stolen || !known && r.Method != http.MethodPost {
 				http.Error(w, "Invalid session ID", http.StatusNotFound)
 				return

@@ -19,16 +19,16 @@ import (
 )
 
 const (
-	// maxMessage bounds one JSON-RPC message: the longest arguments and room for what is around them.
+	// maxMessage bounds one JSON-RPC message: the longest arguments and what surrounds them.
 	maxMessage = schemas.MaxArguments + 64<<10
-	workers    = 100 // the most that the SDK takes; ledger.MaxWaiting of them may wait for a person
+	workers    = 100 // the SDK's maximum; ledger.MaxWaiting of them may wait for a person
 	queue      = 1000
-	// lastCalls is how long calls in flight may go on after the input has ended.
+	// lastCalls is how long calls in flight may continue after the end of the input.
 	lastCalls = grace
 )
 
-// Stdio serves one client on in and out until in ends or ctx does. The SDK
-// keeps the client's state in a global, so there is one such server in a process.
+// Stdio serves one client on in and out until in or ctx ends. The SDK keeps the client's state in a
+// global, so a process can have one such server.
 func Stdio(ctx context.Context, s *tools.Server, caller tools.Caller, in io.Reader, out io.Writer, log *slog.Logger) error {
 	w := &lines{out: out}
 	r := &frames{in: bufio.NewReaderSize(in, 64<<10), out: w, ended: s.StopWaiting, ctx: ctx}
@@ -44,13 +44,13 @@ func Stdio(ctx context.Context, s *tools.Server, caller tools.Caller, in io.Read
 	return err
 }
 
-// lines writes whole messages: the SDK writes answers under one lock and
-// questions under none. It also knows the requests that have no answer yet.
+// lines writes whole messages: the SDK writes answers under one lock and requests of its own under
+// none. It also counts the requests without an answer.
 type lines struct {
 	mu       sync.Mutex
 	out      io.Writer
-	inFlight map[any]int   // by id; the SDK also answers what is no request, which must not count
-	idle     chan struct{} // closed when there are none; nil while nobody waits
+	inFlight map[any]int   // by id; the SDK also answers messages that are no requests, which do not count
+	idle     chan struct{} // closed when there are none; nil if nobody waits
 }
 
 func (l *lines) Write(p []byte) (int, error) {
@@ -70,9 +70,9 @@ func (l *lines) Write(p []byte) (int, error) {
 
 var answerHead = []byte(`{"jsonrpc":"2.0","id":`)
 
-// answered gives the id of the request that a message answers, nil where it
-// answers none. It looks at the beginning only: the SDK writes jsonrpc and id
-// first, and after them method in what is no answer.
+// answered returns the id of the request that a message answers; nil if it answers none. It reads
+// the beginning only: the SDK writes jsonrpc and id first, and method next in anything but an
+// answer.
 func answered(p []byte) any {
 	rest, ok := bytes.CutPrefix(p, answerHead)
 	if !ok {
@@ -93,7 +93,8 @@ func answered(p []byte) any {
 	return idOf(rest[:end])
 }
 
-// idOf makes an id comparable: the SDK does not spell it as it came. Only texts and numbers are ids.
+// idOf returns an id as a comparable value, because the SDK formats it differently. Only strings
+// and numbers are ids.
 func idOf(raw []byte) any {
 	if raw[0] == '"' {
 		return schemas.DecodeString(raw)
@@ -113,7 +114,7 @@ func (l *lines) begin(id any) {
 	l.mu.Unlock()
 }
 
-// settled waits until every request has its answer.
+// settled waits until every request has an answer.
 func (l *lines) settled(ctx context.Context) {
 	l.mu.Lock()
 	if len(l.inFlight) == 0 {
@@ -132,7 +133,7 @@ func (l *lines) settled(ctx context.Context) {
 	}
 }
 
-// frames reads messages line by line for the SDK, none longer than maxMessage.
+// frames reads messages by line for the SDK. None is longer than maxMessage.
 type frames struct {
 	in    *bufio.Reader
 	out   *lines
@@ -152,7 +153,8 @@ func (f *frames) Read(p []byte) (int, error) {
 			break
 		}
 		if err != nil {
-			// Whoever closed the input cannot answer questions any more, but may still read answers.
+			// After the end of input the client cannot reply to elicitations, but may still read
+			// answers.
 			f.ended()
 			f.out.settled(f.ctx)
 			return 0, err
@@ -165,7 +167,7 @@ func (f *frames) Read(p []byte) (int, error) {
 
 var tooLong = []byte(`{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"the message is longer than 8 MiB; nothing was done, send less"}}` + "\n")
 
-// next gives the next line with its end, empty where it was blank or too long.
+// next returns the next line with its end; empty if it was blank or too long.
 func (f *frames) next() ([]byte, error) {
 	var line []byte
 	long := false
@@ -190,17 +192,17 @@ func (f *frames) next() ([]byte, error) {
 			return nil, err
 		}
 		if err == io.EOF {
-			return append(line, '\n'), nil // the next call ends it
+			return append(line, '\n'), nil // the next call returns EOF
 		}
 		return line, err
 	}
 }
 
-// requested gives the id of a message that wants an answer, nil where it wants none.
+// requested returns the id of a message that needs an answer; nil if it needs none.
 func requested(line []byte) (id any) {
 	method := false
 	ok := schemas.EachJSON(line, func(k, v []byte) {
-		switch strings.ToLower(string(k)) { // the SDK takes any case
+		switch strings.ToLower(string(k)) { // the SDK ignores case
 		case `"id"`:
 			id = idOf(v)
 		case `"method"`:

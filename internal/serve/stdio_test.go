@@ -16,7 +16,8 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// TestEndOfInput: calls in flight are finished and answered after the input has ended, also one without a line end.
+// TestEndOfInput: calls in flight are finished and answered after the end of the input, also one
+// without a line end.
 func TestEndOfInput(t *testing.T) {
 	w := newWorld(t, nil)
 	hold := make(chan struct{})
@@ -27,7 +28,7 @@ func TestEndOfInput(t *testing.T) {
 	for i := range n {
 		p.write(t, call(fmt.Sprint(i+1), "update_contact", fmt.Sprintf(`{"fields":["id"],"identity":%q,"input":{"metadata":{"n":%d}}}`, anID, i), ""))
 	}
-	w.up.Await(t, 2*n) // each has been validated and looks at what it replaces
+	w.up.Await(t, 2*n) // each was validated, and reads what it replaces
 	go func() {
 		fmt.Fprint(p.in, call("99", "list_contacts", "{}", ""))
 		p.in.Close()
@@ -56,7 +57,8 @@ func TestEndOfInput(t *testing.T) {
 	}
 }
 
-// TestEndOfInputAfterStrangeFrames: what is no request, and is answered all the same, does not count as the answer to one.
+// TestEndOfInputAfterStrangeFrames: a message that is answered without being a request does not
+// count as one.
 func TestEndOfInputAfterStrangeFrames(t *testing.T) {
 	w := newWorld(t, nil)
 	hold := make(chan struct{})
@@ -68,7 +70,7 @@ func TestEndOfInputAfterStrangeFrames(t *testing.T) {
 	w.up.Await(t, 2)
 	strange := []string{
 		`{"jsonrpc":"2.0","id":73}`,
-		`{"jsonrpc":"2.0","id":74,"error":{"code":-32000,"message":"a late no to a question that has expired"}}`,
+		`{"jsonrpc":"2.0","id":74,"error":{"code":-32000,"message":"a late reply to an expired elicitation"}}`,
 		`{"jsonrpc":"2.0","id":75,"params":{}}`,
 	}
 	for _, f := range strange {
@@ -82,7 +84,7 @@ func TestEndOfInputAfterStrangeFrames(t *testing.T) {
 	<-ended
 	select {
 	case line := <-p.out:
-		t.Errorf("a call in flight was given up: %s", line)
+		t.Errorf("a call in flight was abandoned: %s", line)
 	case <-time.After(100 * time.Millisecond): // long enough for a server that does not wait
 	}
 	close(hold)
@@ -97,7 +99,7 @@ func TestEndOfInputAfterStrangeFrames(t *testing.T) {
 	}
 }
 
-// TestEndOfInputCancelsRequests: whoever closed the input cannot answer any more.
+// TestEndOfInputCancelsRequests: after the end of the input the client cannot reply any more.
 func TestEndOfInputCancelsRequests(t *testing.T) {
 	w := newWorld(t, nil)
 	p := pipe(t, w)
@@ -113,11 +115,12 @@ func TestEndOfInputCancelsRequests(t *testing.T) {
 	select {
 	case <-p.done:
 	case <-time.After(10 * time.Second):
-		t.Error("waits for a person")
+		t.Error("the end of input waits for a person")
 	}
 }
 
-// TestPendingRequests: 16 may wait for a person, the next is refused at once, and reads go on meanwhile.
+// TestPendingRequests: 16 calls may wait for a person. The next one fails at once, and reads
+// continue.
 func TestPendingRequests(t *testing.T) {
 	w := newWorld(t, nil)
 	p := pipe(t, w)
@@ -125,7 +128,7 @@ func TestPendingRequests(t *testing.T) {
 	for i := range ledger.MaxPending {
 		p.write(t, call(fmt.Sprint(i+1), "end_call", fmt.Sprintf(`{"input":{"callUuid":"c-%d"}}`, i), ""))
 	}
-	var questions []string
+	var elicitations []string
 	for range ledger.MaxPending {
 		q := p.read(t)
 		var m struct {
@@ -135,7 +138,7 @@ func TestPendingRequests(t *testing.T) {
 		if err := json.Unmarshal([]byte(q), &m); err != nil || m.Method != "elicitation/create" {
 			t.Fatalf("%s", q)
 		}
-		questions = append(questions, string(m.ID))
+		elicitations = append(elicitations, string(m.ID))
 	}
 	p.write(t, call("100", "end_call", `{"input":{"callUuid":"c-100"}}`, ""))
 	if line := p.read(t); outcomeOf(t, line) != "unavailable" || !strings.Contains(line, `"isError":true`) {
@@ -146,10 +149,10 @@ func TestPendingRequests(t *testing.T) {
 		t.Errorf("%s", line)
 	}
 	w.up.Forget()
-	for _, id := range questions {
+	for _, id := range elicitations {
 		p.write(t, `{"jsonrpc":"2.0","id":`+id+`,"result":{"action":"accept","content":{"approve":true}}}`)
 	}
-	for range questions {
+	for range elicitations {
 		if line := p.read(t); outcomeOf(t, line) != "done" {
 			t.Errorf("%s", line)
 		}
@@ -159,7 +162,7 @@ func TestPendingRequests(t *testing.T) {
 	}
 }
 
-// TestManyCalls: more calls at once than the SDK's own queue has workers.
+// TestManyCalls: more calls at once than the queue of the SDK has workers.
 func TestManyCalls(t *testing.T) {
 	w := newWorld(t, nil)
 	p := pipe(t, w)
@@ -184,7 +187,7 @@ func TestManyCalls(t *testing.T) {
 	}
 }
 
-// TestIntegers: 64 bits survive both ways.
+// TestIntegers: integers of 64 bits keep their value in both directions.
 func TestIntegers(t *testing.T) {
 	w := newWorld(t, nil)
 	w.up.On(rpctest.Run, "", rpctest.OK(`{"id":"`+anID+`","metadata":{"n":9223372036854775807,"f":1.10,"e":1e400}}`))
@@ -202,7 +205,7 @@ func TestIntegers(t *testing.T) {
 	}
 }
 
-// TestLongLine: a line that is too long is answered, wherever it ends, and what comes after it is served.
+// TestLongLine: a line that is too long gets an error, and the following ones are served.
 func TestLongLine(t *testing.T) {
 	w := newWorld(t, nil)
 	p := pipe(t, w)
@@ -228,7 +231,7 @@ func TestLongLine(t *testing.T) {
 	}
 }
 
-// panics is an upstream with a fault of ours in it.
+// panics is an upstream with a bug.
 type panics struct{ policy.Upstream }
 
 const inside = "a secret of the inside"
@@ -237,7 +240,7 @@ func (panics) Run(context.Context, rpc.Request) (rpc.Result, *schemas.Error) {
 	panic(errors.New(inside))
 }
 
-// TestPanic: the client learns that nobody knows what ran, and nothing of the inside; the log has it.
+// TestPanic: the client gets outcome_unknown without internals. The log has the cause.
 func TestPanic(t *testing.T) {
 	check := func(t *testing.T, w *world, answer string) {
 		t.Helper()
@@ -266,16 +269,16 @@ func TestPanic(t *testing.T) {
 	})
 }
 
-// TestProgress: a client that wants to know is told that a person is being waited for.
+// TestProgress: a client that asks for progress is told that the call waits for a person.
 func TestProgress(t *testing.T) {
 	p := pipe(t, newWorld(t, nil))
 	p.begin(t)
 	p.write(t, call("1", "end_call", `{"input":{"callUuid":"c"}}`, `"_meta":{"progressToken":"tok"}`))
-	question, progress := "", ""
+	elicitation, progress := "", ""
 	for range 2 {
 		line := p.read(t)
 		if strings.Contains(line, "elicitation/create") {
-			question = line
+			elicitation = line
 		} else {
 			progress = line
 		}
@@ -284,8 +287,8 @@ func TestProgress(t *testing.T) {
 		t.Errorf("%s", progress)
 	}
 	var m struct{ ID json.Number }
-	if err := json.Unmarshal([]byte(question), &m); err != nil {
-		t.Fatalf("%v: %s", err, question)
+	if err := json.Unmarshal([]byte(elicitation), &m); err != nil {
+		t.Fatalf("%v: %s", err, elicitation)
 	}
 	p.write(t, `{"jsonrpc":"2.0","id":`+string(m.ID)+`,"result":{"action":"accept","content":{"approve":true}}}`)
 	if line := p.read(t); outcomeOf(t, line) != "done" {

@@ -26,7 +26,7 @@ import (
 
 const anID = "0e6f1a52-4f0e-4a3b-9a87-1b6f0a0c9d11"
 
-// world is an MCP server before a recording upstream.
+// world is an MCP server with an upstream that records requests.
 type world struct {
 	up     *rpctest.Server
 	server *tools.Server
@@ -35,7 +35,7 @@ type world struct {
 
 var ada = tools.Caller{Caller: policy.Caller{Actor: ledger.Actor{Name: "ada"}}, Interactive: true}
 
-// newWorld makes one; wrap may put something between the gate and the client.
+// newWorld returns a world. wrap may add something between the gate and the client.
 func newWorld(t *testing.T, wrap func(policy.Upstream) policy.Upstream) *world {
 	t.Helper()
 	w := &world{up: rpctest.New(t), log: &buffer{}}
@@ -79,7 +79,7 @@ func (l *buffer) String() string {
 	return l.b.String()
 }
 
-// served is a world behind HTTP.
+// served is a world over HTTP.
 type served struct {
 	*world
 	base   string
@@ -109,7 +109,7 @@ func listen(t *testing.T, w *world) *served {
 
 const modern = `"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}`
 
-// request is one HTTP request; headers are pairs.
+// request makes an HTTP request; headers are pairs.
 func (s *served) request(t *testing.T, method, path, body string, headers ...string) *http.Response {
 	t.Helper()
 	r, err := http.NewRequest(method, s.base+path, strings.NewReader(body))
@@ -144,7 +144,7 @@ func (s *served) post(t *testing.T, body string, headers ...string) (int, string
 
 const initialize = `{"jsonrpc":"2.0","id":"init","method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{"elicitation":{}},"clientInfo":{"name":"test","version":"1"}}}`
 
-// session begins a legacy session and gives its id.
+// session begins a legacy session and returns its id.
 func (s *served) session(t *testing.T) string {
 	t.Helper()
 	res := s.request(t, "POST", "/mcp", initialize)
@@ -164,7 +164,7 @@ func call(id, tool, args, meta string) string {
 	return `{"jsonrpc":"2.0","id":` + id + `,"method":"tools/call","params":{"name":"` + tool + `","arguments":` + args + meta + `}}`
 }
 
-// piped is a world behind stdio; there can be one at a time in a process.
+// piped is a world on stdio. A process can have one at a time.
 type piped struct {
 	*world
 	in   *io.PipeWriter
@@ -222,12 +222,12 @@ func (p *piped) read(t *testing.T) string {
 		}
 		return line
 	case <-time.After(20 * time.Second):
-		t.Fatal("nothing came")
+		t.Fatal("no message arrived")
 	}
 	return ""
 }
 
-// begin makes the handshake of the legacy era.
+// begin makes the handshake of the legacy protocol.
 func (p *piped) begin(t *testing.T) {
 	t.Helper()
 	p.write(t, initialize)
@@ -253,7 +253,7 @@ func outcomeOf(t *testing.T, frame string) string {
 
 func runs(up *rpctest.Server) (n int) {
 	for _, r := range up.Requests() {
-		if r.Endpoint == rpctest.Run && r.Action != "list_calls" { // a look at the call that a card is about
+		if r.Endpoint == rpctest.Run && r.Action != "list_calls" { // it reads the call for the card
 			n++
 		}
 	}

@@ -11,11 +11,11 @@ import (
 	"strings"
 )
 
-// Listen opens an address of this machine only, for callers without names.
+// Listen listens on an address of this machine, for callers without names.
 func Listen(addr string) (net.Listener, error) { return (&HTTP{}).Listen(addr) }
 
-// Listen opens the address. Beyond this machine it is opened only where callers show tokens, and nobody between can read
-// them: by TLS of its own, or by a proxy that ends it.
+// Listen listens on the address. Beyond this machine it does so only if callers show tokens and
+// nobody between can read them: with TLS, or behind a proxy that ends TLS.
 func (h *HTTP) Listen(addr string) (net.Listener, error) {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -36,24 +36,25 @@ func (h *HTTP) mayListen(host string) error {
 	case loopback(host) && (h.Authenticate != nil || len(h.Proxies)+len(h.Hosts) == 0):
 		return nil
 	case h.Authenticate == nil && len(h.Proxies)+len(h.Hosts) > 0:
-		return errors.New("refusing to be reached through a proxy or by another name: callers are not authenticated")
+		return errors.New("refusing to be available through a proxy or by another name: callers are not authenticated")
 	case h.Authenticate == nil:
-		return fmt.Errorf("refusing to listen on %q: callers are not authenticated, so only this machine may reach the server; use 127.0.0.1", host)
+		return fmt.Errorf("refusing to listen on %q: callers are not authenticated, so only this machine may connect; use 127.0.0.1", host)
 	case h.Certificate == nil && len(h.Proxies) == 0:
-		return fmt.Errorf(`refusing to listen on %q without TLS: callers from other machines show tokens, and whoever is between could read them. Either
+		return fmt.Errorf(`refusing to listen on %q without TLS: others could read the tokens of callers from other machines. Either
   serve TLS:      --tls-cert FILE --tls-key FILE
-  behind a proxy: --trusted-proxy CIDR, the addresses of the proxy that ends TLS; others are turned away
+  behind a proxy: --trusted-proxy CIDR, the addresses of the proxy that ends TLS; all others are rejected
 or stay on this machine: --addr 127.0.0.1:8765`, host)
 	}
 	return nil
 }
 
-// Open reports whether the server on that listener takes everybody as Caller while no tokens are in use.
+// Open reports whether the server on that listener accepts everybody as Caller while no tokens are
+// in use.
 func (h *HTTP) Open(ln net.Listener) bool {
 	return h.Authenticate == nil || !h.Strict && loopback(hostOf(ln)) && len(h.Proxies)+len(h.Hosts) == 0
 }
 
-// hostOf gives the address that is listened on; one that is none is not this machine's.
+// hostOf returns the host of the address; empty if it has none, which is not this machine.
 func hostOf(ln net.Listener) string {
 	host, _, _ := net.SplitHostPort(ln.Addr().String())
 	return host
@@ -67,12 +68,12 @@ func loopback(host string) bool {
 	return ip != nil && ip.IsLoopback()
 }
 
-// guard turns away whom the proxy did not send, and what a browser was tricked into: pages of other origins, and names
-// that were rebound to this machine.
+// guard rejects requests that did not come through the proxy, and those that a page made a browser
+// send: of other origins, or with a host name that was rebound to this machine.
 func (h *HTTP) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if len(h.Proxies) > 0 && !h.proxied(peer(r)) {
-			http.Error(w, "this server is reached through its proxy only", http.StatusForbidden)
+			http.Error(w, "this server accepts connections from its proxy only", http.StatusForbidden)
 			return
 		}
 		host := r.Host
@@ -80,7 +81,7 @@ func (h *HTTP) guard(next http.Handler) http.Handler {
 			host = name
 		}
 		if !h.named(r, host) {
-			http.Error(w, "the Host header must name this machine, such as 127.0.0.1, or be a name that this server was given with --host", http.StatusForbidden)
+			http.Error(w, "the Host header must name this machine, such as 127.0.0.1, or be a name given with --host", http.StatusForbidden)
 			return
 		}
 		if origin := r.Header.Get("Origin"); origin != "" {
@@ -93,8 +94,8 @@ func (h *HTTP) guard(next http.Handler) http.Handler {
 	})
 }
 
-// named reports whether the host is this server's: this machine, the very address that was connected to, which no name
-// can be rebound to, or a name that it was given.
+// named reports whether the host is this server: this machine, the very address of the connection,
+// to which no name can be rebound, or one of Hosts.
 func (h *HTTP) named(r *http.Request, host string) bool {
 	host = strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
 	if loopback(host) || slices.Contains(h.Hosts, host) {
@@ -105,7 +106,7 @@ func (h *HTTP) named(r *http.Request, host string) bool {
 	return err == nil && local != nil && local.AddrPort().Addr().Unmap() == ip.Unmap()
 }
 
-// peer is the address at the other end of the connection.
+// peer returns the address at the other end of the connection.
 func peer(r *http.Request) netip.Addr {
 	a, _ := netip.ParseAddrPort(r.RemoteAddr)
 	return a.Addr().Unmap()
@@ -115,8 +116,8 @@ func (h *HTTP) proxied(a netip.Addr) bool {
 	return slices.ContainsFunc(h.Proxies, func(p netip.Prefix) bool { return p.Contains(a.WithZone("")) })
 }
 
-// remote is where a request comes from: what the proxy says last, for what was said before it anybody can have written.
-// Nobody is trusted for it.
+// remote returns the address of the client: the last entry of the proxy, because anybody can write
+// the earlier ones. It is used for limits and logs only.
 func (h *HTTP) remote(r *http.Request) netip.Addr {
 	from := peer(r)
 	if !h.proxied(from) {

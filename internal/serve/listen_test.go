@@ -20,9 +20,10 @@ func prefixes(all ...string) (p []netip.Prefix) {
 	return p
 }
 
-// TestListenBeyond: other machines are let in only where callers show tokens and nobody between can read them.
+// TestListenBeyond: other machines can connect only if callers show tokens and nobody between can
+// read them.
 func TestListenBeyond(t *testing.T) {
-	door := newDoor().authenticate
+	door := newFakeTokens().authenticate
 	cert := selfSigned(t, t.TempDir(), "a")
 	proxy := prefixes("10.0.0.1/32")
 	for name, c := range map[string]struct {
@@ -51,7 +52,7 @@ func TestListenBeyond(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	// Whoever opens the port themselves does not get around it.
+	// A listener that was opened elsewhere is checked too.
 	ln, err := net.Listen("tcp", "0.0.0.0:0")
 	if err != nil {
 		t.Fatal(err)
@@ -82,7 +83,7 @@ func TestProxy(t *testing.T) {
 	if code, _, _ := g.try(t, from("127.0.0.1")...); code != 401 {
 		t.Errorf("as if from this machine: HTTP %d", code)
 	}
-	// The last hop is what the proxy saw; what stands before it a client can write.
+	// The last hop is what the proxy saw. A client can write the earlier ones.
 	for i := range 11 {
 		g.try(t, append(from(fmt.Sprintf("203.0.113.%d, 198.51.100.7", i)), as("guess")...)...)
 	}
@@ -100,7 +101,7 @@ func TestProxy(t *testing.T) {
 	}
 }
 
-// TestNotTheProxy: nobody but the proxy is answered, with a good token neither.
+// TestNotTheProxy: only the proxy may connect, whatever the token.
 func TestNotTheProxy(t *testing.T) {
 	g := listenWith(t, func(h *serve.HTTP) { h.Proxies = prefixes("10.1.2.3/32", "2001:db8::/64") })
 	for _, path := range []string{"/mcp", "/healthz"} {
@@ -110,13 +111,13 @@ func TestNotTheProxy(t *testing.T) {
 			t.Errorf("%s: HTTP %d", path, res.StatusCode)
 		}
 	}
-	if g.door.asked != 0 {
-		t.Error("a token was looked at")
+	if g.tokens.asked != 0 {
+		t.Error("a token was checked")
 	}
 }
 
-// TestForwardedByNobody: without a proxy the header says nothing.
-func TestForwardedByNobody(t *testing.T) {
+// TestForwardedWithoutProxy: without a proxy the header has no effect.
+func TestForwardedWithoutProxy(t *testing.T) {
 	g := listenWith(t, nil)
 	for i := range 11 {
 		g.try(t, as("guess", "X-Forwarded-For", fmt.Sprintf("203.0.113.%d", i))...)
@@ -126,7 +127,7 @@ func TestForwardedByNobody(t *testing.T) {
 	}
 }
 
-// TestOwnAddress: who connects to an address may call it by that one, and by no other.
+// TestOwnAddress: a client may use the address of the connection as the host, and no other address.
 func TestOwnAddress(t *testing.T) {
 	var own net.IP
 	addrs, _ := net.InterfaceAddrs()
@@ -139,7 +140,7 @@ func TestOwnAddress(t *testing.T) {
 		t.Skip("this machine has no address but loopback")
 	}
 	w := newWorld(t, nil)
-	h := &serve.HTTP{Server: w.server, Log: w.logger(), Authenticate: newDoor().authenticate, Proxies: prefixes("0.0.0.0/1", "128.0.0.0/1")}
+	h := &serve.HTTP{Server: w.server, Log: w.logger(), Authenticate: newFakeTokens().authenticate, Proxies: prefixes("0.0.0.0/1", "128.0.0.0/1")}
 	ln, err := h.Listen("0.0.0.0:0")
 	if err != nil {
 		t.Fatal(err)
