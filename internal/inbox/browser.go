@@ -51,7 +51,7 @@ func startBrowser(command []string, url string) error {
 	if !found {
 		args = append(args, url)
 	}
-	c := exec.Command(args[0], args[1:]...)
+	c := exec.Command(args[0], args[1:]...) //nolint:gosec // the command is what the person put into BROWSER
 	if err := c.Start(); err != nil {
 		return err
 	}
