@@ -22,12 +22,12 @@ type answerState struct {
 // answer records the answer to the ticked lines of a card.
 func (i *Inbox) answer(w http.ResponseWriter, r *http.Request, v *visit) {
 	if err := r.ParseForm(); err != nil {
-		i.errorPage(w, r, http.StatusBadRequest, "The form could not be read", "Nothing was changed. Reload the page, then answer again.")
+		i.errorPage(w, r, http.StatusBadRequest, "The form could not be read", reloadFirst)
 		return
 	}
 	ids, quick, ok := i.lines(v, r.PostForm["line"])
 	if !ok {
-		i.errorPage(w, r, http.StatusForbidden, "This page is too old", "Nothing was changed. Reload the page, then answer again.")
+		i.errorPage(w, r, http.StatusForbidden, pageTooOld, reloadFirst)
 		return
 	}
 	if len(ids) == 0 {
@@ -35,7 +35,8 @@ func (i *Inbox) answer(w http.ResponseWriter, r *http.Request, v *visit) {
 		return
 	}
 	people, _ := strconv.Atoi(strings.TrimSpace(r.PostFormValue("people")))
-	all, ok := i.answerAll(r, ids, v, r.PostFormValue("answer"), approval.Reply{StatedNumber: people, Note: r.PostFormValue("note"), Quick: quick})
+	reply := approval.Reply{StatedNumber: people, Note: r.PostFormValue("note"), Quick: quick}
+	all, ok := i.answerAll(r, ids, v, r.PostFormValue("answer"), reply)
 	if !ok {
 		i.errorPage(w, r, http.StatusBadRequest, "Unknown answer", "Nothing was changed. Approve, decline or revoke.")
 		return
@@ -59,7 +60,9 @@ func (i *Inbox) answer(w http.ResponseWriter, r *http.Request, v *visit) {
 
 // answerAll records one answer to all requests: approve, decline or revoke. It returns false for
 // any other.
-func (i *Inbox) answerAll(r *http.Request, ids []string, v *visit, answer string, reply approval.Reply) ([]answerState, bool) {
+func (i *Inbox) answerAll(r *http.Request, ids []string, v *visit, answer string, reply approval.Reply) (
+	[]answerState, bool,
+) {
 	out := make([]answerState, 0, len(ids))
 	switch answer {
 	case "approve", "decline":

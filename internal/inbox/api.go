@@ -46,7 +46,8 @@ func (i *Inbox) authenticated(f func(http.ResponseWriter, *http.Request, *visit)
 			writeJSON(w, http.StatusForbidden, problem{Error: wrongRole, Next: askForToken})
 		default:
 			sum := sha256.Sum256([]byte(secret))
-			f(w, r, &visit{person: approval.Person{Name: t.Person, Roles: t.Roles, Via: "api", Credential: t.ID, Fresh: true}, secret: hex.EncodeToString(sum[:])})
+			person := approval.Person{Name: t.Person, Roles: t.Roles, Via: "api", Credential: t.ID, Fresh: true}
+			f(w, r, &visit{person: person, secret: hex.EncodeToString(sum[:])})
 		}
 	}
 }
@@ -77,8 +78,8 @@ type apiRequest struct {
 }
 
 func (i *Inbox) apiOf(v *visit, o *openedRequest) apiRequest {
-	out := apiRequest{ID: o.ID, State: string(o.State), Action: o.Action, Needs: o.Needs, Requester: o.Requester, Requested: o.Requested, Expires: o.Expires,
-		By: o.By, Quick: o.Quick, Card: o.card}
+	out := apiRequest{ID: o.ID, State: string(o.State), Action: o.Action, Needs: o.Needs, Requester: o.Requester,
+		Requested: o.Requested, Expires: o.Expires, By: o.By, Quick: o.Quick, Card: o.card}
 	if !o.Answered.IsZero() {
 		out.Answered = &o.Answered
 	}
@@ -167,7 +168,8 @@ func (i *Inbox) apiAnswer(w http.ResponseWriter, r *http.Request, v *visit) {
 	}
 	ids, quick, ok := i.lines(v, []string{in.Stamp})
 	if !ok || ids[0] != r.PathValue("id") {
-		writeJSON(w, http.StatusForbidden, problem{Error: "the stamp is missing, too old, or that of another request or token", Next: "get the request, read its card, and answer with its stamp"})
+		writeJSON(w, http.StatusForbidden, problem{Error: "the stamp is missing, too old, or that of another request or token",
+			Next: "get the request, read its card, and answer with its stamp"})
 		return
 	}
 	all, ok := i.answerAll(r, ids, v, in.Answer, approval.Reply{StatedNumber: in.People, Note: in.Note, Quick: quick})
@@ -188,7 +190,8 @@ func (i *Inbox) read(w http.ResponseWriter, r *http.Request, into any) bool {
 	d := json.NewDecoder(r.Body)
 	d.DisallowUnknownFields()
 	if strings.TrimSpace(kind) != "application/json" || d.Decode(into) != nil {
-		writeJSON(w, http.StatusBadRequest, problem{Error: "the body is not the JSON of this request", Next: "send Content-Type: application/json and only the documented keys"})
+		writeJSON(w, http.StatusBadRequest, problem{Error: "the body is not the JSON of this request",
+			Next: "send Content-Type: application/json and only the documented keys"})
 		return false
 	}
 	return true

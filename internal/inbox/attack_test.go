@@ -1,10 +1,12 @@
 package inbox_test
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/cookiejar"
+	"net/http/httptest"
 	"net/url"
 	"regexp"
 	"strings"
@@ -283,5 +285,28 @@ func TestSessionCookie(t *testing.T) {
 	res, _ = w.visitor(t).post("/inbox/login", url.Values{"token": {bob}})
 	if c := res.Cookies()[0]; !c.Secure || !c.HttpOnly || !strings.HasPrefix(c.Name, "__Host-") || c.Path != "/" || c.Domain != "" {
 		t.Errorf("over TLS: %+v", c)
+	}
+}
+
+// TestServerStops: a request while the server stops gets an error, and no empty page.
+func TestServerStops(t *testing.T) {
+	w := newWorld(t, setup{})
+	v := w.loggedIn(t, w.token(t, "bob", "approver"))
+	u, err := url.Parse(w.base + "/inbox")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, path := range []string{"/inbox", "/inbox/events", "/inbox/api/approvals"} {
+		r := httptest.NewRequestWithContext(ctx, "GET", path, nil)
+		for _, c := range v.client.Jar.Cookies(u) {
+			r.AddCookie(c)
+		}
+		got := httptest.NewRecorder()
+		w.box.Handler().ServeHTTP(got, r)
+		if got.Code != http.StatusServiceUnavailable {
+			t.Errorf("%s: HTTP %d: %s", path, got.Code, got.Body)
+		}
 	}
 }

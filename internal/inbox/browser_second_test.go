@@ -13,8 +13,8 @@ import (
 
 const erase = `{"input":{"contactId":"` + anID + `"}}`
 
-// forgeAnswer sends an answer without the page: as its form, and to the API with the cookie and with a
-// token, if one is given. Each must be rejected for the reason, and change nothing.
+// forgeAnswer sends an answer without the page: as its form, and to the API with the cookie and
+// with a token, if one is given. Each must be rejected for the reason, and change nothing.
 func (v *visitor) forgeAnswer(req ledger.ApprovalRequest, answer, token, why string) {
 	v.t.Helper()
 	stamp := v.stampsOn("/inbox/approvals/" + req.ID)[req.ID]

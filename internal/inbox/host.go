@@ -16,8 +16,8 @@ import (
 	"github.com/sippet-ai/sippet-mcp/policy"
 )
 
-// Host makes the inbox reachable for the people of this process, and shows the person at this
-// machine each new request. A server of HTTP serves the inbox at its own URL: see [Host.SetURL].
+// Host makes the inbox available to the people of this process, and shows the person at this
+// machine each new request. An HTTP server serves the inbox at its own URL: see [Host.SetURL].
 // Any other process serves it on the fixed port of the state directory: see [Host.Run]. Of the
 // processes of a state directory one serves it at a time.
 type Host struct {
@@ -214,7 +214,8 @@ func (h *Host) enterURL(code, id string) string {
 }
 
 func (h *Host) code(kind ledger.LoginKind, lasts time.Duration) (string, error) {
-	return h.o.Ledger.CreateLogin(context.Background(), ledger.Login{Kind: kind, Person: h.o.Person, Local: true, Expires: time.Now().Add(lasts)}, h.o.Operator)
+	login := ledger.Login{Kind: kind, Person: h.o.Person, Local: true, Expires: time.Now().Add(lasts)}
+	return h.o.Ledger.CreateLogin(context.Background(), login, h.o.Operator)
 }
 
 // printLink prints where a request is pending. On a terminal the link has a login code, if the

@@ -84,12 +84,15 @@ const (
 	requestPath = Path + "/approvals/" // with the id of a request
 )
 
+const contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
+	"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+
 // headers isolates the pages: they load nothing from other sites, cannot be framed, and are not
 // cached.
 func (i *Inbox) headers(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
-		h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+		h.Set("Content-Security-Policy", contentPolicy)
 		h.Set("X-Frame-Options", "DENY")
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "same-origin") // with no-referrer, forms would have the origin null
@@ -123,19 +126,22 @@ func (i *Inbox) page(f func(http.ResponseWriter, *http.Request, *visit)) http.Ha
 		case r.Method == http.MethodGet && r.URL.Path != Path+"/events" && !wantsJSON(r):
 			http.Redirect(w, r, Path+"/login", http.StatusSeeOther)
 		default:
-			i.errorPage(w, r, http.StatusUnauthorized, "Log in first", "You are not logged in, or your login has expired. Nothing was changed.")
+			i.errorPage(w, r, http.StatusUnauthorized, "Log in first",
+				"You are not logged in, or your login has expired. Nothing was changed.")
 		}
 	}
 }
 
 // fail reports that the ledger cannot be read. It shows nothing that may be out of date.
 func (i *Inbox) fail(w http.ResponseWriter, r *http.Request, err error) {
-	if r.Context().Err() != nil {
+	if r.Context().Err() != nil { // the client has disconnected, or the server is about to stop
+		w.WriteHeader(http.StatusServiceUnavailable)
 		return
 	}
 	i.Log.LogAttrs(r.Context(), slog.LevelError, "the inbox cannot be shown", slog.String("cause", err.Error()))
 	w.Header().Set("Retry-After", "5")
-	i.errorPage(w, r, http.StatusServiceUnavailable, "The inbox cannot be shown", "The ledger cannot be used now, so nothing can be approved and nothing runs. Read the server's log, which says what to do.")
+	i.errorPage(w, r, http.StatusServiceUnavailable, "The inbox cannot be shown",
+		"The ledger cannot be used now, so nothing can be approved and nothing runs. Read the server's log, which says what to do.")
 }
 
 // background returns a context for what must be completed even if the client disconnects.

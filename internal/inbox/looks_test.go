@@ -70,7 +70,7 @@ func TestLooks(t *testing.T) {
 	b.goTo(w.base + "/inbox/history")
 	b.shot("history-light")
 	if n := b.count(".ended"); n != 7 {
-		t.Errorf("%d decided questions in the history, want 7", n)
+		t.Errorf("%d decided requests in the history, want 7", n)
 	}
 	if g, err := w.ledger.Approvals(t.Context(), ledger.ApprovalFilter{Open: true}); err != nil || len(g) != 0 {
 		t.Errorf("%d are open, %v", len(g), err)

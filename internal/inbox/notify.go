@@ -89,10 +89,10 @@ func NewNotifier(address, secret string) (*Notifier, error) {
 	case len(secret) < 16:
 		return nil, errors.New("SIPPET_NOTIFY_SECRET must have at least 16 characters; the receiver verifies notices with it")
 	}
-	n := &Notifier{url: address, host: u.Host, secret: []byte(secret), queue: make(chan notice, maxNotices), open: map[string]bool{},
-		client: &http.Client{Timeout: 10 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
-	n.retry = failsafe.With[any](retrypolicy.NewBuilder[any]().WithMaxRetries(6).WithBackoff(time.Second, time.Minute).WithJitterFactor(.2).Build())
-	return n, nil
+	return &Notifier{url: address, host: u.Host, secret: []byte(secret), queue: make(chan notice, maxNotices), open: map[string]bool{},
+		client: &http.Client{Timeout: 10 * time.Second, CheckRedirect: keepRedirect},
+		retry: failsafe.With[any](retrypolicy.NewBuilder[any]().
+			WithMaxRetries(6).WithBackoff(time.Second, time.Minute).WithJitterFactor(.2).Build())}, nil
 }
 
 func loopback(host string) bool { return host == "localhost" || host == "127.0.0.1" || host == "::1" }
@@ -102,7 +102,8 @@ func (n *Notifier) Requested(p *policy.PendingApproval) {
 	n.mu.Lock()
 	n.open[p.ApprovalID] = true
 	n.mu.Unlock()
-	n.put(notice{Event: eventRequested, Approval: p.ApprovalID, Action: p.Card.Action, Class: p.Card.Class, Needs: p.Card.Needs, People: p.Card.RecipientCount, Expires: &p.Card.Expires})
+	n.put(notice{Event: eventRequested, Approval: p.ApprovalID, Action: p.Card.Action, Class: p.Card.Class,
+		Needs: p.Card.Needs, People: p.Card.RecipientCount, Expires: &p.Card.Expires})
 }
 
 func (n *Notifier) put(s notice) {

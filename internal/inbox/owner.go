@@ -75,14 +75,18 @@ func CheckOwner(ctx context.Context, l ledger.Ledger, base string) (pages int, e
 	if err != nil {
 		return 0, err
 	}
-	res, err := (&http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}).Do(r)
+	res, err := (&http.Client{CheckRedirect: keepRedirect}).Do(r)
 	if err != nil {
 		return 0, err
 	}
 	defer res.Body.Close()
 	var p ownerProof
-	if err := json.NewDecoder(io.LimitReader(res.Body, 1000)).Decode(&p); err != nil || p.Proof != proofOf(l, strings.TrimPrefix(base, "http://"), nonce) {
+	err = json.NewDecoder(io.LimitReader(res.Body, 1000)).Decode(&p)
+	if err != nil || p.Proof != proofOf(l, strings.TrimPrefix(base, "http://"), nonce) {
 		return 0, ErrNotOwner
 	}
 	return p.Pages, nil
 }
+
+// keepRedirect makes a client return a redirect instead of following it.
+func keepRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }

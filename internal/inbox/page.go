@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 )
@@ -27,7 +29,8 @@ var pages = template.Must(template.New("").Funcs(template.FuncMap{
 func (i *Inbox) render(w http.ResponseWriter, r *http.Request, status int, name string, data any) {
 	var b bytes.Buffer
 	if err := pages.ExecuteTemplate(&b, name, data); err != nil {
-		i.Log.LogAttrs(r.Context(), slog.LevelError, "rendering a page of the inbox failed", slog.String("page", name), slog.String("cause", err.Error()))
+		i.Log.LogAttrs(r.Context(), slog.LevelError, "rendering a page of the inbox failed",
+			slog.String("page", name), slog.String("cause", err.Error()))
 		http.Error(w, "this page could not be rendered; read the server's log", http.StatusInternalServerError)
 		return
 	}
@@ -39,7 +42,8 @@ func (i *Inbox) render(w http.ResponseWriter, r *http.Request, status int, name 
 // errorPage writes an error as a page, or as JSON for the API and the page's script.
 func (i *Inbox) errorPage(w http.ResponseWriter, r *http.Request, status int, title, text string) {
 	if wantsJSON(r) {
-		writeJSON(w, status, problem{Error: text})
+		first, n := utf8.DecodeRuneInString(text)
+		writeJSON(w, status, problem{Error: string(unicode.ToLower(first)) + strings.TrimSuffix(text[n:], ".")})
 		return
 	}
 	i.render(w, r, status, "error", struct {

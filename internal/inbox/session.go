@@ -43,7 +43,8 @@ func (i *Inbox) cookie() string {
 }
 
 func (i *Inbox) setCookie(w http.ResponseWriter, value string, age time.Duration) {
-	c := &http.Cookie{Name: i.cookie(), Value: value, Path: Path, MaxAge: int(age / time.Second), HttpOnly: true, Secure: i.Secure, SameSite: http.SameSiteLaxMode}
+	c := &http.Cookie{Name: i.cookie(), Value: value, Path: Path, MaxAge: int(age / time.Second),
+		HttpOnly: true, Secure: i.Secure, SameSite: http.SameSiteLaxMode}
 	if i.Secure {
 		c.Path = "/" // the prefix __Host- requires it
 	}
@@ -70,19 +71,22 @@ func (i *Inbox) visit(r *http.Request) (*visit, error) {
 	if l.Credential == "" { // a link was opened by the person, not by one of their programs
 		l.Roles = slices.DeleteFunc(l.Roles, func(r string) bool { return r == approval.RoleAgent })
 	}
-	return &visit{person: approval.Person{Name: l.Person, Roles: l.Roles, Local: l.Local, Via: "inbox", Credential: l.Credential, Fresh: i.Now().Sub(l.Created) < freshFor},
-		secret: c.Value}, nil
+	person := approval.Person{Name: l.Person, Roles: l.Roles, Local: l.Local, Via: "inbox", Credential: l.Credential,
+		Fresh: i.Now().Sub(l.Created) < freshFor}
+	return &visit{person: person, secret: c.Value}, nil
 }
 
 // mayLogIn reports whether a token may log in: one of an approver or admin that no program uses.
 func mayLogIn(t *ledger.Token) bool {
-	return !slices.Contains(t.Roles, approval.RoleAgent) && (slices.Contains(t.Roles, approval.RoleApprover) || slices.Contains(t.Roles, approval.RoleAdmin))
+	return !slices.Contains(t.Roles, approval.RoleAgent) &&
+		(slices.Contains(t.Roles, approval.RoleApprover) || slices.Contains(t.Roles, approval.RoleAdmin))
 }
 
 // isTokenStoreError reports whether a token could not be checked. Other errors say that it is not
 // valid.
 func isTokenStoreError(err error) bool {
-	return err != nil && !errors.Is(err, ledger.ErrRejected) && !errors.Is(err, ledger.ErrTokenExpired) && !errors.Is(err, ledger.ErrNoTokens)
+	return err != nil &&
+		!errors.Is(err, ledger.ErrRejected) && !errors.Is(err, ledger.ErrTokenExpired) && !errors.Is(err, ledger.ErrNoTokens)
 }
 
 const (
@@ -145,7 +149,7 @@ func (i *Inbox) login(w http.ResponseWriter, r *http.Request) {
 		i.reject(w, r, err, badToken)
 		return
 	case !mayLogIn(&t):
-		i.reject(w, r, errors.New("the token of "+t.Person+" has neither the role approver nor admin, or has the role agent"), wrongRole, askForToken)
+		i.reject(w, r, errors.New("the token of "+t.Person+" does not have the roles to log in"), wrongRole, askForToken)
 		return
 	}
 	session, _, err := i.Ledger.CreateSession(r.Context(), t, sessionFor)
@@ -160,7 +164,8 @@ func (i *Inbox) login(w http.ResponseWriter, r *http.Request) {
 // reject shows the login page with an error. The log gets the cause.
 func (i *Inbox) reject(w http.ResponseWriter, r *http.Request, cause error, why ...string) {
 	i.Log.LogAttrs(r.Context(), slog.LevelDebug, "a login to the inbox was rejected", slog.String("cause", cause.Error()))
-	i.render(w, r, http.StatusUnauthorized, "login", loginView{frame: i.frame(nil, "Log in"), Login: i.LoginCommand, Error: sentences(why...)})
+	view := loginView{frame: i.frame(nil, "Log in"), Login: i.LoginCommand, Error: sentences(why...)}
+	i.render(w, r, http.StatusUnauthorized, "login", view)
 }
 
 // enterPage logs in at once with a code with which this machine's browser was opened. The code of a
@@ -227,10 +232,12 @@ func (i *Inbox) renewLogin(w http.ResponseWriter, r *http.Request, v *visit) {
 		return
 	}
 	if !v.person.Local || i.Open == nil {
-		i.errorPage(w, r, http.StatusForbidden, "Not possible here", "Log in with a token, or with a link of `"+i.LoginCommand+"`.")
+		i.errorPage(w, r, http.StatusForbidden, "Not possible here",
+			"Log in with a token, or with a link of `"+i.LoginCommand+"`.")
 		return
 	}
-	code, err := i.Ledger.CreateLogin(r.Context(), ledger.Login{Kind: ledger.OpenCode, Person: v.person.Name, Local: true, Expires: i.Now().Add(OpenFor)}, v.person.Actor())
+	login := ledger.Login{Kind: ledger.OpenCode, Person: v.person.Name, Local: true, Expires: i.Now().Add(OpenFor)}
+	code, err := i.Ledger.CreateLogin(r.Context(), login, v.person.Actor())
 	if err == nil {
 		err = i.Open(enterPath + code)
 	}
@@ -238,5 +245,6 @@ func (i *Inbox) renewLogin(w http.ResponseWriter, r *http.Request, v *visit) {
 		i.fail(w, r, err)
 		return
 	}
-	i.errorPage(w, r, http.StatusOK, "Continue in the new window", "The browser of that machine was opened, and you are logged in there. Answer in that window.")
+	i.errorPage(w, r, http.StatusOK, "Continue in the new window",
+		"The browser of that machine was opened, and you are logged in there. Answer in that window.")
 }

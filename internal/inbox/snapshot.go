@@ -58,7 +58,8 @@ func (i *Inbox) snapshot(ctx context.Context) (*snapshot, error) {
 	if s.open, err = i.Ledger.Approvals(ctx, ledger.ApprovalFilter{Open: true, Inbox: true}); err != nil {
 		return nil, err
 	}
-	if s.ended, err = i.Ledger.Approvals(ctx, ledger.ApprovalFilter{Ended: true, Inbox: true, Limit: maxEnded}); err != nil {
+	s.ended, err = i.Ledger.Approvals(ctx, ledger.ApprovalFilter{Ended: true, Inbox: true, Limit: maxEnded})
+	if err != nil {
 		return nil, err
 	}
 	for _, req := range s.open {

@@ -49,12 +49,17 @@ func (s *stamps) read(secret, stamp string, now time.Time) (subject string, at t
 	return parts[0], at, now.Sub(at) < stampFor && !at.After(now.Add(time.Minute))
 }
 
+const (
+	pageTooOld  = "This page is too old"
+	reloadFirst = "Nothing was changed. Reload the page, then try again."
+)
+
 // stamped reports whether the request has a stamp with the subject. If not, it writes the error.
 func (i *Inbox) stamped(w http.ResponseWriter, r *http.Request, v *visit, subject string) bool {
 	got, _, ok := i.stamps.read(v.secret, r.PostFormValue("stamp"), i.Now())
 	if ok && got == subject {
 		return true
 	}
-	i.errorPage(w, r, http.StatusForbidden, "This page is too old", "Nothing was changed. Reload the page, then try again.")
+	i.errorPage(w, r, http.StatusForbidden, pageTooOld, reloadFirst)
 	return false
 }

@@ -60,10 +60,12 @@ const liveWithin = 8 * time.Second
 
 func (i *Inbox) stopPage(w http.ResponseWriter, r *http.Request, v *visit) {
 	if !v.person.MayStop() {
-		i.errorPage(w, r, http.StatusForbidden, "You may not stop everything", "This needs the role admin. Tell an admin, or the person who runs the server.")
+		i.errorPage(w, r, http.StatusForbidden, "You may not stop everything",
+			"This needs the role admin. Tell an admin, or the person who runs the server.")
 		return
 	}
-	view := stopPageView{frame: i.frame(v, "Stop everything"), Ending: i.ending.view(), CommandStamp: i.stamps.make(v.secret, "command", i.Now())}
+	view := stopPageView{frame: i.frame(v, "Stop everything"), Ending: i.ending.view(),
+		CommandStamp: i.stamps.make(v.secret, "command", i.Now())}
 	var err error
 	if view.Stop, err = i.Ledger.CurrentStop(r.Context()); err == nil && view.Stop != nil {
 		view.Revoked, err = i.revokedByStop(r.Context(), view.Stop)

@@ -129,8 +129,9 @@ func (i *Inbox) cards(ctx context.Context, s *snapshot, v *visit) (cards []cardV
 
 func (i *Inbox) card(ctx context.Context, s *snapshot, v *visit, all []*ledger.ApprovalRequest) (*cardView, error) {
 	first := all[0]
-	c := &cardView{ID: first.ID, Approve: first.Needs == rules.Approve.String(), Simulated: i.Simulated, Requester: first.Requester.String(),
-		Requested: first.Requested, Expires: first.Expires, Stale: approval.NeedsFresh(first.Action) && !v.person.Fresh}
+	c := &cardView{ID: first.ID, Approve: first.Needs == rules.Approve.String(), Simulated: i.Simulated,
+		Requester: first.Requester.String(), Requested: first.Requested, Expires: first.Expires,
+		Stale: approval.NeedsFresh(first.Action) && !v.person.Fresh}
 	if why := v.person.CheckAnswer(first); why != nil {
 		c.Barred = why.Message
 	}
@@ -196,7 +197,8 @@ type endedView struct {
 }
 
 func (i *Inbox) endedOf(v *visit, o *openedRequest) endedView {
-	e := endedView{ID: o.ID, Requester: o.Requester.String(), Quick: o.Quick, Sentence: "(erased together with a person's data)"}
+	e := endedView{ID: o.ID, Requester: o.Requester.String(), Quick: o.Quick,
+		Sentence: "(erased together with a person's data)"}
 	if o.card != nil {
 		e.Sentence = o.card.Sentence
 	}

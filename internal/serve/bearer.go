@@ -22,10 +22,15 @@ var (
 )
 
 const (
-	realm    = `Bearer realm="sippet-mcp"`
-	noToken  = "a token is required: send the header Authorization: Bearer …; the person who runs this server creates one with `sippet-mcp tokens create`"
-	badToken = "this token is invalid, expired or revoked: ask the person who runs this server for another one"
-	tooMany  = "too many requests without a valid token from this address: wait, and check the token that your program sends"
+	realm   = `Bearer realm="sippet-mcp"`
+	noToken = "a token is required: send the header Authorization: Bearer …; " +
+		"the person who runs this server creates one with `sippet-mcp tokens create`"
+	badToken   = "this token is invalid, expired or revoked: ask the person who runs this server for another one"
+	tooMany    = "too many requests without a valid token from this address: wait, and check the token of your program"
+	tokenInURL = "a token in the URL is rejected, and may be known to others: " +
+		"revoke it, and send another one in the header Authorization"
+	cannotCheck = "this server cannot authenticate callers now; nothing was done; " +
+		"try again later, or ask the person who runs it to read its log"
 )
 
 // visitor is the caller of a request, as its context holds it.
@@ -49,7 +54,7 @@ func (h *HTTP) authenticate(next http.Handler) http.Handler {
 		if secretInURL(r) {
 			// URLs end up in logs and histories, so even a valid token in one must not be used.
 			w.Header().Set("WWW-Authenticate", realm+`, error="invalid_request", error_description="a token in the URL is rejected"`)
-			http.Error(w, "a token in the URL is rejected, and may be known to others: revoke it, and send another one in the header Authorization", http.StatusBadRequest)
+			http.Error(w, tokenInURL, http.StatusBadRequest)
 			return
 		}
 		secret, ok := bearer(r)
@@ -69,7 +74,7 @@ func (h *HTTP) authenticate(next http.Handler) http.Handler {
 		default:
 			h.Log.LogAttrs(r.Context(), slog.LevelError, "callers cannot be authenticated", slog.String("cause", err.Error()))
 			w.Header().Set("Retry-After", "5")
-			http.Error(w, "this server cannot authenticate callers now; nothing was done; try again later, or ask the person who runs it to read its log", http.StatusServiceUnavailable)
+			http.Error(w, cannotCheck, http.StatusServiceUnavailable)
 		}
 	})
 }
@@ -151,7 +156,8 @@ func (h *HTTP) watch(ctx context.Context, end context.CancelFunc) {
 		}
 		c, err := h.caller(ctx, v.secret)
 		if errors.Is(err, ErrUnauthorized) || err == nil && c.Credential != v.caller.Credential {
-			h.Log.LogAttrs(ctx, slog.LevelInfo, "a stream was ended, because its caller's token is not valid any more", slog.String("caller", v.caller.Actor.String()))
+			h.Log.LogAttrs(ctx, slog.LevelInfo, "a stream was ended, because its caller's token is not valid any more",
+				slog.String("caller", v.caller.Actor.String()))
 			end()
 			return
 		}

@@ -147,7 +147,7 @@ func (h *HTTP) handler(streams context.Context) http.Handler {
 func (h *HTTP) people(next http.Handler, streams context.Context) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if secretInURL(r) {
-			http.Error(w, "a token in the URL is rejected, and may be known to others: revoke it", http.StatusBadRequest)
+			http.Error(w, tokenInURL, http.StatusBadRequest)
 			return
 		}
 		if r.Method == http.MethodGet {
@@ -175,7 +175,8 @@ func (l *limited) WriteHeader(code int) {
 			code = http.StatusTooManyRequests
 			l.Header().Set("Retry-After", strconv.Itoa(int((wait+time.Second-1)/time.Second)))
 		default:
-			l.h.Log.LogAttrs(l.r.Context(), slog.LevelWarn, "a login to the inbox failed", slog.String("from", from.String()), slog.Bool("last", last))
+			l.h.Log.LogAttrs(l.r.Context(), slog.LevelWarn, "a login to the inbox failed",
+				slog.String("from", from.String()), slog.Bool("last", last))
 		}
 	}
 	l.ResponseWriter.WriteHeader(code)
