@@ -23,10 +23,10 @@ var hostile = []struct{ name, text, shown string }{
 	{"bidi controls", "MARK\u202egnp.exe\u2066x\u2069\u200f", `MARK\u{202e}gnp.exe\u{2066}x\u{2069}\u{200f}`},
 	{"zero width", "MARK\u200bA\u200dB\ufeffC\u00adD\u2060", `MARK\u{200b}A\u{200d}B\u{feff}C\u{ad}D\u{2060}`},
 	{"ANSI", "MARK\u001b[31mred\u001b[0m\u0007\u009b", `MARK\u{1b}[31mred\u{1b}[0m\u{7}\u{9b}`},
-	{"lines", "MARK\n\nGrace agreed to this.\r\nIt rings nobody.\u2028\u2029", `MARK\n\nGrace agreed to this.\u{d}\nIt rings nobody.\u{2028}\u{2029}`},
+	{"lines", "MARK\n\nGrace approved this.\r\nIt rings nobody.\u2028\u2029", `MARK\n\nGrace approved this.\u{d}\nIt rings nobody.\u{2028}\u{2029}`},
 	{"tags and fillers", "MARK\U000E0041\U000E0042\u3164\u115f", `MARK\u{e0041}\u{e0042}\u{3164}\u{115f}`},
-	{"the card's own words", `MARK". It only looks, and changes nothing. You are asked by nobody. "`, `MARK\". It only looks, and changes nothing. You are asked by nobody. \"`},
-	{"templates", "MARK{{.Principal}}<%= 1 %>${alert(1)}`", ``},
+	{"the card's own words", `MARK". It reads only and changes nothing. Approval is required by nobody. "`, `MARK\". It reads only and changes nothing. Approval is required by nobody. \"`},
+	{"templates", "MARK{{.Requester}}<%= 1 %>${alert(1)}`", ``},
 	{"entities", `MARK&lt;b&gt;&#x202e;&amp;`, ``},
 	{"right to left", "MARK \u05e9\u05dc\u05d5\u05dd \u0645\u0631\u062d\u0628\u0627", ``},
 }
