@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run build test race lint words fmt fuzz bench docs pictures inspector vuln
+.PHONY: help run build test race lint words fmt fuzz bench docs browsers pictures inspector vuln
 
 help: ## list these targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -17,7 +17,7 @@ test: ## run every test
 race: ## run every test with fewer rounds under the race detector (needs a C compiler)
 	go test -race -short -timeout 15m ./tools ./internal/ledger ./...
 
-lint: ## check formatting, and run vet, staticcheck, golangci-lint and deadcode
+lint: words ## check formatting and terms, and run vet, staticcheck, golangci-lint and deadcode
 	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }
 	go vet ./...
 	go tool staticcheck ./...
@@ -45,6 +45,9 @@ bench: ## compare with a direct POST and a bare mcp-go server
 
 docs: ## rewrite what is generated in docs/
 	go test ./policy/rules -run TestSchemaFile -update
+
+browsers: ## run the browser tests of the inbox twenty times (needs Chromium; half an hour)
+	go test -count=20 -timeout 90m -run TestBrowser ./internal/inbox
 
 pictures: ## take pictures of the inbox into artifacts/ (needs Chromium)
 	@mkdir -p artifacts
