@@ -78,19 +78,14 @@ type apiRequest struct {
 }
 
 func (i *Inbox) apiOf(v *visit, o *openedRequest) apiRequest {
-	out := apiRequest{ID: o.ID, State: string(o.State), Action: o.Action, Needs: o.Needs, Requester: o.Requester,
+	out := apiRequest{ID: o.ID, State: string(o.StateAt(i.Now())), Action: o.Action, Needs: o.Needs, Requester: o.Requester,
 		Requested: o.Requested, Expires: o.Expires, By: o.By, Quick: o.Quick, Card: o.card}
 	if !o.Answered.IsZero() {
 		out.Answered = &o.Answered
 	}
 	e := i.endedOf(v, o)
 	out.Status, out.Detail = e.Status, e.Detail
-	switch {
-	case !o.Open(i.Now()):
-		if o.State == ledger.Pending || o.State == ledger.Approved {
-			out.State = "expired"
-		}
-	default:
+	if o.Open(i.Now()) {
 		out.Stamp = i.stamps.make(v.secret, o.ID, i.Now())
 		if why := v.person.CheckAnswer(&o.ApprovalRequest); why != nil {
 			out.Barred = why.Message

@@ -160,14 +160,14 @@ func (n *Notifier) follow(ctx context.Context) {
 			if err != nil || len(found) == 1 && found[0].Open(time.Now()) {
 				continue
 			}
-			state := "expired"
-			if len(found) == 1 && found[0].State != ledger.Pending && found[0].State != ledger.Approved {
-				state = string(found[0].State)
+			state := ledger.Expired // also a request that is no longer stored
+			if len(found) == 1 {
+				state = found[0].StateAt(time.Now())
 			}
 			n.mu.Lock()
 			delete(n.open, id)
 			n.mu.Unlock()
-			n.put(notice{Event: eventEnded, Approval: id, State: state})
+			n.put(notice{Event: eventEnded, Approval: id, State: string(state)})
 		}
 	}
 }
