@@ -97,8 +97,8 @@ func newAuditResolve(p *program) *cobra.Command {
 	o := &resolveOptions{}
 	c := &cobra.Command{
 		Use:   "resolve ID",
-		Short: "Record the outcome of a call whose outcome is unknown",
-		Long: `Record the outcome of a call whose outcome is unknown, once you have checked in
+		Short: "Record the outcome of a call with an unknown result",
+		Long: `Record the outcome of a call with an unknown result, once you have checked in
 Sippet whether it took effect. A succeeded call counts as done. After a failed
 one the same call may run again. Your name and the note stay in the audit log.`,
 		Example: "  sippet-mcp audit resolve 00000000001f6c1de3a2b49a7be5d0c8 --as failed --note 'not in list_contacts'",

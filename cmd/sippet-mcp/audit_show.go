@@ -121,7 +121,7 @@ func printCallFields(w io.Writer, c *ledger.AuditedCall) {
 	line("repeats", c.Repeats)
 	line("people", strings.Join(c.People, ", "))
 	if e := c.Erased; e != nil {
-		line("erased", "a person whom this call concerns was erased; sealed parts cannot be read any more")
+		line("erased", "a person in this call was erased; the sealed parts can no longer be read")
 		if e.By != (ledger.Actor{}) {
 			line("", e.By.String()+", "+longTime(e.At))
 		}

@@ -230,7 +230,7 @@ func TestAuditErase(t *testing.T) {
 			t.Errorf("erased data is in the output: %s", out)
 		}
 	}
-	if _, out, _ = at(t, t.Context(), &person{}, dir, "audit", "show", ran.ID); !strings.Contains(out, "erased       a person whom this call concerns was erased") {
+	if _, out, _ = at(t, t.Context(), &person{}, dir, "audit", "show", ran.ID); !strings.Contains(out, "erased       a person in this call was erased") {
 		t.Errorf("show does not mention the erasure:\n%s", out)
 	}
 	if code, _, errs = at(t, t.Context(), nil, dir, "audit", "undo", ran.ID); code != 1 || !strings.Contains(errs, "can no longer be read") {

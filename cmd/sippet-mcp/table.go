@@ -15,7 +15,7 @@ type column struct {
 	// drop orders the columns that are left out if a line does not fit the terminal, the lowest
 	// first. A column with 0 stays.
 	drop int
-	// rest marks a last column whose cells are cut to what room the line has left.
+	// rest marks a last column that gets the rest of the line; longer cells are cut.
 	rest bool
 	// colour returns the colour of a cell, or none; nil is none for every cell.
 	colour func(cell string) string

@@ -27,7 +27,7 @@ const (
 	PhaseResolved  Phase = "resolved"  // a person recorded the outcome
 	PhaseRead      Phase = "read"
 	PhaseRejected  Phase = "rejected" // a call that did not run
-	PhaseDropped   Phase = "dropped"  // Count events came too fast to be written
+	PhaseDropped   Phase = "dropped"  // Count events arrived faster than they could be written
 	PhaseStopped   Phase = "stopped"
 	PhaseResumed   Phase = "resumed"
 	PhaseTaken     Phase = "taken"  // a handover was shown to a person, and is destroyed
