@@ -49,8 +49,8 @@ func (u inProcess) Run(_ context.Context, r rpc.Request) (rpc.Result, *schemas.E
 }
 
 func testGate(p *rules.Policy, l ledger.Ledger) *policy.Gate {
-	return &policy.Gate{Policy: policy.FixedPolicySet(p), Upstream: newInProcess(), Ledger: l, Organisation: "bench", Inbox: true,
-		Wait: time.Minute, Now: time.Now, Log: slog.New(slog.DiscardHandler)}
+	return &policy.Gate{Policy: policy.FixedPolicySet(p), Upstream: newInProcess(), Ledger: l, Organisation: "bench",
+		Lifetime: 15 * time.Minute, Now: time.Now, Log: slog.New(slog.DiscardHandler)}
 }
 
 var benchCaller = policy.Caller{Actor: ledger.Actor{Name: "ada", Via: "stdio"}, ID: "ada", Person: "ada"}

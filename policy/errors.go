@@ -69,9 +69,6 @@ func (g *Gate) ledgerError(ctx context.Context, err error) *schemas.Error {
 func deniedError(action *schemas.Action, v rules.Verdict) *schemas.Error {
 	e := &schemas.Error{Outcome: schemas.Denied, Message: fmt.Sprintf("%s is not allowed here; nothing ran", action.Name)}
 	switch {
-	case v.Decision == rules.Approve:
-		e.Message = fmt.Sprintf("%s needs the approval of another person, and this program has no inbox for it; nothing ran", action.Name)
-		e.Next = "tell the person, who can do this in Sippet itself"
 	case action.Class == schemas.Credential:
 		e.Next = "tell the person to do this in Sippet itself: a credential must not pass through an AI"
 	default:

@@ -12,10 +12,10 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// Executor runs the calls that people approve in the inbox, each once: it takes the sealed payload
-// through the gate again. A request is run by the process that made it, which has its key and its
-// policies. If that process has ended, another one with the same key and policies runs it. Approved
-// reads are run by the repeated call.
+// Executor runs the calls that people approve, each once: it takes the sealed payload through the
+// gate again. A request is run by the process that made it, which has its key and its policies. If
+// that process has ended, another one with the same key and policies takes the request over.
+// Approved reads are run by the repeated call.
 type Executor struct {
 	Ledger ledger.ApprovalStore
 	Watch  *approval.Watcher
@@ -27,14 +27,16 @@ type Executor struct {
 	mu   sync.Mutex
 	busy map[string]bool
 	wg   sync.WaitGroup
+	// orphans are when each orphaned request was first seen, by id. Only Run uses it.
+	orphans map[string]time.Time
 }
 
 // ErrElsewhere says that a request belongs to an organisation or a policy that this process does
 // not serve.
 var ErrElsewhere = errors.New("another process must run it")
 
-// orphanPoll is how often approvals are read without a signal: nothing signals that the process of
-// a request has ended.
+// orphanPoll is how often orphans are looked for: nothing signals that the process of a request has
+// ended.
 const orphanPoll = 5 * time.Second
 
 // Run runs approved calls until ctx ends, then waits for those that have begun.
@@ -44,6 +46,7 @@ func (e *Executor) Run(ctx context.Context) {
 	defer stop()
 	again := time.NewTicker(orphanPoll)
 	defer again.Stop()
+	e.handleOrphans(ctx)
 	for {
 		e.poll(ctx)
 		select {
@@ -51,12 +54,13 @@ func (e *Executor) Run(ctx context.Context) {
 			return
 		case <-changed:
 		case <-again.C:
+			e.handleOrphans(ctx)
 		}
 	}
 }
 
 func (e *Executor) poll(ctx context.Context) {
-	approved, err := e.Ledger.Approvals(ctx, ledger.ApprovalFilter{Open: true, Inbox: true, State: ledger.Approved})
+	approved, err := e.Ledger.Approvals(ctx, ledger.ApprovalFilter{Open: true, State: ledger.Approved})
 	if err != nil {
 		if ctx.Err() == nil {
 			e.Log.WarnContext(ctx, "approved requests cannot be read; retrying", "cause", err)
@@ -64,7 +68,7 @@ func (e *Executor) poll(ctx context.Context) {
 		return
 	}
 	for _, r := range approved {
-		if !r.OwnProcess && !r.Orphaned || approval.IsRead(r.Action) || !e.begin(r.ID) {
+		if !r.OwnProcess || approval.IsRead(r.Action) || !e.begin(r.ID) {
 			continue
 		}
 		e.wg.Go(func() {

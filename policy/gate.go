@@ -30,12 +30,13 @@ type Gate struct {
 	Organisation string
 	// Simulated is true if Upstream is the sandbox; every card says so.
 	Simulated bool
-	// Inbox is true if there is an inbox and an Executor for what is approved there.
-	Inbox bool
-	// Wait is how long a request to the caller's own person stays pending.
-	Wait time.Duration
-	Now  func() time.Time
-	Log  *slog.Logger
+	// Lifetime is how long most approval requests stay open; see schemas.Action.ApprovalLifetime.
+	Lifetime time.Duration
+	// ClientFirst is how long a request that the client asks its person about is not shown to
+	// approvers.
+	ClientFirst time.Duration
+	Now         func() time.Time
+	Log         *slog.Logger
 }
 
 // Caller is who makes a call.
@@ -66,9 +67,9 @@ type Call struct {
 	// Again is true if the call is meant even though the same call ran a moment ago: a person is
 	// asked.
 	Again bool
-	// CanAsk is true if the client can ask its person at once, so that a confirm need not wait in
-	// the inbox.
-	CanAsk bool
+	// CanAsk is true if the client can show its person a form, CanOpen if it can open an address
+	// for them, and somebody is known to sit there.
+	CanAsk, CanOpen bool
 }
 
 // Result is the outcome of a call, or that a person must approve it.
@@ -94,14 +95,28 @@ type Result struct {
 	intent bool // the ledger has an intent for the call
 }
 
-// PendingApproval is an approval request that a person must answer.
+// PendingApproval is an approval request that a person must answer. It is in the inbox.
 type PendingApproval struct {
 	ApprovalID string
 	Card       approval.Card
-	// Inbox is true if it is answered in the inbox; otherwise the client asks its person. New is
-	// true if this call created it.
-	Inbox, New bool
+	// Person is the requester's name among persons; empty if unknown.
+	Person string
+	// New is true if this call created it.
+	New bool
+	// Dialogue is how the client asks its person as well.
+	Dialogue Dialogue
 }
+
+// Dialogue is a way in which a client asks its person.
+type Dialogue int
+
+// The dialogues.
+const (
+	NoDialogue Dialogue = iota // the inbox alone
+	FormDialogue
+	// URLDialogue opens the card in the inbox.
+	URLDialogue
+)
 
 // Outcome returns the outcome.
 func (r Result) Outcome() schemas.Outcome {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/sippet-ai/sippet-mcp/internal/approval"
@@ -18,8 +19,7 @@ import (
 
 // checkAllowed returns why the call cannot run even with an approval; nil if it can.
 func (at *attempt) checkAllowed() *schemas.Error {
-	d := at.verdict.Decision
-	if d >= rules.Allow && d <= rules.Confirm || d == rules.Approve && at.Inbox {
+	if d := at.verdict.Decision; d >= rules.Allow && d <= rules.Approve {
 		return nil
 	}
 	return deniedError(at.Payload.Action, at.verdict)
@@ -32,13 +32,9 @@ const minRemaining = 10 * time.Second
 // that the card must mention; nil without one. A repeated call gets the request that is already
 // pending.
 func (at *attempt) ask(ctx context.Context, res Result, need rules.Decision, previous *ledger.Intent) Result {
-	r := at.binding()
-	r.Inbox = at.Inbox && (need == rules.Approve || !at.CanAsk)
-	wait := at.Wait
-	if r.Inbox {
-		wait = at.Payload.Action.ApprovalValidFor()
-	}
-	r.ID, r.Person, r.Expires, r.Needs = ledger.NewID(), at.Person, at.Now().Add(wait), need.String()
+	r, now := at.binding(), at.Now()
+	r.ID, r.Person, r.Needs = ledger.NewID(), at.Person, need.String()
+	r.Expires = now.Add(at.Payload.Action.ApprovalLifetime(at.Lifetime))
 	if previous != nil {
 		r.Repeats = previous.ID
 	}
@@ -52,19 +48,30 @@ func (at *attempt) ask(ctx context.Context, res Result, need rules.Decision, pre
 			at.ApprovalID, at.txn.ApprovalID = latest.ID, latest.ID // an approved read is run by the repeated call
 			return at.send(ctx, res)
 		}
-		return res.pending(at.Payload.Action, &PendingApproval{ApprovalID: latest.ID, Card: card, Inbox: true})
+		if !latest.Departed.IsZero() {
+			at.RecordClientEvent(ctx, latest.ID, at.Caller, ledger.ClientReturned)
+		}
+		p := &PendingApproval{ApprovalID: latest.ID, Card: card, Person: latest.Person}
+		if latest.State == ledger.Pending {
+			p.Dialogue = at.dialogue(&card)
+		}
+		return res.pending(at.Payload.Action, p)
 	}
 	card := at.card(ctx, r.Needs, r.Expires)
 	switch {
 	case previous != nil:
-		card.PreviousRun = previousRunLine(at.Payload.Action, previous, at.Now())
-	case latest.State == ledger.Declined && at.Now().Sub(latest.Answered) < time.Hour:
-		card.PreviousRun = fmt.Sprintf("%s declined the same call %s.", approval.PersonName(latest.By), approval.Ago(latest.Answered, at.Now()))
+		card.PreviousRun = previousRunLine(at.Payload.Action, previous, now)
+	case latest.State == ledger.Declined && now.Sub(latest.Answered) < time.Hour:
+		card.PreviousRun = fmt.Sprintf("%s declined the same call %s.", approval.PersonName(latest.By), approval.Ago(latest.Answered, now))
 	}
 	raw, err := json.Marshal(card)
 	if err != nil {
 		res.Err = unexpected(err)
 		return res
+	}
+	p := &PendingApproval{ApprovalID: r.ID, Card: card, Person: r.Person, New: true, Dialogue: at.dialogue(&card)}
+	if p.Dialogue != NoDialogue {
+		r.Shown = now.Add(at.ClientFirst)
 	}
 	x := &at.txn
 	r.Request, r.Client, r.Why, r.Rules, r.Subjects, r.Payload, r.Card = x.Request, x.Client, x.Why, x.Rules, x.Subjects, x.Payload, raw
@@ -72,13 +79,25 @@ func (at *attempt) ask(ctx context.Context, res Result, need rules.Decision, pre
 		res.Err = at.ledgerError(ctx, err)
 		return res
 	}
-	return res.pending(at.Payload.Action, &PendingApproval{ApprovalID: r.ID, Card: card, Inbox: r.Inbox, New: true})
+	return res.pending(at.Payload.Action, p)
 }
 
-// findPending returns the card of a request that is open in the inbox, if r would be the very same
-// request.
+// dialogue returns how the client asks its person about a card. It never asks instead of another
+// person, and a form must show the whole deed.
+func (at *attempt) dialogue(card *approval.Card) Dialogue {
+	switch {
+	case card.Needs != rules.Confirm.String():
+	case at.CanAsk && card.FitsDialogue():
+		return FormDialogue
+	case at.CanOpen:
+		return URLDialogue
+	}
+	return NoDialogue
+}
+
+// findPending returns the card of an open request, if r would be the very same request.
 func (at *attempt) findPending(open, r *ledger.ApprovalRequest) (card approval.Card, ok bool) {
-	if !r.Inbox || !open.Inbox || at.Again || !open.Open(at.Now().Add(minRemaining)) || open.Policy != r.Policy || open.Recipients != r.Recipients ||
+	if at.Again || !open.Open(at.Now().Add(minRemaining)) || open.Policy != r.Policy || open.Recipients != r.Recipients ||
 		open.Repeats != r.Repeats || open.Needs != r.Needs {
 		return card, false
 	}
@@ -88,17 +107,24 @@ func (at *attempt) findPending(open, r *ledger.ApprovalRequest) (card approval.C
 // pending completes the result of a call that needs a person.
 func (r Result) pending(action *schemas.Action, q *PendingApproval) Result {
 	r.Pending = q
+	who := q.WhoMayAnswer()
 	r.Err = &schemas.Error{Outcome: schemas.ApprovalPending,
-		Message: fmt.Sprintf("a person must approve %s before it runs; nothing ran", action.Name),
-		Next:    "ask the person, then call again with their answer"}
-	if q.Inbox {
-		r.Err.Next = "tell the person that the request is in the inbox; then call approval_status, or repeat this call with the very same arguments"
-		if q.Card.Needs == rules.Approve.String() {
-			r.Err.Message = fmt.Sprintf("another person than the requester must approve %s before it runs; nothing ran", action.Name)
-			r.Err.Next = "tell the person that an approver must answer the request in the inbox; then call approval_status, or repeat this call with the very same arguments"
-		}
-	}
+		Message: fmt.Sprintf("%s must approve %s before it runs; nothing ran", who, action.Name),
+		Next: fmt.Sprintf("tell the person that %s must answer the request in the inbox, and give the link; "+
+			"then call approval_status, or repeat this call with the very same arguments", who)}
 	return r
+}
+
+// WhoMayAnswer says who may answer the request, for a sentence.
+func (q *PendingApproval) WhoMayAnswer() string {
+	name := schemas.Escape(q.Person, 64)
+	switch {
+	case q.Card.Needs == rules.Approve.String() && name != "":
+		return "an approver other than " + name
+	case q.Card.Needs == rules.Approve.String(), name == "":
+		return "an approver"
+	}
+	return name + " or an approver"
 }
 
 // visibleRecipients returns the recipients as far as the caller may see them, because a card can go
@@ -155,76 +181,125 @@ func (at *attempt) readRecord(ctx context.Context) *approval.Record {
 	return &approval.Record{Named: at.Payload.Named(data), Replaced: at.Payload.Replaced(data), Hidden: at.Gate.Hidden(at.Caller, read.Action)}
 }
 
-// RecordReply stores the answer that the caller's own person gave to the request c.ApprovalID. The
-// error says why the answer does not count. A wrong stated number revokes the request: the person
-// has not read the card.
-func (g *Gate) RecordReply(ctx context.Context, c Call, reply approval.Reply) *schemas.Error {
-	at := g.attempt(c)
-	if err := at.loadApproval(ctx); err != nil {
-		return g.ledgerError(ctx, err)
-	}
-	if at.approval.Inbox {
-		return &schemas.Error{Outcome: schemas.Denied, Message: "this request can be answered in the inbox only; nothing ran",
-			Next: "tell the person to answer it there"}
-	}
-	state := ledger.Declined
-	if reply.Approve {
-		state = ledger.Approved
-		if fault := at.checkStatedNumber(ctx, reply.StatedNumber); fault != nil {
-			return fault
-		}
-	}
-	err := g.Ledger.AnswerApproval(ctx, at.boundApproval(), ledger.Reply{State: state, By: reply.By, Note: reply.Note})
-	if err == nil || reply.Approve && errors.Is(err, ledger.ErrApprovalUsed) {
-		return nil // a used approval is a repeated answer: Do returns the call's outcome
-	}
-	return g.ledgerError(ctx, err)
+// SoonestAnswer is the least time in which a person can read a dialogue and answer it.
+const SoonestAnswer = time.Second
+
+// ClientReply is what a client sent in reply to a dialogue. It is the client's word.
+type ClientReply struct {
+	Action ClientAction
+	// Ticked is true if an accepted form has its box ticked. StatedNumber is the number of people
+	// in it.
+	Ticked       bool
+	StatedNumber int
+	// After is the time since the dialogue was sent.
+	After time.Duration
 }
 
-// checkStatedNumber returns an error, and revokes the request, if the person stated another number
-// than the card's. A request that is not pending, or of another call, is the ledger's to reject.
-func (at *attempt) checkStatedNumber(ctx context.Context, number int) *schemas.Error {
-	if !recipients.HasRecipients(at.Payload.Action) || at.approval.Action != at.txn.Action || at.approval.State != ledger.Pending {
-		return nil
+// ClientAction is the kind of a ClientReply.
+type ClientAction string
+
+// The actions. Any other text is none of them.
+const (
+	ClientAccepts  ClientAction = "accept"
+	ClientDeclines ClientAction = "decline"
+	ClientCancels  ClientAction = "cancel"
+	ClientFails    ClientAction = "fail" // it answered with an error
+)
+
+// RecordReply stores the answer that the caller's own person gave to the request c.ApprovalID
+// through their client. A reply that cannot be a person's, and one that does not do all that the
+// card asks for, changes nothing but the log: the request stays pending, and the event says why. A
+// reply after the request has ended changes nothing either.
+func (g *Gate) RecordReply(ctx context.Context, c Call, reply ClientReply) (ledger.ClientEventKind, *schemas.Error) {
+	ctx = context.WithoutCancel(ctx) // the answer counts even if the client leaves now
+	at := g.attempt(c)
+	err := at.loadApproval(ctx)
+	if err == nil {
+		err = at.Ledger.CheckApproval(ctx, at.boundApproval())
+	}
+	switch {
+	case errors.Is(err, ledger.ErrApprovalPending), err == nil:
+	case isEnded(err):
+		return "", nil
+	default:
+		return "", g.ledgerError(ctx, err)
 	}
 	var card approval.Card
 	if json.Unmarshal(at.approval.Card, &card) != nil {
-		return approval.CardErased()
+		return "", approval.CardErased()
 	}
-	if card.StateNumber == 0 || card.StateNumber == number {
-		return nil
+	dialogue := at.dialogue(&card)
+	if dialogue == NoDialogue {
+		return "", &schemas.Error{Outcome: schemas.Denied, Message: "this request can be answered in the inbox only; nothing ran",
+			Next: "tell the person to answer it there"}
 	}
-	fault := &schemas.Error{Outcome: schemas.Declined,
-		Message: fmt.Sprintf("the approval did not state how many people the call reaches (%d), so it does not count; nothing ran", card.StateNumber),
-		Next:    "tell the person how many people it reaches; call again if they still want it"}
-	at.revoke(ctx, fault)
-	return fault
+	if dialogue == URLDialogue && reply.Action == ClientAccepts {
+		return "", nil // it opens the card
+	}
+	if event := reply.event(&card); event != "" {
+		g.RecordClientEvent(ctx, c.ApprovalID, c.Caller, event)
+		return event, nil
+	}
+	answer := ledger.Reply{State: ledger.Declined, By: ledger.Actor{Name: c.Person, Via: c.ViaClient()}}
+	if reply.Action == ClientAccepts {
+		answer.State = ledger.Approved
+		if at.txn.Class != schemas.Read {
+			answer.Until = g.Now().Add(approval.ValidFor)
+		}
+	}
+	if err := g.Ledger.AnswerApproval(ctx, at.boundApproval(), answer); err != nil && !isEnded(err) && !errors.Is(err, ledger.ErrAlreadyAnswered) {
+		return "", g.ledgerError(ctx, err)
+	}
+	return "", nil
 }
 
-// Withdraw revokes a request that could not be shown to anybody, or that nobody answered. It
-// returns an error if the caller must hear that instead: an earlier run of the same call has an
-// unknown outcome.
-func (g *Gate) Withdraw(ctx context.Context, c Call) *schemas.Error {
-	ctx = context.WithoutCancel(ctx)
-	at := g.attempt(c)
-	at.revoke(ctx, nil)
-	at.recordEvent(Result{Err: &schemas.Error{Outcome: schemas.Denied}}, 0)
-	if previous, err := at.findConflicting(ctx); err == nil && previous != nil && previous.State == ledger.Unknown {
-		return at.conflictError(previous)
+// event returns why the reply is no person's answer to the card; empty if it counts as one.
+func (r ClientReply) event(card *approval.Card) ledger.ClientEventKind {
+	switch {
+	case r.Action == ClientCancels:
+		return ledger.ClientCancelled
+	case r.Action == ClientFails:
+		return ledger.ClientFailed
+	case r.Action != ClientAccepts && r.Action != ClientDeclines:
+		return ledger.ClientUnclear
+	case r.After < SoonestAnswer:
+		return ledger.ClientTooFast
+	case r.Action == ClientAccepts && (!r.Ticked || card.StateNumber > 0 && card.StateNumber != r.StatedNumber):
+		return ledger.ClientUnclear
 	}
-	return nil
+	return ""
+}
+
+// isEnded reports whether the ledger's error says that a request has ended.
+func isEnded(err error) bool {
+	return errors.Is(err, ledger.ErrApprovalUsed) || errors.Is(err, ledger.ErrApprovalDeclined) || errors.Is(err, ledger.ErrApprovalRevoked) ||
+		errors.Is(err, ledger.ErrApprovalExpired)
+}
+
+// RecordClientEvent records what the caller's client did with a request without its person.
+func (g *Gate) RecordClientEvent(ctx context.Context, id string, c Caller, kind ledger.ClientEventKind) {
+	err := g.Ledger.RecordUnanswered(context.WithoutCancel(ctx), id, ledger.ClientEvent{Kind: kind, Via: c.ViaClient()})
+	if err != nil && !errors.Is(err, ledger.ErrRejected) {
+		g.Log.LogAttrs(ctx, slog.LevelError, "what a client did could not be recorded", slog.String("approval", id), slog.String("event", string(kind)),
+			slog.String("cause", err.Error()))
+	}
+}
+
+// ViaClient is the channel of an answer that the caller's client passes on: `client` and what the
+// client calls itself.
+func (c Caller) ViaClient() string { return strings.TrimSpace("client " + c.Client) }
+
+// Withdraw revokes the request if it is open. why is what its requester is told.
+func (g *Gate) Withdraw(ctx context.Context, c Call, why *schemas.Error) {
+	g.attempt(c).revoke(ctx, why)
 }
 
 // revoke revokes the request. why is stored, for its status.
 func (at *attempt) revoke(ctx context.Context, why *schemas.Error) {
 	ctx = context.WithoutCancel(ctx)
-	reply := ledger.Reply{State: ledger.Revoked}
-	if why != nil {
-		reply.Outcome, reply.Fault = why.Outcome, ledger.EncodeError(why)
-	}
 	err := at.loadApproval(ctx)
 	if err == nil {
-		err = at.Ledger.AnswerApproval(ctx, at.boundApproval(), reply)
+		err = at.Ledger.AnswerApproval(ctx, at.boundApproval(), ledger.Reply{State: ledger.Revoked, Outcome: why.Outcome, Fault: ledger.EncodeError(why)})
 	}
 	// A used, declined or expired request needs no revocation. A failure of the store is logged.
 	if err != nil && at.ledgerError(ctx, err).Outcome == schemas.Unavailable {

@@ -23,10 +23,10 @@ const (
 // maxNote is how much of a person's note is shown, in characters.
 const maxNote = 500
 
-// unreported returns the outcome of an identical request that was decided in the inbox and not yet
-// reported to the caller.
+// unreported returns the outcome of an identical request that was decided and not yet reported to the
+// caller.
 func (at *attempt) unreported(ctx context.Context) (Result, bool) {
-	if !at.Inbox || at.Again || at.txn.Class == schemas.Read {
+	if at.Again || at.txn.Class == schemas.Read {
 		return Result{}, false
 	}
 	r, err := at.Ledger.LatestApproval(ctx, at.binding())
@@ -35,7 +35,7 @@ func (at *attempt) unreported(ctx context.Context) (Result, bool) {
 		return Result{}, false
 	case err != nil:
 		return Result{Err: at.ledgerError(ctx, err)}, true
-	case !r.Inbox, r.Reported, r.Open(at.Now()), r.State == ledger.Pending, r.State == ledger.Approved:
+	case r.Reported, r.Open(at.Now()), r.State == ledger.Pending, r.State == ledger.Approved:
 		return Result{}, false // an expired request is asked again
 	case r.State == ledger.Revoked && r.Outcome == "":
 		return Result{}, false
@@ -89,7 +89,7 @@ func (g *Gate) ResultOf(ctx context.Context, r ledger.ApprovalRequest) Result {
 	if r.Card != nil && json.Unmarshal(r.Card, &card) != nil {
 		return fail(approval.CardErased())
 	}
-	res = res.pending(action, &PendingApproval{ApprovalID: r.ID, Card: card, Inbox: true})
+	res = res.pending(action, &PendingApproval{ApprovalID: r.ID, Card: card, Person: r.Person})
 	if r.State == ledger.Approved {
 		res.Err.Message = fmt.Sprintf("%s approved, and %s is about to run", name, r.Action)
 		res.Err.Next = "wait a moment, then call approval_status"
@@ -139,7 +139,8 @@ func (g *Gate) resultOfRun(ctx context.Context, res Result, action *schemas.Acti
 				Next: "tell the person"}
 		}
 	default:
-		res = res.pending(action, &PendingApproval{ApprovalID: res.Approval.ID, Card: approval.Card{Needs: res.Approval.Needs, Expires: res.Approval.Expires}, Inbox: true})
+		res = res.pending(action, &PendingApproval{ApprovalID: res.Approval.ID, Person: res.Approval.Person,
+			Card: approval.Card{Needs: res.Approval.Needs, Expires: res.Approval.Expires}})
 		res.Err.Message, res.Err.Next = fmt.Sprintf("%s approved, and %s is running", name, action.Name), "wait a moment, then call approval_status"
 	}
 	return res
@@ -190,7 +191,7 @@ func (g *Gate) replacement(ctx context.Context, r *ledger.ApprovalRequest) strin
 		return ""
 	}
 	next, err := g.Ledger.LatestApproval(ctx, *r)
-	if err != nil || next.ID == r.ID || !next.Inbox || next.Policy != r.Policy || next.Recipients != r.Recipients || next.Repeats != r.Repeats || next.Needs != r.Needs {
+	if err != nil || next.ID == r.ID || next.Policy != r.Policy || next.Recipients != r.Recipients || next.Repeats != r.Repeats || next.Needs != r.Needs {
 		return ""
 	}
 	return next.ID

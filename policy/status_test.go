@@ -91,7 +91,7 @@ func TestConcurrentCalls(t *testing.T) {
 		}()
 	}
 	asked.Wait()
-	open, err := o.Ledger.Approvals(t.Context(), ledger.ApprovalFilter{Open: true, Inbox: true})
+	open, err := o.Ledger.Approvals(t.Context(), ledger.ApprovalFilter{Open: true})
 	if err != nil || len(open) != 1 {
 		t.Fatalf("%d requests, %v", len(open), err)
 	}
@@ -141,7 +141,7 @@ func TestApprovalOfAnotherCall(t *testing.T) {
 // declineAll declines all pending requests and marks that as reported.
 func (o *approvalWorld) declineAll(t testing.TB) {
 	t.Helper()
-	all, err := o.Ledger.Approvals(t.Context(), ledger.ApprovalFilter{Open: true, Inbox: true})
+	all, err := o.Ledger.Approvals(t.Context(), ledger.ApprovalFilter{Open: true})
 	if err != nil {
 		t.Fatal(err)
 	}

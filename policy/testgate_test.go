@@ -72,7 +72,7 @@ func gate(t *testing.T, name string) (*policy.Gate, *upstream) {
 	}
 	u := &upstream{}
 	now := func() time.Time { return noon }
-	return &policy.Gate{Policy: policy.FixedPolicySet(p), Upstream: u, Ledger: ledgertest.Open(t, ledger.Options{Now: now}), Organisation: "here", Wait: time.Minute, Now: now, Log: slog.New(slog.DiscardHandler)}, u
+	return &policy.Gate{Policy: policy.FixedPolicySet(p), Upstream: u, Ledger: ledgertest.Open(t, ledger.Options{Now: now}), Organisation: "here", Lifetime: 15 * time.Minute, Now: now, Log: slog.New(slog.DiscardHandler)}, u
 }
 
 func payload(t *testing.T, action, args string) *schemas.Payload {

@@ -149,7 +149,7 @@ func parsePolicy(t testing.TB, text string) *policy.PolicySet {
 func newApprovalWorld(t testing.TB, text string) *approvalWorld {
 	t.Helper()
 	o := &approvalWorld{up: &sippet{numbers: map[string]string{anID: "+442079460123"}}, clock: ledgertest.NewClock(noon)}
-	o.Gate = &policy.Gate{Policy: parsePolicy(t, text), Upstream: o.up, Organisation: "here", Inbox: true, Wait: time.Minute, Now: o.clock.Now,
+	o.Gate = &policy.Gate{Policy: parsePolicy(t, text), Upstream: o.up, Organisation: "here", Lifetime: 15 * time.Minute, Now: o.clock.Now,
 		Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
 	o.useLedger(ledgertest.Open(t, ledger.Options{Now: o.clock.Now}))
 	return o

@@ -129,16 +129,17 @@ func (a *Action) Deadline() time.Duration {
 	return 30 * time.Second
 }
 
-// ApprovalValidFor returns how long an approval request for the action stays open in the inbox.
-// It is short for a live call, which ends soon, and long for what cannot be restored.
-func (a *Action) ApprovalValidFor() time.Duration {
+// ApprovalLifetime returns how long an approval request for the action stays open, where most stay
+// open for the usual time. It is at most five minutes for a live call, which ends soon, and at least
+// a day for what cannot be restored.
+func (a *Action) ApprovalLifetime(usual time.Duration) time.Duration {
 	switch {
 	case a.LiveCall:
-		return 5 * time.Minute
+		return min(usual, 5*time.Minute)
 	case a.Class == Destructive:
-		return 24 * time.Hour
+		return max(usual, 24*time.Hour)
 	}
-	return 15 * time.Minute
+	return usual
 }
 
 // InputSchema returns the tool's JSON Schema, compact. It must not be changed.

@@ -38,7 +38,7 @@ func BenchmarkCall(b *testing.B) {
 		b.Fatal(err)
 	}
 	r := &tools.Runner{Gate: &policy.Gate{Policy: policy.FixedPolicySet(pol), Upstream: fixedUpstream{json.RawMessage(data)}, Ledger: ledgertest.Open(b),
-		Wait: time.Minute, Now: time.Now, Log: slog.New(slog.DiscardHandler)}}
+		Lifetime: 15 * time.Minute, Now: time.Now, Log: slog.New(slog.DiscardHandler)}}
 	q := tools.Request{Caller: policy.Caller{Actor: ledger.Actor{Name: "ada"}}, Action: "list_contacts",
 		Args: []byte(`{"fields":["id","fullName","email","phoneE164","defaultLanguage","deletedAt","erasedAt"],"page":{"limit":25}}`)}
 	b.ReportAllocs()

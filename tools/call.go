@@ -17,6 +17,7 @@ type call struct {
 	*Server
 	runner  *Runner
 	caller  Caller
+	habit   habit
 	mcp     mcp.CallToolRequest
 	request Request
 }
@@ -24,19 +25,26 @@ type call struct {
 func (s *Server) handleAction(name string) server.ToolHandlerFunc {
 	return func(ctx context.Context, r mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 		caller := callerFrom(ctx)
-		c := &call{Server: s, runner: s.runnerOf(caller), caller: caller, mcp: r,
-			request: Request{Caller: caller.Caller, Action: name, Args: r.Params.RawArguments, CanAsk: caller.Interactive && canElicit(ctx)}}
-		// A client that cannot ask has no person's response. With an inbox its call is like any
-		// other.
-		if r.Params.RequestState != "" && (c.request.CanAsk || c.runner.Inbox == nil) {
-			return c.answer(ctx), nil
+		info := clientInfo(ctx)
+		c := &call{Server: s, runner: s.runnerOf(caller), caller: caller, habit: habitOf(info.Name, info.Version), mcp: r,
+			request: Request{Caller: caller.Caller, Action: name, Args: r.Params.RawArguments}}
+		if caller.Interactive && c.habit != drawsNothing {
+			c.request.CanAsk, c.request.CanOpen = dialoguesOf(ctx)
 		}
-		res := c.runner.Call(ctx, c.request)
-		if res.Pending != nil {
-			return c.ask(ctx, res.Pending), nil
+		if r.Params.RequestState != "" {
+			return c.resume(ctx), nil
 		}
-		return s.show(res), nil
+		return c.run(ctx), nil
 	}
+}
+
+// run takes the call through the gate, and asks for an approval if it needs one.
+func (c *call) run(ctx context.Context) *mcp.CallToolResult {
+	res := c.runner.Call(ctx, c.request)
+	if res.Pending != nil {
+		return c.ask(ctx, res.Pending)
+	}
+	return c.show(res)
 }
 
 // show returns the SDK's form of a result.
@@ -44,7 +52,8 @@ func (s *Server) show(r Result) *mcp.CallToolResult {
 	out := &mcp.CallToolResult{
 		Content:           []mcp.Content{mcp.TextContent{Type: mcp.ContentTypeText, Text: string(r.Text)}},
 		StructuredContent: json.RawMessage(r.Structured),
-		IsError:           !r.Outcome.Ran(),
+		// Frameworks throw on an error, and would lose the link to the request.
+		IsError: !r.Outcome.Ran() && r.Outcome != schemas.ApprovalPending,
 	}
 	meta := map[string]any{}
 	if r.marker != "" {

@@ -40,7 +40,12 @@ func callerFrom(ctx context.Context) Caller {
 
 // clientName returns the name and version that the client's program declares.
 func clientName(ctx context.Context) string {
-	var info mcp.Implementation
+	info := clientInfo(ctx)
+	return strings.TrimSpace(info.Name + " " + info.Version)
+}
+
+// clientInfo returns what the client's program declares about itself.
+func clientInfo(ctx context.Context) (info mcp.Implementation) {
 	if in := server.RequestProtocolInfoFromContext(ctx); in != nil && in.Modern {
 		if in.ClientInfo != nil {
 			info = *in.ClientInfo
@@ -48,25 +53,23 @@ func clientName(ctx context.Context) string {
 	} else if s, ok := server.ClientSessionFromContext(ctx).(server.SessionWithClientInfo); ok {
 		info = s.GetClientInfo()
 	}
-	return strings.TrimSpace(info.Name + " " + info.Version)
+	return info
 }
 
-// canElicit reports whether the client declared, with this request, that it can show a form to its
-// person. The SDK does not check that, and a client that cannot never answers.
-func canElicit(ctx context.Context) bool {
+// dialoguesOf returns whether the client declared, with this request, that it can show its person a
+// form, or open an address for them. The SDK does not check that, and a client that cannot never
+// answers.
+func dialoguesOf(ctx context.Context) (form, url bool) {
+	var c *mcp.ClientCapabilities
 	if in := server.RequestProtocolInfoFromContext(ctx); in != nil && in.Modern {
-		return acceptsForms(in.ClientCapabilities)
+		c = in.ClientCapabilities
+	} else if s, ok := server.ClientSessionFromContext(ctx).(server.SessionWithClientInfo); ok {
+		declared := s.GetClientCapabilities()
+		c = &declared
 	}
-	s, ok := server.ClientSessionFromContext(ctx).(server.SessionWithClientInfo)
-	if !ok {
-		return false
+	if c == nil || c.Elicitation == nil {
+		return false, false
 	}
-	c := s.GetClientCapabilities()
-	return acceptsForms(&c)
-}
-
-// acceptsForms reports whether forms are among the capabilities. An empty elicitation capability
-// means forms: it is older than the other kinds.
-func acceptsForms(c *mcp.ClientCapabilities) bool {
-	return c != nil && c.Elicitation != nil && (c.Elicitation.Form != nil || c.Elicitation.URL == nil)
+	// An empty elicitation capability means forms: it is older than the other kinds.
+	return c.Elicitation.Form != nil || c.Elicitation.URL == nil, c.Elicitation.URL != nil
 }

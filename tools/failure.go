@@ -6,14 +6,6 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// pendingMember is the member `approval` of an answer that waits for a person.
-type pendingMember struct {
-	ID      string `json:"id"`
-	Link    string `json:"link,omitempty"`
-	Needs   string `json:"needs"`
-	Expires string `json:"expires"`
-}
-
 // failure renders an error: what failed, whether anything ran, and what to do next. pending is the
 // request that waits for a person; nil without one.
 func (w *renderer) failure(action string, e *schemas.Error, pending *pendingMember) Result {

@@ -233,7 +233,7 @@ func (m *requestTable) checkRequest(t *testing.T, r *reply, q *ledger.ApprovalRe
 // newRequests returns the requests in the inbox that are not among the known ones.
 func newRequests(t testing.TB, w *world, known map[string]bool) (all []ledger.ApprovalRequest) {
 	t.Helper()
-	every, err := w.gate.Ledger.Approvals(context.Background(), ledger.ApprovalFilter{Inbox: true})
+	every, err := w.gate.Ledger.Approvals(context.Background(), ledger.ApprovalFilter{})
 	if err != nil {
 		t.Error(err)
 	}

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/sippet-ai/sippet-mcp/internal/approval"
 	"github.com/sippet-ai/sippet-mcp/policy"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
@@ -23,8 +22,7 @@ type Runner struct {
 	Rows, Bytes int
 	// Simulated marks every answer as the sandbox's.
 	Simulated bool
-	// Inbox is where people answer approval requests later; nil without an inbox. Gate.Inbox says
-	// the same.
+	// Inbox is where people answer approval requests.
 	Inbox *Inbox
 	// Command returns the command line with which a person can run a call, once more if again is
 	// true; nil if there is none.
@@ -33,6 +31,8 @@ type Runner struct {
 	mu sync.Mutex
 	// unknown are default fields that the live server does not know, by action.
 	unknown map[string]map[string]bool
+	// waiting are the callers with a call that waits for a person.
+	waiting map[string]bool
 }
 
 // The bounds of an answer: what a model can read without losing the rest of its context.
@@ -52,8 +52,9 @@ type Request struct {
 	// Again is true if the call is meant even though the same call ran a moment ago: a person is
 	// asked.
 	Again bool
-	// CanAsk is true if the client can ask its person at once.
-	CanAsk bool
+	// CanAsk is true if the client can show its person a form, CanOpen if it can open an address
+	// for them, and somebody is known to sit there.
+	CanAsk, CanOpen bool
 }
 
 // Result is the result of a call, ready to be shown.
@@ -75,7 +76,7 @@ type Result struct {
 }
 
 // Call takes a request through the gate. If a person must be asked, it returns at once, with
-// Pending.
+// Pending: see Await.
 func (r *Runner) Call(ctx context.Context, q Request) Result {
 	action, err := schemas.Find(q.Action)
 	if err != nil {
@@ -92,7 +93,7 @@ func (r *Runner) Call(ctx context.Context, q Request) Result {
 			notes = append(notes, "this Sippet server does not know these default fields, so they were left out: "+
 				strings.Join(slices.Sorted(maps.Keys(limits.Without)), ", "))
 		}
-		a := r.Gate.Do(ctx, policy.Call{Caller: q.Caller, Payload: p, ApprovalID: q.ApprovalID, Again: q.Again, CanAsk: q.CanAsk})
+		a := r.Gate.Do(ctx, policy.Call{Caller: q.Caller, Payload: p, ApprovalID: q.ApprovalID, Again: q.Again, CanAsk: q.CanAsk, CanOpen: q.CanOpen})
 		if a.Err != nil && r.dropUnknown(p, a.Err) {
 			continue
 		}
@@ -107,7 +108,7 @@ func (r *Runner) answer(ctx context.Context, q Request, p *schemas.Payload, a po
 	}
 	if a.Err != nil {
 		var pending *pendingMember
-		if a.Pending != nil && a.Pending.Inbox && r.Inbox != nil {
+		if a.Pending != nil {
 			pending = r.Inbox.member(a.Pending)
 		}
 		res := r.newRenderer(0).failure(p.Action.Name, a.Err, pending)
@@ -138,38 +139,7 @@ func (r *Runner) call(q Request, id string) (policy.Call, *schemas.Error) {
 	if err != nil {
 		return policy.Call{}, err
 	}
-	return policy.Call{Caller: q.Caller, Payload: p, ApprovalID: id, Again: q.Again, CanAsk: q.CanAsk}, nil
-}
-
-// Answer records the reply of the caller's own person to an approval request, and takes the call
-// through the gate again.
-func (r *Runner) Answer(ctx context.Context, q Request, id string, reply approval.Reply) Result {
-	c, err := r.call(q, id)
-	if err == nil {
-		err = r.Gate.RecordReply(ctx, c, reply)
-	}
-	if err != nil {
-		return r.fail(q.Action, err)
-	}
-	q.ApprovalID = id
-	return r.Call(ctx, q)
-}
-
-// WithdrawUnasked revokes an approval request that nobody could be asked, and says why.
-func (r *Runner) WithdrawUnasked(ctx context.Context, q Request, id, why string) Result {
-	c, err := r.call(q, id)
-	if err != nil {
-		return r.fail(q.Action, err)
-	}
-	if e := r.Gate.Withdraw(ctx, c); e != nil {
-		return r.fail(q.Action, e)
-	}
-	e := &schemas.Error{Outcome: schemas.Denied, Message: why + ", so " + q.Action + " did not run",
-		Next: "tell the person what you wanted to do and why; they can do it in Sippet itself"}
-	if line := r.command(q, false); line != "" {
-		e.Next = "tell the person what you wanted to do and why; they can run it in a terminal, which asks them first: " + line
-	}
-	return r.fail(q.Action, e)
+	return policy.Call{Caller: q.Caller, Payload: p, ApprovalID: id, Again: q.Again, CanAsk: q.CanAsk, CanOpen: q.CanOpen}, nil
 }
 
 // fail renders an error.

@@ -8,6 +8,7 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
 
+	"github.com/sippet-ai/sippet-mcp/internal/approval"
 	"github.com/sippet-ai/sippet-mcp/policy/rules"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
@@ -28,8 +29,9 @@ type Server struct {
 	MCP      *server.MCPServer
 	runner   *Runner
 	log      *slog.Logger
-	asking   context.Context // ends with StopWaiting
+	asking   asking
 	stop     context.CancelFunc
+	stamps   approval.Stamps // of dialogues
 	selected map[string]bool // actions, by name
 }
 
@@ -41,7 +43,8 @@ func NewServer(o Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{runner: o.Runner, log: o.Log, selected: map[string]bool{}}
-	s.asking, s.stop = context.WithCancel(context.Background())
+	s.asking.ctx, s.stop = context.WithCancel(context.Background())
+	s.stamps = approval.Stamps{Key: o.Runner.Gate.Ledger.SharedSecret("dialogues")}
 	hooks := &server.Hooks{}
 	// Only the list is shortened: a call of a tool that it lacks goes to the gate, which says why
 	// it is denied.
@@ -62,10 +65,7 @@ func NewServer(o Options) (*Server, error) {
 		s.selected[a.Name] = true
 		all = append(all, server.ServerTool{Tool: Tool(a), Handler: s.handleAction(a.Name)})
 	}
-	all = append(all, server.ServerTool{Tool: validateTool, Handler: s.handleValidate})
-	if o.Runner.Inbox != nil {
-		all = append(all, server.ServerTool{Tool: statusTool, Handler: s.handleStatus})
-	}
+	all = append(all, server.ServerTool{Tool: validateTool, Handler: s.handleValidate}, server.ServerTool{Tool: statusTool, Handler: s.handleStatus})
 	s.MCP.AddTools(all...)
 	return s, nil
 }

@@ -53,11 +53,11 @@ func (r *Runner) explain(ctx context.Context, q Request) Result {
 	if f := e.Fault; f != nil && f.Outcome != schemas.InvalidArguments && f.Outcome != schemas.ValidationFailed && f.Outcome != schemas.Denied {
 		return r.fail(action.Name, f)
 	}
-	return r.newRenderer(0).explanation(action, e, r.meaning(e.Verdict.Decision))
+	return r.newRenderer(0).explanation(action, e, meaning(e.Verdict.Decision))
 }
 
 // meaning says what a decision means for a call.
-func (r *Runner) meaning(d rules.Decision) string {
+func meaning(d rules.Decision) string {
 	switch d {
 	case rules.Allow:
 		return "it would run at once"
@@ -66,9 +66,6 @@ func (r *Runner) meaning(d rules.Decision) string {
 	case rules.Confirm:
 		return "a person would be asked first"
 	case rules.Approve:
-		if r.Inbox == nil {
-			return "it would be denied: another person must approve it, and this program has no inbox"
-		}
 		return "another person would be asked first, in the inbox"
 	}
 	return "it would be denied"

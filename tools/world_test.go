@@ -144,7 +144,7 @@ func (w *world) withInbox(t testing.TB, s setup) {
 	w.approvals = &approval.Approvals{Ledger: s.ledger, Watch: w.watch, Now: s.now}
 	w.gate.Inbox = true
 	w.runner.Inbox = &tools.Inbox{Watch: w.watch, Wait: s.inbox, Link: func(id string) string { return "http://127.0.0.1/inbox/approvals/" + id },
-		Requested: func(policy.Caller, *policy.PendingApproval) {}}
+		Show: func(policy.Caller, *policy.PendingApproval, bool) {}}
 	if s.idle {
 		return
 	}

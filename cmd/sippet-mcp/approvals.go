@@ -83,13 +83,13 @@ func (o *answererOptions) person(ctx context.Context, p *program, l *ledger.SQLi
 // find returns the request with an id that begins with prefix, pending or not.
 func (o *answererOptions) find(ctx context.Context, l *ledger.SQLite, person approval.Person, prefix string) (ledger.ApprovalRequest, error) {
 	prefix = strings.ToLower(strings.TrimSpace(prefix))
-	all, err := l.Approvals(ctx, ledger.ApprovalFilter{Inbox: true})
+	all, err := l.Approvals(ctx, ledger.ApprovalFilter{})
 	if err != nil {
 		return ledger.ApprovalRequest{}, err
 	}
 	var found []string
 	for i := range all {
-		if strings.HasPrefix(all[i].ID, prefix) && prefix != "" && person.MaySee(&all[i]) {
+		if strings.HasPrefix(all[i].ID, prefix) && prefix != "" && person.MaySee(&all[i], time.Now()) {
 			found = append(found, all[i].ID)
 		}
 	}

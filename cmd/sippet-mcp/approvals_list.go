@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -37,10 +38,10 @@ func runApprovalsList(ctx context.Context, p *program, o *approvalsListOptions) 
 		if err != nil {
 			return err
 		}
-		all, err := l.Approvals(ctx, ledger.ApprovalFilter{Open: true, Inbox: true})
+		all, err := l.Approvals(ctx, ledger.ApprovalFilter{Open: true})
 		if err == nil && o.all {
 			var ended []ledger.ApprovalRequest
-			ended, err = l.Approvals(ctx, ledger.ApprovalFilter{Ended: true, Inbox: true, Limit: endedApprovals})
+			ended, err = l.Approvals(ctx, ledger.ApprovalFilter{Ended: true, Limit: endedApprovals})
 			all = append(ended, all...)
 		}
 		if err != nil {
@@ -48,7 +49,7 @@ func runApprovalsList(ctx context.Context, p *program, o *approvalsListOptions) 
 		}
 		table := newTable(p, columns("id", "what", "requester", "needs", "state", "until")...)
 		for i := range all {
-			if !person.MaySee(&all[i]) {
+			if !person.MaySee(&all[i], time.Now()) {
 				continue
 			}
 			a, err := readApproval(ctx, l, all[i].ID)

@@ -64,11 +64,11 @@ type approvalsWatch struct {
 
 // showChanges shows what has changed since it was called before; at first only what is open.
 func (w *approvalsWatch) showChanges(ctx context.Context, p *program, first bool) error {
-	open, err := w.ledger.Approvals(ctx, ledger.ApprovalFilter{Open: true, Inbox: true})
+	open, err := w.ledger.Approvals(ctx, ledger.ApprovalFilter{Open: true})
 	if err != nil {
 		return err
 	}
-	ended, err := w.ledger.Approvals(ctx, ledger.ApprovalFilter{Ended: true, Inbox: true, Limit: endedApprovals})
+	ended, err := w.ledger.Approvals(ctx, ledger.ApprovalFilter{Ended: true, Limit: endedApprovals})
 	if err != nil {
 		return err
 	}
@@ -76,7 +76,7 @@ func (w *approvalsWatch) showChanges(ctx context.Context, p *program, first bool
 		for i := range list {
 			r := &list[i]
 			state := r.StateAt(time.Now())
-			if shown, known := w.states[r.ID]; !w.person.MaySee(r) || known && shown == state {
+			if shown, known := w.states[r.ID]; !w.person.MaySee(r, time.Now()) || known && shown == state {
 				continue
 			}
 			w.states[r.ID] = state

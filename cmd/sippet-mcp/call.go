@@ -12,7 +12,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sippet-ai/sippet-mcp/internal/approval"
+	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 	"github.com/sippet-ai/sippet-mcp/policy"
+	"github.com/sippet-ai/sippet-mcp/policy/rules"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 	"github.com/sippet-ai/sippet-mcp/tools"
 )
@@ -37,7 +39,8 @@ func newCall(p *program) *cobra.Command {
 		Short: "Run one action through the gate",
 		Long: `Run one action with the arguments of its tool, as JSON. The call goes through the
 same gate as an AI's. If the policy requires an approval, you are asked on the
-terminal; without a terminal nothing runs.
+terminal, and the request is in the inbox. Without a terminal the call waits for an
+answer there, up to --approval-wait. The request ends with the command.
 
 A terminal gets a table, a pipe gets JSON. The exit code is the outcome:
   0 done or recorded       5 declined         9 upstream_error
@@ -75,26 +78,14 @@ func runCall(ctx context.Context, p *program, o *callOptions, args []string) err
 	}
 	defer c.close()
 	defer c.background(false)()
-	q := tools.Request{Caller: local("terminal"), Action: args[0], Again: o.again, CanAsk: true}
+	q := tools.Request{Caller: local(approval.ViaTerminal), Action: args[0], Again: o.again}
 	q.Client = "sippet-mcp " + version()
 	if len(args) > 1 {
 		q.Args = []byte(args[1])
 	}
 	res := c.runner.Call(ctx, q)
-	asked := res.Pending != nil && !res.Pending.Inbox
-	switch {
-	case asked:
-		res = answerOnTerminal(ctx, p, c.runner, q, res.Pending)
-	case res.Pending != nil:
-		if p.errTerminal {
-			fmt.Fprintf(p.err, "%s\n\nAnother person must approve it, in the inbox: %s\nWaiting for up to %s…\n",
-				res.Pending.Card.Text(), c.host.Link(res.Pending.ApprovalID), o.approvalWait)
-		}
-		res = c.runner.Await(ctx, q, res.Pending)
-	}
-	if asked && res.Err != nil {
-		// The next step is for a model; here the person has just answered.
-		res.Err.Next = ""
+	if res.Pending != nil {
+		res = o.awaitPerson(ctx, p, c, q, res.Pending)
 	}
 	o.show(p, res)
 	if code := exitCodes[res.Outcome]; code != 0 {
@@ -103,25 +94,54 @@ func runCall(ctx context.Context, p *program, o *callOptions, args []string) err
 	return nil
 }
 
-// answerOnTerminal asks the person at the terminal to approve, and runs the call if they do.
-func answerOnTerminal(ctx context.Context, p *program, r *tools.Runner, q tools.Request, pending *policy.PendingApproval) tools.Result {
+// awaitPerson asks the person at the terminal, if they may answer, and waits for an answer in the
+// inbox. The request ends with this command: nobody could run its call later.
+func (o *callOptions) awaitPerson(ctx context.Context, p *program, c *connected, q tools.Request, pending *policy.PendingApproval) tools.Result {
 	tty, err := p.terminal()
-	if err != nil {
-		return r.WithdrawUnasked(ctx, q, pending.ApprovalID, "a person must approve first and there is no terminal to ask on")
+	asked := false
+	switch {
+	case err == nil && pending.Card.Needs == rules.Confirm.String():
+		defer tty.Close()
+		asked = askOnTerminal(ctx, tty, c, q, pending)
+	case p.errTerminal:
+		fmt.Fprintf(p.err, "%s\n\n", pending.Card.Text())
 	}
-	defer tty.Close()
+	if r, err := c.runner.Gate.Ledger.Approval(ctx, pending.ApprovalID); err == nil && r.State == ledger.Pending {
+		c.host.Show(q.Caller, pending, false)
+		if p.errTerminal {
+			fmt.Fprintf(p.err, "Waiting for up to %s for %s, in the inbox: %s\n",
+				o.approvalWait, pending.WhoMayAnswer(), c.host.Link(pending.ApprovalID))
+		}
+	}
+	res := c.runner.Await(ctx, q, pending, nil)
+	if res.Pending != nil {
+		res = c.runner.Withdraw(ctx, q, pending)
+	}
+	if asked && res.Err != nil {
+		// The next step is for a model; here the person has just answered.
+		res.Err.Next = ""
+	}
+	return res
+}
+
+// askOnTerminal asks the person at the terminal until somebody has answered anywhere. It reports
+// whether they answered.
+func askOnTerminal(ctx context.Context, tty terminal, c *connected, q tools.Request, pending *policy.PendingApproval) bool {
 	asked, cancel := context.WithDeadline(ctx, pending.Card.Expires)
 	defer cancel()
+	go func() {
+		c.runner.Gate.AwaitApproval(asked, c.host.inbox.Watch, pending.ApprovalID)
+		cancel()
+	}()
 	approved, err := askApproval(asked, tty, &pending.Card)
-	switch {
-	case errors.Is(err, errFlush):
-		return r.WithdrawUnasked(ctx, q, pending.ApprovalID, "a person must approve first and what was typed earlier could not be told from an answer")
-	case err != nil:
+	if err != nil {
 		fmt.Fprintln(tty)
-		return r.WithdrawUnasked(ctx, q, pending.ApprovalID, "a person must approve first and nobody answered")
+		return false
 	}
-	reply := approval.Reply{Approve: approved, StatedNumber: pending.Card.StateNumber, By: operator()}
-	return r.Answer(asked, q, pending.ApprovalID, reply)
+	person := approval.Person{Name: me(), Local: true, Via: approval.ViaTerminal, Fresh: true}
+	reply := approval.Reply{Approve: approved, StatedNumber: pending.Card.RecipientCount}
+	c.host.inbox.Approvals.Answer(ctx, []string{pending.ApprovalID}, person, reply)
+	return true
 }
 
 func (o *callOptions) show(p *program, r tools.Result) {

@@ -27,12 +27,12 @@ type connection struct {
 	policies []string
 	named    []string // the policies for callers with tokens; empty: policies
 	shadow   string
-	// askTimeout is how long a client or terminal waits for its person, approvalWait how long a
-	// call waits for the inbox.
-	askTimeout, approvalWait time.Duration
-	noBrowser                bool
-	rows, bytes              int
-	logLevel                 string
+	// lifetime is how long most approval requests stay open, approvalWait how long a call waits for
+	// the answer, inboxAfter how long a request that a client asks about is not shown to approvers.
+	lifetime, approvalWait, inboxAfter time.Duration
+	noBrowser                          bool
+	rows, bytes                        int
+	logLevel                           string
 }
 
 func (o *connection) flags(c *cobra.Command) {
@@ -43,13 +43,16 @@ func (o *connection) flags(c *cobra.Command) {
 	stateDirFlag(c, &o.stateDir)
 	policyFlag(c, &o.policies)
 	f.StringVar(&o.shadow, "shadow", "", "policy file that does not decide; the audit log records what it would decide")
-	f.DurationVar(&o.askTimeout, "ask-timeout", 2*time.Minute, "how long a client or terminal waits for its person's answer")
-	f.DurationVar(&o.approvalWait, "approval-wait", tools.DefaultWait,
-		"how long a call waits for an answer in the inbox before it returns approval_pending")
+	f.DurationVar(&o.lifetime, "approval-lifetime", 15*time.Minute,
+		"how long an approval request stays open; 5m at most for a live call, 24h at least for deleting")
+	f.DurationVar(&o.approvalWait, "approval-wait", tools.MaxWait,
+		"how long a call waits for an answer before it returns approval_pending; at most 45s")
+	f.DurationVar(&o.inboxAfter, "inbox-after", 15*time.Second,
+		"how long a client asks its person alone before approvers see the request and the browser opens")
 	f.BoolVar(&o.noBrowser, "no-browser", false, "print the address of an approval request instead of opening the browser")
 	f.IntVar(&o.rows, "max-rows", tools.DefaultRows, "maximum rows of a result")
 	f.IntVar(&o.bytes, "max-bytes", tools.DefaultBytes, "maximum bytes of a result")
-	bindVariables(c, "shadow", "ask-timeout", "approval-wait", "no-browser", "max-rows", "max-bytes")
+	bindVariables(c, "shadow", "approval-lifetime", "approval-wait", "inbox-after", "no-browser", "max-rows", "max-bytes")
 	logLevelFlag(c, &o.logLevel)
 }
 
@@ -67,10 +70,12 @@ func (o *connection) check() error {
 		return errors.New("--max-rows must be at least 1 and --max-bytes at least 1000")
 	case o.keep.retention != 0 && o.keep.retention < 24*time.Hour:
 		return errors.New("--retention must be at least 24h, because removed records cannot be restored")
-	case o.askTimeout < time.Second:
-		return errors.New("--ask-timeout must be at least 1s, or nobody can answer")
-	case o.approvalWait < 0 || o.approvalWait > 10*time.Minute:
-		return errors.New("--approval-wait must be at most 10m: clients time out before that")
+	case o.lifetime < time.Minute || o.lifetime > 7*24*time.Hour:
+		return errors.New("--approval-lifetime must be from 1m to 168h: a person must be able to read, and an old request is out of date")
+	case o.approvalWait < 0 || o.approvalWait > tools.MaxWait:
+		return errors.New("--approval-wait must be at most 45s: clients time out after that")
+	case o.inboxAfter < 0:
+		return errors.New("--inbox-after must not be negative")
 	case o.simulated.changed() && !o.sandbox:
 		return errors.New("--sandbox-db, --sandbox-seed, --sandbox-speed and --sandbox-scale need --sandbox")
 	}
@@ -134,9 +139,9 @@ func (o *connection) open(ctx context.Context, p *program, log *slog.Logger) (*c
 	all := &runners{options: o, program: p, log: log, byKeyFile: map[string]*tools.Runner{},
 		make: func(client *rpc.Client, organisation string) *tools.Runner {
 			gate := &policy.Gate{Policy: policies, Upstream: client, Ledger: store, Organisation: organisation,
-				Inbox: true, Wait: o.askTimeout, Now: time.Now, Log: log, Simulated: o.sandbox}
+				Lifetime: o.lifetime, ClientFirst: o.inboxAfter, Now: time.Now, Log: log, Simulated: o.sandbox}
 			return &tools.Runner{Gate: gate, Rows: o.rows, Bytes: o.bytes, Simulated: o.sandbox, Command: o.command,
-				Inbox: &tools.Inbox{Watch: host.inbox.Watch, Wait: o.approvalWait, Link: host.Link, Requested: host.Requested}}
+				Inbox: &tools.Inbox{Watch: host.inbox.Watch, Wait: o.approvalWait, Link: host.Link, Show: host.Show}}
 		}}
 	all.own = all.make(client, organisation)
 	host.inbox.Gates = all.gates

@@ -83,7 +83,7 @@ func runHTTP(ctx context.Context, p *program, o *httpOptions) error {
 		return c.auth.authenticate(ctx, secret)
 	}
 	h := &serve.HTTP{Log: log, Authenticate: authenticate, Strict: o.auth == authRequired,
-		Caller: tools.Caller{Caller: local("http"), Interactive: true},
+		Caller: tools.Caller{Caller: local("http")}, // any program here can send a reply, so none counts
 		Health: map[string]any{"version": version(), "simulated": o.sandbox}}
 	if err := o.tlsOptions.apply(h, log); err != nil {
 		return err

@@ -5,8 +5,12 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"sync"
 
 	"github.com/spf13/cobra"
+
+	"github.com/sippet-ai/sippet-mcp/internal/ledger"
+	"github.com/sippet-ai/sippet-mcp/policy"
 )
 
 type inboxServeOptions struct {
@@ -57,6 +61,14 @@ func runInboxServe(ctx context.Context, p *program, o *inboxServeOptions) error 
 		}
 		fmt.Fprintf(p.out, "The inbox is at %s; log in with: %s\n", host.URL(), host.inbox.LoginCommand)
 	}()
+	// It runs nothing, but revokes what nobody can run any more.
+	orphans := &policy.Executor{Ledger: store, Watch: host.inbox.Watch, Log: log,
+		GateFor: func(context.Context, ledger.ApprovalRequest) (*policy.Gate, policy.Caller, error) {
+			return nil, policy.Caller{}, policy.ErrElsewhere
+		}}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() { orphans.Run(ctx) })
 	host.Run(ctx)
 	return nil
 }

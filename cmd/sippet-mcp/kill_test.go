@@ -269,7 +269,7 @@ func (b bearerBy) RoundTrip(r *http.Request) (*http.Response, error) {
 // running. It lists requests from the ledger, because the API renders all cards again after each
 // change.
 func (k *killWorld) answer(ada *answerer) bool {
-	open, err := k.l.Approvals(k.t.Context(), ledger.ApprovalFilter{Open: true, Inbox: true, State: ledger.Pending})
+	open, err := k.l.Approvals(k.t.Context(), ledger.ApprovalFilter{Open: true, State: ledger.Pending})
 	if err != nil {
 		k.fail("%v", err)
 		return false
@@ -329,7 +329,7 @@ func (k *killWorld) last() {
 		approved, err := k.l.Approvals(k.t.Context(), ledger.ApprovalFilter{Open: true, State: ledger.Approved})
 		return err == nil && len(approved) == 0
 	}, func() string { return "an approved call is not run" })
-	all, err := k.l.Approvals(k.t.Context(), ledger.ApprovalFilter{Inbox: true})
+	all, err := k.l.Approvals(k.t.Context(), ledger.ApprovalFilter{})
 	must(k.t, err)
 	for _, a := range k.requesters {
 		a.client = newModern(p.url)

@@ -27,7 +27,7 @@ type explainOptions struct {
 }
 
 func newPolicyExplain(p *program) *cobra.Command {
-	o := &explainOptions{connection: connection{askTimeout: 2 * time.Minute, rows: tools.DefaultRows, bytes: tools.DefaultBytes, logLevel: "warn"}}
+	o := &explainOptions{connection: connection{lifetime: time.Minute, rows: tools.DefaultRows, bytes: tools.DefaultBytes, logLevel: "warn"}}
 	c := &cobra.Command{
 		Use:   "explain ACTION [ARGUMENTS]",
 		Short: "Explain how policies decide a call",

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sippet-ai/sippet-mcp/internal/approval"
 	"github.com/sippet-ai/sippet-mcp/internal/serve"
 	"github.com/sippet-ai/sippet-mcp/tools"
 )
@@ -57,8 +58,9 @@ themselves. Their configuration:
 
 For a live organisation, leave --sandbox out and set SIPPET_SECRET_KEY in "env".
 
-If a call needs an approval and the client cannot ask its person, the browser opens
-with the card: see "sippet-mcp inbox".`,
+If a call needs an approval, the request is in the inbox at once. A client that can ask
+its person does so too. If it cannot, or nobody has answered after --inbox-after, the
+browser opens with the card: see "sippet-mcp inbox".`,
 		Example: "  sippet-mcp stdio --sandbox",
 		Args:    cobra.NoArgs,
 		RunE:    func(c *cobra.Command, _ []string) error { return runStdio(c.Context(), p, o) },
@@ -79,5 +81,5 @@ func runStdio(ctx context.Context, p *program, o *serverOptions) error {
 	defer c.close()
 	defer c.background(false)()
 	log.Info("serving on stdio", "sandbox", o.sandbox, "policy", strings.Join(o.policies, ","), "version", version())
-	return serve.Stdio(ctx, s, tools.Caller{Caller: local("stdio"), Interactive: true}, p.in, p.out, log)
+	return serve.Stdio(ctx, s, tools.Caller{Caller: local(approval.ViaStdio), Interactive: true}, p.in, p.out, log)
 }

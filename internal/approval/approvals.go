@@ -75,8 +75,8 @@ func (s *Approvals) Answer(ctx context.Context, ids []string, person Person, rep
 		all[i] = r
 		var card Card
 		switch {
-		case !r.Inbox:
-			out[i].Err = notAllowed("this request is answered in the client, not here")
+		case reply.Approve && r.Orphaned && EndsWithProgram(&r):
+			out[i].Err = ProgramEnded()
 		case json.Unmarshal(r.Card, &card) != nil && reply.Approve:
 			out[i].Err = CardErased()
 		default:
@@ -131,7 +131,7 @@ func (s *Approvals) Revoke(ctx context.Context, id string, person Person) *schem
 	if err != nil {
 		return ledgerError(err)
 	}
-	if !person.MaySee(&r) {
+	if !person.MaySee(&r, s.Now()) {
 		return notAllowed("only the requester, or somebody with the role approver, may revoke this request")
 	}
 	why := &schemas.Error{Outcome: schemas.Declined, Message: person.Name + " revoked the request; nothing ran",

@@ -42,6 +42,8 @@ func DescribeOutcome(r *ledger.ApprovalRequest, intent *ledger.Intent, now time.
 		o.At, o.Status = r.Requested, "pending"
 	case r.State == ledger.Declined:
 		o.Tone, o.Status, o.Detail = ToneDeclined, who+" declined", schemas.Escape(r.Note, 500)
+	case IsProgramEnded(r):
+		o.Status, o.Detail = "cannot be approved any more", "the program that asked has ended; nothing ran"
 	case r.State == ledger.Revoked && r.Outcome != "" && r.Outcome != schemas.Declined:
 		o.Tone, o.Status, o.Detail = ToneWarn, who+" approved, but it did not run: "+strings.ReplaceAll(string(r.Outcome), "_", " "), ledger.ErrorMessage(r.Fault)
 	case r.State == ledger.Revoked:

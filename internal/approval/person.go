@@ -3,6 +3,7 @@ package approval
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 	"github.com/sippet-ai/sippet-mcp/policy/rules"
@@ -46,9 +47,10 @@ func (p Person) isRequester(r *ledger.ApprovalRequest) bool {
 	return r.Person != "" && strings.EqualFold(r.Person, p.Name)
 }
 
-// MaySee reports whether the person may read the request.
-func (p Person) MaySee(r *ledger.ApprovalRequest) bool {
-	return p.isRequester(r) || p.HasRole(RoleApprover)
+// MaySee reports whether the person may read the request at a time: the requester at once, an
+// approver from when it is shown to approvers.
+func (p Person) MaySee(r *ledger.ApprovalRequest, now time.Time) bool {
+	return p.isRequester(r) || p.HasRole(RoleApprover) && !now.Before(r.Shown)
 }
 
 // CheckAnswer returns why the person may not answer the request; nil if they may.
@@ -58,7 +60,7 @@ func (p Person) CheckAnswer(r *ledger.ApprovalRequest) *schemas.Error {
 		return notAllowed("this token has the role agent, and programs cannot answer approval requests")
 	case p.Credential != "" && p.Credential == r.Credential:
 		return notAllowed("this request was made with the token that you are using, so a program has it; log in with a link or with another token")
-	case r.Needs == rules.Confirm.String() && p.MaySee(r):
+	case r.Needs == rules.Confirm.String() && (p.isRequester(r) || p.HasRole(RoleApprover)):
 		return nil
 	case r.Needs == rules.Confirm.String():
 		return notAllowed("only the requester, or somebody with the role approver, may answer this request")

@@ -47,17 +47,17 @@ func TestWhoMayAnswer(t *testing.T) {
 		{local, "root", true, true, false, false},
 	} {
 		for needs, may := range map[string]bool{"confirm": c.confirm, "approve": c.approve, "deny": false, "validate": false, "": false, "Confirm": false} {
-			q := &ledger.ApprovalRequest{Needs: needs, Person: c.person, Inbox: true, State: ledger.Pending}
+			q := &ledger.ApprovalRequest{Needs: needs, Person: c.person, State: ledger.Pending}
 			err := c.who.CheckAnswer(q)
 			if (err == nil) != may || err != nil && (err.Outcome != schemas.Denied || err.Message == "") {
 				t.Errorf("%q %v, requested by %q, needs %q: %v", c.who.Name, c.who.Roles, c.person, needs, err)
 			}
-			if got := c.who.MaySee(q); got != c.sees {
+			if got := c.who.MaySee(q, time.Now()); got != c.sees {
 				t.Errorf("%q %v sees the request of %q: %t", c.who.Name, c.who.Roles, c.person, got)
 			}
 		}
 		for by, takes := range map[string]bool{c.who.Name: c.takes, strings.ToUpper(c.who.Name): c.takes, "carol": false} {
-			q := &ledger.ApprovalRequest{Needs: "approve", Person: c.person, Inbox: true, State: ledger.Used, By: ledger.Actor{Name: by}}
+			q := &ledger.ApprovalRequest{Needs: "approve", Person: c.person, State: ledger.Used, By: ledger.Actor{Name: by}}
 			if got := c.who.MayTakeHandover(q); got != takes {
 				t.Errorf("%q %v takes what %q requested and %q approved: %t", c.who.Name, c.who.Roles, c.person, by, got)
 			}

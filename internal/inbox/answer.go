@@ -95,7 +95,7 @@ func (i *Inbox) answerAll(r *http.Request, ids []string, v *visit, answer string
 // time ago to be read.
 func (i *Inbox) lines(v *visit, stamps []string) (ids []string, quick, ok bool) {
 	for _, s := range stamps {
-		id, at, good := i.stamps.read(v.secret, s, i.Now())
+		id, at, good := i.stamps.Read(v.secret, s, i.Now())
 		if !good {
 			return nil, false, false
 		}

@@ -86,7 +86,7 @@ func (i *Inbox) apiOf(v *visit, o *openedRequest) apiRequest {
 	e := i.endedOf(v, o)
 	out.Status, out.Detail = e.Status, e.Detail
 	if o.Open(i.Now()) {
-		out.Stamp = i.stamps.make(v.secret, o.ID, i.Now())
+		out.Stamp = i.stamps.Make(v.secret, o.ID, i.Now())
 		if why := v.person.CheckAnswer(&o.ApprovalRequest); why != nil {
 			out.Barred = why.Message
 		}
@@ -127,7 +127,7 @@ func (i *Inbox) apiList(w http.ResponseWriter, r *http.Request, v *visit) {
 	}
 	for k := range s.open {
 		switch req := &s.open[k]; {
-		case !req.Open(i.Now()) || !v.person.MaySee(req):
+		case !req.Open(i.Now()) || !v.person.MaySee(req, i.Now()):
 		case len(out.Open) == maxAPI:
 			out.More++
 		case !add(&out.Open, req):
@@ -135,7 +135,7 @@ func (i *Inbox) apiList(w http.ResponseWriter, r *http.Request, v *visit) {
 		}
 	}
 	for k := range s.ended {
-		if req := &s.ended[k]; v.person.MaySee(req) && !add(&out.Ended, req) {
+		if req := &s.ended[k]; v.person.MaySee(req, i.Now()) && !add(&out.Ended, req) {
 			return
 		}
 	}

@@ -136,7 +136,7 @@ func TestBrowserLate(t *testing.T) {
 // ended returns the decided requests, the last one first.
 func (w *world) ended(t *testing.T) []ledger.ApprovalRequest {
 	t.Helper()
-	all, err := w.ledger.Approvals(t.Context(), ledger.ApprovalFilter{Ended: true, Inbox: true})
+	all, err := w.ledger.Approvals(t.Context(), ledger.ApprovalFilter{Ended: true})
 	if err != nil || len(all) == 0 {
 		t.Fatalf("%d requests have ended, %v", len(all), err)
 	}

@@ -25,7 +25,7 @@ func (i *Inbox) events(w http.ResponseWriter, r *http.Request, _ *visit) {
 	out := http.NewResponseController(w)
 	changed, stop := i.Watch.Subscribe()
 	defer stop()
-	// An expiry changes no version, and a stop by another process is visible a moment later.
+	// An expiry changes no version, nor does the time at which approvers see a request; a stop by another process is visible a moment later.
 	second, last, beat := time.NewTicker(time.Second), "", time.Now()
 	defer second.Stop()
 	for {
@@ -79,5 +79,5 @@ func (i *Inbox) signature(r *http.Request) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("%d-%d-%t", s.version, len(s.open), stop != nil), nil
+	return fmt.Sprintf("%d-%d-%d-%t", s.version, len(s.open), s.shown, stop != nil), nil
 }

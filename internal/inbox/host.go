@@ -125,14 +125,15 @@ func (h *Host) awaitURL() bool {
 	return false
 }
 
-// Requested shows a new request to the person at this machine, unless a page is open or a token
-// identifies the caller. It opens the browser, or else prints a link.
-func (h *Host) Requested(c policy.Caller, p *policy.PendingApproval) {
+// Show sends the notice of a request and shows it to the person at this machine, unless a page is
+// open, a token identifies the caller, or quiet is true. It opens the browser, or else prints a
+// link.
+func (h *Host) Show(c policy.Caller, p *policy.PendingApproval, quiet bool) {
 	known := h.awaitURL() // before the notice, which contains the address
 	if h.o.Notifier != nil {
 		h.o.Notifier.Requested(p)
 	}
-	if c.Credential != "" || !known {
+	if c.Credential != "" || !known || quiet {
 		return
 	}
 	pages, err := h.ownPages()
@@ -251,7 +252,7 @@ func (h *Host) Run(ctx context.Context) {
 			if err != nil || version == seen {
 				continue
 			}
-			open, err := h.o.Ledger.Approvals(ctx, ledger.ApprovalFilter{Open: true, Inbox: true, Limit: 1})
+			open, err := h.o.Ledger.Approvals(ctx, ledger.ApprovalFilter{Open: true, Limit: 1})
 			if err != nil {
 				continue
 			}

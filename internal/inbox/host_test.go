@@ -117,12 +117,12 @@ func (m *member) request() string {
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	r := ledger.ApprovalRequest{ID: ledger.NewID(), Requester: ledger.Actor{Name: "ada", Via: "stdio"}, Person: "ada", Inbox: true, Action: card.Action, Hash: ledger.NewID(),
+	r := ledger.ApprovalRequest{ID: ledger.NewID(), Requester: ledger.Actor{Name: "ada", Via: "stdio"}, Person: "ada", Action: card.Action, Hash: ledger.NewID(),
 		Policy: "v1", Needs: card.Needs, Payload: []byte(`{"action":"delete_contact"}`), Card: raw, Expires: card.Expires}
 	if err := m.ledger.CreateApproval(m.t.Context(), r); err != nil {
 		m.t.Fatal(err)
 	}
-	m.Requested(policy.Caller{Actor: r.Requester, Person: "ada"}, &policy.PendingApproval{ApprovalID: r.ID, Card: card, Inbox: true, New: true})
+	m.Requested(policy.Caller{Actor: r.Requester, Person: "ada"}, &policy.PendingApproval{ApprovalID: r.ID, Card: card, New: true})
 	return r.ID
 }
 

@@ -38,7 +38,7 @@ type Inbox struct {
 	Now    func() time.Time
 	Log    *slog.Logger
 
-	stamps    stamps
+	stamps    approval.Stamps
 	snapshots snapshots
 	ending    ending
 	pages     atomic.Int64
@@ -49,7 +49,7 @@ var assets embed.FS
 
 // Handler returns the handler of Path and of everything below it.
 func (i *Inbox) Handler() http.Handler {
-	i.stamps.key = i.Ledger.SharedSecret("inbox stamps")
+	i.stamps.Key = i.Ledger.SharedSecret("inbox stamps")
 	files, err := fs.Sub(assets, "assets")
 	if err != nil {
 		panic("inbox: " + err.Error()) // they are embedded

@@ -117,7 +117,7 @@ func (i *Inbox) decided(r *http.Request, s *snapshot, v *visit, n int) (ended, h
 	for k := range s.ended {
 		req := &s.ended[k]
 		takes := v.person.MayTakeHandover(req)
-		if !v.person.MaySee(req) || len(ended) == n && !takes {
+		if !v.person.MaySee(req, i.Now()) || len(ended) == n && !takes {
 			continue
 		}
 		o, err := s.card(r.Context(), req.ID)
@@ -190,7 +190,7 @@ func (i *Inbox) find(w http.ResponseWriter, r *http.Request, v *visit, id string
 	switch {
 	case err != nil && !errors.Is(err, ledger.ErrRejected):
 		i.fail(w, r, err)
-	case err != nil || !o.Inbox || !v.person.MaySee(&o.ApprovalRequest) && !v.person.MayTakeHandover(&o.ApprovalRequest):
+	case err != nil || !v.person.MaySee(&o.ApprovalRequest, i.Now()) && !v.person.MayTakeHandover(&o.ApprovalRequest):
 		i.errorPage(w, r, http.StatusNotFound, "No such request", "There is no such request, or you may not see it.")
 	default:
 		return o, true

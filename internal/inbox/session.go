@@ -133,7 +133,7 @@ func (i *Inbox) loginPage(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		view.frame = i.frame(v, "Log in again")
-		view.Again, view.Here, view.Stamp = true, v.person.Local && i.Open != nil, i.stamps.make(v.secret, "again", i.Now())
+		view.Again, view.Here, view.Stamp = true, v.person.Local && i.Open != nil, i.stamps.Make(v.secret, "again", i.Now())
 	}
 	i.render(w, r, http.StatusOK, "login", view)
 }

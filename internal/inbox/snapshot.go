@@ -17,8 +17,10 @@ import (
 type snapshot struct {
 	version     int64
 	open, ended []ledger.ApprovalRequest
-	// until is the next expiry, which changes no version; zero if nothing is pending.
+	// until is the next time at which a request expires or is shown to approvers, which changes no
+	// version; zero if there is none. shown is how many open requests are shown to approvers.
 	until time.Time
+	shown int
 
 	ledger ledger.Ledger
 	mu     sync.Mutex
@@ -55,16 +57,22 @@ func (i *Inbox) snapshot(ctx context.Context) (*snapshot, error) {
 		return s, nil
 	}
 	s := &snapshot{version: version, ledger: i.Ledger, opened: map[string]*openedRequest{}}
-	if s.open, err = i.Ledger.Approvals(ctx, ledger.ApprovalFilter{Open: true, Inbox: true}); err != nil {
+	if s.open, err = i.Ledger.Approvals(ctx, ledger.ApprovalFilter{Open: true}); err != nil {
 		return nil, err
 	}
-	s.ended, err = i.Ledger.Approvals(ctx, ledger.ApprovalFilter{Ended: true, Inbox: true, Limit: maxEnded})
+	s.ended, err = i.Ledger.Approvals(ctx, ledger.ApprovalFilter{Ended: true, Limit: maxEnded})
 	if err != nil {
 		return nil, err
 	}
 	for _, req := range s.open {
-		if s.until.IsZero() || req.Expires.Before(s.until) {
-			s.until = req.Expires
+		next := req.Expires
+		if now.Before(req.Shown) {
+			next = req.Shown
+		} else {
+			s.shown++
+		}
+		if s.until.IsZero() || next.Before(s.until) {
+			s.until = next
 		}
 	}
 	i.snapshots.last = s

@@ -65,7 +65,7 @@ func (i *Inbox) stopPage(w http.ResponseWriter, r *http.Request, v *visit) {
 		return
 	}
 	view := stopPageView{frame: i.frame(v, "Stop everything"), Ending: i.ending.view(),
-		CommandStamp: i.stamps.make(v.secret, "command", i.Now())}
+		CommandStamp: i.stamps.Make(v.secret, "command", i.Now())}
 	var err error
 	if view.Stop, err = i.Ledger.CurrentStop(r.Context()); err == nil && view.Stop != nil {
 		view.Revoked, err = i.revokedByStop(r.Context(), view.Stop)

@@ -27,7 +27,7 @@ type frame struct {
 func (i *Inbox) frame(v *visit, title string) frame {
 	f := frame{Title: title, Simulated: i.Simulated}
 	if v != nil {
-		f.Me, f.Commands, f.Stamp = v.person.Name, v.person.MayStop(), i.stamps.make(v.secret, "logout", i.Now())
+		f.Me, f.Commands, f.Stamp = v.person.Name, v.person.MayStop(), i.stamps.Make(v.secret, "logout", i.Now())
 	}
 	return f
 }
@@ -94,7 +94,7 @@ func (i *Inbox) cards(ctx context.Context, s *snapshot, v *visit) (cards []cardV
 	var shown []*ledger.ApprovalRequest
 	now := i.Now()
 	for n := range s.open {
-		if req := &s.open[n]; req.Open(now) && v.person.MaySee(req) {
+		if req := &s.open[n]; req.Open(now) && v.person.MaySee(req, now) {
 			shown = append(shown, req)
 		}
 	}
@@ -167,7 +167,7 @@ func (i *Inbox) card(ctx context.Context, s *snapshot, v *visit, all []*ledger.A
 }
 
 func (i *Inbox) line(v *visit, o *openedRequest) lineView {
-	l := lineView{ID: o.ID, Stamp: i.stamps.make(v.secret, o.ID, i.Now())}
+	l := lineView{ID: o.ID, Stamp: i.stamps.Make(v.secret, o.ID, i.Now())}
 	if o.card == nil {
 		l.Erased, l.Sentence = true, "The card was erased together with a person's data. You can only decline this request."
 		return l
@@ -204,7 +204,7 @@ func (i *Inbox) endedOf(v *visit, o *openedRequest) endedView {
 	}
 	e.Outcome = approval.DescribeOutcome(&o.ApprovalRequest, o.run, i.Now())
 	if !o.heldUntil.IsZero() && v.person.MayTakeHandover(&o.ApprovalRequest) {
-		e.Take, e.Stale, e.Until, e.Stamp = true, !v.person.Fresh, o.heldUntil, i.stamps.make(v.secret, "take-"+o.ID, i.Now())
+		e.Take, e.Stale, e.Until, e.Stamp = true, !v.person.Fresh, o.heldUntil, i.stamps.Make(v.secret, "take-"+o.ID, i.Now())
 	}
 	return e
 }

@@ -102,11 +102,11 @@ func newWorld(t testing.TB, s setup) *world {
 		up = s.upTo(up)
 	}
 	watch := &approval.Watcher{Ledger: w.ledger, Log: log}
-	w.gate = &policy.Gate{Policy: policy.FixedPolicySet(p), Upstream: up, Ledger: w.ledger, Organisation: "org", Inbox: true, Wait: time.Minute, Now: s.now, Log: log}
+	w.gate = &policy.Gate{Policy: policy.FixedPolicySet(p), Upstream: up, Ledger: w.ledger, Organisation: "org", Lifetime: 15 * time.Minute, Now: s.now, Log: log}
 	w.approvals = &approval.Approvals{Ledger: w.ledger, Watch: watch, Now: s.now}
 	w.box = &inbox.Inbox{Approvals: w.approvals, Ledger: w.ledger, Watch: watch, LoginCommand: "sippet-mcp inbox login", Gates: func() []*policy.Gate { return []*policy.Gate{w.gate} }, Now: s.now, Log: log}
 	runner := &tools.Runner{Gate: w.gate, Inbox: &tools.Inbox{Watch: watch, Wait: s.wait,
-		Link: func(id string) string { return w.base + "/inbox/approvals/" + id }, Requested: func(policy.Caller, *policy.PendingApproval) {}}}
+		Link: func(id string) string { return w.base + "/inbox/approvals/" + id }, Show: func(policy.Caller, *policy.PendingApproval, bool) {}}}
 	server, err := tools.NewServer(tools.Options{Version: "v0", Runner: runner, Log: log})
 	if err != nil {
 		t.Fatal(err)
@@ -270,7 +270,7 @@ func (w *world) later(t testing.TB, secret, tool, args string) <-chan answer {
 func (w *world) pending(t testing.TB, n int) []ledger.ApprovalRequest {
 	t.Helper()
 	for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		all, err := w.ledger.Approvals(t.Context(), ledger.ApprovalFilter{Open: true, Inbox: true})
+		all, err := w.ledger.Approvals(t.Context(), ledger.ApprovalFilter{Open: true})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -6,8 +6,8 @@ import "encoding/json"
 type Actor struct {
 	// Name is the person's or program's name, such as `ada`; empty for nobody.
 	Name string `json:"name,omitempty"`
-	// Via is the channel: `stdio`, `http`, `terminal`, `inbox`, `api`, `client` (an elicitation) or
-	// `token` and a token's id; empty if there is only one.
+	// Via is the channel: `stdio`, `http`, `terminal`, `inbox`, `api`, `client` and what the client
+	// calls itself (an elicitation), or `token` and a token's id; empty if there is only one.
 	Via string `json:"via,omitempty"`
 }
 

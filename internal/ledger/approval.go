@@ -40,9 +40,9 @@ type ApprovalRequest struct {
 	Needs string
 	// Person is the requester's name among persons; empty if unknown.
 	Person string
-	// Inbox is true for a request that is answered in the inbox, false for one that the client
-	// shows to its person.
-	Inbox bool
+	// Shown is from when approvers see the request. The requester's own person sees it at once; the
+	// others later if the client is asked first.
+	Shown time.Time
 	// Repeats is the id of the earlier intent for the same payload that the card shows. Commit lets
 	// the payload run again for this intent only.
 	Repeats string
@@ -68,8 +68,11 @@ type ApprovalRequest struct {
 	Fault []byte
 	// Reported is true once the requester has received the outcome.
 	Reported bool
-	// OwnProcess is true if this process created the request. Orphaned is true for an unused
-	// approval if the process that created it has ended.
+	// Departed is when the requester's program stopped waiting without having received anything;
+	// zero if it did not.
+	Departed time.Time
+	// OwnProcess is true if this process runs the call: it created the request or took it over.
+	// Orphaned is true for a pending request or an unused approval if that process has ended.
 	OwnProcess, Orphaned bool
 
 	seq int64
@@ -108,28 +111,28 @@ type approvalRow struct {
 	answeredBy                                                                                       string
 	requested, answered, expires, seq                                                                int64
 	person, process, intent, outcome                                                                 string
-	inbox, quick, reported                                                                           bool
-	answeredSeq                                                                                      int64
+	quick, reported                                                                                  bool
+	answeredSeq, shown, departed                                                                     int64
 }
 
 const approvalColumns = `id, requester, credential, organisation, action, fingerprint, policy, recipients, needs, repeats, state, answered_by, requested, answered, expires, seq,
-	person, process, intent, outcome, inbox, quick, reported, answered_seq`
+	person, process, intent, outcome, quick, reported, answered_seq, shown, departed`
 
 func (a *approvalRow) fields() []any {
 	return []any{&a.id, &a.requester, &a.credential, &a.organisation, &a.action, &a.fingerprint, &a.policy, &a.recipients, &a.needs, &a.repeats,
 		&a.state, &a.answeredBy, &a.requested, &a.answered, &a.expires, &a.seq,
-		&a.person, &a.process, &a.intent, &a.outcome, &a.inbox, &a.quick, &a.reported, &a.answeredSeq}
+		&a.person, &a.process, &a.intent, &a.outcome, &a.quick, &a.reported, &a.answeredSeq, &a.shown, &a.departed}
 }
 
 // request returns the row as a request, without its sealed parts.
 func (a *approvalRow) request() ApprovalRequest {
 	return ApprovalRequest{
 		ID: a.id, Requester: parseActor(a.requester), Credential: a.credential, Organisation: a.organisation, Action: a.action,
-		Policy: a.policy, Recipients: a.recipients, Needs: a.needs, Person: a.person, Inbox: a.inbox, Repeats: a.repeats,
+		Policy: a.policy, Recipients: a.recipients, Needs: a.needs, Person: a.person, Shown: fromMicros(a.shown), Repeats: a.repeats,
 		State: a.state, By: parseActor(a.answeredBy), Quick: a.quick, Requested: fromMicros(a.requested),
 		Answered: fromMicros(a.answered), Expires: fromMicros(a.expires), Intent: a.intent, Outcome: schemas.Outcome(a.outcome),
-		Reported: a.reported, OwnProcess: a.process == process, Orphaned: a.state == Approved && processEnded(a.process),
-		seq: a.seq,
+		Reported: a.reported, OwnProcess: a.process == process, Orphaned: (a.state == Pending || a.state == Approved) && processEnded(a.process),
+		Departed: fromMicros(a.departed), seq: a.seq,
 	}
 }
 
@@ -204,7 +207,10 @@ func (s *SQLite) CreateApproval(ctx context.Context, request ApprovalRequest) er
 			Rules: request.Rules, Policy: request.Policy, Recipients: request.Recipients}
 		r := c.record(PhaseRequested, fingerprint)
 		r.ApprovalID, r.State, r.Repeats = request.ID, string(Pending), request.Repeats
-		r.Expires, r.Person, r.Inbox = micros(request.Expires), request.Person, request.Inbox
+		r.Expires, r.Person, r.Shown = micros(request.Expires), request.Person, now
+		if request.Shown.After(t.now) {
+			r.Shown = micros(request.Shown)
+		}
 		keys, err := t.subjectKeys(request.Subjects)
 		if err != nil {
 			return err
@@ -216,9 +222,9 @@ func (s *SQLite) CreateApproval(ctx context.Context, request ApprovalRequest) er
 			return err
 		}
 		_, err = t.exec(`INSERT INTO approvals (id, requester, credential, organisation, action, fingerprint, policy, recipients, needs, repeats, state, answered_by, requested, answered,
-			expires, seq, last_seq, person, inbox, process) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending', '{}', ?, 0, ?, ?, ?, ?, ?, ?)`,
+			expires, seq, last_seq, person, shown, process) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending', '{}', ?, 0, ?, ?, ?, ?, ?, ?)`,
 			request.ID, requester, request.Credential, request.Organisation, request.Action, fingerprint, request.Policy, request.Recipients, request.Needs, request.Repeats, now, micros(request.Expires), r.Seq, r.Seq,
-			request.Person, request.Inbox, process)
+			request.Person, r.Shown, process)
 		return err
 	})
 }

@@ -13,8 +13,6 @@ type ApprovalFilter struct {
 	Open, Ended bool
 	// State selects the requests in this state.
 	State ApprovalState
-	// Inbox selects requests that are or were answered in the inbox.
-	Inbox bool
 	// Person selects the requests of one person.
 	Person string
 	// Limit bounds the result; 0 for all. Open requests are sorted oldest first, others by their
@@ -37,9 +35,6 @@ func (s *SQLite) Approvals(ctx context.Context, f ApprovalFilter) ([]ApprovalReq
 	}
 	if f.State != "" {
 		where, args = append(where, "state = ?"), append(args, string(f.State))
-	}
-	if f.Inbox {
-		where = append(where, "inbox = 1")
 	}
 	if f.Person != "" {
 		where, args = append(where, "person = ?"), append(args, f.Person)
@@ -120,7 +115,7 @@ func (s *SQLite) MarkReported(ctx context.Context, id string) error {
 
 // ApprovalsChanged implements Ledger.
 func (s *SQLite) ApprovalsChanged(ctx context.Context, since int64) (ids []string, err error) {
-	return ids, s.rows(ctx, "SELECT id FROM approvals WHERE inbox = 1 AND last_seq > ?", []any{since}, func(scan func(...any) error) error {
+	return ids, s.rows(ctx, "SELECT id FROM approvals WHERE last_seq > ?", []any{since}, func(scan func(...any) error) error {
 		var id string
 		err := scan(&id)
 		ids = append(ids, id)

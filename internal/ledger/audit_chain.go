@@ -18,28 +18,29 @@ type Phase string
 
 // The phases, a closed set. An approved call leaves requested, answered, prepared and settled.
 const (
-	PhaseRequested Phase = "requested"
-	PhaseAnswered  Phase = "answered"
-	PhasePrepared  Phase = "prepared" // an intent: the call is about to be sent
-	PhaseSent      Phase = "sent"
-	PhaseSettled   Phase = "settled"
-	PhaseAbandoned Phase = "abandoned" // nobody settled it in time: the outcome is unknown
-	PhaseResolved  Phase = "resolved"  // a person recorded the outcome
-	PhaseRead      Phase = "read"
-	PhaseRejected  Phase = "rejected" // a call that did not run
-	PhaseDropped   Phase = "dropped"  // Count events arrived faster than they could be written
-	PhaseStopped   Phase = "stopped"
-	PhaseResumed   Phase = "resumed"
-	PhaseTaken     Phase = "taken"  // a handover was shown to a person, and is destroyed
-	PhaseLogin     Phase = "login"  // Caller logged in to the inbox; Note is the method
-	PhaseLogout    Phase = "logout" // Caller logged out of the inbox
-	PhaseErased    Phase = "erased" // the keys in Subjects were destroyed
-	PhasePruned    Phase = "pruned" // the retention removed Count records up to Upto
+	PhaseRequested  Phase = "requested"
+	PhaseAnswered   Phase = "answered"
+	PhaseUnanswered Phase = "unanswered" // what a client did with a request, no person's answer
+	PhasePrepared   Phase = "prepared"   // an intent: the call is about to be sent
+	PhaseSent       Phase = "sent"
+	PhaseSettled    Phase = "settled"
+	PhaseAbandoned  Phase = "abandoned" // nobody settled it in time: the outcome is unknown
+	PhaseResolved   Phase = "resolved"  // a person recorded the outcome
+	PhaseRead       Phase = "read"
+	PhaseRejected   Phase = "rejected" // a call that did not run
+	PhaseDropped    Phase = "dropped"  // Count events arrived faster than they could be written
+	PhaseStopped    Phase = "stopped"
+	PhaseResumed    Phase = "resumed"
+	PhaseTaken      Phase = "taken"  // a handover was shown to a person, and is destroyed
+	PhaseLogin      Phase = "login"  // Caller logged in to the inbox; Note is the method
+	PhaseLogout     Phase = "logout" // Caller logged out of the inbox
+	PhaseErased     Phase = "erased" // the keys in Subjects were destroyed
+	PhasePruned     Phase = "pruned" // the retention removed Count records up to Upto
 )
 
 // Phases are all phases, in the order in which help and errors list them: those of a call first.
 var Phases = []Phase{
-	PhaseRequested, PhaseAnswered, PhasePrepared, PhaseSent, PhaseSettled, PhaseAbandoned, PhaseResolved,
+	PhaseRequested, PhaseAnswered, PhaseUnanswered, PhasePrepared, PhaseSent, PhaseSettled, PhaseAbandoned, PhaseResolved,
 	PhaseRead, PhaseRejected, PhaseDropped, PhaseStopped, PhaseResumed, PhaseErased, PhasePruned,
 	PhaseLogin, PhaseLogout, PhaseTaken, PhaseIssued, PhaseRevoked, PhaseRemoved,
 }
@@ -77,10 +78,10 @@ type Record struct {
 	Recipients string `json:"recipients,omitempty"`
 	// Repeats is the earlier intent that a person approved to repeat.
 	Repeats string `json:"repeats,omitempty"`
-	// Person is the requester. Inbox is true if the request is answered in the inbox. Quick is true
-	// if the answer came sooner than the card can be read.
+	// Person is the requester. Shown is from when approvers see the request, in microseconds since
+	// 1970. Quick is true if the answer came sooner than the card can be read.
 	Person string `json:"person,omitempty"`
-	Inbox  bool   `json:"inbox,omitempty"`
+	Shown  int64  `json:"shown,omitempty"`
 	Quick  bool   `json:"quick,omitempty"`
 	// State is the new state of the approval request or the intent.
 	State string `json:"state,omitempty"`

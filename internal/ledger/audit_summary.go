@@ -28,6 +28,8 @@ func (r *Record) Summary() string {
 	switch r.Phase {
 	case PhaseAnswered:
 		return r.answerSummary()
+	case PhaseUnanswered:
+		return r.unansweredSummary()
 	case PhaseSent:
 		return "sent to Sippet"
 	case PhaseSettled:
@@ -72,8 +74,6 @@ func (r *Record) callSummary() string {
 		return "read by the gate for another call: " + r.Private.summary()
 	case r.Phase == PhaseRejected && r.Why != "":
 		return schemas.Escape(r.Why, maxSummaryText)
-	case r.Inbox:
-		return "in the inbox: " + r.Private.summary()
 	}
 	return r.Private.summary()
 }
@@ -91,6 +91,22 @@ func (r *Record) answerSummary() string {
 		note = r.Private.Note
 	}
 	return answerSummary(r.State, r.By, r.Quick, note)
+}
+
+// unansweredSummary says what a client did instead of passing on a person's answer.
+func (r *Record) unansweredSummary() string {
+	what := map[ClientEventKind]string{
+		ClientCancelled: "closed its dialogue without an answer",
+		ClientTooFast:   "answered sooner than a person can, which does not count",
+		ClientUnclear:   "sent no clear answer, which does not count",
+		ClientFailed:    "could not ask its person",
+		ClientDeparted:  "no longer waits for the answer",
+		ClientReturned:  "waits for the answer again",
+	}[ClientEventKind(r.Note)]
+	if what == "" {
+		what = "sent " + schemas.Escape(r.Note, maxSummaryText)
+	}
+	return schemas.Escape(r.By.Via, maxSummaryName) + " " + what
 }
 
 func answerSummary(state string, by Actor, quick bool, note string) string {

@@ -16,7 +16,8 @@ func TestSummary(t *testing.T) {
 		want   string
 	}{
 		{ledger.Record{Phase: ledger.PhaseRequested, Private: card}, "Change the contact."},
-		{ledger.Record{Phase: ledger.PhaseRequested, Private: card, Inbox: true}, "in the inbox: Change the contact."},
+		{ledger.Record{Phase: ledger.PhaseUnanswered, By: ledger.Actor{Via: "client Cowork 1"}, Note: "cancelled"}, "client Cowork 1 closed its dialogue without an answer"},
+		{ledger.Record{Phase: ledger.PhaseUnanswered, By: ledger.Actor{Via: "client Cowork 1"}, Note: "x"}, "client Cowork 1 sent x"},
 		{ledger.Record{Phase: ledger.PhasePrepared, Private: &ledger.Private{Payload: []byte(`{"action":"x","fields":["id"],"identity":"7","input":{"a":1}}`)}}, `identity "7", input {"a":1}`},
 		{ledger.Record{Phase: ledger.PhasePrepared}, ""},
 		{ledger.Record{Phase: ledger.PhasePrepared, Sealed: &ledger.Sealed{}}, "concerns a person who was erased"},

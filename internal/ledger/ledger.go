@@ -58,6 +58,12 @@ type ApprovalStore interface {
 	// LatestApproval returns the last request for want's payload by the same requester with the
 	// same credential, under any policy and in any state; ErrNoApproval if there is none.
 	LatestApproval(ctx context.Context, want ApprovalRequest) (ApprovalRequest, error)
+	// RecordUnanswered records what a client did with an open request instead of passing on a
+	// person's answer: it changes no state. ErrNoApproval if the request is not open.
+	RecordUnanswered(ctx context.Context, id string, e ClientEvent) error
+	// TakeOver makes this process the one that runs the call of an open request, if the process
+	// that was to run it has ended. It reports whether this process is the one now.
+	TakeOver(ctx context.Context, id string) (bool, error)
 	// Approvals lists requests without what only Approval returns: Request, Client, Why, Rules,
 	// Subjects and the sealed parts.
 	Approvals(ctx context.Context, f ApprovalFilter) ([]ApprovalRequest, error)
@@ -66,8 +72,8 @@ type ApprovalStore interface {
 	// ApprovalsVersion returns a number that changes with any request, the outcome of one, an
 	// emergency stop or an erasure, but not when a request expires. It is cheap.
 	ApprovalsVersion(ctx context.Context) (int64, error)
-	// ApprovalsChanged returns the ids of the inbox's requests that changed, themselves or their
-	// outcome, since a version.
+	// ApprovalsChanged returns the ids of the requests that changed, themselves or their outcome,
+	// since a version.
 	ApprovalsChanged(ctx context.Context, since int64) ([]string, error)
 }
 

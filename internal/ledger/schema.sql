@@ -28,8 +28,10 @@ CREATE INDEX keys_tag ON keys (tag);
 -- Approval requests and their answers. fingerprint is a keyed hash of the organisation and the
 -- payload's hash. seq is the record with the sealed payload and card, answered_seq the record of
 -- the last answer, last_seq the last record about the request. person is the requester's name,
--- process the process that asked (see intents). inbox is 1 for a request that is answered in the
--- inbox. intent is the run that used the approval. outcome says why an approval led to no run.
+-- process the process that runs the call (see intents): the one that asked, or the one that took
+-- over. shown is from when approvers see it. departed is when the requester's program stopped
+-- waiting without having received anything; 0 if it did not. intent is the run that used the
+-- approval. outcome says why an approval led to no run.
 -- quick is 1 for an answer sooner than the card can be read. reported is 1 once the requester has
 -- received the outcome.
 CREATE TABLE approvals (
@@ -54,7 +56,8 @@ CREATE TABLE approvals (
 	process      TEXT NOT NULL,
 	intent       TEXT NOT NULL DEFAULT '',
 	outcome      TEXT NOT NULL DEFAULT '',
-	inbox        INTEGER NOT NULL,
+	shown        INTEGER NOT NULL,
+	departed     INTEGER NOT NULL DEFAULT 0,
 	quick        INTEGER NOT NULL DEFAULT 0,
 	reported     INTEGER NOT NULL DEFAULT 0,
 	answered_seq INTEGER NOT NULL DEFAULT 0
@@ -62,7 +65,7 @@ CREATE TABLE approvals (
 CREATE INDEX approvals_seq ON approvals (seq);
 CREATE INDEX approvals_fingerprint ON approvals (fingerprint);
 CREATE INDEX approvals_open ON approvals (expires) WHERE state IN ('pending', 'approved');
-CREATE INDEX approvals_inbox ON approvals (last_seq) WHERE inbox = 1;
+CREATE INDEX approvals_last ON approvals (last_seq);
 
 -- Intents. seq is the record of the intent, settled_seq the record of its outcome. keys are the ids
 -- of the keys that seal both, in the order of the subjects. process is the process that made the

@@ -17,8 +17,8 @@ const (
 	// applicationID marks the file as ours, in SQLite's header: "SPLG".
 	applicationID = 0x53504c47
 	// schemaVersion is the version of schema.sql. Versions 1 and 2 had other names for tables and
-	// columns.
-	schemaVersion = 3
+	// columns; version 3 did not know from when approvers see a request.
+	schemaVersion = 4
 )
 
 // createSchema creates the tables in an empty file and runs initialise in the same transaction. If

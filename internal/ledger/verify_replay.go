@@ -33,8 +33,7 @@ type replayedApproval struct {
 	credential, action, fingerprint   string
 	policy, recipients, needs, person string
 	repeats                           string
-	inbox                             bool
-	expires, seq                      int64
+	expires, shown, seq               int64
 	superseded                        bool // there is a later request with the same binding
 	inTable                           bool
 }
@@ -69,7 +68,7 @@ func (p *replay) apply(v *verifier, r *Record) {
 		}
 		request := &replayedApproval{state: string(Pending), requester: r.Caller, credential: r.Credential, action: r.Action, fingerprint: r.Fingerprint,
 			policy: r.Policy, repeats: r.Repeats, recipients: r.Recipients, expires: r.Expires, seq: r.Seq,
-			needs: r.Decision, person: r.Person, inbox: r.Inbox}
+			needs: r.Decision, person: r.Person, shown: r.Shown}
 		p.approvals[r.ApprovalID], p.requested[key] = request, request
 	case PhasePruned:
 		v.pruned = r
@@ -83,6 +82,10 @@ func (p *replay) apply(v *verifier, r *Record) {
 		request.state = r.State
 		if r.Expires != 0 {
 			request.expires = r.Expires
+		}
+	case PhaseUnanswered:
+		if request := p.approvals[r.ApprovalID]; request == nil || request.state != string(Pending) && request.state != string(Approved) {
+			v.add(WrongApproval, r.Seq, r.ApprovalID, "record %d is about an approval request that was not open", r.Seq)
 		}
 	case PhasePrepared:
 		p.applyPrepared(v, r)
@@ -199,7 +202,7 @@ func (v *verifier) checkIntents(ctx context.Context, conn *sql.Conn) error {
 // checkApprovals compares the table of approval requests with the log.
 func (v *verifier) checkApprovals(ctx context.Context, conn *sql.Conn) error {
 	rows, err := conn.QueryContext(ctx, `SELECT id, seq, requester, credential, action, fingerprint, policy, recipients, repeats,
-		expires, state, needs, person, inbox FROM approvals`)
+		expires, state, needs, person, shown FROM approvals`)
 	if err != nil {
 		return err
 	}
@@ -207,7 +210,7 @@ func (v *verifier) checkApprovals(ctx context.Context, conn *sql.Conn) error {
 		var id, requester string
 		var row replayedApproval
 		if err := scan(&id, &row.seq, &requester, &row.credential, &row.action, &row.fingerprint, &row.policy, &row.recipients,
-			&row.repeats, &row.expires, &row.state, &row.needs, &row.person, &row.inbox); err != nil {
+			&row.repeats, &row.expires, &row.state, &row.needs, &row.person, &row.shown); err != nil {
 			return err
 		}
 		request := v.replay.approvals[id]
@@ -220,7 +223,7 @@ func (v *verifier) checkApprovals(ctx context.Context, conn *sql.Conn) error {
 		case request.seq != row.seq || request.requester != parseActor(requester) || request.credential != clip(row.credential) ||
 			request.action != clip(row.action) || request.fingerprint != row.fingerprint || request.policy != clip(row.policy) ||
 			request.recipients != clip(row.recipients) || request.repeats != clip(row.repeats) || request.expires != row.expires ||
-			request.needs != clip(row.needs) || request.person != clip(row.person) || request.inbox != row.inbox:
+			request.needs != clip(row.needs) || request.person != clip(row.person) || request.shown != row.shown:
 			v.add(WrongApproval, request.seq, id, "approval request %s differs from its record", id)
 		}
 		request.inTable = true

@@ -53,7 +53,7 @@ func newWorld(t *testing.T, wrap func(policy.Upstream) policy.Upstream) *world {
 		up = wrap(up)
 	}
 	log := w.logger()
-	gate := &policy.Gate{Policy: policy.FixedPolicySet(p), Upstream: up, Ledger: ledgertest.Open(t), Wait: time.Minute, Now: time.Now, Log: log}
+	gate := &policy.Gate{Policy: policy.FixedPolicySet(p), Upstream: up, Ledger: ledgertest.Open(t), Lifetime: 15 * time.Minute, Now: time.Now, Log: log}
 	if w.server, err = tools.NewServer(tools.Options{Version: "v0", Runner: &tools.Runner{Gate: gate}, Log: log}); err != nil {
 		t.Fatal(err)
 	}
