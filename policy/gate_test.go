@@ -5,8 +5,8 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
-	"github.com/sippet-ai/sippet-mcp/internal/approval"
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 	"github.com/sippet-ai/sippet-mcp/policy"
 	"github.com/sippet-ai/sippet-mcp/policy/rules"
@@ -77,7 +77,10 @@ func (b brokenStore) StoreError() error {
 	return b.Ledger.StoreError()
 }
 
-var clientApproves = approval.Reply{Approve: true, By: ledger.Actor{Name: "ada"}}
+var (
+	clientApproves = policy.ClientReply{Action: policy.ClientAccepts, Ticked: true, After: time.Minute}
+	clientDeclines = policy.ClientReply{Action: policy.ClientDeclines, After: time.Minute}
+)
 
 // TestStoreFails checks that nothing runs that changes anything while the ledger fails, at
 // whichever step.
@@ -85,14 +88,14 @@ func TestStoreFails(t *testing.T) {
 	for _, at := range []string{"stop", "conflict", "create", "answer", "check", "commit"} {
 		g, u := gate(t, "desktop")
 		g.Ledger = brokenStore{g.Ledger, at}
-		c := policy.Call{Caller: policy.Caller{Actor: ledger.Actor{Name: "ada"}}, Payload: payload(t, "delete_contact", `{"input":{"contactId":"`+anID+`"}}`)}
+		c := policy.Call{Caller: policy.Caller{Actor: ledger.Actor{Name: "ada"}}, Payload: payload(t, "delete_contact", `{"input":{"contactId":"`+anID+`"}}`), CanAsk: true}
 		err := func() *schemas.Error {
 			a := g.Do(t.Context(), c)
 			if a.Pending == nil {
 				return a.Err
 			}
 			c.ApprovalID = a.Pending.ApprovalID
-			if err := g.RecordReply(t.Context(), c, clientApproves); err != nil {
+			if _, err := g.RecordReply(t.Context(), c, clientApproves); err != nil {
 				return err
 			}
 			return g.Do(t.Context(), c).Err
@@ -133,12 +136,12 @@ func TestUnrecordedReads(t *testing.T) {
 func TestApprovalOverridesNoDenial(t *testing.T) {
 	for _, name := range []string{"team", "unattended", "read-only"} {
 		g, u := gate(t, name)
-		c := policy.Call{Caller: policy.Caller{Actor: ledger.Actor{Name: "ada"}}, Payload: payload(t, "delete_contact", `{"input":{"contactId":"`+anID+`"}}`), ApprovalID: ledger.NewID()}
-		open := ledger.ApprovalRequest{ID: c.ApprovalID, Requester: ledger.Actor{Name: "ada"}, Organisation: g.Organisation, Action: "delete_contact", Hash: c.Payload.Hash(), Policy: g.Policy.Own().Version(), Expires: noon.Add(g.Wait)}
+		c := policy.Call{Caller: policy.Caller{Actor: ledger.Actor{Name: "ada"}}, Payload: payload(t, "delete_contact", `{"input":{"contactId":"`+anID+`"}}`), ApprovalID: ledger.NewID(), CanAsk: true}
+		open := ledger.ApprovalRequest{ID: c.ApprovalID, Requester: ledger.Actor{Name: "ada"}, Organisation: g.Organisation, Action: "delete_contact", Hash: c.Payload.Hash(), Policy: g.Policy.Own().Version(), Needs: "confirm", Card: []byte(`{"needs":"confirm","deed":["Erase"]}`), Expires: noon.Add(g.Lifetime)}
 		if err := g.Ledger.CreateApproval(t.Context(), open); err != nil {
 			t.Fatal(err)
 		}
-		if err := g.RecordReply(t.Context(), c, clientApproves); err != nil {
+		if event, err := g.RecordReply(t.Context(), c, clientApproves); event != "" || err != nil {
 			t.Fatal(err)
 		}
 		if a := g.Do(t.Context(), c); a.Outcome() != schemas.Denied || u.runs+u.validates != 0 {

@@ -18,9 +18,6 @@ func TestAnswerRejected(t *testing.T) {
 	o := newApprovalWorld(t, house)
 	ask := func(action, args string) string { return o.ask(t, call(t, adaCaller, action, args)) }
 	erase, create := ask("delete_contact", eraseContact), ask("create_contact", createArgs)
-	direct := call(t, adaCaller, "create_contact", `{"input":{"fullName":"Bo"}}`)
-	direct.CanAsk = true
-	elicited := o.Do(t.Context(), direct).Pending.ApprovalID
 	stale := bobPerson
 	stale.Fresh = false
 	for name, c := range map[string]struct {
@@ -29,25 +26,23 @@ func TestAnswerRejected(t *testing.T) {
 		approve bool
 		says    string
 	}{
-		"own request that needs approve":  {erase, adaPerson, true, "another person must answer"},
-		"own request, declined":           {erase, adaPerson, false, "another person must answer"},
-		"own request, as an approver":     {erase, approval.Person{Name: "Ada", Roles: []string{approval.RoleApprover}, Via: "api", Fresh: true}, true, "another person must answer"},
-		"no approver":                     {erase, approval.Person{Name: "eve", Via: "inbox", Fresh: true}, true, "role approver"},
-		"request of another person":       {create, approval.Person{Name: "eve", Via: "inbox", Fresh: true}, true, "role approver"},
-		"a program":                       {erase, approval.Person{Name: "bob", Roles: []string{approval.RoleApprover, approval.RoleAgent}, Via: "api", Fresh: true}, true, "program"},
-		"no recent login":                 {erase, stale, true, "recent login"},
-		"request to the client":           {elicited, bobPerson, true, "answered in the client, not here"},
-		"request to the client, declined": {elicited, adaPerson, false, "answered in the client, not here"},
-		"unknown id":                      {ledger.NewID(), bobPerson, true, "no such approval request"},
-		"SQL":                             {"'; DROP TABLE approvals; --", bobPerson, true, "no such approval request"},
-		"no id":                           {"", bobPerson, false, "no such approval request"},
+		"own request that needs approve": {erase, adaPerson, true, "another person must answer"},
+		"own request, declined":          {erase, adaPerson, false, "another person must answer"},
+		"own request, as an approver":    {erase, approval.Person{Name: "Ada", Roles: []string{approval.RoleApprover}, Via: "api", Fresh: true}, true, "another person must answer"},
+		"no approver":                    {erase, approval.Person{Name: "eve", Via: "inbox", Fresh: true}, true, "role approver"},
+		"request of another person":      {create, approval.Person{Name: "eve", Via: "inbox", Fresh: true}, true, "role approver"},
+		"a program":                      {erase, approval.Person{Name: "bob", Roles: []string{approval.RoleApprover, approval.RoleAgent}, Via: "api", Fresh: true}, true, "program"},
+		"no recent login":                {erase, stale, true, "recent login"},
+		"unknown id":                     {ledger.NewID(), bobPerson, true, "no such approval request"},
+		"SQL":                            {"'; DROP TABLE approvals; --", bobPerson, true, "no such approval request"},
+		"no id":                          {"", bobPerson, false, "no such approval request"},
 	} {
 		got := o.approvals.Answer(t.Context(), []string{c.id}, c.who, approval.Reply{Approve: c.approve, By: ledger.Actor{Name: "the owner"}})
 		if len(got) != 1 || got[0].ApprovalID != c.id || got[0].Err == nil || !strings.Contains(got[0].Err.Message, c.says) {
 			t.Errorf("%s: %+v", name, got[0].Err)
 		}
 	}
-	for _, id := range []string{erase, create, elicited} {
+	for _, id := range []string{erase, create} {
 		if q := o.request(t, id); q.State != ledger.Pending || q.By != (ledger.Actor{}) {
 			t.Errorf("%s is %s by %q", q.Action, q.State, q.By)
 		}
@@ -164,29 +159,6 @@ func TestNeedsFresh(t *testing.T) {
 	}
 	if !approval.NeedsFresh("no_such_action") {
 		t.Error("an unknown action needs no recent login")
-	}
-}
-
-// TestClientCannotAnswerInbox checks that a client can neither approve nor decline a request in the
-// inbox.
-func TestClientCannotAnswerInbox(t *testing.T) {
-	for _, action := range []string{"create_contact", "delete_contact"} {
-		o := newApprovalWorld(t, house)
-		o.startExecutor(t)
-		c := call(t, adaCaller, action, map[string]string{"create_contact": createArgs, "delete_contact": eraseContact}[action])
-		c.ApprovalID = o.ask(t, c)
-		c.CanAsk = true
-		for _, reply := range []approval.Reply{clientApproves, {By: ledger.Actor{Name: "elicitation"}}} {
-			if err := o.RecordReply(t.Context(), c, reply); err == nil || err.Outcome != schemas.Denied || !strings.Contains(err.Message, "in the inbox only") {
-				t.Errorf("%s, %t: %v", action, reply.Approve, err)
-			}
-		}
-		if a := o.Do(t.Context(), c); a.Outcome() != schemas.ApprovalPending || len(o.up.runs()) != 0 {
-			t.Errorf("%s", brief(a))
-		}
-		if q := o.request(t, c.ApprovalID); q.State != ledger.Pending || q.By != (ledger.Actor{}) {
-			t.Errorf("%s is %s", action, q.State)
-		}
 	}
 }
 

@@ -60,7 +60,7 @@ func TestApprovalRevokedWhenRunFails(t *testing.T) {
 			c := call(t, adaCaller, "start_outbound_call", ringNumber)
 			c.CanAsk = true
 			c.ApprovalID = o.Do(t.Context(), c).Pending.ApprovalID
-			if err := o.RecordReply(t.Context(), c, clientApproves); err != nil {
+			if event, err := o.RecordReply(t.Context(), c, clientApproves); event != "" || err != nil {
 				t.Fatal(err)
 			}
 			if a := o.Do(t.Context(), c); a.Outcome() != schemas.Done {
@@ -174,12 +174,12 @@ func TestConfirmedThenNeedsApprove(t *testing.T) {
 	c := call(t, adaCaller, "create_contact", createArgs)
 	c.CanAsk = true
 	a := o.Do(t.Context(), c)
-	if a.Pending == nil || a.Pending.Inbox {
+	if a.Pending == nil || a.Pending.Dialogue != policy.FormDialogue {
 		t.Fatalf("%+v", a)
 	}
 	c.ApprovalID = a.Pending.ApprovalID
 	o.clock.Add(30 * time.Second)
-	if err := o.RecordReply(t.Context(), c, clientApproves); err != nil {
+	if event, err := o.RecordReply(t.Context(), c, clientApproves); event != "" || err != nil {
 		t.Fatal(err)
 	}
 	// Only the clock of the rules: by the ledger's the request would have expired.

@@ -251,7 +251,7 @@ func TestReload(t *testing.T) {
 	ring := s.call(t, "start_outbound_call", ringNumber)
 	a := s.Do(t.Context(), ring)
 	ring.ApprovalID = a.Pending.ApprovalID
-	if err := s.RecordReply(t.Context(), ring, clientApproves); err != nil {
+	if event, err := s.RecordReply(t.Context(), ring, clientApproves); event != "" || err != nil {
 		t.Fatal(err)
 	}
 	write(plain + "rulez: []\n")

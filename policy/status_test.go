@@ -360,25 +360,3 @@ func TestAwaitEnds(t *testing.T) {
 		t.Error("a pending result was marked as reported")
 	}
 }
-
-// TestRequestReplaced checks that a call that waits for the inbox ends if its own client is asked
-// instead.
-func TestRequestReplaced(t *testing.T) {
-	o := newApprovalWorld(t, house)
-	asks := call(t, adaCaller, "create_contact", createArgs)
-	id := o.ask(t, asks)
-	waiting := o.await(t, id)
-	time.Sleep(20 * time.Millisecond) // until it has read the request once
-	began := time.Now()
-	asks.CanAsk = true
-	a := o.Do(t.Context(), asks)
-	if a.Pending == nil || a.Pending.Inbox || a.Pending.ApprovalID == id {
-		t.Fatalf("%+v", a)
-	}
-	if w := <-waiting; w.Outcome() != schemas.Denied || !strings.Contains(w.Err.Message, "revoked") {
-		t.Errorf("%s", brief(w))
-	}
-	if d := time.Since(began); d > 4*time.Second {
-		t.Errorf("it ended after %s", d)
-	}
-}

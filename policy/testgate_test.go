@@ -134,7 +134,7 @@ func newTestGate(t *testing.T, profile string) *testGate {
 
 func (s *testGate) call(t *testing.T, action, args string) policy.Call {
 	t.Helper()
-	return policy.Call{Caller: policy.Caller{Actor: ledger.Actor{Name: "ada"}}, Payload: payload(t, action, args)}
+	return policy.Call{Caller: policy.Caller{Actor: ledger.Actor{Name: "ada"}}, Payload: payload(t, action, args), CanAsk: true}
 }
 
 // approve takes a call through the gate, approves its request, and takes it through the gate again.
@@ -145,10 +145,22 @@ func (s *testGate) approve(t *testing.T, c policy.Call) policy.Result {
 		t.Fatalf("no request: %+v", a)
 	}
 	c.ApprovalID = a.Pending.ApprovalID
-	if err := s.RecordReply(t.Context(), c, clientApproves); err != nil {
+	if event, err := s.RecordReply(t.Context(), c, clientApproves); event != "" || err != nil {
+		t.Fatal(event, err)
+	}
+	res := s.Do(t.Context(), c)
+	s.report(t, c.ApprovalID)
+	return res
+}
+
+// report marks the outcome of a request as received by its caller.
+func (s *testGate) report(t *testing.T, id string) {
+	t.Helper()
+	r, err := s.Ledger.Approval(t.Context(), id)
+	if err != nil {
 		t.Fatal(err)
 	}
-	return s.Do(t.Context(), c)
+	s.MarkReported(t.Context(), s.ResultOf(t.Context(), r))
 }
 
 const (

@@ -88,7 +88,7 @@ func TestReportedOnlyIfReceived(t *testing.T) {
 		ctx      context.Context
 		reported bool
 	}{{left, false}, {t.Context(), true}} {
-		if res := w.runner.Await(c.ctx, q, pending); res.Outcome != "declined" {
+		if res := w.runner.Await(c.ctx, q, pending, nil); res.Outcome != "declined" {
 			t.Errorf("%s", res.Structured)
 		}
 		if g, err := w.gate.Ledger.Approval(t.Context(), pending.ApprovalID); err != nil || g.Reported != c.reported {
@@ -122,13 +122,12 @@ func TestServerStopsWhileWaiting(t *testing.T) {
 	}
 }
 
-// TestNotifications checks that Requested is called once for each new request, and not for a
-// repeated call.
+// TestNotifications checks that each new request is shown once, and not for a repeated call.
 func TestNotifications(t *testing.T) {
 	w := newWorld(t, setup{policy: byName, inbox: time.Millisecond})
 	var mu sync.Mutex
 	var requested []string
-	w.runner.Inbox.Requested = func(c policy.Caller, q *policy.PendingApproval) {
+	w.runner.Inbox.Show = func(c policy.Caller, q *policy.PendingApproval, _ bool) {
 		mu.Lock()
 		defer mu.Unlock()
 		requested = append(requested, c.Person+" "+q.Card.Needs)

@@ -19,8 +19,10 @@ type peer struct {
 	modern       bool
 	capabilities string
 	wire         wire
-	// answer returns the response to an elicitation, JSON; empty for no response. nil accepts.
+	// answer returns the response to an elicitation, JSON; empty for no response, failed for an
+	// error. nil accepts. think is called before: what the person takes.
 	answer func(message string) string
+	think  func()
 
 	mu          sync.Mutex
 	ids         int
@@ -45,6 +47,7 @@ const (
 	unticks  = `{"action":"accept","content":{"approve":false}}`
 	declines = `{"action":"decline"}`
 	cancels  = `{"action":"cancel"}`
+	failed   = "error"
 )
 
 func always(s string) func(string) string { return func(string) string { return s } }
@@ -128,7 +131,7 @@ func (p *peer) headers(method, name string) http.Header {
 }
 
 func (p *peer) meta() string {
-	return `"_meta":{"io.modelcontextprotocol/protocolVersion":"` + modernVersion + `","io.modelcontextprotocol/clientCapabilities":` + p.capabilities + `}`
+	return `"_meta":{"io.modelcontextprotocol/protocolVersion":"` + modernVersion + `","io.modelcontextprotocol/clientInfo":{"name":"test","version":"1"},"io.modelcontextprotocol/clientCapabilities":` + p.capabilities + `}`
 }
 
 // send makes one request with params as they are. In the modern protocol it adds _meta.
@@ -152,6 +155,9 @@ func (p *peer) elicited(params json.RawMessage) string {
 	p.mu.Lock()
 	p.forms = append(p.forms, in.Message)
 	p.mu.Unlock()
+	if !p.modern && p.think != nil { // in the modern protocol retry thinks
+		p.think()
+	}
 	if p.answer == nil {
 		return accepts
 	}
@@ -187,6 +193,9 @@ func (p *peer) parse(frame []byte) *reply {
 // retry makes the second call of a modern client, with the response.
 func (p *peer) retry(tool, args, state, answer string) *reply {
 	p.t.Helper()
+	if p.think != nil {
+		p.think()
+	}
 	return p.callOnce(tool, args, `,"inputResponses":{"approve":`+answer+`},"requestState":`+string(mustJSON(state)))
 }
 
@@ -198,7 +207,7 @@ func (p *peer) call(tool, args string) *reply {
 		return r
 	}
 	answer := p.elicited(mustJSON(r.Result.InputRequests["approve"].Params))
-	if answer == "" {
+	if answer == "" || answer == failed { // it has no way to pass on an error
 		return r
 	}
 	return p.retry(tool, args, r.Result.RequestState, answer)
@@ -285,8 +294,11 @@ func answerTo(frame []byte, ask func(json.RawMessage) string) []byte {
 		return nil
 	}
 	result := ask(m.Params)
-	if result == "" {
+	switch result {
+	case "":
 		return nil
+	case failed:
+		return []byte(`{"jsonrpc":"2.0","id":` + string(m.ID) + `,"error":{"code":-32603,"message":"no dialogue here"}}`)
 	}
 	return []byte(`{"jsonrpc":"2.0","id":` + string(m.ID) + `,"result":` + result + `}`)
 }

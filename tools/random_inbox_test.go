@@ -31,15 +31,18 @@ type randomInbox struct {
 	round int // is part of all names, so that rounds share nothing
 	seen  int // how many requests of the round were checked
 	runs  int // how many intents of the round were checked
-	// elicited are the requests that clients were asked. approved are those that a client approved.
+	// elicited are the dialogues that clients were sent. approved are the requests that a client
+	// approved in a time in which a person can.
 	elicited []drawnCall
 	approved map[string]bool
 	stopped  bool
 }
 
-// drawnCall is a call that was drawn. id is the request's; empty if nobody was asked.
+// drawnCall is a call that was drawn. state is that of the dialogue that was sent at a time; empty if
+// nobody was asked.
 type drawnCall struct {
-	caller, tool, args, id string
+	caller, tool, args, state string
+	at                        time.Time
 }
 
 // needs are the calls, and what byName decides about each.
@@ -97,12 +100,25 @@ func (l *randomInbox) clientAnswers(rt *rapid.T) {
 		return
 	}
 	c := rapid.SampledFrom(l.elicited).Draw(rt, "request")
-	answer := rapid.SampledFrom([]string{accepts, accepts, declines}).Draw(rt, "answer")
-	l.approved[c.id] = l.approved[c.id] || answer == accepts
-	l.send(rt, c, true, c.id, answer)
+	answer := rapid.SampledFrom([]string{accepts, accepts, accepts, declines, cancels, unticks}).Draw(rt, "answer")
+	if rapid.IntRange(0, 3).Draw(rt, "thinks") > 0 {
+		l.clock.Add(policy.SoonestAnswer)
+	}
+	l.reply(rt, c, c.state, true, answer)
 }
 
-// replay sends an approval for any request, with its call.
+// reply sends a client's response to a dialogue, with a call.
+func (l *randomInbox) reply(rt *rapid.T, c drawnCall, state string, forms bool, answer string) {
+	for _, e := range l.elicited {
+		if id, _, _ := strings.Cut(e.state, "."); e.state == state && e.caller == c.caller && forms && answer == accepts && l.clock.Now().Sub(e.at) >= policy.SoonestAnswer {
+			l.approved[id] = true
+		}
+	}
+	l.send(rt, c, forms, state, answer)
+	l.settle(rt)
+}
+
+// replay sends an approval for any request, with the call of any.
 func (l *randomInbox) replay(rt *rapid.T) {
 	all := l.requests(rt)
 	if len(all) == 0 {
@@ -119,10 +135,11 @@ func (l *randomInbox) replay(rt *rapid.T) {
 	}
 	delete(args, "action")
 	c := drawnCall{caller: rapid.SampledFrom([]string{"ada", "bo"}).Draw(rt, "caller"), tool: q.Action, args: string(mustJSON(args))}
-	if !q.Inbox && q.Person == l.name(c.caller) {
-		l.approved[q.ID] = true
+	states := []string{q.ID}
+	for _, e := range l.elicited {
+		states = append(states, e.state)
 	}
-	l.send(rt, c, rapid.Bool().Draw(rt, "forms"), q.ID, accepts)
+	l.reply(rt, c, rapid.SampledFrom(states).Draw(rt, "state"), rapid.Bool().Draw(rt, "forms"), accepts)
 }
 
 func (l *randomInbox) send(rt *rapid.T, c drawnCall, forms bool, state, answer string) {
@@ -137,7 +154,7 @@ func (l *randomInbox) send(rt *rapid.T, c drawnCall, forms bool, state, answer s
 	who := l.name(c.caller)
 	r := l.handle(rt, who, params+"}")
 	if r.Result.ResultType == "input_required" {
-		c.id = r.Result.RequestState
+		c.state, c.at = r.Result.RequestState, l.clock.Now()
 		l.elicited = append(l.elicited, c)
 		return
 	}
@@ -163,7 +180,7 @@ func (l *randomInbox) answer(rt *rapid.T) {
 	if len(all) == 0 {
 		return
 	}
-	if open := slices.DeleteFunc(slices.Clone(all), func(q ledger.ApprovalRequest) bool { return q.State != ledger.Pending || !q.Inbox }); len(open) > 0 && rapid.IntRange(0, 4).Draw(rt, "any") < 4 {
+	if open := slices.DeleteFunc(slices.Clone(all), func(q ledger.ApprovalRequest) bool { return q.State != ledger.Pending }); len(open) > 0 && rapid.IntRange(0, 4).Draw(rt, "any") < 4 {
 		all = open
 	}
 	q := rapid.SampledFrom(all).Draw(rt, "request")
@@ -173,11 +190,11 @@ func (l *randomInbox) answer(rt *rapid.T) {
 	approves := rapid.IntRange(0, 2).Draw(rt, "declines") > 0
 	open := q.State == ledger.Pending && l.clock.Now().Before(q.Expires)
 	fresh := who.Fresh || !approves || q.Action != "archive_contact"
-	want := q.Inbox && open && fresh && may(who, &q)
-	again := q.Inbox && approves && q.State == ledger.Approved && q.By == (ledger.Actor{Name: who.Name, Via: "inbox"}) && may(who, &q) && fresh // the same approval a second time
+	want := open && fresh && may(who, &q)
+	again := approves && q.State == ledger.Approved && q.By == (ledger.Actor{Name: who.Name, Via: "inbox"}) && may(who, &q) && fresh // the same approval a second time
 	got := l.approvals.Answer(context.Background(), []string{q.ID}, who, approval.Reply{Approve: approves})[0].Err
 	if (got == nil) != want && !again && q.State != ledger.Approved { // an unused approval can be declined
-		rt.Fatalf("%s (%v, fresh %t) answers %t to %s, which needs %s, is %s and in the inbox: %t; %v", who.Name, who.Roles, who.Fresh, approves, q.Action, q.Needs, q.State, q.Inbox, got)
+		rt.Fatalf("%s (%v, fresh %t) answers %t to %s, which needs %s, is %s; %v", who.Name, who.Roles, who.Fresh, approves, q.Action, q.Needs, q.State, got)
 	}
 	l.settle(rt)
 }
@@ -197,7 +214,7 @@ func (l *randomInbox) settle(rt *rapid.T) {
 	for range 5000 {
 		busy := false
 		for _, q := range l.requests(rt) {
-			busy = busy || q.Inbox && q.State == ledger.Approved && l.clock.Now().Before(q.Expires) && !approval.IsRead(q.Action)
+			busy = busy || q.State == ledger.Approved && l.clock.Now().Before(q.Expires) && !approval.IsRead(q.Action)
 		}
 		open, err := l.gate.Ledger.Intents(context.Background(), ledger.IntentFilter{Open: true})
 		if err != nil {
@@ -223,8 +240,8 @@ func (l *randomInbox) status(rt *rapid.T) {
 	q := rapid.SampledFrom(all).Draw(rt, "request")
 	who := l.name(rapid.SampledFrom([]string{"ada", "bo"}).Draw(rt, "caller"))
 	r := l.handle(rt, who, `{"_meta":{"io.modelcontextprotocol/protocolVersion":"`+modernVersion+`","io.modelcontextprotocol/clientCapabilities":{}},"name":"approval_status","arguments":{"id":"`+q.ID+`"}}`)
-	if known := q.Inbox && q.Person == who; known != (r.outcome(l.t) != string(schemas.InvalidArguments)) {
-		rt.Fatalf("%s asks for a request of %s in the inbox %t: %s", who, q.Person, q.Inbox, r.Frame)
+	if known := q.Person == who; known != (r.outcome(l.t) != string(schemas.InvalidArguments)) {
+		rt.Fatalf("%s asks for a request of %s: %s", who, q.Person, r.Frame)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -35,25 +36,30 @@ type world struct {
 	runner    *tools.Runner
 	server    *tools.Server
 	log       *lockedBuffer
-	watch     *approval.Watcher // nil without an inbox, like approvals
+	watch     *approval.Watcher
 	approvals *approval.Approvals
+	// shift is added to the clock: what persons took to think.
+	shift atomic.Int64
 }
+
+// think lets a person take two seconds.
+func (w *world) think() { w.shift.Add(int64(2 * time.Second)) }
 
 // setup are the options of a world. Zero values mean the program's defaults.
 type setup struct {
-	policy      string           // a profile's name, or a whole file
-	shadow      string           // the text of a shadow policy
-	wait        time.Duration    // of a request to the client
-	deadline    time.Duration    // of one call to upstream; 0: the action's own
-	now         func() time.Time // legacy elicitations also expire by the real clock
+	policy      string        // a profile's name, or a whole file
+	shadow      string        // the text of a shadow policy
+	deadline    time.Duration // of one call to upstream; 0: the action's own
+	now         func() time.Time
 	rows, bytes int
 	selection   tools.Selection
 	simulated   bool
 	ledger      ledger.Ledger // nil: a new one
 	window      time.Duration // in which a run conflicts with the same call; 0: the ledger's own
 	up          *rpctest.Server
-	inbox       time.Duration // how long a call waits for the inbox; 0: no inbox
+	inbox       time.Duration // how long a call waits for an answer; 0: 20 seconds
 	idle        bool          // no executor
+	watch       *approval.Watcher
 }
 
 var noon = time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
@@ -110,12 +116,14 @@ func newWorld(t testing.TB, s setup) *world {
 			t.Fatal(err)
 		}
 	}
-	if s.wait == 0 {
-		s.wait = time.Minute
+	if s.inbox == 0 {
+		s.inbox = 20 * time.Second
 	}
 	if s.now == nil {
 		s.now = time.Now
 	}
+	clock := s.now
+	s.now = func() time.Time { return clock().Add(time.Duration(w.shift.Load())) }
 	if s.ledger == nil {
 		s.ledger = ledgertest.Open(t, ledger.Options{Now: s.now, Window: s.window})
 	}
@@ -124,14 +132,12 @@ func newWorld(t testing.TB, s setup) *world {
 		up = withDeadline{w.client, s.deadline}
 	}
 	log := slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	w.gate = &policy.Gate{Policy: set, Upstream: up, Ledger: s.ledger, Wait: s.wait, Now: s.now, Log: log}
+	w.gate = &policy.Gate{Policy: set, Upstream: up, Ledger: s.ledger, Lifetime: 15 * time.Minute, ClientFirst: 15 * time.Second, Now: s.now, Log: log}
 	w.runner = &tools.Runner{Gate: w.gate, Rows: s.rows, Bytes: s.bytes, Simulated: s.simulated,
 		Command: func(action string, args []byte, _ bool) string {
 			return "sippet-mcp call " + action + " '" + string(args) + "'"
 		}}
-	if s.inbox > 0 {
-		w.withInbox(t, s)
-	}
+	w.withInbox(t, s)
 	if w.server, err = tools.NewServer(tools.Options{Version: "v0", Runner: w.runner, Select: s.selection, Log: log}); err != nil {
 		t.Fatal(err)
 	}
@@ -140,9 +146,10 @@ func newWorld(t testing.TB, s setup) *world {
 
 // withInbox adds an inbox and an executor.
 func (w *world) withInbox(t testing.TB, s setup) {
-	w.watch = &approval.Watcher{Ledger: s.ledger, Log: w.gate.Log}
+	if w.watch = s.watch; w.watch == nil {
+		w.watch = &approval.Watcher{Ledger: s.ledger, Log: w.gate.Log}
+	}
 	w.approvals = &approval.Approvals{Ledger: s.ledger, Watch: w.watch, Now: s.now}
-	w.gate.Inbox = true
 	w.runner.Inbox = &tools.Inbox{Watch: w.watch, Wait: s.inbox, Link: func(id string) string { return "http://127.0.0.1/inbox/approvals/" + id },
 		Show: func(policy.Caller, *policy.PendingApproval, bool) {}}
 	if s.idle {
@@ -185,8 +192,13 @@ func (w *world) listen(t testing.TB, c tools.Caller) string {
 			t.Errorf("serving HTTP: %v", err)
 		}
 	})
-	return "http://" + ln.Addr().String() + "/mcp"
+	url := "http://" + ln.Addr().String() + "/mcp"
+	worlds.Store(url, w)
+	return url
 }
+
+// worlds are the worlds that are served, by URL.
+var worlds sync.Map
 
 var ada = tools.Caller{Caller: policy.Caller{Actor: ledger.Actor{Name: "ada"}}, Interactive: true}
 
@@ -199,7 +211,11 @@ func (w *world) httpPeer(t testing.TB, modern bool) *peer {
 func overHTTP(t testing.TB, url string, modern bool) *peer {
 	tr := &http.Transport{}
 	t.Cleanup(tr.CloseIdleConnections)
-	return &peer{t: t, modern: modern, capabilities: `{"elicitation":{}}`, wire: &httpWire{url: url, client: &http.Client{Transport: tr}}}
+	p := &peer{t: t, modern: modern, capabilities: `{"elicitation":{}}`, wire: &httpWire{url: url, client: &http.Client{Transport: tr}}}
+	if w, ok := worlds.Load(url); ok {
+		p.think = w.(*world).think
+	}
+	return p
 }
 
 // stdioPeer is an MCP client over pipes. A process has one at a time.
@@ -225,7 +241,7 @@ func (w *world) overStdio(t testing.TB, c tools.Caller, modern bool) *peer {
 			t.Errorf("serving stdio: %v", err)
 		}
 	})
-	return &peer{t: t, modern: modern, capabilities: `{"elicitation":{}}`, wire: wire}
+	return &peer{t: t, modern: modern, capabilities: `{"elicitation":{}}`, wire: wire, think: w.think}
 }
 
 // transports runs a test over both transports and protocols.
