@@ -28,8 +28,9 @@ func newInboxLogin(p *program) *cobra.Command {
 		Use:   "login [PERSON]",
 		Short: "Print a link that logs in to the inbox once",
 		Long: `Print a link that logs in to the inbox once, within ten minutes; on a terminal also
-as a QR code for a phone. The browser then stays logged in for 30 days. Approving
-what cannot be undone needs a login of the last 15 minutes.
+as a QR code for a phone. The browser then stays logged in for 30 days, or for 12
+hours over plain HTTP. Approving what cannot be undone needs a login of the last 15
+minutes.
 
 Without PERSON the link is for you, at this machine: you answer the requests of
 programs that run here under your name, and may make the emergency stop. With PERSON

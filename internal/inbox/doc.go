@@ -12,8 +12,9 @@
 //
 // Nothing is shown without a login (session.go): with the token of an approver or admin, with a
 // code that `sippet-mcp inbox login` printed, or with a code in the URL with which this machine's
-// browser was opened. A code works once. A session is a cookie for 30 days. An approval of what
-// cannot be undone needs a login within the last 15 minutes. A token with the role agent cannot log
+// browser was opened. A code works once. A session is a cookie: for 30 days with
+// TLS, for 12 hours without. An approval of what cannot be undone needs a login within the last 15
+// minutes. A token with the role agent cannot log
 // in: it is a program's.
 //
 // [approval.Person] decides who may answer, for the page, the API and the terminal.

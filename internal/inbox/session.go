@@ -15,15 +15,22 @@ import (
 )
 
 const (
-	// sessionFor is how long a browser stays logged in, freshFor how long a login is recent enough
-	// for what cannot be undone.
-	sessionFor = 30 * 24 * time.Hour
-	freshFor   = 15 * time.Minute
+	// freshFor is how long a login is recent enough for what cannot be undone.
+	freshFor = 15 * time.Minute
 	// LinkFor is how long the code in a link is valid, OpenFor one with which this machine's
 	// browser is opened.
 	LinkFor = 10 * time.Minute
 	OpenFor = time.Minute
 )
+
+// sessionFor returns how long a browser stays logged in. Without TLS it is a working day: cookies do
+// not distinguish ports, so another program that takes the port gets them.
+func (i *Inbox) sessionFor() time.Duration {
+	if i.Secure {
+		return 30 * 24 * time.Hour
+	}
+	return 12 * time.Hour
+}
 
 // visit is a person with a login.
 type visit struct {
@@ -152,12 +159,12 @@ func (i *Inbox) login(w http.ResponseWriter, r *http.Request) {
 		i.reject(w, r, errors.New("the token of "+t.Person+" does not have the roles to log in"), wrongRole, askForToken)
 		return
 	}
-	session, _, err := i.Ledger.CreateSession(r.Context(), t, sessionFor)
+	session, _, err := i.Ledger.CreateSession(r.Context(), t, i.sessionFor())
 	if err != nil {
 		i.fail(w, r, err)
 		return
 	}
-	i.setCookie(w, session, sessionFor)
+	i.setCookie(w, session, i.sessionFor())
 	http.Redirect(w, r, Path, http.StatusSeeOther)
 }
 
@@ -181,7 +188,8 @@ func (i *Inbox) enterPage(w http.ResponseWriter, r *http.Request) {
 		i.render(w, r, http.StatusOK, "enter", struct {
 			frame
 			Person string
-		}{i.frame(nil, "Log in"), l.Person})
+			Secure bool
+		}{i.frame(nil, "Log in"), l.Person, i.Secure})
 	default:
 		if _, known := i.visit(r); known == nil {
 			http.Redirect(w, r, afterLogin(r), http.StatusSeeOther) // they are logged in already
@@ -192,14 +200,14 @@ func (i *Inbox) enterPage(w http.ResponseWriter, r *http.Request) {
 }
 
 func (i *Inbox) enter(w http.ResponseWriter, r *http.Request) {
-	session, _, err := i.Ledger.RedeemLogin(r.Context(), r.PathValue("code"), sessionFor)
+	session, _, err := i.Ledger.RedeemLogin(r.Context(), r.PathValue("code"), i.sessionFor())
 	switch {
 	case err != nil && !errors.Is(err, ledger.ErrRejected):
 		i.fail(w, r, err)
 	case err != nil:
 		i.reject(w, r, err, badCode, reportCode)
 	default:
-		i.setCookie(w, session, sessionFor)
+		i.setCookie(w, session, i.sessionFor())
 		http.Redirect(w, r, afterLogin(r), http.StatusSeeOther)
 	}
 }
