@@ -31,6 +31,7 @@ type connection struct {
 	// call waits for the inbox.
 	askTimeout, approvalWait time.Duration
 	noBrowser                bool
+	inboxAddr, publicURL     string
 	rows, bytes              int
 	logLevel                 string
 }
