@@ -48,8 +48,7 @@ func (o *connection) checkInboxAddr(public *url.URL) error {
 	}
 	host, port, err := net.SplitHostPort(o.inboxAddr)
 	n, numberErr := strconv.ParseUint(port, 10, 16)
-	_, ipErr := netip.ParseAddr(host)
-	if err != nil || numberErr != nil || n == 0 || ipErr != nil && host != "" && host != "localhost" {
+	if err != nil || numberErr != nil || n == 0 || host != "" && host != "localhost" && !isAddress(host) {
 		return fmt.Errorf("--inbox-addr: %q is not an address and a port: give one such as 127.0.0.1:9000", schemas.Escape(o.inboxAddr, 80))
 	}
 	if !loopback(host) && public == nil {
@@ -64,7 +63,7 @@ func (o *connection) checkInboxAddr(public *url.URL) error {
 func parseServerURL(flag, s string) (*url.URL, error) {
 	u, err := url.Parse(strings.TrimRight(strings.TrimSuffix(strings.TrimRight(s, "/"), inbox.Path), "/"))
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || !plainHost(u) || u.User != nil || !plainPath(u.EscapedPath()) ||
-		u.RawQuery != "" || u.Fragment != "" {
+		u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
 		return nil, fmt.Errorf("%s: %q is not the address of a server: give one such as https://mcp.example.com or https://ops.example.com/sippet",
 			flag, schemas.Escape(s, 80))
 	}
@@ -79,10 +78,15 @@ func parseServerURL(flag, s string) (*url.URL, error) {
 // plainHost reports whether a URL has a host name in ASCII, or an address.
 func plainHost(u *url.URL) bool {
 	host, port := strings.ToLower(u.Hostname()), u.Port()
-	_, err := netip.ParseAddr(host)
 	name := host != "" && strings.Trim(host, "abcdefghijklmnopqrstuvwxyz0123456789-.") == ""
 	n, portErr := strconv.ParseUint(port, 10, 16)
-	return (err == nil || name) && !strings.HasSuffix(u.Host, ":") && (port == "" || portErr == nil && n > 0)
+	return (name || isAddress(host)) && !strings.HasSuffix(u.Host, ":") && (port == "" || portErr == nil && n > 0)
+}
+
+// isAddress reports whether a host is an address without a zone.
+func isAddress(host string) bool {
+	a, err := netip.ParseAddr(host)
+	return err == nil && a.Zone() == ""
 }
 
 // plainPath reports whether a path is empty or has segments that need no encoding.

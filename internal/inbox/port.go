@@ -50,12 +50,12 @@ func (h *Host) Decide(ctx context.Context) (string, error) {
 	}
 	base, err := LocalURL(h.o.Ledger.Dir())
 	if errors.Is(err, fs.ErrNotExist) {
-		var ln net.Listener
-		if ln, _, err = h.listen(ctx); err == nil && ln != nil {
-			err = ln.Close()
+		ln, _, failed := h.listen(ctx)
+		if ln != nil {
+			ln.Close()
 		}
-		if base, err = LocalURL(h.o.Ledger.Dir()); err != nil { // another process may have been faster
-			return "", err
+		if base, err = LocalURL(h.o.Ledger.Dir()); err != nil && failed != nil { // else another process was faster
+			err = failed
 		}
 	}
 	return base + Path, err
@@ -91,7 +91,11 @@ func (h *Host) listen(ctx context.Context) (net.Listener, string, error) {
 			if addr != fixed {
 				err = h.writeAddress(addr, false)
 			}
-			return ln, addr, err
+			if err != nil {
+				ln.Close()
+				return nil, "", err
+			}
+			return ln, addr, nil
 		}
 		if _, checkErr := CheckOwner(ctx, h.o.Ledger, "http://"+addr); checkErr == nil {
 			return nil, addr, nil
