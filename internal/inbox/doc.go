@@ -43,6 +43,7 @@
 //
 // Beside a client on stdio there is no server. There a [Host] serves the inbox on a port of this
 // machine that stays the same for a state directory. It is served by one of the processes that use
-// the directory. If that process ends, another one continues. A process sends a login code to the
-// port only after the listener proved that it has the directory's secret (owner.go).
+// the directory. If that process ends, another one continues, or a program of somebody else takes
+// the port. So the listener must prove that it has the directory's secret (owner.go): to a process
+// before it sends a login code there, and to a page before it sends its cookie.
 package inbox
