@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run build test race lint words fmt fuzz bench docs browsers pictures inspector vuln
+.PHONY: help run build test race lint words fmt fuzz bench docs browsers pictures inspector clients vuln
 
 help: ## list these targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -19,10 +19,10 @@ race: ## run every test with fewer rounds under the race detector (needs a C com
 
 lint: words ## check formatting and terms, and run vet, staticcheck, golangci-lint and deadcode
 	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }
-	go vet ./...
-	go tool staticcheck ./...
+	go vet -tags clients ./...
+	go tool staticcheck -tags clients ./...
 	go tool -modfile=internal/lint/golangci/go.mod golangci-lint run
-	@echo "go tool deadcode -test ./..."; dead=$$(go tool deadcode -test ./...) || exit 1; \
+	@echo "go tool deadcode -test -tags clients ./..."; dead=$$(go tool deadcode -test -tags clients ./...) || exit 1; \
 		test -z "$$dead" || { echo "$$dead"; exit 1; }
 
 words: ## look for retired terms in names and texts
@@ -55,6 +55,10 @@ pictures: ## take pictures of the inbox into artifacts/ (needs Chromium)
 
 inspector: ## test with the official MCP Inspector against the sandbox (needs npm)
 	go test -count=1 -v ./internal/inspector
+
+# Each waits for another process most of the time.
+clients: ## test with clients from npm: SDKs, agent frameworks, Claude Code (needs npm, Linux and a gigabyte)
+	go test -count=1 -tags clients -parallel 6 -timeout 15m ./internal/clients
 
 vuln: ## look for known vulnerabilities (needs a network)
 	go run golang.org/x/vuln/cmd/govulncheck@latest ./...

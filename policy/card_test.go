@@ -1,7 +1,6 @@
 package policy_test
 
 import (
-	"strings"
 	"testing"
 
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
@@ -17,15 +16,16 @@ func TestCardText(t *testing.T) {
 	if res.Pending == nil || u.runs != 0 || res.Outcome() != schemas.ApprovalPending {
 		t.Fatalf("%+v", res)
 	}
-	got, a := res.Pending.Card.Text(), p.Action
-	want := strings.ReplaceAll(a.Ask, "{input.contactId}", "Ada") + "\n" + a.Effect + `
+	got := res.Pending.Card.Text()
+	want := `Erase the contact "Ada" ` + anID + ` for good.
+Name, number, email and all other personal data of the contact are gone; nobody
+    can restore them.
 
 About this record:
   fullName: Ada
 
-  input.contactId: ` + anID + `
-
-Action delete_contact, requested by ada. policy desktop: default for destructive actions is confirm.
+Action delete_contact, requested by ada. policy desktop: default for destructive
+    actions is confirm.
 
 Written by the AI as its reason: asked to be forgotten`
 	if got != want {

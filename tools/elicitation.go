@@ -3,6 +3,7 @@ package tools
 import (
 	"encoding/json"
 	"math"
+	"strings"
 
 	"github.com/mark3labs/mcp-go/mcp"
 
@@ -16,11 +17,12 @@ const (
 	peopleKey   = "people"
 )
 
-// elicitation returns the form for a card.
+// elicitation returns the form for a card. The field repeats the deed, because a client may cut the
+// message. It has no default, because a client may take one for the person's answer.
 func elicitation(card approval.Card) mcp.ElicitationParams {
 	e := mcp.ElicitationParams{Mode: mcp.ElicitationModeForm, Message: card.Text()}
 	required := []string{approvalKey}
-	properties := map[string]any{approvalKey: map[string]any{"type": "boolean", "title": "Approve"}}
+	properties := map[string]any{approvalKey: map[string]any{"type": "boolean", "title": "Approve", "description": strings.Join(card.Deed, " ")}}
 	if card.StateNumber > 0 {
 		required = append(required, peopleKey)
 		properties[peopleKey] = map[string]any{"type": "integer", "title": "How many people does this reach?", "description": "Type the number of people stated above"}

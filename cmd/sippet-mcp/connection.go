@@ -31,6 +31,7 @@ type connection struct {
 	// the answer, inboxAfter how long a request that a client asks about is not shown to approvers.
 	lifetime, approvalWait, inboxAfter time.Duration
 	noBrowser                          bool
+	inboxAddr, publicURL               string
 	rows, bytes                        int
 	logLevel                           string
 }

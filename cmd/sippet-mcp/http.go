@@ -51,7 +51,9 @@ Other machines. The server listens beyond loopback only with one of
                                    the last address of its X-Forwarded-For counts
                                    for the limit below
 Name the server's host names with --host; requests for others are rejected, because
-a web page could have made them up.
+a web page could have made them up. Give --public-url URL if clients and people reach
+the server at another port, or below a path such as https://ops.example.com/sippet;
+its host needs no --host.
 
 After ten invalid tokens in a minute from one address, further ones get status 429.
 A valid token is never delayed.`,
@@ -67,6 +69,7 @@ A valid token is never delayed.`,
 	c.Flags().StringVar(&o.addr, "addr", "127.0.0.1:8765", "address to listen on")
 	c.Flags().StringVar(&o.auth, "auth", authAuto, "auto: tokens are required beyond this machine, and once there is one; required: always")
 	bindVariables(c, "addr", "auth")
+	publicURLFlag(c, &o.connection)
 	return c
 }
 
@@ -86,6 +89,9 @@ func runHTTP(ctx context.Context, p *program, o *httpOptions) error {
 		Caller: tools.Caller{Caller: local("http")}, // any program here can send a reply, so none counts
 		Health: map[string]any{"version": version(), "simulated": o.sandbox}}
 	if err := o.tlsOptions.apply(h, log); err != nil {
+		return err
+	}
+	if h.Public, err = o.public(); err != nil {
 		return err
 	}
 	ln, err := h.Listen(o.addr)
@@ -159,6 +165,8 @@ Paste into a client:
 // baseOf returns the base URL of the server for its clients.
 func baseOf(h *serve.HTTP, ln net.Listener) string {
 	switch {
+	case h.Public != nil:
+		return h.Public.String()
 	case h.Certificate != nil && len(h.Hosts) > 0:
 		_, port, _ := net.SplitHostPort(ln.Addr().String())
 		return "https://" + net.JoinHostPort(h.Hosts[0], port)

@@ -15,17 +15,29 @@ import (
 
 // newInboxHost returns the inbox of the connection and its host. Nothing is served yet.
 func (o *connection) newInboxHost(p *program, store *ledger.SQLite, log *slog.Logger) (*inboxHost, error) {
+	public, err := o.public()
+	if err != nil {
+		return nil, err
+	}
+	if err := o.checkInboxAddr(public); err != nil {
+		return nil, err
+	}
 	watch := &approval.Watcher{Ledger: store, Log: log}
-	login := "sippet-mcp inbox login" + (&ledgerOptions{o.stateDir, o.sandbox}).same()
+	login := "sippet-mcp inbox login"
+	if public != nil {
+		login += " --url " + public.String()
+	}
+	login += (&ledgerOptions{o.stateDir, o.sandbox}).same()
 	box := &inbox.Inbox{Approvals: &approval.Approvals{Ledger: store, Watch: watch, Now: time.Now}, Ledger: store, Watch: watch,
-		Simulated: o.sandbox, LoginCommand: login, Now: time.Now, Log: log}
+		Simulated: o.sandbox, Public: public, Secure: public != nil && public.Scheme == "https", LoginCommand: login, Now: time.Now, Log: log}
 	notifier, err := o.newNotifier(p, store, watch, log)
 	if err != nil {
 		return nil, err
 	}
-	options := inbox.HostOptions{Ledger: store, Inbox: box, Notifier: notifier, Listen: serve.Listen,
+	options := inbox.HostOptions{Ledger: store, Inbox: box, Notifier: notifier, Addr: o.inboxAddr,
+		Listen: (&serve.HTTP{Public: public}).Listen,
 		Serve: func(ctx context.Context, ln net.Listener, h http.Handler) error {
-			return (&serve.HTTP{Inbox: h, Log: log}).Serve(ctx, ln)
+			return (&serve.HTTP{Inbox: h, Public: public, Log: log}).Serve(ctx, ln)
 		},
 		Person: me(), Operator: operator(), LoginCommand: login, Log: log}
 	if !o.noBrowser {
@@ -52,8 +64,25 @@ func (h *inboxHost) serveOn(s *serve.HTTP, ln net.Listener) {
 	if h.inbox.Simulated {
 		h.inbox.LoginCommand += " --sandbox"
 	}
-	h.inbox.Secure = s.Certificate != nil || len(s.Proxies) > 0
+	if s.Public == nil {
+		h.inbox.Secure = s.Certificate != nil || len(s.Proxies) > 0
+	}
 	s.Inbox = h.inbox.Handler()
+}
+
+// announce logs where the inbox can be reached. Unless its address was chosen by a flag, it is
+// served from the first request on.
+func (h *inboxHost) announce(ctx context.Context, o *connection, log *slog.Logger) {
+	at, err := h.Decide(ctx)
+	switch {
+	case err != nil:
+		log.Warn("the inbox has no address yet; the first request chooses one", "cause", err)
+	case o.inboxAddr != "" || o.publicURL != "":
+		h.Need()
+		log.Info("the inbox is at this address", "at", at, "login", h.inbox.LoginCommand)
+	default:
+		log.Info("the inbox is at this address as soon as a request waits for a person", "at", at, "login", h.inbox.LoginCommand)
+	}
 }
 
 func (o *connection) newNotifier(p *program, store *ledger.SQLite, watch *approval.Watcher, log *slog.Logger) (*inbox.Notifier, error) {

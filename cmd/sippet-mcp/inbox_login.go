@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"net/url"
 	"strings"
 	"time"
 
@@ -28,14 +26,16 @@ func newInboxLogin(p *program) *cobra.Command {
 		Use:   "login [PERSON]",
 		Short: "Print a link that logs in to the inbox once",
 		Long: `Print a link that logs in to the inbox once, within ten minutes; on a terminal also
-as a QR code for a phone. The browser then stays logged in for 30 days. Approving
-what cannot be undone needs a login of the last 15 minutes.
+as a QR code for a phone. The browser then stays logged in for 30 days, or for 12
+hours over plain HTTP. Approving what cannot be undone needs a login of the last 15
+minutes.
 
 Without PERSON the link is for you, at this machine: you answer the requests of
 programs that run here under your name, and may make the emergency stop. With PERSON
 it is for a person who has a token; the roles of their tokens decide what they may do.
 
-A phone needs the address of a server that it can reach: give it with --url.`,
+A phone needs the address of a server that it can reach: give it with --url. It is
+the value of --public-url of a server that has one.`,
 		Example: "  sippet-mcp inbox login",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 1 {
@@ -88,7 +88,11 @@ func runInboxLogin(ctx context.Context, p *program, o *inboxLoginOptions, person
 // base returns the base URL of the inbox.
 func (o *inboxLoginOptions) base(ctx context.Context, l *ledger.SQLite) (string, error) {
 	if o.url != "" {
-		return parseServerURL(o.url)
+		u, err := parseServerURL("--url", o.url)
+		if err != nil {
+			return "", err
+		}
+		return u.String(), nil
 	}
 	base, err := inbox.LocalURL(l.Dir())
 	if err != nil {
@@ -104,25 +108,6 @@ func (o *inboxLoginOptions) base(ctx context.Context, l *ledger.SQLite) (string,
 		return "", fmt.Errorf("the inbox is not served at %s now: `sippet-mcp inbox serve%s` serves it", base, o.same())
 	}
 	return base, nil
-}
-
-// parseServerURL returns the scheme and host of a server's address. It must be https beyond this
-// machine, because others could read the code.
-func parseServerURL(s string) (string, error) {
-	u, err := url.Parse(strings.TrimSuffix(strings.TrimSuffix(s, "/"), inbox.Path))
-	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" ||
-		u.User != nil || u.Path != "" && u.Path != "/" || u.RawQuery+u.Fragment != "" {
-		return "", fmt.Errorf("--url: %q is not the address of a server: give one such as https://mcp.example.com", schemas.Escape(s, 80))
-	}
-	if u.Scheme == "http" && !onThisMachine(u.Hostname()) {
-		return "", errors.New("--url: beyond this machine the address must be https, or others could read the login code")
-	}
-	return u.Scheme + "://" + u.Host, nil
-}
-
-func onThisMachine(host string) bool {
-	ip := net.ParseIP(host)
-	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
 }
 
 // requireToken returns an error unless the person has a valid token.

@@ -25,7 +25,11 @@ func newInboxServe(p *program) *cobra.Command {
 		Long: `Serve the inbox of the state directory on its own port of this machine, for a page
 that stays open all day. It needs no key: the program that made a request runs the
 approved call, and must still be running. Live calls cannot be listed or ended from
-this page. The browser opens, logged in, unless --no-browser is given.`,
+this page. The browser opens, logged in, unless --no-browser is given.
+
+In a container, or behind a proxy, --inbox-addr is the address to listen at, and
+--public-url the one that people open: --inbox-addr 0.0.0.0:8766
+--public-url https://ops.example.com/sippet`,
 		Example: "  sippet-mcp inbox serve",
 		Args:    cobra.NoArgs,
 		RunE:    func(c *cobra.Command, _ []string) error { return runInboxServe(c.Context(), p, o) },
@@ -34,6 +38,8 @@ this page. The browser opens, logged in, unless --no-browser is given.`,
 	sandboxFlag(c, &o.sandbox, "serve the sandbox's inbox")
 	c.Flags().BoolVar(&o.noBrowser, "no-browser", false, "print the address instead of opening the browser")
 	bindVariables(c, "no-browser")
+	inboxAddrFlag(c, &o.connection)
+	publicURLFlag(c, &o.connection)
 	logLevelFlag(c, &o.logLevel)
 	return c
 }

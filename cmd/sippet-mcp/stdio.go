@@ -60,12 +60,14 @@ For a live organisation, leave --sandbox out and set SIPPET_SECRET_KEY in "env".
 
 If a call needs an approval, the request is in the inbox at once. A client that can ask
 its person does so too. If it cannot, or nobody has answered after --inbox-after, the
-browser opens with the card: see "sippet-mcp inbox".`,
+browser opens with the card: see "sippet-mcp inbox". The log says where that page is.`,
 		Example: "  sippet-mcp stdio --sandbox",
 		Args:    cobra.NoArgs,
 		RunE:    func(c *cobra.Command, _ []string) error { return runStdio(c.Context(), p, o) },
 	}
 	o.flags(c)
+	inboxAddrFlag(c, &o.connection)
+	publicURLFlag(c, &o.connection)
 	return c
 }
 
@@ -81,5 +83,6 @@ func runStdio(ctx context.Context, p *program, o *serverOptions) error {
 	defer c.close()
 	defer c.background(false)()
 	log.Info("serving on stdio", "sandbox", o.sandbox, "policy", strings.Join(o.policies, ","), "version", version())
+	c.host.announce(ctx, &o.connection, log)
 	return serve.Stdio(ctx, s, tools.Caller{Caller: local(approval.ViaStdio), Interactive: true}, p.in, p.out, log)
 }

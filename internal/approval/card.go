@@ -3,6 +3,8 @@ package approval
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -15,6 +17,11 @@ import (
 type Card struct {
 	Action string        `json:"action"`
 	Class  schemas.Class `json:"class"`
+	// Deed is the whole call with all its values, in two lines of 80 columns; nil if it does not fit
+	// them.
+	Deed []string `json:"deed,omitempty"`
+	// Cut is true if the card cuts a value or leaves one out.
+	Cut bool `json:"cut,omitempty"`
 	// Needs is confirm, or approve if another person than the requester must answer.
 	Needs string `json:"needs"`
 	// Sentence says what will happen, Effect who will notice, Undo whether it can be undone.
@@ -74,6 +81,7 @@ const (
 	maxFull  = 8000 // characters
 	maxName  = 40
 	maxTo    = 5
+	maxItems = 5 // of a list
 	maxRules = 8
 )
 
@@ -115,7 +123,7 @@ func NewCard(in Call) Card {
 		Reason: schemas.Escape(p.Reason, schemas.MaxReason), Expires: in.Expires, Budgets: in.Budgets}
 	name := c.addRecord(in.Record, p)
 	if set := in.Recipients; set != nil {
-		c.Recipients, c.To = set.Summary(), set.Lines(maxTo)
+		c.Recipients, c.To, c.Cut = set.Summary(), set.Lines(maxTo), set.CutsLines(maxTo)
 		if name = c.Recipients; len(c.To) == 1 && len(set.List) == 1 {
 			name = c.To[0]
 		}
@@ -126,11 +134,22 @@ func NewCard(in Call) Card {
 			c.StateNumber = c.RecipientCount
 		}
 	}
-	c.Sentence = fillSentence(a.Ask, p.Args, name)
+	c.Sentence = fillSentence(a.Ask, p.Args, func(_ string, v any) string {
+		if first := name; first != "" { // the lines have the value
+			name = ""
+			return first
+		}
+		if list, ok := v.([]any); ok {
+			return fmt.Sprintf("%d of them", len(list))
+		}
+		return c.formatValue(v)
+	})
 	if a.Class == schemas.Read {
 		c.Sentence, c.Effect, c.Undo = a.Title+".", "It reads only and changes nothing.", ""
 	}
-	c.addLines(p.Args, a.Class == schemas.Read)
+	values := flatten(p.Args, a.Class == schemas.Read)
+	c.addLines(values)
+	c.addDeed(in, values)
 	return c
 }
 
@@ -151,67 +170,82 @@ func (c *Card) addRecord(r *Record, p *schemas.Payload) (name string) {
 		if v == nil || v == "" || r.Hidden[field] {
 			return
 		}
-		if c.About = append(c.About, Line{Name: field, Value: formatValue(v)}); name == "" {
-			name = formatValue(v)
+		if c.About = append(c.About, Line{Name: field, Value: c.formatValue(v)}); name == "" {
+			name = c.formatValue(v)
 		}
 	})
 	in, _ := p.Args["input"].(map[string]any)
 	eachValue(r.Replaced, func(field string, old any) {
 		if len(c.Replaces) == maxLines {
+			c.Cut = true
 			return
 		}
-		change := Change{Name: formatText(field, maxName), Old: orEmpty(old)}
+		change := Change{Name: c.formatText(field, maxName), Old: c.orEmpty(old)}
 		if r.Hidden[field] {
 			change.Old = "(hidden from the requester)"
 		}
 		if v, given := in[field]; given {
-			change.New = orEmpty(v)
+			change.New = c.orEmpty(v)
 		}
 		c.Replaces = append(c.Replaces, change)
 	})
 	return name
 }
 
-// addLines lists the payload level by level: the action's own names come before what a caller can
-// add inside a map, so that the latter cannot crowd out the former.
-func (c *Card) addLines(args map[string]any, read bool) {
-	type entry struct {
-		name  string
-		value any
-	}
-	level := []entry{}
-	keys := []string{"identity", "input"}
+// value is one value of the payload with its path.
+type value struct {
+	path []string
+	v    any
+}
+
+// flatten returns the payload's values level by level: the action's own names come before what a
+// caller can add inside a map, so that the latter cannot crowd out the former.
+func flatten(args map[string]any, read bool) (out []value) {
+	level, keys := []value{}, []string{"identity", "input"}
 	if read {
 		keys = append(keys, "filter", "fields", "sort", "page") // what a read is about
 	}
 	for _, key := range keys {
 		if v, ok := args[key]; ok {
-			level = append(level, entry{key, v})
+			level = append(level, value{[]string{key}, v})
 		}
 	}
-	hidden := 0
 	for len(level) > 0 {
-		var deeper []entry
+		var deeper []value
 		for _, e := range level {
-			if m, ok := e.value.(map[string]any); ok && len(m) > 0 {
-				for _, k := range schemas.SortedKeys(m) {
-					deeper = append(deeper, entry{e.name + "." + formatText(k, maxName), m[k]})
-				}
+			m, ok := e.v.(map[string]any)
+			if !ok || len(m) == 0 {
+				out = append(out, e)
 				continue
 			}
-			if len(c.Lines) == maxLines {
-				hidden++
-				continue
+			for _, k := range schemas.SortedKeys(m) {
+				deeper = append(deeper, value{append(slices.Clip(e.path), k), m[k]})
 			}
-			l := Line{Name: e.name, Value: formatValue(e.value)}
-			if s, ok := e.value.(string); ok && utf8.RuneCountInString(s) > maxValue {
-				l.Full = formatText(s, maxFull)
-			}
-			c.Lines = append(c.Lines, l)
 		}
 		level = deeper
 	}
-	if hidden > 0 {
+	return out
+}
+
+// formatPath returns the name of a value: the keys of its path with dots between them.
+func (c *Card) formatPath(path []string) string {
+	parts := make([]string, len(path))
+	for i, key := range path {
+		parts[i] = c.formatText(key, maxName)
+	}
+	return strings.Join(parts, ".")
+}
+
+func (c *Card) addLines(values []value) {
+	for _, e := range values[:min(maxLines, len(values))] {
+		l := Line{Name: c.formatPath(e.path), Value: c.formatValue(e.v)}
+		if s, ok := e.v.(string); ok && utf8.RuneCountInString(s) > maxValue {
+			l.Full = c.formatText(s, maxFull)
+		}
+		c.Lines = append(c.Lines, l)
+	}
+	if hidden := len(values) - maxLines; hidden > 0 {
+		c.Cut = true
 		c.Lines = append(c.Lines, Line{Name: "…", Value: fmt.Sprintf("%d more values that do not fit on this card", hidden)})
 	}
 }

@@ -48,24 +48,24 @@ func TestCardText(t *testing.T) {
 		c.Record = &approval.Record{Named: json.RawMessage(`{"fullName":"Grace Murray","email":""}`), Replaced: json.RawMessage(`{"fullName":"Grace Murray","email":null}`)}
 	})
 	c.PreviousRun = "The same call ran 4 minutes ago. Approving runs it once more."
-	want := `SIMULATED: this is the sandbox, nothing real happens.
-` + c.Sentence + `
-` + c.Effect + `
+	want := `[simulated] Change the contact "Grace Murray"
+` + anID + `: fullName → "Grace Hopper"
+SIMULATED: this is the sandbox, nothing real happens.
+Number, email, birthday and verification decide who is rung later and how
+    callers prove who they are.
 ` + c.Undo + `
 The same call ran 4 minutes ago. Approving runs it once more.
 
 About this record:
   fullName: "Grace Murray"
 
-  identity: ` + anID + `
-  input.fullName: "Grace Hopper"
-
 Values that are replaced:
   fullName: "Grace Murray" → "Grace Hopper"
   email: (empty)
 
 This takes 1 of the 3 left in the budget edits.
-Action update_contact, requested by ada. policy house: default for write actions is confirm. Their program calls itself "Claude 1.0".
+Action update_contact, requested by ada. policy house: default for write actions
+    is confirm. Their program calls itself "Claude 1.0".
 
 Written by the AI as its reason: she married`
 	if d := cmp.Diff(want, c.Text()); d != "" {
@@ -97,7 +97,7 @@ func TestSentences(t *testing.T) {
 // TestReadCard checks the card of a read: what it reads, and that it changes nothing.
 func TestReadCard(t *testing.T) {
 	c := newCard(t, "list_calls", `{"fields":["id"],"filter":{"contactId":{"eq":"`+anID+`"}}}`, nil)
-	if c.Sentence != "List calls." || c.Undo != "" || !strings.Contains(c.Text(), "filter.contactId.eq: "+anID) {
+	if c.Sentence != "List calls." || c.Undo != "" || !slices.Contains(c.Lines, approval.Line{Name: "filter.contactId.eq", Value: anID}) {
 		t.Errorf("%+v", c)
 	}
 }
@@ -144,11 +144,11 @@ func TestCardCannotBeImitated(t *testing.T) {
 				}
 				if strings.HasPrefix(l, "Written by the AI as its reason: ") {
 					reasons++
-					if i != len(lines)-1 {
+					if slices.ContainsFunc(lines[i+1:], func(l string) bool { return !strings.HasPrefix(l, "    ") }) {
 						t.Errorf("%s: the reason is not last:\n%s", name, text)
 					}
 				}
-				if len([]rune(l)) > 700 {
+				if len([]rune(l)) > 80 {
 					t.Errorf("%s: a line of %d characters", name, len([]rune(l)))
 				}
 			}
@@ -208,9 +208,9 @@ func TestPayloadIsQuoted(t *testing.T) {
 		t.Errorf("%s\nwant %s", c.Sentence, want)
 	}
 	c = newCard(t, "create_contact", `{"input":{"fullName":"x","languages":["en, … (3 in all)"],"metadata":{"a: 1; input.fullName: Bob":2}}}`, nil)
-	for _, want := range []string{`input.languages: "en, … (3 in all)"`, `input.metadata."a: 1; input.fullName: Bob": 2`} {
-		if !strings.Contains(c.Text(), want) {
-			t.Errorf("no %s in\n%s", want, c.Text())
+	for _, want := range []approval.Line{{Name: "input.languages", Value: `"en, … (3 in all)"`}, {Name: `input.metadata."a: 1; input.fullName: Bob"`, Value: "2"}} {
+		if !slices.Contains(c.Lines, want) {
+			t.Errorf("no %v in %v", want, c.Lines)
 		}
 	}
 }

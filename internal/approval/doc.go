@@ -13,8 +13,9 @@
 // # Cards
 //
 // A [Card] is data. [NewCard] builds it from the registry, the payload, the recipients and the
-// ledger. The model's reason comes last and is marked. Every value is escaped, so that no text can
-// imitate another part of the card.
+// ledger. Its deed says in two lines all that the call does, because some clients show no more. The
+// model's reason comes last and is marked. Every value is escaped, so that no text can imitate
+// another part of the card.
 //
 // # Persons
 //

@@ -6,35 +6,40 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// plainWord is a text that needs no quotes.
-var plainWord = regexp.MustCompile(`^[A-Za-z0-9_.:+@/-]{1,64}$`)
+// plainWord is a text that needs no quotes. It does not end like a name before a value.
+var plainWord = regexp.MustCompile(`^[A-Za-z0-9_.:+@/-]{0,63}[A-Za-z0-9_.+@/-]$`)
 
-// formatText returns a text for a card: as it is if it is one plain word, else escaped and in
-// quotes.
-func formatText(s string, max int) string {
+// formatText returns a text for the card: as it is if it is one plain word, else in quotes. It sets
+// c.Cut if it cuts the text after max characters.
+func (c *Card) formatText(s string, max int) string {
 	if plainWord.MatchString(s) {
 		return s
 	}
-	return `"` + strings.ReplaceAll(schemas.Escape(s, max), `"`, `\"`) + `"`
+	quoted, cut := schemas.Quote(s, max)
+	c.Cut = c.Cut || cut
+	return quoted
 }
 
-// formatValue returns a value as one line that cannot be mistaken for another part of the card.
-func formatValue(v any) string {
+// formatValue returns a value as one line that cannot be mistaken for another part of the card. It
+// sets c.Cut if it cuts the value.
+func (c *Card) formatValue(v any) string {
 	switch v := v.(type) {
 	case string:
-		return formatText(v, maxValue)
+		return c.formatText(v, maxValue)
 	case []any:
 		if len(v) > 0 {
-			parts := make([]string, 0, 5)
-			for _, e := range v[:min(5, len(v))] {
-				parts = append(parts, formatValue(e))
+			parts := make([]string, 0, maxItems)
+			for _, e := range v[:min(maxItems, len(v))] {
+				parts = append(parts, c.formatValue(e))
 			}
 			s := strings.Join(parts, ", ")
-			if len(v) > 5 {
+			if len(v) > maxItems {
+				c.Cut = true
 				s += fmt.Sprintf(", … (%d in all)", len(v))
 			}
 			return s
@@ -44,14 +49,16 @@ func formatValue(v any) string {
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false) // a person reads it
 	_ = e.Encode(v)        // it was decoded from JSON
-	return schemas.Escape(strings.TrimSuffix(b.String(), "\n"), maxValue)
+	text := strings.TrimSuffix(b.String(), "\n")
+	c.Cut = c.Cut || utf8.RuneCountInString(text) > maxValue
+	return schemas.Escape(text, maxValue)
 }
 
-func orEmpty(v any) string {
+func (c *Card) orEmpty(v any) string {
 	if v == nil || v == "" {
 		return "(empty)"
 	}
-	return formatValue(v)
+	return c.formatValue(v)
 }
 
 // eachValue calls visit for each member of a JSON object, decoded.
@@ -70,10 +77,9 @@ func eachValue(raw json.RawMessage, visit func(name string, v any)) {
 
 var placeholder = regexp.MustCompile(`\{([^}]+)\}`)
 
-// fillSentence replaces the placeholders of an action's sentence by values of the payload;
-// {input.a|input.b} takes the first that is given. name, if not empty, replaces the value of the
-// first placeholder: the lines have the value.
-func fillSentence(sentence string, args map[string]any, name string) string {
+// fillSentence replaces the placeholders of an action's sentence by what show returns for values of
+// the payload; {input.a|input.b} takes the first that is given.
+func fillSentence(sentence string, args map[string]any, show func(path string, v any) string) string {
 	return placeholder.ReplaceAllStringFunc(sentence, func(m string) string {
 		for path := range strings.SplitSeq(m[1:len(m)-1], "|") {
 			var v any = args
@@ -81,17 +87,9 @@ func fillSentence(sentence string, args map[string]any, name string) string {
 				in, _ := v.(map[string]any)
 				v = in[key]
 			}
-			if v == nil {
-				continue
+			if v != nil {
+				return show(path, v)
 			}
-			if first := name; first != "" {
-				name = ""
-				return first
-			}
-			if list, ok := v.([]any); ok {
-				return fmt.Sprintf("%d of them", len(list))
-			}
-			return formatValue(v)
 		}
 		return "(not given)"
 	})

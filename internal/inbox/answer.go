@@ -52,9 +52,9 @@ func (i *Inbox) answer(w http.ResponseWriter, r *http.Request, v *visit) {
 		}
 		i.errorPage(w, r, http.StatusConflict, "Your answer was not recorded", text)
 	case len(all) == 1:
-		http.Redirect(w, r, requestPath+all[0].ID, http.StatusSeeOther)
+		http.Redirect(w, r, i.path("/approvals/"+all[0].ID), http.StatusSeeOther)
 	default:
-		http.Redirect(w, r, Path, http.StatusSeeOther)
+		http.Redirect(w, r, i.path(""), http.StatusSeeOther)
 	}
 }
 

@@ -275,15 +275,27 @@ func TestSessionCookie(t *testing.T) {
 	bob := w.token(t, "bob", "approver")
 	res, _ := w.visitor(t).post("/inbox/login", url.Values{"token": {bob}})
 	c := res.Cookies()[0]
-	if !c.HttpOnly || c.SameSite != http.SameSiteLaxMode || c.Path != "/inbox" || c.Secure || c.MaxAge != 30*24*3600 {
+	if !c.HttpOnly || c.SameSite != http.SameSiteLaxMode || c.Path != "/inbox" || c.Secure || c.MaxAge != 12*3600 {
 		t.Errorf("over plain HTTP on this machine: %+v", c)
+	}
+	lasts := func(c *http.Cookie) time.Duration {
+		t.Helper()
+		l, err := w.ledger.FindLogin(t.Context(), c.Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return l.Expires.Sub(l.Created).Round(time.Minute)
+	}
+	if d := lasts(c); d != 12*time.Hour {
+		t.Errorf("over plain HTTP the session lasts %s", d)
 	}
 	if raw := w.log.String(); strings.Contains(raw, c.Value) || strings.Contains(raw, bob) {
 		t.Error("a secret is in the log")
 	}
 	w.box.Secure = true
 	res, _ = w.visitor(t).post("/inbox/login", url.Values{"token": {bob}})
-	if c := res.Cookies()[0]; !c.Secure || !c.HttpOnly || !strings.HasPrefix(c.Name, "__Host-") || c.Path != "/" || c.Domain != "" {
+	if c := res.Cookies()[0]; !c.Secure || !c.HttpOnly || !strings.HasPrefix(c.Name, "__Host-") || c.Path != "/" || c.Domain != "" || c.MaxAge != 30*24*3600 ||
+		lasts(c) != 30*24*time.Hour {
 		t.Errorf("over TLS: %+v", c)
 	}
 }

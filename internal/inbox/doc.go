@@ -12,8 +12,9 @@
 //
 // Nothing is shown without a login (session.go): with the token of an approver or admin, with a
 // code that `sippet-mcp inbox login` printed, or with a code in the URL with which this machine's
-// browser was opened. A code works once. A session is a cookie for 30 days. An approval of what
-// cannot be undone needs a login within the last 15 minutes. A token with the role agent cannot log
+// browser was opened. A code works once. A session is a cookie: for 30 days with
+// TLS, for 12 hours without. An approval of what cannot be undone needs a login within the last 15
+// minutes. A token with the role agent cannot log
 // in: it is a program's.
 //
 // [approval.Person] decides who may answer, for the page, the API and the terminal.
@@ -42,6 +43,7 @@
 //
 // Beside a client on stdio there is no server. There a [Host] serves the inbox on a port of this
 // machine that stays the same for a state directory. It is served by one of the processes that use
-// the directory. If that process ends, another one continues. A process sends a login code to the
-// port only after the listener proved that it has the directory's secret (owner.go).
+// the directory. If that process ends, another one continues, or a program of somebody else takes
+// the port. So the listener must prove that it has the directory's secret (owner.go): to a process
+// before it sends a login code there, and to a page before it sends its cookie.
 package inbox

@@ -22,6 +22,11 @@ func (i *Inbox) events(w http.ResponseWriter, r *http.Request, _ *visit) {
 		i.pages.Add(1)
 		defer i.pages.Add(-1)
 	}
+	// The page reconnects by itself after the server proved itself. The browser would not wait for
+	// that.
+	if _, err := fmt.Fprintf(w, "retry: %d\n\n", (24 * time.Hour).Milliseconds()); err != nil {
+		return
+	}
 	out := http.NewResponseController(w)
 	changed, stop := i.Watch.Subscribe()
 	defer stop()

@@ -23,9 +23,11 @@ import (
 type Host struct {
 	o HostOptions
 
-	base    atomic.Pointer[string] // such as https://mcp.example.com; nil while it is unknown
-	serving atomic.Bool            // this process serves the inbox
-	needed  chan struct{}          // holds a signal after somebody needs the inbox
+	// address is where this machine reaches the inbox, such as http://127.0.0.1:8766, or a server's
+	// own URL; nil while it is not served.
+	address atomic.Pointer[string]
+	serving atomic.Bool   // this process serves the inbox
+	needed  chan struct{} // holds a signal after somebody needs the inbox
 
 	mu     sync.Mutex
 	opened time.Time // when the browser was last opened
@@ -40,7 +42,9 @@ type HostOptions struct {
 	// OpenURL opens the browser of the person at this machine; nil if it must not be opened. See
 	// Browser.
 	OpenURL func(url string) error
-	// Listen listens on an address of this machine, and on no other. Serve serves the handler until
+	// Addr is the address to listen at, and the only one; empty for the fixed port.
+	Addr string
+	// Listen listens at an address, and returns an error if it may not. Serve serves the handler until
 	// ctx ends.
 	Listen func(addr string) (net.Listener, error)
 	Serve  func(ctx context.Context, ln net.Listener, h http.Handler) error
@@ -59,7 +63,7 @@ type HostOptions struct {
 func NewHost(o HostOptions) *Host {
 	h := &Host{o: o, needed: make(chan struct{}, 1)}
 	if o.OpenURL != nil {
-		o.Inbox.Open = func(path string) error { return o.OpenURL(*h.base.Load() + path) }
+		o.Inbox.Open = func(path string) error { return o.OpenURL(h.base() + path) }
 	}
 	if o.Notifier != nil {
 		o.Notifier.Inbox = h.URL
@@ -81,8 +85,20 @@ const (
 
 // URL returns the address of the page; empty while it is unknown.
 func (h *Host) URL() string {
-	if base := h.base.Load(); base != nil {
-		return *base + Path
+	if base := h.base(); base != "" {
+		return base + Path
+	}
+	return ""
+}
+
+// base returns the URL under which people reach the inbox, such as https://mcp.example.com; empty
+// while it is unknown.
+func (h *Host) base() string {
+	if h.o.Inbox.Public != nil {
+		return h.o.Inbox.Public.String()
+	}
+	if address := h.address.Load(); address != nil {
+		return *address
 	}
 	return ""
 }
@@ -90,7 +106,7 @@ func (h *Host) URL() string {
 // SetURL is for a server that serves the inbox itself. base is its URL, such as
 // https://mcp.example.com.
 func (h *Host) SetURL(base string) {
-	h.base.Store(&base)
+	h.address.Store(&base)
 	h.serving.Store(true)
 }
 
@@ -105,20 +121,20 @@ func (h *Host) Need() {
 // Link returns the address of a request's page; empty if the inbox is not served within a few
 // seconds. It holds no secret; its reader must log in.
 func (h *Host) Link(id string) string {
-	if !h.awaitURL() {
+	if !h.awaitServed() {
 		return ""
 	}
-	return *h.base.Load() + requestPath + id
+	return h.base() + requestPath + id
 }
 
-// awaitURL waits a few seconds until the address is known, and reports whether it is.
-func (h *Host) awaitURL() bool {
-	if h.base.Load() != nil {
+// awaitServed waits a few seconds until the inbox was served, and reports whether it was.
+func (h *Host) awaitServed() bool {
+	if h.address.Load() != nil {
 		return true
 	}
 	h.Need()
 	for end := time.Now().Add(servedWithin); time.Now().Before(end); time.Sleep(servedPollEvery) {
-		if h.base.Load() != nil {
+		if h.address.Load() != nil {
 			return true
 		}
 	}
@@ -129,7 +145,7 @@ func (h *Host) awaitURL() bool {
 // open, a token identifies the caller, or quiet is true. It opens the browser, or else prints a
 // link.
 func (h *Host) Show(c policy.Caller, p *policy.PendingApproval, quiet bool) {
-	known := h.awaitURL() // before the notice, which contains the address
+	known := h.awaitServed() // before the notice, which contains the address
 	if h.o.Notifier != nil {
 		h.o.Notifier.Requested(p)
 	}
@@ -164,7 +180,7 @@ func (h *Host) OpenPage() error {
 	if h.o.OpenURL == nil {
 		return errNoBrowser
 	}
-	if !h.awaitURL() {
+	if !h.awaitServed() {
 		return errNotServed
 	}
 	if _, err := h.ownPages(); err != nil {
@@ -192,7 +208,7 @@ func (h *Host) pages() (int, error) {
 	if h.serving.Load() {
 		return h.o.Inbox.Pages(), nil
 	}
-	return CheckOwner(context.Background(), h.o.Ledger, *h.base.Load())
+	return CheckOwner(context.Background(), h.o.Ledger, *h.address.Load())
 }
 
 // open opens the browser with a login code, at the request with the id if there is one.
@@ -207,7 +223,7 @@ func (h *Host) open(id string) error {
 // enterURL returns the address that logs in with a code and then shows the request with the id, if
 // there is one.
 func (h *Host) enterURL(code, id string) string {
-	url := *h.base.Load() + enterPath + code
+	url := h.base() + enterPath + code
 	if id != "" {
 		url += "?approval=" + id
 	}
@@ -234,7 +250,7 @@ func (h *Host) printLink(id string, own bool) {
 // Run serves the inbox on the fixed port as soon as a request is pending, or after Need, until ctx
 // ends. While another process serves it, Run waits for that process to end.
 func (h *Host) Run(ctx context.Context) {
-	needed, seen := false, int64(-1)
+	needed, seen, fault := false, int64(-1), ""
 	poll := time.NewTicker(needPollEvery)
 	defer poll.Stop()
 	for {
@@ -263,11 +279,16 @@ func (h *Host) Run(ctx context.Context) {
 			// While a request is pending, every poll checks: no version changes when the process
 			// that serves it ends.
 		}
-		ln, err := h.listen(ctx)
+		ln, addr, err := h.listen(ctx)
 		if err != nil {
-			h.o.Log.Warn("the inbox cannot be served; retrying", "cause", err)
+			if err.Error() != fault {
+				h.o.Log.Warn("the inbox cannot be served; retrying", "cause", err)
+			}
+			fault = err.Error()
 			continue
 		}
+		address := "http://" + addr
+		h.address.Store(&address)
 		if ln == nil {
 			continue // another process serves it
 		}
@@ -279,7 +300,7 @@ func (h *Host) Run(ctx context.Context) {
 func (h *Host) serve(ctx context.Context, ln net.Listener) {
 	h.serving.Store(true)
 	defer h.serving.Store(false)
-	h.o.Log.Info("serving the inbox", "at", "http://"+ln.Addr().String()+Path)
+	h.o.Log.Info("serving the inbox", "at", h.URL(), "listening", ln.Addr().String())
 	if err := h.o.Serve(ctx, ln, h.o.Inbox.Handler()); err != nil && ctx.Err() == nil {
 		h.o.Log.Warn("serving the inbox failed; retrying", "cause", err)
 	}

@@ -7,11 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -175,8 +177,8 @@ func (f *otherProgram) requests() string {
 	return f.seen.String()
 }
 
-// listen makes it listen at the address, which must be free.
-func (f *otherProgram) listen(t *testing.T, addr string) {
+// listen makes it listen at the address, which must be free, until the server is closed.
+func (f *otherProgram) listen(t *testing.T, addr string) *httptest.Server {
 	t.Helper()
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
@@ -187,6 +189,7 @@ func (f *otherProgram) listen(t *testing.T, addr string) {
 	s.Listener = ln
 	s.Start()
 	t.Cleanup(s.Close)
+	return s
 }
 
 // TestHostTakeOver: of two processes one serves the inbox. When it ends, the other one serves it at
@@ -252,7 +255,7 @@ func TestHostPortInUse(t *testing.T) {
 		t.Errorf("the code is in %q", found)
 	}
 	got := f.requests()
-	if n := strings.Count(got, "GET "); n == 0 || n != strings.Count(got, "GET /inbox/owner?nonce=") || strings.Contains(got, "POST") || strings.Contains(got, code) || strings.Contains(got, id) {
+	if n := strings.Count(got, "GET "); n == 0 || n != strings.Count(got, "GET /inbox/owner?") || strings.Contains(got, "POST") || strings.Contains(got, code) || strings.Contains(got, id) {
 		t.Errorf("the other program got: %s", got)
 	}
 }
@@ -340,7 +343,7 @@ func TestOwnerProofForwarded(t *testing.T) {
 	if _, err := inbox.CheckOwner(t.Context(), m.ledger, s.URL); !errors.Is(err, inbox.ErrNotOwner) {
 		t.Errorf("the forwarded proof: %v", err)
 	}
-	if got := f.requests(); !strings.Contains(got, "GET /inbox/owner?nonce=") {
+	if got := f.requests(); !strings.Contains(got, "GET /inbox/owner?") {
 		t.Errorf("it was not asked for a proof: %s", got)
 	}
 	// An inbox of another state directory has another secret.
@@ -387,5 +390,115 @@ func TestHostLink(t *testing.T) {
 				t.Errorf("printed: %s; the log: %s", terminal, m.log)
 			}
 		})
+	}
+}
+
+// TestHostAddr: with an address of its own the inbox is there, and nowhere else.
+func TestHostAddr(t *testing.T) {
+	t.Parallel()
+	dir, addr := stateDir(t)
+	if err := os.Remove(filepath.Join(dir, inbox.AddressFile)); err != nil {
+		t.Fatal(err)
+	}
+	at := func(o *inbox.HostOptions) { o.Addr = addr }
+	f := &otherProgram{}
+	other := f.listen(t, addr)
+	first := newMember(t, dir, at)
+	first.Need()
+	for end := time.Now().Add(10 * time.Second); !strings.Contains(first.log.String(), "the inbox cannot be served"); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("the log: %s", first.log)
+		}
+	}
+	time.Sleep(2500 * time.Millisecond)
+	if log := first.log.String(); strings.Count(log, "the inbox cannot be served") != 1 || strings.Contains(log, "serving the inbox") || !strings.Contains(log, "give another one with --inbox-addr") {
+		t.Errorf("the log: %s", log)
+	}
+	if base, err := inbox.LocalURL(dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("an address was chosen: %s, %v", base, err)
+	}
+	other.Close()
+	if base := first.base(first.request()); base != "http://"+addr {
+		t.Errorf("the inbox is at %s, want %s", base, addr)
+	}
+	// Processes without the option use the same inbox.
+	second := newMember(t, dir, nil)
+	if base := second.base(second.request()); base != "http://"+addr || strings.Contains(second.log.String(), "serving the inbox") {
+		t.Errorf("the inbox of another process is at %s: %s", base, second.log)
+	}
+	first.stop()
+	if got := f.requests(); strings.Contains(got, "/enter/") {
+		t.Errorf("the other program got a code: %s", got)
+	}
+}
+
+// TestHostPublicURL: every address that is given out is the public one, while the processes of this
+// machine find each other at the local one.
+func TestHostPublicURL(t *testing.T) {
+	t.Parallel()
+	dir, addr := stateDir(t)
+	public, err := url.Parse("https://ops.example.com/sippet")
+	if err != nil {
+		t.Fatal(err)
+	}
+	behind := func(o *inbox.HostOptions) { o.Inbox.Public, o.Inbox.Secure = public, true }
+	first, second := newMember(t, dir, behind), newMember(t, dir, behind)
+	if at, err := first.Decide(t.Context()); err != nil || at != "https://ops.example.com/sippet/inbox" {
+		t.Errorf("decided: %s, %v", at, err)
+	}
+	id := first.request()
+	want := "https://ops.example.com/sippet/inbox"
+	if link := first.Link(id); link != want+"/approvals/"+id || first.URL() != want {
+		t.Errorf("the link is %s, the page %s", link, first.URL())
+	}
+	if all := first.opened.list(); len(all) != 1 || !strings.HasPrefix(all[0], want+"/enter/") {
+		t.Errorf("the browser was opened with %q", all)
+	}
+	second.request()
+	if all := second.opened.list(); len(all) != 1 || !strings.HasPrefix(all[0], want+"/enter/") || strings.Contains(second.log.String(), "serving the inbox") {
+		t.Errorf("the other process opened the browser with %q; its log: %s", all, second.log)
+	}
+	if local, err := inbox.LocalURL(dir); err != nil || local != "http://"+addr {
+		t.Errorf("the local URL is %s, %v", local, err)
+	}
+}
+
+// TestHostDecide: the address is chosen before anything listens there, once for all processes of a
+// state directory.
+func TestHostDecide(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	var mu sync.Mutex
+	seen := map[string]bool{}
+	var wg sync.WaitGroup
+	for range 4 {
+		m := newMember(t, dir, nil)
+		wg.Go(func() {
+			at, err := m.Decide(t.Context())
+			if err != nil {
+				t.Error(err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			seen[at] = true
+		})
+	}
+	wg.Wait()
+	if len(seen) != 1 {
+		t.Fatalf("decided: %v", seen)
+	}
+	for at := range seen {
+		addr := strings.TrimSuffix(strings.TrimPrefix(at, "http://"), "/inbox")
+		if c, err := net.Dial("tcp", addr); err == nil {
+			c.Close()
+			t.Errorf("something listens at %s", addr)
+		}
+		if local, err := inbox.LocalURL(dir); err != nil || local != "http://"+addr {
+			t.Errorf("the file has %s, %v", local, err)
+		}
+	}
+	m := newMember(t, dir, func(o *inbox.HostOptions) { o.Addr = "0.0.0.0:9000" })
+	if at, err := m.Decide(t.Context()); err != nil || at != "http://127.0.0.1:9000/inbox" {
+		t.Errorf("decided: %s, %v", at, err)
 	}
 }

@@ -4,9 +4,12 @@ import (
 	"context"
 	"embed"
 	"errors"
+	"html/template"
 	"io/fs"
 	"log/slog"
+	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -33,11 +36,15 @@ type Inbox struct {
 	LoginCommand string
 	// Simulated is true in the sandbox. Every page then says that nothing real happens.
 	Simulated bool
+	// Public is the URL under which people reach the server, such as https://ops.example.com/sippet;
+	// nil for the address of the connection. Pages link to paths below its path.
+	Public *url.URL
 	// Secure is true if browsers connect by TLS. Their cookies then need it.
 	Secure bool
 	Now    func() time.Time
 	Log    *slog.Logger
 
+	templates *template.Template
 	stamps    approval.Stamps
 	snapshots snapshots
 	ending    ending
@@ -50,6 +57,7 @@ var assets embed.FS
 // Handler returns the handler of Path and of everything below it.
 func (i *Inbox) Handler() http.Handler {
 	i.stamps.Key = i.Ledger.SharedSecret("inbox stamps")
+	i.templates = parseTemplates(i.path)
 	files, err := fs.Sub(assets, "assets")
 	if err != nil {
 		panic("inbox: " + err.Error()) // they are embedded
@@ -62,7 +70,7 @@ func (i *Inbox) Handler() http.Handler {
 	mux.HandleFunc("GET "+enterPath+"{code}", i.enterPage)
 	mux.HandleFunc("POST "+enterPath+"{code}", i.enter)
 
-	mux.Handle("GET "+Path+"/{$}", http.RedirectHandler(Path, http.StatusMovedPermanently))
+	mux.Handle("GET "+Path+"/{$}", http.RedirectHandler(i.path(""), http.StatusMovedPermanently))
 	mux.HandleFunc("GET "+Path, i.page(i.pending))
 	mux.HandleFunc("GET "+Path+"/history", i.page(i.history))
 	mux.HandleFunc("GET "+requestPath+"{id}", i.page(i.request))
@@ -76,7 +84,30 @@ func (i *Inbox) Handler() http.Handler {
 	mux.HandleFunc("POST "+Path+"/again", i.page(i.renewLogin))
 	mux.HandleFunc("POST "+Path+"/logout", i.page(i.logout))
 	i.api(mux)
-	return i.headers(http.NewCrossOriginProtection().Handler(mux))
+	origins := http.NewCrossOriginProtection()
+	if origin := i.publicOrigin(); origin != "" { // a proxy may have changed the Host header
+		if err := origins.AddTrustedOrigin(origin); err != nil {
+			panic("inbox: " + err.Error()) // Public is a valid URL
+		}
+	}
+	return i.headers(origins.Handler(mux))
+}
+
+// path returns the path of a page for browsers, below the path of Public. page is empty or begins
+// with a slash.
+func (i *Inbox) path(page string) string {
+	if i.Public != nil {
+		return i.Public.Path + Path + page
+	}
+	return Path + page
+}
+
+// publicOrigin returns the origin of Public as browsers write it; empty without one.
+func (i *Inbox) publicOrigin() string {
+	if i.Public == nil {
+		return ""
+	}
+	return i.Public.Scheme + "://" + i.Public.Host
 }
 
 const (
@@ -103,11 +134,23 @@ func (i *Inbox) headers(next http.Handler) http.Handler {
 		if strings.HasPrefix(r.URL.Path, Path+"/assets/") {
 			h.Set("Cache-Control", "no-cache")
 		}
+		if i.byName(r) {
+			http.Redirect(w, r, localOrigin(r)+r.URL.RequestURI(), http.StatusTemporaryRedirect)
+			return
+		}
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// byName reports whether a page is asked for at the name localhost. It has several addresses, so
+// that another program may listen at one of them: the page must be at the address that it proves.
+func (i *Inbox) byName(r *http.Request) bool {
+	host, port, err := net.SplitHostPort(r.Host)
+	return err == nil && r.Method == http.MethodGet && i.Public == nil && !wantsJSON(r) && strings.EqualFold(host, "localhost") &&
+		strings.HasSuffix(localOrigin(r), ":"+port)
 }
 
 // maxBody is larger than any form or API request.
@@ -124,7 +167,7 @@ func (i *Inbox) page(f func(http.ResponseWriter, *http.Request, *visit)) http.Ha
 		case !errors.Is(err, ledger.ErrRejected):
 			i.fail(w, r, err)
 		case r.Method == http.MethodGet && r.URL.Path != Path+"/events" && !wantsJSON(r):
-			http.Redirect(w, r, Path+"/login", http.StatusSeeOther)
+			http.Redirect(w, r, i.path("/login"), http.StatusSeeOther)
 		default:
 			i.errorPage(w, r, http.StatusUnauthorized, "Log in first",
 				"You are not logged in, or your login has expired. Nothing was changed.")

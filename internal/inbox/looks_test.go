@@ -72,6 +72,11 @@ func TestLooks(t *testing.T) {
 	if n := b.count(".ended"); n != 7 {
 		t.Errorf("%d decided requests in the history, want 7", n)
 	}
+	b.goTo(w.base + "/inbox")
+	b.until("the page", `document.querySelector("[data-live]")`)
+	w.stop()
+	b.until("the banner", `!document.querySelector("[data-offline]").hidden`)
+	b.shot("offline-light")
 	if g, err := w.ledger.Approvals(t.Context(), ledger.ApprovalFilter{Open: true}); err != nil || len(g) != 0 {
 		t.Errorf("%d are open, %v", len(g), err)
 	}

@@ -3,7 +3,6 @@ package inbox
 import (
 	"context"
 	"crypto/hmac"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -11,49 +10,79 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 )
 
-// ownerPath is where an inbox proves that it belongs to a state directory. Before a process sends a
-// login code to an address, it checks the proof: another program may have taken the port.
+// ownerPath is where an inbox proves that it belongs to a state directory. Another program may have
+// taken the port. So a process checks the proof before it sends a login code there, and a page
+// before it sends anything with its cookie.
+//
+// The proof is a code of a nonce and of the origin, under a key for a salt. A process derives the
+// key from the ledger's secret. A page gets its own salt and key when it is rendered.
 const ownerPath = Path + "/owner"
 
 // ownerProof is the answer at ownerPath.
 type ownerProof struct {
 	Proof string `json:"proof"`
-	// Pages is that of Inbox.Pages.
-	Pages int `json:"pages"`
+	// Pages is that of Inbox.Pages, for processes of the ledger only.
+	Pages int `json:"pages,omitempty"`
 }
 
-// proveOwner answers a nonce with the proof.
+// proveOwner answers a nonce with the proof. It does so only for an origin of its own: a program
+// that listens elsewhere cannot pass the nonce on and use the proof of the real inbox.
 func (i *Inbox) proveOwner(w http.ResponseWriter, r *http.Request) {
-	nonce := r.URL.Query().Get("nonce")
-	if i.Secure { // it is for processes of this machine
-		http.NotFound(w, r)
+	q := r.URL.Query()
+	origin, salt, nonce := q.Get("origin"), q.Get("salt"), q.Get("nonce")
+	if !isHex32(salt) || !isHex32(nonce) {
+		http.Error(w, "salt and nonce must have 32 hexadecimal digits", http.StatusBadRequest)
 		return
 	}
-	if len(nonce) < 16 || len(nonce) > 100 {
-		http.Error(w, "nonce must have 16 to 100 characters", http.StatusBadRequest)
+	if origin != i.publicOrigin() && origin != localOrigin(r) || origin == "" {
+		http.Error(w, "the inbox does not have this origin", http.StatusNotFound)
 		return
 	}
-	local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
-	if !ok {
-		http.Error(w, "the address of the connection is unknown", http.StatusInternalServerError)
-		return
+	p := ownerProof{Proof: proofOf(proofKey(i.Ledger, salt), origin, nonce)}
+	if hmac.Equal([]byte(q.Get("pages")), []byte(pagesCode(i.Ledger, nonce))) {
+		p.Pages = i.Pages()
 	}
-	writeJSON(w, http.StatusOK, ownerProof{proofOf(i.Ledger, local.String(), nonce), i.Pages()})
+	writeJSON(w, http.StatusOK, p)
 }
 
-// proofOf returns the proof of the ledger's inbox that listens at the address. It depends on the
-// address: a program that listens elsewhere cannot pass the nonce on and use the proof of the real
-// inbox.
-func proofOf(l ledger.Ledger, address, nonce string) string {
-	m := hmac.New(sha256.New, l.SharedSecret("inbox proof"))
-	m.Write([]byte(address + "\x00" + nonce))
-	return hex.EncodeToString(m.Sum(nil))
+// isHex32 reports whether s has 32 hexadecimal digits, as ledger.NewID returns.
+func isHex32(s string) bool { return len(s) == 32 && strings.Trim(s, "0123456789abcdef") == "" }
+
+// localOrigin returns the origin of the address to which the client connected; empty with TLS,
+// where the certificate proves it.
+func localOrigin(r *http.Request) string {
+	local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	if !ok || r.TLS != nil {
+		return ""
+	}
+	return "http://" + strings.TrimSuffix(local.String(), ":80")
+}
+
+// proofKey returns the key of the proofs for a salt.
+func proofKey(l ledger.Ledger, salt string) []byte {
+	return code(l.SharedSecret("inbox proof"), salt)
+}
+
+func proofOf(key []byte, origin, nonce string) string {
+	return hex.EncodeToString(code(key, origin+"\x00"+nonce))
+}
+
+// pagesCode proves that a process of the ledger asks.
+func pagesCode(l ledger.Ledger, nonce string) string {
+	return hex.EncodeToString(code(l.SharedSecret("inbox pages"), nonce))
+}
+
+func code(key []byte, text string) []byte {
+	m := hmac.New(sha256.New, key)
+	m.Write([]byte(text))
+	return m.Sum(nil)
 }
 
 // ErrNotOwner is the error of CheckOwner if another program listens at the address.
@@ -62,16 +91,15 @@ var ErrNotOwner = errors.New("the program at this address is not the inbox of th
 // checkWithin bounds CheckOwner.
 const checkWithin = 2 * time.Second
 
-// CheckOwner checks that the ledger's own inbox listens at a base URL, such as
+// CheckOwner checks that the ledger's own inbox listens at a base URL of this machine, such as
 // http://127.0.0.1:8766, and returns how many pages are open there. Its error is ErrNotOwner if
 // another program answers.
 func CheckOwner(ctx context.Context, l ledger.Ledger, base string) (pages int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, checkWithin)
 	defer cancel()
-	var random [16]byte
-	rand.Read(random[:])
-	nonce := hex.EncodeToString(random[:])
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, base+ownerPath+"?nonce="+nonce, nil)
+	salt, nonce, origin := ledger.NewID(), ledger.NewID(), strings.TrimSuffix(base, ":80")
+	query := url.Values{"origin": {origin}, "salt": {salt}, "nonce": {nonce}, "pages": {pagesCode(l, nonce)}}
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, base+ownerPath+"?"+query.Encode(), nil)
 	if err != nil {
 		return 0, err
 	}
@@ -82,7 +110,7 @@ func CheckOwner(ctx context.Context, l ledger.Ledger, base string) (pages int, e
 	defer res.Body.Close()
 	var p ownerProof
 	err = json.NewDecoder(io.LimitReader(res.Body, 1000)).Decode(&p)
-	if err != nil || p.Proof != proofOf(l, strings.TrimPrefix(base, "http://"), nonce) {
+	if err != nil || !hmac.Equal([]byte(p.Proof), []byte(proofOf(proofKey(l, salt), origin, nonce))) {
 		return 0, ErrNotOwner
 	}
 	return p.Pages, nil

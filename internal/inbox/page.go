@@ -19,16 +19,20 @@ import (
 //go:embed templates/*.html
 var templateFiles embed.FS
 
-var pages = template.Must(template.New("").Funcs(template.FuncMap{
-	"iso":   func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
-	"clock": func(t time.Time) string { return t.Local().Format("15:04") },
-	"day":   func(t time.Time) string { return t.Local().Format("2 Jan 2006 15:04 MST") },
-}).ParseFS(templateFiles, "templates/*.html"))
+// parseTemplates returns the templates of the pages. path is Inbox.path.
+func parseTemplates(path func(page string) string) *template.Template {
+	return template.Must(template.New("").Funcs(template.FuncMap{
+		"inbox": path,
+		"iso":   func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
+		"clock": func(t time.Time) string { return t.Local().Format("15:04") },
+		"day":   func(t time.Time) string { return t.Local().Format("2 Jan 2006 15:04 MST") },
+	}).ParseFS(templateFiles, "templates/*.html"))
+}
 
 // render writes a complete page, or an error if the template fails.
 func (i *Inbox) render(w http.ResponseWriter, r *http.Request, status int, name string, data any) {
 	var b bytes.Buffer
-	if err := pages.ExecuteTemplate(&b, name, data); err != nil {
+	if err := i.templates.ExecuteTemplate(&b, name, data); err != nil {
 		i.Log.LogAttrs(r.Context(), slog.LevelError, "rendering a page of the inbox failed",
 			slog.String("page", name), slog.String("cause", err.Error()))
 		http.Error(w, "this page could not be rendered; read the server's log", http.StatusInternalServerError)

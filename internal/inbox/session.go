@@ -15,15 +15,22 @@ import (
 )
 
 const (
-	// sessionFor is how long a browser stays logged in, freshFor how long a login is recent enough
-	// for what cannot be undone.
-	sessionFor = 30 * 24 * time.Hour
-	freshFor   = 15 * time.Minute
+	// freshFor is how long a login is recent enough for what cannot be undone.
+	freshFor = 15 * time.Minute
 	// LinkFor is how long the code in a link is valid, OpenFor one with which this machine's
 	// browser is opened.
 	LinkFor = 10 * time.Minute
 	OpenFor = time.Minute
 )
+
+// sessionFor returns how long a browser stays logged in. Without TLS it is a working day: cookies do
+// not distinguish ports, so another program that takes the port gets them.
+func (i *Inbox) sessionFor() time.Duration {
+	if i.Secure {
+		return 30 * 24 * time.Hour
+	}
+	return 12 * time.Hour
+}
 
 // visit is a person with a login.
 type visit struct {
@@ -32,20 +39,27 @@ type visit struct {
 	secret string
 }
 
+// sharesHost reports whether other servers may be at other paths of the host.
+func (i *Inbox) sharesHost() bool { return i.Public != nil && i.Public.Path != "" }
+
 // cookie returns the name of the session cookie. Cookies do not distinguish ports, so it contains
-// the ledger's id. With TLS the prefix makes the browser check that no other page set it.
+// the ledger's id. With TLS the prefix makes the browser check that no other page set it. __Host-
+// requires the path /, which would send the cookie to every server that shares the host.
 func (i *Inbox) cookie() string {
 	name := "sippet-inbox-" + i.Ledger.ID()[:8]
-	if i.Secure {
-		return "__Host-" + name
+	switch {
+	case !i.Secure:
+		return name
+	case i.sharesHost():
+		return "__Secure-" + name
 	}
-	return name
+	return "__Host-" + name
 }
 
 func (i *Inbox) setCookie(w http.ResponseWriter, value string, age time.Duration) {
-	c := &http.Cookie{Name: i.cookie(), Value: value, Path: Path, MaxAge: int(age / time.Second),
+	c := &http.Cookie{Name: i.cookie(), Value: value, Path: i.path(""), MaxAge: int(age / time.Second),
 		HttpOnly: true, Secure: i.Secure, SameSite: http.SameSiteLaxMode}
-	if i.Secure {
+	if i.Secure && !i.sharesHost() {
 		c.Path = "/" // the prefix __Host- requires it
 	}
 	if value == "" {
@@ -129,7 +143,7 @@ func (i *Inbox) loginPage(w http.ResponseWriter, r *http.Request) {
 	view := loginView{frame: i.frame(nil, "Log in"), Login: i.LoginCommand}
 	if v, err := i.visit(r); err == nil {
 		if !r.URL.Query().Has("again") {
-			http.Redirect(w, r, Path, http.StatusSeeOther)
+			http.Redirect(w, r, i.path(""), http.StatusSeeOther)
 			return
 		}
 		view.frame = i.frame(v, "Log in again")
@@ -152,13 +166,13 @@ func (i *Inbox) login(w http.ResponseWriter, r *http.Request) {
 		i.reject(w, r, errors.New("the token of "+t.Person+" does not have the roles to log in"), wrongRole, askForToken)
 		return
 	}
-	session, _, err := i.Ledger.CreateSession(r.Context(), t, sessionFor)
+	session, _, err := i.Ledger.CreateSession(r.Context(), t, i.sessionFor())
 	if err != nil {
 		i.fail(w, r, err)
 		return
 	}
-	i.setCookie(w, session, sessionFor)
-	http.Redirect(w, r, Path, http.StatusSeeOther)
+	i.setCookie(w, session, i.sessionFor())
+	http.Redirect(w, r, i.path(""), http.StatusSeeOther)
 }
 
 // reject shows the login page with an error. The log gets the cause.
@@ -181,10 +195,11 @@ func (i *Inbox) enterPage(w http.ResponseWriter, r *http.Request) {
 		i.render(w, r, http.StatusOK, "enter", struct {
 			frame
 			Person string
-		}{i.frame(nil, "Log in"), l.Person})
+			Secure bool
+		}{i.frame(nil, "Log in"), l.Person, i.Secure})
 	default:
 		if _, known := i.visit(r); known == nil {
-			http.Redirect(w, r, afterLogin(r), http.StatusSeeOther) // they are logged in already
+			http.Redirect(w, r, i.afterLogin(r), http.StatusSeeOther) // they are logged in already
 			return
 		}
 		i.reject(w, r, ledger.ErrNoLogin, badCode, reportCode)
@@ -192,25 +207,25 @@ func (i *Inbox) enterPage(w http.ResponseWriter, r *http.Request) {
 }
 
 func (i *Inbox) enter(w http.ResponseWriter, r *http.Request) {
-	session, _, err := i.Ledger.RedeemLogin(r.Context(), r.PathValue("code"), sessionFor)
+	session, _, err := i.Ledger.RedeemLogin(r.Context(), r.PathValue("code"), i.sessionFor())
 	switch {
 	case err != nil && !errors.Is(err, ledger.ErrRejected):
 		i.fail(w, r, err)
 	case err != nil:
 		i.reject(w, r, err, badCode, reportCode)
 	default:
-		i.setCookie(w, session, sessionFor)
-		http.Redirect(w, r, afterLogin(r), http.StatusSeeOther)
+		i.setCookie(w, session, i.sessionFor())
+		http.Redirect(w, r, i.afterLogin(r), http.StatusSeeOther)
 	}
 }
 
 // afterLogin returns the path to show after a login: the request that the URL names, among all
 // others, because later ones appear there too.
-func afterLogin(r *http.Request) string {
-	if id := r.URL.Query().Get("approval"); len(id) == 32 && strings.Trim(id, "0123456789abcdef") == "" {
-		return Path + "#approval-" + id
+func (i *Inbox) afterLogin(r *http.Request) string {
+	if id := r.URL.Query().Get("approval"); isHex32(id) {
+		return i.path("#approval-" + id)
 	}
-	return Path
+	return i.path("")
 }
 
 func (i *Inbox) logout(w http.ResponseWriter, r *http.Request, v *visit) {
@@ -222,7 +237,7 @@ func (i *Inbox) logout(w http.ResponseWriter, r *http.Request, v *visit) {
 		return
 	}
 	i.setCookie(w, "", 0)
-	http.Redirect(w, r, Path+"/login", http.StatusSeeOther)
+	http.Redirect(w, r, i.path("/login"), http.StatusSeeOther)
 }
 
 // renewLogin opens this machine's browser with a new code. The person proves by it that they sit

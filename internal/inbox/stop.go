@@ -135,7 +135,7 @@ func (i *Inbox) command(w http.ResponseWriter, r *http.Request, fault *schemas.E
 		i.errorPage(w, r, http.StatusConflict, "That was not done", sentences(fault.Message, fault.Next))
 		return
 	}
-	http.Redirect(w, r, Path+"/stop", http.StatusSeeOther)
+	http.Redirect(w, r, i.path("/stop"), http.StatusSeeOther)
 }
 
 // hangUp starts an attempt to end all live outbound calls, unless one is running. It needs a stop

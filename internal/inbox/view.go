@@ -2,6 +2,7 @@ package inbox
 
 import (
 	"context"
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"time"
@@ -22,10 +23,13 @@ type frame struct {
 	Pending  int
 	Stop     *ledger.EmergencyStop
 	Stamp    string // for logging out
+	// Salt and Key are those of the proof that the page asks the server for, see ownerPath.
+	Salt, Key string
 }
 
 func (i *Inbox) frame(v *visit, title string) frame {
-	f := frame{Title: title, Simulated: i.Simulated}
+	f := frame{Title: title, Simulated: i.Simulated, Salt: ledger.NewID()}
+	f.Key = hex.EncodeToString(proofKey(i.Ledger, f.Salt))
 	if v != nil {
 		f.Me, f.Commands, f.Stamp = v.person.Name, v.person.MayStop(), i.stamps.Make(v.secret, "logout", i.Now())
 	}

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -53,7 +54,8 @@ type world struct {
 	gate      *policy.Gate
 	box       *inbox.Inbox
 	approvals *approval.Approvals
-	base      string
+	base      string // the URL under which people reach it
+	direct    string // the URL of its listener
 	client    *http.Client
 	log       *buffer
 	stop      func()
@@ -67,6 +69,7 @@ type setup struct {
 	up     *rpctest.Server
 	now    func() time.Time
 	addr   string
+	public *url.URL
 	upTo   func(policy.Upstream) policy.Upstream
 	// idle is true if no executor runs what is approved.
 	idle bool
@@ -104,7 +107,7 @@ func newWorld(t testing.TB, s setup) *world {
 	watch := &approval.Watcher{Ledger: w.ledger, Log: log}
 	w.gate = &policy.Gate{Policy: policy.FixedPolicySet(p), Upstream: up, Ledger: w.ledger, Organisation: "org", Lifetime: 15 * time.Minute, Now: s.now, Log: log}
 	w.approvals = &approval.Approvals{Ledger: w.ledger, Watch: watch, Now: s.now}
-	w.box = &inbox.Inbox{Approvals: w.approvals, Ledger: w.ledger, Watch: watch, LoginCommand: "sippet-mcp inbox login", Gates: func() []*policy.Gate { return []*policy.Gate{w.gate} }, Now: s.now, Log: log}
+	w.box = &inbox.Inbox{Approvals: w.approvals, Ledger: w.ledger, Watch: watch, LoginCommand: "sippet-mcp inbox login", Gates: func() []*policy.Gate { return []*policy.Gate{w.gate} }, Now: s.now, Log: log, Public: s.public}
 	runner := &tools.Runner{Gate: w.gate, Inbox: &tools.Inbox{Watch: watch, Wait: s.wait,
 		Link: func(id string) string { return w.base + "/inbox/approvals/" + id }, Show: func(policy.Caller, *policy.PendingApproval, bool) {}}}
 	server, err := tools.NewServer(tools.Options{Version: "v0", Runner: runner, Log: log})
@@ -114,13 +117,16 @@ func newWorld(t testing.TB, s setup) *world {
 	if s.addr == "" {
 		s.addr = "127.0.0.1:0"
 	}
-	h := &serve.HTTP{Server: server, Inbox: w.box.Handler(), Log: log, Authenticate: w.authenticate,
+	h := &serve.HTTP{Server: server, Inbox: w.box.Handler(), Public: s.public, Log: log, Authenticate: w.authenticate,
 		Caller: tools.Caller{Caller: local, Interactive: true}}
 	ln, err := net.Listen("tcp", s.addr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.base = "http://" + ln.Addr().String()
+	w.direct = "http://" + ln.Addr().String()
+	if w.base = w.direct; s.public != nil {
+		w.base = s.public.String()
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	executor := &policy.Executor{Ledger: w.ledger, Watch: watch, Log: log, GateFor: w.gateFor}
 	var wg sync.WaitGroup

@@ -177,6 +177,9 @@ func (s *SQLite) open(ctx context.Context) error {
 	if err := os.MkdirAll(s.o.Dir, 0o700); err != nil {
 		return err
 	}
+	if err := s.checkPermission(); err != nil {
+		return err
+	}
 	if err := checkMissing(s.o.Dir); err != nil {
 		return err
 	}

@@ -40,6 +40,9 @@ func uri(path, parameters string) string {
 
 // openReadOnly opens an existing ledger and changes nothing.
 func (s *SQLite) openReadOnly(ctx context.Context) (err error) {
+	if err := s.checkPermission(); err != nil {
+		return err
+	}
 	if err := checkMissing(s.o.Dir); err != nil {
 		return err
 	}

@@ -71,5 +71,5 @@ func TestDepguardHasTheArrows(t *testing.T) {
 
 // forTests reports whether a package is no part of the program.
 func forTests(name string) bool {
-	return strings.HasPrefix(name, "internal/lint") || strings.HasSuffix(name, "test") || name == "internal/inspector" || name == "bench"
+	return strings.HasPrefix(name, "internal/lint") || strings.HasSuffix(name, "test") || name == "internal/inspector" || name == "internal/clients" || name == "bench"
 }

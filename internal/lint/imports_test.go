@@ -41,6 +41,7 @@ var arrows = map[string][]string{
 	"rpc/rpctest":                {"schemas"},
 	"internal/ledger/ledgertest": {"internal/ledger"},
 	"internal/inspector":         nil,
+	"internal/clients":           nil,
 	"internal/lint":              nil,
 	"internal/lint/words":        nil,
 	"bench": {

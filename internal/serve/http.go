@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -51,6 +52,9 @@ type HTTP struct {
 	Strict bool
 	// Hosts are the names of the server beyond this machine, in lower case.
 	Hosts []string
+	// Public is the URL under which others reach the server, such as https://ops.example.com/sippet;
+	// nil without one. A proxy may leave its path in requests, or remove it.
+	Public *url.URL
 	// Certificate is for TLS; nil means plain HTTP.
 	Certificate *Certificate
 	// Proxies are the addresses of the proxies before the server. If there are any, nobody else may
@@ -139,7 +143,22 @@ func (h *HTTP) handler(streams context.Context) http.Handler {
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "nothing here: "+here, http.StatusNotFound)
 	})
-	return h.guard(mux)
+	return h.guard(h.unprefixed(mux))
+}
+
+// unprefixed removes the path of Public from requests.
+func (h *HTTP) unprefixed(next http.Handler) http.Handler {
+	if h.Public == nil || h.Public.Path == "" {
+		return next
+	}
+	stripped := http.StripPrefix(h.Public.Path, next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, h.Public.Path+"/") {
+			stripped.ServeHTTP(w, r)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // people wraps the inbox. An address with too many failed logins must wait, and streams end with

@@ -15,7 +15,8 @@ import (
 func Listen(addr string) (net.Listener, error) { return (&HTTP{}).Listen(addr) }
 
 // Listen listens on the address. Beyond this machine it does so only if callers show tokens and
-// nobody between can read them: with TLS, or behind a proxy that ends TLS.
+// nobody between can read them: with TLS, or behind a proxy that ends TLS. A server that has only
+// an inbox, which has a login of its own, needs Public, the URL of its proxy.
 func (h *HTTP) Listen(addr string) (net.Listener, error) {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -33,6 +34,8 @@ func (h *HTTP) Listen(addr string) (net.Listener, error) {
 
 func (h *HTTP) mayListen(host string) error {
 	switch {
+	case h.Authenticate == nil && h.Server == nil && h.Public != nil:
+		return nil
 	case loopback(host) && (h.Authenticate != nil || len(h.Proxies)+len(h.Hosts) == 0):
 		return nil
 	case h.Authenticate == nil && len(h.Proxies)+len(h.Hosts) > 0:
@@ -51,7 +54,8 @@ or stay on this machine: --addr 127.0.0.1:8765`, host)
 // Open reports whether the server on that listener accepts everybody as Caller while no tokens are
 // in use.
 func (h *HTTP) Open(ln net.Listener) bool {
-	return h.Authenticate == nil || !h.Strict && loopback(hostOf(ln)) && len(h.Proxies)+len(h.Hosts) == 0
+	return h.Authenticate == nil || !h.Strict && loopback(hostOf(ln)) && len(h.Proxies)+len(h.Hosts) == 0 &&
+		(h.Public == nil || loopback(h.Public.Hostname()))
 }
 
 // hostOf returns the host of the address; empty if it has none, which is not this machine.
@@ -81,7 +85,8 @@ func (h *HTTP) guard(next http.Handler) http.Handler {
 			host = name
 		}
 		if !h.named(r, host) {
-			http.Error(w, "the Host header must name this machine, such as 127.0.0.1, or be a name given with --host", http.StatusForbidden)
+			http.Error(w, "the Host header must name this machine, such as 127.0.0.1, or be a name given with --host or --public-url; "+
+				"a proxy must pass on the Host of its client", http.StatusForbidden)
 			return
 		}
 		if origin := r.Header.Get("Origin"); origin != "" {
@@ -94,12 +99,16 @@ func (h *HTTP) guard(next http.Handler) http.Handler {
 	})
 }
 
-// named reports whether the host is this server: this machine, the very address of the connection,
-// to which no name can be rebound, or one of Hosts.
+// named reports whether the host is this server: this machine, the host of Public, one of Hosts, or
+// the very address of the connection, to which no name can be rebound. An inbox behind a proxy has
+// only the first two.
 func (h *HTTP) named(r *http.Request, host string) bool {
 	host = strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
-	if loopback(host) || slices.Contains(h.Hosts, host) {
+	if loopback(host) || slices.Contains(h.Hosts, host) || h.Public != nil && host == h.Public.Hostname() {
 		return true
+	}
+	if h.Public != nil && h.Server == nil {
+		return false
 	}
 	ip, err := netip.ParseAddr(host)
 	local, _ := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)

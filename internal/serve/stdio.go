@@ -45,27 +45,43 @@ func Stdio(ctx context.Context, s *tools.Server, caller tools.Caller, in io.Read
 }
 
 // lines writes whole messages: the SDK writes answers under one lock and requests of its own under
-// none. It also counts the requests without an answer.
+// none. It also counts the requests without an answer, and drops the answers of cancelled ones: the
+// SDK writes them, and some clients fail on an answer to an id that they have forgotten.
 type lines struct {
 	mu       sync.Mutex
 	out      io.Writer
-	inFlight map[any]int   // by id; the SDK also answers messages that are no requests, which do not count
-	idle     chan struct{} // closed when there are none; nil if nobody waits
+	inFlight map[any]requests // by id; the SDK also answers messages that are no requests, which do not count
+	idle     chan struct{}    // closed when there are none; nil if nobody waits
 }
+
+// requests counts those of one id that have no answer yet. A client should have one at a time.
+type requests struct{ open, cancelled int }
 
 func (l *lines) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if id := answered(p); l.inFlight[id] > 0 {
-		if l.inFlight[id]--; l.inFlight[id] == 0 {
-			delete(l.inFlight, id)
-		}
-		if len(l.inFlight) == 0 && l.idle != nil {
-			close(l.idle)
-			l.idle = nil
-		}
+	if id := answered(p); l.inFlight[id].open > 0 && l.settle(id) {
+		return len(p), nil
 	}
 	return l.out.Write(p)
+}
+
+// settle counts one answer to an id in flight. It reports whether a cancelled request gets it.
+func (l *lines) settle(id any) (cancelled bool) {
+	r := l.inFlight[id]
+	r.open--
+	if cancelled = r.cancelled > 0; cancelled {
+		r.cancelled--
+	}
+	l.inFlight[id] = r
+	if r.open == 0 {
+		delete(l.inFlight, id)
+	}
+	if len(l.inFlight) == 0 && l.idle != nil {
+		close(l.idle)
+		l.idle = nil
+	}
+	return cancelled
 }
 
 var answerHead = []byte(`{"jsonrpc":"2.0","id":`)
@@ -108,9 +124,21 @@ func idOf(raw []byte) any {
 func (l *lines) begin(id any) {
 	l.mu.Lock()
 	if l.inFlight == nil {
-		l.inFlight = map[any]int{}
+		l.inFlight = map[any]requests{}
 	}
-	l.inFlight[id]++
+	r := l.inFlight[id]
+	r.open++
+	l.inFlight[id] = r
+	l.mu.Unlock()
+}
+
+// cancel makes Write drop the answer of a request in flight. Another id changes nothing.
+func (l *lines) cancel(id any) {
+	l.mu.Lock()
+	if r := l.inFlight[id]; r.cancelled < r.open {
+		r.cancelled++
+		l.inFlight[id] = r
+	}
 	l.mu.Unlock()
 }
 
@@ -146,8 +174,10 @@ func (f *frames) Read(p []byte) (int, error) {
 	for len(f.rest) == 0 {
 		line, err := f.next()
 		if len(line) > 0 {
-			if id := requested(line); id != nil {
-				f.out.begin(id)
+			if request, cancelled := idsOf(line); request != nil {
+				f.out.begin(request)
+			} else if cancelled != nil {
+				f.out.cancel(cancelled)
 			}
 			f.rest = line
 			break
@@ -198,19 +228,33 @@ func (f *frames) next() ([]byte, error) {
 	}
 }
 
-// requested returns the id of a message that needs an answer; nil if it needs none.
-func requested(line []byte) (id any) {
-	method := false
+// idsOf returns the id of a message that needs an answer, or the id of the request that a message
+// cancels; nil if it does neither.
+func idsOf(line []byte) (request, cancelled any) {
+	var id any
+	var method string
 	ok := schemas.EachJSON(line, func(k, v []byte) {
 		switch strings.ToLower(string(k)) { // the SDK ignores case
 		case `"id"`:
 			id = idOf(v)
 		case `"method"`:
-			method = true
+			method = string(v)
+		case `"params"`:
+			cancelled = nil
+			schemas.EachJSON(v, func(k, v []byte) {
+				if schemas.DecodeString(k) == "requestId" {
+					cancelled = idOf(v)
+				}
+			})
 		}
 	})
-	if !ok || !method {
-		return nil
+	switch {
+	case !ok || method == "":
+		return nil, nil
+	case id != nil:
+		return id, nil
+	case schemas.DecodeString([]byte(method)) != "notifications/cancelled":
+		return nil, nil
 	}
-	return id
+	return nil, cancelled
 }

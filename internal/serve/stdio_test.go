@@ -295,3 +295,54 @@ func TestProgress(t *testing.T) {
 		t.Errorf("%s", line)
 	}
 }
+
+// TestCancelled: no answer goes to a cancelled id, and it no longer counts as in flight. A later
+// request may use the id again.
+func TestCancelled(t *testing.T) {
+	for _, id := range []string{"7", `"7"`, `"a\u0062,\""`, "1e1"} {
+		t.Run(id, func(t *testing.T) {
+			w := newWorld(t, nil)
+			hold := make(chan struct{})
+			w.up.On(rpctest.Run, "", rpctest.Always(rpctest.Answer{Usual: true, Until: hold}))
+			p := pipe(t, w)
+			p.begin(t)
+			p.write(t, call(id, "list_contacts", "{}", ""))
+			p.write(t, call("8", "list_contacts", "{}", ""))
+			w.up.Await(t, 2)
+			cancel := func(id string) string {
+				return `{"jsonrpc":"2.0","method":"notifications\/cancelled","params":{"reason":"x","requestId":` + id + `}}`
+			}
+			for _, unknown := range []string{"9", `"9"`, "null", "[8]", `{"requestId":8}`} {
+				p.write(t, cancel(unknown))
+			}
+			p.write(t, `{"jsonrpc":"2.0","id":10,"method":"notifications/cancelled","params":{"requestId":8}}`) // a request
+			if line := p.read(t); !strings.Contains(line, `"id":10,`) {
+				t.Errorf("%s", line)
+			}
+			p.write(t, cancel(id))
+			p.write(t, cancel(id)) // again, which must not count for the next request of that id
+			p.write(t, `{"jsonrpc":"2.0","id":11,"method":"ping"}`)
+			if line := p.read(t); !strings.Contains(line, `"id":11,`) {
+				t.Errorf("%s", line)
+			}
+			close(hold)
+			if line := p.read(t); !strings.Contains(line, `"id":8,`) || outcomeOf(t, line) != "done" {
+				t.Errorf("%s", line)
+			}
+			p.write(t, cancel(id)) // has an answer or will get none: nothing to cancel
+			p.write(t, call(id, "list_contacts", "{}", ""))
+			begun := time.Now()
+			p.in.Close()
+			var answers []string
+			for line := range p.out {
+				answers = append(answers, line)
+			}
+			if len(answers) != 1 || outcomeOf(t, answers[0]) != "done" {
+				t.Errorf("%d answers: %v", len(answers), answers)
+			}
+			if d := time.Since(begun); d > 10*time.Second {
+				t.Errorf("the end of input took %v", d)
+			}
+		})
+	}
+}

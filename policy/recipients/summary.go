@@ -28,6 +28,14 @@ func (s *Set) Lines(n int) []string {
 	return out
 }
 
+// CutsLines reports whether Lines leaves out a recipient or cuts a name.
+func (s *Set) CutsLines(n int) bool {
+	return len(s.List) > n || slices.ContainsFunc(s.List, func(r Recipient) bool {
+		_, cut := schemas.Quote(r.Name, maxShownName)
+		return cut
+	})
+}
+
 func (r Recipient) line() string {
 	number := fmt.Sprintf("(%s, %s)", cmp.Or(r.Country, "no country"), r.Kind.words())
 	if r.Number != "" { // it may be hidden from the reader
@@ -36,7 +44,7 @@ func (r Recipient) line() string {
 	if r.Contact == "" {
 		return number
 	}
-	name := `"` + strings.ReplaceAll(schemas.Escape(r.Name, maxShownName), `"`, `\"`) + `"`
+	name, _ := schemas.Quote(r.Name, maxShownName)
 	switch {
 	case strings.TrimSpace(r.Name) == "":
 		name = "contact " + r.Contact

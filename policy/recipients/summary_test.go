@@ -40,6 +40,17 @@ func TestLines(t *testing.T) {
 	}
 }
 
+func TestCutsLines(t *testing.T) {
+	s := Set{List: []Recipient{{Name: strings.Repeat("x", 60)}, {Name: strings.Repeat("x", 59) + `"`}}}
+	if !s.CutsLines(2) || !s.CutsLines(1) {
+		t.Error("a name is cut, and CutsLines says it is not")
+	}
+	s.List = s.List[:1]
+	if s.CutsLines(1) || !s.CutsLines(0) || (&Set{Group: "g", Count: 3}).CutsLines(0) {
+		t.Error(s)
+	}
+}
+
 func TestLinesAreSafe(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		d := Recipient{Contact: "c", Name: rapid.String().Draw(t, "name"), Number: "+442079460123"}

@@ -188,54 +188,141 @@
     for (const [c, before] of tops) if (c.isConnected && Math.abs(top(c) - before) > 4) hold(c);
   }
 
-  let fetching = false, again = false;
-  async function refresh() {
-    if (!live) return;
-    if (fetching) { again = true; return; }
-    fetching = true;
-    try {
-      const r = await fetch(live.dataset.live, { headers: { Accept: "text/html" }, redirect: "manual" });
-      if (r.type === "opaqueredirect" || r.status === 401) { location.reload(); return; }
-      if (r.ok) update(await r.text());
-    } catch { /* the stream of events calls refresh after it is back */ }
-    fetching = false;
-    if (again) { again = false; refresh(); }
+  // Another program may have taken the port, and the browser gives the cookie to every program there.
+  // So the page sends nothing with a cookie or a stamp before the server proved itself: without a
+  // cookie, by a code of a nonce and of this address, under the key that the page was made with.
+  // With TLS the browser checks who the server is.
+  const { inbox, salt, key } = document.body.dataset, offline = document.querySelector("[data-offline]");
+  const overTLS = location.protocol === "https:";
+  const wait = (ms) => new Promise((done) => setTimeout(done, ms));
+  const fromHex = (text) => Uint8Array.from(text.match(/../g), (digits) => parseInt(digits, 16));
+  const toHex = (bytes) => Array.from(bytes, (b) => b.toString(16).padStart(2, "0")).join("");
+
+  // showOffline says why nothing is sent. It hides that for an empty reason.
+  function showOffline(why) {
+    for (const e of offline.children) e.hidden = e.dataset.why !== why;
+    offline.hidden = !why;
   }
 
-  function listen() {
-    const offline = document.querySelector("[data-offline]"), seen = document.visibilityState === "visible" && live.dataset.live === "/inbox?part";
-    const events = new EventSource("/inbox/events?seen=" + Number(seen));
-    let timer = 0;
+  // findFault asks the server for the proof. It returns "silent" if there is no answer, "foreign" if
+  // another program answers, and "" if it is the page's own inbox.
+  async function findFault() {
+    if (overTLS) return "";
+    const nonce = toHex(crypto.getRandomValues(new Uint8Array(16)));
+    let answer;
+    try {
+      answer = await fetch(inbox + "/owner?" + new URLSearchParams({ origin: location.origin, salt, nonce }),
+        { credentials: "omit", redirect: "error", cache: "no-store", referrerPolicy: "no-referrer", signal: AbortSignal.timeout(5000) });
+    } catch { return "silent"; }
+    if (answer.status >= 500) return "silent"; // of a proxy
+    try {
+      const { proof } = await answer.json();
+      const secret = await crypto.subtle.importKey("raw", fromHex(key), { name: "HMAC", hash: "SHA-256" }, false, ["verify"]);
+      if (await crypto.subtle.verify("HMAC", secret, fromHex(proof), new TextEncoder().encode(location.origin + "\0" + nonce))) return "";
+    } catch { /* it is no proof */ }
+    return "foreign";
+  }
+
+  // proven reports whether the server has proved itself now, and says so if not.
+  async function proven() {
+    const fault = await findFault();
+    if (fault || !live) showOffline(fault);
+    if (fault && connected()) connect(false);
+    return !fault;
+  }
+
+  const connected = () => Boolean(stream) && stream.readyState === EventSource.OPEN;
+  let stream = null, turn = 0, fetching = false, again = false;
+
+  async function reload() {
+    if (await proven()) location.reload();
+  }
+
+  // refresh updates the page. It may only be called while the server has proved itself.
+  async function refresh() {
+    if (fetching) { again = true; return; }
+    fetching = true;
+    again = false;
+    let ok = false;
+    try {
+      const r = await fetch(live.dataset.live, { headers: { Accept: "text/html" }, redirect: "manual" });
+      if (r.type === "opaqueredirect" || r.status === 401) await reload();
+      else if (r.ok) update(await r.text());
+      ok = r.ok;
+    } catch { /* the page is updated after it has connected again */ }
+    fetching = false;
+    if (again && ok) refresh();
+  }
+
+  // connect opens the stream of events after the server proved itself. EventSource would reconnect by
+  // itself, with the cookie, so it is closed at its first error. failed is true if the last stream
+  // could not be opened: the login may have ended.
+  async function connect(failed) {
+    const mine = ++turn;
+    if (stream) stream.close();
+    stream = null;
+    for (let n = 0; ; n++) {
+      const fault = await findFault();
+      if (mine !== turn) return;
+      if (!fault) break;
+      if (n > 0) showOffline(fault); // a restart is not worth a word
+      await wait(1500);
+      if (mine !== turn) return;
+    }
+    if (failed) await refresh();
+    if (mine !== turn) return;
     // The server opens the browser if no page of pending requests is visible. So it must know
     // whether this one is.
-    document.addEventListener("visibilitychange", () => { clearTimeout(timer); events.close(); listen(); }, { once: true });
-    events.addEventListener("change", refresh);
-    events.onopen = () => { clearTimeout(timer); offline.hidden = true; };
-    events.onerror = () => {
-      clearTimeout(timer);
-      timer = setTimeout(() => { offline.hidden = false; }, 1500);
-      if (events.readyState === EventSource.CLOSED) setTimeout(() => refresh().then(() => document.dispatchEvent(new Event("visibilitychange"))), 3000);
+    const seen = document.visibilityState === "visible" && live.dataset.live === inbox + "?part";
+    const events = stream = new EventSource(inbox + "/events?seen=" + Number(seen));
+    let opened = false;
+    events.addEventListener("change", () => { if (connected()) refresh(); });
+    events.onopen = () => { opened = true; showOffline(""); };
+    events.onerror = async () => {
+      events.close();
+      await wait(opened ? 300 : 3000);
+      if (mine === turn) connect(!opened);
     };
   }
 
-  document.addEventListener("submit", async (e) => {
-    const form = e.target;
-    if (!form.closest("[data-card]") || !e.submitter) return;
+  // Links and forms of the page wait for the proof as well.
+  async function follow(e) {
+    const link = e.target.closest("a[href]");
+    if (!link || overTLS || link.getAttribute("href").startsWith("#") || e.type === "auxclick" && e.button !== 1) return;
     e.preventDefault();
-    const card = form.closest("[data-card]"), result = form.querySelector("[data-result]");
-    const data = new URLSearchParams(new FormData(form, e.submitter));
+    if (!await proven()) return;
+    if (e.button === 1 || e.ctrlKey || e.metaKey || e.shiftKey) window.open(link.href, "_blank", "noopener");
+    else location.assign(link.href);
+  }
+  document.addEventListener("click", follow);
+  document.addEventListener("auxclick", follow);
+
+  document.addEventListener("submit", async (e) => {
+    const form = e.target, card = form.closest("[data-card]");
+    if (!card && overTLS) return;
+    e.preventDefault();
+    if (!card) {
+      if (await proven()) form.submit();
+      return;
+    }
+    if (!e.submitter) return;
+    const result = form.querySelector("[data-result]"), data = new URLSearchParams(new FormData(form, e.submitter));
     heldUntil.set(card, Infinity);
     sending.add(card);
     updateButtons(card);
     result.hidden = true;
     let fault = "";
-    try {
-      const r = await fetch(form.action, { method: "POST", body: data, headers: { Accept: "application/json" }, redirect: "error" });
-      if (r.status === 401) { location.reload(); return; }
-      const body = await r.json();
-      fault = body.error || (Array.isArray(body) ? body.map((s) => s.error).filter(Boolean).join("; ") : "");
-    } catch {
-      fault = "the server did not answer; reload the page before you answer again";
+    if (await proven()) {
+      try {
+        const r = await fetch(form.action, { method: "POST", body: data, headers: { Accept: "application/json" }, redirect: "error" });
+        if (r.status === 401) await reload();
+        const body = await r.json();
+        fault = body.error || (Array.isArray(body) ? body.map((s) => s.error).filter(Boolean).join("; ") : "");
+      } catch {
+        fault = "the server did not answer; reload the page before you answer again";
+      }
+    } else {
+      fault = "your answer was not sent, because the inbox is not connected; answer again when it is";
     }
     sending.delete(card);
     if (fault) {
@@ -246,7 +333,7 @@
     } else {
       card.classList.add("going");
     }
-    refresh();
+    if (connected()) refresh();
   });
   document.addEventListener("input", (e) => {
     const card = e.target.closest("[data-card]");
@@ -273,5 +360,8 @@
   for (const c of all(document, "[data-card]")) updateButtons(c);
   renderTimes();
   setInterval(renderTimes, 1000);
-  if (live) listen();
+  if (live) {
+    document.addEventListener("visibilitychange", () => connect(false));
+    connect(false);
+  }
 })();
