@@ -70,6 +70,7 @@ func (g *Gate) ResultOf(ctx context.Context, r ledger.ApprovalRequest) Result {
 		if r.Note != "" {
 			e.Message += " (their note: " + schemas.Escape(r.Note, maxNote) + ")"
 		}
+		g.mentionUnknown(ctx, &r, e)
 		return fail(e)
 	case r.State == ledger.Revoked && r.Fault != nil:
 		return fail(ledger.DecodeError(r.Fault))
@@ -90,6 +91,7 @@ func (g *Gate) ResultOf(ctx context.Context, r ledger.ApprovalRequest) Result {
 		return fail(approval.CardErased())
 	}
 	res = res.pending(action, &PendingApproval{ApprovalID: r.ID, Card: card, Person: r.Person})
+	g.mentionUnknown(ctx, &r, res.Err)
 	if r.State == ledger.Approved {
 		res.Err.Message = fmt.Sprintf("%s approved, and %s is about to run", name, r.Action)
 		res.Err.Next = "wait a moment, then call approval_status"
@@ -98,6 +100,18 @@ func (g *Gate) ResultOf(ctx context.Context, r ledger.ApprovalRequest) Result {
 		}
 	}
 	return res
+}
+
+// mentionUnknown adds to the error of a request that the outcome of an earlier run of the same call is
+// unknown.
+func (g *Gate) mentionUnknown(ctx context.Context, r *ledger.ApprovalRequest, e *schemas.Error) {
+	if r.Repeats == "" {
+		return
+	}
+	if before, err := g.Ledger.Intent(ctx, r.Repeats); err == nil && before.State == ledger.Unknown {
+		e.Message += "; whether the same call before it ran is unknown"
+		e.Intent = before.ID
+	}
 }
 
 // resultOfRun returns the result of the run that used the approval.

@@ -56,8 +56,8 @@ func TestClientLeavesWhileWaiting(t *testing.T) {
 		t.Fatal(got[0].Err)
 	}
 	waitFor(t, func() bool {
-		q, err := w.gate.Ledger.Approval(t.Context(), id)
-		return err != nil || q.State == ledger.Used
+		in, err := w.gate.Ledger.Intents(t.Context(), ledger.IntentFilter{State: ledger.Succeeded})
+		return err != nil || len(in) > 0
 	})
 	again := p.callOnce("create_contact", args, "")
 	if again.outcome(t) != "done" || again.text(t, "approvedBy") != "bob" || again.field(t, "result") == nil || runs(w.up.Requests()) != 1 {

@@ -32,6 +32,9 @@ var clientKinds = []clientKind{
 	{"capable of URLs only", always(accepts), `{"elicitation":{"url":{}}}`},
 }
 
+// tooLong are the actions whose sample does not fit a dialogue: only the inbox shows all of it.
+var tooLong = map[string]bool{"create_email_identity": true}
+
 // expected returns what must reach upstream, and the outcome, if a client of this kind calls the
 // action under a policy with the decision. reads are the reads that resolve its recipients.
 func expected(d rules.Decision, p *schemas.Payload, reads []string, kind string, modern bool) (lifecycle []string, outcome string) {
@@ -51,6 +54,9 @@ func expected(d rules.Decision, p *schemas.Payload, reads []string, kind string,
 	case rules.Validate:
 		return slices.Concat(validate, run), "done"
 	case rules.Confirm:
+		if tooLong[p.Action.Name] {
+			return ask, "approval_pending"
+		}
 		switch kind {
 		case "accepting", "accepting forms":
 			return slices.Concat(ask, validate, run), "done"
@@ -86,13 +92,13 @@ func TestLifecycleOfEveryAction(t *testing.T) {
 				w.gate.Now = func() time.Time { return now.Add(time.Duration(w.shift.Load())) }
 				for _, kind := range kinds {
 					p.answer, p.capabilities = kind.answer, kind.capabilities
-					w.runner.Inbox.Wait = 20 * time.Second
-					if kind.name == "silent" || strings.Contains(kind.name, "capable") {
-						w.runner.Inbox.Wait = 8 * time.Millisecond
-					}
 					p.newSession()
 					for _, a := range schemas.Actions() {
 						now = time.Now()
+						w.runner.Inbox.Wait = 20 * time.Second
+						if kind.name == "silent" || strings.Contains(kind.name, "capable") || tooLong[a.Name] {
+							w.runner.Inbox.Wait = 8 * time.Millisecond
+						}
 						drive(t, w, p, kind, a)
 					}
 				}
@@ -129,11 +135,12 @@ func drive(t *testing.T, w *world, p *peer, kind clientKind, a *schemas.Action) 
 		t.Errorf("%s, %s client: isError %t with %s", a.Name, kind.name, r.Result.IsError, outcome)
 	}
 	asked := p.elicitations()[before:]
-	couldAsk := d == rules.Confirm && kind.name != "incapable"
+	opens := strings.Contains(kind.capabilities, "url") // a card that does not fit a form
+	couldAsk := d == rules.Confirm && kind.name != "incapable" && (!tooLong[a.Name] || opens)
 	if couldAsk != (len(asked) == 1) || len(asked) > 1 {
 		t.Errorf("%s, %s client: asked %d times", a.Name, kind.name, len(asked))
 	}
-	if couldAsk && !strings.Contains(asked[0], "Action "+a.Name+", requested by ada.") {
+	if couldAsk && !strings.Contains(asked[0], "Action "+a.Name+", requested by ada") {
 		t.Errorf("%s: the card does not name the action and the caller: %s", a.Name, asked[0])
 	}
 	if outcome == "done" {
@@ -148,7 +155,7 @@ func drive(t *testing.T, w *world, p *peer, kind clientKind, a *schemas.Action) 
 		t.Errorf("%s, %s client: no next step", a.Name, kind.name)
 	case a.Class == schemas.Credential && !strings.Contains(next, "in Sippet itself"):
 		t.Errorf("%s: %s", a.Name, next)
-	case d == rules.Approve && !strings.Contains(r.text(t, "message"), "another person"):
+	case d == rules.Approve && !strings.Contains(r.text(t, "message"), "an approver other than ada"):
 		t.Errorf("%s: %s", a.Name, r.text(t, "message"))
 	}
 }
@@ -190,7 +197,7 @@ func TestLateReply(t *testing.T) {
 		after   time.Duration
 		outcome string
 		says    string
-	}{{10 * time.Minute, "done", ""}, {24*time.Hour + time.Second, "denied", "nobody answered the approval request in time"}} {
+	}{{10 * time.Minute, "done", ""}, {24*time.Hour + time.Second, "denied", "nobody answered"}} {
 		clock := ledgertest.NewClock(noon)
 		w := newWorld(t, setup{now: clock.Now})
 		p := w.httpPeer(t, true)

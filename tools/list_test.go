@@ -225,7 +225,7 @@ func TestCutConfirmedRead(t *testing.T) {
 	w := newWorld(t, setup{policy: confirmAll, bytes: 2000})
 	p := w.httpPeer(t, true)
 	w.up.On("run", "list_contacts", table("insertedAt", 50, 1, strings.Repeat("a long name ", 30)).Answer)
-	a := list(t, p, "list_contacts", `{"page":{"limit":20}}`)
+	a := list(t, p, "list_contacts", `{"fields":["id","fullName"],"page":{"limit":20}}`)
 	if len(p.elicitations()) != 1 || len(w.up.Requests()) != 3 || !a.HasMore || a.Omitted == 0 || !a.hasNote("a smaller page") {
 		t.Errorf("asked %d times, %d requests, %+v", len(p.elicitations()), len(w.up.Requests()), a)
 	}

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 	"github.com/sippet-ai/sippet-mcp/internal/ledger/ledgertest"
@@ -54,11 +55,13 @@ func TestUnknownIsNotRepeated(t *testing.T) {
 			}
 			return r
 		}
-		for _, r := range []*reply{callAgain(accepts, `{}`, "outcome_unknown", 0), callAgain(declines, `{"elicitation":{}}`, "outcome_unknown", 1)} {
-			if r.text(t, "intent") != intent || r.field(t, "ran") != "unknown" || !strings.Contains(r.text(t, "nextStep"), "list_contacts") {
+		w.runner.Inbox.Wait = 50 * time.Millisecond
+		for _, r := range []*reply{callAgain(accepts, `{}`, "approval_pending", 0), callAgain(declines, `{"elicitation":{}}`, "declined", 1)} {
+			if r.text(t, "intent") != intent || !strings.Contains(r.text(t, "message"), "unknown") {
 				t.Errorf("%s", r.Frame)
 			}
 		}
+		w.runner.Inbox.Wait = 20 * time.Second
 		callAgain(accepts, `{"elicitation":{}}`, "done", 1)
 		if q := p.elicitations(); !strings.Contains(q[len(q)-1], "its outcome is unknown") {
 			t.Errorf("the card: %s", q[len(q)-1])

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"strings"
+	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
@@ -12,6 +13,9 @@ import (
 	"github.com/sippet-ai/sippet-mcp/policy/rules"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
+
+// maxLifetime is longer than any approval request is open.
+const maxLifetime = 30 * 24 * time.Hour
 
 // Options are the options of a server.
 type Options struct {
@@ -44,7 +48,7 @@ func NewServer(o Options) (*Server, error) {
 	}
 	s := &Server{runner: o.Runner, log: o.Log, selected: map[string]bool{}}
 	s.asking.ctx, s.stop = context.WithCancel(context.Background())
-	s.stamps = approval.Stamps{Key: o.Runner.Gate.Ledger.SharedSecret("dialogues")}
+	s.stamps = approval.Stamps{Key: o.Runner.Gate.Ledger.SharedSecret("dialogues"), For: maxLifetime}
 	hooks := &server.Hooks{}
 	// Only the list is shortened: a call of a tool that it lacks goes to the gate, which says why
 	// it is denied.

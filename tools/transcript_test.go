@@ -44,7 +44,9 @@ var names = []struct {
 	pattern *regexp.Regexp
 	name    string
 }{
-	{regexp.MustCompile(`("requestState": ")[0-9a-f]{32}"`), `${1}APPROVAL"`},
+	{regexp.MustCompile(`("requestState": ")[0-9a-f]{32}\.[^"]*"`), `${1}APPROVAL"`},
+	{regexp.MustCompile(`("id\\?": ?\\?"|/approvals/)[0-9a-f]{32}`), `${1}REQUEST`},
+	{regexp.MustCompile(`("(?:ranAt|expires)\\?": ?\\?")[^"\\]*`), `${1}NOW`},
 	{regexp.MustCompile(`("instructions": ")(?:[^"\\]|\\.)*"`), `${1}INSTRUCTIONS"`},
 	{regexp.MustCompile(`("asOf": ")[^"]*"`), `${1}NOW"`},
 	{regexp.MustCompile(`(\\"asOf\\":\\")[^"]*\\"`), `${1}NOW\"`},
@@ -91,6 +93,7 @@ func playTranscript(t *testing.T, script *txtar.Archive) []byte {
 			t.Fatalf("%v: %s", err, sent)
 		}
 		frame.WriteByte('\n')
+		w.think()
 		if _, err := in.Write(frame.Bytes()); err != nil {
 			t.Fatal(err)
 		}

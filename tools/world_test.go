@@ -57,7 +57,7 @@ type setup struct {
 	ledger      ledger.Ledger // nil: a new one
 	window      time.Duration // in which a run conflicts with the same call; 0: the ledger's own
 	up          *rpctest.Server
-	inbox       time.Duration // how long a call waits for an answer; 0: 20 seconds
+	inbox       time.Duration // how long a call waits for an answer; 0: 3 seconds
 	idle        bool          // no executor
 	watch       *approval.Watcher
 }
@@ -117,7 +117,7 @@ func newWorld(t testing.TB, s setup) *world {
 		}
 	}
 	if s.inbox == 0 {
-		s.inbox = 20 * time.Second
+		s.inbox = 3 * time.Second
 	}
 	if s.now == nil {
 		s.now = time.Now
@@ -200,7 +200,7 @@ func (w *world) listen(t testing.TB, c tools.Caller) string {
 // worlds are the worlds that are served, by URL.
 var worlds sync.Map
 
-var ada = tools.Caller{Caller: policy.Caller{Actor: ledger.Actor{Name: "ada"}}, Interactive: true}
+var ada = tools.Caller{Caller: policy.Caller{Actor: ledger.Actor{Name: "ada"}, Person: "ada"}, Interactive: true}
 
 // httpPeer is an MCP client over HTTP.
 func (w *world) httpPeer(t testing.TB, modern bool) *peer {

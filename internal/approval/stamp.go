@@ -13,10 +13,11 @@ import (
 // a session, or a dialogue to a client. A stamp consists of its subject, the time in milliseconds
 // since 1970, and a code of both and of the secret that only its owner has. Only processes of the
 // ledger with the key can make one.
-type Stamps struct{ Key []byte }
-
-// stampFor is how long a stamp stays valid.
-const stampFor = 24 * time.Hour
+type Stamps struct {
+	Key []byte
+	// For is how long a stamp stays valid.
+	For time.Duration
+}
 
 // Make returns a stamp. The subject has no full stop.
 func (s *Stamps) Make(secret, subject string, now time.Time) string {
@@ -44,5 +45,5 @@ func (s *Stamps) Read(secret, stamp string, now time.Time) (subject string, at t
 		return "", at, false
 	}
 	at = time.UnixMilli(ms)
-	return parts[0], at, now.Sub(at) < stampFor && !at.After(now.Add(time.Minute))
+	return parts[0], at, now.Sub(at) < s.For && !at.After(now.Add(time.Minute))
 }

@@ -56,7 +56,7 @@ var assets embed.FS
 
 // Handler returns the handler of Path and of everything below it.
 func (i *Inbox) Handler() http.Handler {
-	i.stamps.Key = i.Ledger.SharedSecret("inbox stamps")
+	i.stamps = approval.Stamps{Key: i.Ledger.SharedSecret("inbox stamps"), For: stampFor}
 	i.templates = parseTemplates(i.path)
 	files, err := fs.Sub(assets, "assets")
 	if err != nil {

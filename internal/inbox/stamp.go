@@ -5,6 +5,9 @@ import (
 	"time"
 )
 
+// stampFor is how long the forms of an open page stay valid.
+const stampFor = 24 * time.Hour
+
 // tooQuick is less than the time it takes to read a card.
 const tooQuick = 2 * time.Second
 
