@@ -225,11 +225,16 @@ func (g *Gate) RecordReply(ctx context.Context, c Call, reply ClientReply) (ledg
 		return "", g.ledgerError(ctx, err)
 	}
 	var card approval.Card
-	if json.Unmarshal(at.approval.Card, &card) != nil {
-		return "", approval.CardErased()
+	erased := json.Unmarshal(at.approval.Card, &card) != nil
+	if erased {
+		card = approval.Card{Needs: at.approval.Needs} // it can be declined
 	}
 	dialogue := at.dialogue(&card)
-	if dialogue == NoDialogue {
+	switch {
+	case erased && reply.Action == ClientAccepts:
+		return "", approval.CardErased()
+	case erased && at.CanAsk:
+	case dialogue == NoDialogue:
 		return "", &schemas.Error{Outcome: schemas.Denied, Message: "this request can be answered in the inbox only; nothing ran",
 			Next: "tell the person to answer it there"}
 	}

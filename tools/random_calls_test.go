@@ -4,13 +4,16 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"pgregory.net/rapid"
 
+	"github.com/sippet-ai/sippet-mcp/internal/approval"
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 	"github.com/sippet-ai/sippet-mcp/internal/ledger/ledgertest"
 	"github.com/sippet-ai/sippet-mcp/policy"
@@ -81,6 +84,8 @@ type modelRequest struct {
 	expires              time.Time
 	// repeats is the run that its card mentions.
 	repeats modelRun
+	// states are those of the dialogues about it; none if a client may not ask.
+	states []string
 	// state is empty for pending, else declined, used or revoked.
 	state string
 	// erased is true if its card was erased together with a contact.
@@ -125,7 +130,8 @@ func argsOf(action string, second bool) string {
 
 func TestRandomCalls(t *testing.T) {
 	m := &model{t: t, up: rpctest.New(t)}
-	store := &swappedLedger{}
+	store := &swappedLedger{ledgertest.Open(t)}
+	watch := &approval.Watcher{Ledger: store, Log: slog.New(slog.DiscardHandler)}
 	for i, p := range propertyPolicies {
 		// A shadow policy must not change anything, be it stricter, milder or one that always
 		// fails.
@@ -133,7 +139,8 @@ func TestRandomCalls(t *testing.T) {
 		if !strings.Contains(shadow, "\n") {
 			shadow = failing
 		}
-		w := newWorld(t, setup{policy: p, shadow: shadow, up: m.up, ledger: store, now: func() time.Time { return m.now() }})
+		w := newWorld(t, setup{policy: p, shadow: shadow, up: m.up, ledger: store, now: func() time.Time { return m.now() },
+			inbox: 2 * time.Second, idle: true, watch: watch})
 		m.worlds = append(m.worlds, w)
 	}
 	m.up.On("validate", "", func(rpctest.Request) rpctest.Answer {
@@ -150,6 +157,7 @@ func TestRandomCalls(t *testing.T) {
 		}
 		defer l.Close()
 		store.Ledger = l
+		defer m.startExecutor(watch, l)()
 		m.up.Forget()
 		rt.Repeat(map[string]func(*rapid.T){
 			"call":   m.call,
@@ -162,6 +170,22 @@ func TestRandomCalls(t *testing.T) {
 			"":         m.check,
 		})
 	})
+}
+
+// startExecutor runs what is approved under any of the policies, until stop is called.
+func (m *model) startExecutor(watch *approval.Watcher, l ledger.Ledger) (stop func()) {
+	e := &policy.Executor{Ledger: l, Watch: watch, Log: slog.New(slog.DiscardHandler), GateFor: func(_ context.Context, q ledger.ApprovalRequest) (*policy.Gate, policy.Caller, error) {
+		for _, w := range m.worlds {
+			if w.gate.Policy.Own().Version() == q.Policy {
+				return w.gate, policy.Caller{Actor: q.Requester, Person: q.Person}, nil
+			}
+		}
+		return nil, policy.Caller{}, policy.ErrElsewhere
+	}}
+	ctx, cancel := context.WithCancel(context.Background())
+	var done sync.WaitGroup
+	done.Go(func() { e.Run(ctx) })
+	return func() { cancel(); done.Wait() }
 }
 
 // swappedLedger is a ledger that can be replaced, so that every run of the property has a new one.
@@ -195,41 +219,81 @@ func (m *model) call(rt *rapid.T) {
 			m.addRun(who, action, args, "")
 			expect("done", m.lifecycle(action)...)
 		}
-	case rules.Confirm:
-		pending := 0
-		for _, q := range m.requests {
-			if m.open(q) && !(q.world == w && q.caller == who && q.action == action && q.args == args) {
-				pending++
-			}
-		}
-		switch {
-		case m.broken:
+	case rules.Confirm, rules.Approve:
+		if m.broken {
 			expect("validation_failed", "validate")
-		case pending >= ledger.MaxPending:
-			expect("unavailable", "validate")
-		default:
-			asks := []string{"validate"}
-			if m.worlds[w].payload(m.t, action, args).AboutRead() != nil {
-				asks = append(asks, "run") // the record that it is about, for the card
-			}
-			expect("input_required", asks...)
-			for _, q := range m.requests {
-				if m.open(q) && q.world == w && q.caller == who && q.action == action && q.args == args {
-					q.state = "revoked"
-				}
-			}
-			q := &modelRequest{id: r.Result.RequestState, world: w, caller: who, action: action, args: args, expires: m.now().Add(time.Minute)}
-			before := false
-			if q.repeats, before = m.previous(who, action, args); before != strings.Contains(string(r.Frame), "The same call ran") {
-				rt.Fatalf("there is a previous run: %t, and the card: %s", before, r.Frame)
-			} else if !before {
-				q.repeats = modelRun{}
-			}
-			m.requests = append(m.requests, q)
+			return
 		}
+		m.ask(rt, r, w, who, action, args, expect)
 	default:
 		expect("denied")
 	}
+}
+
+// ask checks the answer to a call that needs a person. A repeated call joins its pending request.
+func (m *model) ask(rt *rapid.T, r *reply, w int, who, action, args string, expect func(string, ...string)) {
+	outcome, approve := "input_required", m.decision(w, action) == rules.Approve
+	if approve {
+		outcome = "approval_pending" // no client asks instead of another person
+	}
+	repeats, before := m.previous(who, action, args)
+	if !before {
+		repeats = modelRun{}
+	}
+	var latest *modelRequest
+	pending := 0
+	for _, q := range m.requests {
+		if q.caller == who && q.action == action && q.args == args {
+			latest = q
+		}
+		if m.open(q) && q.caller == who {
+			pending++
+		}
+	}
+	if latest != nil && latest.world == w && m.open(latest) && !latest.erased && latest.repeats == repeats && m.now().Add(10*time.Second).Before(latest.expires) {
+		expect(outcome, "validate")
+		if got := requestOf(m.t, r); got != latest.id {
+			rt.Fatalf("a repeated call made another request: %s", r.Frame)
+		}
+		if !approve {
+			latest.states = append(latest.states, r.Result.RequestState)
+		}
+		return
+	}
+	asks := []string{"validate"}
+	if m.worlds[w].payload(m.t, action, args).AboutRead() != nil {
+		asks = append(asks, "run") // the record that it is about, for the card
+	}
+	for _, q := range m.requests {
+		if m.open(q) && q.world == w && q.caller == who && q.action == action && q.args == args {
+			q.state = "revoked"
+			pending--
+		}
+	}
+	if pending >= ledger.MaxPending {
+		expect("unavailable", asks...)
+		return
+	}
+	expect(outcome, asks...)
+	if !approve && before != strings.Contains(string(r.Frame), "The same call ran") {
+		rt.Fatalf("there is a previous run: %t, and the card: %s", before, r.Frame)
+	}
+	q := &modelRequest{id: requestOf(m.t, r), world: w, caller: who, action: action, args: args, repeats: repeats,
+		expires: m.now().Add(m.worlds[w].payload(m.t, action, args).Action.ApprovalLifetime(15 * time.Minute))}
+	if !approve {
+		q.states = []string{r.Result.RequestState}
+	}
+	m.requests = append(m.requests, q)
+}
+
+// requestOf returns the id of the request that an answer is about.
+func requestOf(t testing.TB, r *reply) string {
+	if r.Result.ResultType == "input_required" {
+		return idOfState(r.Result.RequestState)
+	}
+	a, _ := r.field(t, "approval").(map[string]any)
+	id, _ := a["id"].(string)
+	return id
 }
 
 func (m *model) open(q *modelRequest) bool { return q.state == "" && m.now().Before(q.expires) }
@@ -243,62 +307,6 @@ func (m *model) decision(w int, action string) rules.Decision {
 func (m *model) reads(w int, action string) []string {
 	_, reads := m.worlds[w].decide(m.t, policy.Caller{}, action, argsOf(action, false))
 	return slices.Repeat([]string{"run"}, len(reads))
-}
-
-// answer sends a client's response with the very call of the request.
-func (m *model) answer(rt *rapid.T) {
-	if len(m.requests) == 0 {
-		rt.Skip()
-	}
-	q := rapid.SampledFrom(m.requests).Draw(rt, "request")
-	m.reply(rt, q, q.world, q.caller, q.action, q.args, rapid.SampledFrom(propertyAnswers).Draw(rt, "answer"), q.id)
-}
-
-// replay sends a response with any part of the call changed.
-func (m *model) replay(rt *rapid.T) {
-	if len(m.requests) == 0 {
-		rt.Skip()
-	}
-	q := rapid.SampledFrom(m.requests).Draw(rt, "request")
-	action := rapid.SampledFrom([]string{q.action, rapid.SampledFrom(propertyActions).Draw(rt, "other action")}).Draw(rt, "action")
-	args := rapid.SampledFrom([]string{argsOf(action, false), argsOf(action, true)}).Draw(rt, "args")
-	state := rapid.SampledFrom([]string{q.id, q.id, q.id, q.id + "0", "0123456789abcdef0123456789abcdef"}).Draw(rt, "state")
-	m.reply(rt, q, rapid.IntRange(0, len(m.worlds)-1).Draw(rt, "policy"), rapid.SampledFrom(propertyCallers).Draw(rt, "caller"),
-		action, args, rapid.SampledFrom(propertyAnswers).Draw(rt, "answer"), state)
-}
-
-func (m *model) reply(rt *rapid.T, q *modelRequest, w int, who, action, args, answer, state string) {
-	r := m.send(rt, w, who, action, args, state, answer)
-	fits := state == q.id && w == q.world && who == q.caller && action == q.action && args == q.args
-	latest, before := m.previous(q.caller, q.action, q.args)
-	reads := m.reads(q.world, q.action)
-	switch {
-	case fits && q.state == "used" && answer == accepts && before && latest.approval == q.id:
-		// The call of a used approval is repeated: it gets the recorded result.
-		m.expect(rt, r, "recorded")
-	case !fits, q.state == "used", q.state == "revoked", q.state == "" && !m.now().Before(q.expires):
-		// No response has an effect, and none reaches Sippet.
-		m.expect(rt, r, "denied")
-	case q.state == "declined":
-		m.expect(rt, r, "declined")
-	case q.erased && answer == accepts:
-		m.expect(rt, r, "denied") // its card cannot be read
-	case answer != accepts:
-		q.state = "declined"
-		m.expect(rt, r, "declined")
-	case m.broken:
-		q.state = "revoked" // an approval is for one attempt
-		m.expect(rt, r, "validation_failed", append(reads, "validate")...)
-	case before && latest != q.repeats:
-		// The same call ran after the card was shown, so the card did not mention it.
-		q.state = "revoked"
-		m.expect(rt, r, "recorded", append(reads, "validate")...)
-	default:
-		q.state = "used"
-		m.used++
-		m.addRun(who, action, args, state)
-		m.expect(rt, r, "done", append(reads, m.lifecycle(action)...)...)
-	}
 }
 
 // expect compares the outcome, and what reached upstream since the last check.
@@ -355,11 +363,16 @@ func (m *model) check(rt *rapid.T) {
 
 // send makes a modern tools/call without a transport.
 func (m *model) send(rt *rapid.T, w int, who, action, args, state, answer string) *reply {
-	params := `{"_meta":{"io.modelcontextprotocol/protocolVersion":"` + modernVersion + `","io.modelcontextprotocol/clientCapabilities":{"elicitation":{}}},"name":"` + action + `","arguments":` + args
+	params := `,"name":"` + action + `","arguments":` + args
 	if state != "" {
 		params += fmt.Sprintf(`,"inputResponses":{"approve":%s},"requestState":%q`, answer, state)
 	}
-	ctx := tools.WithCaller(context.Background(), tools.Caller{Caller: policy.Caller{Actor: ledger.Actor{Name: who}}, Interactive: true})
+	return m.handle(rt, w, who, params)
+}
+
+func (m *model) handle(rt *rapid.T, w int, who, params string) *reply {
+	params = `{"_meta":{"io.modelcontextprotocol/protocolVersion":"` + modernVersion + `","io.modelcontextprotocol/clientCapabilities":{"elicitation":{}}}` + params
+	ctx := tools.WithCaller(context.Background(), tools.Caller{Caller: policy.Caller{Actor: ledger.Actor{Name: who}, Person: who}, Interactive: true})
 	res := m.worlds[w].server.MCP.HandleMessage(ctx, json.RawMessage(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":`+params+`}}`))
 	r := &reply{Frame: mustJSON(res)}
 	if err := json.Unmarshal(r.Frame, r); err != nil {
