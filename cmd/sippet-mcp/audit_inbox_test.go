@@ -125,7 +125,7 @@ func TestAuditOfInboxJSON(t *testing.T) {
 		return m
 	}
 	if m := show(ids["declined"]); m.State != "declined" || m.Answer != "declined" || m.By.String() != "ada, via inbox" || !m.Quick || !strings.HasPrefix(m.Note, "she asked us not to") || m.Cause != "" ||
-		m.Records[0].Person != "bob" || !m.Records[0].Inbox {
+		m.Records[0].Person != "bob" || m.Records[0].Shown == 0 {
 		t.Errorf("%+v", m)
 	}
 	if m := show(ids["unusable"]); m.State != "revoked" || m.Answer != "approved" || m.By.String() != "ada, via api" || m.Quick || m.Outcome != "limit_exceeded" || !strings.HasPrefix(m.Cause, "the budget is empty") {
