@@ -39,13 +39,21 @@ func newWorld(t *testing.T) *world {
 }
 
 // token creates a token and returns its secret.
-func (w *world) token(t *testing.T, person, roles string) string {
+func (w *world) token(t *testing.T, person, roles string, flags ...string) string {
 	t.Helper()
 	var made createdToken
-	if err := json.Unmarshal(w.run(t, "tokens", "create", person, "--roles", roles), &made); err != nil {
+	if err := json.Unmarshal(w.run(t, append([]string{"tokens", "create", person, "--roles", roles}, flags...)...), &made); err != nil {
 		t.Fatal(err)
 	}
 	return made.Secret
+}
+
+// tokenID returns the id of a token.
+func tokenID(secret string) string { return secret[len("smcp_") : len("smcp_")+12] }
+
+// tokenActor returns the caller with a token.
+func tokenActor(person, secret string) ledger.Actor {
+	return ledger.Actor{Name: person, Via: "token " + tokenID(secret)}
 }
 
 // run runs a command in a pipe and returns its output.
