@@ -234,6 +234,18 @@ func (a *answerer) approve(t *testing.T, id string) {
 	}
 }
 
+// approveOrphan approves a request whose program has ended, which must succeed once another program
+// has taken it over.
+func (a *answerer) approveOrphan(t *testing.T, id string) {
+	t.Helper()
+	var s apiReply
+	var err error
+	until(t, 10*time.Second, func() bool {
+		_, s, err = a.say(id, "approve")
+		return err == nil && s.State == string(ledger.Approved)
+	}, func() string { return fmt.Sprintf("the approval was rejected: %+v %v", s, err) })
+}
+
 // awaitStatus waits until the status of a request contains the words.
 func (a *answerer) awaitStatus(t *testing.T, id, words string) pending {
 	t.Helper()
