@@ -59,6 +59,14 @@ func newWorld(t *testing.T, wrap func(policy.Upstream) policy.Upstream) *world {
 	gate := &policy.Gate{Policy: policy.FixedPolicySet(p), Upstream: up, Ledger: w.ledger, Lifetime: 15 * time.Minute, ClientFirst: time.Minute, Now: time.Now, Log: log}
 	box := &tools.Inbox{Watch: &approval.Watcher{Ledger: w.ledger, Log: log}, Wait: tools.MaxWait,
 		Link: func(string) string { return "" }, Show: func(policy.Caller, *policy.PendingApproval, bool) {}}
+	executor := &policy.Executor{Ledger: w.ledger, Watch: box.Watch, Log: log,
+		GateFor: func(_ context.Context, r ledger.ApprovalRequest) (*policy.Gate, policy.Caller, error) {
+			return gate, policy.Caller{Actor: r.Requester, Person: r.Person, Credential: r.Credential}, nil
+		}}
+	ctx, stop := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() { executor.Run(ctx) })
+	t.Cleanup(func() { stop(); wg.Wait() })
 	if w.server, err = tools.NewServer(tools.Options{Version: "v0", Runner: &tools.Runner{Gate: gate, Inbox: box}, Log: log}); err != nil {
 		t.Fatal(err)
 	}
@@ -255,6 +263,9 @@ func outcomeOf(t *testing.T, frame string) string {
 	}
 	return r.Result.StructuredContent.Outcome
 }
+
+// reads waits until a reply to a dialogue can be a person's.
+func reads() { time.Sleep(policy.SoonestAnswer + 50*time.Millisecond) }
 
 func runs(up *rpctest.Server) (n int) {
 	for _, r := range up.Requests() {
