@@ -23,13 +23,13 @@
 // # Approvals
 //
 // The gate never waits for a person. Whatever asks (an elicitation, the terminal, the inbox) shows
-// the card and records the answer, and the call goes through the gate again with the request's id.
-// So there is one path to Run. A request is bound to the requester, the organisation, the payload's
-// hash, the recipients and the policy's version. It expires, and it is used once.
+// the card and records the answer, and an [Executor] takes the call through the gate again with the
+// request's id. So there is one path to Run. A request is bound to the requester, the organisation,
+// the payload's hash, the recipients and the policy's version. It expires, and it is used once.
+// [Executor] also takes over, or revokes, requests whose program has ended (orphan.go).
 //
-// Package approval records the answers to requests in the inbox, and an [Executor] runs the
-// approved calls. The call that made the request waits with [Gate.AwaitApproval]; [Gate.ResultOf]
-// returns the outcome later.
+// Package approval records the answers of the inbox, [Gate.RecordReply] those of clients. The call
+// that made the request waits with [Gate.AwaitApproval]; [Gate.ResultOf] returns the outcome later.
 //
 // # Failing closed
 //

@@ -23,13 +23,12 @@
 //
 // # Approval
 //
-// If the gate returns a pending request, this package asks the client's person with an elicitation:
-// in the modern protocol the tool answers input_required and the client calls again, in the legacy
-// one the server sends a request on the open stream. Each request declares whether its client
-// can ask.
+// If the gate returns a pending request, it is in the [Inbox] already. If the client can ask its
+// person, this package asks there as well (ask.go): in the modern protocol the tool answers
+// input_required and the client calls again, in the legacy one the server sends a request on the
+// open stream. What the client sends counts only if it can be a person's answer; policy decides.
 //
-// If the client cannot ask, or another person must approve, the request is pending in the [Inbox].
-// The call waits a while for the answer and then answers approval_pending, with the request's id
-// and link. approval_status, or the same call again, returns the outcome. Without an inbox the
-// request is revoked, and the answer says what to tell the person.
+// The call waits a while for an answer, whoever gives it (await.go), and then answers
+// approval_pending, with the request's id and link. approval_status, or the same call again, returns
+// the outcome.
 package tools

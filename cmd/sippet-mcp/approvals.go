@@ -121,9 +121,11 @@ type shownApproval struct {
 	Requester ledger.Actor         `json:"requester"`
 	Requested time.Time            `json:"requested"`
 	Expires   time.Time            `json:"expires"`
-	By        ledger.Actor         `json:"by,omitzero"`
-	Note      string               `json:"note,omitempty"`
-	Quick     bool                 `json:"quick,omitempty"`
+	// Departed is since when the requester's program no longer waits for the answer.
+	Departed time.Time    `json:"departed,omitzero"`
+	By       ledger.Actor `json:"by,omitzero"`
+	Note     string       `json:"note,omitempty"`
+	Quick    bool         `json:"quick,omitempty"`
 	// Status and Detail describe the result in words.
 	Status string         `json:"status"`
 	Detail string         `json:"detail,omitempty"`
@@ -153,6 +155,9 @@ func readApproval(ctx context.Context, l *ledger.SQLite, id string) (shownApprov
 	out := shownApproval{ID: r.ID, State: r.StateAt(now), Action: r.Action, Needs: r.Needs, Requester: r.Requester,
 		Requested: r.Requested, Expires: r.Expires, By: r.By, Note: r.Note, Quick: r.Quick,
 		Status: outcome.Status, Detail: outcome.Detail, running: outcome.Running}
+	if r.State == ledger.Pending {
+		out.Departed = r.Departed
+	}
 	var card approval.Card
 	if r.Card != nil && json.Unmarshal(r.Card, &card) == nil {
 		out.Card = &card
@@ -166,6 +171,9 @@ func (a *shownApproval) show(p *program) {
 		fmt.Fprintln(p.out, "The card was erased together with a person's data.")
 	} else {
 		fmt.Fprintln(p.out, a.Card.Text())
+	}
+	if !a.Departed.IsZero() {
+		fmt.Fprintf(p.out, "\nThe assistant no longer waits for the answer, since %s. It gets the result when it asks.\n", a.Departed.Local().Format("2 Jan 15:04"))
 	}
 	fmt.Fprintf(p.out, "\n%s, until %s: ", a.ID, a.Expires.Local().Format("2 Jan 15:04"))
 	a.showStatus(p)

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 	"github.com/sippet-ai/sippet-mcp/rpc/rpctest"
 )
 
@@ -279,5 +280,35 @@ func TestApprovalsInAPipe(t *testing.T) {
 	}
 	if n := ran(w.up, "start_bulk_outbound_call"); n != 0 {
 		t.Errorf("it ran %d times", n)
+	}
+}
+
+// TestShowDeparted: the card of a request says that its program no longer waits, while it is
+// pending.
+func TestShowDeparted(t *testing.T) {
+	dir := t.TempDir()
+	l := openState(t, dir)
+	r := ledger.ApprovalRequest{ID: ledger.NewID(), Requester: ledger.Actor{Name: me(), Via: "http"}, Person: me(), Action: "delete_contact", Hash: "h", Policy: "v1", Needs: "confirm",
+		Payload: []byte(`{"action":"delete_contact"}`), Card: []byte(`{"sentence":"Erase her."}`), Expires: time.Now().Add(time.Hour)}
+	must(t, l.CreateApproval(t.Context(), r))
+	const departed = "The assistant no longer waits for the answer, since "
+	show := func(who *person) string {
+		t.Helper()
+		code, out, errs := at(t, t.Context(), who, dir, "approvals", "show", r.ID)
+		if code != 0 {
+			t.Fatalf("%d: %s", code, errs)
+		}
+		return out
+	}
+	if text, raw := show(&person{}), show(nil); strings.Contains(text, departed) || strings.Contains(raw, "departed") {
+		t.Errorf("before: %s%s", text, raw)
+	}
+	must(t, l.RecordUnanswered(t.Context(), r.ID, ledger.ClientEvent{Kind: ledger.ClientDeparted}))
+	if text, raw := show(&person{}), show(nil); !strings.Contains(text, departed) || !strings.Contains(raw, `"departed":"20`) {
+		t.Errorf("after: %s%s", text, raw)
+	}
+	must(t, l.AnswerApproval(t.Context(), r, ledger.Reply{State: ledger.Declined, By: ledger.Actor{Name: me(), Via: "inbox"}}))
+	if text, raw := show(&person{}), show(nil); strings.Contains(text, departed) || strings.Contains(raw, "departed") {
+		t.Errorf("after the answer: %s%s", text, raw)
 	}
 }

@@ -184,7 +184,8 @@ func (w *crashWorld) checkResults(intents map[string]keptIntent) {
 		}
 	}
 	for _, p := range w.payloads {
-		if p.done > succeeded[p] {
+		// Several calls may get the result of one approval.
+		if p.done > succeeded[p] && (!p.confirmed() || succeeded[p] == 0) {
 			t.Errorf("clients got done %d times for %s; the ledger has %d runs", p.done, p.body, succeeded[p])
 		}
 	}
@@ -199,7 +200,7 @@ func (w *crashWorld) checkResults(intents map[string]keptIntent) {
 			if in.p != a.p {
 				t.Errorf("%s has an unknown outcome, and its intent %q is missing", a.p.body, a.intent)
 			}
-		case "done", "crashed", "declined", "denied", "upstream_error", "upstream_unavailable":
+		case "done", "approval_pending", "crashed", "declined", "denied", "upstream_error", "upstream_unavailable":
 		default:
 			t.Errorf("%s was answered with %s", a.p.body, a.outcome)
 		}

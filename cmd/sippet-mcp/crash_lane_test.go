@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
+	"github.com/sippet-ai/sippet-mcp/policy"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
@@ -23,16 +24,31 @@ import (
 type lane struct {
 	w         *crashWorld
 	transport string
+	// caller makes the calls. token is its secret over HTTP, where only callers with one are asked.
+	caller ledger.Actor
+	token  string
 	// trigger is called for each validation, and for each arrival and answer of a run. It may kill
 	// the server.
 	trigger atomic.Pointer[func(event string)]
 
 	// Guarded by the world.
 	ended map[string][]*payload // by the outcome of their last call
+	asked []*asked              // over HTTP, and not answered yet
 }
 
+// asked is a request for input that a client got. Its person answers later, maybe after the server
+// was started again.
+type asked struct {
+	p              *payload
+	state, request string
+	at             time.Time
+}
+
+// reads is a little more than the time in which no person can answer.
+const reads = policy.SoonestAnswer + 50*time.Millisecond
+
 func newLane(w *crashWorld, transport string) *lane {
-	return &lane{w: w, transport: transport, ended: map[string][]*payload{}}
+	return &lane{w: w, transport: transport, caller: local(transport).Actor, ended: map[string][]*payload{}}
 }
 
 func (l *lane) event(name string) {
@@ -43,8 +59,8 @@ func (l *lane) event(name string) {
 
 // round starts a server, loads it, and kills it.
 func (l *lane) round() {
-	// Requests of dead servers stay pending, and their number is limited.
-	p, err := launch(l.transport, l.w.dir, l.w.url, l.w.policy, time.Second)
+	l.clear()
+	p, err := launch(l.transport, l.w.dir, l.w.url, l.w.policy)
 	if err != nil {
 		l.w.fail("%v", err)
 		return
@@ -82,9 +98,33 @@ func (l *lane) round() {
 	l.w.count("kills")
 }
 
-// aim chooses when to kill: at a random moment, or when a run has arrived or its answer has left.
+// clear declines what is pending, before there is too much of it: a client on stdio that has lost
+// its server does not answer any more.
+func (l *lane) clear() {
+	open, err := l.w.l.Approvals(l.w.t.Context(), ledger.ApprovalFilter{Open: true, State: ledger.Pending})
+	if err != nil {
+		l.w.fail("%v", err)
+	}
+	open = slices.DeleteFunc(open, func(r ledger.ApprovalRequest) bool { return r.Requester != l.caller })
+	if len(open) < ledger.MaxPending/2 {
+		return
+	}
+	for _, r := range open {
+		if err := l.w.l.AnswerApproval(l.w.t.Context(), r, ledger.Reply{State: ledger.Declined, By: ledger.Actor{Name: "ada", Via: "inbox"}}); err != nil {
+			l.w.fail("%v", err)
+		}
+	}
+}
+
+// aim chooses when to kill: at a random moment, or when a run has arrived or its answer has left. On
+// stdio half of the servers live until a person can have answered.
 func (l *lane) aim(kill func()) {
-	time.AfterFunc(10*time.Millisecond+rand.N(300*time.Millisecond), kill)
+	least := time.Duration(0)
+	if l.transport == "stdio" && chance(0.5) {
+		least = reads
+	}
+	began := time.Now()
+	time.AfterFunc(least+10*time.Millisecond+rand.N(300*time.Millisecond), kill)
 	if chance(0.6) {
 		return
 	}
@@ -92,7 +132,7 @@ func (l *lane) aim(kill func()) {
 	left := atomic.Int32{}
 	left.Store(1 + rand.Int32N(6))
 	at := func(event string) {
-		if event == want && left.Add(-1) == 0 {
+		if event == want && time.Since(began) >= least && left.Add(-1) == 0 {
 			kill()
 		}
 	}
@@ -101,11 +141,10 @@ func (l *lane) aim(kill func()) {
 
 // client calls one server.
 type client interface {
-	// call makes a call; asked decides for the person. state is the request state, if the client
-	// gets one.
-	call(p *payload, asked func(p *payload, state, request string) bool) (*reply, error)
-	// repeat sends an approval for the second time.
-	repeat(p *payload, state string) (*reply, error)
+	// call makes a call. On stdio the server asks during it or later, and elicited replies.
+	call(p *payload) (*reply, error)
+	// answer sends a person's reply for a request state.
+	answer(p *payload, state, reply string) (*reply, error)
 	close()
 }
 
@@ -114,27 +153,21 @@ func (l *lane) connect(p *process) (client, error) {
 		return newLegacy(p, l.w)
 	}
 	err := p.listening()
-	return modernClient{newModern(p.url)}, err
+	m := newModern(p.url)
+	m.http.Transport = bearerBy{l.token, m.http.Transport}
+	return modernClient{m}, err
 }
 
 type modernClient struct{ *modern }
 
 func (m modernClient) close() { m.http.CloseIdleConnections() }
 
-func (m modernClient) repeat(p *payload, state string) (*reply, error) {
-	return m.answer(p.action.Name, p.args, state, approves)
+func (m modernClient) call(p *payload) (*reply, error) {
+	return m.modern.call(p.action.Name, p.args, "")
 }
 
-func (m modernClient) call(p *payload, asked func(*payload, string, string) bool) (*reply, error) {
-	r, err := m.modern.call(p.action.Name, p.args, "")
-	if err != nil || r.Result.RequestState == "" {
-		return r, err
-	}
-	answer := declines
-	if asked(p, r.Result.RequestState, r.request()) {
-		answer = approves
-	}
-	return m.answer(p.action.Name, p.args, r.Result.RequestState, answer)
+func (m modernClient) answer(p *payload, state, reply string) (*reply, error) {
+	return m.modern.answer(p.action.Name, p.args, state, reply)
 }
 
 // legacy is a client of the protocol with sessions, over stdio: the server asks during a call.
@@ -226,51 +259,62 @@ func (c *legacy) elicited(id, request string) {
 	answer := declines
 	if p := c.w.find(request); p == nil {
 		c.w.fail("a request without a payload: %s", request)
-	} else if c.w.decide(p, "", request) {
-		answer = approves
+	} else {
+		answer = c.w.decide(p, "", request)
 	}
+	time.Sleep(reads)
 	c.write(`{"jsonrpc":"2.0","id":` + id + `,"result":` + answer + `}`)
 }
 
-func (c *legacy) call(p *payload, _ func(*payload, string, string) bool) (*reply, error) {
+func (c *legacy) call(p *payload) (*reply, error) {
 	return c.request("tools/call", `{"name":"`+p.action.Name+`","arguments":`+p.args+`}`)
 }
 
-func (c *legacy) repeat(p *payload, _ string) (*reply, error) { return c.call(p, nil) }
+func (c *legacy) answer(p *payload, _, _ string) (*reply, error) { return c.call(p) }
 
-// decide answers a request: it declines repeats, and some other calls.
-func (w *crashWorld) decide(p *payload, state, request string) bool {
+// decide returns a person's reply to a request: they decline repeats, and some other calls.
+func (w *crashWorld) decide(p *payload, state, request string) (reply string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.counts["requests"]++
 	if strings.Contains(request, "The same call ") {
 		w.counts["requests for a repeat, declined"]++
-		return false
+		return declines
 	}
 	if !p.confirmed() {
 		w.fail("a person was asked needlessly: %s", request)
 	}
 	if chance(0.05) {
-		return false
+		return declines
 	}
 	p.approved++
 	p.state = state
-	return true
+	return approves
 }
 
 // call makes one call, new or known, and reports whether the server is still running.
 func (l *lane) call(c client) bool {
 	w := l.w
-	p, state := l.pick()
 	var r *reply
 	var err error
-	if state != "" {
-		r, err = c.repeat(p, state)
+	var p *payload
+	if a := l.due(); a != nil {
+		p = a.p
+		r, err = c.answer(p, a.state, w.decide(p, a.state, a.request))
 	} else {
-		r, err = c.call(p, w.decide)
+		var state string
+		if p, state = l.pick(); state == "" {
+			r, err = c.call(p)
+		} else { // an approval for the second time
+			r, err = c.answer(p, state, approves)
+		}
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if err == nil && r.Result.RequestState != "" {
+		l.asked = append(l.asked, &asked{p, r.Result.RequestState, r.request(), time.Now()})
+		return true
+	}
 	got := clientResult{p: p, outcome: "crashed"}
 	if err == nil {
 		got.outcome, got.intent = r.outcome(), r.Result.StructuredContent.Intent
@@ -286,6 +330,18 @@ func (l *lane) call(c client) bool {
 	w.counts["got "+got.outcome]++
 	l.ended[got.outcome] = append(l.ended[got.outcome], p)
 	return err == nil
+}
+
+// due returns a request that its person answers now; nil for none.
+func (l *lane) due() *asked {
+	l.w.mu.Lock()
+	defer l.w.mu.Unlock()
+	if len(l.asked) == 0 || time.Since(l.asked[0].at) < reads || chance(0.3) {
+		return nil
+	}
+	a := l.asked[0]
+	l.asked = l.asked[1:]
+	return a
 }
 
 // pick returns a new payload, or a known one after any outcome, sometimes with the request state of
@@ -325,7 +381,7 @@ var templates = map[string]string{
 var templateNames = slices.Sorted(maps.Keys(templates))
 
 func (l *lane) newPayload() *payload {
-	return l.w.newPayload(l, local(l.transport).Actor, templateNames)
+	return l.w.newPayload(l, l.caller, templateNames)
 }
 
 // newPayload returns a call of one of the actions that was not made before.

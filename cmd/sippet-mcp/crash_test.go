@@ -23,7 +23,7 @@ import (
 )
 
 const (
-	crashRounds = 320 // shared by both transports
+	crashRounds = 240 // of them every fourth on stdio, where they last longer
 	crashShort  = 24  // with -short
 	callers     = 4   // at once, of one server
 )
@@ -126,12 +126,14 @@ func TestCrashes(t *testing.T) {
 		n = crashShort
 	}
 	var outside string
-	lanes := []*lane{newLane(w, "http"), newLane(w, "stdio")}
+	http, stdio := newLane(w, "http"), newLane(w, "stdio")
+	http.token = (&world{dir: w.dir}).token(t, "bob", "agent", "--interactive")
+	http.caller = tokenActor("bob", http.token)
 	for half := range 2 {
 		var wg sync.WaitGroup
-		for _, l := range lanes {
+		for l, rounds := range map[*lane]int{http: n / 2 * 3 / 4, stdio: n / 2 / 4} {
 			wg.Go(func() {
-				for range n / 2 / len(lanes) {
+				for range rounds {
 					l.round()
 				}
 			})

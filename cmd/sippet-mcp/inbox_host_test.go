@@ -60,7 +60,7 @@ func TestOneInbox(t *testing.T) {
 				t.Errorf("the request is not pending any more: %+v", q)
 			}
 			// Only the other process can run it.
-			ada.approve(t, id)
+			ada.approveOrphan(t, id)
 			ada.awaitStatus(t, id, "ada approved, and it ran")
 			if r := two.tool(t, "delete_contact", erase(1)); r.outcome() != "done" || r.Result.StructuredContent.ApprovedBy != "ada" {
 				t.Errorf("the same call again: %+v", r.Result)

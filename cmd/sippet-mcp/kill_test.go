@@ -100,8 +100,8 @@ func newKilled(t *testing.T) *killWorld {
 	k := &killWorld{replies: map[string][]sentReply{}, ada: w.token(t, "ada", "approver")}
 	for i := range requesters {
 		a := &requester{secret: w.token(t, fmt.Sprint("bob", i), "agent"), approvalIDs: map[string]*payload{}}
-		a.id = a.secret[len("smcp_") : len("smcp_")+12]
-		a.caller = ledger.Actor{Name: fmt.Sprint("bob", i), Via: "token " + a.id}
+		a.id = tokenID(a.secret)
+		a.caller = tokenActor(fmt.Sprint("bob", i), a.secret)
 		k.requesters = append(k.requesters, a)
 	}
 	k.crashWorld = &crashWorld{t: t, dir: w.dir, policy: filepath.Join(temp, "policy.yaml"), closing: make(chan struct{}),

@@ -68,7 +68,7 @@ func TestRequestOnATerminal(t *testing.T) {
 	code, out, errs := at(t, t.Context(), &person{}, dir, "call", "delete_contact", erase(1), "--policy", "team", "--approval-wait", "0s", "--no-browser", "--json",
 		"--base-url", up.URL, "--key-file", key, "--log-level", "debug")
 	m := enterLink.FindStringSubmatch(errs)
-	if code != 4 || m == nil || m[3] == "" || !strings.Contains(errs, "A request waits for you: "+m[0]) || !strings.Contains(errs, "Another person must approve it, in the inbox: "+m[1]+"/inbox/approvals/") ||
+	if code != 6 || m == nil || m[3] == "" || !strings.Contains(errs, "A request waits for you: "+m[0]) || !strings.Contains(errs, "Waiting for up to 0s for an approver other than "+me()+", in the inbox: "+m[1]+"/inbox/approvals/") ||
 		!strings.Contains(errs, "Erase the contact") {
 		t.Fatalf("%d: %s%s", code, out, errs)
 	}

@@ -3,6 +3,10 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
+	"net/http"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -10,48 +14,91 @@ import (
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 )
 
-// TestOrphans approves a request after its process has ended. A process with the same key and
-// policy runs it, once; no other process does.
-func TestOrphans(t *testing.T) {
-	for name, c := range map[string]struct {
-		others bool // start processes with another key or policy first
-		heirs  int
-	}{
-		"several heirs":           {heirs: 3},
-		"others before the heirs": {others: true, heirs: 2},
+// TestOrphanTakenOver approves a request after its program has ended. A program with the same key
+// and policy runs it, once.
+func TestOrphanTakenOver(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.fix(t)
+	first, one := w.stdio(t, nil)
+	id, base := one.tool(t, "delete_contact", erase(1)).waits(t)
+	w.heirs(t, 3)
+	first.kill()
+	<-first.ended
+	ada := &answerer{base, w.ada}
+	ada.approveOrphan(t, id)
+	ada.awaitStatus(t, id, "ada approved, and it ran")
+	time.Sleep(time.Second)
+	if n := w.erased(); n != 1 {
+		t.Errorf("it ran %d times", n)
+	}
+}
+
+// TestOrphanRevoked: a request on stdio cannot be approved after its program has ended, if no other
+// program can run it. It is revoked, and says why. That of an HTTP server waits for the server.
+func TestOrphanRevoked(t *testing.T) {
+	for name, others := range map[string]func(t *testing.T, w *world) *answerer{
+		"inbox serve": func(t *testing.T, w *world) *answerer {
+			p, err := spawn([]string{"inbox", "serve", "--state-dir", w.dir})
+			must(t, err)
+			t.Cleanup(func() { p.kill(); <-p.ended })
+			line, err := p.out.ReadString('\n')
+			base := regexp.MustCompile(`http://[0-9.:]+`).FindString(line)
+			if must(t, err); base == "" {
+				t.Fatalf("no address: %s", line)
+			}
+			return &answerer{base, w.ada}
+		},
+		"programs with another key or policy": func(t *testing.T, w *world) *answerer {
+			_, c := w.stdio(t, []string{"SIPPET_SECRET_KEY=sk_test_fedcba9876543210"})
+			w.stdio(t, nil, "--policy", "desktop")
+			_, base := c.tool(t, "delete_contact", erase(9)).waits(t)
+			return &answerer{base, w.ada}
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
 			w.fix(t)
 			first, one := w.stdio(t, nil)
-			id, base := one.tool(t, "delete_contact", erase(1)).waits(t)
-			if c.others {
-				w.stdio(t, []string{"SIPPET_SECRET_KEY=sk_test_fedcba9876543210"})
-				w.stdio(t, nil, "--policy", "desktop")
-			} else {
-				w.heirs(t, c.heirs)
+			id, _ := one.tool(t, "delete_contact", erase(1)).waits(t)
+			server, bob, _ := w.http(t)
+			kept, _ := bob.tool(t, "delete_contact", erase(2)).waits(t)
+			ada := others(t, w)
+			for _, p := range []*process{first, server} {
+				p.kill()
+				<-p.ended
 			}
-			first.kill()
-			<-first.ended
-			ada := &answerer{base, w.ada}
+			ended := time.Now()
 			until(t, 6*time.Second, func() bool { _, err := ada.look(id); return err == nil }, func() string { return "no process serves the inbox" })
-			ada.approve(t, id)
-			if c.others {
-				time.Sleep(6 * time.Second) // each has checked it
-				q, err := ada.look(id)
-				if err != nil || q.State != string(ledger.Approved) || q.Status != "ada approved, and it is about to run" || q.Expires.Sub(q.Answered) > time.Minute {
-					t.Errorf("an approval that no process can use: %+v %v", q, err)
-				}
-				if n := w.erased(); n != 0 {
-					t.Errorf("it ran %d times", n)
-				}
-				w.heirs(t, c.heirs)
+			if status, s, err := ada.say(id, "approve"); err != nil || status != http.StatusConflict || !strings.HasPrefix(s.Error, "this cannot be approved now, because the program that asked has ended") {
+				t.Errorf("approving before it is revoked: %d %+v %v", status, s, err)
 			}
-			ada.awaitStatus(t, id, "ada approved, and it ran")
-			time.Sleep(time.Second)
-			if n := w.erased(); n != 1 {
-				t.Errorf("it ran %d times", n)
+			var q pending
+			until(t, 25*time.Second, func() bool { q, _ = ada.look(id); return q.State != "pending" }, func() string { return fmt.Sprintf("it stays open: %+v", q) })
+			if q.State != "revoked" || q.Status != "cannot be approved any more" || q.Detail != "the program that asked has ended; nothing ran" || q.Stamp != "" || q.By != (ledger.Actor{}) {
+				t.Errorf("%+v", q)
+			}
+			if took := time.Since(ended); took < 5*time.Second {
+				t.Errorf("it was revoked after %v, when another program could still start", took)
+			}
+			// Of the list, only what waits for the server can be approved.
+			var list struct{ Open []pending }
+			if _, err := ada.do("GET", "/api/approvals", "", &list); err != nil || slices.ContainsFunc(list.Open, func(q pending) bool { return q.ID == id }) ||
+				!slices.ContainsFunc(list.Open, func(q pending) bool { return q.ID == kept }) {
+				t.Errorf("%+v %v", list, err)
+			}
+			// The program that is started again tells why, asks anew, and does not run the old one.
+			_, again := w.stdio(t, nil)
+			if r := again.tool(t, "approval_status", `{"id":"`+id+`"}`); r.outcome() != "unavailable" ||
+				!strings.Contains(r.Result.StructuredContent.Message, "this cannot be approved any more, because the program that asked has ended; nothing ran") {
+				t.Errorf("%+v", r.Result)
+			}
+			ada.approve(t, kept)
+			w.http(t)
+			ada.awaitStatus(t, kept, "ada approved, and it ran")
+			if n, kept := w.erased(), w.erasedOf(2); n != 1 || kept != 1 {
+				t.Errorf("%d calls ran, the one of the server %d times", n, kept)
 			}
 		})
 	}
@@ -72,8 +119,7 @@ func TestApprovalThatNobodyRuns(t *testing.T) {
 		t.Skip("it takes a minute")
 	}
 	w := newWorld(t)
-	w.fix(t)
-	first, one := w.stdio(t, nil)
+	first, one, _ := w.http(t)
 	id, _ := one.tool(t, "delete_contact", erase(1)).waits(t)
 	first.kill()
 	<-first.ended
@@ -92,16 +138,15 @@ func TestApprovalThatNobodyRuns(t *testing.T) {
 	}()
 	t.Parallel() // the minute passes while others run
 	<-answered
-	_, two := w.stdio(t, nil) // it could have run it earlier
+	_, two, ada := w.http(t) // it could have run it earlier
 	r := two.tool(t, "approval_status", `{"id":"`+id+`"}`)
 	if r.outcome() != "denied" || !strings.Contains(r.Result.StructuredContent.Message, "ada approved, but the call could not run in time, so the approval has expired; nothing ran") {
 		t.Errorf("%+v", r.Result)
 	}
-	again, base := two.tool(t, "delete_contact", erase(1)).waits(t)
+	again, _ := two.tool(t, "delete_contact", erase(1)).waits(t)
 	if again == id {
 		t.Error("the expired request is used for the new call")
 	}
-	ada := &answerer{base, w.ada}
 	if q, err := ada.look(id); err != nil || q.State != "expired" || q.Status != "ada approved, but it did not run in time" {
 		t.Errorf("%+v %v", q, err)
 	}
@@ -118,8 +163,7 @@ func TestApprovalThatNobodyRuns(t *testing.T) {
 // TestApprovalNotAwaited: an approver who does not wait is not told that it did not run.
 func TestApprovalNotAwaited(t *testing.T) {
 	w := newWorld(t)
-	w.fix(t)
-	first, one := w.stdio(t, nil)
+	first, one, _ := w.http(t)
 	id, _ := one.tool(t, "delete_contact", erase(1)).waits(t)
 	other, _ := one.tool(t, "delete_contact", erase(2)).waits(t)
 	first.kill()

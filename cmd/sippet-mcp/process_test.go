@@ -28,8 +28,8 @@ type process struct {
 
 // launch starts the program. It waits for its end in the background, because the ledger takes a
 // dead process that was not waited for as alive.
-func launch(transport, dir, upstream, policy string, wait time.Duration) (*process, error) {
-	args := []string{transport, "--base-url", upstream, "--state-dir", dir, "--policy", policy, "--ask-timeout", wait.String(), "--log-level", "error"}
+func launch(transport, dir, upstream, policy string) (*process, error) {
+	args := []string{transport, "--base-url", upstream, "--state-dir", dir, "--policy", policy, "--log-level", "error"}
 	if transport == "http" {
 		args = append(args, "--addr", "127.0.0.1:0")
 	}
@@ -39,7 +39,7 @@ func launch(transport, dir, upstream, policy string, wait time.Duration) (*proce
 // spawn starts the program with any arguments and further environment variables.
 func spawn(args []string, env ...string) (*process, error) {
 	p := &process{cmd: exec.Command("sippet-mcp", args...), ended: make(chan struct{})}
-	p.cmd.Env = append(append(os.Environ(), "GORACE=atexit_sleep_ms=0", "SIPPET_SECRET_KEY="+rpctest.Key), env...)
+	p.cmd.Env = append(append(os.Environ(), "GORACE=atexit_sleep_ms=0", "SIPPET_NO_BROWSER=true", "SIPPET_SECRET_KEY="+rpctest.Key), env...)
 	p.cmd.Stderr = p
 	// With its own pipe the output before a kill can still be read.
 	r, w, err := os.Pipe()
@@ -92,10 +92,10 @@ func (p *process) listening() error {
 	}
 }
 
-// startServer starts an HTTP server that ends with the test, and returns a client.
-func startServer(t *testing.T, dir, upstream string) (*process, *modern) {
+// startServer starts an HTTP server that ends with the test, and returns a client with a token.
+func startServer(t *testing.T, dir, upstream, token string) (*process, *modern) {
 	t.Helper()
-	p, err := launch("http", dir, upstream, "desktop", time.Minute)
+	p, err := launch("http", dir, upstream, "desktop")
 	if err == nil {
 		err = p.listening()
 	}
@@ -103,6 +103,7 @@ func startServer(t *testing.T, dir, upstream string) (*process, *modern) {
 		t.Fatal(err)
 	}
 	m := newModern(p.url)
+	m.http.Transport = bearerBy{token, m.http.Transport}
 	t.Cleanup(func() {
 		m.http.CloseIdleConnections()
 		p.kill()
@@ -114,11 +115,12 @@ func startServer(t *testing.T, dir, upstream string) (*process, *modern) {
 	return p, m
 }
 
-// startServers starts HTTP servers on one state directory.
+// startServers starts HTTP servers on one state directory, for a caller with a token and a person.
 func startServers(t *testing.T, n int, dir, upstream string) (all []*process, clients []*modern) {
 	t.Helper()
+	token := (&world{dir: dir}).token(t, "bob", "agent", "--interactive")
 	for range n {
-		p, m := startServer(t, dir, upstream)
+		p, m := startServer(t, dir, upstream, token)
 		all, clients = append(all, p), append(clients, m)
 	}
 	return all, clients

@@ -4,7 +4,6 @@ package main
 
 import (
 	"bytes"
-	"fmt"
 	"net/http"
 	"os"
 	"strings"
@@ -16,16 +15,6 @@ import (
 	"github.com/sippet-ai/sippet-mcp/rpc/rpctest"
 )
 
-// open returns the open requests, oldest first.
-func (a *answerer) open() (all []pending, err error) {
-	var list struct{ Open []pending }
-	status, err := a.do("GET", "/api/approvals", "", &list)
-	if err == nil && status != http.StatusOK {
-		err = fmt.Errorf("HTTP %d", status)
-	}
-	return list.Open, err
-}
-
 // TestRestartWhilePending restarts a server while a request is pending. The request stays, and the
 // requester gets the result afterwards.
 func TestRestartWhilePending(t *testing.T) {
@@ -35,19 +24,24 @@ func TestRestartWhilePending(t *testing.T) {
 			w := newWorld(t)
 			addr, err := freeAddress()
 			must(t, err)
-			p, bob, ada := w.http(t, "--addr", addr, "--approval-wait", "1m")
+			p, bob, ada := w.http(t, "--addr", addr, "--approval-wait", "45s")
 			type ended struct {
 				r   *reply
 				err error
 			}
 			calls := make(chan ended, 1)
+			id, _ := bob.tool(t, "delete_contact", erase(1)).waits(t) // at once, because another person must approve
 			go func() {
-				r, err := bob.call("delete_contact", erase(1), "")
+				r, err := bob.call("approval_status", `{"id":"`+id+`"}`, "")
 				calls <- ended{r, err}
 			}()
-			var all []pending
-			until(t, 10*time.Second, func() bool { all, err = ada.open(); return len(all) == 1 }, func() string { return fmt.Sprint("no request is open: ", err) })
-			id, began := all[0].ID, time.Now()
+			time.Sleep(300 * time.Millisecond)
+			select {
+			case call := <-calls:
+				t.Fatalf("approval_status does not wait: %+v %v", call.r, call.err)
+			default:
+			}
+			began := time.Now()
 			must(t, p.cmd.Process.Signal(signal))
 			<-p.ended
 			if took := time.Since(began); took > 8*time.Second {

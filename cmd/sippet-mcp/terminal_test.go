@@ -50,7 +50,8 @@ func runTerminalWith(t *testing.T, who *person, args ...string) (code int, out, 
 	return code, o.String(), e.String(), strings.ReplaceAll(string(raw), "list_contacts\n", "") // the card reads the contact
 }
 
-// TestAnswerOnTerminal: only the word approve runs the call; nothing that was typed before counts.
+// TestAnswerOnTerminal: only the word approve runs the call; nothing that was typed before counts. If
+// the terminal ends without an answer, the call waits for one in the inbox.
 func TestAnswerOnTerminal(t *testing.T) {
 	for _, c := range []struct {
 		answer string
@@ -62,14 +63,14 @@ func TestAnswerOnTerminal(t *testing.T) {
 	} {
 		t.Run(strings.TrimSpace(c.answer), func(t *testing.T) {
 			who := &person{Reader: strings.NewReader("approve\napprove\n"), answer: c.answer}
-			code, _, errs, ran := runTerminalWith(t, who, "call", "delete_contact", `{"input":{"contactId":"c0000000-0000-4000-8000-000000000001"}}`)
+			code, _, errs, ran := runTerminalWith(t, who, "call", "delete_contact", `{"input":{"contactId":"c0000000-0000-4000-8000-000000000001"}}`, "--approval-wait", "50ms", "--no-browser")
 			if code != c.code || ran != c.ran {
 				t.Errorf("exit code %d, ran %q, want %d and %q", code, ran, c.code, c.ran)
 			}
 			if !strings.Contains(who.shown.String(), `Erase the contact "Ada\u{202e} Lovelace" c0000000-0000-4000-8000-000000000001`+"\nfor good.\n") || !strings.HasSuffix(strings.TrimSpace(who.shown.String()), "Type approve to run this call:") {
 				t.Errorf("the prompt was\n%s", who.shown.String())
 			}
-			if strings.Contains(errs, "next:") {
+			if c.code != 6 && strings.Contains(errs, "next:") {
 				t.Errorf("the person gets the next step of a model: %s", errs)
 			}
 		})

@@ -107,7 +107,7 @@ func TestPolicyOfTokens(t *testing.T) {
 			for _, who := range []bearer{ada, cyd} {
 				for tool, args := range map[string]string{"delete_contact": person, "start_bulk_outbound_call": group} {
 					r := call(who, tool, args)
-					waits := r.outcome() == "approval_pending" && strings.Contains(r.Result.StructuredContent.Message, "another person than the requester must approve")
+					waits := r.outcome() == "approval_pending" && strings.Contains(r.Result.StructuredContent.Message, "an approver other than")
 					if waits != c.team {
 						t.Errorf("%s: %+v", tool, r.Result)
 					}

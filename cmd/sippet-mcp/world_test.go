@@ -39,13 +39,21 @@ func newWorld(t *testing.T) *world {
 }
 
 // token creates a token and returns its secret.
-func (w *world) token(t *testing.T, person, roles string) string {
+func (w *world) token(t *testing.T, person, roles string, flags ...string) string {
 	t.Helper()
 	var made createdToken
-	if err := json.Unmarshal(w.run(t, "tokens", "create", person, "--roles", roles), &made); err != nil {
+	if err := json.Unmarshal(w.run(t, append([]string{"tokens", "create", person, "--roles", roles}, flags...)...), &made); err != nil {
 		t.Fatal(err)
 	}
 	return made.Secret
+}
+
+// tokenID returns the id of a token.
+func tokenID(secret string) string { return secret[len("smcp_") : len("smcp_")+12] }
+
+// tokenActor returns the caller with a token.
+func tokenActor(person, secret string) ledger.Actor {
+	return ledger.Actor{Name: person, Via: "token " + tokenID(secret)}
 }
 
 // run runs a command in a pipe and returns its output.
@@ -224,6 +232,18 @@ func (a *answerer) approve(t *testing.T, id string) {
 	if status, s, err := a.say(id, "approve"); err != nil || status != http.StatusOK || s.State != string(ledger.Approved) {
 		t.Fatalf("the approval was rejected: %d %+v %v", status, s, err)
 	}
+}
+
+// approveOrphan approves a request whose program has ended, which must succeed once another program
+// has taken it over.
+func (a *answerer) approveOrphan(t *testing.T, id string) {
+	t.Helper()
+	var s apiReply
+	var err error
+	until(t, 10*time.Second, func() bool {
+		_, s, err = a.say(id, "approve")
+		return err == nil && s.State == string(ledger.Approved)
+	}, func() string { return fmt.Sprintf("the approval was rejected: %+v %v", s, err) })
 }
 
 // awaitStatus waits until the status of a request contains the words.

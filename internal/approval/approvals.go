@@ -76,7 +76,7 @@ func (s *Approvals) Answer(ctx context.Context, ids []string, person Person, rep
 		var card Card
 		switch {
 		case reply.Approve && r.Orphaned && EndsWithProgram(&r):
-			out[i].Err = ProgramEnded()
+			out[i].Err = orphaned()
 		case json.Unmarshal(r.Card, &card) != nil && reply.Approve:
 			out[i].Err = CardErased()
 		default:

@@ -23,4 +23,9 @@
 // approver, an approve by another person with the role approver. Programs (role agent) and the
 // token of the request answer nothing. [Approvals] applies the rule to answers from the inbox, its
 // API and the terminal.
+//
+// # Programs that end
+//
+// The program that made a request runs its call. After it has ended, [EndsWithProgram] says whether
+// the request ends too (orphan.go). A [Stamps] proves what was shown to whom, and when.
 package approval

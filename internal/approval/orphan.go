@@ -16,6 +16,13 @@ func ProgramEnded() *schemas.Error {
 		Next: "ask the assistant again if it is still wanted"}
 }
 
+// orphaned is the error for an approval of such a request while another program may still take it
+// over.
+func orphaned() *schemas.Error {
+	return &schemas.Error{Outcome: schemas.Denied, Message: "this cannot be approved now, because the program that asked has ended; nothing ran",
+		Next: "another program with the same policy takes it over within seconds; if none does, ask the assistant again"}
+}
+
 // IsProgramEnded reports whether the request was revoked because the program that asked has ended.
 func IsProgramEnded(r *ledger.ApprovalRequest) bool {
 	return r.State == ledger.Revoked && r.Outcome == programEnded && r.By == (ledger.Actor{})

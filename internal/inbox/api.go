@@ -63,6 +63,8 @@ type apiRequest struct {
 	Expires   time.Time    `json:"expires"`
 	Answered  *time.Time   `json:"answered,omitempty"`
 	By        ledger.Actor `json:"by,omitzero"`
+	// Departed is since when the requester's program no longer waits for the answer.
+	Departed *time.Time `json:"departed,omitempty"`
 	// Status and Detail say in words what the state is, or how the call ended.
 	Status string `json:"status,omitempty"`
 	Detail string `json:"detail,omitempty"`
@@ -82,6 +84,9 @@ func (i *Inbox) apiOf(v *visit, o *openedRequest) apiRequest {
 		Requested: o.Requested, Expires: o.Expires, By: o.By, Quick: o.Quick, Card: o.card}
 	if !o.Answered.IsZero() {
 		out.Answered = &o.Answered
+	}
+	if o.State == ledger.Pending && !o.Departed.IsZero() {
+		out.Departed = &o.Departed
 	}
 	e := i.endedOf(v, o)
 	out.Status, out.Detail = e.Status, e.Detail

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sippet-ai/sippet-mcp/internal/approval"
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 	"github.com/sippet-ai/sippet-mcp/rpc/rpctest"
 )
@@ -129,4 +130,81 @@ func TestBrowserRunning(t *testing.T) {
 	if a := get(t, call); a.Outcome != "outcome_unknown" {
 		t.Errorf("%s", a.frame)
 	}
+}
+
+// TestBrowserProgramEnded: the card of a request whose program has ended loses its buttons and says
+// why, until it would have expired. Neither the page nor the API can approve it.
+func TestBrowserProgramEnded(t *testing.T) {
+	t.Parallel()
+	clock := &offsetClock{}
+	w := newWorld(t, setup{now: clock.now, wait: 1})
+	b := newBrowser(t).strict(w)
+	bob := w.token(t, "bob", "approver")
+	b.login(w, bob)
+	late := w.loggedIn(t, bob)
+	w.call(t, w.token(t, "ada", "agent"), "start_outbound_call", ring)
+	other := w.call(t, w.token(t, "eve", "agent"), "start_outbound_call", ringArgs(1)).Approval.ID
+	b.cards(2)
+	req := w.pending(t, 2)[0]
+	live, form := b.stays(), url.Values{"line": {late.stampsOn("/inbox")[req.ID]}, "answer": {"approve"}}
+	why := approval.ProgramEnded()
+	if err := w.ledger.AnswerApproval(t.Context(), req, ledger.Reply{State: ledger.Revoked, Outcome: why.Outcome, Fault: ledger.EncodeError(why)}); err != nil {
+		t.Fatal(err)
+	}
+	card := "#approval-" + req.ID
+	b.sees(card, "This cannot be approved any more: the program that asked has ended. Nothing ran.")
+	b.cards(2)
+	if n := b.count(card + " button:not([hidden]), " + card + " a, " + card + " input:not([type=hidden])"); n != 0 || b.count("#approval-"+other+" button[value=approve]") != 1 {
+		t.Errorf("%d controls", n)
+	}
+	if title := eval[string](b, `document.title`); title != "(1) Inbox · Sippet" || b.text("[data-list=decided]") != "" || b.count(card+" .left") != 0 {
+		t.Errorf("title %q, decided %q, the card:\n%s", title, b.text("[data-list=decided]"), b.text(card))
+	}
+	if res, text := late.post("/inbox/answer", form); res.StatusCode != 409 || !strings.Contains(text, "Your answer was not recorded") {
+		t.Errorf("approving it: HTTP %d: %s", res.StatusCode, text)
+	}
+	if _, text := late.json("GET", "/approvals", bob, ""); !strings.Contains(text, `"state":"revoked"`) || !strings.Contains(text, "the program that asked has ended; nothing ran") || strings.Contains(text, `"stamp":"`+req.ID) {
+		t.Errorf("the API: %s", text)
+	}
+	one := b.tab()
+	one.goTo(w.base + "/inbox/approvals/" + req.ID)
+	one.sees("[data-list=decided]", "cannot be approved any more")
+	clock.add(req.Expires.Sub(clock.now()))
+	b.until("that the card is gone", `!document.querySelector(`+quoted(card)+`)`)
+	b.sees("[data-list=decided]", "cannot be approved any more")
+	live()
+	if w.ran("start_outbound_call") != 0 {
+		t.Error("it ran")
+	}
+}
+
+// TestBrowserDeparted: a card says that the program of its requester no longer waits, until it comes
+// back.
+func TestBrowserDeparted(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{wait: 1})
+	b := newBrowser(t).strict(w)
+	bob, agent := w.token(t, "bob", "approver"), w.token(t, "ada", "agent")
+	b.login(w, bob)
+	id := w.call(t, agent, "start_outbound_call", ring).Approval.ID
+	b.cards(1)
+	live, text := b.stays(), "The assistant no longer waits for the answer, since just now. It gets the result when it asks."
+	if b.count(".departed") != 0 {
+		t.Errorf("%s", b.text(".departed"))
+	}
+	if err := w.ledger.RecordUnanswered(t.Context(), id, ledger.ClientEvent{Kind: ledger.ClientDeparted}); err != nil {
+		t.Fatal(err)
+	}
+	b.sees(".departed", text)
+	if _, got := w.loggedIn(t, bob).json("GET", "/approvals/"+id, bob, ""); !strings.Contains(got, `"departed":"20`) {
+		t.Errorf("the API: %s", got)
+	}
+	w.call(t, agent, "start_outbound_call", ring)
+	b.until("that it waits again", `!document.querySelector(".departed")`)
+	if _, got := w.loggedIn(t, bob).json("GET", "/approvals/"+id, bob, ""); strings.Contains(got, "departed") {
+		t.Errorf("the API: %s", got)
+	}
+	b.click("button[value=approve]")
+	b.cards(0)
+	live()
 }

@@ -30,7 +30,8 @@ func (i *Inbox) events(w http.ResponseWriter, r *http.Request, _ *visit) {
 	out := http.NewResponseController(w)
 	changed, stop := i.Watch.Subscribe()
 	defer stop()
-	// An expiry changes no version, nor does the time at which approvers see a request; a stop by another process is visible a moment later.
+	// An expiry changes no version, nor does the time at which approvers see a request; a stop by
+	// another process is visible a moment later.
 	second, last, beat := time.NewTicker(time.Second), "", time.Now()
 	defer second.Stop()
 	for {
@@ -84,5 +85,5 @@ func (i *Inbox) signature(r *http.Request) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("%d-%d-%d-%t", s.version, len(s.open), s.shown, stop != nil), nil
+	return fmt.Sprintf("%d-%d-%d-%d-%t", s.version, len(s.open), s.shown, s.over, stop != nil), nil
 }

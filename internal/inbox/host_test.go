@@ -124,7 +124,7 @@ func (m *member) request() string {
 	if err := m.ledger.CreateApproval(m.t.Context(), r); err != nil {
 		m.t.Fatal(err)
 	}
-	m.Requested(policy.Caller{Actor: r.Requester, Person: "ada"}, &policy.PendingApproval{ApprovalID: r.ID, Card: card, New: true})
+	m.Show(policy.Caller{Actor: r.Requester, Person: "ada"}, &policy.PendingApproval{ApprovalID: r.ID, Card: card, New: true}, false)
 	return r.ID
 }
 
@@ -385,7 +385,7 @@ func TestHostLink(t *testing.T) {
 			}
 			// A caller with a token is another person than the one at this machine.
 			before := len(m.log.String()) + len(terminal.String())
-			m.Requested(policy.Caller{Person: "bob", Credential: "t1"}, &policy.PendingApproval{ApprovalID: ledger.NewID()})
+			m.Show(policy.Caller{Person: "bob", Credential: "t1"}, &policy.PendingApproval{ApprovalID: ledger.NewID()}, false)
 			if after := len(m.log.String()) + len(terminal.String()); after != before {
 				t.Errorf("printed: %s; the log: %s", terminal, m.log)
 			}

@@ -116,12 +116,12 @@ func livePart(r *http.Request, name string) string {
 }
 
 // decided returns the last n decided requests that the visitor may see, and of all those with
-// something to take.
+// something to take. Those that have a card beside them are not among the recent ones.
 func (i *Inbox) decided(r *http.Request, s *snapshot, v *visit, n int) (ended, handovers []endedView, err error) {
 	for k := range s.ended {
 		req := &s.ended[k]
 		takes := v.person.MayTakeHandover(req)
-		if !v.person.MaySee(req, i.Now()) || len(ended) == n && !takes {
+		if !v.person.MaySee(req, i.Now()) || len(ended) == n && !takes || n == maxRecent && isOver(req, i.Now()) {
 			continue
 		}
 		o, err := s.card(r.Context(), req.ID)

@@ -18,9 +18,10 @@ type snapshot struct {
 	version     int64
 	open, ended []ledger.ApprovalRequest
 	// until is the next time at which a request expires or is shown to approvers, which changes no
-	// version; zero if there is none. shown is how many open requests are shown to approvers.
-	until time.Time
-	shown int
+	// version; zero if there is none. shown is how many open requests are shown to approvers, over
+	// how many requests are shown because their program has ended.
+	until       time.Time
+	shown, over int
 
 	ledger ledger.Ledger
 	mu     sync.Mutex
@@ -71,12 +72,28 @@ func (i *Inbox) snapshot(ctx context.Context) (*snapshot, error) {
 		} else {
 			s.shown++
 		}
-		if s.until.IsZero() || next.Before(s.until) {
-			s.until = next
+		s.lastsUntil(next)
+	}
+	for k := range s.ended {
+		if req := &s.ended[k]; isOver(req, now) {
+			s.over++
+			s.lastsUntil(req.Expires)
 		}
 	}
 	i.snapshots.last = s
 	return s, nil
+}
+
+// lastsUntil says that the snapshot is out of date at a time.
+func (s *snapshot) lastsUntil(t time.Time) {
+	if s.until.IsZero() || t.Before(s.until) {
+		s.until = t
+	}
+}
+
+// isOver reports whether the request could still be answered if its program had not ended.
+func isOver(r *ledger.ApprovalRequest, now time.Time) bool {
+	return approval.IsProgramEnded(r) && now.Before(r.Expires)
 }
 
 // card returns a request with its card. It reads each request once.

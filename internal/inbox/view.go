@@ -54,8 +54,9 @@ type cardView struct {
 	Expires   time.Time
 	// People is how many people all lines together reach, if an approval must state it; else 0.
 	People int
-	// Barred is why this person cannot answer; empty if they can.
+	// Barred is why this person cannot answer; empty if they can. Over is true if nobody can.
 	Barred string
+	Over   bool
 	// Stale is true if they must log in again before they can approve.
 	Stale bool
 }
@@ -70,6 +71,8 @@ type lineView struct {
 	approval.Card
 	More       int    // how many recipients are not in To
 	ApprovedBy string // empty while it is pending
+	// Departed is since when the requester's program no longer waits; zero if it does.
+	Departed time.Time
 }
 
 // Many reports whether the card has several lines.
@@ -86,7 +89,7 @@ const (
 
 // cards returns the cards of the requests that are pending for the visitor, the oldest first, and
 // the number of those requests. more is how many of them are not on a card: those with the most
-// time left.
+// time left. Requests whose program has ended have a card too, until they would have expired.
 func (i *Inbox) cards(ctx context.Context, s *snapshot, v *visit) (cards []cardView, count, more int, err error) {
 	type key struct{ requester, credential, organisation, action, needs, policy string }
 	type group struct {
@@ -107,8 +110,13 @@ func (i *Inbox) cards(ctx context.Context, s *snapshot, v *visit) (cards []cardV
 		more = count - maxShown
 		slices.SortStableFunc(shown, func(a, b *ledger.ApprovalRequest) int { return a.Expires.Compare(b.Expires) })
 		shown = shown[:maxShown]
-		slices.SortStableFunc(shown, func(a, b *ledger.ApprovalRequest) int { return a.Requested.Compare(b.Requested) })
 	}
+	for n := range s.ended {
+		if req := &s.ended[n]; isOver(req, now) && v.person.MaySee(req, now) {
+			shown = append(shown, req)
+		}
+	}
+	slices.SortStableFunc(shown, func(a, b *ledger.ApprovalRequest) int { return a.Requested.Compare(b.Requested) })
 	for _, req := range shown {
 		k := key{req.Requester.String(), req.Credential, req.Organisation, req.Action, req.Needs, req.Policy}
 		g := latest[k]
@@ -138,6 +146,9 @@ func (i *Inbox) card(ctx context.Context, s *snapshot, v *visit, all []*ledger.A
 		Stale: approval.NeedsFresh(first.Action) && !v.person.Fresh}
 	if why := v.person.CheckAnswer(first); why != nil {
 		c.Barred = why.Message
+	}
+	if c.Over = isOver(first, i.Now()); c.Over {
+		c.Barred = "This cannot be approved any more: the program that asked has ended. Nothing ran"
 	}
 	title := first.Action
 	if a, err := schemas.Find(first.Action); err == nil {
@@ -180,8 +191,11 @@ func (i *Inbox) line(v *visit, o *openedRequest) lineView {
 	if n := l.RecipientCount - len(l.To); l.RecipientCount > 0 && n > 0 {
 		l.More = n
 	}
-	if o.State == ledger.Approved {
+	switch o.State {
+	case ledger.Approved:
 		l.ApprovedBy = approval.PersonName(o.By)
+	case ledger.Pending:
+		l.Departed = o.Departed
 	}
 	return l
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 	"github.com/sippet-ai/sippet-mcp/internal/serve"
 	"github.com/sippet-ai/sippet-mcp/rpc/rpctest"
 )
@@ -250,8 +251,9 @@ func TestShutdown(t *testing.T) {
 	}
 }
 
-// TestShutdownCancelsRequests: the shutdown does not wait for a person, and nothing runs.
-func TestShutdownCancelsRequests(t *testing.T) {
+// TestShutdownWithPendingRequest: the shutdown does not wait for a person, nothing runs, and the
+// request stays in the inbox.
+func TestShutdownWithPendingRequest(t *testing.T) {
 	s := listen(t, newWorld(t, nil))
 	id := s.session(t)
 	res := s.request(t, "POST", "/mcp", call("1", "end_call", `{"input":{"callUuid":"c"}}`, ""), "Mcp-Session-Id", id)
@@ -266,7 +268,7 @@ func TestShutdownCancelsRequests(t *testing.T) {
 			}
 		}
 	}
-	if outcomeOf(t, last) != "denied" || runs(s.up) != 0 {
+	if outcomeOf(t, last) != "approval_pending" || runs(s.up) != 0 {
 		t.Errorf("%d runs, %s", runs(s.up), last)
 	}
 	select {
@@ -276,5 +278,10 @@ func TestShutdownCancelsRequests(t *testing.T) {
 		}
 	case <-time.After(10 * time.Second):
 		t.Error("the shutdown waits for a person")
+	}
+	// A server that is started again runs it once a person has approved.
+	all, err := s.ledger.Approvals(t.Context(), ledger.ApprovalFilter{Open: true, State: ledger.Pending})
+	if err != nil || len(all) != 1 || !all[0].Departed.IsZero() {
+		t.Errorf("%+v, %v", all, err)
 	}
 }

@@ -84,6 +84,7 @@ func TestSessionOwner(t *testing.T) {
 	if runs(g.up) != 0 {
 		t.Errorf("%d runs", runs(g.up))
 	}
+	reads()
 	if code, _ := g.post(t, accept, as(adas, "Mcp-Session-Id", id)...); code != 202 {
 		t.Errorf("HTTP %d", code)
 	}
@@ -103,6 +104,7 @@ func TestSessionOwner(t *testing.T) {
 		t.Fatal(body)
 	}
 	state = state[:strings.Index(state, `"`)]
+	reads()
 	again := call("4", "end_call", `{"input":{"callUuid":"d"}}`, `"requestState":"`+state+`","inputResponses":{"approve":{"action":"accept","content":{"approve":true}}},`+meta)
 	if code, body := g.post(t, again, as(bobs, head...)...); code == 200 && outcomeOf(t, body) == "done" {
 		t.Errorf("bob's reply counts: HTTP %d %s", code, body)

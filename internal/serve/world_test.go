@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sippet-ai/sippet-mcp/internal/approval"
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 
 	"github.com/sippet-ai/sippet-mcp/internal/ledger/ledgertest"
@@ -29,6 +30,7 @@ const anID = "0e6f1a52-4f0e-4a3b-9a87-1b6f0a0c9d11"
 // world is an MCP server with an upstream that records requests.
 type world struct {
 	up     *rpctest.Server
+	ledger *ledger.SQLite
 	server *tools.Server
 	log    *buffer
 }
@@ -53,8 +55,19 @@ func newWorld(t *testing.T, wrap func(policy.Upstream) policy.Upstream) *world {
 		up = wrap(up)
 	}
 	log := w.logger()
-	gate := &policy.Gate{Policy: policy.FixedPolicySet(p), Upstream: up, Ledger: ledgertest.Open(t), Lifetime: 15 * time.Minute, Now: time.Now, Log: log}
-	if w.server, err = tools.NewServer(tools.Options{Version: "v0", Runner: &tools.Runner{Gate: gate}, Log: log}); err != nil {
+	w.ledger = ledgertest.Open(t)
+	gate := &policy.Gate{Policy: policy.FixedPolicySet(p), Upstream: up, Ledger: w.ledger, Lifetime: 15 * time.Minute, ClientFirst: time.Minute, Now: time.Now, Log: log}
+	box := &tools.Inbox{Watch: &approval.Watcher{Ledger: w.ledger, Log: log}, Wait: tools.MaxWait,
+		Link: func(string) string { return "" }, Show: func(policy.Caller, *policy.PendingApproval, bool) {}}
+	executor := &policy.Executor{Ledger: w.ledger, Watch: box.Watch, Log: log,
+		GateFor: func(_ context.Context, r ledger.ApprovalRequest) (*policy.Gate, policy.Caller, error) {
+			return gate, policy.Caller{Actor: r.Requester, Person: r.Person, Credential: r.Credential}, nil
+		}}
+	ctx, stop := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() { executor.Run(ctx) })
+	t.Cleanup(func() { stop(); wg.Wait() })
+	if w.server, err = tools.NewServer(tools.Options{Version: "v0", Runner: &tools.Runner{Gate: gate, Inbox: box}, Log: log}); err != nil {
 		t.Fatal(err)
 	}
 	return w
@@ -250,6 +263,9 @@ func outcomeOf(t *testing.T, frame string) string {
 	}
 	return r.Result.StructuredContent.Outcome
 }
+
+// reads waits until a reply to a dialogue can be a person's.
+func reads() { time.Sleep(policy.SoonestAnswer + 50*time.Millisecond) }
 
 func runs(up *rpctest.Server) (n int) {
 	for _, r := range up.Requests() {

@@ -51,7 +51,7 @@
   }
 
   const linesOf = (card) => all(card, "[data-line]").map((l) => l.dataset.line);
-  const shapeOf = (card) => linesOf(card) + all(card, "[data-actions] button, [data-actions] a").map((b) => b.value || b.className);
+  const shapeOf = (card) => linesOf(card) + all(card, ".departed, [data-actions] button, [data-actions] a").map((b) => b.value || b.className);
   const inputOf = (card, id) => card.querySelector(`[data-line="${id}"] input[name=line]`);
 
   // mergeCards adds new cards and removes ended ones. A card that did not change stays the same
