@@ -65,7 +65,7 @@ func (c *client) scenes() (all []scene) {
 	for _, connection := range []string{stdio, open, tokens} {
 		dialogue := ""
 		if len(c.dialogues) > 0 {
-			dialogue = "cancel"
+			dialogue = "cancel-at-once"
 		}
 		if connection == open {
 			// Nobody behind HTTP without tokens is asked through the client, so this does not count.
@@ -80,7 +80,8 @@ func (c *client) scenes() (all []scene) {
 		all = append(all,
 			scene{"client approves", connection, "approve", "", schemas.Done, "client " + c.version},
 			scene{"client declines", connection, "decline", "", schemas.Declined, "client " + c.version},
-			scene{"client accepts at once", connection, "accept", "", schemas.ApprovalPending, ""})
+			scene{"client accepts at once", connection, "accept-at-once", "", schemas.ApprovalPending, ""},
+			scene{"client declines at once", connection, "decline-at-once", "", schemas.ApprovalPending, ""})
 		if c.era == legacy { // in the modern protocol the client waits for its person itself
 			all = append(all,
 				scene{"client is silent", connection, "silence", "", schemas.ApprovalPending, ""},
@@ -108,6 +109,7 @@ func TestClients(t *testing.T) {
 					defer end()
 					out = c.run(t.Context(), t, n, p, &s, address)
 				}()
+				t.Cleanup(func() { <-running.Done() })
 				if s.inbox != "" {
 					p.login(running, t).answer(running, t, s.inbox)
 				}
@@ -120,7 +122,12 @@ func TestClients(t *testing.T) {
 					received = out.result.Received
 				}
 				t.Logf("the model received %s", encode(received))
-				check(t, &c, &s, received, p.records(t, action))
+				id := check(t, &c, &s, received, p.records(t, action))
+				if id != "" && p.url != "" { // over stdio the program has ended with the client
+					if all := p.login(t.Context(), t).pending(t); len(all) != 1 || all[0].ID != id {
+						t.Errorf("the inbox has %+v, want %s", all, id)
+					}
+				}
 				if canAsk := slices.Contains(c.dialogues, s.connection); len(out.result.Asked) > 0 != canAsk {
 					t.Errorf("the client's person was asked %d times", len(out.result.Asked))
 				}

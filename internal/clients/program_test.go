@@ -207,26 +207,34 @@ func (b *browser) do(method, path, contentType, body string) ([]byte, error) {
 	return raw, err
 }
 
-// answer waits for the one request, reads its card, and answers it.
+// request is a pending request in the inbox.
+type request struct{ ID, Stamp string }
+
+func (b *browser) pending(t *testing.T) []request {
+	t.Helper()
+	raw, err := b.do(http.MethodGet, "/api/approvals", "application/json", "")
+	var list struct{ Open []request }
+	if err == nil {
+		err = json.Unmarshal(raw, &list)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list.Open
+}
+
+// answer waits for a request, reads its card, and answers it. It fails the test if the context ends
+// before.
 func (b *browser) answer(ctx context.Context, t *testing.T, answer string) {
 	t.Helper()
-	var list struct{ Open []struct{ ID, Stamp string } }
-	for ; len(list.Open) == 0; time.Sleep(20 * time.Millisecond) {
-		raw, err := b.do(http.MethodGet, "/api/approvals", "application/json", "")
-		if err == nil {
-			err = json.Unmarshal(raw, &list)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(list.Open) == 0 && ctx.Err() != nil {
+	all := b.pending(t)
+	for ; len(all) == 0; all = b.pending(t) {
+		if ctx.Err() != nil {
 			t.Fatal("the client ended, and the inbox has no request")
 		}
+		time.Sleep(20 * time.Millisecond)
 	}
-	body, err := json.Marshal(map[string]string{"answer": answer, "stamp": list.Open[0].Stamp})
-	if err == nil {
-		_, err = b.do(http.MethodPost, "/api/approvals/"+list.Open[0].ID, "application/json", string(body))
-	}
+	_, err := b.do(http.MethodPost, "/api/approvals/"+all[0].ID, "application/json", encode(object{"answer": answer, "stamp": all[0].Stamp}))
 	if err != nil {
 		t.Fatal(err)
 	}
