@@ -58,7 +58,7 @@ inspector: ## test with the official MCP Inspector against the sandbox (needs np
 
 # Each waits for another process most of the time.
 clients: ## test with clients from npm: SDKs, agent frameworks, Claude Code (needs npm, Linux and a gigabyte)
-	go test -count=1 -tags clients -parallel 4 -timeout 15m ./internal/clients
+	go test -count=1 -tags clients -parallel 6 -timeout 15m ./internal/clients
 
 vuln: ## look for known vulnerabilities (needs a network)
 	go run golang.org/x/vuln/cmd/govulncheck@latest ./...
