@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
@@ -20,19 +21,42 @@ type answer struct {
 	Result   struct{ ToNumber string }
 }
 
-// check compares what the model received and what the audit log says with the scene.
-func check(t *testing.T, c *client, s *scene, received any, records []record) {
+// slow reports whether the client replied to a dialogue as late as a person does.
+func (r *played) slow() bool {
+	var requested time.Time
+	for _, rec := range r.records {
+		switch {
+		case rec.Phase == "requested":
+			requested = rec.Time
+		case strings.HasPrefix(rec.By.Via, "client ") && rec.Note != "departed" && rec.Time.Sub(requested) >= time.Second:
+			return true
+		}
+	}
+	return false
+}
+
+// check compares what happened with the scene.
+func (r *played) check(t *testing.T, c *client, s *scene) {
 	t.Helper()
+	if r.failure != nil {
+		t.Fatalf("the client failed: %v", r.failure)
+	}
+	t.Logf("the model received %s", encode(r.received))
+	if r.absent != nil {
+		t.Error(r.absent)
+	}
 	var a answer
-	if raw := find(received); raw == nil || json.Unmarshal(raw, &a) != nil || a.Outcome != s.outcome {
+	if raw := find(r.received); raw == nil || json.Unmarshal(raw, &a) != nil || a.Outcome != s.outcome {
 		t.Errorf("the outcome is %q, want %q", a.Outcome, s.outcome)
 	}
-	if text := encode(received); s.outcome != schemas.Declined && isError.MatchString(text) {
+	if s.outcome != schemas.Declined && isError.MatchString(encode(r.received)) {
 		t.Errorf("%s is marked as an error", s.outcome)
 	}
-	if id := a.Approval.ID; s.outcome == schemas.ApprovalPending &&
-		(len(id) != 32 || !strings.HasPrefix(a.Approval.Link, "http://127.0.0.1:") || !strings.HasSuffix(a.Approval.Link, "/inbox/approvals/"+id)) {
-		t.Errorf("no link to the request: %+v", a.Approval)
+	if s.outcome == schemas.ApprovalPending {
+		r.checkPending(t, &a)
+	}
+	if canAsk := slices.Contains(c.dialogues, s.connection); r.asked > 0 != canAsk {
+		t.Errorf("the client asked its person %d times", r.asked)
 	}
 	runs := 0
 	if s.outcome == schemas.Done {
@@ -42,22 +66,49 @@ func check(t *testing.T, c *client, s *scene, received any, records []record) {
 		}
 	}
 	phases := map[string]int{}
-	for _, r := range records {
-		phases[r.Phase]++
-		if r.Phase == "requested" && r.Client != c.version {
-			t.Errorf("the request is by %q, want %q", r.Client, c.version)
+	answers := 0
+	for _, rec := range r.records {
+		phases[rec.Phase]++
+		if rec.Phase == "requested" && rec.Client != c.version {
+			t.Errorf("the request is by %q, want %q", rec.Client, c.version)
 		}
-		if r.Phase == "answered" && (r.State == "approved" || r.State == "declined") && (s.via == "" || r.By.Via != s.via || r.By.Name == "") {
-			t.Errorf("%s by %+v, want via %q", r.State, r.By, s.via)
+		if rec.State == "approved" || rec.State == "declined" {
+			answers++
+			if rec.By.Via != s.via || rec.By.Name == "" {
+				t.Errorf("%s by %+v, want via %q", rec.State, rec.By, s.via)
+			}
 		}
 	}
-	if phases["requested"] != 1 || phases["prepared"] != runs || phases["settled"] != runs || (phases["answered"] > 0) != (s.via != "") {
-		t.Errorf("the audit log has %v", phases)
+	if phases["requested"] != 1 || phases["prepared"] != runs || phases["settled"] != runs {
+		t.Errorf("the audit log has %v, want one request and %d runs", phases, runs)
+	}
+	if (answers == 1) != (s.via != "") || answers > 1 {
+		t.Errorf("the audit log has %d answers", answers)
 	}
 	if t.Failed() {
-		for _, r := range records {
-			t.Logf("%+v", r)
+		for _, rec := range r.records {
+			t.Logf("%+v", rec)
 		}
+	}
+}
+
+// checkPending checks that the model received a link to the request, and that the inbox has it.
+func (r *played) checkPending(t *testing.T, a *answer) {
+	t.Helper()
+	id, link := a.Approval.ID, a.Approval.Link
+	if len(id) != 32 || !strings.HasPrefix(link, "http://127.0.0.1:") || !strings.HasSuffix(link, "/inbox/approvals/"+id) {
+		t.Errorf("no link to the request: %+v", a.Approval)
+	}
+	if r.program.url == "" {
+		return // the program has ended with the client
+	}
+	var all []request
+	b, err := r.program.login(t.Context())
+	if err == nil {
+		all, err = b.pending()
+	}
+	if err != nil || len(all) != 1 || all[0].ID != id {
+		t.Errorf("the inbox has %+v, want %s (%v)", all, id, err)
 	}
 }
 

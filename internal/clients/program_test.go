@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -123,6 +124,7 @@ func (p *program) command(into any, args ...string) error {
 
 // record is a record of the audit log.
 type record struct {
+	Time                                          time.Time
 	Phase, Approval, Client, State, Outcome, Note string
 	By                                            actor
 }
@@ -151,16 +153,34 @@ func (p *program) records(t *testing.T, action string) (all []record) {
 	}
 }
 
+// answer answers the request in the inbox, as soon as there is one. It gives up when the context
+// ends.
+func (p *program) answer(ctx context.Context, answer string) error {
+	b, err := p.login(ctx)
+	if err != nil {
+		return err
+	}
+	all, err := b.pending()
+	for ; err == nil && len(all) == 0; all, err = b.pending() {
+		if ctx.Err() != nil {
+			return errors.New("the client has ended, and the inbox has no request")
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	if err == nil {
+		_, err = b.do(http.MethodPost, "/api/approvals/"+all[0].ID, "application/json", encode(object{"answer": answer, "stamp": all[0].Stamp}))
+	}
+	return err
+}
+
 // browser is a person who has logged in to the inbox.
 type browser struct {
 	http *http.Client
 	base string
 }
 
-// login logs in with a link, as soon as the inbox is served. It fails the test if the context ends
-// before.
-func (p *program) login(ctx context.Context, t *testing.T) *browser {
-	t.Helper()
+// login logs in with a link, as soon as the inbox is served. It gives up when the context ends.
+func (p *program) login(ctx context.Context) (*browser, error) {
 	args := []string{"inbox", "login", "--sandbox", "--state-dir", p.dir}
 	if p.token != "" {
 		args = append(args, "ada")
@@ -169,23 +189,33 @@ func (p *program) login(ctx context.Context, t *testing.T) *browser {
 		args = append(args, "--url", strings.TrimSuffix(p.url, "/mcp"))
 	}
 	var link struct{ Link string }
-	var err error
-	for err = p.command(&link, args...); err != nil && ctx.Err() == nil; err = p.command(&link, args...) {
-		time.Sleep(50 * time.Millisecond)
+	err := p.command(&link, args...)
+	for ; err != nil && ctx.Err() == nil; err = p.command(&link, args...) {
+		time.Sleep(200 * time.Millisecond) // each try is a process
 	}
 	if err != nil {
-		t.Fatalf("the inbox was not served: %v", err)
+		return nil, fmt.Errorf("the client has ended, and the inbox is not served: %w", err)
 	}
 	base, _, _ := strings.Cut(link.Link, "/enter/")
 	jar, err := cookiejar.New(nil)
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	b := &browser{&http.Client{Jar: jar, Timeout: 20 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}, base}
-	if _, err := b.do(http.MethodPost, strings.TrimPrefix(link.Link, base), "application/x-www-form-urlencoded", ""); err != nil {
-		t.Fatal(err)
+	_, err = b.do(http.MethodPost, strings.TrimPrefix(link.Link, base), "application/x-www-form-urlencoded", "")
+	return b, err
+}
+
+// request is a pending request in the inbox.
+type request struct{ ID, Stamp string }
+
+func (b *browser) pending() ([]request, error) {
+	raw, err := b.do(http.MethodGet, "/api/approvals", "application/json", "")
+	var list struct{ Open []request }
+	if err == nil {
+		err = json.Unmarshal(raw, &list)
 	}
-	return b
+	return list.Open, err
 }
 
 func (b *browser) do(method, path, contentType, body string) ([]byte, error) {
@@ -205,29 +235,4 @@ func (b *browser) do(method, path, contentType, body string) ([]byte, error) {
 		err = fmt.Errorf("%s %s: %s\n%s", method, path, res.Status, raw)
 	}
 	return raw, err
-}
-
-// answer waits for the one request, reads its card, and answers it.
-func (b *browser) answer(ctx context.Context, t *testing.T, answer string) {
-	t.Helper()
-	var list struct{ Open []struct{ ID, Stamp string } }
-	for ; len(list.Open) == 0; time.Sleep(20 * time.Millisecond) {
-		raw, err := b.do(http.MethodGet, "/api/approvals", "application/json", "")
-		if err == nil {
-			err = json.Unmarshal(raw, &list)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(list.Open) == 0 && ctx.Err() != nil {
-			t.Fatal("the client ended, and the inbox has no request")
-		}
-	}
-	body, err := json.Marshal(map[string]string{"answer": answer, "stamp": list.Open[0].Stamp})
-	if err == nil {
-		_, err = b.do(http.MethodPost, "/api/approvals/"+list.Open[0].ID, "application/json", string(body))
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
 }

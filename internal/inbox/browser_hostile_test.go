@@ -40,7 +40,7 @@ func (b *browser) elements() map[string]int {
 // foreign are attributes that run something or lead to another site.
 const foreign = `[...document.querySelectorAll("*")].flatMap(e => [...e.attributes].filter(a =>
 	a.name.startsWith("on") || a.name == "style" || a.name == "autofocus" || /^\s*javascript:/i.test(a.value) ||
-	["href", "src", "action", "formaction", "srcset", "ping"].includes(a.name) && !/^(\/inbox($|[\/?])|\?|#)/.test(a.value)).map(a => e.tagName + " " + a.name + "=" + a.value))`
+	["href", "src", "action", "formaction", "srcset", "ping"].includes(a.name) && !/^(\/inbox($|[\/?])|\?|#|data:image\/svg\+xml;base64,[\w+\/]+=*$)/.test(a.value)).map(a => e.tagName + " " + a.name + "=" + a.value))`
 
 // unseen finds invisible characters, and those that change the direction of others.
 const unseen = `/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u115f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff]|[\u{e0000}-\u{e007f}]/u.test(document.documentElement.textContent)`

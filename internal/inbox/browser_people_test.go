@@ -41,7 +41,7 @@ func (b *browser) strict(w *world) *browser {
 				what = fmt.Sprint("the browser says: ", e.Entry.Text)
 			}
 		case *network.EventRequestWillBeSent:
-			if u := e.Request.URL; !strings.HasPrefix(u, w.base+"/") && u != "about:blank" {
+			if u := e.Request.URL; !strings.HasPrefix(u, w.base+"/") && u != "about:blank" && !strings.HasPrefix(u, "data:image/svg+xml;base64,") {
 				what = "a request to " + u
 			}
 		}

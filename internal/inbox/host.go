@@ -287,6 +287,7 @@ func (h *Host) Run(ctx context.Context) {
 			fault = err.Error()
 			continue
 		}
+		fault = ""
 		address := "http://" + addr
 		h.address.Store(&address)
 		if ln == nil {

@@ -463,6 +463,30 @@ func TestHostPublicURL(t *testing.T) {
 	}
 }
 
+// TestHostPublicStays: an inbox with a public URL does not move if another program takes its port. At
+// another port it would prove itself to the pages for that program.
+func TestHostPublicStays(t *testing.T) {
+	t.Parallel()
+	dir, addr := stateDir(t)
+	public, err := url.Parse("http://" + addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := (&otherProgram{}).listen(t, addr)
+	m := newMember(t, dir, func(o *inbox.HostOptions) { o.Inbox.Public = public })
+	id := m.request()
+	if link := m.Link(id); link != "" || strings.Contains(m.log.String(), "serving the inbox") {
+		t.Errorf("the link is %s; the log: %s", link, m.log)
+	}
+	if local, err := inbox.LocalURL(dir); err != nil || local != "http://"+addr {
+		t.Errorf("the file has %s, %v", local, err)
+	}
+	other.Close()
+	if base := m.base(id); base != "http://"+addr {
+		t.Errorf("the inbox is at %s", base)
+	}
+}
+
 // TestHostDecide: the address is chosen before anything listens there, once for all processes of a
 // state directory.
 func TestHostDecide(t *testing.T) {

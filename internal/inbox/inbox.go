@@ -115,7 +115,7 @@ const (
 	requestPath = Path + "/approvals/" // with the id of a request
 )
 
-const contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
+const contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; " +
 	"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 // headers isolates the pages: they load nothing from other sites, cannot be framed, and are not

@@ -3,6 +3,7 @@ package inbox
 import (
 	"bytes"
 	"embed"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"html/template"
@@ -23,10 +24,18 @@ var templateFiles embed.FS
 func parseTemplates(path func(page string) string) *template.Template {
 	return template.Must(template.New("").Funcs(template.FuncMap{
 		"inbox": path,
+		"image": imageURL,
 		"iso":   func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 		"clock": func(t time.Time) string { return t.Local().Format("15:04") },
 		"day":   func(t time.Time) string { return t.Local().Format("2 Jan 2006 15:04 MST") },
 	}).ParseFS(templateFiles, "templates/*.html"))
+}
+
+// imageURL returns an image of the assets as a URL that holds it. A browser may load a page's icon
+// long after the page, when another program has taken the port, and would send the cookie with it.
+func imageURL(name string) (template.URL, error) {
+	raw, err := assets.ReadFile("assets/" + name)
+	return template.URL("data:image/svg+xml;base64," + base64.StdEncoding.EncodeToString(raw)), err //nolint:gosec // it is our own file
 }
 
 // render writes a complete page, or an error if the template fails.

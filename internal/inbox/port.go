@@ -75,7 +75,7 @@ func onThisMachine(addr string) string {
 
 // listen listens at HostOptions.Addr, or else on the fixed port, and returns the address at which
 // this machine reaches it. The listener is nil if another process of the ledger serves the inbox
-// there. If another program has the fixed port, it chooses a new one.
+// there. If another program has the fixed port, it chooses a new one, unless there is a public URL.
 func (h *Host) listen(ctx context.Context) (net.Listener, string, error) {
 	fixed, err := readAddress(h.o.Ledger.Dir())
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -100,7 +100,9 @@ func (h *Host) listen(ctx context.Context) (net.Listener, string, error) {
 		if _, checkErr := CheckOwner(ctx, h.o.Ledger, "http://"+addr); checkErr == nil {
 			return nil, addr, nil
 		}
-		if at == h.o.Addr {
+		// A proxy would still pass requests on to the old port, and whatever listens there could pass
+		// on the proof for the public URL.
+		if at == h.o.Addr || h.o.Inbox.Public != nil {
 			var cause *net.OpError
 			if errors.As(err, &cause) {
 				err = cause

@@ -9,6 +9,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -190,15 +191,20 @@ func TestBrowserHostileListener(t *testing.T) {
 			w.stop()
 			f := &otherProgram{forward: forward(real)}
 			server := f.listen(t, strings.TrimPrefix(w.base, "http://"))
-			for end := time.Now().Add(9 * time.Second); time.Now().Before(end); time.Sleep(400 * time.Millisecond) {
+			for n := 0; n < 9; n++ {
 				for _, b := range []*browser{b, past, stop, login} {
-					eval[bool](b, `document.querySelectorAll("a[href]:not([href^='#']), main button").forEach((e) => e.click()) || true`)
-					eval[bool](b, `document.querySelectorAll("footer form").forEach((f) => f.requestSubmit()) || true`)
-					eval[bool](b, `document.querySelectorAll("a[href]:not([href^='#'])").forEach((a) => {
-						a.dispatchEvent(new MouseEvent("auxclick", { bubbles: true, cancelable: true, button: 1 }));
-						a.dispatchEvent(new MouseEvent("click", { bubbles: true, cancelable: true, ctrlKey: true }));
-					}) || document.dispatchEvent(new Event("visibilitychange")) || true`)
+					eval[bool](b, `(() => {
+						const links = [...document.querySelectorAll("a[href]:not([href^='#'])")], link = links[`+strconv.Itoa(n)+` % links.length];
+						document.querySelectorAll("main button").forEach((e) => e.click());
+						document.querySelectorAll("footer form").forEach((f) => f.requestSubmit());
+						link.click();
+						link.dispatchEvent(new MouseEvent("auxclick", { bubbles: true, cancelable: true, button: 1 }));
+						link.dispatchEvent(new MouseEvent("click", { bubbles: true, cancelable: true, ctrlKey: true }));
+						document.dispatchEvent(new Event("visibilitychange"));
+						return true;
+					})()`)
 				}
+				time.Sleep(time.Second)
 			}
 			for _, stayed := range stays {
 				stayed()

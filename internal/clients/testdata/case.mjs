@@ -9,8 +9,9 @@ const accepted = {action: 'accept', content: {approve: true}};
 const answers = {
   approve: () => later(accepted),
   decline: () => later({action: 'decline'}),
-  accept: () => accepted,
-  cancel: () => ({action: 'cancel'}),
+  'accept-at-once': () => accepted,
+  'decline-at-once': () => ({action: 'decline'}),
+  'cancel-at-once': () => ({action: 'cancel'}),
   silence: () => new Promise(() => {}),
 };
 export const asked = [];
