@@ -18,6 +18,7 @@ type peer struct {
 	t            testing.TB
 	modern       bool
 	capabilities string
+	client       string // its name; empty: test
 	wire         wire
 	// answer returns the response to an elicitation, JSON; empty for no response, failed for an
 	// error. nil accepts. think is called before: what the person takes.
@@ -112,7 +113,7 @@ func (p *peer) begin() {
 		return
 	}
 	p.initialized = true
-	p.send("initialize", `{"protocolVersion":"`+legacyVersion+`","capabilities":`+p.capabilities+`,"clientInfo":{"name":"test","version":"1"}}`, "")
+	p.send("initialize", `{"protocolVersion":"`+legacyVersion+`","capabilities":`+p.capabilities+`,"clientInfo":`+p.clientInfo()+`}`, "")
 	p.wire.notify(p.t, []byte(`{"jsonrpc":"2.0","method":"notifications/initialized"}`), p.headers("notifications/initialized", ""))
 }
 
@@ -130,8 +131,16 @@ func (p *peer) headers(method, name string) http.Header {
 	return h
 }
 
+// clientInfo is what the client says about itself.
+func (p *peer) clientInfo() string {
+	if p.client == "" {
+		return `{"name":"test","version":"1"}`
+	}
+	return `{"name":"` + p.client + `","version":"2.1.332"}`
+}
+
 func (p *peer) meta() string {
-	return `"_meta":{"io.modelcontextprotocol/protocolVersion":"` + modernVersion + `","io.modelcontextprotocol/clientInfo":{"name":"test","version":"1"},"io.modelcontextprotocol/clientCapabilities":` + p.capabilities + `}`
+	return `"_meta":{"io.modelcontextprotocol/protocolVersion":"` + modernVersion + `","io.modelcontextprotocol/clientInfo":` + p.clientInfo() + `,"io.modelcontextprotocol/clientCapabilities":` + p.capabilities + `}`
 }
 
 // send makes one request with params as they are. In the modern protocol it adds _meta.

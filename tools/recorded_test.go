@@ -55,7 +55,7 @@ func TestUnknownIsNotRepeated(t *testing.T) {
 			}
 			return r
 		}
-		w.runner.Inbox.Wait = 50 * time.Millisecond
+		w.runner.Inbox.Wait = 2 * time.Second
 		for _, r := range []*reply{callAgain(accepts, `{}`, "approval_pending", 0), callAgain(declines, `{"elicitation":{}}`, "declined", 1)} {
 			if r.text(t, "intent") != intent || !strings.Contains(r.text(t, "message"), "unknown") {
 				t.Errorf("%s", r.Frame)
