@@ -16,10 +16,10 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// status returns the outcome of one of the caller's own requests. If it is pending, status waits up
-// to the given time. For any other id the result is the same, so that nobody learns which requests
+// status returns the outcome of one of the caller's own requests. If it is pending, status waits
+// until wait ends. For any other id the result is the same, so that nobody learns which requests
 // exist.
-func (r *Runner) status(ctx context.Context, c policy.Caller, id string, wait time.Duration) Result {
+func (r *Runner) status(ctx, wait context.Context, c policy.Caller, id string) Result {
 	q, err := r.Gate.Ledger.Approval(ctx, id)
 	switch {
 	case err != nil && !errors.Is(err, ledger.ErrRejected):
@@ -27,11 +27,9 @@ func (r *Runner) status(ctx context.Context, c policy.Caller, id string, wait ti
 	case err != nil, !isOwn(&q, c):
 		return r.fail("", noSuchRequest)
 	}
-	if q.State == ledger.Pending && q.Open(r.Gate.Now()) && wait > 0 {
+	if q.State == ledger.Pending && q.Open(r.Gate.Now()) && wait.Err() == nil {
 		if stop, ok := r.beginWait(c); ok {
-			waiting, cancel := context.WithTimeout(ctx, wait)
-			r.Gate.AwaitApproval(waiting, r.Inbox.Watch, id)
-			cancel()
+			r.Gate.AwaitApproval(wait, r.Inbox.Watch, id)
 			stop()
 			if q, err = r.Gate.Ledger.Approval(context.WithoutCancel(ctx), id); err != nil {
 				return r.fail("", ledgerFailed(err))
@@ -108,10 +106,10 @@ func (s *Server) handleStatus(ctx context.Context, r mcp.CallToolRequest) (*mcp.
 	if id == "" {
 		return s.show(runner.pending(ctx, caller.Caller)), nil
 	}
-	ctx, cancel := context.WithCancel(ctx)
+	waiting, cancel := context.WithTimeout(ctx, min(wait, runner.Inbox.Wait))
 	defer cancel()
 	defer context.AfterFunc(s.asking.ctx, cancel)()
-	return s.show(runner.status(ctx, caller.Caller, id, min(wait, runner.Inbox.Wait))), nil
+	return s.show(runner.status(ctx, waiting, caller.Caller, id)), nil
 }
 
 // readStatusArguments reads the arguments of approval_status. The id is empty if none is given.

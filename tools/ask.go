@@ -183,7 +183,7 @@ func (c *call) wait(ctx context.Context, p *policy.PendingApproval, dialogue <-c
 		case <-wait.Done():
 		}
 	}()
-	result := c.runner.Await(wait, c.request, p, func() string {
+	result := c.runner.Await(ctx, wait, c.request, p, func() string {
 		kind, _ := unanswered.Load().(ledger.ClientEventKind)
 		return unansweredTexts[kind]
 	})

@@ -44,12 +44,13 @@ func (in *Inbox) member(p *policy.PendingApproval) *pendingMember {
 // Await waits a while for the answer to a request and for the run, and returns the outcome. If
 // nobody has answered by then, the result says how to get it later. why, if not nil, returns what the
 // client's own dialogue has led to instead of an answer, once the wait is over; empty for nothing.
-func (r *Runner) Await(ctx context.Context, q Request, p *policy.PendingApproval, why func() string) Result {
+// ctx ends when the client leaves. wait, which is ctx or made from it, may end before.
+func (r *Runner) Await(ctx, wait context.Context, q Request, p *policy.PendingApproval, why func() string) Result {
 	c, fault := r.call(q, p.ApprovalID)
 	if fault != nil {
 		return r.fail(q.Action, fault)
 	}
-	wait, cancel := context.WithTimeout(ctx, r.Inbox.Wait)
+	wait, cancel := context.WithTimeout(wait, r.Inbox.Wait)
 	defer cancel()
 	a := r.Gate.AwaitApproval(wait, r.Inbox.Watch, p.ApprovalID)
 	if a.Pending != nil && a.Approval.State == ledger.Approved && c.Payload.Action.Class == schemas.Read {

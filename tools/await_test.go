@@ -74,7 +74,7 @@ func TestClientLeavesWhileWaiting(t *testing.T) {
 }
 
 // TestReportedOnlyIfReceived checks that an outcome does not count as reported if the client left
-// before.
+// before, and does if only the wait has ended.
 func TestReportedOnlyIfReceived(t *testing.T) {
 	w := newWorld(t, setup{policy: byName, inbox: time.Millisecond})
 	q := tools.Request{Caller: adaCaller(false).Caller, Action: "create_contact", Args: []byte(`{"input":{"fullName":"approve 1"}}`)}
@@ -88,12 +88,27 @@ func TestReportedOnlyIfReceived(t *testing.T) {
 		ctx      context.Context
 		reported bool
 	}{{left, false}, {t.Context(), true}} {
-		if res := w.runner.Await(c.ctx, q, pending, nil); res.Outcome != "declined" {
+		if res := w.runner.Await(c.ctx, left, q, pending, nil); res.Outcome != "declined" {
 			t.Errorf("%s", res.Structured)
 		}
 		if g, err := w.gate.Ledger.Approval(t.Context(), pending.ApprovalID); err != nil || g.Reported != c.reported {
 			t.Errorf("reported is %t, want %t, %v", g.Reported, c.reported, err)
 		}
+	}
+}
+
+// TestApprovedReadWithoutWait checks that a read that was approved runs in a call that may not wait.
+func TestApprovedReadWithoutWait(t *testing.T) {
+	w := newWorld(t, setup{policy: confirmAll, inbox: time.Minute})
+	q := tools.Request{Caller: adaCaller(false).Caller, Action: "list_contacts", Args: []byte(`{}`)}
+	pending := w.runner.Call(t.Context(), q).Pending
+	if got := w.approvals.Answer(t.Context(), []string{pending.ApprovalID}, approver, approval.Reply{Approve: true}); got[0].Err != nil {
+		t.Fatal(got[0].Err)
+	}
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	if res := w.runner.Await(t.Context(), over, q, pending, nil); res.Outcome != "done" {
+		t.Errorf("%s", res.Structured)
 	}
 }
 

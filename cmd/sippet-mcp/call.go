@@ -113,7 +113,7 @@ func (o *callOptions) awaitPerson(ctx context.Context, p *program, c *connected,
 				o.approvalWait, pending.WhoMayAnswer(), c.host.Link(pending.ApprovalID))
 		}
 	}
-	res := c.runner.Await(ctx, q, pending, nil)
+	res := c.runner.Await(ctx, ctx, q, pending, nil)
 	if res.Pending != nil {
 		res = c.runner.Withdraw(ctx, q, pending)
 	}
