@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/sippet-ai/sippet-mcp/internal/ledger"
+	"github.com/sippet-ai/sippet-mcp/internal/approval"
 	"github.com/sippet-ai/sippet-mcp/policy"
 	"github.com/sippet-ai/sippet-mcp/policy/rules"
 	"github.com/sippet-ai/sippet-mcp/rpc"
@@ -124,7 +124,7 @@ func TestStatedNumber(t *testing.T) {
 	for _, c := range []struct {
 		contacts, stated int
 		want             schemas.Outcome
-	}{{10, 0, schemas.Done}, {11, 11, schemas.Done}, {11, 0, schemas.ApprovalPending}, {11, 10, schemas.ApprovalPending}, {11, 12, schemas.ApprovalPending}, {400, 4, schemas.ApprovalPending}, {400, 4000, schemas.ApprovalPending}, {400, 400, schemas.Done}} {
+	}{{10, 0, schemas.Done}, {11, 11, schemas.Done}, {11, 0, schemas.Denied}, {11, 10, schemas.Denied}, {11, 12, schemas.Denied}, {400, 4, schemas.Denied}, {400, 4000, schemas.Denied}, {400, 400, schemas.Done}} {
 		s, book, args := newPhonebookGate(t, plain, c.contacts)
 		call := s.call(t, "start_bulk_outbound_call", args)
 		a := s.Do(t.Context(), call)
@@ -133,23 +133,18 @@ func TestStatedNumber(t *testing.T) {
 		}
 		call.ApprovalID = a.Pending.ApprovalID
 		got := schemas.Done
-		approves := clientApproves
-		approves.StatedNumber = c.stated
-		if event, err := s.RecordReply(t.Context(), call, approves); err != nil {
+		if err := s.answerInInbox(t, call.ApprovalID, approval.Reply{Approve: true, StatedNumber: c.stated}); err != nil {
 			got = err.Outcome
-		} else if event == ledger.ClientUnclear {
-			got = schemas.ApprovalPending
 		} else if a := s.Do(t.Context(), call); a.Err != nil {
 			got = a.Err.Outcome
 		}
 		if got != c.want || (book.rung == 1) != (c.want == schemas.Done) {
 			t.Errorf("%+v: %s, rung %d", c, got, book.rung)
 		}
-		if c.want == schemas.ApprovalPending {
+		if c.want == schemas.Denied {
 			// The request is still pending, so the right number counts afterwards.
-			approves.StatedNumber = c.contacts
-			if event, err := s.RecordReply(t.Context(), call, approves); event != "" || err != nil {
-				t.Errorf("%+v: %s, %v", c, event, err)
+			if err := s.answerInInbox(t, call.ApprovalID, approval.Reply{Approve: true, StatedNumber: c.contacts}); err != nil {
+				t.Errorf("%+v: %v", c, err)
 			}
 			if a := s.Do(t.Context(), call); a.Err != nil || book.rung != 1 {
 				t.Errorf("%+v: %v, rung %d", c, a.Err, book.rung)

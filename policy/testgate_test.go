@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sippet-ai/sippet-mcp/internal/approval"
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 	"github.com/sippet-ai/sippet-mcp/internal/ledger/ledgertest"
 	"github.com/sippet-ai/sippet-mcp/policy"
@@ -145,12 +146,23 @@ func (s *testGate) approve(t *testing.T, c policy.Call) policy.Result {
 		t.Fatalf("no request: %+v", a)
 	}
 	c.ApprovalID = a.Pending.ApprovalID
-	if event, err := s.RecordReply(t.Context(), c, clientApproves); event != "" || err != nil {
+	if a.Pending.Dialogue == policy.NoDialogue { // its card is too long for a client
+		if err := s.answerInInbox(t, c.ApprovalID, approval.Reply{Approve: true, StatedNumber: a.Pending.Card.StateNumber}); err != nil {
+			t.Fatal(err)
+		}
+	} else if event, err := s.RecordReply(t.Context(), c, clientApproves); event != "" || err != nil {
 		t.Fatal(event, err)
 	}
 	res := s.Do(t.Context(), c)
 	s.report(t, c.ApprovalID)
 	return res
+}
+
+// answerInInbox records an approver's answer.
+func (s *testGate) answerInInbox(t *testing.T, id string, reply approval.Reply) *schemas.Error {
+	t.Helper()
+	approvals := &approval.Approvals{Ledger: s.Ledger, Watch: &approval.Watcher{Ledger: s.Ledger, Log: s.Log}, Now: s.Now}
+	return approvals.Answer(t.Context(), []string{id}, bobPerson, reply)[0].Err
 }
 
 // report marks the outcome of a request as received by its caller.
