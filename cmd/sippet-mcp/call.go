@@ -140,7 +140,10 @@ func askOnTerminal(ctx context.Context, tty terminal, c *connected, q tools.Requ
 	}
 	person := approval.Person{Name: me(), Local: true, Via: approval.ViaTerminal, Fresh: true}
 	reply := approval.Reply{Approve: approved, StatedNumber: pending.Card.RecipientCount}
-	c.host.inbox.Approvals.Answer(ctx, []string{pending.ApprovalID}, person, reply)
+	if got := c.host.inbox.Approvals.Answer(ctx, []string{pending.ApprovalID}, person, reply); got[0].Err != nil {
+		fmt.Fprintf(tty, "Your answer was not recorded: %s\n", got[0].Err.Message)
+		return false
+	}
 	return true
 }
 

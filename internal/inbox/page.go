@@ -9,6 +9,8 @@ import (
 	"html/template"
 	"log/slog"
 	"net/http"
+	"net/url"
+	"regexp"
 	"strings"
 	"time"
 	"unicode"
@@ -20,23 +22,48 @@ import (
 //go:embed templates/*.html
 var templateFiles embed.FS
 
-// parseTemplates returns the templates of the pages. path is Inbox.path.
+// fixed matches what is the same on every page: addresses below the inbox, and images.
+var fixed = regexp.MustCompile(`\{\{(inbox|image) "([^"]*)"\}\}`)
+
+// parseTemplates returns the templates of the pages. path is Inbox.path. What is the same on every
+// page is filled in once.
 func parseTemplates(path func(page string) string) *template.Template {
-	return template.Must(template.New("").Funcs(template.FuncMap{
-		"inbox": path,
-		"image": imageURL,
+	all := template.New("").Funcs(template.FuncMap{
 		"iso":   func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 		"clock": func(t time.Time) string { return t.Local().Format("15:04") },
 		"day":   func(t time.Time) string { return t.Local().Format("2 Jan 2006 15:04 MST") },
-	}).ParseFS(templateFiles, "templates/*.html"))
+	})
+	for _, name := range []string{"card", "frame", "pages"} {
+		text, err := templateFiles.ReadFile("templates/" + name + ".html")
+		if err != nil {
+			panic("inbox: " + err.Error()) // they are embedded
+		}
+		template.Must(all.Parse(fixed.ReplaceAllStringFunc(string(text), func(found string) string {
+			part := fixed.FindStringSubmatch(found)
+			if part[1] == "image" {
+				return images[part[2]]
+			}
+			page, query, _ := strings.Cut(part[2], "?")
+			address := url.URL{Path: path(page), RawQuery: query}
+			return template.HTMLEscapeString(address.String())
+		})))
+	}
+	return all
 }
 
-// imageURL returns an image of the assets as a URL that holds it. A browser may load a page's icon
+// images are the images of the assets, each as a URL that holds it. A browser may load a page's icon
 // long after the page, when another program has taken the port, and would send the cookie with it.
-func imageURL(name string) (template.URL, error) {
-	raw, err := assets.ReadFile("assets/" + name)
-	return template.URL("data:image/svg+xml;base64," + base64.StdEncoding.EncodeToString(raw)), err //nolint:gosec // it is our own file
-}
+var images = func() map[string]string {
+	all := map[string]string{}
+	for _, name := range []string{"icon.svg", "calm.svg"} {
+		raw, err := assets.ReadFile("assets/" + name)
+		if err != nil {
+			panic("inbox: " + err.Error()) // they are embedded
+		}
+		all[name] = "data:image/svg+xml;base64," + base64.StdEncoding.EncodeToString(raw)
+	}
+	return all
+}()
 
 // render writes a complete page, or an error if the template fails.
 func (i *Inbox) render(w http.ResponseWriter, r *http.Request, status int, name string, data any) {
