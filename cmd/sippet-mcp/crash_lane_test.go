@@ -106,7 +106,7 @@ func (l *lane) clear() {
 		l.w.fail("%v", err)
 	}
 	open = slices.DeleteFunc(open, func(r ledger.ApprovalRequest) bool { return r.Requester != l.caller })
-	if len(open) < ledger.MaxPending/2 {
+	if len(open) < ledger.MaxPending/5 {
 		return
 	}
 	for _, r := range open {
@@ -318,7 +318,7 @@ func (l *lane) call(c client) bool {
 	got := clientResult{p: p, outcome: "crashed"}
 	if err == nil {
 		got.outcome, got.intent = r.outcome(), r.Result.StructuredContent.Intent
-		if r.Error != nil || got.outcome == "" {
+		if r.Error != nil || got.outcome == "" || got.outcome == "unavailable" {
 			w.fail("no outcome: %+v", r)
 		}
 	}
