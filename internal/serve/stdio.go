@@ -132,14 +132,17 @@ func (l *lines) begin(id any) {
 	l.mu.Unlock()
 }
 
-// cancel makes Write drop the answer of a request in flight. Another id changes nothing.
-func (l *lines) cancel(id any) {
+// cancel makes Write drop the answer of a request in flight. It reports whether there is one.
+func (l *lines) cancel(id any) bool {
 	l.mu.Lock()
-	if r := l.inFlight[id]; r.cancelled < r.open {
-		r.cancelled++
-		l.inFlight[id] = r
+	defer l.mu.Unlock()
+	r := l.inFlight[id]
+	if r.cancelled == r.open {
+		return false
 	}
-	l.mu.Unlock()
+	r.cancelled++
+	l.inFlight[id] = r
+	return true
 }
 
 // settled waits until every request has an answer.
@@ -176,8 +179,8 @@ func (f *frames) Read(p []byte) (int, error) {
 		if len(line) > 0 {
 			if request, cancelled := idsOf(line); request != nil {
 				f.out.begin(request)
-			} else if cancelled != nil {
-				f.out.cancel(cancelled)
+			} else if cancelled != nil && !f.out.cancel(cancelled) {
+				continue // the SDK would cancel the next request with that id
 			}
 			f.rest = line
 			break
