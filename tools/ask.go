@@ -18,8 +18,9 @@ import (
 // asking holds what a server must remember while clients ask their persons.
 type asking struct {
 	ctx context.Context // ends with StopWaiting
-	// dialogues are the requests with a dialogue that a client of the legacy protocol shows now,
-	// and machines those about which a client sent a reply that no person can have given, by id.
+	// dialogues are the requests with a dialogue that a client of the legacy protocol shows now, by
+	// id. machines are the requests that are not shown to others yet, by id; the value, an
+	// *atomic.Bool, is true once the client sent a reply that no person can have given.
 	dialogues, machines sync.Map
 }
 
@@ -70,16 +71,18 @@ func (c *call) announce(p *policy.PendingApproval) {
 		in.Show(c.caller.Caller, p, false)
 		return
 	}
+	machine := new(atomic.Bool)
+	c.asking.machines.Store(p.ApprovalID, machine)
 	go func() {
+		defer c.asking.machines.Delete(p.ApprovalID)
 		select {
 		case <-c.asking.ctx.Done():
 			return
 		case <-time.After(c.runner.Gate.ClientFirst):
 		}
-		_, machine := c.asking.machines.LoadAndDelete(p.ApprovalID)
 		r, err := c.runner.Gate.Ledger.Approval(c.asking.ctx, p.ApprovalID)
 		if err == nil && r.State == ledger.Pending {
-			in.Show(c.caller.Caller, p, c.habit == draws && !machine)
+			in.Show(c.caller.Caller, p, c.habit == draws && !machine.Load())
 		}
 	}()
 }
@@ -132,8 +135,8 @@ func (c *call) record(ctx context.Context, id string, reply policy.ClientReply, 
 	if fault == nil {
 		r.event, r.fault = c.runner.Gate.RecordReply(ctx, q, reply)
 	}
-	if r.event != "" && r.fast {
-		c.asking.machines.Store(id, true)
+	if machine, waits := c.asking.machines.Load(id); waits && r.event != "" && r.fast {
+		machine.(*atomic.Bool).Store(true)
 	}
 	c.runner.Inbox.Watch.Poke()
 	return r
