@@ -318,7 +318,10 @@ func (l *lane) call(c client) bool {
 	got := clientResult{p: p, outcome: "crashed"}
 	if err == nil {
 		got.outcome, got.intent = r.outcome(), r.Result.StructuredContent.Intent
-		if r.Error != nil || got.outcome == "" || got.outcome == "unavailable" {
+		switch {
+		case got.outcome == "unavailable" && strings.Contains(r.Result.StructuredContent.Message, ledger.ErrTooManyPending.Error()):
+			got.outcome = "denied" // a fast machine asks for more than a person may have to answer
+		case r.Error != nil, got.outcome == "", got.outcome == "unavailable":
 			w.fail("no outcome: %+v", r)
 		}
 	}
