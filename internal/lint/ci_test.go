@@ -78,7 +78,7 @@ func TestWorkflow(t *testing.T) {
 	if err := d.Decode(&workflow); err != nil {
 		t.Fatal(err)
 	}
-	if want := []string{"lint", "race", "test", "weekly"}; !slices.Equal(want, slices.Sorted(maps.Keys(workflow.Jobs))) {
+	if want := []string{"clients", "lint", "race", "test", "weekly"}; !slices.Equal(want, slices.Sorted(maps.Keys(workflow.Jobs))) {
 		t.Errorf("the jobs are %v, want %v", slices.Sorted(maps.Keys(workflow.Jobs)), want)
 	}
 	if want := []string{"ubuntu-latest", "macos-latest", "windows-latest"}; !slices.Equal(want, workflow.Jobs["test"].Strategy.Matrix.OS) {
