@@ -61,7 +61,9 @@ func (m *model) addRun(who, action, args, state string) {
 	if action == "delete_contact" {
 		for _, q := range m.requests {
 			// Its card was sealed under the contact's key too, which is erased with the contact.
-			q.erased = q.erased || q.action == "start_bulk_outbound_call"
+			for _, contact := range []string{anID, anotherID} {
+				q.erased = q.erased || strings.Contains(args, contact) && strings.Contains(q.args, contact)
+			}
 		}
 	}
 }
