@@ -24,7 +24,7 @@ func TestRestartWhilePending(t *testing.T) {
 			w := newWorld(t)
 			addr, err := freeAddress()
 			must(t, err)
-			p, bob, ada := w.http(t, "--addr", addr, "--approval-wait", "45s")
+			p, bob, _ := w.http(t, "--addr", addr, "--approval-wait", "45s")
 			type ended struct {
 				r   *reply
 				err error
@@ -58,7 +58,7 @@ func TestRestartWhilePending(t *testing.T) {
 					t.Errorf("the call got request %s, and %s is pending", got, id)
 				}
 			}
-			_, bob, ada = w.http(t, "--addr", addr)
+			_, bob, ada := w.http(t, "--addr", addr)
 			if q, err := ada.look(id); err != nil || q.State != "pending" || !strings.HasPrefix(q.Card.Sentence, "Erase the contact") {
 				t.Errorf("the request is missing: %+v %v", q, err)
 			}

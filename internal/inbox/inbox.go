@@ -135,7 +135,8 @@ func (i *Inbox) headers(next http.Handler) http.Handler {
 			h.Set("Cache-Control", "no-cache")
 		}
 		if i.byName(r) {
-			http.Redirect(w, r, localOrigin(r)+r.URL.RequestURI(), http.StatusTemporaryRedirect)
+			to := url.URL{Path: r.URL.Path, RawPath: r.URL.RawPath, RawQuery: r.URL.RawQuery}
+			http.Redirect(w, r, localOrigin(r)+to.String(), http.StatusTemporaryRedirect)
 			return
 		}
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
