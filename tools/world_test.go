@@ -194,6 +194,7 @@ func (w *world) listen(t testing.TB, c tools.Caller) string {
 	})
 	url := "http://" + ln.Addr().String() + "/mcp"
 	worlds.Store(url, w)
+	t.Cleanup(func() { worlds.Delete(url) })
 	return url
 }
 
