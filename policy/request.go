@@ -191,6 +191,8 @@ type ClientReply struct {
 	// in it.
 	Ticked       bool
 	StatedNumber int
+	// Opened is true if the client was asked to open the card, and so was given no form.
+	Opened bool
 	// After is the time since the dialogue was sent.
 	After time.Duration
 }
@@ -238,7 +240,7 @@ func (g *Gate) RecordReply(ctx context.Context, c Call, reply ClientReply) (ledg
 		return "", &schemas.Error{Outcome: schemas.Denied, Message: "this request can be answered in the inbox only; nothing ran",
 			Next: "tell the person to answer it there"}
 	}
-	if dialogue == URLDialogue && reply.Action == ClientAccepts {
+	if (reply.Opened || dialogue == URLDialogue) && reply.Action == ClientAccepts {
 		return "", nil // it opens the card
 	}
 	if event := reply.event(&card); event != "" {

@@ -2,6 +2,7 @@ package tools
 
 import (
 	"context"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -45,7 +46,7 @@ func (c *call) ask(ctx context.Context, p *policy.PendingApproval) *mcp.CallTool
 		params = openCard(p, link)
 	}
 	if server.IsModernRequest(ctx) {
-		state := c.stamps.Make(c.owner(), p.ApprovalID, c.runner.Gate.Now())
+		state := c.stamps.Make(c.owner(p.Dialogue), p.ApprovalID, c.runner.Gate.Now())
 		return server.NewInputRequestBuilder(state).Elicit(approvalKey, params).ToolResult()
 	}
 	dialogue, sent := c.startDialogue(ctx, p, params), time.Now()
@@ -119,6 +120,7 @@ func (c *call) startDialogue(ctx context.Context, p *policy.PendingApproval, par
 			return // the request has ended, or the server stops
 		}
 		reply := replyOf(response)
+		reply.Opened = p.Dialogue == policy.URLDialogue
 		if err != nil {
 			reply.Action = policy.ClientFails
 		}
@@ -147,12 +149,17 @@ func (c *call) resume(ctx context.Context) *mcp.CallToolResult {
 	if !c.request.CanAsk && !c.request.CanOpen {
 		return c.run(ctx) // it has no person's response, so its call is like any other
 	}
-	id, sent, ok := c.stamps.Read(c.owner(), c.mcp.Params.RequestState, c.runner.Gate.Now())
+	reply := replyOf(server.ElicitationResponse(c.mcp.Params.InputResponses, approvalKey))
+	id, sent, ok := c.stamps.Read(c.owner(policy.FormDialogue), c.mcp.Params.RequestState, c.runner.Gate.Now())
+	if !ok {
+		id, sent, ok = c.stamps.Read(c.owner(policy.URLDialogue), c.mcp.Params.RequestState, c.runner.Gate.Now())
+		reply.Opened = true
+	}
 	if !ok {
 		return c.show(c.runner.fail(c.request.Action, &schemas.Error{Outcome: schemas.Denied, Message: "this requestState is not one of this caller's; nothing ran",
 			Next: "call again without requestState, and the person is asked again"}))
 	}
-	r := c.record(ctx, id, replyOf(server.ElicitationResponse(c.mcp.Params.InputResponses, approvalKey)), sent)
+	r := c.record(ctx, id, reply, sent)
 	if r.fault != nil {
 		return c.show(c.runner.fail(c.request.Action, r.fault))
 	}
@@ -164,7 +171,7 @@ func (c *call) resume(ctx context.Context) *mcp.CallToolResult {
 // wait waits a while for an answer, whoever gives it: not for another person, not while another call
 // of the caller waits, and not after the client's person closed the dialogue without an answer.
 func (c *call) wait(ctx context.Context, p *policy.PendingApproval, dialogue <-chan reaction) *mcp.CallToolResult {
-	wait, cancel := context.WithCancel(ctx)
+	wait, cancel := context.WithDeadline(ctx, c.began.Add(c.runner.Inbox.Wait))
 	defer cancel()
 	defer context.AfterFunc(c.asking.ctx, cancel)()
 	if p.Card.Needs == rules.Approve.String() {
@@ -204,8 +211,11 @@ var unansweredTexts = map[ledger.ClientEventKind]string{
 	ledger.ClientFailed:    "the client could not ask its person",
 }
 
-// owner identifies the caller in stamps.
-func (c *call) owner() string { return c.caller.Actor.String() + "\x00" + c.caller.Credential }
+// owner identifies in stamps the caller and the dialogue that they were sent: a client that declares
+// something else in its second call has still not shown a form.
+func (c *call) owner(d policy.Dialogue) string {
+	return c.caller.Actor.String() + "\x00" + c.caller.Credential + "\x00" + strconv.Itoa(int(d))
+}
 
 // progressEvery is how often a waiting call sends progress, which keeps clients from giving up.
 const progressEvery = 10 * time.Second

@@ -13,8 +13,8 @@ import (
 // Inbox is what a call needs of the inbox.
 type Inbox struct {
 	Watch *approval.Watcher
-	// Wait is how long a call waits for an answer before it says that it is pending, at most
-	// MaxWait.
+	// Wait is how long after its beginning a call that waits for an answer says that it is pending,
+	// at most MaxWait.
 	Wait time.Duration
 	// Link returns the address at which a logged-in person answers the request; empty if it is
 	// unknown. It contains no secret.
@@ -72,7 +72,11 @@ func (r *Runner) Withdraw(ctx context.Context, q Request, p *policy.PendingAppro
 	if fault != nil {
 		return r.fail(q.Action, fault)
 	}
-	r.Gate.Withdraw(ctx, c, approval.ProgramEnded())
+	// Somebody may have just approved it: then it runs within a minute.
+	latest, err := r.Gate.Ledger.Approval(ctx, p.ApprovalID)
+	if err != nil || latest.State != ledger.Approved || approval.IsRead(latest.Action) {
+		r.Gate.Withdraw(ctx, c, approval.ProgramEnded())
+	}
 	a := r.Gate.AwaitApproval(ctx, r.Inbox.Watch, p.ApprovalID)
 	if approval.IsProgramEnded(&a.Approval) {
 		return r.fail(q.Action, &schemas.Error{Outcome: schemas.Denied, Message: "nobody answered in time; nothing ran",

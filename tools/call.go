@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"runtime/debug"
+	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
@@ -20,13 +21,14 @@ type call struct {
 	habit   habit
 	mcp     mcp.CallToolRequest
 	request Request
+	began   time.Time
 }
 
 func (s *Server) handleAction(name string) server.ToolHandlerFunc {
 	return func(ctx context.Context, r mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 		caller := callerFrom(ctx)
 		info := clientInfo(ctx)
-		c := &call{Server: s, runner: s.runnerOf(caller), caller: caller, habit: habitOf(info.Name, info.Version), mcp: r,
+		c := &call{Server: s, runner: s.runnerOf(caller), caller: caller, habit: habitOf(info.Name, info.Version), mcp: r, began: time.Now(),
 			request: Request{Caller: caller.Caller, Action: name, Args: r.Params.RawArguments}}
 		if caller.Interactive && c.habit != drawsNothing {
 			c.request.CanAsk, c.request.CanOpen = dialoguesOf(ctx)

@@ -15,6 +15,8 @@ import (
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 	"github.com/sippet-ai/sippet-mcp/internal/ledger/ledgertest"
 	"github.com/sippet-ai/sippet-mcp/policy"
+	"github.com/sippet-ai/sippet-mcp/rpc/rpctest"
+	"github.com/sippet-ai/sippet-mcp/schemas"
 	"github.com/sippet-ai/sippet-mcp/tools"
 )
 
@@ -242,4 +244,63 @@ func TestWhenOthersAreShown(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestOpenedIsNoForm checks that a client that was sent the card's address cannot accept with a form
+// that it declares in its second call only. Its decline counts.
+func TestOpenedIsNoForm(t *testing.T) {
+	w := newWorld(t, setup{policy: byName, inbox: 30 * time.Millisecond, now: func() time.Time { return noon }})
+	p := overHTTP(t, w.listen(t, adaCaller(true)), true)
+	const args = `{"input":{"fullName":"confirm 1"}}`
+	p.capabilities = `{"elicitation":{"url":{}}}`
+	state := p.callOnce("create_contact", args, "").Result.RequestState
+	p.capabilities = withForms
+	if r := p.retry("create_contact", args, state, accepts); r.outcome(t) != "approval_pending" || w.request(t).State != ledger.Pending {
+		t.Errorf("%s: %+v", r.Frame, w.request(t))
+	}
+	if r := p.retry("create_contact", args, state, declines); r.outcome(t) != "declined" {
+		t.Errorf("%s", r.Frame)
+	}
+	checkNothingRan(t, w)
+}
+
+// TestWaitCountsFromTheBeginning checks that the time that Sippet takes before a call waits is a part
+// of its wait: clients give up soon after it.
+func TestWaitCountsFromTheBeginning(t *testing.T) {
+	w := newWorld(t, setup{policy: byName, inbox: time.Second})
+	w.up.On("validate", "", func(rpctest.Request) rpctest.Answer {
+		return rpctest.Answer{Status: 200, Body: `{"success":true,"errors":[]}`, Delay: 900 * time.Millisecond}
+	})
+	p := overHTTP(t, w.listen(t, adaCaller(false)), true)
+	began := time.Now()
+	if r := p.callOnce("create_contact", `{"input":{"fullName":"confirm 1"}}`, ""); r.outcome(t) != "approval_pending" {
+		t.Errorf("%s", r.Frame)
+	}
+	if took := time.Since(began); took > 1500*time.Millisecond {
+		t.Errorf("it took %s", took)
+	}
+}
+
+// TestWithdrawLeavesApproval checks that a program that ends does not withdraw an approval that was
+// just given: its call runs first.
+func TestWithdrawLeavesApproval(t *testing.T) {
+	w := newWorld(t, setup{policy: byName, idle: true})
+	q := tools.Request{Caller: adaCaller(false).Caller, Action: "create_contact", Args: []byte(`{"input":{"fullName":"confirm 1"}}`)}
+	pending := w.runner.Call(t.Context(), q).Pending
+	if got := w.approvals.Answer(t.Context(), []string{pending.ApprovalID}, requester, approval.Reply{Approve: true}); got[0].Err != nil {
+		t.Fatal(got[0].Err)
+	}
+	ended := make(chan tools.Result, 1)
+	go func() { ended <- w.runner.Withdraw(t.Context(), q, pending) }()
+	time.Sleep(50 * time.Millisecond) // the executor is slow
+	ctx, stop := context.WithCancel(t.Context())
+	var executor sync.WaitGroup
+	executor.Go(func() {
+		(&policy.Executor{Ledger: w.gate.Ledger, Watch: w.watch, Log: w.gate.Log, GateFor: w.gateFor}).Run(ctx)
+	})
+	if r := <-ended; r.Outcome != schemas.Done {
+		t.Errorf("%s", r.Structured)
+	}
+	stop()
+	executor.Wait()
 }

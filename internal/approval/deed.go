@@ -2,8 +2,10 @@ package approval
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
+	"golang.org/x/text/unicode/bidi"
 	"golang.org/x/text/width"
 
 	"github.com/sippet-ai/sippet-mcp/schemas"
@@ -63,7 +65,28 @@ func (c *Card) addDeed(in Call, values []value) {
 	if c.Simulated {
 		deed = "[simulated] " + deed
 	}
-	c.Deed = fitLines(deed)
+	if c.Deed = fitLines(deed); slices.ContainsFunc(c.Deed, reorders) {
+		c.Deed = nil
+	}
+}
+
+// reorders reports whether a terminal would show digits of a line out of order: those that follow a
+// word of a right-to-left script, as if they were a part of it.
+func reorders(line string) bool {
+	after := false
+	for _, r := range line {
+		switch p, _ := bidi.LookupRune(r); p.Class() {
+		case bidi.R, bidi.AL:
+			after = true
+		case bidi.L:
+			after = false
+		case bidi.EN, bidi.AN:
+			if after {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // deedName returns the name of a value in the deed.

@@ -27,6 +27,7 @@ type Host struct {
 	// own URL; nil while it is not served.
 	address atomic.Pointer[string]
 	serving atomic.Bool   // this process serves the inbox
+	late    atomic.Bool   // nobody served it within servedWithin, so that nobody waits for it again
 	needed  chan struct{} // holds a signal after somebody needs the inbox
 
 	mu     sync.Mutex
@@ -118,8 +119,8 @@ func (h *Host) Need() {
 	}
 }
 
-// Link returns the address of a request's page; empty if the inbox is not served within a few
-// seconds. It holds no secret; its reader must log in.
+// Link returns the address of a request's page; empty if the inbox is not served, for which it waits
+// a few seconds once. It holds no secret; its reader must log in.
 func (h *Host) Link(id string) string {
 	if !h.awaitServed() {
 		return ""
@@ -127,17 +128,19 @@ func (h *Host) Link(id string) string {
 	return h.base() + requestPath + id
 }
 
-// awaitServed waits a few seconds until the inbox was served, and reports whether it was.
+// awaitServed reports whether the inbox was served. It waits a few seconds for that, but if it was in
+// vain once, calls must not wait again: there can be many.
 func (h *Host) awaitServed() bool {
 	if h.address.Load() != nil {
 		return true
 	}
 	h.Need()
-	for end := time.Now().Add(servedWithin); time.Now().Before(end); time.Sleep(servedPollEvery) {
+	for end := time.Now().Add(servedWithin); time.Now().Before(end) && !h.late.Load(); time.Sleep(servedPollEvery) {
 		if h.address.Load() != nil {
 			return true
 		}
 	}
+	h.late.Store(true)
 	return false
 }
 

@@ -19,6 +19,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/sippet-ai/sippet-mcp/internal/approval"
@@ -525,4 +526,20 @@ func TestHostDecide(t *testing.T) {
 	if at, err := m.Decide(t.Context()); err != nil || at != "http://127.0.0.1:9000/inbox" {
 		t.Errorf("decided: %s, %v", at, err)
 	}
+}
+
+// TestNobodyServes checks that calls wait for an inbox that cannot be served a few seconds in all, not
+// a few seconds for each of their links.
+func TestNobodyServes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, began := inbox.NewHost(inbox.HostOptions{Inbox: &inbox.Inbox{}}), time.Now()
+		for range 50 {
+			if link := h.Link("1"); link != "" {
+				t.Errorf("there is a link: %s", link)
+			}
+		}
+		if waited := time.Since(began); waited > 5*time.Second {
+			t.Errorf("waited %s", waited)
+		}
+	})
 }
