@@ -5,7 +5,9 @@ import (
 	"database/sql"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -173,29 +175,42 @@ func TestOrphans(t *testing.T) {
 	before := ledgertest.Open(t, ledger.Options{Dir: dir, Now: o.clock.Now})
 	o.useLedger(before)
 	id := map[string]string{}
-	for _, name := range []string{"ended", "alive", "elsewhere", "mine"} {
+	names, ended := []string{"ended", "alive", "elsewhere", "mine"}, []string{"ended", "mine"}
+	if runtime.GOOS == "linux" { // it says when a process started, and that it waits for its parent
+		names, ended = append(names, "reused", "zombie"), append(ended, "reused", "zombie")
+	}
+	for _, name := range names {
 		id[name] = o.ask(t, call(t, adaCaller, "create_contact", fmt.Sprintf(`{"input":{"fullName":%q}}`, name)))
 	}
 	if err := before.Close(); err != nil {
 		t.Fatal(err)
 	}
+	zombie := exec.Command("true")
+	if err := zombie.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = zombie.Wait() }()
 	// An earlier process with our id has ended, our parent is alive, and a process of another
-	// machine is unknown.
-	setProcess(t, dir, map[string]string{id["ended"]: "process || 'x'", id["elsewhere"]: "'elsewhere' || substr(process, instr(process, ' '))",
-		id["alive"]: fmt.Sprintf("substr(process, 1, instr(process, ' ')) || '%d x'", os.Getppid())})
+	// machine is unknown. Another process has our parent's id now, and the zombie's parent has not
+	// noticed its end.
+	named := func(pid int, rest string) string {
+		return fmt.Sprintf("substr(process, 1, instr(process, ' ')) || '%d %s'", pid, rest)
+	}
+	setProcess(t, dir, map[string]string{id["reused"]: named(os.Getppid(), "x 1"), id["zombie"]: named(zombie.Process.Pid, "x"), id["ended"]: "process || 'x'", id["elsewhere"]: "'elsewhere' || substr(process, instr(process, ' '))",
+		id["alive"]: named(os.Getppid(), "x")})
 	after := ledgertest.Open(t, ledger.Options{Dir: dir, Now: o.clock.Now})
 	o.useLedger(after)
 	for _, one := range id {
 		o.answer(t, one, adaPerson, approves)
 	}
 	stop := o.startExecutor(t)
-	for _, name := range []string{"ended", "mine"} {
+	for _, name := range ended {
 		if a := o.outcome(t, id[name]); a.Outcome() != schemas.Done {
 			t.Errorf("%s: %s", name, brief(a))
 		}
 	}
 	stop()
-	if got := o.up.runs(); len(got) != 2 {
+	if got := o.up.runs(); len(got) != len(ended) {
 		t.Errorf("it ran %q", got)
 	}
 	for _, name := range []string{"alive", "elsewhere"} {

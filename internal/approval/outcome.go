@@ -30,10 +30,16 @@ const (
 	ToneWarn     Tone = "warn" // approved, but the call did not succeed
 )
 
+// viaClient begins the channel of an answer that a client passed on.
+const viaClient = "client "
+
 // DescribeOutcome returns the outcome of a request at a time. intent is the run of the approved
 // call; nil without one.
 func DescribeOutcome(r *ledger.ApprovalRequest, intent *ledger.Intent, now time.Time) Outcome {
 	who := PersonName(r.By)
+	if strings.HasPrefix(r.By.Via, viaClient) { // it is the client's word
+		who += ", via " + schemas.Escape(r.By.Via, 80) + ","
+	}
 	o := Outcome{At: r.Answered, Tone: ToneQuiet}
 	switch {
 	case r.Open(now) && r.State == ledger.Approved:

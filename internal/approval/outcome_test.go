@@ -32,6 +32,8 @@ func TestDescribeOutcome(t *testing.T) {
 			want: approval.Outcome{At: answered, Tone: approval.ToneWarn, Status: "bob approved, but it did not run in time"}},
 		"declined": {request: ledger.ApprovalRequest{State: ledger.Declined, By: bob, Answered: answered, Note: "not\u202etoday"},
 			want: approval.Outcome{At: answered, Tone: approval.ToneDeclined, Status: "bob declined", Detail: `not\u{202e}today`}},
+		"declined, as a client says": {request: ledger.ApprovalRequest{State: ledger.Declined, By: ledger.Actor{Name: "bob", Via: "client x\u202e 1"}, Answered: answered},
+			want: approval.Outcome{At: answered, Tone: approval.ToneDeclined, Status: `bob, via client x\u{202e} 1, declined`}},
 		"revoked by a person": {request: ledger.ApprovalRequest{State: ledger.Revoked, By: bob, Answered: answered, Outcome: schemas.Declined},
 			want: approval.Outcome{At: answered, Tone: approval.ToneQuiet, Status: "revoked by bob"}},
 		"revoked by the program": {request: ledger.ApprovalRequest{State: ledger.Revoked},

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -14,9 +15,9 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// process names this process on its intents: machine and process namespace, process id, and a
-// random part that differs from an ended process with the same id.
-var process = machine() + " " + strconv.Itoa(os.Getpid()) + " " + random()
+// process names this process on its intents: machine and process namespace, process id, a random
+// part that differs from an ended process with the same id, and when it started, if that is known.
+var process = strings.TrimSpace(machine() + " " + strconv.Itoa(os.Getpid()) + " " + random() + " " + started(os.Getpid()))
 
 func machine() string {
 	name, _ := os.Hostname()
@@ -37,10 +38,12 @@ func processEnded(name string) bool {
 	if name == process {
 		return false
 	}
-	host, rest, _ := strings.Cut(name, " ")
-	id, _, _ := strings.Cut(rest, " ")
-	pid, err := strconv.Atoi(id)
-	if err != nil || host != machine() {
+	parts := strings.Fields(name)
+	if len(parts) < 2 || parts[0] != machine() {
+		return false
+	}
+	pid, err := strconv.Atoi(parts[1])
+	if err != nil {
 		return false
 	}
 	if pid == os.Getpid() {
@@ -52,7 +55,31 @@ func processEnded(name string) bool {
 	}
 	defer p.Release()
 	// On systems without signal 0 the error is another one, and only age decides.
-	return errors.Is(p.Signal(syscall.Signal(0)), os.ErrProcessDone)
+	if errors.Is(p.Signal(syscall.Signal(0)), os.ErrProcessDone) {
+		return true
+	}
+	now := started(pid)
+	return now == ended || len(parts) > 3 && now != "" && now != parts[3] // another process with its id
+}
+
+// ended is what started returns for a process that has ended, and of which its parent does not know.
+const ended = "ended"
+
+// started returns when a process started, in the kernel's own unit; empty if that is unknown. Only
+// Linux has this file.
+func started(pid int) string {
+	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return ""
+	}
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:])) // a name may have spaces
+	switch {
+	case len(fields) < 20:
+		return ""
+	case fields[0] == "Z" || fields[0] == "X":
+		return ended
+	}
+	return fields[19]
 }
 
 const openQuery = "SELECT id, process, prepared FROM intents WHERE state IN ('prepared', 'sent')"
