@@ -62,7 +62,7 @@ func (c *call) ask(ctx context.Context, p *policy.PendingApproval) *mcp.CallTool
 
 // sentWithin is the time in which a dialogue leaves on the stream of its call. A call that does not
 // wait for the answer stays as long.
-const sentWithin = 100 * time.Millisecond
+const sentWithin = 250 * time.Millisecond
 
 // announce shows a new request to approvers and to the person at this machine: at once if the client
 // does not ask, and otherwise if nobody has answered a while later.
