@@ -75,8 +75,8 @@ func (o *connection) check() error {
 		return errors.New("--approval-lifetime must be from 1m to 168h: a person must be able to read, and an old request is out of date")
 	case o.approvalWait < 0 || o.approvalWait > tools.MaxWait:
 		return errors.New("--approval-wait must be at most 45s: clients time out after that")
-	case o.inboxAfter < 0:
-		return errors.New("--inbox-after must not be negative")
+	case o.inboxAfter < 0 || o.inboxAfter > time.Minute:
+		return errors.New("--inbox-after must be at most 1m: until then only the client asks, and most show nothing")
 	case o.simulated.changed() && !o.sandbox:
 		return errors.New("--sandbox-db, --sandbox-seed, --sandbox-speed and --sandbox-scale need --sandbox")
 	}

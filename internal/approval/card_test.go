@@ -50,11 +50,11 @@ func TestCardText(t *testing.T) {
 	c.PreviousRun = "The same call ran 4 minutes ago. Approving runs it once more."
 	want := `[simulated] Change the contact "Grace Murray"
 ` + anID + `: fullName → "Grace Hopper"
+The same call ran 4 minutes ago. Approving runs it once more.
 SIMULATED: this is the sandbox, nothing real happens.
 Number, email, birthday and verification decide who is rung later and how
     callers prove who they are.
 ` + c.Undo + `
-The same call ran 4 minutes ago. Approving runs it once more.
 
 About this record:
   fullName: "Grace Murray"

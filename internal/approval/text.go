@@ -15,18 +15,22 @@ func (c Card) Text() string {
 	for _, line := range c.Deed {
 		b.WriteString(line + "\n")
 	}
-	if c.Simulated {
-		b.WriteString("SIMULATED: this is the sandbox, nothing real happens.\n")
+	const simulated = "SIMULATED: this is the sandbox, nothing real happens.\n"
+	if c.Simulated && c.Deed == nil {
+		b.WriteString(simulated)
 	}
 	if c.Deed == nil {
 		b.WriteString(c.Sentence + "\n")
 	}
+	if c.PreviousRun != "" { // before the rest, because some clients show three lines
+		b.WriteString(c.PreviousRun + "\n")
+	}
+	if c.Simulated && c.Deed != nil { // its first line says so too
+		b.WriteString(simulated)
+	}
 	b.WriteString(c.Effect + "\n")
 	if c.Undo != "" && c.Class != schemas.Destructive { // there the effect says so
 		b.WriteString(c.Undo + "\n")
-	}
-	if c.PreviousRun != "" {
-		b.WriteString(c.PreviousRun + "\n")
 	}
 	section := func(heading string, n int, line func(i int) string) {
 		if n == 0 {
