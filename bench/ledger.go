@@ -47,7 +47,7 @@ func (w *world) commits(r *report) error {
 	bare := work{name: "one row", do: func() error { _, err := insert.Exec(payload); return err }}
 	ours := work{name: "an intent", do: func() error {
 		_, err := l.Commit(context.Background(), ledger.Txn{Call: ledger.Call{Request: ledger.NewID(), Caller: ledger.Actor{Name: "bench"}, Organisation: "bench",
-			Action: aWrite.action, Class: schemas.Write, Hash: ledger.NewID(), Payload: []byte(payload)}})
+			Action: aWrite.action, Class: schemas.Write, Hash: ledger.NewID(), EffectKey: ledger.NewID(), Payload: []byte(payload)}})
 		return err
 	}}
 	for _, n := range []int{1, 16, 64} {

@@ -21,6 +21,7 @@ type attempt struct {
 	policy     *rules.Policy
 	verdict    rules.Verdict
 	recipients *recipients.Set        // nil if the call reaches nobody
+	unknown    *ledger.Intent         // another call did the same to one of these people, or not; nil without one
 	approval   ledger.ApprovalRequest // the request that was answered; zero without ApprovalID
 	txn        ledger.Txn             // what Commit gets
 }
@@ -28,9 +29,13 @@ type attempt struct {
 func (g *Gate) attempt(c Call) *attempt {
 	pol, action := g.Policy.For(c.Caller), c.Payload.Action
 	at := &attempt{Gate: g, Call: c, policy: pol}
-	at.txn = ledger.Txn{Idempotent: action.Idempotent, Call: ledger.Call{Request: c.Request, Caller: c.Actor, Credential: c.Credential,
+	at.txn = ledger.Txn{Repeats: action.Repeats(), Call: ledger.Call{Request: c.Request, Caller: c.Actor, Credential: c.Credential,
 		Client: c.Client, Organisation: g.Organisation, Action: action.Name, Class: action.Class, Hash: c.Payload.Hash(), Policy: pol.Version(),
-		Subjects: c.Payload.Subjects(), Payload: c.Payload.Body}}
+		EffectKind: action.EffectKind, Subjects: c.Payload.Subjects(), Payload: c.Payload.Body}}
+	at.txn.EffectKey = at.txn.Hash
+	if action.Class != schemas.Read {
+		at.txn.EffectKey = c.Payload.EffectKey()
+	}
 	if action.CreatesSubject() {
 		// Sippet's answer has the new subject's id. Until then the payload's hash names it.
 		at.txn.Subjects = append([]string{ledger.Provisional + at.txn.Hash}, at.txn.Subjects...)
@@ -76,6 +81,13 @@ func (at *attempt) run(ctx context.Context) Result {
 	default:
 		res.Err = at.conflictError(previous)
 		return res
+	}
+	if err := at.findUnknown(ctx, previous); err != nil {
+		res.Err = at.ledgerError(ctx, err)
+		return res
+	}
+	if at.unknown != nil {
+		need = max(need, rules.Confirm)
 	}
 	// Use up the approval even if none is needed any more; otherwise the executor would run the
 	// call again.

@@ -43,6 +43,23 @@ func (at *attempt) findConflicting(ctx context.Context) (*ledger.Intent, error) 
 	return at.Ledger.FindConflicting(ctx, at.txn)
 }
 
+// findUnknown finds a call by anybody in the organisation that does the same to one of the people
+// whom this call affects, and whose outcome is unknown. previous is the earlier run of this call.
+func (at *attempt) findUnknown(ctx context.Context, previous *ledger.Intent) error {
+	if at.txn.EffectKind == "" {
+		return nil
+	}
+	at.txn.Affects = at.Payload.Affects()
+	if at.recipients != nil {
+		at.txn.Affects = at.recipients.AppendSubjects(at.txn.Affects)
+	}
+	found, err := at.Ledger.FindUnknown(ctx, at.txn)
+	if err == nil && found != nil && (previous == nil || previous.ID != found.ID) {
+		at.unknown = found
+	}
+	return err
+}
+
 // recorded answers with the result of the previous run.
 func (r Result) recorded(previous *ledger.Intent) Result {
 	r.Previous, r.Data, r.Err = previous, previous.Result, nil
@@ -112,6 +129,33 @@ func (at *attempt) unknownOutcome(e *schemas.Error, intent string) *schemas.Erro
 	}
 	out.Next = check + "and tell the person, who records the outcome with `sippet-mcp audit resolve " + intent + sandbox + " --as succeeded|failed --note TEXT`"
 	return &out
+}
+
+// mayDo says what a kind of effect does twice if a call with an unknown outcome ran after all.
+var mayDo = map[schemas.EffectKind]string{
+	schemas.Ringing:       "ring them twice",
+	schemas.Mail:          "write to them twice",
+	schemas.ContactChange: "undo or repeat it",
+}
+
+// unknownLine describes, for the card, a call that does the same to one of these people and has an
+// unknown outcome. It names no caller, because the card may go to another caller's client.
+func unknownLine(unknown *ledger.Intent, now time.Time) string {
+	return fmt.Sprintf("%s was sent %s for one of the people whom this call is about; its outcome is unknown. Approving may %s.",
+		unknown.Action, approval.Ago(unknown.Prepared, now), mayDo[unknown.EffectKind])
+}
+
+// doneLine describes the run that an earlier approval of the same call led to; empty if it did not
+// run, or too long ago to matter.
+func (at *attempt) doneLine(ctx context.Context, latest *ledger.ApprovalRequest) string {
+	if latest.State != ledger.Used {
+		return ""
+	}
+	done, err := at.Ledger.Intent(ctx, latest.Intent)
+	if err != nil || done.State != ledger.Succeeded || at.Now().Sub(done.Settled) > 24*time.Hour {
+		return ""
+	}
+	return fmt.Sprintf("%s approved the same call, and it ran %s. Approving runs it once more.", approval.PersonName(latest.By), approval.Ago(done.Settled, at.Now()))
 }
 
 // previousRunLine describes a previous run for the card.

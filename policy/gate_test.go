@@ -137,7 +137,7 @@ func TestApprovalOverridesNoDenial(t *testing.T) {
 	for _, name := range []string{"team", "unattended", "read-only"} {
 		g, u := gate(t, name)
 		c := policy.Call{Caller: policy.Caller{Actor: ledger.Actor{Name: "ada"}}, Payload: payload(t, "delete_contact", `{"input":{"contactId":"`+anID+`"}}`), ApprovalID: ledger.NewID(), CanAsk: true}
-		open := ledger.ApprovalRequest{ID: c.ApprovalID, Requester: ledger.Actor{Name: "ada"}, Organisation: g.Organisation, Action: "delete_contact", Hash: c.Payload.Hash(), Policy: g.Policy.Own().Version(), Needs: "confirm", Card: []byte(`{"needs":"confirm","deed":["Erase"]}`), Expires: noon.Add(g.Lifetime)}
+		open := ledger.ApprovalRequest{ID: c.ApprovalID, Requester: ledger.Actor{Name: "ada"}, Organisation: g.Organisation, Action: "delete_contact", Hash: c.Payload.Hash(), EffectKey: c.Payload.EffectKey(), Policy: g.Policy.Own().Version(), Needs: "confirm", Card: []byte(`{"needs":"confirm","deed":["Erase"]}`), Expires: noon.Add(g.Lifetime)}
 		if err := g.Ledger.CreateApproval(t.Context(), open); err != nil {
 			t.Fatal(err)
 		}

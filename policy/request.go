@@ -63,6 +63,11 @@ func (at *attempt) ask(ctx context.Context, res Result, need rules.Decision, pre
 		card.PreviousRun = previousRunLine(at.Payload.Action, previous, now)
 	case latest.State == ledger.Declined && now.Sub(latest.Answered) < time.Hour:
 		card.PreviousRun = fmt.Sprintf("%s declined the same call %s.", approval.PersonName(latest.By), approval.Ago(latest.Answered, now))
+	default:
+		card.PreviousRun = at.doneLine(ctx, &latest)
+	}
+	if at.unknown != nil {
+		card.PreviousRun = strings.TrimSpace(card.PreviousRun + " " + unknownLine(at.unknown, now))
 	}
 	raw, err := json.Marshal(card)
 	if err != nil {
@@ -95,10 +100,11 @@ func (at *attempt) dialogue(card *approval.Card) Dialogue {
 	return NoDialogue
 }
 
-// findPending returns the card of an open request, if r would be the very same request.
+// findPending returns the card of an open request, if r would be the very same request. Of the same
+// call in other bytes it is the one that is approved and about to run.
 func (at *attempt) findPending(open, r *ledger.ApprovalRequest) (card approval.Card, ok bool) {
-	if at.Again || !open.Open(at.Now().Add(minRemaining)) || open.Policy != r.Policy || open.Recipients != r.Recipients ||
-		open.Repeats != r.Repeats || open.Needs != r.Needs {
+	if at.Again || !open.Open(at.Now().Add(minRemaining)) || open.Recipients != r.Recipients ||
+		open.Hash != r.Hash && (open.State == ledger.Pending || at.txn.Class == schemas.Read) || open.Repeats != r.Repeats || open.Needs != r.Needs {
 		return card, false
 	}
 	return card, json.Unmarshal(open.Card, &card) == nil
@@ -108,10 +114,13 @@ func (at *attempt) findPending(open, r *ledger.ApprovalRequest) (card approval.C
 func (r Result) pending(action *schemas.Action, q *PendingApproval) Result {
 	r.Pending = q
 	who := q.WhoMayAnswer()
+	next := "then call approval_status"
+	if action.Class == schemas.Read || action.Repeats() {
+		next += ", or repeat this call with the very same arguments" // any other would be asked about once more
+	}
 	r.Err = &schemas.Error{Outcome: schemas.ApprovalPending,
 		Message: fmt.Sprintf("%s must approve %s before it runs; nothing ran", who, action.Name),
-		Next: fmt.Sprintf("tell the person that %s must answer the request in the inbox, and give the link; "+
-			"then call approval_status, or repeat this call with the very same arguments", who)}
+		Next:    fmt.Sprintf("tell the person that %s must answer the request in the inbox, and give the link; %s", who, next)}
 	return r
 }
 
@@ -318,7 +327,7 @@ func (at *attempt) revoke(ctx context.Context, why *schemas.Error) {
 func (at *attempt) binding() ledger.ApprovalRequest {
 	x := &at.txn
 	return ledger.ApprovalRequest{ID: x.ApprovalID, Requester: x.Caller, Credential: x.Credential, Organisation: x.Organisation, Action: x.Action,
-		Hash: x.Hash, Policy: x.Policy, Recipients: x.Recipients}
+		Hash: x.Hash, EffectKey: x.EffectKey, Policy: x.Policy, Recipients: x.Recipients}
 }
 
 // loadApproval reads the request that was answered, once.

@@ -13,18 +13,16 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// How long the outcome of a request answers a repeated call that has not received it yet; longer if
-// the action is idempotent.
-const (
-	reportWithin           = 10 * time.Minute
-	idempotentReportWithin = 24 * time.Hour
-)
+// reportWithin is how long the outcome of a request answers a repeated call that has not received it
+// yet.
+const reportWithin = 10 * time.Minute
 
 // maxNote is how much of a person's note is shown, in characters.
 const maxNote = 500
 
-// unreported returns the outcome of an identical request that was decided and not yet reported to the
-// caller.
+// unreported returns the outcome of a request for the same call that was decided and not yet
+// reported to the caller. The success of an idempotent call or of one on a live call answers no other:
+// things may have changed since.
 func (at *attempt) unreported(ctx context.Context) (Result, bool) {
 	if at.Again || at.txn.Class == schemas.Read {
 		return Result{}, false
@@ -45,9 +43,11 @@ func (at *attempt) unreported(ctx context.Context) (Result, bool) {
 	if res.Pending != nil {
 		return res, r.State == ledger.Used // it is running
 	}
+	if res.Err == nil && !at.txn.Repeats {
+		return Result{}, false
+	}
 	// Later the same call is a new one: nobody who rings somebody today means yesterday's call.
-	age := at.Now().Sub(res.Settled)
-	return res, age < reportWithin || at.Payload.Action.Idempotent && age < idempotentReportWithin
+	return res, at.Now().Sub(res.Settled) < reportWithin
 }
 
 // ResultOf returns the result that a request has led to so far: Pending while it is open or runs.
@@ -205,7 +205,7 @@ func (g *Gate) replacement(ctx context.Context, r *ledger.ApprovalRequest) strin
 		return ""
 	}
 	next, err := g.Ledger.LatestApproval(ctx, *r)
-	if err != nil || next.ID == r.ID || next.Policy != r.Policy || next.Recipients != r.Recipients || next.Repeats != r.Repeats || next.Needs != r.Needs {
+	if err != nil || next.ID == r.ID || next.Recipients != r.Recipients || next.Repeats != r.Repeats || next.Needs != r.Needs {
 		return ""
 	}
 	return next.ID

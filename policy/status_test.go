@@ -115,11 +115,13 @@ func TestApprovalOfAnotherCall(t *testing.T) {
 		since func(*approvalWorld)
 		call  policy.Call
 	}{
-		"another caller":        {nil, call(t, boCaller, "start_outbound_call", ringContact)},
-		"another credential":    {nil, call(t, token, "start_outbound_call", ringContact)},
-		"another call":          {nil, call(t, adaCaller, "start_outbound_call", ringNumber)},
-		"another number":        {func(o *approvalWorld) { o.up.numbers = map[string]string{anID: "+447700900123"} }, call(t, adaCaller, "start_outbound_call", ringContact)},
-		"another policy":        {func(o *approvalWorld) { o.Policy = parsePolicy(t, house+"# since then\n") }, call(t, adaCaller, "start_outbound_call", ringContact)},
+		"another caller":     {nil, call(t, boCaller, "start_outbound_call", ringContact)},
+		"another credential": {nil, call(t, token, "start_outbound_call", ringContact)},
+		"another call":       {nil, call(t, adaCaller, "start_outbound_call", ringNumber)},
+		"another number":     {func(o *approvalWorld) { o.up.numbers = map[string]string{anID: "+447700900123"} }, call(t, adaCaller, "start_outbound_call", ringContact)},
+		"a stricter policy": {func(o *approvalWorld) {
+			o.Policy = parsePolicy(t, house+"rules: [{id: strict, match: {actions: [start_outbound_call]}, decision: approve, reason: Two people.}]\n")
+		}, call(t, adaCaller, "start_outbound_call", ringContact)},
 		"another upstream":      {func(o *approvalWorld) { o.Organisation = "there" }, call(t, adaCaller, "start_outbound_call", ringContact)},
 		"one that expires soon": {func(o *approvalWorld) { o.clock.Add(15*time.Minute - 9*time.Second) }, call(t, adaCaller, "start_outbound_call", ringContact)},
 		"one that has expired":  {func(o *approvalWorld) { o.clock.Add(15 * time.Minute) }, call(t, adaCaller, "start_outbound_call", ringContact)},
@@ -166,9 +168,10 @@ func TestRepeatedCallLater(t *testing.T) {
 	}{
 		"a run":                    {"create_contact", createArgs, approves, 2 * time.Minute, false, schemas.Done, ""},
 		"a reported run":           {"create_contact", createArgs, approves, 2 * time.Minute, true, "", "The same call ran 2 minutes ago. Approving runs it once more."},
-		"an old run":               {"create_contact", createArgs, approves, time.Hour, false, "", ""},
-		"an old idempotent run":    {"archive_contact", archive, approves, 23 * time.Hour, false, schemas.Done, ""},
+		"an old run":               {"create_contact", createArgs, approves, time.Hour, false, "", "bob approved the same call, and it ran 60 minutes ago. Approving runs it once more."},
+		"an idempotent run":        {"archive_contact", archive, approves, 2 * time.Minute, false, "", "bob approved the same call, and it ran 2 minutes ago. Approving runs it once more."},
 		"a day-old idempotent run": {"archive_contact", archive, approves, 25 * time.Hour, false, "", ""},
+		"on a live call":           {"barge_call", `{"input":{"callUuid":"c-1"}}`, approves, 2 * time.Minute, false, "", "bob approved the same call, and it ran 2 minutes ago. Approving runs it once more."},
 		"declined":                 {"create_contact", createArgs, approval.Reply{}, 2 * time.Minute, false, schemas.Declined, ""},
 		"declined and reported":    {"create_contact", createArgs, approval.Reply{}, 2 * time.Minute, true, "", "bob declined the same call 2 minutes ago."},
 		"declined long ago":        {"create_contact", createArgs, approval.Reply{}, 61 * time.Minute, false, "", ""},

@@ -74,6 +74,8 @@ type Action struct {
 	LiveCall bool
 	// Idempotent is true if a second run of the same payload changes nothing more.
 	Idempotent bool
+	// EffectKind is what the action does to people; empty where it reaches none.
+	EffectKind EffectKind
 	// Overwrites is true for a write that replaces values which this API does not keep.
 	Overwrites bool
 	// creates is true if the call creates a record of Resource, which the answer's id names.
@@ -128,6 +130,11 @@ func (a *Action) Deadline() time.Duration {
 	}
 	return 30 * time.Second
 }
+
+// Repeats reports whether a second run of the same payload does something more that a caller who only
+// sends a call again does not mean: a second record, call or message. A live call is another one by
+// then.
+func (a *Action) Repeats() bool { return a.Class != Read && !a.Idempotent && !a.LiveCall }
 
 // ApprovalLifetime returns how long an approval request for the action stays open, where most stay
 // open for the usual time. It is at most five minutes for a live call, which ends soon, and at least

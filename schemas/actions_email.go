@@ -80,7 +80,7 @@ var emailActions = []*Action{
 		Description: "Delete a sender address for good; nobody can send as it. A person is asked first. To keep it use update_email_identity with active false.",
 	},
 	{
-		Name: "import_inbound_email", Title: "Import an inbound email", Class: Outbound, Toolsets: []Toolset{Email},
+		Name: "import_inbound_email", Title: "Import an inbound email", Class: Outbound, Toolsets: []Toolset{Email}, EffectKind: Mail,
 		payloadKeys: "input, fields", input: importInboundEmailInput{}, Targets: []string{"rawMime", "structuredPayload"}, Resource: messageResource, shownIn: "list_email_classifications",
 		Ask: "Hand in an email to {input.recipientAddress} as if it had just arrived.", Effect: "An AI agent may answer its sender.",
 		creates:     true,

@@ -34,7 +34,8 @@ type Payload struct {
 	Notes []string
 }
 
-// Hash returns a hash of Body: of action and arguments, without the reason.
+// Hash returns a hash of Body: of action and arguments, without the reason. An approval is bound to
+// it. Whether the same call ran before is a matter of [Payload.EffectKey].
 func (p *Payload) Hash() string {
 	sum := sha256.Sum256(p.Body)
 	return hex.EncodeToString(sum[:])

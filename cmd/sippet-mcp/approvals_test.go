@@ -288,7 +288,7 @@ func TestApprovalsInAPipe(t *testing.T) {
 func TestShowDeparted(t *testing.T) {
 	dir := t.TempDir()
 	l := openState(t, dir)
-	r := ledger.ApprovalRequest{ID: ledger.NewID(), Requester: ledger.Actor{Name: me(), Via: "http"}, Person: me(), Action: "delete_contact", Hash: "h", Policy: "v1", Needs: "confirm",
+	r := ledger.ApprovalRequest{ID: ledger.NewID(), Requester: ledger.Actor{Name: me(), Via: "http"}, Person: me(), Action: "delete_contact", Hash: "h", EffectKey: "e", Policy: "v1", Needs: "confirm",
 		Payload: []byte(`{"action":"delete_contact"}`), Card: []byte(`{"sentence":"Erase her."}`), Expires: time.Now().Add(time.Hour)}
 	must(t, l.CreateApproval(t.Context(), r))
 	const departed = "The assistant no longer waits for the answer, since "

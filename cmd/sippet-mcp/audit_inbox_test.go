@@ -34,7 +34,7 @@ func answeredLedger(t *testing.T) (dir string, requests map[string]string, secre
 	}
 	requests = map[string]string{}
 	ask := func(name, action string, reply ledger.Reply) ledger.ApprovalRequest {
-		request := ledger.ApprovalRequest{ID: ledger.NewID(), Requester: ledger.Actor{Name: "bob", Via: "1"}, Person: "bob", Action: action, Hash: name, Policy: "v1", Needs: "approve",
+		request := ledger.ApprovalRequest{ID: ledger.NewID(), Requester: ledger.Actor{Name: "bob", Via: "1"}, Person: "bob", Action: action, Hash: name, EffectKey: name, Policy: "v1", Needs: "approve",
 			Subjects: []string{personSubject}, Payload: []byte(`{"action":"` + action + `"}`), Card: []byte(`{"sentence":"Let somebody in."}`), Expires: time.Now().Add(time.Hour)}
 		must(t, l.CreateApproval(ctx, request))
 		must(t, l.AnswerApproval(ctx, request, reply))
@@ -42,7 +42,7 @@ func answeredLedger(t *testing.T) (dir string, requests map[string]string, secre
 		return request
 	}
 	run := func(request ledger.ApprovalRequest, class schemas.Class, end ledger.Settlement) {
-		in, err := l.Commit(ctx, ledger.Txn{ApprovalID: request.ID, Call: ledger.Call{Caller: request.Requester, Action: request.Action, Class: class, Hash: request.Hash, Policy: request.Policy,
+		in, err := l.Commit(ctx, ledger.Txn{ApprovalID: request.ID, Call: ledger.Call{Caller: request.Requester, Action: request.Action, Class: class, Hash: request.Hash, EffectKey: request.EffectKey, Policy: request.Policy,
 			Decision: request.Needs, Subjects: request.Subjects, Payload: request.Payload}})
 		must(t, err)
 		end.Intent, end.Sent, end.Status = in.ID, true, 200

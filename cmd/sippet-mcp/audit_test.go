@@ -51,11 +51,11 @@ func filledLedger(t *testing.T) (dir string, ran, unknown ledger.Intent) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	update := ledger.Txn{Call: ledger.Call{Caller: ledger.Actor{Name: "ada", Via: "stdio"}, Client: hostile, Action: "update_contact", Class: schemas.Write, Hash: "1",
+	update := ledger.Txn{Call: ledger.Call{Caller: ledger.Actor{Name: "ada", Via: "stdio"}, Client: hostile, Action: "update_contact", Class: schemas.Write, Hash: "1", EffectKey: "1",
 		Decision: "confirm", Why: "because " + hostile, Policy: "v1", Subjects: []string{personSubject},
 		Payload:  []byte(`{"action":"update_contact","identity":"c0000000-0000-4000-8000-000000000001","input":{"fullName":"Grace` + "\u202e\u009b" + `"}}`),
 		Replaced: []byte(`{"fullName":"Ada"}`), Card: []byte(`{"sentence":"Change the contact` + "\u202e" + `.","effect":"Nobody notices.","reason":"asked` + "\u009b" + `"}`)}}
-	request := ledger.ApprovalRequest{ID: ledger.NewID(), Requester: update.Caller, Action: update.Action, Hash: update.Hash, Policy: update.Policy, Needs: "confirm", Subjects: update.Subjects,
+	request := ledger.ApprovalRequest{ID: ledger.NewID(), Requester: update.Caller, Action: update.Action, Hash: update.Hash, EffectKey: update.EffectKey, Policy: update.Policy, Needs: "confirm", Subjects: update.Subjects,
 		Payload: update.Payload, Card: update.Card, Expires: time.Now().Add(time.Minute)}
 	must(t, l.CreateApproval(t.Context(), request))
 	must(t, l.AnswerApproval(t.Context(), request, ledger.Reply{State: ledger.Approved, By: ledger.Actor{Name: "ada" + hostile}}))
@@ -63,7 +63,7 @@ func filledLedger(t *testing.T) (dir string, ran, unknown ledger.Intent) {
 	ran, err = l.Commit(t.Context(), update)
 	must(t, err)
 	must(t, l.Settle(t.Context(), ledger.Settlement{Intent: ran.ID, State: ledger.Succeeded, Sent: true, Status: 200, Outcome: schemas.Done, Latency: time.Millisecond, Result: []byte(`{"id":"1","fullName":"` + "\u202e" + `"}`)}))
-	create := ledger.Txn{Call: ledger.Call{Caller: ledger.Actor{Name: "ada", Via: "stdio"}, Action: "create_contact", Class: schemas.Write, Hash: "2", Decision: "validate", Subjects: []string{personSubject, otherSubject},
+	create := ledger.Txn{Call: ledger.Call{Caller: ledger.Actor{Name: "ada", Via: "stdio"}, Action: "create_contact", Class: schemas.Write, Hash: "2", EffectKey: "2", Decision: "validate", Subjects: []string{personSubject, otherSubject},
 		Payload: []byte(`{"action":"create_contact","input":{"fullName":"Bob"}}`)}}
 	unknown, err = l.Commit(t.Context(), create)
 	must(t, err)

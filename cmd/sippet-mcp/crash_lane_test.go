@@ -400,8 +400,8 @@ func (w *crashWorld) newPayload(l *lane, caller ledger.Actor, names []string) *p
 	if err != nil {
 		panic(err)
 	}
-	p := &payload{action: a, args: args, body: string(checked.Body), lane: l, txn: ledger.Txn{Idempotent: a.Idempotent,
-		Call: ledger.Call{Caller: caller, Organisation: w.organisation, Action: name, Class: a.Class, Hash: checked.Hash()}}}
+	p := &payload{action: a, args: args, body: string(checked.Body), lane: l, txn: ledger.Txn{Repeats: a.Repeats(),
+		Call: ledger.Call{Caller: caller, Organisation: w.organisation, Action: name, Class: a.Class, Hash: checked.Hash(), EffectKey: checked.EffectKey()}}}
 	w.payloads[token] = p
 	return p
 }

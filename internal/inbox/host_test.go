@@ -120,7 +120,7 @@ func (m *member) request() string {
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	r := ledger.ApprovalRequest{ID: ledger.NewID(), Requester: ledger.Actor{Name: "ada", Via: "stdio"}, Person: "ada", Action: card.Action, Hash: ledger.NewID(),
+	r := ledger.ApprovalRequest{ID: ledger.NewID(), Requester: ledger.Actor{Name: "ada", Via: "stdio"}, Person: "ada", Action: card.Action, Hash: ledger.NewID(), EffectKey: ledger.NewID(),
 		Policy: "v1", Needs: card.Needs, Payload: []byte(`{"action":"delete_contact"}`), Card: raw, Expires: card.Expires}
 	if err := m.ledger.CreateApproval(m.t.Context(), r); err != nil {
 		m.t.Fatal(err)

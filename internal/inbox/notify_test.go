@@ -162,7 +162,7 @@ func (w *notifying) ask(t *testing.T, lasts time.Duration) *policy.PendingApprov
 	if err != nil {
 		t.Fatal(err)
 	}
-	req := ledger.ApprovalRequest{ID: ledger.NewID(), Requester: ledger.Actor{Name: "bob", Via: "1"}, Person: "bob", Action: card.Action, Hash: ledger.NewID(), Policy: "v1", Needs: card.Needs,
+	req := ledger.ApprovalRequest{ID: ledger.NewID(), Requester: ledger.Actor{Name: "bob", Via: "1"}, Person: "bob", Action: card.Action, Hash: ledger.NewID(), EffectKey: ledger.NewID(), Policy: "v1", Needs: card.Needs,
 		Payload: []byte(`{"action":"start_outbound_call"}`), Card: raw, Expires: card.Expires}
 	if err := w.ledger.CreateApproval(t.Context(), req); err != nil {
 		t.Fatal(err)

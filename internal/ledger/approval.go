@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/sippet-ai/sippet-mcp/schemas"
@@ -27,11 +28,15 @@ const (
 type ApprovalRequest struct {
 	// ID is from NewID. An id is no secret: it allows only what the request is bound to.
 	ID string
-	// The request is bound to the fields from Requester to Policy: the requester and their
-	// credential, the organisation, the action, the payload (Hash is schemas.Payload.Hash) and the
-	// version of the policy.
-	Requester                                      Actor
-	Credential, Organisation, Action, Hash, Policy string
+	// The request is bound to the fields from Requester to Hash: the requester and their credential,
+	// the organisation, the action and the payload (Hash is schemas.Payload.Hash).
+	Requester                              Actor
+	Credential, Organisation, Action, Hash string
+	// EffectKey is schemas.Payload.EffectKey. Requests with the same one ask for the same call.
+	EffectKey string
+	// Policy is the version of the policy that demanded the request. It is not bound: when the call
+	// runs, the policy of then decides.
+	Policy string
 	// Recipients is as in Call. The request is bound to it too, but other recipients do not make it
 	// another call: the error is ErrRecipientsChanged.
 	Recipients string
@@ -43,8 +48,8 @@ type ApprovalRequest struct {
 	// Shown is from when approvers see the request. The requester's own person sees it at once; the
 	// others later if the client is asked first.
 	Shown time.Time
-	// Repeats is the id of the earlier intent for the same payload that the card shows. Commit lets
-	// the payload run again for this intent only.
+	// Repeats is the id of the earlier intent of the same call that the card shows. Commit lets the
+	// call run again for this intent only.
 	Repeats string
 	// Request, Client, Why, Rules and Subjects are as in Call.
 	Request, Client, Why string
@@ -75,7 +80,8 @@ type ApprovalRequest struct {
 	// Orphaned is true for a pending request or an unused approval if that process has ended.
 	OwnProcess, Orphaned bool
 
-	seq int64
+	seq    int64
+	effect string // of its row; empty for a request that was not read
 }
 
 // Open reports whether the request can still be answered, or its approval still be used.
@@ -106,20 +112,20 @@ const (
 
 // approvalRow is a row of the table approvals.
 type approvalRow struct {
-	id, requester, credential, organisation, action, fingerprint, policy, recipients, needs, repeats string
-	state                                                                                            ApprovalState
-	answeredBy                                                                                       string
-	requested, answered, expires, seq                                                                int64
-	person, process, intent, outcome                                                                 string
-	quick, reported                                                                                  bool
-	answeredSeq, shown, departed                                                                     int64
+	id, requester, credential, organisation, action, fingerprint, effect, policy, recipients, needs, repeats string
+	state                                                                                                    ApprovalState
+	answeredBy                                                                                               string
+	requested, answered, expires, seq                                                                        int64
+	person, process, intent, outcome                                                                         string
+	quick, reported                                                                                          bool
+	answeredSeq, shown, departed                                                                             int64
 }
 
-const approvalColumns = `id, requester, credential, organisation, action, fingerprint, policy, recipients, needs, repeats, state, answered_by, requested, answered, expires, seq,
+const approvalColumns = `id, requester, credential, organisation, action, fingerprint, effect, policy, recipients, needs, repeats, state, answered_by, requested, answered, expires, seq,
 	person, process, intent, outcome, quick, reported, answered_seq, shown, departed`
 
 func (a *approvalRow) fields() []any {
-	return []any{&a.id, &a.requester, &a.credential, &a.organisation, &a.action, &a.fingerprint, &a.policy, &a.recipients, &a.needs, &a.repeats,
+	return []any{&a.id, &a.requester, &a.credential, &a.organisation, &a.action, &a.fingerprint, &a.effect, &a.policy, &a.recipients, &a.needs, &a.repeats,
 		&a.state, &a.answeredBy, &a.requested, &a.answered, &a.expires, &a.seq,
 		&a.person, &a.process, &a.intent, &a.outcome, &a.quick, &a.reported, &a.answeredSeq, &a.shown, &a.departed}
 }
@@ -132,20 +138,20 @@ func (a *approvalRow) request() ApprovalRequest {
 		State: a.state, By: parseActor(a.answeredBy), Quick: a.quick, Requested: fromMicros(a.requested),
 		Answered: fromMicros(a.answered), Expires: fromMicros(a.expires), Intent: a.intent, Outcome: schemas.Outcome(a.outcome),
 		Reported: a.reported, OwnProcess: a.process == process, Orphaned: (a.state == Pending || a.state == Approved) && processEnded(a.process),
-		Departed: fromMicros(a.departed), seq: a.seq,
+		Departed: fromMicros(a.departed), seq: a.seq, effect: a.effect,
 	}
 }
 
 // record returns a new record about the request.
 func (a *approvalRow) record(phase Phase) *Record {
 	return &Record{Phase: phase, ApprovalID: a.id, Caller: parseActor(a.requester), Credential: a.credential,
-		Organisation: a.organisation, Action: a.action, Fingerprint: a.fingerprint, Policy: a.policy}
+		Organisation: a.organisation, Action: a.action, Fingerprint: a.fingerprint, Effect: a.effect, Policy: a.policy}
 }
 
 // matches reports whether the row has the same binding as want.
 func (a *approvalRow) matches(want *ApprovalRequest, fingerprint string) bool {
 	return a.requester == want.Requester.column() && a.credential == want.Credential && a.action == want.Action &&
-		a.fingerprint == fingerprint && a.policy == want.Policy
+		a.fingerprint == fingerprint
 }
 
 // checkState returns why the approval cannot be used now; nil if it can.
@@ -179,6 +185,9 @@ func (a *approvalRow) check(want *ApprovalRequest, now time.Time) error {
 
 // CreateApproval implements Ledger.
 func (s *SQLite) CreateApproval(ctx context.Context, request ApprovalRequest) error {
+	if request.Hash == "" || request.EffectKey == "" {
+		return fmt.Errorf("%w: a request needs the hash and the effect key of its payload", errUsage)
+	}
 	return s.write(ctx, func(t *tx) error {
 		if err := t.checkToken(request.Credential, request.Action); err != nil {
 			return err
@@ -186,11 +195,14 @@ func (s *SQLite) CreateApproval(ctx context.Context, request ApprovalRequest) er
 		if err := t.checkStopped(request.Action); err != nil {
 			return err
 		}
-		fingerprint := s.seal.fingerprint(request.Organisation, request.Hash)
+		c := Call{Request: request.Request, Caller: request.Requester, Credential: request.Credential, Client: request.Client,
+			Organisation: request.Organisation, Action: request.Action, Hash: request.Hash, EffectKey: request.EffectKey, Decision: request.Needs,
+			Why: request.Why, Rules: request.Rules, Policy: request.Policy, Recipients: request.Recipients}
+		hashes := s.hashes(&c)
 		now, requester := micros(t.now), request.Requester.column()
 		if _, err := t.exec(`UPDATE approvals SET state = 'revoked', last_seq = ? WHERE state IN ('pending', 'approved') AND expires > ?
-			AND requester = ? AND credential = ? AND action = ? AND fingerprint = ? AND policy = ?`,
-			t.head.seq+1, now, requester, request.Credential, request.Action, fingerprint, request.Policy); err != nil {
+			AND requester = ? AND credential = ? AND action = ? AND effect = ?`,
+			t.head.seq+1, now, requester, request.Credential, request.Action, hashes.effect); err != nil {
 			return err
 		}
 		// Requests to hang up are counted apart: no other requests may prevent them.
@@ -202,10 +214,7 @@ func (s *SQLite) CreateApproval(ctx context.Context, request ApprovalRequest) er
 		if ownPending >= MaxPending || pending >= maxPendingTotal {
 			return ErrTooManyPending
 		}
-		c := Call{Request: request.Request, Caller: request.Requester, Credential: request.Credential, Client: request.Client,
-			Organisation: request.Organisation, Action: request.Action, Decision: request.Needs, Why: request.Why,
-			Rules: request.Rules, Policy: request.Policy, Recipients: request.Recipients}
-		r := c.record(PhaseRequested, fingerprint)
+		r := c.record(PhaseRequested, hashes)
 		r.ApprovalID, r.State, r.Repeats = request.ID, string(Pending), request.Repeats
 		r.Expires, r.Person, r.Shown = micros(request.Expires), request.Person, now
 		if request.Shown.After(t.now) {
@@ -221,9 +230,9 @@ func (s *SQLite) CreateApproval(ctx context.Context, request ApprovalRequest) er
 		if err := t.append(r); err != nil {
 			return err
 		}
-		_, err = t.exec(`INSERT INTO approvals (id, requester, credential, organisation, action, fingerprint, policy, recipients, needs, repeats, state, answered_by, requested, answered,
-			expires, seq, last_seq, person, shown, process) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending', '{}', ?, 0, ?, ?, ?, ?, ?, ?)`,
-			request.ID, requester, request.Credential, request.Organisation, request.Action, fingerprint, request.Policy, request.Recipients, request.Needs, request.Repeats, now, micros(request.Expires), r.Seq, r.Seq,
+		_, err = t.exec(`INSERT INTO approvals (id, requester, credential, organisation, action, fingerprint, effect, policy, recipients, needs, repeats, state, answered_by, requested, answered,
+			expires, seq, last_seq, person, shown, process) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending', '{}', ?, 0, ?, ?, ?, ?, ?, ?)`,
+			request.ID, requester, request.Credential, request.Organisation, request.Action, hashes.payload, hashes.effect, request.Policy, request.Recipients, request.Needs, request.Repeats, now, micros(request.Expires), r.Seq, r.Seq,
 			request.Person, r.Shown, process)
 		return err
 	})

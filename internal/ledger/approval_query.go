@@ -70,8 +70,12 @@ func (s *SQLite) Approval(ctx context.Context, id string) (ApprovalRequest, erro
 
 // LatestApproval implements Ledger.
 func (s *SQLite) LatestApproval(ctx context.Context, want ApprovalRequest) (ApprovalRequest, error) {
-	return s.readApproval(ctx, "fingerprint = ? AND requester = ? AND credential = ? AND action = ? ORDER BY seq DESC LIMIT 1",
-		s.seal.fingerprint(want.Organisation, want.Hash), want.Requester.column(), want.Credential, want.Action)
+	effect := want.effect
+	if effect == "" {
+		effect = s.seal.effect(want.Organisation, want.EffectKey)
+	}
+	return s.readApproval(ctx, "effect = ? AND requester = ? AND credential = ? AND action = ? ORDER BY seq DESC LIMIT 1",
+		effect, want.Requester.column(), want.Credential, want.Action)
 }
 
 // readApproval reads one request with its sealed parts.

@@ -47,13 +47,12 @@ func TestApprovalMismatch(t *testing.T) {
 		"action":       func(request *ledger.ApprovalRequest) { request.Action = "delete_contact" },
 		"organisation": func(request *ledger.ApprovalRequest) { request.Organisation = "another" },
 		"hash":         func(request *ledger.ApprovalRequest) { request.Hash = "hash-b" },
-		"policy":       func(request *ledger.ApprovalRequest) { request.Policy = "v2" },
 	} {
 		other := request
 		change(&other)
 		wantErr(t, name, l.CheckApproval(t.Context(), other), ledger.ErrApprovalMismatch)
 		y := x
-		y.Caller, y.Credential, y.Organisation, y.Action, y.Hash, y.Policy, y.ApprovalID = other.Requester, other.Credential, other.Organisation, other.Action, other.Hash, other.Policy, request.ID
+		y.Caller, y.Credential, y.Organisation, y.Action, y.Hash, y.ApprovalID = other.Requester, other.Credential, other.Organisation, other.Action, other.Hash, request.ID
 		_, err := l.Commit(t.Context(), y)
 		wantErr(t, name+" at commit", err, ledger.ErrApprovalMismatch)
 		wantErr(t, name+" at answer", l.AnswerApproval(t.Context(), other, ledger.Reply{State: ledger.Declined, By: ledger.Actor{Name: "eve"}}), ledger.ErrApprovalMismatch)

@@ -63,12 +63,19 @@ type Record struct {
 	Organisation string        `json:"organisation,omitempty"`
 	Action       string        `json:"action,omitempty"`
 	Class        schemas.Class `json:"class,omitempty"`
-	// Fingerprint is a keyed hash of organisation and payload: equal calls have equal fingerprints.
-	Fingerprint string   `json:"fingerprint,omitempty"`
-	Decision    string   `json:"decision,omitempty"`
-	Why         string   `json:"why,omitempty"`
-	Rules       []string `json:"rules,omitempty"`
-	Policy      string   `json:"policy,omitempty"`
+	// Fingerprint is a keyed hash of organisation and payload: calls of the same bytes have the same
+	// one.
+	Fingerprint string `json:"fingerprint,omitempty"`
+	// Effect is a keyed hash of organisation and effect key: calls that do the same have the same
+	// one. Affects are keyed hashes of the people to whom the call does what EffectKind says,
+	// separated by spaces.
+	Effect     string             `json:"effect,omitempty"`
+	EffectKind schemas.EffectKind `json:"effectKind,omitempty"`
+	Affects    string             `json:"affects,omitempty"`
+	Decision   string             `json:"decision,omitempty"`
+	Why        string             `json:"why,omitempty"`
+	Rules      []string           `json:"rules,omitempty"`
+	Policy     string             `json:"policy,omitempty"`
 	// Exempted and Shadow are as in Call.
 	Exempted []string `json:"exempted,omitempty"`
 	Shadow   string   `json:"shadow,omitempty"`
@@ -250,9 +257,20 @@ func (r *Record) clipTexts() {
 	}
 }
 
+// callHashes are the keyed hashes of a call, for plain storage.
+type callHashes struct{ payload, effect, affects string }
+
+func (s *SQLite) hashes(c *Call) callHashes {
+	h := callHashes{payload: s.seal.fingerprint(c.Organisation, c.Hash), affects: s.seal.affects(c.Organisation, c.Affects)}
+	if c.EffectKey != "" {
+		h.effect = s.seal.effect(c.Organisation, c.EffectKey)
+	}
+	return h
+}
+
 // record returns a new record with the plain fields of a call.
-func (c *Call) record(phase Phase, fingerprint string) *Record {
+func (c *Call) record(phase Phase, h callHashes) *Record {
 	return &Record{Phase: phase, Request: c.Request, Caller: c.Caller, Credential: c.Credential, Client: c.Client, Organisation: c.Organisation,
-		Action: c.Action, Class: c.Class, Fingerprint: fingerprint, Decision: c.Decision, Why: c.Why, Rules: c.Rules, Policy: c.Policy,
+		Action: c.Action, Class: c.Class, Fingerprint: h.payload, Effect: h.effect, Affects: h.affects, Decision: c.Decision, Why: c.Why, Rules: c.Rules, Policy: c.Policy,
 		Exempted: c.Exempted, Shadow: c.Shadow, Prefetch: c.Prefetch, Recipients: c.Recipients}
 }

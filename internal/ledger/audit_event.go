@@ -183,11 +183,11 @@ func (t *tx) writeEvent(e *namedEvent) error {
 	if e.Class == schemas.Read {
 		phase = PhaseRead
 	}
-	fingerprint := ""
+	var hashes callHashes
 	if e.Hash != "" {
-		fingerprint = t.s.seal.fingerprint(e.Organisation, e.Hash)
+		hashes.payload = t.s.seal.fingerprint(e.Organisation, e.Hash)
 	}
-	r := e.record(phase, fingerprint)
+	r := e.record(phase, hashes)
 	r.Outcome, r.Status, r.Latency = e.Outcome, e.Status, e.Latency.Microseconds()
 	r.Count = e.omitted
 	keys, err := t.subjectKeys(e.subjects)

@@ -45,7 +45,7 @@ func TestRetentionAtRandom(t *testing.T) {
 			case 4, 5, 6:
 				if len(approvals) > 0 && r.IntN(2) == 0 {
 					request := approvals[r.IntN(len(approvals))]
-					x.Hash, x.ApprovalID = request.Hash, request.ID
+					x.Hash, x.EffectKey, x.ApprovalID = request.Hash, request.EffectKey, request.ID
 				}
 				in, err := l.Commit(t.Context(), x)
 				if err != nil {

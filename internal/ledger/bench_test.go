@@ -196,7 +196,7 @@ func BenchmarkFindConflicting(b *testing.B) {
 		commit(b, l, call(fmt.Sprint(i)))
 	}
 	for b.Loop() {
-		if _, err := l.FindConflicting(b.Context(), ledger.Txn{Call: ledger.Call{Caller: ledger.Actor{Name: "ada"}, Hash: "nothing"}}); err != nil {
+		if _, err := l.FindConflicting(b.Context(), ledger.Txn{Call: ledger.Call{Caller: ledger.Actor{Name: "ada"}, EffectKey: "nothing"}}); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -38,7 +38,7 @@ var (
 	ErrApprovalDeclined  = newRejection("the request was declined")
 	ErrApprovalRevoked   = newRejection("the approval request was revoked")
 	ErrApprovalPending   = newRejection("the approval request has no answer yet")
-	ErrApprovalMismatch  = newRejection("the approval is for another call: caller, action, payload or policy differ")
+	ErrApprovalMismatch  = newRejection("the approval is for another call: caller, action or payload differ")
 	ErrRecipientsChanged = newRejection("the recipients have changed since the approval")
 	ErrTooManyPending    = newRejection("too many approval requests are pending")
 	ErrAlreadyAnswered   = newRejection("somebody else has answered already")

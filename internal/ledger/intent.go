@@ -35,6 +35,7 @@ type Intent struct {
 	Caller                           Actor
 	Credential, Organisation, Action string
 	Class                            schemas.Class
+	EffectKind                       schemas.EffectKind
 	// ApprovalID is the approval that it used; empty if it needed none.
 	ApprovalID string
 	State      IntentState
@@ -52,7 +53,7 @@ type Intent struct {
 	Payload, Result, Fault []byte
 
 	seq, settledSeq int64
-	keys            string
+	keys, affects   string
 	// debited is the number of debits that could be returned.
 	debited int
 }
@@ -68,7 +69,7 @@ type IntentFilter struct {
 	Limit  int
 }
 
-const intentColumns = `id, request, caller, credential, organisation, action, class, approval_id, state, sent, outcome, status, latency,
+const intentColumns = `id, request, caller, credential, organisation, action, class, effect_kind, affects, approval_id, state, sent, outcome, status, latency,
 	prepared, settled, resolved_by, note, seq, settled_seq, keys, debited`
 
 // scanIntent reads a row of intentColumns.
@@ -76,7 +77,7 @@ func scanIntent(scan func(...any) error) (*Intent, error) {
 	in := new(Intent)
 	var latency, prepared, settled int64
 	var caller, by string
-	err := scan(&in.ID, &in.Request, &caller, &in.Credential, &in.Organisation, &in.Action, &in.Class, &in.ApprovalID, &in.State, &in.Sent, &in.Outcome,
+	err := scan(&in.ID, &in.Request, &caller, &in.Credential, &in.Organisation, &in.Action, &in.Class, &in.EffectKind, &in.affects, &in.ApprovalID, &in.State, &in.Sent, &in.Outcome,
 		&in.Status, &latency, &prepared, &settled, &by, &in.Note, &in.seq, &in.settledSeq, &in.keys, &in.debited)
 	in.Caller, in.By = parseActor(caller), parseActor(by)
 	in.Latency = time.Duration(latency) * time.Microsecond
@@ -84,17 +85,17 @@ func scanIntent(scan func(...any) error) (*Intent, error) {
 	return in, err
 }
 
-// conflictQuery finds an intent that conflicts with its payload.
-const conflictQuery = "SELECT " + intentColumns + ` FROM intents WHERE seq = ? AND fingerprint = ? AND caller = ?
-	AND (state IN ('prepared', 'sent', 'unknown') OR state = 'succeeded' AND settled > ? AND NOT ?)`
+// conflictQuery finds an intent that conflicts with the same call.
+const conflictQuery = "SELECT " + intentColumns + ` FROM intents WHERE seq = ? AND effect = ? AND caller = ?
+	AND (state IN ('prepared', 'sent', 'unknown') OR state = 'succeeded' AND settled > ? AND ?)`
 
-func (s *SQLite) conflictArgs(seq int64, caller Actor, fingerprint string, idempotent bool, now time.Time) []any {
-	return []any{seq, fingerprint, caller.column(), micros(now.Add(-s.o.Window)), idempotent}
+func (s *SQLite) conflictArgs(seq int64, x *Txn, effect string, now time.Time) []any {
+	return []any{seq, effect, x.Caller.column(), micros(now.Add(-s.o.Window)), x.Repeats}
 }
 
-// conflictKey returns the first half of a fingerprint, by which the index of conflicts finds it.
-func conflictKey(fingerprint string) int64 {
-	n, _ := strconv.ParseUint(fingerprint[:16], 16, 64) // a fingerprint is hex
+// conflictKey returns the first half of a hash of an effect, by which the index of conflicts finds it.
+func conflictKey(effect string) int64 {
+	n, _ := strconv.ParseUint(effect[:16], 16, 64) // it is hex
 	return int64(n)
 }
 
@@ -232,25 +233,25 @@ func (s *SQLite) Commit(ctx context.Context, x Txn) (Intent, error) {
 			return Intent{}, err
 		}
 	}
-	if x.Class == schemas.Read && x.ApprovalID == "" && len(x.Debits) == 0 || x.Class == "" || x.Action == "" || x.Hash == "" {
-		return Intent{}, fmt.Errorf("%w: an intent needs an action, its class and hash, and for a read an approval or a debit", errUsage)
+	if x.Class == schemas.Read && x.ApprovalID == "" && len(x.Debits) == 0 || x.Class == "" || x.Action == "" || x.Hash == "" || x.EffectKey == "" {
+		return Intent{}, fmt.Errorf("%w: an intent needs an action, its class, hash and effect key, and for a read an approval or a debit", errUsage)
 	}
 	in := Intent{Request: x.Request, Caller: x.Caller, Credential: x.Credential, Organisation: x.Organisation,
-		Action: x.Action, Class: x.Class, ApprovalID: x.ApprovalID, State: Prepared}
-	fingerprint := s.seal.fingerprint(x.Organisation, x.Hash)
+		Action: x.Action, Class: x.Class, EffectKind: x.EffectKind, ApprovalID: x.ApprovalID, State: Prepared}
+	hashes := s.hashes(&x.Call)
 	// Encode before the change is queued: all changes wait for the one that runs.
 	plain, err := Private{Payload: x.Payload, Card: x.Card, Replaced: x.Replaced, Hash: x.Hash}.plain()
 	if err != nil {
 		return Intent{}, err
 	}
-	err = s.write(ctx, func(t *tx) error { return t.commitCall(&x, fingerprint, plain, &in) })
+	err = s.write(ctx, func(t *tx) error { return t.commitCall(&x, hashes, plain, &in) })
 	if err != nil {
 		return Intent{}, err
 	}
 	return in, nil
 }
 
-func (t *tx) commitCall(x *Txn, fingerprint string, plain []byte, in *Intent) error {
+func (t *tx) commitCall(x *Txn, hashes callHashes, plain []byte, in *Intent) error {
 	if err := t.checkToken(x.Credential, x.Action); err != nil {
 		return err
 	}
@@ -264,7 +265,7 @@ func (t *tx) commitCall(x *Txn, fingerprint string, plain []byte, in *Intent) er
 	var rejected error
 	if x.ApprovalID != "" {
 		want := &ApprovalRequest{ID: x.ApprovalID, Requester: x.Caller, Credential: x.Credential, Organisation: x.Organisation,
-			Action: x.Action, Hash: x.Hash, Policy: x.Policy, Recipients: x.Recipients}
+			Action: x.Action, Hash: x.Hash, Recipients: x.Recipients}
 		if approval, rejected = t.approval(want); rejected != nil && !errors.Is(rejected, ErrRejected) {
 			return rejected
 		}
@@ -276,7 +277,7 @@ func (t *tx) commitCall(x *Txn, fingerprint string, plain []byte, in *Intent) er
 	// Report a conflict before a rejected approval: a caller who repeats a call with its used
 	// approval needs the outcome of the call.
 	if x.Action != HangUp && x.Class != schemas.Read {
-		conflict, err := t.findConflicting(x, fingerprint)
+		conflict, err := t.findConflicting(x, hashes.effect)
 		if err != nil {
 			return err
 		}
@@ -292,9 +293,9 @@ func (t *tx) commitCall(x *Txn, fingerprint string, plain []byte, in *Intent) er
 		return err
 	}
 	in.ID = numberedID(t.head.seq + 1)
-	r := x.record(PhasePrepared, fingerprint)
+	r := x.record(PhasePrepared, hashes)
 	r.Intent, r.State, r.Repeats, r.ApprovalID = in.ID, string(Prepared), repeats, x.ApprovalID
-	r.Budgets = balances
+	r.Budgets, r.EffectKind = balances, x.EffectKind
 	if approval != nil {
 		r.By = parseActor(approval.answeredBy)
 		const query = "UPDATE approvals SET state = 'used', intent = ?, last_seq = ? WHERE id = ? AND state = 'approved'"
@@ -315,15 +316,15 @@ func (t *tx) commitCall(x *Txn, fingerprint string, plain []byte, in *Intent) er
 		return err
 	}
 	in.Prepared, in.seq, in.debited = t.now, r.Seq, len(balances)
-	t.s.conflicts.add(in.seq, conflictKey(fingerprint))
+	t.s.conflicts.add(in.seq, conflictKey(hashes.effect))
 	if err := t.storeDebits(in.seq, x.Debits, balances); err != nil {
 		return err
 	}
 	_, err = t.exec(`INSERT INTO intents (id, request, caller, credential, organisation, action, class, fingerprint,
-		conflict_key, approval_id, process, keys, seq, prepared, debited, state)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'prepared')`,
-		in.ID, clip(x.Request), x.Caller.column(), x.Credential, x.Organisation, x.Action, string(x.Class), fingerprint,
-		conflictKey(fingerprint), x.ApprovalID, process, in.keys, in.seq, micros(in.Prepared), in.debited)
+		effect, conflict_key, effect_kind, affects, approval_id, process, keys, seq, prepared, debited, state)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'prepared')`,
+		in.ID, clip(x.Request), x.Caller.column(), x.Credential, x.Organisation, x.Action, string(x.Class), hashes.payload,
+		hashes.effect, conflictKey(hashes.effect), string(x.EffectKind), hashes.affects, x.ApprovalID, process, in.keys, in.seq, micros(in.Prepared), in.debited)
 	return err
 }
 

@@ -3,13 +3,14 @@ package ledger
 import (
 	"context"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// conflictIndex holds the intents that may conflict with their payload, by conflict key. It is in
+// conflictIndex holds the intents that may conflict with the same call, by conflict key. It is in
 // memory because an index in the file would be written in random places, and would cost a commit a
 // third of its time. It may hold too many intents, which the table then excludes, but never too
 // few. An intent is added when its row is written and never later. So the rows after the last one
@@ -20,7 +21,7 @@ type conflictIndex struct {
 	// purges counts how often the index was emptied.
 	purges int
 	seqs   map[int64]int64
-	others map[int64][]int64 // further intents of a payload, beside the one in seqs
+	others map[int64][]int64 // further intents of an effect, beside the one in seqs
 
 	retired atomic.Int64 // the record up to which the sweep has retired intents
 	stale   atomic.Bool  // the index holds retired intents
@@ -85,7 +86,7 @@ func (c *conflictIndex) add(seq, key int64) {
 	c.put(seq, key)
 }
 
-// find returns the intents of a payload, the latest first, and the number of purges so far.
+// find returns the intents of an effect, the latest first, and the number of purges so far.
 func (c *conflictIndex) find(key int64) (seqs []int64, purges int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -123,9 +124,9 @@ func (s *SQLite) FindConflicting(ctx context.Context, x Txn) (*Intent, error) {
 	if x.Class == schemas.Read {
 		return nil, nil
 	}
-	fingerprint := s.seal.fingerprint(x.Organisation, x.Hash)
+	effect := s.seal.effect(x.Organisation, x.EffectKey)
 	var seqs []int64
-	_, before := s.conflicts.find(conflictKey(fingerprint))
+	_, before := s.conflicts.find(conflictKey(effect))
 	for {
 		complete, err := s.conflicts.update(0, func(query string, args []any, each func(func(...any) error) error) error {
 			return s.rows(ctx, query, args, each)
@@ -134,13 +135,13 @@ func (s *SQLite) FindConflicting(ctx context.Context, x Txn) (*Intent, error) {
 			return nil, err
 		}
 		var purges int
-		if seqs, purges = s.conflicts.find(conflictKey(fingerprint)); complete && purges == before {
+		if seqs, purges = s.conflicts.find(conflictKey(effect)); complete && purges == before {
 			break
 		}
 		before = purges
 	}
 	for _, seq := range seqs {
-		if in, err := s.readIntent(ctx, conflictQuery, s.conflictArgs(seq, x.Caller, fingerprint, x.Idempotent, s.now())...); err != nil || in != nil {
+		if in, err := s.readIntent(ctx, conflictQuery, s.conflictArgs(seq, &x, effect, s.now())...); err != nil || in != nil {
 			return in, err
 		}
 	}
@@ -148,12 +149,46 @@ func (s *SQLite) FindConflicting(ctx context.Context, x Txn) (*Intent, error) {
 }
 
 // findConflicting returns the latest intent that conflicts with the call.
-func (t *tx) findConflicting(x *Txn, fingerprint string) (*Intent, error) {
-	seqs, _ := t.s.conflicts.find(conflictKey(fingerprint))
+func (t *tx) findConflicting(x *Txn, effect string) (*Intent, error) {
+	seqs, _ := t.s.conflicts.find(conflictKey(effect))
 	for _, seq := range seqs {
-		if in, err := t.intent(conflictQuery, t.s.conflictArgs(seq, x.Caller, fingerprint, x.Idempotent, t.now)...); err != nil || in != nil {
+		if in, err := t.intent(conflictQuery, t.s.conflictArgs(seq, x, effect, t.now)...); err != nil || in != nil {
 			return in, err
 		}
 	}
 	return nil, nil
+}
+
+// unknownQuery finds the intents of an organisation whose outcome is unknown, or will be: their
+// process may have ended without a report.
+const unknownQuery = "SELECT " + intentColumns + ", process FROM intents WHERE effect_kind = ?1 AND organisation = ?2 AND state = 'unknown' UNION ALL SELECT " +
+	intentColumns + ", process FROM intents WHERE effect_kind = ?1 AND organisation = ?2 AND state IN ('prepared', 'sent') ORDER BY seq DESC"
+
+// FindUnknown implements Ledger. It costs little, because few outcomes are unknown.
+func (s *SQLite) FindUnknown(ctx context.Context, x Txn) (found *Intent, err error) {
+	if x.EffectKind == "" || len(x.Affects) == 0 {
+		return nil, nil
+	}
+	var wanted map[string]bool
+	err = s.rows(ctx, unknownQuery, []any{string(x.EffectKind), x.Organisation}, func(scan func(...any) error) error {
+		var owner string
+		in, err := scanIntent(func(to ...any) error { return scan(append(to, &owner)...) })
+		if err != nil || found != nil || in.State != Unknown && !processEnded(owner) {
+			return err
+		}
+		if wanted == nil {
+			wanted = map[string]bool{}
+			for tag := range strings.FieldsSeq(s.seal.affects(x.Organisation, x.Affects)) {
+				wanted[tag] = true
+			}
+		}
+		for tag := range strings.FieldsSeq(in.affects) {
+			if wanted[tag] {
+				in.State, found = Unknown, in
+				break
+			}
+		}
+		return nil
+	})
+	return found, err
 }

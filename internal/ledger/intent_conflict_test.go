@@ -89,7 +89,7 @@ func TestConflictIndexPurge(t *testing.T) {
 func TestFindConflictingConcurrently(t *testing.T) {
 	l := open(t, ledger.Options{Dir: t.TempDir()})
 	x := call("the same")
-	x.Idempotent = false
+	x.Repeats = true
 	x.Payload = []byte(`{"a":1}`)
 	settle(t, l, commit(t, l, x), ledger.Succeeded)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

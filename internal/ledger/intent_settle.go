@@ -134,7 +134,7 @@ func (t *tx) returnApproval(in *Intent, r *Record) error {
 	}
 	var later int
 	if _, err := t.row(`SELECT count(*) FROM approvals g JOIN approvals n ON n.requester = g.requester AND n.credential = g.credential
-		AND n.action = g.action AND n.fingerprint = g.fingerprint AND n.policy = g.policy AND n.seq > g.seq WHERE g.id = ?`, []any{in.ApprovalID}, &later); err != nil {
+		AND n.action = g.action AND n.effect = g.effect AND n.seq > g.seq WHERE g.id = ?`, []any{in.ApprovalID}, &later); err != nil {
 		return err
 	}
 	state := Approved

@@ -42,7 +42,7 @@ func TestIdenticalPayload(t *testing.T) {
 			c := newClock()
 			l := open(t, ledger.Options{Now: c.now, Stale: 24 * time.Hour})
 			x := call("a")
-			x.Idempotent = test.idempotent
+			x.Repeats = !test.idempotent
 			in := commit(t, l, x)
 			if test.end == ledger.Sent {
 				if err := l.Settle(t.Context(), ledger.Settlement{Intent: in.ID, State: ledger.Sent}); err != nil {

@@ -42,7 +42,7 @@ type Ledger interface {
 // ApprovalStore stores approval requests and their answers.
 type ApprovalStore interface {
 	// CreateApproval stores a pending request. It revokes any pending request, or unused approval,
-	// with the same binding. r needs ID, the binding, Expires, Payload and Card. It returns
+	// of the same requester with the same EffectKey. r needs ID, EffectKey, the binding, Expires, Payload and Card. It returns
 	// ErrTooManyPending if MaxPending requests of the requester, or 2,000 in all, are pending, and
 	// a *StoppedError during an emergency stop.
 	CreateApproval(ctx context.Context, r ApprovalRequest) error
@@ -55,8 +55,9 @@ type ApprovalStore interface {
 	CheckApproval(ctx context.Context, want ApprovalRequest) error
 	// Approval returns one request with its sealed parts; ErrNoApproval if there is none.
 	Approval(ctx context.Context, id string) (ApprovalRequest, error)
-	// LatestApproval returns the last request for want's payload by the same requester with the
-	// same credential, under any policy and in any state; ErrNoApproval if there is none.
+	// LatestApproval returns the last request for the same call as want, which has an EffectKey or was
+	// read from the ledger, by the same requester with the
+	// same credential, in any state; ErrNoApproval if there is none. Its payload may be another.
 	LatestApproval(ctx context.Context, want ApprovalRequest) (ApprovalRequest, error)
 	// RecordUnanswered records what a client did with an open request instead of passing on a
 	// person's answer: it changes no state. ErrNoApproval if the request is not open.
@@ -79,11 +80,14 @@ type ApprovalStore interface {
 
 // IntentStore stores the durable record of each effect.
 type IntentStore interface {
-	// FindConflicting returns an intent for x's payload by the same caller in the same organisation
-	// that is in flight, has an unknown outcome or, if the action is not idempotent, succeeded
-	// within the window; nil if there is none, and for a read. It uses Caller, Organisation, Class,
-	// Hash and Idempotent.
+	// FindConflicting returns an intent with x's EffectKey by the same caller in the same
+	// organisation that is in flight, has an unknown outcome or, if x.Repeats, succeeded within the
+	// window; nil if there is none, and for a read. It uses Caller, Organisation, Class, EffectKey
+	// and Repeats.
 	FindConflicting(ctx context.Context, x Txn) (*Intent, error)
+	// FindUnknown returns the last intent of any caller in x's organisation with x's EffectKind and
+	// an unknown outcome that affects one of x.Affects; nil if there is none.
+	FindUnknown(ctx context.Context, x Txn) (*Intent, error)
 	// Commit makes a call durable before anything is sent. In one transaction it uses x.ApprovalID,
 	// debits x.Debits and writes the intent and its audit record. A read is accepted with an
 	// approval or debits only. Commit rejects with a *StoppedError, a *ConflictError, an approval
@@ -201,8 +205,13 @@ type Call struct {
 	Organisation string
 	Action       string
 	Class        schemas.Class
-	// Hash is schemas.Payload.Hash.
-	Hash string
+	// Hash is schemas.Payload.Hash, which approvals are bound to. EffectKey is
+	// schemas.Payload.EffectKey, by which the same call is found.
+	Hash, EffectKey string
+	// EffectKind is what the call does to people, and Affects are those people, such as `contact:`
+	// and an id. Both are empty if it does nothing to anybody.
+	EffectKind schemas.EffectKind
+	Affects    []string
 	// Decision is what the policy decided, Why the reason, Rules the rules that decided, and Policy
 	// the version of the policy.
 	Decision, Why string
@@ -232,8 +241,8 @@ type Txn struct {
 	ApprovalID string
 	// Debits are what the call takes from budgets: all of them or, with a *LimitError, none.
 	Debits []Debit
-	// Idempotent is schemas.Action.Idempotent.
-	Idempotent bool
+	// Repeats is schemas.Action.Repeats.
+	Repeats bool
 }
 
 // Debit is what a call takes from a budget. The budget holds at most Burst units and is full at

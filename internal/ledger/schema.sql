@@ -26,7 +26,8 @@ CREATE TABLE keys (
 CREATE INDEX keys_tag ON keys (tag);
 
 -- Approval requests and their answers. fingerprint is a keyed hash of the organisation and the
--- payload's hash. seq is the record with the sealed payload and card, answered_seq the record of
+-- payload's hash: the approval is bound to it. effect is a keyed hash of the organisation and the
+-- effect key: the same call has the same one. seq is the record with the sealed payload and card, answered_seq the record of
 -- the last answer, last_seq the last record about the request. person is the requester's name,
 -- process the process that runs the call (see intents): the one that asked, or the one that took
 -- over. shown is from when approvers see it. departed is when the requester's program stopped
@@ -41,6 +42,7 @@ CREATE TABLE approvals (
 	organisation TEXT NOT NULL,
 	action       TEXT NOT NULL,
 	fingerprint  TEXT NOT NULL,
+	effect       TEXT NOT NULL,
 	policy       TEXT NOT NULL,
 	recipients   TEXT NOT NULL,
 	needs        TEXT NOT NULL,
@@ -63,15 +65,16 @@ CREATE TABLE approvals (
 	answered_seq INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX approvals_seq ON approvals (seq);
-CREATE INDEX approvals_fingerprint ON approvals (fingerprint);
+CREATE INDEX approvals_effect ON approvals (effect);
 CREATE INDEX approvals_open ON approvals (expires) WHERE state IN ('pending', 'approved');
 CREATE INDEX approvals_last ON approvals (last_seq);
 
 -- Intents. seq is the record of the intent, settled_seq the record of its outcome. keys are the ids
 -- of the keys that seal both, in the order of the subjects. process is the process that made the
--- intent. The id begins with seq, 12 hex digits, so it needs no index of its own. conflict_key is
--- the first half of fingerprint as a number; NULL once the intent no longer conflicts with its
--- payload. Processes keep those that are not NULL in memory and find later ones by the index. Like
+-- intent. The id begins with seq, 12 hex digits, so it needs no index of its own. fingerprint and
+-- effect are as in approvals. conflict_key is the first half of effect as a number; NULL once the
+-- intent no longer conflicts with the same call. effect_kind is what it does to people, affects
+-- keyed hashes of them, separated by spaces; both are empty if it does nothing to anybody. Processes keep those that are not NULL in memory and find later ones by the index. Like
 -- everything that a commit writes, the index grows at its end only.
 CREATE TABLE intents (
 	seq          INTEGER PRIMARY KEY,
@@ -83,7 +86,10 @@ CREATE TABLE intents (
 	action       TEXT NOT NULL,
 	class        TEXT NOT NULL,
 	fingerprint  TEXT NOT NULL,
+	effect       TEXT NOT NULL,
 	conflict_key INTEGER,
+	effect_kind  TEXT NOT NULL,
+	affects      TEXT NOT NULL,
 	approval_id  TEXT NOT NULL,
 	process      TEXT NOT NULL,
 	keys         TEXT NOT NULL,

@@ -115,6 +115,24 @@ func (s *sealer) fingerprint(organisation, hash string) string {
 	return hex.EncodeToString(mac(s.fingerprintKey, organisation+"\x00"+hash))
 }
 
+// effect returns a keyed hash of organisation and effect key, for plain storage. It never equals a
+// fingerprint.
+func (s *sealer) effect(organisation, key string) string {
+	return s.fingerprint(organisation, "effect "+key)
+}
+
+// affects returns short keyed hashes of people, separated by spaces, for plain storage.
+func (s *sealer) affects(organisation string, people []string) string {
+	var b strings.Builder
+	for i, p := range people {
+		if i > 0 {
+			b.WriteByte(' ')
+		}
+		b.WriteString(s.fingerprint(organisation, "affects "+p)[:16])
+	}
+	return b.String()
+}
+
 func gcm(key []byte) cipher.AEAD {
 	b, err := aes.NewCipher(key)
 	if err != nil {

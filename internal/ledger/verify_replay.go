@@ -20,10 +20,10 @@ type replay struct {
 	tokens    map[string]*replayedToken
 }
 
-// binding is what an approval request is bound to, as its record says.
+// binding is what identifies the same call of an approval request, as its record says.
 type binding struct {
-	requester                               Actor
-	credential, action, fingerprint, policy string
+	requester                  Actor
+	credential, action, effect string
 }
 
 // replayedApproval is an approval request as the log describes it.
@@ -31,6 +31,7 @@ type replayedApproval struct {
 	state                             string
 	requester                         Actor
 	credential, action, fingerprint   string
+	effect                            string
 	policy, recipients, needs, person string
 	repeats                           string
 	expires, shown, seq               int64
@@ -43,6 +44,8 @@ type replayedIntent struct {
 	state               string
 	caller              Actor
 	action, fingerprint string
+	effect, kind        string
+	affects             string
 	approval            string // the id of the approval that it used
 	process             string // from its row
 	debited             []Balance
@@ -59,7 +62,7 @@ func newReplay() *replay {
 func (p *replay) apply(v *verifier, r *Record) {
 	switch r.Phase {
 	case PhaseRequested:
-		key := binding{r.Caller, r.Credential, r.Action, r.Fingerprint, r.Policy}
+		key := binding{r.Caller, r.Credential, r.Action, r.Effect}
 		if old := p.requested[key]; old != nil {
 			old.superseded = true
 			if (old.state == string(Pending) || old.state == string(Approved)) && old.expires > micros(r.Time) {
@@ -67,7 +70,7 @@ func (p *replay) apply(v *verifier, r *Record) {
 			}
 		}
 		request := &replayedApproval{state: string(Pending), requester: r.Caller, credential: r.Credential, action: r.Action, fingerprint: r.Fingerprint,
-			policy: r.Policy, repeats: r.Repeats, recipients: r.Recipients, expires: r.Expires, seq: r.Seq,
+			effect: r.Effect, policy: r.Policy, repeats: r.Repeats, recipients: r.Recipients, expires: r.Expires, seq: r.Seq,
 			needs: r.Decision, person: r.Person, shown: r.Shown}
 		p.approvals[r.ApprovalID], p.requested[key] = request, request
 	case PhasePruned:
@@ -128,7 +131,7 @@ func (p *replay) applyPrepared(v *verifier, r *Record) {
 	}
 	p.budgets.applyDebits(v, r)
 	p.intents[r.Intent] = &replayedIntent{debited: r.Budgets, state: r.State, caller: r.Caller, action: r.Action, fingerprint: r.Fingerprint, approval: r.ApprovalID,
-		at: micros(r.Time), seq: r.Seq, stops: p.stops}
+		effect: r.Effect, kind: string(r.EffectKind), affects: r.Affects, at: micros(r.Time), seq: r.Seq, stops: p.stops}
 }
 
 func (p *replay) applyOutcome(v *verifier, r *Record) {
@@ -155,14 +158,14 @@ func (p *replay) applyOutcome(v *verifier, r *Record) {
 
 // checkIntents compares the table of intents with the log.
 func (v *verifier) checkIntents(ctx context.Context, conn *sql.Conn) error {
-	rows, err := conn.QueryContext(ctx, "SELECT id, seq, caller, action, fingerprint, approval_id, state, prepared, process FROM intents")
+	rows, err := conn.QueryContext(ctx, "SELECT id, seq, caller, action, fingerprint, effect, effect_kind, affects, approval_id, state, prepared, process FROM intents")
 	if err != nil {
 		return err
 	}
 	err = eachRow(rows, func(scan func(...any) error) error {
 		var id, caller string
 		var row replayedIntent
-		if err := scan(&id, &row.seq, &caller, &row.action, &row.fingerprint, &row.approval, &row.state, &row.at, &row.process); err != nil {
+		if err := scan(&id, &row.seq, &caller, &row.action, &row.fingerprint, &row.effect, &row.kind, &row.affects, &row.approval, &row.state, &row.at, &row.process); err != nil {
 			return err
 		}
 		in := v.replay.intents[id]
@@ -173,7 +176,7 @@ func (v *verifier) checkIntents(ctx context.Context, conn *sql.Conn) error {
 		case in.state != row.state:
 			v.add(WrongIntent, in.seq, id, "intent %s is %s, but its last record says %s", id, row.state, in.state)
 		case in.caller != parseActor(caller) || in.action != clip(row.action) || in.fingerprint != row.fingerprint ||
-			in.approval != row.approval || in.at != row.at || in.seq != row.seq:
+			in.effect != row.effect || in.kind != row.kind || in.affects != row.affects || in.approval != row.approval || in.at != row.at || in.seq != row.seq:
 			v.add(WrongIntent, in.seq, id, "intent %s differs from its record", id)
 		}
 		in.inTable, in.process = true, row.process
@@ -201,7 +204,7 @@ func (v *verifier) checkIntents(ctx context.Context, conn *sql.Conn) error {
 
 // checkApprovals compares the table of approval requests with the log.
 func (v *verifier) checkApprovals(ctx context.Context, conn *sql.Conn) error {
-	rows, err := conn.QueryContext(ctx, `SELECT id, seq, requester, credential, action, fingerprint, policy, recipients, repeats,
+	rows, err := conn.QueryContext(ctx, `SELECT id, seq, requester, credential, action, fingerprint, effect, policy, recipients, repeats,
 		expires, state, needs, person, shown FROM approvals`)
 	if err != nil {
 		return err
@@ -209,7 +212,7 @@ func (v *verifier) checkApprovals(ctx context.Context, conn *sql.Conn) error {
 	err = eachRow(rows, func(scan func(...any) error) error {
 		var id, requester string
 		var row replayedApproval
-		if err := scan(&id, &row.seq, &requester, &row.credential, &row.action, &row.fingerprint, &row.policy, &row.recipients,
+		if err := scan(&id, &row.seq, &requester, &row.credential, &row.action, &row.fingerprint, &row.effect, &row.policy, &row.recipients,
 			&row.repeats, &row.expires, &row.state, &row.needs, &row.person, &row.shown); err != nil {
 			return err
 		}
@@ -221,7 +224,7 @@ func (v *verifier) checkApprovals(ctx context.Context, conn *sql.Conn) error {
 		case request.state != row.state:
 			v.add(WrongApproval, request.seq, id, "approval request %s is %s, but its last record says %s", id, row.state, request.state)
 		case request.seq != row.seq || request.requester != parseActor(requester) || request.credential != clip(row.credential) ||
-			request.action != clip(row.action) || request.fingerprint != row.fingerprint || request.policy != clip(row.policy) ||
+			request.action != clip(row.action) || request.fingerprint != row.fingerprint || request.effect != row.effect || request.policy != clip(row.policy) ||
 			request.recipients != clip(row.recipients) || request.repeats != clip(row.repeats) || request.expires != row.expires ||
 			request.needs != clip(row.needs) || request.person != clip(row.person) || request.shown != row.shown:
 			v.add(WrongApproval, request.seq, id, "approval request %s differs from its record", id)

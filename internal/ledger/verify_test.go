@@ -219,7 +219,7 @@ func TestTamperedTables(t *testing.T) {
 		"an approval that nobody gave":         "UPDATE approvals SET state = 'approved' WHERE id = (SELECT id FROM approvals WHERE state = 'used' LIMIT 1)",
 		"a longer approval":                    "UPDATE approvals SET expires = expires + 1 WHERE id = (SELECT id FROM approvals LIMIT 1)",
 		"an approval of another payload":       "UPDATE approvals SET fingerprint = 'x' WHERE id = (SELECT id FROM approvals LIMIT 1)",
-		"an approval without a record":         "INSERT INTO approvals (id, requester, credential, organisation, action, fingerprint, policy, recipients, needs, repeats, state, answered_by, requested, answered, expires, seq, last_seq, person, process, shown) SELECT 'new', requester, credential, organisation, action, fingerprint, policy, recipients, needs, repeats, 'approved', answered_by, requested, answered, expires, seq, last_seq, person, process, shown FROM approvals LIMIT 1",
+		"an approval without a record":         "INSERT INTO approvals (id, requester, credential, organisation, action, fingerprint, effect, policy, recipients, needs, repeats, state, answered_by, requested, answered, expires, seq, last_seq, person, process, shown) SELECT 'new', requester, credential, organisation, action, fingerprint, effect, policy, recipients, needs, repeats, 'approved', answered_by, requested, answered, expires, seq, last_seq, person, process, shown FROM approvals LIMIT 1",
 		"an emergency stop without a record":   "INSERT INTO stops (at, stopped_by, note, seq) VALUES (1, 'eve', '', 1)",
 		"a key destroyed without a record":     "UPDATE keys SET wrapped = NULL, tag = NULL, name = NULL, erased = 1 WHERE id = (SELECT id FROM keys WHERE erased IS NULL LIMIT 1)",
 		"a missing key":                        "DELETE FROM keys WHERE id = (SELECT id FROM keys WHERE erased IS NULL LIMIT 1)",
@@ -233,7 +233,7 @@ func TestTamperedTables(t *testing.T) {
 		"a request shown later to approvers":   "UPDATE approvals SET shown = shown + 1",
 		"a wrong code of the head":             "UPDATE meta SET value = 'other' WHERE name = 'head'",
 		"no code of the head":                  "DELETE FROM meta WHERE name = 'head'",
-		"an intent without a record":           "INSERT INTO intents (id, request, caller, credential, organisation, action, class, fingerprint, conflict_key, approval_id, process, keys, seq, prepared, state) SELECT 'new', request, caller, credential, organisation, action, class, fingerprint, conflict_key, approval_id, process, keys, seq + 100000, prepared, 'succeeded' FROM intents LIMIT 1",
+		"an intent without a record":           "INSERT INTO intents (id, request, caller, credential, organisation, action, class, fingerprint, effect, conflict_key, effect_kind, affects, approval_id, process, keys, seq, prepared, state) SELECT 'new', request, caller, credential, organisation, action, class, fingerprint, effect, conflict_key, effect_kind, affects, approval_id, process, keys, seq + 100000, prepared, 'succeeded' FROM intents LIMIT 1",
 	} {
 		t.Run(name, func(t *testing.T) {
 			copied := copyDir(t, dir)

@@ -55,8 +55,8 @@ func open(t testing.TB, o ledger.Options) *ledger.SQLite {
 // call returns a mutating call; n makes its payload unique.
 func call(n string) ledger.Txn {
 	body, _ := json.Marshal(map[string]any{"action": "create_contact", "input": map[string]any{"firstName": n}})
-	return ledger.Txn{Call: ledger.Call{Request: "req-" + n, Caller: ledger.Actor{Name: "ada"}, Credential: "cred", Client: "test", Organisation: "acme", Action: "create_contact", Class: schemas.Write,
-		Hash: "hash-" + n, Decision: "validate", Why: "class write", Policy: "v1", Payload: body}}
+	return ledger.Txn{Repeats: true, Call: ledger.Call{Request: "req-" + n, Caller: ledger.Actor{Name: "ada"}, Credential: "cred", Client: "test", Organisation: "acme", Action: "create_contact", Class: schemas.Write,
+		Hash: "hash-" + n, EffectKey: "effect-" + n, Decision: "validate", Why: "class write", Policy: "v1", Payload: body}}
 }
 
 func commit(t testing.TB, l ledger.Ledger, x ledger.Txn) ledger.Intent {
@@ -111,7 +111,7 @@ func createApproval(t testing.TB, l ledger.Ledger, x ledger.Txn, expires time.Ti
 }
 
 func approvalFor(x ledger.Txn, expires time.Time) ledger.ApprovalRequest {
-	return ledger.ApprovalRequest{ID: ledger.NewID(), Requester: x.Caller, Credential: x.Credential, Organisation: x.Organisation, Action: x.Action, Hash: x.Hash, Policy: x.Policy,
+	return ledger.ApprovalRequest{ID: ledger.NewID(), Requester: x.Caller, Credential: x.Credential, Organisation: x.Organisation, Action: x.Action, Hash: x.Hash, EffectKey: x.EffectKey, Policy: x.Policy,
 		Needs: "confirm", Payload: x.Payload, Card: []byte(`{"sentence":"Create a contact"}`), Subjects: x.Subjects, Expires: expires}
 }
 

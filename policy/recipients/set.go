@@ -8,6 +8,8 @@ import (
 	"hash"
 	"slices"
 	"strings"
+
+	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
 // maxRecipients is how many recipients one call may have.
@@ -57,6 +59,23 @@ func (s *Set) computeDigest() *Set {
 	}
 	s.Digest = hex.EncodeToString(h.Sum(nil))
 	return s
+}
+
+// AppendSubjects appends the people of the set, by contact and by number, as package schemas spells
+// them; for a group its id.
+func (s *Set) AppendSubjects(out []string) []string {
+	if s.Group != "" {
+		out = append(out, "group:"+s.Group)
+	}
+	for _, r := range s.List {
+		if r.Contact != "" {
+			out = append(out, string(schemas.ContactSubject)+":"+r.Contact)
+		}
+		if r.Number != "" {
+			out = append(out, string(schemas.PhoneSubject)+":"+r.Number)
+		}
+	}
+	return out
 }
 
 // writePart hashes a text with its length, so that two lists of parts never hash alike.

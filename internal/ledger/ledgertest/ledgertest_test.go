@@ -11,7 +11,7 @@ import (
 func TestOpen(t *testing.T) {
 	dir := t.TempDir()
 	l := ledgertest.Open(t, ledger.Options{Dir: dir})
-	x := ledger.Txn{Call: ledger.Call{Caller: ledger.Actor{Name: "ada"}, Organisation: "acme", Action: "create_contact", Class: schemas.Write, Hash: "h"}}
+	x := ledger.Txn{Call: ledger.Call{Caller: ledger.Actor{Name: "ada"}, Organisation: "acme", Action: "create_contact", Class: schemas.Write, Hash: "h", EffectKey: "e"}}
 	if _, err := l.Commit(t.Context(), x); err != nil {
 		t.Fatal(err)
 	}
