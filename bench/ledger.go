@@ -154,6 +154,7 @@ func (forgetful) Note(ledger.Event) {}
 func (forgetful) FindConflicting(context.Context, ledger.Txn) (*ledger.Intent, error) {
 	return nil, nil
 }
+func (forgetful) FindUnknown(context.Context, ledger.Txn) (*ledger.Intent, error) { return nil, nil }
 func (forgetful) Commit(context.Context, ledger.Txn) (ledger.Intent, error) {
 	return ledger.Intent{}, nil
 }

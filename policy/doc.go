@@ -25,7 +25,8 @@
 // The gate never waits for a person. Whatever asks (an elicitation, the terminal, the inbox) shows
 // the card and records the answer, and an [Executor] takes the call through the gate again with the
 // request's id. So there is one path to Run. A request is bound to the requester, the organisation,
-// the payload's hash, the recipients and the policy's version. It expires, and it is used once.
+// the payload's hash and the recipients. It expires, and it is used once. The policy is not bound: it
+// decides again when the call runs, and the approval holds unless the decision is stricter by then.
 // [Executor] also takes over, or revokes, requests whose program has ended (orphan.go).
 //
 // Package approval records the answers of the inbox, [Gate.RecordReply] those of clients. The call

@@ -323,7 +323,8 @@ func (at *attempt) revoke(ctx context.Context, why *schemas.Error) {
 	}
 }
 
-// binding returns the request that the call would use: what it is bound to.
+// binding returns the request that the call would use: what it is bound to, and what is recorded with
+// it.
 func (at *attempt) binding() ledger.ApprovalRequest {
 	x := &at.txn
 	return ledger.ApprovalRequest{ID: x.ApprovalID, Requester: x.Caller, Credential: x.Credential, Organisation: x.Organisation, Action: x.Action,

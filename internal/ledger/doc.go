@@ -25,14 +25,14 @@
 // last. The sweep makes abandoned intents unknown, in Open and every 15 seconds. A late Settle
 // still counts.
 //
-// An unknown intent conflicts with its payload until a person resolves it, or approves a
+// An unknown intent conflicts with the same call until a person resolves it, or approves a
 // repetition. [ApprovalRequest].Repeats names the intent that the card showed, and Commit accepts
 // the repetition of that intent once.
 //
 // # Approvals
 //
-// An approval request is bound to requester, credential, organisation, action, payload and policy.
-// CreateApproval revokes an open request with the same binding. Only Commit uses an approval; a
+// An approval request is bound to requester, credential, organisation, action and payload.
+// CreateApproval revokes an open request for the same call. Only Commit uses an approval; a
 // settlement as not_sent returns it. The recipients are bound too: if they alone have changed, the
 // error is ErrRecipientsChanged.
 //

@@ -161,19 +161,20 @@ func (t *tx) findConflicting(x *Txn, effect string) (*Intent, error) {
 
 // unknownQuery finds the intents of an organisation whose outcome is unknown, or will be: their
 // process may have ended without a report.
-const unknownQuery = "SELECT " + intentColumns + ", process FROM intents WHERE effect_kind = ?1 AND organisation = ?2 AND state = 'unknown' UNION ALL SELECT " +
-	intentColumns + ", process FROM intents WHERE effect_kind = ?1 AND organisation = ?2 AND state IN ('prepared', 'sent') ORDER BY seq DESC"
+const unknownQuery = `SELECT seq, affects, state, process FROM intents WHERE effect_kind = ?1 AND organisation = ?2 AND state = 'unknown' UNION ALL
+	SELECT seq, affects, state, process FROM intents WHERE effect_kind = ?1 AND organisation = ?2 AND state IN ('prepared', 'sent') ORDER BY seq DESC`
 
 // FindUnknown implements Ledger. It costs little, because few outcomes are unknown.
-func (s *SQLite) FindUnknown(ctx context.Context, x Txn) (found *Intent, err error) {
+func (s *SQLite) FindUnknown(ctx context.Context, x Txn) (*Intent, error) {
 	if x.EffectKind == "" || len(x.Affects) == 0 {
 		return nil, nil
 	}
+	var found int64
 	var wanted map[string]bool
-	err = s.rows(ctx, unknownQuery, []any{string(x.EffectKind), x.Organisation}, func(scan func(...any) error) error {
-		var owner string
-		in, err := scanIntent(func(to ...any) error { return scan(append(to, &owner)...) })
-		if err != nil || found != nil || in.State != Unknown && !processEnded(owner) {
+	err := s.rows(ctx, unknownQuery, []any{string(x.EffectKind), x.Organisation}, func(scan func(...any) error) error {
+		var seq int64
+		var affects, state, owner string
+		if err := scan(&seq, &affects, &state, &owner); err != nil || found != 0 || state != string(Unknown) && !processEnded(owner) {
 			return err
 		}
 		if wanted == nil {
@@ -182,13 +183,16 @@ func (s *SQLite) FindUnknown(ctx context.Context, x Txn) (found *Intent, err err
 				wanted[tag] = true
 			}
 		}
-		for tag := range strings.FieldsSeq(in.affects) {
+		for tag := range strings.FieldsSeq(affects) {
 			if wanted[tag] {
-				in.State, found = Unknown, in
+				found = seq
 				break
 			}
 		}
 		return nil
 	})
-	return found, err
+	if err != nil || found == 0 {
+		return nil, err
+	}
+	return s.readIntent(ctx, "SELECT "+intentColumns+" FROM intents WHERE seq = ?", found)
 }
