@@ -55,7 +55,7 @@ func (m *model) previous(who, action, args string) (modelRun, bool) {
 }
 
 func (m *model) addRun(who, action, args, state string) {
-	if a, err := schemas.Find(action); err == nil && a.Class != schemas.Read && !a.Idempotent {
+	if a, err := schemas.Find(action); err == nil && a.Repeats() {
 		m.ran[who+action+args] = modelRun{m.now(), state}
 	}
 	if action == "delete_contact" {
@@ -232,7 +232,8 @@ func (m *model) call(rt *rapid.T) {
 	}
 }
 
-// ask checks the answer to a call that needs a person. A repeated call joins its pending request.
+// ask checks the answer to a call that needs a person. A repeated call joins its pending request,
+// also under another policy that needs the same.
 func (m *model) ask(rt *rapid.T, r *reply, w int, who, action, args string, expect func(string, ...string)) {
 	outcome, approve := "input_required", m.decision(w, action) == rules.Approve
 	if approve {
@@ -252,7 +253,7 @@ func (m *model) ask(rt *rapid.T, r *reply, w int, who, action, args string, expe
 			pending++
 		}
 	}
-	if latest != nil && latest.world == w && m.open(latest) && !latest.erased && latest.repeats == repeats && m.now().Add(10*time.Second).Before(latest.expires) {
+	if latest != nil && m.decision(latest.world, action) == m.decision(w, action) && m.open(latest) && !latest.erased && latest.repeats == repeats && m.now().Add(10*time.Second).Before(latest.expires) {
 		expect(outcome, "validate")
 		if got := requestOf(m.t, r); got != latest.id {
 			rt.Fatalf("a repeated call made another request: %s", r.Frame)
@@ -267,7 +268,7 @@ func (m *model) ask(rt *rapid.T, r *reply, w int, who, action, args string, expe
 		asks = append(asks, "run") // the record that it is about, for the card
 	}
 	for _, q := range m.requests {
-		if m.open(q) && q.world == w && q.caller == who && q.action == action && q.args == args {
+		if m.open(q) && q.caller == who && q.action == action && q.args == args {
 			q.state = "revoked"
 			pending--
 		}

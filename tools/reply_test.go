@@ -198,7 +198,7 @@ func TestPolicyChange(t *testing.T) {
 	up, store := rpctest.New(t), ledgertest.Open(t)
 	p := newWorld(t, setup{up: up, ledger: store}).httpPeer(t, true)
 	state := p.callOnce("delete_contact", deleteArgs, "").Result.RequestState
-	q := newWorld(t, setup{up: up, ledger: store, policy: confirmAll, inbox: 50 * time.Millisecond}).httpPeer(t, true)
+	q := newWorld(t, setup{up: up, ledger: store, policy: confirmAll}).httpPeer(t, true)
 	if r := q.retry("delete_contact", deleteArgs, state, accepts); r.outcome(t) != "done" {
 		t.Errorf("%s", r.Frame)
 	}

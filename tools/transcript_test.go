@@ -20,7 +20,7 @@ import (
 
 // TestTranscripts sends the client's frames of each transcript over stdio, and compares the
 // server's frames and what reached upstream. In the files, random values have the names APPROVAL,
-// ELICITATION, MARKER and NOW, and the instructions, which have their own file, INSTRUCTIONS. In a
+// ELICITATION, MARKER, NOW and SECONDS, and the instructions, which have their own file, INSTRUCTIONS. In a
 // client's frame APPROVAL and ELICITATION become the values of this run. -update rewrites all but
 // the client's part.
 func TestTranscripts(t *testing.T) {
@@ -50,6 +50,7 @@ var names = []struct {
 	{regexp.MustCompile(`("instructions": ")(?:[^"\\]|\\.)*"`), `${1}INSTRUCTIONS"`},
 	{regexp.MustCompile(`("asOf": ")[^"]*"`), `${1}NOW"`},
 	{regexp.MustCompile(`(\\"asOf\\":\\")[^"]*\\"`), `${1}NOW\"`},
+	{regexp.MustCompile(`(it ran )(?:a second|\d+ seconds)( ago)`), `${1}SECONDS${2}`},
 	{regexp.MustCompile(`("id": )[0-9]+(,\s+"method": "elicitation/create")`), `${1}"ELICITATION"${2}`},
 }
 
