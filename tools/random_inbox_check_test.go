@@ -139,7 +139,7 @@ func (l *randomInbox) checkOnce(rt *rapid.T, before []ledger.Intent, in *ledger.
 		if b.Caller != in.Caller || string(full.Payload) != string(p.Body) {
 			continue
 		}
-		conflicts := b.State == ledger.Unknown || b.State == ledger.Succeeded && !p.Action.Idempotent && b.Settled.After(in.Prepared.Add(-10*time.Minute))
+		conflicts := b.State == ledger.Unknown || b.State == ledger.Succeeded && p.Action.Repeats() && b.Settled.After(in.Prepared.Add(-10*time.Minute))
 		if !conflicts {
 			continue
 		}

@@ -67,7 +67,7 @@ func (e *StoppedError) Error() string {
 	return s
 }
 
-// ConflictError rejects a call because an identical one is in flight, may have run, or ran
+// ConflictError rejects a call because the same call is in flight, may have run, or ran
 // recently. An approval with Repeats set to Intent.ID lets it run again.
 type ConflictError struct{ Intent Intent }
 
@@ -78,11 +78,11 @@ func (e *ConflictError) Error() string {
 	in := e.Intent
 	switch in.State {
 	case Succeeded:
-		return fmt.Sprintf("an identical %s ran at %s (intent %s)", in.Action, in.Settled.Format(time.RFC3339), in.ID)
+		return fmt.Sprintf("the same %s ran at %s (intent %s)", in.Action, in.Settled.Format(time.RFC3339), in.ID)
 	case Unknown:
-		return fmt.Sprintf("the outcome of an identical %s at %s is unknown (intent %s)", in.Action, in.Prepared.Format(time.RFC3339), in.ID)
+		return fmt.Sprintf("the outcome of the same %s at %s is unknown (intent %s)", in.Action, in.Prepared.Format(time.RFC3339), in.ID)
 	}
-	return fmt.Sprintf("an identical %s is still running (intent %s)", in.Action, in.ID)
+	return fmt.Sprintf("the same %s is still running (intent %s)", in.Action, in.ID)
 }
 
 // StoreErrorKind says what is wrong with the store.
