@@ -206,7 +206,7 @@ func TestApproveOwnRequests(t *testing.T) {
 	if r := mine.tool(t, "archive_contact", `{"identity":"`+rpctest.ID(2)+`"}`); r.outcome() != "declined" || !strings.Contains(r.Result.StructuredContent.Message, "their note: not she") {
 		t.Errorf("%+v", r.Result)
 	}
-	if r := mine.tool(t, "delete_contact", erase(1)); r.outcome() != "done" || r.Result.StructuredContent.ApprovedBy != me() {
+	if r := mine.tool(t, "approval_status", `{"id":"`+id+`"}`); r.outcome() != "done" || r.Result.StructuredContent.ApprovedBy != me() {
 		t.Errorf("%+v", r.Result)
 	}
 	if ran(w.up, "archive_contact") != 0 {

@@ -71,10 +71,8 @@ func TestRestartWhilePending(t *testing.T) {
 			}
 			ada.approve(t, id)
 			ada.awaitStatus(t, id, "ada approved, and it ran")
-			for what, r := range map[string]*reply{"the same call again": bob.tool(t, "delete_contact", erase(1)), "approval_status": status()} {
-				if r.outcome() != "done" || r.Result.StructuredContent.ApprovedBy != "ada" {
-					t.Errorf("%s: %+v", what, r.Result)
-				}
+			if r := status(); r.outcome() != "done" || r.Result.StructuredContent.ApprovedBy != "ada" {
+				t.Errorf("%+v", r.Result)
 			}
 			if n := w.erased(); n != 1 {
 				t.Errorf("it ran %d times", n)
