@@ -25,7 +25,8 @@ func newInboxServe(p *program) *cobra.Command {
 		Long: `Serve the inbox of the state directory on its own port of this machine, for a page
 that stays open all day. It needs no key: the program that made a request runs the
 approved call, and must still be running; what nobody can run any more is revoked.
-Live calls cannot be listed or ended from this page. The browser opens, logged in, unless --no-browser is given.
+Live calls cannot be listed or ended from this page. The browser opens, logged in,
+unless --no-browser is given.
 
 In a container, or behind a proxy, --inbox-addr is the address to listen at, and
 --public-url the one that people open: --inbox-addr 0.0.0.0:8766
