@@ -136,6 +136,7 @@ func (at *attempt) decide(ctx context.Context) *schemas.Error {
 			return at.redact(fault)
 		}
 		facts.Recipients, at.txn.Recipients = at.recipients, at.recipients.Digest
+		at.addRecipients()
 	}
 	at.verdict = at.policy.Decide(facts)
 	if recipients.HasRecipients(action) && at.recipients == nil {
@@ -152,6 +153,25 @@ func (at *attempt) decide(ctx context.Context) *schemas.Error {
 	}
 	at.evaluateShadow(ctx, facts)
 	return nil
+}
+
+// addRecipients tells the ledger what identifies each recipient, so that their data is sealed under
+// their own key.
+func (at *attempt) addRecipients() {
+	known := map[string]bool{}
+	for _, subject := range at.txn.Subjects {
+		known[subject] = true
+	}
+	for _, r := range at.recipients.List {
+		p := ledger.Recipient{Subject: string(schemas.ContactSubject) + ":" + r.Contact, Names: []string{r.Name, r.Number}}
+		if r.Contact == "" {
+			p.Subject = string(schemas.PhoneSubject) + ":" + r.Number
+		}
+		if at.txn.RecipientList = append(at.txn.RecipientList, p); !known[p.Subject] {
+			known[p.Subject] = true
+			at.txn.Subjects = append(at.txn.Subjects, p.Subject)
+		}
+	}
 }
 
 // evaluateShadow records what the shadow policy decides, if that differs. A call that is denied

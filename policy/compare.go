@@ -168,7 +168,7 @@ func (c *comparer) facts(r *ledger.Record) (f rules.Facts, skip string) {
 	switch {
 	case r.Fault != "":
 		return f, skipDamaged
-	case r.Sealed != nil && r.Private == nil:
+	case r.Erased():
 		return f, skipErased
 	case r.Private == nil || r.Private.Payload == nil:
 		return f, skipNotKept

@@ -79,7 +79,7 @@ func (at *attempt) ask(ctx context.Context, res Result, need rules.Decision, pre
 		r.Shown = now.Add(at.ClientFirst)
 	}
 	x := &at.txn
-	r.Request, r.Client, r.Why, r.Rules, r.Subjects, r.Payload, r.Card = x.Request, x.Client, x.Why, x.Rules, x.Subjects, x.Payload, raw
+	r.Request, r.Client, r.Why, r.Rules, r.Subjects, r.RecipientList, r.Payload, r.Card = x.Request, x.Client, x.Why, x.Rules, x.Subjects, x.RecipientList, x.Payload, raw
 	if err := at.Ledger.CreateApproval(ctx, r); err != nil {
 		res.Err = at.ledgerError(ctx, err)
 		return res
@@ -107,7 +107,7 @@ func (at *attempt) findPending(open, r *ledger.ApprovalRequest) (card approval.C
 		open.Hash != r.Hash && (open.State == ledger.Pending || at.txn.Class == schemas.Read) || open.Repeats != r.Repeats || open.Needs != r.Needs {
 		return card, false
 	}
-	return card, json.Unmarshal(open.Card, &card) == nil
+	return card, open.Erased == 0 && json.Unmarshal(open.Card, &card) == nil
 }
 
 // pending completes the result of a call that needs a person.
@@ -236,7 +236,7 @@ func (g *Gate) RecordReply(ctx context.Context, c Call, reply ClientReply) (ledg
 		return "", g.ledgerError(ctx, err)
 	}
 	var card approval.Card
-	erased := json.Unmarshal(at.approval.Card, &card) != nil
+	erased := json.Unmarshal(at.approval.Card, &card) != nil || at.approval.Erased > 0
 	if erased {
 		card = approval.Card{Needs: at.approval.Needs} // it can be declined
 	}

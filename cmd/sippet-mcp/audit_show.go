@@ -121,7 +121,11 @@ func printCallFields(w io.Writer, c *ledger.AuditedCall) {
 	line("repeats", c.Repeats)
 	line("people", strings.Join(c.People, ", "))
 	if e := c.Erased; e != nil {
-		line("erased", "a person in this call was erased; the sealed parts can no longer be read")
+		what := "a person in this call was erased; the sealed parts can no longer be read"
+		if e.Partly {
+			what = ledger.ErasedText(e.Count) + "; what belonged to them, or to all together, can no longer be read"
+		}
+		line("erased", what)
 		if e.By != (ledger.Actor{}) {
 			line("", e.By.String()+", "+longTime(e.At))
 		}

@@ -77,7 +77,7 @@ func (s *Approvals) Answer(ctx context.Context, ids []string, person Person, rep
 		switch {
 		case reply.Approve && r.Orphaned && EndsWithProgram(&r):
 			out[i].Err = orphaned()
-		case json.Unmarshal(r.Card, &card) != nil && reply.Approve:
+		case (json.Unmarshal(r.Card, &card) != nil || r.Erased > 0) && reply.Approve:
 			out[i].Err = CardErased()
 		default:
 			out[i].Err = person.CheckAnswer(&r)
@@ -210,7 +210,7 @@ func ledgerError(err error) *schemas.Error {
 // CardErased is the error for a request with an erased card.
 func CardErased() *schemas.Error {
 	return &schemas.Error{Outcome: schemas.Denied,
-		Message: "the card of this request was erased together with a person's data; nothing ran",
+		Message: "the card of this request, or a part of it, was erased together with a person's data; nothing ran",
 		Next:    "call again, and the person is asked again"}
 }
 

@@ -51,11 +51,16 @@ type ApprovalRequest struct {
 	// Repeats is the id of the earlier intent of the same call that the card shows. Commit lets the
 	// call run again for this intent only.
 	Repeats string
-	// Request, Client, Why, Rules and Subjects are as in Call.
+	// Request, Client, Why, Rules, Subjects and RecipientList are as in Call. RecipientList is not
+	// read back.
 	Request, Client, Why string
 	Rules, Subjects      []string
-	// Payload and Card are sealed; both are nil if a subject was erased.
+	RecipientList        []Recipient
+	// Payload and Card are sealed. Erased is how many of the sealing keys are destroyed. If it is
+	// not 0, Payload is nil, and Card lacks what belongs to the erased, or is nil. Such a request
+	// cannot be approved.
 	Payload, Card []byte
+	Erased        int
 
 	State ApprovalState
 	// By is who answered. Quick is true if they answered sooner than the card can be read.
@@ -188,6 +193,10 @@ func (s *SQLite) CreateApproval(ctx context.Context, request ApprovalRequest) er
 	if request.Hash == "" || request.EffectKey == "" {
 		return fmt.Errorf("%w: a request needs the hash and the effect key of its payload", errUsage)
 	}
+	private, err := Private{Payload: request.Payload, Card: request.Card, Hash: request.Hash}.divide(request.RecipientList)
+	if err != nil {
+		return err
+	}
 	return s.write(ctx, func(t *tx) error {
 		if err := t.checkToken(request.Credential, request.Action); err != nil {
 			return err
@@ -224,9 +233,7 @@ func (s *SQLite) CreateApproval(ctx context.Context, request ApprovalRequest) er
 		if err != nil {
 			return err
 		}
-		if r.Sealed, err = sealUnder(keys, Private{Payload: request.Payload, Card: request.Card, Hash: request.Hash}, r.binding()); err != nil {
-			return err
-		}
+		r.Sealed = t.seal(keys, private, r.binding())
 		if err := t.append(r); err != nil {
 			return err
 		}

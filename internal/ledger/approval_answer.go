@@ -65,6 +65,9 @@ func (t *tx) recordAnswer(row *approvalRow, reply *Reply) error {
 	if err != nil {
 		return err
 	}
+	if keys == nil && reply.State == Approved {
+		return ErrApprovalErased // its card no longer shows the whole call
+	}
 	if keys != nil {
 		if r.Sealed, err = sealUnder(keys, Private{Note: clip(reply.Note), Fault: reply.Fault}, r.binding()); err != nil {
 			return err

@@ -95,8 +95,12 @@ func (s *SQLite) readApproval(ctx context.Context, where string, args ...any) (A
 	if requested != nil {
 		request.Request, request.Client, request.Why = requested.Request, requested.Client, requested.Why
 		request.Rules, request.Subjects = requested.Rules, requested.SubjectNames
+		request.Erased = requested.ErasedCount
 		if p := requested.Private; p != nil {
-			request.Payload, request.Card, request.Hash = p.Payload, p.Card, p.Hash
+			request.Card = p.Card
+			if request.Erased == 0 {
+				request.Payload, request.Hash = p.Payload, p.Hash
+			}
 		}
 	}
 	answered, err := s.recordAt(ctx, row.answeredSeq, ring)

@@ -57,7 +57,8 @@ type AuditedCall struct {
 	Status  int             `json:"status,omitempty"`
 	People  []string        `json:"people,omitempty"`
 	Erased  *Erasure        `json:"erased,omitempty"`
-	// Card, Payload, Replaced and Result are nil if they were not kept or a person was erased.
+	// Card, Payload, Replaced and Result are nil if they were not kept or were erased. What belongs
+	// to the others is still there if one of several recipients was erased.
 	Card     json.RawMessage `json:"card,omitempty"`
 	Payload  json.RawMessage `json:"payload,omitempty"`
 	Replaced json.RawMessage `json:"replaced,omitempty"`
@@ -66,9 +67,15 @@ type AuditedCall struct {
 	Records []RecordView `json:"records"`
 }
 
-// Erasure says that a person whom a call concerns was erased. By and At are of the first erasure
+// Erasure says that persons whom a call concerns were erased. By and At are of the first erasure
 // that is recorded; zero if its record was pruned.
 type Erasure struct {
+	// Count is how many were erased. A person with two records, such as a contact and a number,
+	// counts twice.
+	Count int `json:"count"`
+	// Partly is true if something of what was sealed can still be read.
+	Partly bool `json:"partly,omitempty"`
+
 	By Actor     `json:"by,omitzero"`
 	At time.Time `json:"at,omitzero"`
 }
@@ -235,14 +242,18 @@ func update[T comparable](field *T, value T) {
 func (c *AuditedCall) findErasure(ctx context.Context, from CallReader, records []Record) error {
 	var keys []string
 	for i := range records {
-		if records[i].Erased() {
-			keys = append(keys, records[i].Sealed.Keys...)
+		if r := &records[i]; r.Erased() {
+			keys = append(keys, r.Sealed.Keys...)
+			if c.Erased == nil {
+				c.Erased = &Erasure{}
+			}
+			c.Erased.Count = max(c.Erased.Count, r.ErasedCount)
+			c.Erased.Partly = c.Erased.Partly || r.Private != nil
 		}
 	}
 	if keys == nil {
 		return nil
 	}
-	c.Erased = &Erasure{}
 	erasures, err := from.Records(ctx, Filter{Phase: PhaseErased})
 	for _, r := range erasures {
 		if slices.ContainsFunc(r.Subjects, func(id string) bool { return slices.Contains(keys, id) }) {
@@ -267,8 +278,9 @@ func (c *AuditedCall) AnswerSummary() string {
 type RecordView struct {
 	Record
 	People []string `json:"people,omitempty"`
-	// Erased is Record.Erased.
-	Erased bool `json:"erased,omitempty"`
+	// Erased is Record.Erased, ErasedCount is Record.ErasedCount.
+	Erased      bool `json:"erased,omitempty"`
+	ErasedCount int  `json:"erasedCount,omitempty"`
 	// Fault is Record.Fault. Line is then the record as it is stored, and only Seq can be relied
 	// on.
 	Fault string `json:"fault,omitempty"`
@@ -277,16 +289,18 @@ type RecordView struct {
 
 // View returns the record for a reader.
 func (r *Record) View() RecordView {
-	v := RecordView{Record: *r, People: r.SubjectNames, Erased: r.Erased()}
+	v := RecordView{Record: *r, People: r.SubjectNames, Erased: r.Erased(), ErasedCount: r.ErasedCount}
 	if v.Sealed = nil; r.Fault != "" {
 		v.Fault, v.Line = r.Fault, string(r.Line)
 	}
 	return v
 }
 
-// Erased reports whether the record's sealed part can never be read again, because a person whom it
-// concerns was erased.
-func (r *Record) Erased() bool { return r.Sealed != nil && r.Private == nil && r.Fault == "" }
+// Erased reports whether what is sealed can never be read again, all of it or a part, because a
+// person whom it concerns was erased.
+func (r *Record) Erased() bool {
+	return r.Fault == "" && r.Sealed != nil && (r.Private == nil || r.ErasedCount > 0)
+}
 
 // CallID returns the id by which FindCall finds the record's call: that of its intent, else of its
 // approval request. It is empty if the record is about no call, or has a Fault.
@@ -313,10 +327,11 @@ type Undo struct {
 func (c *AuditedCall) Undo() (*Undo, error) {
 	intent, state := "", ""
 	var payload, replaced json.RawMessage
+	erased := false
 	for _, r := range c.Records {
 		if r.Phase == PhasePrepared {
-			intent, payload, replaced = r.Intent, nil, nil
-			if r.Private != nil {
+			intent, payload, replaced, erased = r.Intent, nil, nil, r.Erased
+			if r.Private != nil && !erased {
 				payload, replaced = r.Private.Payload, r.Private.Replaced
 			}
 		}
@@ -333,7 +348,7 @@ func (c *AuditedCall) Undo() (*Undo, error) {
 		return nil, newRejection(fmt.Sprintf("the outcome of intent %s is unknown: find out whether it ran, and record that with `sippet-mcp audit resolve` first", intent))
 	case state != string(Succeeded):
 		return nil, newRejection(fmt.Sprintf("intent %s has no outcome yet: it is %s", intent, state))
-	case payload == nil && c.Erased != nil:
+	case erased:
 		return nil, newRejection(fmt.Sprintf("what intent %s changed can no longer be read: a person whom it concerns was erased", intent))
 	case payload == nil:
 		return nil, newRejection(fmt.Sprintf("the payload of intent %s was not kept", intent))

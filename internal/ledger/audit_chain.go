@@ -115,11 +115,13 @@ type Record struct {
 	Subjects []string `json:"subjects,omitempty"`
 	Sealed   *Sealed  `json:"sealed,omitempty"`
 
-	// Private is what Sealed holds; nil if nothing was sealed or a key is destroyed. SubjectNames
-	// are the subjects, without erased ones. Line is the record as it is stored. Fault says what is
+	// Private is what Sealed holds; nil if nothing was sealed or nothing can be read. ErasedCount is
+	// how many keys of Sealed are destroyed: what belongs to those persons is not in Private.
+	// SubjectNames are the subjects, without erased ones. Line is the record as it is stored. Fault says what is
 	// wrong with a line that is not in the ledger's format: only Seq and Line are reliable then.
 	// Only reading sets these fields.
 	Private      *Private `json:"-"`
+	ErasedCount  int      `json:"-"`
 	SubjectNames []string `json:"-"`
 	Line         []byte   `json:"-"`
 	Fault        string   `json:"-"`

@@ -197,9 +197,11 @@ func (t *tx) writeEvent(e *namedEvent) error {
 	if len(e.subjects) > 0 {
 		r.Subjects = keyIDs(keys)
 	}
-	if r.Sealed, err = sealUnder(keys, Private{Payload: e.Payload, Card: e.Card, Replaced: e.Replaced}, r.binding()); err != nil {
+	private, err := Private{Payload: e.Payload, Card: e.Card, Replaced: e.Replaced}.divide(e.RecipientList)
+	if err != nil {
 		return err
 	}
+	r.Sealed = t.seal(keys, private, r.binding())
 	if err := t.append(r); err != nil {
 		return err
 	}

@@ -133,7 +133,7 @@ func (s *SQLite) decode(l line, ring *keyring) (*Record, error) {
 	}
 	if err == nil {
 		ids := r.Subjects
-		if r.Private, err = ring.open(r.Sealed, r.binding()); r.Sealed != nil {
+		if r.Private, r.ErasedCount, err = ring.open(r.Sealed, r.binding()); r.Sealed != nil {
 			ids = append(ids, r.Sealed.Keys...)
 		}
 		named := make(map[string]bool, len(ids))

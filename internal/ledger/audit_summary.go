@@ -68,14 +68,24 @@ func (r *Record) Summary() string {
 // callSummary is about a call: what it would do, or why it was rejected.
 func (r *Record) callSummary() string {
 	switch {
-	case r.Erased():
+	case r.Erased() && r.Private == nil:
 		return "concerns a person who was erased"
 	case r.Prefetch:
 		return "read by the gate for another call: " + r.Private.summary()
 	case r.Phase == PhaseRejected && r.Why != "":
 		return schemas.Escape(r.Why, maxSummaryText)
+	case r.Erased():
+		return withNote(ErasedText(r.ErasedCount), r.Private.summary())
 	}
 	return r.Private.summary()
+}
+
+// ErasedText says how many of the persons whom a call concerns were erased.
+func ErasedText(n int) string {
+	if n == 1 {
+		return "1 person was erased"
+	}
+	return fmt.Sprintf("%d persons were erased", n)
 }
 
 func (r *Record) answerSummary() string {

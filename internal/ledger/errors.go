@@ -37,6 +37,7 @@ var (
 	ErrApprovalUsed      = newRejection("the approval was used already")
 	ErrApprovalDeclined  = newRejection("the request was declined")
 	ErrApprovalRevoked   = newRejection("the approval request was revoked")
+	ErrApprovalErased    = newRejection("a person on the card was erased, so the request can only be declined")
 	ErrApprovalPending   = newRejection("the approval request has no answer yet")
 	ErrApprovalMismatch  = newRejection("the approval is for another call: caller, action or payload differ")
 	ErrRecipientsChanged = newRejection("the recipients have changed since the approval")

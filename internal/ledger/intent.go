@@ -150,13 +150,16 @@ func (s *SQLite) readIntent(ctx context.Context, query string, args ...any) (in 
 		if err != nil {
 			return nil, err
 		}
-		if r != nil && r.Private != nil && r.Private.Payload != nil {
+		if r == nil || r.Private == nil || r.Erased() {
+			continue // what lacks a part must not be taken for the whole
+		}
+		if r.Private.Payload != nil {
 			in.Payload = r.Private.Payload
 		}
-		if r != nil && r.Private != nil && r.Private.Result != nil {
+		if r.Private.Result != nil {
 			in.Result = r.Private.Result
 		}
-		if r != nil && r.Private != nil && r.Private.Fault != nil {
+		if r.Private.Fault != nil {
 			in.Fault = r.Private.Fault
 		}
 	}
@@ -240,18 +243,18 @@ func (s *SQLite) Commit(ctx context.Context, x Txn) (Intent, error) {
 		Action: x.Action, Class: x.Class, EffectKind: x.EffectKind, ApprovalID: x.ApprovalID, State: Prepared}
 	hashes := s.hashes(&x.Call)
 	// Encode before the change is queued: all changes wait for the one that runs.
-	plain, err := Private{Payload: x.Payload, Card: x.Card, Replaced: x.Replaced, Hash: x.Hash}.plain()
+	private, err := Private{Payload: x.Payload, Card: x.Card, Replaced: x.Replaced, Hash: x.Hash}.divide(x.RecipientList)
 	if err != nil {
 		return Intent{}, err
 	}
-	err = s.write(ctx, func(t *tx) error { return t.commitCall(&x, hashes, plain, &in) })
+	err = s.write(ctx, func(t *tx) error { return t.commitCall(&x, hashes, private, &in) })
 	if err != nil {
 		return Intent{}, err
 	}
 	return in, nil
 }
 
-func (t *tx) commitCall(x *Txn, hashes callHashes, plain []byte, in *Intent) error {
+func (t *tx) commitCall(x *Txn, hashes callHashes, private unsealed, in *Intent) error {
 	if err := t.checkToken(x.Credential, x.Action); err != nil {
 		return err
 	}
@@ -311,7 +314,7 @@ func (t *tx) commitCall(x *Txn, hashes callHashes, plain []byte, in *Intent) err
 		return err
 	}
 	in.keys = t.keyList(x.Subjects, keys)
-	r.Sealed = sealPlain(keys, plain, r.binding())
+	r.Sealed = t.seal(keys, private, r.binding())
 	if err := t.append(r); err != nil {
 		return err
 	}

@@ -229,6 +229,9 @@ type Call struct {
 	// Subjects are the persons that the call is about, such as `contact:` and an id. Their keys
 	// seal the private fields.
 	Subjects []string
+	// RecipientList are the recipients as far as they are known, all of them Subjects. What belongs
+	// to one of several is sealed under their key alone.
+	RecipientList []Recipient
 	// Payload is the request body, Card what a person saw, Replaced what an update overwrites. Each
 	// is JSON or nil.
 	Payload, Card, Replaced []byte

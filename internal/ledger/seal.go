@@ -34,21 +34,27 @@ type Private struct {
 	Hash string `json:"hash,omitempty"`
 }
 
-// Sealed is a Private under the keys of all its subjects. Without one of the keys it cannot be
-// read.
+// Sealed is a Private under the keys of its subjects. It is one blob that needs all of the keys, or
+// for a call to several recipients it is in parts.
 type Sealed struct {
 	// Keys are the ids of the keys, sorted. The log holds no other name of a subject.
 	Keys []string `json:"keys"`
-	// Data is nonce, AES-256-GCM ciphertext and tag.
-	Data []byte `json:"data"`
+	// Data is nonce, AES-256-GCM ciphertext and tag; nil if the blob is in parts.
+	Data []byte `json:"data,omitempty"`
+	// Common is what no person can be erased from, as Data under a key of the ledger, and Parts are
+	// the rest; nil if the blob is whole.
+	Common []byte       `json:"common,omitempty"`
+	Parts  []SealedPart `json:"parts,omitempty"`
 }
+
+var errPart = errors.New("its parts do not fit together")
 
 // noSubject is the subject of data about no person in particular. It cannot be erased.
 const noSubject = ""
 
 // sealer holds the keys that are derived from the master key.
 type sealer struct {
-	wrap                      cipher.AEAD
+	wrap, common              cipher.AEAD
 	tag, fingerprintKey, head []byte
 	// secrets derives shared secrets.
 	secrets []byte
@@ -360,22 +366,43 @@ func (r *keyring) all(ids []string) ([]subjectKey, error) {
 	return keys, nil
 }
 
-// open reads a sealed blob; nil if one of its keys is destroyed.
-func (r *keyring) open(s *Sealed, bound string) (*Private, error) {
+// open reads a sealed blob. erased is how many of its keys are destroyed. p is nil if nothing can be
+// read, and lacks what belongs to the erased if the blob is in parts.
+func (r *keyring) open(s *Sealed, bound string) (p *Private, erased int, err error) {
 	if s == nil {
-		return nil, nil
+		return nil, 0, nil
 	}
-	keys, err := r.all(s.Keys)
-	if err != nil || keys == nil {
-		return nil, err
+	if err := r.load(s.Keys); err != nil {
+		return nil, 0, err
 	}
-	plain, err := combine(keys).Open(nil, nil, s.Data, []byte(bound))
-	p := new(Private)
+	keys := make([]*subjectKey, len(s.Keys))
+	for i, id := range s.Keys {
+		if keys[i] = r.keys[id]; keys[i] == nil {
+			erased++
+		}
+	}
+	var plain []byte
+	switch {
+	case s.Common != nil:
+		plain, err = r.openParts(s, keys, bound)
+	case erased > 0:
+		return nil, erased, nil
+	default:
+		all := make([]subjectKey, len(keys))
+		for i, k := range keys {
+			all[i] = *k
+		}
+		plain, err = combine(all).Open(nil, nil, s.Data, []byte(bound))
+	}
+	p = new(Private)
 	if err == nil {
 		err = json.Unmarshal(plain, p)
 	}
 	if err != nil {
-		return nil, &StoreError{Corrupt, r.s.path, fmt.Errorf("the sealed part of %s: %w", bound, err)}
+		return nil, erased, &StoreError{Corrupt, r.s.path, fmt.Errorf("the sealed part of %s: %w", bound, err)}
 	}
-	return p, nil
+	if erased > 0 {
+		p.clearErased()
+	}
+	return p, erased, nil
 }

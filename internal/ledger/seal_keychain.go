@@ -37,7 +37,7 @@ func (s *SQLite) openSealer(ctx context.Context, conn *sql.Conn, fresh bool) err
 	if err != nil || len(master) != 32 {
 		return missing(errors.New("it is not 32 bytes in base64"))
 	}
-	s.seal = &sealer{gcm(derive(master, "wrap")), derive(master, "tag"), derive(master, "print"), derive(master, "head"), derive(master, "more")}
+	s.seal = &sealer{gcm(derive(master, "wrap")), gcm(derive(master, "common")), derive(master, "tag"), derive(master, "print"), derive(master, "head"), derive(master, "more")}
 	check := hex.EncodeToString(derive(master, "check"))
 	if fresh {
 		_, err = conn.ExecContext(ctx, "INSERT INTO meta (name, value) VALUES ('master', ?)", check)
