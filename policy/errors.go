@@ -51,7 +51,9 @@ func (g *Gate) ledgerError(ctx context.Context, err error) *schemas.Error {
 	case errors.Is(err, ledger.ErrTooManyPending):
 		e.Outcome, e.Next = schemas.Unavailable, "let the person answer the pending requests, then call again"
 	case errors.Is(err, ledger.ErrNoApproval), errors.Is(err, ledger.ErrApprovalExpired), errors.Is(err, ledger.ErrApprovalUsed),
-		errors.Is(err, ledger.ErrApprovalRevoked), errors.Is(err, ledger.ErrApprovalErased), errors.Is(err, ledger.ErrApprovalMismatch):
+		errors.Is(err, ledger.ErrApprovalRevoked), errors.Is(err, ledger.ErrApprovalMismatch):
+	case errors.Is(err, ledger.ErrApprovalErased):
+		return approval.CardErased()
 	case ctx.Err() != nil:
 		e.Outcome, e.Message, e.Next = schemas.Unavailable, "the call was cancelled; nothing ran", "call again if it is still wanted"
 	default:

@@ -130,6 +130,8 @@ type shownApproval struct {
 	Status string         `json:"status"`
 	Detail string         `json:"detail,omitempty"`
 	Card   *approval.Card `json:"card,omitempty"`
+	// Erased is how many of the persons on the card were erased.
+	Erased int `json:"erased,omitempty"`
 
 	running bool
 }
@@ -154,7 +156,7 @@ func readApproval(ctx context.Context, l *ledger.SQLite, id string) (shownApprov
 	outcome := approval.DescribeOutcome(&r, run, now)
 	out := shownApproval{ID: r.ID, State: r.StateAt(now), Action: r.Action, Needs: r.Needs, Requester: r.Requester,
 		Requested: r.Requested, Expires: r.Expires, By: r.By, Note: r.Note, Quick: r.Quick,
-		Status: outcome.Status, Detail: outcome.Detail, running: outcome.Running}
+		Status: outcome.Status, Detail: outcome.Detail, Erased: r.Erased, running: outcome.Running}
 	if r.State == ledger.Pending {
 		out.Departed = r.Departed
 	}
@@ -171,6 +173,9 @@ func (a *shownApproval) show(p *program) {
 		fmt.Fprintln(p.out, "The card was erased together with a person's data.")
 	} else {
 		fmt.Fprintln(p.out, a.Card.Text())
+		if a.Erased > 0 {
+			fmt.Fprintf(p.out, "\n%s. What belonged to them, or to all recipients together, is gone.\n", ledger.ErasedText(a.Erased))
+		}
 	}
 	if !a.Departed.IsZero() {
 		fmt.Fprintf(p.out, "\nThe assistant no longer waits for the answer, since %s. It gets the result when it asks.\n", a.Departed.Local().Format("2 Jan 15:04"))

@@ -54,8 +54,8 @@ func runApprovalsApprove(ctx context.Context, p *program, o *answererOptions, id
 			return err
 		case a.State != ledger.Pending:
 			return errors.New("the request is not pending any more: " + orDash(a.Status, 200))
-		case a.Card == nil:
-			return errors.New("the card was erased together with a person's data; the request can only be declined")
+		case a.Card == nil, a.Erased > 0:
+			return errors.New("the card, or a part of it, was erased together with a person's data; the request can only be declined")
 		}
 		shown := time.Now()
 		asked, cancel := context.WithDeadline(ctx, r.Expires)

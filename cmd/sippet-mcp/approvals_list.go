@@ -65,6 +65,9 @@ func runApprovalsList(ctx context.Context, p *program, o *approvalsListOptions) 
 			what := a.Action
 			if a.Card != nil {
 				what = a.Card.Sentence
+				if a.Erased > 0 {
+					what = ledger.ErasedText(a.Erased) + ": " + what
+				}
 			}
 			table.row(a.ID[:8], orDash(what, 70), orDash(a.Requester.String(), 40), a.Needs, a.Status, a.Expires.Local().Format("2 Jan 15:04"))
 		}

@@ -80,8 +80,8 @@ const (
 	maxValue = 150  // characters
 	maxFull  = 8000 // characters
 	maxName  = 40
-	maxTo    = 5
-	maxItems = 5 // of a list
+	maxTo    = 25 // recipients, each on a line of its own
+	maxItems = 5  // of a list
 	maxRules = 8
 )
 

@@ -247,7 +247,7 @@ func TestUnreadableRecord(t *testing.T) {
 	}
 }
 
-// TestRecipients checks that a card summarises the recipients, lists the first five, and asks for
+// TestRecipients checks that a card summarises the recipients, lists the first 25, and asks for
 // their number if there are more than ten.
 func TestRecipients(t *testing.T) {
 	for n, want := range map[int]int{1: 0, 10: 0, 11: 11, 400: 400} {
@@ -256,7 +256,7 @@ func TestRecipients(t *testing.T) {
 			set.List = append(set.List, recipients.Recipient{Number: fmt.Sprintf("+442079460%03d", i), Country: "GB", Kind: recipients.FixedLine})
 		}
 		c := newCard(t, "start_outbound_call", `{"input":{"phoneNumber":"+442079460000"}}`, func(c *approval.Call) { c.Recipients = set })
-		if c.RecipientCount != n || c.StateNumber != want || len(c.To) != min(n, 5) || !strings.Contains(c.Recipients, "GB") {
+		if c.RecipientCount != n || c.StateNumber != want || len(c.To) != min(n, 25) || !strings.Contains(c.Recipients, "GB") {
 			t.Errorf("%d people: %+v", n, c)
 		}
 	}

@@ -71,6 +71,9 @@ type apiRequest struct {
 	// Quick is true if the answer was faster than anybody can read the card.
 	Quick bool           `json:"quick,omitempty"`
 	Card  *approval.Card `json:"card,omitempty"`
+	// Erased is how many of the persons on the card were erased. Such a request can only be
+	// declined.
+	Erased int `json:"erased,omitempty"`
 	// Barred is why the caller cannot answer; empty if they can. Stamp must be sent with the
 	// answer.
 	Barred string `json:"barred,omitempty"`
@@ -81,7 +84,7 @@ type apiRequest struct {
 
 func (i *Inbox) apiOf(v *visit, o *openedRequest) apiRequest {
 	out := apiRequest{ID: o.ID, State: string(o.StateAt(i.Now())), Action: o.Action, Needs: o.Needs, Requester: o.Requester,
-		Requested: o.Requested, Expires: o.Expires, By: o.By, Quick: o.Quick, Card: o.card}
+		Requested: o.Requested, Expires: o.Expires, By: o.By, Quick: o.Quick, Card: o.card, Erased: o.Erased}
 	if !o.Answered.IsZero() {
 		out.Answered = &o.Answered
 	}

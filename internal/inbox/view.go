@@ -65,9 +65,11 @@ type cardView struct {
 type lineView struct {
 	ID    string
 	Stamp string
-	// Erased is true if the card was erased with a person's data. Such a request can only be
-	// declined.
-	Erased bool
+	// Erased is true if the card, or a part of it, was erased with a person's data. Such a request
+	// can only be declined. ErasedText says how many of its persons were erased; empty if the whole
+	// card is gone.
+	Erased     bool
+	ErasedText string
 	approval.Card
 	More       int    // how many recipients are not in To
 	ApprovedBy string // empty while it is pending
@@ -188,6 +190,9 @@ func (i *Inbox) line(v *visit, o *openedRequest) lineView {
 		return l
 	}
 	l.Card = *o.card
+	if o.Erased > 0 {
+		l.Erased, l.ErasedText = true, ledger.ErasedText(o.Erased)
+	}
 	if n := l.RecipientCount - len(l.To); l.RecipientCount > 0 && n > 0 {
 		l.More = n
 	}
@@ -219,6 +224,9 @@ func (i *Inbox) endedOf(v *visit, o *openedRequest) endedView {
 		Sentence: "(erased together with a person's data)"}
 	if o.card != nil {
 		e.Sentence = o.card.Sentence
+		if o.Erased > 0 {
+			e.Sentence += " (" + ledger.ErasedText(o.Erased) + ")"
+		}
 	}
 	e.Outcome = approval.DescribeOutcome(&o.ApprovalRequest, o.run, i.Now())
 	if !o.heldUntil.IsZero() && v.person.MayTakeHandover(&o.ApprovalRequest) {

@@ -106,7 +106,7 @@ type Record struct {
 	// the budgets that no remaining record describes.
 	Budgets []Balance `json:"budgets,omitempty"`
 	// Count is the number of dropped events, of approvals that an emergency stop revoked, of tokens
-	// that were revoked with a person, or of subjects beyond the bound of a read.
+	// that were revoked with a person, or of subjects of a read beyond its bound or erased meanwhile.
 	Count int64 `json:"count,omitempty"`
 	// Upto is the last removed record, Hash its SHA-256 in hex.
 	Upto int64  `json:"upto,omitempty"`

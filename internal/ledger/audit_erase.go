@@ -2,8 +2,12 @@ package ledger
 
 import (
 	"context"
+	"encoding/hex"
+	"encoding/json"
 	"fmt"
+	"maps"
 	"strings"
+	"time"
 )
 
 // Erase implements Ledger.
@@ -48,8 +52,53 @@ func (t *tx) destroyKeys(subjects []string) (ids []string, err error) {
 		}
 		delete(t.keys, subject)
 	}
-	return ids, nil
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	return ids, t.rememberErased(subjects)
 }
+
+// erasedFor is how long an erased subject is remembered, by a code that only the master key can
+// make. An event that was recorded before is written by then.
+const erasedFor = time.Minute
+
+// rememberErased remembers the subjects for events that were recorded before and are written after.
+func (t *tx) rememberErased(subjects []string) error {
+	all, err := t.lastErased()
+	if err != nil {
+		return err
+	}
+	for _, subject := range subjects {
+		all[t.s.seal.tagText(subject)] = micros(t.now)
+	}
+	value, err := json.Marshal(all)
+	if err == nil {
+		_, err = t.exec("INSERT OR REPLACE INTO meta (name, value) VALUES ('erased', ?)", string(value))
+	}
+	return err
+}
+
+// lastErased returns when subjects were erased in the last minute, by tagText. It forgets them if
+// there is none.
+func (t *tx) lastErased() (map[string]int64, error) {
+	var value string
+	found, err := t.row("SELECT value FROM meta WHERE name = 'erased'", nil, &value)
+	if err != nil || !found {
+		return map[string]int64{}, err
+	}
+	var all map[string]int64
+	if json.Unmarshal([]byte(value), &all) != nil || all == nil {
+		all = map[string]int64{} // somebody changed it by hand
+	}
+	oldest := micros(t.now.Add(-erasedFor))
+	maps.DeleteFunc(all, func(_ string, at int64) bool { return at < oldest })
+	if len(all) == 0 {
+		_, err = t.exec("DELETE FROM meta WHERE name = 'erased'")
+	}
+	return all, err
+}
+
+func (s *sealer) tagText(subject string) string { return hex.EncodeToString(mac(s.tag, subject)) }
 
 // scrub empties the write-ahead log, which still holds the pages with a destroyed key. If a reader
 // prevents that, the last process to close the ledger does it.

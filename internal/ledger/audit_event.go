@@ -18,9 +18,16 @@ const (
 	maxUnerased = 10_000
 )
 
+// queuedEvent is an event and when it was recorded.
+type queuedEvent struct {
+	Event
+	at time.Time
+}
+
 // namedEvent is an event with the subjects that its FindSubjects found.
 type namedEvent struct {
 	*Event
+	at               time.Time
 	subjects, erased []string
 	// omitted is the number of subjects beyond maxSubjects.
 	omitted int64
@@ -32,7 +39,7 @@ func (s *SQLite) RecordEvent(e Event) {
 		return
 	}
 	select {
-	case s.events <- e:
+	case s.events <- queuedEvent{e, s.now()}:
 	default:
 		s.dropped.Add(1)
 	}
@@ -44,7 +51,7 @@ func (s *SQLite) runEvents() {
 	retry := time.NewTicker(probeEvery)
 	defer retry.Stop()
 	for open := true; open; {
-		var batch []Event
+		var batch []queuedEvent
 		select {
 		case e := <-s.events:
 			batch = append(batch, e)
@@ -67,7 +74,7 @@ func (s *SQLite) runEvents() {
 
 // collectEvents adds the events of the next moment to the batch; with wait false only the queued
 // ones.
-func (s *SQLite) collectEvents(batch []Event, wait bool) []Event {
+func (s *SQLite) collectEvents(batch []queuedEvent, wait bool) []queuedEvent {
 	timeout := make(<-chan time.Time)
 	if wait {
 		timeout = time.After(eventDelay)
@@ -96,14 +103,15 @@ func (s *SQLite) collectEvents(batch []Event, wait bool) []Event {
 
 // writeEvents makes events durable. Events that the store cannot accept are counted as dropped, and
 // the count is kept until it can be written.
-func (s *SQLite) writeEvents(batch []Event) {
+func (s *SQLite) writeEvents(batch []queuedEvent) {
 	dropped := s.dropped.Swap(0)
 	if len(batch) == 0 && dropped == 0 && len(s.unerased) == 0 {
 		return
 	}
 	all := make([]namedEvent, len(batch))
 	for i := range batch {
-		all[i] = s.findSubjects(&batch[i])
+		all[i] = s.findSubjects(&batch[i].Event)
+		all[i].at = batch[i].at
 	}
 	unerased := s.unerased
 	err := s.write(context.Background(), func(t *tx) error {
@@ -178,6 +186,21 @@ func (t *tx) eraseFound(r *Record, subjects []string) error {
 	return t.append(r)
 }
 
+// omitErased leaves out the subjects that were erased since the event: they must not get a new key.
+func (t *tx) omitErased(e *namedEvent) error {
+	erased, err := t.lastErased()
+	if err != nil || len(erased) == 0 {
+		return err
+	}
+	kept := slices.DeleteFunc(slices.Clone(e.subjects), func(subject string) bool { return erased[t.s.seal.tagText(subject)] >= micros(e.at) })
+	if omitted := len(e.subjects) - len(kept); omitted > 0 {
+		without := *e.Event
+		without.Payload, without.Card, without.Replaced = nil, nil, nil // they may name them
+		e.Event, e.subjects, e.omitted = &without, kept, e.omitted+int64(omitted)
+	}
+	return nil
+}
+
 func (t *tx) writeEvent(e *namedEvent) error {
 	phase := PhaseRejected
 	if e.Class == schemas.Read {
@@ -186,6 +209,9 @@ func (t *tx) writeEvent(e *namedEvent) error {
 	var hashes callHashes
 	if e.Hash != "" {
 		hashes.payload = t.s.seal.fingerprint(e.Organisation, e.Hash)
+	}
+	if err := t.omitErased(e); err != nil {
+		return err
 	}
 	r := e.record(phase, hashes)
 	r.Outcome, r.Status, r.Latency = e.Outcome, e.Status, e.Latency.Microseconds()

@@ -81,6 +81,30 @@ func TestFindSubjects(t *testing.T) {
 	}
 }
 
+// TestReadBeforeErasure: a read that was made before an erasure, and is written after it, does not
+// give the erased subject a new key. A later read does.
+func TestReadBeforeErasure(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "state")
+	l := open(t, ledger.Options{Dir: dir})
+	x := call("a")
+	x.Subjects = []string{"contact:gone"}
+	settle(t, l, commit(t, l, x), ledger.Succeeded)
+	l.RecordEvent(event("contact:gone", "contact:other"))
+	if existed, err := l.Erase(t.Context(), "contact:gone", ledger.Actor{Name: "ada"}); !existed || err != nil {
+		t.Fatal(existed, err)
+	}
+	within(t, "the read is written", func() bool { return len(records(t, l, ledger.Filter{Phase: ledger.PhaseRead})) == 1 })
+	if r := records(t, l, ledger.Filter{Phase: ledger.PhaseRead})[0]; !slices.Equal(r.SubjectNames, []string{"contact:other"}) || r.Count != 1 || r.Private != nil {
+		t.Errorf("%+v", r)
+	}
+	l.RecordEvent(event("contact:gone"))
+	l = reopen(t, l, dir)
+	if found := records(t, l, ledger.Filter{Subject: "contact:gone"}); len(found) != 1 {
+		t.Errorf("%d records after a later read", len(found))
+	}
+	verifyClean(t, l)
+}
+
 // TestEraseAfterDiskFull: an erasure that the store cannot accept is done later.
 func TestEraseAfterDiskFull(t *testing.T) {
 	l := open(t, ledger.Options{})

@@ -61,7 +61,13 @@ func SignAs(t testing.TB, dir, id string, seq int64, hash string) []byte {
 }
 
 // WriteEvents writes events in one transaction, as the background work does.
-func WriteEvents(s *SQLite, all []Event) { s.writeEvents(all) }
+func WriteEvents(s *SQLite, all []Event) {
+	var batch []queuedEvent
+	for _, e := range all {
+		batch = append(batch, queuedEvent{e, s.now()})
+	}
+	s.writeEvents(batch)
+}
 
 // Sweep sweeps at once.
 func Sweep(t testing.TB, s *SQLite) {

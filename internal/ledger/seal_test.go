@@ -35,6 +35,16 @@ func readFiles(t *testing.T, dir string) []byte {
 	return all
 }
 
+// readAll returns the contents of all files in a directory.
+func readAll(dir string) (all []byte) {
+	_ = filepath.WalkDir(dir, func(path string, _ fs.DirEntry, _ error) error {
+		raw, _ := os.ReadFile(path)
+		all = append(all, raw...)
+		return nil
+	})
+	return all
+}
+
 func TestPersonalDataIsSealed(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "state")
 	l := open(t, ledger.Options{Dir: dir})

@@ -90,7 +90,7 @@ type SQLite struct {
 	storeError    atomic.Pointer[StoreError] // the error of the last attempt to write
 	scrubRequests chan struct{}              // holds one if the write-ahead log must be scrubbed
 	signed        atomic.Int64               // the last record with a checkpoint
-	events        chan Event
+	events        chan queuedEvent
 	dropped       atomic.Int64
 	unerased      []string // subjects to erase that the store could not accept yet
 
@@ -113,7 +113,7 @@ func Open(ctx context.Context, o Options) (*SQLite, error) {
 	}
 	o.defaults()
 	s := &SQLite{o: o, now: o.Now, log: o.Log, path: filepath.Join(o.Dir, File),
-		ops: make(chan *op, maxBatch), events: make(chan Event, maxQueuedEvents), scrubRequests: make(chan struct{}, 1),
+		ops: make(chan *op, maxBatch), events: make(chan queuedEvent, maxQueuedEvents), scrubRequests: make(chan struct{}, 1),
 		closing: make(chan struct{}), closed: make(chan struct{}), writerDone: make(chan struct{}),
 		eventsDone: make(chan struct{}), upkeepDone: make(chan struct{}), pruneDone: make(chan struct{})}
 	if o.ReadOnly {
