@@ -24,7 +24,8 @@ func newAuditErase(p *program) *cobra.Command {
 		Short: "Make a person's data in the audit log unreadable",
 		Long: `Destroy the key that seals a person's data in the audit log. The records stay and
 the log still verifies. Their payloads, cards, replaced values and answers can
-never be read again, even if they also concern other persons.
+never be read again. Of a call to several recipients, what belongs to the others
+stays: their names and numbers, the action, the count and who approved it.
 
 CONTACT is a contact's id, a phone number with its country code, or an email
 address. These are separate subjects: name a person's numbers and addresses too.

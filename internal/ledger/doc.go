@@ -63,8 +63,9 @@
 // Each change appends a [Record]: one line of JSON with the SHA-256 of the line before. Personal
 // data is sealed with AES-256-GCM under a key for each subject. These keys are sealed under the
 // master key, and the hash chain covers the ciphertext. A record about several subjects needs all
-// their keys, so erasing one subject makes it unreadable. Reads do not wait for their record:
-// RecordEvent queues it, and events that do not fit are counted in a record.
+// their keys, so erasing one subject makes it unreadable. Only a call to several recipients is
+// sealed in parts, so that what belongs to one stays readable when another is erased. Reads do not
+// wait for their record: RecordEvent queues it, and events that do not fit are counted in a record.
 //
 // A subject that an action is about to create has a [Provisional] name. Its key moves to the
 // created subject, so a subject may have several keys; Erase destroys them all. The subjects of an

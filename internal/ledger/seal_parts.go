@@ -328,11 +328,15 @@ func (t *tx) seal(keys []subjectKey, u unsealed, bound string) *Sealed {
 		return sealPlain(keys, u.whole, bound)
 	}
 	s := &Sealed{Keys: keyIDs(keys), Common: t.s.seal.common.Seal(nil, nil, u.common, []byte(bound))}
+	position := make(map[string]int, len(keys))
+	for i, k := range keys {
+		position[k.id] = i
+	}
 	for i, p := range u.parts {
 		var of []int
 		for _, subject := range p.of {
-			at := slices.IndexFunc(keys, func(k subjectKey) bool { return k.id == t.keys[subject].id })
-			if at < 0 {
+			at, found := position[t.keys[subject].id]
+			if !found {
 				of = nil // it is no subject of the call
 				break
 			}
