@@ -35,6 +35,7 @@ func TestBrowserKeys(t *testing.T) {
 		}
 	}
 	first, second := "#approval-"+all[0].ID, "#approval-"+all[1].ID
+	b.until("the window has the keyboard", "document.hasFocus()")
 	b.press("j")
 	at(first)
 	b.press("j")
