@@ -95,7 +95,10 @@ func TestDialogues(t *testing.T) {
 					for _, client := range declarations {
 						p.capabilities = client.declares
 						p.newSession()
-						for _, reply := range clientReplies {
+						for n, reply := range clientReplies {
+							if testing.Short() && n%3 != 2 { // five of them: both answers, and three that are none
+								continue
+							}
 							want := reply.url
 							if client.form {
 								want = reply.form
