@@ -9,6 +9,7 @@ import (
 
 	"github.com/sippet-ai/sippet-mcp/internal/approval"
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
+	"github.com/sippet-ai/sippet-mcp/policy/rules"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
@@ -71,6 +72,11 @@ func (r Result) recorded(previous *ledger.Intent) Result {
 
 // commitFailed returns the result of a call that the ledger rejected: nothing was sent.
 func (at *attempt) commitFailed(ctx context.Context, res Result, err error) Result {
+	var unknown *ledger.UnknownError
+	if errors.As(err, &unknown) { // it became unknown between findUnknown and Commit
+		at.unknown, at.txn.Decision = &unknown.Intent, rules.Confirm.String()
+		return at.ask(ctx, res, rules.Confirm, nil)
+	}
 	var conflict *ledger.ConflictError
 	if !errors.As(err, &conflict) {
 		res.Err = at.ledgerError(ctx, err)
@@ -136,6 +142,19 @@ var mayDo = map[schemas.EffectKind]string{
 	schemas.Ringing:       "ring them twice",
 	schemas.Mail:          "write to them twice",
 	schemas.ContactChange: "undo or repeat it",
+}
+
+// unknownWhy says why an unknown outcome needs a person; empty if none does. It names no caller,
+// because it may go to another one.
+func (at *attempt) unknownWhy(previous *ledger.Intent) string {
+	switch {
+	case previous != nil && previous.State == ledger.Unknown:
+		return fmt.Sprintf("the same call was sent %s and its outcome is unknown", approval.Ago(previous.Prepared, at.Now()))
+	case at.unknown != nil:
+		return fmt.Sprintf("%s was sent %s for one of the people whom this call is about, and its outcome is unknown",
+			at.unknown.Action, approval.Ago(at.unknown.Prepared, at.Now()))
+	}
+	return ""
 }
 
 // unknownLine describes, for the card, a call that does the same to one of these people and has an

@@ -88,7 +88,6 @@ const otherID = "3b241101-e2bb-4255-8caf-4136c566a962"
 // kind is done to the same person without a person who is told, whoever calls and in whatever way
 // the person is named.
 func TestUnknownToTheSamePerson(t *testing.T) {
-	const unconfirmed = head + "defaults: {class: {read: allow, write: validate, outbound: validate, destructive: validate, credential: deny}}\n"
 	change := `{"identity":"` + anID + `","input":{"fullName":"Ada"}}`
 	for name, c := range map[string]struct {
 		first, firstArgs, second, args string

@@ -156,7 +156,9 @@ type Explanation struct {
 func (g *Gate) Explain(ctx context.Context, c Call) (e Explanation) {
 	at := g.attempt(c)
 	if e.Fault = at.checkStopped(ctx); e.Fault == nil {
-		e.Fault = at.decide(ctx)
+		if e.Fault = at.decide(ctx); e.Fault == nil {
+			e.Fault = at.explainUnknown(ctx)
+		}
 	}
 	e.Verdict, e.Recipients = at.verdict, at.recipients
 	if e.Fault == nil {
@@ -167,6 +169,21 @@ func (g *Gate) Explain(ctx context.Context, c Call) (e Explanation) {
 	g.Log.LogAttrs(ctx, slog.LevelInfo, "call explained", slog.String("action", c.Payload.Action.Name),
 		slog.String("decision", e.Verdict.Decision.String()), slog.Bool("passed", e.Fault == nil), slog.String("caller", c.Actor.String()))
 	return e
+}
+
+// explainUnknown raises the decision to confirm, as run does, if an outcome is unknown.
+func (at *attempt) explainUnknown(ctx context.Context) *schemas.Error {
+	previous, err := at.findConflicting(ctx)
+	if err == nil {
+		err = at.findUnknown(ctx, previous)
+	}
+	if err != nil {
+		return at.ledgerError(ctx, err)
+	}
+	if why := at.unknownWhy(previous); why != "" && at.verdict.Decision < rules.Confirm {
+		at.verdict.Decision, at.verdict.Why = rules.Confirm, why
+	}
+	return nil
 }
 
 // Hidden returns the fields of the action's records that the caller must not see.

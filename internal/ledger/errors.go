@@ -86,6 +86,17 @@ func (e *ConflictError) Error() string {
 	return fmt.Sprintf("the same %s is still running (intent %s)", in.Action, in.ID)
 }
 
+// UnknownError rejects a call that no person approved: another call did the same to one of these
+// people, or not. An approval lets it run.
+type UnknownError struct{ Intent Intent }
+
+// Is makes errors.Is(e, ErrRejected) true.
+func (*UnknownError) Is(target error) bool { return target == ErrRejected }
+
+func (e *UnknownError) Error() string {
+	return fmt.Sprintf("the outcome of %s at %s for one of the same people is unknown (intent %s)", e.Intent.Action, e.Intent.Prepared.Format(time.RFC3339), e.Intent.ID)
+}
+
 // StoreErrorKind says what is wrong with the store.
 type StoreErrorKind string
 

@@ -291,6 +291,9 @@ func (t *tx) commitCall(x *Txn, hashes callHashes, private unsealed, in *Intent)
 	if rejected != nil {
 		return rejected
 	}
+	if err := t.checkUnknown(x, hashes.affects); err != nil {
+		return err
+	}
 	balances, err := t.debit(x.Debits)
 	if err != nil {
 		return err

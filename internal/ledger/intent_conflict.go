@@ -169,21 +169,51 @@ func (s *SQLite) FindUnknown(ctx context.Context, x Txn) (*Intent, error) {
 	if x.EffectKind == "" || len(x.Affects) == 0 {
 		return nil, nil
 	}
-	var found int64
+	seq, err := findUnknown(&x, s.seal.affects(x.Organisation, x.Affects), func(query string, args []any, each func(func(...any) error) error) error {
+		return s.rows(ctx, query, args, each)
+	})
+	if err != nil || seq == 0 {
+		return nil, err
+	}
+	return s.readIntent(ctx, unknownIntentQuery, seq)
+}
+
+const unknownIntentQuery = "SELECT " + intentColumns + " FROM intents WHERE seq = ?"
+
+// checkUnknown rejects a call that no person approved if the outcome of another call to one of the
+// same people is unknown. FindUnknown may have looked before it became so.
+func (t *tx) checkUnknown(x *Txn, affects string) error {
+	if x.EffectKind == "" || affects == "" || x.ApprovalID != "" {
+		return nil
+	}
+	seq, err := findUnknown(x, affects, t.rows)
+	if err != nil || seq == 0 {
+		return err
+	}
+	in, err := t.intent(unknownIntentQuery, seq)
+	if err != nil {
+		return err
+	}
+	return &UnknownError{*in}
+}
+
+// findUnknown returns the record of the last intent that FindUnknown finds; 0 if there is none.
+// affects are the keyed hashes of x.Affects.
+func findUnknown(x *Txn, affects string, rows rowsFunc) (found int64, err error) {
 	var wanted map[string]bool
-	err := s.rows(ctx, unknownQuery, []any{string(x.EffectKind), x.Organisation}, func(scan func(...any) error) error {
+	err = rows(unknownQuery, []any{string(x.EffectKind), x.Organisation}, func(scan func(...any) error) error {
 		var seq int64
-		var affects, state, owner string
-		if err := scan(&seq, &affects, &state, &owner); err != nil || found != 0 || state != string(Unknown) && !processEnded(owner) {
+		var others, state, owner string
+		if err := scan(&seq, &others, &state, &owner); err != nil || found != 0 || state != string(Unknown) && !processEnded(owner) {
 			return err
 		}
 		if wanted == nil {
 			wanted = map[string]bool{}
-			for tag := range strings.FieldsSeq(s.seal.affects(x.Organisation, x.Affects)) {
+			for tag := range strings.FieldsSeq(affects) {
 				wanted[tag] = true
 			}
 		}
-		for tag := range strings.FieldsSeq(affects) {
+		for tag := range strings.FieldsSeq(others) {
 			if wanted[tag] {
 				found = seq
 				break
@@ -191,8 +221,5 @@ func (s *SQLite) FindUnknown(ctx context.Context, x Txn) (*Intent, error) {
 		}
 		return nil
 	})
-	if err != nil || found == 0 {
-		return nil, err
-	}
-	return s.readIntent(ctx, "SELECT "+intentColumns+" FROM intents WHERE seq = ?", found)
+	return found, err
 }

@@ -91,7 +91,7 @@ type IntentStore interface {
 	// Commit makes a call durable before anything is sent. In one transaction it uses x.ApprovalID,
 	// debits x.Debits and writes the intent and its audit record. A read is accepted with an
 	// approval or debits only. Commit rejects with a *StoppedError, a *ConflictError, an approval
-	// error or a *LimitError, in this order; then nothing has changed.
+	// error, an *UnknownError or a *LimitError, in this order; then nothing has changed.
 	Commit(ctx context.Context, x Txn) (Intent, error)
 	// Settle stores the outcome of an intent, before the answer leaves. Only NotSent returns the
 	// approval and the debits. ErrAlreadySettled if it has an outcome, ErrNoIntent if there is
