@@ -13,8 +13,8 @@ import (
 )
 
 // Executor runs the calls that people approve, each once: it takes the sealed payload through the
-// gate again. A request is run by the process that made it, which has its key and its policies. If
-// that process has ended, another one with the same key and policies takes the request over.
+// gate again. A request is run by the process that made it. If that process has ended, another one
+// of the same organisation takes the request over, and its policies decide.
 // Approved reads are run by the repeated call.
 type Executor struct {
 	Ledger ledger.ApprovalStore
@@ -31,8 +31,7 @@ type Executor struct {
 	orphans map[string]time.Time
 }
 
-// ErrElsewhere says that a request belongs to an organisation or a policy that this process does
-// not serve.
+// ErrElsewhere says that a request belongs to an organisation that this process does not serve.
 var ErrElsewhere = errors.New("another process must run it")
 
 // orphanPoll is how often orphans are looked for: nothing signals that the process of a request has

@@ -220,6 +220,38 @@ func TestOrphans(t *testing.T) {
 	}
 }
 
+// TestOrphanUnderAnotherPolicy checks that a process with another policy takes a request over and
+// decides again: the approval holds unless the decision is stricter.
+func TestOrphanUnderAnotherPolicy(t *testing.T) {
+	for name, c := range map[string]struct {
+		policy  string
+		outcome schemas.Outcome
+	}{
+		"an unrelated rule": {house + noNewContacts, schemas.Done},
+		"milder":            {strings.Replace(house, "destructive: approve", "destructive: confirm", 1), schemas.Done},
+		"stricter":          {strings.Replace(house, "destructive: approve", "destructive: deny", 1), schemas.Denied},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "state")
+			o := newApprovalWorld(t, house)
+			before := ledgertest.Open(t, ledger.Options{Dir: dir, Now: o.clock.Now})
+			o.useLedger(before)
+			id := o.ask(t, call(t, adaCaller, "delete_contact", eraseContact))
+			if err := before.Close(); err != nil {
+				t.Fatal(err)
+			}
+			setProcess(t, dir, map[string]string{id: "process || 'x'"}) // an earlier one with our id
+			o.Policy = parsePolicy(t, c.policy)
+			o.useLedger(ledgertest.Open(t, ledger.Options{Dir: dir, Now: o.clock.Now}))
+			o.answer(t, id, bobPerson, approves)
+			o.startExecutor(t)
+			if a := o.outcome(t, id); a.Outcome() != c.outcome {
+				t.Error(brief(a))
+			}
+		})
+	}
+}
+
 // TestRequestOfAnotherProcess checks that a request of another organisation is left alone, and that
 // a store error does not count as one.
 func TestRequestOfAnotherProcess(t *testing.T) {

@@ -20,7 +20,7 @@ func ProgramEnded() *schemas.Error {
 // over.
 func orphaned() *schemas.Error {
 	return &schemas.Error{Outcome: schemas.Denied, Message: "this cannot be approved now, because the program that asked has ended; nothing ran",
-		Next: "another program with the same policy takes it over within seconds; if none does, ask the assistant again"}
+		Next: "another program of the same organisation takes it over within seconds; if none does, ask the assistant again"}
 }
 
 // IsProgramEnded reports whether the request was revoked because the program that asked has ended.
