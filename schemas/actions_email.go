@@ -82,7 +82,7 @@ var emailActions = []*Action{
 	{
 		Name: "import_inbound_email", Title: "Import an inbound email", Class: Outbound, Toolsets: []Toolset{Email}, EffectKind: Mail,
 		payloadKeys: "input, fields", input: importInboundEmailInput{}, Targets: []string{"rawMime", "structuredPayload"}, Resource: messageResource, shownIn: "list_email_classifications",
-		Ask: "Hand in an email to {input.recipientAddress} as if it had just arrived.", Effect: "An AI agent may answer its sender.",
+		Ask: "Hand in an email from {input.rawMime|input.structuredPayload} to {input.recipientAddress} as if it had just arrived.", Effect: "An AI agent may answer the sender, at each of the addresses.",
 		creates:     true,
 		Description: "Hand in an email as if it had just arrived, say one that a failed mailbox missed. An AI agent may answer its sender, so a person is asked first. Never hand one in twice. What arrived: list_email_classifications.",
 	},

@@ -38,7 +38,7 @@ func readInputs(input any, s *jsonschema.Schema) []Input {
 	for _, f := range reflect.VisibleFields(reflect.TypeOf(input)) {
 		kind := SubjectKind(f.Tag.Get("names"))
 		switch kind {
-		case "", ContactSubject, PhoneSubject, EmailSubject, senderSubject:
+		case "", ContactSubject, PhoneSubject, EmailSubject, SenderSubject:
 		default:
 			panic("schemas: " + f.Name + ": unknown kind of subject " + string(kind))
 		}

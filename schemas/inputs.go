@@ -101,7 +101,7 @@ type (
 	importInboundEmailInput struct {
 		RecipientAddress  nonEmpty       `json:"recipientAddress" jsonschema_description:"Our address"`
 		RawMime           nonEmpty       `json:"rawMime,omitempty" names:"sender" jsonschema_description:"RFC 5322 text"`
-		StructuredPayload map[string]any `json:"structuredPayload,omitempty" jsonschema_description:"Passed on as it is"`
+		StructuredPayload map[string]any `json:"structuredPayload,omitempty" names:"sender" jsonschema_description:"Passed on as it is"`
 		ReceivedAt        instant        `json:"receivedAt,omitempty"`
 	}
 	createTemplateInput struct {

@@ -16,8 +16,8 @@ const (
 	PhoneSubject   SubjectKind = "phone"   // a number in E.164
 	EmailSubject   SubjectKind = "email"   // an address in lower case
 
-	// senderSubject is only a tag: the email address in a message's From.
-	senderSubject SubjectKind = "sender"
+	// SenderSubject is only a tag: an email, of which the senders are subjects.
+	SenderSubject SubjectKind = "sender"
 )
 
 // subjectPrefixes are what a text may begin with to say which kind it is.

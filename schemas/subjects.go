@@ -22,6 +22,10 @@ func (p *Payload) Subjects() []string {
 		for _, k := range a.inputs {
 			out = appendSubjects(out, k.Names, in[k.Name])
 		}
+		senders, _, _ := p.Senders()
+		for _, s := range senders {
+			out = appendSubject(out, EmailSubject, s)
+		}
 	}
 	if filter, ok := p.Args["filter"].(map[string]any); ok {
 		out = a.Resource.filtered(out, filter)
@@ -72,14 +76,16 @@ func appendSubject(out []string, kind SubjectKind, v string) []string {
 	switch kind {
 	case "":
 		return out
-	case senderSubject:
+	case SenderSubject: // also where the email is at fault: it is recorded all the same
 		m, err := mail.ReadMessage(strings.NewReader(v))
 		if err != nil {
 			return out
 		}
-		from, _ := m.Header.AddressList("From") // none where it cannot be read
-		for _, f := range from {
-			out = appendSubject(out, EmailSubject, f.Address)
+		for _, header := range []string{"From", "Reply-To"} {
+			list, _ := m.Header.AddressList(header) // none where it cannot be read
+			for _, a := range list {
+				out = appendSubject(out, EmailSubject, a.Address)
+			}
 		}
 		return out
 	}

@@ -36,7 +36,7 @@ var samples = map[string]string{
 	"create_email_mailbox":               `{"input":{"inboundDomain":"example.org","organisationId":"` + anID + `"}}`,
 	"update_email_mailbox":               `{"identity":"` + anID + `","input":{"listenerEnabled":false}}`,
 	"delete_email_mailbox":               `{"identity":"` + anID + `"}`,
-	"import_inbound_email":               `{"input":{"recipientAddress":"a@example.org","rawMime":"Subject: x\r\n\r\ny"}}`,
+	"import_inbound_email":               `{"input":{"recipientAddress":"a@example.org","rawMime":"From: e@example.org\r\nSubject: x\r\n\r\ny"}}`,
 	"create_email_template":              `{"input":{"model":"contact","name":"n","subject":"s","body":"b"}}`,
 	"update_email_template":              `{"identity":"` + anID + `","input":{"body":"b"}}`,
 	"delete_email_template":              `{"identity":"` + anID + `"}`,

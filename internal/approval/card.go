@@ -127,6 +127,9 @@ func NewCard(in Call) Card {
 		if name = c.Recipients; len(c.To) == 1 && len(set.List) == 1 {
 			name = c.To[0]
 		}
+		if set.IsMail() {
+			name = strings.Join(set.Lines(len(set.List)), ", ") // all of them may be answered
+		}
 		// The API does not say how it applies a limit to named contacts, so all of them may be
 		// rung.
 		c.RecipientCount = max(set.Count, len(set.List))

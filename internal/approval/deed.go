@@ -35,7 +35,7 @@ func (c *Card) addDeed(in Call, values []value) {
 	shown := map[string]bool{}
 	sentence := fillSentence(in.Payload.Action.Ask, in.Payload.Args, func(path string, v any) string {
 		first := len(shown) == 0
-		shown[path] = true
+		shown[path] = !first || !in.Recipients.IsMail() // an email is more than its senders
 		switch {
 		case !first || name == "":
 			return c.formatValue(v)
@@ -110,7 +110,7 @@ func (c *Card) subject(in Call) (name string, identifies bool) {
 			return c.Recipients, set.Group != ""
 		}
 		for _, r := range set.List {
-			if r.Number == "" && strings.TrimSpace(r.Name) != "" { // without a name, the line has the id
+			if r.Number == "" && r.Address == "" && strings.TrimSpace(r.Name) != "" { // without a name, the line has the id
 				return strings.Join(c.To, ", "), false
 			}
 		}

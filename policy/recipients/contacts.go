@@ -30,6 +30,7 @@ var contactFields = []string{"id", "fullName", "phoneE164", "erasedAt", "deleted
 // contact is one row.
 type contact struct {
 	id, name, number string
+	email, birthday  string // only if they were requested
 	archived, erased bool
 }
 
@@ -51,7 +52,7 @@ func readContacts(ctx context.Context, ids []string, read Read) (map[string]cont
 		if fault != nil {
 			return nil, readFailed(fault)
 		}
-		rows, err := parsePage(data)
+		rows, err := parsePage(data, contactFields)
 		if err != nil {
 			return nil, invalidAnswer(err)
 		}
@@ -87,7 +88,7 @@ func invalidAnswer(err error) *schemas.Error {
 // parsePage parses one whole page of contacts. It is stricter than encoding/json, which accepts
 // PHONEE164 for phoneE164 and the last of two equal keys: the rules and every other reader must see
 // the same contacts.
-func parsePage(data []byte) ([]contact, error) {
+func parsePage(data []byte, fields []string) ([]contact, error) {
 	top := map[string][]byte{"results": nil, "hasMore": nil}
 	if err := parseMembers(data, top); err != nil {
 		return nil, err
@@ -113,7 +114,7 @@ func parsePage(data []byte) ([]contact, error) {
 		if fault != nil {
 			return
 		}
-		c, err := parseContact(row)
+		c, err := parseContact(row, fields)
 		if err != nil {
 			fault = err
 			return
@@ -146,9 +147,9 @@ func (c contact) recipient() (r Recipient, fault string) {
 	return r, ""
 }
 
-func parseContact(row []byte) (c contact, err error) {
-	in := make(map[string][]byte, len(contactFields))
-	for _, f := range contactFields {
+func parseContact(row []byte, fields []string) (c contact, err error) {
+	in := make(map[string][]byte, len(fields))
+	for _, f := range fields {
 		in[f] = nil
 	}
 	if err := parseMembers(row, in); err != nil {
@@ -156,7 +157,7 @@ func parseContact(row []byte) (c contact, err error) {
 	}
 	text := func(field string) string {
 		v := in[field]
-		if string(v) == "null" {
+		if v == nil || string(v) == "null" { // not requested, or empty
 			return ""
 		}
 		if v[0] != '"' && err == nil {
@@ -168,7 +169,7 @@ func parseContact(row []byte) (c contact, err error) {
 	// as such.
 	c.id = strings.ToLower(text("id"))
 	c.name = schemas.Cut(text("fullName"), maxName)
-	c.number = text("phoneE164")
+	c.number, c.email, c.birthday = text("phoneE164"), text("email"), text("dateOfBirth")
 	text("erasedAt")
 	text("deletedAt")
 	c.erased = string(in["erasedAt"]) != "null"

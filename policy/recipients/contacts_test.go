@@ -105,7 +105,7 @@ func FuzzParsePage(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		rows, err := parsePage(data)
+		rows, err := parsePage(data, contactFields)
 		if err != nil {
 			if rows != nil {
 				t.Errorf("%d rows beside %v", len(rows), err)

@@ -1,18 +1,20 @@
-// Package recipients resolves who a call would ring, before the policy decides about the call:
+// Package recipients resolves who a call would reach, before the policy decides about the call:
 //
 //	set, fault := recipients.Resolve(ctx, payload, read)
 //
 // A [Set] lists each contact or number with its country and kind. Rules read it, and an approval
-// card shows it. Resolve returns nil, nil for an action that rings nobody.
+// card shows it. Resolve returns nil, nil for an action that reaches nobody.
 //
-// The registry says which actions ring: those of class outbound with a target that names a contact
-// or a number. A target is one of three things:
+// The registry says which actions reach somebody: those of class outbound with a target that names a
+// contact or a number, or that is an email. A target is one of four things:
 //
 //	a number    is looked up in the built-in numbering plans. Nothing is read.
 //	contacts    are read by id, at most 250 at a time. Each must be returned exactly once,
 //	            be neither archived nor erased, and have a number that exists.
 //	a group     cannot be read: no action of Sippet lists its members.
 //	            The call must state how many members it may ring.
+//	an email    is handed in as if it had arrived. An answer goes to the addresses of From and
+//	            Reply-To. Contacts are searched for each; an address of none is a stranger's.
 //
 // read runs a list. The gate supplies it, so that only the gate calls Sippet.
 //

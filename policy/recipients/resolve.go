@@ -18,6 +18,7 @@ const (
 	toContacts targetKind = iota + 1 // one id or a list of ids
 	toNumber
 	toGroup
+	toMail // an email, of which the senders would be answered
 )
 
 // targetsByAction lists what the targets of each ringing action name.
@@ -31,9 +32,8 @@ var targetsByAction = func() map[*schemas.Action]map[string]targetKind {
 	return out
 }()
 
-// targets reads an action's targets from the registry; nil if the action rings nobody. An action
-// rings if one of its targets names a contact or a number: the target of an action that imports an
-// email does not. An id that names neither, in an action that rings, is a group's.
+// targets reads an action's targets from the registry; nil if the action reaches nobody. An action
+// does if one of its targets names a contact, a number or the senders of an email. An id that names neither, in such an action, is a group's.
 func targets(a *schemas.Action) map[string]targetKind {
 	if a.Class != schemas.Outbound || len(a.Targets) == 0 {
 		return nil
@@ -47,6 +47,8 @@ func targets(a *schemas.Action) map[string]targetKind {
 			out[t], persons = toContacts, true
 		case in.Names == schemas.PhoneSubject:
 			out[t], persons = toNumber, true
+		case in.Names == schemas.SenderSubject:
+			out[t], persons = toMail, true
 		case in.Type == "string" && in.Format == "uuid":
 			out[t] = toGroup
 		}
@@ -55,18 +57,18 @@ func targets(a *schemas.Action) map[string]targetKind {
 		return nil
 	}
 	if len(out) != len(a.Targets) {
-		panic("recipients: " + a.Name + " has a target that names no contact, number or group")
+		panic("recipients: " + a.Name + " has a target that names no contact, number, email or group")
 	}
 	return out
 }
 
-// HasRecipients reports whether calls of the action ring anybody.
+// HasRecipients reports whether calls of the action ring or write to anybody.
 func HasRecipients(a *schemas.Action) bool { return targetsByAction[a] != nil }
 
-// Resolve returns the recipients of a checked call; nil, nil if its action rings nobody. It calls
-// read only if the call names contacts, with a payload of list_contacts.
+// Resolve returns the recipients of a checked call; nil, nil if its action reaches nobody. It calls
+// read only if the call names contacts or hands in an email, with a payload of list_contacts.
 //
-// Outcomes: invalid_arguments if a recipient cannot be rung or there are too many, denied if the
+// Outcomes: invalid_arguments if a recipient cannot be reached or there are too many, denied if the
 // size of a group is unknown, upstream_unavailable if Sippet's answer is invalid, else the error of
 // read.
 func Resolve(ctx context.Context, p *schemas.Payload, read Read) (*Set, *schemas.Error) {
@@ -98,6 +100,8 @@ func Resolve(ctx context.Context, p *schemas.Payload, read Read) (*Set, *schemas
 	case toGroup:
 		group, _ := value.(string)
 		return resolveGroup(path, group, b)
+	case toMail:
+		return resolveMail(ctx, p, read)
 	}
 	return nil, rejectCall(p.Action.Name+" names no recipient", "name one of "+strings.Join(p.Action.Targets, ", "))
 }

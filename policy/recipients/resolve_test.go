@@ -27,8 +27,8 @@ func TestHasRecipients(t *testing.T) {
 			}
 		}
 	}
-	if want := []string{"start_outbound_call", "start_bulk_outbound_call"}; !slices.Equal(got, want) {
-		t.Errorf("%v ring somebody, want %v", got, want)
+	if want := []string{"start_outbound_call", "start_bulk_outbound_call", "import_inbound_email"}; !slices.Equal(got, want) {
+		t.Errorf("%v reach somebody, want %v", got, want)
 	}
 }
 

@@ -13,8 +13,8 @@ import (
 )
 
 // FromArguments returns the recipients of a checked call as far as its arguments tell, without any
-// read; nil if its action rings nobody. If known is false the call names contacts: List then holds
-// their ids only. The fault is Resolve's.
+// read; nil if its action reaches nobody. If known is false the call names contacts, or addresses that may be
+// those of contacts: List then holds their ids or the addresses only. The fault is Resolve's.
 func FromArguments(ctx context.Context, p *schemas.Payload) (s *Set, known bool, fault *schemas.Error) {
 	known = true
 	s, fault = Resolve(ctx, p, func(context.Context, *schemas.Payload) (json.RawMessage, *schemas.Error) {
@@ -23,6 +23,9 @@ func FromArguments(ctx context.Context, p *schemas.Payload) (s *Set, known bool,
 	})
 	if known {
 		return s, true, fault
+	}
+	if s, fault = sendersOf(p); fault != nil || len(s.List) > 0 {
+		return s, false, fault
 	}
 	in, _ := p.Args["input"].(map[string]any)
 	s = &Set{}
@@ -44,7 +47,7 @@ func FromArguments(ctx context.Context, p *schemas.Payload) (s *Set, known bool,
 }
 
 // FromText parses recipients that a person wrote: how many there are, numbers separated by commas,
-// or a JSON list of numbers or of recipients. A number without a kind is looked up in the numbering
+// or a JSON list of numbers or of recipients. A text with an @ is an email address. A number without a kind is looked up in the numbering
 // plans. known is false if the text is only a count.
 func FromText(text string) (s *Set, known bool, err error) {
 	text = strings.TrimSpace(text)
@@ -72,6 +75,9 @@ func FromText(text string) (s *Set, known bool, err error) {
 		if r.Kind != "" && !slices.Contains(Kinds, r.Kind) {
 			return nil, false, fmt.Errorf("unknown kind of number %q: use one of %s", schemas.Escape(string(r.Kind), 40), joinKinds())
 		}
+		if strings.Contains(r.Number, "@") {
+			r.Number, r.Address, r.Kind = "", strings.ToLower(r.Number), Email
+		}
 		if r.Number == "" || r.Kind != "" {
 			continue
 		}
@@ -98,7 +104,7 @@ func parseList(text string) (list []Recipient, err error) {
 	d := json.NewDecoder(strings.NewReader(text))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&list); err != nil || d.More() {
-		return nil, errors.New(`the list is not valid: write one such as [{"number":"+442079460123","country":"GB","kind":"fixed_line"}]; the other keys are contact and name`)
+		return nil, errors.New(`the list is not valid: write one such as [{"number":"+442079460123","country":"GB","kind":"fixed_line"}]; the other keys are contact, name and address`)
 	}
 	return list, nil
 }
@@ -128,6 +134,8 @@ func (s *Set) Overview(known bool) *Overview {
 	switch {
 	case known:
 		o.Summary = s.Summary()
+	case s.IsMail():
+		o.Summary = plural(s.Count, "email address", "email addresses") + ", contacts not read"
 	case len(s.List) > 0:
 		o.Summary = plural(s.Count, "contact", "contacts") + ", not read"
 	default:

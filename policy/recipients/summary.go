@@ -18,6 +18,7 @@ const (
 // Lines returns the first n recipients for a person, one line each, such as
 //
 //	"Ada Lovelace" +44 20 7946 0123 (GB, fixed line)
+//	kate@example.com (contact "Kate Marsh")
 //
 // Names are quoted and escaped. It returns nil for a group.
 func (s *Set) Lines(n int) []string {
@@ -37,6 +38,9 @@ func (s *Set) CutsLines(n int) bool {
 }
 
 func (r Recipient) line() string {
+	if r.Address != "" {
+		return r.addressLine()
+	}
 	number := fmt.Sprintf("(%s, %s)", cmp.Or(r.Country, "no country"), r.Kind.words())
 	if r.Number != "" { // it may be hidden from the reader
 		number = formatInternational(r.Number) + " " + number
@@ -53,6 +57,19 @@ func (r Recipient) line() string {
 		return number + " " + name
 	}
 	return name + " " + number
+}
+
+// addressLine has the address first, because it decides who gets the answer. It is never cut.
+func (r Recipient) addressLine() string {
+	address := schemas.Escape(r.Address, len(r.Address))
+	switch {
+	case r.Contact == "":
+		return address + " (no contact)"
+	case strings.TrimSpace(r.Name) == "":
+		return address + " (contact " + r.Contact + ")"
+	}
+	name, _ := schemas.Quote(r.Name, maxShownName)
+	return address + " (contact " + name + ")"
 }
 
 // rightToLeft reports whether a rune is a letter of Hebrew, Arabic or a related script. Controls
@@ -83,6 +100,9 @@ func (s *Set) Summary() string {
 	if s.Group != "" {
 		return fmt.Sprintf("up to %s of the group %s, which Sippet cannot list", plural(s.Count, "member", "members"), schemas.Escape(s.Group, 40))
 	}
+	if s.IsMail() {
+		return s.mailSummary()
+	}
 	one, many := "person", "people"
 	if len(s.List) == 1 && s.List[0].Contact == "" {
 		one, many = "number", "numbers"
@@ -108,6 +128,20 @@ func (s *Set) Summary() string {
 		if n := kinds[r.kind]; n > 0 {
 			text += "; " + plural(n, r.one, r.many)
 		}
+	}
+	return text
+}
+
+// mailSummary is the Summary of addresses, such as `2 email addresses; 1 of no contact`.
+func (s *Set) mailSummary() string {
+	text, strangers := plural(len(s.List), "email address", "email addresses"), 0
+	for _, r := range s.List {
+		if r.Contact == "" {
+			strangers++
+		}
+	}
+	if strangers > 0 {
+		text += fmt.Sprintf("; %d of no contact", strangers)
 	}
 	return text
 }

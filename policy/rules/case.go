@@ -22,7 +22,7 @@ var (
 	caseKeys      = []string{"name", "as", "now", "call", "recipients", "expect"}
 	callerKeys    = []string{"id", "person", "roles"}
 	expectKeys    = []string{"decision", "rules", "without"}
-	recipientKeys = []string{"contact", "name", "number", "country", "kind"}
+	recipientKeys = []string{"contact", "name", "number", "address", "country", "kind"}
 	kindNames     = namesOf(recipients.Kinds, func(k recipients.Kind) string { return string(k) })
 )
 
@@ -149,7 +149,7 @@ func jsonValue(n *yaml.Node) any {
 func (r *reader) recipients(n *yaml.Node, p *schemas.Payload, what string) *recipients.Set {
 	if !recipients.HasRecipients(p.Action) {
 		if n != nil {
-			r.add(nodePosition(n), "%s has recipients, but %s rings nobody: remove them", what, p.Action.Name)
+			r.add(nodePosition(n), "%s has recipients, but %s reaches nobody: remove them", what, p.Action.Name)
 		}
 		return nil
 	}
@@ -171,16 +171,23 @@ func (r *reader) recipients(n *yaml.Node, p *schemas.Payload, what string) *reci
 		if k := get("kind"); k != "" && !slices.Contains(recipients.Kinds, recipients.Kind(k)) {
 			r.add(nodePosition(parts["kind"]), "%s", unknownName("kind of number", k, kindNames))
 		}
-		s.List = append(s.List, recipients.Recipient{Contact: get("contact"), Name: get("name"), Number: get("number"), Country: get("country"), Kind: recipients.Kind(get("kind"))})
+		s.List = append(s.List, recipients.Recipient{Contact: get("contact"), Name: get("name"), Number: get("number"), Address: get("address"), Country: get("country"), Kind: recipients.Kind(get("kind"))})
 	}
 	s.Count = len(s.List)
 	return s
 }
 
-// recipientsOf returns the recipients that a payload names. Numbers are not looked up.
+// recipientsOf returns the recipients that a payload names. Numbers and contacts are not looked up.
 func recipientsOf(p *schemas.Payload) *recipients.Set {
 	in, _ := p.Args["input"].(map[string]any)
 	s := &recipients.Set{}
+	if addresses, _, fault := p.Senders(); addresses != nil || fault != "" {
+		for _, a := range addresses {
+			s.List = append(s.List, recipients.Recipient{Address: a, Kind: recipients.Email})
+		}
+		s.Count = len(s.List)
+		return s
+	}
 	text := func(key string) string { v, _ := in[key].(string); return v }
 	switch ids, _ := in["contactIds"].([]any); {
 	case text("groupId") != "":

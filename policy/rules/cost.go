@@ -73,6 +73,8 @@ func (s sizeEstimator) EstimateSize(n cost.AstNode) *cost.SizeEstimate {
 		most = maxMembers
 	case path[0] == "recipients" && last == "number":
 		most = 16
+	case path[0] == "recipients" && last == "address":
+		most = 254
 	case path[0] == "recipients" && (last == "contact" || last == "country" || last == "kind"):
 		most = 40
 	case path[0] == "caller" && last == "roles":

@@ -180,7 +180,7 @@ func (c *compiler) improveMessage(i *cel.Error, tree *ast.AST, s *celEnv) string
 			m = fmt.Sprintf("%s has no %s: match only actions that have it", s.action.Name, name)
 		}
 		if name == "recipients" && s.action != nil {
-			m = fmt.Sprintf("%s rings nobody, so it has no recipients: match only start_outbound_call and start_bulk_outbound_call", s.action.Name)
+			m = fmt.Sprintf("%s reaches nobody, so it has no recipients: match only start_outbound_call, start_bulk_outbound_call and import_inbound_email", s.action.Name)
 		}
 		return m
 	case strings.HasPrefix(i.Message, "found no matching overload") && len(quoted) >= 4:

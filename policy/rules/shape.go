@@ -137,6 +137,7 @@ func newRecipientShape() *shape {
 		{"contact", func(d *recipients.Recipient) string { return d.Contact }},
 		{"name", func(d *recipients.Recipient) string { return d.Name }},
 		{"number", func(d *recipients.Recipient) string { return d.Number }},
+		{"address", func(d *recipients.Recipient) string { return d.Address }},
 		{"country", func(d *recipients.Recipient) string { return d.Country }},
 		{"kind", func(d *recipients.Recipient) string { return string(d.Kind) }},
 	} {
