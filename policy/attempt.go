@@ -22,6 +22,7 @@ type attempt struct {
 	verdict    rules.Verdict
 	recipients *recipients.Set        // nil if the call reaches nobody
 	unknown    *ledger.Intent         // another call did the same to one of these people, or not; nil without one
+	related    *recipients.Related    // nil if the call writes no contact
 	approval   ledger.ApprovalRequest // the request that was answered; zero without ApprovalID
 	txn        ledger.Txn             // what Commit gets
 }
@@ -66,7 +67,7 @@ func (at *attempt) run(ctx context.Context) Result {
 	if fault := at.decide(ctx); fault != nil {
 		return Result{Verdict: at.verdict, Err: fault}
 	}
-	res := Result{Verdict: at.verdict}
+	res := Result{Verdict: at.verdict, Related: at.related}
 	if res.Err = at.checkAllowed(); res.Err != nil {
 		return res
 	}
@@ -124,7 +125,8 @@ func (at *attempt) validate(ctx context.Context, need rules.Decision) *schemas.E
 	return fault
 }
 
-// decide resolves the recipients and evaluates the policy.
+// decide resolves the recipients, or reads the contacts that the call is about, and evaluates the
+// policy.
 func (at *attempt) decide(ctx context.Context) *schemas.Error {
 	facts := rules.Facts{Payload: at.Payload, Caller: at.Caller.rules(), Now: at.Now()}
 	action := at.Payload.Action
@@ -138,9 +140,21 @@ func (at *attempt) decide(ctx context.Context) *schemas.Error {
 		facts.Recipients, at.txn.Recipients = at.recipients, at.recipients.Digest
 		at.addRecipients()
 	}
+	if recipients.HasRelated(action) && at.policy.Mildest(action, facts.Caller).Decision < rules.Deny {
+		var fault *schemas.Error
+		if at.related, fault = recipients.FindRelated(ctx, at.Payload, func(ctx context.Context, read *schemas.Payload) (json.RawMessage, *schemas.Error) {
+			return at.prefetch(ctx, read, "contacts of "+action.Name)
+		}); fault != nil {
+			return at.redact(fault)
+		}
+		facts.Related = at.related
+	}
 	at.verdict = at.policy.Decide(facts)
-	if recipients.HasRecipients(action) && at.recipients == nil {
-		at.verdict.Decision = rules.Deny // without recipients nothing else counts
+	if recipients.HasRecipients(action) && at.recipients == nil || recipients.HasRelated(action) && at.related == nil {
+		at.verdict.Decision = rules.Deny // without them nothing else counts
+	}
+	if r := at.related; r != nil && r.Current != nil && r.Current.Erased {
+		at.verdict.Decision, at.verdict.Why, at.verdict.Debits = rules.Deny, "the contact is erased, and an erased record cannot be changed", nil
 	}
 	at.txn.Decision, at.txn.Why, at.txn.Rules = at.verdict.Decision.String(), at.verdict.Why, at.verdict.Rules
 	for _, e := range at.verdict.Exempted {
@@ -178,7 +192,7 @@ func (at *attempt) addRecipients() {
 // outright has no resolved recipients, so the shadow policy cannot decide it either.
 func (at *attempt) evaluateShadow(ctx context.Context, facts rules.Facts) {
 	action, shadow := at.Payload.Action, at.Policy.shadowPolicy()
-	if shadow == nil || at.recipients == nil && recipients.HasRecipients(action) {
+	if shadow == nil || at.recipients == nil && recipients.HasRecipients(action) || at.related == nil && recipients.HasRelated(action) {
 		return
 	}
 	if v := shadow.Decide(facts); v.Decision != at.verdict.Decision {
@@ -234,5 +248,5 @@ func (at *attempt) prefetch(ctx context.Context, read *schemas.Payload, why stri
 // card builds the card for a request.
 func (at *attempt) card(ctx context.Context, needs string, expires time.Time) approval.Card {
 	return approval.NewCard(approval.Call{Payload: at.Payload, Needs: needs, Why: at.verdict.Why, Rules: at.verdict.Rules, Requester: at.Actor, Client: at.Client,
-		Simulated: at.Simulated, Expires: expires, Record: at.readRecord(ctx), Recipients: at.visibleRecipients(), Budgets: at.budgetLines(ctx)})
+		Simulated: at.Simulated, Expires: expires, Record: at.readRecord(ctx), Recipients: at.visibleRecipients(), Related: at.relatedLines(), Budgets: at.budgetLines(ctx)})
 }

@@ -59,6 +59,7 @@ const (
 	skipInvalid    = "its arguments are no longer valid"
 	skipNobody     = "it has no valid recipient, so no policy decides it"
 	skipRecipients = "rules depend on its recipients' numbers, which are not recorded"
+	skipRelated    = "rules depend on what the contacts were, which is not recorded"
 )
 
 // Compare decides each recorded call under the old and the new policy. It counts a call once, with
@@ -100,7 +101,17 @@ func (c *comparer) add(ctx context.Context, r *ledger.Record) {
 	if skip == "" {
 		uncertain, equal, skip = c.addRecipients(ctx, &f)
 	}
+	unread := false
+	if skip == "" {
+		related, known := recipients.RelatedFromArguments(f.Payload)
+		if unread = !known; known {
+			f.Related = related
+		}
+	}
 	old, new := c.old.Explain(f), c.new.Explain(f)
+	if unread && (anyFailed(old) || anyFailed(new)) {
+		skip = skipRelated
+	}
 	if uncertain && (anyFailed(old) || anyFailed(new) || !equal && old.Decision < rules.Deny && new.Decision < rules.Deny) {
 		skip = skipRecipients
 	}

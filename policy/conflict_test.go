@@ -212,7 +212,7 @@ func TestRecords(t *testing.T) {
 	s := newTestGate(t, "desktop")
 	dir := filepath.Join(t.TempDir(), "ledger")
 	s.Ledger = ledgertest.Open(t, ledger.Options{Dir: dir, Now: s.Now})
-	update := s.call(t, "update_contact", `{"identity":"`+anID+`","input":{"fullName":"Grace"}}`)
+	update := s.call(t, "update_contact", `{"identity":"`+anID+`","input":{"fullName":"Ada Grace"}}`)
 	store := s.Ledger.(*ledger.SQLite)
 	for _, c := range []policy.Call{s.call(t, "list_contacts", `{}`), update, s.call(t, "create_contact", createArgs),
 		s.call(t, "issue_operator_access_token", `{"input":{"operatorEmail":"o@example.com"}}`)} {

@@ -87,6 +87,8 @@ type Result struct {
 	Approval ledger.ApprovalRequest
 	// Settled is when the request that led to this result was decided or its run ended.
 	Settled time.Time
+	// Related is what was read about the contact that the call writes; nil if it writes none.
+	Related *recipients.Related
 	// HandoverUntil is until when the person who approved can take the credential that the action
 	// issued; zero without one.
 	HandoverUntil time.Time
@@ -147,6 +149,8 @@ type Explanation struct {
 	Verdict rules.Verdict
 	// Recipients are the people whom the call would reach; nil if it reaches nobody.
 	Recipients *recipients.Set
+	// Related is what was read about the contact that the call writes; nil if it writes none.
+	Related *recipients.Related
 	// Fault is why the call would not run: the policy, an emergency stop, or what Sippet's validate
 	// finds; nil if it would.
 	Fault *schemas.Error
@@ -160,7 +164,7 @@ func (g *Gate) Explain(ctx context.Context, c Call) (e Explanation) {
 			e.Fault = at.explainUnknown(ctx)
 		}
 	}
-	e.Verdict, e.Recipients = at.verdict, at.recipients
+	e.Verdict, e.Recipients, e.Related = at.verdict, at.recipients, at.related
 	if e.Fault == nil {
 		if e.Fault = at.checkAllowed(); e.Fault == nil {
 			e.Fault = g.Upstream.Validate(ctx, request(c.Payload))

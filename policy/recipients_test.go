@@ -28,7 +28,7 @@ func (b *phonebook) Run(ctx context.Context, r rpc.Request) (rpc.Result, *schema
 	if r.Action == "list_contacts" && json.Unmarshal(r.Body, &body) == nil && body.Filter.ID.In != nil {
 		var rows []map[string]any
 		for _, id := range body.Filter.ID.In {
-			rows = append(rows, map[string]any{"id": id, "fullName": "Ada \u202eLovelace", "phoneE164": b.numbers[id], "erasedAt": nil, "deletedAt": nil})
+			rows = append(rows, map[string]any{"id": id, "fullName": "Ada \u202eLovelace", "phoneE164": b.numbers[id], "erasedAt": nil, "deletedAt": nil, "metadata": nil})
 		}
 		raw, _ := json.Marshal(map[string]any{"results": rows, "hasMore": false, "limit": 250, "type": "keyset"})
 		return rpc.Result{Data: raw, Sent: true}, nil

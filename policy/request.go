@@ -160,6 +160,22 @@ func (at *attempt) visibleRecipients() *recipients.Set {
 	return &visible
 }
 
+// relatedLines returns what the card says about other contacts, and about the metadata that an
+// update drops.
+func (at *attempt) relatedLines() (out []string) {
+	if at.related == nil {
+		return nil
+	}
+	hideName := at.hiddenContactFields()["fullName"]
+	for _, m := range at.related.Matches {
+		out = append(out, m.Line(hideName))
+	}
+	if line := at.related.DroppedLine(); line != "" {
+		out = append(out, line)
+	}
+	return out
+}
+
 // budgetLines returns what the call takes from each budget, for the card. A budget that cannot be
 // read now has no line: the commit checks it.
 func (at *attempt) budgetLines(ctx context.Context) (out []string) {

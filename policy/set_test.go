@@ -11,6 +11,7 @@ import (
 
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 	"github.com/sippet-ai/sippet-mcp/policy"
+	"github.com/sippet-ai/sippet-mcp/policy/recipients"
 	"github.com/sippet-ai/sippet-mcp/policy/rules"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
@@ -20,7 +21,9 @@ func decide(t *testing.T, s *policy.PolicySet, c policy.Caller, action string) r
 	t.Helper()
 	args := map[string]string{"list_contacts": `{}`, "create_contact": createArgs, "archive_contact": `{"identity":"` + anID + `"}`,
 		"delete_contact": `{"input":{"contactId":"` + anID + `"}}`, "update_contact": `{"identity":"` + anID + `","input":{"fullName":"Ada"}}`}[action]
-	return s.For(c).Decide(rules.Facts{Payload: payload(t, action, args), Now: noon}).Decision
+	p := payload(t, action, args)
+	related, _ := recipients.RelatedFromArguments(p)
+	return s.For(c).Decide(rules.Facts{Payload: p, Related: related, Now: noon}).Decision
 }
 
 func policyFile(t *testing.T, text string) string {

@@ -84,7 +84,7 @@ func contactsOf(r rpc.Request, numbers map[string]string) json.RawMessage {
 	rows := []map[string]any{}
 	for _, id := range body.Filter.ID.In {
 		if n := numbers[id]; n != "" {
-			rows = append(rows, map[string]any{"id": id, "fullName": "Ada", "phoneE164": n, "erasedAt": nil, "deletedAt": nil})
+			rows = append(rows, map[string]any{"id": id, "fullName": "Ada", "phoneE164": n, "erasedAt": nil, "deletedAt": nil, "metadata": nil})
 		}
 	}
 	raw, _ := json.Marshal(map[string]any{"results": rows, "hasMore": false, "limit": 250, "type": "keyset"})

@@ -305,17 +305,23 @@ func (w *world) decide(t testing.TB, c policy.Caller, action, args string) (v ru
 	t.Helper()
 	p, own := w.payload(t, action, args), w.gate.Policy.Own()
 	f := rules.Facts{Payload: p, Caller: rules.Caller{ID: c.ID, Person: c.Person, Roles: c.Roles}, Now: w.gate.Now()}
+	read := func(_ context.Context, read *schemas.Payload) (json.RawMessage, *schemas.Error) {
+		reads = append(reads, "run "+string(read.Body))
+		var answer struct{ Data json.RawMessage }
+		if err := json.Unmarshal([]byte(rpctest.UsualAnswer(rpctest.Run, read)), &answer); err != nil {
+			t.Fatal(err)
+		}
+		return answer.Data, nil
+	}
 	if recipients.HasRecipients(p.Action) && own.Mildest(p.Action, f.Caller).Decision < rules.Deny {
 		var fault *schemas.Error
-		f.Recipients, fault = recipients.Resolve(t.Context(), p, func(_ context.Context, read *schemas.Payload) (json.RawMessage, *schemas.Error) {
-			reads = append(reads, "run "+string(read.Body))
-			var answer struct{ Data json.RawMessage }
-			if err := json.Unmarshal([]byte(rpctest.UsualAnswer(rpctest.Run, read)), &answer); err != nil {
-				t.Fatal(err)
-			}
-			return answer.Data, nil
-		})
-		if fault != nil {
+		if f.Recipients, fault = recipients.Resolve(t.Context(), p, read); fault != nil {
+			t.Fatal(fault)
+		}
+	}
+	if recipients.HasRelated(p.Action) && own.Mildest(p.Action, f.Caller).Decision < rules.Deny {
+		var fault *schemas.Error
+		if f.Related, fault = recipients.FindRelated(t.Context(), p, read); fault != nil {
 			t.Fatal(fault)
 		}
 	}

@@ -143,6 +143,11 @@ func runPolicyExplain(ctx context.Context, p *program, o *explainOptions, args [
 			return err
 		}
 	}
+	if recipients.HasRelated(action) {
+		if f.Related, err = o.related(ctx, p, &out, f); err != nil {
+			return err
+		}
+	}
 	e := pol.Explain(f)
 	out.Caller = explainedFor{f.Caller.ID, f.Caller.Person, f.Caller.Roles}
 	out.Decision, out.Why, out.Means, out.Default, out.Because = e.Decision, e.Why, means[e.Decision], e.Default, e.Because

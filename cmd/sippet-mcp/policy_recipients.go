@@ -60,25 +60,39 @@ func (o *explainOptions) recipients(ctx context.Context, p *program, pol *rules.
 	return s, nil
 }
 
+// related returns what the gate reads about the contact that the call writes, or what the arguments
+// tell. It notes in out what is unknown.
+func (o *explainOptions) related(ctx context.Context, p *program, out *explained, f rules.Facts) (*recipients.Related, error) {
+	stated, known := recipients.RelatedFromArguments(f.Payload)
+	if known {
+		return stated, nil
+	}
+	if !o.sandbox && !o.hasKey(p) {
+		out.Uncertain = true
+		out.Notes = append(out.Notes, "the contacts were not read: the contact's name and metadata, and contacts that share something with it, may change the decision. Set a key or use --sandbox")
+		return stated, nil
+	}
+	e, err := o.explainByGate(ctx, p, f)
+	switch {
+	case err != nil:
+		return nil, err
+	case e.Related != nil:
+		return e.Related, nil
+	case e.Verdict.Decision == rules.Deny:
+		return stated, nil
+	}
+	out.Uncertain = true
+	out.Notes = append(out.Notes, "the contacts could not be read: "+sentence(e.Fault))
+	return stated, nil
+}
+
 // resolveRecipients reads the contacts with the gate, as before a call. The set is nil if they were
 // not read; uncertain says that the decision may depend on them.
 func (o *explainOptions) resolveRecipients(ctx context.Context, p *program, f rules.Facts) (s *recipients.Set, note string, uncertain bool, err error) {
-	log, err := newLogger(p, o.logLevel)
-	if err != nil {
-		return nil, "", true, err
-	}
-	c, err := o.open(ctx, p, log)
-	if err != nil {
-		return nil, "", true, err
-	}
-	defer c.close()
-	gate := c.runner.Gate
-	gate.Now = func() time.Time { return f.Now }
-	// The reads are recorded for the local person, whoever --caller names.
-	caller := local("terminal")
-	caller.ID, caller.Person, caller.Roles = f.Caller.ID, f.Caller.Person, f.Caller.Roles
-	e := gate.Explain(ctx, policy.Call{Caller: caller, Payload: f.Payload})
+	e, err := o.explainByGate(ctx, p, f)
 	switch {
+	case err != nil:
+		return nil, "", true, err
 	case e.Fault == nil || e.Fault.Outcome == schemas.Denied && e.Recipients != nil:
 		return e.Recipients, "", false, nil
 	case e.Recipients != nil:
@@ -89,6 +103,25 @@ func (o *explainOptions) resolveRecipients(ctx context.Context, p *program, f ru
 		return nil, "the contacts were not read: an emergency stop is active", true, nil
 	}
 	return nil, "the recipients could not be resolved: " + sentence(e.Fault), true, nil
+}
+
+// explainByGate takes the call through the gate as far as its decision.
+func (o *explainOptions) explainByGate(ctx context.Context, p *program, f rules.Facts) (e policy.Explanation, err error) {
+	log, err := newLogger(p, o.logLevel)
+	if err != nil {
+		return e, err
+	}
+	c, err := o.open(ctx, p, log)
+	if err != nil {
+		return e, err
+	}
+	defer c.close()
+	gate := c.runner.Gate
+	gate.Now = func() time.Time { return f.Now }
+	// The reads are recorded for the local person, whoever --caller names.
+	caller := local("terminal")
+	caller.ID, caller.Person, caller.Roles = f.Caller.ID, f.Caller.Person, f.Caller.Roles
+	return gate.Explain(ctx, policy.Call{Caller: caller, Payload: f.Payload}), nil
 }
 
 // sentence returns an error's message with its first detail.

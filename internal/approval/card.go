@@ -98,6 +98,8 @@ type Call struct {
 	// Recipients are the people whom the call reaches, as far as the requester may see them; nil if
 	// it reaches nobody.
 	Recipients *recipients.Set
+	// Related are lines about other contacts, and about what an update drops.
+	Related []string
 	// Record is the record that the call is about; nil if it is about none.
 	Record *Record
 	// Budgets are the lines about budgets.
@@ -122,8 +124,12 @@ func NewCard(in Call) Card {
 		Rules: in.Rules[:min(maxRules, len(in.Rules))], Requester: in.Requester.String(), Client: schemas.Escape(in.Client, 80), Simulated: in.Simulated,
 		Reason: schemas.Escape(p.Reason, schemas.MaxReason), Expires: in.Expires, Budgets: in.Budgets}
 	name := c.addRecord(in.Record, p)
+	for _, line := range in.Related[:min(maxLines, len(in.Related))] {
+		c.About = append(c.About, Line{Name: "note", Value: line})
+	}
+	c.Cut = c.Cut || len(in.Related) > maxLines
 	if set := in.Recipients; set != nil {
-		c.Recipients, c.To, c.Cut = set.Summary(), set.Lines(maxTo), set.CutsLines(maxTo)
+		c.Recipients, c.To, c.Cut = set.Summary(), set.Lines(maxTo), c.Cut || set.CutsLines(maxTo)
 		if name = c.Recipients; len(c.To) == 1 && len(set.List) == 1 {
 			name = c.To[0]
 		}

@@ -59,6 +59,10 @@ func (c *Card) addDeed(in Call, values []value) {
 		deed += separator + c.deedName(e.path) + is + c.orEmpty(e.v)
 		separator = "; "
 	}
+	for _, line := range in.Related {
+		deed += separator + line
+		separator = "; "
+	}
 	if separator != "; " {
 		deed = sentence
 	}

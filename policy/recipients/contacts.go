@@ -30,7 +30,8 @@ var contactFields = []string{"id", "fullName", "phoneE164", "erasedAt", "deleted
 // contact is one row.
 type contact struct {
 	id, name, number string
-	email, birthday  string // only if they were requested
+	email, birthday  string // only if they were requested, as is metadata
+	metadata         []byte
 	archived, erased bool
 }
 
@@ -170,6 +171,9 @@ func parseContact(row []byte, fields []string) (c contact, err error) {
 	c.id = strings.ToLower(text("id"))
 	c.name = schemas.Cut(text("fullName"), maxName)
 	c.number, c.email, c.birthday = text("phoneE164"), text("email"), text("dateOfBirth")
+	if c.metadata = in["metadata"]; c.metadata != nil && c.metadata[0] != '{' && string(c.metadata) != "null" {
+		err = errors.New("metadata of a contact is neither an object nor null")
+	}
 	text("erasedAt")
 	text("deletedAt")
 	c.erased = string(in["erasedAt"]) != "null"

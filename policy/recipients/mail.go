@@ -56,11 +56,14 @@ func sendersOf(p *schemas.Payload) (*Set, *schemas.Error) {
 // addressFilters match contacts by address, in any case. In a pattern % and _ match other
 // characters too.
 func addressFilters(addresses []string) (out []any) {
-	escape := strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)
 	for _, a := range addresses {
-		out = append(out, map[string]any{"email": map[string]any{"ilike": escape.Replace(a)}})
+		out = append(out, map[string]any{"email": map[string]any{"ilike": escapePattern(a)}})
 	}
 	return out
+}
+
+func escapePattern(s string) string {
+	return strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(s)
 }
 
 // searchContacts reads the contacts that a filter finds. More than one page is an error.

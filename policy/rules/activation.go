@@ -29,6 +29,8 @@ const (
 	slotFilter
 	slotFields
 	slotRecipients
+	slotMatches
+	slotCurrent
 	slots
 )
 
@@ -136,6 +138,10 @@ func (a *activation) ResolveName(name string) (any, bool) {
 		i = slotFields
 	case "recipients":
 		i = slotRecipients
+	case "matches":
+		i = slotMatches
+	case "current":
+		i = slotCurrent
 	default:
 		return nil, false
 	}
@@ -182,6 +188,18 @@ func (a *activation) value(slot int) ref.Val {
 	case slotRecipients:
 		if a.facts.Recipients != nil {
 			return newRecipientList(a.facts.Recipients)
+		}
+	case slotMatches:
+		if r := a.facts.Related; r != nil {
+			list := make([]ref.Val, len(r.Matches))
+			for i := range r.Matches {
+				list[i] = &record{matchShape, &r.Matches[i]}
+			}
+			return types.NewRefValList(adapter{}, list)
+		}
+	case slotCurrent:
+		if r := a.facts.Related; r != nil && r.Current != nil {
+			return &record{currentShape, r.Current}
 		}
 	}
 	return nil

@@ -19,8 +19,11 @@ var defaultTestTime = time.Date(2026, 1, 7, 12, 0, 0, 0, time.UTC)
 const maxMembers = 10_000
 
 var (
-	caseKeys      = []string{"name", "as", "now", "call", "recipients", "expect"}
+	caseKeys      = []string{"name", "as", "now", "call", "recipients", "current", "matches", "expect"}
 	callerKeys    = []string{"id", "person", "roles"}
+	currentKeys   = []string{"fullName", "metadata", "erased"}
+	matchedKeys   = []string{"contact", "name", "by"}
+	sharedNames   = namesOf(recipients.AllShared, func(s recipients.Shared) string { return string(s) })
 	expectKeys    = []string{"decision", "rules", "without"}
 	recipientKeys = []string{"contact", "name", "number", "address", "country", "kind"}
 	kindNames     = namesOf(recipients.Kinds, func(k recipients.Kind) string { return string(k) })
@@ -55,6 +58,7 @@ func (r *reader) cases(f *file, n *yaml.Node) {
 		}
 		if t.facts.Payload != nil {
 			t.facts.Recipients = r.recipients(parts["recipients"], t.facts.Payload, what)
+			t.facts.Related = r.related(parts["current"], parts["matches"], t.facts.Payload, what)
 		}
 		if n := r.require(parts, n, what, "expect", "{decision: deny}"); n != nil {
 			r.expect(f, t, n, "expect of "+what)
@@ -175,6 +179,56 @@ func (r *reader) recipients(n *yaml.Node, p *schemas.Payload, what string) *reci
 	}
 	s.Count = len(s.List)
 	return s
+}
+
+// related returns the contacts that the test states. Without them nothing matches, and the contact
+// has the name that it gets.
+func (r *reader) related(current, matches *yaml.Node, p *schemas.Payload, what string) *recipients.Related {
+	if matches != nil && !recipients.HasRelated(p.Action) {
+		r.add(nodePosition(matches), "%s has matches, but %s writes no contact: remove them", what, p.Action.Name)
+	}
+	if current != nil && !recipients.HasCurrent(p.Action) {
+		r.add(nodePosition(current), "%s has current, but %s updates no contact: remove it", what, p.Action.Name)
+		return nil
+	}
+	out, _ := recipients.RelatedFromArguments(p)
+	if out == nil {
+		return nil
+	}
+	if current != nil {
+		parts, _ := r.mapping(current, "current of "+what, currentKeys)
+		name, erased, metadata := out.Current.Name, false, map[string]any(nil)
+		if n := parts["fullName"]; n != nil {
+			name = r.text(n, "fullName of current")
+		}
+		if n := parts["erased"]; n != nil {
+			erased = r.boolean(n, "erased of current")
+		}
+		if n := parts["metadata"]; n != nil {
+			if metadata, _ = jsonValue(n).(map[string]any); metadata == nil {
+				r.add(nodePosition(n), "metadata of current must be a map, not %s", describe(n))
+			}
+		}
+		out.Current = recipients.NewCurrent(p, name, metadata, erased)
+	}
+	if matches == nil {
+		return out
+	}
+	for _, n := range r.list(matches, "matches of "+what) {
+		parts, _ := r.mapping(n, "a match of "+what, matchedKeys)
+		get := func(key string) string {
+			if n := parts[key]; n != nil {
+				return r.text(n, key+" of a match")
+			}
+			return ""
+		}
+		m := recipients.Match{Contact: get("contact"), Name: get("name"), By: recipients.Shared(get("by"))}
+		if by := r.require(parts, n, "a match of "+what, "by", "number"); by != nil && !slices.Contains(recipients.AllShared, m.By) {
+			r.add(nodePosition(by), "%s", unknownName("value of by", string(m.By), sharedNames))
+		}
+		out.Matches = append(out.Matches, m)
+	}
+	return out
 }
 
 // recipientsOf returns the recipients that a payload names. Numbers and contacts are not looked up.

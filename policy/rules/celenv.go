@@ -47,7 +47,7 @@ func newCommonEnv() *celEnv {
 		cel.ParserRecursionLimit(64),
 		cel.ASTValidators(cel.ValidateDurationLiterals(), cel.ValidateTimestampLiterals(), cel.ValidateRegexLiterals(),
 			cel.ValidateHomogeneousAggregateLiterals(), cel.ValidateComprehensionNestingLimit(3)),
-	}, clockFunctions...)...)
+	}, append(clockFunctions, nameFunctions...)...)...)
 	if err != nil {
 		panic("rules: " + err.Error()) // a mistake in this file: every test would fail
 	}
@@ -74,6 +74,14 @@ func newCELEnv(a *schemas.Action) *celEnv {
 	if recipients.HasRecipients(a) {
 		p.shapes[recipientShape.typ.TypeName()] = recipientShape
 		add("recipients", cel.ListType(recipientShape.typ))
+	}
+	if recipients.HasRelated(a) {
+		p.shapes[matchShape.typ.TypeName()] = matchShape
+		add("matches", cel.ListType(matchShape.typ))
+	}
+	if recipients.HasCurrent(a) {
+		p.shapes[currentShape.typ.TypeName()] = currentShape
+		add("current", currentShape.typ)
 	}
 	env, err := commonEnv().env.Extend(options...)
 	if err != nil {

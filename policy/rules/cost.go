@@ -10,11 +10,13 @@ import (
 
 // The sizes that cost estimates assume if no schema states one.
 const (
-	maxText    = 10_000 // characters
-	maxItems   = 10_000 // elements of a list in the input
-	maxEntries = 2_500  // of a filter, and of other maps without a schema
-	maxRoles   = 100
-	maxName    = 200 // characters of the caller's id and person
+	maxText     = 10_000 // characters
+	maxItems    = 10_000 // elements of a list in the input
+	maxEntries  = 2_500  // of a filter, and of other maps without a schema
+	maxRoles    = 100
+	maxName     = 200   // characters of the caller's id and person
+	maxMatches  = 250   // one page of contacts
+	maxFullName = 1_000 // bytes of a contact's name, of which 200 characters are kept
 )
 
 // exceedsEstimates reports whether a call may be larger than estimates assume, so that its cost
@@ -29,6 +31,9 @@ func exceedsEstimates(f *Facts) bool {
 		if len(r) > maxName {
 			return true
 		}
+	}
+	if r := f.Related; r != nil && (len(r.Matches) > maxMatches || r.Current != nil && (len(r.Current.Keys) > maxEntries || len(r.Current.Name) > maxFullName)) {
+		return true
 	}
 	if f.Recipients == nil {
 		return false
@@ -77,6 +82,14 @@ func (s sizeEstimator) EstimateSize(n cost.AstNode) *cost.SizeEstimate {
 		most = 254
 	case path[0] == "recipients" && (last == "contact" || last == "country" || last == "kind"):
 		most = 40
+	case len(path) == 1 && last == "matches":
+		most = maxMatches
+	case path[0] == "matches" && (last == "contact" || last == "by"):
+		most = 40
+	case path[0] == "matches", path[0] == "current" && last == "fullName":
+		most = maxFullName
+	case path[0] == "current":
+		most = maxEntries
 	case path[0] == "caller" && last == "roles":
 		most = maxRoles
 	case path[0] == "caller", path[0] == "action":

@@ -11,6 +11,7 @@ import (
 	"cel.dev/cel-go/common/types"
 	"go.yaml.in/yaml/v4"
 
+	"github.com/sippet-ai/sippet-mcp/policy/recipients"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
@@ -40,6 +41,8 @@ type expr struct {
 	constant bool
 	// readsRecipients is true if it reads more of the recipients than their count.
 	readsRecipients bool
+	// readsRelated is true if it reads matches or current.
+	readsRelated bool
 	// roles are the roles that it tests.
 	roles []roleRef
 }
@@ -69,7 +72,7 @@ func (c *compiler) compile(e *expr, want *types.Type, actions []*schemas.Action)
 	if u == nil {
 		return
 	}
-	e.constant, e.readsRecipients, e.roles = len(u.variables) == 0, u.recipients, u.roles
+	e.constant, e.readsRecipients, e.readsRelated, e.roles = len(u.variables) == 0, u.recipients, u.related, u.roles
 	local := slices.ContainsFunc(u.variables, func(v string) bool { return !slices.Contains(variablesEverywhere, v) })
 	if !local {
 		p, ok := c.check(e, want, parsed, commonEnv())
@@ -174,10 +177,13 @@ func (c *compiler) improveMessage(i *cel.Error, tree *ast.AST, s *celEnv) string
 		owner, fields := c.fieldOwner(i.ExprID, tree, s)
 		return unknownName("field of "+owner, name, fields)
 	case strings.HasPrefix(i.Message, "undeclared reference"):
-		valid := append(s.variables, "workday", "between")
+		valid := append(s.variables, "workday", "between", "sharesWord")
 		m := unknownName("name", name, valid)
 		if slices.Contains([]string{"input", "identity", "filter", "fields"}, name) && s.action != nil {
 			m = fmt.Sprintf("%s has no %s: match only actions that have it", s.action.Name, name)
+		}
+		if (name == "matches" || name == "current") && s.action != nil {
+			m = fmt.Sprintf("%s has no %s: match only update_contact, or for matches create_contact too", s.action.Name, name)
 		}
 		if name == "recipients" && s.action != nil {
 			m = fmt.Sprintf("%s reaches nobody, so it has no recipients: match only start_outbound_call, start_bulk_outbound_call and import_inbound_email", s.action.Name)
@@ -202,6 +208,10 @@ func (c *compiler) fieldOwner(id int64, tree *ast.AST, s *celEnv) (string, []str
 		return name, s.input.names
 	case name == "caller":
 		return name, callerShape.names
+	case name == "current":
+		return name, currentShape.names
+	case s.action != nil && recipients.HasRelated(s.action):
+		return "a match", matchShape.names
 	}
 	return "a recipient", recipientShape.names
 }

@@ -126,6 +126,8 @@ func readAs(word string, null bool) func(any) ref.Val {
 var (
 	recipientShape = newRecipientShape()
 	callerShape    = newCallerShape()
+	matchShape     = newMatchShape()
+	currentShape   = newCurrentShape()
 )
 
 func newRecipientShape() *shape {
@@ -145,6 +147,40 @@ func newRecipientShape() *shape {
 			d, ok := from.(*recipients.Recipient)
 			return ok && f.get(d) != ""
 		}, func(from any) ref.Val { return types.String(f.get(from.(*recipients.Recipient))) })
+	}
+	return s
+}
+
+func newMatchShape() *shape {
+	s := newShape("one match")
+	for _, f := range []struct {
+		name string
+		get  func(*recipients.Match) string
+	}{
+		{"contact", func(m *recipients.Match) string { return m.Contact }},
+		{"name", func(m *recipients.Match) string { return m.Name }},
+		{"by", func(m *recipients.Match) string { return string(m.By) }},
+	} {
+		s.field(f.name, types.StringType, func(from any) bool { _, ok := from.(*recipients.Match); return ok },
+			func(from any) ref.Val { return types.String(f.get(from.(*recipients.Match))) })
+	}
+	return s
+}
+
+func newCurrentShape() *shape {
+	s := newShape("the current contact")
+	for _, f := range []struct {
+		name string
+		typ  *types.Type
+		get  func(*recipients.Current) ref.Val
+	}{
+		{"fullName", types.StringType, func(c *recipients.Current) ref.Val { return types.String(c.Name) }},
+		{"erased", types.BoolType, func(c *recipients.Current) ref.Val { return types.Bool(c.Erased) }},
+		{"keys", types.NewListType(types.StringType), func(c *recipients.Current) ref.Val { return types.NewStringList(adapter{}, c.Keys) }},
+		{"dropped", types.NewListType(types.StringType), func(c *recipients.Current) ref.Val { return types.NewStringList(adapter{}, c.Dropped) }},
+	} {
+		s.field(f.name, f.typ, func(from any) bool { _, ok := from.(*recipients.Current); return ok },
+			func(from any) ref.Val { return f.get(from.(*recipients.Current)) })
 	}
 	return s
 }

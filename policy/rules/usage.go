@@ -14,6 +14,7 @@ import (
 type usage struct {
 	variables  []string
 	recipients bool // more of them than their count
+	related    bool // matches or current
 	roles      []roleRef
 }
 
@@ -52,6 +53,7 @@ func (c *compiler) analyse(e *expr, tree *ast.AST) *usage {
 				u.variables = append(u.variables, name)
 			}
 			u.recipients = u.recipients || name == "recipients"
+			u.related = u.related || name == "matches" || name == "current"
 		case ast.SelectKind:
 			s := x.AsSelect()
 			if o := s.Operand(); o.Kind() == ast.IdentKind && o.AsIdent() == "lists" && !slices.Contains(local, "lists") {
@@ -135,7 +137,7 @@ func roleTested(call ast.CallExpr) (string, bool) {
 var typeNames = []string{"bool", "bytes", "double", "dyn", "int", "list", "map", "null_type", "string", "type", "uint"}
 
 // allVariables are the names of all variables.
-var allVariables = append([]string{"input", "identity", "filter", "fields", "recipients"}, variablesEverywhere...)
+var allVariables = append([]string{"input", "identity", "filter", "fields", "recipients", "matches", "current"}, variablesEverywhere...)
 
 // checkLiterals reports wrong literals: time zones, times of day and kinds of numbers. A rule about
 // a kind that does not exist would never match.
@@ -156,11 +158,16 @@ func (c *compiler) checkLiterals(call ast.CallExpr, fault func(ast.Expr, string,
 	}
 	args := call.Args()
 	kind := func(field, x ast.Expr) {
-		if field.Kind() != ast.SelectKind || field.AsSelect().FieldName() != "kind" || field.AsSelect().Operand().Kind() != ast.IdentKind {
+		if field.Kind() != ast.SelectKind || field.AsSelect().Operand().Kind() != ast.IdentKind {
 			return
 		}
-		if s, ok := text(x); ok && !slices.Contains(kindNames, s) {
+		s, ok := text(x)
+		switch name := field.AsSelect().FieldName(); {
+		case !ok:
+		case name == "kind" && !slices.Contains(kindNames, s):
 			fault(x, "%s", unknownName("kind of number", s, kindNames))
+		case name == "by" && !slices.Contains(sharedNames, s):
+			fault(x, "%s", unknownName("value of by", s, sharedNames))
 		}
 	}
 	switch name := call.FunctionName(); {

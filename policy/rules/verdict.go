@@ -63,9 +63,12 @@ type Caller struct {
 type Facts struct {
 	Payload *schemas.Payload
 	Caller  Caller
-	// Recipients is nil if the action rings nobody. If they are not resolved, a rule that reads
+	// Recipients is nil if the action reaches nobody. If they are not resolved, a rule that reads
 	// them cannot be evaluated, and denies.
 	Recipients *recipients.Set
+	// Related is nil if the action writes no contact. If it was not read, a rule that reads it cannot
+	// be evaluated, and denies.
+	Related *recipients.Related
 	// Now is the time of the call. If it is zero, no exemption applies and rules that read it deny.
 	Now time.Time
 }
