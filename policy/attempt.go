@@ -67,7 +67,10 @@ func (at *attempt) run(ctx context.Context) Result {
 	if fault := at.decide(ctx); fault != nil {
 		return Result{Verdict: at.verdict, Err: fault}
 	}
-	res := Result{Verdict: at.verdict, Related: at.related}
+	res := Result{Verdict: at.verdict}
+	if !at.hiddenContactFields()["metadata"] {
+		res.Dropped = at.related.DroppedNote()
+	}
 	if res.Err = at.checkAllowed(); res.Err != nil {
 		return res
 	}

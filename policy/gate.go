@@ -87,8 +87,9 @@ type Result struct {
 	Approval ledger.ApprovalRequest
 	// Settled is when the request that led to this result was decided or its run ended.
 	Settled time.Time
-	// Related is what was read about the contact that the call writes; nil if it writes none.
-	Related *recipients.Related
+	// Dropped says which keys of metadata the call drops, without untrusted text; empty if none, and if
+	// another process ran the call.
+	Dropped string
 	// HandoverUntil is until when the person who approved can take the credential that the action
 	// issued; zero without one.
 	HandoverUntil time.Time

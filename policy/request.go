@@ -166,11 +166,11 @@ func (at *attempt) relatedLines() (out []string) {
 	if at.related == nil {
 		return nil
 	}
-	hideName := at.hiddenContactFields()["fullName"]
+	hidden := at.hiddenContactFields()
 	for _, m := range at.related.Matches {
-		out = append(out, m.Line(hideName))
+		out = append(out, m.Line(hidden["fullName"]))
 	}
-	if line := at.related.DroppedLine(); line != "" {
+	if line := at.related.DroppedLine(); line != "" && !hidden["metadata"] {
 		out = append(out, line)
 	}
 	return out

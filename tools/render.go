@@ -37,6 +37,9 @@ func (w *renderer) completed(c completed) Result {
 	if c.payload.Action.Class == schemas.Credential {
 		notes = append(notes, handoverNote(a.HandoverUntil))
 	}
+	if a.Dropped != "" && a.Err == nil && a.Previous == nil {
+		notes = append(notes, a.Dropped)
+	}
 	if c.list != nil {
 		notes = w.list(c.payload, *c.list, c.asOf, notes)
 	} else {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -245,6 +246,31 @@ func (r *Related) DroppedLine() string {
 		line += fmt.Sprintf(" and %d more", rest)
 	}
 	return line
+}
+
+// plainKey matches the keys that a note may name: they cannot hold a sentence.
+var plainKey = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,32}$`)
+
+// DroppedNote is DroppedLine for a model. It names plain keys only.
+func (r *Related) DroppedNote() string {
+	if r == nil || r.Current == nil || len(r.Current.Dropped) == 0 {
+		return ""
+	}
+	c := r.Current
+	var names []string
+	for _, k := range c.Dropped {
+		if plainKey.MatchString(k) && len(names) < maxDropped {
+			names = append(names, k)
+		}
+	}
+	note := fmt.Sprintf("the update replaces metadata whole and drops %d of its %s", len(c.Dropped), plural(len(c.Keys), "key", "keys"))
+	if len(names) > 0 {
+		note += ": " + strings.Join(names, ", ")
+	}
+	if rest := len(c.Dropped) - len(names); rest > 0 {
+		note += fmt.Sprintf("; %d not named here", rest)
+	}
+	return note
 }
 
 // Line describes the match for a card, such as `shares its number with "Kate Marsh" (contact 0e6f…)`.
