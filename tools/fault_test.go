@@ -203,7 +203,7 @@ func TestClientLeaves(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan tools.Result)
 	go func() {
-		done <- w.runner.Call(ctx, tools.Request{Caller: policy.Caller{Actor: ledger.Actor{Name: "ada"}}, Action: "update_contact", Args: []byte(`{"identity":"` + anID + `","input":{"fullName":"Ada"}}`)})
+		done <- w.runner.Call(ctx, tools.Request{Caller: policy.Caller{Actor: ledger.Actor{Name: "ada"}}, Action: "update_contact", Args: []byte(`{"identity":"` + anID + `","input":{"fullName":"Ada text"}}`)})
 	}()
 	w.up.Await(t, 3)
 	cancel()
