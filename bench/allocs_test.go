@@ -30,7 +30,7 @@ const (
 	slack = 1.03
 
 	ringArgs   = `{"input":{"phoneNumber":"+442079460123"}}`
-	createArgs = `{"fields":["id","fullName"],"input":{"fullName":"Ada Lovelace","phoneE164":"+12025550123"}}`
+	createArgs = `{"fields":["id","fullName"],"input":{"fullName":"Ada Lovelace","defaultLanguage":"en-GB"}}`
 )
 
 // Allocations per call are the same on every machine, unlike times, so a test can hold them. A

@@ -23,7 +23,7 @@ type world struct {
 const (
 	readArgs = `{"fields":["id","fullName","email","phoneE164","defaultLanguage","deletedAt","erasedAt"],"page":{"limit":25}}`
 	// The number is another one each time: the same write twice would be answered from the record.
-	writeArgs = `{"fields":["id","fullName"],"input":{"fullName":"Ada Lovelace","phoneE164":"+1#"}}`
+	writeArgs = `{"fields":["id","fullName"],"input":{"fullName":"Ada Lovelace #","defaultLanguage":"en"}}`
 )
 
 // task is one kind of call: the real tool with its arguments, in which # is a number, and the bare

@@ -68,8 +68,8 @@ func (at *attempt) run(ctx context.Context) Result {
 		return Result{Verdict: at.verdict, Err: fault}
 	}
 	res := Result{Verdict: at.verdict}
-	if !at.hiddenContactFields()["metadata"] {
-		res.Dropped = at.related.DroppedNote()
+	if note := at.related.DroppedNote(); note != "" && !at.hiddenContactFields()["metadata"] {
+		res.Dropped = note
 	}
 	if res.Err = at.checkAllowed(); res.Err != nil {
 		return res
@@ -151,6 +151,7 @@ func (at *attempt) decide(ctx context.Context) *schemas.Error {
 			return at.redact(fault)
 		}
 		facts.Related = at.related
+		at.addRecipients()
 	}
 	at.verdict = at.policy.Decide(facts)
 	if recipients.HasRecipients(action) && at.recipients == nil || recipients.HasRelated(action) && at.related == nil {
@@ -172,18 +173,33 @@ func (at *attempt) decide(ctx context.Context) *schemas.Error {
 	return nil
 }
 
-// addRecipients tells the ledger what identifies each recipient, so that their data is sealed under
-// their own key.
+// addRecipients tells the ledger what identifies each recipient, and each contact that the card names,
+// so that their data is sealed under their own key.
 func (at *attempt) addRecipients() {
 	known := map[string]bool{}
 	for _, subject := range at.txn.Subjects {
 		known[subject] = true
 	}
-	for _, r := range at.recipients.List {
-		p := ledger.Recipient{Subject: string(schemas.ContactSubject) + ":" + r.Contact, Names: []string{r.Name, r.Number}}
-		if r.Contact == "" {
-			p.Subject = string(schemas.PhoneSubject) + ":" + r.Number
+	var people []ledger.Recipient
+	if at.recipients != nil {
+		for _, r := range at.recipients.List {
+			p := ledger.Recipient{Subject: string(schemas.ContactSubject) + ":" + r.Contact, Names: []string{r.Name, r.Number, r.Address}}
+			switch {
+			case r.Contact != "":
+			case r.Address != "":
+				p.Subject = string(schemas.EmailSubject) + ":" + r.Address
+			default:
+				p.Subject = string(schemas.PhoneSubject) + ":" + r.Number
+			}
+			people = append(people, p)
 		}
+	}
+	if at.related != nil {
+		for _, m := range at.related.Matches { // the card names them
+			people = append(people, ledger.Recipient{Subject: string(schemas.ContactSubject) + ":" + m.Contact, Names: []string{m.Name}})
+		}
+	}
+	for _, p := range people {
 		if at.txn.RecipientList = append(at.txn.RecipientList, p); !known[p.Subject] {
 			known[p.Subject] = true
 			at.txn.Subjects = append(at.txn.Subjects, p.Subject)

@@ -222,13 +222,13 @@ func TestShutdown(t *testing.T) {
 	stream := s.request(t, "GET", "/mcp", "", "Mcp-Session-Id", id)
 	defer stream.Body.Close()
 	hold := make(chan struct{})
-	s.up.On(rpctest.Run, "", rpctest.Always(rpctest.Answer{Usual: true, Until: hold}))
+	s.up.On(rpctest.Run, "update_contact", rpctest.Always(rpctest.Answer{Usual: true, Until: hold}))
 	answer := make(chan string, 1)
 	go func() {
 		_, body := s.post(t, call("1", "update_contact", `{"identity":"`+anID+`","input":{}}`, ""), "Mcp-Session-Id", id)
 		answer <- body
 	}()
-	s.up.Await(t, 2)
+	s.up.Await(t, 3) // the contact was read, the call validated and run
 	s.stop()
 	if _, err := io.Copy(io.Discard, stream.Body); err != nil && err != io.ErrUnexpectedEOF {
 		t.Logf("the stream ended with %v", err)

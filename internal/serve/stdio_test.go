@@ -21,19 +21,19 @@ import (
 func TestEndOfInput(t *testing.T) {
 	w := newWorld(t, nil)
 	hold := make(chan struct{})
-	w.up.On(rpctest.Run, "", rpctest.Always(rpctest.Answer{Usual: true, Until: hold}))
+	w.up.On(rpctest.Run, "update_contact", rpctest.Always(rpctest.Answer{Usual: true, Until: hold}))
 	p := pipe(t, w)
 	p.begin(t)
 	const n = 8
 	for i := range n {
-		p.write(t, call(fmt.Sprint(i+1), "update_contact", fmt.Sprintf(`{"fields":["id"],"identity":%q,"input":{"metadata":{"n":%d}}}`, anID, i), ""))
+		p.write(t, call(fmt.Sprint(i+1), "update_contact", fmt.Sprintf(`{"fields":["id"],"identity":%q,"input":{"defaultLanguage":"l%d"}}`, anID, i), ""))
 	}
-	w.up.Await(t, 2*n) // each was validated, and reads what it replaces
+	w.up.Await(t, 4*n) // each read the contact, was validated, read what it replaces, and runs
 	go func() {
 		fmt.Fprint(p.in, call("99", "list_contacts", "{}", ""))
 		p.in.Close()
 	}()
-	w.up.Await(t, 2*n+1)
+	w.up.Await(t, 4*n+1)
 	select {
 	case err := <-p.done:
 		t.Fatalf("ended with calls in flight: %v", err)
