@@ -100,11 +100,14 @@ func TestUnknownToTheSamePerson(t *testing.T) {
 		"its erasure":        {"update_contact", change, "delete_contact", `{"input":{"contactId":"` + anID + `"}}`, true},
 		"a double":           {"create_contact", `{"input":{"fullName":"Ada","phoneE164":"+442079460123"}}`, "create_contact", `{"input":{"fullName":"Ada L","phoneE164":"+442079460123"}}`, true},
 		"another kind":       {"start_outbound_call", ringContact, "update_contact", change, false},
-		"a change of nobody": {"update_contact", change, "update_contact", `{"identity":"` + otherID + `","input":{"fullName":"Bo"}}`, false},
+		"a change of nobody": {"update_contact", change, "update_contact", `{"identity":"` + otherID + `","input":{"fullName":"Ada Bo"}}`, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := newApprovalWorld(t, unconfirmed)
-			o.up.with(func(s *sippet) { s.numbers = map[string]string{anID: "+442079460123"}; s.fault, s.sent = lost, true })
+			o.up.with(func(s *sippet) {
+				s.numbers = map[string]string{anID: "+442079460123", otherID: "+442079460124"}
+				s.fault, s.sent = lost, true
+			})
 			first := o.Do(t.Context(), call(t, adaCaller, c.first, c.firstArgs))
 			if first.Outcome() != schemas.OutcomeUnknown {
 				t.Fatal(brief(first))
