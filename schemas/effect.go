@@ -3,8 +3,6 @@ package schemas
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"mime"
-	"net/mail"
 	"slices"
 	"strings"
 	"time"
@@ -80,62 +78,19 @@ func (n *node) cast(v any) any {
 	return v
 }
 
-// Affects returns the people that the arguments of a call with an EffectKind affect, as far as the
-// arguments alone say, spelled as [Payload.Subjects] spells them: the contact that a call changes,
-// the number and address that it gives it, the senders of a message. Whom a call rings is resolved
-// from Sippet instead.
+// Affects returns the people that the arguments of a change of a contact affect, spelled as
+// [Payload.Subjects] spells them: the contact, the number and address that it gets. Package
+// recipients resolves whom the other kinds affect.
 func (p *Payload) Affects() []string {
+	if p.Action.EffectKind != ContactChange {
+		return nil
+	}
 	in, _ := p.Args["input"].(map[string]any)
 	var out []string
-	switch p.Action.EffectKind {
-	case ContactChange:
-		out = appendSubjects(out, ContactSubject, p.Args["identity"])
-		out = appendSubjects(out, ContactSubject, in["contactId"])
-		out = appendSubjects(out, PhoneSubject, in["phoneE164"])
-		out = appendSubjects(out, EmailSubject, in["email"])
-	case Mail:
-		raw, _ := in["rawMime"].(string)
-		out = appendSenders(out, raw)
-		out = appendAddresses(out, in["structuredPayload"])
-	}
+	out = appendSubjects(out, ContactSubject, p.Args["identity"])
+	out = appendSubjects(out, ContactSubject, in["contactId"])
+	out = appendSubjects(out, PhoneSubject, in["phoneE164"])
+	out = appendSubjects(out, EmailSubject, in["email"])
 	slices.Sort(out)
 	return slices.Compact(out)
-}
-
-// appendSenders appends those who would get an answer to a message.
-func appendSenders(out []string, raw string) []string {
-	m, err := mail.ReadMessage(strings.NewReader(strings.TrimLeft(raw, " \t\r\n")))
-	if err != nil {
-		return out
-	}
-	parser := mail.AddressParser{WordDecoder: new(mime.WordDecoder)}
-	for _, header := range []string{"From", "Reply-To", "Sender", "Return-Path"} {
-		for _, line := range m.Header[header] {
-			list, _ := parser.ParseList(line) // none where it cannot be read
-			for _, a := range list {
-				out = appendSubject(out, EmailSubject, a.Address)
-			}
-		}
-	}
-	return out
-}
-
-// appendAddresses appends every email address that is a whole text anywhere in a value: the
-// reference does not say which key of a structured message has its sender.
-func appendAddresses(out []string, v any) []string {
-	switch v := v.(type) {
-	case string:
-		if strings.ContainsRune(v, '@') && len(v) <= 320 {
-			out = appendSubject(out, EmailSubject, v)
-		}
-	case []any:
-		for _, e := range v {
-			out = appendAddresses(out, e)
-		}
-	case map[string]any:
-		for _, e := range v {
-			out = appendAddresses(out, e)
-		}
-	}
-	return out
 }

@@ -207,11 +207,11 @@ func TestClientLeaves(t *testing.T) {
 	go func() {
 		done <- w.runner.Call(ctx, tools.Request{Caller: policy.Caller{Actor: ledger.Actor{Name: "ada"}}, Action: "update_contact", Args: []byte(`{"identity":"` + anID + `","input":{"fullName":"Ada text"}}`)})
 	}()
-	w.up.Await(t, 3)
+	w.up.Await(t, 5) // two reads for the decision, the validation, a read of what is replaced, and the run
 	cancel()
 	close(hold)
 	if r := <-done; r.Outcome != schemas.Done {
-		t.Errorf("%s", r.Structured)
+		t.Fatalf("%s", r.Structured)
 	}
 	<-ended
 }

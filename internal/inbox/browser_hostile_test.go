@@ -85,7 +85,7 @@ func (c *contacts) setName(name string) {
 func (c *contacts) answer(r rpctest.Request) rpctest.Answer {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	rows := []map[string]any{{"id": anID, "fullName": c.name, "phoneE164": "+442079460123", "email": c.name, "metadata": map[string]any{c.name: c.name}, "erasedAt": nil, "deletedAt": nil}}
+	rows := []map[string]any{{"id": anID, "fullName": c.name, "phoneE164": "+442079460123", "email": c.name, "metadata": map[string]any{c.name: c.name}, "dateOfBirth": nil, "erasedAt": nil, "deletedAt": nil}}
 	raw, _ := json.Marshal(map[string]any{"success": true, "data": map[string]any{"results": rows, "hasMore": false, "type": "keyset"}})
 	return rpctest.Answer{Body: string(raw)}
 }

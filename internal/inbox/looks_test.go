@@ -105,7 +105,7 @@ func clinic(r rpctest.Request) rpctest.Answer {
 			n = int(last - '0')
 		}
 		rows = append(rows, map[string]any{"id": id, "fullName": patients[n%len(patients)], "phoneE164": fmt.Sprintf("+44207946%04d", 100+n),
-			"email": strings.ToLower(strings.Fields(patients[n%len(patients)])[0]) + "@example.com", "deletedAt": nil, "erasedAt": nil})
+			"email": strings.ToLower(strings.Fields(patients[n%len(patients)])[0]) + "@example.com", "metadata": nil, "deletedAt": nil, "erasedAt": nil})
 	}
 	raw, _ := json.Marshal(rows)
 	return rpctest.Answer{Body: `{"success":true,"data":{"results":` + string(raw) + `,"hasMore":false,"limit":250,"type":"keyset"}}`}

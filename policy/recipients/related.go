@@ -55,9 +55,6 @@ var AllShared = []Shared{SharedNumber, SharedAddress, SharedBirthday, SharedName
 // currentFields are the requested fields of the contact that a call updates.
 var currentFields = append(slices.Clone(contactFields), "metadata")
 
-// matchFields are the requested fields of a contact that may match.
-var matchFields = append(slices.Clone(addressFields), "dateOfBirth")
-
 // HasRelated reports whether the action writes a contact.
 func HasRelated(a *schemas.Action) bool {
 	return a.Class == schemas.Write && a.Resource != nil && a.Resource.Field("id").Names == schemas.ContactSubject
@@ -96,7 +93,7 @@ func FindRelated(ctx context.Context, p *schemas.Payload, read Read) (*Related, 
 	if filters == nil {
 		return r, nil
 	}
-	rows, fault := searchContacts(ctx, map[string]any{"or": filters}, matchFields, read)
+	rows, fault := searchContacts(ctx, map[string]any{"or": filters}, w.fields(), read)
 	if fault != nil {
 		return nil, fault
 	}
@@ -194,6 +191,18 @@ func (w written) filters() (out []any) {
 		all = append(all, map[string]any{"fullName": map[string]any{"ilike": pattern}})
 	}
 	return append(out, map[string]any{"and": all})
+}
+
+// fields are the requested fields of a contact that may match.
+func (w written) fields() []string {
+	out := slices.Clone(contactFields)
+	if w.address != "" {
+		out = append(out, "email")
+	}
+	if w.birthday != "" {
+		out = append(out, "dateOfBirth")
+	}
+	return out
 }
 
 // shared returns what the contact shares; empty if it does not match.
