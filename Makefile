@@ -44,7 +44,7 @@ bench: ## compare with a direct POST and a bare mcp-go server
 	go run ./bench
 
 docs: ## rewrite what is generated in docs/
-	go test ./policy/rules -run TestSchemaFile -update
+	go test ./policy/rules -run 'TestSchemaFile|TestThreatsPage' -update
 
 browsers: ## run the browser tests of the inbox twenty times (needs Chromium; half an hour)
 	go test -count=20 -timeout 90m -run TestBrowser ./internal/inbox
