@@ -45,6 +45,7 @@ bench: ## compare with a direct POST and a bare mcp-go server
 
 docs: ## rewrite what is generated in docs/
 	go test ./policy/rules -run 'TestSchemaFile|TestThreatsPage' -update
+	go test ./cmd/sippet-mcp -run TestFriction -update
 
 browsers: ## run the browser tests of the inbox twenty times (needs Chromium; half an hour)
 	go test -count=20 -timeout 90m -run TestBrowser ./internal/inbox

@@ -17,6 +17,8 @@ type reply struct {
 		StructuredContent        struct {
 			Outcome, Message, NextStep, Intent, ApprovedBy string
 			Approval                                       struct{ ID, Link, Needs string }
+			Result                                         record   // of one record
+			Results                                        []record // of a list
 		}
 		InputRequests map[string]struct{ Params struct{ Message string } }
 	}
