@@ -97,6 +97,9 @@ type Action struct {
 	// Effect is the sentence on the card that says who notices and what cannot be reversed. Empty
 	// for reads.
 	Effect string
+	// ApproveButton and DeclineButton are the texts of the buttons on a card, such as `Hang up` and
+	// `Don't hang up`: at most 24 characters, and never a value of the call. All reads have the same.
+	ApproveButton, DeclineButton string
 
 	input    any             // a zero value of the typed input; nil where the action takes none
 	inputs   []Input         // what the typed input declares
@@ -184,6 +187,9 @@ func init() {
 		if a.Resource != nil && a.defaultFields == nil {
 			a.defaultFields = a.Resource.defaultFields
 		}
+		if a.Class == Read {
+			a.ApproveButton, a.DeclineButton = "Read it", "Don't read"
+		}
 		byName[a.Name] = a
 	}
 	for _, r := range Resources() {
@@ -210,4 +216,13 @@ func Find(name string) (*Action, *Error) {
 		e.Message += ", did you mean " + n + "?"
 	}
 	return nil, e
+}
+
+// Buttons returns the texts of the buttons that approve and decline the action of that name. For an
+// unknown name, such as that of an old request, they are `Approve` and `Decline`.
+func Buttons(action string) (approve, decline string) {
+	if a, ok := byName[action]; ok {
+		return a.ApproveButton, a.DeclineButton
+	}
+	return "Approve", "Decline"
 }

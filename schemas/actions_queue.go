@@ -16,12 +16,14 @@ var queueActions = []*Action{
 		Name: "accept_call_queue_entry", Title: "Accept a waiting caller", Class: Outbound, Toolsets: []Toolset{Queue}, LiveCall: true,
 		payloadKeys: "identity, fields?", Resource: queueEntryResource,
 		Ask: "Connect the waiting caller of queue entry {identity} to the operator.", Effect: "The caller is put through at once.",
+		ApproveButton: "Connect the caller", DeclineButton: "Don't connect",
 		Description: "Connect a waiting caller to this account's operator, at once. A person is asked first. Takes the entry's id, not callUuid. See with get_call_queue_entry that they still wait. For a call that somebody handles use barge_call.",
 	},
 	{
 		Name: "transfer_call_to_queue", Title: "Transfer a call to the queue", Class: Outbound, Toolsets: []Toolset{Queue, Calls}, LiveCall: true,
 		payloadKeys: "input", input: callUUIDInput{}, shownIn: "list_call_queue_entries",
 		Ask: "Put the caller of the live call {input.callUuid} into the queue for an operator.", Effect: "The caller hears the change and waits until an operator takes the call.",
+		ApproveButton: "Move to the queue", DeclineButton: "Don't move",
 		Description: "Put the caller of a live call into the queue for a human; they hear it and wait. A person is asked first. For this account's operator use barge_call; who is free: list_operator_statuses.",
 	},
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/sippet-ai/sippet-mcp/internal/approval"
 	"github.com/sippet-ai/sippet-mcp/policy"
+	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
 // The fields of the form. approvalKey is also the key of the elicitation in a modern answer.
@@ -18,11 +19,13 @@ const (
 )
 
 // elicitation returns the form for a card. The field repeats the deed, because a client may cut the
-// message. It has no default, because a client may take one for the person's answer.
+// message. It has no default, because a client may take one for the person's answer. Its title is the
+// text of the button in the inbox.
 func elicitation(card approval.Card) mcp.ElicitationParams {
 	e := mcp.ElicitationParams{Mode: mcp.ElicitationModeForm, Message: card.Text()}
+	approve, _ := schemas.Buttons(card.Action)
 	required := []string{approvalKey}
-	properties := map[string]any{approvalKey: map[string]any{"type": "boolean", "title": "Approve", "description": strings.Join(card.Deed, " ")}}
+	properties := map[string]any{approvalKey: map[string]any{"type": "boolean", "title": approve, "description": strings.Join(card.Deed, " ")}}
 	if card.StateNumber > 0 {
 		required = append(required, peopleKey)
 		properties[peopleKey] = map[string]any{"type": "integer", "title": "How many people does this reach?", "description": "Type the number of people stated above"}

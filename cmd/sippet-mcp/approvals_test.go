@@ -67,9 +67,9 @@ func TestApproveOnATerminal(t *testing.T) {
 			if n := ran(w.up, c.tool) - before; n != c.runs {
 				t.Errorf("it ran %d times", n)
 			}
-			shown, last := who.shown.String(), "Type approve to run this call:"
+			shown, last := who.shown.String(), "\nErase this record? Type approve to run this call:"
 			if c.tool != "delete_contact" {
-				last = "Type 12, the number of people, to run this call:"
+				last = "\nRing them? Type 12, the number of people, to run this call:"
 			}
 			if !strings.HasSuffix(strings.TrimSpace(shown), last) || !strings.Contains(shown, "requested by bob, via token ") || c.tool == "delete_contact" && !strings.Contains(shown, "Erase the contact") {
 				t.Errorf("the prompt was\n%s", shown)

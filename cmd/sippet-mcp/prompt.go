@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/sippet-ai/sippet-mcp/internal/approval"
+	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
 // errFlush is for a terminal on which earlier typing cannot be told from an answer.
@@ -21,10 +22,11 @@ func askApproval(ctx context.Context, tty terminal, card *approval.Card) (approv
 	if err := tty.Flush(); err != nil {
 		return false, errFlush
 	}
-	word, prompt := "approve", "Type approve to run this call: "
+	button, _ := schemas.Buttons(card.Action)
+	word, prompt := "approve", button+"? Type approve to run this call: "
 	if n := card.StateNumber; n > 0 {
 		word = strconv.Itoa(n)
-		prompt = fmt.Sprintf("Type %d, the number of people, to run this call: ", n)
+		prompt = fmt.Sprintf("%s? Type %d, the number of people, to run this call: ", button, n)
 	}
 	fmt.Fprintf(tty, "\n%s\n\n%s", card.Text(), prompt)
 	line, err := readLine(ctx, tty)

@@ -67,7 +67,7 @@ func TestAnswerOnTerminal(t *testing.T) {
 			if code != c.code || ran != c.ran {
 				t.Errorf("exit code %d, ran %q, want %d and %q", code, ran, c.code, c.ran)
 			}
-			if !strings.Contains(who.shown.String(), `Erase the contact "Ada\u{202e} Lovelace" c0000000-0000-4000-8000-000000000001`+"\nfor good.\n") || !strings.HasSuffix(strings.TrimSpace(who.shown.String()), "Type approve to run this call:") {
+			if !strings.Contains(who.shown.String(), `Erase the contact "Ada\u{202e} Lovelace" c0000000-0000-4000-8000-000000000001`+"\nfor good.\n") || !strings.HasSuffix(strings.TrimSpace(who.shown.String()), "\nErase this record? Type approve to run this call:") {
 				t.Errorf("the prompt was\n%s", who.shown.String())
 			}
 			if c.code != 6 && strings.Contains(errs, "next:") {

@@ -40,6 +40,8 @@ func TestBrowserPlain(t *testing.T) {
 	w.pending(t, 1)
 	b.never(time.Second, "the page was updated, so scripts are enabled", `document.querySelector("[data-card]")`)
 	again(1)
+	b.sees("button[value=approve]", "Ring this number")
+	b.sees("button[value=decline]", "Don't ring")
 	b.write("input[name=note]", "typed, and Enter\r")
 	b.click("button[value=approve]")
 	b.until("the page of the request", `location.pathname.startsWith("/inbox/approvals/")`)
@@ -67,6 +69,8 @@ func TestBrowserPlain(t *testing.T) {
 	in := w.later(t, agent, "start_outbound_call", ringArgs(3))
 	w.pending(t, 2)
 	again(1)
+	b.sees("button[value=approve]", "Approve what is ticked")
+	b.sees("button[value=decline]", "Decline what is ticked")
 	b.click(`[data-line="` + left + `"] input[type=checkbox]`)
 	b.click("button[value=approve]")
 	if a := get(t, in); a.Outcome != "done" || w.ran("start_outbound_call") != 2 {

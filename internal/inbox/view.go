@@ -59,6 +59,8 @@ type cardView struct {
 	Over   bool
 	// Stale is true if they must log in again before they can approve.
 	Stale bool
+	// ApproveButton and DeclineButton are the texts of the two buttons.
+	ApproveButton, DeclineButton string
 }
 
 // lineView is one request of a card.
@@ -151,6 +153,10 @@ func (i *Inbox) card(ctx context.Context, s *snapshot, v *visit, all []*ledger.A
 	}
 	if c.Over = isOver(first, i.Now()); c.Over {
 		c.Barred = "This cannot be approved any more: the program that asked has ended. Nothing ran"
+	}
+	c.ApproveButton, c.DeclineButton = schemas.Buttons(first.Action)
+	if len(all) > 1 {
+		c.ApproveButton, c.DeclineButton = "Approve what is ticked", "Decline what is ticked"
 	}
 	title := first.Action
 	if a, err := schemas.Find(first.Action); err == nil {
