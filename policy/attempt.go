@@ -24,6 +24,7 @@ type attempt struct {
 	unknown    *ledger.Intent         // another call did the same to one of these people, or not; nil without one
 	related    *recipients.Related    // nil if the call writes no contact
 	approval   ledger.ApprovalRequest // the request that was answered; zero without ApprovalID
+	record     *approval.Record       // as readRecord read it
 	txn        ledger.Txn             // what Commit gets
 }
 
@@ -108,6 +109,16 @@ func (at *attempt) run(ctx context.Context) Result {
 	if fault := at.validate(ctx, need); fault != nil {
 		res.Err = fault
 		return res
+	}
+	if at.ApprovalID != "" {
+		if res.Err = at.checkRecord(ctx); res.Err != nil {
+			at.revoke(ctx, res.Err)
+			if res.Err.Outcome != schemas.Denied {
+				return res
+			}
+			res.Err, need = nil, max(need, rules.Confirm)
+			at.ApprovalID, at.txn.ApprovalID, at.txn.Decision, at.approval = "", "", need.String(), ledger.ApprovalRequest{}
+		}
 	}
 	if need >= rules.Confirm && at.txn.ApprovalID == "" {
 		return at.ask(ctx, res, need, previous)

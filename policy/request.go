@@ -196,14 +196,38 @@ func (at *attempt) budgetLines(ctx context.Context) (out []string) {
 // readRecord reads the record that the call is about, once, for the card; nil if it is about none.
 func (at *attempt) readRecord(ctx context.Context) *approval.Record {
 	read := at.Payload.AboutRead()
-	if read == nil {
-		return nil
+	if read == nil || at.record != nil {
+		return at.record
 	}
 	data, fault := at.prefetch(ctx, read, "record of "+at.Payload.Action.Name)
-	if fault != nil {
-		return &approval.Record{Unreadable: true}
+	if at.record = (&approval.Record{Unreadable: true}); fault == nil {
+		at.record = &approval.Record{Named: at.Payload.Named(data), Replaced: at.Payload.Replaced(data), Hidden: at.Gate.Hidden(at.Caller, read.Action)}
 	}
-	return &approval.Record{Named: at.Payload.Named(data), Replaced: at.Payload.Replaced(data), Hidden: at.Gate.Hidden(at.Caller, read.Action)}
+	return at.record
+}
+
+// checkRecord returns why the approved call cannot run: denied if the record that it is about is not as
+// the card showed it, upstream_unavailable if it cannot be read any more. Sippet cannot compare and write
+// in one step, so a change in the moment between this read and the write goes unseen. Nothing may keep
+// a call from ending.
+func (at *attempt) checkRecord(ctx context.Context) *schemas.Error {
+	var card approval.Card
+	if at.Payload.Action.Name == ledger.HangUp {
+		return nil
+	}
+	if err := json.Unmarshal(at.approval.Card, &card); err != nil {
+		return approval.CardErased()
+	}
+	record := at.readRecord(ctx)
+	switch {
+	case card.ShowsRecord(record, at.Payload):
+		return nil
+	case record != nil && record.Unreadable:
+		return &schemas.Error{Outcome: schemas.UpstreamUnavailable, Message: "whether the record is still as the card showed it could not be read; nothing ran",
+			Next: "call again later, and the person is asked again"}
+	}
+	return &schemas.Error{Outcome: schemas.Denied, Message: "the record is not as the card showed it any more, so the approval was not used; nothing ran",
+		Next: "a new request shows the record as it is now: approval_status lists it"}
 }
 
 // SoonestAnswer is the least time in which a person can read a dialogue and answer it.

@@ -29,6 +29,8 @@ type sippet struct {
 	sent    bool              // with fault
 	numbers map[string]string // by contact; a contact without one does not exist
 	secret  string            // in the answer of a credential action
+	record  string            // the answer to reads of a record, if it is set
+	unread  *schemas.Error    // the result of these reads
 	onRun   func()            // called before a run returns, without reads
 	onCheck func()            // called before a validate returns
 	seen    []string
@@ -55,13 +57,19 @@ func (s *sippet) Run(_ context.Context, r rpc.Request) (rpc.Result, *schemas.Err
 	s.mu.Lock()
 	s.seen = append(s.seen, "run "+string(r.Body))
 	hook, fault, sent, secret := s.onRun, s.fault, s.sent, s.secret
-	numbers := s.numbers
+	numbers, record, unread := s.numbers, s.record, s.unread
 	s.mu.Unlock()
 	if r.Action == "list_contacts" && strings.Contains(string(r.Body), `"filter":{"or":`) { // nobody shares anything
 		return rpc.Result{Sent: true, Status: 200, Data: json.RawMessage(`{"results":[],"hasMore":false}`)}, nil
 	}
 	if r.Action == "list_contacts" && strings.Contains(string(r.Body), `"in":[`) {
 		return rpc.Result{Sent: true, Status: 200, Data: contactsOf(r, numbers)}, nil
+	}
+	if r.Read && unread != nil {
+		return rpc.Result{}, unread
+	}
+	if r.Read && record != "" {
+		return rpc.Result{Sent: true, Status: 200, Data: json.RawMessage(record)}, nil
 	}
 	if r.Read {
 		return rpc.Result{Sent: true, Status: 200, Data: json.RawMessage(`[{"id":"` + anID + `","callUuid":"c-1","fullName":"Ada","contactFullName":"the caller's secret"}]`)}, nil

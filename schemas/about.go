@@ -8,6 +8,9 @@ import (
 // shownOnCard sets the fields by which a person recognises a record.
 func (r *Resource) shownOnCard(names ...string) *Resource { r.cardFields = names; return r }
 
+// changing sets which card fields change by themselves.
+func (r *Resource) changing(names ...string) *Resource { r.passing = names; return r }
+
 // AboutRead returns the read of the record that the call is about, for the approval card: the
 // fields by which a person recognises the record, and those that an update sets. It returns nil if
 // no list shows the record: for reads, for calls that create one, and for calls that ring people,
@@ -60,6 +63,9 @@ func (p *Payload) Named(data json.RawMessage) json.RawMessage {
 	}
 	return copyMembers(found, list.Resource.cardFields)
 }
+
+// Changes reports whether a field by which a person recognises the record changes by itself.
+func (r *Resource) Changes(field string) bool { return slices.Contains(r.passing, field) }
 
 // recordRef returns how the call names its record: the list that shows it, a field and its value.
 // The value is empty if the call names none.

@@ -32,6 +32,9 @@ type Resource struct {
 	defaultFields []string
 	// cardFields are the fields by which a person recognises a record, the most telling first.
 	cardFields []string
+	// passing are the card fields that change by themselves, such as the status of a live call. An
+	// approval does not depend on them.
+	passing []string
 	// TimeField is the field that orders the records in time; empty where none does.
 	TimeField string
 	// oldestFirst is true where a reader needs the oldest record first: transcripts, waiting

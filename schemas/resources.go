@@ -28,7 +28,7 @@ var callResource = resource("Call", "startedAt",
 	field(Decimal, "platformAiBillingCostCents"), field(Integer, "platformAiInputTokens"),
 	field(Integer, "platformAiOutputTokens"), field(Integer, "platformAiTotalTokens"),
 ).byDefault("id", "callUuid", "direction", "status", "fromNumber", "toNumber", "startedAt", "endedAt",
-	"durationSeconds", "contactId", "contactFullName", "currentHandlerType", "currentHandlerName", "flaggedAt", "conversationId").shownOnCard("fromNumber", "toNumber", "contactFullName", "status", "startedAt")
+	"durationSeconds", "contactId", "contactFullName", "currentHandlerType", "currentHandlerName", "flaggedAt", "conversationId").shownOnCard("fromNumber", "toNumber", "contactFullName", "status", "startedAt").changing("status")
 
 var callParticipantResource = resource("CallParticipant", "joinedAt",
 	field(UUID, "id"), field(Word, "memberUuid"), field(Word, "role"), field(Time, "joinedAt"),
@@ -133,7 +133,7 @@ var mailboxResource = resource("EmailMailbox", "",
 	field(UUID, "id"), field(Text, "inboundDomain"), field(Text, "mxTarget"), field(Bool, "listenerEnabled"),
 	field(Word, "listenerStatus", listenerStatuses...), field(Text, "listenerHost"), field(Integer, "listenerPort"),
 	field(Word, "tlsMode", tlsModes...), field(Integer, "maxSessions"), field(Time, "lastInboundAt"), field(Map, "metadata"),
-).byDefault("id", "inboundDomain", "listenerEnabled", "listenerStatus", "tlsMode", "lastInboundAt").shownOnCard("inboundDomain", "listenerStatus", "lastInboundAt")
+).byDefault("id", "inboundDomain", "listenerEnabled", "listenerStatus", "tlsMode", "lastInboundAt").shownOnCard("inboundDomain", "listenerStatus", "lastInboundAt").changing("listenerStatus", "lastInboundAt")
 
 var templateResource = resource("EmailTemplate", "",
 	field(UUID, "id"), field(Text, "model"), field(Text, "name"), field(Text, "subject"), field(Text, "body"),
@@ -153,7 +153,7 @@ var userResource = resource("User", "",
 var operatorStatusResource = resource("OperatorStatus", "",
 	field(UUID, "id"), field(UUID, "sipUserId"), personal(Text, "agentName"), field(Word, "status", operatorStates...),
 	field(Word, "source", operatorSources...), field(UUID, "changedByUserId"),
-).byDefault("id", "agentName", "sipUserId", "status", "source").shownOnCard("agentName", "status")
+).byDefault("id", "agentName", "sipUserId", "status", "source").shownOnCard("agentName", "status").changing("status")
 
 var aiAgentResource = resource("AiAgent", "",
 	field(UUID, "id"), field(Text, "name"), field(Word, "realtimeProvider"), field(Word, "realtimeModel"),

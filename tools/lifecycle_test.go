@@ -59,7 +59,11 @@ func expected(d rules.Decision, p *schemas.Payload, reads []string, kind string,
 		}
 		switch kind {
 		case "accepting", "accepting forms":
-			return slices.Concat(ask, validate, run), "done"
+			again := ask // the record is read again, because the approval is bound to it
+			if p.Action.Name == ledger.HangUp {
+				again = validate
+			}
+			return slices.Concat(ask, again, run), "done"
 		case "declining":
 			return ask, "declined"
 		case "silent":

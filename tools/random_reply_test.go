@@ -75,7 +75,7 @@ func (m *model) reply(rt *rapid.T, q *modelRequest, w int, who, action, args, an
 		q.state = "used"
 		m.used++
 		m.addRun(who, action, args, q.id)
-		m.expect(rt, m.final(rt, r, q), "done", append(reads, m.lifecycle(action)...)...)
+		m.expect(rt, m.final(rt, r, q), "done", append(reads, m.approvedLifecycle(action, args)...)...)
 	}
 }
 

@@ -1,7 +1,6 @@
 package approval
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -40,6 +39,9 @@ type Card struct {
 	StateNumber    int `json:"stateNumber,omitempty"`
 	// About identifies the record that the call changes, in a person's terms; empty without one.
 	About []Line `json:"about,omitempty"`
+	// Record identifies what the card shows of that record, but what changes by itself; empty without
+	// one. The approval is bound to it, see [Card.ShowsRecord].
+	Record string `json:"record,omitempty"`
 	// Replaces are the current values that the call overwrites.
 	Replaces []Change `json:"replaces,omitempty"`
 	// Lines are the payload, flattened.
@@ -106,23 +108,13 @@ type Call struct {
 	Budgets []string
 }
 
-// Record is the record that a call is about, as it was read for the card.
-type Record struct {
-	// Named holds the fields by which a person knows it, Replaced the fields that the call
-	// overwrites, JSON objects. Both are nil if the record was not found.
-	Named, Replaced json.RawMessage
-	// Unreadable is true if the record could not be read.
-	Unreadable bool
-	// Hidden are the fields that the requester must not see.
-	Hidden map[string]bool
-}
-
 // NewCard builds the card of a call.
 func NewCard(in Call) Card {
 	a, p := in.Payload.Action, in.Payload
 	c := Card{Action: a.Name, Class: a.Class, Needs: in.Needs, Effect: a.Effect, Undo: a.Reversal(), Why: in.Why,
 		Rules: in.Rules[:min(maxRules, len(in.Rules))], Requester: in.Requester.String(), Client: schemas.Escape(in.Client, 80), Simulated: in.Simulated,
 		Reason: schemas.Escape(p.Reason, schemas.MaxReason), Expires: in.Expires, Budgets: in.Budgets}
+	c.Record = in.Record.digest(p)
 	name := c.addRecord(in.Record, p)
 	for _, line := range in.Related[:min(maxLines, len(in.Related))] {
 		c.About = append(c.About, Line{Name: "note", Value: line})

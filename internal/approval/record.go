@@ -1,0 +1,53 @@
+package approval
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+
+	"github.com/sippet-ai/sippet-mcp/schemas"
+)
+
+// Record is the record that a call is about, as it was read for the card.
+type Record struct {
+	// Named holds the fields by which a person knows it, Replaced the fields that the call
+	// overwrites, JSON objects. Both are nil if the record was not found.
+	Named, Replaced json.RawMessage
+	// Unreadable is true if the record could not be read.
+	Unreadable bool
+	// Hidden are the fields that the requester must not see.
+	Hidden map[string]bool
+}
+
+// ShowsRecord reports whether the card shows the record as it is now. The approval of a card that
+// does not is void: somebody may have renamed the record before the card was made, and back after
+// it was approved. A card that says that the record could not be read is true as long as it cannot.
+func (c Card) ShowsRecord(now *Record, p *schemas.Payload) bool {
+	return c.Record == now.digest(p)
+}
+
+// digest identifies the values that a card shows whole or in part, without those that change by
+// themselves. A hidden value is not on the card, and nobody may try to guess it from the digest.
+func (r *Record) digest(p *schemas.Payload) string {
+	switch {
+	case r == nil:
+		return ""
+	case r.Unreadable:
+		return "could not be read"
+	case r.Named == nil:
+		return "was not found"
+	}
+	resource, h := p.AboutRead().Action.Resource, sha256.New()
+	write := func(part string, replaced bool, object json.RawMessage) {
+		eachValue(object, func(field string, v any) {
+			if !r.Hidden[field] && (replaced || !resource.Changes(field)) {
+				value, _ := json.Marshal(v) // it was decoded from JSON
+				fmt.Fprintf(h, "%s %q %d:%s\n", part, field, len(value), value)
+			}
+		})
+	}
+	write("named", false, r.Named)
+	write("replaced", true, r.Replaced)
+	return hex.EncodeToString(h.Sum(nil))
+}

@@ -1,0 +1,103 @@
+package policy_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/sippet-ai/sippet-mcp/internal/ledger"
+	"github.com/sippet-ai/sippet-mcp/schemas"
+)
+
+// TestRecordChanged checks that an approval runs only with the record that its card showed: a caller
+// could rename a contact, ask to erase it, and rename it back after the approval.
+func TestRecordChanged(t *testing.T) {
+	const erase, update = "delete_contact", "update_contact"
+	renames := `{"identity":"` + anID + `","input":{"email":"new@example.com"}}`
+	row := func(name, email string) string {
+		return `[{"id":"` + anID + `","fullName":"` + name + `","phoneE164":"+447700900107","email":"` + email + `"}]`
+	}
+	for name, c := range map[string]struct {
+		action, args, before, after string
+		unread                      bool // at the run
+		runs                        bool
+	}{
+		"as it was":        {erase, eraseContact, row("Test Entry", ""), row("Test Entry", ""), false, true},
+		"renamed back":     {erase, eraseContact, row("Test Entry", ""), row("Eleanor Marsh", ""), false, false},
+		"replaced value":   {update, renames, row("Eleanor Marsh", "a@example.com"), row("Eleanor Marsh", "b@example.com"), false, false},
+		"after the cut":    {erase, eraseContact, row(strings.Repeat("x", 400)+"a", ""), row(strings.Repeat("x", 400)+"b", ""), false, false},
+		"gone":             {erase, eraseContact, row("Test Entry", ""), `[]`, false, false},
+		"found later":      {erase, eraseContact, `[]`, row("Eleanor Marsh", ""), false, false},
+		"still not found":  {erase, eraseContact, `[]`, `[]`, false, true},
+		"unreadable":       {erase, eraseContact, row("Test Entry", ""), row("Test Entry", ""), true, false},
+		"its email is new": {erase, eraseContact, row("Test Entry", ""), row("Test Entry", "x@example.com"), false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := newApprovalWorld(t, house)
+			o.up.with(func(s *sippet) { s.record = c.before })
+			id := o.ask(t, call(t, adaCaller, c.action, c.args))
+			o.up.with(func(s *sippet) {
+				if s.record = c.after; c.unread {
+					s.unread = &schemas.Error{Outcome: schemas.Unavailable, Message: "no connection"}
+				}
+			})
+			o.answer(t, id, bobPerson, approves)
+			o.runOnce(t)
+			if got := len(o.up.runs()) == 1; got != c.runs {
+				t.Fatalf("ran %v: %+v", got, o.status(t, id).Err)
+			}
+			pending, err := o.Ledger.Approvals(t.Context(), ledger.ApprovalFilter{Open: true})
+			if err != nil || (c.runs || c.unread) != (len(pending) == 0) {
+				t.Fatalf("%d new requests, %v", len(pending), err)
+			}
+			if c.unread {
+				if s := o.status(t, id); s.Outcome() != schemas.UpstreamUnavailable {
+					t.Errorf("%+v", s.Err)
+				}
+			}
+			if c.runs || c.unread {
+				return
+			}
+			if s := o.status(t, id); s.Outcome() != schemas.Denied || !strings.Contains(s.Err.Message, "not as the card showed it") {
+				t.Errorf("%+v", s.Err)
+			}
+			// The new card shows the record as it is, and its approval counts.
+			o.answer(t, pending[0].ID, bobPerson, approves)
+			if o.runOnce(t); len(o.up.runs()) != 1 {
+				t.Errorf("the approval of the new card: %+v", o.status(t, pending[0].ID).Err)
+			}
+		})
+	}
+}
+
+// TestPassingValues checks that an approval holds when a value changed that changes by itself.
+func TestPassingValues(t *testing.T) {
+	o := newApprovalWorld(t, house)
+	row := func(status string) string {
+		return `[{"id":"` + anID + `","callUuid":"c-1","fromNumber":"+447700900107","status":"` + status + `"}]`
+	}
+	o.up.with(func(s *sippet) { s.record = row("ringing") })
+	id := o.ask(t, call(t, adaCaller, "barge_call", `{"input":{"callUuid":"c-1"}}`))
+	if card := o.Do(t.Context(), call(t, adaCaller, "barge_call", `{"input":{"callUuid":"c-1"}}`)).Pending.Card; !strings.Contains(card.Text(), "ringing") {
+		t.Error(card.Text())
+	}
+	o.up.with(func(s *sippet) { s.record = row("answered") })
+	o.answer(t, id, bobPerson, approves)
+	if o.runOnce(t); len(o.up.runs()) != 1 {
+		t.Errorf("%+v", o.status(t, id).Err)
+	}
+}
+
+// TestHiddenRecordIsNotBound checks that a card tells nothing about a value that the requester must not
+// see, not even its digest.
+func TestHiddenRecordIsNotBound(t *testing.T) {
+	digest := func(email string) string {
+		o := newApprovalWorld(t, house+"rules: [{id: hide, match: {roles: [\"!admin\"]}, redact: [Contact.email], reason: Private.}]\n")
+		o.up.with(func(s *sippet) {
+			s.record = `[{"id":"` + anID + `","fullName":"Ada","email":"` + email + `"}]`
+		})
+		return o.Do(t.Context(), call(t, adaCaller, "delete_contact", eraseContact)).Pending.Card.Record
+	}
+	if a, b := digest("a@example.com"), digest("b@example.com"); a != b || a == "" {
+		t.Errorf("%q %q", a, b)
+	}
+}
