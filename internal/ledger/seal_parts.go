@@ -53,7 +53,7 @@ const erasedText = `"(erased)"`
 // The members of a card that this program writes itself. Those in generated may name recipients,
 // and belong to the recipients that they name.
 var (
-	fixed = []string{"action", "class", "cut", "needs", "record", "effect", "undo", "previousRun", "recipientCount", "stateNumber", "budgets",
+	fixed = []string{"action", "class", "cut", "needs", "effect", "undo", "previousRun", "recipientCount", "stateNumber", "budgets",
 		"why", "rules", "requester", "client", "simulated", "expires"}
 	generated = []string{"sentence", "recipients"}
 )
