@@ -111,12 +111,16 @@ func (at *attempt) run(ctx context.Context) Result {
 		return res
 	}
 	if at.ApprovalID != "" {
-		if res.Err = at.checkRecord(ctx); res.Err != nil {
-			at.revoke(ctx, res.Err)
-			if res.Err.Outcome != schemas.Denied {
-				return res
-			}
-			res.Err, need = nil, max(need, rules.Confirm)
+		fault, changed := at.checkRecord(ctx)
+		if fault != nil {
+			at.revoke(ctx, fault)
+		}
+		if fault != nil && !changed {
+			res.Err = fault
+			return res
+		}
+		if changed {
+			need = max(need, rules.Confirm)
 			at.ApprovalID, at.txn.ApprovalID, at.txn.Decision, at.approval = "", "", need.String(), ledger.ApprovalRequest{}
 		}
 	}

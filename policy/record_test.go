@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
+	"github.com/sippet-ai/sippet-mcp/policy"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
@@ -99,5 +100,29 @@ func TestHiddenRecordIsNotBound(t *testing.T) {
 	}
 	if a, b := digest("a@example.com"), digest("b@example.com"); a != b || a == "" {
 		t.Errorf("%q %q", a, b)
+	}
+}
+
+// TestErasedCard checks that an approval is void when a person on its card was erased, and that no new
+// card is made by itself.
+func TestErasedCard(t *testing.T) {
+	for name, run := range map[string]func(*approvalWorld, policy.Call){
+		"executor": func(o *approvalWorld, _ policy.Call) { o.runOnce(t) },
+		"repeated": func(o *approvalWorld, c policy.Call) { o.Do(t.Context(), c) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := newApprovalWorld(t, house)
+			c := call(t, adaCaller, "archive_contact", `{"identity":"`+anID+`"}`)
+			c.ApprovalID = o.ask(t, c)
+			o.answer(t, c.ApprovalID, bobPerson, approves)
+			if existed, err := o.Ledger.Erase(t.Context(), "contact:"+anID, ledger.Actor{Name: "root"}); !existed || err != nil {
+				t.Fatal(existed, err)
+			}
+			run(o, c)
+			open, err := o.Ledger.Approvals(t.Context(), ledger.ApprovalFilter{Open: true, State: ledger.Pending})
+			if err != nil || len(open) > 0 || len(o.up.runs()) > 0 {
+				t.Errorf("%d new requests, %d runs, %v", len(open), len(o.up.runs()), err)
+			}
+		})
 	}
 }

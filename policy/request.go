@@ -206,28 +206,29 @@ func (at *attempt) readRecord(ctx context.Context) *approval.Record {
 	return at.record
 }
 
-// checkRecord returns why the approved call cannot run: denied if the record that it is about is not as
-// the card showed it, upstream_unavailable if it cannot be read any more. Sippet cannot compare and write
-// in one step, so a change in the moment between this read and the write goes unseen. Nothing may keep
-// a call from ending.
-func (at *attempt) checkRecord(ctx context.Context) *schemas.Error {
-	var card approval.Card
+// checkRecord returns why the approved call cannot run: denied if its card was erased or the record that
+// it is about is not as the card showed it, upstream_unavailable if the record cannot be read any more.
+// changed says that a new card can show the record as it is. Sippet cannot compare and write in one step,
+// so a change in the moment between this read and the write goes unseen. Nothing may keep a call from
+// ending.
+func (at *attempt) checkRecord(ctx context.Context) (fault *schemas.Error, changed bool) {
 	if at.Payload.Action.Name == ledger.HangUp {
-		return nil
+		return nil, false
 	}
-	if err := json.Unmarshal(at.approval.Card, &card); err != nil {
-		return approval.CardErased()
+	var card approval.Card
+	if json.Unmarshal(at.approval.Card, &card) != nil || at.approval.Erased > 0 {
+		return approval.CardErased(), false
 	}
 	record := at.readRecord(ctx)
 	switch {
 	case card.ShowsRecord(record, at.Payload):
-		return nil
+		return nil, false
 	case record != nil && record.Unreadable:
 		return &schemas.Error{Outcome: schemas.UpstreamUnavailable, Message: "whether the record is still as the card showed it could not be read; nothing ran",
-			Next: "call again later, and the person is asked again"}
+			Next: "call again later, and the person is asked again"}, false
 	}
 	return &schemas.Error{Outcome: schemas.Denied, Message: "the record is not as the card showed it any more, so the approval was not used; nothing ran",
-		Next: "a new request shows the record as it is now: approval_status lists it"}
+		Next: "a new request shows the record as it is now: approval_status lists it"}, true
 }
 
 // SoonestAnswer is the least time in which a person can read a dialogue and answer it.
