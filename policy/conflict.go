@@ -73,7 +73,7 @@ func (r Result) recorded(previous *ledger.Intent) Result {
 // commitFailed returns the result of a call that the ledger rejected: nothing was sent.
 func (at *attempt) commitFailed(ctx context.Context, res Result, err error) Result {
 	var unknown *ledger.UnknownError
-	if errors.As(err, &unknown) { // it became unknown between findUnknown and Commit
+	if errors.As(err, &unknown) { // findUnknown looked too early
 		at.unknown, at.txn.Decision = &unknown.Intent, rules.Confirm.String()
 		return at.ask(ctx, res, rules.Confirm, nil)
 	}
@@ -151,7 +151,7 @@ func (at *attempt) unknownWhy(previous *ledger.Intent) string {
 	case previous != nil && previous.State == ledger.Unknown:
 		return fmt.Sprintf("the same call was sent %s and its outcome is unknown", approval.Ago(previous.Prepared, at.Now()))
 	case at.unknown != nil:
-		return fmt.Sprintf("%s was sent %s for one of the people whom this call is about, and its outcome is unknown",
+		return fmt.Sprintf("%s was sent %s for one of the people that this call is about, and its outcome is unknown",
 			at.unknown.Action, approval.Ago(at.unknown.Prepared, at.Now()))
 	}
 	return ""
@@ -160,7 +160,7 @@ func (at *attempt) unknownWhy(previous *ledger.Intent) string {
 // unknownLine describes, for the card, a call that does the same to one of these people and has an
 // unknown outcome. It names no caller, because the card may go to another caller's client.
 func unknownLine(unknown *ledger.Intent, now time.Time) string {
-	return fmt.Sprintf("%s was sent %s for one of the people whom this call is about; its outcome is unknown. Approving may %s.",
+	return fmt.Sprintf("%s was sent %s for one of the people that this call is about; its outcome is unknown. Approving may %s.",
 		unknown.Action, approval.Ago(unknown.Prepared, now), mayDo[unknown.EffectKind])
 }
 

@@ -61,7 +61,7 @@ func TestExplainUnknown(t *testing.T) {
 	for name, c := range map[string]struct{ policy, args, decision, why string }{
 		"the same call":      {unconfirmed, ringNumber, "confirm", "the same call was sent a minute ago and its outcome is unknown"},
 		"in other bytes":     {unconfirmed, strings.Replace(ringNumber, `{"input"`, `{"reason":"again","input"`, 1), "confirm", "the same call was sent"},
-		"to the same person": {unconfirmed, ringContact, "confirm", "start_outbound_call was sent a minute ago for one of the people whom this call is about"},
+		"to the same person": {unconfirmed, ringContact, "confirm", "start_outbound_call was sent a minute ago for one of the people that this call is about"},
 		"to another":         {unconfirmed, strings.Replace(ringNumber, "460123", "460199", 1), "validate", ""},
 		"approve stays":      {strings.Replace(unconfirmed, "outbound: validate", "outbound: approve", 1), ringNumber, "approve", ""},
 	} {

@@ -13,7 +13,7 @@ var contactActions = []*Action{
 		Ask: "Add the contact {input.fullName}.", Effect: "The contact can be rung and written to from then on; archive_contact retires it.",
 		ApproveButton: "Add this contact", DeclineButton: "Don't add",
 		creates: true, undo: &undo{never: "a new contact can only be archived with archive_contact or erased with delete_contact, and both are final"},
-		Description: "Add a person to the contacts. Doubles are not merged: look in list_contacts first, and use update_contact if they are there. Set *VerifiedAt only where somebody verified.",
+		Description: "Add a person to the contacts. Doubles are not merged: look in list_contacts first, and use update_contact if they are there. Leave *VerifiedAt out: a person sets it later, with update_contact.",
 	},
 	{
 		Name: "update_contact", Title: "Update a contact", Class: Write, Toolsets: []Toolset{Contacts}, Idempotent: true, Overwrites: true, EffectKind: ContactChange,

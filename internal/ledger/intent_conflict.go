@@ -181,7 +181,7 @@ func (s *SQLite) FindUnknown(ctx context.Context, x Txn) (*Intent, error) {
 const unknownIntentQuery = "SELECT " + intentColumns + " FROM intents WHERE seq = ?"
 
 // checkUnknown rejects a call that no person approved if the outcome of another call to one of the
-// same people is unknown. FindUnknown may have looked before it became so.
+// same people is unknown. FindUnknown may have looked too early.
 func (t *tx) checkUnknown(x *Txn, affects string) error {
 	if x.EffectKind == "" || affects == "" || x.ApprovalID != "" {
 		return nil

@@ -118,8 +118,8 @@ func TestFaultyMail(t *testing.T) {
 	}
 }
 
-// TestMailDigest checks that an approval of one sender is none of another, or of one who became a
-// contact meanwhile.
+// TestMailDigest checks that an approval of one sender is none of another, or of one who is a
+// contact by then.
 func TestMailDigest(t *testing.T) {
 	digests := map[string]string{}
 	for _, s := range []*Set{

@@ -33,7 +33,8 @@ var targetsByAction = func() map[*schemas.Action]map[string]targetKind {
 }()
 
 // targets reads an action's targets from the registry; nil if the action reaches nobody. An action
-// does if one of its targets names a contact, a number or the senders of an email. An id that names neither, in such an action, is a group's.
+// does if one of its targets names a contact, a number or the senders of an email. An id that names
+// neither, in such an action, is a group's.
 func targets(a *schemas.Action) map[string]targetKind {
 	if a.Class != schemas.Outbound || len(a.Targets) == 0 {
 		return nil

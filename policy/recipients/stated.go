@@ -13,8 +13,9 @@ import (
 )
 
 // FromArguments returns the recipients of a checked call as far as its arguments tell, without any
-// read; nil if its action reaches nobody. If known is false the call names contacts, or addresses that may be
-// those of contacts: List then holds their ids or the addresses only. The fault is Resolve's.
+// read; nil if its action reaches nobody. If known is false the call names contacts, or addresses
+// that may be those of contacts: List then holds their ids or the addresses only. The fault is
+// Resolve's.
 func FromArguments(ctx context.Context, p *schemas.Payload) (s *Set, known bool, fault *schemas.Error) {
 	known = true
 	s, fault = Resolve(ctx, p, func(context.Context, *schemas.Payload) (json.RawMessage, *schemas.Error) {
@@ -47,8 +48,8 @@ func FromArguments(ctx context.Context, p *schemas.Payload) (s *Set, known bool,
 }
 
 // FromText parses recipients that a person wrote: how many there are, numbers separated by commas,
-// or a JSON list of numbers or of recipients. A text with an @ is an email address. A number without a kind is looked up in the numbering
-// plans. known is false if the text is only a count.
+// or a JSON list of numbers or of recipients. A text with an @ is an email address. A number without
+// a kind is looked up in the numbering plans. known is false if the text is only a count.
 func FromText(text string) (s *Set, known bool, err error) {
 	text = strings.TrimSpace(text)
 	if n, err := strconv.Atoi(text); err == nil && !strings.HasPrefix(text, "+") {

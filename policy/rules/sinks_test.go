@@ -103,8 +103,8 @@ var sinks = []struct {
 	{"Ringing people", []sink{
 		{does: "ring a contact", action: "start_outbound_call", args: `{"input":{"contactId":"` + anID + `"}}`, to: to(known)},
 		{does: "ring a number of no contact", action: "start_outbound_call", args: `{"input":{"phoneNumber":"+447700900555"}}`, to: to(unknown)},
-		{does: "ring a contact whose number is premium-rate", action: "start_outbound_call", args: `{"input":{"contactId":"` + anID + `"}}`, to: to(premium)},
-		{does: "ring a contact whose number is an emergency number", action: "start_outbound_call", args: `{"input":{"contactId":"` + anID + `"}}`, to: to(police)},
+		{does: "ring a premium-rate number of a contact", action: "start_outbound_call", args: `{"input":{"contactId":"` + anID + `"}}`, to: to(premium)},
+		{does: "ring an emergency number of a contact", action: "start_outbound_call", args: `{"input":{"contactId":"` + anID + `"}}`, to: to(police)},
 		bulk(9), bulk(25), bulk(26),
 		{does: "ring a group, at most 25 of it", action: "start_bulk_outbound_call", args: `{"input":{"groupId":"` + anID + `","contactLimit":25}}`, to: &recipients.Set{Group: anID, Count: 25}},
 		{does: "ring a group without a limit", action: "start_bulk_outbound_call", args: `{"input":{"groupId":"` + anID + `"}}`, to: &recipients.Set{Group: anID, Count: 10_000}},
