@@ -144,7 +144,7 @@ func newGate(base string, l ledger.Ledger) (*policy.Gate, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return &policy.Gate{Policy: policy.FixedPolicySet(p), Upstream: c, Ledger: l, Organisation: c.Organisation(), Lifetime: 15 * time.Minute, Now: time.Now, Log: log}, c.Close, nil
+	return &policy.Gate{Policy: policy.FixedPolicySet(p), Upstream: c, Ledger: l, Organisation: c.KeyName(), Lifetime: 15 * time.Minute, Now: time.Now, Log: log}, c.Close, nil
 }
 
 // forgetful is a ledger that keeps nothing of a call.

@@ -32,7 +32,7 @@ func (g *Gate) attempt(c Call) *attempt {
 	pol, action := g.Policy.For(c.Caller), c.Payload.Action
 	at := &attempt{Gate: g, Call: c, policy: pol}
 	at.txn = ledger.Txn{Repeats: action.Repeats(), Call: ledger.Call{Request: c.Request, Caller: c.Actor, Credential: c.Credential,
-		Client: c.Client, Organisation: g.Organisation, Action: action.Name, Class: action.Class, Hash: c.Payload.Hash(), Policy: pol.Version(),
+		Client: c.Client, Organisation: g.Organisation, Key: g.Key, Action: action.Name, Class: action.Class, Hash: c.Payload.Hash(), Policy: pol.Version(),
 		EffectKind: action.EffectKind, Subjects: c.Payload.Subjects(), Payload: c.Payload.Body}}
 	at.txn.EffectKey = at.txn.Hash
 	if action.Class != schemas.Read {

@@ -42,6 +42,8 @@ func (g *Gate) ledgerError(ctx context.Context, err error) *schemas.Error {
 		e.Next = "do not try again; tell the person, who alone can resume (`sippet-mcp resume`)"
 	case errors.Is(err, ledger.ErrRecipientsChanged):
 		e.Next = "call again, and the person is asked again"
+	case errors.Is(err, ledger.ErrKeyMoved):
+		e.Outcome, e.Next = schemas.Unavailable, "tell the person to start this server again"
 	case errors.Is(err, ledger.ErrTokenRevoked):
 		e.Message, e.Next = "the token of this caller was revoked; nothing ran", "tell the person, who can ask for another token"
 	case errors.Is(err, ledger.ErrApprovalDeclined):

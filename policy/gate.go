@@ -26,8 +26,9 @@ type Gate struct {
 	Policy   *PolicySet
 	Upstream Upstream
 	Ledger   ledger.Ledger
-	// Organisation names the organisation of Upstream in the ledger.
-	Organisation string
+	// Organisation is the id of Upstream's organisation in the ledger. Key is the name of its API
+	// key; empty for a simulated one.
+	Organisation, Key string
 	// Simulated is true if Upstream is the sandbox; every card says so.
 	Simulated bool
 	// Lifetime is how long most approval requests stay open; see schemas.Action.ApprovalLifetime.

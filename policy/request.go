@@ -368,7 +368,7 @@ func (at *attempt) revoke(ctx context.Context, why *schemas.Error) {
 // it.
 func (at *attempt) binding() ledger.ApprovalRequest {
 	x := &at.txn
-	return ledger.ApprovalRequest{ID: x.ApprovalID, Requester: x.Caller, Credential: x.Credential, Organisation: x.Organisation, Action: x.Action,
+	return ledger.ApprovalRequest{ID: x.ApprovalID, Requester: x.Caller, Credential: x.Credential, Organisation: x.Organisation, Key: x.Key, Action: x.Action,
 		Hash: x.Hash, EffectKey: x.EffectKey, Policy: x.Policy, Recipients: x.Recipients}
 }
 

@@ -54,7 +54,7 @@ type Client struct {
 	max       int64
 	log       *slog.Logger
 
-	organisation string
+	keyName string
 }
 
 // Request is one canonical payload.
@@ -121,17 +121,16 @@ func New(c Config) (*Client, error) {
 		max:       c.MaxResponse,
 		log:       c.Log,
 
-		organisation: organisation(base, c.Key),
+		keyName: keyName(base, c.Key),
 	}, nil
 }
 
-// Organisation returns a name of the organisation that the client calls: the host, and a
-// fingerprint of origin and key that does not reveal the key. Two organisations never have the same
-// name. An organisation with a new key has a new name.
-func (c *Client) Organisation() string { return c.organisation }
+// KeyName returns a name of the key: the host, and a fingerprint of origin and key that does not
+// reveal the key. Two keys never have the same name.
+func (c *Client) KeyName() string { return c.keyName }
 
-func organisation(base *url.URL, key Key) string {
-	sum := sha256.Sum256([]byte("sippet-mcp organisation\x00" + base.String() + "\x00" + string(key)))
+func keyName(base *url.URL, key Key) string {
+	sum := sha256.Sum256([]byte("sippet-mcp key\x00" + base.String() + "\x00" + string(key)))
 	return base.Host + " " + hex.EncodeToString(sum[:6])
 }
 

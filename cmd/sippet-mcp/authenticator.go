@@ -33,11 +33,11 @@ func (a *authenticator) authenticate(ctx context.Context, secret string) (tools.
 	case err != nil:
 		return tools.Caller{}, err
 	}
-	return a.caller(t)
+	return a.caller(ctx, t)
 }
 
 // caller returns the caller of a token.
-func (a *authenticator) caller(t ledger.Token) (tools.Caller, error) {
+func (a *authenticator) caller(ctx context.Context, t ledger.Token) (tools.Caller, error) {
 	caller := tools.Caller{Interactive: t.Interactive, Caller: policy.Caller{
 		Actor: ledger.Actor{Name: t.Person, Via: "token " + t.ID}, ID: t.ID, Person: t.Person,
 		Roles: t.Roles, Policy: t.Policy, Credential: t.ID}}
@@ -47,7 +47,7 @@ func (a *authenticator) caller(t ledger.Token) (tools.Caller, error) {
 		}
 	}
 	if t.KeyFile != "" {
-		r, err := a.runners.forKeyFile(t.KeyFile)
+		r, err := a.runners.forKeyFile(ctx, t.KeyFile)
 		if err != nil {
 			return caller, fmt.Errorf("the key file of token %s of %s: %w", t.ID, t.Person, err)
 		}
@@ -66,7 +66,7 @@ func (a *authenticator) gateFor(ctx context.Context, r ledger.ApprovalRequest) (
 		if err != nil {
 			return nil, caller, err
 		}
-		now, err := a.caller(t)
+		now, err := a.caller(ctx, t)
 		if err != nil {
 			return nil, caller, err
 		}

@@ -133,18 +133,19 @@ func (o *connection) open(ctx context.Context, p *program, log *slog.Logger) (*c
 		closeAll()
 		return nil, err
 	}
-	organisation := client.Organisation()
-	if o.sandbox {
-		organisation = o.simulated.organisation()
-	}
-	all := &runners{options: o, program: p, log: log, byKeyFile: map[string]*tools.Runner{},
-		make: func(client *rpc.Client, organisation string) *tools.Runner {
-			gate := &policy.Gate{Policy: policies, Upstream: client, Ledger: store, Organisation: organisation,
+	all := &runners{options: o, program: p, ledger: store, log: log, byKeyFile: map[string]*tools.Runner{},
+		make: func(client *rpc.Client, organisation, key string) *tools.Runner {
+			gate := &policy.Gate{Policy: policies, Upstream: client, Ledger: store, Organisation: organisation, Key: key,
 				Lifetime: o.lifetime, ClientFirst: o.inboxAfter, Now: time.Now, Log: log, Simulated: o.sandbox}
 			return &tools.Runner{Gate: gate, Rows: o.rows, Bytes: o.bytes, Simulated: o.sandbox, Command: o.command,
 				Inbox: &tools.Inbox{Watch: host.inbox.Watch, Wait: o.approvalWait, Link: host.Link, Show: host.Show}}
 		}}
-	all.own = all.make(client, organisation)
+	if o.sandbox {
+		all.own = all.make(client, o.simulated.organisation(), "")
+	} else if all.own, err = all.live(ctx, client); err != nil {
+		closeAll()
+		return nil, err
+	}
 	host.inbox.Gates = all.gates
 	return &connected{runner: all.own, runners: all, host: host, log: log, close: closeAll,
 		auth: &authenticator{ledger: store, policies: policies, runners: all}}, nil

@@ -120,7 +120,9 @@ func TestCrashes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.organisation = c.Organisation()
+	if w.organisation, _, err = w.l.OpenOrganisation(t.Context(), c.KeyName()); err != nil {
+		t.Fatal(err)
+	}
 	n := crashRounds
 	if testing.Short() {
 		n = crashShort

@@ -74,7 +74,9 @@ func TestKilledBetweenApprovalAndRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k.organisation = c.Organisation()
+	if k.organisation, _, err = k.l.OpenOrganisation(t.Context(), c.KeyName()); err != nil {
+		t.Fatal(err)
+	}
 	n := killRounds
 	if testing.Short() {
 		n = killShort

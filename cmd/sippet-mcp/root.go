@@ -35,7 +35,7 @@ The help of a flag names its environment variable, if it has one. The flag wins.
 	root.SetErr(p.err)
 	root.SetIn(p.in)
 	root.AddCommand(newStdio(p), newHTTP(p), newCall(p), newActions(p), newSandbox(p),
-		newStop(p), newResume(p), newInbox(p), newApprovals(p), newAudit(p), newTokens(p), newPeople(p), newPolicy(p))
+		newStop(p), newResume(p), newInbox(p), newApprovals(p), newAudit(p), newOrganisations(p), newTokens(p), newPeople(p), newPolicy(p))
 	return root
 }
 

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"sync"
 
+	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 	"github.com/sippet-ai/sippet-mcp/policy"
 	"github.com/sippet-ai/sippet-mcp/rpc"
 	"github.com/sippet-ai/sippet-mcp/tools"
@@ -17,15 +19,17 @@ type runners struct {
 
 	options *connection
 	program *program
+	ledger  ledger.OrganisationStore
 	log     *slog.Logger
-	make    func(client *rpc.Client, organisation string) *tools.Runner
+	// make returns the runner of an organisation; key is the name of its key, empty for the sandbox.
+	make func(client *rpc.Client, organisation, key string) *tools.Runner
 
 	mu        sync.Mutex
 	byKeyFile map[string]*tools.Runner
 }
 
 // forKeyFile returns the runner of the organisation with the key in a file, made on first use.
-func (r *runners) forKeyFile(file string) (*tools.Runner, error) {
+func (r *runners) forKeyFile(ctx context.Context, file string) (*tools.Runner, error) {
 	if r.options.sandbox {
 		return nil, errors.New("the sandbox has one organisation: create the token without --key-file")
 	}
@@ -40,8 +44,27 @@ func (r *runners) forKeyFile(file string) (*tools.Runner, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.byKeyFile[file] = r.make(client, client.Organisation())
-	return r.byKeyFile[file], nil
+	runner, err := r.live(ctx, client)
+	if err != nil {
+		client.Close()
+		return nil, err
+	}
+	r.byKeyFile[file] = runner
+	return runner, nil
+}
+
+// live returns the runner of a live organisation: the one that the client's key is attached to.
+func (r *runners) live(ctx context.Context, client *rpc.Client) (*tools.Runner, error) {
+	key := client.KeyName()
+	id, alone, err := r.ledger.OpenOrganisation(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	if alone {
+		r.log.Warn("the secret key is new to this state directory, so calls under other keys are not known to it; "+
+			"if it replaces one of them, stop this program and run `sippet-mcp organisations attach`", "key", key, "organisation", id)
+	}
+	return r.make(client, id, key), nil
 }
 
 // gates returns the gates of all organisations in use.

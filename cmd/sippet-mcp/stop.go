@@ -190,7 +190,14 @@ func (o *stopOptions) hangUp(ctx context.Context, p *program, log *slog.Logger, 
 		return err
 	}
 	defer client.Close()
-	g := &policy.Gate{Upstream: client, Ledger: l, Organisation: client.Organisation(), Now: time.Now, Log: log}
+	g := &policy.Gate{Upstream: client, Ledger: l, Organisation: client.KeyName(), Now: time.Now, Log: log}
+	if l != nil {
+		soon, cancel := context.WithTimeout(ctx, ledgerPatience)
+		defer cancel()
+		if id, _, err := l.OpenOrganisation(soon, client.KeyName()); err == nil {
+			g.Organisation = id
+		} // else calls are ended all the same, and recorded under the key's name
+	}
 	ended, failed := 0, map[string]bool{}
 	err = g.EndCalls(ctx, operator(), func(e policy.EndedCall) {
 		if e.Err == nil {

@@ -320,7 +320,12 @@ func (w *world) fix(t *testing.T) string {
 // mute starts a server on stdio, and returns a client that cannot ask its person.
 func (w *world) mute(t *testing.T, args ...string) *legacy {
 	t.Helper()
-	p := w.start(t, nil, append([]string{"stdio", "--approval-wait", "0s"}, args...)...)
+	return mute(t, w.start(t, nil, append([]string{"stdio", "--approval-wait", "0s"}, args...)...))
+}
+
+// mute returns a client of a server on stdio that cannot ask its person.
+func mute(t *testing.T, p *process) *legacy {
+	t.Helper()
 	c := &legacy{w: &crashWorld{t: t}, in: p.in, waiting: map[string]chan *reply{}}
 	go c.read(p.out)
 	if _, err := c.request("initialize", `{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"test","version":"1"}}`); err != nil {

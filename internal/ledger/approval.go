@@ -51,9 +51,10 @@ type ApprovalRequest struct {
 	// Repeats is the id of the earlier intent of the same call that the card shows. Commit lets the
 	// call run again for this intent only.
 	Repeats string
-	// Request, Client, Why, Rules, Subjects and RecipientList are as in Call. RecipientList is not
-	// read back.
+	// Request, Client, Why, Rules, Subjects, RecipientList and Key are as in Call. RecipientList and
+	// Key are not read back.
 	Request, Client, Why string
+	Key                  string
 	Rules, Subjects      []string
 	RecipientList        []Recipient
 	// Payload and Card are sealed. Erased is how many of the sealing keys are destroyed. If it is
@@ -199,6 +200,9 @@ func (s *SQLite) CreateApproval(ctx context.Context, request ApprovalRequest) er
 	}
 	return s.write(ctx, func(t *tx) error {
 		if err := t.checkToken(request.Credential, request.Action); err != nil {
+			return err
+		}
+		if err := t.checkKey(request.Key, request.Organisation, request.Action); err != nil {
 			return err
 		}
 		if err := t.checkStopped(request.Action); err != nil {

@@ -42,7 +42,7 @@ const (
 var Phases = []Phase{
 	PhaseRequested, PhaseAnswered, PhaseUnanswered, PhasePrepared, PhaseSent, PhaseSettled, PhaseAbandoned, PhaseResolved,
 	PhaseRead, PhaseRejected, PhaseDropped, PhaseStopped, PhaseResumed, PhaseErased, PhasePruned,
-	PhaseLogin, PhaseLogout, PhaseTaken, PhaseIssued, PhaseRevoked, PhaseRemoved,
+	PhaseLogin, PhaseLogout, PhaseTaken, PhaseIssued, PhaseRevoked, PhaseRemoved, PhaseAttached,
 }
 
 // Record is one line of the audit log. Its JSON is canonical: these keys in this order, empty ones

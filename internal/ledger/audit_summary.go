@@ -61,6 +61,8 @@ func (r *Record) Summary() string {
 		return "token " + r.credential() + " revoked" + r.by()
 	case PhaseRemoved:
 		return "removed" + r.by() + "; " + count(r.Count, "token") + " revoked"
+	case PhaseAttached:
+		return "key " + r.credential() + " attached to its organisation" + r.by()
 	}
 	return schemas.Escape(r.Note, maxSummaryText)
 }

@@ -258,6 +258,9 @@ func (t *tx) commitCall(x *Txn, hashes callHashes, private unsealed, in *Intent)
 	if err := t.checkToken(x.Credential, x.Action); err != nil {
 		return err
 	}
+	if err := t.checkKey(x.Key, x.Organisation, x.Action); err != nil {
+		return err
+	}
 	// An emergency stop lets reads run, and a read with debits only is one.
 	if x.Class != schemas.Read || x.ApprovalID != "" {
 		if err := t.checkStopped(x.Action); err != nil {

@@ -23,6 +23,7 @@ type Ledger interface {
 	BudgetStore
 	AuditStore
 	StopStore
+	OrganisationStore
 	TokenStore
 	LoginStore
 	HandoverStore
@@ -139,6 +140,19 @@ type StopStore interface {
 	CurrentStop(ctx context.Context) (*EmergencyStop, error)
 }
 
+// OrganisationStore stores the organisations of Sippet, with the API keys that are attached to them.
+type OrganisationStore interface {
+	// OpenOrganisation returns the id of the organisation of an API key. A key that is new to the
+	// ledger gets an organisation of its own; alone reports whether there are other keys.
+	OpenOrganisation(ctx context.Context, key string) (id string, alone bool, err error)
+	// AttachKey makes a key one of the organisation's. If it was another's, it revokes the pending
+	// requests and unused approvals of that one, and returns their number; an *UnresolvedError if calls
+	// of that one have no known outcome. ErrNoOrganisation or ErrOtherHost if it cannot be attached.
+	AttachKey(ctx context.Context, key, organisation string, by Actor) (revoked int, err error)
+	// Organisations lists those that have a key or made a call, oldest first.
+	Organisations(ctx context.Context) ([]Organisation, error)
+}
+
 // TokenStore stores the access tokens of HTTP clients.
 type TokenStore interface {
 	// CreateToken creates a token from t's Person, Roles, Interactive, Policy, KeyFile and Expires.
@@ -200,11 +214,12 @@ type Call struct {
 	// their program.
 	Caller             Actor
 	Credential, Client string
-	// Organisation names the organisation that the call goes to. The same payload for another
-	// organisation is another call.
-	Organisation string
-	Action       string
-	Class        schemas.Class
+	// Organisation is the id of the organisation that the call goes to. The same payload for another
+	// organisation is another call. Key is the name of the API key by which it goes there, which is
+	// not stored; empty for a simulated organisation.
+	Organisation, Key string
+	Action            string
+	Class             schemas.Class
 	// Hash is schemas.Payload.Hash, which approvals are bound to. EffectKey is
 	// schemas.Payload.EffectKey, by which the same call is found.
 	Hash, EffectKey string

@@ -145,6 +145,18 @@ CREATE TABLE stops (
 	seq        INTEGER NOT NULL
 ) STRICT;
 
+-- The API keys of Sippet, each attached to an organisation. name is the host and a fingerprint of
+-- the key, organisation the host and random bits, seq the record that attached it. fingerprint is a
+-- code of the row that only the master key can make.
+CREATE TABLE api_keys (
+	name         TEXT PRIMARY KEY,
+	organisation TEXT NOT NULL,
+	attached_by  TEXT NOT NULL,
+	fingerprint  TEXT NOT NULL,
+	attached     INTEGER NOT NULL,
+	seq          INTEGER NOT NULL
+) STRICT;
+
 -- Access tokens. hash is the SHA-256 of the secret, which is stored nowhere. fingerprint is a code
 -- of the row that only the master key can make. roles are separated by spaces. expires is 0 for
 -- never; revoked and revoked_seq are 0 for a token that was not revoked. seq is the record that

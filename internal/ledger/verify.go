@@ -103,7 +103,7 @@ func (s *SQLite) Verify(ctx context.Context, o VerifyOptions) (Report, error) {
 	}
 	defer conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
 	for _, check := range []func(context.Context, *sql.Conn) error{
-		v.readAnchor, v.checkChain, v.checkHead, v.checkIntents, v.checkApprovals, v.checkBudgets, v.checkStops, v.checkKeys, v.checkTokens,
+		v.readAnchor, v.checkChain, v.checkHead, v.checkIntents, v.checkApprovals, v.checkBudgets, v.checkStops, v.checkKeys, v.checkTokens, v.checkAPIKeys,
 	} {
 		if err := check(ctx, conn); err != nil {
 			return v.report, asStoreError(s.path, err)

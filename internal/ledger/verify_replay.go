@@ -18,6 +18,7 @@ type replay struct {
 	// requested is the last request of each binding: it replaces the earlier ones.
 	requested map[binding]*replayedApproval
 	tokens    map[string]*replayedToken
+	keys      map[string]*replayedKey // the API keys
 }
 
 // binding is what identifies the same call of an approval request, as its record says.
@@ -56,7 +57,7 @@ type replayedIntent struct {
 
 func newReplay() *replay {
 	return &replay{intents: map[string]*replayedIntent{}, approvals: map[string]*replayedApproval{},
-		requested: map[binding]*replayedApproval{}, budgets: budgetReplay{}, tokens: map[string]*replayedToken{}}
+		requested: map[binding]*replayedApproval{}, budgets: budgetReplay{}, tokens: map[string]*replayedToken{}, keys: map[string]*replayedKey{}}
 }
 
 func (p *replay) apply(v *verifier, r *Record) {
@@ -108,6 +109,8 @@ func (p *replay) apply(v *verifier, r *Record) {
 		p.stopped = false
 	case PhaseIssued, PhaseRevoked:
 		p.applyToken(v, r)
+	case PhaseAttached:
+		p.applyAttached(r)
 	}
 }
 

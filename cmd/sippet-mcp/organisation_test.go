@@ -1,0 +1,96 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"testing"
+)
+
+const rotatedKey = "SIPPET_SECRET_KEY=sk_test_fedcba9876543210"
+
+// organisations returns what `organisations list` lists.
+func (w *world) organisations(t *testing.T) (all []listedOrganisation) {
+	t.Helper()
+	for line := range bytes.Lines(w.run(t, "organisations", "list")) {
+		var one listedOrganisation
+		must(t, json.Unmarshal(line, &one))
+		all = append(all, one)
+	}
+	return all
+}
+
+// attach attaches the rotated key to an organisation.
+func (w *world) attach(organisation string) (string, error) {
+	c := command("organisations", "attach", organisation, "--state-dir", w.dir, "--base-url", w.up.URL)
+	c.Env = append(c.Env, rotatedKey)
+	out, err := c.CombinedOutput()
+	return string(out), err
+}
+
+// TestRotatedKey: a key that replaces another knows what ran under it once a person has attached it,
+// before or after its first use. Until then it stands alone.
+func TestRotatedKey(t *testing.T) {
+	const args = `{"input":{"fullName":"Ada Lovelace"}}`
+	for name, used := range map[string]bool{"attached before its first use": false, "attached after it": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.lose("create_contact")
+			p, client := w.under(t, "desktop")
+			if r := client.tool(t, "create_contact", args); r.outcome() != "outcome_unknown" {
+				t.Fatalf("%+v", r.Result)
+			}
+			pending, _ := client.tool(t, "delete_contact", erase(2)).waits(t)
+			p.kill()
+			<-p.ended
+			all := w.organisations(t)
+			if len(all) != 1 || len(all[0].Keys) != 1 || all[0].Unresolved != 1 {
+				t.Fatalf("%+v", all)
+			}
+			sent := 1
+			if used {
+				// It will log an error, so it is not started as the others are.
+				p, err := spawn([]string{"stdio", "--policy", "desktop", "--approval-wait", "0s", "--base-url", w.up.URL, "--state-dir", w.dir}, rotatedKey)
+				must(t, err)
+				t.Cleanup(p.kill)
+				client := mute(t, p)
+				if r := client.tool(t, "create_contact", args); r.outcome() != "done" {
+					t.Errorf("a key that stands alone: %+v", r.Result)
+				}
+				sent++
+				if all := w.organisations(t); len(all) != 2 || len(all[1].Keys) != 1 {
+					t.Errorf("%+v", all)
+				}
+				if out, err := w.attach(all[0].ID); err != nil {
+					t.Fatalf("%s: %v", out, err)
+				}
+				// The program that uses it knows the other organisation still.
+				if r := client.tool(t, "create_contact", `{"input":{"fullName":"Bo"}}`); r.outcome() != "unavailable" || !strings.Contains(r.Result.StructuredContent.Message, "attached to another organisation") {
+					t.Errorf("%+v", r.Result)
+				}
+				p.kill()
+				<-p.ended
+				if log := p.faults(); !strings.Contains(log, "the secret key is new to this state directory") || strings.Contains(log, "sk_test") {
+					t.Errorf("its log: %s", log)
+				}
+			} else if out, err := w.attach(all[0].ID); err != nil {
+				t.Fatalf("%s: %v", out, err)
+			}
+			_, client = w.under(t, "desktop", rotatedKey)
+			if r := client.tool(t, "create_contact", args); r.outcome() != "approval_pending" {
+				t.Errorf("the rotated key forgets: %+v", r.Result)
+			}
+			if n := ran(w.up, "create_contact"); n != sent {
+				t.Errorf("it was sent %d times", n)
+			}
+			if r := client.tool(t, "approval_status", `{"id":"`+pending+`"}`); r.outcome() != "approval_pending" {
+				t.Errorf("the request of the old key: %+v", r.Result)
+			}
+			if all := w.organisations(t); len(all[0].Keys) != 2 || all[0].Keys[1].By.Name == "" {
+				t.Errorf("%+v", all)
+			}
+			w.run(t, "audit", "verify")
+		})
+	}
+}
