@@ -29,7 +29,8 @@ func (w *world) attach(organisation string) (string, error) {
 }
 
 // TestRotatedKey: a key that replaces another knows what ran under it once a person has attached it,
-// before or after its first use. Until then it stands alone.
+// before or after its first use. Until then it stands alone, and it does not start while it may
+// forget a call.
 func TestRotatedKey(t *testing.T) {
 	const args = `{"input":{"fullName":"Ada Lovelace"}}`
 	for name, used := range map[string]bool{"attached before its first use": false, "attached after it": true} {
@@ -38,6 +39,16 @@ func TestRotatedKey(t *testing.T) {
 			w := newWorld(t)
 			w.lose("create_contact")
 			p, client := w.under(t, "desktop")
+			var stale *process
+			var other *legacy
+			if used {
+				// It will log an error, so it is not started as the others are.
+				var err error
+				stale, err = spawn([]string{"stdio", "--policy", "desktop", "--approval-wait", "0s", "--base-url", w.up.URL, "--state-dir", w.dir}, rotatedKey)
+				must(t, err)
+				t.Cleanup(stale.kill)
+				other = mute(t, stale)
+			}
 			if r := client.tool(t, "create_contact", args); r.outcome() != "outcome_unknown" {
 				t.Fatalf("%+v", r.Result)
 			}
@@ -45,37 +56,41 @@ func TestRotatedKey(t *testing.T) {
 			p.kill()
 			<-p.ended
 			all := w.organisations(t)
-			if len(all) != 1 || len(all[0].Keys) != 1 || all[0].Unresolved != 1 {
+			if len(all[0].Keys) != 1 || all[0].Unresolved != 1 {
 				t.Fatalf("%+v", all)
 			}
 			sent := 1
 			if used {
-				// It will log an error, so it is not started as the others are.
-				p, err := spawn([]string{"stdio", "--policy", "desktop", "--approval-wait", "0s", "--base-url", w.up.URL, "--state-dir", w.dir}, rotatedKey)
-				must(t, err)
-				t.Cleanup(p.kill)
-				client := mute(t, p)
-				if r := client.tool(t, "create_contact", args); r.outcome() != "done" {
+				if r := other.tool(t, "create_contact", args); r.outcome() != "done" {
 					t.Errorf("a key that stands alone: %+v", r.Result)
 				}
 				sent++
-				if all := w.organisations(t); len(all) != 2 || len(all[1].Keys) != 1 {
+				if len(all) != 2 || len(all[1].Keys) != 1 {
 					t.Errorf("%+v", all)
 				}
 				if out, err := w.attach(all[0].ID); err != nil {
 					t.Fatalf("%s: %v", out, err)
 				}
 				// The program that uses it knows the other organisation still.
-				if r := client.tool(t, "create_contact", `{"input":{"fullName":"Bo"}}`); r.outcome() != "unavailable" || !strings.Contains(r.Result.StructuredContent.Message, "attached to another organisation") {
+				if r := other.tool(t, "create_contact", `{"input":{"fullName":"Bo"}}`); r.outcome() != "unavailable" ||
+					!strings.Contains(r.Result.StructuredContent.Message, "attached to another organisation") {
 					t.Errorf("%+v", r.Result)
 				}
-				p.kill()
-				<-p.ended
-				if log := p.faults(); !strings.Contains(log, "the secret key is new to this state directory") || strings.Contains(log, "sk_test") {
+				stale.kill()
+				<-stale.ended
+				if log := stale.faults(); !strings.Contains(log, "the secret key is new to this state directory") || strings.Contains(log, "sk_test") {
 					t.Errorf("its log: %s", log)
 				}
-			} else if out, err := w.attach(all[0].ID); err != nil {
-				t.Fatalf("%s: %v", out, err)
+			} else {
+				c := command("call", "create_contact", args, "--state-dir", w.dir, "--base-url", w.up.URL)
+				c.Env = append(c.Env, rotatedKey)
+				out, err := c.CombinedOutput()
+				if err == nil || !strings.Contains(string(out), "1 call under another key may have run or not") || !strings.Contains(string(out), "attach '"+all[0].ID+"'") || strings.Contains(string(out), "sk_test") {
+					t.Errorf("a key that was not attached: %s: %v", out, err)
+				}
+				if out, err := w.attach(all[0].ID); err != nil {
+					t.Fatalf("%s: %v", out, err)
+				}
 			}
 			_, client = w.under(t, "desktop", rotatedKey)
 			if r := client.tool(t, "create_contact", args); r.outcome() != "approval_pending" {

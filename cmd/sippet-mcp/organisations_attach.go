@@ -19,7 +19,7 @@ type organisationsAttachOptions struct {
 func newOrganisationsAttach(p *program) *cobra.Command {
 	o := &organisationsAttachOptions{}
 	c := &cobra.Command{
-		Use:   "attach ORGANISATION",
+		Use:   "attach ORGANISATION|new",
 		Short: "Attach a new secret key to its organisation",
 		Long: `Attach a secret key to an organisation of this state directory. Do so when the key
 replaces an earlier one of the same organisation; nothing else can tell that it does.
@@ -27,7 +27,8 @@ The key is read from SIPPET_SECRET_KEY or the file of --key-file. It is not stor
 
 Attach the key before a program uses it. If one did, stop it first: its pending
 requests and unused approvals are revoked, and its calls must all have a known
-outcome. ORGANISATION is as in "sippet-mcp organisations list".`,
+outcome. ORGANISATION is as in "sippet-mcp organisations list". With "new" the key gets
+an organisation of its own: it replaces none, or was attached by mistake.`,
 		Example: "  sippet-mcp organisations attach 'api.sippet.ai 3f0a7c21d9e4' --key-file new.key",
 		Args:    oneArg("the organisation; see `sippet-mcp organisations list`"),
 		RunE:    func(c *cobra.Command, args []string) error { return runOrganisationsAttach(c.Context(), p, o, args[0]) },
@@ -49,6 +50,9 @@ func runOrganisationsAttach(ctx context.Context, p *program, o *organisationsAtt
 	key := client.KeyName()
 	client.Close()
 	return o.writing(ctx, p, func(l *ledger.SQLite) error {
+		if organisation == "new" {
+			organisation = ""
+		}
 		revoked, err := l.AttachKey(ctx, key, organisation, operator())
 		var unresolved *ledger.UnresolvedError
 		switch {
@@ -60,6 +64,9 @@ func runOrganisationsAttach(ctx context.Context, p *program, o *organisationsAtt
 			return fmt.Errorf("%s that ran under this key have no known outcome; resolve them first, see `sippet-mcp audit intents%s`",
 				count(unresolved.Intents, "call"), o.same())
 		case err != nil:
+			return err
+		}
+		if organisation, _, err = l.OpenOrganisation(ctx, key); err != nil {
 			return err
 		}
 		if !p.outTerminal {

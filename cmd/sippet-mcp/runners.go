@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 
@@ -57,7 +58,13 @@ func (r *runners) forKeyFile(ctx context.Context, file string) (*tools.Runner, e
 func (r *runners) live(ctx context.Context, client *rpc.Client) (*tools.Runner, error) {
 	key := client.KeyName()
 	id, alone, err := r.ledger.OpenOrganisation(ctx, key)
-	if err != nil {
+	var unresolved *ledger.UnresolvedError
+	switch {
+	case errors.As(err, &unresolved):
+		return nil, fmt.Errorf("the secret key is new to this state directory, where %s under another key may have run or not; "+
+			"if it replaces that key, use `sippet-mcp organisations attach '%s'`, or else `sippet-mcp organisations attach new`",
+			count(unresolved.Intents, "call"), unresolved.Organisation)
+	case err != nil:
 		return nil, err
 	}
 	if alone {

@@ -95,6 +95,7 @@ func (i *Inbox) revokedByStop(ctx context.Context, current *ledger.EmergencyStop
 func (i *Inbox) liveCalls(ctx context.Context) (all []endedCall, fault string) {
 	ctx, cancel := context.WithTimeout(ctx, liveWithin)
 	defer cancel()
+	seen := map[string]bool{} // two keys of an organisation list the same calls
 	for _, g := range i.Gates() {
 		calls, err := g.LiveCalls(ctx)
 		if err != nil {
@@ -102,7 +103,10 @@ func (i *Inbox) liveCalls(ctx context.Context) (all []endedCall, fault string) {
 			continue
 		}
 		for _, c := range calls {
-			all = append(all, endedCall{To: schemas.Escape(c.Number, 40)})
+			if !seen[c.CallUUID] {
+				seen[c.CallUUID] = true
+				all = append(all, endedCall{To: schemas.Escape(c.Number, 40)})
+			}
 		}
 	}
 	return all, fault

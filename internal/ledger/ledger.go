@@ -143,11 +143,14 @@ type StopStore interface {
 // OrganisationStore stores the organisations of Sippet, with the API keys that are attached to them.
 type OrganisationStore interface {
 	// OpenOrganisation returns the id of the organisation of an API key. A key that is new to the
-	// ledger gets an organisation of its own; alone reports whether there are other keys.
+	// ledger gets an organisation of its own; alone reports whether there are other keys. It returns an
+	// *UnresolvedError for a new key while calls of another organisation at the same host have no known
+	// outcome: a person must say where the key belongs.
 	OpenOrganisation(ctx context.Context, key string) (id string, alone bool, err error)
-	// AttachKey makes a key one of the organisation's. If it was another's, it revokes the pending
-	// requests and unused approvals of that one, and returns their number; an *UnresolvedError if calls
-	// of that one have no known outcome. ErrNoOrganisation or ErrOtherHost if it cannot be attached.
+	// AttachKey makes a key one of the organisation's; if organisation is empty, of a new one's. If it
+	// was another's, it revokes the pending requests and unused approvals of that one, and returns their
+	// number; an *UnresolvedError if calls of that one have no known outcome. ErrNoOrganisation or
+	// ErrOtherHost if it cannot be attached.
 	AttachKey(ctx context.Context, key, organisation string, by Actor) (revoked int, err error)
 	// Organisations lists those that have a key or made a call, oldest first.
 	Organisations(ctx context.Context) ([]Organisation, error)

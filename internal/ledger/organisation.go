@@ -22,8 +22,8 @@ var (
 	ErrKeyMoved = newRejection("the API key was attached to another organisation since this program was started")
 )
 
-// UnresolvedError rejects the move of a key if calls of its organisation have no known outcome: they
-// would be forgotten.
+// UnresolvedError rejects a key that would forget calls without a known outcome: those of the
+// organisation that it leaves, or of one that it may belong to.
 type UnresolvedError struct {
 	Organisation string
 	Intents      int
@@ -82,6 +82,12 @@ func (r *keyRow) check(s *SQLite) error {
 	return nil
 }
 
+// newOrganisation returns the id of a new organisation for a key.
+func newOrganisation(key string) string { return hostOf(key) + " " + NewID()[:12] }
+
+// unresolved is the condition for intents that are in flight or have an unknown outcome.
+const unresolved = "state IN ('prepared', 'sent', 'unknown')"
+
 // OpenOrganisation implements Ledger.
 func (s *SQLite) OpenOrganisation(ctx context.Context, key string) (id string, alone bool, err error) {
 	var r keyRow
@@ -104,7 +110,18 @@ func (s *SQLite) OpenOrganisation(ctx context.Context, key string) (id string, a
 			return err
 		}
 		alone = keys > 0
-		r = keyRow{name: key, organisation: hostOf(key) + " " + NewID()[:12]}
+		// The key may replace the one of such a call. Its organisation would send the call again.
+		var open UnresolvedError
+		found, err = t.row("SELECT organisation, count(*) FROM intents WHERE "+unresolved+
+			" AND substr(organisation, 1, length(?1)) = ?1 GROUP BY organisation ORDER BY min(seq) LIMIT 1",
+			[]any{hostOf(key) + " "}, &open.Organisation, &open.Intents)
+		if err != nil || found {
+			if err == nil {
+				err = &open
+			}
+			return err
+		}
+		r = keyRow{name: key, organisation: newOrganisation(key)}
 		return t.attachKey(&r, Actor{})
 	})
 	return r.organisation, alone, err
@@ -131,8 +148,10 @@ func (t *tx) attachKey(r *keyRow, by Actor) error {
 // AttachKey implements Ledger.
 func (s *SQLite) AttachKey(ctx context.Context, key, organisation string, by Actor) (revoked int, err error) {
 	err = s.write(ctx, func(t *tx) error {
-		var known, unresolved int
-		if found, err := t.row("SELECT 1 FROM api_keys WHERE organisation = ?1 UNION ALL SELECT 1 FROM intents WHERE organisation = ?1 LIMIT 1",
+		organisation, known := organisation, 0
+		if organisation == "" {
+			organisation = newOrganisation(key)
+		} else if found, err := t.row("SELECT 1 FROM api_keys WHERE organisation = ?1 UNION ALL SELECT 1 FROM intents WHERE organisation = ?1 LIMIT 1",
 			[]any{organisation}, &known); err != nil || !found {
 			if err == nil {
 				err = ErrNoOrganisation
@@ -150,12 +169,12 @@ func (s *SQLite) AttachKey(ctx context.Context, key, organisation string, by Act
 		case !found:
 			return t.attachKey(&keyRow{name: key, organisation: organisation}, by)
 		}
-		if _, err := t.row("SELECT count(*) FROM intents WHERE organisation = ? AND state IN ('prepared', 'sent', 'unknown')",
-			[]any{old.organisation}, &unresolved); err != nil {
+		var open int
+		if _, err := t.row("SELECT count(*) FROM intents WHERE organisation = ? AND "+unresolved, []any{old.organisation}, &open); err != nil {
 			return err
 		}
-		if unresolved > 0 {
-			return &UnresolvedError{old.organisation, unresolved}
+		if open > 0 {
+			return &UnresolvedError{old.organisation, open}
 		}
 		if revoked, err = t.revokeApprovals("organisation = ?", []any{old.organisation}, by); err != nil {
 			return err
@@ -203,7 +222,7 @@ func (s *SQLite) Organisations(ctx context.Context) ([]Organisation, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = s.rows(ctx, "SELECT organisation, count(iif(state IN ('prepared', 'sent', 'unknown'), 1, NULL)) FROM intents GROUP BY organisation ORDER BY min(seq)",
+	err = s.rows(ctx, "SELECT organisation, count(iif("+unresolved+", 1, NULL)) FROM intents GROUP BY organisation ORDER BY min(seq)",
 		nil, func(scan func(...any) error) error {
 			var id string
 			var n int

@@ -38,13 +38,12 @@ func TestOrganisation(t *testing.T) {
 	if again := openOrganisation(t, other, oldKey, false); again != id {
 		t.Errorf("%q, then %q", id, again)
 	}
-	unknown := commit(t, l, under(oldKey, id, "lost"))
-	settle(t, l, unknown, ledger.Unknown)
-
 	alone := openOrganisation(t, l, newKey, true)
 	if alone == id {
-		t.Fatal("an unknown key got the organisation of another")
+		t.Fatal("a new key got the organisation of another")
 	}
+	unknown := commit(t, l, under(oldKey, id, "lost"))
+	settle(t, l, unknown, ledger.Unknown)
 	if p, err := l.FindConflicting(t.Context(), under(newKey, alone, "lost")); err != nil || p != nil {
 		t.Errorf("another organisation: %+v, %v", p, err)
 	}
@@ -82,6 +81,66 @@ func TestOrganisation(t *testing.T) {
 	if err != nil || len(all) != 2 || all[0].ID != id || len(all[0].Keys) != 2 || all[0].Unresolved != 1 || all[0].Keys[1].Name != newKey || all[0].Keys[1].By.Name != "root" ||
 		all[1].ID != alone || len(all[1].Keys) != 0 || all[1].Unresolved != 1 {
 		t.Errorf("%+v, %v", all, err)
+	}
+}
+
+// TestNewKeyForgets checks that a new key is not used while it may replace the key of a call without
+// a known outcome. A person says where it belongs, or records the outcome.
+func TestNewKeyForgets(t *testing.T) {
+	for _, state := range []ledger.IntentState{ledger.Prepared, ledger.Unknown} {
+		t.Run(string(state), func(t *testing.T) {
+			l := open(t, ledger.Options{Dir: t.TempDir()})
+			root := ledger.Actor{Name: "root"}
+			id := openOrganisation(t, l, oldKey, false)
+			in := commit(t, l, under(oldKey, id, "lost"))
+			if state == ledger.Unknown {
+				settle(t, l, in, state)
+			}
+			rejected := func() {
+				t.Helper()
+				var unresolved *ledger.UnresolvedError
+				if _, _, err := l.OpenOrganisation(t.Context(), newKey); !errors.As(err, &unresolved) || unresolved.Organisation != id || unresolved.Intents != 1 {
+					t.Errorf("%v", err)
+				}
+			}
+			rejected()
+			rejected() // the first attempt attached nothing
+			openOrganisation(t, l, otherHostKey, true)
+			if got := openOrganisation(t, l, oldKey, false); got != id {
+				t.Errorf("the key of the call: %s", got)
+			}
+			if _, err := l.AttachKey(t.Context(), newKey, "", root); err != nil {
+				t.Fatal(err)
+			}
+			own := openOrganisation(t, l, newKey, false)
+			if own == id {
+				t.Error("a new organisation is the one that was there")
+			}
+			// That was a mistake, and then the other way round.
+			for _, organisation := range []string{id, id} {
+				if _, err := l.AttachKey(t.Context(), newKey, organisation, root); err != nil {
+					t.Fatal(err)
+				}
+			}
+			var unresolved *ledger.UnresolvedError
+			if _, err := l.AttachKey(t.Context(), newKey, "", root); !errors.As(err, &unresolved) {
+				t.Errorf("it leaves an organisation with an unresolved call: %v", err)
+			}
+			if state == ledger.Prepared {
+				settle(t, l, in, ledger.Unknown)
+			}
+			if err := l.Resolve(t.Context(), in.ID, ledger.Failed, "", root); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := l.AttachKey(t.Context(), newKey, "", root); err != nil {
+				t.Fatal(err)
+			}
+			if again := openOrganisation(t, l, newKey, false); again == id || again == own {
+				t.Errorf("attached to %s again", again)
+			}
+			openOrganisation(t, l, "api.sippet.ai 333333333333", true)
+			verifyClean(t, l)
+		})
 	}
 }
 
