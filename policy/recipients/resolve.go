@@ -34,7 +34,7 @@ var targetsByAction = func() map[*schemas.Action]map[string]targetKind {
 
 // targets reads an action's targets from the registry; nil if the action reaches nobody. An action
 // does if one of its targets names a contact, a number or the senders of an email. An id that names
-// neither, in such an action, is a group's.
+// none of them, in such an action, is a group's.
 func targets(a *schemas.Action) map[string]targetKind {
 	if a.Class != schemas.Outbound || len(a.Targets) == 0 {
 		return nil
@@ -69,9 +69,9 @@ func HasRecipients(a *schemas.Action) bool { return targetsByAction[a] != nil }
 // Resolve returns the recipients of a checked call; nil, nil if its action reaches nobody. It calls
 // read only if the call names contacts or hands in an email, with a payload of list_contacts.
 //
-// Outcomes: invalid_arguments if a recipient cannot be reached or there are too many, denied if the
-// size of a group is unknown, upstream_unavailable if Sippet's answer is invalid, else the error of
-// read.
+// Outcomes: invalid_arguments if a recipient cannot be reached, two of them have one number, or there
+// are too many; denied if the size of a group is unknown; upstream_unavailable if Sippet's answer is
+// invalid; else the error of read.
 func Resolve(ctx context.Context, p *schemas.Payload, read Read) (*Set, *schemas.Error) {
 	kinds := targetsByAction[p.Action]
 	if kinds == nil {
@@ -146,12 +146,17 @@ func resolveContacts(ctx context.Context, path string, value any, b bounds, read
 		s.Count = int(min(b.limit, int64(len(ids))))
 	}
 	var faults []schemas.Detail
+	owners := make(map[string]string, len(ids)) // the contact of each number
 	for i, id := range ids {
 		r, fault := found[id].recipient()
+		if other := owners[r.Number]; fault == "" && other != "" {
+			fault = "has the same number as contact " + other + ", which would be rung twice"
+		}
 		if fault != "" {
 			faults = append(faults, schemas.Detail{Path: at(i), Message: "contact " + id + " " + fault})
 			continue
 		}
+		owners[r.Number] = id
 		s.List = append(s.List, r)
 	}
 	if len(faults) > 0 {

@@ -58,7 +58,7 @@ func TestResolveNumber(t *testing.T) {
 
 func TestResolveContacts(t *testing.T) {
 	b := newFakeContacts(t)
-	ada, ben, cat := b.add(0xa, "Ada Lovelace", "+442079460123"), b.add(0xb, "Ben", "+353851234567"), b.add(0xc, nil, "+442079460123")
+	ada, ben, cat := b.add(0xa, "Ada Lovelace", "+442079460123"), b.add(0xb, "Ben", "+353851234567"), b.add(0xc, nil, "+442079460124")
 	set, fault := Resolve(t.Context(), bulk(t, ben, strings.ToUpper(ada), cat), b.read)
 	if fault != nil {
 		t.Fatal(fault)
@@ -66,7 +66,7 @@ func TestResolveContacts(t *testing.T) {
 	want := &Set{Count: 3, Digest: set.Digest, List: []Recipient{
 		{Contact: ben, Name: "Ben", Number: "+353851234567", Country: "IE", Kind: Mobile},
 		{Contact: ada, Name: "Ada Lovelace", Number: "+442079460123", Country: "GB", Kind: FixedLine},
-		{Contact: cat, Number: "+442079460123", Country: "GB", Kind: FixedLine}}}
+		{Contact: cat, Number: "+442079460124", Country: "GB", Kind: FixedLine}}}
 	if d := cmp.Diff(want, set); d != "" {
 		t.Error(d)
 	}
@@ -117,6 +117,22 @@ func TestResolveInvalidContacts(t *testing.T) {
 	_, fault = Resolve(t.Context(), two, failingRead(t))
 	if fault == nil || !strings.Contains(fault.Message, "second time") {
 		t.Errorf("the same contact twice: %v", fault)
+	}
+}
+
+// TestSharedNumber checks that a call which would ring one number twice names both contacts.
+func TestSharedNumber(t *testing.T) {
+	b := newFakeContacts(t)
+	ada, ben, cat := b.add(0xa, "Ada", "+442079460123"), b.add(0xb, "Ben", "+353851234567"), b.add(0xc, "Cat", "+442079460123")
+	set, fault := Resolve(t.Context(), bulk(t, ada, ben, cat), b.read)
+	if set != nil || fault == nil || fault.Outcome != schemas.InvalidArguments || len(fault.Details) != 1 {
+		t.Fatalf("%+v %v", set, fault)
+	}
+	if d := fault.Details[0]; d.Path != "input.contactIds[2]" || !strings.Contains(d.Message, "contact "+cat+" has the same number as contact "+ada) {
+		t.Errorf("%+v", d)
+	}
+	if set, fault := Resolve(t.Context(), bulk(t, ada, ben), b.read); fault != nil || set.Count != 2 {
+		t.Error(fault)
 	}
 }
 
