@@ -9,6 +9,9 @@ import (
 	"strings"
 	"unicode"
 
+	"golang.org/x/text/cases"
+	"golang.org/x/text/unicode/norm"
+
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
@@ -175,7 +178,7 @@ func (w written) filters() (out []any) {
 	if w.address != "" {
 		out = append(out, addressFilters([]string{w.address})...)
 	}
-	words := nameWords(w.name)
+	words := splitName(w.name)
 	if w.birthday == "" && !w.update || len(words) == 0 {
 		return out
 	}
@@ -183,12 +186,18 @@ func (w written) filters() (out []any) {
 	if w.birthday != "" {
 		all = append(all, map[string]any{"dateOfBirth": map[string]any{"eq": w.birthday}})
 	}
+	like := func(pattern string) any { return map[string]any{"fullName": map[string]any{"ilike": pattern}} }
 	for _, word := range words {
-		pattern := "%" + escapePattern(word) + "%"
+		before, after := "%", "%"
 		if len(words) == 1 && w.update {
-			pattern = escapePattern(w.name) // a short name is part of many others
+			before, after = "", "" // a short name is part of many others
+			word = w.name
 		}
-		all = append(all, map[string]any{"fullName": map[string]any{"ilike": pattern}})
+		find := like(before + escapePattern(word) + after)
+		if folded := foldName(word); folded != strings.ToLower(word) { // Sippet's search folds the case only
+			find = map[string]any{"or": []any{find, like(before + escapePattern(folded) + after)}}
+		}
+		all = append(all, find)
 	}
 	return append(out, map[string]any{"and": all})
 }
@@ -221,18 +230,46 @@ func (w written) shared(c contact) Shared {
 	return ""
 }
 
-// nameWords returns the words of a name in lower case, sorted, without repeats.
-func nameWords(name string) []string {
+// splitName returns the words of a name as they are spelled, sorted, without repeats.
+func splitName(name string) []string {
 	name, _ = schemas.Clean(name)
 	words := strings.FieldsFunc(strings.ToLower(name), func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsMark(r) && !unicode.IsDigit(r) })
 	slices.Sort(words)
 	return slices.Compact(words)
 }
 
-// SharesWord reports whether two names have a word in common, in any case and order.
+// foldName returns a name in one spelling for all cases, accents and widths of its letters.
+func foldName(name string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= 0x300 && r <= 0x36f { // the accents; marks of other scripts are letters to their readers
+			return -1
+		}
+		return r
+	}, norm.NFKD.String(cases.Fold().String(norm.NFKD.String(name))))
+}
+
+// nameWords returns the folded words of a name, sorted, without repeats.
+func nameWords(name string) []string {
+	return splitName(foldName(name))
+}
+
+// SharesWord reports whether two names have a word in common, in any case and order, or are the same
+// letters with other spaces or signs between them. An initial is no word.
 func SharesWord(a, b string) bool {
 	words := nameWords(a)
-	return slices.ContainsFunc(nameWords(b), func(w string) bool { return slices.Contains(words, w) })
+	return slices.ContainsFunc(nameWords(b), func(w string) bool { return len(w) > 1 && slices.Contains(words, w) }) ||
+		len(words) > 0 && letters(a) == letters(b)
+}
+
+// letters returns the folded letters and digits of a name, in its order.
+func letters(name string) string {
+	name, _ = schemas.Clean(name)
+	return strings.Map(func(r rune) rune {
+		if unicode.IsLetter(r) || unicode.IsMark(r) || unicode.IsDigit(r) {
+			return r
+		}
+		return -1
+	}, foldName(name))
 }
 
 // maxDropped is how many keys a line names.

@@ -51,6 +51,7 @@ func TestFindRelated(t *testing.T) {
 		"an address in another case": {`{"fullName":"Eve","email":"KATE@example.com"}`, []string{kate}, []Match{{other, "Kate Marsh", SharedAddress}}},
 		"name and birthday":          {`{"fullName":"marsh,  KATE","dateOfBirth":"1980-02-01"}`, []string{kate}, []Match{{other, "Kate Marsh", SharedBirthday}}},
 		"an invisible letter":        {`{"fullName":"Ka\u200bte Marsh","dateOfBirth":"1980-02-01"}`, []string{kate}, []Match{{other, "Kate Marsh", SharedBirthday}}},
+		"other widths and accents":   {`{"fullName":"Ｋáte MARSH","dateOfBirth":"1980-02-01"}`, []string{kate}, []Match{{other, "Kate Marsh", SharedBirthday}}},
 		"birthday only":              {`{"fullName":"Kate Marshall","dateOfBirth":"1980-02-01"}`, []string{kate}, nil},
 		"another number":             {`{"fullName":"Kate Marsh","phoneE164":"+447700900108"}`, []string{kate}, nil},
 		"erased":                     {`{"fullName":"Eve","phoneE164":"+447700900107"}`, []string{person(other, "x", "+447700900107", "", "", `"2026-01-01T00:00:00Z"`)}, nil},
@@ -129,6 +130,8 @@ func TestSharesWord(t *testing.T) {
 	for pair, want := range map[[2]string]bool{
 		{"Eleanor Marsh", "marsh, E."}: true, {"Eleanor Marsh", "Elenor Marshal"}: false, {"Ada", "Ada"}: true, {"Ada", "—"}: false, {"", ""}: false,
 		{"Zoë Quinn", "ZOË"}: true, {"O'Sullivan", "Liam O’Sullivan"}: true,
+		{"Jean-Luc", "Jeanluc"}: true, {"Zoë", "Zoe\u0308"}: true, {"Zoe", "ZOË"}: true, {"Strauß", "STRAUSS"}: true, {"Ｋate", "\u212aate"}: true, {"ΟΔΥΣΣΕΥΣ", "Οδυσσεύς"}: true,
+		{"Eleanor M Marsh", "Test M"}: false, {"王芳", "王 芳"}: true, {"王 芳", "王 伟"}: true, {"राम", "रामु"}: false, {"A B", "B A"}: false, {"J", "j"}: true,
 	} {
 		if SharesWord(pair[0], pair[1]) != want {
 			t.Error(pair)
