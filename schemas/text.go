@@ -68,15 +68,6 @@ func Escape(s string, max int) string {
 	return b.String()
 }
 
-var quotes = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
-
-// Quote returns a text as Escape does, in quotes that it cannot leave. cut reports whether it has
-// more than max characters, those that escape quotes included.
-func Quote(s string, max int) (quoted string, cut bool) {
-	s = quotes.Replace(s)
-	return `"` + Escape(s, max) + `"`, utf8.RuneCountInString(s) > max
-}
-
 // isPlain reports whether a text has only printable ASCII, line feeds and tabs. Nearly all texts
 // do.
 func isPlain(s string) bool {

@@ -164,7 +164,8 @@ func fitLines(text string) (lines []string) {
 	return lines
 }
 
-// splitUnquoted splits a text of the card at spaces outside quotes.
+// splitUnquoted splits a text of the card at spaces outside quotes and outside numbers, which have
+// them between digits. In quotes, a backslash precedes each quotation mark; see schemas.Quote.
 func splitUnquoted(text string) (words []string) {
 	start, quoted := 0, false
 	for i := 0; i < len(text); i++ {
@@ -173,13 +174,17 @@ func splitUnquoted(text string) (words []string) {
 			i++
 		case ch == '"':
 			quoted = !quoted
-		case ch == ' ' && !quoted:
+		case ch == ' ' && !quoted && !(endsWithDigit(text[:i]) && startsWithDigit(text[i+1:])):
 			words = append(words, text[start:i])
 			start = i + 1
 		}
 	}
 	return append(words, text[start:])
 }
+
+func endsWithDigit(s string) bool { return s != "" && startsWithDigit(s[len(s)-1:]) }
+
+func startsWithDigit(s string) bool { return s != "" && s[0] >= '0' && s[0] <= '9' }
 
 // columns returns how many columns a text takes at most.
 func columns(s string) (n int) {

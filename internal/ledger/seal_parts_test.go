@@ -37,7 +37,7 @@ func bulkCall(n string, to []callee, text string) (x ledger.Txn, card []byte) {
 	x.Action, x.Class, x.Hash = "start_bulk_outbound_call", schemas.Outbound, "hash-"+n
 	var ids, lines []string
 	for _, c := range to {
-		ids, lines = append(ids, c.id), append(lines, fmt.Sprintf("%q %s (GB, mobile)", c.name, c.shown))
+		ids, lines = append(ids, c.id), append(lines, fmt.Sprintf("%s (GB, mobile) %q", c.shown, c.name))
 		x.Subjects = append(x.Subjects, c.subject())
 		x.RecipientList = append(x.RecipientList, ledger.Recipient{Subject: c.subject(), Names: []string{c.name, c.number}})
 	}

@@ -17,10 +17,11 @@ const (
 
 // Lines returns the first n recipients for a person, one line each, such as
 //
-//	"Ada Lovelace" +44 20 7946 0123 (GB, fixed line)
+//	+44 20 7946 0123 (GB, fixed line) "Ada Lovelace"
 //	kate@example.com (contact "Kate Marsh")
 //
-// Names are quoted and escaped. It returns nil for a group.
+// Names are quoted and escaped. The number comes first: nothing in a name can precede it, and after
+// a name of a right-to-left script a terminal would show its groups in reverse. It returns nil for a group.
 func (s *Set) Lines(n int) []string {
 	var out []string
 	for _, r := range s.List[:min(max(n, 0), len(s.List))] {
@@ -48,15 +49,11 @@ func (r Recipient) line() string {
 	if r.Contact == "" {
 		return number
 	}
-	name, _ := schemas.Quote(r.Name, maxShownName)
-	switch {
-	case strings.TrimSpace(r.Name) == "":
-		name = "contact " + r.Contact
-	case strings.ContainsFunc(r.Name, rightToLeft):
-		// After such a name a terminal would show the groups of the number in reverse.
-		return number + " " + name
+	if strings.TrimSpace(r.Name) == "" {
+		return number + " contact " + r.Contact
 	}
-	return name + " " + number
+	name, _ := schemas.Quote(r.Name, maxShownName)
+	return number + " " + name
 }
 
 // addressLine has the address first, because it decides who gets the answer. It is never cut.
@@ -70,13 +67,6 @@ func (r Recipient) addressLine() string {
 	}
 	name, _ := schemas.Quote(r.Name, maxShownName)
 	return address + " (contact " + name + ")"
-}
-
-// rightToLeft reports whether a rune is a letter of Hebrew, Arabic or a related script. Controls
-// are escaped elsewhere.
-func rightToLeft(r rune) bool {
-	return r >= 0x590 && r <= 0x8ff || r >= 0xfb1d && r <= 0xfdff || r >= 0xfe70 && r <= 0xfeff ||
-		r >= 0x10800 && r <= 0x10fff || r >= 0x1e800 && r <= 0x1efff
 }
 
 // notableKinds are the kinds that a summary always counts, since the number may not be among the

@@ -22,15 +22,19 @@ func TestLines(t *testing.T) {
 		{Contact: id, Name: "Mal\u202elory\x1b[31m\n<b>**[x](y)", Number: "112", Kind: Emergency},
 		{Contact: id, Name: "שרה כהן", Number: "+442079460123", Country: "GB", Kind: FixedLineOrMobile},
 		{Contact: id, Name: strings.Repeat("x", 300), Number: "+353851234567", Country: "IE", Kind: Mobile},
+		{Contact: id, Name: "Hаnnah” +353 85 123 4568", Number: "+353851234567", Country: "IE", Kind: Mobile},
+		{Contact: id, Name: "Hannah", Country: "IE", Kind: Mobile},
 	}}
 	want := []string{
-		`"Ada Lovelace" +44 20 7946 0123 (GB, fixed line)`,
+		`+44 20 7946 0123 (GB, fixed line) "Ada Lovelace"`,
 		`+1 900-234-5678 (US, premium rate)`,
-		`contact ` + id + ` +881 6 123 45678 (no country, mobile)`,
-		`"Eve\" +1 202-555-0123 (US, \"mobile" +1 900-234-5678 (US, premium rate)`,
-		`"Mal\u{202e}lory\u{1b}[31m\n<b>**[x](y)" 112 (no country, emergency)`,
+		`+881 6 123 45678 (no country, mobile) contact ` + id,
+		`+1 900-234-5678 (US, premium rate) "Eve\" +1 202-555-0123 (US, \"mobile"`,
+		`112 (no country, emergency) "Mal\u{202e}lory\u{1b}[31m\n<b>**[x](y)"`,
 		`+44 20 7946 0123 (GB, fixed line or mobile) "שרה כהן"`,
-		`"` + strings.Repeat("x", 60) + `… (300 characters)" +353 85 123 4567 (IE, mobile)`,
+		`+353 85 123 4567 (IE, mobile) "` + strings.Repeat("x", 60) + `… (300 characters)"`,
+		`+353 85 123 4567 (IE, mobile) "Hаnnah\” +353 85 123 4568" (letters of Cyrillic and Latin)`,
+		`(IE, mobile) "Hannah"`,
 	}
 	if d := cmp.Diff(want, s.Lines(9)); d != "" {
 		t.Error(d)
