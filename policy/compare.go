@@ -109,7 +109,7 @@ func (c *comparer) add(ctx context.Context, r *ledger.Record) {
 		}
 	}
 	old, new := c.old.Explain(f), c.new.Explain(f)
-	if unread && (anyFailed(old) || anyFailed(new)) {
+	if unread && !(isSettled(old) && isSettled(new)) {
 		skip = skipRelated
 	}
 	if uncertain && (anyFailed(old) || anyFailed(new) || !equal && old.Decision < rules.Deny && new.Decision < rules.Deny) {
@@ -241,12 +241,24 @@ func anyFailed(e rules.Explanation) bool {
 	return slices.ContainsFunc(e.Steps, func(s rules.Step) bool { return s.State == rules.Failed })
 }
 
-// decidingRule returns the policy and id of the rule that decided, or "default".
+// isSettled reports whether no rule failed, or the call is denied whatever the failed rules say.
+func isSettled(e rules.Explanation) bool {
+	return !anyFailed(e) || e.Default == rules.Deny || slices.ContainsFunc(e.Steps, func(s rules.Step) bool {
+		return s.State == rules.Matched && s.Does == rules.Deny.String()
+	})
+}
+
+// decidingRule returns the policy and id of the rule that decided, or "default". A rule that failed
+// decided only if no other rule did.
 func decidingRule(e rules.Explanation) string {
+	failed := "default"
 	for _, s := range e.Steps {
-		if s.State == rules.Matched && s.Does == e.Decision.String() || s.State == rules.Failed {
+		switch {
+		case s.State == rules.Matched && s.Does == e.Decision.String():
 			return s.Policy + ": " + s.Rule
+		case s.State == rules.Failed:
+			failed = s.Policy + ": " + s.Rule
 		}
 	}
-	return "default"
+	return failed
 }

@@ -94,3 +94,31 @@ func TestCompareFails(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestCompareUnreadContacts checks that a call is compared although rules depend on contacts that are
+// not recorded, if another rule denies it in any case.
+func TestCompareUnreadContacts(t *testing.T) {
+	old, err := rules.Parse("old.yaml", []byte(head+"defaults: {class: {write: validate}}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	new, err := rules.Load("desktop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const shared = `{"input":{"fullName":"Ada","email":"ada@example.com"`
+	got, err := policy.Compare(t.Context(), old, new, nil, all(
+		recorded(t, ledger.PhasePrepared, "1", "create_contact", shared+`}}`),
+		recorded(t, ledger.PhasePrepared, "2", "create_contact", shared+`,"emailVerifiedAt":"2026-01-07T11:00:00Z"}}`)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := policy.Comparison{Calls: 2, Different: 1, Stricter: 1,
+		NotCompared: map[string]int{"rules depend on what the contacts were, which is not recorded": 1},
+		Changes: []policy.DecisionChange{{Seq: 2, Time: noon, Action: "create_contact", Caller: "ada, via stdio", Old: rules.Validate, New: rules.Deny,
+			Rule: "desktop: verified-on-create", OldWhy: "policy old.yaml: default for write actions is validate",
+			NewWhy: "policy desktop: rule verified-on-create: A new contact is not verified. A person sets the verification by an update"}}}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+}

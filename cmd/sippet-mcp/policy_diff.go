@@ -34,6 +34,8 @@ audit log does not hold everything:
   - The content of a call is missing if a person was erased or nothing was recorded.
   - Contacts' numbers are missing. A call to contacts is compared, and marked, if both
     policies have the same rules about numbers, or one denies it in any case.
+  - What contacts were is missing. A call that depends on it is compared only if
+    another rule denies it in any case; --shadow decides new calls with it.
   - Roles are missing if the token was removed. Such a caller counts as without roles.
 Calls that cannot be compared are counted by reason. Only decisions and hidden
 fields are compared, not what is left of budgets.`,
