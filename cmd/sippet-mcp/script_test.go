@@ -42,6 +42,7 @@ func TestScripts(t *testing.T) {
 				return err
 			}
 			e.Setenv("LIVE", live.URL)
+			e.Setenv("FREE", free)
 			for name, text := range map[string]string{"free": free + "\n", "until.sh": untilScript} {
 				if err := os.WriteFile(filepath.Join(e.WorkDir, name), []byte(text), 0o600); err != nil {
 					return err

@@ -3,6 +3,7 @@ package rpctest
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/sippet-ai/sippet-mcp/schemas"
@@ -109,9 +110,14 @@ func askedField(filter map[string]any) string {
 	return ""
 }
 
-// contact returns a contact that can be rung: the n-th of those asked for.
+// contact returns a contact that can be rung: the n-th of those asked for. Each of [ID] has a number
+// of its own.
 func contact(res *schemas.Resource, fields []string, id any, n int) string {
-	known := map[string]any{"id": id, "phoneE164": fmt.Sprintf("+442079460%03d", n%1000), "erasedAt": nil, "deletedAt": nil}
+	number := n % 1000
+	if s, ok := id.(string); ok && len(s) == len(ID(0)) && s[:len(s)-5] == ID(0)[:len(s)-5] {
+		number, _ = strconv.Atoi(s[len(s)-5:])
+	}
+	known := map[string]any{"id": id, "phoneE164": fmt.Sprintf("+44207%07d", (9460000+number)%10_000_000), "erasedAt": nil, "deletedAt": nil}
 	row := map[string]json.RawMessage{}
 	for _, f := range fields {
 		row[f] = json.RawMessage(value(res.Field(f), n))
