@@ -59,6 +59,8 @@ type Field struct {
 	Personal bool
 	// Names is the kind of person that a value names; empty where it names nobody.
 	Names SubjectKind
+	// Sent is true for a text that is sent to people in the organisation's name.
+	Sent bool
 }
 
 // Trusted reports whether Sippet itself makes the field's content (ids, words, numbers, times), and
@@ -117,6 +119,9 @@ func personal(kind Kind, name string) Field { return Field{Name: name, Kind: kin
 
 // identifying sets the kind of person that the field's values name.
 func (f Field) identifying(kind SubjectKind) Field { f.Names = kind; return f }
+
+// sent marks a text that is sent to people in the organisation's name.
+func (f Field) sent() Field { f.Sent = true; return f }
 
 // Resources returns the resources of all actions, by name.
 func Resources() map[string]*Resource {

@@ -136,7 +136,7 @@ var mailboxResource = resource("EmailMailbox", "",
 ).byDefault("id", "inboundDomain", "listenerEnabled", "listenerStatus", "tlsMode", "lastInboundAt").shownOnCard("inboundDomain", "listenerStatus", "lastInboundAt").changing("listenerStatus", "lastInboundAt")
 
 var templateResource = resource("EmailTemplate", "",
-	field(UUID, "id"), field(Text, "model"), field(Text, "name"), field(Text, "subject"), field(Text, "body"),
+	field(UUID, "id"), field(Text, "model"), field(Text, "name"), field(Text, "subject").sent(), field(Text, "body").sent(),
 	field(Texts, "variables"), field(Bool, "active"),
 ).byDefault("id", "model", "name", "subject", "variables", "active").shownOnCard("name", "subject")
 
