@@ -3,6 +3,7 @@ package schemas
 import (
 	"encoding/json"
 	"slices"
+	"strings"
 )
 
 // shownOnCard sets the fields by which a person recognises a record.
@@ -64,8 +65,51 @@ func (p *Payload) Named(data json.RawMessage) json.RawMessage {
 	return copyMembers(found, list.Resource.cardFields)
 }
 
+// CardFields are the fields by which a person recognises a record, the name first. The slice must not
+// be changed.
+func (r *Resource) CardFields() []string { return r.cardFields }
+
 // Changes reports whether a field by which a person recognises the record changes by itself.
 func (r *Resource) Changes(field string) bool { return slices.Contains(r.passing, field) }
+
+// AboutPerson returns the subject whose record the call is about, such as `contact:` and an id; empty
+// if it is the record of no person.
+func (p *Payload) AboutPerson() string {
+	list, field, value := p.recordRef()
+	if value == "" || field != "id" {
+		return ""
+	}
+	if subject, ok := subjectOf(list.Resource.Field("id").Names, value); ok {
+		return subject
+	}
+	return ""
+}
+
+// Changers returns the names of the actions that create or change records like the one that the call
+// is about; nil if it is about none.
+func (p *Payload) Changers() (names []string) {
+	list, _, value := p.recordRef()
+	for _, a := range registry {
+		if value != "" && (a.Class == Write || a.Class == Destructive) && a.ShownBy() == list.Name {
+			names = append(names, a.Name)
+		}
+	}
+	return names
+}
+
+// IsAbout reports whether the call is about the record that an earlier call changed, or created with
+// this result. Without the result of a call that created one it reports false.
+func (p *Payload) IsAbout(earlier *Payload, result json.RawMessage) bool {
+	list, field, value := p.recordRef()
+	if value == "" {
+		return false
+	}
+	if earlier.Action.creates {
+		return earlier.Action.ShownBy() == list.Name && matchesRecord(result, field, value)
+	}
+	other, otherField, otherValue := earlier.recordRef()
+	return other == list && otherField == field && strings.EqualFold(otherValue, value)
+}
 
 // recordRef returns how the call names its record: the list that shows it, a field and its value.
 // The value is empty if the call names none.

@@ -1,6 +1,10 @@
 package schemas
 
-import "testing"
+import (
+	"slices"
+	"strings"
+	"testing"
+)
 
 // TestAbout: every action that changes an existing record shows on its card which one.
 func TestAbout(t *testing.T) {
@@ -59,6 +63,53 @@ func TestNamed(t *testing.T) {
 	} {
 		if got := string(p.Named([]byte(data))); got != want {
 			t.Errorf("%s: got %s, want %s", data, got, want)
+		}
+	}
+}
+
+// TestIsAbout checks which earlier calls created or changed the record that a call is about.
+func TestIsAbout(t *testing.T) {
+	const id, other = "0e6f1a52-4f0e-4a3b-9a87-1b6f0a0c9d11", "1e6f1a52-4f0e-4a3b-9a87-1b6f0a0c9d11"
+	erase, template, end := `{"input":{"contactId":"`+id+`"}}`, `{"identity":"`+id+`"}`, `{"input":{"callUuid":"c-1"}}`
+	for name, c := range map[string]struct{ action, args, earlier, earlierArgs, result string }{
+		"updated":                {"delete_contact", erase, "update_contact", `{"identity":"` + strings.ToUpper(id) + `","input":{"fullName":"A"}}`, ""},
+		"updated another":        {"delete_contact", erase, "!update_contact", `{"identity":"` + other + `","input":{"fullName":"A"}}`, ""},
+		"created":                {"delete_contact", erase, "create_contact", `{"input":{"fullName":"A"}}`, `{"id":"` + id + `"}`},
+		"created another":        {"delete_contact", erase, "!create_contact", `{"input":{"fullName":"A"}}`, `{"id":"` + other + `"}`},
+		"created, not known":     {"delete_contact", erase, "!create_contact", `{"input":{"fullName":"A"}}`, ""},
+		"template":               {"delete_email_template", template, "update_email_template", `{"identity":"` + id + `","input":{"name":"A"}}`, ""},
+		"of another kind":        {"delete_email_template", template, "!archive_contact", template, ""},
+		"its text names a field": {"end_call", end, "!flag_call_for_review", template, ""},
+		"about none":             {"create_contact", `{"input":{"fullName":"A"}}`, "!update_contact", `{"identity":"` + id + `","input":{"fullName":"A"}}`, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			action, no := strings.CutPrefix(c.earlier, "!")
+			p, fault := check(t, c.action, c.args)
+			earlier, fault2 := check(t, action, c.earlierArgs)
+			if fault != nil || fault2 != nil {
+				t.Fatal(fault, fault2)
+			}
+			if recorded, fault := ParsePayload(action, earlier.Body); fault != nil || p.IsAbout(recorded, []byte(c.result)) == no {
+				t.Errorf("%v, %v", !no, fault)
+			}
+			if !no && !slices.Contains(p.Changers(), action) {
+				t.Errorf("%q", p.Changers())
+			}
+		})
+	}
+}
+
+func TestAboutPerson(t *testing.T) {
+	const id = "0E6F1A52-4f0e-4a3b-9a87-1b6f0a0c9d11"
+	for action, c := range map[string][2]string{
+		"delete_contact":        {`{"input":{"contactId":"` + id + `"}}`, "contact:" + strings.ToLower(id)},
+		"update_contact":        {`{"identity":"` + id + `","input":{"fullName":"A"}}`, "contact:" + strings.ToLower(id)},
+		"update_email_template": {`{"identity":"` + id + `","input":{"name":"A"}}`, ""},
+		"end_call":              {`{"input":{"callUuid":"c-1"}}`, ""},
+		"create_contact":        {`{"input":{"fullName":"A"}}`, ""},
+	} {
+		if p, fault := check(t, action, c[0]); fault != nil || p.AboutPerson() != c[1] {
+			t.Errorf("%s: %q, %v", action, p.AboutPerson(), fault)
 		}
 	}
 }

@@ -126,6 +126,9 @@ func (a *Action) hasKey(k string) bool { _, ok := a.required[k]; return ok }
 // In reports whether the action belongs to the toolset.
 func (a *Action) In(t Toolset) bool { return slices.Contains(a.Toolsets, t) }
 
+// Creates reports whether the action creates a record, which the id in its answer names.
+func (a *Action) Creates() bool { return a.creates }
+
 // Deadline returns the time limit of one request, retries included.
 func (a *Action) Deadline() time.Duration {
 	if a.LiveCall {

@@ -105,6 +105,15 @@ func (a *Action) whyIrreversible() string {
 	return "this API cannot restore it"
 }
 
+// ParsePayload checks a recorded [Payload.Body] of an action and returns it.
+func ParsePayload(action string, payload json.RawMessage) (*Payload, *Error) {
+	a, err := Find(action)
+	if err != nil {
+		return nil, err
+	}
+	return a.parsePayload(payload)
+}
+
 // parsePayload checks a recorded payload and returns it.
 func (a *Action) parsePayload(payload json.RawMessage) (*Payload, *Error) {
 	args, err := decode(payload)

@@ -131,7 +131,7 @@ func openRequest(ctx context.Context, l ledger.Ledger, id string) (*openedReques
 			return nil, err
 		}
 		if err == nil {
-			in.Payload, in.Result = nil, nil
+			in.Payload, in.Replaced, in.Result = nil, nil, nil
 			o.run = &in
 		}
 		if o.heldUntil, err = l.HandoverExpires(ctx, id); err != nil {

@@ -48,9 +48,9 @@ type Intent struct {
 	// By resolved the intent, with this Note.
 	By   Actor
 	Note string
-	// Only Intent and FindConflicting set Payload, Result and Fault. They are nil if nothing was
-	// kept, or a subject was erased.
-	Payload, Result, Fault []byte
+	// Only Intent, FindConflicting and FindChanges set Payload, Replaced, Result and Fault. They are
+	// nil if nothing was kept, or a subject was erased.
+	Payload, Replaced, Result, Fault []byte
 
 	seq, settledSeq int64
 	keys, affects   string
@@ -155,6 +155,9 @@ func (s *SQLite) readIntent(ctx context.Context, query string, args ...any) (in 
 		}
 		if r.Private.Payload != nil {
 			in.Payload = r.Private.Payload
+		}
+		if r.Private.Replaced != nil {
+			in.Replaced = r.Private.Replaced
 		}
 		if r.Private.Result != nil {
 			in.Result = r.Private.Result

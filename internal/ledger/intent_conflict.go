@@ -175,10 +175,10 @@ func (s *SQLite) FindUnknown(ctx context.Context, x Txn) (*Intent, error) {
 	if err != nil || seq == 0 {
 		return nil, err
 	}
-	return s.readIntent(ctx, unknownIntentQuery, seq)
+	return s.readIntent(ctx, intentAtQuery, seq)
 }
 
-const unknownIntentQuery = "SELECT " + intentColumns + " FROM intents WHERE seq = ?"
+const intentAtQuery = "SELECT " + intentColumns + " FROM intents WHERE seq = ?"
 
 // checkUnknown rejects a call that no person approved if the outcome of another call to one of the
 // same people is unknown. FindUnknown may have looked too early.
@@ -190,7 +190,7 @@ func (t *tx) checkUnknown(x *Txn, affects string) error {
 	if err != nil || seq == 0 {
 		return err
 	}
-	in, err := t.intent(unknownIntentQuery, seq)
+	in, err := t.intent(intentAtQuery, seq)
 	if err != nil {
 		return err
 	}

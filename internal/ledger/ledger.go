@@ -89,6 +89,13 @@ type IntentStore interface {
 	// FindUnknown returns the last intent of any caller in x's organisation with x's EffectKind and
 	// an unknown outcome that affects one of x.Affects; nil if there is none.
 	FindUnknown(ctx context.Context, x Txn) (*Intent, error)
+	// FindChanges returns what a caller changed, newest first, with payload, result and replaced
+	// values. more is how many changes beyond the limit it did not read.
+	FindChanges(ctx context.Context, f ChangeFilter) (all []Change, more int, err error)
+	// FindLatest returns, for each of x.Affects, the last intent since a time with x's EffectKind by
+	// any caller in x's organisation that ran or may have run. It has no payload and result. Who was
+	// not affected is left out.
+	FindLatest(ctx context.Context, x Txn, since time.Time) (map[string]Intent, error)
 	// Commit makes a call durable before anything is sent. In one transaction it uses x.ApprovalID,
 	// debits x.Debits and writes the intent and its audit record. A read is accepted with an
 	// approval or debits only. Commit rejects with a *StoppedError, a *ConflictError, an approval

@@ -38,6 +38,26 @@ func (s *Set) CutsLines(n int) bool {
 	})
 }
 
+// ShortName names the recipient in a sentence, such as `+44 20 7946 0123 "Ada Lovelace"`. What the
+// reader must not see is empty.
+func (r Recipient) ShortName() string {
+	var parts []string
+	switch {
+	case r.Number != "":
+		parts = append(parts, formatInternational(r.Number))
+	case r.Address != "":
+		parts = append(parts, schemas.Escape(r.Address, len(r.Address)))
+	}
+	if strings.TrimSpace(r.Name) != "" {
+		name, _ := schemas.Quote(r.Name, maxShownName)
+		parts = append(parts, name)
+	}
+	if parts == nil {
+		parts = append(parts, "contact "+r.Contact)
+	}
+	return strings.Join(parts, " ")
+}
+
 func (r Recipient) line() string {
 	if r.Address != "" {
 		return r.addressLine()
