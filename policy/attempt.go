@@ -280,7 +280,13 @@ func (at *attempt) prefetch(ctx context.Context, read *schemas.Payload, why stri
 }
 
 // card builds the card for a request.
-func (at *attempt) card(ctx context.Context, needs string, expires time.Time) approval.Card {
-	return approval.NewCard(approval.Call{Payload: at.Payload, Needs: needs, Why: at.verdict.Why, Rules: at.verdict.Rules, Requester: at.Actor, Client: at.Client,
-		Simulated: at.Simulated, Expires: expires, Record: at.readRecord(ctx), Recipients: at.visibleRecipients(), Related: at.relatedLines(), Budgets: at.budgetLines(ctx)})
+func (at *attempt) card(ctx context.Context, needs string, expires time.Time, earlier approval.Earlier) approval.Card {
+	hidden := at.hiddenContactFields()
+	in := approval.Call{Payload: at.Payload, Needs: needs, Why: at.verdict.Why, Rules: at.verdict.Rules, Requester: at.Actor, Client: at.Client,
+		Simulated: at.Simulated, Expires: expires, Record: at.readRecord(ctx), Recipients: at.visibleRecipients(), Related: at.related,
+		HideNames: hidden["fullName"], Earlier: earlier, Costs: at.costs(ctx)}
+	if !hidden["metadata"] {
+		in.Dropped = at.related.DroppedLine()
+	}
+	return approval.NewCard(in)
 }

@@ -16,13 +16,16 @@ func TestCardText(t *testing.T) {
 	if res.Pending == nil || u.runs != 0 || res.Outcome() != schemas.ApprovalPending {
 		t.Fatalf("%+v", res)
 	}
-	got := res.Pending.Card.Text()
-	want := `Erase the contact "Ada" ` + anID + ` for good.
+	got := res.Pending.Card.Long()
+	want := `Erase the contact "Ada" for good.
 Name, number, email and all other personal data of the contact are gone; nobody
     can restore them.
 
-About this record:
+About this:
   fullName: Ada
+
+What is sent:
+  input.contactId: ` + anID + `
 
 Action delete_contact, requested by ada. policy desktop: default for destructive
     actions is confirm.

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/sippet-ai/sippet-mcp/internal/approval"
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
@@ -137,13 +136,6 @@ func (at *attempt) unknownOutcome(e *schemas.Error, intent string) *schemas.Erro
 	return &out
 }
 
-// mayDo says what a kind of effect does twice if a call with an unknown outcome ran after all.
-var mayDo = map[schemas.EffectKind]string{
-	schemas.Ringing:       "ring them twice",
-	schemas.Mail:          "write to them twice",
-	schemas.ContactChange: "undo or repeat it",
-}
-
 // unknownWhy says why an unknown outcome needs a person; empty if none does. It names no caller,
 // because it may go to another one.
 func (at *attempt) unknownWhy(previous *ledger.Intent) string {
@@ -155,36 +147,4 @@ func (at *attempt) unknownWhy(previous *ledger.Intent) string {
 			at.unknown.Action, approval.Ago(at.unknown.Prepared, at.Now()))
 	}
 	return ""
-}
-
-// unknownLine describes, for the card, a call that does the same to one of these people and has an
-// unknown outcome. It names no caller, because the card may go to another caller's client.
-func unknownLine(unknown *ledger.Intent, now time.Time) string {
-	return fmt.Sprintf("%s was sent %s for one of the people that this call is about; its outcome is unknown. Approving may %s.",
-		unknown.Action, approval.Ago(unknown.Prepared, now), mayDo[unknown.EffectKind])
-}
-
-// doneLine describes the run that an earlier approval of the same call led to; empty if it did not
-// run, or too long ago to matter.
-func (at *attempt) doneLine(ctx context.Context, latest *ledger.ApprovalRequest) string {
-	if latest.State != ledger.Used {
-		return ""
-	}
-	done, err := at.Ledger.Intent(ctx, latest.Intent)
-	if err != nil || done.State != ledger.Succeeded || at.Now().Sub(done.Settled) > 24*time.Hour {
-		return ""
-	}
-	return fmt.Sprintf("%s approved the same call, and it ran %s. Approving runs it once more.", approval.PersonName(latest.By), approval.Ago(done.Settled, at.Now()))
-}
-
-// previousRunLine describes a previous run for the card.
-func previousRunLine(action *schemas.Action, previous *ledger.Intent, now time.Time) string {
-	if previous.State == ledger.Succeeded {
-		return fmt.Sprintf("The same call ran %s. Approving runs it once more.", approval.Ago(previous.Settled, now))
-	}
-	s := fmt.Sprintf("The same call was sent %s; its outcome is unknown. Approving may do it twice.", approval.Ago(previous.Prepared, now))
-	if list := action.ShownBy(); list != "" {
-		s += " First check with " + list + " whether it took effect."
-	}
-	return s
 }

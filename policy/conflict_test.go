@@ -55,7 +55,7 @@ func TestRunAgain(t *testing.T) {
 	s.clock.Add(4 * time.Minute)
 	c.Again = true
 	a := s.Do(t.Context(), c)
-	if a.Pending == nil || !strings.Contains(a.Pending.Card.Text(), "The same call ran 4 minutes ago. Approving runs it once more.") {
+	if a.Pending == nil || !strings.Contains(a.Pending.Card.Long(), "The same call ran 4 minutes ago. Approving runs it once more.") {
 		t.Fatalf("%+v", a)
 	}
 	if a := s.approve(t, c); a.Outcome() != schemas.Done || len(s.up.seen) != 2 {
@@ -67,7 +67,7 @@ func TestRunAgain(t *testing.T) {
 		t.Fatal(a.Outcome())
 	}
 	s.clock.Add(time.Minute)
-	if a := s.Do(t.Context(), ring); a.Pending == nil || !strings.Contains(a.Pending.Card.PreviousRun, "The same call ran a minute ago") {
+	if a := s.Do(t.Context(), ring); a.Pending == nil || !strings.Contains(a.Pending.Card.Earlier, "The same call ran a minute ago") {
 		t.Errorf("%+v", a)
 	}
 }
@@ -85,7 +85,7 @@ func TestUnknown(t *testing.T) {
 	s.up.fault = nil
 	s.clock.Add(3 * time.Hour)
 	a := s.Do(t.Context(), c)
-	if a.Pending == nil || !strings.Contains(a.Pending.Card.PreviousRun, "its outcome is unknown") || !strings.Contains(a.Pending.Card.PreviousRun, "list_contacts") {
+	if a.Pending == nil || !strings.Contains(a.Pending.Card.Earlier, "its outcome is unknown") || !strings.Contains(a.Pending.Card.Earlier, "list_contacts") {
 		t.Fatalf("%+v", a)
 	}
 	c.ApprovalID = a.Pending.ApprovalID

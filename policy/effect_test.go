@@ -30,7 +30,7 @@ func TestSameEffect(t *testing.T) {
 					t.Fatalf("%+v", a)
 				}
 				s.up.fault = nil
-				if a := s.Do(t.Context(), s.call(t, "create_contact", args)); a.Outcome() == schemas.Done || len(s.up.seen) != 1 || a.Pending != nil && !strings.Contains(a.Pending.Card.PreviousRun, "its outcome is unknown") {
+				if a := s.Do(t.Context(), s.call(t, "create_contact", args)); a.Outcome() == schemas.Done || len(s.up.seen) != 1 || a.Pending != nil && !strings.Contains(a.Pending.Card.Earlier, "its outcome is unknown") {
 					t.Errorf("it is sent again: %+v, %q", a, s.up.seen)
 				}
 			})
@@ -122,8 +122,8 @@ func TestUnknownToTheSamePerson(t *testing.T) {
 				case !c.asked:
 				case a.Pending == nil:
 					t.Errorf("%s: %s", who, brief(a))
-				case !strings.Contains(a.Pending.Card.PreviousRun, c.first+" was sent 3 hours ago for one of the people") || !strings.Contains(a.Pending.Card.Text(), "its outcome is unknown"):
-					t.Errorf("%s: the card does not say so: %s", who, a.Pending.Card.Text())
+				case !strings.Contains(a.Pending.Card.Earlier, c.first+" was sent 3 hours ago for one of the people") || !strings.Contains(a.Pending.Card.Long(), "its outcome is unknown"):
+					t.Errorf("%s: the card does not say so: %s", who, a.Pending.Card.Long())
 				}
 			}
 			if !c.asked {

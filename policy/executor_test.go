@@ -143,7 +143,7 @@ func TestRunAgainFromInbox(t *testing.T) {
 	again := first
 	again.Again = true
 	a := o.Do(t.Context(), again)
-	if a.Pending == nil || !strings.Contains(a.Pending.Card.PreviousRun, "The same call ran 2 minutes ago. Approving runs it once more.") {
+	if a.Pending == nil || !strings.Contains(a.Pending.Card.Earlier, "The same call ran 2 minutes ago. Approving runs it once more.") {
 		t.Fatalf("%+v", a)
 	}
 	o.answer(t, a.Pending.ApprovalID, adaPerson, approves)

@@ -137,7 +137,7 @@ func TestApprovalOverridesNoDenial(t *testing.T) {
 	for _, name := range []string{"team", "unattended", "read-only"} {
 		g, u := gate(t, name)
 		c := policy.Call{Caller: policy.Caller{Actor: ledger.Actor{Name: "ada"}}, Payload: payload(t, "delete_contact", `{"input":{"contactId":"`+anID+`"}}`), ApprovalID: ledger.NewID(), CanAsk: true}
-		open := ledger.ApprovalRequest{ID: c.ApprovalID, Requester: ledger.Actor{Name: "ada"}, Organisation: g.Organisation, Action: "delete_contact", Hash: c.Payload.Hash(), EffectKey: c.Payload.EffectKey(), Policy: g.Policy.Own().Version(), Needs: "confirm", Card: []byte(`{"needs":"confirm","deed":["Erase"]}`), Expires: noon.Add(g.Lifetime)}
+		open := ledger.ApprovalRequest{ID: c.ApprovalID, Requester: ledger.Actor{Name: "ada"}, Organisation: g.Organisation, Action: "delete_contact", Hash: c.Payload.Hash(), EffectKey: c.Payload.EffectKey(), Policy: g.Policy.Own().Version(), Needs: "confirm", Card: []byte(`{"title":"Erase","needs":"confirm","deed":["Erase"]}`), Expires: noon.Add(g.Lifetime)}
 		if err := g.Ledger.CreateApproval(t.Context(), open); err != nil {
 			t.Fatal(err)
 		}
@@ -169,7 +169,7 @@ func TestNoPolicy(t *testing.T) {
 func TestReadResultsNotStored(t *testing.T) {
 	s, _, _ := newPhonebookGate(t, head+"defaults: {class: {read: confirm}}\n", 0)
 	a := s.Do(t.Context(), s.call(t, "list_calls", `{"filter":{"contactId":{"eq":"`+anID+`"}}}`))
-	if text := a.Pending.Card.Text(); !strings.Contains(text, "List calls.") || !strings.Contains(text, anID) {
+	if text := a.Pending.Card.Long(); !strings.Contains(text, "List calls.") || !strings.Contains(text, anID) {
 		t.Errorf("the card does not say what is read: %s", text)
 	}
 	if a := s.approve(t, s.call(t, "list_calls", `{}`)); a.Outcome() != schemas.Done {

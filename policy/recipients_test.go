@@ -71,8 +71,8 @@ func TestNumbersOfContacts(t *testing.T) {
 		t.Errorf("%+v", a.Err)
 	}
 	book.numbers[anID] = "+442079460123"
-	if a := s.Do(t.Context(), s.call(t, "start_outbound_call", `{"input":{"contactId":"`+anID+`"}}`)); a.Pending == nil || !strings.Contains(a.Pending.Card.Text(), `+44 20 7946 0123 (GB, fixed line)`) ||
-		strings.ContainsRune(a.Pending.Card.Text(), 0x202e) {
+	if a := s.Do(t.Context(), s.call(t, "start_outbound_call", `{"input":{"contactId":"`+anID+`"}}`)); a.Pending == nil || !strings.Contains(a.Pending.Card.Long(), `+44 20 7946 0123 (GB, fixed line)`) ||
+		strings.ContainsRune(a.Pending.Card.Long(), 0x202e) {
 		t.Errorf("%+v", a)
 	}
 	// Nobody is asked about a contact that cannot be rung or found.
@@ -88,7 +88,7 @@ func TestHiddenFieldsOnCard(t *testing.T) {
 	s, book, _ := newPhonebookGate(t, plain+"rules: [{id: hide, match: {roles: [\"!admin\"]}, redact: [Contact.phoneE164, Contact.fullName], reason: Private.}]\n", 0)
 	book.numbers[anID] = "+442079460123"
 	a := s.Do(t.Context(), s.call(t, "start_outbound_call", `{"input":{"contactId":"`+anID+`"}}`))
-	if text := a.Pending.Card.Text(); strings.Contains(text, "7946") || strings.Contains(text, "Ada") || !strings.Contains(text, "(GB, fixed line) contact "+anID) {
+	if text := a.Pending.Card.Long(); strings.Contains(text, "7946") || strings.Contains(text, "Ada") || !strings.Contains(text, "(GB, fixed line) contact "+anID) {
 		t.Errorf("%s", text)
 	}
 	book.numbers[anID] = "020 7946"
@@ -128,8 +128,8 @@ func TestStatedNumber(t *testing.T) {
 		s, book, args := newPhonebookGate(t, plain, c.contacts)
 		call := s.call(t, "start_bulk_outbound_call", args)
 		a := s.Do(t.Context(), call)
-		if (a.Pending.Card.StateNumber > 0) != (c.contacts > 10) || !strings.Contains(a.Pending.Card.Text(), fmt.Sprintf("%d people in GB", c.contacts)) {
-			t.Errorf("%d contacts: %s", c.contacts, a.Pending.Card.Text())
+		if (a.Pending.Card.StateNumber > 0) != (c.contacts > 10) || !strings.Contains(a.Pending.Card.Long(), fmt.Sprintf("%d people in GB", c.contacts)) {
+			t.Errorf("%d contacts: %s", c.contacts, a.Pending.Card.Long())
 		}
 		call.ApprovalID = a.Pending.ApprovalID
 		got := schemas.Done

@@ -78,8 +78,8 @@ func TestPassingValues(t *testing.T) {
 	}
 	o.up.with(func(s *sippet) { s.record = row("ringing") })
 	id := o.ask(t, call(t, adaCaller, "barge_call", `{"input":{"callUuid":"c-1"}}`))
-	if card := o.Do(t.Context(), call(t, adaCaller, "barge_call", `{"input":{"callUuid":"c-1"}}`)).Pending.Card; !strings.Contains(card.Text(), "ringing") {
-		t.Error(card.Text())
+	if card := o.Do(t.Context(), call(t, adaCaller, "barge_call", `{"input":{"callUuid":"c-1"}}`)).Pending.Card; !strings.Contains(card.Long(), "ringing") {
+		t.Error(card.Long())
 	}
 	o.up.with(func(s *sippet) { s.record = row("answered") })
 	o.answer(t, id, bobPerson, approves)

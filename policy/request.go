@@ -43,7 +43,7 @@ func (at *attempt) ask(ctx context.Context, res Result, need rules.Decision, pre
 		res.Err = at.ledgerError(ctx, err)
 		return res
 	}
-	if card, ok := at.findPending(&latest, &r); ok {
+	if card := at.findPending(&latest, &r); card != nil {
 		if latest.State == ledger.Approved && at.txn.Class == schemas.Read {
 			at.ApprovalID, at.txn.ApprovalID = latest.ID, latest.ID // an approved read is run by the repeated call
 			return at.send(ctx, res)
@@ -51,24 +51,13 @@ func (at *attempt) ask(ctx context.Context, res Result, need rules.Decision, pre
 		if !latest.Departed.IsZero() {
 			at.RecordClientEvent(ctx, latest.ID, at.Caller, ledger.ClientReturned)
 		}
-		p := &PendingApproval{ApprovalID: latest.ID, Card: card, Person: latest.Person}
+		p := &PendingApproval{ApprovalID: latest.ID, Card: *card, Person: latest.Person}
 		if latest.State == ledger.Pending {
-			p.Dialogue = at.dialogue(&card)
+			p.Dialogue = at.dialogue(card)
 		}
 		return res.pending(at.Payload.Action, p)
 	}
-	card := at.card(ctx, r.Needs, r.Expires)
-	switch {
-	case previous != nil:
-		card.PreviousRun = previousRunLine(at.Payload.Action, previous, now)
-	case latest.State == ledger.Declined && now.Sub(latest.Answered) < time.Hour:
-		card.PreviousRun = fmt.Sprintf("%s declined the same call %s.", approval.PersonName(latest.By), approval.Ago(latest.Answered, now))
-	default:
-		card.PreviousRun = at.doneLine(ctx, &latest)
-	}
-	if at.unknown != nil {
-		card.PreviousRun = strings.TrimSpace(card.PreviousRun + " " + unknownLine(at.unknown, now))
-	}
+	card := at.card(ctx, r.Needs, r.Expires, at.earlier(ctx, previous, &latest))
 	raw, err := json.Marshal(card)
 	if err != nil {
 		res.Err = unexpected(err)
@@ -100,14 +89,18 @@ func (at *attempt) dialogue(card *approval.Card) Dialogue {
 	return NoDialogue
 }
 
-// findPending returns the card of an open request, if r would be the very same request. Of the same
-// call in other bytes it is the one that is approved and about to run.
-func (at *attempt) findPending(open, r *ledger.ApprovalRequest) (card approval.Card, ok bool) {
-	if at.Again || !open.Open(at.Now().Add(minRemaining)) || open.Recipients != r.Recipients ||
+// findPending returns the card of an open request, if r would be the very same request; else nil. Of
+// the same call in other bytes it is the one that is approved and about to run.
+func (at *attempt) findPending(open, r *ledger.ApprovalRequest) *approval.Card {
+	if at.Again || !open.Open(at.Now().Add(minRemaining)) || open.Recipients != r.Recipients || open.Erased > 0 ||
 		open.Hash != r.Hash && (open.State == ledger.Pending || at.txn.Class == schemas.Read) || open.Repeats != r.Repeats || open.Needs != r.Needs {
-		return card, false
+		return nil
 	}
-	return card, open.Erased == 0 && json.Unmarshal(open.Card, &card) == nil
+	card, err := approval.ReadCard(open.Card)
+	if err != nil {
+		return nil
+	}
+	return card
 }
 
 // pending completes the result of a call that needs a person.
@@ -160,35 +153,29 @@ func (at *attempt) visibleRecipients() *recipients.Set {
 	return &visible
 }
 
-// relatedLines returns what the card says about other contacts, and about the metadata that an
-// update drops.
-func (at *attempt) relatedLines() (out []string) {
-	if at.related == nil {
-		return nil
+// earlier returns what was done before that approving this call repeats: previous, an earlier run, or
+// what the latest request for the same call led to.
+func (at *attempt) earlier(ctx context.Context, previous *ledger.Intent, latest *ledger.ApprovalRequest) approval.Earlier {
+	e := approval.Earlier{Run: previous, Unknown: at.unknown, Now: at.Now()}
+	if previous != nil || latest.ID == "" {
+		return e
 	}
-	hidden := at.hiddenContactFields()
-	for _, m := range at.related.Matches {
-		out = append(out, m.Line(hidden["fullName"]))
+	e.Answered = latest
+	if latest.State == ledger.Used {
+		if done, err := at.Ledger.Intent(ctx, latest.Intent); err == nil {
+			e.ApprovedRun = &done
+		}
 	}
-	if line := at.related.DroppedLine(); line != "" && !hidden["metadata"] {
-		out = append(out, line)
-	}
-	return out
+	return e
 }
 
-// budgetLines returns what the call takes from each budget, for the card. A budget that cannot be
-// read now has no line: the commit checks it.
-func (at *attempt) budgetLines(ctx context.Context) (out []string) {
+// costs returns what the call takes from each budget, for the card. A budget that cannot be read now
+// is left out: the commit checks it.
+func (at *attempt) costs(ctx context.Context) (out []approval.Cost) {
 	for _, d := range at.txn.Debits {
-		left, _, err := at.Ledger.BudgetLeft(ctx, d)
-		if err != nil {
-			continue
+		if left, _, err := at.Ledger.BudgetLeft(ctx, d); err == nil {
+			out = append(out, approval.Cost{Budget: d.Budget, Takes: d.Cost, Left: left})
 		}
-		line := fmt.Sprintf("%d of the %d left in the budget %s", d.Cost, left, d.Budget)
-		if d.Cost > left {
-			line = fmt.Sprintf("%d from the budget %s, which has %d left now: the call would be denied", d.Cost, d.Budget, left)
-		}
-		out = append(out, line)
 	}
 	return out
 }
@@ -215,8 +202,8 @@ func (at *attempt) checkRecord(ctx context.Context) (fault *schemas.Error, chang
 	if at.Payload.Action.Name == ledger.HangUp {
 		return nil, false
 	}
-	var card approval.Card
-	if json.Unmarshal(at.approval.Card, &card) != nil || at.approval.Erased > 0 {
+	card, err := approval.ReadCard(at.approval.Card)
+	if err != nil || at.approval.Erased > 0 {
 		return approval.CardErased(), false
 	}
 	record := at.readRecord(ctx)
@@ -276,12 +263,12 @@ func (g *Gate) RecordReply(ctx context.Context, c Call, reply ClientReply) (ledg
 	default:
 		return "", g.ledgerError(ctx, err)
 	}
-	var card approval.Card
-	erased := json.Unmarshal(at.approval.Card, &card) != nil || at.approval.Erased > 0
+	card, unreadable := approval.ReadCard(at.approval.Card)
+	erased := unreadable != nil || at.approval.Erased > 0
 	if erased {
-		card = approval.Card{Needs: at.approval.Needs} // it can be declined
+		card = &approval.Card{Needs: at.approval.Needs} // it can be declined
 	}
-	dialogue := at.dialogue(&card)
+	dialogue := at.dialogue(card)
 	switch {
 	case erased && reply.Action == ClientAccepts:
 		return "", approval.CardErased()
@@ -293,7 +280,7 @@ func (g *Gate) RecordReply(ctx context.Context, c Call, reply ClientReply) (ledg
 	if (reply.Opened || dialogue == URLDialogue) && reply.Action == ClientAccepts {
 		return "", nil // it opens the card
 	}
-	if event := reply.event(&card); event != "" {
+	if event := reply.event(card); event != "" {
 		g.RecordClientEvent(ctx, c.ApprovalID, c.Caller, event)
 		return event, nil
 	}

@@ -2,7 +2,6 @@ package policy
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -86,11 +85,14 @@ func (g *Gate) ResultOf(ctx context.Context, r ledger.ApprovalRequest) Result {
 		return fail(&schemas.Error{Outcome: schemas.Denied, Message: "nobody answered the approval request in time; nothing ran",
 			Next: "tell the person; call again if it is still wanted, and they are asked again"})
 	}
-	card := approval.Card{Needs: r.Needs, Expires: r.Expires}
-	if r.Card != nil && json.Unmarshal(r.Card, &card) != nil {
-		return fail(approval.CardErased())
+	card := &approval.Card{Needs: r.Needs, Expires: r.Expires}
+	if r.Card != nil {
+		var err error
+		if card, err = approval.ReadCard(r.Card); err != nil {
+			return fail(approval.CardErased())
+		}
 	}
-	res = res.pending(action, &PendingApproval{ApprovalID: r.ID, Card: card, Person: r.Person})
+	res = res.pending(action, &PendingApproval{ApprovalID: r.ID, Card: *card, Person: r.Person})
 	g.mentionUnknown(ctx, &r, res.Err)
 	if r.State == ledger.Approved {
 		res.Err.Message = fmt.Sprintf("%s approved, and %s is about to run", name, r.Action)

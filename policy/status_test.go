@@ -33,7 +33,7 @@ func TestOneRequestForTheSameCall(t *testing.T) {
 				same := call(t, adaCaller, "create_contact", strings.TrimSuffix(createArgs, "}")+`,"reason":"once more"}`)
 				same.Client = "another"
 				a := o.Do(t.Context(), same)
-				if a.Pending == nil || a.Pending.ApprovalID != id || a.Pending.New || a.Pending.Card.Sentence == "" {
+				if a.Pending == nil || a.Pending.ApprovalID != id || a.Pending.New || a.Pending.Card.Title == "" {
 					t.Fatalf("%+v", a)
 				}
 				waiting = append(waiting, o.await(t, id))
@@ -198,8 +198,8 @@ func TestRepeatedCallLater(t *testing.T) {
 				if a.Outcome() == schemas.Done && a.Previous != nil {
 					t.Error("the first report of a run says that it is repeated")
 				}
-			case a.Pending == nil || !a.Pending.New || a.Pending.Card.PreviousRun != c.card:
-				t.Errorf("%s, card: %q", brief(a), a.Pending.Card.PreviousRun)
+			case a.Pending == nil || !a.Pending.New || a.Pending.Card.Earlier != c.card:
+				t.Errorf("%s, card: %q", brief(a), a.Pending.Card.Earlier)
 			}
 			if len(o.up.runs()) != before {
 				t.Error("it ran again")
@@ -346,7 +346,7 @@ func TestAwaitEnds(t *testing.T) {
 	id := o.ask(t, call(t, adaCaller, "create_contact", createArgs))
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	if a := o.AwaitApproval(ctx, o.watch, id); a.Pending == nil || a.Pending.ApprovalID != id || a.Pending.New || a.Pending.Card.Sentence == "" {
+	if a := o.AwaitApproval(ctx, o.watch, id); a.Pending == nil || a.Pending.ApprovalID != id || a.Pending.New || a.Pending.Card.Title == "" {
 		t.Errorf("%+v", a)
 	}
 	if q := o.request(t, id); !q.Open(o.clock.Now()) || q.Reported {

@@ -46,7 +46,7 @@ func TestUnknownWhileChecked(t *testing.T) {
 	close(known)
 	ended.Wait()
 	for _, a := range results {
-		if a.Pending == nil || !strings.Contains(a.Pending.Card.PreviousRun, "start_outbound_call was sent") || !strings.Contains(a.Pending.Card.PreviousRun, "its outcome is unknown") {
+		if a.Pending == nil || !strings.Contains(a.Pending.Card.Earlier, "start_outbound_call was sent") || !strings.Contains(a.Pending.Card.Earlier, "its outcome is unknown") {
 			t.Errorf("%s", brief(a))
 		}
 	}

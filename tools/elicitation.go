@@ -22,7 +22,7 @@ const (
 // message. It has no default, because a client may take one for the person's answer. Its title is the
 // text of the button in the inbox.
 func elicitation(card approval.Card) mcp.ElicitationParams {
-	e := mcp.ElicitationParams{Mode: mcp.ElicitationModeForm, Message: card.Text()}
+	e := mcp.ElicitationParams{Mode: mcp.ElicitationModeForm, Message: card.Short()}
 	approve, _ := schemas.Buttons(card.Action)
 	required := []string{approvalKey}
 	properties := map[string]any{approvalKey: map[string]any{"type": "boolean", "title": approve, "description": strings.Join(card.Deed, " ")}}
@@ -36,7 +36,7 @@ func elicitation(card approval.Card) mcp.ElicitationParams {
 
 // openCard returns the elicitation that opens the card in the inbox.
 func openCard(p *policy.PendingApproval, link string) mcp.ElicitationParams {
-	return mcp.ElicitationParams{Mode: mcp.ElicitationModeURL, Message: p.Card.Text(), ElicitationID: p.ApprovalID, URL: link}
+	return mcp.ElicitationParams{Mode: mcp.ElicitationModeURL, Message: p.Card.Short(), ElicitationID: p.ApprovalID, URL: link}
 }
 
 // replyOf reads the client's response. It has no action if there is none that can be read.

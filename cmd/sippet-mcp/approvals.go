@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -160,9 +159,8 @@ func readApproval(ctx context.Context, l *ledger.SQLite, id string) (shownApprov
 	if r.State == ledger.Pending {
 		out.Departed = r.Departed
 	}
-	var card approval.Card
-	if r.Card != nil && json.Unmarshal(r.Card, &card) == nil {
-		out.Card = &card
+	if card, err := approval.ReadCard(r.Card); err == nil {
+		out.Card = card
 	}
 	return out, nil
 }
@@ -172,7 +170,7 @@ func (a *shownApproval) show(p *program) {
 	if a.Card == nil {
 		fmt.Fprintln(p.out, "The card was erased together with a person's data.")
 	} else {
-		fmt.Fprintln(p.out, a.Card.Text())
+		fmt.Fprintln(p.out, a.Card.Long())
 		if a.Erased > 0 {
 			fmt.Fprintf(p.out, "\n%s. What belonged to them, or to all recipients together, is gone.\n", ledger.ErasedText(a.Erased))
 		}

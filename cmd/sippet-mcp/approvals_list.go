@@ -64,7 +64,7 @@ func runApprovalsList(ctx context.Context, p *program, o *approvalsListOptions) 
 			}
 			what := a.Action
 			if a.Card != nil {
-				what = a.Card.Sentence
+				what = a.Card.Title
 				if a.Erased > 0 {
 					what = ledger.ErasedText(a.Erased) + ": " + what
 				}

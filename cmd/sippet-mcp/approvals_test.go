@@ -180,7 +180,7 @@ func TestApproveOwnRequests(t *testing.T) {
 	}
 	id, _ := mine.tool(t, "delete_contact", erase(1)).waits(t)
 	other, _ := mine.tool(t, "archive_contact", `{"identity":"`+rpctest.ID(2)+`"}`).waits(t)
-	if out := run(&person{}, "approvals", "list"); !strings.Contains(out, "\x1b[1mid ") || !strings.Contains(out, id[:8]+"  Erase the contact \"Some text 1\" for good.") ||
+	if out := run(&person{}, "approvals", "list"); !strings.Contains(out, "\x1b[1mid ") || !strings.Contains(out, id[:8]+"  Erase the contact \"Some text 1\" \"Some text 1\" for good.") ||
 		!strings.Contains(out, me()+", via stdio") || !strings.Contains(out, "confirm") || strings.Count(out, "\n") != 3 || strings.Index(out, id[:8]) > strings.Index(out, other[:8]) {
 		t.Errorf("%s", out)
 	}
@@ -289,7 +289,7 @@ func TestShowDeparted(t *testing.T) {
 	dir := t.TempDir()
 	l := openState(t, dir)
 	r := ledger.ApprovalRequest{ID: ledger.NewID(), Requester: ledger.Actor{Name: me(), Via: "http"}, Person: me(), Action: "delete_contact", Hash: "h", EffectKey: "e", Policy: "v1", Needs: "confirm",
-		Payload: []byte(`{"action":"delete_contact"}`), Card: []byte(`{"sentence":"Erase her."}`), Expires: time.Now().Add(time.Hour)}
+		Payload: []byte(`{"action":"delete_contact"}`), Card: []byte(`{"title":"Erase her."}`), Expires: time.Now().Add(time.Hour)}
 	must(t, l.CreateApproval(t.Context(), r))
 	const departed = "The assistant no longer waits for the answer, since "
 	show := func(who *person) string {

@@ -29,7 +29,7 @@ func TestEraseOneRecipient(t *testing.T) {
 		ID, State, Stamp string
 		Erased           int
 		Card             struct {
-			Sentence       string
+			Title          string
 			To             []string
 			RecipientCount int
 		}
@@ -79,7 +79,7 @@ func TestEraseOneRecipient(t *testing.T) {
 	}
 	for _, id := range []string{ran, pending} {
 		q := look(id)
-		if q.Erased != 1 || q.Card.Sentence != before.Sentence || q.Card.RecipientCount != 12 {
+		if q.Erased != 1 || q.Card.Title != before.Title || q.Card.RecipientCount != 12 {
 			t.Errorf("%+v", q)
 		}
 		raw, _ := json.Marshal(q.Card.To)

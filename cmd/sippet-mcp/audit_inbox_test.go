@@ -35,7 +35,7 @@ func answeredLedger(t *testing.T) (dir string, requests map[string]string, secre
 	requests = map[string]string{}
 	ask := func(name, action string, reply ledger.Reply) ledger.ApprovalRequest {
 		request := ledger.ApprovalRequest{ID: ledger.NewID(), Requester: ledger.Actor{Name: "bob", Via: "1"}, Person: "bob", Action: action, Hash: name, EffectKey: name, Policy: "v1", Needs: "approve",
-			Subjects: []string{personSubject}, Payload: []byte(`{"action":"` + action + `"}`), Card: []byte(`{"sentence":"Let somebody in."}`), Expires: time.Now().Add(time.Hour)}
+			Subjects: []string{personSubject}, Payload: []byte(`{"action":"` + action + `"}`), Card: []byte(`{"title":"Let somebody in."}`), Expires: time.Now().Add(time.Hour)}
 		must(t, l.CreateApproval(ctx, request))
 		must(t, l.AnswerApproval(ctx, request, reply))
 		requests[name] = request.ID

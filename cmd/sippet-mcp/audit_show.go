@@ -155,13 +155,13 @@ func printCard(w io.Writer, paint func(code, s string) string, raw json.RawMessa
 		return
 	}
 	const title = "Approval card"
-	var card approval.Card
-	if json.Unmarshal(raw, &card) != nil || card.Sentence == "" {
+	card, err := approval.ReadCard(raw)
+	if err != nil {
 		printJSON(w, paint, title, raw)
 		return
 	}
 	fmt.Fprintf(w, "\n%s\n", paint(bold, title))
-	for line := range strings.Lines(card.Text()) {
+	for line := range strings.Lines(card.Long()) {
 		fmt.Fprintln(w, strings.TrimRight("  "+schemas.Escape(strings.TrimSuffix(line, "\n"), 2000), " "))
 	}
 }

@@ -54,7 +54,7 @@ func filledLedger(t *testing.T) (dir string, ran, unknown ledger.Intent) {
 	update := ledger.Txn{Call: ledger.Call{Caller: ledger.Actor{Name: "ada", Via: "stdio"}, Client: hostile, Action: "update_contact", Class: schemas.Write, Hash: "1", EffectKey: "1",
 		Decision: "confirm", Why: "because " + hostile, Policy: "v1", Subjects: []string{personSubject},
 		Payload:  []byte(`{"action":"update_contact","identity":"c0000000-0000-4000-8000-000000000001","input":{"fullName":"Grace` + "\u202e\u009b" + `"}}`),
-		Replaced: []byte(`{"fullName":"Ada"}`), Card: []byte(`{"sentence":"Change the contact` + "\u202e" + `.","effect":"Nobody notices.","reason":"asked` + "\u009b" + `"}`)}}
+		Replaced: []byte(`{"fullName":"Ada"}`), Card: []byte(`{"title":"Change the contact` + "\u202e" + `.","effect":"Nobody notices.","reason":"asked` + "\u009b" + `"}`)}}
 	request := ledger.ApprovalRequest{ID: ledger.NewID(), Requester: update.Caller, Action: update.Action, Hash: update.Hash, EffectKey: update.EffectKey, Policy: update.Policy, Needs: "confirm", Subjects: update.Subjects,
 		Payload: update.Payload, Card: update.Card, Expires: time.Now().Add(time.Minute)}
 	must(t, l.CreateApproval(t.Context(), request))
@@ -310,7 +310,7 @@ func TestAuditListFollow(t *testing.T) {
 func TestAuditListFitsTerminal(t *testing.T) {
 	records := []ledger.Record{
 		{Seq: 1, Time: time.Now(), Phase: ledger.PhasePrepared, Intent: strings.Repeat("0", 32), Caller: ledger.Actor{Name: "ada", Via: "stdio"}, Action: "start_bulk_outbound_call", Decision: "confirm",
-			Private: &ledger.Private{Card: []byte(`{"sentence":"Ring four hundred people with the AI agent of the winter campaign."}`)}},
+			Private: &ledger.Private{Card: []byte(`{"title":"Ring four hundred people with the AI agent of the winter campaign."}`)}},
 		{Seq: 2, Time: time.Now(), Phase: ledger.PhaseSettled, Action: "start_bulk_outbound_call", Outcome: schemas.OutcomeUnknown, State: "unknown"},
 	}
 	for _, c := range []struct {

@@ -104,7 +104,7 @@ func (o *callOptions) awaitPerson(ctx context.Context, p *program, c *connected,
 		defer tty.Close()
 		asked = askOnTerminal(ctx, tty, c, q, pending)
 	case p.errTerminal:
-		fmt.Fprintf(p.err, "%s\n\n", pending.Card.Text())
+		fmt.Fprintf(p.err, "%s\n\n", pending.Card.Long())
 	}
 	if r, err := c.runner.Gate.Ledger.Approval(ctx, pending.ApprovalID); err == nil && r.State == ledger.Pending {
 		c.host.Show(q.Caller, pending, false)

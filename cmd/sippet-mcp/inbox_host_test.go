@@ -56,7 +56,7 @@ func TestOneInbox(t *testing.T) {
 			var err error
 			until(t, 6*time.Second, func() bool { q, err = ada.look(id); return err == nil }, func() string { return "no process serves the inbox: " + err.Error() })
 			t.Logf("the other process serves it after %v", time.Since(began).Round(time.Millisecond))
-			if q.State != "pending" || !strings.Contains(q.Card.Sentence, "Erase the contact") {
+			if q.State != "pending" || !strings.Contains(q.Card.Title, "Erase the contact") {
 				t.Errorf("the request is not pending any more: %+v", q)
 			}
 			// Only the other process can run it.

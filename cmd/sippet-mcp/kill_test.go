@@ -286,7 +286,7 @@ func (k *killWorld) answer(ada *answerer) bool {
 	}
 	answer := "approve"
 	switch x := rand.Float64(); {
-	case strings.Contains(q.Card.PreviousRun, "The same call"), x < 0.06:
+	case strings.Contains(q.Card.Earlier, "The same call"), x < 0.06:
 		answer = "decline"
 	case x < 0.10:
 		answer = "revoke"
@@ -294,7 +294,7 @@ func (k *killWorld) answer(ada *answerer) bool {
 	k.mu.Lock()
 	n := len(k.replies[q.ID])
 	k.replies[q.ID] = append(k.replies[q.ID], sentReply{answer: answer})
-	if p := k.payloads[tokens.FindString(fmt.Sprint(q.Card.Lines))]; p != nil && answer == "approve" {
+	if p := k.payloads[tokens.FindString(fmt.Sprint(q.Card.Sent))]; p != nil && answer == "approve" {
 		p.approved++
 	}
 	k.counts["replied "+answer]++

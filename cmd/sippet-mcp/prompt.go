@@ -28,7 +28,7 @@ func askApproval(ctx context.Context, tty terminal, card *approval.Card) (approv
 		word = strconv.Itoa(n)
 		prompt = fmt.Sprintf("%s? Type %d, the number of people, to run this call: ", button, n)
 	}
-	fmt.Fprintf(tty, "\n%s\n\n%s", card.Text(), prompt)
+	fmt.Fprintf(tty, "\n%s\n\n%s", card.Long(), prompt)
 	line, err := readLine(ctx, tty)
 	if err != nil {
 		return false, err

@@ -59,7 +59,7 @@ func TestRestartWhilePending(t *testing.T) {
 				}
 			}
 			_, bob, ada := w.http(t, "--addr", addr)
-			if q, err := ada.look(id); err != nil || q.State != "pending" || !strings.HasPrefix(q.Card.Sentence, "Erase the contact") {
+			if q, err := ada.look(id); err != nil || q.State != "pending" || !strings.HasPrefix(q.Card.Title, "Erase the contact") {
 				t.Errorf("the request is missing: %+v %v", q, err)
 			}
 			if again, _ := bob.tool(t, "delete_contact", erase(1)).waits(t); again != id {

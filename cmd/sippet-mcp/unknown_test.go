@@ -86,7 +86,7 @@ func TestUnknownNotSentAgain(t *testing.T) {
 						t.Errorf("%s %s is answered %s: %+v", other[0], other[1], o, r.Result)
 					default:
 						id, base := r.waits(t)
-						if q, err := (&answerer{base, w.ada}).look(id); err != nil || !strings.Contains(q.Card.PreviousRun, action+" was sent") || !strings.Contains(q.Card.PreviousRun, "its outcome is unknown") {
+						if q, err := (&answerer{base, w.ada}).look(id); err != nil || !strings.Contains(q.Card.Earlier, action+" was sent") || !strings.Contains(q.Card.Earlier, "its outcome is unknown") {
 							t.Errorf("%s: the card does not say so: %+v %v", other[0], q, err)
 						}
 					}

@@ -167,8 +167,8 @@ type pending struct {
 	Quick                                            bool
 	Expires, Answered                                time.Time
 	Card                                             struct {
-		Sentence, PreviousRun string
-		Lines                 []struct{ Name, Value string }
+		Title, Earlier string
+		Sent           []struct{ Name, Value string }
 	}
 }
 

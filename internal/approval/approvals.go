@@ -2,7 +2,6 @@ package approval
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -73,11 +72,11 @@ func (s *Approvals) Answer(ctx context.Context, ids []string, person Person, rep
 			continue
 		}
 		all[i] = r
-		var card Card
+		card, err := ReadCard(r.Card)
 		switch {
 		case reply.Approve && r.Orphaned && EndsWithProgram(&r):
 			out[i].Err = orphaned()
-		case (json.Unmarshal(r.Card, &card) != nil || r.Erased > 0) && reply.Approve:
+		case (err != nil || r.Erased > 0) && reply.Approve:
 			out[i].Err = CardErased()
 		default:
 			out[i].Err = person.CheckAnswer(&r)
@@ -86,7 +85,9 @@ func (s *Approvals) Answer(ctx context.Context, ids []string, person Person, rep
 			out[i].Err = &schemas.Error{Outcome: schemas.Denied, Message: "a recent login is required, because this cannot be undone",
 				Next: "log in again, then approve"}
 		}
-		people += card.RecipientCount
+		if card != nil {
+			people += card.RecipientCount
+		}
 	}
 	if reply.Approve && MustStateNumber(people) && reply.StatedNumber != people {
 		for i := range out {

@@ -1,6 +1,8 @@
 package approval
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,23 +14,28 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// Card is what a person reads before they approve or decline. All its values are escaped.
+// Card is what a person reads before they approve or decline, as data. All texts in it are escaped.
+// Three renderers show it: [Card.Short] in a client's dialogue, [Card.Long] on a terminal, and the
+// template card.html on the inbox page. Nothing else writes a text of a card.
 type Card struct {
 	Action string        `json:"action"`
 	Class  schemas.Class `json:"class"`
-	// Deed is the whole call with all its values, in two lines of 80 columns; nil if it does not fit
-	// them.
+	// Title says what happens to whom: the verb, the number, the name.
+	Title string `json:"title"`
+	// Deed is the whole call with all its values and warnings, in two lines of 80 columns; nil if it
+	// does not fit them.
 	Deed []string `json:"deed,omitempty"`
 	// Cut is true if the card cuts a value or leaves one out.
 	Cut bool `json:"cut,omitempty"`
 	// Needs is confirm, or approve if another person than the requester must answer.
 	Needs string `json:"needs"`
-	// Sentence says what will happen, Effect who will notice, Undo whether it can be undone.
-	Sentence string `json:"sentence"`
-	Effect   string `json:"effect"`
-	Undo     string `json:"undo,omitempty"`
-	// PreviousRun describes an earlier run of the same call; empty without one.
-	PreviousRun string `json:"previousRun,omitempty"`
+	// Effect says who will notice, Undo whether it can be undone.
+	Effect string `json:"effect"`
+	Undo   string `json:"undo,omitempty"`
+	// Earlier says what was done before that approving repeats; empty without such a run.
+	Earlier string `json:"earlier,omitempty"`
+	// Warnings are what is odd about the call, such as another contact with the same number.
+	Warnings []string `json:"warnings,omitempty"`
 	// Recipients summarises the people whom the call reaches, To lists the first of them. Both are
 	// empty if it reaches nobody.
 	Recipients string   `json:"recipients,omitempty"`
@@ -37,17 +44,17 @@ type Card struct {
 	// approval must state; 0 if it need not.
 	RecipientCount int `json:"recipientCount,omitempty"`
 	StateNumber    int `json:"stateNumber,omitempty"`
-	// About identifies the record that the call changes, in a person's terms; empty without one.
-	About []Line `json:"about,omitempty"`
+	// Facts identify the record that the call is about and who acts in it, in a person's terms.
+	Facts []Line `json:"facts,omitempty"`
 	// Record identifies what the card shows of that record, but what changes by itself; empty without
 	// one. The approval is bound to it, see [Card.ShowsRecord].
 	Record string `json:"record,omitempty"`
-	// Replaces are the current values that the call overwrites.
-	Replaces []Change `json:"replaces,omitempty"`
-	// Lines are the payload, flattened.
-	Lines []Line `json:"lines"`
-	// Budgets says what the call takes from each budget and what remains.
-	Budgets []string `json:"budgets,omitempty"`
+	// Changes are the current values that the call overwrites.
+	Changes []Change `json:"changes,omitempty"`
+	// Sent is the payload, flattened.
+	Sent []Line `json:"sent"`
+	// Costs is what the call takes from each budget.
+	Costs []Cost `json:"costs,omitempty"`
 	// Why is the policy's line that requires the approval, Rules are the rules that matched.
 	Why   string   `json:"why"`
 	Rules []string `json:"rules,omitempty"`
@@ -69,7 +76,22 @@ type Change struct {
 	New  string `json:"new,omitempty"`
 }
 
-// Line is one value of the payload.
+// Cost is what the call takes from a budget. Left is what was left in it when the card was made.
+type Cost struct {
+	Budget string `json:"budget"`
+	Takes  int64  `json:"takes"`
+	Left   int64  `json:"left"`
+}
+
+// String returns a cost for a sentence that begins with "This takes".
+func (c Cost) String() string {
+	if c.Takes > c.Left {
+		return fmt.Sprintf("%d from the budget %s, which has %d left now: the call would be denied", c.Takes, c.Budget, c.Left)
+	}
+	return fmt.Sprintf("%d of the %d left in the budget %s", c.Takes, c.Left, c.Budget)
+}
+
+// Line is one fact, or one value of the payload.
 type Line struct {
 	Name  string `json:"name"`
 	Value string `json:"value"`
@@ -100,12 +122,20 @@ type Call struct {
 	// Recipients are the people whom the call reaches, as far as the requester may see them; nil if
 	// it reaches nobody.
 	Recipients *recipients.Set
-	// Related are lines about other contacts, and about what an update drops.
-	Related []string
+	// Related is what other contacts share with the contact that the call writes; nil if it writes
+	// none. HideNames is true if the requester must not see their names.
+	Related   *recipients.Related
+	HideNames bool
+	// Dropped says which keys of a map the call drops; empty if it drops none, or they are hidden.
+	Dropped string
 	// Record is the record that the call is about; nil if it is about none.
 	Record *Record
-	// Budgets are the lines about budgets.
-	Budgets []string
+	// Earlier is what was done before; see [Earlier].
+	Earlier Earlier
+	// Facts are further facts, and Warnings further warnings. Their texts are escaped.
+	Facts    []Line
+	Warnings []string
+	Costs    []Cost
 }
 
 // NewCard builds the card of a call.
@@ -113,71 +143,65 @@ func NewCard(in Call) Card {
 	a, p := in.Payload.Action, in.Payload
 	c := Card{Action: a.Name, Class: a.Class, Needs: in.Needs, Effect: a.Effect, Undo: a.Reversal(), Why: in.Why,
 		Rules: in.Rules[:min(maxRules, len(in.Rules))], Requester: in.Requester.String(), Client: schemas.Escape(in.Client, 80), Simulated: in.Simulated,
-		Reason: schemas.Escape(p.Reason, schemas.MaxReason), Expires: in.Expires, Budgets: in.Budgets}
+		Reason: schemas.Escape(p.Reason, schemas.MaxReason), Expires: in.Expires, Costs: in.Costs, Earlier: in.Earlier.text(a)}
 	c.Record = in.Record.digest(p)
-	name := c.addRecord(in.Record, p)
-	for _, line := range in.Related[:min(maxLines, len(in.Related))] {
-		c.About = append(c.About, Line{Name: "note", Value: line})
-	}
-	c.Cut = c.Cut || len(in.Related) > maxLines
-	if set := in.Recipients; set != nil {
-		c.Recipients, c.To, c.Cut = set.Summary(), set.Lines(maxTo), c.Cut || set.CutsLines(maxTo)
-		if name = c.Recipients; len(c.To) == 1 && len(set.List) == 1 {
-			name = c.To[0]
-		}
-		if set.IsMail() {
-			name = strings.Join(set.Lines(len(set.List)), ", ") // all of them may be answered
-		}
-		// The API does not say how it applies a limit to named contacts, so all of them may be
-		// rung.
-		c.RecipientCount = max(set.Count, len(set.List))
-		if MustStateNumber(c.RecipientCount) {
-			c.StateNumber = c.RecipientCount
-		}
-	}
-	c.Sentence = fillSentence(a.Ask, p.Args, func(_ string, v any) string {
-		if first := name; first != "" { // the lines have the value
-			name = ""
-			return first
-		}
-		if list, ok := v.([]any); ok {
-			return fmt.Sprintf("%d of them", len(list))
-		}
-		return c.formatValue(v)
-	})
-	if a.Class == schemas.Read {
-		c.Sentence, c.Effect, c.Undo = a.Title+".", "It reads only and changes nothing.", ""
-	}
+	c.addRecord(in.Record, p)
+	c.Facts = append(c.Facts, in.Facts...)
+	c.addWarnings(in)
+	c.addRecipients(in.Recipients)
 	values := flatten(p.Args, a.Class == schemas.Read)
-	c.addLines(values)
+	c.addSent(values)
+	c.addTitle(in)
 	c.addDeed(in, values)
 	return c
 }
 
-// addRecord adds the record that the call is about and what the call overwrites. It returns the
-// record's name for the sentence; empty if only its id is known.
-func (c *Card) addRecord(r *Record, p *schemas.Payload) (name string) {
+func (c *Card) addRecipients(set *recipients.Set) {
+	if set == nil {
+		return
+	}
+	c.Recipients, c.To, c.Cut = set.Summary(), set.Lines(maxTo), c.Cut || set.CutsLines(maxTo)
+	// The API does not say how it applies a limit to named contacts, so all of them may be rung.
+	c.RecipientCount = max(set.Count, len(set.List))
+	if MustStateNumber(c.RecipientCount) {
+		c.StateNumber = c.RecipientCount
+	}
+}
+
+// addWarnings adds what is odd: first what the gate found, then other contacts and dropped keys.
+func (c *Card) addWarnings(in Call) {
+	all := in.Warnings
+	if in.Related != nil {
+		for _, m := range in.Related.Matches {
+			all = append(slices.Clip(all), m.Line(in.HideNames))
+		}
+	}
+	if in.Dropped != "" {
+		all = append(slices.Clip(all), in.Dropped)
+	}
+	c.Warnings, c.Cut = all[:min(maxLines, len(all))], c.Cut || len(all) > maxLines
+}
+
+// addRecord adds the record that the call is about and what the call overwrites.
+func (c *Card) addRecord(r *Record, p *schemas.Payload) {
 	switch {
 	case r == nil:
-		return ""
+		return
 	case r.Unreadable:
-		c.About = []Line{{Name: "record", Value: "could not be read"}}
-		return ""
+		c.Facts = []Line{{Name: "record", Value: "could not be read"}}
+		return
 	case r.Named == nil:
-		c.About = []Line{{Name: "record", Value: "was not found"}}
-		return ""
+		c.Facts = []Line{{Name: "record", Value: "was not found"}}
+		return
 	}
 	eachValue(r.Named, func(field string, v any) {
-		if v == nil || v == "" || r.Hidden[field] {
-			return
-		}
-		if c.About = append(c.About, Line{Name: field, Value: c.formatValue(v)}); name == "" {
-			name = c.formatValue(v)
+		if v != nil && v != "" && !r.Hidden[field] {
+			c.Facts = append(c.Facts, Line{Name: field, Value: c.formatValue(v)})
 		}
 	})
 	in, _ := p.Args["input"].(map[string]any)
 	eachValue(r.Replaced, func(field string, old any) {
-		if len(c.Replaces) == maxLines {
+		if len(c.Changes) == maxLines {
 			c.Cut = true
 			return
 		}
@@ -188,9 +212,21 @@ func (c *Card) addRecord(r *Record, p *schemas.Payload) (name string) {
 		if v, given := in[field]; given {
 			change.New = c.orEmpty(v)
 		}
-		c.Replaces = append(c.Replaces, change)
+		c.Changes = append(c.Changes, change)
 	})
-	return name
+}
+
+// ReadCard returns a stored card. Nobody may approve a card that cannot be read, so an error ends in
+// a request that can only be declined.
+func ReadCard(raw []byte) (*Card, error) {
+	var c Card
+	if err := json.Unmarshal(raw, &c); err != nil {
+		return nil, err
+	}
+	if c.Title == "" {
+		return nil, errors.New("the card has no title")
+	}
+	return &c, nil
 }
 
 // value is one value of the payload with its path.
@@ -237,16 +273,16 @@ func (c *Card) formatPath(path []string) string {
 	return strings.Join(parts, ".")
 }
 
-func (c *Card) addLines(values []value) {
+func (c *Card) addSent(values []value) {
 	for _, e := range values[:min(maxLines, len(values))] {
 		l := Line{Name: c.formatPath(e.path), Value: c.formatValue(e.v)}
 		if s, ok := e.v.(string); ok && utf8.RuneCountInString(s) > maxValue {
 			l.Full = c.formatText(s, maxFull)
 		}
-		c.Lines = append(c.Lines, l)
+		c.Sent = append(c.Sent, l)
 	}
 	if hidden := len(values) - maxLines; hidden > 0 {
 		c.Cut = true
-		c.Lines = append(c.Lines, Line{Name: "…", Value: fmt.Sprintf("%d more values that do not fit on this card", hidden)})
+		c.Sent = append(c.Sent, Line{Name: "…", Value: fmt.Sprintf("%d more values that do not fit on this card", hidden)})
 	}
 }

@@ -44,35 +44,46 @@ func quote(s string) string { b, _ := json.Marshal(s); return string(b) }
 // TestCardText checks the text of a card with everything on it.
 func TestCardText(t *testing.T) {
 	c := newCard(t, "update_contact", `{"identity":"`+anID+`","input":{"fullName":"Grace Hopper"},"reason":"she married"}`, func(c *approval.Call) {
-		c.Simulated, c.Client, c.Budgets = true, "Claude 1.0", []string{"1 of the 3 left in the budget edits"}
+		c.Simulated, c.Client, c.Costs = true, "Claude 1.0", []approval.Cost{{Budget: "edits", Takes: 1, Left: 3}}
+		c.Earlier = approval.Earlier{Run: &ledger.Intent{State: ledger.Succeeded, Settled: noon.Add(-4 * time.Minute)}, Now: noon}
 		c.Record = &approval.Record{Named: json.RawMessage(`{"fullName":"Grace Murray","email":""}`), Replaced: json.RawMessage(`{"fullName":"Grace Murray","email":null}`)}
 	})
-	c.PreviousRun = "The same call ran 4 minutes ago. Approving runs it once more."
-	want := `[simulated] Change the contact "Grace Murray"
-` + anID + `: fullName → "Grace Hopper"
+	want := `Change the contact "Grace Murray".
 The same call ran 4 minutes ago. Approving runs it once more.
 SIMULATED: this is the sandbox, nothing real happens.
 Number, email, birthday and verification decide who is rung later and how
     callers prove who they are.
 ` + c.Undo + `
 
-About this record:
+About this:
   fullName: "Grace Murray"
 
 Values that are replaced:
   fullName: "Grace Murray" → "Grace Hopper"
   email: (empty)
 
+What is sent:
+  identity: ` + anID + `
+  input.fullName: "Grace Hopper"
+
 This takes 1 of the 3 left in the budget edits.
+
 Action update_contact, requested by ada. policy house: default for write actions
     is confirm. Their program calls itself "Claude 1.0".
 
 Written by the AI as its reason: she married`
-	if d := cmp.Diff(want, c.Text()); d != "" {
+	if d := cmp.Diff(want, c.Long()); d != "" {
 		t.Error(d)
 	}
-	if !strings.Contains(c.Sentence, `"Grace Murray"`) {
-		t.Errorf("the sentence does not name the record: %s", c.Sentence)
+	what, rest, _ := strings.Cut(want, "\n")
+	before, after, _ := strings.Cut(rest, "What is sent:")
+	_, after, _ = strings.Cut(after, "\n\n")
+	short := "[simulated] " + strings.TrimSuffix(what, ".") + "\n" + anID + `: fullName → "Grace Hopper"` + "\n" + before + after
+	if d := cmp.Diff(short, c.Short()); d != "" {
+		t.Error(d)
+	}
+	if !strings.Contains(c.Title, `"Grace Murray"`) {
+		t.Errorf("the sentence does not name the record: %s", c.Title)
 	}
 }
 
@@ -97,7 +108,7 @@ func TestSentences(t *testing.T) {
 // TestReadCard checks the card of a read: what it reads, and that it changes nothing.
 func TestReadCard(t *testing.T) {
 	c := newCard(t, "list_calls", `{"fields":["id"],"filter":{"contactId":{"eq":"`+anID+`"}}}`, nil)
-	if c.Sentence != "List calls." || c.Undo != "" || !slices.Contains(c.Lines, approval.Line{Name: "filter.contactId.eq", Value: anID}) {
+	if c.Title != "List calls." || c.Undo != "" || !slices.Contains(c.Sent, approval.Line{Name: "filter.contactId.eq", Value: anID}) {
 		t.Errorf("%+v", c)
 	}
 }
@@ -114,12 +125,12 @@ func TestCardCannotBeImitated(t *testing.T) {
 		"\u009b31mred",
 		strings.Repeat("long ", 1000),
 	}
-	text := func(action, args string) string { return newCard(t, action, args, nil).Text() }
+	text := func(action, args string) string { return newCard(t, action, args, nil).Long() }
 	record := func(h string) string {
 		return newCard(t, "update_contact", `{"identity":"`+anID+`","input":{"email":"a@example.com"}}`, func(c *approval.Call) {
 			c.Client = h
 			c.Record = &approval.Record{Named: json.RawMessage(`{"fullName":` + quote(h) + `}`), Replaced: json.RawMessage(`{"email":` + quote(h) + `,` + quote(h) + `:1}`)}
-		}).Text()
+		}).Long()
 	}
 	for _, h := range hostile {
 		for name, text := range map[string]string{
@@ -171,20 +182,20 @@ func TestCardIsShort(t *testing.T) {
 		ids = append(ids, fmt.Sprintf(`"00000000-0000-4000-8000-%012d"`, n))
 	}
 	c := newCard(t, "create_contact", `{"input":{"fullName":"x","metadata":{`+strings.Join(keys, ",")+`}}}`, nil)
-	text := c.Text()
+	text := c.Long()
 	// 40 values, and how many there are besides: 161 of the 201.
-	if len(c.Lines) != 41 || len(text) > 12_000 || !strings.Contains(text, "\n  …: 161 more values that do not fit on this card\n") || !strings.Contains(text, "(300 characters)") {
-		t.Errorf("%d lines, %d bytes: %s", len(c.Lines), len(text), text)
+	if len(c.Sent) != 41 || len(text) > 12_000 || !strings.Contains(text, "\n  …: 161 more values that do not fit on this card\n") || !strings.Contains(text, "(300 characters)") {
+		t.Errorf("%d lines, %d bytes: %s", len(c.Sent), len(text), text)
 	}
 	// Full has the whole text.
 	long := strings.Repeat("harmless ", 300) + "and this is what matters"
 	c = newCard(t, "create_contact", `{"input":{"fullName":`+quote(long)+`}}`, nil)
-	if l := c.Lines[0]; l.Name != "input.fullName" || l.Full != quote(long) || !strings.HasSuffix(l.Value, `… (2724 characters)"`) {
+	if l := c.Sent[0]; l.Name != "input.fullName" || l.Full != quote(long) || !strings.HasSuffix(l.Value, `… (2724 characters)"`) {
 		t.Errorf("%+v", l)
 	}
 	bulk := newCard(t, "start_bulk_outbound_call", `{"input":{"contactIds":[`+strings.Join(ids, ",")+`]}}`, nil)
-	if !strings.Contains(bulk.Sentence, "200") || !strings.Contains(bulk.Text(), "(200 in all)") {
-		t.Errorf("the card does not say how many people are rung:\n%s", bulk.Text())
+	if !strings.Contains(bulk.Title, "200") || !strings.Contains(bulk.Long(), "(200 in all)") {
+		t.Errorf("the card does not say how many people are rung:\n%s", bulk.Long())
 	}
 }
 
@@ -196,7 +207,7 @@ func TestNothingCrowdsOut(t *testing.T) {
 		keys = append(keys, fmt.Sprintf(`"k%02d":%d`, n, n))
 	}
 	c := newCard(t, "create_contact", `{"input":{"fullName":"Bob","phoneE164":"+442079460123","metadata":{`+strings.Join(keys, ",")+`}}}`, nil)
-	if text := c.Text(); !strings.Contains(text, "input.phoneE164: +442079460123\n") || !strings.Contains(text, "more values that do not fit on this card") {
+	if text := c.Long(); !strings.Contains(text, "input.phoneE164: +442079460123\n") || !strings.Contains(text, "more values that do not fit on this card") {
 		t.Error(text)
 	}
 }
@@ -204,13 +215,13 @@ func TestNothingCrowdsOut(t *testing.T) {
 // TestPayloadIsQuoted checks that words of the payload are quoted, so that they are not the card's.
 func TestPayloadIsQuoted(t *testing.T) {
 	c := newCard(t, "end_call", `{"input":{"callUuid":"c-17 (a test line). No \"caller\" will notice."}}`, nil)
-	if want := `Hang up the live call "c-17 (a test line). No \"caller\" will notice.".`; c.Sentence != want {
-		t.Errorf("%s\nwant %s", c.Sentence, want)
+	if want := `Hang up the live call "c-17 (a test line). No \"caller\" will notice.".`; c.Title != want {
+		t.Errorf("%s\nwant %s", c.Title, want)
 	}
 	c = newCard(t, "create_contact", `{"input":{"fullName":"x","languages":["en, … (3 in all)"],"metadata":{"a: 1; input.fullName: Bob":2}}}`, nil)
 	for _, want := range []approval.Line{{Name: "input.languages", Value: `"en, … (3 in all)"`}, {Name: `input.metadata."a: 1; input.fullName: Bob"`, Value: "2"}} {
-		if !slices.Contains(c.Lines, want) {
-			t.Errorf("no %v in %v", want, c.Lines)
+		if !slices.Contains(c.Sent, want) {
+			t.Errorf("no %v in %v", want, c.Sent)
 		}
 	}
 }
@@ -228,11 +239,11 @@ func TestHiddenFields(t *testing.T) {
 	if strings.Contains(string(raw), "secret") {
 		t.Errorf("a hidden value is on the card: %s", raw)
 	}
-	if d := cmp.Diff([]approval.Line{{Name: "fullName", Value: "Ada"}}, c.About); d != "" {
+	if d := cmp.Diff([]approval.Line{{Name: "fullName", Value: "Ada"}}, c.Facts); d != "" {
 		t.Error(d)
 	}
 	// The requester knows the new value.
-	if d := cmp.Diff([]approval.Change{{Name: "email", Old: "(hidden from the requester)", New: "new@example.com"}, {Name: "fullName", Old: "Ada", New: "Grace"}}, c.Replaces); d != "" {
+	if d := cmp.Diff([]approval.Change{{Name: "email", Old: "(hidden from the requester)", New: "new@example.com"}, {Name: "fullName", Old: "Ada", New: "Grace"}}, c.Changes); d != "" {
 		t.Error(d)
 	}
 }
@@ -241,8 +252,8 @@ func TestHiddenFields(t *testing.T) {
 func TestUnreadableRecord(t *testing.T) {
 	for want, r := range map[string]approval.Record{"could not be read": {Unreadable: true}, "was not found": {}} {
 		c := newCard(t, "delete_contact", `{"input":{"contactId":"`+anID+`"}}`, func(c *approval.Call) { c.Record = &r })
-		if !strings.Contains(c.Text(), "About this record:\n  record: "+want) || !strings.Contains(c.Sentence, anID) {
-			t.Errorf("%s: %s", want, c.Text())
+		if !strings.Contains(c.Long(), "About this:\n  record: "+want) || !strings.Contains(c.Title, anID) {
+			t.Errorf("%s: %s", want, c.Long())
 		}
 	}
 }

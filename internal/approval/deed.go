@@ -1,6 +1,7 @@
 package approval
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -21,6 +22,32 @@ const (
 // FitsDialogue reports whether a client may ask about the card. Its dialogue has no room for more
 // than the deed.
 func (c Card) FitsDialogue() bool { return c.Deed != nil && !c.Cut }
+
+// addTitle adds the title: the action's sentence with those whom the call reaches, or the record that
+// it is about, in a person's terms.
+func (c *Card) addTitle(in Call) {
+	a, p := in.Payload.Action, in.Payload
+	if a.Class == schemas.Read {
+		c.Title, c.Effect, c.Undo = a.Title+".", "It reads only and changes nothing.", ""
+		return
+	}
+	name, _ := c.subject(in)
+	if set := in.Recipients; set != nil && len(set.List) != 1 && !set.IsMail() {
+		name = c.Recipients
+	} else if set.IsMail() {
+		name = strings.Join(set.Lines(len(set.List)), ", ") // all of them may be answered
+	}
+	c.Title = fillSentence(a.Ask, p.Args, func(_ string, v any) string {
+		if first := name; first != "" { // the lines have the value
+			name = ""
+			return first
+		}
+		if list, ok := v.([]any); ok {
+			return fmt.Sprintf("%d of them", len(list))
+		}
+		return c.formatValue(v)
+	})
+}
 
 // addDeed adds the deed, such as
 //
@@ -45,7 +72,7 @@ func (c *Card) addDeed(in Call, values []value) {
 		return name + " " + c.formatValue(v)
 	})
 	if in.Payload.Action.Class == schemas.Read {
-		sentence = c.Sentence
+		sentence = c.Title
 	}
 	is, separator := ": ", ". "
 	if _, changes := in.Payload.Args["identity"]; changes {
@@ -59,8 +86,8 @@ func (c *Card) addDeed(in Call, values []value) {
 		deed += separator + c.deedName(e.path) + is + c.orEmpty(e.v)
 		separator = "; "
 	}
-	for _, line := range in.Related {
-		deed += separator + line
+	for _, warning := range c.Warnings {
+		deed += separator + warning
 		separator = "; "
 	}
 	if separator != "; " {

@@ -112,7 +112,7 @@ func TestDeed(t *testing.T) {
 			if c.FitsDialogue() != (len(tt.want) > 0) {
 				t.Errorf("fits: %v", c.FitsDialogue())
 			}
-			if text := c.Text(); c.Deed != nil && !strings.HasPrefix(text, strings.Join(c.Deed, "\n")+"\n") {
+			if text := c.Short(); c.Deed != nil && !strings.HasPrefix(text, strings.Join(c.Deed, "\n")+"\n") {
 				t.Errorf("the text does not begin with the deed:\n%s", text)
 			}
 		})
@@ -236,7 +236,7 @@ func TestDeedHasEveryValue(t *testing.T) {
 		if c.FitsDialogue() != (c.Deed != nil) || c.Cut && c.Deed != nil {
 			t.Fatalf("%+v", c)
 		}
-		for i, l := range append(slices.Clone(c.Deed), strings.Split(c.Text(), "\n")...) {
+		for i, l := range append(slices.Clone(c.Deed), strings.Split(c.Short(), "\n")...) {
 			n := utf8.RuneCountInString(l)
 			for _, r := range l {
 				if unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana) && (r < 0xff61 || r > 0xffdc) {

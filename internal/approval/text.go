@@ -2,78 +2,129 @@ package approval
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// Text returns the card in short, for an elicitation or a terminal: no markup, no links, and no line
-// of more than 80 columns. The deed comes first.
-func (c Card) Text() string {
-	var b strings.Builder
+// Short returns the card for a client's dialogue: no markup, no links, and no line of more than 80
+// columns. The deed comes first, because a client may show the first lines only. It has all that was
+// sent, so nothing repeats it.
+func (c Card) Short() string {
+	var b body
 	for _, line := range c.Deed {
-		b.WriteString(line + "\n")
-	}
-	const simulated = "SIMULATED: this is the sandbox, nothing real happens.\n"
-	if c.Simulated && c.Deed == nil {
-		b.WriteString(simulated)
+		b.line(line)
 	}
 	if c.Deed == nil {
-		b.WriteString(c.Sentence + "\n")
+		b.line(c.Title)
 	}
-	if c.PreviousRun != "" { // before the rest, because some clients show three lines
-		b.WriteString(c.PreviousRun + "\n")
+	b.line(c.Earlier) // before the rest, because some clients show three lines
+	if c.Simulated {  // the first line of a deed says so too
+		b.line(simulated)
 	}
-	if c.Simulated && c.Deed != nil { // its first line says so too
-		b.WriteString(simulated)
+	if c.Deed == nil {
+		b.list("Look at this first:", c.Warnings)
 	}
-	b.WriteString(c.Effect + "\n")
-	if c.Undo != "" && c.Class != schemas.Destructive { // there the effect says so
-		b.WriteString(c.Undo + "\n")
+	c.consequences(&b)
+	c.facts(&b)
+	c.circumstances(&b)
+	return b.text()
+}
+
+// Long returns the whole card for a terminal, in the same form.
+func (c Card) Long() string {
+	var b body
+	b.line(c.Title)
+	b.line(c.Earlier)
+	if c.Simulated {
+		b.line(simulated)
 	}
-	section := func(heading string, n int, line func(i int) string) {
-		if n == 0 {
-			return
+	b.list("Look at this first:", c.Warnings)
+	c.consequences(&b)
+	c.facts(&b)
+	if c.RecipientCount > 1 { // a single recipient is in the title
+		b.list("Recipients: "+c.Recipients, c.To)
+		if more := c.RecipientCount - len(c.To); more > 0 {
+			b.line(fmt.Sprintf("  and %d more", more))
 		}
-		if heading != "" {
-			b.WriteString("\n" + heading)
-		}
-		for i := range n {
-			b.WriteString("\n  " + line(i))
-		}
-		b.WriteByte('\n')
 	}
-	section("About this record:", len(c.About), func(i int) string { return c.About[i].Name + ": " + c.About[i].Value })
-	if c.Recipients != "" && c.RecipientCount != 1 && c.Deed == nil { // a single recipient is in the sentence
-		fmt.Fprintf(&b, "\nRecipients: %s", c.Recipients)
-		section("", len(c.To), func(i int) string { return c.To[i] })
-		if len(c.To) == 0 {
+	lines := make([]string, len(c.Sent))
+	for i, l := range c.Sent {
+		lines[i] = l.Name + ": " + l.Value
+	}
+	b.list("What is sent:", lines)
+	c.circumstances(&b)
+	return b.text()
+}
+
+const simulated = "SIMULATED: this is the sandbox, nothing real happens."
+
+// consequences writes who will notice, and whether it can be undone.
+func (c Card) consequences(b *body) {
+	b.line(c.Effect)
+	if c.Class != schemas.Destructive { // there the effect says so
+		b.line(c.Undo)
+	}
+}
+
+// facts writes the facts, and what the call overwrites.
+func (c Card) facts(b *body) {
+	facts := make([]string, len(c.Facts))
+	for i, f := range c.Facts {
+		facts[i] = f.Name + ": " + f.Value
+	}
+	b.list("About this:", facts)
+	changes := make([]string, len(c.Changes))
+	for i, v := range c.Changes {
+		if changes[i] = v.Name + ": " + v.Old; v.New != "" {
+			changes[i] += " → " + v.New
+		}
+	}
+	b.list("Values that are replaced:", changes)
+}
+
+// circumstances writes what the call takes, and who asks and why. The model's reason is last.
+func (c Card) circumstances(b *body) {
+	for i, cost := range c.Costs {
+		if i == 0 {
 			b.WriteByte('\n')
 		}
+		b.line("This takes " + cost.String() + ".")
 	}
-	deed := strings.Join(c.Deed, " ")
-	lines := slices.DeleteFunc(slices.Clone(c.Lines), func(l Line) bool { return strings.Contains(deed, l.Value) })
-	section("", len(lines), func(i int) string { return lines[i].Name + ": " + lines[i].Value })
-	section("Values that are replaced:", len(c.Replaces), func(i int) string {
-		r := c.Replaces[i]
-		if r.New != "" {
-			return fmt.Sprintf("%s: %s → %s", r.Name, r.Old, r.New)
-		}
-		return r.Name + ": " + r.Old
-	})
-	for _, line := range c.Budgets {
-		fmt.Fprintf(&b, "\nThis takes %s.", line)
-	}
-	fmt.Fprintf(&b, "\nAction %s, requested by %s. %s.", c.Action, c.Requester, c.Why)
+	why := fmt.Sprintf("Action %s, requested by %s. %s.", c.Action, c.Requester, c.Why)
 	if c.Client != "" {
-		fmt.Fprintf(&b, " Their program calls itself %q.", c.Client)
+		why += fmt.Sprintf(" Their program calls itself %q.", c.Client)
 	}
+	b.paragraph(why)
 	if c.Reason != "" {
-		fmt.Fprintf(&b, "\n\nWritten by the AI as its reason: %s", c.Reason)
+		b.paragraph("Written by the AI as its reason: " + c.Reason)
 	}
-	return wrap(b.String())
 }
+
+// body is the text of a card while it is written.
+type body struct{ strings.Builder }
+
+// line writes a line; nothing for an empty one.
+func (b *body) line(s string) {
+	if s != "" {
+		b.WriteString(s + "\n")
+	}
+}
+
+func (b *body) paragraph(s string) { b.WriteString("\n" + s + "\n") }
+
+// list writes lines under a heading; nothing without lines.
+func (b *body) list(heading string, lines []string) {
+	if len(lines) == 0 {
+		return
+	}
+	b.paragraph(heading)
+	for _, l := range lines {
+		b.line("  " + l)
+	}
+}
+
+func (b *body) text() string { return wrap(strings.TrimSuffix(b.String(), "\n")) }
 
 // hang begins the second and further lines of a line that was broken. No other line begins like it.
 const hang = "    "

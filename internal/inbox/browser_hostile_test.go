@@ -131,7 +131,7 @@ func TestBrowserHostile(t *testing.T) {
 	}
 	b.login(w, w.token(t, "bob", "approver"))
 	b.goTo(ask("a harmless name").Approval.Link)
-	b.sees("h2", `Change the contact "a harmless name".`)
+	b.sees("h2", `Change the contact +442079460123 "a harmless name".`)
 	usual := b.elements()
 	b.harmless("no hostile text", nil)
 	for _, c := range hostile {
@@ -139,7 +139,7 @@ func TestBrowserHostile(t *testing.T) {
 			c.shown = c.text
 		}
 		b.goTo(ask(c.text).Approval.Link)
-		b.sees("h2", `Change the contact "`+c.shown+`".`)
+		b.sees("h2", `Change the contact +442079460123 "`+c.shown+`".`)
 		for _, selector := range []string{"h2", ".record dd", ".replaces td:nth-child(2)", ".replaces td:nth-child(3)"} {
 			if got := b.text(selector); !strings.Contains(got, `"`+c.shown+`"`) {
 				t.Errorf("%s: %s says %s", c.name, selector, got)

@@ -115,7 +115,7 @@ func (m *member) run() {
 // request makes a request of a program of the member, and returns its id.
 func (m *member) request() string {
 	m.t.Helper()
-	card := approval.Card{Action: "delete_contact", Class: schemas.Destructive, Needs: "confirm", Sentence: "Erase the contact.", Expires: time.Now().Add(time.Hour)}
+	card := approval.Card{Action: "delete_contact", Class: schemas.Destructive, Needs: "confirm", Title: "Erase the contact.", Expires: time.Now().Add(time.Hour)}
 	raw, err := json.Marshal(card)
 	if err != nil {
 		m.t.Fatal(err)

@@ -155,8 +155,8 @@ var personal = []string{"Ada", "Lovelace", "442079460123", "bob", "Claude", "inv
 // ask stores a request with personal data, and notifies.
 func (w *notifying) ask(t *testing.T, lasts time.Duration) *policy.PendingApproval {
 	t.Helper()
-	card := approval.Card{Action: "start_outbound_call", Class: schemas.Outbound, Needs: "confirm", Sentence: "Ring Ada Lovelace.", Recipients: "+442079460123", To: []string{"Ada +442079460123"},
-		RecipientCount: 12, StateNumber: 12, About: []approval.Line{{Name: "fullName", Value: "Ada"}}, Lines: []approval.Line{{Name: "input.contactId", Value: anID}}, Why: "test.yaml", Requester: "bob, via token 1",
+	card := approval.Card{Action: "start_outbound_call", Class: schemas.Outbound, Needs: "confirm", Title: "Ring Ada Lovelace.", Recipients: "+442079460123", To: []string{"Ada +442079460123"},
+		RecipientCount: 12, StateNumber: 12, Facts: []approval.Line{{Name: "fullName", Value: "Ada"}}, Sent: []approval.Line{{Name: "input.contactId", Value: anID}}, Why: "test.yaml", Requester: "bob, via token 1",
 		Client: "Claude", Reason: "about her invoice", Expires: time.Now().Add(lasts).UTC()}
 	raw, err := json.Marshal(card)
 	if err != nil {
@@ -300,7 +300,7 @@ func TestNoticesStuck(t *testing.T) {
 		t.Errorf("the end took %v", took)
 	}
 	// Nothing is sent any more.
-	card := approval.Card{Action: "start_outbound_call", Sentence: "Ring Ada Lovelace."}
+	card := approval.Card{Action: "start_outbound_call", Title: "Ring Ada Lovelace."}
 	for range 1001 {
 		w.Requested(&policy.PendingApproval{ApprovalID: ledger.NewID(), Card: card})
 	}

@@ -2,7 +2,6 @@ package inbox
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"sync"
 	"time"
@@ -120,9 +119,8 @@ func openRequest(ctx context.Context, l ledger.Ledger, id string) (*openedReques
 		return nil, err
 	}
 	o := &openedRequest{ApprovalRequest: req}
-	var card approval.Card
-	if req.Card != nil && json.Unmarshal(req.Card, &card) == nil {
-		o.card = &card
+	if card, err := approval.ReadCard(req.Card); err == nil {
+		o.card = card
 	}
 	o.Payload = nil // pages do not show it, and it may be large
 	if req.State == ledger.Used {

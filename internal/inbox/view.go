@@ -41,7 +41,7 @@ func (i *Inbox) frame(v *visit, title string) frame {
 type cardView struct {
 	ID    string // of the first line
 	Lines []lineView
-	// Heading is the sentence of the one request, or the number of requests and their action.
+	// Heading is the title of the one request, or the number of requests and their action.
 	Heading   string
 	Class     schemas.Class
 	Approve   bool // it needs another person
@@ -184,7 +184,7 @@ func (i *Inbox) card(ctx context.Context, s *snapshot, v *visit, all []*ledger.A
 	}
 	c.Heading = fmt.Sprintf("%d requests: %s", len(all), title)
 	if len(all) == 1 {
-		c.Heading = c.Lines[0].Sentence
+		c.Heading = c.Lines[0].Title
 	}
 	return c, nil
 }
@@ -192,7 +192,7 @@ func (i *Inbox) card(ctx context.Context, s *snapshot, v *visit, all []*ledger.A
 func (i *Inbox) line(v *visit, o *openedRequest) lineView {
 	l := lineView{ID: o.ID, Stamp: i.stamps.Make(v.secret, o.ID, i.Now())}
 	if o.card == nil {
-		l.Erased, l.Sentence = true, "The card was erased together with a person's data. You can only decline this request."
+		l.Erased, l.Title = true, "The card was erased together with a person's data. You can only decline this request."
 		return l
 	}
 	l.Card = *o.card
@@ -214,7 +214,7 @@ func (i *Inbox) line(v *visit, o *openedRequest) lineView {
 // endedView is a decided request as a page shows it.
 type endedView struct {
 	ID        string
-	Sentence  string
+	Title     string
 	Requester string
 	approval.Outcome
 	Quick bool
@@ -227,11 +227,11 @@ type endedView struct {
 
 func (i *Inbox) endedOf(v *visit, o *openedRequest) endedView {
 	e := endedView{ID: o.ID, Requester: o.Requester.String(), Quick: o.Quick,
-		Sentence: "(erased together with a person's data)"}
+		Title: "(erased together with a person's data)"}
 	if o.card != nil {
-		e.Sentence = o.card.Sentence
+		e.Title = o.card.Title
 		if o.Erased > 0 {
-			e.Sentence += " (" + ledger.ErasedText(o.Erased) + ")"
+			e.Title += " (" + ledger.ErasedText(o.Erased) + ")"
 		}
 	}
 	e.Outcome = approval.DescribeOutcome(&o.ApprovalRequest, o.run, i.Now())

@@ -183,16 +183,16 @@ func (r *Record) to() string {
 
 func (r *Record) credential() string { return schemas.Escape(r.Credential, 20) }
 
-// summary is the card's sentence, else the arguments; empty if neither can be read.
+// summary is the card's title, else the arguments; empty if neither can be read.
 func (p *Private) summary() string {
 	if p == nil {
 		return ""
 	}
 	var card struct {
-		Sentence string `json:"sentence"`
+		Title string `json:"title"`
 	}
-	if json.Unmarshal(p.Card, &card) == nil && card.Sentence != "" {
-		return schemas.Escape(card.Sentence, maxSummaryText)
+	if json.Unmarshal(p.Card, &card) == nil && card.Title != "" {
+		return schemas.Escape(card.Title, maxSummaryText)
 	}
 	var parts []string
 	schemas.EachJSON(p.Payload, func(key, value []byte) {

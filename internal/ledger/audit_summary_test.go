@@ -10,7 +10,7 @@ import (
 
 func TestSummary(t *testing.T) {
 	ada := ledger.Actor{Name: "ada", Via: "inbox"}
-	card := &ledger.Private{Card: []byte(`{"sentence":"Change the contact."}`), Payload: []byte(`{"action":"x"}`)}
+	card := &ledger.Private{Card: []byte(`{"title":"Change the contact."}`), Payload: []byte(`{"action":"x"}`)}
 	for _, c := range []struct {
 		record ledger.Record
 		want   string
@@ -65,7 +65,7 @@ func TestSummaryIsSafe(t *testing.T) {
 	const evil = "x\x1b[2J\u202e\n"
 	for _, phase := range ledger.Phases {
 		r := ledger.Record{Phase: phase, State: evil, By: ledger.Actor{Name: evil, Via: evil}, Note: evil, Why: evil, Credential: evil, Roles: []string{evil},
-			Private: &ledger.Private{Note: evil, Card: []byte(`{"sentence":"\u001b[2J\u202e"}`)}}
+			Private: &ledger.Private{Note: evil, Card: []byte(`{"title":"\u001b[2J\u202e"}`)}}
 		s := r.Summary()
 		if s == "" || strings.ContainsAny(s, "\x1b\u202e\n") {
 			t.Errorf("%s: %q", phase, s)

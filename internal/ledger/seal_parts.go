@@ -15,7 +15,7 @@ import (
 // to the others:
 //
 //   - one recipient's own: their id in the payload, their line on the card
-//   - nobody's: what this program writes itself, such as the sentence of the card and the count
+//   - nobody's: what this program writes itself, such as the title of the card and the count
 //   - everybody's: all else, above all texts, because they may mention any of them
 //
 // What is nobody's is JSON with holes. What is somebody's fills them. All parts together are the
@@ -53,9 +53,9 @@ const erasedText = `"(erased)"`
 // The members of a card that this program writes itself. Those in generated may name recipients,
 // and belong to the recipients that they name.
 var (
-	fixed = []string{"action", "class", "cut", "needs", "effect", "undo", "previousRun", "recipientCount", "stateNumber", "budgets",
+	fixed = []string{"action", "class", "cut", "needs", "effect", "undo", "earlier", "recipientCount", "stateNumber", "costs",
 		"why", "rules", "requester", "client", "simulated", "expires"}
-	generated = []string{"sentence", "recipients"}
+	generated = []string{"title", "recipients"}
 )
 
 // divide encodes p, in parts if the call reaches several recipients. It costs more than sealing,

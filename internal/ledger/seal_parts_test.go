@@ -42,8 +42,8 @@ func bulkCall(n string, to []callee, text string) (x ledger.Txn, card []byte) {
 		x.RecipientList = append(x.RecipientList, ledger.Recipient{Subject: c.subject(), Names: []string{c.name, c.number}})
 	}
 	x.Payload, _ = json.Marshal(map[string]any{"action": x.Action, "input": map[string]any{"contactIds": ids, "metadata": map[string]any{text: n}, "script": text}})
-	card, _ = json.Marshal(map[string]any{"action": x.Action, "sentence": fmt.Sprintf("Ring many people: %d people in GB.", len(to)), "recipientCount": len(to),
-		"requester": "ada", "to": lines, "reason": text, "record": "digest of " + text, "lines": []any{map[string]any{"name": "input.script", "value": text}}})
+	card, _ = json.Marshal(map[string]any{"action": x.Action, "title": fmt.Sprintf("Ring many people: %d people in GB.", len(to)), "recipientCount": len(to),
+		"requester": "ada", "to": lines, "reason": text, "record": "digest of " + text, "sent": []any{map[string]any{"name": "input.script", "value": text}}})
 	return x, card
 }
 

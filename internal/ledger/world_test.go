@@ -112,7 +112,7 @@ func createApproval(t testing.TB, l ledger.Ledger, x ledger.Txn, expires time.Ti
 
 func approvalFor(x ledger.Txn, expires time.Time) ledger.ApprovalRequest {
 	return ledger.ApprovalRequest{ID: ledger.NewID(), Requester: x.Caller, Credential: x.Credential, Organisation: x.Organisation, Action: x.Action, Hash: x.Hash, EffectKey: x.EffectKey, Policy: x.Policy,
-		Needs: "confirm", Payload: x.Payload, Card: []byte(`{"sentence":"Create a contact"}`), Subjects: x.Subjects, Expires: expires}
+		Needs: "confirm", Payload: x.Payload, Card: []byte(`{"title":"Create a contact"}`), Subjects: x.Subjects, Expires: expires}
 }
 
 func answer(t testing.TB, l ledger.Ledger, request ledger.ApprovalRequest, s ledger.ApprovalState) {
