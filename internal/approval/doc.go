@@ -13,9 +13,11 @@
 // # Cards
 //
 // A [Card] is data. [NewCard] builds it from the registry, the payload, the recipients and the
-// ledger. Its deed says in two lines all that the call does, because some clients show no more. The
-// model's reason comes last and is marked. Every value is escaped, so that no text can imitate
-// another part of the card.
+// ledger: title, facts, changes, recipients, warnings, costs, who asks and why. [Card.Short] is its
+// text in a client's dialogue, [Card.Long] on a terminal, and the inbox has a template of it. Its
+// deed says in two lines all that the call does and what is odd about it, because some clients show
+// no more. The model's reason comes last and is marked. Every value is escaped, so that no text can
+// imitate another part of the card. [ReadCard] reads a stored one.
 //
 // # Persons
 //

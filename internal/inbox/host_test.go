@@ -483,6 +483,9 @@ func TestHostPublicStays(t *testing.T) {
 		t.Errorf("the file has %s, %v", local, err)
 	}
 	other.Close()
+	for end := time.Now().Add(10 * time.Second); m.Link(id) == "" && time.Now().Before(end); { // no call waits for it any more
+		time.Sleep(20 * time.Millisecond)
+	}
 	if base := m.base(id); base != "http://"+addr {
 		t.Errorf("the inbox is at %s", base)
 	}
