@@ -73,6 +73,8 @@ func (g *Gate) ResultOf(ctx context.Context, r ledger.ApprovalRequest) Result {
 		return fail(e)
 	case r.State == ledger.Revoked && r.Fault != nil:
 		return fail(ledger.DecodeError(r.Fault))
+	case r.State == ledger.Revoked && r.Outcome != "" && r.Erased > 0: // the reason could not be sealed, or is erased too
+		return fail(approval.CardErased())
 	case r.State == ledger.Revoked:
 		return fail(&schemas.Error{Outcome: schemas.Denied, Message: "the approval request was revoked; nothing ran",
 			Next: "call again if it is still wanted, and the person is asked again"})

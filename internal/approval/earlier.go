@@ -60,6 +60,8 @@ func (e Earlier) sameCall(action *schemas.Action) string {
 	case latest == nil:
 	case latest.State == ledger.Declined && e.Now.Sub(latest.Answered) < declinedMatters:
 		return fmt.Sprintf("%s declined the same call %s.", PersonName(latest.By), Ago(latest.Answered, e.Now))
+	case latest.Erased > 0 && latest.State != ledger.Used && e.Now.Sub(latest.Requested) < runMatters:
+		return "An earlier request for the same call led to no run, and a person on its card was erased here since."
 	case e.ApprovedRun != nil && e.ApprovedRun.State == ledger.Succeeded && e.Now.Sub(e.ApprovedRun.Settled) <= runMatters:
 		return fmt.Sprintf("%s approved the same call, and it ran %s. Approving runs it once more.", PersonName(latest.By), Ago(e.ApprovedRun.Settled, e.Now))
 	}

@@ -29,9 +29,18 @@ func TestRetentionAtRandom(t *testing.T) {
 			c.advance(time.Duration(r.Int64N(int64(10 * time.Minute))))
 			x := call(fmt.Sprint(r.IntN(30)))
 			x.Subjects = []string{fmt.Sprint("contact:", r.IntN(10)), fmt.Sprint("new:", r.IntN(5))}[r.IntN(2):]
+			if r.IntN(3) == 0 { // sealed in parts
+				var to []callee
+				for _, i := range r.Perm(10)[:2+r.IntN(3)] {
+					to = append(to, callee{id: fmt.Sprint(i), name: fmt.Sprint("Ada ", i), number: fmt.Sprint("+44794600000", i)})
+				}
+				bulk, _ := bulkCall("", to, "Hello.")
+				x.Subjects, x.RecipientList, x.Payload = bulk.Subjects, bulk.RecipientList, bulk.Payload
+			}
 			switch r.IntN(11) {
 			case 0, 1:
 				request := approvalFor(x, c.now().Add(time.Hour))
+				request.RecipientList = x.RecipientList
 				if p, err := l.FindConflicting(t.Context(), x); err == nil && p != nil {
 					request.Repeats = p.ID
 				}
@@ -108,6 +117,7 @@ func TestRetentionAtRandom(t *testing.T) {
 		if t.Failed() {
 			t.Fatalf("seed %d: %+v", seed, got)
 		}
+		records(t, l, ledger.Filter{}) // all that is kept can be opened
 		for id := range unknown {
 			if in, err := l.Intent(t.Context(), id); err != nil || in.State == "" {
 				t.Fatalf("seed %d: unfinished intent %s is missing: %v", seed, id, err)

@@ -297,6 +297,15 @@ func (t *tx) commitCall(x *Txn, hashes callHashes, private unsealed, in *Intent)
 	if rejected != nil {
 		return rejected
 	}
+	// A person may have been erased since the gate looked at the card.
+	if approval != nil && x.Action != HangUp {
+		if keys, err := t.requestKeys(approval); err != nil || keys == nil {
+			if err == nil {
+				err = ErrApprovalErased
+			}
+			return err
+		}
+	}
 	if err := t.checkUnknown(x, hashes.affects); err != nil {
 		return err
 	}

@@ -84,6 +84,57 @@ func TestOrganisation(t *testing.T) {
 	}
 }
 
+// TestTwoKeys checks that calls under two keys of an organisation know the same: what ran, what is
+// unknown, what was approved, and what is left in a budget. Calls under a third know only the budget.
+func TestTwoKeys(t *testing.T) {
+	l := open(t, ledger.Options{Dir: t.TempDir()})
+	id := openOrganisation(t, l, oldKey, false)
+	if _, err := l.AttachKey(t.Context(), newKey, id, ledger.Actor{Name: "root"}); err != nil {
+		t.Fatal(err)
+	}
+	const strangerKey = "api.sippet.ai 333333333333"
+	stranger := openOrganisation(t, l, strangerKey, true)
+	ran := commit(t, l, under(oldKey, id, "ran"))
+	settle(t, l, ran, ledger.Succeeded)
+	rings := func(key, organisation, n string) ledger.Txn {
+		x := under(key, organisation, n)
+		x.EffectKind, x.Affects, x.Debits = "ring", []string{"+442079460123"}, []ledger.Debit{callBudget(1)}
+		return x
+	}
+	lost := commit(t, l, rings(oldKey, id, "lost"))
+	settle(t, l, lost, ledger.Unknown)
+	wantLeft(t, l, callBudget(1), 4)
+	approved := createApproval(t, l, under(oldKey, id, "approved"), time.Now().Add(time.Hour))
+	answer(t, l, approved, ledger.Approved)
+
+	for key, organisation := range map[string]string{newKey: id, strangerKey: stranger} {
+		same := organisation == id
+		if p, err := l.FindConflicting(t.Context(), under(key, organisation, "ran")); err != nil || (p != nil && p.ID == ran.ID) != same {
+			t.Errorf("%s: %+v, %v", key, p, err)
+		}
+		if p, err := l.FindUnknown(t.Context(), rings(key, organisation, "another")); err != nil || (p != nil && p.ID == lost.ID) != same {
+			t.Errorf("%s: %+v, %v", key, p, err)
+		}
+		want := under(key, organisation, "approved")
+		if _, err := l.LatestApproval(t.Context(), approvalFor(want, time.Time{})); same && err != nil || !same && !errors.Is(err, ledger.ErrNoApproval) {
+			t.Errorf("%s: %v", key, err)
+		}
+		if want.ApprovalID = approved.ID; !same {
+			_, err := l.Commit(t.Context(), want)
+			wantErr(t, key, err, ledger.ErrApprovalMismatch)
+			settle(t, l, commit(t, l, rings(key, organisation, "lost")), ledger.Succeeded)
+			continue
+		}
+		settle(t, l, commit(t, l, want), ledger.Succeeded)
+		var unknown *ledger.UnknownError
+		if _, err := l.Commit(t.Context(), rings(key, organisation, "another")); !errors.As(err, &unknown) {
+			t.Errorf("%s: %v", key, err)
+		}
+	}
+	wantLeft(t, l, callBudget(1), 3)
+	verifyClean(t, l)
+}
+
 // TestNewKeyForgets checks that a new key is not used while it may replace the key of a call without
 // a known outcome. A person says where it belongs, or records the outcome.
 func TestNewKeyForgets(t *testing.T) {
