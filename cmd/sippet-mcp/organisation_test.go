@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+
+	"github.com/sippet-ai/sippet-mcp/rpc/rpctest"
 )
 
 const rotatedKey = "SIPPET_SECRET_KEY=sk_test_fedcba9876543210"
@@ -107,5 +109,38 @@ func TestRotatedKey(t *testing.T) {
 			}
 			w.run(t, "audit", "verify")
 		})
+	}
+}
+
+// TestAttachOtherCompany: a key that sees none of the contacts that calls of an organisation were
+// about is not attached to it. It would run what was approved for the other one.
+func TestAttachOtherCompany(t *testing.T) {
+	w := newWorld(t)
+	p, client := w.under(t, "desktop")
+	if r := client.tool(t, "list_contacts", `{"fields":["id"]}`); r.outcome() != "done" {
+		t.Fatalf("%+v", r.Result)
+	}
+	must(t, p.in.Close()) // reads are recorded by then
+	<-p.ended
+	id := w.organisations(t)[0].ID
+	for name, c := range map[string]struct {
+		body, want string
+	}{
+		"no contact":         {`{"success":true,"data":{"results":[],"hasMore":false,"limit":2,"type":"keyset"}}`, "the key sees none (2 asked), so it belongs to another organisation"},
+		"other contacts":     {`{"success":true,"data":{"results":[{"id":"` + rpctest.ID(77) + `"}],"hasMore":false,"limit":2,"type":"keyset"}}`, "the key sees none"},
+		"an error of Sippet": {`{"success":false,"errors":[{"type":"forbidden","message":"forbidden"}]}`, "Sippet could not be asked"},
+		"nonsense":           {`{"success":true,"data":{"rows":[]}}`, "Sippet could not be asked"},
+	} {
+		w.up.On(rpctest.Run, "list_contacts", rpctest.Always(rpctest.Answer{Body: c.body}))
+		if out, err := w.attach(id); err == nil || !strings.Contains(out, "nothing was attached") || !strings.Contains(out, c.want) || strings.Contains(out, "sk_test") {
+			t.Errorf("%s: %s: %v", name, out, err)
+		}
+	}
+	if all := w.organisations(t); len(all) != 1 || len(all[0].Keys) != 1 {
+		t.Errorf("%+v", all)
+	}
+	w.up.On(rpctest.Run, "list_contacts", rpctest.Usual)
+	if out, err := w.attach(id); err != nil {
+		t.Errorf("%s: %v", out, err)
 	}
 }

@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
+	"github.com/sippet-ai/sippet-mcp/policy"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
@@ -22,8 +26,10 @@ func newOrganisationsAttach(p *program) *cobra.Command {
 		Use:   "attach ORGANISATION|new",
 		Short: "Attach a new secret key to its organisation",
 		Long: `Attach a secret key to an organisation of this state directory. Do so when the key
-replaces an earlier one of the same organisation; nothing else can tell that it does.
-The key is read from SIPPET_SECRET_KEY or the file of --key-file. It is not stored.
+replaces an earlier one of the same organisation. The key is read from
+SIPPET_SECRET_KEY or the file of --key-file. It is not stored. Sippet is asked whether
+the key sees one of the contacts that calls of the organisation were about; a key
+that sees none belongs to another one and is rejected.
 
 Attach the key before a program uses it. If one did, stop it first: its pending
 requests and unused approvals are revoked, and its calls must all have a known
@@ -47,11 +53,15 @@ func runOrganisationsAttach(ctx context.Context, p *program, o *organisationsAtt
 	if err != nil {
 		return err
 	}
+	defer client.Close()
 	key := client.KeyName()
-	client.Close()
 	return o.writing(ctx, p, func(l *ledger.SQLite) error {
 		if organisation == "new" {
 			organisation = ""
+		} else if host, _, _ := strings.Cut(organisation, " "); !strings.HasPrefix(key, host+" ") {
+			// AttachKey rejects it. Another host is not told the contacts.
+		} else if err := checkContacts(ctx, l, &policy.Gate{Upstream: client, Now: time.Now, Log: log}, organisation); err != nil {
+			return err
 		}
 		revoked, err := l.AttachKey(ctx, key, organisation, operator())
 		var unresolved *ledger.UnresolvedError
@@ -83,4 +93,43 @@ func runOrganisationsAttach(ctx context.Context, p *program, o *organisationsAtt
 		fmt.Fprintln(p.out, "Start the programs that use it again.")
 		return nil
 	})
+}
+
+const (
+	// contactRecords is how many of the last records are searched for contacts, maxContacts how many
+	// contacts Sippet is asked for.
+	contactRecords = 5000
+	maxContacts    = 100
+)
+
+// checkContacts returns an error unless the key sees one of the contacts that calls of the
+// organisation were about: attached to another organisation's history, it would run what was
+// approved for that one. Without such contacts there is nothing to ask, and the person's word
+// counts.
+func checkContacts(ctx context.Context, l *ledger.SQLite, g *policy.Gate, organisation string) error {
+	last, err := l.Records(ctx, ledger.Filter{Outcome: schemas.Done, Last: true, Limit: contactRecords})
+	if err != nil {
+		return err
+	}
+	var contacts []string
+	for _, r := range slices.Backward(last) {
+		for _, subject := range r.SubjectNames {
+			id, ok := strings.CutPrefix(subject, "contact:")
+			if ok && r.Organisation == organisation && len(contacts) < maxContacts && !slices.Contains(contacts, id) {
+				contacts = append(contacts, id)
+			}
+		}
+	}
+	if len(contacts) == 0 {
+		return nil
+	}
+	sees, fault := g.SeesContact(ctx, contacts)
+	switch {
+	case fault != nil:
+		return fmt.Errorf("nothing was attached, because Sippet could not be asked whether the key belongs to that organisation: %s", fault.Message)
+	case !sees:
+		return fmt.Errorf("nothing was attached: of the contacts that calls of %s were about, the key sees none (%d asked), so it belongs to another organisation",
+			schemas.Escape(organisation, 80), len(contacts))
+	}
+	return nil
 }

@@ -71,7 +71,7 @@ exit 1
 func standIn(ran string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
-		if r.Header.Get("X-Api-Key") != "sk_test_1234567890" {
+		if key := r.Header.Get("X-Api-Key"); key != "sk_test_1234567890" && key != "sk_test_fedcba9876543210" {
 			w.WriteHeader(http.StatusUnauthorized)
 			return
 		}
