@@ -111,7 +111,7 @@ func (at *attempt) run(ctx context.Context) Result {
 		return res
 	}
 	if at.ApprovalID != "" {
-		fault, changed := at.checkRecord(ctx)
+		fault, changed := at.checkCard(ctx)
 		if fault != nil {
 			at.revoke(ctx, fault)
 		}

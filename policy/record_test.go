@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sippet-ai/sippet-mcp/internal/approval"
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 	"github.com/sippet-ai/sippet-mcp/policy"
 	"github.com/sippet-ai/sippet-mcp/schemas"
@@ -124,5 +125,44 @@ func TestErasedCard(t *testing.T) {
 				t.Errorf("%d new requests, %d runs, %v", len(open), len(o.up.runs()), err)
 			}
 		})
+	}
+}
+
+// TestUnknownSinceShown checks that an approval is not used if the outcome of another call for the same
+// person became unknown after its card was made, and that the new card says so.
+func TestUnknownSinceShown(t *testing.T) {
+	o := newApprovalWorld(t, strings.Replace(unconfirmed, "destructive: validate", "destructive: confirm", 1))
+	o.up.with(func(s *sippet) {
+		s.record = `[{"id":"` + anID + `","fullName":"Eleanor Marsh","phoneE164":"+447700900107"}]`
+		s.numbers = map[string]string{anID: "+447700900107"}
+	})
+	id := o.ask(t, call(t, adaCaller, "delete_contact", eraseContact))
+	o.up.with(func(s *sippet) { s.fault, s.sent = lost, true })
+	if a := o.Do(t.Context(), call(t, boCaller, "update_contact", `{"identity":"`+anID+`","input":{"fullName":"E. Marsh"}}`)); a.Outcome() != schemas.OutcomeUnknown {
+		t.Fatal(brief(a))
+	}
+	o.up.with(func(s *sippet) { s.fault = nil })
+	o.answer(t, id, bobPerson, approves)
+	o.runOnce(t)
+	if runs := o.up.runs(); len(runs) != 1 {
+		t.Fatalf("%d calls ran: %v", len(runs), runs)
+	}
+	if s := o.status(t, id); s.Outcome() != schemas.Denied || !strings.Contains(s.Err.Message, "the outcome of update_contact for one of these people became unknown") {
+		t.Errorf("%+v", s.Err)
+	}
+	pending, err := o.Ledger.Approvals(t.Context(), ledger.ApprovalFilter{Open: true})
+	if err != nil || len(pending) != 1 {
+		t.Fatalf("%d new requests, %v", len(pending), err)
+	}
+	asked, err := o.Ledger.Approval(t.Context(), pending[0].ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if card, err := approval.ReadCard(asked.Card); err != nil || !strings.Contains(card.Earlier, "update_contact was sent") {
+		t.Errorf("%+v, %v", card, err)
+	}
+	o.answer(t, pending[0].ID, bobPerson, approves)
+	if o.runOnce(t); len(o.up.runs()) != 2 {
+		t.Errorf("the approval of the new card: %+v", o.status(t, pending[0].ID).Err)
 	}
 }

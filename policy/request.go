@@ -193,12 +193,11 @@ func (at *attempt) readRecord(ctx context.Context) *approval.Record {
 	return at.record
 }
 
-// checkRecord returns why the approved call cannot run: denied if its card was erased or the record that
-// it is about is not as the card showed it, upstream_unavailable if the record cannot be read any more.
-// changed says that a new card can show the record as it is. Sippet cannot compare and write in one step,
-// so a change in the moment between this read and the write goes unseen. Nothing may keep a call from
-// ending.
-func (at *attempt) checkRecord(ctx context.Context) (fault *schemas.Error, changed bool) {
+// checkCard returns why the approved call cannot run: denied if its card was erased or what it showed is
+// not so any more, upstream_unavailable if the record cannot be read any more. changed says that a new
+// card can show things as they are. Sippet cannot compare and write in one step, so a change in the
+// moment between this read and the write goes unseen. Nothing may keep a call from ending.
+func (at *attempt) checkCard(ctx context.Context) (fault *schemas.Error, changed bool) {
 	if at.Payload.Action.Name == ledger.HangUp {
 		return nil, false
 	}
@@ -206,16 +205,23 @@ func (at *attempt) checkRecord(ctx context.Context) (fault *schemas.Error, chang
 	if err != nil || at.approval.Erased > 0 {
 		return approval.CardErased(), false
 	}
+	if at.unknown != nil && at.unknown.ID != card.Unknown {
+		return notAsShown("since the card was made, the outcome of " + at.unknown.Action + " for one of these people became unknown"), true
+	}
 	record := at.readRecord(ctx)
 	switch {
-	case card.ShowsRecord(record, at.Payload):
+	case card.ShowsRecord(record, at.related, at.Payload):
 		return nil, false
 	case record != nil && record.Unreadable:
 		return &schemas.Error{Outcome: schemas.UpstreamUnavailable, Message: "whether the record is still as the card showed it could not be read; nothing ran",
 			Next: "call again later, and the person is asked again"}, false
 	}
-	return &schemas.Error{Outcome: schemas.Denied, Message: "the record is not as the card showed it any more, so the approval was not used; nothing ran",
-		Next: "a new request shows the record as it is now: approval_status lists it"}, true
+	return notAsShown("the record, or another contact that shares something with it, is not as the card showed it any more"), true
+}
+
+func notAsShown(why string) *schemas.Error {
+	return &schemas.Error{Outcome: schemas.Denied, Message: why + ", so the approval was not used; nothing ran",
+		Next: "a new request shows how it is now: approval_status lists it"}
 }
 
 // SoonestAnswer is the least time in which a person can read a dialogue and answer it.

@@ -76,7 +76,7 @@ func (s *Approvals) Answer(ctx context.Context, ids []string, person Person, rep
 		switch {
 		case reply.Approve && r.Orphaned && EndsWithProgram(&r):
 			out[i].Err = orphaned()
-		case (err != nil || r.Erased > 0) && reply.Approve:
+		case (err != nil || r.Erased > 0) && reply.Approve && r.State == ledger.Pending: // a used one has no card any more
 			out[i].Err = CardErased()
 		default:
 			out[i].Err = person.CheckAnswer(&r)

@@ -46,9 +46,12 @@ type Card struct {
 	StateNumber    int `json:"stateNumber,omitempty"`
 	// Facts identify the record that the call is about and who acts in it, in a person's terms.
 	Facts []Line `json:"facts,omitempty"`
-	// Record identifies what the card shows of that record, but what changes by itself; empty without
-	// one. The approval is bound to it, see [Card.ShowsRecord].
+	// Record identifies what the card shows of that record, but what changes by itself, and the other
+	// contacts that it names; empty without both. The approval is bound to it, see [Card.ShowsRecord].
 	Record string `json:"record,omitempty"`
+	// Unknown is the intent of another call that Earlier says has an unknown outcome; empty without
+	// one.
+	Unknown string `json:"unknown,omitempty"`
 	// Changes are the current values that the call overwrites.
 	Changes []Change `json:"changes,omitempty"`
 	// Sent is the payload, flattened.
@@ -144,7 +147,10 @@ func NewCard(in Call) Card {
 	c := Card{Action: a.Name, Class: a.Class, Needs: in.Needs, Effect: a.Effect, Undo: a.Reversal(), Why: in.Why,
 		Rules: in.Rules[:min(maxRules, len(in.Rules))], Requester: in.Requester.String(), Client: schemas.Escape(in.Client, 80), Simulated: in.Simulated,
 		Reason: schemas.Escape(p.Reason, schemas.MaxReason), Expires: in.Expires, Costs: in.Costs, Earlier: in.Earlier.text(a)}
-	c.Record = in.Record.digest(p)
+	c.Record = in.Record.digest(in.Related, p)
+	if u := in.Earlier.Unknown; u != nil {
+		c.Unknown = u.ID
+	}
 	c.addRecord(in.Record, p)
 	c.Facts = append(c.Facts, in.Facts...)
 	c.addWarnings(in)

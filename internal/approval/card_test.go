@@ -277,3 +277,30 @@ func TestRecipients(t *testing.T) {
 		t.Errorf("%+v", c)
 	}
 }
+
+// TestShowsRecord checks that a card is for the other contacts that it names, and for no others.
+func TestShowsRecord(t *testing.T) {
+	match := func(contact string, by recipients.Shared) *recipients.Related {
+		return &recipients.Related{Matches: []recipients.Match{{Contact: contact, Name: "Ada", By: by}}}
+	}
+	record := &approval.Record{Named: json.RawMessage(`{"fullName":"Ada"}`), Replaced: json.RawMessage(`{"email":"a@example.com"}`)}
+	var in approval.Call
+	c := newCard(t, "update_contact", `{"identity":"`+anID+`","input":{"email":"b@example.com"}}`, func(c *approval.Call) {
+		c.Record, c.Related = record, match(agentID, recipients.SharedAddress)
+		in = *c
+	})
+	for want, related := range map[bool][]*recipients.Related{
+		true:  {match(agentID, recipients.SharedAddress)},
+		false: {match(anID, recipients.SharedAddress), match(agentID, recipients.SharedName), {}, nil},
+	} {
+		for _, r := range related {
+			if c.ShowsRecord(record, r, in.Payload) != want {
+				t.Errorf("%+v: not %v", r, want)
+			}
+		}
+	}
+	none := newCard(t, "create_contact", `{"input":{"fullName":"Ada"}}`, func(c *approval.Call) { in = *c })
+	if !none.ShowsRecord(nil, &recipients.Related{}, in.Payload) || none.ShowsRecord(nil, match(anID, recipients.SharedNumber), in.Payload) {
+		t.Error("a new contact")
+	}
+}

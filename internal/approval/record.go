@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"github.com/sippet-ai/sippet-mcp/policy/recipients"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
@@ -20,25 +21,36 @@ type Record struct {
 	Hidden map[string]bool
 }
 
-// ShowsRecord reports whether the card shows the record as it is now. The approval of a card that
-// does not is void: somebody may have renamed the record before the card was made, and back after
-// it was approved. A card that says that the record could not be read is true as long as it cannot.
-func (c Card) ShowsRecord(now *Record, p *schemas.Payload) bool {
-	return c.Record == now.digest(p)
+// ShowsRecord reports whether the card shows the record as it is now, and the other contacts that
+// share something with it. The approval of a card that does not is void: somebody may have renamed the
+// record before the card was made, and back after it was approved. A card that says that the record
+// could not be read is true as long as it cannot.
+func (c Card) ShowsRecord(now *Record, related *recipients.Related, p *schemas.Payload) bool {
+	return c.Record == now.digest(related, p)
 }
 
 // digest identifies the values that a card shows whole or in part, without those that change by
-// themselves. A hidden value is not on the card, and nobody may try to guess it from the digest.
-func (r *Record) digest(p *schemas.Payload) string {
+// themselves, and the other contacts. A hidden value is not on the card, and nobody may try to guess
+// it from the digest.
+func (r *Record) digest(related *recipients.Related, p *schemas.Payload) string {
+	h := sha256.New()
+	if related != nil {
+		for _, m := range related.Matches {
+			fmt.Fprintf(h, "shares %s %s\n", m.By, m.Contact)
+		}
+	}
+	shares := related != nil && len(related.Matches) > 0
 	switch {
-	case r == nil:
+	case r == nil && !shares:
 		return ""
+	case r == nil:
+		return hex.EncodeToString(h.Sum(nil))
 	case r.Unreadable:
 		return "could not be read"
 	case r.Named == nil:
 		return "was not found"
 	}
-	resource, h := p.AboutRead().Action.Resource, sha256.New()
+	resource := p.AboutRead().Action.Resource
 	write := func(part string, replaced bool, object json.RawMessage) {
 		eachValue(object, func(field string, v any) {
 			if !r.Hidden[field] && (replaced || !resource.Changes(field)) {

@@ -53,7 +53,7 @@ const erasedText = `"(erased)"`
 // The members of a card that this program writes itself. Those in generated may name recipients,
 // and belong to the recipients that they name.
 var (
-	fixed = []string{"action", "class", "cut", "needs", "effect", "undo", "earlier", "recipientCount", "stateNumber", "costs",
+	fixed = []string{"action", "class", "cut", "needs", "effect", "undo", "earlier", "unknown", "recipientCount", "stateNumber", "costs",
 		"why", "rules", "requester", "client", "simulated", "expires"}
 	generated = []string{"title", "recipients"}
 )
