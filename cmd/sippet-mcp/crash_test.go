@@ -207,7 +207,9 @@ func (w *crashWorld) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	case p == nil:
 		w.fail("the upstream got an unknown request: %s", body)
 	case strings.HasPrefix(string(body), `{"action":"list_`):
-		fmt.Fprintf(rw, `{"success":true,"data":{"results":[{"id":"%s","fullName":"Ada","phoneE164":"+442079460123","erasedAt":null,"deletedAt":null,"metadata":null}],"hasMore":false}}`, tokens.FindString(string(body)))
+		// The card shows a contact by its name, so the name is the token.
+		fmt.Fprintf(rw, `{"success":true,"data":{"results":[{"id":"%[1]s","fullName":"%[1]s","phoneE164":"+442079460123","erasedAt":null,"deletedAt":null,"metadata":null}],"hasMore":false}}`,
+			tokens.FindString(string(body)))
 	case string(body) != p.body:
 		w.fail("not the bytes of the payload: %s, want %s", body, p.body)
 	case validating:
