@@ -24,10 +24,10 @@ func Quote(s string, max int) (quoted string, cut bool) {
 	n := 0
 	for i := range s {
 		if n++; n > max {
-			return quoted + marks(s[:i]), true
+			return quoted + Marks(s[:i]), true
 		}
 	}
-	return quoted + marks(s), false
+	return quoted + Marks(s), false
 }
 
 func escapeQuotes(s string) string {
@@ -77,8 +77,9 @@ var together = [][]string{
 
 const maxMarkedScripts = 3
 
-// marks returns what Quote says after a text; empty if nothing is to be said.
-func marks(s string) string {
+// Marks returns what Quote says after a text, for one that is shown without quotes; empty if nothing is
+// to be said.
+func Marks(s string) string {
 	var mixed, word, out []string // scripts
 	wide, last := false, ""
 	endWord := func() {

@@ -108,7 +108,8 @@ const (
 	maxFull  = 8000 // characters
 	maxName  = 40
 	maxTo    = 25 // recipients, each on a line of its own
-	maxItems = 5  // of a list
+	maxItems = 5  // of a list or an object
+	maxDepth = 2  // of lists and objects inside one another
 	maxRules = 8
 )
 

@@ -304,3 +304,15 @@ func TestShowsRecord(t *testing.T) {
 		t.Error("a new contact")
 	}
 }
+
+// TestNestedValues checks that words inside lists and objects are quoted, and that deep ones are cut.
+func TestNestedValues(t *testing.T) {
+	c := newCard(t, "create_contact", `{"input":{"fullName":"x","metadata":{"list":[{"a: 1; phone":"x” y","n":1,"o":{"p":2}},[3]]}}}`, nil)
+	if want := (approval.Line{Name: "input.metadata.list", Value: `{"a: 1; phone": "x\” y", n: 1, o: {…}}, 3`}); !c.Cut || !slices.Contains(c.Sent, want) {
+		t.Errorf("cut %v, no %v in %v", c.Cut, want, c.Sent)
+	}
+	deep := `[` + strings.Repeat(`[1,[2,[3,[4,[5,"`+strings.Repeat("v", 300)+`"]]]]],`, 50) + `0]`
+	if c := newCard(t, "create_contact", `{"input":{"fullName":"x","metadata":{"list":`+deep+`}}}`, nil); !c.Cut || len(c.Long()) > 2000 {
+		t.Errorf("%d bytes: %s", len(c.Long()), c.Long())
+	}
+}

@@ -93,7 +93,8 @@ func (c Card) circumstances(b *body) {
 	}
 	why := fmt.Sprintf("Action %s, requested by %s. %s.", c.Action, c.Requester, c.Why)
 	if c.Client != "" {
-		why += fmt.Sprintf(" Their program calls itself %q.", c.Client)
+		client, _ := schemas.Quote(c.Client, 100)
+		why += " Their program calls itself " + client + "."
 	}
 	b.paragraph(why)
 	if c.Reason != "" {

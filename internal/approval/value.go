@@ -27,22 +27,22 @@ func (c *Card) formatText(s string, max int) string {
 
 // formatValue returns a value as one line that cannot be mistaken for another part of the card. It
 // sets c.Cut if it cuts the value.
-func (c *Card) formatValue(v any) string {
+func (c *Card) formatValue(v any) string { return c.formatWithin(v, maxDepth) }
+
+// formatWithin cuts what lies deeper than so many lists and objects.
+func (c *Card) formatWithin(v any, depth int) string {
 	switch v := v.(type) {
 	case string:
 		return c.formatText(v, maxValue)
 	case []any:
 		if len(v) > 0 {
-			parts := make([]string, 0, maxItems)
-			for _, e := range v[:min(maxItems, len(v))] {
-				parts = append(parts, c.formatValue(e))
-			}
-			s := strings.Join(parts, ", ")
-			if len(v) > maxItems {
-				c.Cut = true
-				s += fmt.Sprintf(", … (%d in all)", len(v))
-			}
-			return s
+			return c.formatItems(len(v), depth, func(i int) string { return c.formatWithin(v[i], depth-1) })
+		}
+	case map[string]any:
+		if keys := schemas.SortedKeys(v); len(keys) > 0 {
+			return "{" + c.formatItems(len(keys), depth, func(i int) string {
+				return c.formatText(keys[i], maxName) + ": " + c.formatWithin(v[keys[i]], depth-1)
+			}) + "}"
 		}
 	}
 	var b strings.Builder
@@ -52,6 +52,24 @@ func (c *Card) formatValue(v any) string {
 	text := strings.TrimSuffix(b.String(), "\n")
 	c.Cut = c.Cut || utf8.RuneCountInString(text) > maxValue
 	return schemas.Escape(text, maxValue)
+}
+
+// formatItems returns the first of n items, and how many there are.
+func (c *Card) formatItems(n, depth int, item func(i int) string) string {
+	if depth == 0 {
+		c.Cut = true
+		return "…"
+	}
+	parts := make([]string, 0, maxItems)
+	for i := range min(maxItems, n) {
+		parts = append(parts, item(i))
+	}
+	text := strings.Join(parts, ", ")
+	if n > maxItems {
+		c.Cut = true
+		text += fmt.Sprintf(", … (%d in all)", n)
+	}
+	return text
 }
 
 func (c *Card) orEmpty(v any) string {

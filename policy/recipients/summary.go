@@ -78,7 +78,7 @@ func (r Recipient) line() string {
 
 // addressLine has the address first, because it decides who gets the answer. It is never cut.
 func (r Recipient) addressLine() string {
-	address := schemas.Escape(r.Address, len(r.Address))
+	address := schemas.Escape(r.Address, len(r.Address)) + schemas.Marks(r.Address)
 	switch {
 	case r.Contact == "":
 		return address + " (no contact)"

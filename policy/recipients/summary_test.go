@@ -24,6 +24,7 @@ func TestLines(t *testing.T) {
 		{Contact: id, Name: strings.Repeat("x", 300), Number: "+353851234567", Country: "IE", Kind: Mobile},
 		{Contact: id, Name: "Hаnnah” +353 85 123 4568", Number: "+353851234567", Country: "IE", Kind: Mobile},
 		{Contact: id, Name: "Hannah", Country: "IE", Kind: Mobile},
+		{Address: "kate@ex\u0430mple.com", Kind: Email},
 	}}
 	want := []string{
 		`+44 20 7946 0123 (GB, fixed line) "Ada Lovelace"`,
@@ -35,8 +36,9 @@ func TestLines(t *testing.T) {
 		`+353 85 123 4567 (IE, mobile) "` + strings.Repeat("x", 60) + `… (300 characters)"`,
 		`+353 85 123 4567 (IE, mobile) "Hаnnah\” +353 85 123 4568" (letters of Cyrillic and Latin)`,
 		`(IE, mobile) "Hannah"`,
+		"kate@ex\u0430mple.com (letters of Cyrillic and Latin) (no contact)",
 	}
-	if d := cmp.Diff(want, s.Lines(9)); d != "" {
+	if d := cmp.Diff(want, s.Lines(10)); d != "" {
 		t.Error(d)
 	}
 	if got := s.Lines(2); len(got) != 2 || s.Lines(0) != nil || s.Lines(-1) != nil || (&Set{Group: "g", Count: 3}).Lines(5) != nil {
