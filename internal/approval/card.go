@@ -77,6 +77,8 @@ type Change struct {
 	Name string `json:"name"`
 	Old  string `json:"old"`
 	New  string `json:"new,omitempty"`
+	// Diff is the difference of a text that is sent to people; empty for other values.
+	Diff []DiffLine `json:"diff,omitempty"`
 }
 
 // Cost is what the call takes from a budget. Left is what was left in it when the card was made.
@@ -98,14 +100,19 @@ func (c Cost) String() string {
 type Line struct {
 	Name  string `json:"name"`
 	Value string `json:"value"`
-	// Full is more of a text that Value cuts, for a display with room.
+	// Full is the whole of a text that Value cuts, or that is sent to people, for a display with room.
+	// Its lines are those of the text, each escaped.
 	Full string `json:"full,omitempty"`
+	// Body is true for a text that is sent to people.
+	Body bool `json:"body,omitempty"`
 }
+
+// Lines returns the lines of the whole text.
+func (l Line) Lines() []string { return strings.Split(l.Full, "\n") }
 
 const (
 	maxLines = 40
-	maxValue = 150  // characters
-	maxFull  = 8000 // characters
+	maxValue = 150 // characters
 	maxName  = 40
 	maxTo    = 25 // recipients, each on a line of its own
 	maxItems = 5  // of a list or an object
@@ -148,16 +155,18 @@ func NewCard(in Call) Card {
 	c := Card{Action: a.Name, Class: a.Class, Needs: in.Needs, Effect: a.Effect, Undo: a.Reversal(), Why: in.Why,
 		Rules: in.Rules[:min(maxRules, len(in.Rules))], Requester: in.Requester.String(), Client: schemas.Escape(in.Client, 80), Simulated: in.Simulated,
 		Reason: schemas.Escape(p.Reason, schemas.MaxReason), Expires: in.Expires, Costs: in.Costs, Earlier: in.Earlier.text(a)}
+	texts := readSent(p, in.Record)
 	c.Record = in.Record.digest(in.Related, p)
 	if u := in.Earlier.Unknown; u != nil {
 		c.Unknown = u.ID
 	}
-	c.addRecord(in.Record, p)
+	c.addRecord(in.Record, p, &texts)
 	c.Facts = append(c.Facts, in.Facts...)
+	c.addMentions(p, &texts)
 	c.addWarnings(in)
 	c.addRecipients(in.Recipients)
 	values := flatten(p.Args, a.Class == schemas.Read)
-	c.addSent(values)
+	c.addSent(values, &texts)
 	c.addTitle(in)
 	c.addDeed(in, values)
 	return c
@@ -177,7 +186,7 @@ func (c *Card) addRecipients(set *recipients.Set) {
 
 // addWarnings adds what is odd: first what the gate found, then other contacts and dropped keys.
 func (c *Card) addWarnings(in Call) {
-	all := in.Warnings
+	all := slices.Concat(in.Warnings, c.Warnings)
 	if in.Related != nil {
 		for _, m := range in.Related.Matches {
 			all = append(slices.Clip(all), m.Line(in.HideNames))
@@ -190,7 +199,7 @@ func (c *Card) addWarnings(in Call) {
 }
 
 // addRecord adds the record that the call is about and what the call overwrites.
-func (c *Card) addRecord(r *Record, p *schemas.Payload) {
+func (c *Card) addRecord(r *Record, p *schemas.Payload, texts *sentTexts) {
 	switch {
 	case r == nil:
 		return
@@ -219,8 +228,23 @@ func (c *Card) addRecord(r *Record, p *schemas.Payload) {
 		if v, given := in[field]; given {
 			change.New = c.orEmpty(v)
 		}
+		if now, ok := texts.new[field]; ok && !texts.unknown[field] {
+			var cut bool
+			change.Diff, cut = diffTexts(texts.old[field], now)
+			c.Cut = c.Cut || cut
+		}
 		c.Changes = append(c.Changes, change)
 	})
+}
+
+// Replaced returns the changes whose values are shown side by side: those without a difference.
+func (c Card) Replaced() (out []Change) {
+	for _, v := range c.Changes {
+		if v.Diff == nil {
+			out = append(out, v)
+		}
+	}
+	return out
 }
 
 // ReadCard returns a stored card. Nobody may approve a card that cannot be read, so an error ends in
@@ -280,11 +304,12 @@ func (c *Card) formatPath(path []string) string {
 	return strings.Join(parts, ".")
 }
 
-func (c *Card) addSent(values []value) {
+func (c *Card) addSent(values []value, texts *sentTexts) {
 	for _, e := range values[:min(maxLines, len(values))] {
 		l := Line{Name: c.formatPath(e.path), Value: c.formatValue(e.v)}
-		if s, ok := e.v.(string); ok && utf8.RuneCountInString(s) > maxValue {
-			l.Full = c.formatText(s, maxFull)
+		l.Body = texts.has(e.path)
+		if s, ok := e.v.(string); ok && (l.Body || utf8.RuneCountInString(s) > maxValue) {
+			l.Full = c.formatLines(s)
 		}
 		c.Sent = append(c.Sent, l)
 	}

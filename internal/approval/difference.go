@@ -52,9 +52,9 @@ func diffTexts(old, new string) (lines []DiffLine, cut bool) {
 		return nil, false
 	case edits == nil, len(edits) > maxDiffLines:
 		for i, text := range []string{old, new} {
-			text = escapeBackslash.Replace(text)
-			cut = cut || utf8.RuneCountInString(text) > maxDiffBytes
-			lines = append(lines, DiffLine{Sign: "-+"[i : i+1], Text: schemas.Escape(text, maxDiffBytes), Number: 1})
+			shown, isCut := escapeWhole(text)
+			cut = cut || isCut
+			lines = append(lines, DiffLine{Sign: "-+"[i : i+1], Text: shown, Number: 1})
 		}
 		return lines, cut
 	}
@@ -150,10 +150,35 @@ func showEdits(edits []edit) (out []DiffLine) {
 		if e.sign != ' ' && len(signs[text]) > 1 { // only the ends may differ
 			text = e.text
 		}
-		text = escapeBackslash.Replace(text)
-		out = append(out, DiffLine{Sign: string(e.sign), Text: schemas.Escape(text, len(text)), Number: e.number})
+		out = append(out, DiffLine{Sign: string(e.sign), Text: escapeLine(text), Number: e.number})
 	}
 	return out
+}
+
+// formatLines returns a text with its lines escaped; as one line if it has too many.
+func (c *Card) formatLines(text string) string {
+	lines, _ := splitTexts(text, "")
+	if len(lines) > maxDiffLines || len(text) > maxDiffBytes {
+		shown, cut := escapeWhole(text)
+		c.Cut = c.Cut || cut
+		return shown
+	}
+	for i, line := range lines {
+		lines[i] = escapeLine(trimEnd(line))
+	}
+	return strings.Join(lines, "\n")
+}
+
+// escapeWhole returns a text as one line, which it cuts if it is too long.
+func escapeWhole(text string) (shown string, cut bool) {
+	escaped := escapeBackslash.Replace(text)
+	return schemas.Escape(escaped, maxDiffBytes) + schemas.Marks(text), utf8.RuneCountInString(escaped) > maxDiffBytes
+}
+
+// escapeLine returns a text on one line, with what schemas.Quote says after it.
+func escapeLine(text string) string {
+	escaped := escapeBackslash.Replace(text)
+	return schemas.Escape(escaped, len(escaped)) + schemas.Marks(text)
 }
 
 var escapeBackslash = strings.NewReplacer(`\`, `\\`, "\t", `\t`)

@@ -9,8 +9,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
-
-	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
 // format writes a difference as text, one line each.
@@ -93,13 +91,8 @@ func TestDifferenceApplies(t *testing.T) {
 		if cut {
 			t.Fatal("a short difference is cut")
 		}
-		short := func(line string) string {
-			line = escapeBackslash.Replace(trimEnd(line))
-			return schemas.Escape(line, len(line))
-		}
-		whole := func(line string) string { line = escapeBackslash.Replace(line); return schemas.Escape(line, len(line)) }
 		shows := func(l DiffLine, line string) bool {
-			return l.Text == short(line) || l.Sign != " " && l.Text == whole(line)
+			return l.Text == escapeLine(trimEnd(line)) || l.Sign != " " && l.Text == escapeLine(line)
 		}
 		added, removed := map[int]bool{}, map[int]bool{}
 		for _, l := range lines {

@@ -184,27 +184,15 @@ func isASCII(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r >= 0x80 })
 }
 
-// addedWarnings says what the new texts mention and the old ones do not.
-func (c *Card) addedWarnings(old, new string) (out []string) {
-	added := distinct(mentionsOf(new), mentionsOf(old))
-	for _, m := range added[:min(maxMentions, len(added))] {
-		out = append(out, "adds the "+m.kind+" "+c.formatMention(m))
-	}
-	if more := len(added) - maxMentions; more > 0 {
-		out[maxMentions-1] += fmt.Sprintf(", and %d more", more)
-	}
-	return out
-}
-
-// listMentions lists what a new text mentions; empty if it mentions nothing.
-func (c *Card) listMentions(text string) string {
+// listMentions lists the first mentions.
+func (c *Card) listMentions(found []mention) string {
 	var parts []string
-	found := mentionsOf(text)
 	for _, m := range found[:min(maxListed, len(found))] {
 		parts = append(parts, c.formatMention(m))
 	}
+	out := strings.Join(parts, ", ")
 	if more := len(found) - maxListed; more > 0 {
-		parts = append(parts, fmt.Sprintf("and %d more", more))
+		out += fmt.Sprintf(" and %d more", more)
 	}
-	return strings.Join(parts, ", ")
+	return out
 }

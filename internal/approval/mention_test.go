@@ -55,34 +55,6 @@ func TestMentions(t *testing.T) {
 	}
 }
 
-func TestAddedWarnings(t *testing.T) {
-	for name, test := range map[string]struct {
-		old, new string
-		want     []string
-	}{
-		"the same in other words": {"see https://a.example, 020 7946 0019", "look at <a href='HTTPS://A.example/'>a</a> or ring 0207 9460019", nil},
-		"another":                 {"see https://a.example", "see https://a.example/pay", []string{"adds the link a.example/pay"}},
-		"one of each": {"", "b@c.example 020 7946 0019 https://a.example", []string{"adds the link a.example", "adds the number 020 7946 0019",
-			"adds the address b@c.example"}},
-		"many": {"", "https://a.example https://b.example https://c.example https://d.example e.example", []string{"adds the link a.example",
-			"adds the link b.example", "adds the link c.example, and 2 more"}},
-		"a hostile link": {"", `<a href="https://a.example/ &quot;. adds the link b.example">x</a>`, []string{`adds the link "a.example/\".addsthelinkb.example"`}},
-	} {
-		var c Card
-		if d := cmp.Diff(test.want, c.addedWarnings(test.old, test.new)); d != "" || c.Cut {
-			t.Errorf("%s: cut %v\n%s", name, c.Cut, d)
-		}
-	}
-	var c Card
-	c.addedWarnings("", "https://"+strings.Repeat("long.", 40)+"example")
-	if !c.Cut {
-		t.Error("a host is cut, and the card does not know it")
-	}
-	if got, want := c.listMentions(strings.Repeat("https://a.example ", 3)+"020 7946 0019"), "a.example, 020 7946 0019"; got != want {
-		t.Errorf("%s, want %s", got, want)
-	}
-}
-
 // TestNothingAddedIsMissing checks that a link, a number or an address that is put into any text is
 // among those that the new text adds.
 func TestNothingAddedIsMissing(t *testing.T) {

@@ -11,22 +11,21 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// sentTexts are the texts of a call that are sent in the organisation's name: those that it replaces,
-// and the new ones for them.
+// sentTexts are the texts of a call that are sent in the organisation's name, by field: those that it
+// replaces, and the new ones for them.
 type sentTexts struct {
-	fields   []string
 	old, new map[string]string
-	// unknown is true if not all old texts are known, or may not be shown.
-	unknown bool
+	// unknown are the fields of which the old text is not known, or must not be shown. A call that
+	// creates a record has none.
+	unknown map[string]bool
 }
 
-// readSent returns the texts of a call that are sent. r is nil for a call that creates a record.
+// readSent returns the texts of a call that are sent. r is the record that it changes.
 func readSent(p *schemas.Payload, r *Record) sentTexts {
-	s := sentTexts{old: map[string]string{}, new: p.SentTexts()}
-	if len(s.new) == 0 {
+	s := sentTexts{old: map[string]string{}, new: p.SentTexts(), unknown: map[string]bool{}}
+	if p.SimilarRead() == nil { // it changes none
 		return s
 	}
-	s.fields = slices.Sorted(maps.Keys(s.new))
 	if r != nil {
 		eachValue(r.Replaced, func(field string, v any) {
 			if text, ok := v.(string); (ok || v == nil) && !r.Hidden[field] {
@@ -34,8 +33,47 @@ func readSent(p *schemas.Payload, r *Record) sentTexts {
 			}
 		})
 	}
-	s.unknown = slices.ContainsFunc(s.fields, func(f string) bool { _, ok := s.old[f]; return !ok })
+	for field := range s.new {
+		if _, ok := s.old[field]; !ok {
+			s.unknown[field] = true
+		}
+	}
 	return s
+}
+
+// has reports whether a value of the payload is such a text.
+func (s *sentTexts) has(path []string) bool {
+	if len(path) != 2 || path[0] != "input" {
+		return false
+	}
+	_, ok := s.new[path[1]]
+	return ok
+}
+
+// addMentions adds what the new texts mention: a warning if that is new, and a fact if the whole
+// record is.
+func (c *Card) addMentions(p *schemas.Payload, s *sentTexts) {
+	var old, new []mention
+	for _, field := range slices.Sorted(maps.Keys(s.new)) {
+		old, new = append(old, mentionsOf(s.old[field])...), append(new, mentionsOf(s.new[field])...)
+	}
+	verb := "adds"
+	if len(s.unknown) > 0 {
+		verb = "has"
+	}
+	added := distinct(new, old)
+	if p.SimilarRead() == nil {
+		if len(added) > 0 {
+			c.Facts = append(c.Facts, Line{Name: "mentions", Value: c.listMentions(added)})
+		}
+		return
+	}
+	for _, m := range added[:min(maxMentions, len(added))] {
+		c.Warnings = append(c.Warnings, verb+" the "+m.kind+" "+c.formatMention(m))
+	}
+	if more := len(added) - maxMentions; more > 0 {
+		c.Warnings[maxMentions-1] += fmt.Sprintf(", and %d more", more)
+	}
 }
 
 const (
@@ -54,7 +92,7 @@ type Removed struct {
 func FindRemoved(p *schemas.Payload, r *Record) *Removed {
 	s, out := readSent(p, r), Removed{}
 	var old, new []mention
-	for _, field := range s.fields {
+	for _, field := range slices.Sorted(maps.Keys(s.new)) {
 		old, new = append(old, mentionsOf(s.old[field])...), append(new, mentionsOf(s.new[field])...)
 		if text, now := s.old[field], s.new[field]; len(text)+len(now) <= maxDiffBytes {
 			moved := func(phrase string) bool { return hasPhrase(now, phrase) }

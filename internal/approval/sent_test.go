@@ -3,9 +3,12 @@ package approval
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
@@ -76,5 +79,95 @@ func TestRemovedIsKnown(t *testing.T) {
 		if got := FindRemoved(p, r); got != nil {
 			t.Errorf("%+v: %v", r, got)
 		}
+	}
+}
+
+// TestAddedMentions checks what a card says about links, numbers and addresses of a text that is sent.
+func TestAddedMentions(t *testing.T) {
+	for name, test := range map[string]struct {
+		old, new string
+		want     []string
+	}{
+		"the same in other words": {"see https://a.example, 020 7946 0019", "look at <a href='HTTPS://A.example/'>a</a> or ring 0207 9460019", nil},
+		"another":                 {"see https://a.example", "see https://a.example/pay", []string{"adds the link a.example/pay"}},
+		"one of each": {"", "b@c.example 020 7946 0019 https://a.example", []string{"adds the link a.example", "adds the number 020 7946 0019",
+			"adds the address b@c.example"}},
+		"many": {"", "https://a.example https://b.example https://c.example https://d.example e.example", []string{"adds the link a.example",
+			"adds the link b.example", "adds the link c.example, and 2 more"}},
+		"a hostile link": {"", `<a href="https://a.example/ &quot;. adds the link b.example">x</a>`, []string{`adds the link "a.example/\".addsthelinkb.example"`}},
+		"mixed scripts":  {"", "https://аpple.example", []string{`adds the link "аpple.example" (letters of Cyrillic and Latin)`}},
+	} {
+		p := templateChange(t, `{"subject":"s","body":`+quote(test.new)+`}`)
+		c := NewCard(Call{Payload: p, Record: &Record{Named: json.RawMessage(`{}`), Replaced: json.RawMessage(`{"subject":"https://s.example","body":` + quote(test.old) + `}`)}})
+		if d := cmp.Diff(test.want, c.Warnings); d != "" || c.Cut {
+			t.Errorf("%s: cut %v\n%s", name, c.Cut, d)
+		}
+	}
+	p := templateChange(t, `{"body":"https://`+strings.Repeat("long.", 40)+`example"}`)
+	if c := NewCard(Call{Payload: p, Record: &Record{Named: json.RawMessage(`{}`), Replaced: json.RawMessage(`{"body":"x"}`)}}); !c.Cut {
+		t.Error("a host is cut, and the card does not know it")
+	}
+	// What moves from one text to another is not new.
+	p = templateChange(t, `{"subject":"https://a.example","body":"b"}`)
+	if c := NewCard(Call{Payload: p, Record: &Record{Named: json.RawMessage(`{}`), Replaced: json.RawMessage(`{"subject":"s","body":"https://a.example"}`)}}); c.Warnings != nil {
+		t.Error(c.Warnings)
+	}
+	// An old text that is hidden or could not be read may have had them.
+	p = templateChange(t, `{"body":"https://a.example"}`)
+	hidden := &Record{Named: json.RawMessage(`{}`), Replaced: json.RawMessage(`{"body":"https://a.example"}`), Hidden: map[string]bool{"body": true}}
+	for _, r := range []*Record{{Unreadable: true}, {}, hidden} {
+		if c := NewCard(Call{Payload: p, Record: r}); !slices.Equal(c.Warnings, []string{"has the link a.example"}) || len(c.Changes) > 0 && c.Changes[0].Diff != nil {
+			t.Errorf("%q %+v", c.Warnings, c.Changes)
+		}
+	}
+	// In a new template it is a fact.
+	a, _ := schemas.Find("create_email_template")
+	p, fault := a.Check([]byte(`{"input":{"model":"m","name":"n","subject":"s","body":"https://a.example, 020 7946 0019 or https://a.example"}}`), schemas.Limits{Now: time.Now()})
+	if fault != nil {
+		t.Fatal(fault)
+	}
+	c := NewCard(Call{Payload: p})
+	if d := cmp.Diff([]Line{{Name: "mentions", Value: "a.example, 020 7946 0019"}}, c.Facts); d != "" || c.Warnings != nil {
+		t.Error(d, c.Warnings)
+	}
+}
+
+// TestSentText checks how a terminal shows a text that is sent: a new one whole, a changed one by its
+// difference.
+func TestSentText(t *testing.T) {
+	p := templateChange(t, `{"name":"n","body":"Dear {{name}},\nring 020 7946 0019.\n  + Bye"}`)
+	c := NewCard(Call{Payload: p, Record: &Record{Named: json.RawMessage(`{}`), Replaced: json.RawMessage(`{"name":"m","body":"Dear {{name}},\nring 020 7946 0018.\n  + Bye"}`)}})
+	const want = `
+Values that are replaced:
+  name: m → n
+  body:
+  = Dear {{name}},
+  - ring 020 7946 0018.
+  + ring 020 7946 0019.
+  =   + Bye
+
+What is sent:
+  identity: 0e6f1a52-4f0e-4a3b-9a87-1b6f0a0c9d11
+  input.body: "Dear {{name}},\nring 020 7946 0019.\n  + Bye"
+  input.name: n
+`
+	if text := c.Long(); !strings.Contains(text, want) {
+		t.Error(text)
+	}
+	a, _ := schemas.Find("create_email_template")
+	p, fault := a.Check([]byte(`{"input":{"model":"m","name":"n","subject":"s","body":"one\n\n`+strings.Repeat("long ", 20)+`| x\n"}}`), schemas.Limits{Now: time.Now()})
+	if fault != nil {
+		t.Fatal(fault)
+	}
+	const whole = `
+  input.body:
+  | one
+  | 
+  | long long long long long long long long long long long long long long long
+    long long long long long | x
+  input.model: m
+`
+	if text := NewCard(Call{Payload: p}).Long(); !strings.Contains(text, whole) {
+		t.Error(text)
 	}
 }

@@ -2,6 +2,7 @@ package approval
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/sippet-ai/sippet-mcp/schemas"
@@ -27,6 +28,7 @@ func (c Card) Short() string {
 	}
 	c.consequences(&b)
 	c.facts(&b)
+	b.list("Values that are replaced:", c.changes(false))
 	c.circumstances(&b)
 	return b.text()
 }
@@ -42,15 +44,23 @@ func (c Card) Long() string {
 	b.list("Look at this first:", c.Warnings)
 	c.consequences(&b)
 	c.facts(&b)
+	b.list("Values that are replaced:", c.changes(true))
 	if c.RecipientCount > 1 { // a single recipient is in the title
 		b.list("Recipients: "+c.Recipients, c.To)
 		if more := c.RecipientCount - len(c.To); more > 0 {
 			b.line(fmt.Sprintf("  and %d more", more))
 		}
 	}
-	lines := make([]string, len(c.Sent))
-	for i, l := range c.Sent {
-		lines[i] = l.Name + ": " + l.Value
+	var lines []string
+	for _, l := range c.Sent {
+		if !l.Body || c.hasDiff(l.Name) {
+			lines = append(lines, l.Name+": "+l.Value)
+			continue
+		}
+		lines = append(lines, l.Name+":")
+		for _, text := range l.Lines() {
+			lines = append(lines, "| "+text)
+		}
 	}
 	b.list("What is sent:", lines)
 	c.circumstances(&b)
@@ -67,20 +77,35 @@ func (c Card) consequences(b *body) {
 	}
 }
 
-// facts writes the facts, and what the call overwrites.
 func (c Card) facts(b *body) {
 	facts := make([]string, len(c.Facts))
 	for i, f := range c.Facts {
 		facts[i] = f.Name + ": " + f.Value
 	}
 	b.list("About this:", facts)
-	changes := make([]string, len(c.Changes))
-	for i, v := range c.Changes {
-		if changes[i] = v.Name + ": " + v.Old; v.New != "" {
-			changes[i] += " → " + v.New
+}
+
+// changes returns what the call overwrites, with the differences of texts if long is true.
+func (c Card) changes(long bool) (out []string) {
+	for _, v := range c.Changes {
+		switch {
+		case long && v.Diff != nil:
+			out = append(out, v.Name+":")
+			for _, d := range v.Diff {
+				out = append(out, strings.Replace(d.Sign, " ", "=", 1)+" "+d.Text)
+			}
+		case v.New != "":
+			out = append(out, v.Name+": "+v.Old+" → "+v.New)
+		default:
+			out = append(out, v.Name+": "+v.Old)
 		}
 	}
-	b.list("Values that are replaced:", changes)
+	return out
+}
+
+// hasDiff reports whether the card has the difference of a value that is sent.
+func (c Card) hasDiff(sent string) bool {
+	return slices.ContainsFunc(c.Changes, func(v Change) bool { return v.Diff != nil && sent == "input."+v.Name })
 }
 
 // circumstances writes what the call takes, and who asks and why. The model's reason is last.
