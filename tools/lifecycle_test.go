@@ -44,6 +44,10 @@ func expected(d rules.Decision, p *schemas.Payload, reads []string, kind string,
 	if about := p.AboutRead(); about != nil {
 		ask = append(slices.Clone(ask), "run "+string(about.Body)) // for the card
 	}
+	again := ask // the record is read again, because the approval is bound to it
+	if similar := p.SimilarRead(); similar != nil {
+		ask = append(slices.Clone(ask), "run "+string(similar.Body)) // the stand-in's record has another text
+	}
 	if before := p.BeforeRead(); before != nil {
 		// The values that it replaces are read first, for the audit log.
 		run = []string{"run " + string(before.Body), run[0]}
@@ -59,7 +63,6 @@ func expected(d rules.Decision, p *schemas.Payload, reads []string, kind string,
 		}
 		switch kind {
 		case "accepting", "accepting forms":
-			again := ask // the record is read again, because the approval is bound to it
 			if p.Action.Name == ledger.HangUp {
 				again = validate
 			}
