@@ -284,9 +284,10 @@ func (at *attempt) card(ctx context.Context, needs string, expires time.Time, ea
 	hidden := at.hiddenContactFields()
 	in := approval.Call{Payload: at.Payload, Needs: needs, Why: at.verdict.Why, Rules: at.verdict.Rules, Requester: at.Actor, Client: at.Client,
 		Simulated: at.Simulated, Expires: expires, Record: at.readRecord(ctx), Recipients: at.visibleRecipients(), Related: at.related,
-		HideNames: hidden["fullName"], Earlier: earlier, Facts: at.similarLines(ctx), Costs: at.costs(ctx)}
+		HideNames: hidden["fullName"], Earlier: earlier, Costs: at.costs(ctx)}
 	if !hidden["metadata"] {
 		in.Dropped = at.related.DroppedLine()
 	}
+	in.Facts, in.Warnings = at.facts(ctx)
 	return approval.NewCard(in)
 }

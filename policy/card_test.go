@@ -23,6 +23,10 @@ Name, number, email and all other personal data of the contact are gone; nobody
 
 About this:
   fullName: Ada
+  goes: name
+  stays at Sippet: nothing that this API finds by its id or number
+  stays here: that it was erased, when and by whom, in the audit log, without
+    name and number
 
 What is sent:
   input.contactId: ` + anID + `

@@ -31,6 +31,7 @@ func TestRecordChanged(t *testing.T) {
 		"found later":      {erase, eraseContact, `[]`, row("Eleanor Marsh", ""), false, false},
 		"still not found":  {erase, eraseContact, `[]`, `[]`, false, true},
 		"unreadable":       {erase, eraseContact, row("Test Entry", ""), row("Test Entry", ""), true, false},
+		"more to erase":    {erase, eraseContact, row("Test Entry", ""), strings.Replace(row("Test Entry", ""), `"phone`, `"metadata":{"notes":"x"},"phone`, 1), false, false},
 		"its email is new": {erase, eraseContact, row("Test Entry", ""), row("Test Entry", "x@example.com"), false, false},
 	} {
 		t.Run(name, func(t *testing.T) {

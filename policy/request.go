@@ -188,7 +188,7 @@ func (at *attempt) readRecord(ctx context.Context) *approval.Record {
 	}
 	data, fault := at.prefetch(ctx, read, "record of "+at.Payload.Action.Name)
 	if at.record = (&approval.Record{Unreadable: true}); fault == nil {
-		at.record = &approval.Record{Named: at.Payload.Named(data), Replaced: at.Payload.Replaced(data), Hidden: at.Gate.Hidden(at.Caller, read.Action)}
+		at.record = &approval.Record{Named: at.Payload.Named(data), Replaced: at.Payload.Replaced(data), Erased: at.Payload.Erased(data), Hidden: at.Gate.Hidden(at.Caller, read.Action)}
 	}
 	return at.record
 }

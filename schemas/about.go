@@ -13,36 +13,49 @@ func (r *Resource) shownOnCard(names ...string) *Resource { r.cardFields = names
 func (r *Resource) changing(names ...string) *Resource { r.passing = names; return r }
 
 // AboutRead returns the read of the record that the call is about, for the approval card: the
-// fields by which a person recognises the record, and those that an update sets. It returns nil if
-// no list shows the record: for reads, for calls that create one, and for calls that ring people,
-// because the card shows the recipients.
+// fields by which a person recognises the record, and those that the call sets or erases. It
+// returns nil if no list shows the record: for reads, for calls that create one, and for calls that
+// ring people, because the card shows the recipients.
 func (p *Payload) AboutRead() *Payload {
 	list, field, value := p.recordRef()
 	if value == "" {
 		return nil
 	}
 	fields := []string{"id"}
-	for _, f := range slices.Concat([]string{field}, list.Resource.cardFields) {
+	for _, f := range slices.Concat([]string{field}, list.Resource.cardFields, p.changedFields()) {
 		if !slices.Contains(fields, f) {
 			fields = append(fields, f)
 		}
 	}
-	if p.Action.updatesRecord() {
-		for _, f := range p.setFields() {
-			if !slices.Contains(fields, f) {
-				fields = append(fields, f)
-			}
-		}
+	return list.read(fields, map[string]any{field: map[string]any{"eq": value}}, 1)
+}
+
+// changedFields returns the fields that the call sets or erases.
+func (p *Payload) changedFields() []string {
+	switch {
+	case p.Action.erases:
+		return p.Action.Resource.labelled()
+	case p.Action.updatesRecord():
+		return p.setFields()
 	}
-	args := map[string]any{"fields": fields, "filter": map[string]any{field: map[string]any{"eq": value}}}
-	if list.Paged() {
-		args["page"] = map[string]any{"limit": 1}
+	return nil
+}
+
+// read returns a read of the program's own: fields of the rows that the filter finds, at most a page
+// of them. Sippet returns all rows if the list has no pages.
+func (a *Action) read(fields []string, filter map[string]any, rows int) *Payload {
+	args := map[string]any{"fields": fields}
+	if filter != nil {
+		args["filter"] = filter
 	}
-	about, err := list.Check(encode(args), Limits{})
-	if err != nil { // its names are the registry's, its value has passed the same check
-		panic("schemas: the read about " + p.Action.Name + ": " + err.Error())
+	if a.Paged() {
+		args["page"] = map[string]any{"limit": rows}
 	}
-	return about
+	p, err := a.Check(encode(args), Limits{})
+	if err != nil { // its names are the registry's, its values have passed the same check
+		panic("schemas: a read of " + a.Name + ": " + err.Error())
+	}
+	return p
 }
 
 // Named returns the fields by which a person recognises the record, from the answer to the read
@@ -53,15 +66,7 @@ func (p *Payload) Named(data json.RawMessage) json.RawMessage {
 	if value == "" {
 		return nil
 	}
-	var found []byte
-	ok := eachRow(data, func(row []byte) {
-		if found == nil && matchesRecord(row, field, value) {
-			found = row
-		}
-	})
-	if !ok || found == nil {
-		return nil
-	}
+	found, _ := findRow(data, field, value)
 	return copyMembers(found, list.Resource.cardFields)
 }
 

@@ -10,7 +10,7 @@ import (
 func TestAbout(t *testing.T) {
 	const id = "0e6f1a52-4f0e-4a3b-9a87-1b6f0a0c9d11"
 	for action, want := range map[string]string{
-		"delete_contact":          `{"action":"list_contacts","fields":["id","fullName","phoneE164","email"],"filter":{"id":{"eq":"` + id + `"}},"page":{"limit":1}}`,
+		"delete_contact":          `{"action":"list_contacts","fields":["id","fullName","phoneE164","email","dateOfBirth","whatsappJid","metadata","defaultLanguage","languages"],"filter":{"id":{"eq":"` + id + `"}},"page":{"limit":1}}`,
 		"archive_contact":         `{"action":"list_contacts","fields":["id","fullName","phoneE164","email"],"filter":{"id":{"eq":"` + id + `"}},"page":{"limit":1}}`,
 		"update_contact":          `{"action":"list_contacts","fields":["id","fullName","phoneE164","email","dateOfBirth"],"filter":{"id":{"eq":"` + id + `"}},"page":{"limit":1}}`,
 		"end_call":                `{"action":"list_calls","fields":["id","callUuid","fromNumber","toNumber","contactFullName","status","startedAt"],"filter":{"callUuid":{"eq":"c-1"}}}`,

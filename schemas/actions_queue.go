@@ -13,7 +13,7 @@ var queueActions = []*Action{
 		Description: "Get one queue entry by its id, say to see whether the caller still waits just before accept_call_queue_entry. To find entries use list_call_queue_entries.",
 	},
 	{
-		Name: "accept_call_queue_entry", Title: "Accept a waiting caller", Class: Outbound, Toolsets: []Toolset{Queue}, LiveCall: true,
+		Name: "accept_call_queue_entry", Title: "Accept a waiting caller", Class: Outbound, Toolsets: []Toolset{Queue}, LiveCall: true, forOperator: true,
 		payloadKeys: "identity, fields?", Resource: queueEntryResource,
 		Ask: "Connect the waiting caller of queue entry {identity} to the operator.", Effect: "The caller is put through at once.",
 		ApproveButton: "Connect the caller", DeclineButton: "Don't connect",

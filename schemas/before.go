@@ -27,15 +27,7 @@ func (p *Payload) BeforeRead() *Payload {
 			fields = append(fields, f)
 		}
 	}
-	args := map[string]any{"fields": fields, "filter": map[string]any{field: map[string]any{"eq": key}}}
-	if list.Paged() {
-		args["page"] = map[string]any{"limit": 1}
-	}
-	before, err := list.Check(encode(args), Limits{})
-	if err != nil { // its names are the registry's, its value has passed the same check
-		panic("schemas: the read before " + p.Action.Name + ": " + err.Error())
-	}
-	return before
+	return list.read(fields, map[string]any{field: map[string]any{"eq": key}}, 1)
 }
 
 // Replaced returns the old values of the fields that the call sets, from the answer to the read
@@ -47,16 +39,22 @@ func (p *Payload) Replaced(data json.RawMessage) json.RawMessage {
 	if key == "" {
 		return nil
 	}
-	var found []byte
-	ok := eachRow(data, func(row []byte) {
-		if found == nil && matchesRecord(row, field, key) {
+	found, _ := findRow(data, field, key)
+	return copyMembers(found, p.setFields())
+}
+
+// findRow returns the first row of an answer that is the record; nil if none is. It reports false if
+// the answer cannot be read.
+func findRow(data []byte, field, value string) (found []byte, ok bool) {
+	ok = eachRow(data, func(row []byte) {
+		if found == nil && matchesRecord(row, field, value) {
 			found = row
 		}
 	})
-	if !ok || found == nil {
-		return nil
+	if !ok {
+		found = nil
 	}
-	return copyMembers(found, p.setFields())
+	return found, ok
 }
 
 // eachRow visits the elements of an array or of a page's `results`. It reports whether data is such
@@ -124,8 +122,12 @@ func matchesRecord(row []byte, field, value string) bool {
 	return strings.EqualFold(DecodeString(got), value)
 }
 
-// copyMembers returns an object of some of a row's members; values change in white space only.
+// copyMembers returns an object of some of a row's members; values change in white space only. It
+// returns nil for no row.
 func copyMembers(row []byte, names []string) json.RawMessage {
+	if row == nil {
+		return nil
+	}
 	values := make([][]byte, len(names))
 	EachJSON(row, func(k, v []byte) {
 		for i, n := range names {

@@ -29,12 +29,15 @@ type Input struct {
 	// Names is the kind of person that the value, or each element, names; empty where it names
 	// nobody.
 	Names SubjectKind
+
+	refers      string // the list that has the record of which the value is the id; empty for all else
+	where, when string // the key of the same input, and its value, if refers depends on them
 }
 
-// readInputs lists what a typed input declares: types from its schema, persons from its `names`
-// tags.
+// readInputs lists what a typed input declares: types from its schema, persons from its `names` tags,
+// records from its `refers` tags.
 func readInputs(input any, s *jsonschema.Schema) []Input {
-	names := map[string]SubjectKind{}
+	names, tags := map[string]SubjectKind{}, map[string]reflect.StructTag{}
 	for _, f := range reflect.VisibleFields(reflect.TypeOf(input)) {
 		kind := SubjectKind(f.Tag.Get("names"))
 		switch kind {
@@ -43,11 +46,13 @@ func readInputs(input any, s *jsonschema.Schema) []Input {
 			panic("schemas: " + f.Name + ": unknown kind of subject " + string(kind))
 		}
 		key, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-		names[key] = kind
+		names[key], tags[key] = kind, f.Tag
 	}
 	var out []Input
 	for p := s.Properties.Oldest(); p != nil; p = p.Next() {
-		in := Input{Name: p.Key, Type: p.Value.Type, Format: p.Value.Format, Required: slices.Contains(s.Required, p.Key), Names: names[p.Key]}
+		in := Input{Name: p.Key, Type: p.Value.Type, Format: p.Value.Format, Required: slices.Contains(s.Required, p.Key), Names: names[p.Key],
+			refers: tags[p.Key].Get("refers")}
+		in.where, in.when, _ = strings.Cut(tags[p.Key].Get("where"), "=")
 		if types, ok := p.Value.Extras["type"].([]any); ok { // the form of nullable
 			in.Type, in.Nullable = fmt.Sprint(types[0]), true
 		}

@@ -4,7 +4,9 @@ package schemas
 // reflected once, into the JSON Schemas that tools show and the checker enforces, and into the list
 // that Inputs returns. A field without `omitempty` is required. A jsonschema_description is there
 // where the name does not say enough. A `names` tag is on values that name a person. A contact's
-// own email and number have none, because they are erased with the contact.
+// own email and number have none, because they are erased with the contact. A `refers` tag is on ids
+// of records that the card describes, with the list that has them; `where` says of which other key and
+// value that is true.
 
 type (
 	getCampaignInput struct {
@@ -42,12 +44,12 @@ type (
 	startOutboundCallInput struct {
 		ContactID   uuidText `json:"contactId,omitempty" names:"contact" jsonschema_description:"From list_contacts"`
 		PhoneNumber e164     `json:"phoneNumber,omitempty" names:"phone" jsonschema_description:"Such as +442079460123"`
-		AiAgentID   uuidText `json:"aiAgentId,omitempty" jsonschema_description:"From list_ai_agents"`
+		AiAgentID   uuidText `json:"aiAgentId,omitempty" refers:"list_ai_agents" jsonschema_description:"From list_ai_agents"`
 	}
 	startBulkOutboundCallInput struct {
 		ContactIDs        []uuidText     `json:"contactIds,omitempty" names:"contact" jsonschema:"minItems=1,uniqueItems=true" jsonschema_description:"From list_contacts"`
 		GroupID           uuidText       `json:"groupId,omitempty" jsonschema_description:"No tool lists groups"`
-		AiAgentID         uuidText       `json:"aiAgentId,omitempty" jsonschema_description:"From list_ai_agents"`
+		AiAgentID         uuidText       `json:"aiAgentId,omitempty" refers:"list_ai_agents" jsonschema_description:"From list_ai_agents"`
 		Concurrency       positiveInt    `json:"concurrency,omitempty" jsonschema_description:"Calls at a time"`
 		ContactLimit      positiveInt    `json:"contactLimit,omitempty" jsonschema_description:"Most people to ring"`
 		ContactRangeStart nonNegativeInt `json:"contactRangeStart,omitempty" jsonschema_description:"First position"`
@@ -122,7 +124,7 @@ type (
 	}
 	createIdentityInput struct {
 		OwnerType      ownerType          `json:"ownerType"`
-		OwnerID        uuidText           `json:"ownerId" jsonschema_description:"Id of that owner"`
+		OwnerID        uuidText           `json:"ownerId" refers:"list_ai_agents" where:"ownerType=ai_agent" jsonschema_description:"Id of that owner"`
 		LocalPart      nonEmpty           `json:"localPart"`
 		Domain         nonEmpty           `json:"domain"`
 		DisplayName    nullable[string]   `json:"displayName,omitempty"`
@@ -134,7 +136,7 @@ type (
 	}
 	updateIdentityInput struct {
 		OwnerType      ownerType          `json:"ownerType,omitempty"`
-		OwnerID        uuidText           `json:"ownerId,omitempty"`
+		OwnerID        uuidText           `json:"ownerId,omitempty" refers:"list_ai_agents" where:"ownerType=ai_agent"`
 		LocalPart      nonEmpty           `json:"localPart,omitempty"`
 		Domain         nonEmpty           `json:"domain,omitempty"`
 		DisplayName    nullable[string]   `json:"displayName,omitempty"`

@@ -35,6 +35,11 @@ type Resource struct {
 	// passing are the card fields that change by themselves, such as the status of a live call. An
 	// approval does not depend on them.
 	passing []string
+	// One and Many are what a person calls a record, and several; empty where no card needs that.
+	One, Many string
+	// Keeps says what the records keep of a person whose contact is erased; empty where they keep
+	// nothing, or no list finds them.
+	Keeps string
 	// TimeField is the field that orders the records in time; empty where none does.
 	TimeField string
 	// oldestFirst is true where a reader needs the oldest record first: transcripts, waiting
@@ -61,6 +66,9 @@ type Field struct {
 	Names SubjectKind
 	// Sent is true for a text that is sent to people in the organisation's name.
 	Sent bool
+	// Label is what a person calls the value, on the card of an erasure; empty where they need not
+	// know of it. Fields may share one.
+	Label string
 }
 
 // Trusted reports whether Sippet itself makes the field's content (ids, words, numbers, times), and
@@ -110,6 +118,10 @@ func (r *Resource) withErased(field string) *Resource { r.erasedField = field; r
 
 func (r *Resource) byDefault(names ...string) *Resource { r.defaultFields = names; return r }
 
+func (r *Resource) called(one, many string) *Resource { r.One, r.Many = one, many; return r }
+
+func (r *Resource) keeping(what string) *Resource { r.Keeps = what; return r }
+
 // field makes a field of one kind; personal makes one that says something about a person.
 func field(kind Kind, name string, values ...string) Field {
 	return Field{Name: name, Kind: kind, Values: values}
@@ -122,6 +134,19 @@ func (f Field) identifying(kind SubjectKind) Field { f.Names = kind; return f }
 
 // sent marks a text that is sent to people in the organisation's name.
 func (f Field) sent() Field { f.Sent = true; return f }
+
+// as sets the label of the field.
+func (f Field) as(label string) Field { f.Label = label; return f }
+
+// labelled returns the names of the fields with a label.
+func (r *Resource) labelled() (out []string) {
+	for _, f := range r.Fields {
+		if f.Label != "" {
+			out = append(out, f.Name)
+		}
+	}
+	return out
+}
 
 // Resources returns the resources of all actions, by name.
 func Resources() map[string]*Resource {

@@ -28,7 +28,8 @@ var callResource = resource("Call", "startedAt",
 	field(Decimal, "platformAiBillingCostCents"), field(Integer, "platformAiInputTokens"),
 	field(Integer, "platformAiOutputTokens"), field(Integer, "platformAiTotalTokens"),
 ).byDefault("id", "callUuid", "direction", "status", "fromNumber", "toNumber", "startedAt", "endedAt",
-	"durationSeconds", "contactId", "contactFullName", "currentHandlerType", "currentHandlerName", "flaggedAt", "conversationId").shownOnCard("fromNumber", "toNumber", "contactFullName", "status", "startedAt").changing("status")
+	"durationSeconds", "contactId", "contactFullName", "currentHandlerType", "currentHandlerName", "flaggedAt", "conversationId").shownOnCard("fromNumber", "toNumber", "contactFullName", "status", "startedAt").changing("status").
+	called("call", "calls").keeping("numbers, recordings, transcripts, summaries")
 
 var callParticipantResource = resource("CallParticipant", "joinedAt",
 	field(UUID, "id"), field(Word, "memberUuid"), field(Word, "role"), field(Time, "joinedAt"),
@@ -69,7 +70,8 @@ var queueEntryResource = resource("CallQueueEntry", "waitStartedAt",
 	field(UUID, "id"), field(Word, "callUuid"), field(Text, "queueName"), personal(Text, "callerIdNumber").identifying(PhoneSubject),
 	personal(Text, "callerIdName"), field(Word, "state"), personal(Text, "agentName"), field(Second, "waitStartedAt"),
 	field(Second, "answeredAt"), field(Second, "completedAt"), field(Second, "abandonedAt"),
-).byDefault("id", "callUuid", "queueName", "state", "callerIdNumber", "callerIdName", "agentName", "waitStartedAt", "answeredAt").sortedOldestFirst().shownOnCard("callerIdName", "callerIdNumber", "queueName", "waitStartedAt")
+).byDefault("id", "callUuid", "queueName", "state", "callerIdNumber", "callerIdName", "agentName", "waitStartedAt", "answeredAt").sortedOldestFirst().shownOnCard("callerIdName", "callerIdNumber", "queueName", "waitStartedAt").
+	called("queue entry", "queue entries").keeping("numbers, caller names")
 
 var bulkCallResource = resource("BulkOutboundCall", "insertedAt",
 	field(UUID, "id"), field(Word, "status"), field(Word, "targetType"), field(Integer, "contactLimit"),
@@ -94,7 +96,8 @@ var conversationResource = resource("Conversation", "insertedAt",
 	field(Word, "channel"), field(Word, "mode"), field(Word, "transport"), field(Text, "sessionScopeKey"),
 	field(Word, "publicId"), personal(Map, "metadata"), field(UUID, "aiAgentId"), field(UUID, "contactId").identifying(ContactSubject),
 	field(UUID, "communicationThreadId"), field(Time, "insertedAt"), field(Time, "updatedAt"),
-).byDefault("id", "status", "channel", "startedAt", "lastActivityAt", "endedAt", "outcome", "summary", "aiAgentId", "contactId")
+).byDefault("id", "status", "channel", "startedAt", "lastActivityAt", "endedAt", "outcome", "summary", "aiAgentId", "contactId").
+	called("conversation", "conversations").keeping("messages, summaries")
 
 var conversationEventResource = resource("ConversationEvent", "occurredAt",
 	field(UUID, "id"), field(Word, "eventType"), field(Word, "source"), personal(Text, "summary"),
@@ -106,11 +109,11 @@ var conversationEventResource = resource("ConversationEvent", "occurredAt",
 ).byDefault("id", "conversationId", "occurredAt", "eventType", "speaker", "summary", "toolName", "success", "error")
 
 var contactResource = resource("Contact", "",
-	field(UUID, "id").identifying(ContactSubject), personal(Text, "fullName"), personal(Text, "email").identifying(EmailSubject), field(Time, "emailVerifiedAt"),
-	personal(Date, "dateOfBirth"), personal(Text, "phoneE164").identifying(PhoneSubject), field(Time, "phoneVerifiedAt"),
-	field(Word, "whatsappReachabilityStatus"), personal(Text, "whatsappJid"), field(Time, "whatsappReachabilityCheckedAt"),
-	field(Text, "whatsappReachabilityError"), personal(Map, "metadata"), field(Texts, "privateMetadataKeys"),
-	field(Word, "defaultLanguage"), field(Texts, "languages"), field(Time, "deletedAt"), field(Time, "erasedAt"),
+	field(UUID, "id").identifying(ContactSubject), personal(Text, "fullName").as("name"), personal(Text, "email").identifying(EmailSubject).as("email"), field(Time, "emailVerifiedAt"),
+	personal(Date, "dateOfBirth").as("birthday"), personal(Text, "phoneE164").identifying(PhoneSubject).as("number"), field(Time, "phoneVerifiedAt"),
+	field(Word, "whatsappReachabilityStatus"), personal(Text, "whatsappJid").as("WhatsApp"), field(Time, "whatsappReachabilityCheckedAt"),
+	field(Text, "whatsappReachabilityError"), personal(Map, "metadata").as("metadata"), field(Texts, "privateMetadataKeys"),
+	field(Word, "defaultLanguage").as("languages"), field(Texts, "languages").as("languages"), field(Time, "deletedAt"), field(Time, "erasedAt"),
 ).byDefault("id", "fullName", "email", "phoneE164", "defaultLanguage", "deletedAt", "erasedAt").withErased("erasedAt").shownOnCard("fullName", "phoneE164", "email")
 
 var messageResource = resource("CommunicationMessage", "occurredAt",
@@ -148,7 +151,7 @@ var identityResource = resource("EmailIdentity", "",
 
 var userResource = resource("User", "",
 	field(UUID, "id"), personal(Text, "fullName"), personal(Text, "email"), field(Time, "confirmedAt"), field(Text, "sipUsername"),
-).byDefault("id", "fullName", "email", "confirmedAt", "sipUsername")
+).byDefault("id", "fullName", "email", "confirmedAt", "sipUsername").shownOnCard("fullName", "email").called("operator", "operators")
 
 var operatorStatusResource = resource("OperatorStatus", "",
 	field(UUID, "id"), field(UUID, "sipUserId"), personal(Text, "agentName"), field(Word, "status", operatorStates...),
@@ -170,4 +173,4 @@ var aiAgentResource = resource("AiAgent", "",
 	field(Map, "workflow"), field(Text, "scriptComposition"), field(Text, "scriptExamples"),
 	field(Bool, "promptSecurityMiddlewareEnabled"), field(Integer, "promptSecurityTimeoutMs"), field(Text, "systemPrompt"),
 	field(Text, "safetyGuardrails"), field(Texts, "enabledToolIds"), field(Map, "toolSettings"), field(Bool, "published"),
-).byDefault("id", "name", "published", "realtimeProvider", "realtimeModel", "voice", "tone", "languages")
+).byDefault("id", "name", "published", "realtimeProvider", "realtimeModel", "voice", "tone", "languages").shownOnCard("name", "published").called("agent", "agents")

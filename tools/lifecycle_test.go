@@ -1,6 +1,8 @@
 package tools_test
 
 import (
+	"context"
+	"encoding/json"
 	"slices"
 	"strings"
 	"testing"
@@ -10,6 +12,7 @@ import (
 
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 	"github.com/sippet-ai/sippet-mcp/internal/ledger/ledgertest"
+	"github.com/sippet-ai/sippet-mcp/policy/recipients"
 	"github.com/sippet-ai/sippet-mcp/policy/rules"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
@@ -41,10 +44,16 @@ func expected(d rules.Decision, p *schemas.Payload, reads []string, kind string,
 	validate, run := []string{"validate " + string(p.Body)}, []string{"run " + string(p.Body)}
 	validate = slices.Concat(reads, validate) // on each attempt
 	ask := validate
+	again := validate
 	if about := p.AboutRead(); about != nil {
 		ask = append(slices.Clone(ask), "run "+string(about.Body)) // for the card
+		if p.Action.Name != ledger.HangUp {
+			again = ask // the record is read again, because the approval is bound to it
+		}
 	}
-	again := ask // the record is read again, because the approval is bound to it
+	for _, read := range factReads(p) {
+		ask = append(slices.Clone(ask), "run "+string(read.Body))
+	}
 	if similar := p.SimilarRead(); similar != nil {
 		ask = append(slices.Clone(ask), "run "+string(similar.Body)) // the stand-in's record has another text
 	}
@@ -63,9 +72,6 @@ func expected(d rules.Decision, p *schemas.Payload, reads []string, kind string,
 		}
 		switch kind {
 		case "accepting", "accepting forms":
-			if p.Action.Name == ledger.HangUp {
-				again = validate
-			}
 			return slices.Concat(ask, again, run), "done"
 		case "declining":
 			return ask, "declined"
@@ -79,6 +85,30 @@ func expected(d rules.Decision, p *schemas.Payload, reads []string, kind string,
 		return ask, "approval_pending"
 	}
 	return append([]string{}, reads...), "denied"
+}
+
+// factReads returns the reads for the facts on a card, if the record that the call is about has no
+// number.
+func factReads(p *schemas.Payload) (reads []*schemas.Payload) {
+	for _, l := range p.References() {
+		reads = append(reads, l.Read)
+	}
+	if l := p.Operator(); l != nil {
+		reads = append(reads, l.Read)
+	}
+	var numbers []string
+	for _, subject := range p.Subjects() {
+		if number, ok := strings.CutPrefix(subject, "phone:"); ok {
+			numbers = append(numbers, number)
+		}
+	}
+	if numbers != nil {
+		_, _ = recipients.FindOwners(context.Background(), numbers, func(_ context.Context, read *schemas.Payload) (json.RawMessage, *schemas.Error) {
+			reads = append(reads, read)
+			return nil, &schemas.Error{}
+		})
+	}
+	return append(reads, p.Kept(nil)...)
 }
 
 // TestLifecycleOfEveryAction calls all actions with every kind of client over both transports and

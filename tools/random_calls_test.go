@@ -273,8 +273,12 @@ func (m *model) ask(rt *rapid.T, r *reply, w int, who, action, args string, expe
 		return
 	}
 	asks := []string{"validate"}
-	if m.worlds[w].payload(m.t, action, args).AboutRead() != nil {
+	p := m.worlds[w].payload(m.t, action, args)
+	if p.AboutRead() != nil {
 		asks = append(asks, "run") // the record that it is about, for the card
+	}
+	for range factReads(p) {
+		asks = append(asks, "run")
 	}
 	for _, q := range m.requests {
 		if m.open(q) && q.caller == who && q.action == action && q.args == args {
@@ -291,7 +295,7 @@ func (m *model) ask(rt *rapid.T, r *reply, w int, who, action, args string, expe
 		rt.Fatalf("there is a previous run: %t, and the card: %s", before, r.Frame)
 	}
 	q := &modelRequest{id: requestOf(m.t, r), world: w, caller: who, action: action, args: args, repeats: repeats,
-		expires: m.now().Add(m.worlds[w].payload(m.t, action, args).Action.ApprovalLifetime(15 * time.Minute))}
+		expires: m.now().Add(p.Action.ApprovalLifetime(15 * time.Minute))}
 	if !approve {
 		q.states = []string{r.Result.RequestState}
 	}

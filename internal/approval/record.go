@@ -15,6 +15,8 @@ type Record struct {
 	// Named holds the fields by which a person knows it, Replaced the fields that the call
 	// overwrites, JSON objects. Both are nil if the record was not found.
 	Named, Replaced json.RawMessage
+	// Erased holds the fields that the call erases, a JSON object; nil if it erases none.
+	Erased json.RawMessage
 	// Unreadable is true if the record could not be read.
 	Unreadable bool
 	// Hidden are the fields that the requester must not see.
@@ -61,5 +63,6 @@ func (r *Record) digest(related *recipients.Related, p *schemas.Payload) string 
 	}
 	write("named", false, r.Named)
 	write("replaced", true, r.Replaced)
+	write("erased", true, r.Erased)
 	return hex.EncodeToString(h.Sum(nil))
 }

@@ -1,0 +1,43 @@
+package recipients_test
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/sippet-ai/sippet-mcp/policy/recipients"
+	"github.com/sippet-ai/sippet-mcp/schemas"
+)
+
+func TestFindOwners(t *testing.T) {
+	const a, b, c = "+447700900107", "+442079460123", "+353209100103"
+	row := func(id, name, number, erased, deleted string) string {
+		return `{"id":"` + id + `","fullName":` + name + `,"phoneE164":"` + number + `","erasedAt":` + erased + `,"deletedAt":` + deleted + `}`
+	}
+	rows := []string{row("2", `"Bea"`, a, "null", `"2026-01-01T00:00:00Z"`), row("1", `"Ada \"x"`, a, "null", "null"), row("3", `"Erased"`, a, `"2026-01-01T00:00:00Z"`, "null"),
+		row("4", "null", b, "null", "null"), row("5", `"Eve"`, "+447700900999", "null", "null")}
+	var sent string
+	found, fault := recipients.FindOwners(t.Context(), []string{a, b, c}, func(_ context.Context, p *schemas.Payload) (json.RawMessage, *schemas.Error) {
+		sent = string(p.Body)
+		return json.RawMessage(`{"results":[` + strings.Join(rows, ",") + `],"hasMore":false}`), nil
+	})
+	if fault != nil || !strings.Contains(sent, `"filter":{"or":[{"phoneE164":{"eq":"`+a+`"}},{"phoneE164":{"eq":"`+b+`"}},{"phoneE164":{"eq":"`+c+`"}}]}`) {
+		t.Fatal(fault, sent)
+	}
+	for number, want := range map[string]string{
+		a: `+44 7700 900107: 2 contacts have this number: "Ada \"x", "Bea" (archived)`,
+		b: `+44 20 7946 0123 contact 4`,
+		c: `+353 20 910 0103 is not in your contacts`,
+	} {
+		if got := recipients.OwnersLine(number, found[number], false); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+	if got := recipients.OwnersLine(a, found[a], true); got != "+44 7700 900107: 2 contacts have this number: contact 1, contact 2 (archived)" {
+		t.Error(got)
+	}
+	if got := recipients.OwnersLine(a, make([]recipients.Owner, 7), true); !strings.HasSuffix(got, "contact , 2 more") {
+		t.Error(got)
+	}
+}
