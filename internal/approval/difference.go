@@ -99,14 +99,8 @@ func findEdits(old, new []string) (out []edit) {
 	}
 	var atOld, atNew int // the number of the next line
 	for line := range strings.Lines(string(diff.Diff("old", encode(old), "new", encode(new)))) {
-		var oldCount, newCount int
-		if n, _ := fmt.Sscanf(line, "@@ -%d,%d +%d,%d @@", &atOld, &oldCount, &atNew, &newCount); n == 4 {
-			if oldCount == 0 { // then it is the line before
-				atOld++
-			}
-			if newCount == 0 {
-				atNew++
-			}
+		var count int
+		if n, _ := fmt.Sscanf(line, "@@ -%d,%d +%d,%d @@", &atOld, &count, &atNew, &count); n == 4 {
 			continue
 		}
 		text, err := strconv.Unquote(strings.TrimSuffix(line[1:], "\n"))
