@@ -289,5 +289,7 @@ func (at *attempt) card(ctx context.Context, needs string, expires time.Time, ea
 		in.Dropped = at.related.DroppedLine()
 	}
 	in.Facts, in.Warnings = at.facts(ctx)
+	h := at.readHistory(ctx, earlier)
+	in.Facts, in.Warnings, in.Own = append(in.Facts, h.facts...), append(h.warnings, in.Warnings...), h.own
 	return approval.NewCard(in)
 }

@@ -69,6 +69,11 @@ type Card struct {
 	// Reason is the model's reason; empty without one.
 	Reason  string    `json:"reason,omitempty"`
 	Expires time.Time `json:"expires"`
+	// Own is true if the requester itself made or renamed the record, or a recipient, in the last day.
+	Own bool `json:"own,omitempty"`
+	// Invisible is true if a text on the card has characters that nobody can see, other than line feeds
+	// and tabs. They are written as \u{…}.
+	Invisible bool `json:"invisible,omitempty"`
 }
 
 // Change is one value that the call overwrites. New is empty if the call does not name the new
@@ -146,7 +151,9 @@ type Call struct {
 	// Facts are further facts, and Warnings further warnings. Their texts are escaped.
 	Facts    []Line
 	Warnings []string
-	Costs    []Cost
+	// Own is [Card.Own].
+	Own   bool
+	Costs []Cost
 }
 
 // NewCard builds the card of a call.
@@ -154,7 +161,7 @@ func NewCard(in Call) Card {
 	a, p := in.Payload.Action, in.Payload
 	c := Card{Action: a.Name, Class: a.Class, Needs: in.Needs, Effect: a.Effect, Undo: a.Reversal(), Why: in.Why,
 		Rules: in.Rules[:min(maxRules, len(in.Rules))], Requester: in.Requester.String(), Client: schemas.Escape(in.Client, 80), Simulated: in.Simulated,
-		Reason: schemas.Escape(p.Reason, schemas.MaxReason), Expires: in.Expires, Costs: in.Costs, Earlier: in.Earlier.text(a)}
+		Reason: schemas.Escape(p.Reason, schemas.MaxReason), Expires: in.Expires, Costs: in.Costs, Earlier: in.Earlier.text(a), Own: in.Own}
 	texts := readSent(p, in.Record)
 	c.Record = in.Record.digest(in.Related, p)
 	if u := in.Earlier.Unknown; u != nil {
@@ -169,6 +176,7 @@ func NewCard(in Call) Card {
 	c.addSent(values, &texts)
 	c.addTitle(in)
 	c.addDeed(in, values)
+	c.Invisible = c.showsInvisible()
 	return c
 }
 

@@ -72,6 +72,16 @@ func (c *Card) formatItems(n, depth int, item func(i int) string) string {
 	return text
 }
 
+// writtenOut finds a rune that schemas.Escape wrote as \u{…}, in the card's JSON. A backslash of the
+// text itself is written twice, and JSON writes each twice.
+var writtenOut = regexp.MustCompile(`(^|[^\\])(\\{4})*\\{2}u\{`)
+
+// showsInvisible reports whether a text of the card has characters that nobody can see.
+func (c *Card) showsInvisible() bool {
+	raw, err := json.Marshal(c)
+	return err != nil || writtenOut.Match(raw)
+}
+
 func (c *Card) orEmpty(v any) string {
 	if v == nil || v == "" {
 		return "(empty)"

@@ -157,7 +157,11 @@ func TestBrowserHostile(t *testing.T) {
 		if got := b.text("details dl"); !strings.Contains(got, `"`+c.shown+`"`) {
 			t.Errorf("%s: what is sent says %s", c.name, got)
 		}
-		b.harmless(c.name, usual)
+		want := maps.Clone(usual)
+		if strings.Contains(c.shown, `\u{`) {
+			want["P"]++ // it says that there are invisible characters
+		}
+		b.harmless(c.name, want)
 	}
 	if got := b.text(".reason figcaption"); got != "Written by the AI as its reason. Nobody has checked it." {
 		t.Errorf("the caption of the reason is %q", got)
@@ -177,6 +181,9 @@ func TestBrowserHostile(t *testing.T) {
 		}
 	}
 	b.write("[data-card] input[name=note]", hostile[2].text)
+	for range b.count("[data-card] input[type=checkbox]:not(:checked)") {
+		b.click("[data-card] input[type=checkbox]:not(:checked)")
+	}
 	b.click("[data-card] button[value=decline]")
 	b.cards(1)
 	b.sees("[data-list=decided]", hostile[2].text)

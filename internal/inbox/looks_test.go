@@ -99,7 +99,7 @@ func clinic(r rpctest.Request) rpctest.Answer {
 	if id := body.Filter.ID.Eq; id != "" {
 		ids = []string{id}
 	}
-	var rows []map[string]any
+	rows := []map[string]any{}
 	for n, id := range ids {
 		if last := id[len(id)-1]; last >= '0' && last <= '9' && len(ids) == 1 {
 			n = int(last - '0')

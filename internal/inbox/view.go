@@ -52,8 +52,12 @@ type cardView struct {
 	Client    string
 	Requested time.Time
 	Expires   time.Time
-	// People is how many people all lines together reach, if an approval must state it; else 0.
-	People int
+	// People is how many people the ticked lines together reach. AskPeople is true if an approval of
+	// all lines must state such a number.
+	People    int
+	AskPeople bool
+	// Unticked is true if a line is not ticked.
+	Unticked bool
 	// Barred is why this person cannot answer; empty if they can. Over is true if nobody can.
 	Barred string
 	Over   bool
@@ -78,6 +82,10 @@ type lineView struct {
 	// Departed is since when the requester's program no longer waits; zero if it does.
 	Departed time.Time
 }
+
+// Ticked reports whether the line of a card with several is ticked before anybody has read it. What
+// the requester made look harmless is not.
+func (l lineView) Ticked() bool { return !l.Own && !l.Invisible }
 
 // Many reports whether the card has several lines.
 func (c *cardView) Many() bool { return len(c.Lines) > 1 }
@@ -162,23 +170,25 @@ func (i *Inbox) card(ctx context.Context, s *snapshot, v *visit, all []*ledger.A
 	if a, err := schemas.Find(first.Action); err == nil {
 		c.Class, c.Effect, c.Undo, title = a.Class, a.Effect, a.Reversal(), a.Title
 	}
-	people := 0
+	people := 0 // of all lines
 	for _, req := range all {
 		o, err := s.card(ctx, req.ID)
 		if err != nil {
 			return nil, err
 		}
 		l := i.line(v, o)
-		people += l.RecipientCount
+		if people += l.RecipientCount; len(all) == 1 || l.Ticked() {
+			c.People += l.RecipientCount
+		} else {
+			c.Unticked = true
+		}
 		c.Client = l.Client
 		if req.Expires.Before(c.Expires) {
 			c.Expires = req.Expires
 		}
 		c.Lines = append(c.Lines, l)
 	}
-	if approval.MustStateNumber(people) {
-		c.People = people
-	}
+	c.AskPeople = approval.MustStateNumber(people)
 	if c.Effect == "" { // a read has its effect on the card only
 		c.Effect = c.Lines[0].Effect
 	}

@@ -54,7 +54,7 @@ const erasedText = `"(erased)"`
 // and belong to the recipients that they name.
 var (
 	fixed = []string{"action", "class", "cut", "needs", "effect", "undo", "earlier", "unknown", "recipientCount", "stateNumber", "costs",
-		"why", "rules", "requester", "client", "simulated", "expires"}
+		"why", "rules", "requester", "client", "simulated", "expires", "own", "invisible"}
 	generated = []string{"title", "recipients"}
 )
 
