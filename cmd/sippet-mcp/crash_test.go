@@ -202,8 +202,10 @@ func (w *crashWorld) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	}
 	p := w.find(string(body))
 	switch {
-	case strings.HasPrefix(string(body), `{"action":"list_contacts"`) && strings.Contains(string(body), `"filter":{"or":`):
-		io.WriteString(rw, `{"success":true,"data":{"results":[],"hasMore":false}}`) // nobody has the same name
+	case strings.HasPrefix(string(body), `{"action":"list_`) && strings.Contains(string(body), `"filter":{"or":`):
+		io.WriteString(rw, `{"success":true,"data":{"results":[],"hasMore":false}}`) // nobody has the same name; nothing is kept of anybody
+	case strings.HasPrefix(string(body), `{"action":"who_am_i"`):
+		io.WriteString(rw, `{"success":true,"data":{"id":"u-1","fullName":"Ann Lee","email":null}}`)
 	case p == nil:
 		w.fail("the upstream got an unknown request: %s", body)
 	case strings.HasPrefix(string(body), `{"action":"list_`):

@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -47,7 +48,7 @@ func runTerminalWith(t *testing.T, who *person, args ...string) (code int, out, 
 		}}
 	code = p.run(context.Background(), args)
 	raw, _ := os.ReadFile(file)
-	return code, o.String(), e.String(), strings.ReplaceAll(string(raw), "list_contacts\n", "") // the card reads the contact
+	return code, o.String(), e.String(), regexp.MustCompile(`list_\w+\n`).ReplaceAllString(string(raw), "") // the reads for the card
 }
 
 // TestAnswerOnTerminal: only the word approve runs the call; nothing that was typed before counts. If
@@ -67,7 +68,7 @@ func TestAnswerOnTerminal(t *testing.T) {
 			if code != c.code || ran != c.ran {
 				t.Errorf("exit code %d, ran %q, want %d and %q", code, ran, c.code, c.ran)
 			}
-			if !strings.Contains(who.shown.String(), `Erase the contact "Ada\u{202e} Lovelace" c0000000-0000-4000-8000-000000000001`+"\nfor good.\n") || !strings.HasSuffix(strings.TrimSpace(who.shown.String()), "\nErase this record? Type approve to run this call:") {
+			if !strings.Contains(who.shown.String(), `Erase the contact "Ada\u{202e} Lovelace" for good.`+"\n") || !strings.HasSuffix(strings.TrimSpace(who.shown.String()), "\nErase this record? Type approve to run this call:") {
 				t.Errorf("the prompt was\n%s", who.shown.String())
 			}
 			if c.code != 6 && strings.Contains(errs, "next:") {
