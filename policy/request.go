@@ -210,6 +210,8 @@ func (at *attempt) checkCard(ctx context.Context) (fault *schemas.Error, changed
 	}
 	record := at.readRecord(ctx)
 	switch {
+	case at.txn.Recipients == at.approval.Recipients && !card.ShowsRecipients(at.visibleRecipients()): // else Commit rejects it
+		return notAsShown("a name on the card is not that of the contact any more"), true
 	case card.ShowsRecord(record, at.related, at.Payload):
 		return nil, false
 	case record != nil && record.Unreadable:

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/sippet-ai/sippet-mcp/policy/recipients"
 	"github.com/sippet-ai/sippet-mcp/schemas"
@@ -29,6 +30,12 @@ type Record struct {
 // could not be read is true as long as it cannot.
 func (c Card) ShowsRecord(now *Record, related *recipients.Related, p *schemas.Payload) bool {
 	return c.Record == now.digest(related, p)
+}
+
+// ShowsRecipients reports whether the card shows the people whom the call reaches as they are now, with
+// their names. The approval is bound to their contacts, numbers and addresses besides.
+func (c Card) ShowsRecipients(now *recipients.Set) bool {
+	return now == nil || slices.Equal(c.To, now.Lines(maxTo))
 }
 
 // digest identifies the values that a card shows whole or in part, without those that change by
