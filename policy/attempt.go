@@ -157,6 +157,9 @@ func (at *attempt) decide(ctx context.Context) *schemas.Error {
 		}
 		facts.Recipients, at.txn.Recipients = at.recipients, at.recipients.Digest
 		at.addRecipients()
+		if err := at.markRecent(ctx); err != nil {
+			return at.ledgerError(ctx, err)
+		}
 	}
 	if recipients.HasRelated(action) && at.policy.Mildest(action, facts.Caller).Decision < rules.Deny {
 		var fault *schemas.Error
@@ -167,6 +170,9 @@ func (at *attempt) decide(ctx context.Context) *schemas.Error {
 		}
 		facts.Related = at.related
 		at.addRecipients()
+		if err := at.findEarlierNames(ctx); err != nil {
+			return at.ledgerError(ctx, err)
+		}
 	}
 	at.verdict = at.policy.Decide(facts)
 	if recipients.HasRecipients(action) && at.recipients == nil || recipients.HasRelated(action) && at.related == nil {

@@ -18,8 +18,8 @@ type Read = func(context.Context, *schemas.Payload) (json.RawMessage, *schemas.E
 // pageSize is Sippet's largest page. Sippet silently cuts a larger one.
 const pageSize = 250
 
-// maxName is how many characters of a name are kept: more than a card shows.
-const maxName = 200
+// MaxName is how many characters of a name are kept: more than a card shows.
+const MaxName = 200
 
 // ContactList is the action that reads contacts.
 const ContactList = "list_contacts"
@@ -169,7 +169,7 @@ func parseContact(row []byte, fields []string) (c contact, err error) {
 	// Ids are compared in lower case. Anything that is not an id was not requested, and is rejected
 	// as such.
 	c.id = strings.ToLower(text("id"))
-	c.name = schemas.Cut(text("fullName"), maxName)
+	c.name = schemas.Cut(text("fullName"), MaxName)
 	c.number, c.email, c.birthday = text("phoneE164"), text("email"), text("dateOfBirth")
 	if c.metadata = in["metadata"]; c.metadata != nil && c.metadata[0] != '{' && string(c.metadata) != "null" {
 		err = errors.New("metadata of a contact is neither an object nor null")

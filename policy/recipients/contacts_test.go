@@ -124,7 +124,7 @@ func FuzzParsePage(f *testing.F) {
 			t.Errorf("%d rows", len(rows))
 		}
 		for _, c := range rows {
-			if !utf8.ValidString(c.name) || utf8.RuneCountInString(c.name) > maxName+40 {
+			if !utf8.ValidString(c.name) || utf8.RuneCountInString(c.name) > MaxName+40 {
 				t.Errorf("the name %q", c.name)
 			}
 			c.recipient()

@@ -25,8 +25,11 @@ type Related struct {
 
 // Current is a contact before an update.
 type Current struct {
-	// Name is its full name. It is untrusted text.
-	Name   string
+	// Name is its full name. EarlierNames are those that it had before the caller's own renames of the
+	// last day, as far as nobody approved them; an empty one is not known. All are untrusted text.
+	Name         string
+	EarlierNames []string
+
 	Erased bool
 	// Keys are the keys of its metadata, Dropped those that the update leaves out; both are sorted.
 	Keys, Dropped []string

@@ -30,6 +30,9 @@ type Recipient struct {
 	Country string `json:"country,omitempty"`
 	// Kind is the sort of number, one of Kinds, or Email for an address.
 	Kind Kind `json:"kind,omitempty"`
+	// Recent is true for an address if the caller itself added its contact, or gave the contact this
+	// address, in the last day. To rules it is a stranger's: they see no contact.
+	Recent bool `json:"recent,omitempty"`
 }
 
 // Set is all recipients of one call.

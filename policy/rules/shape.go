@@ -136,7 +136,12 @@ func newRecipientShape() *shape {
 		name string
 		get  func(*recipients.Recipient) string
 	}{
-		{"contact", func(d *recipients.Recipient) string { return d.Contact }},
+		{"contact", func(d *recipients.Recipient) string {
+			if d.Recent {
+				return ""
+			}
+			return d.Contact
+		}},
 		{"name", func(d *recipients.Recipient) string { return d.Name }},
 		{"number", func(d *recipients.Recipient) string { return d.Number }},
 		{"address", func(d *recipients.Recipient) string { return d.Address }},
@@ -175,6 +180,7 @@ func newCurrentShape() *shape {
 		get  func(*recipients.Current) ref.Val
 	}{
 		{"fullName", types.StringType, func(c *recipients.Current) ref.Val { return types.String(c.Name) }},
+		{"earlierNames", types.NewListType(types.StringType), func(c *recipients.Current) ref.Val { return types.NewStringList(adapter{}, c.EarlierNames) }},
 		{"erased", types.BoolType, func(c *recipients.Current) ref.Val { return types.Bool(c.Erased) }},
 		{"keys", types.NewListType(types.StringType), func(c *recipients.Current) ref.Val { return types.NewStringList(adapter{}, c.Keys) }},
 		{"dropped", types.NewListType(types.StringType), func(c *recipients.Current) ref.Val { return types.NewStringList(adapter{}, c.Dropped) }},

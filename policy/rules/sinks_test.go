@@ -14,8 +14,9 @@ type sink struct {
 	does, action, args string
 	to                 *recipients.Set
 	// name and metadata are the contact's before an update. Without a name it is the one that the
-	// update gives it.
+	// update gives it. earlier is the name before the caller's own renames; empty without any.
 	name     string
+	earlier  string
 	metadata map[string]any
 	matches  []recipients.Match
 }
@@ -39,6 +40,9 @@ func (s sink) facts(t *testing.T) rules.Facts {
 				s.name = c.Name
 			}
 			f.Related.Current = recipients.NewCurrent(p, s.name, s.metadata, false)
+			if s.earlier != "" {
+				f.Related.Current.EarlierNames = []string{s.earlier}
+			}
 		}
 	}
 	return f
@@ -138,6 +142,7 @@ var sinks = []struct {
 		change("mark a contact's address as verified", `{"emailVerifiedAt":"2026-01-07T11:00:00Z"}`),
 		{does: "correct a typo in a name", action: "update_contact", args: on(`{"fullName":"Hannah Blyth"}`), name: "Hannah Blythe"},
 		{does: "give a contact a name that shares no word with the old one", action: "update_contact", args: on(`{"fullName":"Ada King"}`), name: "Hannah Blythe"},
+		{does: "give a contact such a name in two steps", action: "update_contact", args: on(`{"fullName":"Ada King"}`), name: "Ada Blythe", earlier: "Hannah Blythe"},
 		{does: "give a contact another contact's name", action: "update_contact", args: on(`{"fullName":"Eleanor Marsh"}`), name: "Eleanor Blythe", matches: another(recipients.SharedName)},
 		{does: "add a key to metadata", action: "update_contact", args: on(`{"metadata":{"a":1,"b":2,"c":3}}`), metadata: map[string]any{"a": 1, "b": 2}},
 		{does: "drop most keys of metadata", action: "update_contact", args: on(`{"metadata":{"a":1}}`), metadata: map[string]any{"a": 1, "b": 2, "c": 3}},

@@ -1,0 +1,105 @@
+package policy
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/sippet-ai/sippet-mcp/internal/ledger"
+	"github.com/sippet-ai/sippet-mcp/policy/recipients"
+	"github.com/sippet-ai/sippet-mcp/schemas"
+)
+
+// What a caller changed of a contact in the last day counts when it changes the contact again, or writes
+// to them: several small steps must not do what one large step needs a person for.
+const (
+	recentSince = 24 * time.Hour
+	maxRecent   = 50 // changes that are read
+)
+
+// findRecent returns what the caller changed of the contacts in the last day, the latest first. all is
+// false if there is more.
+func (at *attempt) findRecent(ctx context.Context, subjects []string) (changes []ledger.Change, all bool, err error) {
+	changes, more, err := at.Ledger.FindChanges(ctx, ledger.ChangeFilter{Organisation: at.txn.Organisation, Caller: at.Actor.Name,
+		Since: at.Now().Add(-recentSince), Subjects: subjects, Limit: maxRecent})
+	return changes, more == 0, err
+}
+
+// findEarlierNames finds the names that the contact had before the caller's own renames, if the call
+// renames it. A rename that a person approved ends the search.
+func (at *attempt) findEarlierNames(ctx context.Context) error {
+	in, _ := at.Payload.Args["input"].(map[string]any)
+	c := at.related.Current
+	if c == nil || in["fullName"] == nil {
+		return nil
+	}
+	changes, all, err := at.findRecent(ctx, []string{at.Payload.AboutPerson()})
+	if err != nil {
+		return err
+	}
+	for _, change := range changes {
+		p, fault := schemas.ParsePayload(change.Action, change.Payload)
+		if fault != nil {
+			c.EarlierNames = append(c.EarlierNames, "") // it is not known what it changed
+			continue
+		}
+		in, _ := p.Args["input"].(map[string]any)
+		switch {
+		case p.Action.Creates() || in["fullName"] == nil:
+			continue
+		case change.ApprovalID != "" && change.State == ledger.Succeeded:
+			return nil
+		}
+		var before struct{ FullName string }
+		if json.Unmarshal(change.Replaced, &before) != nil {
+			before.FullName = "" // what it replaced could not be read
+		}
+		c.EarlierNames = append(c.EarlierNames, schemas.Cut(before.FullName, recipients.MaxName))
+	}
+	if !all {
+		c.EarlierNames = append(c.EarlierNames, "")
+	}
+	return nil
+}
+
+// markRecent marks the addresses of an email whose contact the caller itself added, or gave the address.
+// Else a stranger could first be made a contact.
+func (at *attempt) markRecent(ctx context.Context) error {
+	if !at.recipients.IsMail() {
+		return nil
+	}
+	var subjects []string
+	by := map[string][]*recipients.Recipient{}
+	for i := range at.recipients.List {
+		r := &at.recipients.List[i]
+		if r.Contact == "" {
+			continue
+		}
+		for _, subject := range []string{string(schemas.ContactSubject) + ":" + r.Contact, string(schemas.EmailSubject) + ":" + r.Address} {
+			subjects, by[subject] = append(subjects, subject), append(by[subject], r)
+		}
+	}
+	if subjects == nil {
+		return nil
+	}
+	changes, all, err := at.findRecent(ctx, subjects)
+	if err != nil {
+		return err
+	}
+	for _, change := range changes {
+		p, fault := schemas.ParsePayload(change.Action, change.Payload)
+		if fault == nil && !p.Action.Creates() {
+			if in, _ := p.Args["input"].(map[string]any); in["email"] == nil {
+				continue
+			}
+		}
+		for _, r := range by[change.Subject] {
+			r.Recent = true
+		}
+	}
+	for i := range at.recipients.List {
+		r := &at.recipients.List[i]
+		r.Recent = r.Recent || !all && r.Contact != ""
+	}
+	return nil
+}
