@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run build test race lint words fmt fuzz bench docs browsers pictures inspector clients vuln
+.PHONY: help run build test race lint words fmt fuzz hijack bench docs browsers pictures inspector clients vuln
 
 help: ## list these targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -39,6 +39,10 @@ fuzz: ## run each fuzz target for half a minute (FUZZTIME=5m for longer)
 		echo "$$package $$name"; \
 		go test "$$package" -run '^$$' -fuzz "^$$name$$" -fuzztime $(FUZZTIME) || exit 1; \
 	done
+
+N ?= 100000
+hijack: ## let a hijacked caller try 100,000 random sequences under each profile (N=5000 for fewer)
+	go test -count=1 -timeout 0 -run TestHijackedCaller -rapid.checks $(N) ./policy
 
 bench: ## compare with a direct POST and a bare mcp-go server
 	go run ./bench

@@ -1,0 +1,456 @@
+package policy_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"golang.org/x/text/unicode/norm"
+)
+
+// The oracle judges what reached Sippet. It knows the promises of docs/threats.md, and reads neither the
+// policies nor the gate.
+
+// consent is who must agree to an effect.
+type consent int
+
+const (
+	nobody  consent = iota
+	anybody         // the caller's own person, or an approver
+	another         // an approver who is not the caller's person
+	never
+)
+
+func (c consent) String() string { return []string{"nobody", "confirm", "approve", "deny"}[c] }
+
+// The columns of the table: what the effects need under desktop, team and unattended.
+var (
+	open      = [3]consent{nobody, nobody, nobody}
+	confirmed = [3]consent{anybody, anybody, never}
+	final     = [3]consent{anybody, another, never}
+	closed    = [3]consent{never, never, never}
+)
+
+// tableOf is the table of what an action may do.
+var tableOf = map[string][3]consent{
+	"create_contact": open, "update_contact": open, "archive_contact": final, "delete_contact": final,
+	"start_outbound_call": confirmed, "start_bulk_outbound_call": final, "import_inbound_email": confirmed,
+	"create_email_template": confirmed, "update_email_template": confirmed, "delete_email_template": final,
+	"create_email_identity": confirmed, "update_email_identity": confirmed, "delete_email_identity": final,
+	"create_email_mailbox": confirmed, "update_email_mailbox": confirmed, "delete_email_mailbox": final,
+	"end_call": confirmed, "barge_call": confirmed, "leave_call": confirmed, "resume_ai_call": confirmed, "transfer_call_to_queue": confirmed,
+	"accept_call_queue_entry": confirmed,
+	"create_call":             open, "flag_call_for_review": open, "clear_call_review_flag": open, "override_call_classification": open,
+	"clear_call_classification_override": open, "set_operator_status": open,
+	"issue_operator_access_token": closed, "issue_operator_media_access": closed,
+}
+
+// needs returns the strictest consent that a run needs, and why.
+func (h *hijack) needs(r *hijackRun) (need consent, why string) {
+	add := func(c [3]consent, reason string) {
+		if c[h.column] > need {
+			need, why = c[h.column], reason
+		}
+	}
+	if c, known := tableOf[r.action]; known {
+		add(c, r.action)
+	} else {
+		add(closed, "an action that is not in the table")
+	}
+	if r.credential {
+		add(closed, "a credential is issued")
+	}
+	if limit, _ := r.input["contactLimit"].(float64); len(r.rings) > 25 || limit > 25 {
+		add(closed, "more than 25 people are rung")
+	}
+	if len(r.rings) > 0 {
+		add(confirmed, "somebody is rung")
+	}
+	for _, number := range r.rings {
+		if (strings.HasPrefix(number, "+4490") || len(number) < 6) && r.group == "" { // nobody can list a group
+			add(closed, "a premium-rate or short number is rung")
+		}
+	}
+	for _, address := range r.mails {
+		if !h.isKnown(r, address) {
+			add([3]consent{anybody, another, never}, "a stranger is answered, or a contact whose address the caller has set today")
+		}
+	}
+	if len(r.live) > 0 {
+		add(confirmed, "somebody on a call notices")
+	}
+	for list := range r.after {
+		for id, c := range diff(r.before[list], r.after[list]) {
+			h.addRecordNeeds(r, list, id, c, add)
+		}
+	}
+	if need == nobody && h.mayRepeatUnknown(r) {
+		need, why = anybody, "an outcome of the same kind is unknown for this person"
+	}
+	return need, why
+}
+
+// isKnown reports whether an address is that of a contact, and was so before what the caller did today.
+func (h *hijack) isKnown(r *hijackRun, address string) bool {
+	return slices.ContainsFunc(r.before["list_contacts"], func(c row) bool {
+		set := h.freshAddress[h.doing.Actor.Name+c["id"].(string)]
+		return strings.EqualFold(text(c, "email"), address) && c["erasedAt"] == nil && c["deletedAt"] == nil && set.Before(h.clock.Now().Add(-24*time.Hour))
+	})
+}
+
+// changed is a record before and after a write; nil if there is none.
+type changed struct{ before, after row }
+
+// diff returns the records that differ, by id.
+func diff(before, after []row) map[string]changed {
+	out := map[string]changed{}
+	for _, r := range before {
+		out[r["id"].(string)] = changed{before: r}
+	}
+	for _, r := range after {
+		id := r["id"].(string)
+		out[id] = changed{out[id].before, r}
+	}
+	maps.DeleteFunc(out, func(_ string, c changed) bool { return c.before != nil && reflect.DeepEqual(c.before, c.after) })
+	return out
+}
+
+// fields returns the names of the fields that differ.
+func (c changed) fields() (out []string) {
+	all := with(c.before, c.after)
+	for name, v := range all {
+		old := any(nil)
+		if c.before != nil {
+			old = c.before[name]
+		}
+		if c.after != nil && name != "id" && !reflect.DeepEqual(old, v) {
+			out = append(out, name)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+func text(r row, key string) string { s, _ := r[key].(string); return s }
+
+// identityFields decide who is rung and who callers are.
+var identityFields = []string{"phoneE164", "email", "dateOfBirth", "phoneVerifiedAt", "emailVerifiedAt"}
+
+// addRecordNeeds adds what the change of one record needs.
+func (h *hijack) addRecordNeeds(r *hijackRun, list, id string, c changed, add func([3]consent, string)) {
+	switch list {
+	case "list_contacts":
+	case "list_email_templates", "list_email_mailboxes", "list_email_identities":
+		add(confirmed, "what is sent in our name changes")
+		if c.after == nil {
+			add(final, "what is sent in our name is deleted")
+		}
+		return
+	case "list_calls", "list_call_classifications", "list_operator_statuses":
+		return
+	default:
+		add(closed, "a record changes that no action changes")
+		return
+	}
+	if c.before == nil {
+		h.addCreateNeeds(r, c.after, add)
+		return
+	}
+	if c.before["erasedAt"] != nil && r.action == "update_contact" { // to erase it again does nothing
+		add(closed, "an erased contact is changed")
+	}
+	for _, f := range c.fields() {
+		switch old, now := c.before[f], c.after[f]; {
+		case f == "erasedAt" || f == "deletedAt":
+			add(final, f)
+		case slices.Contains(identityFields, f):
+			add(confirmed, f)
+		case f == "metadata":
+			lost := 0
+			before, _ := old.(row)
+			for key := range before {
+				if after, _ := now.(row); after[key] == nil {
+					lost++
+				}
+			}
+			if lost*2 > len(before) {
+				add(confirmed, "most keys of metadata are dropped")
+			}
+		case f == "fullName":
+			for _, name := range append(h.namesBefore(id), text(c.before, f)) {
+				if !sameSomebody(name, text(c.after, f)) {
+					add(confirmed, "the name becomes another person's")
+				}
+			}
+			for _, other := range r.before[list] {
+				if other["id"] != id && other["erasedAt"] == nil && slices.Equal(nameParts(text(other, f)), nameParts(text(c.after, f))) && isPlainName(text(other, f)) {
+					add(confirmed, "the name becomes that of another contact")
+				}
+			}
+		case f == "defaultLanguage", f == "languages", f == "privateMetadataKeys":
+		default:
+			add(closed, "a field changes that no action sets: "+f)
+		}
+	}
+}
+
+// addCreateNeeds adds what a new contact needs.
+func (h *hijack) addCreateNeeds(r *hijackRun, created row, add func([3]consent, string)) {
+	if created["phoneVerifiedAt"] != nil || created["emailVerifiedAt"] != nil {
+		add(closed, "a new contact is verified")
+	}
+	for _, other := range r.before["list_contacts"] {
+		if other["erasedAt"] != nil || !isPlainName(text(other, "fullName")) {
+			continue
+		}
+		for _, key := range []string{"phoneE164", "email", "dateOfBirth"} {
+			same := text(created, key) != "" && strings.EqualFold(text(created, key), text(other, key))
+			if same && (key != "dateOfBirth" || slices.Equal(nameParts(text(other, "fullName")), nameParts(text(created, "fullName")))) {
+				add(confirmed, "a new contact shares "+key)
+			}
+		}
+	}
+}
+
+// fold returns a text in lower case without accents, wide letters and invisible characters.
+func fold(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.In(r, unicode.Mn, unicode.Cf) {
+			return -1
+		}
+		return unicode.ToLower(r)
+	}, norm.NFKD.String(s))
+}
+
+// nameParts returns the sorted words of a name.
+func nameParts(name string) []string {
+	words := strings.FieldsFunc(fold(name), func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
+	slices.Sort(words)
+	return slices.Compact(words)
+}
+
+// sameSomebody reports whether a name may be a correction of another: they share a word, or all letters.
+func sameSomebody(a, b string) bool {
+	words := nameParts(a)
+	return letters(a) == letters(b) || slices.ContainsFunc(nameParts(b), func(w string) bool { return len(w) > 1 && slices.Contains(words, w) })
+}
+
+// letters returns the folded letters and digits of a text.
+func letters(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsLetter(r) || unicode.IsDigit(r) {
+			return r
+		}
+		return -1
+	}, fold(s))
+}
+
+// view is a card as the person who approved it saw it.
+type view struct {
+	card   map[string]any
+	texts  []string // all texts of it, or the deed alone if a client showed it
+	client bool     // a client showed it
+	by     consent  // who approved: anybody or another
+	at     time.Time
+	caller string // who asked
+	body   string // what the request holds
+	used   bool
+}
+
+// escaped are the forms in which a card shows line ends and invisible characters.
+var escaped = regexp.MustCompile(`\\u\{[0-9a-f]+\}|\\+n`)
+
+// squeeze returns what is compared of a text.
+func squeeze(s string) string { return letters(escaped.ReplaceAllString(s, " ")) }
+
+// collect adds all texts in a JSON value.
+func collect(v any, add func(string)) {
+	switch v := v.(type) {
+	case string:
+		add(v)
+	case []any:
+		for _, e := range v {
+			collect(e, add)
+		}
+	case row:
+		for k, e := range v {
+			add(k)
+			collect(e, add)
+		}
+	case nil:
+	default:
+		add(fmt.Sprint(v))
+	}
+}
+
+func newView(raw []byte, client bool) (*view, error) {
+	v := &view{client: client}
+	if len(raw) == 0 { // it was erased
+		return v, nil
+	}
+	if err := json.Unmarshal(raw, &v.card); err != nil {
+		return nil, err
+	}
+	if client {
+		lines, _ := v.card["deed"].([]any)
+		deed := ""
+		for _, l := range lines {
+			deed += fmt.Sprint(l) + " "
+		}
+		v.texts = []string{squeeze(deed)}
+		return v, nil
+	}
+	collect(v.card, func(s string) { v.texts = append(v.texts, squeeze(s)) })
+	return v, nil
+}
+
+func (v *view) has(s string) bool {
+	s = squeeze(s)
+	return slices.ContainsFunc(v.texts, func(t string) bool { return strings.Contains(t, s) })
+}
+
+// cuts says, on a card, that there are more values than it has.
+var cuts = regexp.MustCompile(`\d+ more values that do not fit|\(\d+ in all\)`)
+
+// leavesOut reports whether the card says that it leaves values out.
+func (v *view) leavesOut() (says bool) {
+	collect(v.card, func(s string) { says = says || cuts.MatchString(s) })
+	return says
+}
+
+// namedBy are the fields that a person knows a record by.
+var namedBy = map[string][]string{"list_contacts": {"fullName", "phoneE164"}, "list_email_templates": {"name"}, "list_email_mailboxes": {"inboundDomain"},
+	"list_email_identities": {"displayName", "localPart", "domain"}, "list_calls": {"fromNumber", "toNumber"}, "list_call_classifications": {"effectiveLabel"}, "list_operator_statuses": {"agentName"}}
+
+// maxOld is how long an old value may be that a card must show whole.
+const maxOld = 140
+
+// missing returns something that the run does and the card did not show; empty if it showed all.
+func (v *view) missing(r *hijackRun) string {
+	for _, number := range r.rings {
+		if r.group == "" && !v.has(strings.TrimPrefix(number, "+")) {
+			return "the number " + number
+		}
+	}
+	ids, _ := r.input["contactIds"].([]any)
+	for _, id := range append(ids, r.input["contactId"]) {
+		if c := r.before.find("list_contacts", "id", id); !v.has(text(c, "fullName")) {
+			return "the name of a recipient, " + text(c, "fullName")
+		}
+	}
+	if count, _ := v.card["recipientCount"].(float64); len(r.rings) > int(count) {
+		return "how many are rung"
+	}
+	if !v.has(r.group) {
+		return "the group"
+	}
+	for _, address := range r.mails {
+		if !v.has(address) {
+			return "the address " + address
+		}
+	}
+	for _, call := range r.live {
+		if c := r.before.find("list_calls", "callUuid", call); !v.has(call) && !v.has(text(c, "fromNumber")) {
+			return "the call " + call
+		}
+	}
+	if r.action == "import_inbound_email" {
+		return v.missingText(nil, r.input, "an email")
+	}
+	for list := range r.after {
+		for _, c := range diff(r.before[list], r.after[list]) {
+			if s := v.missingOf(list, c); s != "" {
+				return s
+			}
+		}
+	}
+	return ""
+}
+
+// missingOf is missing for one record.
+func (v *view) missingOf(list string, c changed) string {
+	for i, f := range namedBy[list] {
+		if v.client && i > 0 && list != "list_contacts" {
+			break // two lines have room for a name
+		}
+		if c.before != nil && !v.has(text(c.before, f)) {
+			return fmt.Sprintf("that the record had the %s %q", f, text(c.before, f))
+		}
+	}
+	for _, f := range c.fields() {
+		if f == "erasedAt" || f == "deletedAt" || f == "flaggedAt" || f == "overriddenAt" || c.after["erasedAt"] != nil && c.before["erasedAt"] == nil {
+			continue // the action says it
+		}
+		if s := v.missingText(c.before[f], c.after[f], f); s != "" {
+			return s
+		}
+		if c.before == nil || v.client {
+			continue
+		}
+		if s, ok := c.before[f].(string); ok && len(s) <= maxOld && !v.has(s) {
+			return fmt.Sprintf("the old %s %q", f, s)
+		}
+	}
+	return ""
+}
+
+// missingText returns a part of a new value that the card did not show. Lines that stay need not be
+// shown. What is no identity may be left out if the card says so.
+func (v *view) missingText(old, value any, field string) (out string) {
+	if !slices.Contains(identityFields, field) && v.leavesOut() {
+		return ""
+	}
+	if value == nil && !v.has("empty") && !v.has("null") {
+		return "that " + field + " is cleared"
+	}
+	stays, _ := old.(string)
+	collect(value, func(s string) {
+		for line := range strings.SplitSeq(s, "\n") {
+			if !v.has(line) && !slices.Contains(strings.Split(stays, "\n"), line) {
+				out = fmt.Sprintf("%q of %s", line, field)
+			}
+		}
+	})
+	return out
+}
+
+// mayRepeatUnknown reports whether the run changes a contact, number or address that an earlier one
+// changed, or not: its outcome is unknown. The same call of the same caller counts whatever it does.
+func (h *hijack) mayRepeatUnknown(r *hijackRun) bool {
+	return slices.ContainsFunc(h.unknown, func(lost *hijackRun) bool {
+		return slices.ContainsFunc(lost.contacts(), func(who string) bool { return slices.Contains(r.contacts(), who) }) ||
+			lost.caller == r.caller && lost.action == r.action && reflect.DeepEqual(given(lost.input), given(r.input)) && lost.identity == r.identity
+	})
+}
+
+// contacts returns the contacts that the run changes, and the numbers and addresses that it writes.
+func (r *hijackRun) contacts() (who []string) {
+	for id, c := range diff(r.before["list_contacts"], r.after["list_contacts"]) {
+		if c.before != nil {
+			who = append(who, id)
+		}
+		for _, f := range []string{"phoneE164", "email"} {
+			if s, ok := cast(r.input)[f].(string); ok {
+				who = append(who, strings.ToLower(s))
+			}
+		}
+	}
+	return who
+}
+
+// given returns the values of an input that are not null.
+func given(in row) row {
+	out := cast(in)
+	maps.DeleteFunc(out, func(_ string, v any) bool { return v == nil })
+	return out
+}
+
+// isPlainName is false for a name that its spelling without accents does not find, because Sippet's search
+// folds the case only. docs/threats.md has this as one of the other spellings that remain.
+func isPlainName(name string) bool { return fold(name) == strings.ToLower(name) }
