@@ -150,7 +150,7 @@ func TestRandomCalls(t *testing.T) {
 		if !strings.Contains(shadow, "\n") {
 			shadow = failing
 		}
-		w := newWorld(t, setup{policy: p, shadow: shadow, up: m.up, ledger: store, now: func() time.Time { return m.now() },
+		w := newWorld(t, setup{policy: p, shadow: shadow, up: m.up, ledger: withoutHistory{store}, now: func() time.Time { return m.now() },
 			inbox: 2 * time.Second, idle: true, watch: watch})
 		m.worlds = append(m.worlds, w)
 	}
