@@ -28,22 +28,22 @@ type history struct {
 	warnings []string
 	facts    []approval.Line
 	// own is true if the caller made or renamed the record, or a recipient.
-	own bool
+	own  bool
+	told []string // the intents of which the card tells elsewhere
 }
 
 // readHistory reads the history for a card that tells of earlier calls as well. The record has been
 // read. What the ledger cannot read has a line that says so.
 func (at *attempt) readHistory(ctx context.Context, earlier approval.Earlier) *history {
 	h := new(history)
-	at.addRecordHistory(ctx, h)
-	at.addRecipientHistory(ctx, h)
-	var told []string
 	for _, in := range []*ledger.Intent{earlier.Run, earlier.Unknown, earlier.ApprovedRun} {
 		if in != nil {
-			told = append(told, in.ID)
+			h.told = append(h.told, in.ID)
 		}
 	}
-	at.addRung(ctx, h, told)
+	at.addRecordHistory(ctx, h)
+	at.addRecipientHistory(ctx, h)
+	at.addRung(ctx, h)
 	return h
 }
 
@@ -153,9 +153,8 @@ func (at *attempt) addRecipientHistory(ctx context.Context, h *history) {
 	})
 }
 
-// addRung tells which recipients were rung before, by anybody in the organisation. The card tells of
-// some intents elsewhere.
-func (at *attempt) addRung(ctx context.Context, h *history, told []string) {
+// addRung tells which recipients were rung before, by anybody in the organisation.
+func (at *attempt) addRung(ctx context.Context, h *history) {
 	if at.recipients == nil || at.txn.EffectKind != schemas.Ringing {
 		return
 	}
@@ -171,7 +170,7 @@ func (at *attempt) addRung(ctx context.Context, h *history, told []string) {
 		}
 		return s
 	}
-	if in, ok := latest["group:"+at.recipients.Group]; ok && !slices.Contains(told, in.ID) {
+	if in, ok := latest["group:"+at.recipients.Group]; ok && !slices.Contains(h.told, in.ID) {
 		h.warnings = append(h.warnings, "this group was rung "+ago(in))
 	}
 	type rung struct {
@@ -185,7 +184,7 @@ func (at *attempt) addRung(ctx context.Context, h *history, told []string) {
 		if in := latest[string(schemas.ContactSubject)+":"+r.Contact]; in.Prepared.After(last.Prepared) {
 			last = in
 		}
-		if last.ID != "" && !slices.Contains(told, last.ID) {
+		if last.ID != "" && !slices.Contains(h.told, last.ID) {
 			all = append(all, rung{visible[i].ShortName(), last})
 		}
 	}
@@ -225,7 +224,9 @@ func (at *attempt) findChanges(ctx context.Context, h *history, f ledger.ChangeF
 		h.own = true // for all that is known
 		h.warnings = append(h.warnings, fmt.Sprintf("only the last %d changes by %s were looked at", len(changes), byCaller(at.Actor, at.Actor)))
 	}
-	return changes, true
+	return slices.DeleteFunc(changes, func(c ledger.Change) bool {
+		return c.Class != schemas.Write && slices.Contains(h.told, c.ID) // a write has old values to tell
+	}), true
 }
 
 // add adds lines about changes, the latest first: one warning for all renames, which also says what

@@ -46,10 +46,10 @@ func (r *changeReader) describe(c *ledger.Change, earlier *schemas.Payload) (lin
 	switch {
 	case isCreate(c.Action):
 		return pastChange{text: perhaps + "made" + when, known: true}, true
+	case c.Class != schemas.Write:
+		return pastChange{text: perhaps + c.Action + when}, true
 	case earlier == nil:
 		return pastChange{text: perhaps + "changed" + when + "; what was changed cannot be read any more", known: true}, true
-	case earlier.Action.Class != schemas.Write:
-		return pastChange{text: perhaps + c.Action + when}, true
 	}
 	changed := r.changed(c, earlier)
 	for i, v := range changed[:min(maxOldValues, len(changed))] {

@@ -120,6 +120,20 @@ func TestHistoryOfRecord(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, warnings: []string{"changed 2 minutes ago by this assistant; what was changed cannot be read any more"}},
+		"erased at Sippet": {before: func(t *testing.T, o *approvalWorld) {
+			id := o.ask(t, call(t, adaCaller, "archive_contact", `{"identity":"`+anID+`"}`))
+			o.answer(t, id, bobPerson, approves)
+			o.runOnce(t)
+			if _, err := o.Ledger.Erase(t.Context(), "contact:"+anID, ledger.Actor{Name: "root"}); err != nil {
+				t.Fatal(err)
+			}
+		}, fact: "archive_contact 2 minutes ago by this assistant."},
+		"the same call": {before: func(t *testing.T, o *approvalWorld) {
+			id := o.ask(t, call(t, adaCaller, "delete_contact", eraseContact))
+			o.answer(t, id, bobPerson, approves)
+			o.runOnce(t)
+			o.MarkReported(t.Context(), o.status(t, id))
+		}},
 		"template": {before: func(t *testing.T, o *approvalWorld) {
 			o.up.with(func(s *sippet) { s.record = `[{"id":"` + anID + `","name":"Welcome","body":"Hello"}]` })
 			o.do(t, adaCaller, "update_email_template", update(anID, `"body":"Goodbye"`))
