@@ -20,12 +20,13 @@ type attempt struct {
 	Call
 	policy     *rules.Policy
 	verdict    rules.Verdict
-	recipients *recipients.Set        // nil if the call reaches nobody
-	unknown    *ledger.Intent         // another call did the same to one of these people, or not; nil without one
-	related    *recipients.Related    // nil if the call writes no contact
-	approval   ledger.ApprovalRequest // the request that was answered; zero without ApprovalID
-	record     *approval.Record       // as readRecord read it
-	txn        ledger.Txn             // what Commit gets
+	recipients *recipients.Set               // nil if the call reaches nobody
+	unknown    *ledger.Intent                // another call did the same to one of these people, or not; nil without one
+	related    *recipients.Related           // nil if the call writes no contact
+	approval   ledger.ApprovalRequest        // the request that was answered; zero without ApprovalID
+	record     *approval.Record              // as readRecord read it
+	owners     map[string][]recipients.Owner // by number, as facts read them
+	txn        ledger.Txn                    // what Commit gets
 }
 
 func (g *Gate) attempt(c Call) *attempt {

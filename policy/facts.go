@@ -114,6 +114,7 @@ func (at *attempt) ownerLines(ctx context.Context) (out []string) {
 	if fault != nil {
 		return []string{"whether a contact has it " + unreadable}
 	}
+	at.owners = owners
 	for _, number := range numbers {
 		out = append(out, recipients.OwnersLine(number, owners[number], hidden["fullName"]))
 		for _, o := range owners[number] {

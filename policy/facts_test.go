@@ -170,6 +170,20 @@ func TestNumberFactIsSealed(t *testing.T) {
 	}
 }
 
+// TestOwnNumberFact checks that a caller who gives a known name to a stranger's number cannot ring it
+// under that name unnoticed.
+func TestOwnNumberFact(t *testing.T) {
+	o := newApprovalWorld(t, dailyWork)
+	const number = "+447700900999"
+	o.Upstream = &records{answers: map[string]string{"create_contact": `{"id":"` + anID + `"}`}}
+	o.do(t, adaCaller, "create_contact", `{"input":{"fullName":"Hannah Blythe","phoneE164":"`+number+`"}}`)
+	o.Upstream = &records{answers: map[string]string{"list_contacts": `{"results":[{"id":"` + anID + `","fullName":"Hannah Blythe","phoneE164":"` + number + `","erasedAt":null,"deletedAt":null}],"hasMore":false}`}}
+	card := o.cardOf(t, call(t, adaCaller, "start_outbound_call", `{"input":{"phoneNumber":"`+number+`"}}`))
+	if len(card.Warnings) != 1 || !strings.Contains(card.Warnings[0], "contact made 0 seconds ago by this assistant") || !card.Own {
+		t.Errorf("%q %+v", card.Warnings, card.Facts)
+	}
+}
+
 // TestErasureFacts checks that a card says what an erasure erases, and what it leaves.
 func TestErasureFacts(t *testing.T) {
 	person := `[{"id":"` + anID + `","fullName":"Ada","phoneE164":"+447700900107","email":null,"dateOfBirth":"1979-04-12","whatsappJid":"","metadata":{"vip":true,"a \"b\"":1},"languages":["en"],"defaultLanguage":"en"}]`

@@ -99,6 +99,10 @@ func (at *attempt) addRecipientHistory(ctx context.Context, h *history) {
 	}
 	for i, r := range at.recipients.List {
 		if r.Contact == "" {
+			for _, o := range at.owners[r.Number] { // the card names them
+				subject := string(schemas.ContactSubject) + ":" + o.Contact
+				f.Subjects, who[subject] = append(f.Subjects, subject), visible[i].ShortName()+": "
+			}
 			continue
 		}
 		for kind, id := range map[schemas.SubjectKind]string{schemas.ContactSubject: r.Contact, schemas.PhoneSubject: r.Number, schemas.EmailSubject: r.Address} {
