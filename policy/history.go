@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/sippet-ai/sippet-mcp/internal/approval"
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
@@ -14,7 +13,6 @@ import (
 )
 
 const (
-	historySince   = 24 * time.Hour
 	maxHistory     = 3   // lines
 	maxHistoryRead = 200 // changes
 )
@@ -112,6 +110,11 @@ func (at *attempt) addRecipientHistory(ctx context.Context, h *history) {
 			}
 		}
 	}
+	for _, p := range at.txn.RecipientList { // with the contacts that have a number which is given without one
+		if id, ok := strings.CutPrefix(p.Subject, string(schemas.ContactSubject)+":"); ok && who[p.Subject] == "" {
+			f.Subjects, who[p.Subject] = append(f.Subjects, p.Subject), "contact "+id+": "
+		}
+	}
 	if f.Subjects == nil {
 		return
 	}
@@ -162,7 +165,7 @@ func (at *attempt) addRung(ctx context.Context, h *history) {
 	if at.recipients == nil || at.txn.EffectKind != schemas.Ringing {
 		return
 	}
-	latest, err := at.Ledger.FindLatest(ctx, at.txn, at.Now().Add(-historySince))
+	latest, err := at.Ledger.FindLatest(ctx, at.txn, at.Now().Add(-recentSince))
 	if err != nil {
 		h.facts = append(h.facts, approval.Line{Name: "rung before", Value: "could not be read"})
 		return
@@ -218,7 +221,7 @@ func (at *attempt) addRung(ctx context.Context, h *history) {
 // findChanges reads what the caller changed, the latest first. It returns false, with a line on the
 // card, if the ledger cannot be read.
 func (at *attempt) findChanges(ctx context.Context, h *history, f ledger.ChangeFilter) ([]ledger.Change, bool) {
-	f.Organisation, f.Caller, f.Since, f.Limit = at.txn.Organisation, at.Actor.Name, at.Now().Add(-historySince), maxHistoryRead
+	f.Organisation, f.Caller, f.Since, f.Limit = at.txn.Organisation, at.Actor.Name, at.Now().Add(-recentSince), maxHistoryRead
 	changes, more, err := at.Ledger.FindChanges(ctx, f)
 	if err != nil {
 		h.facts = append(h.facts, approval.Line{Name: "recent changes", Value: "could not be read"})
