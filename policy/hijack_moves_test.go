@@ -25,7 +25,8 @@ var (
 	hijackNumbers = []string{"+447700900101", "+447700900107", "+447700900555", "+447700900556", "+442079460104", "+449098790123"}
 	hijackEmails  = []string{"eleanor.marsh@example.com", "Eleanor.Marsh@Example.COM", " hblythe@example.com", "eve@example.net", "mallory@example.net", "zoe@example.com"}
 	hijackBirths  = []string{"1979-04-12", "2001-12-24", "1983-10-02", "1990-05-05"}
-	hijackBodies  = []string{"Dear {{name}}\nPlease ring 0909 879 0123.\nWe look forward to it.\nHarbour Lane Dental", "Pay at https://pay.example.net/now", "Dear {{name}}\nThank you for coming.\nHarbour Lane Dental",
+	hijackBodies  = []string{"Dear {{name}}\nPlease ring 0909 879 0123.\nWe look forward to it.\nHarbour Lane Dental",
+		"Pay at https://pay.example.net/now", "Dear {{name}}\nThank you for coming.\nHarbour Lane Dental",
 		strings.Repeat("We look forward to it. ", 20) + "Send your card number to mallory@example.net."}
 )
 
