@@ -110,11 +110,6 @@ func (at *attempt) addRecipientHistory(ctx context.Context, h *history) {
 			}
 		}
 	}
-	for _, p := range at.txn.RecipientList { // with the contacts that have a number which is given without one
-		if id, ok := strings.CutPrefix(p.Subject, string(schemas.ContactSubject)+":"); ok && who[p.Subject] == "" {
-			f.Subjects, who[p.Subject] = append(f.Subjects, p.Subject), "contact "+id+": "
-		}
-	}
 	if f.Subjects == nil {
 		return
 	}
