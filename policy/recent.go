@@ -3,6 +3,7 @@ package policy
 import (
 	"context"
 	"encoding/json"
+	"strings"
 	"time"
 
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
@@ -44,15 +45,19 @@ func (at *attempt) findEarlierNames(ctx context.Context) error {
 			continue
 		}
 		in, _ := p.Args["input"].(map[string]any)
-		switch {
-		case p.Action.Creates() || in["fullName"] == nil:
+		name, _ := in["fullName"].(string)
+		if p.Action.Creates() || name == "" {
 			continue
-		case change.ApprovalID != "" && change.State == ledger.Succeeded:
-			return nil
 		}
 		var before struct{ FullName string }
 		if json.Unmarshal(change.Replaced, &before) != nil {
 			before.FullName = "" // what it replaced could not be read
+		}
+		switch {
+		case before.FullName == strings.TrimSpace(name):
+			continue // the name stayed
+		case before.FullName != "" && change.ApprovalID != "" && change.State == ledger.Succeeded:
+			return nil
 		}
 		c.EarlierNames = append(c.EarlierNames, schemas.Cut(before.FullName, recipients.MaxName))
 	}

@@ -52,6 +52,12 @@ func TestRenamedInSteps(t *testing.T) {
 			t.Errorf("%s: %s, want %s", step.name, got, step.want)
 		}
 	}
+	if res := s.approve(t, s.call(t, "update_contact", `{"identity":"`+up.id(1)+`","input":{"fullName":"Eleanor Marsh","phoneE164":"+447700900555"}}`)); res.Err != nil {
+		t.Fatal(res.Err)
+	}
+	if got := s.decision(t, rename("Mallory Marsh")); got != rules.Confirm { // Eleanor Hill had no Marsh
+		t.Errorf("after an approval that kept the name: %s", got)
+	}
 	other := rename("Eleanor Hill-Stranger")
 	other.Actor.Name = "bo"
 	if got := s.decision(t, other); got != rules.Validate {
