@@ -110,7 +110,9 @@ func (p *Payload) IsAbout(earlier *Payload, result json.RawMessage) bool {
 		return false
 	}
 	if earlier.Action.creates {
-		return earlier.Action.ShownBy() == list.Name && matchesRecord(result, field, value)
+		in, _ := earlier.Args["input"].(map[string]any)
+		given, _ := in[field].(string) // the result may leave it out
+		return earlier.Action.ShownBy() == list.Name && (matchesRecord(result, field, value) || strings.EqualFold(strings.TrimSpace(given), value))
 	}
 	other, otherField, otherValue := earlier.recordRef()
 	return other == list && otherField == field && strings.EqualFold(otherValue, value)

@@ -72,15 +72,17 @@ func TestIsAbout(t *testing.T) {
 	const id, other = "0e6f1a52-4f0e-4a3b-9a87-1b6f0a0c9d11", "1e6f1a52-4f0e-4a3b-9a87-1b6f0a0c9d11"
 	erase, template, end := `{"input":{"contactId":"`+id+`"}}`, `{"identity":"`+id+`"}`, `{"input":{"callUuid":"c-1"}}`
 	for name, c := range map[string]struct{ action, args, earlier, earlierArgs, result string }{
-		"updated":                {"delete_contact", erase, "update_contact", `{"identity":"` + strings.ToUpper(id) + `","input":{"fullName":"A"}}`, ""},
-		"updated another":        {"delete_contact", erase, "!update_contact", `{"identity":"` + other + `","input":{"fullName":"A"}}`, ""},
-		"created":                {"delete_contact", erase, "create_contact", `{"input":{"fullName":"A"}}`, `{"id":"` + id + `"}`},
-		"created another":        {"delete_contact", erase, "!create_contact", `{"input":{"fullName":"A"}}`, `{"id":"` + other + `"}`},
-		"created, not known":     {"delete_contact", erase, "!create_contact", `{"input":{"fullName":"A"}}`, ""},
-		"template":               {"delete_email_template", template, "update_email_template", `{"identity":"` + id + `","input":{"name":"A"}}`, ""},
-		"of another kind":        {"delete_email_template", template, "!archive_contact", template, ""},
-		"its text names a field": {"end_call", end, "!flag_call_for_review", template, ""},
-		"about none":             {"create_contact", `{"input":{"fullName":"A"}}`, "!update_contact", `{"identity":"` + id + `","input":{"fullName":"A"}}`, ""},
+		"updated":                     {"delete_contact", erase, "update_contact", `{"identity":"` + strings.ToUpper(id) + `","input":{"fullName":"A"}}`, ""},
+		"updated another":             {"delete_contact", erase, "!update_contact", `{"identity":"` + other + `","input":{"fullName":"A"}}`, ""},
+		"created":                     {"delete_contact", erase, "create_contact", `{"input":{"fullName":"A"}}`, `{"id":"` + id + `"}`},
+		"created another":             {"delete_contact", erase, "!create_contact", `{"input":{"fullName":"A"}}`, `{"id":"` + other + `"}`},
+		"created, not known":          {"delete_contact", erase, "!create_contact", `{"input":{"fullName":"A"}}`, ""},
+		"template":                    {"delete_email_template", template, "update_email_template", `{"identity":"` + id + `","input":{"name":"A"}}`, ""},
+		"of another kind":             {"delete_email_template", template, "!archive_contact", template, ""},
+		"its text names a field":      {"end_call", end, "!flag_call_for_review", template, ""},
+		"created, named by its input": {"end_call", end, "create_call", `{"input":{"direction":"inbound","fromNumber":"+1","toNumber":"+2","callUuid":" c-1"}}`, `{"status":"answered"}`},
+		"another of its input":        {"end_call", end, "!create_call", `{"input":{"direction":"inbound","fromNumber":"+1","toNumber":"+2","callUuid":"c-2"}}`, `{"status":"answered"}`},
+		"about none":                  {"create_contact", `{"input":{"fullName":"A"}}`, "!update_contact", `{"identity":"` + id + `","input":{"fullName":"A"}}`, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			action, no := strings.CutPrefix(c.earlier, "!")
