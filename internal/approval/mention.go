@@ -23,14 +23,17 @@ type mention struct {
 var (
 	tag       = regexp.MustCompile(`(?s)<!--.*?-->|</?([A-Za-z][A-Za-z0-9:-]*)(?:[\s/][^<>]*)?>`)
 	inlineTag = regexp.MustCompile(`(?i)^(?:a|abbr|b|big|code|del|em|font|i|ins|mark|s|small|span|strong|sub|sup|tt|u|wbr|)$`)
-	attribute = regexp.MustCompile(`(?i)\b(?:href|src|action|formaction|background|poster)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'<>]+))`)
+	attribute = regexp.MustCompile(`(?i)\b(?:href|src|action|formaction|background|poster)\s*=\s*`)
+	setTo     = regexp.MustCompile(`^(?:"([^"]*)"|'([^']*)'|([^\s"'<>]+))`)
 
-	scheme       = regexp.MustCompile(`(?i)[a-z][a-z0-9+.-]*:(?://|\\\\)`)
+	scheme       = regexp.MustCompile(`(?i)(?:[a-z][a-z0-9+.-]*:(?://|\\\\)|\bhttps?:[/\\]?[\p{L}\p{N}])`)
+	sameScheme   = regexp.MustCompile(`[\s"'(=,;](//[\p{L}\p{N}-]+(?:\.[\p{L}\p{N}-]+)+[^\s"'<>)]*)`) // as in <img srcset="//a.example">
 	anyURL       = regexp.MustCompile(scheme.String() + notSpace)
 	anyAddress   = regexp.MustCompile(`[\p{L}\p{N}._%+-]+@[\p{L}\p{N}][\p{L}\p{N}.-]*\.[\p{L}\p{N}-]*\p{L}`)
 	anyHost      = regexp.MustCompile(`(?:[\p{L}\p{N}](?:[\p{L}\p{N}-]*[\p{L}\p{N}])?\.)+\p{L}[\p{L}\p{N}-]*[\p{L}\p{N}](?::\d+)?(?:[/?#]` + notSpace + `)?`)
-	anyNumber    = regexp.MustCompile(`\+?\(?\p{Nd}[\p{Nd} \t().\-/‐-―]{5,}\p{Nd}`)
+	anyNumber    = regexp.MustCompile(`\+?\(?\p{Nd}[\p{Nd} \t().\-/‐-―_*·•∙⋅]{5,}\p{Nd}`)
 	aPlaceholder = regexp.MustCompile(`\{\{[^{}]*\}\}|\{%[^{}]*%\}`)
+	aLiteral     = regexp.MustCompile(`"[^"]*"|'[^']*'`) // in a placeholder
 
 	web     = regexp.MustCompile(`(?i)^(https?|ftp):/*`) // a browser takes any number of slashes
 	contact = regexp.MustCompile(`(?i)^(?:mailto|tel|sms|callto):`)
@@ -58,7 +61,12 @@ func mentionsOf(text string) []mention {
 			addresses = append(addresses, mention{"address", strings.ToLower(m), m})
 			return " "
 		})
-		s = aPlaceholder.ReplaceAllString(s, " ")
+		var literals []string
+		s = aPlaceholder.ReplaceAllStringFunc(s, func(m string) string {
+			literals = append(literals, aLiteral.FindAllString(m, -1)...)
+			return " "
+		})
+		s += "\n" + strings.Join(literals, "\n")
 		rest = anyHost.ReplaceAllStringFunc(s, func(m string) string {
 			if m = trimLink(m); !file.MatchString(m) {
 				hosts = append(hosts, newLink("https://"+m))
@@ -88,20 +96,41 @@ func mentionsOf(text string) []mention {
 		slices.Reverse(links[before:])
 		return anyURL.ReplaceAllString(s, " ")
 	}
-	for _, m := range attribute.FindAllStringSubmatch(text, -1) {
+	var rest strings.Builder // the text without those attributes
+	last, bare := 0, 0       // where the last of them ends; where the last value without quotes ends
+	for _, at := range attribute.FindAllStringIndex(text, -1) {
+		if at[0] < bare { // no attribute begins in a value without quotes
+			continue
+		}
+		m := setTo.FindStringSubmatch(text[at[1]:]) // one with quotes may have another inside
+		if m == nil {
+			continue
+		}
+		if m[3] != "" {
+			bare = at[1] + len(m[3])
+		}
 		target := strings.Join(strings.Fields(html.UnescapeString(m[1]+m[2]+m[3])), "")
+		if inside.MatchString(target) {
+			continue
+		}
 		before := len(numbers) + len(addresses)
 		if of := contact.FindString(target); of != "" {
 			if s, err := url.PathUnescape(target[len(of):]); err == nil {
 				addContacts(s)
 			}
 		}
-		if before == len(numbers)+len(addresses) && !inside.MatchString(target) {
+		if before == len(numbers)+len(addresses) {
 			links = append(links, newLink(target))
+		}
+		if at[0] >= last {
+			rest.WriteString(text[last:at[0]] + " ")
+			last = at[1] + len(m[0])
 		}
 	}
 	// A link in angle brackets looks like a tag.
-	addLinks(html.UnescapeString(attribute.ReplaceAllString(text, " ")))
+	for _, m := range sameScheme.FindAllStringSubmatch(addLinks(html.UnescapeString(rest.String()+text[last:])), -1) {
+		links = append(links, newLink(trimLink(m[1])))
+	}
 	addContacts(addLinks(html.UnescapeString(tag.ReplaceAllStringFunc(text, func(s string) string {
 		if inlineTag.MatchString(tag.FindStringSubmatch(s)[1]) { // it can stand inside a word
 			return ""
