@@ -99,7 +99,7 @@ func TestFaults(t *testing.T) {
 		{"nul in a name", "create_contact", `{"input":{"fullName":"a","metadata":{"x\u0000":1}}}`, "U+0000 at input.metadata.a name"},
 		{"too deep", "list_contacts", `{"filter":` + strings.Repeat(`{"not":[`, 400) + `{"id":{"isNil":true}}` + strings.Repeat(`]}`, 400) + `}`, "more than 32 levels"},
 		{"a filter too deep", "list_contacts", `{"filter":` + strings.Repeat(`{"not":[`, 12) + `{"id":{"isNil":true}}` + strings.Repeat(`]}`, 12) + `}`, "nests more than 12"},
-		{"too long", "create_contact", `{"input":{"fullName":"` + strings.Repeat("x", 9<<20) + `"}}`, "at most 8388608"},
+		{"too long", "create_contact", `{"input":{"fullName":"` + strings.Repeat("x", 9<<20) + `"}}`, "at most 65536"},
 		{"unknown argument", "list_contacts", `{"filters":{}}`, "filters: unknown name \"filters\", did you mean filter?"},
 		{"page where there is none", "list_calls", `{"page":{"limit":5}}`, "page: unknown name \"page\", valid: fields, filter, sort"},
 		{"no arguments taken", "list_campaigns", `{"page":{}}`, "none is taken here"},

@@ -67,7 +67,10 @@ func (a *Action) Check(raw []byte, l Limits) (*Payload, *Error) {
 	a.check.lowerIDs(args)
 	a.lowerFilterIDs(args["filter"])
 	f := faults{action: a}
-	a.check.check("", args, &f)
+	a.checkSizes(raw, args, &f)
+	if len(f.list) == 0 {
+		a.check.check("", args, &f)
+	}
 	if len(f.list) == 0 {
 		a.checkMeaning(args, l.Hidden, &f)
 	}

@@ -13,8 +13,8 @@ import (
 // returns a page that looks complete and is not.
 const (
 	MaxLimit     = 250
-	MaxReason    = 500     // characters of `reason` that a person is shown
-	MaxArguments = 8 << 20 // bytes of a call's arguments
+	MaxReason    = 500      // characters of `reason` that a person is shown
+	MaxArguments = 15 << 20 // bytes of a call's arguments: an email of 10 MiB, encoded
 )
 
 const phonePattern = `^\+[1-9][0-9]{6,14}$`
@@ -36,6 +36,11 @@ func (a *Action) build() {
 		in := reflector.ReflectFromType(reflect.TypeOf(a.input))
 		in.Version = ""
 		a.inputs = readInputs(a.input, in)
+		for p := in.Properties.Oldest(); p != nil; p = p.Next() {
+			if max, ok := maxLengths[p.Key]; ok {
+				p.Value.MaxLength = &max
+			}
+		}
 		if in.AdditionalProperties == nil {
 			in.AdditionalProperties = jsonschema.FalseSchema
 		}
@@ -183,7 +188,7 @@ func shorten(s *jsonschema.Schema) {
 }
 
 func stripKeywords(s *jsonschema.Schema) {
-	s.MinLength, s.MaxLength, s.MinItems, s.UniqueItems = nil, nil, nil, false
+	s.MinLength, s.MinItems, s.UniqueItems = nil, nil, false
 	s.Pattern, s.AdditionalProperties = "", nil
 	if s.Minimum == "0" || s.Minimum == "1" {
 		s.Minimum = ""

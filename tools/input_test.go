@@ -137,10 +137,10 @@ func TestUnselectedTools(t *testing.T) {
 	}
 }
 
-// TestLongMessage checks that a message of 9 MiB is rejected before all of it is read, and that the
+// TestLongMessage checks that a message of 16 MiB is rejected before all of it is read, and that the
 // server still works.
 func TestLongMessage(t *testing.T) {
-	long := `{"jsonrpc":"2.0","id":77,"method":"tools/call","params":{"name":"create_contact","arguments":{"input":{"fullName":"` + strings.Repeat("x", 9<<20) + `"}}}}`
+	long := `{"jsonrpc":"2.0","id":77,"method":"tools/call","params":{"name":"create_contact","arguments":{"input":{"fullName":"` + strings.Repeat("x", 16<<20) + `"}}}}`
 	t.Run("http", func(t *testing.T) {
 		w := newWorld(t, setup{})
 		p := w.httpPeer(t, false)
@@ -148,7 +148,7 @@ func TestLongMessage(t *testing.T) {
 		res := p.wire.(*httpWire).post(t, []byte(long), p.headers("tools/call", "create_contact"))
 		body, _ := io.ReadAll(res.Body)
 		res.Body.Close()
-		if res.StatusCode != http.StatusRequestEntityTooLarge || !bytes.Contains(body, []byte("8 MiB")) {
+		if res.StatusCode != http.StatusRequestEntityTooLarge || !bytes.Contains(body, []byte("15 MiB")) {
 			t.Errorf("%d %s", res.StatusCode, body)
 		}
 		checkNothingRan(t, w)
@@ -159,18 +159,18 @@ func TestLongMessage(t *testing.T) {
 		p := w.stdioPeer(t, false)
 		p.begin()
 		p.wire.notify(t, []byte(long), nil)
-		if got := stray(t, p); !strings.Contains(got, "8 MiB") || !strings.Contains(got, `"id":null`) {
+		if got := stray(t, p); !strings.Contains(got, "15 MiB") || !strings.Contains(got, `"id":null`) {
 			t.Errorf("%s", got)
 		}
 		checkNothingRan(t, w)
 		checkWorks(t, w, p)
 	})
 	t.Run("just below", func(t *testing.T) {
-		// A little more than 8 MiB of arguments is rejected by the checker, with an error for the
+		// A little less is rejected by the checker, with an error for the
 		// model.
 		w := newWorld(t, setup{})
 		p := w.httpPeer(t, true)
-		r := p.call("create_contact", `{"input":{"fullName":"`+strings.Repeat("x", 8<<20)+`"}}`)
+		r := p.call("create_contact", `{"input":{"fullName":"`+strings.Repeat("x", 15<<20)+`"}}`)
 		if r.outcome(t) != "invalid_arguments" {
 			t.Errorf("%.300s", r.Frame)
 		}

@@ -106,7 +106,7 @@ func parseValidate(raw []byte) (in validateArgs, fault *schemas.Error) {
 	}
 	var args map[string]json.RawMessage
 	if len(raw) > schemas.MaxArguments || json.Unmarshal(raw, &args) != nil {
-		wrong("", "must be a JSON object of at most 8 MiB")
+		wrong("", "must be a JSON object of at most 15 MiB")
 		return in, fault
 	}
 	for _, name := range slices.Sorted(maps.Keys(args)) {

@@ -235,7 +235,7 @@ func (h *HTTP) front(next http.Handler, streams context.Context) http.Handler {
 		if err != nil {
 			var long *http.MaxBytesError
 			if errors.As(err, &long) {
-				problem(w, http.StatusRequestEntityTooLarge, "the message is longer than 8 MiB; nothing was done, send less")
+				problem(w, http.StatusRequestEntityTooLarge, "the message is longer than 15 MiB; nothing was done, send less")
 			} else {
 				problem(w, http.StatusBadRequest, "the message could not be read; nothing was done")
 			}

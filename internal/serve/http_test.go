@@ -90,8 +90,8 @@ func TestGuardLetsNothingThrough(t *testing.T) {
 
 func TestBodyLimit(t *testing.T) {
 	s := listen(t, newWorld(t, nil))
-	long := call("1", "create_contact", `{"input":{"fullName":"`+strings.Repeat("x", 9<<20)+`"}}`, "")
-	if code, body := s.post(t, long); code != http.StatusRequestEntityTooLarge || !strings.Contains(body, `"error"`) || !strings.Contains(body, "8 MiB") {
+	long := call("1", "create_contact", `{"input":{"fullName":"`+strings.Repeat("x", 16<<20)+`"}}`, "")
+	if code, body := s.post(t, long); code != http.StatusRequestEntityTooLarge || !strings.Contains(body, `"error"`) || !strings.Contains(body, "15 MiB") {
 		t.Errorf("HTTP %d %s", code, body)
 	}
 	// The length may be unknown beforehand.

@@ -198,7 +198,7 @@ func (f *frames) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-var tooLong = []byte(`{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"the message is longer than 8 MiB; nothing was done, send less"}}` + "\n")
+var tooLong = []byte(`{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"the message is longer than 15 MiB; nothing was done, send less"}}` + "\n")
 
 // next returns the next line with its end; empty if it was blank or too long.
 func (f *frames) next() ([]byte, error) {

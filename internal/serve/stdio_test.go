@@ -219,7 +219,7 @@ func TestLongLine(t *testing.T) {
 	p := pipe(t, w)
 	p.begin(t)
 	p.write(t, strings.Repeat("x", 20<<20))
-	if line := p.read(t); !strings.Contains(line, `"id":null`) || !strings.Contains(line, "8 MiB") {
+	if line := p.read(t); !strings.Contains(line, `"id":null`) || !strings.Contains(line, "15 MiB") {
 		t.Errorf("%s", line)
 	}
 	p.write(t, "\n\r\n  ")
@@ -228,10 +228,10 @@ func TestLongLine(t *testing.T) {
 		t.Errorf("%s", line)
 	}
 	go func() {
-		fmt.Fprint(p.in, strings.Repeat("x", 9<<20))
+		fmt.Fprint(p.in, strings.Repeat("x", 16<<20))
 		p.in.Close()
 	}()
-	if line := p.read(t); !strings.Contains(line, "8 MiB") {
+	if line := p.read(t); !strings.Contains(line, "15 MiB") {
 		t.Errorf("%s", line)
 	}
 	if n := len(w.up.Requests()); n != 1 {
