@@ -1,12 +1,11 @@
 package serve
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -69,6 +68,7 @@ type HTTP struct {
 	strict   bool
 	sessions *sessions
 	failures *failures
+	room     room
 }
 
 // Serve serves until ctx ends. Then it accepts no more requests and finishes the calls in flight.
@@ -78,6 +78,7 @@ func (h *HTTP) Serve(ctx context.Context, ln net.Listener) error {
 		return err
 	}
 	h.strict = !h.Open(ln)
+	ln = newCrowd(ln, h.proxied)
 	streams, endStreams := context.WithCancel(context.Background())
 	defer endStreams()
 	srv := &http.Server{
@@ -120,7 +121,7 @@ func (h *HTTP) handler(streams context.Context) http.Handler {
 	if now == nil {
 		now = time.Now
 	}
-	h.failures, h.sessions = newFailures(now), &sessions{owners: map[string]string{}}
+	h.failures, h.sessions, h.room = newFailures(now), &sessions{owners: map[string]string{}}, newRoom()
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", h.health)
 	here := "health at /healthz"
@@ -143,7 +144,7 @@ func (h *HTTP) handler(streams context.Context) http.Handler {
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "nothing here: "+here, http.StatusNotFound)
 	})
-	return h.guard(h.unprefixed(mux))
+	return bounded(h.guard(h.unprefixed(mux)))
 }
 
 // unprefixed removes the path of Public from requests.
@@ -174,6 +175,10 @@ func (h *HTTP) people(next http.Handler, streams context.Context) http.Handler {
 			defer cancel()
 			defer context.AfterFunc(streams, cancel)()
 			r = r.WithContext(ctx)
+		}
+		if _, err := readBody(w, r, largeBody); err != nil {
+			http.Error(w, "the request is too long or took too long to arrive; nothing was changed", http.StatusRequestEntityTooLarge)
+			return
 		}
 		next.ServeHTTP(&limited{ResponseWriter: w, h: h, r: r}, r)
 	})
@@ -231,28 +236,54 @@ func (h *HTTP) front(next http.Handler, streams context.Context) http.Handler {
 			listen(w, r)
 			return
 		}
-		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxMessage))
+		leave, err := h.room.enter(r)
+		if err != nil {
+			w.Header().Set("Retry-After", "5")
+			problem(w, http.StatusServiceUnavailable, err.Error()+"; nothing was done, send it again in a few seconds")
+			return
+		}
+		defer leave()
+		body, err := readBody(w, r, maxMessage)
 		if err != nil {
 			var long *http.MaxBytesError
 			if errors.As(err, &long) {
 				problem(w, http.StatusRequestEntityTooLarge, "the message is longer than 15 MiB; nothing was done, send less")
 			} else {
-				problem(w, http.StatusBadRequest, "the message could not be read; nothing was done")
+				problem(w, http.StatusBadRequest, "the message could not be read, or took too long to arrive; nothing was done")
 			}
 			return
 		}
 		method := methodOf(body)
+		if max := maxOf(method); len(body) > max {
+			problem(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("a message of %s has at most %d KiB; nothing was done, send less", cmp.Or(method, "this kind"), max>>10))
+			return
+		}
+		if method == string(mcp.MethodInitialize) && h.sessions.full(visitorOf(r.Context()).caller.Credential) {
+			w.Header().Set("Retry-After", "60")
+			problem(w, http.StatusTooManyRequests, fmt.Sprintf("this token has %d sessions; end some of them with DELETE, or wait until they have been idle for %s", maxSessionsOf, sessionIdle))
+			return
+		}
 		if isStrayCancel(r, method) {
 			w.WriteHeader(http.StatusAccepted)
 			return
 		}
-		r.Body = io.NopCloser(bytes.NewReader(body))
 		if method == string(mcp.MethodSubscriptionsListen) {
 			listen(w, r)
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// maxOf returns the most bytes of a message with a method.
+func maxOf(method string) int {
+	switch method {
+	case string(mcp.MethodToolsCall):
+		return maxMessage
+	case string(mcp.MethodInitialize):
+		return maxBegin
+	}
+	return maxOther
 }
 
 func problem(w http.ResponseWriter, status int, message string) {

@@ -34,13 +34,7 @@ func newFailures(now func() time.Time) *failures {
 // add counts a failure. If there were too many it returns how long to wait. last is true for the
 // last failure that is answered.
 func (f *failures) add(from netip.Addr) (wait time.Duration, last bool) {
-	if from.Is6() {
-		// The owner of an IPv6 address usually has its /64.
-		if p, err := from.Prefix(64); err == nil {
-			from = p.Addr()
-		}
-	}
-	slot := maphash.Comparable(f.seed, from.WithZone("")) % failureSlots
+	slot := maphash.Comparable(f.seed, network(from)) % failureSlots
 	now := f.now().UnixNano()
 	f.mu.Lock()
 	defer f.mu.Unlock()

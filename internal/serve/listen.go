@@ -117,7 +117,11 @@ func (h *HTTP) named(r *http.Request, host string) bool {
 
 // peer returns the address at the other end of the connection.
 func peer(r *http.Request) netip.Addr {
-	a, _ := netip.ParseAddrPort(r.RemoteAddr)
+	return addrOf(r.RemoteAddr)
+}
+
+func addrOf(addrPort string) netip.Addr {
+	a, _ := netip.ParseAddrPort(addrPort)
 	return a.Addr().Unmap()
 }
 

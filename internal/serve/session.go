@@ -21,6 +21,22 @@ type sessions struct {
 	owners map[string]string
 }
 
+// maxSessionsOf is how many sessions one credential may have at once.
+const maxSessionsOf = 1000
+
+// full reports whether a credential has as many sessions as it may have.
+func (s *sessions) full(credential string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for _, owner := range s.owners {
+		if owner == credential {
+			n++
+		}
+	}
+	return n >= maxSessionsOf
+}
+
 func (s *sessions) owner(id string) (string, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
