@@ -43,8 +43,8 @@ var tableOf = map[string][3]consent{
 	"create_email_mailbox": confirmed, "update_email_mailbox": confirmed, "delete_email_mailbox": final,
 	"end_call": confirmed, "barge_call": confirmed, "leave_call": confirmed, "resume_ai_call": confirmed, "transfer_call_to_queue": confirmed,
 	"accept_call_queue_entry": confirmed,
-	"create_call":             open, "flag_call_for_review": open, "clear_call_review_flag": open, "override_call_classification": open,
-	"clear_call_classification_override": open, "set_operator_status": open,
+	"create_call":             open, "flag_call_for_review": open, "clear_call_review_flag": confirmed, "override_call_classification": open,
+	"clear_call_classification_override": open, "set_operator_status": confirmed,
 	"issue_operator_access_token": closed, "issue_operator_media_access": closed,
 }
 

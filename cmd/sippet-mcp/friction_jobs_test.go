@@ -84,10 +84,12 @@ var jobs = []job{
 		}
 	}},
 	{"change the shift", func(as *assistant) {
+		var all []string
 		for who, status := range map[string]string{"Nadia Rahman": "logged_out", "Tom Whitlock": "on_break", "George Adeyemi": "available"} {
 			s := as.first("list_operator_statuses", fmt.Sprintf(`{"fields":["sipUserId"],"filter":{"agentName":{"eq":%q}}}`, who))
-			as.do("set_operator_status", fmt.Sprintf(`{"input":{"sipUserId":%q,"status":%q}}`, s.text("sipUserId"), status))
+			all = append(all, fmt.Sprintf(`{"input":{"sipUserId":%q,"status":%q}}`, s.text("sipUserId"), status))
 		}
+		as.together("set_operator_status", all...)
 	}},
 	{"accept a caller of the queue", func(as *assistant) {
 		q := as.first("list_call_queue_entries", `{"fields":["id"],"filter":{"state":{"eq":"waiting"}}}`)

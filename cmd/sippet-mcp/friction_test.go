@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
 	"net/http"
@@ -157,15 +158,39 @@ type assistant struct {
 // do makes a call that changes something. Once one call of a job was denied, the others are not made.
 func (as *assistant) do(action, args string) record {
 	as.t.Helper()
-	if as.denied != "" {
-		return record{}
-	}
-	r := as.client.tool(as.t, action, args)
-	if a := r.Result.StructuredContent.Approval; r.outcome() == "approval_pending" {
-		as.approvals++
-		if a.Needs == "approve" {
-			as.another++
+	return as.together(action, args)[0]
+}
+
+// together makes several calls of one action at once. What must be approved is one card in the inbox,
+// with a line for each.
+func (as *assistant) together(action string, all ...string) []record {
+	as.t.Helper()
+	out, answers := make([]record, len(all)), make([]*reply, len(all))
+	needs := ""
+	for i, args := range all {
+		if as.denied == "" {
+			answers[i] = as.client.tool(as.t, action, args)
+			needs = cmp.Or(needs, answers[i].Result.StructuredContent.Approval.Needs)
 		}
+	}
+	if needs != "" {
+		as.approvals++
+	}
+	if needs == "approve" {
+		as.another++
+	}
+	for i, args := range all {
+		if as.denied == "" {
+			out[i] = as.end(action, args, answers[i])
+		}
+	}
+	return out
+}
+
+// end has a call approved if it must be, and returns the result.
+func (as *assistant) end(action, args string, r *reply) record {
+	as.t.Helper()
+	if a := r.Result.StructuredContent.Approval; r.outcome() == "approval_pending" {
 		as.approver.approve(as.t, a.ID)
 		until(as.t, 20*time.Second, func() bool {
 			r = as.client.tool(as.t, "approval_status", `{"id":"`+a.ID+`"}`)
