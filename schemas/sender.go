@@ -1,10 +1,12 @@
 package schemas
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"mime"
 	"net/mail"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -153,6 +155,12 @@ var otherKeys = []string{"to", "toaddress", "cc", "bcc", "deliveredto", "recipie
 // rawKeys hold a whole message.
 var rawKeys = []string{"raw", "mime", "rawmime", "rawmessage", "rawemail", "eml"}
 
+// headerKeys hold the headers of a message.
+var headerKeys = []string{"headers", "header", "rawheaders", "messageheaders", "headertext"}
+
+// anyAddress finds the addresses in a text that is no list of them.
+var anyAddress = regexp.MustCompile(`[^\s"'<>(),:;\[\]\\{}@]+@[^\s"'<>(),:;\[\]\\{}@]+`)
+
 func isSenderKey(key string) bool { return slices.Contains(senderKeys, plainKey(key)) }
 
 // plainKey returns a key in lower case, without what separates its words.
@@ -180,11 +188,7 @@ func (s *senders) structured(key string, v any, sender string) {
 	switch v := v.(type) {
 	case string:
 		if sender == "" {
-			if strings.ContainsRune(v, '@') {
-				if _, err := mail.ParseAddressList(v); err == nil {
-					s.list(quote(key), v)
-				}
-			}
+			s.text(key, v)
 			return
 		}
 		if strings.TrimSpace(v) == "" {
@@ -212,5 +216,30 @@ func (s *senders) structured(key string, v any, sender string) {
 		if sender != "" {
 			s.fail("has something under %s that is no address", quote(key))
 		}
+	}
+}
+
+// text adds the addresses of a text under a key that may hold some.
+func (s *senders) text(key, text string) {
+	if !strings.ContainsRune(text, '@') {
+		return
+	}
+	var v any
+	if strings.IndexAny(strings.TrimSpace(text), "{[") == 0 && json.Unmarshal([]byte(text), &v) == nil { // an email in an email
+		s.structured(key, v, "")
+		return
+	}
+	if slices.Contains(headerKeys, plainKey(key)) {
+		from := s.from
+		s.message(text)
+		s.from = s.from || from
+		return
+	}
+	if _, err := mail.ParseAddressList(text); err == nil {
+		s.list(quote(key), text)
+		return
+	}
+	for _, address := range anyAddress.FindAllString(text, -1) {
+		s.list(quote(key), strings.TrimRight(address, "."))
 	}
 }

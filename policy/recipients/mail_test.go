@@ -60,6 +60,10 @@ func TestResolveMail(t *testing.T) {
 		"parts":              {object{"From": object{"name": "Kate", "address": "eve@example.net"}}, []string{"eve@example.net (no contact)"}},
 		"headers as a list":  {object{"from": "kate@example.com", "headers": []any{object{"name": "Reply-To", "value": "eve@example.net"}}}, []string{kate, "eve@example.net (no contact)"}},
 		"headers as a map":   {object{"from": "kate@example.com", "headers": object{"reply-to": []any{"eve@example.net"}}}, []string{kate, "eve@example.net (no contact)"}},
+		"headers as a text":  {object{"from": "kate@example.com", "headers": "Received: by a@b.example\r\nReply-To: eve@example.net\r\nTo: us@example.org\r\n"}, []string{kate, "eve@example.net (no contact)"}},
+		"JSON as a text":     {object{"from": "kate@example.com", "zzz": `{"from":"eve@example.net"}`}, []string{kate, "eve@example.net (no contact)"}},
+		"an envelope":        {object{"from": "kate@example.com", "envelope": `{"to":["us@example.org"],"from":"eve@example.net"}`, "dkim": "{@example.com : pass}"}, []string{"eve@example.net (no contact)", kate}},
+		"in a sentence":      {object{"from": "kate@example.com", "zzz": "answer Eve <Eve@example.net> only"}, []string{kate, "eve@example.net (no contact)"}},
 		"under any key":      {object{"from": "kate@example.com", "zzz": "eve@example.net"}, []string{kate, "eve@example.net (no contact)"}},
 		"two spellings":      {object{"from": "kate@example.com", "reply_to": "eve@example.net", "replyTo": "KATE@example.com"}, []string{kate, "eve@example.net (no contact)"}},
 		"an empty answer to": {object{"from": "kate@example.com", "replyTo": ""}, []string{kate}},
@@ -106,6 +110,7 @@ func TestFaultyMail(t *testing.T) {
 		"structured, bad sender":  object{"from": "Kate"},
 		"structured, only reply":  object{"replyTo": "kate@example.com"},
 		"structured, a number":    object{"from": 7},
+		"structured, odd headers": object{"from": "kate@example.com", "raw_headers": "Reply-To: eve@example.net\rX: y\n"},
 		"structured, a group":     object{"from": "kate@example.com", "replyTo": "a: eve@example.net;"},
 		"structured, raw":         object{"from": "kate@example.com", "raw": "From: eve@example.net\n\n"},
 	} {
