@@ -1,8 +1,10 @@
 package policy_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sippet-ai/sippet-mcp/internal/approval"
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
@@ -124,6 +126,51 @@ func TestErasedCard(t *testing.T) {
 			open, err := o.Ledger.Approvals(t.Context(), ledger.ApprovalFilter{Open: true, State: ledger.Pending})
 			if err != nil || len(open) > 0 || len(o.up.runs()) > 0 {
 				t.Errorf("%d new requests, %d runs, %v", len(open), len(o.up.runs()), err)
+			}
+		})
+	}
+}
+
+// TestRungSinceShown checks that an approval is not used if the person was rung after its card was made,
+// and that the new card says so. A caller could else ask for several cards before the first one is
+// answered, none of which tells of the others.
+func TestRungSinceShown(t *testing.T) {
+	for name, c := range map[string]struct {
+		second string
+		again  bool
+	}{
+		"the number":    {strings.Replace(ringNumber, "}}", `,"aiAgentId":"`+otherID+`"}}`, 1), true},
+		"its contact":   {ringContact, true},
+		"other numbers": {strings.Replace(ringNumber, "460123", "460199", 1), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := newApprovalWorld(t, dailyWork)
+			first, second := o.ask(t, call(t, adaCaller, "start_outbound_call", ringNumber)), o.ask(t, call(t, adaCaller, "start_outbound_call", c.second))
+			for _, id := range []string{first, second} {
+				o.clock.Add(time.Minute)
+				o.answer(t, id, bobPerson, approves)
+				o.runOnce(t)
+			}
+			if s := o.status(t, second); len(o.up.runs()) == 1 != c.again || c.again && !strings.Contains(s.Err.Message, "start_outbound_call rang one of these people") {
+				t.Fatalf("%d calls ran: %+v", len(o.up.runs()), s.Err)
+			}
+			pending, err := o.Ledger.Approvals(t.Context(), ledger.ApprovalFilter{Open: true})
+			if err != nil || len(pending) == 1 != c.again {
+				t.Fatalf("%d new requests, %v", len(pending), err)
+			}
+			for _, r := range pending {
+				asked, err := o.Ledger.Approval(t.Context(), r.ID)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if card, err := approval.ReadCard(asked.Card); err != nil || !slices.ContainsFunc(card.Warnings, func(w string) bool { return strings.HasPrefix(w, "rung ") }) {
+					t.Errorf("%q, %v", card.Warnings, err)
+				}
+				o.clock.Add(time.Minute)
+				o.answer(t, r.ID, bobPerson, approves)
+				if o.runOnce(t); len(o.up.runs()) != 2 {
+					t.Errorf("the approval of the new card: %+v", o.status(t, r.ID).Err)
+				}
 			}
 		})
 	}

@@ -208,6 +208,15 @@ func (at *attempt) checkCard(ctx context.Context) (fault *schemas.Error, changed
 	if at.unknown != nil && at.unknown.ID != card.Unknown {
 		return notAsShown("since the card was made, the outcome of " + at.unknown.Action + " for one of these people became unknown"), true
 	}
+	if at.txn.EffectKind == schemas.Ringing { // the card tells of earlier rings
+		since, err := at.Ledger.FindLatest(ctx, at.txn, at.approval.Requested.Add(time.Microsecond))
+		if err != nil {
+			return at.ledgerError(ctx, err), false
+		}
+		for _, in := range since {
+			return notAsShown("since the card was made, " + in.Action + " rang one of these people"), true
+		}
+	}
 	record := at.readRecord(ctx)
 	switch {
 	case at.txn.Recipients == at.approval.Recipients && !card.ShowsRecipients(at.visibleRecipients()): // else Commit rejects it
