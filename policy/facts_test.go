@@ -29,6 +29,8 @@ func (u *records) Run(_ context.Context, r rpc.Request) (rpc.Result, *schemas.Er
 		return rpc.Result{Sent: true, Data: json.RawMessage(none)}, nil
 	case "fails":
 		return rpc.Result{}, &schemas.Error{Outcome: schemas.Unavailable, Message: "no connection"}
+	case "lost":
+		return rpc.Result{Sent: true}, lost
 	default:
 		return rpc.Result{Sent: true, Data: json.RawMessage(answer)}, nil
 	}
@@ -173,14 +175,19 @@ func TestNumberFactIsSealed(t *testing.T) {
 // TestOwnNumberFact checks that a caller who gives a known name to a stranger's number cannot ring it
 // under that name unnoticed.
 func TestOwnNumberFact(t *testing.T) {
-	o := newApprovalWorld(t, dailyWork)
 	const number = "+447700900999"
-	o.Upstream = &records{answers: map[string]string{"create_contact": `{"id":"` + anID + `"}`}}
-	o.do(t, adaCaller, "create_contact", `{"input":{"fullName":"Hannah Blythe","phoneE164":"`+number+`"}}`)
-	o.Upstream = &records{answers: map[string]string{"list_contacts": `{"results":[{"id":"` + anID + `","fullName":"Hannah Blythe","phoneE164":"` + number + `","erasedAt":null,"deletedAt":null}],"hasMore":false}`}}
-	card := o.cardOf(t, call(t, adaCaller, "start_outbound_call", `{"input":{"phoneNumber":"`+number+`"}}`))
-	if len(card.Warnings) != 1 || !strings.Contains(card.Warnings[0], "contact made 0 seconds ago by this assistant") || !card.Own {
-		t.Errorf("%q %+v", card.Warnings, card.Facts)
+	for answer, want := range map[string]string{
+		`{"id":"` + anID + `"}`: "contact made 0 seconds ago by this assistant",
+		"lost":                  "contact perhaps made 0 seconds ago by this assistant",
+	} {
+		o := newApprovalWorld(t, dailyWork)
+		o.Upstream = &records{answers: map[string]string{"create_contact": answer}}
+		o.do(t, adaCaller, "create_contact", `{"input":{"fullName":"Hannah Blythe","phoneE164":"`+number+`"}}`)
+		o.Upstream = &records{answers: map[string]string{"list_contacts": `{"results":[{"id":"` + anID + `","fullName":"Hannah Blythe","phoneE164":"` + number + `","erasedAt":null,"deletedAt":null}],"hasMore":false}`}}
+		card := o.cardOf(t, call(t, adaCaller, "start_outbound_call", `{"input":{"phoneNumber":"`+number+`"}}`))
+		if len(card.Warnings) != 1 || !strings.Contains(card.Warnings[0], want) || !card.Own {
+			t.Errorf("%s: %q %+v", answer, card.Warnings, card.Facts)
+		}
 	}
 }
 

@@ -96,19 +96,20 @@ func (at *attempt) addRecipientHistory(ctx context.Context, h *history) {
 		fields[1] = "email"
 	}
 	for i, r := range at.recipients.List {
-		if r.Contact == "" {
-			for _, o := range at.owners[r.Number] { // the card names them
-				subject := string(schemas.ContactSubject) + ":" + o.Contact
+		add := func(kind schemas.SubjectKind, id string) {
+			if subject := string(kind) + ":" + id; id != "" {
 				f.Subjects, who[subject] = append(f.Subjects, subject), visible[i].ShortName()+": "
 			}
+		}
+		if r.Contact == "" && at.owners[r.Number] == nil {
 			continue
 		}
-		for kind, id := range map[schemas.SubjectKind]string{schemas.ContactSubject: r.Contact, schemas.PhoneSubject: r.Number, schemas.EmailSubject: r.Address} {
-			if id != "" {
-				subject := string(kind) + ":" + id
-				f.Subjects, who[subject] = append(f.Subjects, subject), visible[i].ShortName()+": "
-			}
+		for _, o := range at.owners[r.Number] { // the card names them
+			add(schemas.ContactSubject, o.Contact)
 		}
+		add(schemas.ContactSubject, r.Contact)
+		add(schemas.PhoneSubject, r.Number)
+		add(schemas.EmailSubject, r.Address)
 	}
 	if f.Subjects == nil {
 		return
