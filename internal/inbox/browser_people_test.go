@@ -107,7 +107,7 @@ func (b *browser) sees(selector, text string) {
 // cards waits until the page has n cards.
 func (b *browser) cards(n int) {
 	b.t.Helper()
-	b.until(fmt.Sprintf("%d cards", n), fmt.Sprintf(`document.querySelectorAll("[data-card]").length == %d`, n))
+	b.until(fmt.Sprintf("%d cards", n), loaded+fmt.Sprintf(` && document.querySelectorAll("[data-card]").length == %d`, n))
 }
 
 // never fails the test if the expression becomes true within d.

@@ -8,8 +8,8 @@ import (
 
 // Variables only for tests.
 var (
-	maxConns   = 2048 // in all
-	maxConnsOf = 512  // of one address; a page of the inbox and a client keep one or two open
+	maxConns   = 4096 // in all
+	maxConnsOf = 2048 // of one address, which may be that of many programs: each call that waits has one
 )
 
 // crowd is a listener that closes connections at once if there are too many: in all, or of one
