@@ -225,7 +225,7 @@ func (at *attempt) findChanges(ctx context.Context, h *history, f ledger.ChangeF
 	}
 	if more > 0 {
 		h.own = true // for all that is known
-		h.warnings = append(h.warnings, fmt.Sprintf("only the last %d changes by %s were looked at", len(changes), byCaller(at.Actor, at.Actor)))
+		h.warnings = append(h.warnings, fmt.Sprintf("%s made %d changes in the last day, and what was before the last %d is not shown", byCaller(at.Actor, at.Actor), len(changes)+more, len(changes)))
 	}
 	return slices.DeleteFunc(changes, func(c ledger.Change) bool {
 		return c.Class != schemas.Write && slices.Contains(h.told, c.ID) // a write has old values to tell

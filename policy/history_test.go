@@ -187,6 +187,22 @@ func bulk(ids []string) string {
 	return `{"input":{"contactIds":["` + strings.Join(ids, `","`) + `"]}}`
 }
 
+// TestManyChanges checks that a card says so if there are more changes than it looks at.
+func TestManyChanges(t *testing.T) {
+	o := newApprovalWorld(t, dailyWork)
+	const person = `[{"id":"` + anID + `","fullName":"Walter Test","phoneE164":"+442079460123","email":null,"defaultLanguage":"en"}]`
+	o.up.with(func(s *sippet) { s.record = strings.Replace(person, "Test", "Pym", 1) })
+	o.do(t, adaCaller, "update_contact", update(anID, `"fullName":"Walter Test"`))
+	o.up.with(func(s *sippet) { s.record = person })
+	for i := range 200 {
+		o.do(t, adaCaller, "update_contact", update(anID, fmt.Sprintf(`"defaultLanguage":"a%d"`, i)))
+	}
+	const want = "this assistant made 201 changes in the last day, and what was before the last 200 is not shown"
+	if card := o.cardOf(t, call(t, adaCaller, "delete_contact", eraseContact)); !slices.Contains(card.Warnings, want) || !card.Own {
+		t.Errorf("%q, own %v", card.Warnings, card.Own)
+	}
+}
+
 // TestHistoryOfRecipients checks that a card tells which contacts that are rung its caller made, or
 // gave a name or number.
 func TestHistoryOfRecipients(t *testing.T) {
