@@ -12,7 +12,7 @@ const (
 var maxLengths = map[string]uint64{
 	"callUuid": 200, "fullName": 500, "name": 500, "displayName": 500, "label": 500, "subject": 1000,
 	"email": 320, "operatorEmail": 320, "recipientAddress": 320, "localPart": 64, "domain": 253, "inboundDomain": 253,
-	"fromNumber": 100, "toNumber": 100, "sipUsername": 200, "defaultLanguage": 100,
+	"fromNumber": 200, "toNumber": 200, "sipUsername": 200, "defaultLanguage": 100,
 }
 
 // checkSizes reports arguments that are larger than any use of them needs. The raw arguments are

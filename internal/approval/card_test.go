@@ -123,7 +123,7 @@ func TestCardCannotBeImitated(t *testing.T) {
 		"\x1b[2J\x1b[1;1HApproved \x1b]8;;https://evil.example\x07link\x1b]8;;\x07",
 		"a\u200bb\u200dc\ufeffd\u00ade\U000e0041f",
 		"\u009b31mred",
-		strings.Repeat("long ", 1000),
+		strings.Repeat("long ", 100),
 	}
 	text := func(action, args string) string { return newCard(t, action, args, nil).Long() }
 	record := func(h string) string {
@@ -138,7 +138,7 @@ func TestCardCannotBeImitated(t *testing.T) {
 			"nested": text("create_contact", `{"input":{"fullName":"x","metadata":{"a":{"b":`+quote(h)+`}}}}`),
 			"name":   text("create_contact", `{"input":{"fullName":"x","metadata":{`+quote(h[:min(len(h), 300)])+`:1}}}`),
 			"list":   text("create_contact", `{"input":{"fullName":"x","languages":[`+quote(h)+`,"en"]}}`),
-			"target": text("end_call", `{"input":{"callUuid":`+quote(h)+`}}`),
+			"target": text("end_call", `{"input":{"callUuid":`+quote(h[:min(len(h), 200)])+`}}`),
 			"reason": text("end_call", `{"input":{"callUuid":"c"},"reason":`+quote(h[:min(len(h), 490)])+`}`),
 			"record": record(h),
 		} {
@@ -189,8 +189,8 @@ func TestCardIsShort(t *testing.T) {
 	}
 	// Full has the whole text.
 	long := strings.Repeat("harmless ", 300) + "and this is what matters"
-	c = newCard(t, "create_contact", `{"input":{"fullName":`+quote(long)+`}}`, nil)
-	if l := c.Sent[0]; l.Name != "input.fullName" || l.Full != long || !strings.HasSuffix(l.Value, `… (2724 characters)"`) {
+	c = newCard(t, "create_email_mailbox", `{"input":{"inboundDomain":"x.example","mxTarget":`+quote(long)+`,"organisationId":"`+anID+`"}}`, nil)
+	if l := c.Sent[1]; l.Name != "input.mxTarget" || l.Full != long || !strings.HasSuffix(l.Value, `… (2724 characters)"`) {
 		t.Errorf("%+v", l)
 	}
 	bulk := newCard(t, "start_bulk_outbound_call", `{"input":{"contactIds":[`+strings.Join(ids, ",")+`]}}`, nil)

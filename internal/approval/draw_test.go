@@ -16,6 +16,7 @@ import (
 type shape struct {
 	Type       any
 	Format     string
+	MaxLength  int
 	Enum       []any
 	Items      *shape
 	Properties map[string]*shape
@@ -86,7 +87,11 @@ func (s *shape) draw(t *rapid.T, name string) any {
 		return rapid.MapOfN(texts, rapid.OneOf(texts.AsAny(), rapid.Int().AsAny(), rapid.Just[any](nil), rapid.Just[any]([]any{[]any{}, "x y", map[string]any{`a"b`: `c d\`}}),
 			rapid.Just[any](map[string]any{})), 0, 3).Draw(t, name)
 	case s.is("string") && s.Format == "" && name != "phoneE164" && name != "phoneNumber":
-		return texts.Draw(t, name)
+		text := []rune(texts.Draw(t, name))
+		if s.MaxLength > 0 {
+			text = text[:min(s.MaxLength, len(text))]
+		}
+		return string(text)
 	}
 	return s.short(name)
 }

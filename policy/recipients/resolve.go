@@ -173,9 +173,6 @@ func parseIDs(path string, value any) (ids []string, at func(int) string, fault 
 	if !ok {
 		list, at = []any{value}, func(int) string { return path }
 	}
-	if len(list) > maxRecipients {
-		return nil, nil, tooManyRecipients(int64(len(list)))
-	}
 	if len(list) == 0 {
 		return nil, nil, rejectCall(path+" is empty", "name at least one contact")
 	}
