@@ -177,8 +177,8 @@ func TestNumberFactIsSealed(t *testing.T) {
 func TestOwnNumberFact(t *testing.T) {
 	const number = "+447700900999"
 	for answer, want := range map[string]string{
-		`{"id":"` + anID + `"}`: "contact made 0 seconds ago by this assistant",
-		"lost":                  "contact perhaps made 0 seconds ago by this assistant",
+		`{"id":"` + anID + `"}`: "contact made just now by this assistant",
+		"lost":                  "contact perhaps made just now by this assistant",
 	} {
 		o := newApprovalWorld(t, dailyWork)
 		o.Upstream = &records{answers: map[string]string{"create_contact": answer}}

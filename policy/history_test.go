@@ -223,17 +223,17 @@ func TestHistoryOfRecipients(t *testing.T) {
 	warnings(t, call(t, adaCaller, "start_bulk_outbound_call", bulk(ids)))
 	o.do(t, adaCaller, "update_contact", update(ids[0], `"phoneE164":"`+numbers[ids[0]]+`"`))
 	warnings(t, call(t, adaCaller, "start_outbound_call", `{"input":{"contactId":"`+ids[0]+`"}}`),
-		`contact phoneE164 changed 0 seconds ago by this assistant, was "+442079460199"`)
+		`contact phoneE164 changed just now by this assistant, was "+442079460199"`)
 	o.clock.Add(time.Minute)
 	o.do(t, adaCaller, "update_contact", update(ids[0], `"fullName":"Ada M"`))
 	o.do(t, adaCaller, "update_contact", update(ids[1], `"fullName":"Ada K"`))
 	o.do(t, boCaller, "update_contact", update(ids[3], `"fullName":"Ada B"`))
 	warnings(t, call(t, adaCaller, "start_bulk_outbound_call", bulk(ids[:5])),
-		`+44 20 7946 0111 "Ada": contact renamed 0 seconds ago by this assistant, was "Kate"; and 1 more contact that this assistant made or changed in the last day`)
+		`+44 20 7946 0111 "Ada": contact renamed just now by this assistant, was "Kate"; and 1 more contact that this assistant made or changed in the last day`)
 	o.do(t, adaCaller, "update_contact", update(ids[2], `"fullName":"Ada C"`))
 	o.do(t, adaCaller, "update_contact", update(ids[3], `"fullName":"Ada D"`))
 	card := o.cardOf(t, call(t, adaCaller, "start_bulk_outbound_call", bulk(ids[:4])))
-	facts := []string{`+44 20 7946 0112 "Ada": contact renamed 0 seconds ago by this assistant`, `+44 20 7946 0111 "Ada": contact renamed 0 seconds ago by this assistant, was "Kate"`, "and 1 more change"}
+	facts := []string{`+44 20 7946 0112 "Ada": contact renamed just now by this assistant`, `+44 20 7946 0111 "Ada": contact renamed just now by this assistant, was "Kate"`, "and 1 more change"}
 	if len(card.Warnings) != 1 || !strings.HasSuffix(card.Warnings[0], "and 3 more contacts that this assistant made or changed in the last day") ||
 		!slices.EqualFunc(card.Facts, facts, func(f approval.Line, want string) bool { return f.Value == want }) {
 		t.Errorf("%q %+v", card.Warnings, card.Facts)

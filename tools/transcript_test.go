@@ -50,7 +50,7 @@ var names = []struct {
 	{regexp.MustCompile(`("instructions": ")(?:[^"\\]|\\.)*"`), `${1}INSTRUCTIONS"`},
 	{regexp.MustCompile(`("asOf": ")[^"]*"`), `${1}NOW"`},
 	{regexp.MustCompile(`(\\"asOf\\":\\")[^"]*\\"`), `${1}NOW\"`},
-	{regexp.MustCompile(`(it ran )(?:a second|\d+ seconds)( ago)`), `${1}SECONDS${2}`},
+	{regexp.MustCompile(`(it ran )(?:just now|\d+ seconds ago)`), `${1}SECONDS ago`},
 	{regexp.MustCompile(`("id": )[0-9]+(,\s+"method": "elicitation/create")`), `${1}"ELICITATION"${2}`},
 }
 

@@ -224,8 +224,10 @@ func IsRead(action string) bool {
 // Ago returns how long ago a time was, in words: `5 minutes ago`; a date after two days.
 func Ago(then, now time.Time) string {
 	switch d := now.Sub(then); {
+	case d < 2*time.Second:
+		return "just now"
 	case d < time.Minute:
-		return fmt.Sprintf("%d seconds ago", max(0, int(d.Seconds())))
+		return fmt.Sprintf("%d seconds ago", int(d.Seconds()))
 	case d < 2*time.Minute:
 		return "a minute ago"
 	case d < 2*time.Hour:
