@@ -97,7 +97,7 @@ func TestAgentFact(t *testing.T) {
 	}
 }
 
-// TestOperatorFact checks that a card names the operator for whom the call acts.
+// TestOperatorFact checks that a card names the operator that the call acts for.
 func TestOperatorFact(t *testing.T) {
 	live := `{"input":{"callUuid":"c-1"}}`
 	const hidden = `rules: [{id: hide, match: {roles: ["!admin"]}, redact: [User.fullName], reason: Private.}]`

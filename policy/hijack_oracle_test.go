@@ -76,7 +76,7 @@ func (h *hijack) needs(r *hijackRun) (need consent, why string) {
 	}
 	for _, address := range r.mails {
 		if !h.isKnown(r, address) {
-			add([3]consent{anybody, another, never}, "a stranger is answered, or a contact whose address the caller has set today")
+			add([3]consent{anybody, another, never}, "a stranger is answered, or a contact with an address that the caller has set today")
 		}
 	}
 	if len(r.live) > 0 {

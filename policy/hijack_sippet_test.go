@@ -20,7 +20,7 @@ type hijackRun struct {
 	input         row
 	before, after tables
 	rings, mails  []string // numbers and addresses
-	group         string   // whose members it rings
+	group         string   // it rings the members
 	live          []string // calls on which somebody is
 	credential    bool
 	lost          bool // nobody is told whether it succeeds

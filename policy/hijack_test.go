@@ -80,7 +80,7 @@ type hijackWorld struct {
 
 // TestHijackedCaller tries random sequences of calls by a caller that an attacker controls. Whatever
 // they do, each write that reaches Sippet is one that the profile leaves open, or one that a person
-// approved whose card showed the record as it was, the people and the text.
+// approved on a card that showed the record as it was, the people and the text.
 func TestHijackedCaller(t *testing.T) {
 	given := false
 	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "rapid.checks" })

@@ -162,7 +162,7 @@ func TestHistoryOfRecord(t *testing.T) {
 	}
 }
 
-// forgets is a ledger whose history cannot be read.
+// forgets is a ledger that cannot read its history.
 type forgets struct{ ledger.Ledger }
 
 func (forgets) FindChanges(context.Context, ledger.ChangeFilter) ([]ledger.Change, int, error) {

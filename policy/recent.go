@@ -67,8 +67,8 @@ func (at *attempt) findEarlierNames(ctx context.Context) error {
 	return nil
 }
 
-// markRecent marks the addresses of an email whose contact the caller itself added, or gave the address.
-// Else a stranger could first be made a contact.
+// markRecent marks the addresses of an email that belong to a contact which the caller itself added, or
+// gave the address. Else a stranger could first be made a contact.
 func (at *attempt) markRecent(ctx context.Context) error {
 	if !at.recipients.IsMail() {
 		return nil

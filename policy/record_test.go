@@ -177,7 +177,7 @@ func TestRungSinceShown(t *testing.T) {
 }
 
 // TestUnknownSinceShown checks that an approval is not used if the outcome of another call for the same
-// person became unknown after its card was made, and that the new card says so.
+// person is unknown and its card does not say so, and that the new card does.
 func TestUnknownSinceShown(t *testing.T) {
 	o := newApprovalWorld(t, strings.Replace(unconfirmed, "destructive: validate", "destructive: confirm", 1))
 	o.up.with(func(s *sippet) {
@@ -195,7 +195,7 @@ func TestUnknownSinceShown(t *testing.T) {
 	if runs := o.up.runs(); len(runs) != 1 {
 		t.Fatalf("%d calls ran: %v", len(runs), runs)
 	}
-	if s := o.status(t, id); s.Outcome() != schemas.Denied || !strings.Contains(s.Err.Message, "the outcome of update_contact for one of these people became unknown") {
+	if s := o.status(t, id); s.Outcome() != schemas.Denied || !strings.Contains(s.Err.Message, "the outcome of update_contact for one of these people is unknown, and the card does not say so") {
 		t.Errorf("%+v", s.Err)
 	}
 	pending, err := o.Ledger.Approvals(t.Context(), ledger.ApprovalFilter{Open: true})

@@ -206,7 +206,7 @@ func (at *attempt) checkCard(ctx context.Context) (fault *schemas.Error, changed
 		return approval.CardErased(), false
 	}
 	if at.unknown != nil && at.unknown.ID != card.Unknown {
-		return notAsShown("since the card was made, the outcome of " + at.unknown.Action + " for one of these people became unknown"), true
+		return notAsShown("the outcome of " + at.unknown.Action + " for one of these people is unknown, and the card does not say so"), true
 	}
 	if at.txn.EffectKind == schemas.Ringing { // the card tells of earlier rings
 		since, err := at.Ledger.FindLatest(ctx, at.txn, at.approval.Requested.Add(time.Microsecond))

@@ -77,7 +77,7 @@ func (r *Resource) CardFields() []string { return r.cardFields }
 // Changes reports whether a field by which a person recognises the record changes by itself.
 func (r *Resource) Changes(field string) bool { return slices.Contains(r.passing, field) }
 
-// AboutPerson returns the subject whose record the call is about, such as `contact:` and an id; empty
+// AboutPerson returns the subject of the record that the call is about, such as `contact:` and an id; empty
 // if it is the record of no person.
 func (p *Payload) AboutPerson() string {
 	list, field, value := p.recordRef()

@@ -82,8 +82,7 @@ type Action struct {
 	creates bool
 	// erases is true if a successful call erases the data of its subjects.
 	erases bool
-	// forOperator is true if a call acts for the operator whom the key stands for, whom the arguments
-	// do not name.
+	// forOperator is true if a call acts for the operator of the key, who is not in the arguments.
 	forOperator bool
 	// recordKey is the input key, and the resource's field, that names the record to change; empty
 	// where identity does.

@@ -27,7 +27,7 @@ func (p *Payload) References() (out []Lookup) {
 	return out
 }
 
-// Operator returns how to look up the operator whom the key stands for; nil if the call does not act
+// Operator returns how to look up the operator of the key; nil if the call does not act
 // for them.
 func (p *Payload) Operator() *Lookup {
 	if !p.Action.forOperator {

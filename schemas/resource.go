@@ -37,7 +37,7 @@ type Resource struct {
 	passing []string
 	// One and Many are what a person calls a record, and several; empty where no card needs that.
 	One, Many string
-	// Keeps says what the records keep of a person whose contact is erased; empty where they keep
+	// Keeps says what the records keep of a person after their contact is erased; empty where they keep
 	// nothing, or no list finds them.
 	Keeps string
 	// TimeField is the field that orders the records in time; empty where none does.

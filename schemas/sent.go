@@ -30,8 +30,8 @@ func (r *Resource) sentFields() (out []string) {
 	return out
 }
 
-// SimilarRead returns the read of the other records whose texts are sent like those that the call
-// changes: one page. It returns nil if the call changes no such text.
+// SimilarRead returns the read of the other records with texts that are sent like those that the
+// call changes: one page. It returns nil if the call changes no such text.
 func (p *Payload) SimilarRead() *Payload {
 	if !p.Action.updatesRecord() || len(p.SentTexts()) == 0 {
 		return nil

@@ -20,8 +20,8 @@ func (w *world) lose(action string) {
 	w.up.On(rpctest.Run, action, rpctest.InTurn(rpctest.Always(rpctest.Answer{Reset: true}), rpctest.Always(rpctest.Answer{Usual: true})))
 }
 
-// TestUnknownNotSentAgain drives the program from outside, under each profile: after a call whose
-// outcome is unknown, the same call in other words, or one that does the same to the same person,
+// TestUnknownNotSentAgain drives the program from outside, under each profile: after a call
+// with an unknown outcome, the same call in other words, or one that does the same to the same person,
 // is not sent without a person, who is told.
 func TestUnknownNotSentAgain(t *testing.T) {
 	one, number := rpctest.ID(1), `"phoneE164":"+442079460123"`

@@ -20,7 +20,7 @@ import (
 type Card struct {
 	Action string        `json:"action"`
 	Class  schemas.Class `json:"class"`
-	// Title says what happens to whom: the verb, the number, the name.
+	// Title says what happens, and the person that it happens to: the verb, the number, the name.
 	Title string `json:"title"`
 	// Deed is the whole call with all its values and warnings, in two lines of 80 columns; nil if it
 	// does not fit them.
@@ -245,7 +245,7 @@ func (c *Card) addRecord(r *Record, p *schemas.Payload, texts *sentTexts) {
 	})
 }
 
-// Replaced returns the changes whose values are shown side by side: those without a difference.
+// Replaced returns the changes with values that are shown side by side: those without a difference.
 func (c Card) Replaced() (out []Change) {
 	for _, v := range c.Changes {
 		if v.Diff == nil {

@@ -23,8 +23,8 @@ const (
 // than the deed.
 func (c Card) FitsDialogue() bool { return c.Deed != nil && !c.Cut }
 
-// addTitle adds the title: the action's sentence with those whom the call reaches, or the record that
-// it is about, in a person's terms.
+// addTitle adds the title: the action's sentence with its recipients, or the record that it is about,
+// both in a person's terms.
 func (c *Card) addTitle(in Call) {
 	a, p := in.Payload.Action, in.Payload
 	if a.Class == schemas.Read {

@@ -65,7 +65,7 @@ func TestDifferenceIsBounded(t *testing.T) {
 	}
 }
 
-// drawText draws a text whose lines repeat, some with tags, and some of them long.
+// drawText draws a text with lines that repeat, some with tags, and some of them long.
 func drawText(t *rapid.T, name string) string {
 	line := rapid.OneOf(rapid.SampledFrom([]string{"", "a", "b", "<p>", "Hello.", "</p>", "see https://a.example/x", "\t", "\\n", "\r"}),
 		rapid.StringMatching(`(<p>[a-c ]{0,9}\. ?</p>){0,20}`), rapid.String())

@@ -32,7 +32,7 @@ func (c Card) ShowsRecord(now *Record, related *recipients.Related, p *schemas.P
 	return c.Record == now.digest(related, p)
 }
 
-// ShowsRecipients reports whether the card shows the people whom the call reaches as they are now, with
+// ShowsRecipients reports whether the card shows the recipients as they are now, with
 // their names. The approval is bound to their contacts, numbers and addresses besides.
 func (c Card) ShowsRecipients(now *recipients.Set) bool {
 	return now == nil || slices.Equal(c.To, now.Lines(maxTo))

@@ -55,7 +55,7 @@ func wantKeys(t *testing.T, dir string, kept, destroyed int) {
 	})
 }
 
-// wantReadable checks whose name and number can be read in something.
+// wantReadable checks which of the people can be found, by name and number, in something.
 func wantReadable(t *testing.T, what any, to []callee, gone ...callee) {
 	t.Helper()
 	raw, err := json.Marshal(what)
@@ -73,8 +73,8 @@ func wantReadable(t *testing.T, what any, to []callee, gone ...callee) {
 	}
 }
 
-// TestPruneParts: pruning removes the keys of people whom only removed records name. Of a call that
-// is kept it removes nothing: neither what belongs to people whom a removed call reached too, nor
+// TestPruneParts: pruning removes the keys of people that only removed records name. Of a call that
+// is kept it removes nothing: neither what belongs to people that a removed call reached too, nor
 // that one of them was erased.
 func TestPruneParts(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "state")
@@ -84,10 +84,10 @@ func TestPruneParts(t *testing.T) {
 	first, second := all[:8], all[4:]
 	old := ringAll(t, l, c, "old", first)
 	c.advance(3 * day)
-	eraseOne(t, l, first[1]) // whom only the old call reached
+	eraseOne(t, l, first[1]) // only the old call reached them
 	c.advance(day)
 	kept := ringAll(t, l, c, "kept", second)
-	eraseOne(t, l, all[5]) // whom both reached
+	eraseOne(t, l, all[5]) // both reached them
 	wantKeys(t, dir, 10, 2)
 
 	c.advance(2 * day)
