@@ -188,7 +188,7 @@ func shorten(s *jsonschema.Schema) {
 }
 
 func stripKeywords(s *jsonschema.Schema) {
-	s.MinLength, s.MinItems, s.UniqueItems = nil, nil, false
+	s.MinLength, s.MaxLength, s.MinItems, s.UniqueItems = nil, nil, nil, false
 	s.Pattern, s.AdditionalProperties = "", nil
 	if s.Minimum == "0" || s.Minimum == "1" {
 		s.Minimum = ""

@@ -8,11 +8,11 @@ const (
 )
 
 // maxLengths are the most characters of inputs, by name: in all actions the same name is the same
-// kind of text.
+// kind of text. They are so wide that models do without them: tools do not show them.
 var maxLengths = map[string]uint64{
 	"callUuid": 200, "fullName": 500, "name": 500, "displayName": 500, "label": 500, "subject": 1000,
-	"email": 320, "operatorEmail": 320, "recipientAddress": 320, "localPart": 64, "domain": 253, "inboundDomain": 253,
-	"fromNumber": 200, "toNumber": 200, "sipUsername": 200, "defaultLanguage": 100,
+	"email": 320, "operatorEmail": 320, "recipientAddress": 320, "localPart": 200, "domain": 253, "inboundDomain": 253,
+	"fromNumber": 200, "toNumber": 200, "sipUsername": 200, "defaultLanguage": 200,
 }
 
 // checkSizes reports arguments that are larger than any use of them needs. The raw arguments are
