@@ -324,6 +324,10 @@ func (s *SQLite) Close() error {
 		if e := s.db.Close(); err == nil {
 			err = asStoreError(s.path, e)
 		}
+		// A read that was cancelled a moment ago may still hold its connection, and so the files.
+		for end := time.Now().Add(time.Second); s.db.Stats().OpenConnections > 0 && time.Now().Before(end); {
+			time.Sleep(time.Millisecond)
+		}
 	})
 	return err
 }
