@@ -42,7 +42,7 @@ fuzz: ## run each fuzz target for half a minute (FUZZTIME=5m for longer)
 
 N ?= 100000
 hijack: ## let a hijacked caller try 100,000 random sequences under each profile (N=5000 for fewer)
-	go test -count=1 -timeout 0 -run TestHijackedCaller -rapid.checks $(N) ./policy
+	go test ./policy -count=1 -timeout 0 -run TestHijackedCaller -v -rapid.checks=$(N)
 
 bench: ## compare with a direct POST and a bare mcp-go server
 	go run ./bench
