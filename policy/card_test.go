@@ -25,8 +25,8 @@ About this:
   fullName: Ada
   goes: name
   stays at Sippet: nothing that this API finds by its id or number
-  stays here: that it was erased, when and by whom, in the audit log, without
-    name and number
+  stays here: when it was erased and who did it, in the audit log, without name
+    and number
 
 What is sent:
   input.contactId: ` + anID + `

@@ -140,7 +140,7 @@ func (at *attempt) erasureLines(ctx context.Context) []approval.Line {
 	return []approval.Line{
 		{Name: "goes", Value: at.erasedFields(record)},
 		{Name: "stays at Sippet", Value: at.keptRecords(ctx, record)},
-		{Name: "stays here", Value: "that it was erased, when and by whom, in the audit log, without name and number"},
+		{Name: "stays here", Value: "when it was erased and who did it, in the audit log, without name and number"},
 	}
 }
 

@@ -194,7 +194,7 @@ func TestOwnNumberFact(t *testing.T) {
 // TestErasureFacts checks that a card says what an erasure erases, and what it leaves.
 func TestErasureFacts(t *testing.T) {
 	person := `[{"id":"` + anID + `","fullName":"Ada","phoneE164":"+447700900107","email":null,"dateOfBirth":"1979-04-12","whatsappJid":"","metadata":{"vip":true,"a \"b\"":1},"languages":["en"],"defaultLanguage":"en"}]`
-	const stays = "stays here: that it was erased, when and by whom, in the audit log, without name and number"
+	const stays = "stays here: when it was erased and who did it, in the audit log, without name and number"
 	full := strings.Repeat(`{"id":"1"},`, 249) + `{"id":"1"}`
 	for name, c := range map[string]struct {
 		policy  string
