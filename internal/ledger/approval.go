@@ -205,7 +205,7 @@ func (s *SQLite) CreateApproval(ctx context.Context, request ApprovalRequest) er
 		if err := t.checkKey(request.Key, request.Organisation, request.Action); err != nil {
 			return err
 		}
-		if err := t.checkStopped(request.Action); err != nil {
+		if err := t.checkStopped(request.Action, false); err != nil {
 			return err
 		}
 		c := Call{Request: request.Request, Caller: request.Requester, Credential: request.Credential, Client: request.Client,

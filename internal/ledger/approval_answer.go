@@ -43,7 +43,7 @@ func (s *SQLite) AnswerApproval(ctx context.Context, want ApprovalRequest, reply
 			return nil // the same answer again
 		}
 		if reply.State == Approved {
-			if err := t.checkStopped(want.Action); err != nil {
+			if err := t.checkStopped(want.Action, false); err != nil {
 				return err
 			}
 		}

@@ -34,7 +34,7 @@ func (s *SQLite) TakeHandover(ctx context.Context, approval string, by Actor) (d
 		if !found || micros(t.now) >= expires {
 			return ErrNoHandover
 		}
-		if err := t.checkStopped(""); err != nil {
+		if err := t.checkStopped("", false); err != nil {
 			return err
 		}
 		key, err := t.s.seal.wrap.Open(nil, nil, wrapped, []byte(approval))

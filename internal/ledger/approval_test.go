@@ -200,6 +200,10 @@ func TestEmergencyStop(t *testing.T) {
 	up.Action, up.Class = ledger.HangUp, "destructive"
 	commit(t, l, up)
 	commit(t, l, up) // also while the first is in flight
+	safe := call("flag")
+	safe.Safe = true
+	commit(t, l, safe)
+	commit(t, l, safe)
 	if stopped, err := l.Resume(t.Context(), ledger.Actor{Name: "ada"}); err != nil || !stopped {
 		t.Fatal(stopped, err)
 	}

@@ -81,6 +81,8 @@ type Record struct {
 	Shadow   string   `json:"shadow,omitempty"`
 	// Prefetch is as in Call.
 	Prefetch bool `json:"prefetch,omitempty"`
+	// Safe is as in Txn.
+	Safe bool `json:"safe,omitempty"`
 	// Recipients is a digest of the recipients.
 	Recipients string `json:"recipients,omitempty"`
 	// Repeats is the earlier intent that a person approved to repeat.

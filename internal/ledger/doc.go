@@ -54,9 +54,9 @@
 //
 // # Emergency stop
 //
-// Stop rejects everything but reads and [HangUp], in all processes, and revokes all open approvals.
-// Commit reads the stop in its own transaction, so it never misses one. [SQLite.CurrentStop] is at
-// most [FreshFor] old.
+// Stop rejects everything but reads, [HangUp] and what is safe ([Txn.Safe]), in all processes, and
+// revokes all open approvals. Commit reads the stop in its own transaction, so it never misses one.
+// [SQLite.CurrentStop] is at most [FreshFor] old.
 //
 // # The audit log
 //

@@ -266,7 +266,7 @@ func (t *tx) commitCall(x *Txn, hashes callHashes, private unsealed, in *Intent)
 	}
 	// An emergency stop lets reads run, and a read with debits only is one.
 	if x.Class != schemas.Read || x.ApprovalID != "" {
-		if err := t.checkStopped(x.Action); err != nil {
+		if err := t.checkStopped(x.Action, x.Safe); err != nil {
 			return err
 		}
 	}
@@ -285,7 +285,7 @@ func (t *tx) commitCall(x *Txn, hashes callHashes, private unsealed, in *Intent)
 	}
 	// Report a conflict before a rejected approval: a caller who repeats a call with its used
 	// approval needs the outcome of the call.
-	if x.Action != HangUp && x.Class != schemas.Read {
+	if x.Action != HangUp && !x.Safe && x.Class != schemas.Read {
 		conflict, err := t.findConflicting(x, hashes.effect)
 		if err != nil {
 			return err
@@ -316,7 +316,7 @@ func (t *tx) commitCall(x *Txn, hashes callHashes, private unsealed, in *Intent)
 	in.ID = numberedID(t.head.seq + 1)
 	r := x.record(PhasePrepared, hashes)
 	r.Intent, r.State, r.Repeats, r.ApprovalID = in.ID, string(Prepared), repeats, x.ApprovalID
-	r.Budgets, r.EffectKind = balances, x.EffectKind
+	r.Budgets, r.EffectKind, r.Safe = balances, x.EffectKind, x.Safe
 	if approval != nil {
 		r.By = parseActor(approval.answeredBy)
 		const query = "UPDATE approvals SET state = 'used', intent = ?, last_seq = ? WHERE id = ? AND state = 'approved'"

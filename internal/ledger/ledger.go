@@ -138,7 +138,7 @@ type AuditStore interface {
 
 // StopStore stores the emergency stop.
 type StopStore interface {
-	// Stop stops everything but reads and HangUp, in every process, and revokes all open approvals.
+	// Stop stops everything but reads, HangUp and what is Safe, in every process, and revokes all open approvals.
 	Stop(ctx context.Context, by Actor, note string) error
 	// Resume ends the emergency stop. It reports whether there was one.
 	Resume(ctx context.Context, by Actor) (bool, error)
@@ -211,8 +211,8 @@ type HandoverStore interface {
 	HandoverExpires(ctx context.Context, approval string) (time.Time, error)
 }
 
-// HangUp is the action that an emergency stop, an earlier run and a revoked token never reject. Our
-// own safety rules must never keep a call going.
+// HangUp is the action that an emergency stop, an earlier run and a revoked token never reject,
+// whether or not the call is Safe. Our own safety rules must never keep a call going.
 const HangUp = "end_call"
 
 // Call is what is known about a call before it runs. The plain fields are stored as they are.
@@ -271,6 +271,9 @@ type Txn struct {
 	Debits []Debit
 	// Repeats is schemas.Action.Repeats.
 	Repeats bool
+	// Safe is true if the call is in the safe direction. An emergency stop lets it run, and an
+	// earlier run does not prevent it. HangUp always runs, Safe or not.
+	Safe bool
 }
 
 // Debit is what a call takes from a budget. The budget holds at most Burst units and is full at

@@ -120,7 +120,7 @@ func (p *replay) applyPrepared(v *verifier, r *Record) {
 	if p.intents[r.Intent] != nil {
 		v.add(WrongIntent, r.Seq, r.Intent, "intent %s was prepared twice", r.Intent)
 	}
-	if p.stopped && r.Action != HangUp && (r.Class != schemas.Read || r.ApprovalID != "") {
+	if p.stopped && r.Action != HangUp && !r.Safe && (r.Class != schemas.Read || r.ApprovalID != "") {
 		v.add(WrongStop, r.Seq, r.Intent, "intent %s was prepared during an emergency stop", r.Intent)
 	}
 	if r.ApprovalID != "" {
