@@ -65,6 +65,9 @@ func (g *Gate) ledgerError(ctx context.Context, err error) *schemas.Error {
 			what += " (" + strings.ReplaceAll(string(store.Kind), "_", " ") + ")"
 		}
 		e.Outcome, e.Message, e.Next = schemas.Unavailable, "this server's ledger "+what+"; nothing ran", "tell the person to read the server's log, which says what to do"
+		if store != nil && store.Kind == ledger.DiskFull {
+			e.Next = "tell the person to free space on the server's disk; calls work again by themselves then"
+		}
 	}
 	return e
 }

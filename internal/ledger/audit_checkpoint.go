@@ -106,7 +106,15 @@ func (s *SQLite) writeCheckpoint(h head, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(append(msg, '\n')) // in one write: other processes append too
+	before, err := f.Stat()
+	if err == nil {
+		var n int
+		n, err = f.Write(append(msg, '\n')) // in one write: other processes append too
+		// Half a note on a full disk would make the notes after it unreadable.
+		if after, e := f.Stat(); err != nil && n > 0 && e == nil && after.Size() == before.Size()+int64(n) {
+			_ = f.Truncate(before.Size())
+		}
+	}
 	if e := f.Close(); err == nil {
 		err = e
 	}

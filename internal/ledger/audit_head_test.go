@@ -125,7 +125,7 @@ func TestFilesMissing(t *testing.T) {
 		wantStoreError(t, "missing", err, ledger.Broken)
 	}
 	left, err := os.ReadDir(dir)
-	if err != nil || len(left) != 2 { // checkpoints and their key
+	if err != nil || len(left) != 3 { // checkpoints and their key, and the reserve
 		t.Errorf("%v, %v", left, err)
 	}
 }

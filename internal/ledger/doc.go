@@ -89,6 +89,7 @@
 //	checkpoint.key   signs checkpoints
 //	checkpoint.pub   verifies them; keep a copy elsewhere
 //	checkpoints      signed notes, one after the other; keep a copy elsewhere
+//	reserve          keeps room for an emergency stop on a full disk (store_reserve.go)
 //	inbox            the address of this ledger's inbox on this machine; written by cmd/sippet-mcp
 //
 // While a process has the ledger open, nothing else in it may open and close ledger.db: on POSIX
@@ -105,6 +106,7 @@
 //
 // A [StoreError] is one sentence for a person and a [StoreErrorKind]. A full disk, a locked file
 // and a temporary read-only file system pass: the next call tries again, and so does the ledger,
-// every second. [SQLite.StoreError] returns the result of the last attempt. For the other kinds a
+// every second. On a full disk an emergency stop can still be made, and calls in flight settle; other
+// changes wait until there is room again (store_reserve.go). [SQLite.StoreError] returns the result of the last attempt. For the other kinds a
 // person must act, and the sentence says how.
 package ledger

@@ -129,7 +129,7 @@ func (e *StoreError) Unwrap() error { return e.Err }
 func (e *StoreError) Error() string {
 	switch e.Kind {
 	case DiskFull:
-		return fmt.Sprintf("the disk of the ledger %s is full: free some space, and the ledger continues by itself", e.Path)
+		return fmt.Sprintf("the disk of the ledger %s is full: free some space (4 MiB at least), and the ledger continues by itself", e.Path)
 	case Locked:
 		return fmt.Sprintf("the ledger %s is locked by another process: try again, or end the program that keeps it locked", e.Path)
 	case ReadOnly:

@@ -250,7 +250,11 @@ func (s *SQLite) Commit(ctx context.Context, x Txn) (Intent, error) {
 	if err != nil {
 		return Intent{}, err
 	}
-	err = s.write(ctx, func(t *tx) error { return t.commitCall(&x, hashes, private, &in) })
+	needs := wholeReserve
+	if x.Action == HangUp {
+		needs = halfReserve
+	}
+	err = s.writeWith(ctx, needs, func(t *tx) error { return t.commitCall(&x, hashes, private, &in) })
 	if err != nil {
 		return Intent{}, err
 	}

@@ -28,7 +28,10 @@ func (s *SQLite) Settle(ctx context.Context, end Settlement) error {
 	if end.Handover != nil && (end.State != Succeeded || end.Result != nil) {
 		return fmt.Errorf("%w: a handover is the result of a success, and the only copy of it", errUsage)
 	}
-	return s.write(ctx, func(t *tx) error {
+	return s.writeWith(ctx, noReserve, func(t *tx) error {
+		if t.reserve < wholeReserve {
+			end.Result, end.Fault = nil, nil // the outcome itself needs the room
+		}
 		in, err := t.intent(intentQuery, intentArgs(end.Intent)...)
 		switch {
 		case err != nil:

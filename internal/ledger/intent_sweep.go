@@ -105,17 +105,22 @@ func (s *SQLite) abandoned(ctx context.Context) (ids []string, err error) {
 
 // sweep makes abandoned intents unknown, and removes what has expired.
 func (s *SQLite) sweep(ctx context.Context) error {
+	if err := s.abandon(ctx); err != nil {
+		return err
+	}
 	if err := s.retire(ctx); err != nil {
 		return err
 	}
-	if err := s.deleteExpired(ctx); err != nil {
-		return err
-	}
+	return s.deleteExpired(ctx)
+}
+
+// abandon makes abandoned intents unknown.
+func (s *SQLite) abandon(ctx context.Context) error {
 	// Read first, so that nothing is written if there are none.
 	if ids, err := s.abandoned(ctx); err != nil || len(ids) == 0 {
 		return err
 	}
-	return s.write(ctx, func(t *tx) error {
+	return s.writeWith(ctx, noReserve, func(t *tx) error {
 		var ids []string
 		if err := t.rows(openQuery, nil, s.collectAbandoned(t.now, &ids)); err != nil {
 			return err

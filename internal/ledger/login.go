@@ -83,7 +83,7 @@ func (s *SQLite) CreateLogin(ctx context.Context, l Login, by Actor) (secret str
 	if l.Kind != LinkCode && l.Kind != OpenCode || l.Person == "" || l.Credential != "" {
 		return "", fmt.Errorf("%w: a login code needs a person and no token", errUsage)
 	}
-	err = s.write(ctx, func(t *tx) error {
+	err = s.writeWith(ctx, halfReserve, func(t *tx) error {
 		l.Created = t.now
 		if secret, err = t.insertLogin(l); err != nil || l.Kind == OpenCode {
 			return err
@@ -141,7 +141,7 @@ func (s *SQLite) RedeemLogin(ctx context.Context, code string, lasts time.Durati
 	}
 	method, hash := string(l.Kind), sha256.Sum256([]byte(code))
 	l.Kind = Session
-	err = s.write(ctx, func(t *tx) error {
+	err = s.writeWith(ctx, halfReserve, func(t *tx) error {
 		if n, err := t.exec("DELETE FROM logins WHERE hash = ?", hash[:]); err != nil || n == 0 {
 			if err == nil {
 				err = ErrNoLogin // somebody else used it meanwhile
@@ -156,7 +156,7 @@ func (s *SQLite) RedeemLogin(ctx context.Context, code string, lasts time.Durati
 // CreateSession implements Ledger.
 func (s *SQLite) CreateSession(ctx context.Context, token Token, lasts time.Duration) (secret string, l Login, err error) {
 	l = Login{Kind: Session, Person: token.Person, Credential: token.ID, Roles: token.Roles}
-	err = s.write(ctx, func(t *tx) error {
+	err = s.writeWith(ctx, halfReserve, func(t *tx) error {
 		if err := t.checkToken(token.ID, ""); err != nil {
 			return err
 		}
@@ -176,7 +176,7 @@ func (t *tx) createSession(l *Login, method string, lasts time.Duration, secret 
 
 // EndSession implements Ledger.
 func (s *SQLite) EndSession(ctx context.Context, secret string) error {
-	return s.write(ctx, func(t *tx) error {
+	return s.writeWith(ctx, halfReserve, func(t *tx) error {
 		var person string
 		hash := sha256.Sum256([]byte(secret))
 		found, err := t.row("SELECT person FROM logins WHERE hash = ? AND kind = 'session'", []any{hash[:]}, &person)

@@ -55,7 +55,7 @@ func (t *tx) checkStopped(action string, safe bool) error {
 
 // Stop implements Ledger. During a stop it only adds a record.
 func (s *SQLite) Stop(ctx context.Context, by Actor, note string) error {
-	return s.write(ctx, func(t *tx) error {
+	return s.writeWith(ctx, noReserve, func(t *tx) error {
 		current, err := t.currentStop()
 		if err != nil {
 			return err
@@ -76,7 +76,7 @@ func (s *SQLite) Stop(ctx context.Context, by Actor, note string) error {
 
 // Resume implements Ledger.
 func (s *SQLite) Resume(ctx context.Context, by Actor) (stopped bool, err error) {
-	err = s.write(ctx, func(t *tx) error {
+	err = s.writeWith(ctx, noReserve, func(t *tx) error {
 		n, err := t.exec("UPDATE stops SET resumed = ?, resumed_by = ? WHERE resumed IS NULL", micros(t.now), by.column())
 		if err != nil || n == 0 {
 			return err

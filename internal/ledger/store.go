@@ -25,6 +25,7 @@ const (
 	SigningKeyFile = "checkpoint.key"
 	VerifyKeyFile  = "checkpoint.pub"
 	CheckpointFile = "checkpoints"
+	ReserveFile    = "reserve"
 )
 
 // busyTimeout is how long a write waits for another process to finish its own.
@@ -125,18 +126,14 @@ func Open(ctx context.Context, o Options) (*SQLite, error) {
 		}
 		return s, nil
 	}
-	if err := s.open(ctx); err != nil {
-		if s.conn != nil {
-			s.conn.close()
-		}
-		if s.db != nil {
-			s.db.Close()
-		}
+	if err := s.openWithReserve(ctx); err != nil {
+		s.closeFiles()
 		return nil, asStoreError(s.path, err)
 	}
 	go s.runWriter()
-	// If the head of the log was changed, nothing is written, but the ledger can be read.
-	if err := s.sweep(ctx); err != nil && !errors.Is(err, errHeadChanged) {
+	// If the head of the log was changed, nothing is written, but the ledger can be read. On a full
+	// disk an emergency stop can be made.
+	if err := s.sweep(ctx); err != nil && !errors.Is(err, errHeadChanged) && !noRoom(err) {
 		close(s.closed)
 		<-s.writerDone
 		s.conn.close()
@@ -218,6 +215,17 @@ func (s *SQLite) open(ctx context.Context) error {
 	// The writer waits for the lock itself, see lock.
 	s.conn, err = openConn(ctx, dsn+"&_pragma=busy_timeout(0)")
 	return err
+}
+
+// closeFiles closes what open opened before it failed.
+func (s *SQLite) closeFiles() {
+	if s.conn != nil {
+		s.conn.close()
+	}
+	if s.db != nil {
+		s.db.Close()
+	}
+	s.conn, s.db = nil, nil
 }
 
 // createFile creates the empty file before SQLite does, which would make it readable by everybody;

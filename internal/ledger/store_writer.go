@@ -13,12 +13,14 @@ import (
 	"modernc.org/sqlite"
 )
 
-// op is a queued change.
+// op is a queued change. needs is the size that the reserve must have for it, and below which it
+// does not fall because of it.
 type op struct {
-	ctx  context.Context
-	run  func(*tx) error
-	done chan error
-	err  error
+	ctx   context.Context
+	run   func(*tx) error
+	needs int64
+	done  chan error
+	err   error
 }
 
 // maxBatch bounds a transaction, so that a flood of changes does not delay its first one.
@@ -28,10 +30,16 @@ const maxBatch = 256
 // share a transaction and its fsync. A context that ends while the change is queued cancels it.
 // After that the caller receives the outcome, however late, because the change counts.
 func (s *SQLite) write(ctx context.Context, run func(*tx) error) error {
+	return s.writeWith(ctx, wholeReserve, run)
+}
+
+// writeWith is write for a change that may use the reserve, as far as it then is not smaller than
+// needs. It may run several times, each time from the beginning; the last one counts.
+func (s *SQLite) writeWith(ctx context.Context, needs int64, run func(*tx) error) error {
 	if s.o.ReadOnly {
 		return &StoreError{ReadOnly, s.path, errReadOnly}
 	}
-	o := &op{ctx: ctx, run: run, done: make(chan error, 1)}
+	o := &op{ctx: ctx, run: run, needs: needs, done: make(chan error, 1)}
 	select {
 	case <-s.closed:
 		return &StoreError{Kind: Closed, Path: s.path}
@@ -79,8 +87,32 @@ func (s *SQLite) runWriter() {
 	}
 }
 
+// batch makes the changes that are queued. Those that may use the reserve are tried again with room
+// of it while there is none without.
 func (s *SQLite) batch(first *op) {
-	ops := []*op{first}
+	all := []*op{first}
+	ops, err := all, error(nil)
+	short := false
+	for release := false; len(ops) > 0; release = true {
+		ops, short, err = s.transact(ops, release)
+		if !release {
+			all = ops
+		}
+		s.keepStoreError(err, ops, short)
+		ops = s.answer(ops, err)
+	}
+	if short {
+		s.refill()
+	}
+	if len(all) > 1 {
+		// The callers will queue their next changes at once: let those share the next transaction.
+		runtime.Gosched()
+	}
+}
+
+// transact makes changes, and those that are queued meanwhile, in one transaction. With release it
+// frees a step of the reserve first. It returns all of the changes and whether the reserve was short.
+func (s *SQLite) transact(ops []*op, release bool) (all []*op, short bool, err error) {
 	collect := func() {
 		for len(ops) < maxBatch {
 			select {
@@ -93,41 +125,61 @@ func (s *SQLite) batch(first *op) {
 	}
 	collect()
 	t, err := s.begin()
-	if err == nil {
-		for i := 0; i < len(ops); i++ {
-			if ops[i].err = t.runOp(ops[i]); t.failure != nil {
-				break
-			}
-			if i == len(ops)-1 {
-				collect()
-			}
+	if err == nil && release {
+		if err = s.release(); err != nil {
+			t.rollback()
 		}
-		if t.failure == nil && t.head.seq-s.signed.Load() >= int64(s.o.Records) {
-			t.failure = t.checkpoint()
-		}
-		err = t.commit()
+		t.reserve = s.reserve()
 	}
 	if err != nil {
-		err = asStoreError(s.path, err)
+		return ops, release, asStoreError(s.path, err)
 	}
-	s.keepStoreError(err, ops)
-	for _, o := range ops {
-		if err != nil {
-			o.done <- err
-		} else {
-			o.done <- o.err
+	for i := 0; i < len(ops); i++ {
+		if ops[i].err = t.runOp(ops[i]); t.failure != nil {
+			break
+		}
+		if i == len(ops)-1 {
+			collect()
 		}
 	}
-	if len(ops) > 1 {
-		// The callers will queue their next changes at once: let those share the next transaction.
-		runtime.Gosched()
+	if t.failure == nil && t.head.seq-s.signed.Load() >= int64(s.o.Records) {
+		t.failure = t.checkpoint()
 	}
+	if err = t.commit(); err != nil {
+		err = asStoreError(s.path, err)
+	}
+	return ops, t.reserve < wholeReserve, err
+}
+
+// answer tells the callers what became of their changes, which failed with err if it is not nil. It
+// returns those that may be tried again with more room of the reserve.
+func (s *SQLite) answer(ops []*op, err error) (again []*op) {
+	size := int64(-1)
+	for _, o := range ops {
+		result := err
+		if result == nil {
+			result = o.err
+		}
+		if o.needs < wholeReserve && noRoom(result) {
+			if size < 0 {
+				size = s.reserve()
+			}
+			if size > o.needs {
+				again = append(again, o)
+				continue
+			}
+		}
+		o.done <- result
+	}
+	return again
 }
 
 // tx is an open write transaction.
 type tx struct {
 	s   *SQLite
 	now time.Time
+	// reserve is the size of the reserve.
+	reserve int64
 	// head is the head of the log now, initial the head at the begin.
 	head, initial head
 	// keys are the subjects' keys that this transaction has read.
@@ -158,6 +210,7 @@ func (s *SQLite) begin() (*tx, error) {
 	if err != nil {
 		return nil, err
 	}
+	t.reserve = s.reserve()
 	// The time after the wait: an approval may have expired meanwhile.
 	t.now = s.now().UTC().Truncate(time.Microsecond)
 	if t.head, err = t.loadHead(); err != nil {
@@ -211,6 +264,9 @@ func (s *SQLite) checkFile() error {
 func (t *tx) runOp(o *op) (err error) {
 	if o.ctx.Err() != nil {
 		return o.ctx.Err()
+	}
+	if t.reserve < o.needs {
+		return &StoreError{DiskFull, t.s.path, errReserve}
 	}
 	if _, err := t.exec("SAVEPOINT op"); err != nil {
 		t.failure = err
@@ -295,8 +351,8 @@ func (s *SQLite) StoreError() error {
 }
 
 // keepStoreError stores the result of an attempt to write: the error of the transaction, or of a
-// change that the store could not accept.
-func (s *SQLite) keepStoreError(err error, ops []*op) {
+// change that the store could not accept, or that the reserve is short.
+func (s *SQLite) keepStoreError(err error, ops []*op, short bool) {
 	var storeErr *StoreError
 	if !errors.As(err, &storeErr) {
 		for _, o := range ops {
@@ -304,6 +360,9 @@ func (s *SQLite) keepStoreError(err error, ops []*op) {
 				break
 			}
 		}
+	}
+	if storeErr == nil && short {
+		storeErr = &StoreError{DiskFull, s.path, errReserve}
 	}
 	s.storeError.Store(storeErr)
 }
@@ -314,7 +373,7 @@ func (s *SQLite) probe() {
 	if s.storeError.Load() == nil {
 		return
 	}
-	// keepStoreError stores the outcome.
+	// keepStoreError stores the outcome. The writer fills the reserve if it is short.
 	_ = s.write(context.Background(), func(t *tx) error {
 		_, err := t.exec("INSERT OR REPLACE INTO meta (name, value) VALUES ('probe', ?)", t.now.Format(time.RFC3339Nano))
 		return err

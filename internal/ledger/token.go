@@ -245,7 +245,7 @@ func (s *SQLite) Tokens(ctx context.Context) ([]Token, error) {
 
 // RevokeToken implements Ledger.
 func (s *SQLite) RevokeToken(ctx context.Context, id string, by Actor) error {
-	return s.write(ctx, func(t *tx) error {
+	return s.writeWith(ctx, halfReserve, func(t *tx) error {
 		var r tokenRow
 		found, err := t.row("SELECT "+tokenColumns+" FROM tokens WHERE id = ?", []any{id}, r.fields()...)
 		switch {
@@ -273,7 +273,8 @@ func (t *tx) revokeToken(r *tokenRow, by Actor) error {
 
 // RemovePerson implements Ledger.
 func (s *SQLite) RemovePerson(ctx context.Context, person string, by Actor) (tokens, approvals int, err error) {
-	err = s.write(ctx, func(t *tx) error {
+	err = s.writeWith(ctx, halfReserve, func(t *tx) error {
+		tokens = 0
 		var rows []*tokenRow
 		err := t.rows("SELECT "+tokenColumns+" FROM tokens WHERE person = ? ORDER BY seq", []any{person}, func(scan func(...any) error) error {
 			r := new(tokenRow)
