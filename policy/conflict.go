@@ -12,8 +12,8 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// checkStopped returns why no such call may run now: an emergency stop, or a failure of the ledger.
-// nil if it may.
+// checkStopped returns why no such call may run now: an emergency stop that covers it, or a failure of
+// the ledger. nil if it may.
 func (at *attempt) checkStopped(ctx context.Context) *schemas.Error {
 	action := at.Payload.Action
 	if action.Class == schemas.Read {
@@ -25,12 +25,12 @@ func (at *attempt) checkStopped(ctx context.Context) *schemas.Error {
 	if action.Name == ledger.HangUp {
 		return nil
 	}
-	f, err := at.Ledger.CurrentStop(ctx)
-	if err == nil && f != nil {
-		err = &ledger.StoppedError{EmergencyStop: *f}
-	}
+	stops, err := at.Ledger.CurrentStops(ctx)
 	if err != nil {
 		return at.ledgerError(ctx, err)
+	}
+	if stop := ledger.FindStop(stops, at.Actor, action.EffectKind); stop != nil {
+		return at.ledgerError(ctx, &ledger.StoppedError{EmergencyStop: *stop})
 	}
 	return nil
 }

@@ -34,12 +34,12 @@ func (g *Gate) ledgerError(ctx context.Context, err error) *schemas.Error {
 			e.Next = "do not try again: it costs more than the budget ever holds; do less at once, or tell the person"
 		}
 	case errors.As(err, &stopped):
-		e.Outcome, e.Message = schemas.Stopped, fmt.Sprintf("%s made an emergency stop %s: only reads and hanging up run; nothing ran",
-			approval.PersonName(stopped.By), approval.Ago(stopped.At, g.Now()))
+		e.Outcome, e.Message = schemas.Stopped, fmt.Sprintf("%s stopped %s %s: %s; nothing ran",
+			approval.PersonName(stopped.By), stopped.StopScope, approval.Ago(stopped.At, g.Now()), stopped.Continues())
 		if stopped.Note != "" {
 			e.Message += " (their note: " + schemas.Escape(stopped.Note, 300) + ")"
 		}
-		e.Next = "do not try again; tell the person, who alone can resume (`sippet-mcp resume`)"
+		e.Next = "do not try again; tell the person: only an admin can resume, in the inbox or with `sippet-mcp resume`"
 	case errors.Is(err, ledger.ErrRecipientsChanged):
 		e.Next = "call again, and the person is asked again"
 	case errors.Is(err, ledger.ErrKeyMoved):

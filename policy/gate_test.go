@@ -21,11 +21,11 @@ type brokenStore struct {
 
 var errDisk = &ledger.StoreError{Kind: ledger.DiskFull, Path: "/var/lib/ledger.db", Err: errors.New("no space")}
 
-func (b brokenStore) CurrentStop(ctx context.Context) (*ledger.EmergencyStop, error) {
+func (b brokenStore) CurrentStops(ctx context.Context) ([]ledger.EmergencyStop, error) {
 	if b.at == "stop" {
 		return nil, errDisk
 	}
-	return b.Ledger.CurrentStop(ctx)
+	return b.Ledger.CurrentStops(ctx)
 }
 
 func (b brokenStore) FindConflicting(ctx context.Context, x ledger.Txn) (*ledger.Intent, error) {

@@ -262,7 +262,7 @@ func TestStopAfterApproval(t *testing.T) {
 			o := newApprovalWorld(t, house)
 			admin := approval.Person{Name: "root", Roles: []string{approval.RoleAdmin}, Via: "inbox"}
 			emergency := func() {
-				if err := o.approvals.Stop(t.Context(), admin, "wrong list"); err != nil {
+				if err := o.approvals.Stop(t.Context(), admin, ledger.StopScope{Kind: ledger.StopEverything}, "wrong list"); err != nil {
 					t.Error(err)
 				}
 			}
@@ -288,8 +288,8 @@ func TestStopAfterApproval(t *testing.T) {
 			if a := o.outcome(t, hang); a.Outcome() != schemas.Done {
 				t.Errorf("hanging up: %s", brief(a))
 			}
-			if was, err := o.approvals.Resume(t.Context(), admin); !was || err != nil {
-				t.Errorf("%t, %v", was, err)
+			if err := o.approvals.Resume(t.Context(), admin, ledger.StopScope{}); err != nil {
+				t.Error(err)
 			}
 			o.watch.Poke()
 			stop()

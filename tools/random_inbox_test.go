@@ -67,7 +67,7 @@ func TestRandomInbox(t *testing.T) {
 		l.round++
 		l.clock.Add(48 * time.Hour) // nothing of the previous round is pending or conflicts
 		l.elicited, l.approved, l.stopped = nil, map[string]bool{}, false
-		if _, err := l.gate.Ledger.Resume(context.Background(), ledger.Actor{Name: "root"}); err != nil {
+		if _, err := l.gate.Ledger.Resume(context.Background(), ledger.StopScope{Kind: ledger.StopEverything}, ledger.Actor{Name: "root"}); err != nil {
 			rt.Fatal(err)
 		}
 		l.up.On("validate", "", nil)
@@ -263,9 +263,9 @@ func (l *randomInbox) stop(rt *rapid.T) {
 	}
 	var err error
 	if l.stopped = !l.stopped; l.stopped {
-		err = l.gate.Ledger.Stop(context.Background(), ledger.Actor{Name: "root"}, "")
+		err = l.gate.Ledger.Stop(context.Background(), ledger.StopScope{Kind: ledger.StopEverything}, ledger.Actor{Name: "root"}, "")
 	} else {
-		_, err = l.gate.Ledger.Resume(context.Background(), ledger.Actor{Name: "root"})
+		_, err = l.gate.Ledger.Resume(context.Background(), ledger.StopScope{Kind: ledger.StopEverything}, ledger.Actor{Name: "root"})
 	}
 	if err != nil {
 		rt.Fatal(err)

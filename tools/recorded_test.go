@@ -76,7 +76,7 @@ func TestUnknownIsNotRepeated(t *testing.T) {
 // it.
 func TestEmergencyStop(t *testing.T) {
 	transports(t, func() setup { return setup{} }, func(t *testing.T, w *world, p *peer) {
-		if err := w.gate.Ledger.Stop(t.Context(), ledger.Actor{Name: "grace"}, "<b>enough</b>"); err != nil {
+		if err := w.gate.Ledger.Stop(t.Context(), ledger.StopScope{Kind: ledger.StopEverything}, ledger.Actor{Name: "grace"}, "<b>enough</b>"); err != nil {
 			t.Fatal(err)
 		}
 		for _, name := range []string{"create_contact", "start_outbound_call", "delete_contact"} {

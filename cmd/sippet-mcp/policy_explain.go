@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -203,9 +204,6 @@ func (o *explainOptions) callerFor(ctx context.Context, p *program, out *explain
 		}
 	}
 	o.readLedger(ctx, p, out, func(l *ledger.SQLite) error {
-		if f, err := l.CurrentStop(ctx); err == nil && f != nil && out.Class != schemas.Read && out.Action != ledger.HangUp {
-			out.Notes = append(out.Notes, "emergency stop by "+f.By.String()+": only reads and hanging up run until it is resumed, whatever the policy decides")
-		}
 		all, err := l.Tokens(ctx)
 		for _, t := range all {
 			if t.ID != o.caller {
@@ -224,9 +222,22 @@ func (o *explainOptions) callerFor(ctx context.Context, p *program, out *explain
 				out.Notes = append(out.Notes, "the token is expired or revoked, so it cannot be used")
 			}
 		}
+		out.noteStop(ctx, l, c)
 		return err
 	})
 	return c
+}
+
+// noteStop notes an emergency stop that covers the call.
+func (out *explained) noteStop(ctx context.Context, l *ledger.SQLite, c rules.Caller) {
+	action, fault := schemas.Find(out.Action)
+	stops, err := l.CurrentStops(ctx)
+	if fault != nil || err != nil || action.Class == schemas.Read || action.Name == ledger.HangUp {
+		return
+	}
+	if stop := ledger.FindStop(stops, ledger.Actor{Name: cmp.Or(c.Person, c.ID)}, action.EffectKind); stop != nil {
+		out.Notes = append(out.Notes, fmt.Sprintf("emergency stop of %s by %s: %s until it is resumed, whatever the policy decides", stop.StopScope, stop.By, stop.Continues()))
+	}
 }
 
 // readLedger reads the ledger if there is one. An error becomes a note, since the policy can be

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -11,18 +10,25 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
+type resumeOptions struct {
+	ledgerOptions
+	scope scopeOptions
+}
+
 func newResume(p *program) *cobra.Command {
-	o := &ledgerOptions{}
+	o := &resumeOptions{}
 	c := &cobra.Command{
 		Use:   "resume",
-		Short: "End the emergency stop",
-		Long: `End the emergency stop of every sippet-mcp with the same state directory. Approval
-requests that the stop revoked stay revoked: the AI must ask again.`,
+		Short: "End the emergency stops",
+		Long: `End the emergency stops of every sippet-mcp with the same state directory: all of
+them, or with --scope one. Approval requests that a stop revoked stay revoked: the
+AI must ask again.`,
 		Example: "  sippet-mcp resume",
 		Args:    cobra.NoArgs,
 		RunE:    func(c *cobra.Command, _ []string) error { return runResume(c.Context(), p, o) },
 	}
-	o.flags(c)
+	o.ledgerOptions.flags(c)
+	o.scope.flags(c, "", "end only the stop of that: everything, ringing or assistant (default: all stops)")
 	return c
 }
 
@@ -30,36 +36,43 @@ requests that the stop revoked stay revoked: the AI must ask again.`,
 type resumed struct {
 	Resumed bool         `json:"resumed"`
 	By      ledger.Actor `json:"by"`
-	// StoppedBy, Since and Note describe the stop that ended; empty if there was none.
-	StoppedBy ledger.Actor `json:"stoppedBy,omitzero"`
-	Since     *time.Time   `json:"since,omitempty"`
-	Note      string       `json:"note,omitempty"`
+	// Stops are the stops that ended, Remaining those that are still in force.
+	Stops     []shownStop `json:"stops"`
+	Remaining []shownStop `json:"remaining"`
 }
 
-func runResume(ctx context.Context, p *program, o *ledgerOptions) error {
+func runResume(ctx context.Context, p *program, o *resumeOptions) error {
+	scope, err := o.scope.scope()
+	if err != nil {
+		return err
+	}
 	return o.writing(ctx, p, func(l *ledger.SQLite) error {
-		stop, err := l.CurrentStop(ctx)
+		ended, err := l.Resume(ctx, scope, operator())
 		if err != nil {
 			return err
 		}
-		ended, err := l.Resume(ctx, operator())
+		remaining, err := l.CurrentStops(ctx)
 		if err != nil {
 			return err
 		}
 		if !p.outTerminal {
-			r := resumed{Resumed: ended, By: operator()}
-			if ended && stop != nil {
-				r.StoppedBy, r.Since, r.Note = stop.By, &stop.At, stop.Note
+			r := resumed{Resumed: len(ended) > 0, By: operator(), Stops: []shownStop{}, Remaining: []shownStop{}}
+			for _, s := range ended {
+				r.Stops = append(r.Stops, showStop(s))
+			}
+			for _, s := range remaining {
+				r.Remaining = append(r.Remaining, showStop(s))
 			}
 			return writeJSON(p.out, r)
 		}
-		switch {
-		case !ended:
-			fmt.Fprintln(p.out, "There was no emergency stop.")
-		case stop == nil:
-			fmt.Fprintln(p.out, "Resumed.")
-		default:
-			fmt.Fprintf(p.out, "Resumed. The stop was made by %s %s%s.\n", schemas.Escape(stop.By.String(), 80), sinceText(stop.At), noteSuffix(stop.Note))
+		if len(ended) == 0 {
+			fmt.Fprintln(p.out, "There was no such emergency stop.")
+		}
+		for _, s := range ended {
+			fmt.Fprintf(p.out, "Resumed %s. The stop was made by %s %s%s.\n", s.StopScope, schemas.Escape(s.By.String(), 80), sinceText(s.At), noteSuffix(s.Note))
+		}
+		for _, s := range remaining {
+			fmt.Fprintf(p.out, "Still stopped: %s. Resume with: sippet-mcp resume%s%s\n", s.StopScope, o.same(), o.scope.args(s.StopScope))
 		}
 		return nil
 	})

@@ -215,7 +215,7 @@ func stopServers(t *testing.T, l *ledger.SQLite, dir string, byCommand bool) {
 	if byCommand {
 		err = command("stop", "--state-dir", dir).Run()
 	} else {
-		err = l.Stop(t.Context(), ledger.Actor{Name: "ada"}, "enough")
+		err = l.Stop(t.Context(), ledger.StopScope{Kind: ledger.StopEverything}, ledger.Actor{Name: "ada"}, "enough")
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -228,7 +228,7 @@ func resume(t *testing.T, l *ledger.SQLite, dir string, byCommand bool) {
 	if byCommand {
 		err = command("resume", "--state-dir", dir).Run()
 	} else {
-		_, err = l.Resume(t.Context(), ledger.Actor{Name: "ada"})
+		_, err = l.Resume(t.Context(), ledger.StopScope{Kind: ledger.StopEverything}, ledger.Actor{Name: "ada"})
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/sippet-ai/sippet-mcp/internal/approval"
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 	"github.com/sippet-ai/sippet-mcp/policy"
 	"github.com/sippet-ai/sippet-mcp/schemas"
@@ -17,30 +20,72 @@ import (
 type stopOptions struct {
 	ledgerOptions
 	upstreamOptions
+	scope    scopeOptions
 	endCalls bool
 	note     string
+}
+
+// scopeOptions say which emergency stop is meant.
+type scopeOptions struct{ kind, person string }
+
+func (o *scopeOptions) flags(c *cobra.Command, kind, usage string) {
+	c.Flags().StringVar(&o.kind, "scope", kind, usage)
+	c.Flags().StringVar(&o.person, "of", "", "with --scope assistant: the person with the assistants (default: you)")
+}
+
+// scope returns the scope; zero if no --scope is given.
+func (o *scopeOptions) scope() (ledger.StopScope, error) {
+	s := ledger.StopScope{Kind: ledger.StopKind(o.kind), Person: o.person}
+	switch {
+	case s.Kind != "" && !slices.Contains(ledger.StopKinds, s.Kind):
+		return s, fmt.Errorf("--scope: %q is no scope: give everything, ringing or assistant", schemas.Escape(o.kind, 40))
+	case s.Kind == ledger.StopAssistant && s.Person == "":
+		s.Person = me()
+	case s.Kind != ledger.StopAssistant && s.Person != "":
+		return s, errors.New("--of needs --scope assistant")
+	}
+	return s, nil
+}
+
+// args returns the flags that mean the scope, for a command that is shown.
+func (o *scopeOptions) args(s ledger.StopScope) string {
+	switch s.Kind {
+	case ledger.StopEverything:
+		return ""
+	case ledger.StopAssistant:
+		return " --scope assistant --of " + quote(s.Person)
+	}
+	return " --scope " + string(s.Kind)
 }
 
 func newStop(p *program) *cobra.Command {
 	o := &stopOptions{}
 	c := &cobra.Command{
 		Use:   "stop",
-		Short: "Make the emergency stop: only reads and hanging up go on",
-		Long: `Make the emergency stop. Every sippet-mcp with the same state directory obeys it
+		Short: "Make an emergency stop: only reads and hanging up go on",
+		Long: `Make an emergency stop. Every sippet-mcp with the same state directory obeys it
 within a second, also after a restart: only reads and hanging up go on. Pending
 approval requests and unused approvals are revoked. What was sent to Sippet before
 is not taken back. Only a person ends the stop, with "sippet-mcp resume".
+
+--scope says what is stopped:
+  everything  every call of everybody
+  ringing     calls that ring a phone; everything else goes on, email too
+  assistant   the calls in the name of one person (--of): of all their tokens, and
+              of the programs that their user runs on this machine
+Requests and approvals of other calls stay. Several stops can be in force.
 
 With --end-calls the live outbound calls are ended too, until none has been seen for
 five seconds. That needs the secret key, but no running server, and no policy is
 asked. It is done even if the ledger cannot be written. Then nothing is stopped, and
 the exit code is 1: end the programs that serve an AI yourself.`,
-		Example: "  sippet-mcp stop --note 'wrong list dialled'",
+		Example: "  sippet-mcp stop --scope ringing --note 'wrong list dialled'",
 		Args:    cobra.NoArgs,
 		RunE:    func(c *cobra.Command, _ []string) error { return runStop(c.Context(), p, o) },
 	}
 	o.ledgerOptions.flags(c)
 	o.upstreamOptions.flags(c)
+	o.scope.flags(c, string(ledger.StopEverything), "what to stop: everything, ringing or assistant")
 	c.Flags().BoolVar(&o.endCalls, "end-calls", false, "also end the live outbound calls")
 	c.Flags().StringVar(&o.note, "note", "", "the reason, for the answers to calls that are stopped")
 	return c
@@ -54,6 +99,13 @@ func runStop(ctx context.Context, p *program, o *stopOptions) error {
 	if err != nil {
 		return err
 	}
+	scope, err := o.scope.scope()
+	if err == nil && o.endCalls && scope.Kind == ledger.StopAssistant {
+		err = errors.New("--end-calls needs --scope ringing or everything: otherwise other programs may ring again")
+	}
+	if err != nil {
+		return err
+	}
 	type result struct {
 		ledger *ledger.SQLite
 		done   *stopped
@@ -61,7 +113,7 @@ func runStop(ctx context.Context, p *program, o *stopOptions) error {
 	}
 	results := make(chan result, 1)
 	go func() {
-		l, done, err := o.stop(ctx, log)
+		l, done, err := o.stop(ctx, log, scope)
 		results <- result{l, done, err}
 	}()
 	report := func(r result) {
@@ -112,11 +164,9 @@ func runStop(ctx context.Context, p *program, o *stopOptions) error {
 // stopped is what stop did, as a pipe gets it.
 type stopped struct {
 	Stopped bool `json:"stopped"`
-	// Already is true if there was a stop before. By, Since and Note are then that stop's.
-	Already bool         `json:"already,omitempty"`
-	By      ledger.Actor `json:"by"`
-	Since   time.Time    `json:"since"`
-	Note    string       `json:"note,omitempty"`
+	// Scope is what is stopped. Already is true if that was stopped before. By, Since and Note are then that stop's.
+	shownStop
+	Already bool `json:"already,omitempty"`
 	// StateDir is the state directory of every program that is stopped. New is true if it had no
 	// ledger before: then the programs that were meant probably use another one.
 	StateDir string `json:"stateDir"`
@@ -125,11 +175,36 @@ type stopped struct {
 	Revoked int64 `json:"revoked"`
 	// Resume is the command that ends the stop.
 	Resume string `json:"resume"`
+
+	scope ledger.StopScope
+}
+
+// shownStop is an emergency stop, as a pipe gets it.
+type shownStop struct {
+	Scope  ledger.StopKind `json:"scope"`
+	Person string          `json:"person,omitempty"`
+	By     ledger.Actor    `json:"by"`
+	Since  time.Time       `json:"since"`
+	Note   string          `json:"note,omitempty"`
+}
+
+func showStop(s ledger.EmergencyStop) shownStop {
+	return shownStop{Scope: s.Kind, Person: s.Person, By: s.By, Since: s.At, Note: s.Note}
+}
+
+// stopOf returns the stop of the scope among those in force; nil if there is none.
+func stopOf(all []ledger.EmergencyStop, scope ledger.StopScope) *ledger.EmergencyStop {
+	for i := range all {
+		if all[i].Same(scope) {
+			return &all[i]
+		}
+	}
+	return nil
 }
 
 // stop records the stop, also if there is one already: another person wanted it too. It leaves the
 // ledger open, to record the calls that are ended next.
-func (o *stopOptions) stop(ctx context.Context, log *slog.Logger) (*ledger.SQLite, *stopped, error) {
+func (o *stopOptions) stop(ctx context.Context, log *slog.Logger, scope ledger.StopScope) (*ledger.SQLite, *stopped, error) {
 	dir, err := makeStateDir(o.stateDir)
 	if err != nil {
 		return nil, nil, err
@@ -139,17 +214,21 @@ func (o *stopOptions) stop(ctx context.Context, log *slog.Logger) (*ledger.SQLit
 	if err != nil {
 		return nil, nil, err
 	}
-	before, err := l.CurrentStop(ctx)
+	before, err := l.CurrentStops(ctx)
 	if err != nil {
 		before = nil // it is for the report only, and must not prevent the stop
 	}
-	if err := l.Stop(ctx, operator(), o.note); err != nil {
+	if fault := approval.CheckKnown(ctx, l, me(), scope); fault != nil {
+		return l, nil, errors.New(fault.Message + ": " + fault.Next)
+	}
+	if err := l.Stop(ctx, scope, operator(), o.note); err != nil {
 		return l, nil, err
 	}
-	s := &stopped{Stopped: true, Already: before != nil, By: operator(), Since: time.Now().UTC(), Note: o.note,
-		StateDir: absolute(dir), New: fresh, Resume: "sippet-mcp resume" + o.same()}
-	if current, err := l.CurrentStop(ctx); err == nil && current != nil {
-		s.By, s.Since, s.Note = current.By, current.At, current.Note
+	s := &stopped{Stopped: true, Already: stopOf(before, scope) != nil,
+		shownStop: shownStop{Scope: scope.Kind, Person: scope.Person, By: operator(), Since: time.Now().UTC(), Note: o.note},
+		StateDir:  absolute(dir), New: fresh, Resume: "sippet-mcp resume" + o.same() + o.scope.args(scope), scope: scope}
+	if current, err := l.CurrentStops(ctx); err == nil && stopOf(current, scope) != nil {
+		s.shownStop = showStop(*stopOf(current, scope))
 	}
 	if last, err := l.Records(ctx, ledger.Filter{Phase: ledger.PhaseStopped, Limit: 1, Last: true}); err == nil && len(last) == 1 {
 		s.Revoked = last[0].Count
@@ -162,15 +241,15 @@ func (s *stopped) show(p *program, o *stopOptions) {
 		_ = writeJSON(p.out, s)
 		return
 	}
-	what := "Stopped"
-	if o.sandbox {
-		what = "The sandbox is stopped"
-	}
+	what := "Stopped "
 	if s.Already {
-		what += " already"
+		what = "Stopped already: "
 	}
-	fmt.Fprintf(p.out, "%s, by %s %s%s.\n", what, schemas.Escape(s.By.String(), 80), sinceText(s.Since), noteSuffix(s.Note))
-	fmt.Fprintf(p.out, "Only reads and hanging up go on, in every sippet-mcp with the state directory %s.\n", s.StateDir)
+	if o.sandbox {
+		what = "In the sandbox: " + strings.ToLower(what)
+	}
+	fmt.Fprintf(p.out, "%s%s, by %s %s%s.\n", what, s.scope, schemas.Escape(s.By.String(), 80), sinceText(s.Since), noteSuffix(s.Note))
+	fmt.Fprintf(p.out, "%s, in every sippet-mcp with the state directory %s.\n", upper(s.scope.Continues()), s.StateDir)
 	if s.New {
 		fmt.Fprintln(p.out, painter(p)(yellow, "No program had used that state directory before. "+
 			"If yours use another one, they are not stopped: name it with --state-dir."))

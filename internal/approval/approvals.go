@@ -169,31 +169,6 @@ func (p Person) MayTakeHandover(r *ledger.ApprovalRequest) bool {
 	return r.State == ledger.Used && p.HasRole(RoleApprover) && !p.HasRole(RoleAgent) && !p.isRequester(r) && strings.EqualFold(r.By.Name, p.Name)
 }
 
-// Stop makes the emergency stop: only reads and hanging up run, until Resume.
-func (s *Approvals) Stop(ctx context.Context, person Person, note string) *schemas.Error {
-	if !person.MayStop() {
-		return notAllowed("only somebody with the role admin may stop everything")
-	}
-	if err := s.Ledger.Stop(ctx, person.Actor(), note); err != nil {
-		return ledgerError(err)
-	}
-	s.Watch.Poke()
-	return nil
-}
-
-// Resume ends the emergency stop. It reports whether there was one.
-func (s *Approvals) Resume(ctx context.Context, person Person) (bool, *schemas.Error) {
-	if !person.MayStop() {
-		return false, notAllowed("only somebody with the role admin may resume")
-	}
-	was, err := s.Ledger.Resume(ctx, person.Actor())
-	if err != nil {
-		return false, ledgerError(err)
-	}
-	s.Watch.Poke()
-	return was, nil
-}
-
 // ledgerError returns the ledger's error as a person reads it.
 func ledgerError(err error) *schemas.Error {
 	e := &schemas.Error{Outcome: schemas.Denied, Message: err.Error(), Err: err}

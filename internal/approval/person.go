@@ -12,8 +12,8 @@ import (
 
 // The roles with a meaning here.
 const (
-	RoleApprover = "approver" // answers requests of other people
-	RoleAdmin    = "admin"    // may stop everything and resume
+	RoleApprover = "approver" // answers requests of other people, and may stop anything
+	RoleAdmin    = "admin"    // may stop anything, and resume
 	RoleAgent    = "agent"    // an AI; answers nothing
 )
 
@@ -38,9 +38,6 @@ func (p Person) Actor() ledger.Actor { return ledger.Actor{Name: p.Name, Via: p.
 
 // HasRole reports whether the person has the role.
 func (p Person) HasRole(role string) bool { return slices.Contains(p.Roles, role) }
-
-// MayStop reports whether the person may stop everything and resume.
-func (p Person) MayStop() bool { return p.Local || p.HasRole(RoleAdmin) }
 
 // isRequester reports whether the person made the request.
 func (p Person) isRequester(r *ledger.ApprovalRequest) bool {

@@ -10,8 +10,8 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// TestWhoMayAnswer checks the whole table of who may see and answer a request, take what its
-// approval issued, and stop everything.
+// TestWhoMayAnswer checks the whole table of who may see and answer a request, and take what its
+// approval issued.
 func TestWhoMayAnswer(t *testing.T) {
 	who := func(name string, roles ...string) approval.Person {
 		return approval.Person{Name: name, Roles: roles, Via: "inbox", Fresh: true}
@@ -67,12 +67,45 @@ func TestWhoMayAnswer(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestWhoMayStop checks the whole table of who may make an emergency stop, see and end one.
+func TestWhoMayStop(t *testing.T) {
+	who := func(name string, roles ...string) approval.Person {
+		return approval.Person{Name: name, Roles: roles, Via: "inbox"}
+	}
+	const approver, admin, agent = approval.RoleApprover, approval.RoleAdmin, approval.RoleAgent
+	local := who("root")
+	local.Local = true
 	for _, c := range []struct {
-		who  approval.Person
-		want bool
-	}{{local, true}, {who("bob", admin), true}, {who("bob", approver), false}, {who("bob"), false}, {who("bob", agent), false}} {
-		if got := c.who.MayStop(); got != c.want {
-			t.Errorf("%+v stops everything: %t", c.who, got)
+		who               approval.Person
+		own, all, resumes bool
+	}{
+		{local, true, true, true},
+		{who("bob", admin), true, true, true},
+		{who("bob", approver), true, true, false},
+		{who("bob", approver, admin), true, true, true},
+		{who("BOB"), true, false, false},
+		{who("bob", "operator", "Admin", "viewer"), true, false, false},
+		{who("bob", agent), true, false, false},
+		{who("bob", agent, approver, admin), true, false, false},
+		{who(""), false, false, false},
+	} {
+		own := ledger.StopScope{Kind: ledger.StopAssistant, Person: strings.ToLower(c.who.Name)}
+		if got := c.who.MayStop(own); got != c.own {
+			t.Errorf("%+v stops their own assistants: %t", c.who, got)
+		}
+		other := ledger.StopScope{Kind: ledger.StopAssistant, Person: "carol"}
+		for _, s := range []ledger.StopScope{other, {Kind: ledger.StopRinging}, {Kind: ledger.StopEverything}, {Kind: "all"}, {}} {
+			if got := c.who.MayStop(s); got != c.all {
+				t.Errorf("%+v stops %q of %q: %t", c.who, s.Kind, s.Person, got)
+			}
+		}
+		if c.who.MayStopAll() != c.all || c.who.MayResume() != c.resumes {
+			t.Errorf("%+v stops all %t, resumes %t", c.who, c.who.MayStopAll(), c.who.MayResume())
+		}
+		if c.who.MaySeeStop(other) != c.all || c.who.MaySeeStop(own) != c.own || !c.who.MaySeeStop(ledger.StopScope{Kind: ledger.StopRinging}) {
+			t.Errorf("%+v sees the wrong stops", c.who)
 		}
 	}
 }

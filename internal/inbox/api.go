@@ -115,9 +115,9 @@ func (i *Inbox) apiList(w http.ResponseWriter, r *http.Request, v *visit) {
 		Open  []apiRequest `json:"open"`
 		Ended []apiRequest `json:"ended"`
 		More  int          `json:"more,omitempty"`
-		Stop  *stopView    `json:"stop,omitempty"`
+		Stops []stopView   `json:"stops,omitempty"`
 	}{Open: []apiRequest{}, Ended: []apiRequest{}}
-	if out.Stop, err = i.emergencyStop(r); err != nil {
+	if out.Stops, err = i.stopsRevoked(r.Context(), v); err != nil {
 		i.fail(w, r, err)
 		return
 	}
@@ -215,44 +215,35 @@ func (i *Inbox) apiTake(w http.ResponseWriter, r *http.Request, v *visit) {
 	}{r.PathValue("id"), data})
 }
 
-// stopView is the current emergency stop.
-type stopView struct {
-	By      ledger.Actor `json:"by"`
-	Since   time.Time    `json:"since"`
-	Note    string       `json:"note,omitempty"`
-	Revoked int64        `json:"revoked"`
-}
-
-func (i *Inbox) emergencyStop(r *http.Request) (*stopView, error) {
-	s, err := i.Ledger.CurrentStop(r.Context())
-	if err != nil || s == nil {
-		return nil, err
-	}
-	n, err := i.revokedByStop(r.Context(), s)
-	return &stopView{By: s.By, Since: s.At, Note: s.Note, Revoked: n}, err
-}
-
-func (i *Inbox) apiState(w http.ResponseWriter, r *http.Request, _ *visit) {
-	s, err := i.emergencyStop(r)
+func (i *Inbox) apiState(w http.ResponseWriter, r *http.Request, v *visit) {
+	out := struct {
+		Stops  []stopView  `json:"stops"`
+		Ending *endingView `json:"ending,omitempty"`
+	}{Stops: []stopView{}}
+	all, err := i.stopsRevoked(r.Context(), v)
 	if err != nil {
 		i.fail(w, r, err)
 		return
 	}
-	writeJSON(w, http.StatusOK, struct {
-		Stop   *stopView  `json:"stop"`
-		Ending endingView `json:"ending"`
-	}{s, i.ending.view()})
+	out.Stops = append(out.Stops, all...)
+	if v.person.MayStopAll() { // it names the people who are rung
+		ending := i.ending.view()
+		out.Ending = &ending
+	}
+	writeJSON(w, http.StatusOK, out)
 }
 
 func (i *Inbox) apiStop(w http.ResponseWriter, r *http.Request, v *visit) {
-	var in struct {
+	in := struct {
+		Scope    string `json:"scope"`
+		Person   string `json:"person"`
 		Note     string `json:"note"`
 		EndCalls bool   `json:"endCalls"`
-	}
+	}{Scope: string(ledger.StopEverything)}
 	if !i.read(w, r, &in) {
 		return
 	}
-	fault := i.Approvals.Stop(background(r), v.person, in.Note)
+	fault := i.Approvals.Stop(background(r), v.person, scopeOf(v, in.Scope, in.Person), in.Note)
 	if fault == nil && in.EndCalls {
 		fault = i.hangUp(background(r), v.person)
 	}
@@ -264,10 +255,14 @@ func (i *Inbox) apiStop(w http.ResponseWriter, r *http.Request, v *visit) {
 }
 
 func (i *Inbox) apiResume(w http.ResponseWriter, r *http.Request, v *visit) {
-	if !i.read(w, r, &struct{}{}) {
+	var in struct {
+		Scope  string `json:"scope"`
+		Person string `json:"person"`
+	}
+	if !i.read(w, r, &in) {
 		return
 	}
-	if _, fault := i.Approvals.Resume(background(r), v.person); fault != nil {
+	if fault := i.Approvals.Resume(background(r), v.person, scopeOf(v, in.Scope, in.Person)); fault != nil {
 		writeJSON(w, http.StatusConflict, problem{fault.Message, fault.Next})
 		return
 	}

@@ -156,7 +156,7 @@ func TestBrowserNoAdmin(t *testing.T) {
 	theirs := admin.stampsOn("/inbox/stop")["command"]
 	stop := func(want bool) {
 		t.Helper()
-		if f, err := w.ledger.CurrentStop(t.Context()); err != nil || (f != nil) != want {
+		if f, err := w.ledger.CurrentStops(t.Context()); err != nil || (len(f) > 0) != want {
 			t.Fatalf("stopped: %+v, %v", f, err)
 		}
 	}

@@ -81,9 +81,9 @@ func (i *Inbox) signature(r *http.Request) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	stop, err := i.Ledger.CurrentStop(r.Context())
+	stops, err := i.Ledger.CurrentStops(r.Context())
 	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("%d-%d-%d-%d-%t", s.version, len(s.open), s.shown, s.over, stop != nil), nil
+	return fmt.Sprintf("%d-%d-%d-%d-%d", s.version, len(s.open), s.shown, s.over, len(stops)), nil
 }

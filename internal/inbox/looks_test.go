@@ -57,7 +57,7 @@ func TestLooks(t *testing.T) {
 	b.shot("request-light")
 	b.goTo(w.base + "/inbox/stop")
 	b.shot("stop-light")
-	if err := w.approvals.Stop(t.Context(), approval.Person{Name: "bob", Roles: []string{"admin"}, Via: "inbox"}, "the wrong list is being dialled"); err != nil {
+	if err := w.approvals.Stop(t.Context(), approval.Person{Name: "bob", Roles: []string{"admin"}, Via: "inbox"}, ledger.StopScope{Kind: ledger.StopEverything}, "the wrong list is being dialled"); err != nil {
 		t.Fatal(err)
 	}
 	b.goTo(w.base + "/inbox")

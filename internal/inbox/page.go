@@ -130,7 +130,7 @@ func (i *Inbox) pending(w http.ResponseWriter, r *http.Request, v *visit) {
 		return
 	}
 	view := pendingView{frame: i.frame(v, "Inbox")}
-	if view.Stop, err = i.Ledger.CurrentStop(r.Context()); err == nil {
+	if view.Stops, err = i.stops(r.Context(), v); err == nil {
 		view.Cards, view.Pending, view.More, err = i.cards(r.Context(), s, v)
 	}
 	if err == nil {
@@ -182,7 +182,7 @@ func (i *Inbox) history(w http.ResponseWriter, r *http.Request, v *visit) {
 	s, err := i.snapshot(r.Context())
 	view := pendingView{frame: i.frame(v, "History")}
 	if err == nil {
-		view.Stop, err = i.Ledger.CurrentStop(r.Context())
+		view.Stops, err = i.stops(r.Context(), v)
 	}
 	if err == nil {
 		view.Ended, _, err = i.decided(r, s, v, maxEnded)
@@ -210,7 +210,7 @@ func (i *Inbox) request(w http.ResponseWriter, r *http.Request, v *visit) {
 	s := &snapshot{ledger: i.Ledger, opened: map[string]*openedRequest{o.ID: o}}
 	view := requestView{frame: i.frame(v, "Approval request")}
 	var err error
-	if view.Stop, err = i.Ledger.CurrentStop(r.Context()); err == nil && o.State == ledger.Pending && o.Open(i.Now()) {
+	if view.Stops, err = i.stops(r.Context(), v); err == nil && o.State == ledger.Pending && o.Open(i.Now()) {
 		view.Card, err = i.card(r.Context(), s, v, []*ledger.ApprovalRequest{&o.ApprovalRequest})
 	} else {
 		e := i.endedOf(v, o)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -42,11 +44,67 @@ func (e *ending) view() endingView {
 	return endingView{Running: e.running, By: e.by, Calls: append([]endedCall(nil), e.calls...), Fault: e.fault}
 }
 
+// stopView is an emergency stop in force.
+type stopView struct {
+	Scope   ledger.StopKind `json:"scope"`
+	Person  string          `json:"person,omitempty"`
+	By      ledger.Actor    `json:"by"`
+	Since   time.Time       `json:"since"`
+	Note    string          `json:"note,omitempty"`
+	Revoked int64           `json:"revoked"`
+	// What and Rest say in words what is stopped, and what is not.
+	What string `json:"-"`
+	Rest string `json:"-"`
+}
+
+// stops returns the emergency stops in force that the visitor may see, without Revoked.
+func (i *Inbox) stops(ctx context.Context, v *visit) ([]stopView, error) {
+	current, err := i.Ledger.CurrentStops(ctx)
+	var all []stopView
+	for _, s := range current {
+		if !v.person.MaySeeStop(s.StopScope) {
+			continue
+		}
+		is := " is stopped"
+		if s.Kind == ledger.StopAssistant {
+			is = " are stopped"
+		}
+		all = append(all, stopView{Scope: s.Kind, Person: s.Person, By: s.By, Since: s.At, Note: s.Note,
+			What: strings.TrimSuffix(sentences(s.String()+is), "."), Rest: sentences(s.Continues())})
+	}
+	return all, err
+}
+
+// stopsRevoked returns the same with Revoked: how many requests and approvals each revoked, also
+// when it was repeated.
+func (i *Inbox) stopsRevoked(ctx context.Context, v *visit) ([]stopView, error) {
+	all, err := i.stops(ctx, v)
+	for n := range all {
+		s := &all[n]
+		records, e := i.Ledger.Records(ctx, ledger.Filter{Phase: ledger.PhaseStopped, Since: s.Since})
+		if err == nil {
+			err = e
+		}
+		for _, r := range records {
+			if r.Scope == string(s.Scope) && strings.EqualFold(r.Person, s.Person) {
+				s.Revoked += r.Count
+			}
+		}
+	}
+	return all, err
+}
+
 type stopPageView struct {
 	frame
-	// Revoked is how many pending requests and unused approvals the stop revoked.
-	Revoked int64
-	Live    []endedCall
+	// MayStopAll is true if the visitor may make every stop, and end calls; MayResume if they may
+	// end stops.
+	MayStopAll, MayResume bool
+	// Everything, Ringing and Own are true if a stop of that is in force, Own of the visitor's own
+	// assistants. MayEnd is true if calls can be ended.
+	Everything, Ringing, Own, MayEnd bool
+	// People are those with assistants that the visitor may stop.
+	People []string
+	Live   []endedCall
 	// LiveFault is why the live calls are unknown; empty if they are known. CanEnd is true if they
 	// can be ended here.
 	LiveFault    string
@@ -59,36 +117,27 @@ type stopPageView struct {
 const liveWithin = 8 * time.Second
 
 func (i *Inbox) stopPage(w http.ResponseWriter, r *http.Request, v *visit) {
-	if !v.person.MayStop() {
-		i.errorPage(w, r, http.StatusForbidden, "You may not stop everything",
-			"This needs the role admin. Tell an admin, or the person who runs the server.")
-		return
-	}
-	view := stopPageView{frame: i.frame(v, "Stop everything"), Ending: i.ending.view(),
+	view := stopPageView{frame: i.frame(v, "Emergency stop"), MayStopAll: v.person.MayStopAll(), MayResume: v.person.MayResume(),
 		CommandStamp: i.stamps.Make(v.secret, "command", i.Now())}
 	var err error
-	if view.Stop, err = i.Ledger.CurrentStop(r.Context()); err == nil && view.Stop != nil {
-		view.Revoked, err = i.revokedByStop(r.Context(), view.Stop)
+	if view.Stops, err = i.stopsRevoked(r.Context(), v); err == nil && view.MayStopAll {
+		view.People, err = approval.People(r.Context(), i.Ledger, v.person.Name)
 	}
 	if err != nil {
 		i.fail(w, r, err)
 		return
 	}
-	view.CanEnd = i.Gates != nil && len(i.Gates()) > 0
-	if view.CanEnd {
+	for _, s := range view.Stops {
+		view.Everything = view.Everything || s.Scope == ledger.StopEverything
+		view.Ringing = view.Ringing || s.Scope == ledger.StopRinging
+		view.Own = view.Own || v.person.OwnAssistants().Same(ledger.StopScope{Kind: s.Scope, Person: s.Person})
+	}
+	view.MayEnd = view.Everything || view.Ringing
+	if view.CanEnd = view.MayStopAll && i.Gates != nil && len(i.Gates()) > 0; view.CanEnd {
+		view.Ending = i.ending.view()
 		view.Live, view.LiveFault = i.liveCalls(r.Context())
 	}
 	i.render(w, r, http.StatusOK, "stop", view)
-}
-
-// revokedByStop returns how many requests and approvals the current stop revoked. A repeated stop
-// revokes none.
-func (i *Inbox) revokedByStop(ctx context.Context, current *ledger.EmergencyStop) (n int64, err error) {
-	stops, err := i.Ledger.Records(ctx, ledger.Filter{Phase: ledger.PhaseStopped, Since: current.At})
-	for _, s := range stops {
-		n += s.Count
-	}
-	return n, err
 }
 
 // liveCalls lists the live outbound calls of all organisations.
@@ -116,15 +165,31 @@ func (i *Inbox) stop(w http.ResponseWriter, r *http.Request, v *visit) {
 	if !i.stamped(w, r, v, "command") {
 		return
 	}
-	i.command(w, r, i.Approvals.Stop(background(r), v.person, r.PostFormValue("note")))
+	scope := scopeOf(v, r.PostFormValue("scope"), r.PostFormValue("person"))
+	i.command(w, r, i.Approvals.Stop(background(r), v.person, scope, r.PostFormValue("note")))
+}
+
+// scopeOf returns the scope that a form or an API request names: of the visitor's own assistants if
+// it names no person. The form of the stop page sends a person with every kind.
+func scopeOf(v *visit, kind, person string) ledger.StopScope {
+	scope := ledger.StopScope{Kind: ledger.StopKind(kind), Person: person}
+	switch scope.Kind {
+	case ledger.StopEverything, ledger.StopRinging:
+		scope.Person = ""
+	case ledger.StopAssistant:
+		if person == "" {
+			return v.person.OwnAssistants()
+		}
+	}
+	return scope
 }
 
 func (i *Inbox) resume(w http.ResponseWriter, r *http.Request, v *visit) {
 	if !i.stamped(w, r, v, "command") {
 		return
 	}
-	_, fault := i.Approvals.Resume(background(r), v.person)
-	i.command(w, r, fault)
+	scope := scopeOf(v, r.PostFormValue("scope"), r.PostFormValue("person"))
+	i.command(w, r, i.Approvals.Resume(background(r), v.person, scope))
 }
 
 func (i *Inbox) endCalls(w http.ResponseWriter, r *http.Request, v *visit) {
@@ -142,23 +207,23 @@ func (i *Inbox) command(w http.ResponseWriter, r *http.Request, fault *schemas.E
 	http.Redirect(w, r, i.path("/stop"), http.StatusSeeOther)
 }
 
-// hangUp starts an attempt to end all live outbound calls, unless one is running. It needs a stop
-// first: otherwise programs could ring the same people again.
+// hangUp starts an attempt to end all live outbound calls, unless one is running. It needs a stop of
+// ringing or of everything first: otherwise programs could ring the same people again.
 func (i *Inbox) hangUp(ctx context.Context, person approval.Person) *schemas.Error {
 	fault := func(message, next string) *schemas.Error {
 		return &schemas.Error{Outcome: schemas.Denied, Message: message, Next: next}
 	}
-	if !person.MayStop() {
-		return fault("only somebody with the role admin may end all calls", "")
+	if !person.MayStopAll() {
+		return fault("only somebody with the role approver or admin may end all calls", "")
 	}
 	if i.Gates == nil || len(i.Gates()) == 0 {
 		return fault("this program has no connection to Sippet", "use `sippet-mcp stop --end-calls`")
 	}
-	switch stop, err := i.Ledger.CurrentStop(ctx); {
+	switch stopped, err := i.ringingStopped(ctx); {
 	case err != nil:
 		return fault("the ledger cannot be used now", "use `sippet-mcp stop --end-calls`")
-	case stop == nil:
-		return fault("calls can be ended only after an emergency stop, or programs may ring again", "stop everything first")
+	case !stopped:
+		return fault("calls can be ended only after a stop of ringing or of everything, or programs may ring again", "stop ringing first")
 	}
 	e := &i.ending
 	e.mu.Lock()
@@ -169,6 +234,12 @@ func (i *Inbox) hangUp(ctx context.Context, person approval.Person) *schemas.Err
 	e.running, e.by, e.calls, e.fault = true, person.Actor(), nil, ""
 	go i.hangUpAll(person)
 	return nil
+}
+
+// ringingStopped reports whether nobody's programs may ring.
+func (i *Inbox) ringingStopped(ctx context.Context) (bool, error) {
+	stops, err := i.Ledger.CurrentStops(ctx)
+	return slices.ContainsFunc(stops, func(s ledger.EmergencyStop) bool { return s.Kind != ledger.StopAssistant }), err
 }
 
 const (
@@ -185,7 +256,7 @@ func (i *Inbox) hangUpAll(person approval.Person) {
 	// After somebody resumed, here or in another process, new calls are meant to ring.
 	go func() {
 		for ctx.Err() == nil {
-			if stop, err := i.Ledger.CurrentStop(ctx); err == nil && stop == nil {
+			if stopped, err := i.ringingStopped(ctx); err == nil && !stopped {
 				cancel()
 			}
 			select {

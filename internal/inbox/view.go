@@ -18,11 +18,11 @@ type frame struct {
 	Title     string
 	Simulated bool
 	// Me is who is logged in; empty if nobody is.
-	Me       string
-	Commands bool // they may stop everything
-	Pending  int
-	Stop     *ledger.EmergencyStop
-	Stamp    string // for logging out
+	Me      string
+	Pending int
+	// Stops are the emergency stops in force that they may see.
+	Stops []stopView
+	Stamp string // for logging out
 	// Salt and Key are those of the proof that the page asks the server for, see ownerPath.
 	Salt, Key string
 }
@@ -31,7 +31,7 @@ func (i *Inbox) frame(v *visit, title string) frame {
 	f := frame{Title: title, Simulated: i.Simulated, Salt: ledger.NewID()}
 	f.Key = hex.EncodeToString(proofKey(i.Ledger, f.Salt))
 	if v != nil {
-		f.Me, f.Commands, f.Stamp = v.person.Name, v.person.MayStop(), i.stamps.Make(v.secret, "logout", i.Now())
+		f.Me, f.Stamp = v.person.Name, i.stamps.Make(v.secret, "logout", i.Now())
 	}
 	return f
 }

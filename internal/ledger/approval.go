@@ -205,7 +205,7 @@ func (s *SQLite) CreateApproval(ctx context.Context, request ApprovalRequest) er
 		if err := t.checkKey(request.Key, request.Organisation, request.Action); err != nil {
 			return err
 		}
-		if err := t.checkStopped(request.Action, false); err != nil {
+		if err := t.checkStopped(request.Requester, request.Action, effectOf(request.Action), false); err != nil {
 			return err
 		}
 		c := Call{Request: request.Request, Caller: request.Requester, Credential: request.Credential, Client: request.Client,
@@ -228,7 +228,7 @@ func (s *SQLite) CreateApproval(ctx context.Context, request ApprovalRequest) er
 			return ErrTooManyPending
 		}
 		r := c.record(PhaseRequested, hashes)
-		r.ApprovalID, r.State, r.Repeats = request.ID, string(Pending), request.Repeats
+		r.ApprovalID, r.State, r.Repeats, r.EffectKind = request.ID, string(Pending), request.Repeats, effectOf(request.Action)
 		r.Expires, r.Person, r.Shown = micros(request.Expires), request.Person, now
 		if request.Shown.After(t.now) {
 			r.Shown = micros(request.Shown)

@@ -43,7 +43,7 @@ func (s *SQLite) AnswerApproval(ctx context.Context, want ApprovalRequest, reply
 			return nil // the same answer again
 		}
 		if reply.State == Approved {
-			if err := t.checkStopped(want.Action, false); err != nil {
+			if err := t.checkStopped(want.Requester, want.Action, effectOf(want.Action), false); err != nil {
 				return err
 			}
 		}
@@ -98,17 +98,7 @@ func (t *tx) requestKeys(row *approvalRow) ([]subjectKey, error) {
 // revokeApprovals revokes pending requests and unused approvals, each with a record, and returns
 // their number.
 func (t *tx) revokeApprovals(where string, args []any, by Actor) (int, error) {
-	var rows []*approvalRow
-	err := t.rows("SELECT "+approvalColumns+" FROM approvals WHERE state IN ('pending', 'approved') AND "+where, args, func(scan func(...any) error) error {
-		row := new(approvalRow)
-		if err := scan(row.fields()...); err != nil {
-			return err
-		}
-		if micros(t.now) < row.expires {
-			rows = append(rows, row)
-		}
-		return nil
-	})
+	rows, err := t.openApprovals(where, args)
 	if err != nil {
 		return 0, err
 	}
@@ -123,4 +113,19 @@ func (t *tx) revokeApprovals(where string, args []any, by Actor) (int, error) {
 		}
 	}
 	return len(rows), nil
+}
+
+// openApprovals reads pending requests and unused approvals.
+func (t *tx) openApprovals(where string, args []any) (rows []*approvalRow, err error) {
+	err = t.rows("SELECT "+approvalColumns+" FROM approvals WHERE state IN ('pending', 'approved') AND "+where, args, func(scan func(...any) error) error {
+		row := new(approvalRow)
+		if err := scan(row.fields()...); err != nil {
+			return err
+		}
+		if micros(t.now) < row.expires {
+			rows = append(rows, row)
+		}
+		return nil
+	})
+	return rows, err
 }

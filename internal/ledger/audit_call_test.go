@@ -102,7 +102,7 @@ func TestFindCallOfExpiredApproval(t *testing.T) {
 // An event that is about no call is found by its number.
 func TestFindCallOfRecord(t *testing.T) {
 	l := open(t, ledger.Options{})
-	if err := l.Stop(t.Context(), ledger.Actor{Name: "ada"}, "wrong list"); err != nil {
+	if err := l.Stop(t.Context(), everything, ledger.Actor{Name: "ada"}, "wrong list"); err != nil {
 		t.Fatal(err)
 	}
 	if got := find(t, l, "1"); got.Kind != ledger.KindRecord || got.ID != "" || !cmp.Equal(phases(got), []ledger.Phase{ledger.PhaseStopped}) {
@@ -154,7 +154,7 @@ func TestUndo(t *testing.T) {
 	in = commit(t, l, call("d"))
 	settle(t, l, in, ledger.Succeeded)
 	check("create_contact cannot be undone")
-	if err := l.Stop(t.Context(), ledger.Actor{Name: "ada"}, ""); err != nil {
+	if err := l.Stop(t.Context(), everything, ledger.Actor{Name: "ada"}, ""); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := find(t, l, "9").Undo(); err == nil || !strings.Contains(err.Error(), "record 9 is about no call") {

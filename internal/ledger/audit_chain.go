@@ -87,8 +87,10 @@ type Record struct {
 	Recipients string `json:"recipients,omitempty"`
 	// Repeats is the earlier intent that a person approved to repeat.
 	Repeats string `json:"repeats,omitempty"`
-	// Person is the requester. Shown is from when approvers see the request, in microseconds since
+	// Scope is what an emergency stop stops. Person is the requester, or the person with the stopped
+	// assistants. Shown is from when approvers see the request, in microseconds since
 	// 1970. Quick is true if the answer came sooner than the card can be read.
+	Scope  string `json:"scope,omitempty"`
 	Person string `json:"person,omitempty"`
 	Shown  int64  `json:"shown,omitempty"`
 	Quick  bool   `json:"quick,omitempty"`
@@ -247,7 +249,7 @@ func (s *sealer) headCode(h head) string {
 // canonical.
 func (r *Record) clipTexts() {
 	for _, p := range []*string{&r.Intent, &r.ApprovalID, &r.Request, &r.Credential, &r.Client, &r.Organisation, &r.Action, (*string)(&r.Class), &r.Fingerprint,
-		&r.Person, &r.Decision, &r.Why, &r.Policy, &r.Shadow, &r.Recipients, &r.Repeats, &r.State, &r.Note, &r.Hash, (*string)(&r.Outcome)} {
+		&r.Scope, &r.Person, &r.Decision, &r.Why, &r.Policy, &r.Shadow, &r.Recipients, &r.Repeats, &r.State, &r.Note, &r.Hash, (*string)(&r.Outcome)} {
 		*p = clip(*p)
 	}
 	r.Caller, r.By = r.Caller.clipped(), r.By.clipped()

@@ -58,7 +58,7 @@ func TestHeadChanged(t *testing.T) {
 			if n := len(records(t, l, ledger.Filter{})); n != before {
 				t.Errorf("%d records, there were %d", n, before)
 			}
-			if _, err := l.CurrentStop(t.Context()); err != nil {
+			if _, err := l.CurrentStops(t.Context()); err != nil {
 				t.Errorf("reading: %v", err)
 			}
 			l.Close()

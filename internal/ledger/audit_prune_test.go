@@ -153,14 +153,14 @@ func TestRetentionKeepsUnfinished(t *testing.T) {
 			return func() { settle(t, l, commit(t, l, x), ledger.Failed) }
 		}},
 		"an emergency stop": {func(t *testing.T, l ledger.Ledger, c *clock) func() {
-			if err := l.Stop(t.Context(), ledger.Actor{Name: "ada"}, ""); err != nil {
+			if err := l.Stop(t.Context(), everything, ledger.Actor{Name: "ada"}, ""); err != nil {
 				t.Fatal(err)
 			}
 			return func() {
-				if s, err := l.CurrentStop(t.Context()); err != nil || s == nil {
+				if s, err := l.CurrentStops(t.Context()); err != nil || len(s) != 1 {
 					t.Errorf("%+v, %v", s, err)
 				}
-				if _, err := l.Resume(t.Context(), ledger.Actor{Name: "ada"}); err != nil {
+				if _, err := l.Resume(t.Context(), everything, ledger.Actor{Name: "ada"}); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -100,9 +100,9 @@ func TestRetentionAtRandom(t *testing.T) {
 			case 9:
 				switch r.IntN(8) {
 				case 0:
-					_ = l.Stop(t.Context(), ledger.Actor{Name: "ada"}, "")
+					_ = l.Stop(t.Context(), everything, ledger.Actor{Name: "ada"}, "")
 				case 1, 2, 3, 4:
-					_, _ = l.Resume(t.Context(), ledger.Actor{Name: "ada"})
+					_, _ = l.Resume(t.Context(), everything, ledger.Actor{Name: "ada"})
 				case 5:
 					_, _ = l.Erase(t.Context(), fmt.Sprint("contact:", r.IntN(10)), ledger.Actor{Name: "ada"})
 				default:

@@ -41,9 +41,9 @@ func (r *Record) Summary() string {
 	case PhaseDropped:
 		return count(r.Count, "event") + " not recorded: too many at once"
 	case PhaseStopped:
-		return withNote("stopped"+r.by(), r.Note) + "; " + count(r.Count, "approval request") + " revoked"
+		return withNote(r.scope()+" stopped"+r.by(), r.Note) + "; " + count(r.Count, "approval request") + " revoked"
 	case PhaseResumed:
-		return "resumed" + r.by()
+		return r.scope() + " resumed" + r.by()
 	case PhaseErased:
 		return withNote(count(int64(len(r.Subjects)), "personal key")+" destroyed"+r.by(), r.Note)
 	case PhasePruned:
@@ -172,6 +172,9 @@ func (r *Record) by() string {
 	}
 	return " by " + schemas.Escape(r.By.String(), maxSummaryName)
 }
+
+// scope names what an emergency stop stops.
+func (r *Record) scope() string { return StopScope{Kind: StopKind(r.Scope), Person: r.Person}.String() }
 
 // to is ` to ada, via inbox`, or empty if nobody is recorded.
 func (r *Record) to() string {

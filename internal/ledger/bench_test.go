@@ -180,11 +180,11 @@ func BenchmarkWriteEvents(b *testing.B) {
 	}
 }
 
-// BenchmarkCurrentStop measures the check for an emergency stop in every call.
-func BenchmarkCurrentStop(b *testing.B) {
+// BenchmarkCurrentStops measures the check for an emergency stop in every call.
+func BenchmarkCurrentStops(b *testing.B) {
 	l := open(b, ledger.Options{})
 	for b.Loop() {
-		if _, err := l.CurrentStop(b.Context()); err != nil {
+		if _, err := l.CurrentStops(b.Context()); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -299,7 +299,7 @@ func TestBudgetOfRead(t *testing.T) {
 	x := callWithDebits(callBudget(2))
 	x.Class, x.Action = schemas.Read, "list_contacts"
 	settle(t, l, commit(t, l, x), ledger.Succeeded)
-	if err := l.Stop(t.Context(), ledger.Actor{Name: "ada"}, ""); err != nil {
+	if err := l.Stop(t.Context(), everything, ledger.Actor{Name: "ada"}, ""); err != nil {
 		t.Fatal(err)
 	}
 	commit(t, l, x)

@@ -54,9 +54,10 @@
 //
 // # Emergency stop
 //
-// Stop rejects everything but reads, [HangUp] and what is safe ([Txn.Safe]), in all processes, and
-// revokes all open approvals. Commit reads the stop in its own transaction, so it never misses one.
-// [SQLite.CurrentStop] is at most [FreshFor] old.
+// A stop has a [StopScope]: everything, ringing, or the assistants of one person. Within it Stop
+// rejects everything but reads, [HangUp] and what is safe ([Txn.Safe]), in all processes, and
+// revokes the open approvals. Several stops can be in force. Commit reads them in its own
+// transaction, so it never misses one. [SQLite.CurrentStops] is at most [FreshFor] old.
 //
 // # The audit log
 //

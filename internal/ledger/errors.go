@@ -54,14 +54,14 @@ var (
 	ErrOutcomeKnown   = newRejection("the intent is in flight or its outcome is known; only an unknown one can be resolved")
 )
 
-// StoppedError rejects a call during an emergency stop.
+// StoppedError rejects a call during an emergency stop that covers it.
 type StoppedError struct{ EmergencyStop }
 
 // Is makes errors.Is(e, ErrRejected) true.
 func (*StoppedError) Is(target error) bool { return target == ErrRejected }
 
 func (e *StoppedError) Error() string {
-	s := fmt.Sprintf("%s stopped everything but reads and hanging up at %s", e.By, e.At.Format(time.RFC3339))
+	s := fmt.Sprintf("%s stopped %s at %s, and %s", e.By, e.StopScope, e.At.Format(time.RFC3339), e.Continues())
 	if e.Note != "" {
 		s += ": " + e.Note
 	}

@@ -270,7 +270,7 @@ func (t *tx) commitCall(x *Txn, hashes callHashes, private unsealed, in *Intent)
 	}
 	// An emergency stop lets reads run, and a read with debits only is one.
 	if x.Class != schemas.Read || x.ApprovalID != "" {
-		if err := t.checkStopped(x.Action, x.Safe); err != nil {
+		if err := t.checkStopped(x.Caller, x.Action, x.EffectKind, x.Safe); err != nil {
 			return err
 		}
 	}

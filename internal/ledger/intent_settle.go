@@ -128,11 +128,11 @@ func (t *tx) settle(in *Intent, end *Settlement) error {
 }
 
 // returnApproval makes a used approval usable again, because its call did not run. It revokes the
-// approval instead if there was an emergency stop since, or a newer request for the same call.
+// approval instead if an emergency stop covered the call since, or a newer request for the same call.
 func (t *tx) returnApproval(in *Intent, r *Record) error {
 	r.ApprovalID = in.ApprovalID
-	var stops int
-	if _, err := t.row("SELECT count(*) FROM stops WHERE at >= ? OR resumed IS NULL", []any{micros(in.Prepared)}, &stops); err != nil {
+	stopped, err := t.stoppedSince(in)
+	if err != nil {
 		return err
 	}
 	var later int
@@ -141,10 +141,10 @@ func (t *tx) returnApproval(in *Intent, r *Record) error {
 		return err
 	}
 	state := Approved
-	if stops > 0 || later > 0 {
+	if stopped || later > 0 {
 		state = Revoked
 	}
-	_, err := t.exec("UPDATE approvals SET state = ? WHERE id = ? AND state = 'used'", string(state), in.ApprovalID)
+	_, err = t.exec("UPDATE approvals SET state = ? WHERE id = ? AND state = 'used'", string(state), in.ApprovalID)
 	return err
 }
 

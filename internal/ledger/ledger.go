@@ -45,7 +45,7 @@ type ApprovalStore interface {
 	// CreateApproval stores a pending request. It revokes any pending request, or unused approval,
 	// of the same requester with the same EffectKey. r needs ID, EffectKey, the binding, Expires, Payload and Card. It returns
 	// ErrTooManyPending if MaxPending requests of the requester, or 2,000 in all, are pending, and
-	// a *StoppedError during an emergency stop.
+	// a *StoppedError during an emergency stop that covers the call.
 	CreateApproval(ctx context.Context, r ApprovalRequest) error
 	// AnswerApproval stores a person's reply to the request that want matches, or that want was
 	// read from. An approval counts only while the request is pending; ErrAlreadyAnswered if
@@ -136,15 +136,19 @@ type AuditStore interface {
 	Erase(ctx context.Context, subject string, by Actor) (bool, error)
 }
 
-// StopStore stores the emergency stop.
+// StopStore stores the emergency stops. Several with different scopes can be in force.
 type StopStore interface {
-	// Stop stops everything but reads, HangUp and what is Safe, in every process, and revokes all open approvals.
-	Stop(ctx context.Context, by Actor, note string) error
-	// Resume ends the emergency stop. It reports whether there was one.
-	Resume(ctx context.Context, by Actor) (bool, error)
-	// CurrentStop returns the emergency stop in force; nil without one. It is cheap, and at most
-	// FreshFor old.
-	CurrentStop(ctx context.Context) (*EmergencyStop, error)
+	// Stop stops the calls of a scope in every process, except reads, HangUp and what is Safe,
+	// and revokes their pending requests and unused approvals. During a stop of the same scope it adds no other stop.
+	Stop(ctx context.Context, scope StopScope, by Actor, note string) error
+	// Resume ends the emergency stop of a scope, all of them if scope is zero. It returns those that
+	// it ended.
+	Resume(ctx context.Context, scope StopScope, by Actor) ([]EmergencyStop, error)
+	// CurrentStops returns the emergency stops in force, the widest first, in a slice that must not
+	// be changed. It is cheap, and at most FreshFor old.
+	CurrentStops(ctx context.Context) ([]EmergencyStop, error)
+	// People returns the names of those who ever had a token or asked for an approval, sorted.
+	People(ctx context.Context) ([]string, error)
 }
 
 // OrganisationStore stores the organisations of Sippet, with the API keys that are attached to them.

@@ -134,9 +134,12 @@ CREATE TABLE debits (
 CREATE INDEX debits_seq ON debits (seq);
 CREATE INDEX debits_budget ON debits (budget, key);
 
--- Emergency stops. The one without resumed is in force.
+-- Emergency stops. Those without resumed are in force, at most one of each scope. scope is
+-- everything, ringing, or assistant: the calls in the name of person.
 CREATE TABLE stops (
 	id         INTEGER PRIMARY KEY,
+	scope      TEXT NOT NULL,
+	person     TEXT NOT NULL,
 	at         INTEGER NOT NULL,
 	stopped_by TEXT NOT NULL,
 	note       TEXT NOT NULL,

@@ -31,7 +31,7 @@ const (
 // busyTimeout is how long a write waits for another process to finish its own.
 const busyTimeout = 5 * time.Second
 
-// FreshFor bounds the age of what CurrentStop and Authenticate return.
+// FreshFor bounds the age of what CurrentStops and Authenticate return.
 const FreshFor = 250 * time.Millisecond
 
 // Options configure a ledger.
@@ -86,7 +86,7 @@ type SQLite struct {
 	lastHead  head          // the head of its last commit
 	conflicts conflictIndex // the intents that may conflict
 
-	cachedStop    atomic.Pointer[cachedStop]
+	cachedStops   atomic.Pointer[cachedStops]
 	tokens        atomic.Pointer[cachedTokens]
 	storeError    atomic.Pointer[StoreError] // the error of the last attempt to write
 	scrubRequests chan struct{}              // holds one if the write-ahead log must be scrubbed

@@ -75,7 +75,7 @@ func TestLocked(t *testing.T) {
 	run(t, db, "BEGIN IMMEDIATE")
 	_, err = l.Commit(t.Context(), call("a"))
 	wantStoreError(t, "locked", err, ledger.Locked)
-	if _, err := l.CurrentStop(t.Context()); err != nil {
+	if _, err := l.CurrentStops(t.Context()); err != nil {
 		t.Errorf("reading needs the lock: %v", err)
 	}
 	run(t, db, "ROLLBACK")

@@ -119,12 +119,12 @@ func watchChild(ctx context.Context, l ledger.Ledger) error {
 	fmt.Println("ready")
 	stopped := false
 	for range 1500 {
-		stop, err := l.CurrentStop(ctx)
+		stops, err := l.CurrentStops(ctx)
 		if err != nil {
 			return err
 		}
-		if (stop != nil) != stopped {
-			stopped = stop != nil
+		if on := len(stops) > 0; on != stopped {
+			stopped = on
 			fmt.Println("stopped", stopped, time.Now().UnixNano())
 			if !stopped {
 				return l.Close()
@@ -229,9 +229,9 @@ func TestStopAcrossProcesses(t *testing.T) {
 		began := time.Now()
 		var err error
 		if on {
-			err = l.Stop(t.Context(), ledger.Actor{Name: "ada"}, "")
+			err = l.Stop(t.Context(), everything, ledger.Actor{Name: "ada"}, "")
 		} else {
-			_, err = l.Resume(t.Context(), ledger.Actor{Name: "ada"})
+			_, err = l.Resume(t.Context(), everything, ledger.Actor{Name: "ada"})
 		}
 		if err != nil {
 			t.Fatal(err)

@@ -57,7 +57,7 @@ func TestReadOnly(t *testing.T) {
 	wantStoreError(t, "commit", err, ledger.ReadOnly)
 	_, err = l.Erase(t.Context(), "contact:1", ledger.Actor{Name: "ada"})
 	wantStoreError(t, "erase", err, ledger.ReadOnly)
-	wantStoreError(t, "stop", l.Stop(t.Context(), ledger.Actor{Name: "ada"}, ""), ledger.ReadOnly)
+	wantStoreError(t, "stop", l.Stop(t.Context(), everything, ledger.Actor{Name: "ada"}, ""), ledger.ReadOnly)
 	wantStoreError(t, "reported", l.StoreError(), ledger.ReadOnly)
 	if !strings.Contains(err.Error(), "for reading only") {
 		t.Errorf("%v", err)

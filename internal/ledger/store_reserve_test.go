@@ -77,17 +77,17 @@ func testStopOnFullDisk(t *testing.T, d disk) {
 		Result: []byte(`"` + strings.Repeat("x", 60<<10) + `"`)}); err != nil {
 		t.Fatal(err)
 	}
-	if err := l.Stop(t.Context(), ledger.Actor{Name: "ada"}, "the disk is full"); err != nil {
+	if err := l.Stop(t.Context(), everything, ledger.Actor{Name: "ada"}, "the disk is full"); err != nil {
 		t.Fatal(err)
 	}
-	if stop, err := l.CurrentStop(t.Context()); err != nil || stop == nil {
-		t.Fatalf("stop: %v, %v", stop, err)
+	if stops, err := l.CurrentStops(t.Context()); err != nil || len(stops) != 1 {
+		t.Fatalf("stops: %v, %v", stops, err)
 	}
 	if size := d.reserve(t); size >= whole || size < whole/2 {
 		t.Errorf("the reserve has %d bytes of %d", size, whole)
 	}
 	wantStoreError(t, "the ledger says so", l.StoreError(), ledger.DiskFull)
-	if stop, err := other.CurrentStop(t.Context()); err != nil || stop == nil {
+	if stops, err := other.CurrentStops(t.Context()); err != nil || len(stops) != 1 {
 		t.Errorf("another process does not see the stop: %v", err)
 	}
 	// What was freed for the stop is for no other change, of any process.
@@ -100,7 +100,7 @@ func testStopOnFullDisk(t *testing.T, d disk) {
 	hangUp := call("hang up")
 	hangUp.Action, hangUp.Class = ledger.HangUp, schemas.Destructive
 	settle(t, l, commit(t, l, hangUp), ledger.Succeeded)
-	if ended, err := l.Resume(t.Context(), ledger.Actor{Name: "ada"}); err != nil || !ended {
+	if ended, err := l.Resume(t.Context(), everything, ledger.Actor{Name: "ada"}); err != nil || len(ended) != 1 {
 		t.Fatal(ended, err)
 	}
 	verifyClean(t, l)
@@ -110,11 +110,11 @@ func testStopOnFullDisk(t *testing.T, d disk) {
 	other.Close()
 	d.fill(t)
 	l = open(t, ledger.Options{Dir: d.state()})
-	if err := l.Stop(t.Context(), ledger.Actor{Name: "ada"}, ""); err != nil {
+	if err := l.Stop(t.Context(), everything, ledger.Actor{Name: "ada"}, ""); err != nil {
 		t.Fatal(err)
 	}
 	d.fill(t)
-	if ended, err := l.Resume(t.Context(), ledger.Actor{Name: "ada"}); err != nil || !ended {
+	if ended, err := l.Resume(t.Context(), everything, ledger.Actor{Name: "ada"}); err != nil || len(ended) != 1 {
 		t.Fatal(ended, err)
 	}
 	verifyClean(t, l)

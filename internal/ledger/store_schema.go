@@ -18,9 +18,9 @@ const (
 	applicationID = 0x53504c47
 	// schemaVersion is the version of schema.sql. Versions 1 and 2 had other names for tables and
 	// columns; version 3 did not know from when approvers see a request, and version 4 took only a
-	// payload of the very same bytes for the same call, and version 5 every new key for another
-	// organisation.
-	schemaVersion = 6
+	// payload of the very same bytes for the same call, version 5 every new key for another
+	// organisation, and version 6 only an emergency stop of everything.
+	schemaVersion = 7
 )
 
 // createSchema creates the tables in an empty file and runs initialise in the same transaction. If

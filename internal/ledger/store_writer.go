@@ -184,9 +184,9 @@ type tx struct {
 	head, initial head
 	// keys are the subjects' keys that this transaction has read.
 	keys map[string]subjectKey
-	// stop is what currentStop read, if stopRead.
-	stopRead bool
-	stop     *EmergencyStop
+	// stops is what currentStops read, if stopsRead.
+	stopsRead bool
+	stops     []EmergencyStop
 	// approvalsChanged is true if a request, or its outcome, has changed.
 	approvalsChanged bool
 	// failure is why the transaction itself failed, which fails every change in it.
@@ -282,7 +282,7 @@ func (t *tx) runOp(o *op) (err error) {
 		err = asStoreError(t.s.path, err)
 	}
 	t.head, t.afterCommit, t.keys = before, t.afterCommit[:after], map[string]subjectKey{}
-	t.stopRead = false
+	t.stopsRead = false
 	if _, e := t.exec("ROLLBACK TO op"); e != nil {
 		t.failure = err // report the first error: a full disk has already ended the transaction
 		return err

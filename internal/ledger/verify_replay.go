@@ -12,8 +12,7 @@ import (
 type replay struct {
 	intents   map[string]*replayedIntent
 	approvals map[string]*replayedApproval
-	stopped   bool
-	stops     int
+	stops     []replayedStop // all of the log, the oldest first
 	budgets   budgetReplay
 	// requested is the last request of each binding: it replaces the earlier ones.
 	requested map[binding]*replayedApproval
@@ -33,6 +32,7 @@ type replayedApproval struct {
 	requester                         Actor
 	credential, action, fingerprint   string
 	effect                            string
+	kind                              schemas.EffectKind
 	policy, recipients, needs, person string
 	repeats                           string
 	expires, shown, seq               int64
@@ -71,7 +71,7 @@ func (p *replay) apply(v *verifier, r *Record) {
 			}
 		}
 		request := &replayedApproval{state: string(Pending), requester: r.Caller, credential: r.Credential, action: r.Action, fingerprint: r.Fingerprint,
-			effect: r.Effect, policy: r.Policy, repeats: r.Repeats, recipients: r.Recipients, expires: r.Expires, seq: r.Seq,
+			effect: r.Effect, kind: r.EffectKind, policy: r.Policy, repeats: r.Repeats, recipients: r.Recipients, expires: r.Expires, seq: r.Seq,
 			needs: r.Decision, person: r.Person, shown: r.Shown}
 		p.approvals[r.ApprovalID], p.requested[key] = request, request
 	case PhasePruned:
@@ -95,18 +95,8 @@ func (p *replay) apply(v *verifier, r *Record) {
 		p.applyPrepared(v, r)
 	case PhaseSent, PhaseSettled, PhaseAbandoned, PhaseResolved:
 		p.applyOutcome(v, r)
-	case PhaseStopped:
-		if !p.stopped {
-			p.stops++
-		}
-		p.stopped = true
-		for _, request := range p.approvals {
-			if (request.state == string(Pending) || request.state == string(Approved)) && request.expires > micros(r.Time) {
-				request.state = string(Revoked)
-			}
-		}
-	case PhaseResumed:
-		p.stopped = false
+	case PhaseStopped, PhaseResumed:
+		p.applyStop(r)
 	case PhaseIssued, PhaseRevoked:
 		p.applyToken(v, r)
 	case PhaseAttached:
@@ -120,9 +110,7 @@ func (p *replay) applyPrepared(v *verifier, r *Record) {
 	if p.intents[r.Intent] != nil {
 		v.add(WrongIntent, r.Seq, r.Intent, "intent %s was prepared twice", r.Intent)
 	}
-	if p.stopped && r.Action != HangUp && !r.Safe && (r.Class != schemas.Read || r.ApprovalID != "") {
-		v.add(WrongStop, r.Seq, r.Intent, "intent %s was prepared during an emergency stop", r.Intent)
-	}
+	p.checkStopped(v, r)
 	if r.ApprovalID != "" {
 		request := p.approvals[r.ApprovalID]
 		if request == nil || request.state != string(Approved) || request.fingerprint != r.Fingerprint ||
@@ -134,7 +122,7 @@ func (p *replay) applyPrepared(v *verifier, r *Record) {
 	}
 	p.budgets.applyDebits(v, r)
 	p.intents[r.Intent] = &replayedIntent{debited: r.Budgets, state: r.State, caller: r.Caller, action: r.Action, fingerprint: r.Fingerprint, approval: r.ApprovalID,
-		effect: r.Effect, kind: string(r.EffectKind), affects: r.Affects, at: micros(r.Time), seq: r.Seq, stops: p.stops}
+		effect: r.Effect, kind: string(r.EffectKind), affects: r.Affects, at: micros(r.Time), seq: r.Seq, stops: len(p.stops)}
 }
 
 func (p *replay) applyOutcome(v *verifier, r *Record) {
@@ -153,7 +141,7 @@ func (p *replay) applyOutcome(v *verifier, r *Record) {
 		p.budgets.applyOutcome(v, r, in.debited)
 	}
 	if request := p.approvals[in.approval]; request != nil && r.Phase == PhaseSettled && r.State == string(NotSent) && request.state == string(Used) {
-		if request.state = string(Approved); p.stopped || p.stops > in.stops || request.superseded {
+		if request.state = string(Approved); p.stoppedSince(in) || request.superseded {
 			request.state = string(Revoked)
 		}
 	}
@@ -241,16 +229,4 @@ func (v *verifier) checkApprovals(ctx context.Context, conn *sql.Conn) error {
 		}
 	}
 	return err
-}
-
-// checkStops compares the emergency stop in force with the log.
-func (v *verifier) checkStops(ctx context.Context, conn *sql.Conn) error {
-	var stop bool
-	if err := conn.QueryRowContext(ctx, "SELECT count(*) > 0 FROM stops WHERE resumed IS NULL").Scan(&stop); err != nil {
-		return err
-	}
-	if stop != v.replay.stopped {
-		v.add(WrongStop, 0, "", "the emergency stop in force differs from the log")
-	}
-	return nil
 }

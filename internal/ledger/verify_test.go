@@ -43,10 +43,10 @@ func thousandRecords(t *testing.T) string {
 			if _, err := l.Erase(t.Context(), "contact:3", ledger.Actor{Name: "ada"}); err != nil {
 				t.Fatal(err)
 			}
-			if err := l.Stop(t.Context(), ledger.Actor{Name: "ada"}, "lunch"); err != nil {
+			if err := l.Stop(t.Context(), everything, ledger.Actor{Name: "ada"}, "lunch"); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := l.Resume(t.Context(), ledger.Actor{Name: "ada"}); err != nil {
+			if _, err := l.Resume(t.Context(), everything, ledger.Actor{Name: "ada"}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -224,7 +224,7 @@ func TestTamperedTables(t *testing.T) {
 		"an intent of another kind":            "UPDATE intents SET effect_kind = 'mail' WHERE id = (SELECT id FROM intents LIMIT 1)",
 		"an intent that affects others":        "UPDATE intents SET affects = 'x' WHERE id = (SELECT id FROM intents LIMIT 1)",
 		"an approval without a record":         "INSERT INTO approvals (id, requester, credential, organisation, action, fingerprint, effect, policy, recipients, needs, repeats, state, answered_by, requested, answered, expires, seq, last_seq, person, process, shown) SELECT 'new', requester, credential, organisation, action, fingerprint, effect, policy, recipients, needs, repeats, 'approved', answered_by, requested, answered, expires, seq, last_seq, person, process, shown FROM approvals LIMIT 1",
-		"an emergency stop without a record":   "INSERT INTO stops (at, stopped_by, note, seq) VALUES (1, 'eve', '', 1)",
+		"an emergency stop without a record":   "INSERT INTO stops (scope, person, at, stopped_by, note, seq) VALUES ('everything', '', 1, '{}', '', 1)",
 		"a key destroyed without a record":     "UPDATE keys SET wrapped = NULL, tag = NULL, name = NULL, erased = 1 WHERE id = (SELECT id FROM keys WHERE erased IS NULL LIMIT 1)",
 		"a missing key":                        "DELETE FROM keys WHERE id = (SELECT id FROM keys WHERE erased IS NULL LIMIT 1)",
 		"a destroyed key restored":             "UPDATE keys SET wrapped = x'00', erased = NULL WHERE erased IS NOT NULL",
