@@ -98,10 +98,10 @@ func TestBrowserPlain(t *testing.T) {
 	b.click("main a.button")
 
 	b.click(`a[href="/inbox/stop"]`)
-	b.click("button.danger")
+	b.click("button[value=everything]")
 	b.sees("h1", "Everything is stopped")
 	b.click(`form[action="/inbox/resume"] button`)
-	b.sees("h1", "Stop everything")
+	b.sees("h1", "Emergency stop")
 	b.click(`form[action="/inbox/logout"] button`)
 	b.sees("h1", "Log in")
 	if n := w.ran("start_outbound_call"); n != 2 {

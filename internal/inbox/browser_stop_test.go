@@ -62,22 +62,22 @@ func TestBrowserStop(t *testing.T) {
 	live := other.stays()
 	b.login(w, grace)
 	b.click(`a[href="/inbox/stop"]`)
-	b.sees("h1", "Stop everything")
+	b.sees("h1", "Emergency stop")
 	if got := eval[[]string](b, `[...document.querySelectorAll(".live li")].map(l => l.innerText)`); !slices.Equal(got, []string{"+442079460120", "+442079460121"}) {
 		t.Errorf("live calls %q", got)
 	}
-	b.sees("main", "You can end them here after you stop everything.")
+	b.sees("main", "You can end them here after you stop ringing, or everything.")
 	if b.count(`form[action="/inbox/end-calls"]`) != 0 {
 		t.Error("calls can be ended without a stop")
 	}
 	admin := w.loggedIn(t, grace)
 	command := admin.stampsOn("/inbox/stop")["command"]
-	if res, text := admin.post("/inbox/end-calls", url.Values{"stamp": {command}}); res.StatusCode != http.StatusConflict || !strings.Contains(text, "Stop everything first") {
+	if res, text := admin.post("/inbox/end-calls", url.Values{"stamp": {command}}); res.StatusCode != http.StatusConflict || !strings.Contains(text, "Stop ringing first") {
 		t.Errorf("ending calls without a stop: HTTP %d: %s", res.StatusCode, text)
 	}
 
 	b.write("input[name=note]", "the wrong <i>list</i>")
-	b.click("button.danger")
+	b.click("button[value=everything]")
 	b.sees("h1", "Everything is stopped")
 	b.sees(".panel.stop", "Pending requests and unused approvals that were revoked: 2")
 	b.sees(".panel.stop", "“the wrong <i>list</i>”")
@@ -85,8 +85,8 @@ func TestBrowserStop(t *testing.T) {
 	other.sees(".strip.stopped", "“the wrong <i>list</i>”")
 	other.cards(0)
 	other.until("a title without a number", `document.title == "Inbox · Sippet"`)
-	if other.count(".strip a") != 0 {
-		t.Error("an approver sees the link to the emergency stop")
+	if other.count(`form[action="/inbox/resume"]`) != 0 {
+		t.Error("an approver sees the button to resume")
 	}
 	if res, text := admin.json("POST", "/stop", "", `{"note":"once more"}`); res.StatusCode != http.StatusOK || !strings.Contains(text, `"revoked":2`) {
 		t.Errorf("stopping once more: HTTP %d: %s", res.StatusCode, text)
@@ -123,7 +123,7 @@ func TestBrowserStop(t *testing.T) {
 	board.mu.Unlock()
 
 	b.click(`form[action="/inbox/resume"] button`)
-	b.sees("h1", "Stop everything")
+	b.sees("h1", "Emergency stop")
 	other.until("that the banner is removed", `!document.querySelector(".strip.stopped")`)
 	other.cards(0) // revoked requests stay revoked
 	again := w.later(t, agent, "start_outbound_call", ringArgs(1))
@@ -135,60 +135,218 @@ func TestBrowserStop(t *testing.T) {
 	live()
 }
 
-// TestBrowserNoAdmin: without the role admin there is no stop button, and the command is rejected.
-func TestBrowserNoAdmin(t *testing.T) {
+// visitorBy returns a visitor who logged in with a link, as somebody without a role in the inbox does.
+func (w *world) visitorBy(t *testing.T, person string) *visitor {
+	t.Helper()
+	v := w.visitor(t)
+	if res, _ := v.get(strings.TrimPrefix(w.loginLink(t, person, false), w.base)); res.StatusCode != http.StatusSeeOther {
+		t.Fatalf("logging in: HTTP %d", res.StatusCode)
+	}
+	return v
+}
+
+// stopped fails the test unless exactly these stops are in force.
+func (w *world) stopped(t *testing.T, want ...string) {
+	t.Helper()
+	all, err := w.ledger.CurrentStops(t.Context())
+	got := []string{}
+	for _, s := range all {
+		got = append(got, s.StopScope.String())
+	}
+	if err != nil || !slices.Equal(got, want) {
+		t.Fatalf("stopped: %q, want %q; %v", got, want, err)
+	}
+}
+
+// TestBrowserStopRinging: an approver stops ringing. Other requests stay, other calls run, and live
+// calls can be ended. Only an admin resumes.
+func TestBrowserStopRinging(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{wait: 1})
+	board := &switchboard{live: []string{"call-1"}}
+	board.connect(w.up)
+	b, other := newBrowser(t).strict(w), newBrowser(t).strict(w)
+	agent, bob, grace := w.token(t, "ada", "agent"), w.token(t, "bob", "approver"), w.token(t, "grace", "admin")
+	w.call(t, agent, "start_outbound_call", ring)
+	w.call(t, agent, "archive_contact", `{"identity":"`+anID+`"}`)
+	other.login(w, bob)
+	other.cards(2)
+	b.login(w, bob)
+	b.click(`a[href="/inbox/stop"]`)
+	b.shot("stop-of-an-approver")
+	b.write("input[name=note]", "wrong list")
+	b.click("button[value=ringing]")
+	b.sees("h1", "Ringing is stopped")
+	b.sees(".panel.stop", "Everything but ringing goes on.")
+	b.sees(".panel.stop", "that were revoked: 1.")
+	b.sees(".panel.stop", "Only an admin can resume.")
+	b.shot("stop-of-ringing")
+	if b.count(`button[value=ringing], form[action="/inbox/resume"]`) != 0 || b.count("button[value=everything]") != 1 {
+		t.Error("the wrong buttons")
+	}
+	other.sees(".strip.stopped", "Ringing is stopped by bob, via inbox")
+	other.cards(1)
+	other.sees("[data-card]", "Archive")
+	if a := w.call(t, agent, "start_outbound_call", ringArgs(2)); a.Outcome != "stopped" || !strings.Contains(a.Message, "bob stopped ringing") ||
+		!strings.Contains(a.Message, "everything but ringing goes on") || !strings.Contains(a.Message, "wrong list") {
+		t.Errorf("%s", a.frame)
+	}
+	if a := w.call(t, agent, "create_contact", `{"input":{"fullName":"Ada"}}`); a.Outcome != "done" {
+		t.Errorf("a call that does not ring: %s", a.frame)
+	}
+	other.click("button[value=approve]")
+	other.cards(0)
+
+	v := w.loggedIn(t, bob)
+	stamp := v.stampsOn("/inbox/stop")["command"]
+	if res, text := v.post("/inbox/resume", url.Values{"stamp": {stamp}, "scope": {"ringing"}}); res.StatusCode != http.StatusConflict || !strings.Contains(text, "Only somebody with the role admin may resume") {
+		t.Errorf("an approver resumes: HTTP %d: %s", res.StatusCode, text)
+	}
+	w.stopped(t, "ringing")
+	b.click(`form[action="/inbox/end-calls"] button`)
+	for end := time.Now().Add(30 * time.Second); w.ran("end_call") == 0; time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the call was not ended")
+		}
+	}
+	admin := newBrowser(t).strict(w)
+	admin.login(w, grace)
+	admin.click(`a[href="/inbox/stop"]`)
+	admin.click(`form[action="/inbox/resume"] button`)
+	admin.sees("h1", "Emergency stop")
+	w.stopped(t)
+	other.until("that the banner is removed", `!document.querySelector(".strip.stopped")`)
+}
+
+// TestBrowserStopOwn: somebody without a role stops their own assistants, and nothing else. Others
+// neither see that stop nor are covered by it.
+func TestBrowserStopOwn(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{wait: 1})
 	b := newBrowser(t).strict(w)
-	bob, grace := w.token(t, "bob", "approver"), w.token(t, "grace", "approver", "admin")
-	w.call(t, w.token(t, "ada", "agent"), "start_outbound_call", ring)
-	b.login(w, bob)
-	b.cards(1)
-	if n := b.count(`a[href="/inbox/stop"], .stop, .danger`); n != 0 {
-		t.Errorf("%d links to the emergency stop", n)
+	ada, carl := w.token(t, "ada", "agent"), w.token(t, "carl", "agent", "operator")
+	second, bob, grace := w.token(t, "ada", "agent", "operator"), w.token(t, "bob", "approver"), w.token(t, "grace", "admin")
+	w.call(t, ada, "start_outbound_call", ring)
+	w.call(t, second, "archive_contact", `{"identity":"`+anID+`"}`)
+	w.call(t, carl, "start_outbound_call", ringArgs(1))
+	w.pending(t, 3)
+	b.goTo(w.loginLink(t, "ada", false))
+	b.cards(2)
+	b.click(`a[href="/inbox/stop"]`)
+	b.sees("main", "Stop my assistants")
+	if n := b.count("main button"); n != 1 {
+		t.Errorf("%d buttons", n)
 	}
-	b.goTo(w.base + "/inbox/stop")
-	b.sees("h1", "You may not stop everything")
-	if b.count("main form") != 0 {
-		t.Error("there is a form")
+	if strings.Contains(b.text("main"), "Live outbound calls") {
+		t.Error("somebody without a role sees the live calls")
 	}
-	v, admin := w.loggedIn(t, bob), w.loggedIn(t, grace)
-	theirs := admin.stampsOn("/inbox/stop")["command"]
-	stop := func(want bool) {
-		t.Helper()
-		if f, err := w.ledger.CurrentStops(t.Context()); err != nil || (len(f) > 0) != want {
-			t.Fatalf("stopped: %+v, %v", f, err)
+	v := w.visitorBy(t, "ada")
+	stamp := v.stampsOn("/inbox/stop")["command"]
+	for _, scope := range []string{"everything", "ringing", "all", ""} {
+		if res, text := v.post("/inbox/stop", url.Values{"stamp": {stamp}, "scope": {scope}}); res.StatusCode != http.StatusConflict || !strings.Contains(text, "Only somebody with the role approver or admin") {
+			t.Errorf("stopping %q: HTTP %d: %s", scope, res.StatusCode, text)
+		}
+		if res, text := v.json("POST", "/stop", "", fmt.Sprintf(`{"scope":%q}`, scope)); res.StatusCode != http.StatusConflict {
+			t.Errorf("stopping %q over the API: HTTP %d: %s", scope, res.StatusCode, text)
 		}
 	}
-	rejected := func(paths ...string) {
+	for _, body := range []string{`{}`, `{"scope":"assistant","person":"carl"}`, `{"scope":"everything","person":"ada"}`, `{"endCalls":true}`} {
+		if res, text := v.json("POST", "/stop", "", body); res.StatusCode != http.StatusConflict {
+			t.Errorf("%s: HTTP %d: %s", body, res.StatusCode, text)
+		}
+	}
+	if res, _ := v.post("/inbox/end-calls", url.Values{"stamp": {stamp}}); res.StatusCode != http.StatusConflict {
+		t.Errorf("ending calls: HTTP %d", res.StatusCode)
+	}
+	w.stopped(t)
+
+	b.click("button[value=assistant]")
+	b.sees("h1", "The assistants of ada are stopped")
+	b.sees(".panel.stop", "For them only reads and hanging up go on.")
+	b.sees(".panel.stop", "that were revoked: 2.")
+	b.shot("stop-of-own-assistants")
+	w.stopped(t, "the assistants of ada")
+	w.pending(t, 1)
+	for _, token := range []string{ada, second} {
+		if a := w.call(t, token, "create_contact", `{"input":{"fullName":"Ada"}}`); a.Outcome != "stopped" || !strings.Contains(a.Message, "ada stopped the assistants of ada") {
+			t.Errorf("%s", a.frame)
+		}
+	}
+	if a := w.call(t, carl, "create_contact", `{"input":{"fullName":"Ada"}}`); a.Outcome != "done" {
+		t.Errorf("another's assistant: %s", a.frame)
+	}
+	for _, body := range []string{`{}`, `{"scope":"assistant"}`, `{"scope":"assistant","person":"ada"}`} {
+		if res, text := v.json("POST", "/resume", "", body); res.StatusCode != http.StatusConflict || !strings.Contains(text, "only somebody with the role admin may resume") {
+			t.Errorf("resuming by %s: HTTP %d: %s", body, res.StatusCode, text)
+		}
+	}
+	if _, text := w.visitorBy(t, "carl").json("GET", "/stop", "", ""); strings.Contains(text, "ada") {
+		t.Errorf("another person sees %s", text)
+	}
+	if _, text := w.loggedIn(t, bob).json("GET", "/stop", "", ""); !strings.Contains(text, `"scope":"assistant","person":"ada"`) || !strings.Contains(text, `"revoked":2`) {
+		t.Errorf("an approver sees %s", text)
+	}
+
+	// An approver stops another's; a misspelt name would stop nobody.
+	if res, text := v.json("POST", "/stop", bob, `{"scope":"assistant","person":"karl"}`); res.StatusCode != http.StatusConflict || !strings.Contains(text, "known: ada, bob, carl, grace") {
+		t.Errorf("nobody is called so: HTTP %d: %s", res.StatusCode, text)
+	}
+	approver := newBrowser(t).strict(w)
+	approver.login(w, bob)
+	approver.click(`a[href="/inbox/stop"]`)
+	approver.sees("h1", "Emergency stop")
+	eval[bool](approver, `!!(document.querySelector("select[name=person]").value = "carl")`)
+	approver.click("button[value=assistant]")
+	approver.sees("main", "The assistants of carl are stopped")
+	w.stopped(t, "the assistants of ada", "the assistants of carl")
+	w.pending(t, 0)
+
+	// An admin ends one of two.
+	if res, text := v.json("POST", "/resume", grace, `{"person":"ada"}`); res.StatusCode != http.StatusConflict {
+		t.Errorf("resuming without a scope: HTTP %d: %s", res.StatusCode, text)
+	}
+	if res, text := v.json("POST", "/resume", grace, `{"scope":"assistant","person":"Ada"}`); res.StatusCode != http.StatusOK {
+		t.Errorf("HTTP %d: %s", res.StatusCode, text)
+	}
+	w.stopped(t, "the assistants of carl")
+	if a := w.call(t, ada, "create_contact", `{"input":{"fullName":"Ada"}}`); a.Outcome != "done" {
+		t.Errorf("after resuming: %s", a.frame)
+	}
+	if a := w.call(t, carl, "create_contact", `{"input":{"fullName":"Carl"}}`); a.Outcome != "stopped" {
+		t.Errorf("still stopped: %s", a.frame)
+	}
+}
+
+// TestStopForged: a command needs a stamp of the session for commands.
+func TestStopForged(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{wait: 1})
+	bob, grace := w.token(t, "bob", "approver"), w.token(t, "grace", "approver", "admin")
+	v, admin := w.loggedIn(t, bob), w.loggedIn(t, grace)
+	theirs := admin.stampsOn("/inbox/stop")["command"]
+	rejected := func() {
 		t.Helper()
-		for _, path := range paths {
+		for _, path := range []string{"stop", "resume", "end-calls"} {
 			for _, stamp := range []string{"", theirs, v.stampsOn("/inbox")["logout"]} {
-				if res, _ := v.post("/inbox/"+path, url.Values{"stamp": {stamp}}); res.StatusCode != http.StatusForbidden {
+				if res, _ := v.post("/inbox/"+path, url.Values{"stamp": {stamp}, "scope": {"everything"}}); res.StatusCode != http.StatusForbidden {
 					t.Errorf("%s: HTTP %d", path, res.StatusCode)
 				}
 			}
-			if path == "end-calls" {
-				continue
-			}
-			for _, by := range []string{"", bob} {
-				if res, text := v.json("POST", "/"+path, by, `{}`); res.StatusCode != http.StatusConflict || !strings.Contains(text, "only somebody with the role admin") {
-					t.Errorf("%s over the API: HTTP %d: %s", path, res.StatusCode, text)
-				}
-			}
 		}
 	}
-	rejected("stop", "resume", "end-calls")
-	if res, text := v.json("POST", "/stop", bob, `{"endCalls":true}`); res.StatusCode != http.StatusConflict {
-		t.Errorf("HTTP %d: %s", res.StatusCode, text)
-	}
-	stop(false)
-	if res, _ := admin.post("/inbox/stop", url.Values{"stamp": {theirs}}); res.StatusCode != http.StatusSeeOther {
+	rejected()
+	w.stopped(t)
+	if res, _ := admin.post("/inbox/stop", url.Values{"stamp": {theirs}, "scope": {"everything"}}); res.StatusCode != http.StatusSeeOther {
 		t.Fatalf("the admin's own: HTTP %d", res.StatusCode)
 	}
-	stop(true)
-	rejected("stop", "resume", "end-calls")
-	stop(true)
+	w.stopped(t, "everything")
+	rejected()
+	for _, by := range []string{"", bob} {
+		if res, text := v.json("POST", "/resume", by, `{}`); res.StatusCode != http.StatusConflict || !strings.Contains(text, "only somebody with the role admin") {
+			t.Errorf("resume over the API: HTTP %d: %s", res.StatusCode, text)
+		}
+	}
+	w.stopped(t, "everything")
 	if n := w.ran("end_call"); n != 0 {
 		t.Errorf("%d calls were ended", n)
 	}

@@ -302,7 +302,13 @@
     if (!card && overTLS) return;
     e.preventDefault();
     if (!card) {
-      if (await proven()) form.submit();
+      if (!await proven()) return;
+      if (e.submitter && e.submitter.name) { // submit() leaves the pressed button out
+        const pressed = document.createElement("input");
+        Object.assign(pressed, { type: "hidden", name: e.submitter.name, value: e.submitter.value });
+        form.prepend(pressed);
+      }
+      form.submit();
       return;
     }
     if (!e.submitter) return;
