@@ -179,7 +179,7 @@ func TestEmergencyStop(t *testing.T) {
 	if event, err := s.RecordReply(t.Context(), ring, clientApproves); event != "" || err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Ledger.Stop(t.Context(), ledger.StopScope{Kind: ledger.StopEverything}, ledger.Actor{Name: "grace"}, "it rings the wrong people"); err != nil {
+	if err := s.Ledger.Stop(t.Context(), everything, ledger.Actor{Name: "grace"}, "it rings the wrong people"); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []policy.Call{ring, s.call(t, "start_outbound_call", ringNumber), s.call(t, "create_contact", createArgs)} {
@@ -196,7 +196,7 @@ func TestEmergencyStop(t *testing.T) {
 	if a := s.approve(t, s.call(t, "end_call", `{"input":{"callUuid":"c-1"}}`)); a.Outcome() != schemas.Done {
 		t.Errorf("hanging up: %+v", a)
 	}
-	if _, err := s.Ledger.Resume(t.Context(), ledger.StopScope{Kind: ledger.StopEverything}, ledger.Actor{Name: "grace"}); err != nil {
+	if _, err := s.Ledger.Resume(t.Context(), everything, ledger.Actor{Name: "grace"}); err != nil {
 		t.Fatal(err)
 	}
 	if a := s.Do(t.Context(), ring); a.Outcome() != schemas.Denied || !strings.Contains(a.Err.Message, "revoked") {

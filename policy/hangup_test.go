@@ -121,7 +121,7 @@ func TestEndCallsRecorded(t *testing.T) {
 	s := newTestGate(t, "desktop")
 	up := &switchboard{live: []string{"a", "b"}}
 	s.Upstream = up
-	if err := s.Ledger.Stop(t.Context(), ledger.StopScope{Kind: ledger.StopEverything}, ledger.Actor{Name: "grace"}, ""); err != nil {
+	if err := s.Ledger.Stop(t.Context(), everything, ledger.Actor{Name: "grace"}, ""); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.EndCalls(t.Context(), ledger.Actor{Name: "grace"}, func(policy.EndedCall) {}); err != nil {

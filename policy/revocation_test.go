@@ -262,7 +262,7 @@ func TestStopAfterApproval(t *testing.T) {
 			o := newApprovalWorld(t, house)
 			admin := approval.Person{Name: "root", Roles: []string{approval.RoleAdmin}, Via: "inbox"}
 			emergency := func() {
-				if err := o.approvals.Stop(t.Context(), admin, ledger.StopScope{Kind: ledger.StopEverything}, "wrong list"); err != nil {
+				if err := o.approvals.Stop(t.Context(), admin, everything, "wrong list"); err != nil {
 					t.Error(err)
 				}
 			}

@@ -40,8 +40,9 @@ person must approve.
 Roles are for policies, and decide what the person may do in the inbox:
   agent      an AI assistant
   operator   a person who works, with or without an AI
-  approver   a person who answers other people's approval requests
-  admin      a person who may make and end the emergency stop
+  approver   a person who answers other people's approval requests, and may stop
+             everything in an emergency
+  admin      a person who may stop everything, and resume
 Other roles are for rules of your own. A token with the role agent belongs to a
 program: it does not log in to the inbox, whatever other roles it has.
 

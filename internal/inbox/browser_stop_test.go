@@ -294,7 +294,7 @@ func TestBrowserStopOwn(t *testing.T) {
 	approver := newBrowser(t).strict(w)
 	approver.login(w, bob)
 	approver.click(`a[href="/inbox/stop"]`)
-	approver.sees("h1", "Emergency stop")
+	approver.sees("main", "Stop the assistants of")
 	eval[bool](approver, `!!(document.querySelector("select[name=person]").value = "carl")`)
 	approver.click("button[value=assistant]")
 	approver.sees("main", "The assistants of carl are stopped")

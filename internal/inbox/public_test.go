@@ -199,7 +199,7 @@ func TestBrowserProxy(t *testing.T) {
 			b.click("button.danger")
 			b.sees("h1", "Everything is stopped")
 			b.click(`form[action="/sippet/inbox/resume"] button`)
-			b.sees("h1", "Stop everything")
+			b.sees("h1", "Emergency stop")
 			b.click(`form[action="/sippet/inbox/logout"] button`)
 			b.until("the login", `location.pathname == "/sippet/inbox/login"`)
 		})
