@@ -27,6 +27,9 @@ type attempt struct {
 	record     *approval.Record              // as readRecord read it
 	owners     map[string][]recipients.Owner // by number, as facts read them
 	txn        ledger.Txn                    // what Commit gets
+	reading    *ledger.Reading               // the persons in the answer are counted; nil if they are not
+	taken      []ledger.Debit                // what the answer took from budgets of reading
+	tested     bool                          // the call does not run: only its decision is asked for
 }
 
 func (g *Gate) attempt(c Call) *attempt {

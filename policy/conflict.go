@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/sippet-ai/sippet-mcp/internal/approval"
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
@@ -17,10 +18,7 @@ import (
 func (at *attempt) checkStopped(ctx context.Context) *schemas.Error {
 	action := at.Payload.Action
 	if action.Class == schemas.Read {
-		if err := at.Ledger.StoreError(); err != nil && !at.policy.UnrecordedReads() {
-			return at.ledgerError(ctx, err)
-		}
-		return nil
+		return at.checkRecorded(ctx)
 	}
 	if action.Name == ledger.HangUp {
 		return nil
@@ -33,6 +31,23 @@ func (at *attempt) checkStopped(ctx context.Context) *schemas.Error {
 		return at.ledgerError(ctx, &ledger.StoppedError{EmergencyStop: *stop})
 	}
 	return nil
+}
+
+// maxUnrecorded is how long a policy may allow reads while the audit log cannot be written.
+const maxUnrecorded = 5 * time.Minute
+
+// checkRecorded returns why a call that leaves no intent may not run now: it could not be recorded.
+// nil if it can, or if the policy allows it for a while without a record.
+func (at *attempt) checkRecorded(ctx context.Context) *schemas.Error {
+	err := at.Ledger.StoreError()
+	if err == nil || at.policy.UnrecordedReads() && at.Now().Sub(at.Ledger.FailingSince()) < maxUnrecorded {
+		return nil
+	}
+	fault := at.ledgerError(ctx, err)
+	if at.policy.UnrecordedReads() {
+		fault.Message += ": for five minutes reads ran without a record, and now they wait until it can be written"
+	}
+	return fault
 }
 
 // findConflicting returns a previous run of the same call that prevents this one; nil without one.

@@ -71,6 +71,9 @@ type Call struct {
 	// CanAsk is true if the client can show its person a form, CanOpen if it can open an address
 	// for them, and somebody is known to sit there.
 	CanAsk, CanOpen bool
+	// Shows returns how many rows of the answer the caller is shown, from its first one; negative
+	// for all. nil shows all.
+	Shows func(data json.RawMessage) int
 }
 
 // Result is the outcome of a call, or that a person must approve it.
@@ -140,7 +143,9 @@ func (g *Gate) Do(ctx context.Context, c Call) Result {
 		c.Request = ledger.NewID()
 	}
 	at := g.attempt(c)
+	defer func() { at.reading.Show(nil, 0) }() // a panic must not hold it
 	res := at.run(ctx)
+	at.endReading(res)
 	at.recordEvent(res, time.Since(began))
 	at.log(ctx, res)
 	return res
@@ -158,9 +163,22 @@ type Explanation struct {
 	Fault *schemas.Error
 }
 
-// Explain returns what Do would decide, and runs nothing but validate and prefetches.
+// Explain returns what Do would decide, and runs nothing but validate and prefetches. It is recorded,
+// and taken from budgets of reading.
 func (g *Gate) Explain(ctx context.Context, c Call) (e Explanation) {
+	began := time.Now()
+	if c.Request == "" {
+		c.Request = ledger.NewID()
+	}
 	at := g.attempt(c)
+	at.tested = true
+	defer func() { at.recordExplained(e, time.Since(began)) }()
+	if e.Fault = at.checkRecorded(ctx); e.Fault != nil {
+		return e
+	}
+	if e.Fault = at.startReading(ctx, at.contactBudgets()); e.Fault != nil {
+		return e
+	}
 	if e.Fault = at.checkStopped(ctx); e.Fault == nil {
 		if e.Fault = at.decide(ctx); e.Fault == nil {
 			e.Fault = at.explainUnknown(ctx)

@@ -119,6 +119,35 @@ func TestOutcomeUnrecorded(t *testing.T) {
 	}
 }
 
+func (b brokenStore) FailingSince() time.Time {
+	if b.at == "store" {
+		return noon
+	}
+	return b.Ledger.FailingSince()
+}
+
+// TestUnrecordedReadsEnd checks that reads run without a record for five minutes, and that the
+// error after them says what to do.
+func TestUnrecordedReadsEnd(t *testing.T) {
+	s := newTestGate(t, "desktop")
+	s.Gate.Ledger = brokenStore{s.Gate.Ledger, "store"}
+	read := func(want schemas.Outcome) policy.Result {
+		t.Helper()
+		a := s.Do(t.Context(), s.call(t, "list_contacts", `{}`))
+		if a.Outcome() != want {
+			t.Fatalf("%s, want %s: %v", a.Outcome(), want, a.Err)
+		}
+		return a
+	}
+	s.clock.Add(5*time.Minute - time.Second)
+	read(schemas.Done)
+	s.clock.Add(time.Second)
+	a := read(schemas.Unavailable)
+	if len(s.up.seen) != 1 || !strings.Contains(a.Err.Message, "five minutes") || !strings.Contains(a.Err.Message, "nothing ran") || a.Err.Next == "" {
+		t.Errorf("%d reads; %q, next %q", len(s.up.seen), a.Err.Message, a.Err.Next)
+	}
+}
+
 // TestUnrecordedReads checks that reads run without a ledger only if the policy says so.
 func TestUnrecordedReads(t *testing.T) {
 	for name, want := range map[string]schemas.Outcome{"desktop": schemas.Done, "team": schemas.Unavailable, "unattended": schemas.Unavailable} {

@@ -18,6 +18,9 @@ const handoverValidFor = 15 * time.Minute
 // that no budget counts, needs no intent.
 func (at *attempt) send(ctx context.Context, res Result) Result {
 	action := at.Payload.Action
+	if res.Err = at.startReading(ctx, at.verdict.Reading); res.Err != nil {
+		return res
+	}
 	if action.Class == schemas.Read && at.txn.ApprovalID == "" && len(at.txn.Debits) == 0 {
 		answer, fault := at.runUpstream(ctx, at.Payload, action.Deadline())
 		res.Data, res.Err, res.status = answer.Data, fault, answer.Status
@@ -121,11 +124,11 @@ func (at *attempt) recordEvent(res Result, took time.Duration) {
 	if res.Pending != nil && at.txn.Shadow == "" || res.intent && at.txn.Class != schemas.Read || res.Approval.ID != "" {
 		return
 	}
-	e := ledger.Event{Call: at.txn.Call, Outcome: res.Outcome(), Status: res.status, Latency: took}
+	e := ledger.Event{Call: at.txn.Call, Outcome: res.Outcome(), Status: res.status, Latency: took, Debits: at.taken, Validated: at.tested}
 	if len(e.Payload) > maxEventPayload {
 		e.Payload = nil
 	}
-	if payload, data := at.Payload, res.Data; res.Err == nil && at.txn.Class == schemas.Read {
+	if payload, data := at.Payload, res.Data; !at.tested && res.Err == nil && at.txn.Class == schemas.Read {
 		e.FindSubjects = func() ([]string, []string) { return payload.Returned(data) }
 		if len(data) > maxScanLater {
 			subjects, erased := payload.Returned(data)

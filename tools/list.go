@@ -140,7 +140,18 @@ func (r *Runner) readList(ctx context.Context, q Request, p *schemas.Payload, a 
 	return l
 }
 
-// readShorter reads the page of p again with n rows at most.
+// shows returns how many rows of an answer its reader is shown, as readList decides; negative for
+// all. Which rows of a page before a cursor they are is known only later.
+func (r *Runner) shows(q Request, p *schemas.Payload, data json.RawMessage) int {
+	if !p.Action.List() || backwards(p) || len(data) == 0 {
+		return -1
+	}
+	w := r.newRenderer(len(data))
+	w.hidden = r.Gate.Hidden(q.Caller, p.Action)
+	return w.fitting(parsePage(data, w.maxRows+1).rows, p.Action.Resource)
+}
+
+// readShorter reads the page of p again with n rows at most. They were counted before.
 func (r *Runner) readShorter(ctx context.Context, q Request, p *schemas.Payload, n, keep int) (page, bool) {
 	limited, _ := p.Args["page"].(map[string]any)
 	limited = maps.Clone(limited)
@@ -149,7 +160,7 @@ func (r *Runner) readShorter(ctx context.Context, q Request, p *schemas.Payload,
 	if err != nil {
 		return page{}, false
 	}
-	a := r.Gate.Do(ctx, policy.Call{Caller: q.Caller, Payload: again})
+	a := r.Gate.Do(ctx, policy.Call{Caller: q.Caller, Payload: again, Shows: func(json.RawMessage) int { return 0 }})
 	if a.Err != nil {
 		return page{}, false
 	}

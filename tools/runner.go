@@ -93,7 +93,8 @@ func (r *Runner) Call(ctx context.Context, q Request) Result {
 			notes = append(notes, "this Sippet server does not know these default fields, so they were left out: "+
 				strings.Join(slices.Sorted(maps.Keys(limits.Without)), ", "))
 		}
-		a := r.Gate.Do(ctx, policy.Call{Caller: q.Caller, Payload: p, ApprovalID: q.ApprovalID, Again: q.Again, CanAsk: q.CanAsk, CanOpen: q.CanOpen})
+		a := r.Gate.Do(ctx, policy.Call{Caller: q.Caller, Payload: p, ApprovalID: q.ApprovalID, Again: q.Again, CanAsk: q.CanAsk, CanOpen: q.CanOpen,
+			Shows: func(data json.RawMessage) int { return r.shows(q, p, data) }})
 		if a.Err != nil && r.dropUnknown(p, a.Err) {
 			continue
 		}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -105,8 +106,9 @@ type explainedFor struct {
 type explainedBudget struct {
 	Budget string `json:"budget"`
 	Key    string `json:"key"`
-	Takes  int64  `json:"takes"`
-	Holds  int64  `json:"holds"`
+	// Takes is how many units the call takes; 0 if one for each person in its answer.
+	Takes int64 `json:"takes"`
+	Holds int64 `json:"holds"`
 	// Left is what is left now; absent if there is no ledger.
 	Left *int64 `json:"left,omitempty"`
 	// Full is when the budget is full again.
@@ -153,7 +155,7 @@ func runPolicyExplain(ctx context.Context, p *program, o *explainOptions, args [
 	out.Caller = explainedFor{f.Caller.ID, f.Caller.Person, f.Caller.Roles}
 	out.Decision, out.Why, out.Means, out.Default, out.Because = e.Decision, e.Why, means[e.Decision], e.Default, e.Because
 	out.Hidden, out.Exempted, out.Rules = e.Hidden, e.Exempted, e.Steps
-	o.budgets(ctx, p, &out, e.Debits)
+	o.budgets(ctx, p, &out, slices.Concat(e.Debits, e.Reading))
 	if o.json || !p.outTerminal {
 		return writeJSON(p.out, out)
 	}
@@ -288,6 +290,9 @@ func (o *explainOptions) budgets(ctx context.Context, p *program, out *explained
 			if refill > 0 {
 				full := time.Now().Add(refill).Round(time.Second)
 				b.Full = &full
+			}
+			if d.Cost == 0 && left == 0 {
+				out.Notes = append(out.Notes, fmt.Sprintf("the persons that the call shows are taken from the budget %s, which has 0 left: it does not run now", d.Budget))
 			}
 			if left < d.Cost && d.Cost <= d.Burst {
 				out.Notes = append(out.Notes, fmt.Sprintf("the call takes %[3]d from the budget %[1]s, which has %[2]d left: it does not run now", d.Budget, left, d.Cost))

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -65,7 +66,11 @@ func (e *explained) show(p *program) {
 				left = paint(red, left+": not enough")
 			}
 		}
-		fmt.Fprintf(w, "budget    %s (%s): takes %d; %s\n", schemas.Escape(b.Budget, 100), schemas.Escape(b.Key, 100), b.Takes, left)
+		takes := strconv.FormatInt(b.Takes, 10)
+		if b.Takes == 0 {
+			takes = "one for each person it shows"
+		}
+		fmt.Fprintf(w, "budget    %s (%s): takes %s; %s\n", schemas.Escape(b.Budget, 100), schemas.Escape(b.Key, 100), takes, left)
 	}
 	if len(e.Hidden) > 0 {
 		fmt.Fprintf(w, "hidden    %s\n", strings.Join(e.Hidden, ", "))

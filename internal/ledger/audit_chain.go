@@ -27,8 +27,9 @@ const (
 	PhaseAbandoned  Phase = "abandoned" // nobody settled it in time: the outcome is unknown
 	PhaseResolved   Phase = "resolved"  // a person recorded the outcome
 	PhaseRead       Phase = "read"
-	PhaseRejected   Phase = "rejected" // a call that did not run
-	PhaseDropped    Phase = "dropped"  // Count events arrived faster than they could be written
+	PhaseRejected   Phase = "rejected"  // a call that did not run
+	PhaseValidated  Phase = "validated" // a call that validate_action tested
+	PhaseDropped    Phase = "dropped"   // Count events arrived faster than they could be written
 	PhaseStopped    Phase = "stopped"
 	PhaseResumed    Phase = "resumed"
 	PhaseTaken      Phase = "taken"  // a handover was shown to a person, and is destroyed
@@ -41,7 +42,7 @@ const (
 // Phases are all phases, in the order in which help and errors list them: those of a call first.
 var Phases = []Phase{
 	PhaseRequested, PhaseAnswered, PhaseUnanswered, PhasePrepared, PhaseSent, PhaseSettled, PhaseAbandoned, PhaseResolved,
-	PhaseRead, PhaseRejected, PhaseDropped, PhaseStopped, PhaseResumed, PhaseErased, PhasePruned,
+	PhaseRead, PhaseRejected, PhaseValidated, PhaseDropped, PhaseStopped, PhaseResumed, PhaseErased, PhasePruned,
 	PhaseLogin, PhaseLogout, PhaseTaken, PhaseIssued, PhaseRevoked, PhaseRemoved, PhaseAttached,
 }
 

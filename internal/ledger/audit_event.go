@@ -31,6 +31,8 @@ type namedEvent struct {
 	subjects, erased []string
 	// omitted is the number of subjects beyond maxSubjects.
 	omitted int64
+	// balances are those after its debits.
+	balances []Balance
 }
 
 // RecordEvent implements Ledger. Events after Close are lost.
@@ -38,9 +40,13 @@ func (s *SQLite) RecordEvent(e Event) {
 	if s.o.ReadOnly {
 		return
 	}
+	if len(e.Debits) > 0 {
+		s.readings.queued(e.Debits)
+	}
 	select {
 	case s.events <- queuedEvent{e, s.now()}:
 	default:
+		s.readings.dropped(e.Debits)
 		s.dropped.Add(1)
 	}
 }
@@ -113,7 +119,8 @@ func (s *SQLite) writeEvents(batch []queuedEvent) {
 		all[i] = s.findSubjects(&batch[i].Event)
 		all[i].at = batch[i].at
 	}
-	unerased := s.unerased
+	unerased, lost := s.unerased, s.readings.takeLost()
+	var lostBalances []Balance
 	err := s.write(context.Background(), func(t *tx) error {
 		for i := range all {
 			if err := t.writeEvent(&all[i]); err != nil {
@@ -123,21 +130,38 @@ func (s *SQLite) writeEvents(batch []queuedEvent) {
 		if err := t.eraseFound(&Record{}, unerased); err != nil {
 			return err
 		}
-		if dropped == 0 {
+		if dropped == 0 && len(lost) == 0 {
 			return nil
 		}
-		return t.append(&Record{Phase: PhaseDropped, Count: dropped})
+		var err error
+		if lostBalances, err = t.debitShown(lost); err != nil {
+			return err
+		}
+		if err := t.append(&Record{Phase: PhaseDropped, Count: dropped, Budgets: lostBalances}); err != nil {
+			return err
+		}
+		return t.storeShown(t.head.seq, lostBalances)
 	})
 	s.unerased = nil
 	if err != nil {
-		// The events are only counted, but the erasures must not be lost.
+		// The events are only counted, but the erasures, and what was shown, must not be lost.
 		for _, named := range all {
 			unerased = append(unerased, named.erased...)
+			s.readings.dropped(named.Debits)
 		}
+		s.readings.queued(lost) // they were dropped before, and are again
+		s.readings.dropped(lost)
 		s.unerased = unerased[:min(len(unerased), maxUnerased)]
 		s.dropped.Add(dropped + int64(len(batch)))
 		s.log.Warn("failed to write events to the audit log; they are counted", "cause", err, "count", len(batch))
+		return
 	}
+	for i := range all {
+		if len(all[i].Debits) > 0 {
+			s.readings.stored(all[i].Debits, all[i].balances, true)
+		}
+	}
+	s.readings.stored(lost, lostBalances, false)
 }
 
 // findSubjects calls the event's FindSubjects. If it panics, the event has its own subjects only.
@@ -203,7 +227,10 @@ func (t *tx) omitErased(e *namedEvent) error {
 
 func (t *tx) writeEvent(e *namedEvent) error {
 	phase := PhaseRejected
-	if e.Class == schemas.Read {
+	switch {
+	case e.Validated:
+		phase = PhaseValidated
+	case e.Class == schemas.Read:
 		phase = PhaseRead
 	}
 	var hashes callHashes
@@ -228,7 +255,14 @@ func (t *tx) writeEvent(e *namedEvent) error {
 		return err
 	}
 	r.Sealed = t.seal(keys, private, r.binding())
+	if r.Budgets, err = t.debitShown(e.Debits); err != nil {
+		return err
+	}
 	if err := t.append(r); err != nil {
+		return err
+	}
+	e.balances = r.Budgets
+	if err := t.storeShown(r.Seq, r.Budgets); err != nil {
 		return err
 	}
 	return t.eraseFound(&Record{Request: e.Request, Caller: e.Caller}, e.erased)

@@ -22,7 +22,7 @@ func (r *Record) Summary() string {
 	switch {
 	case r.Fault != "":
 		return "INVALID RECORD: " + schemas.Escape(r.Fault, maxSummaryText)
-	case r.Phase == PhaseRequested, r.Phase == PhasePrepared, r.Phase == PhaseRead, r.Phase == PhaseRejected:
+	case r.Phase == PhaseRequested, r.Phase == PhasePrepared, r.Phase == PhaseRead, r.Phase == PhaseRejected, r.Phase == PhaseValidated:
 		return r.callSummary()
 	}
 	switch r.Phase {

@@ -32,6 +32,9 @@ type Ledger interface {
 	// cheap. While there is an error the ledger retries by itself, every second or as soon as a
 	// lock allows.
 	StoreError() error
+	// FailingSince returns when the attempts to write began to fail. It means nothing while
+	// StoreError is nil.
+	FailingSince() time.Time
 	// SharedSecret returns 32 bytes that all processes of this ledger share and nobody else knows,
 	// different for each purpose.
 	SharedSecret(purpose string) []byte
@@ -114,11 +117,15 @@ type IntentStore interface {
 	Resolve(ctx context.Context, id string, as IntentState, note string, by Actor) error
 }
 
-// BudgetStore reads budgets; Commit debits them.
+// BudgetStore reads budgets; Commit debits them, and events debit budgets of reading.
 type BudgetStore interface {
 	// BudgetLeft returns the units that a budget holds now, and the time until it is full, without
 	// taking any. It uses all fields of d but Cost.
 	BudgetLeft(ctx context.Context, d Debit) (left int64, refill time.Duration, err error)
+	// StartReading begins a call of which the answer shows at most so many persons, which are debited
+	// after it: see [Reading]. It returns a *LimitError if a budget holds nothing. It writes nothing.
+	// It uses all fields of the debits but Cost, which is 0.
+	StartReading(ctx context.Context, debits []Debit, most int64) (*Reading, error)
 }
 
 // AuditStore writes and reads the audit log.
@@ -338,6 +345,10 @@ type Event struct {
 	// on another goroutine; it is not called for an event that is dropped. nil means that there is
 	// nothing to find.
 	FindSubjects func() (subjects, erased []string)
+	// Validated is true if the call was only tested, by validate_action.
+	Validated bool
+	// Debits are what the call takes from budgets of reading, as [Reading.Show] returned them.
+	Debits []Debit
 }
 
 // maxSubjects bounds the subjects of one event. Its record counts the others.

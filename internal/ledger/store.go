@@ -89,10 +89,12 @@ type SQLite struct {
 	cachedStops   atomic.Pointer[cachedStops]
 	tokens        atomic.Pointer[cachedTokens]
 	storeError    atomic.Pointer[StoreError] // the error of the last attempt to write
+	failingSince  atomic.Int64               // when such attempts began to fail, in microseconds; 0 before
 	scrubRequests chan struct{}              // holds one if the write-ahead log must be scrubbed
 	signed        atomic.Int64               // the last record with a checkpoint
 	events        chan queuedEvent
 	dropped       atomic.Int64
+	readings      readings
 	unerased      []string // subjects to erase that the store could not accept yet
 
 	once       sync.Once

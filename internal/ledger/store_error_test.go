@@ -177,10 +177,17 @@ func TestStoreErrorRecovers(t *testing.T) {
 	_, err = l.Commit(t.Context(), call("b"))
 	wantStoreError(t, "moved", err, ledger.Replaced)
 	wantStoreError(t, "reported", l.StoreError(), ledger.Replaced)
+	since := l.FailingSince()
 	time.Sleep(1500 * time.Millisecond)
 	wantStoreError(t, "after a probe", l.StoreError(), ledger.Replaced)
+	if again := l.FailingSince(); since.IsZero() || !again.Equal(since) {
+		t.Errorf("failing since %s, and after a probe since %s", since, again)
+	}
 	move(t, path+".old", path)
 	within(t, "the ledger recovers", func() bool { return l.StoreError() == nil })
+	if since := l.FailingSince(); !since.IsZero() {
+		t.Errorf("it works and is failing since %s", since)
+	}
 	// A rejection is no store error.
 	_, err = l.Commit(t.Context(), call("a"))
 	conflictOf(t, err)

@@ -364,8 +364,17 @@ func (s *SQLite) keepStoreError(err error, ops []*op, short bool) {
 	if storeErr == nil && short {
 		storeErr = &StoreError{DiskFull, s.path, errReserve}
 	}
+	switch {
+	case storeErr != nil:
+		s.failingSince.CompareAndSwap(0, micros(s.now()))
+	case s.dropped.Load() == 0: // else a probe succeeded, but nothing was recorded yet
+		s.failingSince.Store(0)
+	}
 	s.storeError.Store(storeErr)
 }
+
+// FailingSince implements Ledger.
+func (s *SQLite) FailingSince() time.Time { return fromMicros(s.failingSince.Load()) }
 
 // probe writes a small value if the last attempt failed. Otherwise only the next call would show
 // that the store works again, and calls may be rejected until it does.

@@ -49,6 +49,28 @@ func (all budgetReplay) applyDebits(v *verifier, r *Record) {
 	}
 }
 
+// applyShown applies what events took from budgets of reading, which may be more than they held.
+func (all budgetReplay) applyShown(v *verifier, r *Record) {
+	now := r.Time.UnixNano()
+	for i := range r.Budgets {
+		b := &r.Budgets[i]
+		budget := all[budgetKey(b)]
+		if budget == nil {
+			budget = &replayedBudget{}
+			if all[budgetKey(b)] = budget; v.anchor.seq > 0 {
+				budget.full = b.Full - b.Cost
+			}
+		}
+		if b.Cost <= 0 || b.Full != max(now, budget.full)+b.Cost || b.After > b.Before || b.After < 0 {
+			v.add(WrongBudget, r.Seq, "", "record %d takes another amount from the budget %s of %q than it says", r.Seq, b.Budget, b.Key)
+		}
+		for i := range budget.debits {
+			budget.debits[i].rest = max(budget.debits[i].rest, now) + b.Cost
+		}
+		budget.full = b.Full
+	}
+}
+
 // applyOutcome applies the outcome of an intent: its debits are returned if nothing was sent. An
 // unknown outcome keeps them for a later record.
 func (all budgetReplay) applyOutcome(v *verifier, r *Record, debited []Balance) {

@@ -93,6 +93,8 @@ func (p *replay) apply(v *verifier, r *Record) {
 		}
 	case PhasePrepared:
 		p.applyPrepared(v, r)
+	case PhaseRead, PhaseRejected, PhaseValidated, PhaseDropped:
+		p.budgets.applyShown(v, r)
 	case PhaseSent, PhaseSettled, PhaseAbandoned, PhaseResolved:
 		p.applyOutcome(v, r)
 	case PhaseStopped, PhaseResumed:

@@ -77,7 +77,10 @@ func (a *activation) exempted(b *boundRule) *exemption {
 // debit adds what the call takes from the rule's budget. Several rules with one budget take from it
 // once.
 func (a *activation) debit(v *Verdict, b *boundRule) error {
-	cost := int64(1)
+	cost, list := int64(1), &v.Debits
+	if b.limit.shown {
+		cost, list = 0, &v.Reading
+	}
 	if b.cost != nil {
 		out, err := a.eval(b.cost, b.file)
 		if err != nil {
@@ -105,8 +108,8 @@ func (a *activation) debit(v *Verdict, b *boundRule) error {
 	}
 	for _, k := range keys {
 		d := Debit{Budget: b.file.name + "/" + b.limit.name, Key: k, Cost: cost, Interval: b.limit.interval, Burst: b.limit.burst}
-		if cost > 0 && !slices.Contains(v.Debits, d) {
-			v.Debits = append(v.Debits, d)
+		if (cost > 0 || b.limit.shown) && !slices.Contains(*list, d) {
+			*list = append(*list, d)
 		}
 	}
 	return nil

@@ -68,11 +68,16 @@ func (p *Policy) decide(f *Facts, see func(Step)) Verdict {
 	}
 	v.Decision = max(v.Decision, minDecision(f.Payload.Action.Class))
 	if v.Decision == Deny {
-		v.Debits = nil
+		v.Debits, v.Reading = nil, nil
 	}
-	slices.SortFunc(v.Debits, func(a, b Debit) int { return cmp.Or(cmp.Compare(a.Budget, b.Budget), cmp.Compare(a.Key, b.Key)) })
+	slices.SortFunc(v.Debits, byShare)
+	slices.SortFunc(v.Reading, byShare)
 	v.Hidden, v.Rules = unique(v.Hidden), unique(v.Rules)
 	return v
+}
+
+func byShare(a, b Debit) int {
+	return cmp.Or(cmp.Compare(a.Budget, b.Budget), cmp.Compare(a.Key, b.Key))
 }
 
 func unique(list []string) []string {

@@ -10,7 +10,7 @@
 //	  class:
 //	    {read: allow, write: validate, outbound: confirm, destructive: approve, credential: deny}
 //	  action: {end_call: confirm}   # replaces the default of its class
-//	unrecordedReads: true           # allow reads while the audit log cannot be written
+//	unrecordedReads: true           # allow reads for five minutes while the audit log cannot be written
 //	lists: {dialable: ["+44", "+353"]}
 //	budgets:
 //	  rings: {key: caller, rate: 20/h, burst: 5, cost: recipients.size()}

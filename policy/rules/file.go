@@ -22,6 +22,7 @@ const (
 	maxReason  = 500     // characters
 	maxRules   = 5_000   // rules and exemptions a file
 	maxUnits   = 1 << 30 // of a budget
+	costShown  = "shown" // the cost of a budget of reading, which is no expression
 )
 
 // file is one parsed policy file. Its expressions are not compiled yet.
@@ -74,6 +75,7 @@ type budget struct {
 	interval time.Duration
 	burst    int64
 	cost     *expr // nil: 1
+	shown    bool  // the cost is the number of persons in the answer
 }
 
 // testCase is one test in a policy file.
@@ -254,7 +256,9 @@ func (r *reader) budgets(f *file, n *yaml.Node) {
 			b.burst = r.integer(n, "burst of "+what, 1, maxUnits)
 		}
 		if n := parts["cost"]; n != nil {
-			b.cost = r.expression(n, "cost of "+what)
+			if b.shown = n.Value == costShown; !b.shown {
+				b.cost = r.expression(n, "cost of "+what)
+			}
 		}
 		f.budgets[k.Value] = b
 	}

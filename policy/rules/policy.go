@@ -121,6 +121,9 @@ func load(name, path string, raw []byte) (*file, error) {
 	c := &compiler{reader: r, file: f}
 	for _, u := range f.rules {
 		about := u.actions()
+		if u.limit != nil && u.limit.shown {
+			r.reading(u, about)
+		}
 		c.compile(u.when, types.BoolType, about)
 		for _, x := range u.exempt {
 			c.compile(x.when, types.BoolType, about)
@@ -253,8 +256,8 @@ func (p *Policy) WithoutDefaults() bool {
 // Name returns the names of the files, sorted and joined by +.
 func (p *Policy) Name() string { return p.name }
 
-// UnrecordedReads reports whether reads are allowed while the audit log cannot be written. All
-// files must say so.
+// UnrecordedReads reports whether reads are allowed for a while when the audit log cannot be
+// written. All files must say so.
 func (p *Policy) UnrecordedReads() bool { return p.unrecordedReads }
 
 // ExpiredExemptions returns a warning for each exemption that has expired.

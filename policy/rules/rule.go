@@ -87,6 +87,16 @@ func (r *reader) effect(f *file, u *rule, parts map[string]*yaml.Node, n *yaml.N
 	}
 }
 
+// reading rejects a limit by persons shown of anything but reads: only their answers are counted.
+func (r *reader) reading(u *rule, about []*schemas.Action) {
+	for _, a := range about {
+		if a.Class != schemas.Read {
+			r.add(u.at, "the rule %s limits by %s, which takes the persons that reads show, and matches %s: write match: {classes: [read]}", u.id, u.limit.name, a.Name)
+			return
+		}
+	}
+}
+
 // redaction rejects a pattern that hides nothing.
 func (r *reader) redaction(n *yaml.Node, g string) {
 	var all, fields []string

@@ -58,7 +58,7 @@ func Schema() []byte {
 		"key":   described(word(budgetOwners), "who has their own share"),
 		"rate":  object{"type": "string", "pattern": ratePattern.String(), "description": "how fast it grows back, such as 20/h"},
 		"burst": object{"type": "integer", "minimum": 1, "maximum": maxUnits, "description": "the most units that a share holds"},
-		"cost":  described(copied(expression), "a CEL expression that returns an integer; default: 1"),
+		"cost":  described(copied(expression), "a CEL expression that returns an integer, or shown: the persons that the answer of a read shows; default: 1"),
 	})
 	exemption := closed([]string{"rule", "until", "reason"}, object{"rule": text, "when": expression, "until": day, "reason": reason})
 	recipient := object{}
@@ -82,7 +82,7 @@ func Schema() []byte {
 	schema := closed([]string{"apiVersion"}, object{
 		"apiVersion":      object{"const": apiVersion},
 		"defaults":        described(closed(nil, object{"class": closed(nil, classes), "action": closed(nil, actions)}), "the decision without a stricter rule; the default of an action replaces that of its class; an action without a default is denied"),
-		"unrecordedReads": object{"type": "boolean", "description": "allow reads while the audit log cannot be written"},
+		"unrecordedReads": object{"type": "boolean", "description": "allow reads for five minutes while the audit log cannot be written"},
 		"lists":           described(named(namePattern.String(), texts(text)), "strings that expressions read as lists.name"),
 		"budgets":         named(idPattern.String(), budget),
 		"rules":           object{"type": "array", "items": rule, "description": "the strictest matching rule decides"},

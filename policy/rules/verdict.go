@@ -85,6 +85,9 @@ type Verdict struct {
 	Exempted []Exempted `json:"exempted,omitempty"`
 	// Debits are what the call takes from budgets, sorted by budget and key; nil if it is denied.
 	Debits []Debit `json:"debits,omitempty"`
+	// Reading are the shares of budgets from which the persons in the answer are taken, sorted by
+	// budget and key, each with a Cost of 0; nil if the call is denied or no read.
+	Reading []Debit `json:"reading,omitempty"`
 	// Hidden are the fields of the answer that the caller must not see, such as
 	// `Contact.dateOfBirth`, sorted.
 	Hidden []string `json:"hidden,omitempty"`
@@ -97,7 +100,7 @@ type Debit struct {
 	// such as `caller:ada`.
 	Budget string `json:"budget"`
 	Key    string `json:"key"`
-	// Cost is how many units are taken, at least 1. One unit grows back every Interval.
+	// Cost is how many units are taken, at least 1; 0 if only the answer will tell. One unit grows back every Interval.
 	Cost     int64         `json:"cost"`
 	Interval time.Duration `json:"interval"`
 	Burst    int64         `json:"burst"`
