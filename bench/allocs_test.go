@@ -122,14 +122,15 @@ func allocPaths(t *testing.T) map[string]func() {
 	runner := &tools.Runner{Gate: gate}
 	rings := ledger.Debit{Budget: "rings", Key: "ada", Cost: 1, Burst: 25, Interval: time.Hour}
 	return map[string]func(){
-		"schemas: check a read":        func() { check(t, "list_contacts", readArgs) },
-		"schemas: check a create":      func() { check(t, "create_contact", createArgs) },
-		"recipients: resolve a number": func() { resolve(t, ring) },
-		"rules: decide a read":         decide(desktop, read, nil, rules.Allow),
-		"rules: decide a call to ten":  decide(many, ring, ten, rules.Confirm),
-		"gate: a read":                 do(gate, read, schemas.Done),
-		"gate: a denied call":          do(testGate(load(t, "read-only"), forgetful{store}), create, schemas.Denied),
-		"gate: a validated write":      do(gate, create, schemas.Done),
+		"schemas: check a read":          func() { check(t, "list_contacts", readArgs) },
+		"schemas: check a create":        func() { check(t, "create_contact", createArgs) },
+		"recipients: resolve a number":   func() { resolve(t, ring) },
+		"rules: decide a read":           decide(desktop, read, nil, rules.Allow),
+		"rules: decide a call to ten":    decide(many, ring, ten, rules.Confirm),
+		"gate: a read":                   do(gate, read, schemas.Done),
+		"gate: a read of counted people": do(testGate(load(t, "team"), forgetful{store}), read, schemas.Done),
+		"gate: a denied call":            do(testGate(load(t, "read-only"), forgetful{store}), create, schemas.Denied),
+		"gate: a validated write":        do(gate, create, schemas.Done),
 		"gate: a validated and recorded write": func() {
 			args := numbered(writeArgs)
 			do(recorded, check(t, "create_contact", args), schemas.Done)()

@@ -2,7 +2,6 @@ package schemas
 
 import (
 	"encoding/json"
-	"strings"
 )
 
 // Shown returns the persons that an answer shows in its first rows, without repeats; a negative
@@ -40,21 +39,22 @@ type shownReader struct {
 }
 
 // belongsTo are the fields that name what a row without a person belongs to, the best first.
-var belongsTo = []string{"callId", "conversationId", "id"}
+var belongsTo = [...]string{"callId", "conversationId", "id"}
 
 func (r *shownReader) person(row []byte) string {
-	var contact string
-	var names []string
-	var groups [3]string
-	personal := false
+	var names [4]named // no resource has more
+	n, personal := 0, false
+	var contact [36]byte
+	var groups [len(belongsTo)][36]byte
 	EachJSON(row, func(key, value []byte) {
 		if key == nil || empty(value) {
 			return
 		}
+		id, isID := uuidOf(value)
 		if r.resource == nil {
 			for name := range contactKeys {
-				if id, ok := uuidOf(value); ok && isKey(key, name) {
-					contact = string(ContactSubject) + ":" + string(id[:])
+				if isID && isKey(key, name) {
+					contact = id
 				}
 			}
 			return
@@ -63,39 +63,52 @@ func (r *shownReader) person(row []byte) string {
 		if f == nil || r.hidden[f.Name] {
 			return
 		}
-		if id, ok := uuidOf(value); ok {
-			if f.Names == ContactSubject {
-				contact = string(ContactSubject) + ":" + string(id[:])
-			}
-			for i, name := range belongsTo {
-				if f.Name == name {
-					groups[i] = name + ":" + string(id[:])
-				}
+		if isID && f.Names == ContactSubject {
+			contact = id
+		}
+		for i, name := range belongsTo {
+			if isID && f.Name == name {
+				groups[i] = id
 			}
 		}
 		personal = personal || f.Personal
-		if f.Names != "" && f.Names != ContactSubject {
-			name, ok := subjectOf(f.Names, DecodeString(value))
-			if !ok {
-				name = string(f.Names) + ":" + string(value)
-			}
-			names = append(names, name)
+		if f.Names != "" && f.Names != ContactSubject && n < len(names) {
+			names[n] = named{f.Names, value}
+			n++
 		}
 	})
+	var none [36]byte
 	switch {
-	case contact != "":
-		return contact
-	case names != nil:
-		return strings.Join(names, " ")
+	case contact != none:
+		return string(ContactSubject) + ":" + string(contact[:])
+	case n > 0:
+		out := names[0].String()
+		for _, other := range names[1:n] {
+			out += " " + other.String()
+		}
+		return out
 	case !personal:
 		return ""
 	}
-	for _, group := range groups {
-		if group != "" {
-			return group
+	for i, group := range groups {
+		if group != none {
+			return belongsTo[i] + ":" + string(group[:])
 		}
 	}
 	return "row:" + string(row)
+}
+
+// named is a value that names a person.
+type named struct {
+	kind  SubjectKind
+	value []byte
+}
+
+func (n named) String() string {
+	if name, ok := subjectOf(n.kind, DecodeString(n.value)); ok {
+		return name
+	}
+	return string(n.kind) + ":" + string(n.value)
 }
 
 // empty reports whether a value says nothing.

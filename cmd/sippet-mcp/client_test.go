@@ -19,6 +19,8 @@ type reply struct {
 			Approval                                       struct{ ID, Link, Needs string }
 			Result                                         record   // of one record
 			Results                                        []record // of a list
+			Next                                           json.RawMessage
+			RetryAfterSeconds                              int
 		}
 		InputRequests map[string]struct{ Params struct{ Message string } }
 	}

@@ -72,7 +72,10 @@ func TestReading(t *testing.T) {
 		t.Errorf("fifty more take %d", n)
 	}
 	wantReadLimit(t, l, d, 3*time.Minute) // two units are missing, and one is needed
-	within(t, "what was shown is stored", func() bool { left, full, err := l.BudgetLeft(t.Context(), d); return err == nil && left == 0 && full == 62*time.Minute })
+	within(t, "what was shown is stored", func() bool {
+		left, full, err := l.BudgetLeft(t.Context(), d)
+		return err == nil && left == 0 && full == 62*time.Minute
+	})
 	verifyClean(t, l)
 	if b := records(t, l, ledger.Filter{})[0].Budgets; len(b) != 1 || b[0].Before != 60 || b[0].After != 50 || b[0].Key != d.Key {
 		t.Errorf("the record of the first read has %+v", b)
