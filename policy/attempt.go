@@ -183,7 +183,7 @@ func (at *attempt) decide(ctx context.Context) *schemas.Error {
 		at.verdict.Decision = rules.Deny // without them nothing else counts
 	}
 	if r := at.related; r != nil && r.Current != nil && r.Current.Erased {
-		at.verdict.Decision, at.verdict.Why, at.verdict.Debits = rules.Deny, "the contact is erased, and an erased record cannot be changed", nil
+		at.verdict.Decision, at.verdict.Why, at.verdict.Debits = rules.Deny, whyErased, nil
 	}
 	at.txn.Decision, at.txn.Why, at.txn.Rules = at.verdict.Decision.String(), at.verdict.Why, at.verdict.Rules
 	for _, e := range at.verdict.Exempted {
@@ -291,15 +291,10 @@ func (at *attempt) prefetch(ctx context.Context, read *schemas.Payload, why stri
 
 // card builds the card for a request.
 func (at *attempt) card(ctx context.Context, needs string, expires time.Time, earlier approval.Earlier) approval.Card {
-	hidden := at.hiddenContactFields()
 	in := approval.Call{Payload: at.Payload, Needs: needs, Why: at.verdict.Why, Rules: at.verdict.Rules, Requester: at.Actor, Client: at.Client,
 		Simulated: at.Simulated, Expires: expires, Record: at.readRecord(ctx), Recipients: at.visibleRecipients(), Related: at.related,
-		HideNames: hidden["fullName"], Earlier: earlier, Costs: at.costs(ctx)}
-	if !hidden["metadata"] {
-		in.Dropped = at.related.DroppedLine()
-	}
-	in.Facts, in.Warnings = at.facts(ctx)
-	h := at.readHistory(ctx, earlier)
-	in.Facts, in.Warnings, in.Own = append(in.Facts, h.facts...), append(h.warnings, in.Warnings...), h.own
+		HiddenOfContacts: at.hiddenContactFields(), Earlier: earlier, Costs: at.costs(ctx)}
+	at.readFacts(ctx, &in)
+	in.History = at.readHistory(ctx, earlier)
 	return approval.NewCard(in)
 }

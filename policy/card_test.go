@@ -1,6 +1,7 @@
 package policy_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
@@ -37,5 +38,27 @@ Action delete_contact, requested by ada. policy desktop: default for destructive
 Written by the AI as its reason: asked to be forgotten`
 	if got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+// TestErasedRecord checks that nothing changes an erased record, also if it was erased after a person
+// approved.
+func TestErasedRecord(t *testing.T) {
+	const alive, erased = `[{"id":"` + anID + `","fullName":"Ada","erasedAt":null}]`, `[{"id":"` + anID + `","fullName":null,"erasedAt":"2026-01-01T00:00:00Z"}]`
+	for action, args := range map[string]string{"delete_contact": eraseContact, "archive_contact": `{"identity":"` + anID + `"}`} {
+		o := newApprovalWorld(t, house)
+		o.up.record = erased
+		asks := call(t, adaCaller, action, args)
+		if res := o.Do(t.Context(), asks); res.Outcome() != schemas.Denied || res.Pending != nil || !strings.Contains(res.Err.Message, "the record is erased") {
+			t.Errorf("%s of an erased record: %s", action, brief(res))
+		}
+		o.up.record = alive
+		id := o.ask(t, asks)
+		o.answer(t, id, bobPerson, approves)
+		o.up.record = erased
+		o.runOnce(t)
+		if s := o.status(t, id); s.Outcome() != schemas.Denied || len(o.up.runs()) != 0 || !strings.Contains(s.Err.Message, "the record is erased") {
+			t.Errorf("%s after an approval: %s, and it ran %d times", action, brief(s), len(o.up.runs()))
+		}
 	}
 }

@@ -72,10 +72,15 @@ func (g *Gate) ledgerError(ctx context.Context, err error) *schemas.Error {
 	return e
 }
 
+// whyErased is why a call that would change an erased record is denied, whatever the policy decides.
+const whyErased = "the record is erased, and an erased record cannot be changed"
+
 // deniedError is the error for a call that the policy does not let run.
 func deniedError(action *schemas.Action, v rules.Verdict) *schemas.Error {
 	e := &schemas.Error{Outcome: schemas.Denied, Message: fmt.Sprintf("%s is not allowed here; nothing ran", action.Name)}
 	switch {
+	case v.Why == whyErased:
+		e.Next = "do not try again; tell the person that the data of this record is gone"
 	case action.Class == schemas.Credential:
 		e.Next = "tell the person to do this in Sippet itself: a credential must not pass through an AI"
 	default:

@@ -159,7 +159,7 @@ func (h *hijack) addRecordNeeds(r *hijackRun, list, id string, c changed, add fu
 		h.addCreateNeeds(r, c.after, add)
 		return
 	}
-	if c.before["erasedAt"] != nil && r.action == "update_contact" { // to erase it again does nothing
+	if c.before["erasedAt"] != nil {
 		add(closed, "an erased contact is changed")
 	}
 	for _, f := range c.fields() {

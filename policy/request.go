@@ -25,6 +25,14 @@ func (at *attempt) checkAllowed() *schemas.Error {
 	return deniedError(at.Payload.Action, at.verdict)
 }
 
+// denyErased denies a call that would change an erased record, whatever the policy decided.
+func (at *attempt) denyErased() *schemas.Error {
+	v := &at.verdict
+	v.Decision, v.Why, v.Debits = rules.Deny, whyErased, nil
+	at.txn.Decision, at.txn.Why, at.txn.Debits = v.Decision.String(), v.Why, nil
+	return deniedError(at.Payload.Action, *v)
+}
+
 // minRemaining is the time that a pending request must have left to serve a repeated call.
 const minRemaining = 10 * time.Second
 
@@ -56,6 +64,11 @@ func (at *attempt) ask(ctx context.Context, res Result, need rules.Decision, pre
 			p.Dialogue = at.dialogue(card)
 		}
 		return res.pending(at.Payload.Action, p)
+	}
+	if record := at.readRecord(ctx); record != nil && record.IsErased {
+		res.Err = at.denyErased()
+		res.Verdict = at.verdict
+		return res
 	}
 	card := at.card(ctx, r.Needs, r.Expires, at.earlier(ctx, previous, &latest))
 	raw, err := json.Marshal(card)
@@ -188,7 +201,8 @@ func (at *attempt) readRecord(ctx context.Context) *approval.Record {
 	}
 	data, fault := at.prefetch(ctx, read, "record of "+at.Payload.Action.Name)
 	if at.record = (&approval.Record{Unreadable: true}); fault == nil {
-		at.record = &approval.Record{Named: at.Payload.Named(data), Replaced: at.Payload.Replaced(data), Erased: at.Payload.Erased(data), Hidden: at.Gate.Hidden(at.Caller, read.Action)}
+		at.record = &approval.Record{Named: at.Payload.Named(data), Replaced: at.Payload.Replaced(data), Erased: at.Payload.Erased(data),
+			IsErased: at.Payload.IsErased(data), Hidden: at.Gate.Hidden(at.Caller, read.Action)}
 	}
 	return at.record
 }
@@ -219,6 +233,8 @@ func (at *attempt) checkCard(ctx context.Context) (fault *schemas.Error, changed
 	}
 	record := at.readRecord(ctx)
 	switch {
+	case record != nil && record.IsErased:
+		return at.denyErased(), false
 	case at.txn.Recipients == at.approval.Recipients && !card.ShowsRecipients(at.visibleRecipients()): // else Commit rejects it
 		return notAsShown("a name on the card is not that of the contact any more"), true
 	case card.ShowsRecord(record, at.related, at.Payload):

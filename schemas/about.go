@@ -13,8 +13,8 @@ func (r *Resource) shownOnCard(names ...string) *Resource { r.cardFields = names
 func (r *Resource) changing(names ...string) *Resource { r.passing = names; return r }
 
 // AboutRead returns the read of the record that the call is about, for the approval card: the
-// fields by which a person recognises the record, and those that the call sets or erases. It
-// returns nil if no list shows the record: for reads, for calls that create one, and for calls that
+// fields by which a person recognises the record, whether it is erased, and those that the call sets or
+// erases. It returns nil if no list shows the record: for reads, for calls that create one, and for calls that
 // ring people, because the card shows the recipients.
 func (p *Payload) AboutRead() *Payload {
 	list, field, value := p.recordRef()
@@ -22,8 +22,8 @@ func (p *Payload) AboutRead() *Payload {
 		return nil
 	}
 	fields := []string{"id"}
-	for _, f := range slices.Concat([]string{field}, list.Resource.cardFields, p.changedFields()) {
-		if !slices.Contains(fields, f) {
+	for _, f := range slices.Concat([]string{field, list.Resource.erasedField}, list.Resource.cardFields, p.changedFields()) {
+		if f != "" && !slices.Contains(fields, f) {
 			fields = append(fields, f)
 		}
 	}
@@ -68,6 +68,21 @@ func (p *Payload) Named(data json.RawMessage) json.RawMessage {
 	}
 	found, _ := findRow(data, field, value)
 	return copyMembers(found, list.Resource.cardFields)
+}
+
+// IsErased reports whether the data of the record was erased, from the answer to the read that AboutRead
+// returns.
+func (p *Payload) IsErased(data json.RawMessage) bool {
+	list, field, value := p.recordRef()
+	if value == "" || list.Resource.erasedField == "" {
+		return false
+	}
+	found, _ := findRow(data, field, value)
+	erased := false
+	EachJSON(copyMembers(found, []string{list.Resource.erasedField}), func(key, value []byte) {
+		erased = erased || key != nil && string(value) != "null"
+	})
+	return erased
 }
 
 // CardFields are the fields by which a person recognises a record, the name first. The slice must not

@@ -10,9 +10,9 @@ import (
 func TestAbout(t *testing.T) {
 	const id = "0e6f1a52-4f0e-4a3b-9a87-1b6f0a0c9d11"
 	for action, want := range map[string]string{
-		"delete_contact":          `{"action":"list_contacts","fields":["id","fullName","phoneE164","email","dateOfBirth","whatsappJid","metadata","defaultLanguage","languages"],"filter":{"id":{"eq":"` + id + `"}},"page":{"limit":1}}`,
-		"archive_contact":         `{"action":"list_contacts","fields":["id","fullName","phoneE164","email"],"filter":{"id":{"eq":"` + id + `"}},"page":{"limit":1}}`,
-		"update_contact":          `{"action":"list_contacts","fields":["id","fullName","phoneE164","email","dateOfBirth"],"filter":{"id":{"eq":"` + id + `"}},"page":{"limit":1}}`,
+		"delete_contact":          `{"action":"list_contacts","fields":["id","erasedAt","fullName","phoneE164","email","dateOfBirth","whatsappJid","metadata","defaultLanguage","languages"],"filter":{"id":{"eq":"` + id + `"}},"page":{"limit":1}}`,
+		"archive_contact":         `{"action":"list_contacts","fields":["id","erasedAt","fullName","phoneE164","email"],"filter":{"id":{"eq":"` + id + `"}},"page":{"limit":1}}`,
+		"update_contact":          `{"action":"list_contacts","fields":["id","erasedAt","fullName","phoneE164","email","dateOfBirth"],"filter":{"id":{"eq":"` + id + `"}},"page":{"limit":1}}`,
 		"end_call":                `{"action":"list_calls","fields":["id","callUuid","fromNumber","toNumber","contactFullName","status","startedAt"],"filter":{"callUuid":{"eq":"c-1"}}}`,
 		"accept_call_queue_entry": `{"action":"list_call_queue_entries","fields":["id","callerIdName","callerIdNumber","queueName","waitStartedAt"],"filter":{"id":{"eq":"` + id + `"}},"page":{"limit":1}}`,
 		"set_operator_status":     `{"action":"list_operator_statuses","fields":["id","sipUserId","agentName","status","source"],"filter":{"sipUserId":{"eq":"` + id + `"}},"page":{"limit":1}}`,

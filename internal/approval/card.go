@@ -138,22 +138,23 @@ type Call struct {
 	// Recipients are the people whom the call reaches, as far as the requester may see them; nil if
 	// it reaches nobody.
 	Recipients *recipients.Set
-	// Related is what other contacts share with the contact that the call writes; nil if it writes
-	// none. HideNames is true if the requester must not see their names.
-	Related   *recipients.Related
-	HideNames bool
-	// Dropped says which keys of a map the call drops; empty if it drops none, or they are hidden.
-	Dropped string
+	// Related is what other contacts share with the contact that the call writes, and which keys of a
+	// map it drops; nil if it writes none. HiddenOfContacts are the fields of contacts that the
+	// requester must not see.
+	Related          *recipients.Related
+	HiddenOfContacts map[string]bool
 	// Record is the record that the call is about; nil if it is about none.
 	Record *Record
 	// Earlier is what was done before; see [Earlier].
 	Earlier Earlier
-	// Facts are further facts, and Warnings further warnings. Their texts are escaped.
-	Facts    []Line
-	Warnings []string
-	// Own is [Card.Own].
-	Own   bool
-	Costs []Cost
+	// References, Owners, Similar, Kept and History are what was read besides; nil and zero where the
+	// call needs none.
+	References []Reference
+	Owners     *Owners
+	Similar    *Similar
+	Kept       []Kept
+	History    History
+	Costs      []Cost
 }
 
 // NewCard builds the card of a call.
@@ -161,14 +162,15 @@ func NewCard(in Call) Card {
 	a, p := in.Payload.Action, in.Payload
 	c := Card{Action: a.Name, Class: a.Class, Needs: in.Needs, Effect: a.Effect, Undo: a.Reversal(), Why: in.Why,
 		Rules: in.Rules[:min(maxRules, len(in.Rules))], Requester: in.Requester.String(), Client: schemas.Escape(in.Client, 80), Simulated: in.Simulated,
-		Reason: schemas.Escape(p.Reason, schemas.MaxReason), Expires: in.Expires, Costs: in.Costs, Earlier: in.Earlier.text(a), Own: in.Own}
+		Reason: schemas.Escape(p.Reason, schemas.MaxReason), Expires: in.Expires, Costs: in.Costs, Earlier: in.Earlier.text(a)}
 	texts := readSent(p, in.Record)
 	c.Record = in.Record.digest(in.Related, p)
 	if u := in.Earlier.Unknown; u != nil {
 		c.Unknown = u.ID
 	}
 	c.addRecord(in.Record, p, &texts)
-	c.Facts = append(c.Facts, in.Facts...)
+	c.addFacts(in)
+	c.addHistory(&in.History)
 	c.addMentions(p, &texts)
 	c.addWarnings(in)
 	c.addRecipients(in.Recipients)
@@ -192,18 +194,19 @@ func (c *Card) addRecipients(set *recipients.Set) {
 	}
 }
 
-// addWarnings adds what is odd: first what the gate found, then other contacts and dropped keys.
+// addWarnings adds what is odd about the contact that the call writes.
 func (c *Card) addWarnings(in Call) {
-	all := slices.Concat(in.Warnings, c.Warnings)
 	if in.Related != nil {
 		for _, m := range in.Related.Matches {
-			all = append(slices.Clip(all), m.Line(in.HideNames))
+			c.Warnings = append(c.Warnings, sharesLine(m, in.HiddenOfContacts["fullName"]))
 		}
 	}
-	if in.Dropped != "" {
-		all = append(slices.Clip(all), in.Dropped)
+	if dropped := droppedLine(in.Related); dropped != "" && !in.HiddenOfContacts["metadata"] {
+		c.Warnings = append(c.Warnings, dropped)
 	}
-	c.Warnings, c.Cut = all[:min(maxLines, len(all))], c.Cut || len(all) > maxLines
+	if len(c.Warnings) > maxLines {
+		c.Warnings, c.Cut = c.Warnings[:maxLines], true
+	}
 }
 
 // addRecord adds the record that the call is about and what the call overwrites.

@@ -18,6 +18,8 @@ type Record struct {
 	Named, Replaced json.RawMessage
 	// Erased holds the fields that the call erases, a JSON object; nil if it erases none.
 	Erased json.RawMessage
+	// IsErased is true if its data was erased: nothing may change it.
+	IsErased bool
 	// Unreadable is true if the record could not be read.
 	Unreadable bool
 	// Hidden are the fields that the requester must not see.

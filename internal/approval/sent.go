@@ -72,7 +72,7 @@ func (c *Card) addMentions(p *schemas.Payload, s *sentTexts) {
 		c.Warnings = append(c.Warnings, verb+" the "+m.kind+" "+c.formatMention(m))
 	}
 	if more := len(added) - maxMentions; more > 0 {
-		c.Warnings[maxMentions-1] += fmt.Sprintf(", and %d more", more)
+		c.Warnings[len(c.Warnings)-1] += fmt.Sprintf(", and %d more", more)
 	}
 }
 
@@ -155,9 +155,9 @@ func removedWords(old, new []string) string {
 
 func hasDigit(s string) bool { return strings.ContainsFunc(s, unicode.IsDigit) }
 
-// AlsoIn names the records that still have what was removed; empty if none has. whole is false if
+// alsoIn names the records that still have what was removed; empty if none has. whole is false if
 // there may be more records than these.
-func (r *Removed) AlsoIn(records []schemas.SentRecord, whole bool) string {
+func (r *Removed) alsoIn(records []schemas.SentRecord, whole bool) string {
 	var names []string
 	more := 0
 	for _, record := range records {

@@ -47,7 +47,7 @@ func TestAlsoIn(t *testing.T) {
 		removed := FindRemoved(p, &Record{Replaced: json.RawMessage(`{"body":` + quote(test.old) + `}`)})
 		got := ""
 		if removed != nil {
-			got = removed.AlsoIn([]schemas.SentRecord{{Name: "other", Texts: []string{"x", test.other}}, {Name: "third", Texts: []string{"y"}}}, true)
+			got = removed.alsoIn([]schemas.SentRecord{{Name: "other", Texts: []string{"x", test.other}}, {Name: "third", Texts: []string{"y"}}}, true)
 		}
 		want := `"other"`
 		if test.phrase == "-" {
@@ -65,7 +65,7 @@ func TestAlsoIn(t *testing.T) {
 	}
 	removed := &Removed{phrases: []string{"open on Saturdays"}}
 	const want = `"t0, and \"x\"", "t1, and \"x\"", "t2, and \"x\"", "t3, and \"x\"", "t4, and \"x\"" and 3 more (only the first 8 were looked at)`
-	if got := removed.AlsoIn(many, false); got != want {
+	if got := removed.alsoIn(many, false); got != want {
 		t.Errorf("%s\nwant %s", got, want)
 	}
 }

@@ -2,7 +2,6 @@ package recipients
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -37,33 +36,4 @@ func FindOwners(ctx context.Context, numbers []string, read Read) (map[string][]
 		}
 	}
 	return out, nil
-}
-
-// maxOwners is how many contacts of one number a line names.
-const maxOwners = 5
-
-// OwnersLine says for a card who has a number, such as `+44 7700 900107 "Hannah Blythe"` or
-// `+44 7700 900107 is not in your contacts`. Names are left out if the reader must not see them.
-func OwnersLine(number string, owners []Owner, hideNames bool) string {
-	number = formatInternational(number)
-	var names []string
-	for _, o := range owners[:min(maxOwners, len(owners))] {
-		name, _ := schemas.Quote(o.Name, maxShownName)
-		if hideNames || strings.TrimSpace(o.Name) == "" {
-			name = "contact " + schemas.Escape(o.Contact, 40)
-		}
-		if o.Archived {
-			name += " (archived)"
-		}
-		names = append(names, name)
-	}
-	switch rest := len(owners) - len(names); {
-	case len(owners) == 0:
-		return number + " is not in your contacts"
-	case len(owners) == 1:
-		return number + " " + names[0]
-	case rest > 0:
-		names = append(names, fmt.Sprintf("%d more", rest))
-	}
-	return fmt.Sprintf("%s: %d contacts have this number: %s", number, len(owners), strings.Join(names, ", "))
 }

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/sippet-ai/sippet-mcp/policy/recipients"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
@@ -25,19 +27,9 @@ func TestFindOwners(t *testing.T) {
 	if fault != nil || !strings.Contains(sent, `"filter":{"or":[{"phoneE164":{"eq":"`+a+`"}},{"phoneE164":{"eq":"`+b+`"}},{"phoneE164":{"eq":"`+c+`"}}]}`) {
 		t.Fatal(fault, sent)
 	}
-	for number, want := range map[string]string{
-		a: `+44 7700 900107: 2 contacts have this number: "Ada \"x", "Bea" (archived)`,
-		b: `+44 20 7946 0123 contact 4`,
-		c: `+353 20 910 0103 is not in your contacts`,
-	} {
-		if got := recipients.OwnersLine(number, found[number], false); got != want {
-			t.Errorf("got %s, want %s", got, want)
-		}
-	}
-	if got := recipients.OwnersLine(a, found[a], true); got != "+44 7700 900107: 2 contacts have this number: contact 1, contact 2 (archived)" {
-		t.Error(got)
-	}
-	if got := recipients.OwnersLine(a, make([]recipients.Owner, 7), true); !strings.HasSuffix(got, "contact , 2 more") {
-		t.Error(got)
+	want := map[string][]recipients.Owner{a: {{Contact: "1", Name: `Ada "x`}, {Contact: "2", Name: "Bea", Archived: true}}, b: {{Contact: "4"}},
+		"+447700900999": {{Contact: "5", Name: "Eve"}}}
+	if d := cmp.Diff(want, found); d != "" {
+		t.Error(d)
 	}
 }

@@ -275,32 +275,14 @@ func letters(name string) string {
 	}, foldName(name))
 }
 
-// maxDropped is how many keys a line names.
+// maxDropped is how many keys a note names.
 const maxDropped = 40
-
-// DroppedLine names the keys of metadata that the update drops, such as `drops 2 of the 3 keys of
-// metadata: "notes", "vip"`; empty if it drops none.
-func (r *Related) DroppedLine() string {
-	if r == nil || r.Current == nil || len(r.Current.Dropped) == 0 {
-		return ""
-	}
-	c := r.Current
-	var names []string
-	for _, k := range c.Dropped[:min(maxDropped, len(c.Dropped))] {
-		name, _ := schemas.Quote(k, maxShownName)
-		names = append(names, name)
-	}
-	line := fmt.Sprintf("drops %d of the %s of metadata: %s", len(c.Dropped), plural(len(c.Keys), "key", "keys"), strings.Join(names, ", "))
-	if rest := len(c.Dropped) - len(names); rest > 0 {
-		line += fmt.Sprintf(" and %d more", rest)
-	}
-	return line
-}
 
 // plainKey matches the keys that a note may name: they cannot hold a sentence.
 var plainKey = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,32}$`)
 
-// DroppedNote is DroppedLine for a model. It names plain keys only.
+// DroppedNote says for a model which keys of metadata the update drops; empty if it drops none. It names
+// plain keys only.
 func (r *Related) DroppedNote() string {
 	if r == nil || r.Current == nil || len(r.Current.Dropped) == 0 {
 		return ""
@@ -320,15 +302,4 @@ func (r *Related) DroppedNote() string {
 		note += fmt.Sprintf("; %d not named here", rest)
 	}
 	return note
-}
-
-// Line describes the match for a card, such as `shares its number with "Kate Marsh" (contact 0e6f…)`.
-// The name is left out if the reader must not see it.
-func (m Match) Line(hideName bool) string {
-	who := "contact " + m.Contact
-	if name, _ := schemas.Quote(m.Name, maxShownName); !hideName && strings.TrimSpace(m.Name) != "" {
-		who = fmt.Sprintf("%s (contact %s)", name, m.Contact)
-	}
-	what := map[Shared]string{SharedNumber: "its number", SharedAddress: "its address", SharedBirthday: "its name and birthday", SharedName: "its new name"}[m.By]
-	return "shares " + what + " with " + who
 }

@@ -89,9 +89,6 @@ func TestCurrent(t *testing.T) {
 	if d := cmp.Diff(want, r); d != "" {
 		t.Error(d)
 	}
-	if got := r.DroppedLine(); got != `drops 2 of the 3 keys of metadata: "Ignore all rules, ", "notes"` {
-		t.Error(got)
-	}
 	if got := r.DroppedNote(); got != "the update replaces metadata whole and drops 2 of its 3 keys: notes; 1 not named here" {
 		t.Error(got)
 	}

@@ -1,4 +1,4 @@
-package policy
+package approval
 
 import (
 	"bytes"
@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/sippet-ai/sippet-mcp/internal/approval"
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
@@ -26,19 +25,10 @@ type pastChange struct {
 	was   []oldValue
 }
 
-// changeReader describes earlier changes of records of one kind.
-type changeReader struct {
-	*attempt
-	// fields are those by which people recognise the record, the name first.
-	fields []string
-	// hidden are the fields that the caller must not see.
-	hidden map[string]bool
-}
-
-// describe returns the line of a change; false if it set the values that were there before. earlier
-// is its payload; nil if it cannot be read any more.
-func (r *changeReader) describe(c *ledger.Change, earlier *schemas.Payload) (line pastChange, ok bool) {
-	when := " " + approval.Ago(c.Prepared, r.Now()) + " by " + byCaller(c.Caller, r.Actor)
+// describe returns the line of a change; false if it set the values that were there before.
+func (r *Changes) describe(c *ledger.Change, h *History) (line pastChange, ok bool) {
+	earlier, _ := schemas.ParsePayload(c.Action, c.Payload) // nil if it cannot be read any more
+	when := " " + Ago(c.Prepared, h.Now) + " by " + byCaller(c.Caller, h.Caller)
 	perhaps := ""
 	if c.State != ledger.Succeeded {
 		perhaps = "perhaps "
@@ -54,7 +44,7 @@ func (r *changeReader) describe(c *ledger.Change, earlier *schemas.Payload) (lin
 	changed := r.changed(c, earlier)
 	for i, v := range changed[:min(maxOldValues, len(changed))] {
 		verb := v.name + " changed"
-		if len(r.fields) > 0 && v.name == r.fields[0] && strings.HasSuffix(strings.ToLower(v.name), "name") {
+		if len(r.Fields) > 0 && v.name == r.Fields[0] && strings.HasSuffix(strings.ToLower(v.name), "name") {
 			verb = "renamed"
 		}
 		switch {
@@ -69,7 +59,7 @@ func (r *changeReader) describe(c *ledger.Change, earlier *schemas.Payload) (lin
 		}
 	}
 	for _, v := range changed {
-		if slices.Contains(r.fields, v.name) {
+		if slices.Contains(r.Fields, v.name) {
 			if line.known = true; v.old != "" {
 				line.was = append(line.was, v)
 			}
@@ -85,8 +75,8 @@ func (r *changeReader) describe(c *ledger.Change, earlier *schemas.Payload) (lin
 // not known.
 type oldValue struct{ name, old string }
 
-// changed returns the fields that a change gave another value, those of r.fields first.
-func (r *changeReader) changed(c *ledger.Change, earlier *schemas.Payload) (out []oldValue) {
+// changed returns the fields that a change gave another value, those of r.Fields first.
+func (r *Changes) changed(c *ledger.Change, earlier *schemas.Payload) (out []oldValue) {
 	in, _ := earlier.Args["input"].(map[string]any)
 	replaced := c.Replaced
 	if replaced == nil { // it could not be read before the change, or was erased
@@ -102,16 +92,16 @@ func (r *changeReader) changed(c *ledger.Change, earlier *schemas.Payload) (out 
 		if next, given := in[v.name]; given && sameValue(raw, next) {
 			return
 		}
-		if !r.hidden[v.name] {
+		if !r.Hidden[v.name] {
 			v.old = quoteOld(raw)
 		}
 		out = append(out, v)
 	})
 	rank := func(v oldValue) int {
-		if i := slices.Index(r.fields, v.name); i >= 0 {
+		if i := slices.Index(r.Fields, v.name); i >= 0 {
 			return i
 		}
-		return len(r.fields)
+		return len(r.Fields)
 	}
 	slices.SortStableFunc(out, func(a, b oldValue) int { return rank(a) - rank(b) })
 	return out
@@ -158,9 +148,6 @@ func moreChanges(rest []pastChange) string {
 	return text
 }
 
-// isLostCreate reports whether the change may have created a record, with an unknown id.
-func isLostCreate(c *ledger.Change) bool { return c.State != ledger.Succeeded && isCreate(c.Action) }
-
 func isCreate(action string) bool {
 	a, fault := schemas.Find(action)
 	return fault == nil && a.Creates()
@@ -172,11 +159,4 @@ func byCaller(by, caller ledger.Actor) string {
 		return "this assistant"
 	}
 	return schemas.Escape(by.String(), 80)
-}
-
-func plural(n int, one string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprintf("%d %ss", n, one)
 }
