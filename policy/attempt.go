@@ -174,7 +174,7 @@ func (at *attempt) decide(ctx context.Context) *schemas.Error {
 		}
 		facts.Related = at.related
 		at.addRecipients()
-		if err := at.findEarlierNames(ctx); err != nil {
+		if err := at.findEarlier(ctx); err != nil {
 			return at.ledgerError(ctx, err)
 		}
 	}

@@ -169,19 +169,22 @@ func (h *hijack) addRecordNeeds(r *hijackRun, list, id string, c changed, add fu
 		case slices.Contains(identityFields, f):
 			add(confirmed, f)
 		case f == "metadata":
-			lost := 0
-			before, _ := old.(row)
-			for key := range before {
+			lost, all := 0, row{}
+			for _, before := range append(h.valuesBefore(id, f), old) {
+				before, _ := before.(row)
+				maps.Copy(all, before)
+			}
+			for key := range all {
 				if after, _ := now.(row); after[key] == nil {
 					lost++
 				}
 			}
-			if lost*2 > len(before) {
+			if lost*2 > len(all) {
 				add(confirmed, "most keys of metadata are dropped")
 			}
 		case f == "fullName":
-			for _, name := range append(h.namesBefore(id), text(c.before, f)) {
-				if !sameSomebody(name, text(c.after, f)) {
+			for _, name := range append(h.valuesBefore(id, f), old) {
+				if name, _ := name.(string); !sameSomebody(name, text(c.after, f)) {
 					add(confirmed, "the name becomes another person's")
 				}
 			}

@@ -154,7 +154,7 @@ func (h *hijack) change(id string, values row) {
 	if values["email"] != nil {
 		clear(h.freshAddress)
 	}
-	if values["fullName"] != nil {
-		h.renames = slices.DeleteFunc(h.renames, func(r rename) bool { return r.contact == id })
+	for field := range values {
+		h.forget(id, field)
 	}
 }

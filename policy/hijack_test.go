@@ -45,25 +45,31 @@ type hijack struct {
 	fault    string      // what the oracle objects to
 
 	freshAddress map[string]time.Time // when a caller set the address of a contact, by both
-	renames      []rename
+	overwritten  []overwritten
 	unknown      []*hijackRun // the runs with an unknown outcome
 }
 
-// rename is a rename that nobody approved.
-type rename struct {
-	by, contact, from string
-	at                time.Time
+// overwritten is a value of a contact that a caller replaced, and nobody approved it.
+type overwritten struct {
+	by, contact, field string
+	value              any
+	at                 time.Time
 }
 
-// namesBefore returns the names of a contact in the last day before renames by this caller that nobody
-// approved.
-func (h *hijack) namesBefore(contact string) (names []string) {
-	for _, r := range h.renames {
-		if r.by == h.doing.Actor.Name && r.contact == contact && r.at.After(h.clock.Now().Add(-24*time.Hour)) {
-			names = append(names, r.from)
+// valuesBefore returns the values of a contact's field in the last day that this caller replaced, and
+// nobody approved it.
+func (h *hijack) valuesBefore(contact, field string) (values []any) {
+	for _, o := range h.overwritten {
+		if o.by == h.doing.Actor.Name && o.contact == contact && o.field == field && o.at.After(h.clock.Now().Add(-24*time.Hour)) {
+			values = append(values, o.value)
 		}
 	}
-	return names
+	return values
+}
+
+// forget forgets the replaced values of a contact's field: a person has seen the change.
+func (h *hijack) forget(contact, field string) {
+	h.overwritten = slices.DeleteFunc(h.overwritten, func(o overwritten) bool { return o.contact == contact && o.field == field })
 }
 
 // hijackWorld is what the sequences under one profile share: each has an organisation and callers of
@@ -297,13 +303,14 @@ func (h *hijack) remember(r *hijackRun, approved bool) {
 		if slices.Contains(changes, "email") {
 			h.freshAddress[h.doing.Actor.Name+id] = h.clock.Now()
 		}
-		if c.before == nil || !slices.Contains(changes, "fullName") {
-			continue
-		}
-		if approved {
-			h.renames = slices.DeleteFunc(h.renames, func(r rename) bool { return r.contact == id })
-		} else {
-			h.renames = append(h.renames, rename{h.doing.Actor.Name, id, text(c.before, "fullName"), h.clock.Now()})
+		for _, field := range []string{"fullName", "metadata"} {
+			switch {
+			case c.before == nil || !slices.Contains(changes, field):
+			case approved:
+				h.forget(id, field)
+			default:
+				h.overwritten = append(h.overwritten, overwritten{h.doing.Actor.Name, id, field, c.before[field], h.clock.Now()})
+			}
 		}
 	}
 }

@@ -26,18 +26,31 @@ func (at *attempt) findRecent(ctx context.Context, subjects []string) (changes [
 	return changes, more == 0, err
 }
 
-// findEarlierNames finds the names that the contact had before the caller's own renames, if the call
-// renames it. A rename that a person approved ends the search.
-func (at *attempt) findEarlierNames(ctx context.Context) error {
+// findEarlier finds the names and the keys of metadata that the contact had before the caller's own
+// updates, as far as the call sets these.
+func (at *attempt) findEarlier(ctx context.Context) error {
 	in, _ := at.Payload.Args["input"].(map[string]any)
 	c := at.related.Current
-	if c == nil || in["fullName"] == nil {
+	_, metadata := in["metadata"]
+	if c == nil || in["fullName"] == nil && !metadata {
 		return nil
 	}
 	changes, all, err := at.findRecent(ctx, []string{at.Payload.AboutPerson()})
 	if err != nil {
 		return err
 	}
+	if in["fullName"] != nil {
+		at.findEarlierNames(changes, all)
+	}
+	if metadata {
+		at.findLostKeys(changes, all)
+	}
+	return nil
+}
+
+// findEarlierNames finds the earlier names. A rename that a person approved ends the search.
+func (at *attempt) findEarlierNames(changes []ledger.Change, all bool) {
+	c := at.related.Current
 	for _, change := range changes {
 		p, fault := schemas.ParsePayload(change.Action, change.Payload)
 		if fault != nil {
@@ -57,14 +70,37 @@ func (at *attempt) findEarlierNames(ctx context.Context) error {
 		case before.FullName == strings.TrimSpace(name):
 			continue // the name stayed
 		case before.FullName != "" && change.ApprovalID != "" && change.State == ledger.Succeeded:
-			return nil
+			return
 		}
 		c.EarlierNames = append(c.EarlierNames, schemas.Cut(before.FullName, recipients.MaxName))
 	}
 	if !all {
 		c.EarlierNames = append(c.EarlierNames, "")
 	}
-	return nil
+}
+
+// findLostKeys finds the keys of metadata that are gone. An update of metadata that a person approved ends
+// the search.
+func (at *attempt) findLostKeys(changes []ledger.Change, all bool) {
+	c := at.related.Current
+	for _, change := range changes {
+		p, fault := schemas.ParsePayload(change.Action, change.Payload)
+		var before struct{ Metadata json.RawMessage }
+		known := fault == nil && json.Unmarshal(change.Replaced, &before) == nil
+		if fault == nil {
+			in, _ := p.Args["input"].(map[string]any)
+			if next, set := in["metadata"]; p.Action.Creates() || !set || known && schemas.SameJSON(before.Metadata, next) {
+				continue
+			}
+		}
+		if known && change.ApprovalID != "" && change.State == ledger.Succeeded {
+			return
+		}
+		all = c.AddLost(at.Payload, before.Metadata) && known && all
+	}
+	if !all { // as if more were gone than is left
+		c.Lost = append(c.Lost, make([]string, len(c.Keys)+1)...)
+	}
 }
 
 // markRecent marks the addresses of an email that belong to a contact which the caller itself added, or

@@ -2,6 +2,7 @@ package policy_test
 
 import (
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -71,6 +72,45 @@ func TestRenamedInSteps(t *testing.T) {
 	}
 	s.clock.Add(25 * time.Hour)
 	if got := s.decision(t, rename("M. Strange")); got != rules.Validate {
+		t.Errorf("a day later: %s", got)
+	}
+}
+
+// TestMetadataEmptiedInSteps checks that several updates do not drop what one could not: what the caller
+// dropped in the last day counts, unless a person approved it.
+func TestMetadataEmptiedInSteps(t *testing.T) {
+	s, up := newFakeGate(t, "desktop")
+	set := func(metadata string) policy.Call {
+		return s.call(t, "update_contact", `{"identity":"`+up.id(1)+`","input":{"metadata":`+metadata+`}}`)
+	}
+	if res := s.approve(t, set(`{"a":1,"b":1,"c":1,"d":1,"e":1}`)); res.Err != nil {
+		t.Fatal(res.Err)
+	}
+	for _, step := range []struct {
+		metadata string
+		want     rules.Decision
+	}{
+		{`{"a":1,"b":1,"c":1}`, rules.Validate}, // d and e are dropped
+		{`{"a":2,"b":1,"c":1}`, rules.Validate}, // nothing is
+		{`{"a":2,"b":1}`, rules.Confirm},
+		{`{"a":2,"b":1,"d":1}`, rules.Validate}, // d is back, c goes
+		{`{}`, rules.Confirm},
+	} {
+		if got := s.decision(t, set(step.metadata)); got != step.want {
+			t.Errorf("%s: %s, want %s", step.metadata, got, step.want)
+		}
+	}
+	res := s.Do(t.Context(), set(`{"a":2}`))
+	if res.Pending == nil || !slices.Contains(res.Pending.Card.Warnings, `drops 2 of the 3 keys of metadata: "b", "d"; this assistant dropped 2 more in the last day: "c", "e"`) {
+		t.Errorf("%s: %+v", brief(res), res.Pending)
+	}
+	other := set(`{"a":2,"b":1}`)
+	other.Actor.Name = "bo"
+	if got := s.decision(t, other); got != rules.Validate {
+		t.Errorf("another caller: %s", got)
+	}
+	s.clock.Add(25 * time.Hour)
+	if got := s.decision(t, set(`{"a":2}`)); got != rules.Validate {
 		t.Errorf("a day later: %s", got)
 	}
 }

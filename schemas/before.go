@@ -153,3 +153,16 @@ func copyMembers(row []byte, names []string) json.RawMessage {
 	b.WriteByte('}')
 	return b.Bytes()
 }
+
+// SameJSON reports whether JSON has a value, which was decoded with numbers as text.
+func SameJSON(raw []byte, v any) bool {
+	var old any
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.UseNumber()
+	if d.Decode(&old) != nil {
+		return false
+	}
+	a, _ := json.Marshal(old) // both were decoded from JSON
+	b, _ := json.Marshal(v)
+	return bytes.Equal(a, b)
+}

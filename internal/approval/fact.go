@@ -190,13 +190,23 @@ func sharesLine(m recipients.Match, hideName bool) string {
 }
 
 // droppedLine names the keys of metadata that an update drops, such as `drops 2 of the 3 keys of
-// metadata: "notes", "vip"`; empty if it drops none.
+// metadata: "notes", "vip"`, and those that the caller dropped before; empty if it drops none.
 func droppedLine(r *recipients.Related) string {
-	if r == nil || r.Current == nil || len(r.Current.Dropped) == 0 {
+	if r == nil || r.Current == nil || len(r.Current.Dropped)+len(r.Current.Lost) == 0 {
 		return ""
 	}
-	dropped := r.Current.Dropped
-	return fmt.Sprintf("drops %d of the %s of metadata: %s", len(dropped), plural(len(r.Current.Keys), "key"), listNames(dropped, maxDropped, " and "))
+	c := r.Current
+	line := "drops no key of metadata"
+	if len(c.Dropped) > 0 {
+		line = fmt.Sprintf("drops %d of the %s of metadata: %s", len(c.Dropped), plural(len(c.Keys), "key"), listNames(c.Dropped, maxDropped, " and "))
+	}
+	switch {
+	case slices.Contains(c.Lost, ""):
+		line += "; what this assistant dropped before is not known"
+	case len(c.Lost) > 0:
+		line += fmt.Sprintf("; this assistant dropped %d more in the last day: %s", len(c.Lost), listNames(c.Lost, maxDropped, " and "))
+	}
+	return line
 }
 
 // maxDropped is how many dropped keys a card names.

@@ -1,8 +1,6 @@
 package approval
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -89,7 +87,7 @@ func (r *Changes) changed(c *ledger.Change, earlier *schemas.Payload) (out []old
 			return
 		}
 		v := oldValue{name: schemas.DecodeString(key)}
-		if next, given := in[v.name]; given && sameValue(raw, next) {
+		if next, given := in[v.name]; given && schemas.SameJSON(raw, next) {
 			return
 		}
 		if !r.Hidden[v.name] {
@@ -105,19 +103,6 @@ func (r *Changes) changed(c *ledger.Change, earlier *schemas.Payload) (out []old
 	}
 	slices.SortStableFunc(out, func(a, b oldValue) int { return rank(a) - rank(b) })
 	return out
-}
-
-// sameValue reports whether JSON has a value.
-func sameValue(raw []byte, v any) bool {
-	var old any
-	d := json.NewDecoder(bytes.NewReader(raw))
-	d.UseNumber()
-	if d.Decode(&old) != nil {
-		return false
-	}
-	a, _ := json.Marshal(old) // both were decoded from JSON
-	b, _ := json.Marshal(v)
-	return bytes.Equal(a, b)
 }
 
 // quoteOld returns an old value for a card.

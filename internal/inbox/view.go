@@ -84,8 +84,8 @@ type lineView struct {
 }
 
 // Ticked reports whether the line of a card with several is ticked before anybody has read it. What
-// the requester made look harmless is not.
-func (l lineView) Ticked() bool { return !l.Own && !l.Invisible }
+// the requester made look harmless, and what is odd, is not.
+func (l lineView) Ticked() bool { return !l.Own && !l.Invisible && len(l.Warnings) == 0 }
 
 // Many reports whether the card has several lines.
 func (c *cardView) Many() bool { return len(c.Lines) > 1 }

@@ -31,8 +31,11 @@ type Current struct {
 	EarlierNames []string
 
 	Erased bool
-	// Keys are the keys of its metadata, Dropped those that the update leaves out; both are sorted.
-	Keys, Dropped []string
+	// Keys are the keys of its metadata, Dropped those that the update leaves out; both are sorted. Lost
+	// are others that the caller's own updates of the last day left out, as far as nobody approved them
+	// and the update does not set them again; an empty one is not known. It is empty if the update sets
+	// no metadata.
+	Keys, Dropped, Lost []string
 }
 
 // Match is another contact. It is read before the decision and shown on the card.
@@ -155,6 +158,26 @@ func newCurrent(p *schemas.Payload, name string, metadata []byte, erased bool) *
 		}
 	}
 	return c
+}
+
+// AddLost adds the keys of an earlier value of its metadata to Lost. It reports false if that is no
+// metadata.
+func (c *Current) AddLost(p *schemas.Payload, metadata json.RawMessage) bool {
+	in, _ := p.Args["input"].(map[string]any)
+	next, _ := in["metadata"].(map[string]any)
+	if len(metadata) == 0 || metadata[0] != '{' && string(metadata) != "null" {
+		return false
+	}
+	schemas.EachJSON(metadata, func(raw, _ []byte) {
+		if raw == nil {
+			return
+		}
+		key := schemas.DecodeString(raw)
+		if _, set := next[key]; !set && !slices.Contains(c.Keys, key) && !slices.Contains(c.Lost, key) {
+			c.Lost = append(c.Lost, key)
+		}
+	})
+	return true
 }
 
 // written is what a call writes into a contact, as far as it can match another.

@@ -118,9 +118,6 @@ func (s *Set) Summary() string {
 		one, many = "number", "numbers"
 	}
 	text := plural(len(s.List), one, many)
-	if s.Count < len(s.List) {
-		text = fmt.Sprintf("up to %d of %s", s.Count, text)
-	}
 	countries, kinds := map[string]int{}, map[Kind]int{}
 	for _, r := range s.List {
 		countries[r.Country]++
@@ -130,6 +127,9 @@ func (s *Set) Summary() string {
 	delete(countries, "")
 	if len(countries) > 0 {
 		text += " in " + countryList(countries)
+	}
+	if s.Count < len(s.List) { // the API does not say how it applies a limit to named contacts
+		text += fmt.Sprintf(", perhaps only %d of them", s.Count)
 	}
 	if nowhere > 0 {
 		text += "; " + plural(nowhere, "number of no country", "numbers of no country")

@@ -21,7 +21,7 @@ const maxMembers = 10_000
 var (
 	caseKeys      = []string{"name", "as", "now", "call", "recipients", "current", "matches", "expect"}
 	callerKeys    = []string{"id", "person", "roles"}
-	currentKeys   = []string{"fullName", "earlierNames", "metadata", "erased"}
+	currentKeys   = []string{"fullName", "earlierNames", "metadata", "lost", "erased"}
 	matchedKeys   = []string{"contact", "name", "by"}
 	sharedNames   = namesOf(recipients.AllShared, func(s recipients.Shared) string { return string(s) })
 	expectKeys    = []string{"decision", "rules", "without"}
@@ -213,6 +213,11 @@ func (r *reader) related(current, matches *yaml.Node, p *schemas.Payload, what s
 		if n := parts["earlierNames"]; n != nil {
 			for _, e := range r.list(n, "earlierNames of current") {
 				out.Current.EarlierNames = append(out.Current.EarlierNames, r.text(e, "one of earlierNames"))
+			}
+		}
+		if n := parts["lost"]; n != nil {
+			for _, e := range r.list(n, "lost of current") {
+				out.Current.Lost = append(out.Current.Lost, r.text(e, "one of lost"))
 			}
 		}
 	}

@@ -72,7 +72,7 @@ func Schema() []byte {
 		"now":        object{"type": "string", "format": "date-time", "description": "default: Wednesday noon, UTC"},
 		"call":       object{"type": "object", "required": []string{"action"}, "properties": object{"action": word(actionNames)}, "description": "an action and its arguments"},
 		"recipients": object{"type": []string{"array", "integer"}, "minimum": 0, "items": closed(nil, recipient), "description": "who would be rung, or how many; default: the recipients in the arguments"},
-		"current":    described(closed(nil, object{"fullName": text, "earlierNames": texts(text), "metadata": object{"type": "object"}, "erased": object{"type": "boolean"}}), "the contact before the update; default: it has the name that it gets"),
+		"current":    described(closed(nil, object{"fullName": text, "earlierNames": texts(text), "metadata": object{"type": "object"}, "lost": texts(text), "erased": object{"type": "boolean"}}), "the contact before the update; default: it has the name that it gets"),
 		"matches":    object{"type": "array", "items": closed([]string{"by"}, object{"contact": text, "name": text, "by": word(sharedNames)}), "description": "other contacts that share something with the one that the call writes; default: none"},
 		"expect":     closed(nil, object{"decision": word(decisionNames), "rules": described(texts(text), "rules that must match"), "without": described(texts(text), "rules that must not match")}),
 	})

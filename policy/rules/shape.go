@@ -182,8 +182,12 @@ func newCurrentShape() *shape {
 		{"fullName", types.StringType, func(c *recipients.Current) ref.Val { return types.String(c.Name) }},
 		{"earlierNames", types.NewListType(types.StringType), func(c *recipients.Current) ref.Val { return types.NewStringList(adapter{}, c.EarlierNames) }},
 		{"erased", types.BoolType, func(c *recipients.Current) ref.Val { return types.Bool(c.Erased) }},
-		{"keys", types.NewListType(types.StringType), func(c *recipients.Current) ref.Val { return types.NewStringList(adapter{}, c.Keys) }},
-		{"dropped", types.NewListType(types.StringType), func(c *recipients.Current) ref.Val { return types.NewStringList(adapter{}, c.Dropped) }},
+		{"keys", types.NewListType(types.StringType), func(c *recipients.Current) ref.Val {
+			return types.NewStringList(adapter{}, slices.Concat(c.Keys, c.Lost))
+		}},
+		{"dropped", types.NewListType(types.StringType), func(c *recipients.Current) ref.Val {
+			return types.NewStringList(adapter{}, slices.Concat(c.Dropped, c.Lost))
+		}},
 	} {
 		s.field(f.name, f.typ, func(from any) bool { _, ok := from.(*recipients.Current); return ok },
 			func(from any) ref.Val { return f.get(from.(*recipients.Current)) })

@@ -81,6 +81,11 @@ func usual(r Request) string {
 		for key, v := range p.Filter {
 			row[key], _ = json.Marshal(v.(map[string]any)["eq"])
 		}
+		for _, key := range []string{"erasedAt", "deletedAt"} { // it is neither erased nor archived
+			if row[key] != nil {
+				row[key] = json.RawMessage("null")
+			}
+		}
 		raw, _ := json.Marshal(row)
 		return success(envelope([]string{string(raw)}, p.Page, 0, false, 1))
 	case a.List():
