@@ -123,11 +123,15 @@ func TestAuditTerminal(t *testing.T) {
 		{[]string{"audit", "intents"}, 0, []string{unknown.ID, "list_contacts", "audit resolve"}},
 		{[]string{"audit", "verify"}, 0, []string{"No faults: the audit log is as it was written", "kept elsewhere"}},
 		{[]string{"audit", "export"}, 0, []string{`"phase":"requested"`, `\u009b`}},
-		{[]string{"stop", "--note", hostile}, 0, []string{"Stopped, by " + me(), "Revoked: 1 approval request.", "the state directory " + dir, "Resume with: sippet-mcp resume --state-dir"}},
-		{[]string{"stop"}, 0, []string{"Stopped already, by " + me(), "Revoked: 0 approval requests."}},
+		{[]string{"stop", "--note", hostile}, 0, []string{"Stopped everything, by " + me(), "Revoked: 1 approval request.", "the state directory " + dir, "Resume with: sippet-mcp resume --state-dir"}},
+		{[]string{"stop"}, 0, []string{"Stopped already: everything, by " + me(), "Revoked: 0 approval requests."}},
 		{[]string{"audit", "list", "--phase", "stopped"}, 0, []string{"stopped by " + me() + ", via terminal: x", "; 1 approval request revoked", "; 0 approval requests revoked"}},
-		{[]string{"resume"}, 0, []string{"Resumed. The stop was made by " + me()}},
+		{[]string{"resume"}, 0, []string{"Resumed everything. The stop was made by " + me()}},
 		{[]string{"resume"}, 0, []string{"There was no emergency stop."}},
+		{[]string{"stop", "--scope", "ringing"}, 0, []string{"Stopped ringing, by " + me(), "Everything but ringing goes on, in every sippet-mcp", "Resume with: sippet-mcp resume --state-dir", " --scope ringing"}},
+		{[]string{"stop", "--scope", "assistant"}, 0, []string{"Stopped the assistants of " + me() + ", by " + me(), "For them only reads and hanging up go on, in every", " --scope assistant --of "}},
+		{[]string{"resume", "--scope", "everything"}, 0, []string{"There was no emergency stop of everything.", "Still stopped: ringing. Resume with: sippet-mcp resume", "Still stopped: the assistants of " + me()}},
+		{[]string{"resume"}, 0, []string{"Resumed ringing.", "Resumed the assistants of " + me() + "."}},
 	} {
 		t.Run(strings.Join(c.args[:min(3, len(c.args))], " "), func(t *testing.T) {
 			code, out, errs := at(t, t.Context(), &person{}, dir, c.args...)
@@ -186,7 +190,7 @@ func TestAuditJSON(t *testing.T) {
 	if s = one("stop"); s["already"] != true || s["note"] != "lunch" {
 		t.Errorf("stop again: %v", s)
 	}
-	if s = one("resume"); s["resumed"] != true || s["note"] != "lunch" {
+	if s = one("resume"); s["resumed"] != true || s["stops"].([]any)[0].(map[string]any)["note"] != "lunch" {
 		t.Errorf("resume: %v", s)
 	}
 	one("audit", "resolve", unknown.ID, "--as", "failed", "--note", "checked")

@@ -65,8 +65,12 @@ func runResume(ctx context.Context, p *program, o *resumeOptions) error {
 			}
 			return writeJSON(p.out, r)
 		}
-		if len(ended) == 0 {
-			fmt.Fprintln(p.out, "There was no such emergency stop.")
+		switch {
+		case len(ended) > 0:
+		case scope == (ledger.StopScope{}):
+			fmt.Fprintln(p.out, "There was no emergency stop.")
+		default:
+			fmt.Fprintf(p.out, "There was no emergency stop of %s.\n", scope)
 		}
 		for _, s := range ended {
 			fmt.Fprintf(p.out, "Resumed %s. The stop was made by %s %s%s.\n", s.StopScope, schemas.Escape(s.By.String(), 80), sinceText(s.At), noteSuffix(s.Note))
