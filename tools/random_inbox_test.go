@@ -35,7 +35,7 @@ type randomInbox struct {
 	// approved in a time in which a person can.
 	elicited []drawnCall
 	approved map[string]bool
-	stopped  bool
+	stopped  map[ledger.StopScope]bool
 }
 
 // drawnCall is a call that was drawn. state is that of the dialogue that was sent at a time; empty if
@@ -66,8 +66,8 @@ func TestRandomInbox(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		l.round++
 		l.clock.Add(48 * time.Hour) // nothing of the previous round is pending or conflicts
-		l.elicited, l.approved, l.stopped = nil, map[string]bool{}, false
-		if _, err := l.gate.Ledger.Resume(context.Background(), ledger.StopScope{Kind: ledger.StopEverything}, ledger.Actor{Name: "root"}); err != nil {
+		l.elicited, l.approved, l.stopped = nil, map[string]bool{}, map[ledger.StopScope]bool{}
+		if _, err := l.gate.Ledger.Resume(context.Background(), ledger.StopScope{}, ledger.Actor{Name: "root"}); err != nil {
 			rt.Fatal(err)
 		}
 		l.up.On("validate", "", nil)
@@ -258,17 +258,18 @@ func (l *randomInbox) revoke(rt *rapid.T) {
 }
 
 func (l *randomInbox) stop(rt *rapid.T) {
-	if !l.stopped && rapid.IntRange(0, 3).Draw(rt, "really") < 3 {
-		return
-	}
-	var err error
-	if l.stopped = !l.stopped; l.stopped {
-		err = l.gate.Ledger.Stop(context.Background(), ledger.StopScope{Kind: ledger.StopEverything}, ledger.Actor{Name: "root"}, "")
-	} else {
-		_, err = l.gate.Ledger.Resume(context.Background(), ledger.StopScope{Kind: ledger.StopEverything}, ledger.Actor{Name: "root"})
-	}
-	if err != nil {
-		rt.Fatal(err)
+	scope := rapid.SampledFrom([]ledger.StopScope{{Kind: ledger.StopEverything}, {Kind: ledger.StopRinging}, {Kind: ledger.StopAssistant, Person: l.name("ada")}}).Draw(rt, "scope")
+	switch {
+	case l.stopped[scope]:
+		if ended, err := l.gate.Ledger.Resume(context.Background(), scope, ledger.Actor{Name: "root"}); err != nil || len(ended) != 1 {
+			rt.Fatalf("ended %+v, %v", ended, err)
+		}
+		delete(l.stopped, scope)
+	case rapid.IntRange(0, 3).Draw(rt, "really") == 3:
+		if err := l.gate.Ledger.Stop(context.Background(), scope, ledger.Actor{Name: "root"}, ""); err != nil {
+			rt.Fatal(err)
+		}
+		l.stopped[scope] = true
 	}
 }
 
