@@ -140,7 +140,7 @@ func (at *attempt) validate(ctx context.Context, need rules.Decision) *schemas.E
 	if need == rules.Allow {
 		return nil
 	}
-	fault := at.Upstream.Validate(ctx, request(at.Payload))
+	fault := at.Upstream.Validate(ctx, at.turn().request(at.Payload))
 	if fault != nil && at.ApprovalID != "" {
 		at.revoke(ctx, fault)
 	}
@@ -282,7 +282,7 @@ func (at *attempt) prefetch(ctx context.Context, read *schemas.Payload, why stri
 	if at.recipients != nil || !recipients.HasRecipients(at.Payload.Action) {
 		deadline = recordDeadline
 	}
-	res, fault := at.runUpstream(ctx, read, deadline)
+	res, fault := at.runUpstream(ctx, at.turn(), read, deadline)
 	q := at.Gate.attempt(Call{Caller: at.Caller, Request: at.Request, Payload: read})
 	q.txn.Decision, q.txn.Why, q.txn.Prefetch = rules.Allow.String(), why, true
 	q.recordEvent(Result{Data: res.Data, Err: fault, status: res.Status}, time.Since(began))

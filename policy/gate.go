@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"log/slog"
@@ -187,7 +188,7 @@ func (g *Gate) Explain(ctx context.Context, c Call) (e Explanation) {
 	e.Verdict, e.Recipients, e.Related = at.verdict, at.recipients, at.related
 	if e.Fault == nil {
 		if e.Fault = at.checkAllowed(); e.Fault == nil {
-			e.Fault = g.Upstream.Validate(ctx, request(c.Payload))
+			e.Fault = g.Upstream.Validate(ctx, at.turn().request(c.Payload))
 		}
 	}
 	g.Log.LogAttrs(ctx, slog.LevelInfo, "call explained", slog.String("action", c.Payload.Action.Name),
@@ -238,13 +239,33 @@ func fieldsOf(a *schemas.Action, hidden []string) map[string]bool {
 	return out
 }
 
-// runUpstream is the only caller of Upstream.Run.
-func (g *Gate) runUpstream(ctx context.Context, p *schemas.Payload, deadline time.Duration) (rpc.Result, *schemas.Error) {
-	r := request(p)
-	r.Deadline = deadline
-	return g.Upstream.Run(ctx, r)
+// turn says how the requests of a call wait for their turn at Sippet.
+type turn struct {
+	caller  string
+	rank    rpc.Rank
+	recheck func(context.Context) *schemas.Error
 }
 
-func request(p *schemas.Payload) rpc.Request {
-	return rpc.Request{Action: p.Action.Name, Body: p.Body, Read: p.Action.Class == schemas.Read, Deadline: p.Action.Deadline()}
+// turn returns that of the call. Reads that the gate needs for it rank as the call does.
+func (c Call) turn() turn {
+	t := turn{caller: cmp.Or(c.ID, c.Actor.Name), rank: rpc.RankWrite}
+	switch a := c.Payload.Action; {
+	case a.Name == ledger.HangUp:
+		t.rank = rpc.RankUrgent
+	case a.Class == schemas.Read:
+		t.rank = rpc.RankRead
+	}
+	return t
+}
+
+func (t turn) request(p *schemas.Payload) rpc.Request {
+	return rpc.Request{Action: p.Action.Name, Body: p.Body, Read: p.Action.Class == schemas.Read, Deadline: p.Action.Deadline(),
+		Caller: t.caller, Rank: t.rank, Recheck: t.recheck}
+}
+
+// runUpstream is the only caller of Upstream.Run.
+func (g *Gate) runUpstream(ctx context.Context, t turn, p *schemas.Payload, deadline time.Duration) (rpc.Result, *schemas.Error) {
+	r := t.request(p)
+	r.Deadline = deadline
+	return g.Upstream.Run(ctx, r)
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 	"github.com/sippet-ai/sippet-mcp/policy/rules"
+	"github.com/sippet-ai/sippet-mcp/rpc"
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
@@ -73,6 +74,9 @@ func (g *Gate) LiveCalls(ctx context.Context) ([]EndedCall, *schemas.Error) {
 	return live, fault
 }
 
+// hangupTurn has a caller of its own, which no name is.
+var hangupTurn = turn{caller: "\x00end calls", rank: rpc.RankUrgent}
+
 type hangup struct {
 	*Gate
 	by   ledger.Actor
@@ -98,7 +102,7 @@ func (h *hangup) listLive(ctx context.Context) (live []EndedCall, waiting int, f
 		if fault != nil {
 			return nil, 0, fault
 		}
-		res, fault := h.runUpstream(ctx, p, p.Action.Deadline())
+		res, fault := h.runUpstream(ctx, hangupTurn, p, p.Action.Deadline())
 		if fault != nil {
 			return nil, 0, fault
 		}
@@ -177,7 +181,7 @@ func (h *hangup) endOne(ctx context.Context, call string) *schemas.Error {
 		h.warnUnrecorded(err)
 	}
 	began := time.Now()
-	answer, fault := h.runUpstream(ctx, p, p.Action.Deadline())
+	answer, fault := h.runUpstream(ctx, hangupTurn, p, p.Action.Deadline())
 	if intent.ID != "" {
 		res := Result{Err: fault}
 		h.warnUnrecorded(h.Ledger.Settle(context.WithoutCancel(ctx), ledger.Settlement{Intent: intent.ID, State: intentState(fault, answer.Sent), Sent: answer.Sent,

@@ -20,7 +20,7 @@ func (g *Gate) SeesContact(ctx context.Context, ids []string) (bool, *schemas.Er
 	if fault != nil {
 		return false, fault
 	}
-	res, fault := g.runUpstream(ctx, p, p.Action.Deadline())
+	res, fault := g.runUpstream(ctx, turn{}, p, p.Action.Deadline())
 	if fault != nil {
 		return false, fault
 	}

@@ -22,7 +22,7 @@ func (at *attempt) send(ctx context.Context, res Result) Result {
 		return res
 	}
 	if action.Class == schemas.Read && at.txn.ApprovalID == "" && len(at.txn.Debits) == 0 {
-		answer, fault := at.runUpstream(ctx, at.Payload, action.Deadline())
+		answer, fault := at.runUpstream(ctx, at.turn(), at.Payload, action.Deadline())
 		res.Data, res.Err, res.status = answer.Data, fault, answer.Status
 		return res
 	}
@@ -35,8 +35,9 @@ func (at *attempt) send(ctx context.Context, res Result) Result {
 		return at.commitFailed(ctx, res, err)
 	}
 	res.intent = true
-	began := time.Now()
-	answer, fault := at.runUpstream(ctx, at.Payload, action.Deadline())
+	began, turn := time.Now(), at.turn()
+	turn.recheck = at.checkStopped // an emergency stop may begin while the call waits
+	answer, fault := at.runUpstream(ctx, turn, at.Payload, action.Deadline())
 	res.Data, res.Err, res.status = answer.Data, fault, answer.Status
 	end := ledger.Settlement{Intent: intent.ID, State: intentState(res.Err, answer.Sent), Sent: answer.Sent, Status: answer.Status,
 		Outcome: res.Outcome(), Latency: time.Since(began)}
@@ -103,7 +104,7 @@ func (at *attempt) readReplaced(ctx context.Context) json.RawMessage {
 	if before == nil {
 		return nil
 	}
-	res, fault := at.runUpstream(ctx, before, recordDeadline)
+	res, fault := at.runUpstream(ctx, at.turn(), before, recordDeadline)
 	if fault != nil {
 		at.Log.LogAttrs(ctx, slog.LevelWarn, "the values that an update replaces could not be read, so it cannot be undone",
 			slog.String("action", at.Payload.Action.Name), slog.String("cause", fault.Error()))

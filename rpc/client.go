@@ -50,6 +50,7 @@ type Client struct {
 	run       *http.Request // templates with URL and headers
 	validate  *http.Request
 	retries   failsafe.Executor[*reply]
+	queue     *queue
 	redact    *redactor
 	max       int64
 	log       *slog.Logger
@@ -65,8 +66,16 @@ type Request struct {
 	Body []byte
 	// Read is true if a repeat changes nothing. Validate ignores it.
 	Read bool
-	// Deadline is the time limit of the call, retries included; 0 is DefaultDeadline.
+	// Deadline is the time limit of the call, retries included; 0 is DefaultDeadline. A request waits
+	// for its turn for at most half of it.
 	Deadline time.Duration
+	// Caller is the id of the caller. Callers take turns.
+	Caller string
+	// Rank orders the requests that wait.
+	Rank Rank
+	// Recheck is called if the request had to wait for its turn, before it is sent. Its error ends
+	// the call. Nil checks nothing.
+	Recheck func(context.Context) *schemas.Error
 }
 
 // Result is what is known about a call. After an error, Data is nil and the other fields are set.
@@ -117,6 +126,7 @@ func New(c Config) (*Client, error) {
 		run:       endpoint("run"),
 		validate:  endpoint("validate"),
 		retries:   newRetries(c.RetryDelay),
+		queue:     newQueue(c.Log),
 		redact:    newRedactor(c.Key),
 		max:       c.MaxResponse,
 		log:       c.Log,
@@ -173,12 +183,13 @@ func (c *Client) call(ctx context.Context, endpoint *http.Request, r Request, ki
 	}
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
-
+	until, _ := ctx.Deadline()
+	s := sending{c, endpoint, r, time.Now().Add(time.Until(until) / 2)}
 	var rep *reply
 	if r.Read {
-		rep = c.sendWithRetries(ctx, endpoint, r)
+		rep = s.withRetries(ctx)
 	} else {
-		rep = c.sendOnce(ctx, endpoint, r)
+		rep = s.inTurn(ctx)
 	}
 	res := Result{Sent: rep.sent, Status: rep.status, Attempts: rep.attempts}
 	if rep.verdict == done {
@@ -186,20 +197,6 @@ func (c *Client) call(ctx context.Context, endpoint *http.Request, r Request, ki
 		return res, nil
 	}
 	return res, c.errorFor(rep, r, kind)
-}
-
-// sendOnce sends a write. It is repeated in one case only: an idle connection was found dead before
-// a byte of the request was written to it. The other idle connections are as old and as likely
-// dead, so the repeat uses a new one.
-func (c *Client) sendOnce(ctx context.Context, endpoint *http.Request, r Request) *reply {
-	rep := c.attempt(ctx, endpoint, r)
-	if rep.sent || !rep.reused || ctx.Err() != nil {
-		return rep
-	}
-	c.transport.CloseIdleConnections()
-	rep = c.attempt(ctx, endpoint, r)
-	rep.attempts++
-	return rep
 }
 
 // maxBase bounds the base URL, for the same reason as maxKey.

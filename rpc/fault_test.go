@@ -45,7 +45,6 @@ func TestFaults(t *testing.T) {
 		{"409", reply(409, "{}"), rejected, rejected, rejected, 1, 409},
 		{"413 long", reply(413, strings.Repeat("x", 2*max)), rejected, rejected, rejected, 1, 413},
 		{"422 cut", say("HTTP/1.1 422 No\r\nContent-Length: 100\r\n\r\n{"), rejected, rejected, rejected, 1, 422},
-		{"429", reply(429, ""), rejected, rejected, rejected, 1, 429},
 		{"408", reply(408, ""), unknown, unavailable, unavailable, 3, 408},
 		{"499", reply(499, ""), unknown, unavailable, unavailable, 3, 499},
 

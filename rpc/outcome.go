@@ -18,6 +18,9 @@ const (
 
 // errorFor returns the error of a reply that is no success.
 func (c *Client) errorFor(rep *reply, r Request, kind callKind) *schemas.Error {
+	if rep.fault != nil {
+		return rep.fault
+	}
 	e := &schemas.Error{Err: c.redact.cause(rep.err)}
 	switch {
 	case rep.verdict == rejected:
@@ -115,8 +118,8 @@ func (c *Client) fillRejection(e *schemas.Error, rep *reply, r Request, kind cal
 		e.Message = fmt.Sprintf("there is no sippet API at the address that %s was sent to (HTTP %d); nothing ran", r.Action, s)
 		e.Next = "check SIPPET_BASE_URL; the default is " + DefaultBaseURL
 	case http.StatusTooManyRequests:
-		e.Message = fmt.Sprintf("sippet rejected %s: too many calls (HTTP 429); nothing ran", r.Action)
-		e.Next = "wait before calling again"
+		e.Message = fmt.Sprintf("sippet rejected %s: too many requests (HTTP 429); nothing ran", r.Action)
+		e.Next = "wait before calling again, and then make fewer calls at a time"
 	case http.StatusMovedPermanently, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
 		e.Message = fmt.Sprintf("%s was answered with a redirect (HTTP %d), which is not followed; nothing ran", r.Action, s)
 		e.Next = "check SIPPET_BASE_URL: give the address that needs no redirect"

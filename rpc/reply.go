@@ -10,6 +10,8 @@ import (
 	"net/http/httptrace"
 	"strconv"
 	"time"
+
+	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
 // verdict is the meaning of a reply, whatever was called.
@@ -41,8 +43,9 @@ type reply struct {
 	sent       bool
 	reused     bool
 	attempts   int
-	reason     string // if there is no answer: a clause that says why
-	err        error  // its cause, for the log
+	reason     string         // if there is no answer: a clause that says why
+	err        error          // its cause, for the log
+	fault      *schemas.Error // why nothing was sent: the whole error; nil if an attempt was made
 }
 
 // maxRefusal bounds the body of an answer that is no success. Faults fit; a longer page of a proxy

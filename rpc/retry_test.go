@@ -105,9 +105,6 @@ func TestRetryAfter(t *testing.T) {
 		{"503 in an age", 503, func() string { return "999999" }, 0, 1, 0, unavailable, unknown, time.Hour},
 		{"503 and nonsense", 503, func() string { return "soon" }, 0, 3, 0, unavailable, unknown, 0},
 		{"503 beyond the deadline", 503, func() string { return "2" }, 3 * time.Second, 1, 0, unavailable, unknown, 2 * time.Second},
-		{"429 without", 429, func() string { return "" }, 0, 1, 0, rejected, rejected, 0},
-		{"429 in two seconds", 429, func() string { return "2" }, 0, 3, 2 * time.Second, rejected, rejected, 2 * time.Second},
-		{"429 in three", 429, func() string { return "3" }, 0, 1, 0, rejected, rejected, 3 * time.Second},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
