@@ -108,6 +108,45 @@ func TestPauseOfAll(t *testing.T) {
 	})
 }
 
+// TestPauseEnds: no pause is longer than 30 seconds, and hanging up during a pause does not prolong it.
+// One that Sippet does not name doubles until a request is answered.
+func TestPauseEnds(t *testing.T) {
+	virtual(t, func(n int, w http.ResponseWriter, r *http.Request) {
+		status([]int{429, 429, 429, 429, 429, 200}[min(n, 5)], "Retry-After", "3600")(n, w, r)
+	}, func(t *testing.T, c *rpc.Client, when func() []time.Duration) {
+		run(t, c, aRead)
+		time.Sleep(20 * time.Second)
+		for range 2 {
+			run(t, c, rpc.Request{Action: "end_call", Body: []byte(`{}`), Rank: rpc.RankUrgent, Deadline: 10 * time.Second})
+		}
+		if res, err := run(t, c, aRead); err != nil {
+			t.Errorf("%+v, %v", res, err)
+		}
+		if at := when(); len(at) != 6 || at[5] != 30*time.Second {
+			t.Errorf("sent at %v", at)
+		}
+	})
+	var codes []int
+	for range 5 {
+		codes = append(codes, 429)
+	}
+	codes = append(codes, 200, 429, 200)
+	virtual(t, func(n int, w http.ResponseWriter, r *http.Request) { status(codes[n])(n, w, r) },
+		func(t *testing.T, c *rpc.Client, when func() []time.Duration) {
+			for range 4 {
+				r := aRead
+				r.Deadline = 100 * time.Second
+				run(t, c, r)
+			}
+			at := when()
+			for i, want := range []time.Duration{1, 2, 4, 8, 16, 0, 1} {
+				if got := at[i+1] - at[i]; got != want*time.Second {
+					t.Errorf("pause %d lasted %v, want %v s", i, got, int(want))
+				}
+			}
+		})
+}
+
 // TestSlowDown: many requests that are all rejected are sent twice at most, and the rest of them waits.
 func TestSlowDown(t *testing.T) {
 	const calls, tolerated = 300, 20 // the server takes twenty requests a second

@@ -161,10 +161,10 @@ func (q *queue) await(ctx context.Context, r *Request, t *turn, latest, since ti
 	now := time.Now()
 	if t.place == nil {
 		q.stop(t)
+		q.dispatch(now)
 	} else {
 		q.dequeue(t)
 	}
-	q.dispatch(now)
 	q.forget(t.lane)
 	if until := q.pauseOf(t.rank); until.After(now) && ctx.Err() == nil {
 		return turn{}, pausing(r, until.Sub(now))

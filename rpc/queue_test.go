@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -31,6 +33,7 @@ func newStandIn(t testing.TB) *standIn {
 func (s *standIn) request(ctx context.Context, caller string, rank Rank, takes time.Duration, answer reply) *schemas.Error {
 	turn, fault := s.queue.enter(ctx, &Request{Action: "x", Caller: caller, Rank: rank}, time.Now().Add(15*time.Second), false)
 	if fault != nil {
+		s.check()
 		return fault
 	}
 	s.mu.Lock()
@@ -58,6 +61,18 @@ func (s *standIn) check() {
 	}
 	if q.slowed == 0 && q.limit != maxConcurrent {
 		s.t.Errorf("the limit is %d", q.limit)
+	}
+	now := time.Now()
+	if now.Equal(q.paused) || now.Equal(q.urgentPaused) {
+		return // a pause ends at this moment
+	}
+	if q.urgentRing.Len() > 0 && q.open(RankUrgent, now) {
+		s.t.Error("an urgent request waits and may start")
+	}
+	for e := q.ring.Front(); e != nil; e = e.Next() {
+		if l := e.Value.(*lane); q.open(RankRead, now) && q.mayHave(l, RankRead) {
+			s.t.Errorf("%q waits and may start", l.caller)
+		}
 	}
 }
 
@@ -136,37 +151,60 @@ func TestQueueProperties(t *testing.T) {
 	})
 }
 
-// TestFairQueue: a caller with one request gets its turn before the second next one of a caller with
-// a thousand.
+// TestFairQueue: a caller with one request gets its turn after at most one of each caller with a
+// thousand. A caller's reads go after its writes, and what is repeated goes first.
 func TestFairQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStandIn(t)
 		var wg sync.WaitGroup
-		for n := range 1000 + maxConcurrent/2 {
-			wg.Go(func() { s.request(t.Context(), "flood", Rank(n%2), time.Second, answered) })
-		}
-		for n := range maxConcurrent * 7 / 8 { // so that nothing is open
+		for n := range 2 * maxWaiting {
 			wg.Go(func() {
-				s.request(t.Context(), fmt.Sprint("other ", n), RankRead, time.Duration(n+1)*time.Millisecond, answered)
+				s.request(t.Context(), fmt.Sprint("flood ", n%2), RankWrite, time.Duration(500+n)*time.Millisecond, answered)
 			})
 		}
 		synctest.Wait()
 		before := len(s.order)
 		wg.Go(func() { s.request(t.Context(), "ordinary", RankRead, time.Second, answered) })
 		wg.Wait()
-		flood := 0
-		for _, caller := range s.order[before:] {
-			if caller == "ordinary" {
-				break
-			}
-			if caller == "flood" {
-				flood++
-			}
-		}
-		if flood > 1 {
-			t.Errorf("%d requests of the flood went first", flood)
+		if at := slices.Index(s.order[before:], "ordinary"); at < 0 || at > 2 {
+			t.Errorf("%d requests of the floods went first", at)
 		}
 		s.empty()
+	})
+	synctest.Test(t, func(t *testing.T) {
+		s := newStandIn(t)
+		var wg sync.WaitGroup
+		for range maxConcurrent / 2 {
+			wg.Go(func() { s.request(t.Context(), "ada", RankWrite, time.Second, answered) })
+		}
+		synctest.Wait()
+		var order []string
+		for _, r := range []struct {
+			name  string
+			rank  Rank
+			again bool
+		}{{"read", RankRead, false}, {"write", RankWrite, false}, {"repeated read", RankRead, true}, {"repeated write", RankWrite, true}} {
+			wg.Go(func() {
+				turn, fault := s.queue.enter(t.Context(), &Request{Caller: "ada", Rank: r.rank}, time.Now().Add(time.Minute), r.again)
+				if fault != nil {
+					t.Error(fault)
+				}
+				s.queue.mu.Lock() // the queue starts them in order, and each runs a second
+				order = append(order, r.name)
+				s.queue.mu.Unlock()
+				time.Sleep(time.Second)
+				s.queue.leave(turn, &answered)
+			})
+			synctest.Wait()
+		}
+		s.queue.mu.Lock()
+		s.queue.limit = minConcurrent // one at a time
+		s.queue.slowed++
+		s.queue.mu.Unlock()
+		wg.Wait()
+		if got := strings.Join(order, ", "); got != "repeated write, write, repeated read, read" {
+			t.Error(got)
+		}
 	})
 }
 
@@ -210,7 +248,7 @@ func TestUrgentWithoutEnd(t *testing.T) {
 		for range 100 {
 			wg.Go(func() {
 				for ctx.Err() == nil {
-					s.request(ctx, "flood", RankUrgent, 100*time.Millisecond, answered)
+					s.request(ctx, "flood", RankUrgent, 100*time.Millisecond, reply{})
 				}
 			})
 		}
@@ -277,6 +315,11 @@ func TestLimitGrows(t *testing.T) {
 		many(40, reply{status: http.StatusTooManyRequests, retryAfter: time.Second})
 		if s.queue.limit != maxConcurrent/2 {
 			t.Errorf("the limit is %d", s.queue.limit)
+		}
+		for range 40 { // they started before
+			s.queue.mu.Lock()
+			s.queue.speedUp(&turn{})
+			s.queue.mu.Unlock()
 		}
 		many(32, answered)
 		if s.queue.limit != maxConcurrent/2+1 {
