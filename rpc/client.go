@@ -144,6 +144,10 @@ func keyName(base *url.URL, key Key) string {
 	return base.Host + " " + hex.EncodeToString(sum[:6])
 }
 
+// ShareTurns lets the requests of this client wait for their turn together with those of another:
+// one limit, one pause. Call it before the first request.
+func (c *Client) ShareTurns(with *Client) { c.queue = with.queue }
+
 // Close closes the idle connections. Calls in flight continue.
 func (c *Client) Close() { c.transport.CloseIdleConnections() }
 

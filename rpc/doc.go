@@ -14,8 +14,9 @@
 // # At most once
 //
 // Sippet has no idempotency key, so a write that is sent twice may happen twice. [Client.Run] sends
-// a write once. [Result].Sent reports whether any byte of the request may have left this process;
-// trace.go says how that is known. The outcome follows from it:
+// a write once, and again only if nothing was sent, or if HTTP 429 says that it did not run.
+// [Result].Sent reports whether any byte of the request may have left this process; trace.go says how
+// that is known. The outcome follows from it:
 //
 //	nothing was sent            upstream_unavailable   it did not run
 //	sent, and rejected          upstream_error         it did not run
@@ -23,6 +24,16 @@
 //
 // Reads and validations change nothing. They are repeated where a repeat can help (retry.go). If no
 // attempt succeeds, the outcome is upstream_unavailable.
+//
+// # Turns
+//
+// A client, or several that share turns, has 64 requests at a time. Others wait for their turn, for half of their deadline at most,
+// so that they have time to run; queue.go says in which order. One that did not get its turn ends with
+// upstream_unavailable, one of a caller with too many that wait with limit_exceeded; nothing was sent.
+//
+// After an HTTP 429 all requests pause, for as long as it asks for but 30 seconds at most. Sippet did
+// not run what it rejected so. It is sent once more after the pause if half of its time is left then,
+// a write too. Hanging up does not wait for the end of a pause.
 //
 // # Answers
 //

@@ -84,8 +84,8 @@ type lane struct {
 	running int // other than urgent
 	urgent  int // urgent, running or waiting
 	waiting [RankUrgent + 1]list.List
-	// place and urgentPlace are the lane's elements of the rings; nil if it is in none.
-	place, urgentPlace *list.Element
+	// elem and urgentElem are the lane's elements of the rings; nil if it is in none.
+	elem, urgentElem *list.Element
 }
 
 // turn is a request that runs, or waits for its turn.
@@ -94,7 +94,7 @@ type turn struct {
 	rank   Rank
 	slowed int           // the queue's when it started
 	ready  chan struct{} // closed when it starts; nil if it never waited
-	place  *list.Element // nil if it runs
+	elem   *list.Element // nil if it runs
 }
 
 func newQueue(log *slog.Logger) *queue {
@@ -134,7 +134,7 @@ func (q *queue) enter(ctx context.Context, r *Request, latest time.Time, again b
 	t := &turn{lane: l, rank: rank, ready: make(chan struct{})}
 	q.enqueue(t, again)
 	q.dispatch(now)
-	if t.place == nil {
+	if t.elem == nil {
 		t.ready = nil
 		q.mu.Unlock()
 		return *t, nil
@@ -155,11 +155,11 @@ func (q *queue) await(ctx context.Context, r *Request, t *turn, latest, since ti
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if t.place == nil && ctx.Err() == nil { // it started at this moment
+	if t.elem == nil && ctx.Err() == nil { // it started at this moment
 		return *t, nil
 	}
 	now := time.Now()
-	if t.place == nil {
+	if t.elem == nil {
 		q.stop(t)
 		q.dispatch(now)
 	} else {
@@ -185,12 +185,13 @@ func pausing(r *Request, wait time.Duration) *schemas.Error {
 		Next:    "nothing was sent; wait before calling again"}
 }
 
-// leave ends a turn. rep is the answer to its request.
+// leave ends a turn. rep is the answer to its request; nil if none was sent.
 func (q *queue) leave(t turn, rep *reply) {
 	q.mu.Lock()
 	now, pause := time.Now(), time.Duration(0)
 	q.stop(&t)
 	switch {
+	case rep == nil:
 	case rep.status == http.StatusTooManyRequests:
 		pause = q.slow(&t, rep.retryAfter, now)
 	case rep.status != 0:
@@ -297,7 +298,7 @@ func (q *queue) dispatch(now time.Time) {
 			}
 			q.next(l, rank)
 			if next == nil {
-				next = l.place // it went to the back and may have another turn
+				next = l.elem // it went to the back and may have another turn
 			}
 		}
 		e = next
@@ -310,12 +311,12 @@ func (q *queue) next(l *lane, rank Rank) {
 	q.dequeue(t)
 	q.start(t)
 	close(t.ready)
-	ring, place := &q.ring, l.place
+	ring, elem := &q.ring, l.elem
 	if rank == RankUrgent {
-		ring, place = &q.urgentRing, l.urgentPlace
+		ring, elem = &q.urgentRing, l.urgentElem
 	}
-	if place != nil {
-		ring.MoveToBack(place)
+	if elem != nil {
+		ring.MoveToBack(elem)
 	}
 }
 
@@ -342,43 +343,45 @@ func (q *queue) stop(t *turn) {
 func (q *queue) enqueue(t *turn, again bool) {
 	l := t.lane
 	if again {
-		t.place = l.waiting[t.rank].PushFront(t)
+		t.elem = l.waiting[t.rank].PushFront(t)
 	} else {
-		t.place = l.waiting[t.rank].PushBack(t)
+		t.elem = l.waiting[t.rank].PushBack(t)
 	}
 	switch {
 	case t.rank == RankUrgent:
-		if l.urgent++; l.urgentPlace == nil {
-			l.urgentPlace = q.urgentRing.PushBack(l)
+		if l.urgent++; l.urgentElem == nil {
+			l.urgentElem = q.urgentRing.PushBack(l)
 		}
-	case l.place == nil:
-		l.place = q.ring.PushBack(l)
+	case l.elem == nil:
+		l.elem = q.ring.PushBack(l)
 	}
 }
 
 // dequeue ends the wait of a turn.
 func (q *queue) dequeue(t *turn) {
 	l := t.lane
-	l.waiting[t.rank].Remove(t.place)
-	t.place = nil
+	l.waiting[t.rank].Remove(t.elem)
+	t.elem = nil
 	if t.rank == RankUrgent {
 		if l.urgent--; l.waiting[RankUrgent].Len() == 0 {
-			q.urgentRing.Remove(l.urgentPlace)
-			l.urgentPlace = nil
+			q.urgentRing.Remove(l.urgentElem)
+			l.urgentElem = nil
 		}
 		return
 	}
 	if l.waiting[RankRead].Len()+l.waiting[RankWrite].Len() == 0 {
-		q.ring.Remove(l.place)
-		l.place = nil
+		q.ring.Remove(l.elem)
+		l.elem = nil
 	}
 }
 
 // add adds the lane of a caller.
 func (q *queue) add(caller string) *lane {
-	l := &lane{}
+	var l *lane
 	if n := len(q.idle); n > 0 {
 		l, q.idle = q.idle[n-1], q.idle[:n-1]
+	} else {
+		l = &lane{}
 	}
 	l.caller = caller
 	q.lanes[caller] = l
@@ -387,7 +390,7 @@ func (q *queue) add(caller string) *lane {
 
 // forget drops a lane without requests, so that the queue has one for each caller with some only.
 func (q *queue) forget(l *lane) {
-	if l.running > 0 || l.urgent > 0 || l.place != nil {
+	if l.running > 0 || l.urgent > 0 || l.elem != nil {
 		return
 	}
 	if delete(q.lanes, l.caller); len(q.idle) < maxConcurrent {

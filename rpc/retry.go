@@ -101,20 +101,18 @@ func (s *sending) inTurn(ctx context.Context) *reply {
 }
 
 // atTurn waits for the turn of the request, and sends it. again is true if it is repeated.
-func (s *sending) atTurn(ctx context.Context, again bool) (*reply, *schemas.Error) {
+func (s *sending) atTurn(ctx context.Context, again bool) (rep *reply, fault *schemas.Error) {
 	t, fault := s.queue.enter(ctx, &s.Request, s.latest, again)
 	if fault != nil {
 		return nil, fault
 	}
-	rep := &reply{}
 	defer func() { s.queue.leave(t, rep) }()
 	if s.Recheck != nil && t.ready != nil {
 		if fault := s.Recheck(ctx); fault != nil {
 			return nil, fault
 		}
 	}
-	rep = s.once(ctx)
-	return rep, nil
+	return s.once(ctx), nil
 }
 
 // once sends a request once. A write is repeated in one case only: an idle connection was found dead

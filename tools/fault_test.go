@@ -30,7 +30,7 @@ var validateFaults = map[string]struct {
 	"401":         {rpctest.Status(401, "no"), "upstream_error", false},
 	"403":         {rpctest.Status(403, ""), "upstream_error", false},
 	"404":         {rpctest.Status(404, "<html>"), "upstream_error", false},
-	"429":         {rpctest.Status(429, "", 30), "upstream_error", false},
+	"429":         {rpctest.Status(429, "", 1), "upstream_error", true},
 	"500":         {rpctest.Status(500, `{"errors":{"detail":"Internal Server Error"}}`), "upstream_unavailable", false},
 	"503":         {rpctest.Status(503, ""), "upstream_unavailable", false},
 	"HTML":        {rpctest.HTML, "upstream_unavailable", false},
@@ -59,8 +59,6 @@ var runFaults = []fault{
 	{"401", rpctest.Status(401, "no"), "upstream_error", "upstream_error", 0, 1},
 	{"403", rpctest.Status(403, `{"error":"no"}`), "upstream_error", "upstream_error", 0, 1},
 	{"404", rpctest.Status(404, "<html>"), "upstream_error", "upstream_error", 0, 1},
-	{"429", rpctest.Status(429, ""), "upstream_error", "upstream_error", 0, 1},
-	{"429 with a time", rpctest.Status(429, "", 30), "upstream_error", "upstream_error", 30, 1},
 	{"500", rpctest.Status(500, `{"errors":{"detail":"Internal Server Error"}}`), "upstream_error", "outcome_unknown", 0, 1},
 	{"503", rpctest.Status(503, "<html>"), "upstream_unavailable", "outcome_unknown", 0, 3},
 	{"503 with a time", rpctest.Status(503, "", 30), "upstream_unavailable", "outcome_unknown", 30, 1},
@@ -146,6 +144,36 @@ func checkFault(t *testing.T, r *reply, outcome string, retryAfter int) {
 	}
 	if found := leaks.Find(r.Frame); found != nil {
 		t.Errorf("%q is in the answer: %s", found, r.Frame)
+	}
+}
+
+// TestTooManyRequests checks that a write that Sippet rejects with HTTP 429 is repeated once, after the
+// pause, and that during a longer pause calls are answered without a request.
+func TestTooManyRequests(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{})
+	p := w.httpPeer(t, true)
+	w.up.On("run", "delete_contact", rpctest.InTurn(rpctest.Status(429, "", 1), rpctest.Usual))
+	body := w.canonical(t, "delete_contact", deleteArgs)
+	if r := p.call("delete_contact", deleteArgs); r.outcome(t) != "done" {
+		t.Errorf("%s", r.Frame)
+	}
+	written := slices.DeleteFunc(lifecycle(w.up.Requests()), func(s string) bool { return strings.Contains(s, `"action":"list_`) }) // for the card
+	if d := cmp.Diff([]string{"validate " + body, "validate " + body, "run " + body, "run " + body}, written); d != "" {
+		t.Error(d)
+	}
+	w.up.On("run", "list_contacts", rpctest.Status(429, "", 30))
+	r := p.call("list_contacts", `{"fields":["id"]}`)
+	checkFault(t, r, "upstream_error", 30)
+	w.up.Forget()
+	for _, call := range [][2]string{{"list_calls", `{"fields":["id"]}`}, {"create_contact", samples["create_contact"]}} {
+		r := p.call(call[0], call[1])
+		if r.outcome(t) != "upstream_unavailable" || r.field(t, "ran") != false || r.field(t, "retryAfterSeconds") == nil {
+			t.Errorf("%s", r.Frame)
+		}
+	}
+	if n := len(w.up.Requests()); n != 0 {
+		t.Errorf("%d requests during the pause", n)
 	}
 }
 

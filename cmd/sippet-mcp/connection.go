@@ -133,7 +133,7 @@ func (o *connection) open(ctx context.Context, p *program, log *slog.Logger) (*c
 		closeAll()
 		return nil, err
 	}
-	all := &runners{options: o, program: p, ledger: store, log: log, byKeyFile: map[string]*tools.Runner{},
+	all := &runners{options: o, program: p, ledger: store, log: log, byKeyFile: map[string]*tools.Runner{}, clients: map[string]*rpc.Client{},
 		make: func(client *rpc.Client, organisation, key string) *tools.Runner {
 			gate := &policy.Gate{Policy: policies, Upstream: client, Ledger: store, Organisation: organisation, Key: key,
 				Lifetime: o.lifetime, ClientFirst: o.inboxAfter, Now: time.Now, Log: log, Simulated: o.sandbox}

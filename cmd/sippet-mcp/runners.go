@@ -27,6 +27,7 @@ type runners struct {
 
 	mu        sync.Mutex
 	byKeyFile map[string]*tools.Runner
+	clients   map[string]*rpc.Client // the first of each organisation
 }
 
 // forKeyFile returns the runner of the organisation with the key in a file, made on first use.
@@ -70,6 +71,11 @@ func (r *runners) live(ctx context.Context, client *rpc.Client) (*tools.Runner, 
 	if alone {
 		r.log.Warn("the secret key is new to this state directory, so calls under other keys are not known to it; "+
 			"if it replaces one of them, stop this program and run `sippet-mcp organisations attach`", "key", key, "organisation", id)
+	}
+	if first := r.clients[id]; first != nil {
+		client.ShareTurns(first) // the limit of concurrent requests is the organisation's
+	} else {
+		r.clients[id] = client
 	}
 	return r.make(client, id, key), nil
 }
