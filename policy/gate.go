@@ -247,10 +247,10 @@ type turn struct {
 }
 
 // turn returns that of the call. Reads that the gate needs for it rank as the call does.
-func (c Call) turn() turn {
-	t := turn{caller: cmp.Or(c.ID, c.Actor.Name), rank: rpc.RankWrite}
-	switch a := c.Payload.Action; {
-	case a.Name == ledger.HangUp:
+func (at *attempt) turn() turn {
+	t := turn{caller: cmp.Or(at.ID, at.Actor.Name), rank: rpc.RankWrite}
+	switch a := at.Payload.Action; {
+	case a.Name == ledger.HangUp, at.txn.Safe:
 		t.rank = rpc.RankUrgent
 	case a.Class == schemas.Read:
 		t.rank = rpc.RankRead
