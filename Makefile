@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run build test race lint words fmt fuzz hijack bench docs browsers pictures inspector clients vuln
+.PHONY: help run build test race lint words fmt fuzz hijack bench flood docs browsers pictures inspector clients vuln
 
 help: ## list these targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -46,6 +46,10 @@ hijack: ## let a hijacked caller try 100,000 random sequences under each profile
 
 bench: ## compare with a direct POST and a bare mcp-go server
 	go run ./bench
+
+MINUTES ?= 10
+flood: ## let one caller flood a server beside nine others for 10 minutes (MINUTES=1 for fewer)
+	go run ./bench -flood $(MINUTES)m
 
 docs: ## rewrite what is generated in docs/
 	go test ./policy/rules -run 'TestSchemaFile|TestThreatsPage' -update

@@ -31,7 +31,7 @@ type inProcess struct{ page, record json.RawMessage }
 func newInProcess() inProcess {
 	data := func(action string) json.RawMessage {
 		w := httptest.NewRecorder()
-		answers().ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/rpc/public/run", strings.NewReader(`{"action":"`+action+`"}`)))
+		answers(0).ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/rpc/public/run", strings.NewReader(`{"action":"`+action+`"}`)))
 		body := bytes.TrimPrefix(w.Body.Bytes(), []byte(`{"success":true,"data":`))
 		return bytes.TrimSuffix(body, []byte("}"))
 	}

@@ -51,7 +51,7 @@ func (w *world) spawn(p pair, more ...string) (door, error) {
 	var d door
 	var err error
 	if p.transport == "http" {
-		d, err = newWeb(cmd, "http://"+addr+"/mcp")
+		d, err = newWeb(cmd, "http://"+addr+"/mcp", "")
 	} else {
 		d, err = newPipe(cmd)
 	}

@@ -22,6 +22,7 @@
 //	go run ./bench            some 90 s; a table on a terminal, JSON in a pipe
 //	go run ./bench -json      JSON, also on a terminal
 //	go run ./bench -time 1s   longer rounds
+//	go run ./bench -flood 10m what one flooding caller does to nine ordinary ones
 //	go test ./bench -run - -bench . -cpuprofile cpu.out    the same calls in one process, for profiles
 package main
 
@@ -29,6 +30,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -48,8 +50,15 @@ func main() {
 	flag.IntVar(&w.rounds, "rounds", 9, "rounds for each figure")
 	flag.IntVar(&w.many, "calls", 10_000, "calls before memory is measured again")
 	asJSON := flag.Bool("json", false, "write JSON, also on a terminal")
+	length := flag.Duration("flood", 0, "measure nothing but a flood of this length")
 	flag.Parse()
-	r, err := w.run()
+	var r interface{ print(io.Writer) }
+	var err error
+	if *length > 0 {
+		r, err = w.runFlood(*length)
+	} else {
+		r, err = w.run()
+	}
 	exit(err)
 	if !*asJSON && term.IsTerminal(int(os.Stdout.Fd())) {
 		r.print(os.Stdout)
@@ -70,8 +79,12 @@ func exit(err error) {
 // serve is what this program does when it has started itself.
 func serve(what string, args []string) error {
 	switch {
-	case what == "upstream" && len(args) == 0:
-		return serveUpstream(os.Stdin, os.Stdout)
+	case what == "upstream" && len(args) == 1:
+		after, err := time.ParseDuration(args[0])
+		if err != nil {
+			return err
+		}
+		return serveUpstream(os.Stdin, os.Stdout, after)
 	case what == "bare" && len(args) == 3:
 		return serveBare(args[0], args[1], args[2])
 	}
@@ -80,16 +93,12 @@ func serve(what string, args []string) error {
 
 // run measures everything.
 func (w *world) run() (*report, error) {
-	dir, err := os.MkdirTemp("", "bench")
+	done, err := w.build()
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(dir)
-	w.dir, w.program = dir, filepath.Join(dir, "sippet-mcp")
-	if out, err := exec.Command("go", "build", "-o", w.program, "github.com/sippet-ai/sippet-mcp/cmd/sippet-mcp").CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("building the program: %w\n%s", err, out)
-	}
-	stop, err := w.startUpstream()
+	defer done()
+	stop, err := w.startUpstream(0)
 	if err != nil {
 		return nil, err
 	}
@@ -101,4 +110,28 @@ func (w *world) run() (*report, error) {
 		}
 	}
 	return r, nil
+}
+
+// runFlood measures a flood alone.
+func (w *world) runFlood(length time.Duration) (*flood, error) {
+	done, err := w.build()
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	return w.flood(length)
+}
+
+// build builds the program into a new folder, which done removes.
+func (w *world) build() (done func(), err error) {
+	if w.dir, err = os.MkdirTemp("", "bench"); err != nil {
+		return nil, err
+	}
+	done = func() { os.RemoveAll(w.dir) }
+	w.program = filepath.Join(w.dir, "sippet-mcp")
+	if out, err := exec.Command("go", "build", "-o", w.program, "github.com/sippet-ai/sippet-mcp/cmd/sippet-mcp").CombinedOutput(); err != nil {
+		done()
+		return nil, fmt.Errorf("building the program: %w\n%s", err, out)
+	}
+	return done, nil
 }

@@ -9,12 +9,13 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"time"
 )
 
 const key = "sk_bench_0123456789"
 
-// answers is the upstream: it stands in for Sippet, answers at once and remembers nothing.
-func answers() http.Handler {
+// answers is the upstream: it stands in for Sippet, answers after some time and remembers nothing.
+func answers(after time.Duration) http.Handler {
 	rows := make([]string, 25)
 	for i := range rows {
 		rows[i] = fmt.Sprintf(`{"defaultLanguage":"en","deletedAt":null,"email":"person%02d@example.com","erasedAt":null,"fullName":"Person Number %02d","id":"c0000000-0000-4000-8000-0000000000%02d","phoneE164":"+4477009001%02d"}`, i, i, i, i)
@@ -27,6 +28,9 @@ func answers() http.Handler {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
 			return
+		}
+		if after > 0 {
+			time.Sleep(after)
 		}
 		w.Header().Set("Content-Type", "application/json")
 		switch {
@@ -42,7 +46,7 @@ func answers() http.Handler {
 
 // serveUpstream serves until its input ends, which is when its parent does. It says where on its
 // output.
-func serveUpstream(in io.Reader, out io.Writer) error {
+func serveUpstream(in io.Reader, out io.Writer, after time.Duration) error {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
@@ -52,7 +56,7 @@ func serveUpstream(in io.Reader, out io.Writer) error {
 		_, _ = io.Copy(io.Discard, in)
 		ln.Close()
 	}()
-	err = http.Serve(ln, answers())
+	err = http.Serve(ln, answers(after))
 	if strings.Contains(err.Error(), net.ErrClosed.Error()) {
 		return nil
 	}
@@ -60,12 +64,12 @@ func serveUpstream(in io.Reader, out io.Writer) error {
 }
 
 // startUpstream runs it as a process of its own.
-func (w *world) startUpstream() (stop func(), err error) {
+func (w *world) startUpstream(after time.Duration) (stop func(), err error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	c := exec.Command(self, "upstream")
+	c := exec.Command(self, "upstream", after.String())
 	c.Stderr = os.Stderr
 	in, err := c.StdinPipe()
 	if err != nil {

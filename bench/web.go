@@ -18,15 +18,16 @@ type web struct {
 	client  *http.Client
 	url     string
 	session string
+	token   string // empty without one
 	modern  bool
 	next    atomic.Int64
 }
 
-func newWeb(cmd *exec.Cmd, url string) (*web, error) {
+func newWeb(cmd *exec.Cmd, url, token string) (*web, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	w := &web{cmd: cmd, client: client(), url: url}
+	w := &web{cmd: cmd, client: client(), url: url, token: token}
 	w.client.Timeout = patience
 	var err error
 	for range 5000 {
@@ -57,6 +58,9 @@ func (w *web) ask(method, name, params string) ([]byte, error) {
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Accept", "application/json, text/event-stream")
+	if w.token != "" {
+		req.Header.Set("Authorization", "Bearer "+w.token)
+	}
 	switch {
 	case w.modern:
 		req.Header.Set("Mcp-Protocol-Version", "2026-07-28")
