@@ -36,7 +36,9 @@ func (at *attempt) send(ctx context.Context, res Result) Result {
 	}
 	res.intent = true
 	began, turn := time.Now(), at.turn()
-	turn.recheck = at.checkStopped // an emergency stop may begin while the call waits
+	if !at.txn.Safe {
+		turn.recheck = at.checkStopped // an emergency stop may begin while the call waits
+	}
 	answer, fault := at.runUpstream(ctx, turn, at.Payload, action.Deadline())
 	res.Data, res.Err, res.status = answer.Data, fault, answer.Status
 	end := ledger.Settlement{Intent: intent.ID, State: intentState(res.Err, answer.Sent), Sent: answer.Sent, Status: answer.Status,

@@ -81,7 +81,7 @@ func TestTurn(t *testing.T) {
 func TestStopWhileWaiting(t *testing.T) {
 	s := newTestGate(t, "desktop")
 	s.Upstream = &line{scripted: s.up, waits: func() {
-		if err := s.Ledger.Stop(context.Background(), ledger.Actor{Name: "grace"}, "wrong list"); err != nil {
+		if err := s.Ledger.Stop(context.Background(), ledger.StopScope{Kind: ledger.StopEverything}, ledger.Actor{Name: "grace"}, "wrong list"); err != nil {
 			t.Error(err)
 		}
 	}}
