@@ -186,7 +186,7 @@ func TestConnectionsAreReused(t *testing.T) {
 			var all sync.WaitGroup
 			for n := range workers {
 				r := aWrite
-				r.Caller = string("ab"[n%2])
+				r.Caller = string("abcd"[n%4])
 				all.Go(func() {
 					if _, err := c.Run(context.Background(), r); err != nil {
 						t.Error(err)

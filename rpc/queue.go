@@ -30,12 +30,12 @@ const (
 const (
 	// maxConcurrent is how many requests run at a time: as many as there are kept connections. An
 	// eighth of them is for urgent requests only, so that these need not wait for slow reads. One
-	// caller has at most half of them, for the same reason.
+	// caller has at most a quarter of them, for the same reason.
 	maxConcurrent = 64
 	// minConcurrent leaves one for urgent requests and one for the others.
 	minConcurrent = 2
 	// maxWaiting bounds the requests of a caller that wait: what runs within half of the usual
-	// deadline if Sippet takes half a second.
+	// deadline if Sippet takes a quarter of a second.
 	maxWaiting = 1000
 	// maxUrgent bounds the urgent requests of a caller. More of them rank as writes, so a caller
 	// that hangs up without end does not keep the others waiting.
@@ -282,7 +282,9 @@ func (q *queue) open(rank Rank, now time.Time) bool {
 }
 
 // mayHave reports whether the caller may have one more request of the rank.
-func (q *queue) mayHave(l *lane, rank Rank) bool { return rank == RankUrgent || l.running < q.limit/2 }
+func (q *queue) mayHave(l *lane, rank Rank) bool {
+	return rank == RankUrgent || l.running < max(q.limit/4, 1)
+}
 
 // dispatch starts the requests that may start, in order.
 func (q *queue) dispatch(now time.Time) {

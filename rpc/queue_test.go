@@ -52,7 +52,7 @@ func (s *standIn) check() {
 	defer s.queue.mu.Unlock()
 	q, others := s.queue, 0
 	for _, l := range q.lanes {
-		if others += l.running; l.running > maxConcurrent/2 || l.urgent > maxUrgent {
+		if others += l.running; l.running > maxConcurrent/4 || l.urgent > maxUrgent {
 			s.t.Errorf("%q has %d running and %d urgent", l.caller, l.running, l.urgent)
 		}
 	}
@@ -157,16 +157,16 @@ func TestFairQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStandIn(t)
 		var wg sync.WaitGroup
-		for n := range 2 * maxWaiting {
+		for n := range 4 * maxWaiting {
 			wg.Go(func() {
-				s.request(t.Context(), fmt.Sprint("flood ", n%2), RankWrite, time.Duration(500+n)*time.Millisecond, answered)
+				s.request(t.Context(), fmt.Sprint("flood ", n%4), RankWrite, time.Duration(500+n)*time.Millisecond, answered)
 			})
 		}
 		synctest.Wait()
 		before := len(s.order)
 		wg.Go(func() { s.request(t.Context(), "ordinary", RankRead, time.Second, answered) })
 		wg.Wait()
-		if at := slices.Index(s.order[before:], "ordinary"); at < 0 || at > 2 {
+		if at := slices.Index(s.order[before:], "ordinary"); at < 0 || at > 4 {
 			t.Errorf("%d requests of the floods went first", at)
 		}
 		s.empty()
@@ -174,7 +174,7 @@ func TestFairQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStandIn(t)
 		var wg sync.WaitGroup
-		for range maxConcurrent / 2 {
+		for range maxConcurrent / 4 {
 			wg.Go(func() { s.request(t.Context(), "ada", RankWrite, time.Second, answered) })
 		}
 		synctest.Wait()
@@ -269,7 +269,7 @@ func TestQueueLimits(t *testing.T) {
 		s := newStandIn(t)
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
-		for range maxWaiting + maxConcurrent/2 {
+		for range maxWaiting + maxConcurrent/4 {
 			wg.Go(func() { s.request(ctx, "flood", RankWrite, time.Hour, answered) })
 		}
 		synctest.Wait()
