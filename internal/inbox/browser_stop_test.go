@@ -173,6 +173,7 @@ func TestBrowserStopRinging(t *testing.T) {
 	other.cards(2)
 	b.login(w, bob)
 	b.click(`a[href="/inbox/stop"]`)
+	b.sees("h1", "Emergency stop")
 	b.shot("stop-of-an-approver")
 	b.write("input[name=note]", "wrong list")
 	b.click("button[value=ringing]")
