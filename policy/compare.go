@@ -89,7 +89,7 @@ type comparer struct {
 
 // add compares the call that begins with the record, if one does.
 func (c *comparer) add(ctx context.Context, r *ledger.Record) {
-	if r.Phase == ledger.PhaseDropped {
+	if r.Phase == ledger.PhaseDropped || r.Phase == ledger.PhaseCounted {
 		c.out.Unrecorded += r.Count
 	}
 	if !c.beginsCall(r) {

@@ -213,9 +213,10 @@ func (s *SQLite) CreateApproval(ctx context.Context, request ApprovalRequest) er
 			Why: request.Why, Rules: request.Rules, Policy: request.Policy, Recipients: request.Recipients}
 		hashes := s.hashes(&c)
 		now, requester := micros(t.now), request.Requester.column()
-		if _, err := t.exec(`UPDATE approvals SET state = 'revoked', last_seq = ? WHERE state IN ('pending', 'approved') AND expires > ?
+		replaced, err := t.exec(`UPDATE approvals SET state = 'revoked', last_seq = ? WHERE state IN ('pending', 'approved') AND expires > ?
 			AND requester = ? AND credential = ? AND action = ? AND effect = ?`,
-			t.head.seq+1, now, requester, request.Credential, request.Action, hashes.effect); err != nil {
+			t.head.seq+1, now, requester, request.Credential, request.Action, hashes.effect)
+		if err != nil {
 			return err
 		}
 		// Requests to hang up are counted apart: no other requests may prevent them.
@@ -239,6 +240,10 @@ func (s *SQLite) CreateApproval(ctx context.Context, request ApprovalRequest) er
 		}
 		r.Sealed = t.seal(keys, private, r.binding())
 		if err := t.append(r); err != nil {
+			return err
+		}
+		// A request to hang up is stored all the same, unless there is one already.
+		if err := t.checkShare(request.Requester); err != nil && (request.Action != HangUp || replaced > 0) {
 			return err
 		}
 		_, err = t.exec(`INSERT INTO approvals (id, requester, credential, organisation, action, fingerprint, effect, policy, recipients, needs, repeats, state, answered_by, requested, answered,

@@ -30,6 +30,9 @@ func (s *SQLite) AnswerApproval(ctx context.Context, want ApprovalRequest, reply
 	if reply.State != Approved && reply.State != Declined && reply.State != Revoked || reply.Fault != nil && !json.Valid(reply.Fault) {
 		return errUsage
 	}
+	if len(reply.Fault) > maxResult {
+		reply.Fault = nil
+	}
 	return s.write(ctx, func(t *tx) error {
 		row, err := t.approval(&want)
 		switch {

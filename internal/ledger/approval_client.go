@@ -48,7 +48,11 @@ func (s *SQLite) RecordUnanswered(ctx context.Context, id string, e ClientEvent)
 		}
 		r := row.record(PhaseUnanswered)
 		r.By, r.Note = Actor{Via: clip(e.Via)}, string(e.Kind)
-		if err := t.append(r); err != nil {
+		if keeps, err := t.keepsEvents(r.Caller); err != nil {
+			return err
+		} else if !keeps {
+			t.count(eventKind{r.Caller, r.Credential, r.Action, "", "", r.Note})
+		} else if err := t.append(r); err != nil {
 			return err
 		}
 		departed := row.departed
@@ -58,7 +62,7 @@ func (s *SQLite) RecordUnanswered(ctx context.Context, id string, e ClientEvent)
 		case ClientReturned:
 			departed = 0
 		}
-		_, err = t.exec("UPDATE approvals SET departed = ?, last_seq = ? WHERE id = ?", departed, r.Seq, id)
+		_, err = t.exec("UPDATE approvals SET departed = ?, last_seq = max(last_seq, ?) WHERE id = ?", departed, r.Seq, id)
 		return err
 	})
 }

@@ -30,6 +30,7 @@ const (
 	PhaseRejected   Phase = "rejected"  // a call that did not run
 	PhaseValidated  Phase = "validated" // a call that validate_action tested
 	PhaseDropped    Phase = "dropped"   // Count events arrived faster than they could be written
+	PhaseCounted    Phase = "counted"   // Count more calls like this one, of a caller that has used up half of its share
 	PhaseStopped    Phase = "stopped"
 	PhaseResumed    Phase = "resumed"
 	PhaseTaken      Phase = "taken"  // a handover was shown to a person, and is destroyed
@@ -42,7 +43,7 @@ const (
 // Phases are all phases, in the order in which help and errors list them: those of a call first.
 var Phases = []Phase{
 	PhaseRequested, PhaseAnswered, PhaseUnanswered, PhasePrepared, PhaseSent, PhaseSettled, PhaseAbandoned, PhaseResolved,
-	PhaseRead, PhaseRejected, PhaseValidated, PhaseDropped, PhaseStopped, PhaseResumed, PhaseErased, PhasePruned,
+	PhaseRead, PhaseRejected, PhaseValidated, PhaseDropped, PhaseCounted, PhaseStopped, PhaseResumed, PhaseErased, PhasePruned,
 	PhaseLogin, PhaseLogout, PhaseTaken, PhaseIssued, PhaseRevoked, PhaseRemoved, PhaseAttached,
 }
 
@@ -110,7 +111,7 @@ type Record struct {
 	// Budgets are the budgets that the call debited, or that were returned. In PhasePruned they are
 	// the budgets that no remaining record describes.
 	Budgets []Balance `json:"budgets,omitempty"`
-	// Count is the number of dropped events, of approvals that an emergency stop revoked, of tokens
+	// Count is the number of dropped or counted events, of approvals that an emergency stop revoked, of tokens
 	// that were revoked with a person, or of subjects of a read beyond its bound or erased meanwhile.
 	Count int64 `json:"count,omitempty"`
 	// Upto is the last removed record, Hash its SHA-256 in hex.
@@ -216,6 +217,7 @@ func (t *tx) checkHead() error {
 		return &StoreError{Corrupt, t.s.path, errHeadChanged}
 	}
 	t.s.lastHead = t.head
+	clear(t.s.shares) // another process wrote
 	return nil
 }
 
@@ -231,17 +233,12 @@ func (t *tx) append(r *Record) error {
 		return err
 	}
 	t.head = head{r.Seq, sha256.Sum256(line)}
+	t.use(r, len(line))
 	t.approvalsChanged = t.approvalsChanged || r.ApprovalID != "" || r.Phase == PhaseStopped || r.Phase == PhaseResumed || r.Phase == PhaseErased
 	return nil
 }
 
-// sealHead marks the head, once a transaction, with a code that only the master key can make.
-// Without it nothing would show that the last records were changed or truncated.
-func (t *tx) sealHead() error {
-	_, err := t.exec("INSERT OR REPLACE INTO meta (name, value) VALUES ('head', ?)", t.s.seal.headCode(t.head))
-	return err
-}
-
+// headCode returns a code of the head that only the master key can make.
 func (s *sealer) headCode(h head) string {
 	return hex.EncodeToString(mac(s.head, fmt.Sprintf("%d %x", h.seq, h.hash)))
 }

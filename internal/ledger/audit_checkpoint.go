@@ -114,6 +114,9 @@ func (s *SQLite) writeCheckpoint(h head, now time.Time) error {
 		if after, e := f.Stat(); err != nil && n > 0 && e == nil && after.Size() == before.Size()+int64(n) {
 			_ = f.Truncate(before.Size())
 		}
+		if err != nil && before.Size() == 0 {
+			_ = os.Remove(f.Name()) // an empty file looks as if notes had been taken out of it
+		}
 	}
 	if e := f.Close(); err == nil {
 		err = e

@@ -76,6 +76,7 @@ func (s *SQLite) runEvents() {
 		}
 		s.writeEvents(batch)
 	}
+	s.writeEvents(nil) // what was only counted
 }
 
 // collectEvents adds the events of the next moment to the batch; with wait false only the queued
@@ -111,7 +112,8 @@ func (s *SQLite) collectEvents(batch []queuedEvent, wait bool) []queuedEvent {
 // the count is kept until it can be written.
 func (s *SQLite) writeEvents(batch []queuedEvent) {
 	dropped := s.dropped.Swap(0)
-	if len(batch) == 0 && dropped == 0 && len(s.unerased) == 0 {
+	countsDue := s.countsDue(s.isClosing())
+	if len(batch) == 0 && dropped == 0 && len(s.unerased) == 0 && !countsDue {
 		return
 	}
 	all := make([]namedEvent, len(batch))
@@ -129,6 +131,11 @@ func (s *SQLite) writeEvents(batch []queuedEvent) {
 		}
 		if err := t.eraseFound(&Record{}, unerased); err != nil {
 			return err
+		}
+		if countsDue {
+			if err := t.recordCounts(); err != nil {
+				return err
+			}
 		}
 		if dropped == 0 && len(lost) == 0 {
 			return nil
@@ -237,6 +244,18 @@ func (t *tx) writeEvent(e *namedEvent) error {
 	if e.Hash != "" {
 		hashes.payload = t.s.seal.fingerprint(e.Organisation, e.Hash)
 	}
+	keeps, err := t.keepsEvents(e.Caller)
+	switch {
+	case err != nil:
+		return err
+	case !keeps && len(e.Debits) == 0: // what a read took from a budget needs a record
+		kind := eventKind{e.Caller, e.Credential, e.Action, e.Class, e.Outcome, ""}
+		if e.Validated {
+			kind.note = "tested with validate_action"
+		}
+		t.count(kind)
+		return t.eraseFound(&Record{Request: e.Request, Caller: e.Caller}, e.erased)
+	}
 	if err := t.omitErased(e); err != nil {
 		return err
 	}
@@ -249,6 +268,11 @@ func (t *tx) writeEvent(e *namedEvent) error {
 	}
 	if len(e.subjects) > 0 {
 		r.Subjects = keyIDs(keys)
+	}
+	if !keeps || len(e.Payload)+len(e.Card)+len(e.Replaced) > maxEvent {
+		without := *e.Event
+		without.Payload, without.Card, without.Replaced = nil, nil, nil
+		e.Event = &without
 	}
 	private, err := Private{Payload: e.Payload, Card: e.Card, Replaced: e.Replaced}.divide(e.RecipientList)
 	if err != nil {

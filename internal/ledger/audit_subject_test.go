@@ -1,7 +1,6 @@
 package ledger_test
 
 import (
-	"bytes"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -112,8 +111,10 @@ func TestEraseAfterDiskFull(t *testing.T) {
 	x.Subjects = []string{"contact:gone"}
 	settle(t, l, commit(t, l, x), ledger.Succeeded)
 	ledger.LimitPages(t, l, 1)
-	e := event("contact:1")
-	e.Payload = []byte(`"` + string(bytes.Repeat([]byte("x"), 300<<10)) + `"`)
+	e := event()
+	for i := range ledger.MaxSubjects { // the keys of that many need room
+		e.Subjects = append(e.Subjects, fmt.Sprint("contact:", i))
+	}
 	e.FindSubjects = func() (subjects, erased []string) { return nil, []string{"contact:gone"} }
 	l.RecordEvent(e)
 	within(t, "the store error is reported", func() bool { return l.StoreError() != nil })

@@ -40,6 +40,8 @@ func (r *Record) Summary() string {
 		return withNote("resolved as "+schemas.Escape(r.State, maxSummaryName)+r.by(), r.Note)
 	case PhaseDropped:
 		return count(r.Count, "event") + " not recorded: too many at once"
+	case PhaseCounted:
+		return withNote(count(r.Count, "more call")+" not recorded one by one: the caller has used up half of its share of the ledger", r.Note)
 	case PhaseStopped:
 		return withNote(r.scope()+" stopped"+r.by(), r.Note) + "; " + count(r.Count, "approval request") + " revoked"
 	case PhaseResumed:

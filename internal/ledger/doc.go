@@ -52,6 +52,9 @@
 // Commit applies all [Debit] values of a call or none. A settlement as not_sent returns them
 // (budget.go).
 //
+// The bytes that a caller's calls take of the ledger are a budget as well (share.go). When it is used
+// up, Commit and CreateApproval return a *LimitError, and events are only counted (audit_count.go).
+//
 // # Emergency stop
 //
 // A stop has a [StopScope]: everything, ringing, or the assistants of one person. Within it Stop

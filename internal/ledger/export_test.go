@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/mod/sumdb/note"
 )
@@ -102,3 +103,13 @@ func CountCompares(do func()) (n int) {
 	do()
 	return n
 }
+
+// LimitShare makes the share of a caller smaller while a test runs. It grows back as fast.
+func LimitShare(t testing.TB, most int64) {
+	old := callerShare
+	t.Cleanup(func() { callerShare = old })
+	callerShare = share{most, most / 4}
+}
+
+// Now returns the ledger's time.
+func (s *SQLite) Now() time.Time { return s.now() }

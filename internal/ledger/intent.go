@@ -245,6 +245,12 @@ func (s *SQLite) Commit(ctx context.Context, x Txn) (Intent, error) {
 	in := Intent{Request: x.Request, Caller: x.Caller, Credential: x.Credential, Organisation: x.Organisation,
 		Action: x.Action, Class: x.Class, EffectKind: x.EffectKind, ApprovalID: x.ApprovalID, State: Prepared}
 	hashes := s.hashes(&x.Call)
+	if x.ApprovalID != "" && len(x.Payload) > maxKeptTwice {
+		x.Payload = nil
+	}
+	if len(x.Replaced) > maxReplaced {
+		x.Replaced = nil
+	}
 	// Encode before the change is queued: all changes wait for the one that runs.
 	private, err := Private{Payload: x.Payload, Card: x.Card, Replaced: x.Replaced, Hash: x.Hash}.divide(x.RecipientList)
 	if err != nil {
@@ -343,6 +349,9 @@ func (t *tx) commitCall(x *Txn, hashes callHashes, private unsealed, in *Intent)
 	in.Prepared, in.seq, in.debited = t.now, r.Seq, len(balances)
 	t.s.conflicts.add(in.seq, conflictKey(hashes.effect))
 	if err := t.storeDebits(in.seq, x.Debits, balances); err != nil {
+		return err
+	}
+	if err := t.checkCommitShare(x, hashes.effect); err != nil {
 		return err
 	}
 	_, err = t.exec(`INSERT INTO intents (id, request, caller, credential, organisation, action, class, fingerprint,

@@ -170,6 +170,7 @@ func (t *tx) key(subject string) (subjectKey, error) {
 		t.keys[subject] = k
 		return k, nil
 	}
+	t.newKeys++
 	// Ids ascend, so that a new key is written beside the last one. They disclose no more than the
 	// record.
 	k.id, k.key = numberedID(t.head.seq+1), make([]byte, 32)

@@ -70,7 +70,9 @@ type SQLite struct {
 	now  func() time.Time
 	log  *slog.Logger
 	path string
-	file fs.FileInfo
+	// reservePath is the path of the reserve.
+	reservePath string
+	file        fs.FileInfo
 
 	db     *sql.DB // reads
 	seal   *sealer
@@ -85,6 +87,10 @@ type SQLite struct {
 	ops       chan *op
 	lastHead  head          // the head of its last commit
 	conflicts conflictIndex // the intents that may conflict
+	// shares are when the shares of callers are whole again, as far as they were read. They are right
+	// while the head is lastHead.
+	shares map[string]int64
+	counts map[eventKind]int64 // events that are only counted
 
 	cachedStops   atomic.Pointer[cachedStops]
 	tokens        atomic.Pointer[cachedTokens]
@@ -95,7 +101,8 @@ type SQLite struct {
 	events        chan queuedEvent
 	dropped       atomic.Int64
 	readings      readings
-	unerased      []string // subjects to erase that the store could not accept yet
+	unerased      []string     // subjects to erase that the store could not accept yet
+	countedSince  atomic.Int64 // when the first of counts was counted, in nanoseconds since 1970; 0 without one
 
 	once       sync.Once
 	closing    chan struct{} // closed when Close begins
@@ -115,7 +122,7 @@ func Open(ctx context.Context, o Options) (*SQLite, error) {
 		return nil, errors.New("the ledger needs a state directory")
 	}
 	o.defaults()
-	s := &SQLite{o: o, now: o.Now, log: o.Log, path: filepath.Join(o.Dir, File),
+	s := &SQLite{o: o, now: o.Now, log: o.Log, path: filepath.Join(o.Dir, File), reservePath: filepath.Join(o.Dir, ReserveFile), shares: map[string]int64{}, counts: map[eventKind]int64{},
 		ops: make(chan *op, maxBatch), events: make(chan queuedEvent, maxQueuedEvents), scrubRequests: make(chan struct{}, 1),
 		closing: make(chan struct{}), closed: make(chan struct{}), writerDone: make(chan struct{}),
 		eventsDone: make(chan struct{}), upkeepDone: make(chan struct{}), pruneDone: make(chan struct{})}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"runtime"
 	"syscall"
 
@@ -39,11 +38,9 @@ const (
 // errReserve is the cause if a change is not made because the reserve is short.
 var errReserve = errors.New("what room there is, is kept for the emergency stop and for outcomes of calls")
 
-func (s *SQLite) reservePath() string { return filepath.Join(s.o.Dir, ReserveFile) }
-
 // reserve returns the size of the reserve, at most wholeReserve; 0 if there is none.
 func (s *SQLite) reserve() int64 {
-	info, err := os.Stat(s.reservePath())
+	info, err := os.Stat(s.reservePath)
 	if err != nil {
 		return 0
 	}
@@ -56,7 +53,7 @@ func (s *SQLite) release() error {
 	if size == 0 {
 		return nil
 	}
-	return os.Truncate(s.reservePath(), max(0, size-reserveStep))
+	return os.Truncate(s.reservePath, max(0, size-reserveStep))
 }
 
 // fill makes the reserve as large as it should be, or as the disk allows. Bytes that must be written
@@ -67,7 +64,7 @@ func (s *SQLite) fill() error {
 	if missing <= 0 {
 		return nil
 	}
-	f, err := os.OpenFile(s.reservePath(), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	f, err := os.OpenFile(s.reservePath, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return err
 	}

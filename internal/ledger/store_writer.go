@@ -191,6 +191,14 @@ type tx struct {
 	approvalsChanged bool
 	// failure is why the transaction itself failed, which fails every change in it.
 	failure error
+	// used are the bytes that the records take, newKeys the subjects' keys that are not in it yet.
+	used       []used
+	newKeys    int64
+	wholeAgain []wholeAgain // what it stored of shares
+	room       struct {     // for both, without an allocation
+		used       [2]used
+		wholeAgain [2]wholeAgain
+	}
 	// afterCommit runs when the transaction is durable.
 	afterCommit []func()
 }
@@ -206,6 +214,7 @@ func (s *SQLite) begin() (*tx, error) {
 		return nil, err
 	}
 	t := &tx{s: s, keys: map[string]subjectKey{}}
+	t.used, t.wholeAgain = t.room.used[:0], t.room.wholeAgain[:0]
 	err := t.lock()
 	if err != nil {
 		return nil, err
@@ -272,7 +281,7 @@ func (t *tx) runOp(o *op) (err error) {
 		t.failure = err
 		return err
 	}
-	before, after := t.head, len(t.afterCommit)
+	before, after, used := t.head, len(t.afterCommit), len(t.used)
 	if err = o.run(t); err == nil {
 		_, err = t.exec("RELEASE op")
 		t.failure = err
@@ -282,6 +291,7 @@ func (t *tx) runOp(o *op) (err error) {
 		err = asStoreError(t.s.path, err)
 	}
 	t.head, t.afterCommit, t.keys = before, t.afterCommit[:after], map[string]subjectKey{}
+	t.used, t.newKeys = t.used[:used], 0
 	t.stopsRead = false
 	if _, e := t.exec("ROLLBACK TO op"); e != nil {
 		t.failure = err // report the first error: a full disk has already ended the transaction
@@ -295,7 +305,7 @@ func (t *tx) runOp(o *op) (err error) {
 
 func (t *tx) commit() error {
 	if t.failure == nil && t.head != t.initial {
-		t.failure = t.sealHead()
+		t.failure = t.storeHead()
 	}
 	if t.failure == nil && t.approvalsChanged {
 		_, t.failure = t.exec("INSERT OR REPLACE INTO meta (name, value) VALUES ('approvals', ?)", strconv.FormatInt(t.head.seq, 10))
@@ -308,6 +318,9 @@ func (t *tx) commit() error {
 		return t.failure
 	}
 	t.s.lastHead = t.head
+	for _, w := range t.wholeAgain {
+		t.s.shares[w.caller] = w.at
+	}
 	t.s.conflicts.advance(t.head.seq)
 	for _, f := range t.afterCommit {
 		f()
