@@ -19,6 +19,7 @@ type attempt struct {
 	*Gate
 	Call
 	policy     *rules.Policy
+	ownCall    bool // the call is about a live call that the caller's work started
 	verdict    rules.Verdict
 	recipients *recipients.Set               // nil if the call reaches nobody
 	unknown    *ledger.Intent                // another call did the same to one of these people, or not; nil without one
@@ -51,6 +52,7 @@ func (g *Gate) attempt(c Call) *attempt {
 
 // run takes the call through the lifecycle, as the package comment shows it.
 func (at *attempt) run(ctx context.Context) Result {
+	at.findSafe(ctx)
 	if fault := at.checkStopped(ctx); fault != nil {
 		return Result{Err: fault}
 	}
@@ -150,7 +152,7 @@ func (at *attempt) validate(ctx context.Context, need rules.Decision) *schemas.E
 // decide resolves the recipients, or reads the contacts that the call is about, and evaluates the
 // policy.
 func (at *attempt) decide(ctx context.Context) *schemas.Error {
-	facts := rules.Facts{Payload: at.Payload, Caller: at.Caller.rules(), Now: at.Now()}
+	facts := rules.Facts{Payload: at.Payload, Caller: at.Caller.rules(), Now: at.Now(), OwnCall: at.ownCall}
 	action := at.Payload.Action
 	if recipients.HasRecipients(action) && at.policy.Mildest(action, facts.Caller).Decision < rules.Deny {
 		var fault *schemas.Error

@@ -191,7 +191,7 @@ func (c *comparer) facts(r *ledger.Record) (f rules.Facts, skip string) {
 	if f.Payload, fault = a.Check(argumentsOf(r.Private.Payload), schemas.Limits{Now: r.Time}); fault != nil {
 		return f, skipInvalid
 	}
-	f.Now, f.Caller = r.Time, c.caller(r)
+	f.Now, f.Caller, f.OwnCall = r.Time, c.caller(r), r.Safe
 	return f, ""
 }
 

@@ -20,7 +20,7 @@ func (at *attempt) checkStopped(ctx context.Context) *schemas.Error {
 	if action.Class == schemas.Read {
 		return at.checkRecorded(ctx)
 	}
-	if action.Name == ledger.HangUp {
+	if at.txn.Safe || action.Name == ledger.HangUp {
 		return nil
 	}
 	stops, err := at.Ledger.CurrentStops(ctx)
@@ -52,7 +52,7 @@ func (at *attempt) checkRecorded(ctx context.Context) *schemas.Error {
 
 // findConflicting returns a previous run of the same call that prevents this one; nil without one.
 func (at *attempt) findConflicting(ctx context.Context) (*ledger.Intent, error) {
-	if at.txn.Class == schemas.Read || at.txn.Action == ledger.HangUp {
+	if at.txn.Class == schemas.Read || at.txn.Safe || at.txn.Action == ledger.HangUp {
 		return nil, nil
 	}
 	return at.Ledger.FindConflicting(ctx, at.txn)

@@ -180,6 +180,7 @@ func (g *Gate) Explain(ctx context.Context, c Call) (e Explanation) {
 	if e.Fault = at.startReading(ctx, at.contactBudgets()); e.Fault != nil {
 		return e
 	}
+	at.findSafe(ctx)
 	if e.Fault = at.checkStopped(ctx); e.Fault == nil {
 		if e.Fault = at.decide(ctx); e.Fault == nil {
 			e.Fault = at.explainUnknown(ctx)

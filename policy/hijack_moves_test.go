@@ -143,7 +143,7 @@ func (h *hijack) draftCall(rt *rapid.T) draft {
 		draft{"flag_call_for_review", row{"identity": h.up.id(41)}}, draft{"clear_call_review_flag", row{"identity": h.up.id(41)}},
 		draft{"override_call_classification", onRecord(h.up.id(61), row{"label": "complaint"})}, draft{"clear_call_classification_override", row{"identity": h.up.id(61)}},
 		draft{"set_operator_status", newInput(row{"sipUserId": sipUserID, "status": "on_break"})},
-		draft{"create_call", newInput(row{"direction": "inbound", "fromNumber": "+447700900555", "toNumber": "+442079460199", "callUuid": "other-1"})})
+		draft{"create_call", newInput(row{"direction": "inbound", "fromNumber": "+447700900555", "toNumber": "+442079460199", "callUuid": "other-1", "status": one[any](rt, "status", "completed", "answered", nil)})})
 }
 
 // draftWeighty draws a call that a person must see.
@@ -178,7 +178,11 @@ func (h *hijack) draftWeighty(rt *rapid.T) draft {
 		return draft{"create_email_template", newInput(in)}
 	case 12:
 		action := one(rt, "live", "end_call", "barge_call", "leave_call", "resume_ai_call", "transfer_call_to_queue", "accept_call_queue_entry")
-		return draft{action, newInput(row{"callUuid": one(rt, "call", "live-1", "live-2")})}
+		calls := []any{"live-1", "live-2"}
+		for _, r := range h.up.rung {
+			calls = append(calls, r["callUuid"])
+		}
+		return draft{action, newInput(row{"callUuid": one(rt, "call", calls...)})}
 	}
 	return one(rt, "setup",
 		draft{"update_email_mailbox", onRecord(h.up.id(21), row{"mxTarget": one[any](rt, "mx", "mx.example.net", nil)})},

@@ -55,7 +55,10 @@ func (h *hijack) needs(r *hijackRun) (need consent, why string) {
 			need, why = c[h.column], reason
 		}
 	}
-	if c, known := tableOf[r.action]; known {
+	own := len(r.live) == 1 && h.started[r.live[0]] == h.doing.Actor.Name && (r.action == "end_call" || r.action == "leave_call")
+	if c, known := tableOf[r.action]; own {
+		add(open, "the caller's own work started the call")
+	} else if known {
 		add(c, r.action)
 	} else {
 		add(closed, "an action that is not in the table")
@@ -79,8 +82,11 @@ func (h *hijack) needs(r *hijackRun) (need consent, why string) {
 			add([3]consent{anybody, another, never}, "a stranger is answered, or a contact with an address that the caller has set today")
 		}
 	}
-	if len(r.live) > 0 {
+	if len(r.live) > 0 && !own {
 		add(confirmed, "somebody on a call notices")
+	}
+	if status, _ := r.input["status"].(string); r.action == "create_call" && status != "completed" {
+		add(confirmed, "a record says that a call is live")
 	}
 	for list := range r.after {
 		for id, c := range diff(r.before[list], r.after[list]) {

@@ -22,6 +22,7 @@ type hijackRun struct {
 	rings, mails  []string // numbers and addresses
 	group         string   // it rings the members
 	live          []string // calls on which somebody is
+	rung          []string // calls that it starts
 	credential    bool
 	lost          bool // nobody is told whether it succeeds
 	rejected      bool
@@ -46,6 +47,7 @@ type fakeSippet struct {
 	next int  // the number of the next new record
 	fate fate // of the next write
 	ran  func(*hijackRun)
+	rung []row // the calls that were started, each as an entry of a bulk call, or of none
 }
 
 func newFakeSippet(n int, ran func(*hijackRun)) *fakeSippet {
@@ -114,8 +116,11 @@ func (s *fakeSippet) list(a *schemas.Action, b *hijackBody) any {
 		return row{"id": s.id(98), "fullName": "Nadia Rahman", "email": "nadia@harbourlane.example", "sipUserId": sipUserID}
 	}
 	limit, _ := b.Page["limit"].(float64)
-	rows, more := []row{}, false
-	for _, r := range s.tables[a.Name] {
+	rows, more, all := []row{}, false, s.tables[a.Name]
+	if a.Name == "list_bulk_outbound_call_entries" {
+		all = s.rung
+	}
+	for _, r := range all {
 		if !passes(r, b.Filter) {
 			continue
 		}
@@ -285,7 +290,8 @@ func (s *fakeSippet) write(b *hijackBody, run *hijackRun) (answer any, ok bool) 
 		return row{"token": "a secret"}, true
 	}
 	run.live = append(run.live, text("callUuid"))
-	return row{}, s.find("list_calls", "callUuid", text("callUuid")) != nil
+	isRung := slices.ContainsFunc(s.rung, func(r row) bool { return r["callUuid"] == text("callUuid") })
+	return row{}, isRung || s.find("list_calls", "callUuid", text("callUuid")) != nil
 }
 
 func (s *fakeSippet) ring(b *hijackBody, run *hijackRun) (answer any, ok bool) {
@@ -307,7 +313,22 @@ func (s *fakeSippet) ring(b *hijackBody, run *hijackRun) (answer any, ok bool) {
 			run.rings = append(run.rings, number)
 		}
 	}
-	return row{"callUuid": "new"}, run.rings != nil
+	bulk := any(nil)
+	if b.Action == "start_bulk_outbound_call" {
+		bulk = fmt.Sprint("bulk-", s.next)
+	}
+	for range run.rings {
+		run.rung = append(run.rung, fmt.Sprint("rung-", s.next))
+		s.rung = append(s.rung, row{"callUuid": fmt.Sprint("rung-", s.next), "bulkOutboundCallId": bulk})
+		s.next++
+	}
+	if run.rings == nil {
+		return nil, false
+	}
+	if bulk != nil {
+		return row{"bulkOutboundCallId": bulk}, true
+	}
+	return row{"callUuid": run.rung[0]}, true
 }
 
 // answered returns the addresses that an answer to an email goes to: those of Reply-To, else of From.

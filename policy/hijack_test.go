@@ -46,7 +46,8 @@ type hijack struct {
 
 	freshAddress map[string]time.Time // when a caller set the address of a contact, by both
 	overwritten  []overwritten
-	unknown      []*hijackRun // the runs with an unknown outcome
+	unknown      []*hijackRun      // the runs with an unknown outcome
+	started      map[string]string // who started a live call, by its callUuid
 }
 
 // overwritten is a value of a contact that a caller replaced, and nobody approved it.
@@ -171,7 +172,7 @@ func (w *hijackWorld) report(t *testing.T, profile string) {
 // sequence draws one sequence and runs it.
 func (w *hijackWorld) sequence(rt *rapid.T, column int) {
 	w.begin(rt)
-	h := &hijack{rt: rt, world: w, column: column, clock: w.clock, views: map[string]*view{}, freshAddress: map[string]time.Time{}}
+	h := &hijack{rt: rt, world: w, column: column, clock: w.clock, views: map[string]*view{}, freshAddress: map[string]time.Time{}, started: map[string]string{}}
 	h.up = newFakeSippet(w.n, h.judge)
 	h.gate = &policy.Gate{Policy: w.policy, Upstream: h.up, Ledger: w.ledger, Organisation: fmt.Sprintf("org %d", w.n), Lifetime: 15 * time.Minute, Now: w.clock.Now,
 		Log: slog.New(slog.DiscardHandler)}
@@ -298,6 +299,9 @@ func (h *hijack) judge(r *hijackRun) {
 
 // remember keeps what later needs depend on.
 func (h *hijack) remember(r *hijackRun, approved bool) {
+	for _, call := range r.rung {
+		h.started[call] = h.doing.Actor.Name
+	}
 	for id, c := range diff(r.before["list_contacts"], r.after["list_contacts"]) {
 		changes := c.fields()
 		if slices.Contains(changes, "email") {

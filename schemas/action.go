@@ -74,12 +74,16 @@ type Action struct {
 	LiveCall bool
 	// Idempotent is true if a second run of the same payload changes nothing more.
 	Idempotent bool
+	// Safe says which calls of it are in the safe direction; empty for none.
+	Safe Safe
 	// EffectKind is what the action does to people; empty where it reaches none.
 	EffectKind EffectKind
 	// Overwrites is true for a write that replaces values which this API does not keep.
 	Overwrites bool
 	// creates is true if the call creates a record of Resource, which the answer's id names.
 	creates bool
+	// starts is what a successful call starts; 0 if that is no call.
+	starts starts
 	// erases is true if a successful call erases the data of its subjects.
 	erases bool
 	// forOperator is true if a call acts for the operator of the key, who is not in the arguments.

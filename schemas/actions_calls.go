@@ -16,7 +16,7 @@ var callActions = []*Action{
 		Description: "Add a record of a call that another phone system handles. No phone rings: to ring somebody use start_outbound_call. No tool changes or removes it, so check list_calls first.",
 	},
 	{
-		Name: "flag_call_for_review", Title: "Flag a call for review", Class: Write, Toolsets: []Toolset{Calls}, Idempotent: true,
+		Name: "flag_call_for_review", Title: "Flag a call for review", Class: Write, Toolsets: []Toolset{Calls}, Idempotent: true, Safe: SafeAlways,
 		payloadKeys: "identity, fields?", Resource: callResource,
 		Ask: "Flag call {identity} for review.", Effect: "Reviewers see the call in their list; clear_call_review_flag removes the flag.",
 		ApproveButton: "Flag this call", DeclineButton: "Don't flag",
@@ -53,14 +53,14 @@ var callActions = []*Action{
 		Description: "Give a live call that an operator took over back to the AI agent, which then speaks. A person is asked first. For another human use transfer_call_to_queue; to step out, leave_call.",
 	},
 	{
-		Name: "leave_call", Title: "Leave a call", Class: Outbound, Toolsets: []Toolset{Calls}, LiveCall: true, forOperator: true,
+		Name: "leave_call", Title: "Leave a call", Class: Outbound, Toolsets: []Toolset{Calls}, LiveCall: true, forOperator: true, Safe: SafeOnOwnCall,
 		payloadKeys: "input", input: leaveCallInput{}, shownIn: "list_call_participants",
 		Ask: "Take the operator out of the live call {input.callUuid}.", Effect: "The call continues without the operator; the caller may be left alone on the line.",
 		ApproveButton: "Leave the call", DeclineButton: "Don't leave",
 		Description: "Take this account's operator out of a live call that goes on; a caller may be left alone. A person is asked first. To hang up for all use end_call; to hand over, resume_ai_call or transfer_call_to_queue.",
 	},
 	{
-		Name: "end_call", Title: "End a call", Class: Destructive, Toolsets: []Toolset{Calls, Queue, OutboundCalls}, LiveCall: true, Idempotent: true,
+		Name: "end_call", Title: "End a call", Class: Destructive, Toolsets: []Toolset{Calls, Queue, OutboundCalls}, LiveCall: true, Idempotent: true, Safe: SafeOnOwnCall,
 		payloadKeys: "input", input: callUUIDInput{}, shownIn: "list_calls",
 		Ask: "Hang up the live call {input.callUuid}.", Effect: "Everybody on the line is cut off; the call cannot be resumed.",
 		ApproveButton: "Hang up", DeclineButton: "Don't hang up",

@@ -2,14 +2,14 @@ package schemas
 
 var outboundActions = []*Action{
 	{
-		Name: "start_outbound_call", Title: "Start an outbound call", Class: Outbound, Toolsets: []Toolset{OutboundCalls}, EffectKind: Ringing,
+		Name: "start_outbound_call", Title: "Start an outbound call", Class: Outbound, Toolsets: []Toolset{OutboundCalls}, EffectKind: Ringing, starts: startsCall,
 		payloadKeys: "input?", input: startOutboundCallInput{}, Targets: []string{"contactId", "phoneNumber"}, shownIn: "list_calls",
 		Ask: "Ring {input.contactId|input.phoneNumber} now.", Effect: "A real phone rings, and an AI agent speaks with the person who answers; it costs money.",
 		ApproveButton: "Ring this number", DeclineButton: "Don't ring",
 		Description: "Ring one person now; an AI agent speaks with them. It costs money, so a person is asked first. Many people: start_bulk_outbound_call; only a record: create_call. Follow it in list_calls, stop it with end_call.",
 	},
 	{
-		Name: "start_bulk_outbound_call", Title: "Start a bulk outbound call", Class: Outbound, Toolsets: []Toolset{OutboundCalls}, EffectKind: Ringing,
+		Name: "start_bulk_outbound_call", Title: "Start a bulk outbound call", Class: Outbound, Toolsets: []Toolset{OutboundCalls}, EffectKind: Ringing, starts: startsBulk,
 		payloadKeys: "input?", input: startBulkOutboundCallInput{}, Targets: []string{"contactIds", "groupId"}, shownIn: "list_bulk_outbound_calls",
 		Ask: "Ring many people: {input.contactIds|input.groupId}.", Effect: "Real phones ring, one after the other; each call costs money, and this API cannot stop the run.",
 		ApproveButton: "Ring them", DeclineButton: "Don't ring",

@@ -151,6 +151,11 @@ func runPolicyExplain(ctx context.Context, p *program, o *explainOptions, args [
 			return err
 		}
 	}
+	if action.Safe == schemas.SafeOnOwnCall {
+		own := f
+		own.OwnCall = true
+		out.Notes = append(out.Notes, "for a live call that this caller's work started: "+pol.Decide(own).Decision.String())
+	}
 	e := pol.Explain(f)
 	out.Caller = explainedFor{f.Caller.ID, f.Caller.Person, f.Caller.Roles}
 	out.Decision, out.Why, out.Means, out.Default, out.Because = e.Decision, e.Why, means[e.Decision], e.Default, e.Because

@@ -11,9 +11,10 @@ import (
 // ChangeFilter selects what a caller changed.
 type ChangeFilter struct {
 	Organisation string
-	// Caller is the name of the caller, whichever program it used.
-	Caller string
-	Since  time.Time
+	// Caller is the name of the caller, whichever program it used; Everybody selects all callers.
+	Caller    string
+	Everybody bool
+	Since     time.Time
 	// Subjects are persons: changes of their contacts are selected. Without them Actions are the
 	// names of the actions.
 	Subjects, Actions []string
@@ -53,7 +54,11 @@ func (s *SQLite) FindChanges(ctx context.Context, f ChangeFilter) (all []Change,
 		subject string
 	}
 	var found []match
-	query := "SELECT seq, affects, keys" + dayQuery + "caller->>'name' = ?3 AND " + cond + " ORDER BY seq DESC"
+	by := "caller->>'name' = ?3 AND "
+	if f.Everybody {
+		by = "?3 IS NOT NULL AND "
+	}
+	query := "SELECT seq, affects, keys" + dayQuery + by + cond + " ORDER BY seq DESC"
 	err = s.rows(ctx, query, args, func(scan func(...any) error) error {
 		var seq int64
 		var affects, keys string

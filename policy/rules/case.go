@@ -19,7 +19,7 @@ var defaultTestTime = time.Date(2026, 1, 7, 12, 0, 0, 0, time.UTC)
 const maxMembers = 10_000
 
 var (
-	caseKeys      = []string{"name", "as", "now", "call", "recipients", "current", "matches", "expect"}
+	caseKeys      = []string{"name", "as", "now", "call", "ownCall", "recipients", "current", "matches", "expect"}
 	callerKeys    = []string{"id", "person", "roles"}
 	currentKeys   = []string{"fullName", "earlierNames", "metadata", "lost", "erased"}
 	matchedKeys   = []string{"contact", "name", "by"}
@@ -59,6 +59,12 @@ func (r *reader) cases(f *file, n *yaml.Node) {
 		if t.facts.Payload != nil {
 			t.facts.Recipients = r.recipients(parts["recipients"], t.facts.Payload, what)
 			t.facts.Related = r.related(parts["current"], parts["matches"], t.facts.Payload, what)
+			if n := parts["ownCall"]; n != nil {
+				t.facts.OwnCall = r.boolean(n, "ownCall of "+what)
+				if a := t.facts.Payload.Action; a.Safe != schemas.SafeOnOwnCall {
+					r.add(nodePosition(n), "%s has ownCall, but it decides nothing about %s: remove it", what, a.Name)
+				}
+			}
 		}
 		if n := r.require(parts, n, what, "expect", "{decision: deny}"); n != nil {
 			r.expect(f, t, n, "expect of "+what)

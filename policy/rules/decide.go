@@ -22,7 +22,11 @@ func (p *Policy) decide(f *Facts, see func(Step)) Verdict {
 	if plan == nil {
 		return Verdict{Decision: Deny, Why: fmt.Sprintf("policy %s has no decision for the action", p.name)}
 	}
+	safe := f.Safe()
 	v := Verdict{Decision: plan.defaultDecision, Why: plan.why}
+	if safe {
+		v = Verdict{Decision: plan.safeDecision, Why: plan.safeWhy}
+	}
 	a := activation{facts: f, exceeds: exceedsEstimates(f)}
 	byRule, byFailure := false, false // what v.Why is from; the default if both are false
 	raise := func(d Decision, failed bool, why func() string) {
@@ -67,8 +71,14 @@ func (p *Policy) decide(f *Facts, see func(Step)) Verdict {
 		report(see, b, Matched, "")
 	}
 	v.Decision = max(v.Decision, minDecision(f.Payload.Action.Class))
+	if safe {
+		v.waitForNobody()
+	}
+	if safe || v.Decision == Deny {
+		v.Debits = nil
+	}
 	if v.Decision == Deny {
-		v.Debits, v.Reading = nil, nil
+		v.Reading = nil
 	}
 	slices.SortFunc(v.Debits, byShare)
 	slices.SortFunc(v.Reading, byShare)
@@ -78,6 +88,14 @@ func (p *Policy) decide(f *Facts, see func(Step)) Verdict {
 
 func byShare(a, b Debit) int {
 	return cmp.Or(cmp.Compare(a.Budget, b.Budget), cmp.Compare(a.Key, b.Key))
+}
+
+// waitForNobody lowers a decision that waits for a person, for a call in the safe direction. A deny
+// stays.
+func (v *Verdict) waitForNobody() {
+	if v.Decision > Validate && v.Decision < Deny {
+		v.Decision, v.Why = Validate, "the call is in the safe direction, which waits for nobody"
+	}
 }
 
 func unique(list []string) []string {
@@ -106,8 +124,21 @@ func (p *Policy) Mildest(a *schemas.Action, c Caller) Verdict {
 	if plan == nil {
 		return Verdict{Decision: Deny, Why: fmt.Sprintf("policy %s has no decision for %s", p.name, a.Name)}
 	}
-	v, now := Verdict{Decision: max(plan.defaultDecision, minDecision(a.Class)), Why: plan.why}, time.Now()
-	for _, b := range plan.rules {
+	v := plan.mildest(Verdict{Decision: max(plan.defaultDecision, minDecision(a.Class)), Why: plan.why}, c)
+	if a.Safe == "" {
+		return v
+	}
+	safe := plan.mildest(Verdict{Decision: plan.safeDecision, Why: plan.safeWhy}, c)
+	if safe.waitForNobody(); safe.Decision < v.Decision {
+		return safe
+	}
+	return v
+}
+
+// mildest raises the verdict by the rules that apply to all payloads.
+func (p *plan) mildest(v Verdict, c Caller) Verdict {
+	now := time.Now()
+	for _, b := range p.rules {
 		if b.rule.when == nil && b.decision > v.Decision && b.match.caller(c) && !slices.ContainsFunc(b.exempt, func(x boundExemption) bool { return !x.expired(now) }) {
 			v.Decision, v.Rules = b.decision, []string{b.id}
 			v.Why = fmt.Sprintf("policy %s: rule %s: %s", b.file.name, b.id, strings.TrimSuffix(b.reason, "."))

@@ -57,6 +57,9 @@ func (p *Policy) Explain(f Facts) Explanation {
 	if f.Payload != nil && f.Payload.Action != nil && p.plans[f.Payload.Action.Name] != nil {
 		plan := p.plans[f.Payload.Action.Name]
 		e.Default, e.Because = plan.defaultDecision, plan.why
+		if f.Safe() {
+			e.Default, e.Because = plan.safeDecision, plan.safeWhy
+		}
 	}
 	for _, u := range p.rules {
 		if !seen[u.file.name+"/"+u.id] {

@@ -31,6 +31,7 @@ type file struct {
 	sum             [sha256.Size]byte
 	class           map[schemas.Class]Decision
 	action          map[string]Decision
+	safe            Decision // 0: as class and action say
 	unrecordedReads bool
 	lists           map[string][]string
 	listPositions   map[string]position
@@ -145,7 +146,7 @@ func (r *reader) parseFile(name string, raw []byte) *file {
 }
 
 func (r *reader) defaults(f *file, n *yaml.Node) {
-	parts, _ := r.mapping(n, "defaults", []string{"class", "action"})
+	parts, _ := r.mapping(n, "defaults", []string{"class", "action", "safe"})
 	f.class, f.action = map[schemas.Class]Decision{}, map[string]Decision{}
 	if n := parts["class"]; n != nil {
 		values, keys := r.mapping(n, "defaults.class", nil)
@@ -175,6 +176,12 @@ func (r *reader) defaults(f *file, n *yaml.Node) {
 				r.add(nodePosition(values[k.Value]), "%s %v", a.Name, err)
 			}
 			f.action[a.Name] = d
+		}
+	}
+	if n := parts["safe"]; n != nil {
+		f.safe = r.decision(n, "the default of the safe direction")
+		if f.safe != 0 && f.safe != Validate && f.safe != Deny {
+			r.add(nodePosition(n), "the default of the safe direction is %s, but it waits for nobody: write validate or deny", f.safe)
 		}
 	}
 }

@@ -41,6 +41,8 @@ type Policy struct {
 type plan struct {
 	defaultDecision Decision
 	why             string
+	safeDecision    Decision // instead of defaultDecision, for a call in the safe direction
+	safeWhy         string
 	noDefault       bool         // no file has a default for it
 	rules           []*boundRule // by id
 }
@@ -200,10 +202,19 @@ func (p *Policy) plan(a *schemas.Action) *plan {
 		if d > out.defaultDecision {
 			out.defaultDecision, out.why = d, why
 		}
+		if f.safe != 0 {
+			d, why = f.safe, fmt.Sprintf("policy %s: default for the safe direction is %s", f.name, f.safe)
+		}
+		if d > out.safeDecision {
+			out.safeDecision, out.safeWhy = d, why
+		}
 	}
 	if out.defaultDecision == 0 {
 		out.defaultDecision, out.noDefault = Deny, true
 		out.why = fmt.Sprintf("policy %s has no default for %s actions, so they are denied", p.name, a.Class)
+	}
+	if out.safeDecision == 0 {
+		out.safeDecision, out.safeWhy = out.defaultDecision, out.why
 	}
 	for _, u := range p.rules {
 		if !u.match.action(a) {

@@ -64,7 +64,8 @@ func drawnDefaults(t *rapid.T, all bool) string {
 			classes = append(classes, c+": "+w)
 		}
 	}
-	return "defaults: {class: {" + strings.Join(append(classes, "credential: "+rapid.SampledFrom([]string{"approve", "deny"}).Draw(t, "credential")), ", ") + "}}\n"
+	safe := rapid.SampledFrom([]string{"", ", safe: validate", ", safe: deny"}).Draw(t, "safe")
+	return "defaults: {class: {" + strings.Join(append(classes, "credential: "+rapid.SampledFrom([]string{"approve", "deny"}).Draw(t, "credential")), ", ") + "}" + safe + "}\n"
 }
 
 // drawnFile assembles a file.
@@ -82,13 +83,14 @@ func drawnFacts(t *rapid.T) rules.Facts {
 		Now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).Add(time.Duration(rapid.IntRange(0, 24*14).Draw(t, "hours")) * time.Hour),
 		Caller: rules.Caller{ID: rapid.SampledFrom([]string{"", "ada", "eve"}).Draw(t, "id"), Person: rapid.SampledFrom([]string{"", "Ada"}).Draw(t, "person"),
 			Roles: rapid.SliceOfN(rapid.SampledFrom([]string{"agent", "admin"}), 0, 2).Draw(t, "roles")},
+		OwnCall: rapid.Bool().Draw(t, "own call"),
 	}
 	args := map[string]string{
-		"list_contacts": `{}`, "end_call": `{"input":{"callUuid":"c"}}`, "issue_operator_access_token": `{"input":{"operatorEmail":"o@x"}}`,
+		"list_contacts": `{}`, "flag_call_for_review": `{"identity":"` + anID + `"}`, "end_call": `{"input":{"callUuid":"c"}}`, "issue_operator_access_token": `{"input":{"operatorEmail":"o@x"}}`,
 		"create_contact": `{"input":{"fullName":"Ada"}}`, "start_outbound_call": `{"input":{"phoneNumber":"+442079460123"}}`,
 		"start_bulk_outbound_call": `{"input":{"groupId":"` + anID + `","aiAgentId":"` + anID + `"}}`,
 	}
-	names := schemas.SortedKeys(map[string]any{"list_contacts": 0, "end_call": 0, "issue_operator_access_token": 0, "create_contact": 0, "start_outbound_call": 0, "start_bulk_outbound_call": 0})
+	names := schemas.SortedKeys(map[string]any{"list_contacts": 0, "flag_call_for_review": 0, "end_call": 0, "issue_operator_access_token": 0, "create_contact": 0, "start_outbound_call": 0, "start_bulk_outbound_call": 0})
 	name := rapid.SampledFrom(names).Draw(t, "action")
 	a, err := schemas.Find(name)
 	if err != nil {

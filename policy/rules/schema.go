@@ -70,6 +70,7 @@ func Schema() []byte {
 		"name":       text,
 		"as":         closed(nil, object{"id": text, "person": text, "roles": object{"type": "array", "items": text}}),
 		"now":        object{"type": "string", "format": "date-time", "description": "default: Wednesday noon, UTC"},
+		"ownCall":    object{"type": "boolean", "description": "the caller's own work started the live call; default: false"},
 		"call":       object{"type": "object", "required": []string{"action"}, "properties": object{"action": word(actionNames)}, "description": "an action and its arguments"},
 		"recipients": object{"type": []string{"array", "integer"}, "minimum": 0, "items": closed(nil, recipient), "description": "who would be rung, or how many; default: the recipients in the arguments"},
 		"current":    described(closed(nil, object{"fullName": text, "earlierNames": texts(text), "metadata": object{"type": "object"}, "lost": texts(text), "erased": object{"type": "boolean"}}), "the contact before the update; default: it has the name that it gets"),
@@ -81,7 +82,7 @@ func Schema() []byte {
 	}
 	schema := closed([]string{"apiVersion"}, object{
 		"apiVersion":      object{"const": apiVersion},
-		"defaults":        described(closed(nil, object{"class": closed(nil, classes), "action": closed(nil, actions)}), "the decision without a stricter rule; the default of an action replaces that of its class; an action without a default is denied"),
+		"defaults":        described(closed(nil, object{"class": closed(nil, classes), "action": closed(nil, actions), "safe": word([]string{Validate.String(), Deny.String()})}), "the decision without a stricter rule; the default of an action replaces that of its class, and safe replaces both for a call in the safe direction; an action without a default is denied"),
 		"unrecordedReads": object{"type": "boolean", "description": "allow reads for five minutes while the audit log cannot be written"},
 		"lists":           described(named(namePattern.String(), texts(text)), "strings that expressions read as lists.name"),
 		"budgets":         named(idPattern.String(), budget),

@@ -19,6 +19,7 @@ type sink struct {
 	earlier  string
 	metadata map[string]any
 	matches  []recipients.Match
+	own      bool // the caller's work started the live call
 }
 
 // facts returns what a policy decides on: the call at noon, by a caller without roles.
@@ -28,7 +29,7 @@ func (s sink) facts(t *testing.T) rules.Facts {
 	if recipients.HasRecipients(p.Action) == (s.to == nil) {
 		t.Fatalf("%s: the row and the registry disagree on whether there are recipients", s.does)
 	}
-	f := rules.Facts{Payload: p, Recipients: s.to, Now: noon, Caller: rules.Caller{ID: "ada", Person: "ada"}}
+	f := rules.Facts{Payload: p, Recipients: s.to, Now: noon, Caller: rules.Caller{ID: "ada", Person: "ada"}, OwnCall: s.own}
 	f.Related, _ = recipients.RelatedFromArguments(p)
 	if f.Related == nil && (s.name != "" || s.metadata != nil || s.matches != nil) {
 		t.Fatalf("%s: %s writes no contact", s.does, s.action)
@@ -150,15 +151,18 @@ var sinks = []struct {
 		{does: "erase a contact", action: "delete_contact", args: `{"input":{"contactId":"` + anID + `"}}`},
 	}},
 	{"Live calls", []sink{
-		{does: "hang up a call", action: "end_call", args: live},
+		{does: "hang up a call that the caller's work started", action: "end_call", args: live, own: true},
+		{does: "hang up another call", action: "end_call", args: live},
 		{does: "put the operator into a call", action: "barge_call", args: live},
-		{does: "take the operator out of a call", action: "leave_call", args: live},
+		{does: "take the operator out of a call that the caller's work started", action: "leave_call", args: live, own: true},
+		{does: "take the operator out of another call", action: "leave_call", args: live},
 		{does: "give a call back to the AI", action: "resume_ai_call", args: live},
 		{does: "move a call to the queue", action: "transfer_call_to_queue", args: live},
 		{does: "accept a caller of the queue", action: "accept_call_queue_entry", args: record},
 	}},
 	{"Records, operators and credentials", []sink{
-		{does: "add a record of a call", action: "create_call", args: `{"input":{"direction":"inbound","fromNumber":"+447700900107","toNumber":"+442079460124","callUuid":"c-1"}}`},
+		{does: "add a record of a call that is over", action: "create_call", args: `{"input":{"direction":"inbound","fromNumber":"+447700900107","toNumber":"+442079460124","callUuid":"c-1","status":"completed"}}`},
+		{does: "add a record of a live call", action: "create_call", args: `{"input":{"direction":"inbound","fromNumber":"+447700900107","toNumber":"+442079460124","callUuid":"c-1"}}`},
 		{does: "flag a call for review", action: "flag_call_for_review", args: record},
 		{does: "clear the flag of a call", action: "clear_call_review_flag", args: record},
 		{does: "change the label of a call", action: "override_call_classification", args: on(`{"label":"complaint"}`)},

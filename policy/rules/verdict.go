@@ -71,6 +71,19 @@ type Facts struct {
 	Related *recipients.Related
 	// Now is the time of the call. If it is zero, no exemption applies and rules that read it deny.
 	Now time.Time
+	// OwnCall is true if the same caller's work started the live call that the call is about.
+	OwnCall bool
+}
+
+// Safe reports whether the call is in the safe direction.
+func (f *Facts) Safe() bool {
+	switch f.Payload.Action.Safe {
+	case schemas.SafeAlways:
+		return true
+	case schemas.SafeOnOwnCall:
+		return f.OwnCall
+	}
+	return false
 }
 
 // Verdict is a decision and its reason.
