@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -290,7 +291,16 @@ func (o *stopOptions) hangUp(ctx context.Context, p *program, log *slog.Logger, 
 	if p.outTerminal {
 		fmt.Fprintf(p.out, "Ended: %s.\n", count(ended, "call"))
 	}
-	if err == nil && len(failed) > 0 {
+	var unseen *policy.UnseenError
+	if errors.As(err, &unseen) && !p.outTerminal {
+		_ = writeJSON(p.out, struct {
+			Unseen []policy.Unseen `json:"unseen"`
+		}{unseen.Unseen})
+	}
+	switch {
+	case len(failed) > 0 && unseen != nil:
+		err = fmt.Errorf("%d could not be ended; %w", len(failed), err)
+	case len(failed) > 0 && err == nil:
 		err = fmt.Errorf("%d could not be ended", len(failed))
 	}
 	return err
@@ -312,10 +322,10 @@ func showEndedCall(p *program, e policy.EndedCall) {
 	}
 	switch {
 	case e.Err == nil:
-		fmt.Fprintf(p.out, "Ended the call to %s.\n", schemas.Escape(e.Number, 40))
+		fmt.Fprintf(p.out, "Ended the call to %s.\n", schemas.Escape(cmp.Or(e.Number, e.CallUUID), 40))
 	case e.CallUUID == "":
-		fmt.Fprintf(p.out, "The list of live calls could not be read, trying again: %s\n", e.Err.Message)
+		fmt.Fprintf(p.out, "Not all calls can be seen, trying again: %s.\n", e.Err.Message)
 	default:
-		fmt.Fprintf(p.out, "The call to %s could not be ended: %s\n", schemas.Escape(e.Number, 40), e.Err.Message)
+		fmt.Fprintf(p.out, "The call to %s could not be ended: %s\n", schemas.Escape(cmp.Or(e.Number, e.CallUUID), 40), e.Err.Message)
 	}
 }

@@ -1,6 +1,7 @@
 package inbox
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -146,10 +147,9 @@ func (i *Inbox) liveCalls(ctx context.Context) (all []endedCall, fault string) {
 	defer cancel()
 	seen := map[string]bool{} // two keys of an organisation list the same calls
 	for _, g := range i.Gates() {
-		calls, err := g.LiveCalls(ctx)
-		if err != nil {
-			fault = "Live calls could not be listed: " + err.Message + "."
-			continue
+		calls, unseen := g.LiveCalls(ctx)
+		if len(unseen) > 0 {
+			fault = "Not all live calls can be seen: " + (&policy.UnseenError{Unseen: unseen}).Error() + "."
 		}
 		for _, c := range calls {
 			if !seen[c.CallUUID] {
@@ -266,29 +266,34 @@ func (i *Inbox) hangUpAll(person approval.Person) {
 		}
 	}()
 	var wg sync.WaitGroup
+	var faults []string
 	for _, g := range i.Gates() {
 		wg.Go(func() {
 			err := g.EndCalls(ctx, person.Actor(), func(c policy.EndedCall) {
-				one := endedCall{To: schemas.Escape(c.Number, 40)}
+				one := endedCall{To: schemas.Escape(cmp.Or(c.Number, c.CallUUID), 40)}
 				if c.Err != nil {
 					one.Error = c.Err.Message
 				}
 				i.ending.mu.Lock()
-				i.ending.calls = append(i.ending.calls, one)
-				i.ending.mu.Unlock()
-			})
-			if err != nil {
-				i.ending.mu.Lock()
-				i.ending.fault = "Calls may still be live: " + err.Error() + "."
-				if errors.Is(err, context.Canceled) {
-					i.ending.fault = "Ending calls was cancelled, because somebody resumed."
+				defer i.ending.mu.Unlock()
+				if c.CallUUID == "" {
+					i.ending.fault = "Not all calls can be seen, trying again: " + one.Error + "."
+					return
 				}
-				i.ending.mu.Unlock()
+				i.ending.calls = append(i.ending.calls, one)
+			})
+			i.ending.mu.Lock()
+			defer i.ending.mu.Unlock()
+			switch {
+			case errors.Is(err, context.Canceled):
+				faults = append(faults, "Ending calls was cancelled, because somebody resumed.")
+			case err != nil:
+				faults = append(faults, "Calls may still be live: "+err.Error()+".")
 			}
 		})
 	}
 	wg.Wait()
 	i.ending.mu.Lock()
-	i.ending.running = false
+	i.ending.running, i.ending.fault = false, strings.Join(faults, " ")
 	i.ending.mu.Unlock()
 }
