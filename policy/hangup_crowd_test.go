@@ -18,9 +18,9 @@ import (
 	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
-// crowd is an upstream on which our own calls hide in a crowd of records that only say they are live.
+// throng is an upstream on which our own calls hide in a throng of records that only say they are live.
 // A bulk call rings its people one after the other. Each request takes time, as does each byte.
-type crowd struct {
+type throng struct {
 	began   time.Time // of the test; the gate's time is noon then
 	rows    []crowdRow
 	people  int // whom the bulk call has not rung
@@ -43,15 +43,15 @@ const (
 	crowdMost     = 32 << 20 // bytes of an answer
 )
 
-func (c *crowd) Validate(context.Context, rpc.Request) *schemas.Error {
+func (c *throng) Validate(context.Context, rpc.Request) *schemas.Error {
 	panic("hanging up needs no validation")
 }
 
 // now is the gate's time.
-func (c *crowd) now() time.Time { return noon.Add(time.Since(c.began)) }
+func (c *throng) now() time.Time { return noon.Add(time.Since(c.began)) }
 
 // ringNext lets the bulk call ring a person if nobody is on the line.
-func (c *crowd) ringNext() {
+func (c *throng) ringNext() {
 	for _, r := range c.rows {
 		if r.bulk && !r.over {
 			return
@@ -85,7 +85,7 @@ func (f *crowdFilter) passes(r *crowdRow) bool {
 	return (s.GreaterThanOrEqual == nil || !r.at.Before(*s.GreaterThanOrEqual)) && (s.LessThan == nil || r.at.Before(*s.LessThan))
 }
 
-func (c *crowd) Run(ctx context.Context, r rpc.Request) (rpc.Result, *schemas.Error) {
+func (c *throng) Run(ctx context.Context, r rpc.Request) (rpc.Result, *schemas.Error) {
 	time.Sleep(crowdRequest)
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -177,7 +177,7 @@ func TestEndCallsInACrowd(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				g, _ := gate(t, "desktop")
-				up := &crowd{began: time.Now(), people: 6, failing: map[string]bool{}, lists: map[string]int{}, ended: map[string]time.Duration{}}
+				up := &throng{began: time.Now(), people: 6, failing: map[string]bool{}, lists: map[string]int{}, ended: map[string]time.Duration{}}
 				g.Upstream, g.Now = up, up.now
 				for _, list := range c.failing {
 					up.failing[list] = true

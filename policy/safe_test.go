@@ -89,7 +89,7 @@ func TestOwnCallsEndAtOnce(t *testing.T) {
 		s := newTestGate(t, "desktop")
 		x := startCalls(t, s)
 		if stopped {
-			if err := s.Ledger.Stop(t.Context(), ledger.Actor{Name: "grace"}, ""); err != nil {
+			if err := s.Ledger.Stop(t.Context(), everything, ledger.Actor{Name: "grace"}, ""); err != nil {
 				t.Fatal(err)
 			}
 		}
