@@ -39,20 +39,25 @@ func (at *attempt) mostShown() int64 {
 	return schemas.MaxLimit
 }
 
-// endReading counts the persons that the answer shows.
+// endReading counts the persons that the answer shows; one at least where the filter may guess what is
+// known about somebody, as in recordExplained.
 func (at *attempt) endReading(res Result) {
 	if at.reading == nil {
 		return
 	}
 	var persons []string
+	least := int64(0)
 	if res.Err == nil {
+		if at.Payload.Guesses() {
+			least = 1
+		}
 		rows := -1
 		if at.Shows != nil {
 			rows = at.Shows(res.Data)
 		}
 		persons = at.Payload.Shown(res.Data, rows, fieldsOf(at.Payload.Action, at.verdict.Hidden))
 	}
-	at.taken = at.reading.Show(persons, 0)
+	at.taken = at.reading.Show(persons, least)
 }
 
 // recordExplained records that a call was tested, and takes the persons from whom the answer depends

@@ -2,6 +2,8 @@ package schemas
 
 import (
 	"encoding/json"
+	"slices"
+	"strings"
 )
 
 // Shown returns the persons that an answer shows in its first rows, without repeats; a negative
@@ -11,25 +13,78 @@ import (
 // A row shows one person if it has a contact's id or a value of a personal field. The person is
 // named by the contact's id, else by their number or address. A row without these says something
 // about somebody: they are named by the call or conversation that it belongs to, else by the record.
+//
+// A cursor holds the values by which the list is sorted, and the id, of the row at its end. So it shows
+// a person where one of these names somebody and that row shows nobody.
 func (p *Payload) Shown(data json.RawMessage, rows int, hidden map[string]bool) (persons []string) {
 	r := shownReader{resource: p.Action.Resource, hidden: hidden}
-	seen := map[string]bool{}
+	seen, nobody := map[string]bool{}, false // nobody is true if a row shows no person
+	count := func(person string) {
+		if person != "" && !seen[person] {
+			seen[person] = true
+			persons = append(persons, person)
+		}
+	}
 	add := func(row []byte) {
 		if rows == 0 {
 			return
 		}
 		rows--
-		if person := r.person(row); person != "" && !seen[person] {
-			seen[person] = true
-			persons = append(persons, person)
-		}
+		person := r.person(row)
+		nobody = nobody || person == ""
+		count(person)
 	}
 	if !p.Action.List() {
 		add(data)
-	} else {
-		eachRow(data, add) // what cannot be read is not shown either
+		return persons
+	}
+	eachRow(data, add) // what cannot be read is not shown either
+	if nobody && p.cursorNames() {
+		EachJSON(data, func(key, value []byte) {
+			if !empty(value) && (isKey(key, "nextPage") || isKey(key, "previousPage")) {
+				count("cursor:" + string(value))
+			}
+		})
 	}
 	return persons
+}
+
+// cursorNames reports whether a cursor of the list holds a value that says something about a person.
+func (p *Payload) cursorNames() bool {
+	r := p.Action.Resource
+	if r == nil {
+		return false
+	}
+	if id := r.Field("id"); id != nil && id.Names != "" {
+		return true
+	}
+	sort, _ := p.Args["sort"].(string)
+	for name := range strings.SplitSeq(sort, ",") {
+		if f := r.Field(strings.TrimLeft(name, "+-")); f != nil && (f.Personal || f.Names != "") {
+			return true
+		}
+	}
+	return false
+}
+
+// Guesses reports whether the filter selects by a personal field, so that also an answer without rows,
+// or their number, says something about a person.
+func (p *Payload) Guesses() bool {
+	return p.Action.Resource != nil && selectsPersonal(p.Action.Resource, p.Args["filter"])
+}
+
+func selectsPersonal(r *Resource, filter any) bool {
+	group, _ := filter.(map[string]any)
+	for key, v := range group {
+		branch, _ := v.([]any) // of and, or, not
+		if slices.ContainsFunc(branch, func(f any) bool { return selectsPersonal(r, f) }) {
+			return true
+		}
+		if f := r.Field(key); f != nil && f.Personal {
+			return true
+		}
+	}
+	return false
 }
 
 // shownReader finds the person of a row.

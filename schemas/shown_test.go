@@ -45,3 +45,50 @@ func TestShown(t *testing.T) {
 		}
 	}
 }
+
+// TestShownByCursor checks that a cursor, which holds what a list is sorted by and the id of its last
+// row, shows a person where the rows show nobody.
+func TestShownByCursor(t *testing.T) {
+	const id = "0e6f1a52-4f0e-4a3b-9a87-000000000001"
+	for name, c := range map[string]struct {
+		action, sort, row string
+		want              []string
+	}{
+		"languages of contacts": {"list_contacts", "", `{"defaultLanguage":"en"}`, []string{`cursor:"x"`}},
+		"contacts by id":        {"list_contacts", "phoneE164", `{"id":"` + id + `"}`, []string{"contact:" + id}},
+		"states of events":      {"list_conversation_events", "", `{"id":"` + id + `","success":true}`, nil},
+		"events by their text":  {"list_conversation_events", "-occurredAt,++summary", `{"id":"` + id + `","success":true}`, []string{`cursor:"x"`}},
+	} {
+		a, err := Find(c.action)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := &Payload{Action: a, Args: map[string]any{"sort": c.sort}}
+		got := p.Shown([]byte(`{"results":[`+c.row+`],"hasMore":true,"nextPage":"x","previousPage":null}`), -1, nil)
+		if d := cmp.Diff(c.want, got); d != "" {
+			t.Errorf("%s: %s", name, d)
+		}
+	}
+}
+
+// TestGuesses checks which filters may guess what is known about a person.
+func TestGuesses(t *testing.T) {
+	for filter, want := range map[string]bool{
+		`{"phoneE164":{"eq":"+442079460123"}}`:                                                                  true,
+		`{"or":[{"defaultLanguage":{"eq":"en"}},{"not":[{"dateOfBirth":{"lessThan":"1970-01-01"}}]}]}`:          true,
+		`{"defaultLanguage":{"eq":"en"}}`:                                                                       false,
+		`{"and":[{"id":{"eq":"0e6f1a52-4f0e-4a3b-9a87-000000000001"}},{"not":[{"deletedAt":{"isNil":true}}]}]}`: false,
+	} {
+		a, err := Find("list_contacts")
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := a.Check([]byte(`{"filter":`+filter+`}`), Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := p.Guesses(); got != want {
+			t.Errorf("%s: %v", filter, got)
+		}
+	}
+}
