@@ -26,6 +26,8 @@ func (g *Gate) ledgerError(ctx context.Context, err error) *schemas.Error {
 		Next: "call again without requestState, and the person is asked again", Err: err}
 	var stopped *ledger.StoppedError
 	var limit *ledger.LimitError
+	var pending *ledger.PendingError
+	var paused *ledger.PausedError
 	switch {
 	case errors.As(err, &limit):
 		e.Outcome, e.Message, e.RetryAfter = schemas.LimitExceeded, limit.Error()+"; nothing ran", limit.RetryAfter
@@ -33,6 +35,9 @@ func (g *Gate) ledgerError(ctx context.Context, err error) *schemas.Error {
 		if limit.RetryAfter == 0 {
 			e.Next = "do not try again: it costs more than the budget ever holds; do less at once, or tell the person"
 		}
+	case errors.As(err, &paused):
+		e.Outcome, e.RetryAfter = schemas.LimitExceeded, paused.Until.Sub(g.Now())
+		e.Next = "do not ask for this action again before then, in no other way either: ask the person what they want instead; they can lift the pause in the inbox"
 	case errors.As(err, &stopped):
 		e.Outcome, e.Message = schemas.Stopped, fmt.Sprintf("%s stopped %s %s: %s; nothing ran",
 			approval.PersonName(stopped.By), stopped.StopScope, approval.Ago(stopped.At, g.Now()), stopped.Continues())
@@ -50,8 +55,12 @@ func (g *Gate) ledgerError(ctx context.Context, err error) *schemas.Error {
 		e.Outcome, e.Next = schemas.Declined, "do not ask again for the same; ask the person what they want instead"
 	case errors.Is(err, ledger.ErrApprovalPending):
 		e.Outcome, e.Next = schemas.ApprovalPending, "wait for the person's answer"
-	case errors.Is(err, ledger.ErrTooManyPending):
-		e.Outcome, e.Next = schemas.Unavailable, "let the person answer the pending requests, then call again"
+	case errors.As(err, &pending):
+		e.Outcome = schemas.LimitExceeded
+		e.Next = "do not repeat it before some are answered: tell the person that they wait in the inbox"
+		if pending.Requester {
+			e.Next += "; calls of another kind can still be asked for"
+		}
 	case errors.Is(err, ledger.ErrNoApproval), errors.Is(err, ledger.ErrApprovalExpired), errors.Is(err, ledger.ErrApprovalUsed),
 		errors.Is(err, ledger.ErrApprovalRevoked), errors.Is(err, ledger.ErrApprovalMismatch):
 	case errors.Is(err, ledger.ErrApprovalErased):

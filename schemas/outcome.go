@@ -20,7 +20,8 @@ const (
 	Declined Outcome = "declined"
 	// Denied: the policy denies the call, or nobody can approve it; nothing ran.
 	Denied Outcome = "denied"
-	// LimitExceeded: a budget does not allow the call now; nothing ran.
+	// LimitExceeded: a budget does not allow the call now, or too many approval requests are pending
+	// or were declined; nothing ran.
 	LimitExceeded Outcome = "limit_exceeded"
 	// Stopped: an emergency stop is in force; nothing ran.
 	Stopped Outcome = "stopped"

@@ -34,9 +34,11 @@ type model struct {
 
 	requests []*modelRequest
 	// ran is the latest run of each call that must not be repeated by accident.
-	ran     map[string]modelRun
-	used    int
-	checked int // how many requests were checked
+	ran  map[string]modelRun
+	used int
+	// declines are when requests were declined, by caller and action, since the last approval.
+	declines map[string][]time.Time
+	checked  int // how many requests were checked
 }
 
 // modelRun is a run that succeeded: when, and which approval it used.
@@ -162,6 +164,7 @@ func TestRandomCalls(t *testing.T) {
 	})
 	rapid.Check(t, func(rt *rapid.T) {
 		m.clock, m.broken, m.requests, m.ran, m.used, m.checked = ledgertest.NewClock(noon), false, nil, map[string]modelRun{}, 0, 0
+		m.declines = map[string][]time.Time{}
 		l, err := ledger.Open(t.Context(), ledger.Options{Dir: t.TempDir(), Now: m.now})
 		if err != nil {
 			rt.Fatal(err)
@@ -286,8 +289,8 @@ func (m *model) ask(rt *rapid.T, r *reply, w int, who, action, args string, expe
 			pending--
 		}
 	}
-	if pending >= ledger.MaxPending {
-		expect("unavailable", asks...)
+	if pending >= ledger.MaxPending(action) || m.paused(who, action) {
+		expect("limit_exceeded", asks...)
 		return
 	}
 	expect(outcome, asks...)
@@ -300,6 +303,18 @@ func (m *model) ask(rt *rapid.T, r *reply, w int, who, action, args string, expe
 		q.states = []string{r.Result.RequestState}
 	}
 	m.requests = append(m.requests, q)
+}
+
+// paused reports whether three requests for the action were declined within ten minutes, and the last
+// of these less than five minutes ago.
+func (m *model) paused(who, action string) bool {
+	all := m.declines[who+action]
+	for i := 2; i < len(all); i++ {
+		if all[i].Sub(all[i-2]) <= 10*time.Minute && m.now().Sub(all[i]) < 5*time.Minute {
+			return action != ledger.HangUp
+		}
+	}
+	return false
 }
 
 // requestOf returns the id of the request that an answer is about.

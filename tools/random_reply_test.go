@@ -61,6 +61,7 @@ func (m *model) reply(rt *rapid.T, q *modelRequest, w int, who, action, args, an
 		m.expect(rt, r, "denied") // its card cannot be read
 	case answer == declines:
 		q.state = "declined"
+		m.declines[q.caller+q.action] = append(m.declines[q.caller+q.action], m.now())
 		m.expect(rt, r, "declined")
 	case answer != accepts:
 		m.expect(rt, r, "approval_pending") // it is no answer
@@ -74,6 +75,7 @@ func (m *model) reply(rt *rapid.T, q *modelRequest, w int, who, action, args, an
 	default:
 		q.state = "used"
 		m.used++
+		delete(m.declines, q.caller+q.action)
 		m.addRun(who, action, args, q.id)
 		m.expect(rt, m.final(rt, r, q), "done", append(reads, m.approvedLifecycle(action, args)...)...)
 	}

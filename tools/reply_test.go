@@ -245,13 +245,13 @@ func TestCallerNotInteractive(t *testing.T) {
 	}
 }
 
-// TestTooManyPending checks that a caller has at most MaxPending pending requests.
+// TestTooManyPending checks how many deletions of a caller are pending, and that they prevent no other request.
 func TestTooManyPending(t *testing.T) {
 	w := newWorld(t, setup{})
 	p := w.httpPeer(t, true)
 	args := func(n int) string { return fmt.Sprintf(`{"input":{"contactId":%q}}`, rpctest.ID(n)) }
 	first := ""
-	for n := range ledger.MaxPending {
+	for n := range ledger.MaxPending("delete_contact") {
 		r := p.callOnce("delete_contact", args(n), "")
 		if r.Result.ResultType != "input_required" {
 			t.Fatalf("request %d: %s", n, r.Frame)
@@ -261,8 +261,11 @@ func TestTooManyPending(t *testing.T) {
 		}
 	}
 	r := p.callOnce("delete_contact", args(99), "")
-	if r.outcome(t) != "unavailable" || r.field(t, "ran") != false || !r.Result.IsError {
+	if r.outcome(t) != "limit_exceeded" || r.field(t, "ran") != false || !r.Result.IsError {
 		t.Errorf("%s", r.Frame)
+	}
+	if r := p.callOnce(ringTool, ringArgs, ""); r.Result.ResultType != "input_required" {
+		t.Errorf("deletions prevent ringing: %s", r.Frame)
 	}
 	if r := p.retry("delete_contact", args(0), first, accepts); r.outcome(t) != "done" {
 		t.Errorf("%s", r.Frame)

@@ -31,7 +31,7 @@ The program that made a request runs the approved call, within a minute.`,
 		Args:    cobra.NoArgs,
 		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(newApprovalsList(p), newApprovalsShow(p), newApprovalsApprove(p), newApprovalsDecline(p), newApprovalsWatch(p))
+	c.AddCommand(newApprovalsList(p), newApprovalsShow(p), newApprovalsApprove(p), newApprovalsDecline(p), newApprovalsLift(p), newApprovalsWatch(p))
 	return c
 }
 
@@ -104,11 +104,15 @@ func (o *answererOptions) find(ctx context.Context, l *ledger.SQLite, person app
 
 // answer records a person's answer to one request.
 func (o *answererOptions) answer(ctx context.Context, l *ledger.SQLite, id string, person approval.Person, reply approval.Reply) error {
-	approvals := &approval.Approvals{Ledger: l, Watch: &approval.Watcher{Ledger: l}, Now: time.Now}
-	if results := approvals.Answer(ctx, []string{id}, person, reply); results[0].Err != nil {
+	if results := answersOn(l).Answer(ctx, []string{id}, person, reply); results[0].Err != nil {
 		return errors.New(results[0].Err.Message)
 	}
 	return nil
+}
+
+// answersOn records answers in a ledger. The program that made a request runs it.
+func answersOn(l *ledger.SQLite) *approval.Approvals {
+	return &approval.Approvals{Ledger: l, Watch: &approval.Watcher{Ledger: l}, Now: time.Now}
 }
 
 // shownApproval is a request as a pipe gets it.

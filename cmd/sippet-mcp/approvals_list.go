@@ -7,7 +7,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sippet-ai/sippet-mcp/internal/approval"
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
+	"github.com/sippet-ai/sippet-mcp/schemas"
 )
 
 type approvalsListOptions struct {
@@ -18,8 +20,11 @@ type approvalsListOptions struct {
 func newApprovalsList(p *program) *cobra.Command {
 	o := &approvalsListOptions{}
 	c := &cobra.Command{
-		Use:     "list",
-		Short:   "List pending approval requests, oldest first",
+		Use:   "list",
+		Short: "List pending approval requests, oldest first",
+		Long: `List pending approval requests, oldest first, and then the pauses: a caller cannot ask
+for an action for five minutes after three such requests were declined. In a pipe a
+pause is a line with the state "paused".`,
 		Example: "  sippet-mcp approvals list --all | jq -r 'select(.quick) | .id'",
 		Args:    cobra.NoArgs,
 		RunE:    func(c *cobra.Command, _ []string) error { return runApprovalsList(c.Context(), p, o) },
@@ -75,6 +80,34 @@ func runApprovalsList(ctx context.Context, p *program, o *approvalsListOptions) 
 			fmt.Fprintln(p.out, "no request is pending")
 		}
 		table.flush()
-		return nil
+		return o.showPauses(ctx, p, l, person)
 	})
+}
+
+// showPauses lists the pauses of new requests, after the requests.
+func (o *approvalsListOptions) showPauses(ctx context.Context, p *program, l *ledger.SQLite, person approval.Person) error {
+	all, err := l.Pauses(ctx)
+	if err != nil {
+		return err
+	}
+	for i := range all {
+		r := &all[i].Declined
+		switch {
+		case !person.MaySee(r, time.Now()):
+		case p.outTerminal:
+			fmt.Fprintf(p.out, "paused: %s cannot ask for %s until %s; let it ask again with: sippet-mcp approvals lift %s%s\n",
+				schemas.Escape(r.Requester.String(), 80), r.Action, all[i].Until.Local().Format("15:04"), r.ID[:8], o.same())
+		default:
+			if err := writeJSON(p.out, struct {
+				ID        string       `json:"id"`
+				State     string       `json:"state"`
+				Action    string       `json:"action"`
+				Requester ledger.Actor `json:"requester"`
+				Until     time.Time    `json:"pausedUntil"`
+			}{r.ID, "paused", r.Action, r.Requester, all[i].Until}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }

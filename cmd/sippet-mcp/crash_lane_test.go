@@ -106,7 +106,7 @@ func (l *lane) clear() {
 		l.w.fail("%v", err)
 	}
 	open = slices.DeleteFunc(open, func(r ledger.ApprovalRequest) bool { return r.Requester != l.caller })
-	if len(open) < ledger.MaxPending/5 {
+	if len(open) < 10 {
 		return
 	}
 	for _, r := range open {
@@ -319,8 +319,11 @@ func (l *lane) call(c client) bool {
 	if err == nil {
 		got.outcome, got.intent = r.outcome(), r.Result.StructuredContent.Intent
 		switch {
-		case got.outcome == "unavailable" && strings.Contains(r.Result.StructuredContent.Message, ledger.ErrTooManyPending.Error()):
+		case got.outcome == "limit_exceeded" && strings.Contains(r.Result.StructuredContent.Message, "approval requests of this caller"):
 			got.outcome = "denied" // a fast machine asks for more than a person may have to answer
+		case got.outcome == "limit_exceeded" && strings.Contains(r.Result.StructuredContent.Message, "were declined"):
+			got.outcome = "denied"
+			liftPauses(w.t, w.l)
 		case r.Error != nil, got.outcome == "", got.outcome == "unavailable":
 			w.fail("no outcome: %+v", r)
 		}

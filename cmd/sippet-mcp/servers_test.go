@@ -331,12 +331,13 @@ func TestOthersGoOn(t *testing.T) {
 	if calls["done"] < 10 || len(calls) != 1 || len(lost) == 0 {
 		t.Errorf("after a kill: %v, and %d calls lost", calls, len(lost))
 	}
-	unknown := 0
+	unknown, l := 0, openState(t, dir)
 	for args := range maps.Keys(lost) {
 		known, err := awaitUnknown(clients[1], args, death)
 		if err != nil {
 			t.Error(err)
 		}
+		liftPauses(t, l)
 		if known {
 			unknown++
 		}
@@ -345,12 +346,25 @@ func TestOthersGoOn(t *testing.T) {
 		t.Error("the dead process left no open intent, so the test shows nothing")
 	}
 	took := time.Since(death)
-	l := openState(t, dir)
 	r := verified(t, l, ledger.VerifyOptions{})
 	if r.InFlight != 0 || r.Unknown != unknown {
 		t.Errorf("%+v, want %d unknown", r, unknown)
 	}
 	t.Logf("%v on the others; %d calls of the dead server lost; all %d open intents were unknown after %v", calls, len(lost), unknown, took)
+}
+
+// liftPauses ends the pauses after declines.
+func liftPauses(t testing.TB, l ledger.Ledger) {
+	t.Helper()
+	all, err := l.Pauses(t.Context())
+	if err != nil {
+		t.Error(err)
+	}
+	for _, p := range all {
+		if err := l.LiftPause(t.Context(), p.Declined.ID, ledger.Actor{Name: "ada", Via: "inbox"}); err != nil && !errors.Is(err, ledger.ErrNoPause) {
+			t.Error(err)
+		}
+	}
 }
 
 // awaitUnknown repeats a lost call on another server until its outcome is unknown, and declines the

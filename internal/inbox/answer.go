@@ -71,11 +71,7 @@ func (i *Inbox) answerAll(r *http.Request, ids []string, v *visit, answer string
 			state = ledger.Approved
 		}
 		for _, a := range i.Approvals.Answer(background(r), ids, v.person, reply) {
-			s := answerState{ID: a.ApprovalID, State: string(state)}
-			if a.Err != nil {
-				s = answerState{ID: a.ApprovalID, problem: problem{a.Err.Message, a.Err.Next}}
-			}
-			out = append(out, s)
+			out = append(out, stateOf(a, state))
 		}
 	case "revoke":
 		for _, id := range ids {
@@ -91,6 +87,17 @@ func (i *Inbox) answerAll(r *http.Request, ids []string, v *visit, answer string
 	return out, true
 }
 
+// stateOf returns the result of an answer that makes a request state.
+func stateOf(a approval.AnswerResult, state ledger.ApprovalState) answerState {
+	if a.Err != nil {
+		return answerState{ID: a.ApprovalID, problem: problem{a.Err.Message, a.Err.Next}}
+	}
+	return answerState{ID: a.ApprovalID, State: string(state)}
+}
+
+// maxLines is more than a card has.
+const maxLines = 5 * maxTogether
+
 // lines reads the stamps of the ticked lines. quick is true if one of them was shown too short a
 // time ago to be read.
 func (i *Inbox) lines(v *visit, stamps []string) (ids []string, quick, ok bool) {
@@ -103,7 +110,7 @@ func (i *Inbox) lines(v *visit, stamps []string) (ids []string, quick, ok bool) 
 			ids = append(ids, id)
 		}
 	}
-	return ids, quick, len(ids) <= 2*ledger.MaxPending
+	return ids, quick, len(ids) <= maxLines
 }
 
 // take shows what an action issued, once.

@@ -22,6 +22,8 @@ func (i *Inbox) api(mux *http.ServeMux) {
 	mux.HandleFunc("GET "+Path+"/api/approvals/{id}", i.authenticated(i.apiOne))
 	mux.HandleFunc("POST "+Path+"/api/approvals/{id}", i.authenticated(i.apiAnswer))
 	mux.HandleFunc("POST "+Path+"/api/approvals/{id}/take", i.authenticated(i.apiTake))
+	mux.HandleFunc("POST "+Path+"/api/approvals/{id}/decline-all", i.authenticated(i.apiDeclineAll))
+	mux.HandleFunc("POST "+Path+"/api/approvals/{id}/lift", i.authenticated(i.apiLift))
 	mux.HandleFunc("GET "+Path+"/api/stop", i.authenticated(i.apiState))
 	mux.HandleFunc("POST "+Path+"/api/stop", i.authenticated(i.apiStop))
 	mux.HandleFunc("POST "+Path+"/api/resume", i.authenticated(i.apiResume))
@@ -116,7 +118,9 @@ func (i *Inbox) apiList(w http.ResponseWriter, r *http.Request, v *visit) {
 		Ended []apiRequest `json:"ended"`
 		More  int          `json:"more,omitempty"`
 		Stops []stopView   `json:"stops,omitempty"`
-	}{Open: []apiRequest{}, Ended: []apiRequest{}}
+		// Paused are the pauses of new requests.
+		Paused []pauseView `json:"paused,omitempty"`
+	}{Open: []apiRequest{}, Ended: []apiRequest{}, Paused: i.paused(s, v)}
 	if out.Stops, err = i.stopsRevoked(r.Context(), v); err != nil {
 		i.fail(w, r, err)
 		return

@@ -85,5 +85,5 @@ func (i *Inbox) signature(r *http.Request) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("%d-%d-%d-%d-%d", s.version, len(s.open), s.shown, s.over, len(stops)), nil
+	return fmt.Sprintf("%d-%d-%d-%d-%d-%d", s.version, len(s.open), s.shown, s.over, len(s.pauses), len(stops)), nil
 }

@@ -116,6 +116,7 @@ type pendingView struct {
 	// Ended are the last decided requests, Handovers those with something that the visitor can
 	// take.
 	Ended, Handovers []endedView
+	Paused           []pauseView
 }
 
 // maxRecent is how many decided requests are below the pending ones.
@@ -135,6 +136,7 @@ func (i *Inbox) pending(w http.ResponseWriter, r *http.Request, v *visit) {
 	}
 	if err == nil {
 		view.Ended, view.Handovers, err = i.decided(r, s, v, maxRecent)
+		view.Paused = i.paused(s, v)
 	}
 	if err != nil {
 		i.fail(w, r, err)

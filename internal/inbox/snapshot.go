@@ -16,11 +16,12 @@ import (
 type snapshot struct {
 	version     int64
 	open, ended []ledger.ApprovalRequest
-	// until is the next time at which a request expires or is shown to approvers, which changes no
-	// version; zero if there is none. shown is how many open requests are shown to approvers, over
+	// until is the next time at which a request expires or is shown to approvers, or a pause ends, which
+	// changes no version; zero if there is none. shown is how many open requests are shown to approvers, over
 	// how many requests are shown because their program has ended.
 	until       time.Time
 	shown, over int
+	pauses      []ledger.Pause
 
 	ledger ledger.Ledger
 	mu     sync.Mutex
@@ -63,6 +64,12 @@ func (i *Inbox) snapshot(ctx context.Context) (*snapshot, error) {
 	s.ended, err = i.Ledger.Approvals(ctx, ledger.ApprovalFilter{Ended: true, Limit: maxEnded})
 	if err != nil {
 		return nil, err
+	}
+	if s.pauses, err = i.Ledger.Pauses(ctx); err != nil {
+		return nil, err
+	}
+	for _, p := range s.pauses {
+		s.lastsUntil(p.Until)
 	}
 	for _, req := range s.open {
 		next := req.Expires

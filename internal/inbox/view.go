@@ -61,6 +61,8 @@ type cardView struct {
 	// Barred is why this person cannot answer; empty if they can. Over is true if nobody can.
 	Barred string
 	Over   bool
+	// All is how many requests of this requester the person can answer.
+	All int
 	// Stale is true if they must log in again before they can approve.
 	Stale bool
 	// ApproveButton and DeclineButton are the texts of the two buttons.
@@ -100,8 +102,8 @@ const (
 )
 
 // cards returns the cards of the requests that are pending for the visitor, the oldest first, and
-// the number of those requests. more is how many of them are not on a card: those with the most
-// time left. Requests whose program has ended have a card too, until they would have expired.
+// the number of those requests. more is how many of them are not on a card: the last that mostUrgent
+// sorts. Requests whose program has ended have a card too, until they would have expired.
 func (i *Inbox) cards(ctx context.Context, s *snapshot, v *visit) (cards []cardView, count, more int, err error) {
 	type key struct{ requester, credential, organisation, action, needs, policy string }
 	type group struct {
@@ -111,17 +113,18 @@ func (i *Inbox) cards(ctx context.Context, s *snapshot, v *visit) (cards []cardV
 	latest := map[key]*group{}
 	var groups []*group
 	var shown []*ledger.ApprovalRequest
-	now := i.Now()
+	now, own := i.Now(), map[ledger.Actor]int{}
 	for n := range s.open {
 		if req := &s.open[n]; req.Open(now) && v.person.MaySee(req, now) {
 			shown = append(shown, req)
+			if req.State == ledger.Pending && v.person.CheckAnswer(req) == nil {
+				own[req.Requester]++
+			}
 		}
 	}
 	if count = len(shown); count > maxShown {
-		// A request with a day left can wait behind one with five minutes.
 		more = count - maxShown
-		slices.SortStableFunc(shown, func(a, b *ledger.ApprovalRequest) int { return a.Expires.Compare(b.Expires) })
-		shown = shown[:maxShown]
+		shown = mostUrgent(shown)[:maxShown]
 	}
 	for n := range s.ended {
 		if req := &s.ended[n]; isOver(req, now) && v.person.MaySee(req, now) {
@@ -146,9 +149,34 @@ func (i *Inbox) cards(ctx context.Context, s *snapshot, v *visit) (cards []cardV
 		if err != nil {
 			return nil, 0, 0, err
 		}
+		if c.Barred == "" && c.Lines[0].ApprovedBy == "" {
+			c.All = own[g.all[0].Requester]
+		}
 		cards = append(cards, *c)
 	}
 	return cards, count, more, nil
+}
+
+// mostUrgent sorts requests: those of each caller and class by the time that they have left, because
+// one with a day left can wait behind one with five minutes, and the first of each before the second
+// of any, so that no caller and no class hides the others.
+func mostUrgent(all []*ledger.ApprovalRequest) []*ledger.ApprovalRequest {
+	type lane struct {
+		requester ledger.Actor
+		class     schemas.Class
+	}
+	slices.SortStableFunc(all, func(a, b *ledger.ApprovalRequest) int { return a.Expires.Compare(b.Expires) })
+	before, turn := map[lane]int{}, map[string]int{}
+	for _, req := range all {
+		l := lane{requester: req.Requester}
+		if a, err := schemas.Find(req.Action); err == nil {
+			l.class = a.Class
+		}
+		before[l]++
+		turn[req.ID] = before[l]
+	}
+	slices.SortStableFunc(all, func(a, b *ledger.ApprovalRequest) int { return turn[a.ID] - turn[b.ID] })
+	return all
 }
 
 func (i *Inbox) card(ctx context.Context, s *snapshot, v *visit, all []*ledger.ApprovalRequest) (*cardView, error) {

@@ -107,15 +107,6 @@ func (r *ApprovalRequest) StateAt(now time.Time) ApprovalState {
 	return r.State
 }
 
-const (
-	// MaxPending bounds the pending requests of one requester. It is more than a person can answer
-	// with care, and well below the number of workers on stdio.
-	MaxPending = 50
-	// maxPendingTotal bounds the pending requests of all requesters. One requester cannot reach it,
-	// and the inbox and the count for each new request stay small.
-	maxPendingTotal = 2000
-)
-
 // approvalRow is a row of the table approvals.
 type approvalRow struct {
 	id, requester, credential, organisation, action, fingerprint, effect, policy, recipients, needs, repeats string
@@ -219,14 +210,11 @@ func (s *SQLite) CreateApproval(ctx context.Context, request ApprovalRequest) er
 		if err != nil {
 			return err
 		}
-		// Requests to hang up are counted apart: no other requests may prevent them.
-		var pending, ownPending int
-		if _, err := t.row("SELECT count(*), count(iif(requester = ?, 1, NULL)) FROM approvals WHERE state = 'pending' AND expires > ? AND (action = ?) = ?",
-			[]any{requester, now, HangUp, request.Action == HangUp}, &pending, &ownPending); err != nil {
+		if err := t.checkPending(requester, request.Action); err != nil {
 			return err
 		}
-		if ownPending >= MaxPending || pending >= maxPendingTotal {
-			return ErrTooManyPending
+		if err := t.checkPaused(requester, request.Action); err != nil {
+			return err
 		}
 		r := c.record(PhaseRequested, hashes)
 		r.ApprovalID, r.State, r.Repeats, r.EffectKind = request.ID, string(Pending), request.Repeats, effectOf(request.Action)

@@ -1,7 +1,6 @@
 package ledger_test
 
 import (
-	"fmt"
 	"testing"
 	"time"
 
@@ -72,36 +71,6 @@ func TestApprovalMismatch(t *testing.T) {
 	createApproval(t, l, x, c.now().Add(time.Minute))
 	wantErr(t, "replaced", l.CheckApproval(t.Context(), first), ledger.ErrApprovalRevoked)
 	verifyClean(t, l)
-}
-
-func TestTooManyPending(t *testing.T) {
-	c := newClock()
-	l := open(t, ledger.Options{Now: c.now})
-	for i := range ledger.MaxPending {
-		createApproval(t, l, call(fmt.Sprint(i)), c.now().Add(time.Minute))
-	}
-	wantErr(t, "one more", l.CreateApproval(t.Context(), approvalFor(call("more"), c.now().Add(time.Minute))), ledger.ErrTooManyPending)
-	createApproval(t, l, call("3"), c.now().Add(time.Minute)) // replaces the earlier request
-	if open, err := l.Approvals(t.Context(), ledger.ApprovalFilter{Open: true}); err != nil || len(open) != ledger.MaxPending {
-		t.Errorf("pending: %d, %v", len(open), err)
-	}
-	x := call("another's")
-	x.Caller = ledger.Actor{Name: "bob"}
-	createApproval(t, l, x, c.now().Add(time.Minute)) // the bound of one requester does not affect another
-	y := call("hang up")
-	y.Action = ledger.HangUp
-	createApproval(t, l, y, c.now().Add(time.Minute)) // hanging up is counted apart
-	if testing.Short() {
-		t.Skip("creating 2,000 requests takes too long with -short")
-	}
-	c.advance(time.Hour)
-	createApproval(t, l, call("more"), c.now().Add(time.Minute))
-	for i := 1; i < ledger.MaxPendingTotal; i++ {
-		x := call(fmt.Sprint(i))
-		x.Caller = ledger.Actor{Name: fmt.Sprint("caller ", i)}
-		createApproval(t, l, x, c.now().Add(time.Minute))
-	}
-	wantErr(t, "one more than all", l.CreateApproval(t.Context(), approvalFor(x, c.now().Add(time.Minute))), ledger.ErrTooManyPending)
 }
 
 // TestRecipientsChanged: an approval counts for the recipients on its card only.

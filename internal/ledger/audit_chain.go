@@ -21,6 +21,7 @@ const (
 	PhaseRequested  Phase = "requested"
 	PhaseAnswered   Phase = "answered"
 	PhaseUnanswered Phase = "unanswered" // what a client did with a request, no person's answer
+	PhaseLifted     Phase = "lifted"     // a pause of new requests ended early
 	PhasePrepared   Phase = "prepared"   // an intent: the call is about to be sent
 	PhaseSent       Phase = "sent"
 	PhaseSettled    Phase = "settled"
@@ -42,7 +43,7 @@ const (
 
 // Phases are all phases, in the order in which help and errors list them: those of a call first.
 var Phases = []Phase{
-	PhaseRequested, PhaseAnswered, PhaseUnanswered, PhasePrepared, PhaseSent, PhaseSettled, PhaseAbandoned, PhaseResolved,
+	PhaseRequested, PhaseAnswered, PhaseUnanswered, PhaseLifted, PhasePrepared, PhaseSent, PhaseSettled, PhaseAbandoned, PhaseResolved,
 	PhaseRead, PhaseRejected, PhaseValidated, PhaseDropped, PhaseCounted, PhaseStopped, PhaseResumed, PhaseErased, PhasePruned,
 	PhaseLogin, PhaseLogout, PhaseTaken, PhaseIssued, PhaseRevoked, PhaseRemoved, PhaseAttached,
 }
@@ -100,7 +101,7 @@ type Record struct {
 	State string `json:"state,omitempty"`
 	// Expires is when a request or its approval ends, in microseconds since 1970.
 	Expires int64 `json:"expires,omitempty"`
-	// By is who answered, took, resolved, stopped, resumed, logged in or erased.
+	// By is who answered, lifted a pause, took, resolved, stopped, resumed, logged in or erased.
 	By      Actor           `json:"by,omitzero"`
 	Note    string          `json:"note,omitempty"`
 	Sent    bool            `json:"sent,omitempty"`

@@ -108,7 +108,7 @@ func (t *tx) prune(before time.Time) (int64, error) {
 		return 0, nil // else an idle ledger would append a record of every pruning for ever
 	}
 	for _, query := range []string{"DELETE FROM records WHERE seq <= ?", "DELETE FROM intents WHERE seq <= ?",
-		"DELETE FROM approvals WHERE seq <= ?", "DELETE FROM stops WHERE seq <= ?",
+		"DELETE FROM approvals WHERE seq <= ?", "DELETE FROM lifts WHERE seq <= ?", "DELETE FROM stops WHERE seq <= ?",
 		"DELETE FROM tokens WHERE revoked_seq > 0 AND revoked_seq <= ?"} {
 		if _, err := t.exec(query, last); err != nil {
 			return 0, err

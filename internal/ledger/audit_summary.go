@@ -30,6 +30,8 @@ func (r *Record) Summary() string {
 		return r.answerSummary()
 	case PhaseUnanswered:
 		return r.unansweredSummary()
+	case PhaseLifted:
+		return "pause of new requests ended" + r.by()
 	case PhaseSent:
 		return "sent to Sippet"
 	case PhaseSettled:

@@ -47,8 +47,8 @@ type Ledger interface {
 type ApprovalStore interface {
 	// CreateApproval stores a pending request. It revokes any pending request, or unused approval,
 	// of the same requester with the same EffectKey. r needs ID, EffectKey, the binding, Expires, Payload and Card. It returns
-	// ErrTooManyPending if MaxPending requests of the requester, or 2,000 in all, are pending, and
-	// a *StoppedError during an emergency stop that covers the call.
+	// a *PendingError if too many are pending, a *PausedError during a pause, and a *StoppedError
+	// during an emergency stop that covers the call.
 	CreateApproval(ctx context.Context, r ApprovalRequest) error
 	// AnswerApproval stores a person's reply to the request that want matches, or that want was
 	// read from. An approval counts only while the request is pending; ErrAlreadyAnswered if
@@ -72,6 +72,11 @@ type ApprovalStore interface {
 	// Approvals lists requests without what only Approval returns: Request, Client, Why, Rules,
 	// Subjects and the sealed parts.
 	Approvals(ctx context.Context, f ApprovalFilter) ([]ApprovalRequest, error)
+	// Pauses lists the pauses of new requests that are in force.
+	Pauses(ctx context.Context) ([]Pause, error)
+	// LiftPause ends the pause of the requester and action of a request, by its id; ErrNoPause if there
+	// is none.
+	LiftPause(ctx context.Context, id string, by Actor) error
 	// MarkReported records that the requester has received the outcome.
 	MarkReported(ctx context.Context, id string) error
 	// ApprovalsVersion returns a number that changes with any request, the outcome of one, an

@@ -67,7 +67,16 @@ CREATE TABLE approvals (
 CREATE INDEX approvals_seq ON approvals (seq);
 CREATE INDEX approvals_effect ON approvals (effect);
 CREATE INDEX approvals_open ON approvals (expires) WHERE state IN ('pending', 'approved');
+CREATE INDEX approvals_decided ON approvals (answered) WHERE state IN ('approved', 'declined', 'used');
 CREATE INDEX approvals_last ON approvals (last_seq);
+
+-- Pauses that a person ended: since the record seq, the requester may ask for the action again.
+CREATE TABLE lifts (
+	requester TEXT NOT NULL,
+	action    TEXT NOT NULL,
+	seq       INTEGER NOT NULL,
+	PRIMARY KEY (requester, action)
+) STRICT, WITHOUT ROWID;
 
 -- Intents. seq is the record of the intent, settled_seq the record of its outcome. keys are the ids
 -- of the keys that seal both, in the order of the subjects. process is the process that made the

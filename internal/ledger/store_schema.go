@@ -17,9 +17,9 @@ const (
 	// applicationID marks the file as ours, in SQLite's header: "SPLG".
 	applicationID = 0x53504c47
 	// schemaVersion is the version of schema.sql. Versions 1 and 2 had other names for tables and
-	// columns; version 3 did not know from when approvers see a request, and version 4 took only a
+	// columns; version 3 did not know from when approvers see a request, version 4 took only a
 	// payload of the very same bytes for the same call, version 5 every new key for another
-	// organisation, and version 6 only an emergency stop of everything.
+	// organisation, and version 6 only an emergency stop of everything, and no pauses.
 	schemaVersion = 7
 )
 

@@ -60,7 +60,7 @@ const (
 	WrongEnd        FindingKind = "end"        // the last records were changed or truncated
 	WrongCheckpoint FindingKind = "checkpoint" // a checkpoint signed another log: a fork, a rewritten or a truncated one
 	WrongIntent     FindingKind = "intent"     // an intent without an outcome, or that differs from the log
-	WrongApproval   FindingKind = "approval"   // an approval that nobody gave, or that was used twice
+	WrongApproval   FindingKind = "approval"   // an approval that nobody gave, or that was used twice; a request during a pause
 	WrongBudget     FindingKind = "budget"     // a budget that differs from the log
 	WrongStop       FindingKind = "stop"       // a call ran during an emergency stop
 	WrongKey        FindingKind = "key"        // a key is missing, or exists after its destruction
@@ -103,7 +103,7 @@ func (s *SQLite) Verify(ctx context.Context, o VerifyOptions) (Report, error) {
 	}
 	defer conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
 	for _, check := range []func(context.Context, *sql.Conn) error{
-		v.readAnchor, v.checkChain, v.checkHead, v.checkIntents, v.checkApprovals, v.checkBudgets, v.checkStops, v.checkKeys, v.checkTokens, v.checkAPIKeys,
+		v.readAnchor, v.checkChain, v.checkHead, v.checkIntents, v.checkApprovals, v.checkLifts, v.checkBudgets, v.checkStops, v.checkKeys, v.checkTokens, v.checkAPIKeys,
 	} {
 		if err := check(ctx, conn); err != nil {
 			return v.report, asStoreError(s.path, err)

@@ -18,6 +18,7 @@ type replay struct {
 	requested map[binding]*replayedApproval
 	tokens    map[string]*replayedToken
 	keys      map[string]*replayedKey // the API keys
+	pauses    map[pauseKey]*replayedPause
 }
 
 // binding is what identifies the same call of an approval request, as its record says.
@@ -57,12 +58,16 @@ type replayedIntent struct {
 
 func newReplay() *replay {
 	return &replay{intents: map[string]*replayedIntent{}, approvals: map[string]*replayedApproval{},
-		requested: map[binding]*replayedApproval{}, budgets: budgetReplay{}, tokens: map[string]*replayedToken{}, keys: map[string]*replayedKey{}}
+		requested: map[binding]*replayedApproval{}, budgets: budgetReplay{}, tokens: map[string]*replayedToken{}, keys: map[string]*replayedKey{},
+		pauses: map[pauseKey]*replayedPause{}}
 }
 
 func (p *replay) apply(v *verifier, r *Record) {
 	switch r.Phase {
 	case PhaseRequested:
+		if p.pause(r.Caller, r.Action).until > micros(r.Time) && r.Action != HangUp {
+			v.add(WrongApproval, r.Seq, r.ApprovalID, "record %d requests what could not be asked for at the time", r.Seq)
+		}
 		key := binding{r.Caller, r.Credential, r.Action, r.Effect}
 		if old := p.requested[key]; old != nil {
 			old.superseded = true
@@ -84,9 +89,17 @@ func (p *replay) apply(v *verifier, r *Record) {
 			return
 		}
 		request.state = r.State
+		switch pause := p.pause(request.requester, request.action); ApprovalState(r.State) {
+		case Declined:
+			pause.decline(micros(r.Time))
+		case Approved:
+			pause.streak = streak{}
+		}
 		if r.Expires != 0 {
 			request.expires = r.Expires
 		}
+	case PhaseLifted:
+		*p.pause(r.Caller, r.Action) = replayedPause{lifted: r.Seq}
 	case PhaseUnanswered:
 		if request := p.approvals[r.ApprovalID]; request == nil || request.state != string(Pending) && request.state != string(Approved) {
 			v.add(WrongApproval, r.Seq, r.ApprovalID, "record %d is about an approval request that was not open", r.Seq)

@@ -127,11 +127,12 @@ func TestPendingRequests(t *testing.T) {
 	w := newWorld(t, nil)
 	p := pipe(t, w)
 	p.begin(t)
-	for i := range ledger.MaxPending {
+	most := ledger.MaxPending("end_call")
+	for i := range most {
 		p.write(t, call(fmt.Sprint(i+1), "end_call", fmt.Sprintf(`{"input":{"callUuid":"c-%d"}}`, i), ""))
 	}
 	var elicitations []string
-	for range 2*ledger.MaxPending - 1 {
+	for range 2*most - 1 {
 		q := p.read(t)
 		var m struct {
 			ID     json.Number
@@ -144,12 +145,12 @@ func TestPendingRequests(t *testing.T) {
 			t.Fatalf("%s", q)
 		}
 	}
-	if len(elicitations) != ledger.MaxPending {
+	if len(elicitations) != most {
 		t.Fatalf("%d dialogues", len(elicitations))
 	}
 	reads()
 	p.write(t, call("100", "end_call", `{"input":{"callUuid":"c-100"}}`, ""))
-	if line := p.read(t); outcomeOf(t, line) != "unavailable" || !strings.Contains(line, `"isError":true`) {
+	if line := p.read(t); outcomeOf(t, line) != "limit_exceeded" || !strings.Contains(line, `"isError":true`) {
 		t.Errorf("%s", line)
 	}
 	p.write(t, call("101", "list_contacts", `{}`, ""))
@@ -163,7 +164,7 @@ func TestPendingRequests(t *testing.T) {
 	if line := p.read(t); outcomeOf(t, line) != "done" {
 		t.Errorf("%s", line)
 	}
-	for end := time.Now().Add(20 * time.Second); runs(w.up) != ledger.MaxPending; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(20 * time.Second); runs(w.up) != most; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("%d runs", runs(w.up))
 		}

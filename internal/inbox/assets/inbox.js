@@ -73,6 +73,7 @@
         updateButtons(card);
       } else if (old.id === card.id && shapeOf(old) === shapeOf(card)) {
         kept.add(old);
+        old.querySelector("[data-all]").replaceWith(card.querySelector("[data-all]"));
       } else {
         carryOver(old, card, cardOfLine);
         old.before(card);
