@@ -56,17 +56,18 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// A flooding caller leaves ordinary ones within twice their usual p99. What else runs on the machine
-// adds to that, so there is an allowance, and the best of three tries counts. In one queue for all,
-// each ordinary call would wait behind some 400 others: 0.4 s.
+// A flooding caller leaves ordinary ones within twice their usual p99. A slow upstream leaves the
+// processors idle, so that what else runs on the machine matters little; there is an allowance for it,
+// and the best of three tries counts. In one queue for all, each ordinary call would wait behind 300
+// others, for some 3 s.
 func TestFlood(t *testing.T) {
 	if testing.Short() {
 		t.Skip("floods a server for some seconds")
 	}
 	w := &world{}
-	const allowance = 150 // ms
+	const allowance = 500 // ms
 	for try := 1; ; try++ {
-		f, err := w.runFlood(4 * time.Second)
+		f, err := w.runFlood(flooding{length: 4 * time.Second, atOnce: 300, upstream: 500 * time.Millisecond})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -23,15 +23,22 @@ const (
 	// ordinaryWrites is how often an ordinary caller writes: less often than the built-in budgets
 	// of changes allow.
 	ordinaryWrites = time.Minute
-	// floodAtOnce is how many calls the flooding caller has at a time.
-	floodAtOnce = 400
-	// floodUpstream is how long the upstream takes for an answer.
-	floodUpstream = 50 * time.Millisecond
+	// floodBegins is how long the flood goes on before the ordinary callers' times count.
+	floodBegins = 2 * time.Second
 )
+
+// flooding is how a flood is made.
+type flooding struct {
+	length   time.Duration // how long the ordinary callers work beside it
+	atOnce   int           // how many calls the flooding caller has at a time
+	upstream time.Duration // how long the upstream takes for an answer
+}
 
 // flood is what one flooding caller does to nine ordinary ones.
 type flood struct {
-	Length string `json:"length"`
+	Length   string `json:"length"`
+	AtOnce   int    `json:"atOnce"`
+	Upstream string `json:"upstream"`
 	// Calls are the flooding caller's, by outcome.
 	Calls  map[string]int `json:"calls"`
 	Phases []phase        `json:"phases"`
@@ -57,8 +64,8 @@ type kept struct {
 }
 
 // flood lets nine callers work alone, then beside the flood, then alone again.
-func (w *world) flood(length time.Duration) (*flood, error) {
-	stop, err := w.startUpstream(floodUpstream)
+func (w *world) flood(how flooding) (*flood, error) {
+	stop, err := w.startUpstream(how.upstream)
 	if err != nil {
 		return nil, err
 	}
@@ -77,20 +84,21 @@ func (w *world) flood(length time.Duration) (*flood, error) {
 		}
 		ordinary = append(ordinary, c)
 	}
-	flooding, err := server.caller(tokens[0])
+	hijacked, err := server.caller(tokens[0])
 	if err != nil {
 		return nil, err
 	}
 	look := func() kept { return kept{resident(server.pid()), size(state)} }
-	f := &flood{Length: length.String(), Calls: map[string]int{}, Start: look()}
-	alone := max(length/10, 2*time.Second)
+	f := &flood{Length: how.length.String(), AtOnce: how.atOnce, Upstream: how.upstream.String(), Calls: map[string]int{}, Start: look()}
+	alone := max(how.length/10, 2*time.Second)
 	run := func(name string, length time.Duration) {
 		f.Phases = append(f.Phases, work9(name, ordinary, length))
 	}
 	run("before", alone)
 	f.Before = look()
-	end := flooding.flood(f.Calls)
-	run("beside the flood", length)
+	end := hijacked.flood(how.atOnce, f.Calls)
+	time.Sleep(floodBegins)
+	run("beside the flood", how.length)
 	end()
 	f.After = look()
 	run("after", alone)
@@ -133,7 +141,7 @@ type caller struct {
 // caller returns another client of the same server.
 func (w *web) caller(token string) (*caller, error) {
 	t := http.DefaultTransport.(*http.Transport).Clone()
-	t.MaxIdleConns, t.MaxIdleConnsPerHost = 2*floodAtOnce, 2*floodAtOnce
+	t.MaxIdleConns, t.MaxIdleConnsPerHost = 1000, 1000
 	c := &caller{web: &web{cmd: w.cmd, client: &http.Client{Transport: t, Timeout: 2 * patience}, url: w.url, token: token}}
 	_, err := c.ask("initialize", "", hello)
 	return c, err
@@ -189,11 +197,11 @@ func work9(name string, callers []*caller, length time.Duration) phase {
 }
 
 // flood makes calls without end, reads and every fourth a write, until end is called.
-func (c *caller) flood(outcomes map[string]int) (end func()) {
+func (c *caller) flood(atOnce int, outcomes map[string]int) (end func()) {
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	var over atomic.Bool
-	for range floodAtOnce {
+	for range atOnce {
 		wg.Go(func() {
 			for n := 0; !over.Load(); n++ {
 				what := aRead
@@ -230,7 +238,7 @@ func size(dir string) float64 {
 }
 
 func (f *flood) print(w io.Writer) {
-	fmt.Fprintf(w, "one caller with %d calls at a time beside %d ordinary ones, for %s; the upstream takes %s\n\n", floodAtOnce, ordinaryCallers, f.Length, floodUpstream)
+	fmt.Fprintf(w, "one caller with %d calls at a time beside %d ordinary ones, for %s; the upstream takes %s\n\n", f.AtOnce, ordinaryCallers, f.Length, f.Upstream)
 	fmt.Fprintf(w, "%-20s %9s %9s %9s %10s  %s\n", "ordinary callers", "calls", "p50 ms", "p99 ms", "× p99", "outcomes")
 	for _, p := range f.Phases {
 		fmt.Fprintf(w, "%-20s %9d %9.1f %9.1f %10.2f  %v\n", p.Name, p.Calls, p.P50, p.P99, p.P99/f.Phases[0].P99, p.Outcomes)

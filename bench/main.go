@@ -55,7 +55,7 @@ func main() {
 	var r interface{ print(io.Writer) }
 	var err error
 	if *length > 0 {
-		r, err = w.runFlood(*length)
+		r, err = w.runFlood(flooding{length: *length, atOnce: 400, upstream: 50 * time.Millisecond})
 	} else {
 		r, err = w.run()
 	}
@@ -113,13 +113,13 @@ func (w *world) run() (*report, error) {
 }
 
 // runFlood measures a flood alone.
-func (w *world) runFlood(length time.Duration) (*flood, error) {
+func (w *world) runFlood(how flooding) (*flood, error) {
 	done, err := w.build()
 	if err != nil {
 		return nil, err
 	}
 	defer done()
-	return w.flood(length)
+	return w.flood(how)
 }
 
 // build builds the program into a new folder, which done removes.

@@ -28,6 +28,7 @@ func (at *attempt) send(ctx context.Context, res Result) Result {
 	}
 	// A client that disconnects must not leave a write with an unknown outcome behind. Package rpc
 	// has its own deadline.
+	client := ctx
 	ctx = context.WithoutCancel(ctx)
 	at.txn.Replaced = at.readReplaced(ctx)
 	intent, err := at.Ledger.Commit(ctx, at.txn)
@@ -36,9 +37,7 @@ func (at *attempt) send(ctx context.Context, res Result) Result {
 	}
 	res.intent = true
 	began, turn := time.Now(), at.turn()
-	if !at.txn.Safe {
-		turn.recheck = at.checkStopped // an emergency stop may begin while the call waits
-	}
+	turn.recheck = func(ctx context.Context) *schemas.Error { return at.recheck(ctx, client) }
 	answer, fault := at.runUpstream(ctx, turn, at.Payload, action.Deadline())
 	res.Data, res.Err, res.status = answer.Data, fault, answer.Status
 	end := ledger.Settlement{Intent: intent.ID, State: intentState(res.Err, answer.Sent), Sent: answer.Sent, Status: answer.Status,
@@ -66,6 +65,19 @@ func (at *attempt) send(ctx context.Context, res Result) Result {
 		res.Err = at.unknownOutcome(res.Err, intent.ID)
 	}
 	return at.settle(ctx, res, end)
+}
+
+// recheck returns why a call that waited for its turn must not run any more: an emergency stop began, or
+// the client left before anybody approved it.
+func (at *attempt) recheck(ctx, client context.Context) *schemas.Error {
+	switch {
+	case at.txn.Safe:
+		return nil
+	case at.txn.ApprovalID == "" && client.Err() != nil && at.Payload.Action.Name != ledger.HangUp:
+		return &schemas.Error{Outcome: schemas.UpstreamUnavailable, Err: client.Err(),
+			Message: at.Payload.Action.Name + " was cancelled while it waited for its turn", Next: "nothing was sent; call again if it is still wanted"}
+	}
+	return at.checkStopped(ctx)
 }
 
 // settle stores the outcome. If it cannot be stored, the caller gets outcome_unknown: the next
