@@ -31,6 +31,9 @@ func (at *attempt) startReading(ctx context.Context, budgets []rules.Debit) *sch
 
 // mostShown returns how many persons an answer may show at most.
 func (at *attempt) mostShown() int64 {
+	if !at.Payload.Action.List() && !at.tested { // one record
+		return 1
+	}
 	page, _ := at.Payload.Args["page"].(map[string]any)
 	limit, _ := page["limit"].(json.Number)
 	if n, err := limit.Int64(); err == nil && n > 0 && n < schemas.MaxLimit {

@@ -151,7 +151,8 @@ func (r *Runner) shows(q Request, p *schemas.Payload, data json.RawMessage) int 
 	return w.fitting(parsePage(data, w.maxRows+1).rows, p.Action.Resource)
 }
 
-// readShorter reads the page of p again with n rows at most. They were counted before.
+// readShorter reads the page of p again with n rows at most. A budget of reading has counted the people
+// in them.
 func (r *Runner) readShorter(ctx context.Context, q Request, p *schemas.Payload, n, keep int) (page, bool) {
 	limited, _ := p.Args["page"].(map[string]any)
 	limited = maps.Clone(limited)
@@ -160,7 +161,7 @@ func (r *Runner) readShorter(ctx context.Context, q Request, p *schemas.Payload,
 	if err != nil {
 		return page{}, false
 	}
-	a := r.Gate.Do(ctx, policy.Call{Caller: q.Caller, Payload: again, Shows: func(json.RawMessage) int { return 0 }})
+	a := r.Gate.Do(ctx, policy.Call{Caller: q.Caller, Payload: again})
 	if a.Err != nil {
 		return page{}, false
 	}

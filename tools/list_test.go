@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/sippet-ai/sippet-mcp/internal/ledger"
 	"github.com/sippet-ai/sippet-mcp/rpc/rpctest"
 )
 
@@ -228,6 +229,30 @@ func TestCutConfirmedRead(t *testing.T) {
 	a := list(t, p, "list_contacts", `{"fields":["id","fullName"],"page":{"limit":20}}`)
 	if len(p.elicitations()) != 1 || len(w.up.Requests()) != 3 || !a.HasMore || a.Omitted == 0 || !a.hasNote("a smaller page") {
 		t.Errorf("asked %d times, %d requests, %+v", len(p.elicitations()), len(w.up.Requests()), a)
+	}
+}
+
+// TestPeopleShown checks that a budget of reading counts the rows that are shown, and not those that
+// do not fit, though a page is read again.
+func TestPeopleShown(t *testing.T) {
+	w := newWorld(t, setup{policy: "team", bytes: 2000})
+	w.up.On("run", "list_contacts", table("insertedAt", 50, 1, strings.Repeat("a long name ", 30)).Answer)
+	a := list(t, w.httpPeer(t, true), "list_contacts", `{"fields":["id","fullName"],"page":{"limit":20}}`)
+	if len(w.up.Requests()) != 2 || a.Omitted == 0 || a.Omitted+len(a.Results) != 20 {
+		t.Fatalf("%d requests, %d shown, %d omitted", len(w.up.Requests()), len(a.Results), a.Omitted)
+	}
+	people := ledger.Debit{Budget: "team/people", Key: "caller:" + ada.ID, Interval: 1800 * time.Millisecond, Burst: 2000}
+	for end := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		left, _, err := w.gate.Ledger.BudgetLeft(t.Context(), people)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if taken := int(2000 - left); taken >= len(a.Results) || time.Now().After(end) {
+			if taken != len(a.Results) {
+				t.Errorf("%d people were taken, and %d shown", taken, len(a.Results))
+			}
+			return
+		}
 	}
 }
 
