@@ -167,6 +167,9 @@ func (e *StoreError) Error() string {
 // SQLite's primary result codes, https://sqlite.org/rescode.html.
 var codes = map[int]StoreErrorKind{5: Locked, 6: Locked, 8: ReadOnly, 11: Corrupt, 13: DiskFull, 26: Corrupt}
 
+// noSharedMemory is SQLite's code if the -shm file has no room. The first to open the ledger makes it.
+const noSharedMemory = 10 | 19<<8
+
 // asStoreError wraps an error of SQLite or of a file in a *StoreError. It returns a *StoreError and
 // the context's errors unchanged.
 func asStoreError(path string, err error) error {
@@ -176,6 +179,9 @@ func asStoreError(path string, err error) error {
 	case err == nil, errors.As(err, &e), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return err
 	case errors.As(err, &q):
+		if q.Code() == noSharedMemory {
+			return &StoreError{DiskFull, path, err}
+		}
 		if k, ok := codes[q.Code()&0xff]; ok {
 			return &StoreError{k, path, err}
 		}

@@ -309,7 +309,9 @@ func (s *SQLite) runUpkeep() {
 		case <-sweep.C:
 			err = s.sweep(context.Background())
 		case <-sign.C:
-			err = s.checkpoint(context.Background())
+			if err = s.checkpoint(context.Background()); noRoom(err) {
+				err = nil // the next checkpoint covers it
+			}
 		case <-probe.C:
 			s.probe()
 		case <-s.scrubRequests:

@@ -54,7 +54,7 @@ func (s *SQLite) openReadOnly(ctx context.Context) (err error) {
 	// SQLite creates -wal and -shm even to read a file with a write-ahead log. If it may not create
 	// them and there is no log, nobody is writing, and the file alone is complete.
 	var q *sqlite.Error
-	if !errors.As(err, &q) || q.Code()&0xff != 14 && q.Code()&0xff != 8 {
+	if !errors.As(err, &q) || q.Code()&0xff != 14 && q.Code()&0xff != 8 && q.Code() != noSharedMemory {
 		return err
 	}
 	if s.hasLog() {

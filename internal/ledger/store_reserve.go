@@ -138,5 +138,5 @@ func noRoom(err error) bool {
 	var e *StoreError
 	var q *sqlite.Error
 	const writeFailed = 10 | 3<<8
-	return errors.As(err, &e) && e.Kind == DiskFull || errors.As(err, &q) && q.Code() == writeFailed
+	return errors.As(err, &e) && e.Kind == DiskFull || errors.As(err, &q) && (q.Code() == writeFailed || q.Code() == noSharedMemory)
 }

@@ -30,6 +30,10 @@ func (d disk) fill(t *testing.T) {
 			block = block[:len(block)/2]
 		}
 	}
+	if os.WriteFile(f.Name()+".more", []byte("x"), 0o600) == nil {
+		t.Error("the disk is not full")
+	}
+	os.Remove(f.Name() + ".more")
 }
 
 // free gives it back.
@@ -105,19 +109,29 @@ func testStopOnFullDisk(t *testing.T, d disk) {
 	}
 	verifyClean(t, l)
 
-	// Another program starts, makes a stop, and takes all the room that it leaves.
-	l.Close()
+	// Another program starts, makes a stop, and takes all the room that it leaves: first beside the
+	// write-ahead log, for which the file had no room, then without one.
 	other.Close()
-	d.fill(t)
-	l = open(t, ledger.Options{Dir: d.state()})
-	if err := l.Stop(t.Context(), everything, ledger.Actor{Name: "ada"}, ""); err != nil {
-		t.Fatal(err)
+	for _, clean := range []bool{false, true} {
+		l.Close()
+		if clean {
+			d.free(t)
+			open(t, ledger.Options{Dir: d.state()}).Close()
+		}
+		d.fill(t)
+		if _, err := os.Stat(filepath.Join(d.state(), ledger.File+"-shm")); (err != nil) != clean {
+			t.Errorf("shared memory: %v", err)
+		}
+		l = open(t, ledger.Options{Dir: d.state()})
+		if err := l.Stop(t.Context(), everything, ledger.Actor{Name: "ada"}, ""); err != nil {
+			t.Fatal(err)
+		}
+		d.fill(t)
+		if ended, err := l.Resume(t.Context(), everything, ledger.Actor{Name: "ada"}); err != nil || len(ended) != 1 {
+			t.Fatal(ended, err)
+		}
+		verifyClean(t, l)
 	}
-	d.fill(t)
-	if ended, err := l.Resume(t.Context(), everything, ledger.Actor{Name: "ada"}); err != nil || len(ended) != 1 {
-		t.Fatal(ended, err)
-	}
-	verifyClean(t, l)
 	if err := l.Settle(t.Context(), ledger.Settlement{Intent: running.ID, State: ledger.Succeeded, Sent: true, Outcome: schemas.Done}); !errors.Is(err, ledger.ErrAlreadySettled) {
 		t.Errorf("the outcome was lost: %v", err)
 	}
