@@ -7,7 +7,7 @@
 // # The call lifecycle
 //
 //	check       package schemas has checked the payload; an emergency stop or a store error ends
-//	            all calls but reads and hanging up
+//	            all calls but reads and the safe direction
 //	conflicts   a previous run of the same call answers it, or is mentioned on the card
 //	recipients  resolve the people whom the call reaches (package recipients)
 //	decide      evaluate the policies (package rules): allow < validate < confirm < approve < deny
