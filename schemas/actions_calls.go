@@ -57,14 +57,14 @@ var callActions = []*Action{
 		payloadKeys: "input", input: leaveCallInput{}, shownIn: "list_call_participants",
 		Ask: "Take the operator out of the live call {input.callUuid}.", Effect: "The call continues without the operator; the caller may be left alone on the line.",
 		ApproveButton: "Leave the call", DeclineButton: "Don't leave",
-		Description: "Take this account's operator out of a live call that goes on; a caller may be left alone. A person is asked first. To hang up for all use end_call; to hand over, resume_ai_call or transfer_call_to_queue.",
+		Description: "Take this account's operator out of a live call that goes on; a caller may be left alone. A person is asked first unless you started it. To hang up: end_call; to hand over: resume_ai_call, transfer_call_to_queue.",
 	},
 	{
 		Name: "end_call", Title: "End a call", Class: Destructive, Toolsets: []Toolset{Calls, Queue, OutboundCalls}, LiveCall: true, Idempotent: true, Safe: SafeOnOwnCall,
 		payloadKeys: "input", input: callUUIDInput{}, shownIn: "list_calls",
 		Ask: "Hang up the live call {input.callUuid}.", Effect: "Everybody on the line is cut off; the call cannot be resumed.",
 		ApproveButton: "Hang up", DeclineButton: "Don't hang up",
-		Description: "Hang up a live call for everybody; it cannot be taken up again. A person is asked first. To step out alone use leave_call; to pass the caller on, transfer_call_to_queue.",
+		Description: "Hang up a live call for everybody, for good. A person is asked first unless you started it. To step out: leave_call; to pass it on: transfer_call_to_queue.",
 	},
 	{
 		Name: "list_call_participants", Title: "List call participants", Class: Read, Toolsets: []Toolset{Calls, Email},
