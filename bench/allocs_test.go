@@ -111,7 +111,15 @@ func allocPaths(t *testing.T) map[string]func() {
 	}
 
 	store := ledgertest.Open(t)
-	gate, recorded := testGate(desktop, forgetful{store}), testGate(desktop, store)
+	text, err := largeBudgets()
+	if err != nil {
+		t.Fatal(err)
+	}
+	large, err := rules.Parse("large.yaml", text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gate, recorded := testGate(desktop, forgetful{store}), testGate(large, store)
 	do := func(g *policy.Gate, p *schemas.Payload, want schemas.Outcome) func() {
 		return func() {
 			if a := g.Do(context.Background(), policy.Call{Caller: benchCaller, Payload: p}); a.Outcome() != want {

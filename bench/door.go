@@ -44,6 +44,13 @@ func (w *world) spawn(p pair, more ...string) (door, error) {
 		if err != nil {
 			return nil, err
 		}
+		if more == nil {
+			path, err := writePolicy(state)
+			if err != nil {
+				return nil, err
+			}
+			more = []string{"--policy", path}
+		}
 		cmd = exec.Command(w.program, append(args, more...)...)
 		cmd.Env = append(os.Environ(), "SIPPET_BASE_URL="+w.upstream, "SIPPET_SECRET_KEY="+key, "SIPPET_STATE_DIR="+state)
 	}

@@ -142,7 +142,11 @@ func newGate(base string, l ledger.Ledger) (*policy.Gate, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	p, err := rules.Load("desktop")
+	text, err := largeBudgets()
+	if err != nil {
+		return nil, nil, err
+	}
+	p, err := rules.Parse("large.yaml", text)
 	if err != nil {
 		return nil, nil, err
 	}

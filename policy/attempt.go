@@ -27,6 +27,8 @@ type attempt struct {
 	approval   ledger.ApprovalRequest        // the request that was answered; zero without ApprovalID
 	record     *approval.Record              // as readRecord read it
 	owners     map[string][]recipients.Owner // by number, as facts read them
+	over       *ledger.LimitError            // Commit says that a person must confirm the call; nil if it does not
+	refills    []ledger.Refill               // what an approval of the card adds to budgets
 	txn        ledger.Txn                    // what Commit gets
 	reading    *ledger.Reading               // the persons in the answer are counted; nil if they are not
 	taken      []ledger.Debit                // what the answer took from budgets of reading
@@ -152,7 +154,7 @@ func (at *attempt) validate(ctx context.Context, need rules.Decision) *schemas.E
 // decide resolves the recipients, or reads the contacts that the call is about, and evaluates the
 // policy.
 func (at *attempt) decide(ctx context.Context) *schemas.Error {
-	facts := rules.Facts{Payload: at.Payload, Caller: at.Caller.rules(), Now: at.Now(), OwnCall: at.ownCall}
+	facts := rules.Facts{Payload: at.Payload, Caller: at.Caller.rules(), Callers: at.Ledger, Now: at.Now(), OwnCall: at.ownCall}
 	action := at.Payload.Action
 	if recipients.HasRecipients(action) && at.policy.Mildest(action, facts.Caller).Decision < rules.Deny {
 		var fault *schemas.Error
@@ -298,5 +300,6 @@ func (at *attempt) card(ctx context.Context, needs string, expires time.Time, ea
 		HiddenOfContacts: at.hiddenContactFields(), Earlier: earlier, Costs: at.costs(ctx)}
 	at.readFacts(ctx, &in)
 	in.History = at.readHistory(ctx, earlier)
+	in.Over = at.readOver(ctx)
 	return approval.NewCard(in)
 }

@@ -91,6 +91,12 @@ func (at *attempt) commitFailed(ctx context.Context, res Result, err error) Resu
 		at.unknown, at.txn.Decision = &unknown.Intent, rules.Confirm.String()
 		return at.ask(ctx, res, rules.Confirm, nil)
 	}
+	var limit *ledger.LimitError
+	if errors.As(err, &limit) && limit.Refill > 0 {
+		at.over, at.verdict = limit, at.policy.Over(at.verdict, limit.Budget)
+		at.txn.Decision, at.txn.Why, res.Verdict = at.verdict.Decision.String(), at.verdict.Why, at.verdict
+		return at.ask(ctx, res, at.verdict.Decision, nil)
+	}
 	var conflict *ledger.ConflictError
 	if !errors.As(err, &conflict) {
 		res.Err = at.ledgerError(ctx, err)

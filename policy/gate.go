@@ -183,7 +183,7 @@ func (g *Gate) Explain(ctx context.Context, c Call) (e Explanation) {
 	at.findSafe(ctx)
 	if e.Fault = at.checkStopped(ctx); e.Fault == nil {
 		if e.Fault = at.decide(ctx); e.Fault == nil {
-			e.Fault = at.explainUnknown(ctx)
+			e.Fault = at.explainMemory(ctx)
 		}
 	}
 	e.Verdict, e.Recipients, e.Related = at.verdict, at.recipients, at.related
@@ -197,8 +197,9 @@ func (g *Gate) Explain(ctx context.Context, c Call) (e Explanation) {
 	return e
 }
 
-// explainUnknown raises the decision to confirm, as run does, if an outcome is unknown.
-func (at *attempt) explainUnknown(ctx context.Context) *schemas.Error {
+// explainMemory raises the decision to confirm, as run does, if an outcome is unknown or the call exceeds
+// a budget.
+func (at *attempt) explainMemory(ctx context.Context) *schemas.Error {
 	previous, err := at.findConflicting(ctx)
 	if err == nil {
 		err = at.findUnknown(ctx, previous)
@@ -209,7 +210,7 @@ func (at *attempt) explainUnknown(ctx context.Context) *schemas.Error {
 	if why := at.unknownWhy(previous); why != "" && at.verdict.Decision < rules.Confirm {
 		at.verdict.Decision, at.verdict.Why = rules.Confirm, why
 	}
-	return nil
+	return at.explainBudgets(ctx)
 }
 
 // Hidden returns the fields of the action's records that the caller must not see.

@@ -48,6 +48,9 @@ type hijack struct {
 	overwritten  []overwritten
 	unknown      []*hijackRun      // the runs with an unknown outcome
 	started      map[string]string // who started a live call, by its callUuid
+
+	began   time.Time
+	budgets map[string]*hijackBudget // by caller
 }
 
 // overwritten is a value of a contact that a caller replaced, and nobody approved it.
@@ -158,7 +161,7 @@ func (w *hijackWorld) begin(rt *rapid.T) {
 func (w *hijackWorld) report(t *testing.T, profile string) {
 	t.Helper()
 	t.Logf("%d sequences: %v", w.n, w.seen)
-	wanted := []string{"ran unasked", "asked", "denied", "approved", "ran approved", "the record changed", "the recipients changed", "a name changed", "unknown outcome"}
+	wanted := []string{"beyond 20 contacts", "ran unasked", "asked", "denied", "approved", "ran approved", "the record changed", "the recipients changed", "a name changed", "unknown outcome"}
 	if profile == "unattended" {
 		wanted = []string{"ran unasked", "denied", "unknown outcome"}
 	}
@@ -172,7 +175,7 @@ func (w *hijackWorld) report(t *testing.T, profile string) {
 // sequence draws one sequence and runs it.
 func (w *hijackWorld) sequence(rt *rapid.T, column int) {
 	w.begin(rt)
-	h := &hijack{rt: rt, world: w, column: column, clock: w.clock, views: map[string]*view{}, freshAddress: map[string]time.Time{}, started: map[string]string{}}
+	h := &hijack{rt: rt, world: w, column: column, clock: w.clock, views: map[string]*view{}, freshAddress: map[string]time.Time{}, started: map[string]string{}, began: w.clock.Now(), budgets: map[string]*hijackBudget{}}
 	h.up = newFakeSippet(w.n, h.judge)
 	h.gate = &policy.Gate{Policy: w.policy, Upstream: h.up, Ledger: w.ledger, Organisation: fmt.Sprintf("org %d", w.n), Lifetime: 15 * time.Minute, Now: w.clock.Now,
 		Log: slog.New(slog.DiscardHandler)}
@@ -192,6 +195,8 @@ func (w *hijackWorld) sequence(rt *rapid.T, column int) {
 // step draws one thing that happens.
 func (h *hijack) step(rt *rapid.T) {
 	switch n := rapid.IntRange(0, 99).Draw(rt, "step"); {
+	case n < 1:
+		h.flood(rt)
 	case n < 10:
 		h.trick(rt)
 	case n < 36:
@@ -285,6 +290,9 @@ func (h *hijack) judge(r *hijackRun) {
 		object("the card did not show %s:\n%s", v.missing(r), strings.Join(v.texts, "\n"))
 	default:
 		h.world.seen["ran approved"]++
+	}
+	if over := h.overBudget(r, v != nil); over != "" && h.fault == "" {
+		object("%s", over)
 	}
 	if v != nil {
 		v.used = true

@@ -82,6 +82,7 @@ func (at *attempt) ask(ctx context.Context, res Result, need rules.Decision, pre
 	}
 	x := &at.txn
 	r.Request, r.Client, r.Why, r.Rules, r.Subjects, r.RecipientList, r.Payload, r.Card = x.Request, x.Client, x.Why, x.Rules, x.Subjects, x.RecipientList, x.Payload, raw
+	r.Refills = at.refills
 	if err := at.Ledger.CreateApproval(ctx, r); err != nil {
 		res.Err = at.ledgerError(ctx, err)
 		return res
@@ -180,17 +181,6 @@ func (at *attempt) earlier(ctx context.Context, previous *ledger.Intent, latest 
 		}
 	}
 	return e
-}
-
-// costs returns what the call takes from each budget, for the card. A budget that cannot be read now
-// is left out: the commit checks it.
-func (at *attempt) costs(ctx context.Context) (out []approval.Cost) {
-	for _, d := range at.txn.Debits {
-		if left, _, err := at.Ledger.BudgetLeft(ctx, d); err == nil {
-			out = append(out, approval.Cost{Budget: d.Budget, Takes: d.Cost, Left: left})
-		}
-	}
-	return out
 }
 
 // readRecord reads the record that the call is about, once, for the card; nil if it is about none.

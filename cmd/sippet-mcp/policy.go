@@ -31,8 +31,28 @@ None of these commands changes or runs anything.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(newPolicyLint(p), newPolicyTest(p), newPolicyExplain(p), newPolicyDiff(p), newPolicySchema(p))
+	c.AddCommand(newPolicyLint(p), newPolicyTest(p), newPolicyExplain(p), newPolicyDiff(p), newPolicyShow(p), newPolicySchema(p))
 	return c
+}
+
+func newPolicyShow(p *program) *cobra.Command {
+	return &cobra.Command{
+		Use:   "show NAME",
+		Short: "Print a built-in policy",
+		Long: `Print a built-in policy: ` + strings.Join(rules.Profiles, ", ") + `. A file that is added to
+a policy can only be stricter. To allow more, copy the policy, change the copy, and use
+it instead.`,
+		Example: "  sippet-mcp policy show team > ours.yaml",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			text, err := rules.Profile(args[0])
+			if err != nil {
+				return err
+			}
+			_, err = p.out.Write(text)
+			return err
+		},
+	}
 }
 
 func newPolicySchema(p *program) *cobra.Command {

@@ -109,6 +109,8 @@ type explainedBudget struct {
 	// Takes is how many units the call takes; 0 if one for each person in its answer.
 	Takes int64 `json:"takes"`
 	Holds int64 `json:"holds"`
+	// Refill is how many units an approval of a call over it adds; 0 if such a call does not run.
+	Refill int64 `json:"refill,omitempty"`
 	// Left is what is left now; absent if there is no ledger.
 	Left *int64 `json:"left,omitempty"`
 	// Full is when the budget is full again.
@@ -151,6 +153,7 @@ func runPolicyExplain(ctx context.Context, p *program, o *explainOptions, args [
 			return err
 		}
 	}
+	f.Callers = &explainedCallers{o, p, &out}
 	if action.Safe == schemas.SafeOnOwnCall {
 		own := f
 		own.OwnCall = true
@@ -160,12 +163,28 @@ func runPolicyExplain(ctx context.Context, p *program, o *explainOptions, args [
 	out.Caller = explainedFor{f.Caller.ID, f.Caller.Person, f.Caller.Roles}
 	out.Decision, out.Why, out.Means, out.Default, out.Because = e.Decision, e.Why, means[e.Decision], e.Default, e.Because
 	out.Hidden, out.Exempted, out.Rules = e.Hidden, e.Exempted, e.Steps
-	o.budgets(ctx, p, &out, slices.Concat(e.Debits, e.Reading))
+	o.budgets(ctx, p, &out, pol, e.Verdict)
 	if o.json || !p.outTerminal {
 		return writeJSON(p.out, out)
 	}
 	out.show(p)
 	return nil
+}
+
+// explainedCallers counts the people with a token.
+type explainedCallers struct {
+	*explainOptions
+	p   *program
+	out *explained
+}
+
+// Callers returns 0 without a ledger.
+func (c *explainedCallers) Callers(ctx context.Context) (n int64, _ error) {
+	c.readLedger(ctx, c.p, c.out, func(l *ledger.SQLite) (err error) {
+		n, err = l.Callers(ctx)
+		return err
+	})
+	return n, nil
 }
 
 // means explains each decision to a person.
@@ -274,10 +293,11 @@ func (o *ledgerOptions) exists() bool {
 	return hasLedger(ledgerDir(dir, o.sandbox))
 }
 
-func (o *explainOptions) budgets(ctx context.Context, p *program, out *explained, debits []rules.Debit) {
+func (o *explainOptions) budgets(ctx context.Context, p *program, out *explained, pol *rules.Policy, v rules.Verdict) {
+	debits := slices.Concat(v.Debits, v.Reading)
 	for _, d := range debits {
-		out.Budgets = append(out.Budgets, explainedBudget{Budget: d.Budget, Key: d.Key, Takes: d.Cost, Holds: d.Burst})
-		if d.Cost > d.Burst {
+		out.Budgets = append(out.Budgets, explainedBudget{Budget: d.Budget, Key: d.Key, Takes: d.Cost, Holds: d.Burst, Refill: d.Refill})
+		if d.Cost > d.Burst && d.Refill == 0 {
 			out.Notes = append(out.Notes, fmt.Sprintf("the call takes %[3]d from the budget %[1]s, which holds at most %[2]d: it never runs", d.Budget, d.Burst, d.Cost))
 		}
 	}
@@ -299,7 +319,13 @@ func (o *explainOptions) budgets(ctx context.Context, p *program, out *explained
 			if d.Cost == 0 && left == 0 {
 				out.Notes = append(out.Notes, fmt.Sprintf("the persons that the call shows are taken from the budget %s, which has 0 left: it does not run now", d.Budget))
 			}
-			if left < d.Cost && d.Cost <= d.Burst {
+			switch {
+			case left >= d.Cost:
+			case d.Refill > 0:
+				v = pol.Over(v, d.Budget)
+				out.Decision, out.Why, out.Means = v.Decision, v.Why, means[v.Decision]
+				out.Notes = append(out.Notes, fmt.Sprintf("the call takes %[3]d from the budget %[1]s, which has %[2]d left: a person must approve it, and their approval adds %[4]d", d.Budget, left, d.Cost, d.Refill))
+			case d.Cost <= d.Burst:
 				out.Notes = append(out.Notes, fmt.Sprintf("the call takes %[3]d from the budget %[1]s, which has %[2]d left: it does not run now", d.Budget, left, d.Cost))
 			}
 		}

@@ -62,7 +62,11 @@ func (e *explained) show(p *program) {
 			if b.Full != nil {
 				left += ", full again " + shortTime(*b.Full, time.Now())
 			}
-			if *b.Left < b.Takes {
+			switch {
+			case *b.Left >= b.Takes:
+			case b.Refill > 0:
+				left = paint(yellow, left+": a person is asked")
+			default:
 				left = paint(red, left+": not enough")
 			}
 		}

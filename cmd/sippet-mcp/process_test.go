@@ -6,12 +6,14 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/sippet-ai/sippet-mcp/internal/ledger"
+	"github.com/sippet-ai/sippet-mcp/policy/rules"
 	"github.com/sippet-ai/sippet-mcp/rpc/rpctest"
 )
 
@@ -92,10 +94,22 @@ func (p *process) listening() error {
 	}
 }
 
+var budgetSizes = regexp.MustCompile(`rate: [0-9]+/[mh], burst: [0-9]+`)
+
+// largeBudgets returns the path of the policy desktop with budgets that no test uses up.
+func largeBudgets(t *testing.T) string {
+	t.Helper()
+	text, err := rules.Profile("desktop")
+	must(t, err)
+	path := filepath.Join(t.TempDir(), "large.yaml")
+	must(t, os.WriteFile(path, budgetSizes.ReplaceAll(text, []byte("rate: 1000000/s, burst: 1000000000")), 0o600))
+	return path
+}
+
 // startServer starts an HTTP server that ends with the test, and returns a client with a token.
 func startServer(t *testing.T, dir, upstream, token string) (*process, *modern) {
 	t.Helper()
-	p, err := launch("http", dir, upstream, "desktop")
+	p, err := launch("http", dir, upstream, largeBudgets(t))
 	if err == nil {
 		err = p.listening()
 	}

@@ -86,15 +86,20 @@ type Change struct {
 	Diff []DiffLine `json:"diff,omitempty"`
 }
 
-// Cost is what the call takes from a budget. Left is what was left in it when the card was made.
+// Cost is what the call takes from a budget. Left is what was left in it when the card was made. Refill is
+// how many units the approval adds to it.
 type Cost struct {
 	Budget string `json:"budget"`
 	Takes  int64  `json:"takes"`
 	Left   int64  `json:"left"`
+	Refill int64  `json:"refill,omitempty"`
 }
 
 // String returns a cost for a sentence that begins with "This takes".
 func (c Cost) String() string {
+	if c.Refill > 0 {
+		return fmt.Sprintf("%d from the budget %s, which has %d left now: approving adds %d to it", c.Takes, c.Budget, c.Left, c.Refill)
+	}
 	if c.Takes > c.Left {
 		return fmt.Sprintf("%d from the budget %s, which has %d left now: the call would be denied", c.Takes, c.Budget, c.Left)
 	}
@@ -154,7 +159,9 @@ type Call struct {
 	Similar    *Similar
 	Kept       []Kept
 	History    History
-	Costs      []Cost
+	// Over are the budgets that the call exceeds.
+	Over  []Over
+	Costs []Cost
 }
 
 // NewCard builds the card of a call.
@@ -173,6 +180,7 @@ func NewCard(in Call) Card {
 	c.addHistory(&in.History)
 	c.addMentions(p, &texts)
 	c.addWarnings(in)
+	c.addOver(in.Over, &in.History)
 	c.addRecipients(in.Recipients)
 	values := flatten(p.Args, a.Class == schemas.Read)
 	c.addSent(values, &texts)

@@ -51,6 +51,8 @@ type ApprovalRequest struct {
 	// Repeats is the id of the earlier intent of the same call that the card shows. Commit lets the
 	// call run again for this intent only.
 	Repeats string
+	// Refills are what the approval adds to budgets, as the card says. They are not read back.
+	Refills []Refill
 	// Request, Client, Why, Rules, Subjects, RecipientList and Key are as in Call. RecipientList and
 	// Key are not read back.
 	Request, Client, Why string
@@ -109,20 +111,20 @@ func (r *ApprovalRequest) StateAt(now time.Time) ApprovalState {
 
 // approvalRow is a row of the table approvals.
 type approvalRow struct {
-	id, requester, credential, organisation, action, fingerprint, effect, policy, recipients, needs, repeats string
-	state                                                                                                    ApprovalState
-	answeredBy                                                                                               string
-	requested, answered, expires, seq                                                                        int64
-	person, process, intent, outcome                                                                         string
-	quick, reported                                                                                          bool
-	answeredSeq, shown, departed                                                                             int64
+	id, requester, credential, organisation, action, fingerprint, effect, policy, recipients, needs, repeats, refills string
+	state                                                                                                             ApprovalState
+	answeredBy                                                                                                        string
+	requested, answered, expires, seq                                                                                 int64
+	person, process, intent, outcome                                                                                  string
+	quick, reported                                                                                                   bool
+	answeredSeq, shown, departed                                                                                      int64
 }
 
-const approvalColumns = `id, requester, credential, organisation, action, fingerprint, effect, policy, recipients, needs, repeats, state, answered_by, requested, answered, expires, seq,
+const approvalColumns = `id, requester, credential, organisation, action, fingerprint, effect, policy, recipients, needs, repeats, refills, state, answered_by, requested, answered, expires, seq,
 	person, process, intent, outcome, quick, reported, answered_seq, shown, departed`
 
 func (a *approvalRow) fields() []any {
-	return []any{&a.id, &a.requester, &a.credential, &a.organisation, &a.action, &a.fingerprint, &a.effect, &a.policy, &a.recipients, &a.needs, &a.repeats,
+	return []any{&a.id, &a.requester, &a.credential, &a.organisation, &a.action, &a.fingerprint, &a.effect, &a.policy, &a.recipients, &a.needs, &a.repeats, &a.refills,
 		&a.state, &a.answeredBy, &a.requested, &a.answered, &a.expires, &a.seq,
 		&a.person, &a.process, &a.intent, &a.outcome, &a.quick, &a.reported, &a.answeredSeq, &a.shown, &a.departed}
 }
@@ -218,6 +220,7 @@ func (s *SQLite) CreateApproval(ctx context.Context, request ApprovalRequest) er
 		}
 		r := c.record(PhaseRequested, hashes)
 		r.ApprovalID, r.State, r.Repeats, r.EffectKind = request.ID, string(Pending), request.Repeats, effectOf(request.Action)
+		r.Refills = clipRefills(request.Refills)
 		r.Expires, r.Person, r.Shown = micros(request.Expires), request.Person, now
 		if request.Shown.After(t.now) {
 			r.Shown = micros(request.Shown)
@@ -234,9 +237,9 @@ func (s *SQLite) CreateApproval(ctx context.Context, request ApprovalRequest) er
 		if err := t.checkShare(request.Requester); err != nil && (request.Action != HangUp || replaced > 0) {
 			return err
 		}
-		_, err = t.exec(`INSERT INTO approvals (id, requester, credential, organisation, action, fingerprint, effect, policy, recipients, needs, repeats, state, answered_by, requested, answered,
-			expires, seq, last_seq, person, shown, process) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending', '{}', ?, 0, ?, ?, ?, ?, ?, ?)`,
-			request.ID, requester, request.Credential, request.Organisation, request.Action, hashes.payload, hashes.effect, request.Policy, request.Recipients, request.Needs, request.Repeats, now, micros(request.Expires), r.Seq, r.Seq,
+		_, err = t.exec(`INSERT INTO approvals (id, requester, credential, organisation, action, fingerprint, effect, policy, recipients, needs, repeats, refills, state, answered_by, requested, answered,
+			expires, seq, last_seq, person, shown, process) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending', '{}', ?, 0, ?, ?, ?, ?, ?, ?)`,
+			request.ID, requester, request.Credential, request.Organisation, request.Action, hashes.payload, hashes.effect, request.Policy, request.Recipients, request.Needs, request.Repeats, encodeRefills(r.Refills), now, micros(request.Expires), r.Seq, r.Seq,
 			request.Person, r.Shown, process)
 		return err
 	})

@@ -88,6 +88,8 @@ type Record struct {
 	Safe bool `json:"safe,omitempty"`
 	// Recipients is a digest of the recipients.
 	Recipients string `json:"recipients,omitempty"`
+	// Refills are what an approval of the request adds to budgets.
+	Refills []Refill `json:"refills,omitempty"`
 	// Repeats is the earlier intent that a person approved to repeat.
 	Repeats string `json:"repeats,omitempty"`
 	// Scope is what an emergency stop stops. Person is the requester, or the person with the stopped
@@ -142,6 +144,11 @@ type Balance struct {
 	After  int64  `json:"after"`
 	// Cost is the time in which the debited units grow back, in nanoseconds; 0 for returned units.
 	Cost int64 `json:"cost,omitempty"`
+	// Refill is the number of units that the call's approval added, Taken how many of such units the
+	// call took, and Refilled how many are left until the budget is full.
+	Refill   int64 `json:"refill,omitempty"`
+	Taken    int64 `json:"taken,omitempty"`
+	Refilled int64 `json:"refilled,omitempty"`
 	// Full is when the budget is full again, in nanoseconds since 1970.
 	Full int64 `json:"full"`
 }

@@ -147,9 +147,9 @@ func (t *tx) pruneBudgets(last int64, before time.Time) (carried []Balance, err 
 	if _, err := t.exec("DELETE FROM debits WHERE seq <= ?", last); err != nil {
 		return nil, err
 	}
-	err = t.rows("SELECT budget, key, full FROM budgets WHERE seq <= ? ORDER BY budget, key", []any{last}, func(scan func(...any) error) error {
+	err = t.rows("SELECT budget, key, full, refilled FROM budgets WHERE seq <= ? ORDER BY budget, key", []any{last}, func(scan func(...any) error) error {
 		var b Balance
-		err := scan(&b.Budget, &b.Key, &b.Full)
+		err := scan(&b.Budget, &b.Key, &b.Full, &b.Refilled)
 		carried = append(carried, b)
 		return err
 	})

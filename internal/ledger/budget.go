@@ -12,8 +12,11 @@ import (
 
 // Budgets use the generic cell rate algorithm. For each budget and key one time is stored: when it
 // is full again (its theoretical arrival time). A debit moves that time ahead; the units left
-// follow from its distance. So nothing is ever refilled, and an unused budget has no row. A clock
-// that is set back makes a budget look emptier, never fuller.
+// follow from its distance. So nothing is ever written when units grow back, and an unused budget has
+// no row. A clock that is set back makes a budget look emptier, never fuller.
+//
+// What an approval added (see [Refill]) is stored beside that time, in units. A debit takes it last. It
+// ends when the budget is full.
 
 // maxRefill is the longest time in which a budget may fill up. Beyond it nanoseconds since 1970
 // overflow.
@@ -26,6 +29,8 @@ type LimitError struct {
 	Left int64
 	// RetryAfter is when it holds enough, if nobody else debits it; 0 if it never does.
 	RetryAfter time.Duration
+	// Refill is not 0 if the call may run with an approval, which then adds these units.
+	Refill int64
 
 	needed, burst int64
 }
@@ -65,7 +70,7 @@ func formatWait(d time.Duration) string {
 
 // check rejects an invalid debit.
 func (d *Debit) check() error {
-	if d.Budget == "" || d.Cost < 1 || d.Interval < 1 || d.Burst < 0 {
+	if d.Budget == "" || d.Cost < 1 || d.Interval < 1 || d.Burst < 0 || d.Refill < 0 {
 		return fmt.Errorf("%w: a debit needs a budget, a cost and an interval", errUsage)
 	}
 	if d.Burst > int64(maxRefill/d.Interval) {
@@ -75,39 +80,65 @@ func (d *Debit) check() error {
 }
 
 // bucket is one budget for one key: when it is full again, in nanoseconds since 1970; 0 if it
-// always was.
+// always was. refilled is what is left of the units that an approval added.
 type bucket struct {
-	budget, key string
-	full        int64
+	budget, key    string
+	full, refilled int64
 }
 
 // used returns the time until the bucket is full, in nanoseconds.
 func (b *bucket) used(now time.Time) int64 { return max(0, b.full-now.UnixNano()) }
 
-// left returns the whole units that remain.
+// refill returns what is left of the units that an approval added. They end when the bucket is full.
+func (b *bucket) refill(now time.Time) int64 {
+	if b.used(now) == 0 {
+		return 0
+	}
+	return b.refilled
+}
+
+// left returns the whole units that remain, without those that an approval added.
 func (d *Debit) left(used int64) int64 {
 	return max(0, (d.Burst*int64(d.Interval)-used)/int64(d.Interval))
 }
 
-// debit debits the bucket, or returns a *LimitError. Nothing here overflows: check bounds
-// Burst*Interval, and Cost is at most Burst when it is multiplied.
-func (b *bucket) debit(d *Debit, now time.Time) (Balance, error) {
-	used, capacity := b.used(now), d.Burst*int64(d.Interval)
-	limit := &LimitError{Budget: d.Budget, Key: d.Key, Left: d.left(used), needed: d.Cost, burst: d.Burst}
-	if d.Cost > d.Burst {
-		return Balance{}, limit
+// holds returns the units that the bucket holds.
+func (d *Debit) holds(b *bucket, now time.Time) int64 { return d.left(b.used(now)) + b.refill(now) }
+
+// debit debits the bucket, or returns a *LimitError. An approved call takes what is left of a budget with
+// a Refill, after adding to it what its card said, if it is over the budget. Nothing here overflows: check
+// bounds Burst*Interval, and Cost is at most Burst when it is multiplied.
+func (b *bucket) debit(d *Debit, now time.Time, approved bool, added int64) (Balance, error) {
+	out := Balance{Budget: b.budget, Key: b.key, Before: d.holds(b, now)}
+	used, capacity, refilled := b.used(now), d.Burst*int64(d.Interval), b.refill(now)
+	if d.Cost > out.Before {
+		if d.Refill == 0 || !approved {
+			return Balance{}, d.limit(out.Before, used, capacity)
+		}
+		out.Refill = min(added, d.Refill)
+		refilled = max(refilled, out.Refill)
 	}
-	cost := d.Cost * int64(d.Interval)
-	if cost > capacity-used {
+	units := min(d.Cost, d.left(used))
+	out.Taken, out.Cost = min(d.Cost-units, refilled), units*int64(d.Interval)
+	b.refilled = refilled - out.Taken
+	if units > 0 {
+		b.full = now.UnixNano() + used + out.Cost
+	}
+	out.After, out.Full, out.Refilled = d.holds(b, now), b.full, b.refilled
+	return out, nil
+}
+
+// limit returns the error for a debit of a budget that holds too little.
+func (d *Debit) limit(left, used, capacity int64) *LimitError {
+	e := &LimitError{Budget: d.Budget, Key: d.Key, Left: left, Refill: d.Refill, needed: d.Cost, burst: d.Burst}
+	if d.Cost <= d.Burst {
 		if used > math.MaxInt64-2*int64(maxRefill) {
 			used = math.MaxInt64 - 2*int64(maxRefill) // the clock was set back by centuries
 		}
 		// A transaction's clock counts microseconds, so a fraction of one is rounded up.
-		limit.RetryAfter = (time.Duration(used+cost-capacity) + time.Microsecond - 1).Truncate(time.Microsecond)
-		return Balance{}, limit
+		e.RetryAfter = (time.Duration(used+d.Cost*int64(d.Interval)-capacity) + time.Microsecond - 1).Truncate(time.Microsecond)
 	}
-	b.full = now.UnixNano() + used + cost
-	return Balance{Budget: b.budget, Key: b.key, Before: d.left(used), After: d.left(used + cost), Cost: cost, Full: b.full}, nil
+	return e
 }
 
 // clipName returns a name as the table and the audit log hold it. A name that is not text, or too
@@ -120,29 +151,42 @@ func clipName(name string) string {
 	return name
 }
 
-const bucketQuery = "SELECT budget, key, full FROM budgets WHERE budget = ? AND key = ?"
+const bucketQuery = "SELECT budget, key, full, refilled FROM budgets WHERE budget = ? AND key = ?"
 
-// debit applies all debits in this transaction or none, and returns the balances.
-func (t *tx) debit(debits []Debit) ([]Balance, error) {
-	buckets := make([]bucket, len(debits))
-	balances := make([]Balance, len(debits))
-	for i := range debits {
-		d, b := &debits[i], &buckets[i]
+func (b *bucket) fields() []any { return []any{&b.budget, &b.key, &b.full, &b.refilled} }
+
+// debit applies all debits in this transaction or none, and returns those that took something with
+// their balances. approval is the one that the call uses; nil without one. A limit that an approval does
+// not lift comes before one that it does.
+func (t *tx) debit(all []Debit, approval *approvalRow) (debits []Debit, balances []Balance, err error) {
+	var refillable error
+	buckets := make([]bucket, len(all))
+	for i := range all {
+		d, b := &all[i], &buckets[i]
 		b.budget, b.key = clipName(d.Budget), clipName(d.Key)
-		if _, err := t.row(bucketQuery, []any{b.budget, b.key}, &b.budget, &b.key, &b.full); err != nil {
-			return nil, err
+		if _, err := t.row(bucketQuery, []any{b.budget, b.key}, b.fields()...); err != nil {
+			return nil, nil, err
 		}
 		for _, before := range buckets[:i] {
 			if before.budget == b.budget && before.key == b.key {
-				b.full = before.full
+				b.full, b.refilled = before.full, before.refilled
 			}
 		}
-		var err error
-		if balances[i], err = b.debit(d, t.now); err != nil {
-			return nil, err
+		added := int64(0)
+		if d.Refill > 0 && approval != nil {
+			added = approval.refill(b.budget, b.key)
+		}
+		balance, err := b.debit(d, t.now, approval != nil, added)
+		switch {
+		case err == nil && balance.Cost+balance.Taken > 0:
+			debits, balances = append(debits, *d), append(balances, balance)
+		case err != nil && d.Refill == 0:
+			return nil, nil, err
+		case err != nil:
+			refillable = err
 		}
 	}
-	return balances, nil
+	return debits, balances, refillable
 }
 
 // storeDebits stores what debit took for the intent of record seq.
@@ -154,14 +198,16 @@ func (t *tx) debit(debits []Debit) ([]Balance, error) {
 func (t *tx) storeDebits(seq int64, debits []Debit, balances []Balance) error {
 	for i := range debits {
 		d, b := &debits[i], &balances[i]
-		if _, err := t.exec("UPDATE debits SET rest = max(rest, ?) + ? WHERE budget = ? AND key = ?", t.now.UnixNano(), b.Cost, b.Budget, b.Key); err != nil {
-			return err
+		if b.Cost > 0 {
+			if _, err := t.exec("UPDATE debits SET rest = max(rest, ?) + ? WHERE budget = ? AND key = ?", t.now.UnixNano(), b.Cost, b.Budget, b.Key); err != nil {
+				return err
+			}
+			if _, err := t.exec("INSERT INTO debits (seq, budget, key, cost, interval, burst, rest) VALUES (?, ?, ?, ?, ?, ?, 0)",
+				seq, b.Budget, b.Key, b.Cost, int64(d.Interval), d.Burst); err != nil {
+				return err
+			}
 		}
-		if _, err := t.exec("INSERT INTO debits (seq, budget, key, cost, interval, burst, rest) VALUES (?, ?, ?, ?, ?, ?, 0)",
-			seq, b.Budget, b.Key, b.Cost, int64(d.Interval), d.Burst); err != nil {
-			return err
-		}
-		if _, err := t.exec("INSERT OR REPLACE INTO budgets (budget, key, full, seq) VALUES (?, ?, ?, ?)", b.Budget, b.Key, b.Full, seq); err != nil {
+		if _, err := t.exec("INSERT OR REPLACE INTO budgets (budget, key, full, refilled, seq) VALUES (?, ?, ?, ?, ?)", b.Budget, b.Key, b.Full, b.Refilled, seq); err != nil {
 			return err
 		}
 	}
@@ -169,7 +215,8 @@ func (t *tx) storeDebits(seq int64, debits []Debit, balances []Balance) error {
 }
 
 // returnDebits returns the debits of an intent, because nothing was sent. at is the record about
-// it.
+// it. Units that an approval added are not returned: another approval may have added more since. What the
+// intent's own approval added stays, because other calls may have taken it.
 func (t *tx) returnDebits(in *Intent, at int64) (balances []Balance, err error) {
 	type debit struct {
 		Debit
@@ -189,16 +236,16 @@ func (t *tx) returnDebits(in *Intent, at int64) (balances []Balance, err error) 
 	}
 	for _, d := range debits {
 		var b bucket
-		if _, err := t.row(bucketQuery, []any{d.Budget, d.Key}, &b.budget, &b.key, &b.full); err != nil {
+		if _, err := t.row(bucketQuery, []any{d.Budget, d.Key}, b.fields()...); err != nil {
 			return nil, err
 		}
 		// Another debit of the same intent may have changed it.
 		if _, err := t.row("SELECT rest FROM debits WHERE id = ?", []any{d.id}, &d.rest); err != nil {
 			return nil, err
 		}
-		before := d.left(b.used(t.now))
+		before := d.holds(&b, t.now)
 		b.full = max(d.rest, b.full-d.cost)
-		balances = append(balances, Balance{Budget: d.Budget, Key: d.Key, Before: before, After: d.left(b.used(t.now)), Full: b.full})
+		balances = append(balances, Balance{Budget: d.Budget, Key: d.Key, Before: before, After: d.holds(&b, t.now), Full: b.full, Refilled: b.refilled})
 		if _, err := t.exec("UPDATE budgets SET full = ?, seq = ? WHERE budget = ? AND key = ?", b.full, at, d.Budget, d.Key); err != nil {
 			return nil, err
 		}
@@ -225,9 +272,9 @@ func (s *SQLite) BudgetLeft(ctx context.Context, d Debit) (left int64, refill ti
 		return 0, 0, err
 	}
 	b := bucket{budget: clipName(d.Budget), key: clipName(d.Key)}
-	if _, err := s.row(ctx, bucketQuery, []any{b.budget, b.key}, &b.budget, &b.key, &b.full); err != nil {
+	if _, err := s.row(ctx, bucketQuery, []any{b.budget, b.key}, b.fields()...); err != nil {
 		return 0, 0, err
 	}
-	used := b.used(s.now())
-	return d.left(used), time.Duration(used), nil
+	now := s.now()
+	return d.holds(&b, now), time.Duration(b.used(now)), nil
 }

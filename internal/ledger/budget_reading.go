@@ -92,7 +92,7 @@ func (s *SQLite) loadShares(ctx context.Context, debits []Debit) error {
 			continue
 		}
 		var b bucket
-		if _, err := s.row(ctx, bucketQuery, []any{key[0], key[1]}, &b.budget, &b.key, &b.full); err != nil {
+		if _, err := s.row(ctx, bucketQuery, []any{key[0], key[1]}, b.fields()...); err != nil {
 			return err
 		}
 		s.readings.mu.Lock()
@@ -271,7 +271,7 @@ func (t *tx) debitShown(debits []Debit) (balances []Balance, err error) {
 	for i := range debits {
 		d, key := &debits[i], shareKey(&debits[i])
 		b := bucket{budget: key[0], key: key[1]}
-		if _, err := t.row(bucketQuery, []any{key[0], key[1]}, &b.budget, &b.key, &b.full); err != nil {
+		if _, err := t.row(bucketQuery, []any{key[0], key[1]}, b.fields()...); err != nil {
 			return nil, err
 		}
 		used := b.used(t.now)
@@ -289,7 +289,7 @@ func (t *tx) storeShown(seq int64, balances []Balance) error {
 		if _, err := t.exec("UPDATE debits SET rest = max(rest, ?) + ? WHERE budget = ? AND key = ?", t.now.UnixNano(), b.Cost, b.Budget, b.Key); err != nil {
 			return err
 		}
-		if _, err := t.exec("INSERT OR REPLACE INTO budgets (budget, key, full, seq) VALUES (?, ?, ?, ?)", b.Budget, b.Key, b.Full, seq); err != nil {
+		if _, err := t.exec("INSERT OR REPLACE INTO budgets (budget, key, full, refilled, seq) VALUES (?, ?, ?, 0, ?)", b.Budget, b.Key, b.Full, seq); err != nil {
 			return err
 		}
 	}

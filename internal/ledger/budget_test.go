@@ -364,7 +364,7 @@ func TestBudgetTampered(t *testing.T) {
 	commit(t, l, callWithDebits(callBudget(3)))
 	settle(t, l, commit(t, l, callWithDebits(callBudget(1))), ledger.NotSent)
 	l.Close()
-	for i, change := range []string{"UPDATE budgets SET full = 0", "DELETE FROM budgets", "INSERT INTO budgets VALUES ('x', '', 1, 1)", "UPDATE debits SET rest = 5",
+	for i, change := range []string{"UPDATE budgets SET full = 0", "DELETE FROM budgets", "INSERT INTO budgets VALUES ('x', '', 1, 0, 1)", "UPDATE budgets SET refilled = 9", "UPDATE debits SET rest = 5",
 		"UPDATE debits SET cost = cost * 2", "DELETE FROM debits", "INSERT INTO debits (seq, budget, key, cost, interval, burst, rest) SELECT seq, budget, key, cost, interval, burst, rest FROM debits"} {
 		dir := copyDir(t, dir)
 		tamper(t, dir, func(db *sql.DB) { run(t, db, change) })

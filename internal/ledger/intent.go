@@ -319,7 +319,7 @@ func (t *tx) commitCall(x *Txn, hashes callHashes, private unsealed, in *Intent)
 	if err := t.checkUnknown(x, hashes.affects); err != nil {
 		return err
 	}
-	balances, err := t.debit(x.Debits)
+	debits, balances, err := t.debit(x.Debits, approval)
 	if err != nil {
 		return err
 	}
@@ -348,7 +348,7 @@ func (t *tx) commitCall(x *Txn, hashes callHashes, private unsealed, in *Intent)
 	}
 	in.Prepared, in.seq, in.debited = t.now, r.Seq, len(balances)
 	t.s.conflicts.add(in.seq, conflictKey(hashes.effect))
-	if err := t.storeDebits(in.seq, x.Debits, balances); err != nil {
+	if err := t.storeDebits(in.seq, debits, balances); err != nil {
 		return err
 	}
 	if err := t.checkCommitShare(x, hashes.effect); err != nil {

@@ -125,7 +125,7 @@ type IntentStore interface {
 // BudgetStore reads budgets; Commit debits them, and events debit budgets of reading.
 type BudgetStore interface {
 	// BudgetLeft returns the units that a budget holds now, and the time until it is full, without
-	// taking any. It uses all fields of d but Cost.
+	// taking any. It uses all fields of d but Cost and Refill.
 	BudgetLeft(ctx context.Context, d Debit) (left int64, refill time.Duration, err error)
 	// StartReading begins a call of which the answer shows at most so many persons, which are debited
 	// after it: see [Reading]. It returns a *LimitError if a budget holds nothing. It writes nothing.
@@ -200,6 +200,9 @@ type TokenStore interface {
 	// error), ErrNoTokens if none was ever issued. It is cheap, and its answer at most FreshFor
 	// old.
 	Authenticate(ctx context.Context, secret string) (Token, error)
+	// Callers returns how many people have a token that is neither revoked nor expired. It is cheap,
+	// and its answer at most FreshFor old.
+	Callers(ctx context.Context) (int64, error)
 }
 
 // LoginStore stores the sessions of the inbox and its single-use login codes.
@@ -283,7 +286,8 @@ type Txn struct {
 	Call
 	// ApprovalID is the approval that the call uses; empty if it needs none.
 	ApprovalID string
-	// Debits are what the call takes from budgets: all of them or, with a *LimitError, none.
+	// Debits are what the call takes from budgets: all of them or, with a *LimitError, none. A call
+	// with an approval takes what is left of a budget with a Refill.
 	Debits []Debit
 	// Repeats is schemas.Action.Repeats.
 	Repeats bool
@@ -303,6 +307,18 @@ type Debit struct {
 	Cost     int64         `json:"cost"`
 	Interval time.Duration `json:"interval"`
 	Burst    int64         `json:"burst"`
+	// Refill is how many units an approval of a call over the budget adds to it; 0 if such a call is
+	// rejected.
+	Refill int64 `json:"refill,omitempty"`
+}
+
+// Refill is what the approval of a call over a budget adds to it, as its card says. An approval adds it
+// once, and only while the budget holds too little for the call. What is added ends when the budget is
+// full again, and a budget never holds more than its burst and one refill.
+type Refill struct {
+	Budget string `json:"budget"`
+	Key    string `json:"key,omitempty"`
+	Units  int64  `json:"units"`
 }
 
 // Settlement is the outcome of an intent.

@@ -33,6 +33,7 @@ CREATE INDEX keys_tag ON keys (tag);
 -- over. shown is from when approvers see it. departed is when the requester's program stopped
 -- waiting without having received anything; 0 if it did not. intent is the run that used the
 -- approval. outcome says why an approval led to no run.
+-- refills is a JSON list of what the approval adds to budgets, or empty.
 -- quick is 1 for an answer sooner than the card can be read. reported is 1 once the requester has
 -- received the outcome.
 CREATE TABLE approvals (
@@ -47,6 +48,7 @@ CREATE TABLE approvals (
 	recipients   TEXT NOT NULL,
 	needs        TEXT NOT NULL,
 	repeats      TEXT NOT NULL,
+	refills      TEXT NOT NULL DEFAULT '',
 	state        TEXT NOT NULL,
 	answered_by  TEXT NOT NULL,
 	requested    INTEGER NOT NULL,
@@ -118,13 +120,15 @@ CREATE INDEX intents_conflict ON intents (seq, conflict_key) WHERE conflict_key 
 CREATE INDEX intents_open ON intents (prepared) WHERE state IN ('prepared', 'sent');
 CREATE INDEX intents_unknown ON intents (seq) WHERE state = 'unknown';
 
--- Budgets with debits. full is when the budget is full again, in nanoseconds since 1970; seq is the
--- last record about it.
+-- Budgets with debits. full is when the budget is full again, in nanoseconds since 1970; refilled is
+-- what is left of the units that an approval added, until the budget is full; seq is the last record
+-- about it.
 CREATE TABLE budgets (
-	budget TEXT NOT NULL,
-	key    TEXT NOT NULL,
-	full   INTEGER NOT NULL,
-	seq    INTEGER NOT NULL,
+	budget   TEXT NOT NULL,
+	key      TEXT NOT NULL,
+	full     INTEGER NOT NULL,
+	refilled INTEGER NOT NULL,
+	seq      INTEGER NOT NULL,
 	PRIMARY KEY (budget, key)
 ) STRICT, WITHOUT ROWID;
 

@@ -14,6 +14,7 @@ type cachedTokens struct {
 	// version changes with every change of the table; empty if there never was one.
 	version string
 	all     map[string]*tokenRow
+	callers int64 // people with a live token
 }
 
 // unknownToken is compared with the secret of an unknown id.
@@ -83,8 +84,24 @@ func (s *SQLite) loadTokens(ctx context.Context) (*cachedTokens, error) {
 			return nil, err
 		}
 	}
+	people, now := map[string]bool{}, micros(s.now())
+	for _, r := range cached.all {
+		if r.revoked == 0 && (r.expires == 0 || now < r.expires) {
+			people[r.person] = true
+		}
+	}
+	cached.callers = int64(len(people))
 	s.tokens.Store(cached)
 	return cached, nil
+}
+
+// Callers implements Ledger.
+func (s *SQLite) Callers(ctx context.Context) (int64, error) {
+	cached, err := s.loadTokens(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return cached.callers, nil
 }
 
 // checkToken rejects what a revoked token asks for. It reads in the transaction, so a call that was

@@ -11,7 +11,7 @@ type budgetReplay map[[2]string]*replayedBudget
 
 // replayedBudget is one budget for one key.
 type replayedBudget struct {
-	full int64
+	full, refilled int64
 	// debits may still be returned, the oldest first.
 	debits  []replayedDebit
 	inTable bool
@@ -25,8 +25,8 @@ type replayedDebit struct {
 
 func budgetKey(b *Balance) [2]string { return [2]string{b.Budget, b.Key} }
 
-// applyDebits applies an intent's debits.
-func (all budgetReplay) applyDebits(v *verifier, r *Record) {
+// applyDebits applies an intent's debits. request is the one that it used; nil without one.
+func (all budgetReplay) applyDebits(v *verifier, r *Record, request *replayedApproval) {
 	now := r.Time.UnixNano()
 	for i := range r.Budgets {
 		b := &r.Budgets[i]
@@ -35,17 +35,29 @@ func (all budgetReplay) applyDebits(v *verifier, r *Record) {
 			budget = &replayedBudget{}
 			// The records of earlier debits may be pruned.
 			if all[budgetKey(b)] = budget; v.anchor.seq > 0 {
-				budget.full = b.Full - b.Cost
+				budget.full, budget.refilled = b.Full-b.Cost, b.Refilled+b.Taken
 			}
 		}
-		if b.Cost <= 0 || b.Full != max(now, budget.full)+b.Cost || b.After >= b.Before || b.After < 0 {
+		full, refilled := budget.full, int64(0)
+		if budget.full > now {
+			refilled = budget.refilled
+		}
+		if b.Cost > 0 {
+			full = max(now, full) + b.Cost
+		}
+		if b.Cost < 0 || b.Taken < 0 || b.Cost+b.Taken == 0 || b.Full != full || b.After >= b.Before+b.Refill || b.After < 0 ||
+			b.Refilled < 0 || b.Refilled != max(refilled, b.Refill)-b.Taken {
 			v.add(WrongBudget, r.Seq, r.Intent, "record %d debits the budget %s of %q by an amount that it did not hold", r.Seq, b.Budget, b.Key)
 		}
-		for i := range budget.debits {
-			budget.debits[i].rest = max(budget.debits[i].rest, now) + b.Cost
+		if b.Refill != 0 && (request == nil || b.Refill > request.refill(b)) {
+			v.add(WrongBudget, r.Seq, r.Intent, "record %d adds units to the budget %s of %q that no approval allowed", r.Seq, b.Budget, b.Key)
 		}
-		budget.full = b.Full
-		budget.debits = append(budget.debits, replayedDebit{r.Intent, r.Seq, b.Cost, 0})
+		if budget.full, budget.refilled = b.Full, b.Refilled; b.Cost > 0 {
+			for i := range budget.debits {
+				budget.debits[i].rest = max(budget.debits[i].rest, now) + b.Cost
+			}
+			budget.debits = append(budget.debits, replayedDebit{r.Intent, r.Seq, b.Cost, 0})
+		}
 	}
 }
 
@@ -67,8 +79,18 @@ func (all budgetReplay) applyShown(v *verifier, r *Record) {
 		for i := range budget.debits {
 			budget.debits[i].rest = max(budget.debits[i].rest, now) + b.Cost
 		}
-		budget.full = b.Full
+		budget.full, budget.refilled = b.Full, 0
 	}
+}
+
+// refill returns how many units the approval adds to a budget: none if it was used before.
+func (a *replayedApproval) refill(b *Balance) (units int64) {
+	for _, f := range a.refills {
+		if f.Budget == b.Budget && f.Key == b.Key && !a.ran {
+			units = f.Units
+		}
+	}
+	return units
 }
 
 // applyOutcome applies the outcome of an intent: its debits are returned if nothing was sent. An
@@ -97,7 +119,8 @@ func (all budgetReplay) applyOutcome(v *verifier, r *Record, debited []Balance) 
 		for i := range budget.debits[:at] {
 			budget.debits[i].rest = max(d.rest, budget.debits[i].rest-d.cost)
 		}
-		if len(returned) == 0 || budgetKey(&returned[0]) != budgetKey(&debited[i]) || returned[0].Full != budget.full || returned[0].After < returned[0].Before {
+		if len(returned) == 0 || budgetKey(&returned[0]) != budgetKey(&debited[i]) || returned[0].Full != budget.full || returned[0].Refilled != budget.refilled ||
+			returned[0].After < returned[0].Before && budget.refilled == 0 { // a refill ends when the budget is full
 			v.add(WrongBudget, r.Seq, r.Intent, "record %d returns another amount to the budget %s of %q than was debited", r.Seq, debited[i].Budget, debited[i].Key)
 			continue
 		}
@@ -113,8 +136,8 @@ func (all budgetReplay) applyPruned(v *verifier, r *Record) {
 	for i := range r.Budgets {
 		b := &r.Budgets[i]
 		if budget := all[budgetKey(b)]; budget == nil {
-			all[budgetKey(b)] = &replayedBudget{full: b.Full}
-		} else if budget.full != b.Full {
+			all[budgetKey(b)] = &replayedBudget{full: b.Full, refilled: b.Refilled}
+		} else if budget.full != b.Full || budget.refilled != b.Refilled {
 			v.add(WrongBudget, r.Seq, "", "record %d contradicts the records before it about the budget %s of %q", r.Seq, b.Budget, b.Key)
 		}
 	}
@@ -122,18 +145,18 @@ func (all budgetReplay) applyPruned(v *verifier, r *Record) {
 
 // checkBudgets compares the tables of budgets with the audit log.
 func (v *verifier) checkBudgets(ctx context.Context, conn *sql.Conn) error {
-	rows, err := conn.QueryContext(ctx, "SELECT budget, key, full FROM budgets")
+	rows, err := conn.QueryContext(ctx, "SELECT budget, key, full, refilled FROM budgets")
 	if err != nil {
 		return err
 	}
 	all := v.replay.budgets
 	err = eachRow(rows, func(scan func(...any) error) error {
 		var b Balance
-		if err := scan(&b.Budget, &b.Key, &b.Full); err != nil {
+		if err := scan(&b.Budget, &b.Key, &b.Full, &b.Refilled); err != nil {
 			return err
 		}
 		budget := all[budgetKey(&b)]
-		if budget == nil || budget.full != b.Full {
+		if budget == nil || budget.full != b.Full || budget.refilled != b.Refilled {
 			v.add(WrongBudget, 0, b.Budget, "the budget %s of %q differs from the audit log", b.Budget, b.Key)
 		}
 		if budget != nil {

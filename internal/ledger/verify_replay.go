@@ -36,8 +36,10 @@ type replayedApproval struct {
 	kind                              schemas.EffectKind
 	policy, recipients, needs, person string
 	repeats                           string
+	refills                           []Refill
 	expires, shown, seq               int64
 	superseded                        bool // there is a later request with the same binding
+	ran                               bool // a call used it
 	inTable                           bool
 }
 
@@ -77,7 +79,7 @@ func (p *replay) apply(v *verifier, r *Record) {
 		}
 		request := &replayedApproval{state: string(Pending), requester: r.Caller, credential: r.Credential, action: r.Action, fingerprint: r.Fingerprint,
 			effect: r.Effect, kind: r.EffectKind, policy: r.Policy, repeats: r.Repeats, recipients: r.Recipients, expires: r.Expires, seq: r.Seq,
-			needs: r.Decision, person: r.Person, shown: r.Shown}
+			needs: r.Decision, person: r.Person, shown: r.Shown, refills: r.Refills}
 		p.approvals[r.ApprovalID], p.requested[key] = request, request
 	case PhasePruned:
 		v.pruned = r
@@ -126,8 +128,8 @@ func (p *replay) applyPrepared(v *verifier, r *Record) {
 		v.add(WrongIntent, r.Seq, r.Intent, "intent %s was prepared twice", r.Intent)
 	}
 	p.checkStopped(v, r)
+	request := p.approvals[r.ApprovalID]
 	if r.ApprovalID != "" {
-		request := p.approvals[r.ApprovalID]
 		if request == nil || request.state != string(Approved) || request.fingerprint != r.Fingerprint ||
 			request.recipients != r.Recipients || request.requester != r.Caller || request.action != r.Action {
 			v.add(WrongApproval, r.Seq, r.ApprovalID, "record %d uses an approval that nobody gave for this call", r.Seq)
@@ -135,7 +137,10 @@ func (p *replay) applyPrepared(v *verifier, r *Record) {
 			request.state = string(Used)
 		}
 	}
-	p.budgets.applyDebits(v, r)
+	p.budgets.applyDebits(v, r, request)
+	if request != nil {
+		request.ran = true
+	}
 	p.intents[r.Intent] = &replayedIntent{debited: r.Budgets, state: r.State, caller: r.Caller, action: r.Action, fingerprint: r.Fingerprint, approval: r.ApprovalID,
 		effect: r.Effect, kind: string(r.EffectKind), affects: r.Affects, at: micros(r.Time), seq: r.Seq, stops: len(p.stops)}
 }
@@ -211,15 +216,15 @@ func (v *verifier) checkIntents(ctx context.Context, conn *sql.Conn) error {
 // checkApprovals compares the table of approval requests with the log.
 func (v *verifier) checkApprovals(ctx context.Context, conn *sql.Conn) error {
 	rows, err := conn.QueryContext(ctx, `SELECT id, seq, requester, credential, action, fingerprint, effect, policy, recipients, repeats,
-		expires, state, needs, person, shown FROM approvals`)
+		refills, expires, state, needs, person, shown FROM approvals`)
 	if err != nil {
 		return err
 	}
 	err = eachRow(rows, func(scan func(...any) error) error {
-		var id, requester string
+		var id, requester, refills string
 		var row replayedApproval
 		if err := scan(&id, &row.seq, &requester, &row.credential, &row.action, &row.fingerprint, &row.effect, &row.policy, &row.recipients,
-			&row.repeats, &row.expires, &row.state, &row.needs, &row.person, &row.shown); err != nil {
+			&row.repeats, &refills, &row.expires, &row.state, &row.needs, &row.person, &row.shown); err != nil {
 			return err
 		}
 		request := v.replay.approvals[id]
@@ -231,7 +236,7 @@ func (v *verifier) checkApprovals(ctx context.Context, conn *sql.Conn) error {
 			v.add(WrongApproval, request.seq, id, "approval request %s is %s, but its last record says %s", id, row.state, request.state)
 		case request.seq != row.seq || request.requester != parseActor(requester) || request.credential != clip(row.credential) ||
 			request.action != clip(row.action) || request.fingerprint != row.fingerprint || request.effect != row.effect || request.policy != clip(row.policy) ||
-			request.recipients != clip(row.recipients) || request.repeats != clip(row.repeats) || request.expires != row.expires ||
+			request.recipients != clip(row.recipients) || request.repeats != clip(row.repeats) || encodeRefills(request.refills) != refills || request.expires != row.expires ||
 			request.needs != clip(row.needs) || request.person != clip(row.person) || request.shown != row.shown:
 			v.add(WrongApproval, request.seq, id, "approval request %s differs from its record", id)
 		}

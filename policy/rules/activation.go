@@ -2,7 +2,6 @@ package rules
 
 import (
 	"fmt"
-	"slices"
 
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
@@ -69,47 +68,6 @@ func (a *activation) exempted(b *boundRule) *exemption {
 		}
 		if ok, err := a.holds(x.when, b.file); ok && err == nil {
 			return x.exemption
-		}
-	}
-	return nil
-}
-
-// debit adds what the call takes from the rule's budget. Several rules with one budget take from it
-// once.
-func (a *activation) debit(v *Verdict, b *boundRule) error {
-	cost, list := int64(1), &v.Debits
-	if b.limit.shown {
-		cost, list = 0, &v.Reading
-	}
-	if b.cost != nil {
-		out, err := a.eval(b.cost, b.file)
-		if err != nil {
-			return fmt.Errorf("the cost of budget %s: %w", b.limit.name, err)
-		}
-		n, ok := out.(types.Int)
-		if !ok || n < 0 {
-			return fmt.Errorf("the cost of budget %s is %v, but must be 0 or more", b.limit.name, out.Value())
-		}
-		cost = int64(n)
-	}
-	var keys []string
-	switch b.limit.key {
-	case "caller":
-		keys = []string{"caller:" + a.facts.Caller.ID}
-	case "role":
-		for _, r := range unique(slices.Clone(a.facts.Caller.Roles)) {
-			keys = append(keys, "role:"+r)
-		}
-		if keys == nil {
-			keys = []string{"role:"} // callers without roles share one
-		}
-	default:
-		keys = []string{"organisation"}
-	}
-	for _, k := range keys {
-		d := Debit{Budget: b.file.name + "/" + b.limit.name, Key: k, Cost: cost, Interval: b.limit.interval, Burst: b.limit.burst}
-		if (cost > 0 || b.limit.shown) && !slices.Contains(*list, d) {
-			*list = append(*list, d)
 		}
 	}
 	return nil

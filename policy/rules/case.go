@@ -19,7 +19,7 @@ var defaultTestTime = time.Date(2026, 1, 7, 12, 0, 0, 0, time.UTC)
 const maxMembers = 10_000
 
 var (
-	caseKeys      = []string{"name", "as", "now", "call", "ownCall", "recipients", "current", "matches", "expect"}
+	caseKeys      = []string{"name", "as", "now", "call", "ownCall", "recipients", "current", "matches", "usedUp", "expect"}
 	callerKeys    = []string{"id", "person", "roles"}
 	currentKeys   = []string{"fullName", "earlierNames", "metadata", "lost", "erased"}
 	matchedKeys   = []string{"contact", "name", "by"}
@@ -65,6 +65,9 @@ func (r *reader) cases(f *file, n *yaml.Node) {
 					r.add(nodePosition(n), "%s has ownCall, but it decides nothing about %s: remove it", what, a.Name)
 				}
 			}
+		}
+		if n := parts["usedUp"]; n != nil {
+			t.usedUp = r.usedUp(f, n, "usedUp of "+what)
 		}
 		if n := r.require(parts, n, what, "expect", "{decision: deny}"); n != nil {
 			r.expect(f, t, n, "expect of "+what)
@@ -278,6 +281,22 @@ func recipientsOf(p *schemas.Payload) *recipients.Set {
 	}
 	s.Count = len(s.List)
 	return s
+}
+
+// usedUp parses the budgets that hold nothing more.
+func (r *reader) usedUp(f *file, n *yaml.Node, what string) (out []*budget) {
+	list, nodes := r.texts(n, what)
+	for i, name := range list {
+		switch b := f.budgets[name]; {
+		case b == nil:
+			r.add(nodePosition(nodes[i]), "%s", unknownName("budget", name, names(f.budgets)))
+		case b.refill == 0:
+			r.add(nodePosition(nodes[i]), "the budget %s has no over: confirm, so a call over it is rejected, whatever the policy decides: remove it from %s", name, what)
+		default:
+			out = append(out, b)
+		}
+	}
+	return out
 }
 
 func (r *reader) expect(f *file, t *testCase, n *yaml.Node, what string) {

@@ -91,8 +91,8 @@ rules:
 	f := rules.Facts{Payload: payload(t, "start_outbound_call", `{"input":{"contactId":"`+anID+`"}}`), Recipients: recipientsWith("+1", "+2"), Now: noon,
 		Caller: rules.Caller{ID: "ada", Roles: []string{"b", "a", "b"}}}
 	want := []rules.Debit{
+		{Budget: "organisation/ours", Key: "organisation", Cost: 1, Interval: time.Second / 2, Burst: 7},
 		{Budget: "x/mine", Key: "caller:ada", Cost: 2, Interval: 3 * time.Minute, Burst: 5},
-		{Budget: "x/ours", Key: "organisation", Cost: 1, Interval: time.Second / 2, Burst: 7},
 		{Budget: "x/theirs", Key: "role:a", Cost: 1, Interval: 24 * time.Hour, Burst: 1},
 		{Budget: "x/theirs", Key: "role:b", Cost: 1, Interval: 24 * time.Hour, Burst: 1},
 		{Budget: "x/wrong", Key: "caller:ada", Cost: 1, Interval: time.Minute, Burst: 1},
@@ -254,7 +254,7 @@ func TestCompose(t *testing.T) {
 		t.Fatal(err)
 	}
 	number := rules.Facts{Payload: payload(t, "update_contact", `{"identity":"`+anID+`","input":{"email":"a@example.com"}}`), Now: noon}
-	if v := both.Decide(number); v.Decision != rules.Confirm || len(v.Rules) != 1 || v.Rules[0] != "identity-fields" {
+	if v := both.Decide(number); v.Decision != rules.Confirm || strings.Join(v.Rules, " ") != "change-budget change-budget-of-all contact-pace identity-fields" {
 		t.Errorf("%+v", v)
 	}
 	quiet := write("c.yaml", head)

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -19,10 +18,8 @@ import (
 
 const (
 	apiVersion = "sippet.policy/v1"
-	maxReason  = 500     // characters
-	maxRules   = 5_000   // rules and exemptions a file
-	maxUnits   = 1 << 30 // of a budget
-	costShown  = "shown" // the cost of a budget of reading, which is no expression
+	maxReason  = 500   // characters
+	maxRules   = 5_000 // rules and exemptions a file
 )
 
 // file is one parsed policy file. Its expressions are not compiled yet.
@@ -68,17 +65,6 @@ type exemption struct {
 // expired reports whether the exemption's last day is over.
 func (x *exemption) expired(now time.Time) bool { return !now.Before(x.until.AddDate(0, 0, 1)) }
 
-// budget is how much a caller, a role or the organisation may use.
-type budget struct {
-	name     string
-	at       position
-	key      string
-	interval time.Duration
-	burst    int64
-	cost     *expr // nil: 1
-	shown    bool  // the cost is the number of persons in the answer
-}
-
 // testCase is one test in a policy file.
 type testCase struct {
 	name     string
@@ -87,21 +73,19 @@ type testCase struct {
 	decision Decision // 0: any
 	rules    []string // that must match
 	without  []string // that must not match
+	usedUp   []*budget
 }
 
 var (
-	fileKeys     = []string{"apiVersion", "defaults", "unrecordedReads", "lists", "budgets", "rules", "exempt", "tests"}
-	ruleKeys     = []string{"id", "match", "when", "decision", "limit", "redact", "reason"}
-	matchKeys    = []string{"actions", "classes", "toolsets", "roles"}
-	budgetKeys   = []string{"key", "rate", "burst", "cost"}
-	budgetOwners = []string{"caller", "role", "organisation"}
-	exemptKeys   = []string{"rule", "when", "until", "reason"}
+	fileKeys   = []string{"apiVersion", "defaults", "unrecordedReads", "lists", "budgets", "rules", "exempt", "tests"}
+	ruleKeys   = []string{"id", "match", "when", "decision", "limit", "redact", "reason"}
+	matchKeys  = []string{"actions", "classes", "toolsets", "roles"}
+	exemptKeys = []string{"rule", "when", "until", "reason"}
 )
 
 var (
 	idPattern   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 	namePattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,63}$`)
-	ratePattern = regexp.MustCompile(`^([1-9][0-9]{0,8})/([smhd])$`)
 )
 
 // parseFile parses the text of a file.
@@ -237,50 +221,6 @@ func (r *reader) lists(f *file, n *yaml.Node) {
 		all[types.String(name)] = types.NewStringList(adapter{}, list)
 	}
 	f.values = types.NewRefValMap(adapter{}, all)
-}
-
-func (r *reader) budgets(f *file, n *yaml.Node) {
-	values, keys := r.mapping(n, "budgets", nil)
-	for _, k := range keys {
-		if !idPattern.MatchString(k.Value) {
-			r.add(nodePosition(k), "the budget's name %s must consist of letters, digits, . _ and -", quote(k.Value))
-		}
-		what := "the budget " + k.Value
-		parts, _ := r.mapping(values[k.Value], what, budgetKeys)
-		if parts == nil {
-			continue
-		}
-		b := &budget{name: k.Value, at: nodePosition(k), burst: 1}
-		if n := r.require(parts, values[k.Value], what, "key", "caller"); n != nil {
-			if b.key = r.text(n, "key of "+what); b.key != "" && !contains(budgetOwners, b.key) {
-				r.add(nodePosition(n), "%s", unknownName("key of a budget", b.key, budgetOwners))
-			}
-		}
-		if n := r.require(parts, values[k.Value], what, "rate", "20/h"); n != nil {
-			b.interval = r.rate(n)
-		}
-		if n := r.require(parts, values[k.Value], what, "burst", "5"); n != nil {
-			b.burst = r.integer(n, "burst of "+what, 1, maxUnits)
-		}
-		if n := parts["cost"]; n != nil {
-			if b.shown = n.Value == costShown; !b.shown {
-				b.cost = r.expression(n, "cost of "+what)
-			}
-		}
-		f.budgets[k.Value] = b
-	}
-}
-
-// rate parses a rate to the time in which one unit grows back.
-func (r *reader) rate(n *yaml.Node) time.Duration {
-	m := ratePattern.FindStringSubmatch(n.Value)
-	if m == nil || n.Kind != yaml.ScalarNode {
-		r.add(nodePosition(n), "rate must be units per second, minute, hour or day (s, m, h, d), such as 20/h, not %s", describe(n))
-		return 0
-	}
-	per := map[string]time.Duration{"s": time.Second, "m": time.Minute, "h": time.Hour, "d": 24 * time.Hour}[m[2]]
-	count, _ := strconv.ParseInt(m[1], 10, 64)
-	return per / time.Duration(count)
 }
 
 // require returns the value of a required key.

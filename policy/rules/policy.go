@@ -83,10 +83,18 @@ func Load(names ...string) (*Policy, error) {
 	return compose(files)
 }
 
+// Profile returns the text of a built-in policy.
+func Profile(name string) ([]byte, error) {
+	if !slices.Contains(Profiles, name) {
+		return nil, fmt.Errorf("no built-in policy is called %s: use one of %s", quote(name), strings.Join(Profiles, ", "))
+	}
+	return profiles.ReadFile("profiles/" + name + ".yaml")
+}
+
 // readSource returns the text of a profile or a file. It reads little more than maxFile bytes.
 func readSource(name string) ([]byte, error) {
 	if slices.Contains(Profiles, name) {
-		return profiles.ReadFile("profiles/" + name + ".yaml")
+		return Profile(name)
 	}
 	file, err := os.Open(name)
 	if errors.Is(err, os.ErrNotExist) && !strings.ContainsAny(name, `./\`) {
@@ -133,7 +141,7 @@ func load(name, path string, raw []byte) (*file, error) {
 	}
 	for _, name := range names(f.budgets) {
 		b := f.budgets[name]
-		c.compile(b.cost, types.IntType, b.actions(f))
+		c.compile(b.cost, types.IntType, f.limits(b))
 	}
 	return f, r.err()
 }
@@ -142,16 +150,6 @@ func load(name, path string, raw []byte) (*file, error) {
 func (u *rule) actions() (out []*schemas.Action) {
 	for _, a := range schemas.Actions() {
 		if u.match.action(a) {
-			out = append(out, a)
-		}
-	}
-	return out
-}
-
-// actions returns the actions that a rule limits by the budget.
-func (b *budget) actions(f *file) (out []*schemas.Action) {
-	for _, a := range schemas.Actions() {
-		if slices.ContainsFunc(f.rules, func(u *rule) bool { return u.limit == b && u.match.action(a) }) {
 			out = append(out, a)
 		}
 	}

@@ -37,6 +37,11 @@ func RunTests(p *Policy) Report {
 		}
 		for _, t := range f.cases {
 			e := alone.Explain(t.facts)
+			for _, b := range t.usedUp {
+				if slices.ContainsFunc(e.Debits, func(d Debit) bool { return d.Budget == b.title }) {
+					e.Verdict = alone.Over(e.Verdict, b.title)
+				}
+			}
 			for _, u := range f.rules {
 				if s := e.step(u.id); s.State == Matched || s.State == Failed || s.State == Exempt {
 					fired[u] = true

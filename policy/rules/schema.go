@@ -58,8 +58,13 @@ func Schema() []byte {
 		"key":   described(word(budgetOwners), "who has their own share"),
 		"rate":  object{"type": "string", "pattern": ratePattern.String(), "description": "how fast it grows back, such as 20/h"},
 		"burst": object{"type": "integer", "minimum": 1, "maximum": maxUnits, "description": "the most units that a share holds"},
-		"cost":  described(copied(expression), "a CEL expression that returns an integer, or shown: the persons that the answer of a read shows; default: 1"),
+		"perCaller": object{"type": "integer", "minimum": 1, "maximum": maxPerCaller,
+			"description": "with key: organisation, the units for each named caller, if that is more than burst; default: 0"},
+		"cost":   described(copied(expression), "a CEL expression that returns an integer, or shown: the persons that the answer of a read shows; default: 1"),
+		"over":   object{"const": Confirm.String(), "description": "a call over the budget is confirmed; default: it is rejected"},
+		"refill": object{"type": "integer", "minimum": 1, "maximum": maxUnits, "description": "how many units the approval of a call over the budget adds"},
 	})
+	budget["dependentRequired"] = object{"over": []string{"refill"}, "refill": []string{"over"}}
 	exemption := closed([]string{"rule", "until", "reason"}, object{"rule": text, "when": expression, "until": day, "reason": reason})
 	recipient := object{}
 	for _, k := range recipientKeys {
@@ -74,6 +79,7 @@ func Schema() []byte {
 		"call":       object{"type": "object", "required": []string{"action"}, "properties": object{"action": word(actionNames)}, "description": "an action and its arguments"},
 		"recipients": object{"type": []string{"array", "integer"}, "minimum": 0, "items": closed(nil, recipient), "description": "who would be rung, or how many; default: the recipients in the arguments"},
 		"current":    described(closed(nil, object{"fullName": text, "earlierNames": texts(text), "metadata": object{"type": "object"}, "lost": texts(text), "erased": object{"type": "boolean"}}), "the contact before the update; default: it has the name that it gets"),
+		"usedUp":     described(texts(text), "budgets of the file that hold nothing more; default: none"),
 		"matches":    object{"type": "array", "items": closed([]string{"by"}, object{"contact": text, "name": text, "by": word(sharedNames)}), "description": "other contacts that share something with the one that the call writes; default: none"},
 		"expect":     closed(nil, object{"decision": word(decisionNames), "rules": described(texts(text), "rules that must match"), "without": described(texts(text), "rules that must not match")}),
 	})

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -59,6 +60,11 @@ type Caller struct {
 	Roles []string
 }
 
+// CallerCounter returns how many people may call, as a ledger does.
+type CallerCounter interface {
+	Callers(context.Context) (int64, error)
+}
+
 // Facts are everything that a decision depends on.
 type Facts struct {
 	Payload *schemas.Payload
@@ -69,6 +75,9 @@ type Facts struct {
 	// Related is nil if the action writes no contact. If it was not read, a rule that reads it cannot
 	// be evaluated, and denies.
 	Related *recipients.Related
+	// Callers counts the named callers of the organisation; nil if it has none. It is asked only for a
+	// budget that grows with them.
+	Callers CallerCounter
 	// Now is the time of the call. If it is zero, no exemption applies and rules that read it deny.
 	Now time.Time
 	// OwnCall is true if the same caller's work started the live call that the call is about.
@@ -109,14 +118,16 @@ type Verdict struct {
 // Debit is what a call takes from one share of a budget. A share holds at most Burst units and
 // starts full.
 type Debit struct {
-	// Budget is the policy's name and the budget's, such as `desktop/rings`. Key names the share,
-	// such as `caller:ada`.
+	// Budget is the policy's name and the budget's, such as `desktop/rings`. One of the organisation is
+	// the same for all policies, such as `organisation/rings`. Key names the share, such as `caller:ada`.
 	Budget string `json:"budget"`
 	Key    string `json:"key"`
 	// Cost is how many units are taken, at least 1; 0 if only the answer will tell. One unit grows back every Interval.
 	Cost     int64         `json:"cost"`
 	Interval time.Duration `json:"interval"`
 	Burst    int64         `json:"burst"`
+	// Refill is how many units an approval of a call over the budget adds; 0 if such a call is rejected.
+	Refill int64 `json:"refill,omitempty"`
 }
 
 // Exempted is a rule that an exemption disabled.
