@@ -27,6 +27,9 @@ const (
 	floodBegins = 2 * time.Second
 )
 
+// anotherRead shows nobody, so that no budget of reading ends it.
+var anotherRead = task{action: "who_am_i", args: `{"fields":["id"]}`}
+
 // flooding is how a flood is made.
 type flooding struct {
 	length   time.Duration // how long the ordinary callers work beside it
@@ -173,7 +176,7 @@ func work9(name string, callers []*caller, length time.Duration) phase {
 		wg.Go(func() {
 			time.Sleep(time.Duration(i) * ordinaryPause / ordinaryCallers)
 			for time.Since(begin) < length {
-				what := aRead
+				what := anotherRead
 				if time.Since(c.wrote) > ordinaryWrites {
 					what, c.wrote = aWrite, time.Now()
 				}
@@ -204,7 +207,7 @@ func (c *caller) flood(atOnce int, outcomes map[string]int) (end func()) {
 	for range atOnce {
 		wg.Go(func() {
 			for n := 0; !over.Load(); n++ {
-				what := aRead
+				what := anotherRead
 				if n%4 == 3 {
 					what = aWrite
 				}
