@@ -78,7 +78,7 @@ func (v *verifier) checkStops(ctx context.Context, conn *sql.Conn) error {
 	for _, s := range table {
 		want, found := inForce[s.seq]
 		delete(inForce, s.seq)
-		if s.id = want.id; !found || s.StopScope != want.StopScope || !s.At.Equal(want.At) || s.By != want.By || s.Note != want.Note {
+		if !found || s.StopScope != want.StopScope || !s.At.Equal(want.At) || s.By != want.By || s.Note != want.Note {
 			v.add(WrongStop, s.seq, "", "the emergency stop of %s differs from its record", s.StopScope)
 		}
 	}
