@@ -108,7 +108,8 @@ func (w *world) flood(how flooding) (*flood, error) {
 	return f, nil
 }
 
-// team starts a server with ten callers, each with a token.
+// team starts a server with ten callers, each with a token. Its policy has no budget of reading, which
+// would hold back the flood before its requests wait for their turn.
 func (w *world) team(state string) (*web, []string, error) {
 	env := append(os.Environ(), "SIPPET_BASE_URL="+w.upstream, "SIPPET_SECRET_KEY="+key, "SIPPET_STATE_DIR="+state)
 	var tokens []string
@@ -129,7 +130,7 @@ func (w *world) team(state string) (*web, []string, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	cmd := exec.Command(w.program, "http", "--policy", "team", "--log-level", "error", "--addr", addr)
+	cmd := exec.Command(w.program, "http", "--policy", "desktop", "--log-level", "error", "--addr", addr)
 	cmd.Env, cmd.Stderr = env, os.Stderr
 	server, err := newWeb(cmd, "http://"+addr+"/mcp", tokens[0])
 	return server, tokens, err
