@@ -189,6 +189,7 @@ func drive(t *testing.T, w *world, p *peer, kind clientKind, a *schemas.Action) 
 	couldAsk := d == rules.Confirm && kind.name != "incapable" && (!tooLong[a.Name] || opens)
 	if couldAsk != (len(asked) == 1) || len(asked) > 1 {
 		t.Errorf("%s, %s client: asked %d times", a.Name, kind.name, len(asked))
+		return
 	}
 	if couldAsk && !strings.Contains(asked[0], "Action "+a.Name+", requested by ada") {
 		t.Errorf("%s: the card does not name the action and the caller: %s", a.Name, asked[0])
