@@ -113,9 +113,9 @@ type round struct {
 	unseen []Unseen
 }
 
-// unreachable reports whether Sippet could not be reached at all.
+// unreachable reports whether Sippet could not be reached at all, or answered nothing but HTTP 429.
 func (r *round) unreachable() bool {
-	return !r.read && slices.ContainsFunc(r.unseen, func(u Unseen) bool { return u.outcome != schemas.UpstreamError })
+	return !r.read && slices.ContainsFunc(r.unseen, func(u Unseen) bool { return u.passes })
 }
 
 func newHangup(g *Gate) *hangup {

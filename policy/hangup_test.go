@@ -28,6 +28,7 @@ type switchboard struct {
 	stuck   map[string]bool // calls that cannot be ended
 	down    int             // how many lists fail first
 	noKey   bool
+	busy    time.Time // it asks for fewer requests until then
 }
 
 func (s *switchboard) Validate(context.Context, rpc.Request) *schemas.Error {
@@ -37,6 +38,9 @@ func (s *switchboard) Validate(context.Context, rpc.Request) *schemas.Error {
 func (s *switchboard) Run(_ context.Context, r rpc.Request) (rpc.Result, *schemas.Error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if time.Now().Before(s.busy) {
+		return rpc.Result{Sent: true, Status: 429}, &schemas.Error{Outcome: schemas.UpstreamError, Message: "too many requests (HTTP 429)", RetryAfter: time.Second}
+	}
 	switch r.Action {
 	case "list_calls":
 		if s.noKey {
@@ -134,6 +138,18 @@ func TestEndCallsRecorded(t *testing.T) {
 	if err != nil || len(in) != 2 {
 		t.Errorf("%d intents, %v", len(in), err)
 	}
+}
+
+// TestEndCallsBusy checks that EndCalls goes on while Sippet asks for fewer requests.
+func TestEndCallsBusy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, _ := gate(t, "desktop")
+		up := &switchboard{live: []string{"a"}, busy: time.Now().Add(20 * time.Second)}
+		g.Ledger, g.Upstream = nil, up
+		if err := g.EndCalls(t.Context(), ledger.Actor{Name: "grace"}, func(policy.EndedCall) {}); err != nil || len(up.live) != 0 {
+			t.Errorf("%v, live %q", err, up.live)
+		}
+	})
 }
 
 // TestEndCallsStops checks that EndCalls returns if Sippet rejects the list of calls, and if its

@@ -20,11 +20,11 @@ type Unseen struct {
 	// Why is why not, lower case.
 	Why string `json:"why"`
 
-	outcome schemas.Outcome
+	passes bool // a later list may see it, as after an HTTP 429
 }
 
 func newUnseen(what string, fault *schemas.Error) Unseen {
-	return Unseen{What: what, Why: fault.Message, outcome: fault.Outcome}
+	return Unseen{What: what, Why: fault.Message, passes: fault.Outcome != schemas.UpstreamError || fault.RetryAfter > 0}
 }
 
 func (u Unseen) String() string { return u.What + " could not be listed: " + u.Why }
