@@ -1,9 +1,13 @@
 package serve
 
 import (
+	"container/list"
+	"context"
+	"crypto/tls"
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 )
 
 // Variables only for tests.
@@ -12,13 +16,14 @@ var (
 	maxConnsOf = 2048 // of one address, which may be that of many programs: each call that waits has one
 )
 
-// crowd is a listener that closes connections at once if there are too many: in all, or of one
-// address. Proxies have no limit of their own.
+// crowd is a listener that bounds the connections: in all, and of one address. Proxies have no limit of
+// their own. If there are too many, the oldest one that waits for a request, or that only listens, is
+// closed for the next. So a program that holds connections open keeps nobody out.
 type crowd struct {
 	net.Listener
 	unlimited func(netip.Addr) bool
 	mu        sync.Mutex
-	all       int
+	members   list.List // of *member, the oldest first
 	of        map[netip.Addr]int
 }
 
@@ -33,44 +38,81 @@ func (c *crowd) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		from := network(addrOf(conn.RemoteAddr().String()))
-		if c.enter(from) {
-			return &member{Conn: conn, leave: func() { c.leave(from) }}, nil
+		m := &member{Conn: conn, crowd: c, from: network(addrOf(conn.RemoteAddr().String()))}
+		if c.enter(m) {
+			return m, nil
 		}
 		conn.Close()
 	}
 }
 
-func (c *crowd) enter(from netip.Addr) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.all >= maxConns || c.of[from] >= maxConnsOf && !c.unlimited(from) {
-		return false
+// enter adds a connection, and closes others for it. It reports whether there is room.
+func (c *crowd) enter(m *member) bool {
+	for {
+		c.mu.Lock()
+		full := c.of[m.from] >= maxConnsOf && !c.unlimited(m.from)
+		if !full && c.members.Len() < maxConns {
+			c.of[m.from]++
+			m.elem = c.members.PushBack(m)
+			c.mu.Unlock()
+			return true
+		}
+		var oldest *member
+		for e := c.members.Front(); e != nil && oldest == nil; e = e.Next() {
+			if other := e.Value.(*member); other.calls.Load() == 0 && (!full || other.from == m.from) {
+				oldest = other
+			}
+		}
+		c.mu.Unlock()
+		if oldest == nil {
+			return false
+		}
+		oldest.Close()
 	}
-	c.all++
-	c.of[from]++
-	return true
 }
 
-func (c *crowd) leave(from netip.Addr) {
+func (c *crowd) leave(m *member) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.all--
-	if c.of[from]--; c.of[from] == 0 {
-		delete(c.of, from)
+	c.members.Remove(m.elem)
+	if c.of[m.from]--; c.of[m.from] == 0 {
+		delete(c.of, m.from)
 	}
 }
 
 // member is a connection that is counted until it is closed.
 type member struct {
 	net.Conn
+	crowd *crowd
+	from  netip.Addr
+	elem  *list.Element
 	once  sync.Once
-	leave func()
+	calls atomic.Int32 // that have arrived and are handled
 }
 
 func (m *member) Close() error {
-	m.once.Do(m.leave)
+	m.once.Do(func() { m.crowd.leave(m) })
 	return m.Conn.Close()
+}
+
+type memberKey struct{}
+
+// withMember lets begin find the connection of a request.
+func withMember(ctx context.Context, conn net.Conn) context.Context {
+	if t, ok := conn.(*tls.Conn); ok {
+		conn = t.NetConn()
+	}
+	return context.WithValue(ctx, memberKey{}, conn)
+}
+
+// beginCall keeps the connection of a call that has arrived open until end is called.
+func beginCall(ctx context.Context) (end func()) {
+	m, ok := ctx.Value(memberKey{}).(*member)
+	if !ok {
+		return func() {}
+	}
+	m.calls.Add(1)
+	return func() { m.calls.Add(-1) }
 }
 
 // network returns the address by which the owner of a connection is counted: of an IPv6 address its

@@ -86,6 +86,7 @@ func (h *HTTP) Serve(ctx context.Context, ln net.Listener) error {
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
+		ConnContext:       withMember,
 		ErrorLog:          slog.NewLogLogger(h.Log.Handler(), slog.LevelWarn),
 		// No WriteTimeout: a call may wait for a person, and a stream stays open.
 	}
@@ -253,6 +254,7 @@ func (h *HTTP) front(next http.Handler, streams context.Context) http.Handler {
 			}
 			return
 		}
+		defer beginCall(r.Context())()
 		method := methodOf(body)
 		if max := maxOf(method); len(body) > max {
 			problem(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("a message of %s has at most %d KiB; nothing was done, send less", cmp.Or(method, "this kind"), max>>10))
