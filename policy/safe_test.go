@@ -184,3 +184,23 @@ func TestSafeIsDenied(t *testing.T) {
 		}
 	}
 }
+
+// TestFlagBudget checks that flags, which wait for nobody and run during a stop, come to an end.
+func TestFlagBudget(t *testing.T) {
+	for _, profile := range []string{"desktop", "team", "unattended"} {
+		s := newTestGate(t, profile)
+		if err := s.Ledger.Stop(t.Context(), ledger.StopScope{Kind: ledger.StopEverything}, adaCaller.Actor, ""); err != nil {
+			t.Fatal(err)
+		}
+		for n := range 301 {
+			flag := policy.Call{Caller: adaCaller, Payload: payload(t, "flag_call_for_review", fmt.Sprintf(`{"identity":"0e6f1a52-4f0e-4a3b-9a87-%012x"}`, n))}
+			want := schemas.Done
+			if n == 300 {
+				want = schemas.LimitExceeded
+			}
+			if a := s.Do(t.Context(), flag); a.Outcome() != want {
+				t.Fatalf("%s: flag %d: %s, want %s: %v", profile, n, a.Outcome(), want, a.Err)
+			}
+		}
+	}
+}

@@ -74,8 +74,11 @@ func (p *Policy) decide(f *Facts, see func(Step)) Verdict {
 	if safe {
 		v.waitForNobody()
 	}
-	if safe || v.Decision == Deny {
+	switch {
+	case v.Decision == Deny || safe && f.Payload.Action.Safe != schemas.SafeAlways:
 		v.Debits = nil
+	case safe: // a person is not asked, but there is an end: such calls can bury others
+		v.Debits = slices.DeleteFunc(v.Debits, func(d Debit) bool { return d.Refill > 0 })
 	}
 	if v.Decision == Deny {
 		v.Reading = nil
