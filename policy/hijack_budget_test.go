@@ -49,15 +49,28 @@ func (h *hijack) overBudget(r *hijackRun, approved bool) string {
 	return ""
 }
 
-// flood changes one contact many times, so that a person is asked.
+// flood changes one contact many times, so that a person is asked, and goes on after they answered.
 func (h *hijack) flood(rt *rapid.T) {
 	names := []string{"en", "de", "cy", "ga", "pl", "fr"}
 	at := rapid.IntRange(0, 5).Draw(rt, "language")
-	for i := range rapid.IntRange(15, 30).Draw(rt, "times") {
-		name := slices.Concat(names[at:], names)[i%6]
-		h.call(rt, draft{"update_contact", onRecord(h.focus, row{"defaultLanguage": name})}, "")
-		if h.fault != "" {
-			return
+	change := func(times int) {
+		for i := range times {
+			name := slices.Concat(names[at:], names)[i%6]
+			if h.call(rt, draft{"update_contact", onRecord(h.focus, row{"defaultLanguage": name})}, ""); h.fault != "" {
+				return
+			}
 		}
+	}
+	change(rapid.IntRange(15, 25).Draw(rt, "times"))
+	for range 3 {
+		if h.fault == "" {
+			h.answer(rt)
+		}
+	}
+	if h.fault == "" {
+		h.execute(rt)
+	}
+	if h.fault == "" {
+		change(5)
 	}
 }

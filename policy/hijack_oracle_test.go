@@ -93,7 +93,7 @@ func (h *hijack) needs(r *hijackRun) (need consent, why string) {
 			h.addRecordNeeds(r, list, id, c, add)
 		}
 	}
-	if need == nobody && h.mayRepeatUnknown(r) {
+	if need == nobody && r.action != "flag_call_for_review" && h.mayRepeatUnknown(r) { // a second flag changes nothing
 		need, why = anybody, "an outcome of the same kind is unknown for this person"
 	}
 	return need, why

@@ -334,7 +334,7 @@ func (w *world) payload(t testing.TB, action, args string) *schemas.Payload {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := a.Check([]byte(args), schemas.Limits{Now: w.gate.Now(), Rows: tools.DefaultRows})
+	p, err := a.Check([]byte(args), schemas.Limits{Now: w.gate.Now(), Rows: tools.DefaultRows, Hidden: w.gate.Hidden(ada.Caller, a)})
 	if err != nil {
 		t.Fatalf("%s %s: %v", action, args, err)
 	}
