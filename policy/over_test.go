@@ -73,7 +73,7 @@ func TestFlood(t *testing.T) {
 		{"desktop", "create_call", newCalls, 200, limit, "desktop/changes"},
 		{"team", "create_call", newCalls, 300, limit, "team/changes"},
 		{"unattended", "create_call", newCalls, 60, limit, "unattended/changes"},
-		{"unattended", "flag_call_for_review", `{"identity":"#-4f0e-4a3b-9a87-1b6f0a0c9d11"}`, 310, schemas.Done, ""},
+		{"unattended", "flag_call_for_review", `{"identity":"#-4f0e-4a3b-9a87-1b6f0a0c9d11"}`, 300, limit, "unattended/flags"},
 	} {
 		t.Run(c.profile+" "+c.action, func(t *testing.T) {
 			t.Parallel()
