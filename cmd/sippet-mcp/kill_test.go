@@ -241,6 +241,10 @@ func (k *killWorld) ask(a *requester) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	s := &r.Result.StructuredContent
+	if s.Outcome == "limit_exceeded" && strings.Contains(s.Message, "were declined") {
+		s.Outcome = "denied"
+		liftPauses(k.t, k.l) // else nobody could be asked for five minutes
+	}
 	k.counts["got "+s.Outcome]++
 	if s.Approval.ID != "" {
 		a.approvalIDs[s.Approval.ID] = p
