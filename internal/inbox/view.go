@@ -103,7 +103,7 @@ const (
 
 // cards returns the cards of the requests that are pending for the visitor, the oldest first, and
 // the number of those requests. more is how many of them are not on a card: the last that mostUrgent
-// sorts. Requests whose program has ended have a card too, until they would have expired.
+// sorts. A request has a card until it expires, also after its program has ended.
 func (i *Inbox) cards(ctx context.Context, s *snapshot, v *visit) (cards []cardView, count, more int, err error) {
 	type key struct{ requester, credential, organisation, action, needs, policy string }
 	type group struct {

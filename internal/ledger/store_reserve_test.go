@@ -62,7 +62,7 @@ func testStopOnFullDisk(t *testing.T, d disk) {
 	l := open(t, ledger.Options{Dir: d.state()})
 	other := open(t, ledger.Options{Dir: d.state()}) // as another process has it
 	whole := d.reserve(t)
-	// A call in flight, and one whose answer is large.
+	// A call in flight, and one with a large answer.
 	running, large := commit(t, l, call("running")), commit(t, l, call("large"))
 	for _, n := range strings.Fields("a b c d e f") { // requests that the stop revokes
 		createApproval(t, l, call(n), time.Now().Add(time.Hour))

@@ -151,7 +151,7 @@ func (s *SQLite) transact(ops []*op, release bool) (all []*op, short bool, err e
 	return ops, t.reserve < wholeReserve, err
 }
 
-// answer tells the callers what became of their changes, which failed with err if it is not nil. It
+// answer tells the callers the result of their changes: err, or their own one where it is nil. It
 // returns those that may be tried again with more room of the reserve.
 func (s *SQLite) answer(ops []*op, err error) (again []*op) {
 	size := int64(-1)

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// TestCallKeepsConnection: a connection whose call is handled is not closed for another one.
+// TestCallKeepsConnection checks that a connection with a call in progress is not closed for another one.
 func TestCallKeepsConnection(t *testing.T) {
 	SetCrowd(t, 3, 2)
 	c := newCrowd(nil, func(netip.Addr) bool { return false })
